@@ -1,0 +1,1 @@
+//! Drives the Handfast node machine over embedded-io.

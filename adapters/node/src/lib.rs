@@ -1,0 +1,1 @@
+//! The Handfast node for Linux.

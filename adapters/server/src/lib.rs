@@ -1,0 +1,1 @@
+//! The Handfast gateway as a library: router, WebSocket pump, admin API.

@@ -1,0 +1,214 @@
+//! Budgets as plain values: how often something may fail, who may still come in, and how long to wait before trying again.
+
+use crate::entropy::Entropy;
+use crate::limits::Limits;
+use crate::time::{Instant, Span};
+
+/// A bucket of attempts that refills evenly, a full load a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Thousandths of an attempt.
+    level: u64,
+    capacity: u64,
+    filled: Instant,
+}
+
+impl Bucket {
+    /// A full bucket of `per_minute` attempts.
+    #[must_use]
+    pub const fn new(per_minute: u32, now: Instant) -> Self {
+        let capacity = (per_minute as u64).saturating_mul(1000);
+        Self { level: capacity, capacity, filled: now }
+    }
+
+    /// Takes one attempt; `false` when none is left, and then nothing is taken.
+    #[must_use]
+    pub fn take(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        match self.level.checked_sub(1000) {
+            Some(rest) => {
+                self.level = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Gives one attempt back, because it was no failure.
+    pub fn refund(&mut self) {
+        self.level = self.level.saturating_add(1000).min(self.capacity);
+    }
+
+    /// Whether it is as good as new, so that a table of buckets may forget it.
+    #[must_use]
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.level == self.capacity
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.since(self.filled).as_millis();
+        // A load a minute: capacity / 60 000 thousandths for each millisecond. What the division leaves over is not lost: the
+        // clock of the bucket only advances by the time that was paid out.
+        let gained = passed.saturating_mul(self.capacity) / 60_000;
+        if self.level.saturating_add(gained) >= self.capacity {
+            self.level = self.capacity;
+            self.filled = now;
+        } else if gained > 0 {
+            self.level = self.level.saturating_add(gained);
+            let paid = gained.saturating_mul(60_000).checked_div(self.capacity).unwrap_or(0);
+            self.filled = self.filled.after(Span::from_millis(paid));
+        }
+    }
+}
+
+/// How many connections there are that have not authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Of all sources.
+    pub total: u32,
+    /// Of the source that asks.
+    pub of_source: u32,
+}
+
+/// What to do with a connection that has just been accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// There is room.
+    Free,
+    /// Take the seat of the oldest connection of the same source that has sent nothing yet; refuse if there is none.
+    EvictFromSource,
+    /// Take the seat of the oldest connection of any source that has sent nothing yet; refuse if there is none.
+    EvictFromAll,
+}
+
+impl Waiting {
+    /// Decides for one more connection. A source that is full may only displace its own, so it cannot push others out.
+    #[must_use]
+    pub const fn seat(self, limits: &Limits) -> Seat {
+        if self.of_source >= limits.waiting_per_source {
+            Seat::EvictFromSource
+        } else if self.total >= limits.waiting_total {
+            Seat::EvictFromAll
+        } else {
+            Seat::Free
+        }
+    }
+}
+
+/// How many pairing requests wait for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Pending {
+    /// Of all sources.
+    pub total: u32,
+    /// Of the source that asks.
+    pub of_source: u32,
+}
+
+impl Pending {
+    /// Whether one more may wait.
+    #[must_use]
+    pub const fn has_room(self, limits: &Limits) -> bool {
+        self.total < limits.pending_total && self.of_source < limits.pending_per_source
+    }
+}
+
+/// The waits between a node's attempts to connect: doubling from one second to one minute, each 20 % shorter to 20 % longer by chance, so
+/// that nodes which lost their gateway together do not come back together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Backoff {
+    failures: u8,
+}
+
+impl Backoff {
+    const FIRST: u64 = 1_000;
+    const LONGEST: u64 = 60_000;
+
+    /// No failure so far.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { failures: 0 }
+    }
+
+    /// As after many failures: for a peer that answered, but will not have us for the time being.
+    #[must_use]
+    pub const fn longest() -> Self {
+        Self { failures: u8::MAX }
+    }
+
+    /// The wait before the next attempt, and the back-off to use after that.
+    #[must_use]
+    pub fn wait(self, entropy: &Entropy<2>) -> (Span, Self) {
+        let doubled = 1u64.checked_shl(u32::from(self.failures)).unwrap_or(u64::MAX);
+        let base = Self::FIRST.saturating_mul(doubled).min(Self::LONGEST);
+        let chance = u64::from(u16::from_le_bytes(*entropy.expose()));
+        // 0..=65535 becomes 80 %..=120 % of the base.
+        let jittered = base.saturating_mul(chance.saturating_mul(2).saturating_add(4 * 65_535)) / (5 * 65_535);
+        (Span::from_millis(jittered), Self { failures: self.failures.saturating_add(1) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn a_bucket_gives_its_load_and_then_one_attempt_a_second() {
+        let mut bucket = Bucket::new(60, at(0));
+        for _ in 0..60 {
+            assert!(bucket.take(at(0)));
+        }
+        assert!(!bucket.take(at(999)));
+        assert!(bucket.take(at(1000)));
+        assert!(!bucket.take(at(1001)));
+    }
+
+    #[test]
+    fn asking_an_empty_bucket_often_does_not_keep_it_empty() {
+        let mut bucket = Bucket::new(60, at(0));
+        while bucket.take(at(0)) {}
+        let granted = (1..=10_000).filter(|&ms| bucket.take(at(ms))).count();
+        assert_eq!(granted, 10);
+    }
+
+    #[test]
+    fn a_refund_never_overfills() {
+        let mut bucket = Bucket::new(2, at(0));
+        bucket.refund();
+        assert!(bucket.take(at(0)) && bucket.take(at(0)) && !bucket.take(at(0)));
+        bucket.refund();
+        assert!(bucket.take(at(0)));
+    }
+
+    #[test]
+    fn a_bucket_of_nothing_never_gives_and_never_fails() {
+        let mut bucket = Bucket::new(0, at(0));
+        assert!(!bucket.take(at(u64::MAX)));
+    }
+
+    #[test]
+    fn waits_double_to_a_minute_and_stay_within_a_fifth() {
+        for chance in [[0, 0], [255, 255], [0, 128]] {
+            let mut backoff = Backoff::new();
+            for base in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+                let (wait, next) = backoff.wait(&Entropy::from_recorded(chance));
+                assert!((base * 8 / 10..=base * 12 / 10).contains(&wait.as_millis()), "{wait:?} for {base}");
+                backoff = next;
+            }
+        }
+        let (wait, _) = Backoff::longest().wait(&Entropy::from_recorded([255, 255]));
+        assert_eq!(wait, Span::from_secs(72));
+    }
+
+    #[test]
+    fn a_full_source_displaces_only_its_own() {
+        let limits = Limits { waiting_total: 10, waiting_per_source: 2, ..Limits::DEFAULT };
+        assert_eq!(Waiting { total: 10, of_source: 2 }.seat(&limits), Seat::EvictFromSource);
+        assert_eq!(Waiting { total: 10, of_source: 1 }.seat(&limits), Seat::EvictFromAll);
+        assert_eq!(Waiting { total: 9, of_source: 1 }.seat(&limits), Seat::Free);
+    }
+}

@@ -1,0 +1,103 @@
+//! Errors by blame. They are small and hold no text; what a peer may learn of them is a coarse code.
+
+/// Who is to blame when a step or a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Error {
+    /// The bytes do not form a message.
+    Malformed(Malformed),
+    /// The message is well formed, but not allowed here.
+    PeerMisbehaved(Misbehaviour),
+    /// Understood, and declined.
+    Refused(Refusal),
+    /// The embedder broke the contract of a call; never a peer's doing.
+    ApiMisuse(Misuse),
+}
+
+/// What is wrong with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Malformed {
+    /// Not JSON at all, or nested too deep.
+    Json,
+    /// JSON, but no object.
+    NotAnObject,
+    /// A field has the wrong type, length or characters.
+    Field(Field),
+}
+
+/// A field of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Field {
+    /// `friendly_name`
+    FriendlyName,
+    /// `room`
+    Room,
+    /// `hardware_profile`
+    HardwareProfile,
+    /// `node_id`
+    NodeId,
+    /// `token`
+    Token,
+    /// `occupancy`
+    Occupancy,
+    /// `noise_level`
+    NoiseLevel,
+    /// `wake_word_fp`
+    WakeWordFp,
+    /// `reason`
+    Reason,
+    /// `message`
+    Message,
+}
+
+/// What a peer did that it may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Misbehaviour {
+    /// The first frame was binary.
+    BinaryFirst,
+    /// The first message was neither a pairing request nor an authentication.
+    WrongFirstMessage,
+    /// Nothing came in time.
+    Silent,
+}
+
+/// Why a decision or a request was declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Refusal {
+    /// No such node, or it was revoked, or the token is not its token.
+    InvalidCredentials,
+    /// The node waits for the operator.
+    NotApproved,
+    /// The operator muted the node.
+    Muted,
+    /// The node is paired already.
+    AlreadyPaired,
+    /// The node was revoked; that is final.
+    Revoked,
+    /// The node is not paired, so there is nothing to mute or to re-issue.
+    NotPaired,
+    /// The pending request ran out before anybody decided.
+    Expired,
+    /// Too many requests wait already.
+    TooManyPending,
+    /// Too many failed attempts from this source, or too many tokens waiting to be hashed.
+    RateLimited,
+    /// No room for another connection.
+    AtCapacity,
+    /// The store could not make it durable.
+    StoreFailed,
+}
+
+/// How an embedder broke the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Misuse {
+    /// The scratch buffer is smaller than [`crate::limits::SCRATCH`].
+    ScratchTooSmall,
+    /// An input that answers nothing the machine asked for.
+    UnexpectedInput,
+}

@@ -1,0 +1,3 @@
+//! The doors: one machine a file, one file a role.
+
+pub mod registration;

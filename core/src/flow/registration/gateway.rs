@@ -1,0 +1,393 @@
+//! The gateway's end of one connection, from its first frame to its close.
+//!
+//! ```text
+//!             pair_request                    auth
+//!  Asking ◀────────────── AwaitFirst ──────────────▶ Loading ──(not recognised)──▶ Hashing
+//!    │ Admitted                │                        │ recognised                 │ verified
+//!    ▼                         │ silence, nonsense      ▼                            ▼
+//!  Closed ◀────────────────────┴──────────────────── Attaching ◀─────────────────────┘
+//!                                                       │ still paired
+//!                                                       ▼
+//!                                                     Linked
+//! ```
+
+use crate::error::{Malformed, Refusal};
+use crate::grant::token::{self, HashJob, Hashed, ProofKey, ProofTag, Token, TokenHash, Verified};
+use crate::id::NodeId;
+use crate::limits::{self, Limits};
+use crate::link::gateway::{self as link, Link};
+use crate::registry::lifecycle::Notice;
+use crate::registry::record::{Record, Standing};
+use crate::step::{Machine, Step};
+use crate::time::{Instant, Reason};
+use crate::wire::close::Close;
+use crate::wire::missy;
+use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest};
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    limits: Limits,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitFirst { until: Instant },
+    Asking,
+    Loading { node_id: NodeId, token: Token },
+    Hashing { node_id: NodeId, stored: Option<(TokenHash, ProofTag)> },
+    Attaching { node_id: NodeId, verified: Verified },
+    Linked(Link),
+    Closed,
+}
+
+/// What may happen to a connection.
+#[derive(Debug)]
+pub enum Input<'b> {
+    /// A text frame came.
+    Text(&'b str),
+    /// A binary frame came.
+    Binary(&'b [u8]),
+    /// The peer answered a ping.
+    Pong,
+    /// Answers [`Effect::Admit`]: the id under which the request waits, durably.
+    Admitted(Result<NodeId, Refusal>),
+    /// Answers [`Effect::Load`].
+    Loaded(Lookup<'b>),
+    /// Answers [`Effect::Hash`]; an error if the source has failed too often or the pool is full.
+    Hashed(Result<Hashed, Refusal>),
+    /// Answers [`Effect::Attach`] with the record as it is once pushes reach this connection.
+    Attached(Result<Option<&'b Record>, Refusal>),
+    /// The operator decided something about the node, or it came back on another connection.
+    Push(Notice),
+    /// The deadline has come.
+    Tick,
+    /// The gateway shuts down.
+    Shutdown,
+    /// Somebody else needs the seat, or nothing can be served now.
+    Evict,
+    /// The connection is gone.
+    Closed,
+}
+
+/// What is known of the node that wants in.
+#[derive(Debug)]
+pub struct Lookup<'b> {
+    /// Its record, or none; or the store failed.
+    pub record: Result<Option<&'b Record>, Refusal>,
+    /// The tag of the token it last proved to this process.
+    pub kept: Option<ProofTag>,
+    /// The key of such tags.
+    pub key: &'b ProofKey,
+}
+
+/// What a connection asks for.
+#[derive(Debug)]
+pub enum Effect<'b> {
+    /// Send a text frame.
+    Send(&'b str),
+    /// Send a ping.
+    Ping,
+    /// Close the connection.
+    Close(Close),
+    /// Find or enter the request among those that wait.
+    Admit(PairRequest<'b>),
+    /// Look the node up.
+    Load(NodeId),
+    /// Count one attempt of this source, and hash the token in the pool if it may.
+    Hash(HashJob),
+    /// Count one failed attempt of this source; nothing was hashed.
+    CountFailure,
+    /// The attempt that was counted was no failure.
+    Refund,
+    /// Recognise this token from now on.
+    Remember(NodeId, ProofTag),
+    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then read the record once more.
+    Attach(NodeId),
+    /// Take the connection out of the table of live ones.
+    Detach(NodeId),
+    /// Keep what the node told, and that it was there.
+    Observe(NodeId, Heartbeat<'b>),
+    /// Hand a text frame to the application.
+    ApplicationText(NodeId, &'b str),
+    /// Hand a binary frame to the application.
+    ApplicationBinary(NodeId, &'b [u8]),
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    #[must_use]
+    pub const fn accepted(now: Instant, limits: Limits) -> Self {
+        Self { limits, state: State::AwaitFirst { until: now.after(limits.first_message) } }
+    }
+
+    /// Whether the node behind it has proven who it is and is let in.
+    #[must_use]
+    pub const fn linked(&self) -> Option<NodeId> {
+        match &self.state {
+            State::Linked(Link::Open { node_id, .. }) => Some(*node_id),
+            _ => None,
+        }
+    }
+
+    /// Whether it has ended: nothing happens any more.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed | State::Linked(Link::Ended))
+    }
+
+    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame, so that nothing a peer sends early is lost.
+    #[must_use]
+    pub const fn awaits_answer(&self) -> bool {
+        match &self.state {
+            State::Asking | State::Loading { .. } | State::Hashing { .. } | State::Attaching { .. } => true,
+            State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
+        }
+    }
+
+    /// A name of the state, for traces and tables.
+    #[must_use]
+    pub const fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::AwaitFirst { .. } => "AwaitFirst",
+            State::Asking => "Asking",
+            State::Loading { .. } => "Loading",
+            State::Hashing { .. } => "Hashing",
+            State::Attaching { .. } => "Attaching",
+            State::Linked(Link::Open { .. }) => "Linked",
+            State::Linked(Link::Ended) | State::Closed => "Closed",
+        }
+    }
+}
+
+impl Machine for Connection {
+    type Input<'b> = Input<'b>;
+    type Effect<'b> = Effect<'b>;
+
+    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+        let limits = self.limits;
+        let step = match (self.state, input) {
+            (State::Linked(link), input) => match for_link(input) {
+                Some(input) => link.step(now, input, scratch).wrap(State::Linked, Effect::from),
+                None => Step::quiet(State::Linked(link)),
+            },
+            (State::Closed, _) => Step::quiet(State::Closed),
+
+            // The end, in whatever state before the link.
+            (State::Attaching { node_id, .. }, Input::Closed) => Step::with(State::Closed, [Effect::Detach(node_id)]),
+            (_, Input::Closed) => Step::quiet(State::Closed),
+            (State::Attaching { node_id, .. }, Input::Shutdown) => {
+                Step::with(State::Closed, [Effect::Close(Close::SHUTTING_DOWN), Effect::Detach(node_id)])
+            }
+            (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
+            (State::AwaitFirst { .. }, Input::Evict) => close(Close::AT_CAPACITY),
+
+            (State::AwaitFirst { .. }, Input::Text(frame)) => on_first(frame, scratch),
+            (State::AwaitFirst { .. }, Input::Binary(_)) => close(Close::BINARY_FIRST),
+            (State::AwaitFirst { until }, Input::Tick) if until <= now => close(Close::AUTHENTICATION_TIMEOUT),
+
+            (State::Asking, Input::Admitted(Ok(node_id))) => {
+                say(GatewayMessage::PairPending { node_id }, Close::PAIRING_PENDING, scratch)
+            }
+            (State::Asking, Input::Admitted(Err(refusal))) => close(close_for(refusal)),
+
+            (State::Loading { node_id, token }, Input::Loaded(lookup)) => on_loaded(node_id, token, lookup),
+            (State::Hashing { node_id, stored }, Input::Hashed(outcome)) => on_hashed(node_id, stored, outcome, scratch),
+            (State::Attaching { node_id, verified }, Input::Attached(outcome)) => {
+                on_attached(node_id, &verified, outcome, now, limits, scratch)
+            }
+            // Decided while the record was on its way; the record that comes shows it.
+            (state @ State::Attaching { .. }, Input::Push(Notice::Muted | Notice::Unpaired)) => Step::quiet(state),
+            (State::Attaching { node_id, .. }, Input::Push(Notice::Replaced)) => {
+                Step::with(State::Closed, [Effect::Close(Close::REPLACED), Effect::Detach(node_id)])
+            }
+
+            // Answers nobody asked for and pushes for nobody change nothing. Frames do not come here while an answer is due.
+            (
+                state,
+                Input::Text(_)
+                | Input::Binary(_)
+                | Input::Pong
+                | Input::Admitted(_)
+                | Input::Loaded(_)
+                | Input::Hashed(_)
+                | Input::Attached(_)
+                | Input::Push(_)
+                | Input::Tick
+                | Input::Evict,
+            ) => Step::quiet(state),
+        };
+        step.wrap(|state| Self { limits, state }, |effect| effect)
+    }
+
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        match &self.state {
+            State::AwaitFirst { until } => Some((*until, Reason::FirstMessage)),
+            State::Linked(link) => link.deadline(),
+            State::Asking | State::Loading { .. } | State::Hashing { .. } | State::Attaching { .. } | State::Closed => None,
+        }
+    }
+}
+
+fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+    const WRONG_FIRST: GatewayMessage<'static> = GatewayMessage::Error("First message must be auth or pair_request");
+    let (decoding, encoding) = limits::split(scratch);
+    match missy::decode_from_node(frame, decoding) {
+        Ok(NodeMessage::PairRequest(request)) => Step::with(State::Asking, [Effect::Admit(request)]),
+        Ok(NodeMessage::Auth(Auth::Presented { node_id, token })) => {
+            Step::with(State::Loading { node_id, token }, [Effect::Load(node_id)])
+        }
+        Ok(NodeMessage::Auth(Auth::Unusable)) => {
+            let fail = GatewayMessage::AuthFail(AuthFailure::InvalidCredentials);
+            match missy::encode_from_gateway(&fail, encoding) {
+                Some(text) => Step::with(
+                    State::Closed,
+                    [Effect::CountFailure, Effect::Send(text), Effect::Close(Close::AUTHENTICATION_FAILED)],
+                ),
+                None => close(Close::INTERNAL),
+            }
+        }
+        Ok(NodeMessage::Heartbeat(_) | NodeMessage::Other) => say(WRONG_FIRST, Close::PROTOCOL_VIOLATION, encoding),
+        Err(Malformed::Json) => close(Close::MALFORMED_JSON),
+        // A heartbeat that is wrong in itself is still no first message.
+        Err(malformed @ (Malformed::NotAnObject | Malformed::Field(_))) => {
+            say(GatewayMessage::Error(missy::complaint(malformed)), Close::PROTOCOL_VIOLATION, encoding)
+        }
+    }
+}
+
+/// A token that this process has verified before is recognised in microseconds; every other one costs one PBKDF2, whether the node exists or not.
+fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<State, Effect<'b>> {
+    let stored = match lookup.record {
+        Ok(record) => record.and_then(|record| record.standing.token()),
+        Err(refusal) => return close(close_for(refusal)),
+    };
+    let tagged = stored.map(|hash| (hash.clone(), lookup.key.tag(node_id, hash, &token)));
+    let recognised = match (&tagged, &lookup.kept) {
+        (Some((hash, tag)), Some(kept)) => ProofKey::recognise(hash, tag, kept),
+        (None, _) | (_, None) => None,
+    };
+    match recognised {
+        Some(verified) => Step::with(State::Attaching { node_id, verified }, [Effect::Attach(node_id)]),
+        None => Step::with(State::Hashing { node_id, stored: tagged }, [Effect::Hash(HashJob { node_id, token })]),
+    }
+}
+
+fn on_hashed<'b>(
+    node_id: NodeId,
+    stored: Option<(TokenHash, ProofTag)>,
+    outcome: Result<Hashed, Refusal>,
+    scratch: &'b mut [u8],
+) -> Step<State, Effect<'b>> {
+    let hashed = match outcome {
+        Ok(hashed) => hashed,
+        Err(refusal) => return close(close_for(refusal)),
+    };
+    let verified = token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash);
+    match (verified, stored) {
+        (Some(verified), Some((_, tag))) => Step::with(
+            State::Attaching { node_id, verified },
+            [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)],
+        ),
+        (None, _) | (_, None) => refuse(AuthFailure::InvalidCredentials, scratch),
+    }
+}
+
+/// The record may have changed while the token was checked. What counts is the one that was read after pushes began to reach us.
+fn on_attached<'b>(
+    node_id: NodeId,
+    verified: &Verified,
+    outcome: Result<Option<&Record>, Refusal>,
+    now: Instant,
+    limits: Limits,
+    scratch: &'b mut [u8],
+) -> Step<State, Effect<'b>> {
+    let record = match outcome {
+        Ok(record) => record.filter(|r| r.standing.token().is_some_and(|hash| verified.holds_for(hash))),
+        Err(refusal) => return detach(close(close_for(refusal)), node_id),
+    };
+    let Some(record) = record else {
+        return detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id);
+    };
+    match &record.standing {
+        Standing::Paired { .. } => {
+            let welcome = GatewayMessage::AuthOk { node_id, room: record.room.label() };
+            match missy::encode_from_gateway(&welcome, scratch) {
+                Some(text) => {
+                    let seen = Effect::Observe(node_id, Heartbeat::default());
+                    Step::with(State::Linked(Link::open(node_id, now, limits)), [Effect::Send(text), seen])
+                }
+                None => detach(close(Close::INTERNAL), node_id),
+            }
+        }
+        Standing::Muted { .. } => detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id),
+        Standing::Unapproved { .. } => detach(refuse(AuthFailure::NotApproved, scratch), node_id),
+        Standing::Pending { .. } | Standing::Revoked { .. } => detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id),
+    }
+}
+
+fn refuse<'b>(failure: AuthFailure, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+    say(GatewayMessage::AuthFail(failure), Close::AUTHENTICATION_FAILED, scratch)
+}
+
+/// A last message, then the close.
+fn say<'b>(message: GatewayMessage<'_>, reason: Close, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+    match missy::encode_from_gateway(&message, scratch) {
+        Some(text) => Step::with(State::Closed, [Effect::Send(text), Effect::Close(reason)]),
+        None => close(Close::INTERNAL),
+    }
+}
+
+fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
+    Step::with(State::Closed, [Effect::Close(reason)])
+}
+
+/// The same ending for a connection that was in the table of live ones.
+fn detach(step: Step<State, Effect<'_>>, node_id: NodeId) -> Step<State, Effect<'_>> {
+    step.and(Effect::Detach(node_id))
+}
+
+const fn close_for(refusal: Refusal) -> Close {
+    match refusal {
+        Refusal::TooManyPending | Refusal::AtCapacity => Close::AT_CAPACITY,
+        Refusal::RateLimited => Close::RATE_LIMITED,
+        Refusal::StoreFailed => Close::INTERNAL,
+        Refusal::InvalidCredentials
+        | Refusal::NotApproved
+        | Refusal::Muted
+        | Refusal::AlreadyPaired
+        | Refusal::Revoked
+        | Refusal::NotPaired
+        | Refusal::Expired => Close::AUTHENTICATION_FAILED,
+    }
+}
+
+fn for_link<'b>(input: Input<'b>) -> Option<link::Input<'b>> {
+    match input {
+        Input::Text(frame) => Some(link::Input::Text(frame)),
+        Input::Binary(frame) => Some(link::Input::Binary(frame)),
+        Input::Pong => Some(link::Input::Pong),
+        Input::Push(notice) => Some(link::Input::Push(notice)),
+        Input::Tick => Some(link::Input::Tick),
+        Input::Shutdown => Some(link::Input::Shutdown),
+        Input::Closed => Some(link::Input::Closed),
+        Input::Admitted(_) | Input::Loaded(_) | Input::Hashed(_) | Input::Attached(_) | Input::Evict => None,
+    }
+}
+
+impl<'b> From<link::Effect<'b>> for Effect<'b> {
+    fn from(effect: link::Effect<'b>) -> Self {
+        match effect {
+            link::Effect::Send(text) => Self::Send(text),
+            link::Effect::Ping => Self::Ping,
+            link::Effect::Close(reason) => Self::Close(reason),
+            link::Effect::Observe(node_id, heartbeat) => Self::Observe(node_id, heartbeat),
+            link::Effect::ApplicationText(node_id, frame) => Self::ApplicationText(node_id, frame),
+            link::Effect::ApplicationBinary(node_id, frame) => Self::ApplicationBinary(node_id, frame),
+            link::Effect::Detach(node_id) => Self::Detach(node_id),
+        }
+    }
+}
+
+const _: () = assert!(core::mem::size_of::<Connection>() <= 512, "one of these stands in memory for every connection");

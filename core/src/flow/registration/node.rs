@@ -1,0 +1,426 @@
+//! The node's end: asks to be paired, waits for its token, and keeps a link open.
+//!
+//! ```text
+//!  Waiting(Blank) ─▶ Opening ─▶ AwaitPending ─pair_pending─▶ Keeping(Asked) ─▶ AwaitToken
+//!                                                                                  │ token typed in
+//!  Waiting(Paired) ◀──────────────────────────── Keeping(Paired) ◀─────────────────┘
+//!     │    ▲ lost, refused, muted: back off
+//!     ▼    │
+//!  Opening ┴▶ AwaitAuth ─auth_ok─▶ Linked
+//! ```
+//!
+//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a power cut at any point continues there.
+//! Nothing a gateway says makes a node forget its token; only its owner does ([`Input::Forget`]).
+
+use crate::budget::Backoff;
+use crate::entropy::Entropy;
+use crate::error::Refusal;
+use crate::id::NodeId;
+use crate::limits;
+use crate::link::node::Heartbeats;
+use crate::step::{Machine, Step};
+use crate::text::Label;
+use crate::time::{Instant, Reason, Span};
+use crate::wire::close::Close;
+use crate::wire::missy;
+use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest};
+use crate::wire::token::Token;
+
+/// What a node keeps across power cuts.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Memory {
+    /// Nothing: it has yet to ask.
+    Blank,
+    /// It asked, and waits for its token.
+    Asked {
+        /// The id the gateway gave it.
+        node_id: NodeId,
+    },
+    /// It can authenticate.
+    Paired {
+        /// The id the gateway gave it.
+        node_id: NodeId,
+        /// What proves it.
+        token: Token,
+    },
+}
+
+impl Memory {
+    /// The id, once there is one.
+    #[must_use]
+    pub const fn node_id(&self) -> Option<NodeId> {
+        match self {
+            Self::Blank => None,
+            Self::Asked { node_id } | Self::Paired { node_id, .. } => Some(*node_id),
+        }
+    }
+}
+
+/// The waits of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long the gateway may take to answer.
+    pub answer_within: Span,
+    /// How often to send a heartbeat.
+    pub heartbeat_every: Span,
+}
+
+impl Timing {
+    /// Ten seconds for an answer, a heartbeat a minute.
+    pub const DEFAULT: Self = Self { answer_within: Span::from_secs(10), heartbeat_every: Span::from_secs(60) };
+}
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    timing: Timing,
+    backoff: Backoff,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting { memory: Memory, until: Instant },
+    Opening { memory: Memory },
+    AwaitPending { until: Instant },
+    Keeping,
+    AwaitToken { node_id: NodeId },
+    AwaitAuth { node_id: NodeId, token: Token, until: Instant },
+    Linked { node_id: NodeId, token: Token, heartbeats: Heartbeats },
+}
+
+/// What may happen to a node.
+#[derive(Debug)]
+pub enum Input<'b> {
+    /// The deadline has come; carries the values that a heartbeat would tell.
+    Tick(Heartbeat<'b>),
+    /// Answers [`Effect::Connect`]: the connection is open. Carries who the node says it is.
+    Connected(PairRequest<'b>),
+    /// A text frame came.
+    Text(&'b str),
+    /// The connection is gone, or could not be opened. Carries chance for the wait before the next attempt.
+    Disconnected(Entropy<2>),
+    /// Answers [`Effect::Keep`] with what is durable now.
+    Kept(Memory),
+    /// The owner typed in the token that the operator was shown.
+    TokenEntered(Token),
+    /// The owner wants to ask again, under the id the gateway then gives.
+    AskAgain,
+    /// The owner wants everything forgotten.
+    Forget,
+}
+
+/// What a node asks for.
+#[derive(Debug)]
+pub enum Effect<'b> {
+    /// Open a connection to the gateway.
+    Connect,
+    /// Send a text frame.
+    Send(&'b str),
+    /// Close the connection.
+    Close(Close),
+    /// Make this durable, then answer [`Input::Kept`] with it. Until then nothing else happens.
+    Keep(Memory),
+    /// Tell the owner.
+    Tell(News<'b>),
+}
+
+/// What the owner of a node may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News<'b> {
+    /// The operator can approve the request under this id now.
+    WaitsForApproval(NodeId),
+    /// The token is kept.
+    TokenKept,
+    /// The link is open.
+    Linked {
+        /// The node itself.
+        node_id: NodeId,
+        /// Where the registry says it stands.
+        room: Label<'b>,
+    },
+    /// The gateway does not let the node in.
+    Refused(Refusal),
+    /// The gateway said that something was wrong.
+    Complaint,
+    /// The next attempt comes after this wait.
+    RetryIn(Span),
+    /// A token came before there was an id to use it with.
+    NothingAsked,
+    /// Everything is forgotten.
+    Forgotten,
+}
+
+impl Node {
+    /// A node that has just started, with what it kept. Its first deadline is now.
+    #[must_use]
+    pub fn boot(now: Instant, memory: Memory, timing: Timing) -> Self {
+        let state = match memory {
+            // The gateway knows it; all it lacks is its token.
+            Memory::Asked { node_id } => State::AwaitToken { node_id },
+            memory @ (Memory::Blank | Memory::Paired { .. }) => State::Waiting { memory, until: now },
+        };
+        Self { timing, backoff: Backoff::new(), state }
+    }
+
+    /// The id, once there is one.
+    #[must_use]
+    pub const fn node_id(&self) -> Option<NodeId> {
+        match &self.state {
+            State::Waiting { memory, .. } | State::Opening { memory } => memory.node_id(),
+            State::AwaitPending { .. } | State::Keeping => None,
+            State::AwaitToken { node_id } | State::AwaitAuth { node_id, .. } | State::Linked { node_id, .. } => Some(*node_id),
+        }
+    }
+
+    /// A name of the state, for logs and tables.
+    #[must_use]
+    pub const fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Waiting { .. } => "Waiting",
+            State::Opening { .. } => "Opening",
+            State::AwaitPending { .. } => "AwaitPending",
+            State::Keeping => "Keeping",
+            State::AwaitToken { .. } => "AwaitToken",
+            State::AwaitAuth { .. } => "AwaitAuth",
+            State::Linked { .. } => "Linked",
+        }
+    }
+
+    fn to(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
+    fn keep<'b>(self, memory: Memory) -> Step<Self, Effect<'b>> {
+        Step::with(self.to(State::Keeping), [Effect::Keep(memory)])
+    }
+
+    /// Closes what is open, then keeps. Only called where a connection may be open.
+    fn close_and_keep<'b>(self, memory: Memory) -> Step<Self, Effect<'b>> {
+        Step::with(self.to(State::Keeping), [Effect::Close(Close::GOODBYE), Effect::Keep(memory)])
+    }
+
+    fn back_off<'b>(self, now: Instant, memory: Memory, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
+        let (wait, backoff) = self.backoff.wait(entropy);
+        let state = State::Waiting { memory, until: now.after(wait) };
+        Step::with(Self { backoff, state, ..self }, [Effect::Tell(News::RetryIn(wait))])
+    }
+}
+
+impl Machine for Node {
+    type Input<'b> = Input<'b>;
+    type Effect<'b> = Effect<'b>;
+
+    fn step<'b>(mut self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+        let state = core::mem::replace(&mut self.state, State::Keeping);
+        match (state, input) {
+            (State::Keeping, Input::Kept(memory)) => on_kept(self, now, memory),
+            // What is being made durable decides; whatever else happens meanwhile is settled by the next attempt.
+            (State::Keeping, _) => Step::quiet(self.to(State::Keeping)),
+
+            (state, Input::TokenEntered(token)) => on_token(self, state, token),
+            (state, Input::AskAgain) => restart(self, state),
+            (state, Input::Forget) => restart(self, state),
+
+            (State::Waiting { memory, until }, Input::Tick(_)) if until <= now => {
+                Step::with(self.to(State::Opening { memory }), [Effect::Connect])
+            }
+            (State::Opening { memory }, Input::Connected(request)) => on_connected(self, now, memory, request, scratch),
+            (State::Opening { memory }, Input::Disconnected(entropy)) => self.back_off(now, memory, &entropy),
+
+            (State::AwaitPending { until }, Input::Text(frame)) => on_pending(self, until, frame, scratch),
+            (State::AwaitAuth { node_id, token, until }, Input::Text(frame)) => {
+                on_auth_answer(self, now, (node_id, token, until), frame, scratch)
+            }
+            (State::Linked { node_id, token, heartbeats }, Input::Text(frame)) => {
+                let (news, backoff) = match heard(frame, scratch) {
+                    Heard::Refused(refusal) => (Some(News::Refused(refusal)), Backoff::longest()),
+                    Heard::Complaint => (Some(News::Complaint), self.backoff),
+                    Heard::Pending(_) | Heard::Welcome(..) | Heard::Nothing => (None, self.backoff),
+                };
+                let next = Self { backoff, state: State::Linked { node_id, token, heartbeats }, ..self };
+                match news {
+                    Some(news) => Step::with(next, [Effect::Tell(news)]),
+                    None => Step::quiet(next),
+                }
+            }
+
+            (State::AwaitPending { until }, Input::Tick(_)) if until <= now => {
+                Step::with(self.to(State::AwaitPending { until: FAR }), [Effect::Close(Close::GOODBYE)])
+            }
+            (State::AwaitAuth { node_id, token, until }, Input::Tick(_)) if until <= now => {
+                let state = State::AwaitAuth { node_id, token, until: FAR };
+                Step::with(self.to(state), [Effect::Close(Close::GOODBYE)])
+            }
+            (State::Linked { node_id, token, heartbeats }, Input::Tick(values)) => match heartbeats.due(now) {
+                Some(heartbeats) => {
+                    let next = self.to(State::Linked { node_id, token, heartbeats });
+                    send(next, &NodeMessage::Heartbeat(values), scratch)
+                }
+                None => Step::quiet(self.to(State::Linked { node_id, token, heartbeats })),
+            },
+
+            (State::AwaitPending { .. }, Input::Disconnected(entropy)) => self.back_off(now, Memory::Blank, &entropy),
+            (State::AwaitAuth { node_id, token, .. } | State::Linked { node_id, token, .. }, Input::Disconnected(entropy)) => {
+                self.back_off(now, Memory::Paired { node_id, token }, &entropy)
+            }
+
+            (state, Input::Tick(_) | Input::Connected(_) | Input::Text(_) | Input::Disconnected(_) | Input::Kept(_)) => {
+                Step::quiet(self.to(state))
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        match &self.state {
+            State::Waiting { until, .. } => Some((*until, Reason::Reconnect)),
+            State::AwaitPending { until } | State::AwaitAuth { until, .. } if *until < FAR => Some((*until, Reason::Answer)),
+            State::Linked { heartbeats, .. } => Some(heartbeats.deadline()),
+            State::Opening { .. }
+            | State::AwaitPending { .. }
+            | State::Keeping
+            | State::AwaitToken { .. }
+            | State::AwaitAuth { .. } => None,
+        }
+    }
+}
+
+/// No deadline: the connection is being closed, and the adapter tells when it is.
+const FAR: Instant = Instant::from_millis(u64::MAX);
+
+fn on_kept<'b>(node: Node, now: Instant, memory: Memory) -> Step<Node, Effect<'b>> {
+    let node = Node { backoff: Backoff::new(), ..node };
+    match memory {
+        Memory::Asked { node_id } => {
+            Step::with(node.to(State::AwaitToken { node_id }), [Effect::Tell(News::WaitsForApproval(node_id))])
+        }
+        memory @ Memory::Paired { .. } => {
+            Step::with(node.to(State::Waiting { memory, until: now }), [Effect::Tell(News::TokenKept)])
+        }
+        Memory::Blank => {
+            let state = State::Waiting { memory: Memory::Blank, until: now };
+            Step::with(node.to(state), [Effect::Tell(News::Forgotten)])
+        }
+    }
+}
+
+fn on_token<'b>(node: Node, state: State, token: Token) -> Step<Node, Effect<'b>> {
+    match state {
+        State::AwaitToken { node_id }
+        | State::Waiting { memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. }, .. } => {
+            node.keep(Memory::Paired { node_id, token })
+        }
+        State::Opening { memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. } }
+        | State::AwaitAuth { node_id, .. }
+        | State::Linked { node_id, .. } => node.close_and_keep(Memory::Paired { node_id, token }),
+        state @ (State::Waiting { memory: Memory::Blank, .. }
+        | State::Opening { memory: Memory::Blank }
+        | State::AwaitPending { .. }
+        | State::Keeping) => Step::with(node.to(state), [Effect::Tell(News::NothingAsked)]),
+    }
+}
+
+/// Forgets, durably, and begins again.
+fn restart<'b>(node: Node, state: State) -> Step<Node, Effect<'b>> {
+    match state {
+        State::Waiting { .. } | State::AwaitToken { .. } => node.keep(Memory::Blank),
+        State::Opening { .. } | State::AwaitPending { .. } | State::AwaitAuth { .. } | State::Linked { .. } => {
+            node.close_and_keep(Memory::Blank)
+        }
+        State::Keeping => Step::quiet(node.to(State::Keeping)),
+    }
+}
+
+fn on_connected<'b>(
+    node: Node,
+    now: Instant,
+    memory: Memory,
+    request: PairRequest<'b>,
+    scratch: &'b mut [u8],
+) -> Step<Node, Effect<'b>> {
+    let until = now.after(node.timing.answer_within);
+    match memory {
+        Memory::Blank => send(node.to(State::AwaitPending { until }), &NodeMessage::PairRequest(request), scratch),
+        // It has an id already: nothing to say until it has a token, either.
+        Memory::Asked { node_id } => Step::with(node.to(State::AwaitToken { node_id }), [Effect::Close(Close::GOODBYE)]),
+        Memory::Paired { node_id, token } => {
+            let auth = NodeMessage::Auth(Auth::Presented { node_id, token });
+            let text = missy::encode_from_node(&auth, scratch);
+            let NodeMessage::Auth(Auth::Presented { node_id, token }) = auth else {
+                return Step::quiet(node);
+            };
+            let next = node.to(State::AwaitAuth { node_id, token, until });
+            match text {
+                Some(text) => Step::with(next, [Effect::Send(text)]),
+                None => Step::with(next, [Effect::Close(Close::INTERNAL)]),
+            }
+        }
+    }
+}
+
+fn on_pending<'b>(node: Node, until: Instant, frame: &'b str, scratch: &'b mut [u8]) -> Step<Node, Effect<'b>> {
+    let tell = |node: Node, news| Step::with(node.to(State::AwaitPending { until }), [Effect::Tell(news)]);
+    match heard(frame, scratch) {
+        Heard::Pending(node_id) => node.close_and_keep(Memory::Asked { node_id }),
+        Heard::Refused(refusal) => tell(Node { backoff: Backoff::longest(), ..node }, News::Refused(refusal)),
+        Heard::Complaint => tell(Node { backoff: Backoff::longest(), ..node }, News::Complaint),
+        Heard::Welcome(..) | Heard::Nothing => Step::quiet(node.to(State::AwaitPending { until })),
+    }
+}
+
+fn on_auth_answer<'b>(
+    node: Node,
+    now: Instant,
+    (node_id, token, until): (NodeId, Token, Instant),
+    frame: &'b str,
+    scratch: &'b mut [u8],
+) -> Step<Node, Effect<'b>> {
+    let (news, backoff) = match heard(frame, scratch) {
+        Heard::Welcome(answered, room) if answered == node_id => {
+            let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
+            let next = Node { backoff: Backoff::new(), state: State::Linked { node_id, token, heartbeats }, ..node };
+            return Step::with(next, [Effect::Tell(News::Linked { node_id, room })]);
+        }
+        Heard::Refused(refusal) => (News::Refused(refusal), Backoff::longest()),
+        Heard::Complaint => (News::Complaint, node.backoff),
+        Heard::Welcome(..) | Heard::Pending(_) | Heard::Nothing => {
+            return Step::quiet(node.to(State::AwaitAuth { node_id, token, until }));
+        }
+    };
+    let next = Node { backoff, state: State::AwaitAuth { node_id, token, until }, ..node };
+    Step::with(next, [Effect::Tell(news)])
+}
+
+enum Heard<'b> {
+    Pending(NodeId),
+    Welcome(NodeId, Label<'b>),
+    Refused(Refusal),
+    Complaint,
+    Nothing,
+}
+
+/// What a gateway's frame means to a node. Frames of unknown types and malformed ones mean nothing; deadlines end what then stays silent.
+fn heard<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Heard<'b> {
+    let (decoding, _) = limits::split(scratch);
+    match missy::decode_from_gateway(frame, decoding) {
+        Ok(Some(GatewayMessage::PairPending { node_id })) => Heard::Pending(node_id),
+        Ok(Some(GatewayMessage::AuthOk { node_id, room })) => Heard::Welcome(node_id, room),
+        Ok(Some(GatewayMessage::AuthFail(AuthFailure::InvalidCredentials | AuthFailure::Other))) => {
+            Heard::Refused(Refusal::InvalidCredentials)
+        }
+        Ok(Some(GatewayMessage::AuthFail(AuthFailure::NotApproved))) => Heard::Refused(Refusal::NotApproved),
+        Ok(Some(GatewayMessage::Muted)) => Heard::Refused(Refusal::Muted),
+        Ok(Some(GatewayMessage::Error(_))) => Heard::Complaint,
+        Ok(None) | Err(_) => Heard::Nothing,
+    }
+}
+
+fn send<'b>(next: Node, message: &NodeMessage<'_>, scratch: &'b mut [u8]) -> Step<Node, Effect<'b>> {
+    match missy::encode_from_node(message, scratch) {
+        Some(text) => Step::with(next, [Effect::Send(text)]),
+        None => Step::with(next, [Effect::Close(Close::INTERNAL)]),
+    }
+}
+
+const _: () = assert!(core::mem::size_of::<Node>() <= 160, "a node's state stands in a microcontroller's static memory");

@@ -1,0 +1,133 @@
+//! The operator's approval: one durable write, and only then the token, once.
+//!
+//! ```text
+//!  Drawing ──Drawn──▶ Hashing ──Hashed──▶ Saving ──Saved──▶ Done
+//!     ▲ redraw │                            │ not saved
+//!     └────────┘                            ▼
+//!                                         Done (nothing was revealed)
+//! ```
+
+use crate::entropy::Entropy;
+use crate::error::Refusal;
+use crate::grant::token::{self, HashJob, Hashed, Token, TokenHash};
+use crate::id::NodeId;
+use crate::registry::lifecycle::{self, Change, Decision};
+use crate::registry::record::{Record, Standing};
+use crate::step::{Machine, Step};
+use crate::time::{Instant, Reason, UnixTime};
+
+/// An approval under way.
+#[derive(Debug)]
+pub struct Approval {
+    node_id: NodeId,
+    standing: Standing,
+    purpose: Purpose,
+    at: UnixTime,
+    state: State,
+}
+
+/// Why a token is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The node's first.
+    Approve,
+    /// In place of one that was lost; the old one dies.
+    Reissue,
+}
+
+#[derive(Debug)]
+enum State {
+    Drawing,
+    Hashing,
+    Saving { token: Token },
+    Done,
+}
+
+/// What may happen to an approval.
+#[derive(Debug)]
+pub enum Input {
+    /// Answers [`Effect::Draw`].
+    Drawn(Entropy<32>),
+    /// Answers [`Effect::Hash`].
+    Hashed(Hashed),
+    /// Answers [`Effect::Save`]: it is durable, or why it is not.
+    Saved(Result<(), Refusal>),
+}
+
+/// What an approval asks for.
+#[derive(Debug)]
+pub enum Effect {
+    /// Draw 32 random bytes.
+    Draw,
+    /// Hash this token in the pool.
+    Hash(HashJob),
+    /// Save this change of the record that was read, if nobody changed it since.
+    Save(Change),
+    /// Show the token, this once; then push the notice of the change.
+    Reveal(Token),
+    /// Tell the operator why not.
+    Refuse(Refusal),
+}
+
+impl Approval {
+    /// Begins with the record as it was read. The first effect is [`Effect::Draw`].
+    ///
+    /// # Errors
+    /// Why this node cannot be given a token now; nothing was drawn or hashed for it.
+    pub fn begin(record: &Record, purpose: Purpose, at: UnixTime) -> Result<Step<Self, Effect>, Refusal> {
+        // Whether the decision can be taken does not depend on the hash.
+        let _would_be = lifecycle::decide(&record.standing, purpose.decision(TokenHash::from_bytes([0; 32])), at)?;
+        let approval = Self { node_id: record.node_id, standing: record.standing.clone(), purpose, at, state: State::Drawing };
+        Ok(Step::with(approval, [Effect::Draw]))
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    fn to(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+}
+
+impl Purpose {
+    const fn decision(self, hash: TokenHash) -> Decision {
+        match self {
+            Self::Approve => Decision::Approve(hash),
+            Self::Reissue => Decision::Reissue(hash),
+        }
+    }
+}
+
+impl Machine for Approval {
+    type Input<'b> = Input;
+    type Effect<'b> = Effect;
+
+    fn step(mut self, _now: Instant, input: Input, _scratch: &mut [u8]) -> Step<Self, Effect> {
+        let state = core::mem::replace(&mut self.state, State::Done);
+        match (state, input) {
+            (State::Drawing, Input::Drawn(entropy)) => match token::issue(&entropy) {
+                Some(token) => {
+                    let job = HashJob { node_id: self.node_id, token };
+                    Step::with(self.to(State::Hashing), [Effect::Hash(job)])
+                }
+                None => Step::with(self.to(State::Drawing), [Effect::Draw]),
+            },
+            (State::Hashing, Input::Hashed(Hashed { token, hash })) => {
+                match lifecycle::decide(&self.standing, self.purpose.decision(hash), self.at) {
+                    Ok(change) => Step::with(self.to(State::Saving { token }), [Effect::Save(change)]),
+                    Err(refusal) => Step::with(self.to(State::Done), [Effect::Refuse(refusal)]),
+                }
+            }
+            (State::Saving { token }, Input::Saved(Ok(()))) => Step::with(self.to(State::Done), [Effect::Reveal(token)]),
+            (State::Saving { .. }, Input::Saved(Err(refusal))) => Step::with(self.to(State::Done), [Effect::Refuse(refusal)]),
+            (state, Input::Drawn(_) | Input::Hashed(_) | Input::Saved(_)) => Step::quiet(self.to(state)),
+        }
+    }
+
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        None
+    }
+}

@@ -1,0 +1,3 @@
+//! Grants: what pairing yields. Made once, checked at every use; that a check succeeded is a value only the check can make.
+
+pub mod token;

@@ -1,0 +1,185 @@
+//! The bearer token of the `missy` dialect: issued, hashed for storage, verified, and recognised again without hashing.
+
+use subtle::ConstantTimeEq;
+
+use crate::crypto::{base64url, hmac_sha256, labels, pbkdf2_sha256};
+use crate::entropy::Entropy;
+use crate::id::NodeId;
+use crate::limits::PBKDF2_ITERATIONS;
+use crate::secret::Secret;
+pub use crate::wire::token::Token;
+
+/// Makes a token of 256 bits. `None` for the one in 64 that would begin with `-`, which command lines take for an option: draw again.
+#[must_use]
+pub fn issue(entropy: &Entropy<32>) -> Option<Token> {
+    let chars = base64url::encode_32(entropy.expose());
+    (!chars.starts_with(b"-")).then(|| Token::from_chars(chars))
+}
+
+/// What the registry keeps of a token: PBKDF2-HMAC-SHA256 over its 43 characters, salted with the text of the node id, 100 000 iterations, 32 bytes
+/// (the `missy` dialect's form, so its registries can be imported).
+#[derive(Clone)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// From the 32 bytes a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for the store. Whoever has them can test guesses, so they go nowhere else.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for TokenHash {
+    /// Takes the same time wherever the two differ.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for TokenHash {}
+
+impl core::fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("TokenHash(redacted)")
+    }
+}
+
+/// A token that waits to be hashed: the one costly computation of this crate, so it is a value that an adapter takes to a bounded pool.
+#[derive(Debug)]
+pub struct HashJob {
+    /// Whose token it is said to be; salts the hash.
+    pub node_id: NodeId,
+    /// What to hash.
+    pub token: Token,
+}
+
+impl HashJob {
+    /// Does the work: 100 000 iterations, about 15 ms of a server core.
+    #[must_use]
+    pub fn run(self) -> Hashed {
+        let salt = self.node_id.text();
+        let derived = pbkdf2_sha256::derive(self.token.expose().as_bytes(), salt.as_str().as_bytes(), PBKDF2_ITERATIONS);
+        Hashed { hash: TokenHash(*derived.expose()), token: self.token }
+    }
+}
+
+/// A token and its hash.
+#[derive(Debug)]
+pub struct Hashed {
+    /// The token that went in.
+    pub token: Token,
+    /// Its hash.
+    pub hash: TokenHash,
+}
+
+/// Shows that a token was presented whose stored hash is the one inside. Only verifying makes it.
+#[derive(Debug, Clone)]
+pub struct Verified(TokenHash);
+
+impl Verified {
+    /// Whether this is still the token of a record that may have changed since.
+    #[must_use]
+    pub fn holds_for(&self, stored: &TokenHash) -> bool {
+        self.0 == *stored
+    }
+}
+
+/// Compares a computed hash with the stored one, in constant time. Without a stored one (an unknown node) the answer is `None` after the same work.
+#[must_use]
+pub fn verify(stored: Option<&TokenHash>, computed: &TokenHash) -> Option<Verified> {
+    let nobodys = TokenHash([0; 32]);
+    let equal = *stored.unwrap_or(&nobodys) == *computed;
+    (equal & stored.is_some()).then(|| Verified(computed.clone()))
+}
+
+/// The key under which one process recognises tokens that it has verified before. It never leaves the process.
+#[derive(Debug)]
+pub struct ProofKey(Secret<32>);
+
+impl ProofKey {
+    /// A fresh key.
+    #[must_use]
+    pub fn new(entropy: &Entropy<32>) -> Self {
+        Self(Secret::new(*entropy.expose()))
+    }
+
+    /// The tag by which a token is recognised. It covers the stored hash, so a token that is issued anew forgets the old one.
+    #[must_use]
+    pub fn tag(&self, node_id: NodeId, stored: &TokenHash, token: &Token) -> ProofTag {
+        let parts: [&[u8]; 3] = [node_id.as_bytes(), stored.as_bytes(), token.expose().as_bytes()];
+        ProofTag(hmac_sha256::tag_parts(&self.0, labels::PROVEN_TOKEN, &parts))
+    }
+
+    /// Compares a tag with the one that was kept after the last verification, in constant time.
+    #[must_use]
+    pub fn recognise(stored: &TokenHash, tag: &ProofTag, kept: &ProofTag) -> Option<Verified> {
+        (tag == kept).then(|| Verified(stored.clone()))
+    }
+}
+
+/// HMAC-SHA256 over node, stored hash and token, under the [`ProofKey`] of one process.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ProofTag(Secret<32>);
+
+impl ProofTag {
+    /// A second copy for the table of proven tokens; it is no use outside this process.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Secret::new(*self.0.expose()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "caa4270d-912f-4099-ac2d-45e9d0253e3e";
+    const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
+    const HASH: &str = "bf2eb2b4ebe1ff9da42988c31ddc553050e2870f8a9e935f94218e75693e97a3";
+
+    fn job(token: &str) -> HashJob {
+        HashJob { node_id: NodeId::parse(ID).unwrap(), token: Token::parse(token).unwrap() }
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_dialects_check_vector() {
+        let hex: std::string::String = job(TOKEN).run().hash.as_bytes().iter().map(|b| std::format!("{b:02x}")).collect();
+        assert_eq!(hex, HASH);
+    }
+
+    #[test]
+    fn a_token_verifies_against_its_own_hash_and_no_other() {
+        let right = job(TOKEN).run().hash;
+        let wrong = job("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").run().hash;
+        assert!(verify(Some(&right), &right).unwrap().holds_for(&right));
+        assert!(verify(Some(&right), &wrong).is_none());
+        assert!(verify(None, &right).is_none());
+        assert!(verify(None, &TokenHash([0; 32])).is_none());
+    }
+
+    #[test]
+    fn a_tag_is_recognised_only_for_the_same_node_hash_and_token() {
+        let key = ProofKey::new(&Entropy::from_recorded([1; 32]));
+        let node = NodeId::parse(ID).unwrap();
+        let (hash, other) = (TokenHash([5; 32]), TokenHash([6; 32]));
+        let token = Token::parse(TOKEN).unwrap();
+        let kept = key.tag(node, &hash, &token);
+        assert!(ProofKey::recognise(&hash, &key.tag(node, &hash, &token), &kept).is_some());
+        assert!(ProofKey::recognise(&other, &key.tag(node, &other, &token), &kept).is_none());
+        let elsewhere = NodeId::from_bytes([0; 16]);
+        assert!(ProofKey::recognise(&hash, &key.tag(elsewhere, &hash, &token), &kept).is_none());
+    }
+
+    #[test]
+    fn no_token_begins_with_a_dash() {
+        // 0b111110 in the first six bits is the dash.
+        assert!(issue(&Entropy::from_recorded([0b1111_1000; 32])).is_none());
+        assert!(issue(&Entropy::from_recorded([0b1111_0000; 32])).is_some());
+    }
+}

@@ -1,0 +1,81 @@
+//! Every bound of the system, in one place. Operators may change those that are fields of [`Limits`]; the constants are part of the formats.
+
+use crate::time::Span;
+
+/// Most characters (Unicode scalar values) of a name or a room.
+pub const LABEL_CHARS: usize = 64;
+/// Most bytes of a name or a room: 64 characters of four bytes.
+pub const LABEL_BYTES: usize = 256;
+/// Most bytes of a hardware profile as JSON, on the gateway.
+pub const PROFILE_BYTES: usize = 4096;
+/// Most bytes of one frame of the `missy` dialect; a larger one ends the connection with 1009.
+pub const FRAME_BYTES: usize = 1_048_576;
+/// Deepest nesting of JSON that is read.
+pub const JSON_DEPTH: u32 = 127;
+/// Most characters of a number in JSON that is handed on.
+pub const NUMBER_CHARS: usize = 40;
+/// What a step may need of scratch to decode the texts of one frame.
+pub const DECODE_SCRATCH: usize = 768;
+/// What a step may need of scratch for decoding and encoding together.
+pub const SCRATCH: usize = 2048;
+/// Iterations of PBKDF2 in the `missy` dialect.
+pub const PBKDF2_ITERATIONS: u32 = 100_000;
+
+/// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it is too small, both are empty, and what
+/// needs them fails closed.
+pub(crate) fn split(scratch: &mut [u8]) -> (&mut [u8], &mut [u8]) {
+    if scratch.len() < SCRATCH {
+        return (&mut [], &mut []);
+    }
+    scratch.split_at_mut_checked(DECODE_SCRATCH).unwrap_or((&mut [], &mut []))
+}
+
+/// The limits of a gateway that an operator may set. [`Limits::DEFAULT`] holds the documented values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a connection may be silent before its first message.
+    pub first_message: Span,
+    /// How often an open connection is asked whether it is still there.
+    pub ping_every: Span,
+    /// How long it may take to answer that.
+    pub pong_within: Span,
+    /// How long a pending request waits for the operator.
+    pub pending_for: Span,
+    /// Most pending requests in total.
+    pub pending_total: u32,
+    /// Most pending requests of one source.
+    pub pending_per_source: u32,
+    /// Most connections that have not authenticated, in total.
+    pub waiting_total: u32,
+    /// Most connections that have not authenticated, of one source.
+    pub waiting_per_source: u32,
+    /// Most authenticated connections.
+    pub linked_total: u32,
+    /// Failed authentications of one source a minute.
+    pub failures_per_minute: u32,
+    /// Most tokens that wait to be hashed.
+    pub hash_queue: u32,
+}
+
+impl Limits {
+    /// The documented values.
+    pub const DEFAULT: Self = Self {
+        first_message: Span::from_secs(10),
+        ping_every: Span::from_secs(20),
+        pong_within: Span::from_secs(20),
+        pending_for: Span::from_secs(3600),
+        pending_total: 1000,
+        pending_per_source: 64,
+        waiting_total: 1024,
+        waiting_per_source: 64,
+        linked_total: 20_000,
+        failures_per_minute: 60,
+        hash_queue: 256,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

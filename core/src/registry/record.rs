@@ -1,0 +1,124 @@
+//! What the registry keeps of a node and what survives a reboot. Profiles, sensor values and versions are the store's.
+
+use core::net::IpAddr;
+
+use crate::grant::token::TokenHash;
+use crate::id::NodeId;
+use crate::text::Name;
+use crate::time::UnixTime;
+
+/// A node as the registry knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The id the gateway gave it.
+    pub node_id: NodeId,
+    /// What people call it.
+    pub name: Name,
+    /// Where it stands.
+    pub room: Name,
+    /// The address it asked from, for the operator to see.
+    pub address: IpAddr,
+    /// When it asked.
+    pub asked_at: UnixTime,
+    /// Where it is in its life.
+    pub standing: Standing,
+}
+
+/// Where a node is in its life; [`super::lifecycle`] holds the moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Asked, and waits for the operator.
+    Pending {
+        /// From then on the request counts as never made.
+        expires: UnixTime,
+    },
+    /// Has a token that another system issued, but nobody approved it here. Only an import makes this.
+    Unapproved {
+        /// The token's hash.
+        token: TokenHash,
+    },
+    /// Approved; its token opens a link.
+    Paired {
+        /// The token's hash.
+        token: TokenHash,
+        /// What it may do.
+        mode: Mode,
+    },
+    /// Approved, but kept out until the operator unmutes it.
+    Muted {
+        /// The token's hash.
+        token: TokenHash,
+        /// The mode that unmuting restores.
+        restore: Mode,
+    },
+    /// Out for good; the id never comes back.
+    Revoked {
+        /// How it came to that.
+        cause: Cause,
+    },
+}
+
+impl Standing {
+    /// The hash of the token that counts for this node, if any does.
+    #[must_use]
+    pub const fn token(&self) -> Option<&TokenHash> {
+        match self {
+            Self::Unapproved { token } | Self::Paired { token, .. } | Self::Muted { token, .. } => Some(token),
+            Self::Pending { .. } | Self::Revoked { .. } => None,
+        }
+    }
+}
+
+/// What a paired node may do; the meaning is the application's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Mode {
+    /// Everything.
+    Full,
+    /// What is harmless.
+    SafeChat,
+}
+
+impl Mode {
+    /// The dialect's and the command line's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::SafeChat => "safe-chat",
+        }
+    }
+
+    /// Reads that word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Full, Self::SafeChat].into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+/// How a node came to be revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Cause {
+    /// The operator turned its request down.
+    Rejected,
+    /// The operator unpaired it.
+    Unpaired,
+}
+
+impl Cause {
+    /// The word for it in stores and listings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Unpaired => "unpaired",
+        }
+    }
+
+    /// Reads that word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Rejected, Self::Unpaired].into_iter().find(|cause| cause.as_str() == text)
+    }
+}

@@ -1,0 +1,106 @@
+//! Text that people see and peers send: bounded, and without characters that move a cursor or reorder a line.
+
+use crate::limits::{LABEL_BYTES, LABEL_CHARS};
+
+/// A name or a room: 1 to 64 characters, none of them a control character or one that changes the direction or the line of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label<'b>(&'b str);
+
+/// What stands where a name or room is empty or missing.
+pub const UNKNOWN: Label<'static> = Label("unknown");
+
+impl<'b> Label<'b> {
+    /// Checks a text. Empty text becomes `unknown`; `None` if it is too long or holds a forbidden character.
+    #[must_use]
+    pub fn parse(text: &'b str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(UNKNOWN);
+        }
+        let allowed = text.chars().take(LABEL_CHARS.saturating_add(1)).all(|c| !is_forbidden(c));
+        // Byte length first: it bounds the walk over the characters.
+        (text.len() <= LABEL_BYTES && allowed && text.chars().count() <= LABEL_CHARS).then_some(Self(text))
+    }
+
+    /// As text.
+    #[must_use]
+    pub const fn as_str(&self) -> &'b str {
+        self.0
+    }
+}
+
+impl core::fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// A [`Label`] that owns its text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Name(heapless::String<LABEL_BYTES>);
+
+impl Name {
+    /// The same text, borrowed.
+    #[must_use]
+    pub fn label(&self) -> Label<'_> {
+        Label(&self.0)
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Label<'_>> for Name {
+    fn from(label: Label<'_>) -> Self {
+        let mut text = heapless::String::new();
+        // A label is at most LABEL_BYTES long, so this cannot fail.
+        let _ = text.push_str(label.0);
+        Self(text)
+    }
+}
+
+impl core::fmt::Display for Name {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::fmt::Debug for Name {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// Control characters, line and paragraph separators, and the explicit bidirectional controls, which can make one text look like another.
+fn is_forbidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    #[test]
+    fn sixty_four_characters_of_any_script_fit() {
+        let longest: String = core::iter::repeat_n('𐍈', 64).collect();
+        assert_eq!(Label::parse(&longest).unwrap().as_str(), longest);
+        assert_eq!(Name::from(Label::parse(&longest).unwrap()).as_str(), longest);
+        let longer: String = core::iter::repeat_n('a', 65).collect();
+        assert_eq!(Label::parse(&longer), None);
+    }
+
+    #[test]
+    fn an_empty_name_is_unknown() {
+        assert_eq!(Label::parse("").unwrap().as_str(), "unknown");
+    }
+
+    #[test]
+    fn characters_that_fool_a_terminal_are_refused() {
+        for bad in ["\u{1b}[2J", "a\nb", "\u{7f}", "\u{9b}1m", "\u{202e}txt", "a\u{2066}b", "\u{2028}"] {
+            assert_eq!(Label::parse(bad), None, "{bad:?}");
+        }
+    }
+}

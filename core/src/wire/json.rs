@@ -1,0 +1,489 @@
+//! JSON without allocation and without recursion (RFC 8259).
+//!
+//! [`members`] walks the members of one object; values come as slices of the input, checked for grammar to the last byte. Where a key
+//! stands twice, the caller sees both in order and lets the last one win. Nesting is bounded by [`JSON_DEPTH`].
+
+use crate::error::Malformed;
+use crate::limits::{JSON_DEPTH, NUMBER_CHARS};
+
+/// One JSON value; what is not looked into stays text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'b> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, as it was written.
+    Number(Number<'b>),
+    /// A string.
+    Text(Text<'b>),
+    /// An array, brackets included.
+    Array(&'b str),
+    /// An object, braces included.
+    Object(&'b str),
+}
+
+/// A number as it was written; turning it into a binary one is the reader's business, and a device that only sends numbers links no float code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number<'b>(&'b str);
+
+impl<'b> Number<'b> {
+    /// Accepts what the JSON grammar calls a number, up to 40 characters.
+    #[must_use]
+    pub fn parse(text: &'b str) -> Option<Self> {
+        let mut scan = Scan::new(text);
+        (text.len() <= NUMBER_CHARS && scan.number().is_ok() && scan.peek().is_none()).then_some(Self(text))
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub const fn as_str(&self) -> &'b str {
+        self.0
+    }
+}
+
+/// A string as it was written, without its quotes, escapes not resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'b>(&'b str);
+
+impl<'b> Text<'b> {
+    /// The characters it stands for. `None` for an escape of half a surrogate pair, which stands for no character.
+    pub fn chars(&self) -> impl Iterator<Item = Option<char>> + use<'b> {
+        Unescape { rest: self.0.chars() }
+    }
+
+    /// Whether it stands for exactly this text.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        self.chars().eq(text.chars().map(Some))
+    }
+
+    /// The text it stands for: the input itself if there are no escapes, else decoded into the front of `room`, whose rest is left there.
+    /// `None` if it holds half a surrogate pair or does not fit.
+    #[must_use]
+    pub fn decode(&self, room: &mut &'b mut [u8]) -> Option<&'b str> {
+        if !self.0.contains('\\') {
+            return Some(self.0);
+        }
+        // Measured before anything is written, so that a text that does not fit leaves the room as it was.
+        let mut needed = 0usize;
+        for c in self.chars() {
+            needed = needed.checked_add(c?.len_utf8())?;
+            if needed > room.len() {
+                return None;
+            }
+        }
+        let (mine, rest) = core::mem::take(room).split_at_mut_checked(needed)?;
+        *room = rest;
+        let mut at = 0usize;
+        for c in self.chars().flatten() {
+            let place = mine.get_mut(at..)?.get_mut(..c.len_utf8())?;
+            c.encode_utf8(place);
+            at = at.checked_add(c.len_utf8())?;
+        }
+        core::str::from_utf8(mine).ok()
+    }
+}
+
+struct Unescape<'b> {
+    rest: core::str::Chars<'b>,
+}
+
+impl Iterator for Unescape<'_> {
+    type Item = Option<char>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let c = self.rest.next()?;
+        if c != '\\' {
+            return Some(Some(c));
+        }
+        Some(match self.rest.next()? {
+            'b' => Some('\u{8}'),
+            'f' => Some('\u{c}'),
+            'n' => Some('\n'),
+            'r' => Some('\r'),
+            't' => Some('\t'),
+            'u' => {
+                let first = self.unit();
+                match first {
+                    0xd800..0xdc00 => self.low_half(first),
+                    _ => char::from_u32(first),
+                }
+            }
+            other => Some(other),
+        })
+    }
+}
+
+impl Unescape<'_> {
+    /// Four hex digits; the grammar has been checked.
+    fn unit(&mut self) -> u32 {
+        let digits = self.rest.by_ref().take(4);
+        digits.fold(0, |unit, c| unit << 4 | c.to_digit(16).unwrap_or(0))
+    }
+
+    /// Joins a high surrogate with the low one that must follow; if none does, what follows is left for the next call.
+    fn low_half(&mut self, high: u32) -> Option<char> {
+        let mut ahead = Unescape { rest: self.rest.clone() };
+        if ahead.rest.next() != Some('\\') || ahead.rest.next() != Some('u') {
+            return None;
+        }
+        let low = ahead.unit();
+        if !(0xdc00..0xe000).contains(&low) {
+            return None;
+        }
+        self.rest = ahead.rest;
+        let above_the_basic_plane = (high & 0x3ff) << 10 | low & 0x3ff;
+        char::from_u32(above_the_basic_plane.wrapping_add(0x1_0000))
+    }
+}
+
+/// Walks the members of the one object that `text` is, in order. The text is checked as a whole: an error may come after members.
+///
+/// # Errors
+/// [`Malformed::Json`] where the grammar is broken or nested too deep, [`Malformed::NotAnObject`] for any other valid value.
+pub fn members<'b>(text: &'b str, mut visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
+    let mut scan = Scan::new(text);
+    scan.space();
+    if scan.peek() != Some(b'{') {
+        scan.value().and_then(|_| scan.end()).map_err(|Syntax| Malformed::Json)?;
+        return Err(Malformed::NotAnObject);
+    }
+    scan.object(&mut visit).and_then(|()| scan.end()).map_err(|Syntax| Malformed::Json)
+}
+
+struct Syntax;
+
+struct Scan<'b> {
+    text: &'b str,
+    at: usize,
+}
+
+impl<'b> Scan<'b> {
+    const fn new(text: &'b str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn bump(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.bump();
+        }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Syntax> {
+        if self.peek() != Some(byte) {
+            return Err(Syntax);
+        }
+        self.bump();
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Syntax> {
+        self.space();
+        self.peek().map_or(Ok(()), |_| Err(Syntax))
+    }
+
+    fn since(&self, start: usize) -> Result<&'b str, Syntax> {
+        self.text.get(start..self.at).ok_or(Syntax)
+    }
+
+    fn object(&mut self, visit: &mut impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Syntax> {
+        self.expect(b'{')?;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.bump();
+            return Ok(());
+        }
+        loop {
+            self.space();
+            let key = self.string()?;
+            self.space();
+            self.expect(b':')?;
+            self.space();
+            let value = self.value()?;
+            visit(key, value);
+            self.space();
+            match self.peek() {
+                Some(b',') => self.bump(),
+                _ => return self.expect(b'}'),
+            }
+        }
+    }
+
+    fn value(&mut self) -> Result<Value<'b>, Syntax> {
+        let start = self.at;
+        match self.peek().ok_or(Syntax)? {
+            b'"' => self.string().map(Value::Text),
+            open @ (b'{' | b'[') => {
+                self.nested()?;
+                let text = self.since(start)?;
+                Ok(if open == b'{' { Value::Object(text) } else { Value::Array(text) })
+            }
+            _ => self.scalar(),
+        }
+    }
+
+    fn scalar(&mut self) -> Result<Value<'b>, Syntax> {
+        match self.peek().ok_or(Syntax)? {
+            b't' => self.word("true", Value::Bool(true)),
+            b'f' => self.word("false", Value::Bool(false)),
+            b'n' => self.word("null", Value::Null),
+            _ => self.number().map(|text| Value::Number(Number(text))),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value<'b>) -> Result<Value<'b>, Syntax> {
+        word.bytes().try_for_each(|byte| self.expect(byte)).map(|()| value)
+    }
+
+    fn string(&mut self) -> Result<Text<'b>, Syntax> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            match self.peek().ok_or(Syntax)? {
+                b'"' => break,
+                b'\\' => {
+                    self.bump();
+                    self.escape()?;
+                }
+                0..0x20 => return Err(Syntax),
+                _ => self.bump(),
+            }
+        }
+        let text = self.since(start)?;
+        self.bump();
+        Ok(Text(text))
+    }
+
+    fn escape(&mut self) -> Result<(), Syntax> {
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.bump(),
+            Some(b'u') => {
+                self.bump();
+                for _ in 0..4 {
+                    if !self.peek().is_some_and(|c| c.is_ascii_hexdigit()) {
+                        return Err(Syntax);
+                    }
+                    self.bump();
+                }
+            }
+            _ => return Err(Syntax),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<&'b str, Syntax> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.bump();
+        }
+        if self.peek() == Some(b'0') {
+            self.bump();
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.bump();
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.bump();
+            if let Some(b'+' | b'-') = self.peek() {
+                self.bump();
+            }
+            self.digits()?;
+        }
+        self.since(start)
+    }
+
+    fn digits(&mut self) -> Result<(), Syntax> {
+        let start = self.at;
+        while self.peek().is_some_and(|c| c.is_ascii_digit()) {
+            self.bump();
+        }
+        if self.at == start { Err(Syntax) } else { Ok(()) }
+    }
+
+    /// Skips an object or an array. The kind of every level that is open is one bit, so depth costs no stack.
+    fn nested(&mut self) -> Result<(), Syntax> {
+        let mut depth = 0u32;
+        let mut objects = 0u128;
+        loop {
+            // Here a value is due.
+            self.space();
+            match self.peek().ok_or(Syntax)? {
+                open @ (b'{' | b'[') => {
+                    self.bump();
+                    depth = depth.saturating_add(1);
+                    // The object that `members` walks is a level too.
+                    if depth >= JSON_DEPTH {
+                        return Err(Syntax);
+                    }
+                    objects = objects << 1 | u128::from(open == b'{');
+                    self.space();
+                    let close = if open == b'{' { b'}' } else { b']' };
+                    if self.peek() != Some(close) {
+                        if open == b'{' {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                b'"' => {
+                    self.string()?;
+                }
+                _ => {
+                    self.scalar()?;
+                }
+            }
+            // Here a value has ended: close levels until one goes on.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                self.space();
+                let in_object = objects & 1 == 1;
+                match self.peek().ok_or(Syntax)? {
+                    b',' => {
+                        self.bump();
+                        if in_object {
+                            self.space();
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    b'}' if in_object => self.bump(),
+                    b']' if !in_object => self.bump(),
+                    _ => return Err(Syntax),
+                }
+                depth = depth.saturating_sub(1);
+                objects >>= 1;
+            }
+        }
+    }
+
+    fn key(&mut self) -> Result<(), Syntax> {
+        self.string()?;
+        self.space();
+        self.expect(b':')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+    use std::vec::Vec;
+
+    fn read(text: &str) -> Result<Vec<(String, Value<'_>)>, Malformed> {
+        let mut seen = Vec::new();
+        members(text, |key, value| seen.push((key.chars().map(|c| c.unwrap_or('?')).collect(), value)))?;
+        Ok(seen)
+    }
+
+    fn text_of(raw: &str) -> Option<String> {
+        let mut room = [0u8; 64];
+        let mut room = &mut room[..];
+        Text(raw).decode(&mut room).map(String::from)
+    }
+
+    #[test]
+    fn members_come_in_order_with_their_values() {
+        let seen = read(r#" {"a" : null, "b":[1,{"x":[]}],"c":{"d":"}"} ,"a":-0.5e+3,"t":true} "#).unwrap();
+        let keys: Vec<_> = seen.iter().map(|(k, _)| k.as_str()).collect();
+        assert_eq!(keys, ["a", "b", "c", "a", "t"]);
+        assert_eq!(seen[1].1, Value::Array(r#"[1,{"x":[]}]"#));
+        assert_eq!(seen[2].1, Value::Object(r#"{"d":"}"}"#));
+        assert_eq!(seen[3].1, Value::Number(Number("-0.5e+3")));
+    }
+
+    #[test]
+    fn escapes_stand_for_their_characters_and_surrogates_join() {
+        assert_eq!(text_of(r#"\"\\\/\b\f\n\r\t\u0041"#).unwrap(), "\"\\/\u{8}\u{c}\n\r\tA");
+        assert_eq!(text_of(r"\ud83d\ude00 \u00e9").unwrap(), "😀 é");
+        assert_eq!(text_of(r"\uD83D\uDE00").unwrap(), "😀");
+        assert_eq!(text_of(r"\udbff\udfff").unwrap(), "\u{10ffff}");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_stands_for_nothing() {
+        for half in [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\n", r"\ud800\u0041", r"\ud800\ud800", r"a\udfff\ud83d"] {
+            assert_eq!(text_of(half), None, "{half}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_known_however_it_is_written() {
+        assert!(Text(r"t\u0079pe").is("type"));
+        assert!(!Text("typ").is("type") && !Text("types").is("type"));
+    }
+
+    #[test]
+    fn what_breaks_the_grammar_is_malformed() {
+        for bad in [
+            "",
+            " ",
+            "{",
+            "}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{,}",
+            "{\"a\":1}x",
+            "{\"a\":01}",
+            "{\"a\":1.}",
+            "{\"a\":.5}",
+            "{\"a\":+1}",
+            "{\"a\":1e}",
+            "{\"a\":tru}",
+            "{\"a\":\"\u{1}\"}",
+            "{\"a\":\"\\x\"}",
+            "{\"a\":\"\\u12g4\"}",
+            "{\"a\":[1,]}",
+            "{\"a\":[}]}",
+            "{\"a\":{\"b\":1]}",
+            "{'a':1}",
+            "nul",
+            "[1",
+            "{\"a\":NaN}",
+            "{\"a\":[{]}",
+            "{\"a\":{1:2}}",
+            "{\"a\":[1 2]}",
+        ] {
+            assert_eq!(read(bad), Err(Malformed::Json), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_object_says_so() {
+        for other in ["[]", "1", "\"x\"", "null", " [1,2] "] {
+            assert_eq!(read(other), Err(Malformed::NotAnObject), "{other}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_ends_in_an_error_and_not_in_the_stack() {
+        let nested = |n: usize| std::format!("{{\"a\":{}{}}}", "[".repeat(n), "]".repeat(n));
+        assert!(read(&nested(126)).is_ok());
+        assert_eq!(read(&nested(127)), Err(Malformed::Json));
+        assert_eq!(read(&nested(500_000)), Err(Malformed::Json));
+    }
+
+    #[test]
+    fn a_text_that_does_not_fit_takes_no_room() {
+        let mut room = [0u8; 3];
+        let mut room = &mut room[..];
+        assert_eq!(Text(r"\u0041bcd").decode(&mut room), None);
+        assert_eq!(room.len(), 3);
+        assert_eq!(Text(r"\u0041bc").decode(&mut room), Some("Abc"));
+        assert_eq!(room.len(), 0);
+    }
+}
