@@ -7,25 +7,28 @@ use crate::time::{Instant, Span};
 /// A bucket of attempts that refills evenly, a full load a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// Thousandths of an attempt.
+    /// In parts of which [`ATTEMPT`] are one attempt.
     level: u64,
-    capacity: u64,
+    per_minute: u64,
     filled: Instant,
 }
+
+/// One attempt a minute gains one part in each millisecond, so refilling never rounds.
+const ATTEMPT: u64 = 60_000;
 
 impl Bucket {
     /// A full bucket of `per_minute` attempts.
     #[must_use]
     pub const fn new(per_minute: u32, now: Instant) -> Self {
-        let capacity = (per_minute as u64).saturating_mul(1000);
-        Self { level: capacity, capacity, filled: now }
+        let per_minute = per_minute as u64;
+        Self { level: per_minute.saturating_mul(ATTEMPT), per_minute, filled: now }
     }
 
     /// Takes one attempt; `false` when none is left, and then nothing is taken.
     #[must_use]
     pub fn take(&mut self, now: Instant) -> bool {
         self.refill(now);
-        match self.level.checked_sub(1000) {
+        match self.level.checked_sub(ATTEMPT) {
             Some(rest) => {
                 self.level = rest;
                 true
@@ -36,29 +39,24 @@ impl Bucket {
 
     /// Gives one attempt back, because it was no failure.
     pub fn refund(&mut self) {
-        self.level = self.level.saturating_add(1000).min(self.capacity);
+        self.level = self.level.saturating_add(ATTEMPT).min(self.capacity());
     }
 
     /// Whether it is as good as new, so that a table of buckets may forget it.
     #[must_use]
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.level == self.capacity
+        self.level == self.capacity()
+    }
+
+    const fn capacity(&self) -> u64 {
+        self.per_minute.saturating_mul(ATTEMPT)
     }
 
     fn refill(&mut self, now: Instant) {
-        let passed = now.since(self.filled).as_millis();
-        // A load a minute: capacity / 60 000 thousandths for each millisecond. What the division leaves over is not lost: the
-        // clock of the bucket only advances by the time that was paid out.
-        let gained = passed.saturating_mul(self.capacity) / 60_000;
-        if self.level.saturating_add(gained) >= self.capacity {
-            self.level = self.capacity;
-            self.filled = now;
-        } else if gained > 0 {
-            self.level = self.level.saturating_add(gained);
-            let paid = gained.saturating_mul(60_000).checked_div(self.capacity).unwrap_or(0);
-            self.filled = self.filled.after(Span::from_millis(paid));
-        }
+        let gained = now.since(self.filled).as_millis().saturating_mul(self.per_minute);
+        self.level = self.level.saturating_add(gained).min(self.capacity());
+        self.filled = self.filled.max(now);
     }
 }
 
@@ -173,6 +171,17 @@ mod tests {
         while bucket.take(at(0)) {}
         let granted = (1..=10_000).filter(|&ms| bucket.take(at(ms))).count();
         assert_eq!(granted, 10);
+    }
+
+    #[test]
+    fn asking_often_neither_gains_nor_loses_attempts_whatever_the_rate() {
+        for rate in [1, 7, 59, 61, 100, 1_001, 70_000] {
+            let mut bucket = Bucket::new(rate, at(0));
+            while bucket.take(at(0)) {}
+            // Many times in the same millisecond, and in each millisecond of a minute.
+            let granted = (1..=60_000).flat_map(|ms| [ms, ms, ms]).filter(|&ms| bucket.take(at(ms))).count();
+            assert_eq!(granted, rate as usize, "a minute at {rate} a minute");
+        }
     }
 
     #[test]

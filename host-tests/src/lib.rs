@@ -1,1 +1,8 @@
-//! Tests of Handfast.
+//! What the tests and the fuzz targets of Handfast share: a simulated world, the scripts that drive it, and the properties that fuzzing checks.
+
+pub mod fuzz;
+#[cfg(feature = "serde")]
+pub mod json_against_serde;
+pub mod prng;
+pub mod script;
+pub mod world;

@@ -1,1 +1,3 @@
-//! The handfast command.
+//! Pieces of the `handfast` command that its tests use too.
+
+pub mod qemu;

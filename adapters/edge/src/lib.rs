@@ -1,1 +1,36 @@
-//! Drives the Handfast node machine over embedded-io.
+//! Drives [`handfast_core::flow::registration::node::Node`] where there is no operating system: over embedded-io-async, without an allocator.
+//!
+//! ```text
+//!  owner ──commands──▶ ┌────────┐ ──opens──▶ Opener ──▶ Carrier        whole messages
+//!        ◀──reports─── │  pump  │            websocket::Client ──▶ websocket::Socket
+//!  Clock, Sensors ───▶ │        │                 │ over a Connector's Stream (TCP, UART, …)
+//!  CryptoRng ────────▶ └────────┘ ──Memory──▶ Keep (memory::Flash)
+//! ```
+//!
+//! [`pump::run`] carries out what the machine asks for and feeds back what happens. It never gives up: only [`ports::Command::Stop`] ends it, and
+//! dropping it at any await is as harmless as a power cut. A board implements the traits in [`ports`] and hands them over in [`pump::Ports`];
+//! [`blocking`] does the same for boards whose input and output block.
+#![no_std]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::string_slice
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
+// One thread polls everything on the targets this is for, so no future needs a Send bound.
+#![allow(async_fn_in_trait)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod blocking;
+pub mod carrier;
+pub mod memory;
+pub mod ports;
+pub mod pump;
+mod race;
+pub mod websocket;

@@ -1,1 +1,21 @@
-//! The Handfast node for Linux.
+#![doc = include_str!("../README.md")]
+
+mod clock;
+mod config;
+mod connection;
+mod event;
+mod feed;
+mod gateway_url;
+mod pump;
+mod record;
+mod state;
+mod tls;
+pub mod token_file;
+
+pub use config::{NodeConfig, Waits};
+pub use event::{Event, Events, Lost, Owner, Vitals};
+pub use gateway_url::{DEFAULT_PORT, GatewayUrl, UrlError};
+pub use pump::{LinuxNode, NodeError};
+pub use record::Identity;
+pub use state::{HeldState, StateDir, StateError};
+pub use tls::TlsError;

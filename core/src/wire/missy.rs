@@ -70,7 +70,9 @@ pub fn decode_from_gateway<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<
     Ok(Some(if kind.is("pair_pending") {
         GatewayMessage::PairPending { node_id: node_id()? }
     } else if kind.is("auth_ok") {
-        GatewayMessage::AuthOk { node_id: node_id()?, room: label(fields.room, Field::Room, &mut room)? }
+        // A room is only for people to read: one that another system wrote beyond our bounds must not keep the node out.
+        let shown = |room: &mut &'b mut [u8]| label(fields.room, Field::Room, room).unwrap_or(UNKNOWN);
+        GatewayMessage::AuthOk { node_id: node_id()?, room: shown(&mut room) }
     } else if kind.is("auth_fail") {
         let reason = text(fields.reason, Field::Reason)?;
         let known = [AuthFailure::InvalidCredentials, AuthFailure::NotApproved];

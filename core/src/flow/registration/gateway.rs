@@ -197,8 +197,13 @@ impl Machine for Connection {
             (State::Attaching { node_id, verified }, Input::Attached(outcome)) => {
                 on_attached(node_id, &verified, outcome, now, limits, scratch)
             }
-            // Decided while the record was on its way; the record that comes shows it.
-            (state @ State::Attaching { .. }, Input::Push(Notice::Muted | Notice::Unpaired)) => Step::quiet(state),
+            // Decided while the record was on its way: it may have been read before, so it is not waited for.
+            (State::Attaching { node_id, .. }, Input::Push(Notice::Muted)) => {
+                detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id)
+            }
+            (State::Attaching { node_id, .. }, Input::Push(Notice::Unpaired)) => {
+                detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id)
+            }
             (State::Attaching { node_id, .. }, Input::Push(Notice::Replaced)) => {
                 Step::with(State::Closed, [Effect::Close(Close::REPLACED), Effect::Detach(node_id)])
             }

@@ -142,8 +142,8 @@ pub enum News<'b> {
     },
     /// The gateway does not let the node in.
     Refused(Refusal),
-    /// The gateway said that something was wrong.
-    Complaint,
+    /// The gateway said that something was wrong, in these words; they are a stranger's.
+    Complaint(&'b str),
     /// The next attempt comes after this wait.
     RetryIn(Span),
     /// A token came before there was an id to use it with.
@@ -236,7 +236,7 @@ impl Machine for Node {
             (State::Linked { node_id, token, heartbeats }, Input::Text(frame)) => {
                 let (news, backoff) = match heard(frame, scratch) {
                     Heard::Refused(refusal) => (Some(News::Refused(refusal)), Backoff::longest()),
-                    Heard::Complaint => (Some(News::Complaint), self.backoff),
+                    Heard::Complaint(words) => (Some(News::Complaint(words)), self.backoff),
                     Heard::Pending(_) | Heard::Welcome(..) | Heard::Nothing => (None, self.backoff),
                 };
                 let next = Self { backoff, state: State::Linked { node_id, token, heartbeats }, ..self };
@@ -262,8 +262,14 @@ impl Machine for Node {
             },
 
             (State::AwaitPending { .. }, Input::Disconnected(entropy)) => self.back_off(now, Memory::Blank, &entropy),
-            (State::AwaitAuth { node_id, token, .. } | State::Linked { node_id, token, .. }, Input::Disconnected(entropy)) => {
+            (State::AwaitAuth { node_id, token, .. }, Input::Disconnected(entropy)) => {
                 self.back_off(now, Memory::Paired { node_id, token }, &entropy)
+            }
+            (State::Linked { node_id, token, heartbeats }, Input::Disconnected(entropy)) => {
+                // A gateway that lets the node in and drops it at once, or a twin with the same token, must not be met every second.
+                let steady = heartbeats.lasted(now) >= STEADY;
+                let backoff = if steady { Backoff::new() } else { self.backoff };
+                Self { backoff, ..self }.back_off(now, Memory::Paired { node_id, token }, &entropy)
             }
 
             (state, Input::Tick(_) | Input::Connected(_) | Input::Text(_) | Input::Disconnected(_) | Input::Kept(_)) => {
@@ -286,6 +292,8 @@ impl Machine for Node {
     }
 }
 
+/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest one again.
+const STEADY: Span = Span::from_secs(30);
 /// No deadline: the connection is being closed, and the adapter tells when it is.
 const FAR: Instant = Instant::from_millis(u64::MAX);
 
@@ -364,7 +372,7 @@ fn on_pending<'b>(node: Node, until: Instant, frame: &'b str, scratch: &'b mut [
     match heard(frame, scratch) {
         Heard::Pending(node_id) => node.close_and_keep(Memory::Asked { node_id }),
         Heard::Refused(refusal) => tell(Node { backoff: Backoff::longest(), ..node }, News::Refused(refusal)),
-        Heard::Complaint => tell(Node { backoff: Backoff::longest(), ..node }, News::Complaint),
+        Heard::Complaint(words) => tell(Node { backoff: Backoff::longest(), ..node }, News::Complaint(words)),
         Heard::Welcome(..) | Heard::Nothing => Step::quiet(node.to(State::AwaitPending { until })),
     }
 }
@@ -379,11 +387,11 @@ fn on_auth_answer<'b>(
     let (news, backoff) = match heard(frame, scratch) {
         Heard::Welcome(answered, room) if answered == node_id => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let next = Node { backoff: Backoff::new(), state: State::Linked { node_id, token, heartbeats }, ..node };
+            let next = node.to(State::Linked { node_id, token, heartbeats });
             return Step::with(next, [Effect::Tell(News::Linked { node_id, room })]);
         }
         Heard::Refused(refusal) => (News::Refused(refusal), Backoff::longest()),
-        Heard::Complaint => (News::Complaint, node.backoff),
+        Heard::Complaint(words) => (News::Complaint(words), node.backoff),
         Heard::Welcome(..) | Heard::Pending(_) | Heard::Nothing => {
             return Step::quiet(node.to(State::AwaitAuth { node_id, token, until }));
         }
@@ -396,7 +404,7 @@ enum Heard<'b> {
     Pending(NodeId),
     Welcome(NodeId, Label<'b>),
     Refused(Refusal),
-    Complaint,
+    Complaint(&'b str),
     Nothing,
 }
 
@@ -411,7 +419,7 @@ fn heard<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Heard<'b> {
         }
         Ok(Some(GatewayMessage::AuthFail(AuthFailure::NotApproved))) => Heard::Refused(Refusal::NotApproved),
         Ok(Some(GatewayMessage::Muted)) => Heard::Refused(Refusal::Muted),
-        Ok(Some(GatewayMessage::Error(_))) => Heard::Complaint,
+        Ok(Some(GatewayMessage::Error(words))) => Heard::Complaint(words),
         Ok(None) | Err(_) => Heard::Nothing,
     }
 }

@@ -1,0 +1,44 @@
+//! The data directory.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::End;
+use crate::args::DataDir;
+
+impl DataDir {
+    /// The directory that was named, or the default.
+    pub(crate) fn path(&self) -> Result<PathBuf, End> {
+        if let Some(path) = &self.data {
+            return Ok(path.clone());
+        }
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(given) = set("STATE_DIRECTORY") {
+            // systemd separates several with colons; the first is ours.
+            let first = std::env::split_paths(&given).next();
+            return Ok(first.unwrap_or(given));
+        }
+        set("XDG_DATA_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+            .map(|base| base.join("handfast"))
+            .ok_or_else(|| End::Usage("there is no home directory to keep data in: name a directory with --data DIR".to_owned()))
+    }
+}
+
+/// Makes the directory, readable by its owner alone, or checks that an existing one is.
+pub(crate) fn prepare(path: &Path) -> Result<(), End> {
+    let named = |problem: String| End::Refused(format!("{}: {problem}", path.display()));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| named(format!("the data directory cannot be made: {error}")))?;
+    let found = std::fs::metadata(path).map_err(|error| named(format!("the data directory cannot be read: {error}")))?;
+    if !found.is_dir() {
+        return Err(named("the data directory must be a directory".to_owned()));
+    }
+    if found.permissions().mode() & 0o077 != 0 {
+        return Err(named(format!("the data directory is open to others; mend it with: chmod 700 {}", path.display())));
+    }
+    Ok(())
+}

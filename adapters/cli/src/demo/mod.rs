@@ -1,0 +1,121 @@
+//! `handfast demo`: the whole flow on this machine, each step one line with its time.
+//!
+//! Nothing in it is pretended: a gateway with a database on disk, its operator's socket, nodes with state directories, and where QEMU is installed a
+//! microcontroller image. The first step that does not hold ends it with exit code 1.
+
+mod firmware;
+mod nodes;
+mod stage;
+
+use std::path::Path;
+
+use handfast_core::limits::Limits;
+use handfast_server::admin::{DeviceView, IssuedView, StatusView};
+use hyper::Method;
+use serde_json::json;
+
+use crate::End;
+use crate::args;
+use crate::client::{ask, read};
+use crate::serve::Running;
+
+use nodes::Pi;
+use stage::Stage;
+
+pub(crate) async fn run(args: args::Demo) -> Result<(), End> {
+    let home = tempfile::Builder::new().prefix("handfast-demo-").tempdir().map_err(End::refused)?;
+    let mut stage = Stage::open();
+    let outcome = play(&mut stage, home.path(), &args).await;
+    match outcome {
+        Ok(()) => {
+            stage.close();
+            Ok(())
+        }
+        Err(End::Refused(problem) | End::Usage(problem)) => Err(End::Refused(format!("the demo failed: {problem}"))),
+    }
+}
+
+async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), End> {
+    let data = home.join("gateway");
+
+    stage.chapter("A node asks, an operator approves, a token opens the link");
+    let gateway = start(&data, ([127, 0, 0, 1], 0).into()).await?;
+    let address = gateway.address;
+    stage.step("gateway", format!("listens on ws://{address}; registry in a SQLite file, operator's socket beside it"));
+
+    let mut kitchen = Pi::start(home, address, "Kitchen Pi", "Kitchen")?;
+    let mut garden = Pi::start(home, address, "Garden Pi", "Garden")?;
+    let mut attic = Pi::start(home, address, "Attic Pi", "Attic")?;
+    for pi in [&mut kitchen, &mut garden, &mut attic] {
+        let id = pi.waits_for_approval().await?;
+        stage.step("node", format!("{} asks and waits as {id}", pi.name));
+    }
+    let status: StatusView = read(&ask(&data, Method::GET, "/api/v1/status", None).await?)?;
+    hold(status.nodes.pending == 3 && status.linked == 0, "three nodes wait and none is linked")?;
+    stage.step("operator", "sees three nodes waiting; none of them can do anything yet".to_owned());
+
+    for pi in [&mut kitchen, &mut garden, &mut attic] {
+        let token = approve(&data, pi).await?;
+        stage.step("operator", format!("approves {}; its token is shown once, the registry keeps PBKDF2(token)", pi.name));
+        pi.enter(&token).await?;
+        pi.linked().await?;
+        stage.step("node", format!("{} keeps its token, proves it, and its link is open", pi.name));
+    }
+    let twice = decide(&data, &kitchen, "pair").await;
+    hold(matches!(twice, Err(End::Refused(_))), "approving twice is refused")?;
+    stage.step("operator", "approves Kitchen Pi once more by mistake: refused, its token stays".to_owned());
+
+    stage.chapter("Decisions reach a live link at once");
+    decide(&data, &kitchen, "mute").await?;
+    kitchen.refused(handfast_core::error::Refusal::Muted).await?;
+    stage.step("operator", "mutes Kitchen Pi: it is told, and its link is closed".to_owned());
+    decide(&data, &kitchen, "unmute").await?;
+    kitchen.restart().await?;
+    kitchen.linked().await?;
+    stage.step("node", "Kitchen Pi is unmuted, restarts, and is back with what it had kept".to_owned());
+    decide(&data, &attic, "unpair").await?;
+    attic.refused(handfast_core::error::Refusal::InvalidCredentials).await?;
+    attic.restart().await?;
+    attic.refused(handfast_core::error::Refusal::InvalidCredentials).await?;
+    stage.step("operator", "unpairs Attic Pi: its link is closed, and its token opens nothing any more".to_owned());
+
+    stage.chapter("Nothing acknowledged is lost");
+    gateway.stop().await;
+    let gateway = start(&data, address).await?;
+    stage.step("gateway", "is stopped and started again on the same data".to_owned());
+    for pi in [&mut kitchen, &mut garden] {
+        pi.linked().await?;
+        stage.step("node", format!("{} came back by itself", pi.name));
+    }
+
+    stage.chapter("The same state machines in a microcontroller");
+    if args.no_firmware {
+        stage.note("left out, as asked with --no-firmware");
+    } else {
+        firmware::play(stage, home, &data, address).await?;
+    }
+
+    for pi in [kitchen, garden, attic] {
+        pi.stop().await?;
+    }
+    gateway.stop().await;
+    Ok(())
+}
+
+async fn start(data: &Path, listen: std::net::SocketAddr) -> Result<Running, End> {
+    Running::start(data, listen, None, Limits::DEFAULT).await
+}
+
+async fn approve(data: &Path, pi: &Pi) -> Result<String, End> {
+    let answer = ask(data, Method::POST, &format!("/api/v1/devices/{}/pair", pi.id()?), Some(json!({}))).await?;
+    Ok(read::<IssuedView>(&answer)?.token)
+}
+
+async fn decide(data: &Path, pi: &Pi, verb: &str) -> Result<DeviceView, End> {
+    read(&ask(data, Method::POST, &format!("/api/v1/devices/{}/{verb}", pi.id()?), None).await?)
+}
+
+/// Ends the demo where what should hold does not.
+fn hold(holds: bool, what: &str) -> Result<(), End> {
+    if holds { Ok(()) } else { Err(End::Refused(format!("this did not hold: {what}"))) }
+}

@@ -1,0 +1,124 @@
+//! The demo's Linux nodes: the same library that `handfast-node` is made of.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use handfast_core::error::Refusal;
+use handfast_core::id::NodeId;
+use handfast_core::text::Label;
+use handfast_core::wire::token::Token;
+use handfast_node::{Event, Events, Identity, LinuxNode, NodeConfig, NodeError, Owner};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::End;
+
+/// Nothing here takes this long unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A node with a state directory of its own.
+pub(crate) struct Pi {
+    pub(crate) name: &'static str,
+    identity: Identity,
+    state: PathBuf,
+    id: Option<NodeId>,
+    running: Option<Run>,
+}
+
+struct Run {
+    owner: Owner,
+    events: Events,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), NodeError>>,
+}
+
+impl Pi {
+    pub(crate) fn start(home: &Path, gateway: SocketAddr, name: &'static str, room: &'static str) -> Result<Self, End> {
+        let label = |text| Label::parse(text).ok_or_else(|| End::Refused(format!("{text:?} is no name")));
+        let identity = Identity {
+            gateway: format!("ws://{gateway}").parse().map_err(End::refused)?,
+            name: label(name)?.into(),
+            room: label(room)?.into(),
+        };
+        let mut pi = Self { name, identity, state: home.join(room), id: None, running: None };
+        pi.run()?;
+        Ok(pi)
+    }
+
+    /// Stops as a power cut would, without a goodbye, and starts again from what it kept.
+    pub(crate) async fn restart(&mut self) -> Result<(), End> {
+        if let Some(run) = self.running.take() {
+            run.task.abort();
+            // Its state directory is free once it is gone.
+            let _ = run.task.await;
+        }
+        self.run()
+    }
+
+    fn run(&mut self) -> Result<(), End> {
+        let config = NodeConfig::new(self.identity.clone(), &self.state).map_err(End::refused)?;
+        let node = LinuxNode::new(config).map_err(End::refused)?;
+        let (owner, events) = (node.owner(), node.events());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(node.run(async { drop(stopped.await) }));
+        self.running = Some(Run { owner, events, stop, task });
+        Ok(())
+    }
+
+    pub(crate) async fn stop(mut self) -> Result<(), End> {
+        let Some(run) = self.running.take() else { return Ok(()) };
+        let _ = run.stop.send(());
+        run.task.await.map_err(End::refused)?.map_err(End::refused)
+    }
+
+    pub(crate) fn id(&self) -> Result<NodeId, End> {
+        self.id.ok_or_else(|| End::Refused(format!("{} has no id yet", self.name)))
+    }
+
+    pub(crate) async fn enter(&self, token: &str) -> Result<(), End> {
+        let token = Token::parse(token).ok_or_else(|| End::Refused("the gateway issued something that is no token".to_owned()))?;
+        if let Some(run) = &self.running {
+            run.owner.token_entered(token).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn waits_for_approval(&mut self) -> Result<NodeId, End> {
+        let id = self.until("ask to be paired", |event| match event {
+            Event::WaitsForApproval(id) => Some(*id),
+            _ => None,
+        });
+        let id = id.await?;
+        self.id = Some(id);
+        Ok(id)
+    }
+
+    pub(crate) async fn linked(&mut self) -> Result<(), End> {
+        self.until("link", |event| matches!(event, Event::Linked { .. }).then_some(())).await
+    }
+
+    pub(crate) async fn refused(&mut self, expected: Refusal) -> Result<(), End> {
+        self.until("be refused", |event| (*event == Event::Refused(expected)).then_some(())).await
+    }
+
+    async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T, End> {
+        let name = self.name;
+        let ended = || End::Refused(format!("{name} ended before it could {what}"));
+        let Some(run) = self.running.as_mut() else { return Err(ended()) };
+        let events = &mut run.events;
+        let waiting = async {
+            loop {
+                match events.next().await {
+                    Some(event) => {
+                        if let Some(found) = wanted(&event) {
+                            return Ok(found);
+                        }
+                    }
+                    None => return Err(ended()),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| End::Refused(format!("{name} did not {what} in time")))?
+    }
+}

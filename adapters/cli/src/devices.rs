@@ -1,0 +1,151 @@
+//! `handfast devices …`: what an operator sees and decides.
+
+use std::path::Path;
+
+use handfast_server::admin::{DeviceList, DeviceView, IssuedView, StatusView};
+use hyper::Method;
+use serde_json::json;
+
+use crate::End;
+use crate::args::{DeviceVerb, Devices};
+use crate::client::{ask, read, segment};
+use crate::print::{ago, safe, table};
+
+pub(crate) async fn run(args: Devices) -> Result<(), End> {
+    let data = args.data.path()?;
+    let json = args.json;
+    match args.verb {
+        DeviceVerb::List { pending, all } => {
+            let filter = if pending { "pending" } else if all { "all" } else { "current" };
+            let answer = ask(&data, Method::GET, &format!("/api/v1/devices?filter={filter}"), None).await?;
+            show(json, &answer, |list: DeviceList| listing(&list, pending))
+        }
+        DeviceVerb::Pair { id, node_id, reissue } => {
+            let id = match id.or(node_id) {
+                Some(id) => id,
+                None if reissue => return Err(End::Usage("name the node that needs a new token: devices pair --reissue ID".to_owned())),
+                None => only_pending(&data).await?,
+            };
+            let path = format!("/api/v1/devices/{}/pair", segment(&id)?);
+            let answer = ask(&data, Method::POST, &path, Some(json!({ "reissue": reissue }))).await?;
+            show(json, &answer, issued)
+        }
+        DeviceVerb::Reject(id) => decide(&data, json, &id.id, "reject", None, "rejected").await,
+        DeviceVerb::Unpair(id) => decide(&data, json, &id.id, "unpair", None, "unpaired").await,
+        DeviceVerb::Mute(id) => decide(&data, json, &id.id, "mute", None, "muted").await,
+        DeviceVerb::Unmute(id) => decide(&data, json, &id.id, "unmute", None, "unmuted").await,
+        DeviceVerb::Policy { id, mode } => {
+            let body = json!({ "mode": mode.as_str() });
+            decide(&data, json, &id.id, "policy", Some(body), &format!("policy {}", mode.as_str())).await
+        }
+        DeviceVerb::Status { id: Some(id) } => {
+            let answer = ask(&data, Method::GET, &format!("/api/v1/devices/{}", segment(&id)?), None).await?;
+            show(json, &answer, |device: DeviceView| details(&device))
+        }
+        DeviceVerb::Status { id: None } => {
+            let answer = ask(&data, Method::GET, "/api/v1/status", None).await?;
+            show(json, &answer, |status: StatusView| summary(&status))
+        }
+    }
+}
+
+async fn decide(
+    data: &Path,
+    json: bool,
+    id: &str,
+    verb: &str,
+    body: Option<serde_json::Value>,
+    done: &str,
+) -> Result<(), End> {
+    let answer = ask(data, Method::POST, &format!("/api/v1/devices/{}/{verb}", segment(id)?), body).await?;
+    show(json, &answer, |device: DeviceView| format!("{}: {} {done}\n", device.node_id, safe(&device.friendly_name)))
+}
+
+/// The one node that waits. Where several do, they are listed and the operator has to choose.
+async fn only_pending(data: &Path) -> Result<String, End> {
+    let answer = ask(data, Method::GET, "/api/v1/devices?filter=pending", None).await?;
+    let mut list: DeviceList = read(&answer)?;
+    match list.devices.len() {
+        0 => Err(End::Refused("no node waits for approval".to_owned())),
+        1 => Ok(list.devices.remove(0).node_id),
+        _ => {
+            eprint!("{}", listing(&list, true));
+            Err(End::Usage("several nodes wait; choose one: devices pair ID".to_owned()))
+        }
+    }
+}
+
+/// Prints an answer: as it is, or for people.
+fn show<T: serde::de::DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<(), End> {
+    use std::io::Write;
+    let out = if json { format!("{answer}\n") } else { text(read(answer)?) };
+    // A closed pipe is the reader's choice.
+    let _ = std::io::stdout().write_all(out.as_bytes());
+    Ok(())
+}
+
+fn listing(list: &DeviceList, pending: bool) -> String {
+    let damaged: String = list
+        .damaged
+        .iter()
+        .map(|d| format!("damaged: the stored record of node {} cannot be read: {}\n", d.node_id, safe(&d.problem)))
+        .collect();
+    damaged + &nodes(&list.devices, pending)
+}
+
+fn nodes(devices: &[DeviceView], pending: bool) -> String {
+    if devices.is_empty() {
+        return match pending {
+            true => "no node waits for approval\n".to_owned(),
+            false => "no nodes; one that asks shows up here: handfast-node pair --name NAME --room ROOM\n".to_owned(),
+        };
+    }
+    let rows: Vec<Vec<String>> = devices
+        .iter()
+        .map(|d| {
+            let state = match d.policy_mode.as_deref() {
+                Some(mode) if mode != "muted" && mode != "full" => format!("{} ({mode})", d.standing),
+                _ => d.standing.clone(),
+            };
+            let seen = d.last_seen.map_or_else(|| "never".to_owned(), ago);
+            vec![d.node_id.clone(), safe(&d.friendly_name), safe(&d.room), state, d.status.clone(), seen, d.ip_address.clone()]
+        })
+        .collect();
+    table(&["ID", "NAME", "ROOM", "STANDING", "STATUS", "SEEN", "ADDRESS"], &rows)
+}
+
+fn issued(issued: IssuedView) -> String {
+    format!(
+        "{}\n\nThis is the token of node {}. It is shown this once and kept here only as a hash.\n\
+         Put it into the node's token file (handfast-node: /etc/handfast/token, chmod 600).\n",
+        issued.token, issued.node_id
+    )
+}
+
+fn details(d: &DeviceView) -> String {
+    let mut rows = vec![
+        ("id", d.node_id.clone()),
+        ("name", safe(&d.friendly_name)),
+        ("room", safe(&d.room)),
+        ("standing", d.standing.clone()),
+        ("status", d.status.clone()),
+        ("address", d.ip_address.clone()),
+        ("asked", ago(d.asked_at)),
+        ("seen", d.last_seen.map_or_else(|| "never".to_owned(), ago)),
+    ];
+    let optional = [("mode", &d.policy_mode), ("unmuting restores", &d.restores), ("cause", &d.cause)];
+    rows.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
+    let told = |value: Option<String>| value.unwrap_or_else(|| "not told".to_owned());
+    rows.push(("occupancy", told(d.sensor_data.occupancy.map(|o| o.to_string()))));
+    rows.push(("noise level", told(d.sensor_data.noise_level.map(|n| n.to_string()))));
+    rows.push(("profile", safe(d.hardware_profile.get())));
+    rows.into_iter().map(|(label, value)| format!("{label:<18}{value}\n")).collect()
+}
+
+fn summary(status: &StatusView) -> String {
+    let StatusView { nodes, linked, waiting } = status;
+    format!(
+        "nodes: {} pending, {} paired, {} muted, {} revoked\nconnections: {linked} linked, {waiting} not yet authenticated\n",
+        nodes.pending, nodes.paired, nodes.muted, nodes.revoked
+    )
+}

@@ -1,0 +1,60 @@
+//! The `handfast` command: the gateway, and what its operator does with it.
+
+mod args;
+mod client;
+mod data;
+mod demo;
+mod devices;
+mod print;
+mod serve;
+mod token;
+
+use std::process::ExitCode;
+
+use args::{Args, Verb};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("handfast: the async runtime cannot be started: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match args.verb {
+            Verb::Serve(serve) => serve::run(serve).await,
+            Verb::Devices(devices) => devices::run(devices).await,
+            Verb::Token(token) => token::run(token).await,
+            Verb::Demo(demo) => demo::run(demo).await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(End::Refused(message)) => {
+            eprintln!("handfast: {message}");
+            ExitCode::from(1)
+        }
+        Err(End::Usage(message)) => {
+            eprintln!("handfast: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// How a verb ends when it was not done.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Refused, not found or failed: exit code 1.
+    Refused(String),
+    /// Asked for in a way that cannot be carried out: exit code 2.
+    Usage(String),
+}
+
+impl End {
+    pub(crate) fn refused(error: impl std::fmt::Display) -> Self {
+        Self::Refused(error.to_string())
+    }
+}

@@ -1,0 +1,117 @@
+//! `handfast serve`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use handfast_core::limits::Limits;
+use handfast_core::time::Span;
+use handfast_server::{Gateway, acceptor, admin};
+use handfast_store::SqliteStore;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::End;
+use crate::args::{LimitArgs, Serve};
+use crate::data;
+
+/// The registry's file in the data directory.
+const DATABASE: &str = "handfast.db";
+
+pub(crate) async fn run(args: Serve) -> Result<(), End> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let path = args.data.path()?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => Some(acceptor(cert, key).map_err(End::refused)?),
+        (_, _) => None,
+    };
+    let running = Running::start(&path, args.listen, tls, args.limits.limits()).await?;
+    let scheme = if args.tls_cert.is_some() { "wss" } else { "ws" };
+    println!("handfast gateway: {scheme}://{} (data in {})", running.address, path.display());
+    if args.tls_cert.is_none() && !running.address.ip().is_loopback() {
+        println!(
+            "warning: {} is not loopback and this listener is plain: tokens cross the network readable. Use --tls-cert and --tls-key.",
+            running.address
+        );
+    }
+    println!("approve nodes with: handfast devices pair --data {}", path.display());
+    wait_for_signal().await?;
+    running.stop().await;
+    Ok(())
+}
+
+/// A gateway that serves its listener and its operator's socket.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Opens everything first, so that a gateway that cannot run says so and serves nothing.
+    pub(crate) async fn start(
+        path: &Path,
+        listen: SocketAddr,
+        tls: Option<handfast_server::TlsAcceptor>,
+        limits: Limits,
+    ) -> Result<Self, End> {
+        admin::socket_path(path).map_err(End::refused)?;
+        data::prepare(path)?;
+        let store = SqliteStore::open(&path.join(DATABASE)).map_err(End::refused)?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| End::Refused(format!("{listen}: cannot listen there: {error}; choose another address with --listen")))?;
+        let address = listener.local_addr().map_err(End::refused)?;
+        let socket = admin::bind(path).map_err(End::refused)?;
+        let gateway = Gateway::builder(store).limits(limits).start().map_err(End::refused)?;
+
+        let (stop, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let tasks = vec![
+            tokio::spawn(handfast_server::serve(gateway.clone(), listener, tls, until(stopped.clone()))),
+            tokio::spawn(admin::serve_admin(gateway, socket, until(stopped))),
+        ];
+        Ok(Self { address, stop, tasks })
+    }
+
+    /// Ends every connection and waits for them.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+impl LimitArgs {
+    fn limits(&self) -> Limits {
+        Limits {
+            first_message: Span::from_millis(self.first_message),
+            ping_every: Span::from_millis(self.ping_every),
+            pong_within: Span::from_millis(self.pong_within),
+            pending_for: Span::from_millis(self.pending_for),
+            pending_total: self.pending_total,
+            pending_per_source: self.pending_per_source,
+            waiting_total: self.waiting_total,
+            waiting_per_source: self.waiting_per_source,
+            linked_total: self.linked_total,
+            failures_per_minute: self.failures_per_minute,
+            hash_queue: self.hash_queue,
+        }
+    }
+}
+
+async fn wait_for_signal() -> Result<(), End> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(End::refused)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(End::refused)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

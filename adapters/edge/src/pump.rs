@@ -1,0 +1,263 @@
+//! The loop that drives a node: carries out what the machine asks for, feeds back what happens.
+//!
+//! ```text
+//!             deadline: Connect           open
+//!  ┌▶ nothing open ────────▶ opening ─────────────▶ open ──┐
+//!  │                            │ fails, takes too long     │ closed, lost, silent
+//!  └───────── Disconnected ◀────┴───────────────────────────┘
+//! ```
+//!
+//! In each of the three phases it waits for the owner, the deadline and one thing more: nothing, the opening, the next frame. Only reads are ever
+//! dropped half-way; a write is either done or the connection is given up.
+
+mod hands;
+
+use core::convert::Infallible;
+use core::future::pending;
+use core::pin::pin;
+
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::registration::node::{Input, Node, Timing};
+use handfast_core::limits::{Limits, SCRATCH};
+use handfast_core::link::keepalive::{Due, Keepalive};
+use handfast_core::step::Machine;
+use handfast_core::time::Span;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::registration::PairRequest;
+use rand_core::CryptoRng;
+
+use crate::carrier::{Broken, Carrier, Frame, Opener, Received};
+use crate::memory::Keep;
+use crate::ports::{Clock, Command, Owner, Sensors};
+use hands::{After, Hands, Woken};
+
+/// Everything a node needs from its board.
+#[derive(Debug)]
+pub struct Ports<'i, G, C, K, R, O, S> {
+    /// The way to the gateway: an [`Opener`].
+    pub gateway: G,
+    /// The time: a [`Clock`].
+    pub clock: C,
+    /// What survives a power cut: a [`Keep`].
+    pub keep: K,
+    /// Fresh randomness: a [`CryptoRng`].
+    pub rng: R,
+    /// Who commands it: an [`Owner`].
+    pub owner: O,
+    /// What it feels: [`Sensors`].
+    pub sensors: S,
+    /// Who it says it is. Name, room and profile together fit into 1 KiB as JSON.
+    pub identity: PairRequest<'i>,
+}
+
+/// The waits of the pump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The machine's own.
+    pub timing: Timing,
+    /// How long it may take until a connection is ready for messages.
+    pub open_within: Span,
+    /// How long it may take to hand one message to the stream.
+    pub write_within: Span,
+    /// How long to wait for the peer's goodbye.
+    pub close_within: Span,
+    /// How often to ask an open connection whether it still is.
+    pub ping_every: Span,
+    /// How long the answer to that may take.
+    pub pong_within: Span,
+    /// How long to wait before flash that failed is tried again.
+    pub flash_again_after: Span,
+}
+
+impl Settings {
+    /// 20 s to open, 10 s to write, 2 s for a goodbye, a ping a minute that is answered within 20 s, 5 s between attempts at the flash.
+    pub const DEFAULT: Self = Self {
+        timing: Timing::DEFAULT,
+        open_within: Span::from_secs(20),
+        write_within: Span::from_secs(10),
+        close_within: Span::from_secs(2),
+        ping_every: Span::from_secs(60),
+        pong_within: Span::from_secs(20),
+        flash_again_after: Span::from_secs(5),
+    };
+}
+
+/// The pump's buffers, apart from it so that they can be static. `FRAME` is the longest message that a gateway may send; 1024 bytes are enough for
+/// everything in the `missy` dialect but long complaints.
+#[derive(Debug)]
+pub struct Buffers<const FRAME: usize> {
+    scratch: [u8; SCRATCH],
+    frame: [u8; FRAME],
+}
+
+impl<const FRAME: usize> Buffers<FRAME> {
+    /// Empty ones.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { scratch: [0; SCRATCH], frame: [0; FRAME] }
+    }
+}
+
+impl<const FRAME: usize> Default for Buffers<FRAME> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs a node from its boot until the owner says [`Command::Stop`]. Nothing else ends it: what goes wrong is reported to the owner and tried again.
+///
+/// Dropping the future at any point is as harmless as a power cut: the next run continues from what was kept.
+pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
+    ports: Ports<'_, G, C, K, R, O, S>,
+    settings: &Settings,
+    buffers: &mut Buffers<FRAME>,
+) where
+    G: Opener,
+    C: Clock,
+    K: Keep,
+    R: CryptoRng,
+    O: Owner,
+    S: Sensors,
+{
+    let Ports { mut gateway, clock, keep, mut rng, owner, mut sensors, identity } = ports;
+    let mut hands = Hands { clock, keep, owner, settings, held: None };
+    let Some(memory) = hands.load().await else { return };
+    let mut node = Node::boot(hands.clock.now(), memory, settings.timing);
+    let mut after = After::Wait;
+
+    while after != After::Stop {
+        // Nothing is open, until the machine wants it to be.
+        while matches!(after, After::Wait | After::Closed) {
+            let input = match hands.wait(node.deadline().map(|(at, _)| at), pending::<Infallible>()).await {
+                Woken::Deadline => Input::Tick(sensors.heartbeat()),
+                Woken::Command(command) => match as_input(command) {
+                    Some(input) => input,
+                    None => return,
+                },
+                Woken::Event(never) => match never {},
+            };
+            (node, after) = hands.feed(node, input, &mut buffers.scratch, &mut None::<G::Carrier<'_>>).await;
+        }
+        // The carrier holds the generator, so its life ends before the next draw.
+        if after == After::Open {
+            let opening = gateway.open(&mut rng);
+            (node, after) = open(&mut hands, node, opening, &mut sensors, identity, buffers).await;
+        }
+        if after != After::Stop {
+            let gone = Input::Disconnected(Entropy::draw(&mut rng));
+            (node, after) = hands.feed(node, gone, &mut buffers.scratch, &mut None::<G::Carrier<'_>>).await;
+        }
+    }
+}
+
+/// From the attempt to open a connection to the end of it. Returns [`After::Closed`] or [`After::Stop`].
+async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
+    hands: &mut Hands<'_, C, K, O>,
+    mut node: Node,
+    opening: impl Future<Output = Result<L, Broken>>,
+    sensors: &mut impl Sensors,
+    identity: PairRequest<'_>,
+    buffers: &mut Buffers<FRAME>,
+) -> (Node, After) {
+    let until = hands.clock.now().after(hands.settings.open_within);
+    let mut opening = pin!(opening);
+    let mut after = After::Wait;
+    while after == After::Wait {
+        match hands.wait(Some(until), opening.as_mut()).await {
+            Woken::Event(Ok(carrier)) => {
+                let mut carrier = Some(carrier);
+                (node, after) = hands.feed(node, Input::Connected(identity), &mut buffers.scratch, &mut carrier).await;
+                return attend(hands, node, after, &mut carrier, sensors, buffers).await;
+            }
+            Woken::Event(Err(broken)) => after = hands.lost(broken).await,
+            Woken::Deadline => after = hands.lost(Broken::Overdue).await,
+            Woken::Command(command) => match as_input(command) {
+                Some(input) => (node, after) = hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await,
+                None => after = After::Stop,
+            },
+        }
+    }
+    (node, after)
+}
+
+/// Attends to an open connection until it is none.
+async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
+    hands: &mut Hands<'_, C, K, O>,
+    mut node: Node,
+    mut after: After,
+    carrier: &mut Option<L>,
+    sensors: &mut impl Sensors,
+    buffers: &mut Buffers<FRAME>,
+) -> (Node, After) {
+    let Buffers { scratch, frame } = buffers;
+    let limits = limits(hands.settings);
+    let mut keepalive = Keepalive::start(hands.clock.now(), &limits);
+    while let (Some(open), After::Wait) = (&mut *carrier, after) {
+        let ping = keepalive.deadline().0;
+        let until = node.deadline().map_or(ping, |(at, _)| at.min(ping));
+        let woken = hands.wait(Some(until), open.receive(frame)).await;
+        let now = hands.clock.now();
+        let outcome = match woken {
+            Woken::Command(command) => match as_input(command) {
+                Some(input) => {
+                    (node, after) = hands.feed(node, input, scratch, carrier).await;
+                    Ok(())
+                }
+                None => {
+                    hands.say_goodbye(open, Close::GOODBYE).await;
+                    return (node, After::Stop);
+                }
+            },
+            Woken::Deadline => {
+                let (next, due) = keepalive.tick(now, &limits);
+                keepalive = next;
+                let alive = match due {
+                    Due::Nothing => Ok(()),
+                    Due::Ping => hands.bounded(open.ping()).await,
+                    Due::Lost => Err(Broken::Overdue),
+                };
+                if alive.is_ok() {
+                    (node, after) = hands.feed(node, Input::Tick(sensors.heartbeat()), scratch, carrier).await;
+                }
+                alive
+            }
+            Woken::Event(Ok(received)) => {
+                keepalive = keepalive.heard(now, &limits);
+                match received {
+                    Received::Frame(Frame::Text(text)) => {
+                        (node, after) = hands.feed(node, Input::Text(text), scratch, carrier).await;
+                        Ok(())
+                    }
+                    // Nothing that this machine knows comes in bytes.
+                    Received::Frame(Frame::Binary(_)) | Received::Pong => Ok(()),
+                    Received::ReplyDue => hands.bounded(open.reply()).await,
+                }
+            }
+            Woken::Event(Err(broken)) => {
+                if let Some(close) = broken.farewell() {
+                    hands.say_goodbye(open, close).await;
+                }
+                Err(broken)
+            }
+        };
+        if let Err(broken) = outcome {
+            after = hands.lost(broken).await;
+        }
+    }
+    (node, after)
+}
+
+/// `None` is the owner's wish to stop.
+fn as_input<'b>(command: Command) -> Option<Input<'b>> {
+    match command {
+        Command::TokenEntered(token) => Some(Input::TokenEntered(token)),
+        Command::AskAgain => Some(Input::AskAgain),
+        Command::Forget => Some(Input::Forget),
+        Command::Stop => None,
+    }
+}
+
+/// The core's keepalive is made for gateways; only two of their limits count for it.
+const fn limits(settings: &Settings) -> Limits {
+    Limits { ping_every: settings.ping_every, pong_within: settings.pong_within, ..Limits::DEFAULT }
+}

@@ -1,0 +1,177 @@
+//! Carrying out effects: with a bound on every write, and until it succeeds where nothing else may happen before.
+
+use core::convert::Infallible;
+use core::future::{Future, pending};
+
+use handfast_core::flow::registration::node::{Effect, Input, Memory, News, Node};
+use handfast_core::step::{Machine, Step};
+use handfast_core::time::Instant;
+use handfast_core::wire::close::Close;
+use zeroize::Zeroize;
+
+use super::Settings;
+use crate::carrier::{Broken, Carrier, Frame};
+use crate::memory::{Keep, KeepError};
+use crate::ports::{Clock, Command, Owner, Report};
+use crate::race::{Either, race};
+
+/// What a step leaves to the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Wait for what comes next.
+    Wait,
+    /// Open a connection.
+    Open,
+    /// What was open, or being opened, no longer is.
+    Closed,
+    /// The owner wants no more.
+    Stop,
+}
+
+/// What a wait ended with.
+pub(super) enum Woken<T> {
+    Command(Command),
+    Deadline,
+    Event(T),
+}
+
+/// The parts of a board that effects are carried out with.
+pub(super) struct Hands<'s, C, K, O> {
+    pub(super) clock: C,
+    pub(super) keep: K,
+    pub(super) owner: O,
+    pub(super) settings: &'s Settings,
+    /// A command that came while something was being made durable.
+    pub(super) held: Option<Command>,
+}
+
+impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
+    /// Waits for a command, a time and an event, in this order if more than one is there. What did not come first is dropped, so it must not have
+    /// begun anything.
+    pub(super) async fn wait<F: Future>(&mut self, until: Option<Instant>, event: F) -> Woken<F::Output> {
+        if let Some(command) = self.held.take() {
+            return Woken::Command(command);
+        }
+        let deadline = async {
+            match until {
+                Some(at) => self.clock.sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        match race(self.owner.command(), race(deadline, event)).await {
+            Either::First(command) => Woken::Command(command),
+            Either::Second(Either::First(())) => Woken::Deadline,
+            Either::Second(Either::Second(event)) => Woken::Event(event),
+        }
+    }
+
+    /// One write, in time or not at all.
+    pub(super) async fn bounded(&self, write: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
+        let until = self.clock.now().after(self.settings.write_within);
+        match race(write, self.clock.sleep_until(until)).await {
+            Either::First(outcome) => outcome,
+            Either::Second(()) => Err(Broken::Overdue),
+        }
+    }
+
+    pub(super) async fn say_goodbye(&self, carrier: &mut impl Carrier, close: Close) {
+        let until = self.clock.now().after(self.settings.close_within);
+        race(carrier.close(close), self.clock.sleep_until(until)).await;
+    }
+
+    pub(super) async fn lost(&mut self, broken: Broken) -> After {
+        self.owner.tell(Report::NoConnection(broken)).await;
+        After::Closed
+    }
+
+    /// One step, its effects, and the steps that their outcomes bring. An effect that closes the connection, or finds it broken, takes it from
+    /// `carrier`; the loop then feeds [`Input::Disconnected`].
+    pub(super) async fn feed<L: Carrier>(
+        &mut self,
+        mut node: Node,
+        input: Input<'_>,
+        scratch: &mut [u8],
+        carrier: &mut Option<L>,
+    ) -> (Node, After) {
+        let mut after = After::Wait;
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let Step { next: stepped, effects } = node.step(self.clock.now(), input, &mut *scratch);
+            node = stepped;
+            for effect in effects {
+                match effect {
+                    Effect::Connect => after = After::Open,
+                    Effect::Tell(news) => self.owner.tell(Report::News(news)).await,
+                    Effect::Send(text) => {
+                        let Some(open) = carrier else { continue };
+                        if let Err(broken) = self.bounded(open.send(Frame::Text(text))).await {
+                            *carrier = None;
+                            after = self.lost(broken).await;
+                        }
+                    }
+                    Effect::Close(close) => {
+                        after = After::Closed;
+                        if let Some(mut open) = carrier.take() {
+                            self.say_goodbye(&mut open, close).await;
+                        }
+                    }
+                    Effect::Keep(memory) => match self.make_durable(&memory).await {
+                        true => next = Some(Input::Kept(memory)),
+                        false => return (node, After::Stop),
+                    },
+                }
+            }
+            // What was sent may have held the token.
+            scratch.zeroize();
+        }
+        (node, after)
+    }
+
+    /// What was kept, however long it takes to read it. `None` if the owner would rather stop.
+    pub(super) async fn load(&mut self) -> Option<Memory> {
+        loop {
+            let error = match self.keep.load().await {
+                Ok(memory) => return Some(memory),
+                Err(error) => error,
+            };
+            self.owner.tell(Report::NotLoaded(error)).await;
+            let again = self.clock.now().after(self.settings.flash_again_after);
+            match self.wait(Some(again), pending::<Infallible>()).await {
+                Woken::Command(Command::Stop) => return None,
+                Woken::Command(Command::Forget) => {
+                    if !self.make_durable(&Memory::Blank).await {
+                        return None;
+                    }
+                    self.owner.tell(Report::News(News::Forgotten)).await;
+                }
+                // Without knowing what was kept, there is nothing to use a token with.
+                Woken::Command(Command::TokenEntered(_)) => self.owner.tell(Report::News(News::NothingAsked)).await,
+                Woken::Command(Command::AskAgain) | Woken::Deadline => {}
+                Woken::Event(never) => match never {},
+            }
+        }
+    }
+
+    /// Tries until it is durable: `true`. `false` if the owner would rather stop.
+    async fn make_durable(&mut self, memory: &Memory) -> bool {
+        loop {
+            let error: KeepError = match self.keep.keep(memory).await {
+                Ok(()) => return true,
+                Err(error) => error,
+            };
+            self.owner.tell(Report::NotKept(error)).await;
+            let again = self.clock.now().after(self.settings.flash_again_after);
+            // One command waits until this is settled; those after it wait where they are.
+            if self.held.is_some() {
+                self.clock.sleep_until(again).await;
+                continue;
+            }
+            match self.wait(Some(again), pending::<Infallible>()).await {
+                Woken::Command(Command::Stop) => return false,
+                Woken::Command(command) => self.held = Some(command),
+                Woken::Deadline => {}
+                Woken::Event(never) => match never {},
+            }
+        }
+    }
+}

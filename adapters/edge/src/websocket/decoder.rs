@@ -1,0 +1,293 @@
+//! Bytes of a WebSocket server to events (RFC 6455, section 5), without I/O: any split of the bytes gives the same events.
+
+use handfast_core::wire::close::Close;
+
+/// Most bytes of a control frame's payload.
+pub const CONTROL_BYTES: usize = 125;
+/// Longest header of a frame that is not masked.
+const HEADER_BYTES: usize = 10;
+
+/// What the bytes amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A text message of so many bytes stands at the front of the room. It is UTF-8.
+    Text(usize),
+    /// A binary message of so many bytes stands at the front of the room.
+    Binary(usize),
+    /// A ping; [`Decoder::control`] holds what the pong has to repeat.
+    Ping,
+    /// A pong.
+    Pong,
+    /// The end, with the code if the peer gave one. Whatever follows is ignored.
+    Close(Option<u16>),
+}
+
+/// How a peer broke the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Violation {
+    /// A reserved bit is set, though no extension was agreed on.
+    ReservedBit,
+    /// A reserved opcode.
+    UnknownOpcode,
+    /// A server's frame was masked.
+    Masked,
+    /// A control frame in fragments.
+    FragmentedControl,
+    /// A control frame with more than 125 bytes.
+    LongControl,
+    /// A length that is not written in the shortest form, or above 2⁶³.
+    BadLength,
+    /// A continuation of nothing.
+    NothingToContinue,
+    /// A new message before the last one was whole.
+    Interrupted,
+    /// A close frame with half a code, or with one that must not be sent.
+    BadClose,
+    /// Text that is not UTF-8.
+    NotText,
+    /// A message longer than the room for it.
+    TooBig,
+}
+
+impl Violation {
+    /// What to tell the peer.
+    #[must_use]
+    pub const fn close(self) -> Close {
+        match self {
+            Self::TooBig => Close::TOO_BIG,
+            Self::NotText => Close { code: 1007, reason: "" },
+            Self::ReservedBit
+            | Self::UnknownOpcode
+            | Self::Masked
+            | Self::FragmentedControl
+            | Self::LongControl
+            | Self::BadLength
+            | Self::NothingToContinue
+            | Self::Interrupted
+            | Self::BadClose => Close { code: 1002, reason: "" },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Binary,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Part of a message, the last one if it is final.
+    Data {
+        last: bool,
+    },
+    Ping,
+    Pong,
+    Close,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Header { bytes: [u8; HEADER_BYTES], have: usize },
+    Payload { content: Content, left: usize },
+    Closed,
+    Broken(Violation),
+}
+
+const HEADER: Stage = Stage::Header { bytes: [0; HEADER_BYTES], have: 0 };
+
+/// Takes frames apart and puts messages together.
+#[derive(Debug)]
+pub struct Decoder {
+    stage: Stage,
+    /// The message that is not whole yet, and how much of it stands in the room.
+    message: Option<Kind>,
+    assembled: usize,
+    control: [u8; CONTROL_BYTES],
+    control_len: usize,
+}
+
+impl Decoder {
+    /// At the start of a connection.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { stage: HEADER, message: None, assembled: 0, control: [0; CONTROL_BYTES], control_len: 0 }
+    }
+
+    /// The payload of the last control frame.
+    #[must_use]
+    pub fn control(&self) -> &[u8] {
+        self.control.get(..self.control_len).unwrap_or(&[])
+    }
+
+    /// Takes bytes up to the next event; tells how many. `room` must be the same at every call until a message is whole.
+    ///
+    /// # Errors
+    /// [`Violation`]: the connection is over, and every later call says the same.
+    pub fn feed(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {
+        let outcome = self.advance(input, room);
+        if let Err(violation) = outcome {
+            self.stage = Stage::Broken(violation);
+        }
+        outcome
+    }
+
+    fn advance(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {
+        let mut rest = input;
+        loop {
+            match self.stage {
+                Stage::Closed => return Ok((input.len(), None)),
+                Stage::Broken(violation) => return Err(violation),
+                Stage::Payload { content, left: 0 } => {
+                    self.stage = HEADER;
+                    if let Some(event) = self.finish(content, room)? {
+                        return Ok((input.len().saturating_sub(rest.len()), Some(event)));
+                    }
+                }
+                Stage::Payload { content, left } => {
+                    let Some((now, later)) = rest.split_at_checked(left.min(rest.len())) else { return Ok((input.len(), None)) };
+                    if now.is_empty() {
+                        return Ok((input.len(), None));
+                    }
+                    self.store(content, now, room)?;
+                    self.stage = Stage::Payload { content, left: left.saturating_sub(now.len()) };
+                    rest = later;
+                }
+                Stage::Header { bytes, have } => {
+                    let Some((&byte, later)) = rest.split_first() else { return Ok((input.len(), None)) };
+                    self.stage = self.on_header(bytes, have, byte, room.len())?;
+                    rest = later;
+                }
+            }
+        }
+    }
+
+    fn on_header(&mut self, mut bytes: [u8; HEADER_BYTES], have: usize, byte: u8, room: usize) -> Result<Stage, Violation> {
+        if let Some(place) = bytes.get_mut(have) {
+            *place = byte;
+        }
+        let have = have.saturating_add(1);
+        let [first, second, rest @ ..] = &bytes;
+        if have == 1 {
+            self.content(*first)?;
+            return Ok(Stage::Header { bytes, have });
+        }
+        if second & 0x80 != 0 {
+            return Err(Violation::Masked);
+        }
+        let (length, needed) = match (second & 0x7f, rest) {
+            (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
+            (127, rest) => (u64::from_be_bytes(*rest), HEADER_BYTES),
+            (short, _) => (u64::from(short), 2),
+        };
+        let content = self.content(*first)?;
+        let control = !matches!(content, Content::Data { .. });
+        if control && needed > 2 {
+            return Err(Violation::LongControl);
+        }
+        if have < needed {
+            return Ok(Stage::Header { bytes, have });
+        }
+        let shortest = match needed {
+            2 => true,
+            4 => length > 125,
+            _ => length > 0xffff && length >> 63 == 0,
+        };
+        if !shortest {
+            return Err(Violation::BadLength);
+        }
+        let left = usize::try_from(length).map_err(|_| Violation::TooBig)?;
+        if control {
+            self.control_len = 0;
+        } else {
+            self.begin(*first);
+            if left > room.saturating_sub(self.assembled) {
+                return Err(Violation::TooBig);
+            }
+        }
+        Ok(Stage::Payload { content, left })
+    }
+
+    /// What a frame's first byte announces, if it may come now.
+    fn content(&self, first: u8) -> Result<Content, Violation> {
+        if first & 0x70 != 0 {
+            return Err(Violation::ReservedBit);
+        }
+        let last = first & 0x80 != 0;
+        let content = match (first & 0x0f, self.message) {
+            (0, None) => return Err(Violation::NothingToContinue),
+            (1 | 2, Some(_)) => return Err(Violation::Interrupted),
+            (0, Some(_)) | (1 | 2, None) => return Ok(Content::Data { last }),
+            (8, _) => Content::Close,
+            (9, _) => Content::Ping,
+            (10, _) => Content::Pong,
+            (_, _) => return Err(Violation::UnknownOpcode),
+        };
+        if last { Ok(content) } else { Err(Violation::FragmentedControl) }
+    }
+
+    fn begin(&mut self, first: u8) {
+        let kind = match first & 0x0f {
+            1 => Kind::Text,
+            2 => Kind::Binary,
+            _ => return,
+        };
+        self.message = Some(kind);
+        self.assembled = 0;
+    }
+
+    fn store(&mut self, content: Content, bytes: &[u8], room: &mut [u8]) -> Result<(), Violation> {
+        let (room, filled) = match content {
+            Content::Data { .. } => (room, &mut self.assembled),
+            Content::Ping | Content::Pong | Content::Close => (self.control.as_mut_slice(), &mut self.control_len),
+        };
+        let end = filled.saturating_add(bytes.len());
+        // A room that shrank since the header came is the only way to miss here.
+        room.get_mut(*filled..end).ok_or(Violation::TooBig)?.copy_from_slice(bytes);
+        *filled = end;
+        Ok(())
+    }
+
+    fn finish(&mut self, content: Content, room: &[u8]) -> Result<Option<Event>, Violation> {
+        match content {
+            Content::Ping => Ok(Some(Event::Ping)),
+            Content::Pong => Ok(Some(Event::Pong)),
+            Content::Close => {
+                let code = close_code(self.control())?;
+                self.stage = Stage::Closed;
+                Ok(Some(Event::Close(code)))
+            }
+            Content::Data { last: false } => Ok(None),
+            Content::Data { last: true } => match self.message.take() {
+                None => Ok(None),
+                Some(Kind::Binary) => Ok(Some(Event::Binary(self.assembled))),
+                Some(Kind::Text) => {
+                    let text = room.get(..self.assembled).ok_or(Violation::TooBig)?;
+                    core::str::from_utf8(text).map_err(|_| Violation::NotText)?;
+                    Ok(Some(Event::Text(self.assembled)))
+                }
+            },
+        }
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The code of a close frame (RFC 6455, section 7.4, and those registered since).
+fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
+    let (code, reason) = match payload {
+        [] => return Ok(None),
+        [a, b, reason @ ..] => (u16::from_be_bytes([*a, *b]), reason),
+        [_] => return Err(Violation::BadClose),
+    };
+    core::str::from_utf8(reason).map_err(|_| Violation::NotText)?;
+    match code {
+        1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Some(code)),
+        _ => Err(Violation::BadClose),
+    }
+}

@@ -1,0 +1,137 @@
+//! What is kept survives a power cut at every write and every erase.
+
+use crate::flash::{Tear, TornFlash};
+use handfast_core::flow::registration::node::Memory;
+use handfast_core::id::NodeId;
+use handfast_core::wire::token::Token;
+use handfast_edge::blocking::block_on;
+use handfast_edge::memory::{Flash, Keep, KeepError};
+
+type Cells = TornFlash<2>;
+
+fn chars(n: u8) -> String {
+    format!("Token{n:03}").chars().chain(std::iter::repeat('x')).take(43).collect()
+}
+
+fn id(n: u8) -> NodeId {
+    NodeId::from_bytes([n; 16])
+}
+
+/// The n-th of a series in which every kind follows every other.
+fn memory(n: u8) -> Memory {
+    match n % 5 {
+        0 => Memory::Blank,
+        1 | 3 => Memory::Asked { node_id: id(n) },
+        _ => Memory::Paired { node_id: id(n), token: Token::parse(&chars(n)).unwrap() },
+    }
+}
+
+fn load(cells: &Cells) -> Result<Memory, KeepError> {
+    block_on(Flash::new(cells.clone(), 0).unwrap().load())
+}
+
+fn keep(cells: &Cells, memory: &Memory) -> Result<(), KeepError> {
+    block_on(Flash::new(cells.clone(), 0).unwrap().keep(memory))
+}
+
+#[test]
+fn erased_flash_is_blank() {
+    assert_eq!(load(&Cells::erased()), Ok(Memory::Blank));
+}
+
+#[test]
+fn what_is_kept_is_loaded() {
+    let cells = Cells::erased();
+    for n in 0..40 {
+        keep(&cells, &memory(n)).unwrap();
+        assert_eq!(load(&cells), Ok(memory(n)));
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_write_or_erase_leaves_the_old_memory_or_the_new() {
+    let mut cuts = 0;
+    for tear in Tear::all() {
+        let cells = Cells::erased();
+        for n in 1..26 {
+            let (old, new) = (memory(n - 1), memory(n));
+            for operations in 0.. {
+                let torn = cells.copy();
+                torn.cut_after(operations, tear);
+                let outcome = keep(&torn, &new);
+                if !torn.restore() {
+                    assert_eq!(outcome, Ok(()));
+                    break;
+                }
+                cuts += 1;
+                let found = load(&torn).unwrap_or_else(|e| panic!("{e:?} {tear:?} {n} {operations}"));
+                assert!(found == old || found == new, "{found:?} {tear:?} {n} {operations}");
+                // And once read as new it stays so.
+                assert_eq!(load(&torn), Ok(found), "{tear:?} {n} {operations}");
+                for later in [n, n + 1, n + 2, n + 3] {
+                    keep(&torn, &memory(later)).unwrap_or_else(|e| panic!("{e:?} {tear:?} {n} {operations}"));
+                    assert_eq!(load(&torn), Ok(memory(later)), "{tear:?} {n} {operations}");
+                }
+            }
+            keep(&cells, &new).unwrap();
+        }
+    }
+    assert!(cuts > 3000, "{cuts}");
+}
+
+#[test]
+fn what_is_forgotten_is_gone_from_the_flash() {
+    let cells = Cells::erased();
+    for n in [1, 2, 3, 4, 0] {
+        keep(&cells, &memory(n)).unwrap();
+    }
+    let bytes = cells.bytes();
+    for n in [2, 4] {
+        let token = chars(n);
+        assert!(!bytes.windows(8).any(|window| window == &token.as_bytes()[..8]));
+    }
+}
+
+#[test]
+fn flash_without_power_is_an_error_and_not_a_blank_memory() {
+    let cells = Cells::erased();
+    keep(&cells, &memory(2)).unwrap();
+    cells.cut_after(0, Tear::Before);
+    assert_eq!(keep(&cells, &memory(3)), Err(KeepError::Flash));
+    assert_eq!(load(&cells), Err(KeepError::Flash));
+    cells.restore();
+    assert_eq!(load(&cells), Ok(memory(2)));
+}
+
+#[test]
+fn many_power_cuts_in_a_row_never_lose_both_memories() {
+    let tears: Vec<_> = Tear::all().collect();
+    let cells = Cells::erased();
+    let mut old = Memory::Blank;
+    for round in 0..20_000u32 {
+        let chance = round.wrapping_mul(2_654_435_761) >> 7;
+        let new = memory((round % 251) as u8);
+        cells.cut_after(chance % 4, tears[chance as usize / 4 % tears.len()]);
+        let outcome = keep(&cells, &new);
+        cells.restore();
+        let found = load(&cells).unwrap_or_else(|e| panic!("{e:?} in round {round}"));
+        assert!(found == new || (found == old && outcome.is_err()), "{found:?} in round {round}");
+        old = found;
+    }
+}
+
+#[test]
+fn pages_full_of_something_else_are_an_error_until_the_owner_forgets() {
+    let cells = Cells::filled(0x5a);
+    assert_eq!(load(&cells), Err(KeepError::Corrupted));
+    keep(&cells, &Memory::Blank).unwrap();
+    assert_eq!(load(&cells), Ok(Memory::Blank));
+}
+
+#[test]
+fn pages_must_lie_inside_the_flash() {
+    assert!(Flash::new(Cells::erased(), 0).is_some());
+    assert!(Flash::new(Cells::erased(), 4).is_none());
+    assert!(Flash::new(Cells::erased(), crate::flash::PAGE as u32).is_none());
+    assert!(Flash::new(Cells::erased(), u32::MAX).is_none());
+}

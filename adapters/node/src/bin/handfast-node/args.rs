@@ -1,0 +1,172 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use handfast_core::text::{Label, Name};
+use handfast_node::{GatewayUrl, StateDir, Waits};
+
+use crate::Failure;
+
+/// The Handfast node for Linux: asks a gateway to be paired, and stays linked to it
+///
+/// First `pair`; then the operator approves the node on the gateway and is shown a token once; put that token into /etc/handfast/token
+/// (mode 600); then `run`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "handfast-node",
+    version,
+    after_help = "Exit codes: 0 done; 1 refused, not found or failed; 2 wrong usage.\n\
+                  Logs go to standard error, never with a token in them; RUST_LOG=debug shows more."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Ask a gateway to be paired, and keep the node id it gives
+    ///
+    /// Tries once. A node id that is kept already is replaced when the gateway has given a new one, and a token kept with it is dropped.
+    Pair(Box<Pair>),
+    /// Stay linked to the gateway until told to stop (SIGTERM or Ctrl-C)
+    ///
+    /// Connects again after every loss, in 1 s at first and in 60 s at most. A gateway that refuses (muted, not approved, token not known) is tried
+    /// again about once a minute, because its operator may think otherwise.
+    Run(Run),
+    /// Show what is kept, and whether a node is running; exits 1 if nothing is kept
+    Status(Status),
+    /// Forget the node id, the gateway and a kept token; a token file is left alone
+    Reset(Reset),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pair {
+    /// What people call the node: up to 64 characters
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) name: Name,
+    /// Where it stands: up to 64 characters
+    #[arg(long, value_name = "ROOM", value_parser = name)]
+    pub(crate) room: Name,
+    /// What it is made of: a JSON object of at most 4096 bytes, or @FILE that holds one
+    #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
+    pub(crate) profile: String,
+    /// The gateway: ws:// or wss:// (http:// and https:// mean the same); port 8765 unless named
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: GatewayUrl,
+    #[command(flatten)]
+    pub(crate) state: State,
+    #[command(flatten)]
+    pub(crate) ca: Ca,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The gateway, if it is not the one that was asked; kept only together with a token from standard input
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<GatewayUrl>,
+    /// The file that holds the token, or - to read it from standard input and keep it
+    ///
+    /// The file must be a regular one that only its owner can read (chmod 600). Without this option the token that was kept from standard
+    /// input is used, or else /etc/handfast/token.
+    #[arg(long, value_name = "PATH|-")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
+    #[command(flatten)]
+    pub(crate) ca: Ca,
+    /// Milliseconds between heartbeats, for tests
+    #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
+    pub(crate) heartbeat_every_ms: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reset {
+    /// Really forget
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct State {
+    /// Where the node keeps its id: default $STATE_DIRECTORY, else /var/lib/handfast-node for root, else ~/.local/state/handfast-node
+    #[arg(id = "state", long = "state", value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl State {
+    pub(crate) fn dir(&self) -> Result<StateDir, Failure> {
+        let path = self.path.clone().or_else(StateDir::default_path);
+        path.map(StateDir::at)
+            .ok_or_else(|| Failure::Usage("there is no home directory; name a state directory with --state DIR".into()))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ca {
+    /// A file of CA certificates (PEM) to trust on wss:// besides the system's
+    #[arg(id = "ca", long = "ca", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+impl Ca {
+    /// The file; an error where it could have no effect, as its owner then believes in an encryption that is not there.
+    pub(crate) fn checked(self, gateway: &GatewayUrl) -> Result<Option<PathBuf>, Failure> {
+        match self.path {
+            Some(_) if !gateway.is_tls() => {
+                Err(Failure::Usage(format!("--ca has no effect on {gateway}, which is not encrypted; use a wss:// address")))
+            }
+            path => Ok(path),
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn waits(&self) -> Waits {
+        Waits { heartbeat_every: self.heartbeat_every_ms.unwrap_or(Waits::DEFAULT.heartbeat_every), ..Waits::DEFAULT }
+    }
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    match Label::parse(text) {
+        Some(label) if !text.is_empty() => Ok(label.into()),
+        _ => Err("it must be 1 to 64 characters without control characters".into()),
+    }
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_millis).ok().filter(|d| !d.is_zero()).ok_or("it must be a whole number above zero".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn there_is_no_way_to_give_a_token_on_the_command_line() {
+        for verb in Args::command().get_subcommands() {
+            for argument in verb.get_arguments() {
+                assert_ne!(argument.get_id(), "token");
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The `handfast-node` command: the Handfast node for Linux.
+
+mod args;
+mod logging;
+mod pair;
+mod run;
+mod status;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Verb};
+
+/// How a verb ends that did not do what was asked.
+enum Failure {
+    /// Refused, not found, or failed: exit code 1.
+    Failed(String),
+    /// Asked for in a way that cannot be meant: exit code 2.
+    Usage(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(why) | Self::Usage(why) => f.write_str(why),
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Args { verb } = Args::parse();
+    logging::start(match verb {
+        Verb::Run(_) => "info",
+        // These tell their outcome themselves.
+        Verb::Pair(_) | Verb::Status(_) | Verb::Reset(_) => "error",
+    });
+    let outcome = match verb {
+        Verb::Pair(args) => pair::pair(*args).await,
+        Verb::Run(args) => run::run(args).await,
+        Verb::Status(args) => status::status(&args),
+        Verb::Reset(args) => status::reset(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("handfast-node: {failure}");
+            ExitCode::from(match failure {
+                Failure::Failed(_) => 1,
+                Failure::Usage(_) => 2,
+            })
+        }
+    }
+}

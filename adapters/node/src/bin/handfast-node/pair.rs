@@ -1,0 +1,79 @@
+//! `handfast-node pair`
+
+use handfast_core::id::NodeId;
+use handfast_core::limits::PROFILE_BYTES;
+use handfast_core::wire::registration::Profile;
+use handfast_node::{Event, Events, HeldState, Identity, LinuxNode, Lost, NodeConfig, Waits, token_file};
+
+use crate::Failure;
+use crate::args;
+
+pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
+    let args::Pair { name, room, profile, gateway, state, ca } = args;
+    let profile = read_profile(&profile)?;
+    let ca = ca.checked(&gateway)?;
+    if let Some(warning) = gateway.warning() {
+        eprintln!("handfast-node: warning: {warning}");
+    }
+    let state: HeldState = state.dir()?.hold()?;
+    let before = state.dir().load()?.and_then(|(_, memory)| memory.node_id());
+    let identity = Identity { gateway, name, room };
+    let node = LinuxNode::new(NodeConfig { identity, profile, state, token: None, ask_anew: true, ca, waits: Waits::DEFAULT })?;
+    let events = node.events();
+    let node_id = tokio::select! {
+        outcome = first_answer(events) => outcome?,
+        ended = node.run(std::future::pending()) => {
+            ended?;
+            return Err(Failure::Failed("the node ended before the gateway answered".into()));
+        }
+    };
+    println!("This node waits for approval. Its node id is\n\n  {node_id}\n");
+    println!("On the gateway, the operator types\n\n  handfast devices pair --node-id {node_id}\n");
+    println!("and is shown a token once. Here, keep it and start the node:\n");
+    println!("  install -D -m 600 /dev/stdin {}", token_file::DEFAULT_PATH);
+    println!("  handfast-node run");
+    if let Some(before) = before.filter(|before| *before != node_id) {
+        println!(
+            "\nUntil now this node was {before}; that id is forgotten here, and a token issued for it does not fit any more."
+        );
+    }
+    Ok(())
+}
+
+/// What becomes of the one attempt.
+async fn first_answer(mut events: Events) -> Result<NodeId, Failure> {
+    let mut why = Lost::Silent.to_string();
+    let mut complaint = None;
+    while let Some(event) = events.next().await {
+        match event {
+            Event::WaitsForApproval(node_id) => return Ok(node_id),
+            Event::Complaint(words) => complaint = Some(words),
+            Event::Lost(lost) => why = lost.to_string(),
+            Event::RetryIn(_) => break,
+            Event::Refused(_)
+            | Event::Connecting
+            | Event::TokenKept
+            | Event::Linked { .. }
+            | Event::NothingAsked
+            | Event::Forgotten => {}
+        }
+    }
+    // What the gateway said of the request tells more than how it closed.
+    Err(Failure::Failed(format!("not paired: {}", complaint.unwrap_or(why))))
+}
+
+fn read_profile(given: &str) -> Result<String, Failure> {
+    let (text, place) = match given.strip_prefix('@') {
+        None => (given.to_owned(), "--profile".to_owned()),
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => (text.trim().to_owned(), format!("the profile file {path}")),
+            Err(why) => return Err(Failure::Usage(format!("the profile file {path} cannot be read: {why}"))),
+        },
+    };
+    match Profile::parse(&text) {
+        Some(_) => Ok(text),
+        None => Err(Failure::Usage(format!(
+            "{place} must be one JSON object of at most {PROFILE_BYTES} bytes, like '{{\"model\":\"Pi 5\"}}'"
+        ))),
+    }
+}

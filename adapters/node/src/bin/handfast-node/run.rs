@@ -1,0 +1,85 @@
+//! `handfast-node run`
+
+use std::path::Path;
+
+use handfast_core::flow::registration::node::Memory;
+use handfast_core::wire::token::Token;
+use handfast_node::{HeldState, Identity, LinuxNode, NodeConfig, StateDir, token_file};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::Failure;
+use crate::args;
+
+pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
+    let waits = args.waits();
+    let dir = args.state.dir()?;
+    if kept(&dir)?.is_none() {
+        return Err(Failure::Failed(format!(
+            "no node id is kept in {}; ask to be paired first:\n  handfast-node pair --name NAME --room ROOM --gateway URL\nor name \
+             the directory that keeps it with --state",
+            dir.path().display()
+        )));
+    }
+    let state = dir.hold()?;
+    // Read again, now that nobody else can write.
+    let (identity, memory) = kept(state.dir())?.ok_or_else(|| Failure::Failed("the node was reset just now".into()))?;
+    let identity = Identity { gateway: args.gateway.unwrap_or(identity.gateway), ..identity };
+    let ca = args.ca.checked(&identity.gateway)?;
+
+    let (from_file, entered) = match args.token_file.as_deref() {
+        Some(path) if path == Path::new("-") => (None, Some(token_file::read_stdin(std::io::stdin().lock())?)),
+        Some(path) => (Some(token_file::read(path)?), None),
+        None => (default_token(&state, &memory)?, None),
+    };
+    let stop = Stop::new()?;
+    let profile = "{}".to_owned();
+    let node = LinuxNode::new(NodeConfig { identity, profile, state, token: from_file, ask_anew: false, ca, waits })?;
+    if let Some(token) = entered {
+        node.owner().token_entered(token).await;
+    }
+    node.run(stop.requested()).await?;
+    Ok(())
+}
+
+/// What is kept, if a node id is among it.
+fn kept(dir: &StateDir) -> Result<Option<(Identity, Memory)>, Failure> {
+    Ok(dir.load()?.filter(|(_, memory)| memory.node_id().is_some()))
+}
+
+/// The token of the default file, unless one was kept from standard input.
+fn default_token(state: &HeldState, memory: &Memory) -> Result<Option<Token>, Failure> {
+    let path = Path::new(token_file::DEFAULT_PATH);
+    match memory {
+        Memory::Paired { .. } => {
+            if token_file::is_there(path) {
+                tracing::warn!(
+                    "uses the token kept in {} and not the one in {}; to use that, give --token-file {}",
+                    state.dir().path().display(),
+                    path.display(),
+                    path.display()
+                );
+            }
+            Ok(None)
+        }
+        Memory::Blank | Memory::Asked { .. } => Ok(Some(token_file::read(path)?)),
+    }
+}
+
+/// The signals that end a node.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn requested(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

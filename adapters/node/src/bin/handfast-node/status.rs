@@ -1,0 +1,71 @@
+//! `handfast-node status` and `handfast-node reset`
+
+use std::path::Path;
+
+use handfast_core::flow::registration::node::Memory;
+use handfast_node::token_file;
+use serde_json::json;
+
+use crate::Failure;
+use crate::args;
+
+pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
+    let dir = args.state.dir()?;
+    let place = dir.path().display();
+    let Some((identity, memory)) = dir.load()? else {
+        if args.json {
+            println!("{}", json!({ "state": place.to_string(), "node_id": null, "running": false }));
+        }
+        return Err(Failure::Failed(format!("nothing is kept in {place}; ask to be paired first: handfast-node pair")));
+    };
+    let node_id = memory.node_id().map(|id| id.to_string());
+    let running = dir.is_held();
+    let default_file = token_file::DEFAULT_PATH;
+    let (token, told) = match &memory {
+        Memory::Paired { .. } => ("kept", "kept in the state directory".to_owned()),
+        Memory::Blank | Memory::Asked { .. } if token_file::is_there(Path::new(default_file)) => {
+            ("file", format!("in {default_file}"))
+        }
+        Memory::Blank | Memory::Asked { .. } => ("none", format!("none kept, and none in {default_file}")),
+    };
+    if args.json {
+        let shown = json!({
+            "state": place.to_string(),
+            "node_id": node_id,
+            "gateway": identity.gateway.to_string(),
+            "name": identity.name.as_str(),
+            "room": identity.room.as_str(),
+            "token": token,
+            "running": running,
+        });
+        println!("{shown}");
+    } else {
+        println!("node id  {}", node_id.as_deref().unwrap_or("none yet"));
+        println!("gateway  {}", identity.gateway);
+        println!("name     {}", identity.name);
+        println!("room     {}", identity.room);
+        println!("token    {told}");
+        println!("state    {place}");
+        println!("running  {}", if running { "yes" } else { "no" });
+    }
+    Ok(())
+}
+
+pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {
+    let dir = args.state.dir()?;
+    let place = dir.path().display().to_string();
+    if !args.yes {
+        return Err(Failure::Usage(format!(
+            "reset forgets the node id, the gateway and a kept token in {place}, and this node then has to be paired again; if that is \
+             meant, add --yes"
+        )));
+    }
+    if !dir.path().exists() {
+        return Err(Failure::Failed(format!("nothing is kept in {place}")));
+    }
+    if !dir.hold()?.erase()? {
+        return Err(Failure::Failed(format!("nothing is kept in {place}")));
+    }
+    println!("Forgotten. The gateway still lists the node; the operator can remove it with handfast devices unpair.");
+    Ok(())
+}

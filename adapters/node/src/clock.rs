@@ -1,0 +1,27 @@
+//! The monotonic clock that core is told, and back to timers.
+
+use handfast_core::time::Instant;
+use tokio::time::Instant as Tokio;
+
+/// Milliseconds since this process began to count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Tokio);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self(Tokio::now())
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_millis(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Waits for a deadline; forever if there is none.
+    pub(crate) async fn until(&self, deadline: Option<Instant>) {
+        let at = deadline.and_then(|d| self.0.checked_add(std::time::Duration::from_millis(d.as_millis())));
+        match at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Between owned values and core's borrowed ones: what is fed to the machine, and what it asks for.
+
+use getrandom::SysRng;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::registration::node::{Effect, Input, Memory, Node};
+use handfast_core::limits::{PROFILE_BYTES, SCRATCH};
+use handfast_core::step::{Machine, Step};
+use handfast_core::time::Instant;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::wire::token::Token;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use zeroize::Zeroizing;
+
+use crate::event::{Event, Vitals};
+use crate::record::Identity;
+
+/// What is fed to the machine.
+pub(crate) enum Fed {
+    Tick,
+    Connected,
+    Text(Utf8Bytes),
+    Disconnected,
+    Kept(Memory),
+    Token(Token),
+    AskAgain,
+    Forget,
+}
+
+/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across awaits.
+pub(crate) enum Action {
+    Connect,
+    Send(Utf8Bytes),
+    Close(Close),
+    Keep(Memory),
+    Tell(Event),
+}
+
+impl From<Effect<'_>> for Action {
+    fn from(effect: Effect<'_>) -> Self {
+        match effect {
+            Effect::Connect => Self::Connect,
+            Effect::Send(text) => Self::Send(text.into()),
+            Effect::Close(close) => Self::Close(close),
+            Effect::Keep(memory) => Self::Keep(memory),
+            Effect::Tell(news) => Self::Tell(news.into()),
+        }
+    }
+}
+
+/// What a step reads besides its input.
+pub(crate) struct Feeder {
+    pub(crate) identity: Identity,
+    pub(crate) profile: String,
+    pub(crate) vitals: Vitals,
+    /// Enough for one frame: a pairing request holds a whole profile. Wiped after every step, as what was encoded may have been a token.
+    scratch: Zeroizing<[u8; SCRATCH + PROFILE_BYTES]>,
+}
+
+impl Feeder {
+    pub(crate) fn new(identity: Identity, profile: String) -> Self {
+        Self { identity, profile, vitals: Vitals::default(), scratch: Zeroizing::new([0; SCRATCH + PROFILE_BYTES]) }
+    }
+
+    /// One step.
+    pub(crate) fn step(&mut self, node: Node, now: Instant, fed: Fed) -> Result<(Node, Vec<Action>), getrandom::Error> {
+        let noise = self.vitals.noise();
+        let frame;
+        let input = match fed {
+            Fed::Tick => Input::Tick(self.vitals.heartbeat(noise.as_deref())),
+            Fed::Connected => Input::Connected(PairRequest {
+                name: self.identity.name.label(),
+                room: self.identity.room.label(),
+                profile: Profile::parse(&self.profile).unwrap_or(Profile::EMPTY),
+            }),
+            Fed::Text(text) => {
+                frame = text;
+                Input::Text(&frame)
+            }
+            Fed::Disconnected => Input::Disconnected(Entropy::try_draw(&mut SysRng)?),
+            Fed::Kept(memory) => Input::Kept(memory),
+            Fed::Token(token) => Input::TokenEntered(token),
+            Fed::AskAgain => Input::AskAgain,
+            Fed::Forget => Input::Forget,
+        };
+        let Step { next, effects } = node.step(now, input, self.scratch.as_mut_slice());
+        let actions = effects.into_iter().map(Action::from).collect();
+        self.scratch.fill(0);
+        Ok((next, actions))
+    }
+}

@@ -1,0 +1,222 @@
+//! The pump: feeds core's node machine with what happens, and carries out what it decides, in order.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::node::{Memory, Node};
+use handfast_core::limits::PROFILE_BYTES;
+use handfast_core::step::Machine;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::registration::Profile;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::connection::{Connection, Heard, Target};
+use crate::event::{Event, Events, Owner, Word};
+use crate::feed::{Action, Fed, Feeder};
+use crate::record::Identity;
+use crate::state::{HeldState, StateError};
+use crate::tls::{self, TlsError};
+
+/// How many events wait for a slow listener before it loses the oldest.
+const EVENTS: usize = 256;
+
+/// Why a node cannot start or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// What it keeps cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// It cannot connect to anything encrypted.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The profile is none.
+    #[error("the hardware profile must be one JSON object of at most {PROFILE_BYTES} bytes, like {{\"model\":\"Pi 5\"}}")]
+    Profile,
+    /// There is no randomness to be had.
+    #[error("the operating system gives no random numbers: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The runtime is being torn down.
+    #[error("the runtime stopped while the state was being written")]
+    Stopped,
+}
+
+/// A node on Linux: core's machine, a WebSocket, and a state directory.
+pub struct LinuxNode {
+    feeder: Feeder,
+    state: Arc<HeldState>,
+    memory: Memory,
+    target: Target,
+    events: broadcast::Sender<Event>,
+    owner: Owner,
+    words: mpsc::Receiver<Word>,
+}
+
+impl LinuxNode {
+    /// A node that is ready to run, with what it kept.
+    ///
+    /// # Errors
+    /// If what it kept is damaged, the profile is none, or the trusted certificates cannot be read.
+    pub fn new(config: NodeConfig) -> Result<Self, NodeError> {
+        let NodeConfig { identity, profile, state, token, ask_anew, ca, waits } = config;
+        Profile::parse(&profile).ok_or(NodeError::Profile)?;
+        let kept = state.dir().load()?.map_or(Memory::Blank, |(_, memory)| memory);
+        let memory = match (kept, token) {
+            _ if ask_anew => Memory::Blank,
+            (Memory::Asked { node_id } | Memory::Paired { node_id, .. }, Some(token)) => Memory::Paired { node_id, token },
+            (kept, _) => kept,
+        };
+        let tls = identity.gateway.is_tls().then(|| tls::client(ca.as_deref())).transpose()?;
+        let target = Target { gateway: identity.gateway.clone(), tls, waits };
+        let (words_in, words) = mpsc::channel(16);
+        Ok(Self {
+            feeder: Feeder::new(identity, profile),
+            state: Arc::new(state),
+            memory,
+            target,
+            events: broadcast::channel(EVENTS).0,
+            owner: Owner(words_in),
+            words,
+        })
+    }
+
+    /// The owner's end.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.owner.clone()
+    }
+
+    /// The events from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events(self.events.subscribe())
+    }
+
+    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away, refuses or misbehaves does not end it.
+    ///
+    /// # Errors
+    /// If the state can no longer be written, or there is no randomness.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+        // The owner's sender stays, so that receiving from it never ends.
+        let Self { mut feeder, state, memory, target, events, owner: _owner, mut words } = self;
+        if let Some(warning) = target.gateway.warning() {
+            tracing::warn!("{warning}");
+        }
+        let clock = Clock::start();
+        let waits = target.waits;
+        let mut node = Node::boot(clock.now(), memory, waits.timing());
+        let mut hands = Hands { connection: Connection::None, state, target, events, results: VecDeque::new() };
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            // Results of effects come first, so that the machine sees them in the order of the effects.
+            let fed = match hands.results.pop_front() {
+                Some(result) => result,
+                None => tokio::select! {
+                    () = &mut shutdown => break,
+                    heard = hands.connection.next(&clock, &waits) => match heard {
+                        Heard::Opened => Fed::Connected,
+                        Heard::Text(text) => Fed::Text(text),
+                        Heard::Lost(why) => {
+                            hands.tell(Event::Lost(why));
+                            hands.connection.finish(waits.close_within).await;
+                            Fed::Disconnected
+                        }
+                    },
+                    Some(word) = words.recv() => match word {
+                        Word::Token(token) => Fed::Token(token),
+                        Word::AskAgain => Fed::AskAgain,
+                        Word::Forget => Fed::Forget,
+                        Word::Vitals(vitals) => {
+                            feeder.vitals = vitals;
+                            continue;
+                        }
+                    },
+                    () = clock.until(node.deadline().map(|(at, _)| at)) => Fed::Tick,
+                },
+            };
+            let actions;
+            (node, actions) = feeder.step(node, clock.now(), fed)?;
+            tracing::trace!(state = node.state_name(), actions = actions.len(), "stepped");
+            for action in actions {
+                hands.carry_out(action, &feeder.identity).await?;
+            }
+        }
+        hands.connection.close(Close::GOODBYE, waits.close_within).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// What acts.
+struct Hands {
+    connection: Connection,
+    state: Arc<HeldState>,
+    target: Target,
+    events: broadcast::Sender<Event>,
+    /// What came of actions, and has to be fed back.
+    results: VecDeque<Fed>,
+}
+
+impl Hands {
+    async fn carry_out(&mut self, action: Action, identity: &Identity) -> Result<(), NodeError> {
+        match action {
+            Action::Connect => {
+                self.tell(Event::Connecting);
+                self.connection = Connection::open(&self.target);
+            }
+            Action::Send(text) => {
+                if let Err(why) = self.connection.send(text, self.target.waits.answer_within).await {
+                    self.tell(Event::Lost(why));
+                    self.results.push_back(Fed::Disconnected);
+                }
+            }
+            Action::Close(close) => {
+                if self.connection.close(close, self.target.waits.close_within).await {
+                    self.results.push_back(Fed::Disconnected);
+                }
+            }
+            Action::Keep(memory) => {
+                let (state, identity) = (self.state.clone(), identity.clone());
+                let saved = tokio::task::spawn_blocking(move || state.save(&identity, &memory).map(|()| memory)).await;
+                self.results.push_back(Fed::Kept(saved.map_err(|_| NodeError::Stopped)??));
+            }
+            Action::Tell(event) => self.tell(event),
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        self.log(&event);
+        // Nobody has to listen.
+        let _ = self.events.send(event);
+    }
+
+    fn log(&self, event: &Event) {
+        let gateway = &self.target.gateway;
+        match event {
+            Event::Connecting => tracing::info!(%gateway, "connecting"),
+            Event::WaitsForApproval(id) => {
+                tracing::info!("waits for approval; on the gateway: handfast devices pair --node-id {id}");
+            }
+            Event::TokenKept => tracing::info!("the token is kept"),
+            Event::Linked { node_id, room } => tracing::info!(%node_id, %room, "linked"),
+            Event::Refused(Refusal::Muted) => tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile"),
+            Event::Refused(Refusal::NotApproved) => {
+                tracing::warn!("not approved yet: the operator has to approve this node; trying on meanwhile");
+            }
+            Event::Refused(_) => tracing::error!(
+                "refused: the gateway does not know this node with this token. Check that the token is the one last issued for \
+                 this node id; if the node was unpaired, pair it again (handfast-node pair) and replace the token. Trying on \
+                 meanwhile, about once a minute"
+            ),
+            Event::Complaint(words) => tracing::warn!("the gateway says that a message of this node was wrong: {words}"),
+            Event::Lost(why) => tracing::warn!("{why}"),
+            Event::RetryIn(wait) => tracing::info!("trying again in {:.1} s", wait.as_secs_f32()),
+            Event::NothingAsked => tracing::warn!("a token came, but this node has not asked to be paired yet"),
+            Event::Forgotten => tracing::info!("everything is forgotten"),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What `node.json` holds, as text and as values.
+
+use handfast_core::flow::registration::node::Memory;
+use handfast_core::id::NodeId;
+use handfast_core::text::{Label, Name};
+use handfast_core::wire::token::Token;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::gateway_url::GatewayUrl;
+
+/// The form of the file. A program that finds a higher one leaves the file alone.
+const VERSION: u32 = 1;
+
+/// Who a node says it is, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The gateway it asks and links to.
+    pub gateway: GatewayUrl,
+    /// What people call it.
+    pub name: Name,
+    /// Where it stands.
+    pub room: Name,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    version: u32,
+    gateway: String,
+    name: String,
+    room: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    node_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    token: Option<String>,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.token.zeroize();
+    }
+}
+
+#[derive(Deserialize)]
+struct OnlyVersion {
+    version: u32,
+}
+
+pub(crate) fn write(identity: &Identity, memory: &Memory) -> Zeroizing<Vec<u8>> {
+    let token = match memory {
+        Memory::Paired { token, .. } => Some(token.expose().to_owned()),
+        Memory::Blank | Memory::Asked { .. } => None,
+    };
+    let record = Record {
+        version: VERSION,
+        gateway: identity.gateway.to_string(),
+        name: identity.name.as_str().to_owned(),
+        room: identity.room.as_str().to_owned(),
+        node_id: memory.node_id().map(|id| id.to_string()),
+        token,
+    };
+    // Room for the largest record from the start, so that growing leaves no copies of the token behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    // Plain texts and a number into memory: there is nothing that could fail.
+    let written = serde_json::to_writer_pretty(&mut *bytes, &record);
+    debug_assert!(written.is_ok(), "a record is always written");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The error says what is wrong, and never shows what was read.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
+    let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(place)?;
+    if version != VERSION {
+        return Err(format!("it has version {version}, and this program reads version {VERSION}"));
+    }
+    let record: Record = serde_json::from_slice(bytes).map_err(place)?;
+    let label = |text: &str, field| Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"));
+    let identity = Identity {
+        gateway: record.gateway.parse().map_err(|_| "the gateway in it is none".to_owned())?,
+        name: label(&record.name, "name")?,
+        room: label(&record.room, "room")?,
+    };
+    let node_id = |text: &str| NodeId::parse(text).ok_or("the node id in it is none".to_owned());
+    let memory = match (&record.node_id, &record.token) {
+        (None, None) => Memory::Blank,
+        (None, Some(_)) => return Err("it holds a token, but no node id".to_owned()),
+        (Some(id), None) => Memory::Asked { node_id: node_id(id)? },
+        (Some(id), Some(token)) => {
+            Memory::Paired { node_id: node_id(id)?, token: Token::parse(token).ok_or("the token in it is none".to_owned())? }
+        }
+    };
+    Ok((identity, memory))
+}
+
+/// Where, and not what: the parser's own words may quote the token.
+fn place(error: serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early",
+        serde_json::error::Category::Data => "a field is missing, unknown or of the wrong kind",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is no JSON",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
+}

@@ -1,0 +1,290 @@
+//! The state directory: what a node keeps across restarts and power cuts.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `node.json` | gateway, name, room and node id; the token only if it came through standard input or [`crate::Owner::token_entered`] |
+//! | `node.json.tmp` | a write that was cut off; never read |
+//! | `lock` | nothing; whoever writes here holds it, so two nodes never share an identity |
+//!
+//! The directory is 0700, its files are 0600. `node.json` is replaced as a whole: written beside, flushed, renamed, and the directory flushed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use handfast_core::flow::registration::node::Memory;
+use zeroize::Zeroizing;
+
+use crate::record::{self, Identity};
+
+const FILE: &str = "node.json";
+const HALF_WRITTEN: &str = "node.json.tmp";
+const LOCK: &str = "lock";
+const MOST_BYTES: u64 = 64 * 1024;
+/// `status` looks at the lock for an instant; a node that starts just then tries again.
+const LOCK_WITHIN: Duration = Duration::from_millis(500);
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Reading or writing failed.
+    #[error("{what} {path}: {why}; name another directory with --state, or run as the owner of this one")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// Others can get at it.
+    #[error("{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}")]
+    TooOpen {
+        /// Which file or directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What they should be.
+        mend: u32,
+    },
+    /// The path leads to something else.
+    #[error("the state directory {path} is no directory; name one with --state")]
+    NoDirectory {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// What is kept cannot be understood. It is left as it is.
+    #[error(
+        "{path} is damaged: {why}. It was left as it is: restore it from a backup, or forget this node with\n  \
+         handfast-node reset --yes\nand pair again"
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, without its content.
+        why: String,
+    },
+    /// Another process works with it.
+    #[error("another handfast-node uses {path}; stop it first (systemctl stop handfast-node)")]
+    Busy {
+        /// Which directory.
+        path: PathBuf,
+    },
+}
+
+/// A state directory, for looking into it. It need not exist.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// A state directory that this process alone may write to, until this value is dropped.
+#[derive(Debug)]
+pub struct HeldState {
+    dir: StateDir,
+    _lock: File,
+}
+
+impl StateDir {
+    /// The directory at this path.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where a node keeps its state unless told otherwise: `$STATE_DIRECTORY` (set by systemd), else `/var/lib/handfast-node` for root, else
+    /// `${XDG_STATE_HOME:-~/.local/state}/handfast-node`. `None` if there is neither of these nor a home.
+    #[must_use]
+    pub fn default_path() -> Option<PathBuf> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(given) = variable("STATE_DIRECTORY") {
+            // systemd separates several directories by colons; the first is ours.
+            return std::env::split_paths(&given).next();
+        }
+        if rustix::process::geteuid().is_root() {
+            return Some(PathBuf::from("/var/lib/handfast-node"));
+        }
+        let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        let base = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|base| base.is_absolute()).or_else(home);
+        base.map(|base| base.join("handfast-node"))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads what is kept; `None` if nothing ever was.
+    ///
+    /// # Errors
+    /// If it is there but cannot be read, can be read by others, or is damaged.
+    pub fn load(&self) -> Result<Option<(Identity, Memory)>, StateError> {
+        if !self.check()? {
+            return Ok(None);
+        }
+        let path = self.path.join(FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(why) => return Err(StateError::Io { what: "cannot open", path, why }),
+        };
+        let unreadable = |why| StateError::Io { what: "cannot read", path: path.clone(), why };
+        let mode = file.metadata().map_err(unreadable)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(StateError::TooOpen { path, mode, mend: 0o600 });
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(StateError::Damaged { path, why: format!("it is larger than {MOST_BYTES} bytes") });
+        }
+        record::read(&bytes).map(Some).map_err(|why| StateError::Damaged { path, why })
+    }
+
+    /// Whether a process holds the directory.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        File::open(self.path.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Takes the directory for this process, making it if need be.
+    ///
+    /// # Errors
+    /// If another process has it, or it cannot be made or written to.
+    pub fn hold(self) -> Result<HeldState, StateError> {
+        if !self.check()? {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+            made.map_err(|why| StateError::Io { what: "cannot make the state directory", path: self.path.clone(), why })?;
+            if let Some(parent) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
+                sync_directory(parent)?;
+            }
+        }
+        let path = self.path.join(LOCK);
+        let failed = |why| StateError::Io { what: "cannot open", path: path.clone(), why };
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        self.give_to_owner(&lock);
+        let started = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(HeldState { dir: self, _lock: lock }),
+                Err(TryLockError::Error(why)) => return Err(failed(why)),
+                Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_WITHIN => {
+                    return Err(StateError::Busy { path: self.path });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// Whether it exists; an error if it does and is unfit.
+    fn check(&self) -> Result<bool, StateError> {
+        let about = match fs::metadata(&self.path) {
+            Ok(about) => about,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(why) => return Err(StateError::Io { what: "cannot look at", path: self.path.clone(), why }),
+        };
+        let mode = about.mode() & 0o777;
+        match about.is_dir() {
+            false => Err(StateError::NoDirectory { path: self.path.clone() }),
+            true if mode & 0o077 != 0 => Err(StateError::TooOpen { path: self.path.clone(), mode, mend: 0o700 }),
+            true => Ok(true),
+        }
+    }
+
+    /// Root may pair for a service that runs as somebody else: files belong to whom the directory belongs to. Where that fails the
+    /// writer is the owner already.
+    fn give_to_owner(&self, file: &File) {
+        if let (Ok(dir), Ok(about)) = (fs::metadata(&self.path), file.metadata())
+            && (dir.uid(), dir.gid()) != (about.uid(), about.gid())
+        {
+            let _ = fchown(file, Some(dir.uid()), Some(dir.gid()));
+        }
+    }
+}
+
+/// The steps of a write, in order; a power cut may come before any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteStep {
+    Open,
+    Fill,
+    Flush,
+    Rename,
+    FlushDirectory,
+}
+
+impl HeldState {
+    /// The directory, for looking into it.
+    #[must_use]
+    pub const fn dir(&self) -> &StateDir {
+        &self.dir
+    }
+
+    /// Replaces what is kept. When this returns, it is durable; whenever the power fails before, the old or the new is there, whole.
+    ///
+    /// # Errors
+    /// If it could not be written; then what was kept is still there.
+    pub fn save(&self, identity: &Identity, memory: &Memory) -> Result<(), StateError> {
+        self.write(&record::write(identity, memory), |_| false)
+    }
+
+    /// `cut` tells whether the power fails before a step; then nothing more happens.
+    fn write(&self, bytes: &[u8], cut: impl Fn(WriteStep) -> bool) -> Result<(), StateError> {
+        let (beside, path) = (self.dir.path.join(HALF_WRITTEN), self.dir.path.join(FILE));
+        let failed = |why| StateError::Io { what: "cannot write", path: beside.clone(), why };
+        if cut(WriteStep::Open) {
+            return Ok(());
+        }
+        match fs::remove_file(&beside) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(failed(why)),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
+        self.dir.give_to_owner(&file);
+        if cut(WriteStep::Fill) {
+            return Ok(());
+        }
+        file.write_all(bytes).map_err(failed)?;
+        if cut(WriteStep::Flush) {
+            return Ok(());
+        }
+        file.sync_all().map_err(failed)?;
+        if cut(WriteStep::Rename) {
+            return Ok(());
+        }
+        fs::rename(&beside, &path).map_err(failed)?;
+        if cut(WriteStep::FlushDirectory) {
+            return Ok(());
+        }
+        sync_directory(&self.dir.path)
+    }
+
+    /// Forgets everything. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// If it could not be removed.
+    pub fn erase(&self) -> Result<bool, StateError> {
+        let mut found = false;
+        for name in [FILE, HALF_WRITTEN] {
+            let path = self.dir.path.join(name);
+            match fs::remove_file(&path) {
+                Ok(()) => found |= name == FILE,
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                Err(why) => return Err(StateError::Io { what: "cannot remove", path, why }),
+            }
+        }
+        sync_directory(&self.dir.path)?;
+        Ok(found)
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), StateError> {
+    let synced = File::open(path).and_then(|dir| dir.sync_all());
+    synced.map_err(|why| StateError::Io { what: "cannot flush", path: path.to_owned(), why })
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+//! A node as the operator's API shows it.
+
+use handfast_core::registry::record::{Mode, Standing};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::gateway::Device;
+
+/// A node. Times are Unix seconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// Its id.
+    pub node_id: String,
+    /// What people call it.
+    pub friendly_name: String,
+    /// Where it stands.
+    pub room: String,
+    /// From where it asked.
+    pub ip_address: String,
+    /// `pending`, `expired`, `unapproved`, `paired`, `muted` or `revoked`.
+    pub standing: String,
+    /// `full`, `safe-chat` or `muted`; absent before it is paired and after it is revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policy_mode: Option<String>,
+    /// The mode that unmuting restores; only while muted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub restores: Option<String>,
+    /// `rejected` or `unpaired`; only once revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<String>,
+    /// `online` while its link is open, else `offline`.
+    pub status: String,
+    /// When it asked.
+    pub asked_at: u64,
+    /// When its request expires; only while pending.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<u64>,
+    /// When its record last changed.
+    pub changed_at: u64,
+    /// When it was last there; absent if never.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_seen: Option<u64>,
+    /// What it told last.
+    pub sensor_data: Sensors,
+    /// What it is made of.
+    pub hardware_profile: Box<RawValue>,
+}
+
+/// What a node told last.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Sensors {
+    /// Whether somebody is there.
+    pub occupancy: Option<bool>,
+    /// How loud it is.
+    pub noise_level: Option<f64>,
+    /// Whether the wake word fired by mistake.
+    pub wake_word_fp: Option<bool>,
+}
+
+impl From<&Device> for DeviceView {
+    fn from(device: &Device) -> Self {
+        let Device { entry, online } = device;
+        let record = &entry.record;
+        let mode = |mode: &Mode| Some(mode.as_str().to_owned());
+        let (standing, policy_mode, restores, cause, expires_at) = match &record.standing {
+            Standing::Pending { expires } => ("pending", None, None, None, Some(expires.as_secs())),
+            Standing::Unapproved { .. } => ("unapproved", None, None, None, None),
+            Standing::Paired { mode: now, .. } => ("paired", mode(now), None, None, None),
+            Standing::Muted { restore, .. } => ("muted", Some("muted".to_owned()), mode(restore), None, None),
+            Standing::Revoked { cause } => ("revoked", None, None, Some(cause.as_str().to_owned()), None),
+        };
+        Self {
+            node_id: record.node_id.to_string(),
+            friendly_name: record.name.to_string(),
+            room: record.room.to_string(),
+            ip_address: record.address.to_string(),
+            standing: standing.to_owned(),
+            policy_mode,
+            restores,
+            cause,
+            status: if *online { "online" } else { "offline" }.to_owned(),
+            asked_at: record.asked_at.as_secs(),
+            expires_at,
+            changed_at: entry.changed_at.as_secs(),
+            last_seen: entry.observed.map(|o| o.last_seen.as_secs()),
+            sensor_data: entry.observed.map_or_else(Sensors::default, |o| Sensors {
+                occupancy: o.occupancy,
+                noise_level: o.noise_level,
+                wake_word_fp: o.wake_word_fp,
+            }),
+            // It was parsed as an object before it was stored; what is not JSON any more is shown as text, not dropped.
+            hardware_profile: RawValue::from_string(entry.profile.clone())
+                .or_else(|_| serde_json::value::to_raw_value(&entry.profile))
+                .unwrap_or_default(),
+        }
+    }
+}

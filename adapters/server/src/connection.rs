@@ -1,0 +1,358 @@
+//! Drives one [`Connection`] of core over one WebSocket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
+use handfast_core::grant::token::{HashJob, ProofTag};
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::SCRATCH;
+use handfast_core::registry::admission::Asking;
+use handfast_core::step::Machine;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::registration::Heartbeat;
+use handfast_store::{Observation, StoreError, Stored};
+use tokio::time::{sleep_until, timeout};
+
+use crate::chance;
+use crate::gateway::{Gateway, Inner};
+use crate::hook::Event;
+use crate::hub::{Letter, Mailbox};
+use crate::seats::SeatGuard;
+
+/// How long a close handshake or one send to a slow peer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the peer has to answer our close before the socket is dropped.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// One WebSocket and what the gateway knows of it.
+pub(crate) struct Session {
+    gateway: Gateway,
+    socket: WebSocket,
+    peer: SocketAddr,
+    seat: Option<SeatGuard>,
+    mailbox: Arc<Mailbox>,
+    /// The node whose live connection this is.
+    attached: Option<NodeId>,
+}
+
+/// An effect that owns what it needs, so that it can be carried out across awaits.
+enum Action {
+    Send(Utf8Bytes),
+    Ping,
+    Close(Close),
+    Admit(Box<Asking>, String),
+    Load(NodeId),
+    Hash(HashJob),
+    CountFailure,
+    Refund,
+    Remember(NodeId, ProofTag),
+    Attach(NodeId),
+    Detach,
+    Observe(NodeId, Observation),
+    ApplicationText(NodeId, String),
+    ApplicationBinary(NodeId, Vec<u8>),
+}
+
+/// What an action answers with; becomes the next input.
+enum Answer {
+    Admitted(Result<NodeId, Refusal>),
+    Loaded(Result<Option<Stored>, Refusal>, NodeId),
+    Hashed(Result<handfast_core::grant::token::Hashed, Refusal>),
+    Attached(Result<Option<Stored>, Refusal>),
+}
+
+/// What the world did.
+enum Happening {
+    Frame(Message),
+    Letter(Letter),
+    Deadline,
+    Shutdown,
+    Evicted,
+    Gone,
+    TooBig,
+}
+
+impl Session {
+    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, seat: SeatGuard) -> Self {
+        gateway.inner.sessions.send_modify(|open| *open += 1);
+        Self { gateway, socket, peer, seat: Some(seat), mailbox: Arc::default(), attached: None }
+    }
+
+    /// Runs until the connection has ended.
+    pub(crate) async fn run(mut self) {
+        let inner = Arc::clone(&self.gateway.inner);
+        let mut shutdown = inner.shutdown.subscribe();
+        let mut connection = Connection::accepted(inner.clock.now(), inner.limits);
+        while !connection.is_closed() {
+            let happening = self.next(&connection, &inner, &mut shutdown).await;
+            let (next, actions) = match happening {
+                Happening::Frame(Message::Text(text)) => {
+                    self.spoke();
+                    advance(connection, &inner, self.peer, Input::Text(text.as_str()))
+                }
+                Happening::Frame(Message::Binary(bytes)) => {
+                    self.spoke();
+                    advance(connection, &inner, self.peer, Input::Binary(&bytes))
+                }
+                Happening::Frame(Message::Pong(_)) => advance(connection, &inner, self.peer, Input::Pong),
+                // Pings are answered by the library; the rest of a close handshake is too.
+                Happening::Frame(Message::Ping(_)) => continue,
+                Happening::Frame(Message::Close(_)) | Happening::Gone => advance(connection, &inner, self.peer, Input::Closed),
+                Happening::TooBig => {
+                    let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
+                    actions.push(Action::Close(Close::TOO_BIG));
+                    (next, actions)
+                }
+                Happening::Letter(Letter::Notice(notice)) => advance(connection, &inner, self.peer, Input::Push(notice)),
+                Happening::Letter(Letter::Frame(frame)) => {
+                    if connection.linked().is_some() && self.send(frame).await.is_err() {
+                        advance(connection, &inner, self.peer, Input::Closed)
+                    } else {
+                        continue;
+                    }
+                }
+                Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
+                Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
+                Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
+            };
+            connection = self.carry_out(next, actions, &inner).await;
+        }
+    }
+
+    /// Waits for whatever comes first. No frame is read while an answer is due.
+    async fn next(
+        &mut self,
+        connection: &Connection,
+        inner: &Inner,
+        shutdown: &mut tokio::sync::watch::Receiver<bool>,
+    ) -> Happening {
+        let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
+        let seat = self.seat.as_ref().filter(|_| connection.linked().is_none());
+        tokio::select! {
+            biased;
+            () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
+            letter = self.mailbox.next() => Happening::Letter(letter),
+            () = async { match seat { Some(seat) => seat.evicted().await, None => std::future::pending().await } } => Happening::Evicted,
+            frame = self.socket.recv(), if !connection.awaits_answer() => match frame {
+                Some(Ok(frame)) => Happening::Frame(frame),
+                Some(Err(error)) if is_too_big(&error) => Happening::TooBig,
+                Some(Err(_)) | None => Happening::Gone,
+            },
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
+        }
+    }
+
+    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to do.
+    async fn carry_out(&mut self, mut connection: Connection, actions: Vec<Action>, inner: &Inner) -> Connection {
+        let mut queue = std::collections::VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            let (next, actions) = match action {
+                Action::Send(text) => {
+                    if self.send(Message::Text(text)).await.is_ok() {
+                        continue;
+                    }
+                    queue.clear();
+                    advance(connection, inner, self.peer, Input::Closed)
+                }
+                Action::Ping => {
+                    if self.send(Message::Ping(Vec::new().into())).await.is_ok() {
+                        continue;
+                    }
+                    queue.clear();
+                    advance(connection, inner, self.peer, Input::Closed)
+                }
+                Action::Close(close) => {
+                    self.close(close).await;
+                    continue;
+                }
+                other => match self.answer(other, inner).await {
+                    Some(answer) => {
+                        let next = feed(connection, inner, self.peer, answer);
+                        if next.0.linked().is_some() {
+                            // The budget of those that have not authenticated is for others now.
+                            self.seat = None;
+                        }
+                        next
+                    }
+                    None => continue,
+                },
+            };
+            connection = next;
+            queue.extend(actions);
+        }
+        connection
+    }
+
+    /// Carries out what needs no socket.
+    async fn answer(&mut self, action: Action, inner: &Inner) -> Option<Answer> {
+        let source = Source::of(self.peer.ip());
+        let now = inner.clock.now();
+        match action {
+            Action::Admit(asking, profile) => return Some(Answer::Admitted(self.admit(*asking, profile, inner).await)),
+            Action::Load(node_id) => return Some(Answer::Loaded(inner.store.load(node_id).await.map_err(failed), node_id)),
+            Action::Hash(job) => {
+                let allowed = inner.failures.take(source, now);
+                let hashed = match allowed {
+                    true => inner.pool.hash(job).await.ok_or(Refusal::RateLimited),
+                    false => Err(Refusal::RateLimited),
+                };
+                if allowed && hashed.is_err() {
+                    inner.failures.refund(source, now);
+                }
+                return Some(Answer::Hashed(hashed));
+            }
+            Action::CountFailure => {
+                let _ = inner.failures.take(source, now);
+            }
+            Action::Refund => inner.failures.refund(source, now),
+            Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
+            Action::Attach(node_id) => {
+                if let Err(refusal) = inner.hub.attach(node_id, &self.mailbox) {
+                    return Some(Answer::Attached(Err(refusal)));
+                }
+                self.attached = Some(node_id);
+                return Some(Answer::Attached(inner.store.load(node_id).await.map_err(failed)));
+            }
+            Action::Detach => self.detach(),
+            Action::Observe(node_id, observation) => {
+                if let Err(error) = inner.store.observe(node_id, observation).await {
+                    tracing::error!(%node_id, %error, "what the node told could not be kept");
+                }
+            }
+            Action::ApplicationText(node_id, frame) => inner.application.text(node_id, &frame).await,
+            Action::ApplicationBinary(node_id, frame) => inner.application.binary(node_id, &frame).await,
+            Action::Send(_) | Action::Ping | Action::Close(_) => {}
+        }
+        None
+    }
+
+    async fn admit(&mut self, asking: Asking, profile: String, inner: &Inner) -> Result<NodeId, Refusal> {
+        let address = asking.record.address;
+        let (name, room) = (asking.record.name.to_string(), asking.record.room.to_string());
+        let admitted = match inner.store.admit(asking, profile, inner.limits, inner.clock.unix()).await {
+            Ok(admitted) => admitted,
+            Err(error) => Err(failed(error)),
+        };
+        self.gateway.event(match &admitted {
+            Ok(node_id) => Event::Asked { node_id: *node_id, name, room, address },
+            Err(refusal) => Event::AskRefused { address, refusal: *refusal },
+        });
+        admitted
+    }
+
+    fn spoke(&self) {
+        if let Some(seat) = &self.seat {
+            seat.spoke();
+        }
+    }
+
+    fn detach(&mut self) {
+        if let Some(node_id) = self.attached.take()
+            && self.gateway.inner.hub.detach(node_id, &self.mailbox)
+        {
+            self.gateway.event(Event::Unlinked(node_id));
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), ()> {
+        match timeout(PATIENCE, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(()),
+        }
+    }
+
+    /// Sends the close frame and waits a moment for the peer's, so that it reads ours before the socket goes.
+    async fn close(&mut self, close: Close) {
+        let frame = CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+        if self.send(Message::Close(Some(frame))).await.is_ok() {
+            let drained = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+            let _ = timeout(CLOSE_WITHIN, drained).await;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.detach();
+        self.gateway.inner.sessions.send_modify(|open| *open -= 1);
+    }
+}
+
+/// One step of core. Scratch lives on this stack only, so an idle connection holds none.
+fn advance(connection: Connection, inner: &Inner, peer: SocketAddr, input: Input<'_>) -> (Connection, Vec<Action>) {
+    let mut scratch = [0; SCRATCH];
+    let was_linked = connection.linked();
+    let step = connection.step(inner.clock.now(), input, &mut scratch);
+    if was_linked.is_none()
+        && let Some(node_id) = step.next.linked()
+    {
+        inner.observer.event(&Event::Linked(node_id));
+    }
+    let actions = step.effects.into_iter().map(|effect| own(effect, inner, peer)).collect();
+    (step.next, actions)
+}
+
+fn feed(connection: Connection, inner: &Inner, peer: SocketAddr, answer: Answer) -> (Connection, Vec<Action>) {
+    match answer {
+        Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
+        Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),
+        Answer::Loaded(stored, node_id) => {
+            let record = stored.as_ref().map(|stored| stored.as_ref().map(|s| &s.record)).map_err(|refusal| *refusal);
+            let lookup = Lookup { record, kept: inner.proven.of(node_id), key: &inner.proven.key };
+            advance(connection, inner, peer, Input::Loaded(lookup))
+        }
+        Answer::Attached(stored) => {
+            let record = stored.as_ref().map(|stored| stored.as_ref().map(|s| &s.record)).map_err(|refusal| *refusal);
+            advance(connection, inner, peer, Input::Attached(record))
+        }
+    }
+}
+
+/// Turns a borrowing effect into an owned action before the first await.
+fn own(effect: Effect<'_>, inner: &Inner, peer: SocketAddr) -> Action {
+    match effect {
+        Effect::Send(text) => Action::Send(text.into()),
+        Effect::Ping => Action::Ping,
+        Effect::Close(close) => Action::Close(close),
+        Effect::Admit(request) => {
+            let asking = Asking::new(&request, peer.ip(), inner.clock.unix(), &inner.limits, &chance::draw());
+            Action::Admit(Box::new(asking), request.profile.as_str().to_owned())
+        }
+        Effect::Load(node_id) => Action::Load(node_id),
+        Effect::Hash(job) => Action::Hash(job),
+        Effect::CountFailure => Action::CountFailure,
+        Effect::Refund => Action::Refund,
+        Effect::Remember(node_id, tag) => Action::Remember(node_id, tag),
+        Effect::Attach(node_id) => Action::Attach(node_id),
+        Effect::Detach(_) => Action::Detach,
+        Effect::Observe(node_id, heartbeat) => Action::Observe(node_id, observation(heartbeat, inner)),
+        Effect::ApplicationText(node_id, frame) => Action::ApplicationText(node_id, frame.to_owned()),
+        Effect::ApplicationBinary(node_id, frame) => Action::ApplicationBinary(node_id, frame.to_vec()),
+    }
+}
+
+fn observation(heartbeat: Heartbeat<'_>, inner: &Inner) -> Observation {
+    Observation {
+        last_seen: inner.clock.unix(),
+        occupancy: heartbeat.occupancy,
+        // A number too large to represent tells nothing.
+        noise_level: heartbeat.noise_level.and_then(|n| n.as_str().parse().ok()).filter(|n: &f64| n.is_finite()),
+        wake_word_fp: heartbeat.wake_word_fp,
+    }
+}
+
+fn failed(error: StoreError) -> Refusal {
+    tracing::error!(%error, "the registry could not be read or written");
+    Refusal::StoreFailed
+}
+
+fn is_too_big(error: &axum::Error) -> bool {
+    use std::error::Error as _;
+    use tokio_tungstenite::tungstenite::Error;
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
+    matches!(cause, Some(Error::Capacity(_)))
+}

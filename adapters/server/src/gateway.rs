@@ -1,0 +1,362 @@
+//! The gateway: one registry, its live connections, its budgets, and what an operator may do with them.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Message;
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::operator::{self, Approval, Purpose};
+use handfast_core::grant::token::Token;
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_core::registry::lifecycle::{self, Decision, Notice};
+use handfast_core::step::Machine;
+use handfast_store::{BadRecord, Counts, Entry, Filter, SaveError, Store, StoreError, Stored};
+use tokio::sync::watch;
+
+use crate::chance;
+use crate::clock::Clock;
+use crate::failures::Failures;
+use crate::hashing::HashPool;
+use crate::hook::{Application, Event, LogObserver, NoApplication, Observer};
+use crate::hub::Hub;
+use crate::proven::Proven;
+use crate::seats::Seats;
+
+/// A running gateway. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub struct Gateway {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) hub: Hub,
+    pub(crate) seats: Seats,
+    pub(crate) failures: Failures,
+    pub(crate) proven: Proven,
+    pub(crate) pool: HashPool,
+    pub(crate) application: Arc<dyn Application>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) shutdown: watch::Sender<bool>,
+    /// How many WebSockets are open, so that a shutdown can wait for them.
+    pub(crate) sessions: watch::Sender<usize>,
+}
+
+/// What a gateway is made of.
+pub struct GatewayBuilder {
+    store: Arc<dyn Store>,
+    limits: Limits,
+    application: Arc<dyn Application>,
+    observer: Arc<dyn Observer>,
+}
+
+impl GatewayBuilder {
+    /// Other limits than the documented ones.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Who takes the frames of paired nodes that pairing has no business with.
+    #[must_use]
+    pub fn application(self, application: impl Application) -> Self {
+        Self { application: Arc::new(application), ..self }
+    }
+
+    /// Who hears what happens, in place of the log.
+    #[must_use]
+    pub fn observer(self, observer: impl Observer) -> Self {
+        Self { observer: Arc::new(observer), ..self }
+    }
+
+    /// Starts the gateway's hashing threads. It serves nothing yet: nest [`Gateway::router`] or call [`crate::serve`].
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start(self) -> std::io::Result<Gateway> {
+        let Self { store, limits, application, observer } = self;
+        Ok(Gateway {
+            inner: Arc::new(Inner {
+                store,
+                limits,
+                clock: Clock::start(),
+                hub: Hub::new(limits.linked_total),
+                seats: Seats::new(limits),
+                failures: Failures::new(limits.failures_per_minute),
+                proven: Proven::new(),
+                pool: HashPool::start(limits.hash_queue)?,
+                application,
+                observer,
+                shutdown: watch::Sender::new(false),
+                sessions: watch::Sender::new(0),
+            }),
+        })
+    }
+}
+
+/// A node as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Everything the registry knows.
+    pub entry: Entry,
+    /// Whether its link is open.
+    pub online: bool,
+}
+
+/// A gateway's counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// Nodes by standing.
+    pub nodes: Counts,
+    /// Open links.
+    pub linked: usize,
+    /// Connections that have not authenticated.
+    pub waiting: usize,
+}
+
+/// A token that was just issued; the only time it is shown.
+#[derive(Debug)]
+pub struct Issued {
+    /// Whose.
+    pub node_id: NodeId,
+    /// The token.
+    pub token: Token,
+}
+
+/// Why an operator's wish was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No node has an id that begins so.
+    #[error("no node has an id that begins with {0:?}")]
+    NotFound(String),
+    /// Several do.
+    #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// Some of the nodes it could be.
+        matches: Vec<NodeId>,
+    },
+    /// The registry's rules do not allow it.
+    #[error("node {node_id}: {}", explain(*.refusal))]
+    Refused {
+        /// Which node.
+        node_id: NodeId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The store failed; nothing was changed.
+    #[error("the registry could not be read or written: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Says a refusal in words that tell what mends it.
+fn explain(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::AlreadyPaired => "it is paired already; `devices unpair` puts it out, `devices pair --reissue` gives it a new token",
+        Refusal::Revoked => "it was revoked, which is final; let it ask again and approve its new id",
+        Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
+        Refusal::Expired => "its request has expired; let it ask again",
+        Refusal::StoreFailed => "the registry could not be written; nothing was changed",
+        Refusal::InvalidCredentials
+        | Refusal::NotApproved
+        | Refusal::Muted
+        | Refusal::TooManyPending
+        | Refusal::RateLimited
+        | Refusal::AtCapacity => "refused",
+    }
+}
+
+/// How often a decision is taken anew because somebody else changed the record meanwhile.
+const MOST_CONFLICTS: usize = 16;
+/// How many matches of a prefix are named.
+const MOST_MATCHES: usize = 5;
+
+impl Gateway {
+    /// A gateway over a store.
+    #[must_use]
+    pub fn builder(store: impl Store) -> GatewayBuilder {
+        GatewayBuilder {
+            store: Arc::new(store),
+            limits: Limits::DEFAULT,
+            application: Arc::new(NoApplication),
+            observer: Arc::new(LogObserver),
+        }
+    }
+
+    /// Closes every connection with "going away"; nothing new is let in.
+    pub fn shut_down(&self) {
+        self.inner.shutdown.send_replace(true);
+    }
+
+    /// A page of the nodes, in order of their ids. One whose stored record is damaged is in its place as an error, and hides nobody.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn devices(
+        &self,
+        filter: Filter,
+        after: Option<NodeId>,
+        limit: usize,
+    ) -> Result<Vec<Result<Device, BadRecord>>, OperatorError> {
+        let now = self.inner.clock.unix();
+        let listed = self.inner.store.list(filter, after, limit, now).await?;
+        Ok(listed.into_iter().map(|entry| entry.map(|entry| self.device(entry))).collect())
+    }
+
+    /// The one node whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotFound`], [`OperatorError::Ambiguous`] or [`OperatorError::Store`].
+    pub async fn device_by_prefix(&self, prefix: &str) -> Result<Device, OperatorError> {
+        let lower = prefix.to_ascii_lowercase();
+        let well_formed = !lower.is_empty() && lower.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let mut found = match well_formed {
+            true => self.inner.store.find(&lower, MOST_MATCHES).await?,
+            false => Vec::new(),
+        };
+        match found.len() {
+            0 => Err(OperatorError::NotFound(prefix.to_owned())),
+            1 => Ok(self.device(found.remove(0).map_err(StoreError::from)?)),
+            _ => Err(OperatorError::Ambiguous {
+                prefix: prefix.to_owned(),
+                matches: found.iter().map(handfast_store::node_id).collect(),
+            }),
+        }
+    }
+
+    /// Approves a node, or gives it a new token. The token is durable, as its hash, before it is returned.
+    ///
+    /// # Errors
+    /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of [`OperatorError`].
+    pub async fn pair(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
+        for _ in 0..MOST_CONFLICTS {
+            let stored = self.load(node_id).await?;
+            match self.approve(stored, purpose).await? {
+                Some(token) => {
+                    self.event(Event::Paired(node_id));
+                    return Ok(Issued { node_id, token });
+                }
+                None => continue,
+            }
+        }
+        Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
+    }
+
+    /// Takes any other decision about a node, and pushes it to its live connection.
+    ///
+    /// # Errors
+    /// As for [`Gateway::pair`].
+    pub async fn decide(&self, node_id: NodeId, decision: &Decision) -> Result<(), OperatorError> {
+        for _ in 0..MOST_CONFLICTS {
+            let Stored { record, version } = self.load(node_id).await?;
+            let now = self.inner.clock.unix();
+            let change = lifecycle::decide(&record.standing, decision.clone(), now)
+                .map_err(|refusal| OperatorError::Refused { node_id, refusal })?;
+            match self.inner.store.save(node_id, version, change.standing, now).await {
+                Ok(_) => {
+                    self.push(node_id, change.notice);
+                    self.event(Event::Decided { node_id, decision: word(decision) });
+                    return Ok(());
+                }
+                Err(SaveError::Conflict) => continue,
+                Err(SaveError::Missing) => return Err(OperatorError::NotFound(node_id.to_string())),
+                Err(SaveError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
+    }
+
+    /// The gateway's counts.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn summary(&self) -> Result<Summary, OperatorError> {
+        let nodes = self.inner.store.counts(self.inner.clock.unix()).await?;
+        Ok(Summary { nodes, linked: self.inner.hub.count(), waiting: self.inner.seats.taken() })
+    }
+
+    /// Queues a text frame for a linked node; `false` if it is not linked or has 64 KiB waiting already.
+    #[must_use]
+    pub fn send_text(&self, node_id: NodeId, text: String) -> bool {
+        self.inner.hub.send(node_id, Message::Text(text.into()))
+    }
+
+    /// Queues a binary frame for a linked node; `false` if it is not linked or has 64 KiB waiting already.
+    #[must_use]
+    pub fn send_binary(&self, node_id: NodeId, bytes: Vec<u8>) -> bool {
+        self.inner.hub.send(node_id, Message::Binary(bytes.into()))
+    }
+
+    /// Drives one approval; `None` if somebody else changed the record meanwhile.
+    async fn approve(&self, stored: Stored, purpose: Purpose) -> Result<Option<Token>, OperatorError> {
+        use operator::{Effect, Input};
+        let inner = &self.inner;
+        let (node_id, at) = (stored.record.node_id, inner.clock.unix());
+        let refused = |refusal| OperatorError::Refused { node_id, refusal };
+        let mut notice = None;
+        let mut step = Approval::begin(&stored.record, purpose, at).map_err(refused)?;
+        loop {
+            let Some(effect) = step.effects.into_iter().next() else { return Err(refused(Refusal::StoreFailed)) };
+            let input = match effect {
+                Effect::Draw => Input::Drawn(chance::draw()),
+                Effect::Hash(job) => Input::Hashed(inner.pool.hash(job).await.ok_or_else(|| refused(Refusal::RateLimited))?),
+                Effect::Save(change) => {
+                    notice = change.notice;
+                    match inner.store.save(node_id, stored.version, change.standing, at).await {
+                        Ok(_) => Input::Saved(Ok(())),
+                        Err(SaveError::Conflict) => return Ok(None),
+                        Err(SaveError::Missing) => return Err(OperatorError::NotFound(node_id.to_string())),
+                        Err(SaveError::Store(error)) => return Err(error.into()),
+                    }
+                }
+                Effect::Reveal(token) => {
+                    self.push(node_id, notice);
+                    return Ok(Some(token));
+                }
+                Effect::Refuse(refusal) => return Err(refused(refusal)),
+            };
+            step = step.next.step(inner.clock.now(), input, &mut []);
+        }
+    }
+
+    async fn load(&self, node_id: NodeId) -> Result<Stored, OperatorError> {
+        let stored = self.inner.store.load(node_id).await?;
+        stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))
+    }
+
+    /// After a decision is durable: whatever was proven before may no longer count, and a live link hears at once.
+    fn push(&self, node_id: NodeId, notice: Option<Notice>) {
+        let Some(notice) = notice else { return };
+        if notice == Notice::Unpaired {
+            self.inner.proven.forget(node_id);
+        }
+        if self.inner.hub.is_live(node_id) {
+            self.event(Event::Pushed(node_id, notice));
+        }
+        self.inner.hub.push(node_id, notice);
+    }
+
+    pub(crate) fn event(&self, event: Event) {
+        self.inner.observer.event(&event);
+    }
+
+    fn device(&self, entry: Entry) -> Device {
+        let online = self.inner.hub.is_live(entry.record.node_id);
+        Device { entry, online }
+    }
+}
+
+const fn word(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Approve(_) => "pair",
+        Decision::Reissue(_) => "reissue",
+        Decision::Reject => "reject",
+        Decision::Mute => "mute",
+        Decision::Unmute => "unmute",
+        Decision::SetMode(_) => "policy",
+        Decision::Unpair => "unpair",
+    }
+}

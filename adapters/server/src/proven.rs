@@ -1,0 +1,44 @@
+//! Tokens that this process has verified: recognised again in microseconds instead of being hashed again.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use handfast_core::grant::token::{ProofKey, ProofTag};
+use handfast_core::id::NodeId;
+
+use crate::chance;
+
+/// Most nodes whose token is recognised; any other one is hashed again.
+const MOST_NODES: usize = 200_000;
+
+/// The table, and the key of its tags, which lives only here.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    pub(crate) key: ProofKey,
+    tags: Mutex<HashMap<NodeId, ProofTag>>,
+}
+
+impl Proven {
+    pub(crate) fn new() -> Self {
+        Self { key: ProofKey::new(&chance::draw()), tags: Mutex::default() }
+    }
+
+    pub(crate) fn of(&self, node_id: NodeId) -> Option<ProofTag> {
+        self.tags.lock().expect("no thread panics while it holds the tags").get(&node_id).map(ProofTag::copy)
+    }
+
+    pub(crate) fn remember(&self, node_id: NodeId, tag: ProofTag) {
+        let mut tags = self.tags.lock().expect("no thread panics while it holds the tags");
+        if tags.len() >= MOST_NODES && !tags.contains_key(&node_id) {
+            let any = tags.keys().next().copied();
+            if let Some(any) = any {
+                tags.remove(&any);
+            }
+        }
+        tags.insert(node_id, tag);
+    }
+
+    pub(crate) fn forget(&self, node_id: NodeId) {
+        self.tags.lock().expect("no thread panics while it holds the tags").remove(&node_id);
+    }
+}

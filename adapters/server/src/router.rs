@@ -1,0 +1,79 @@
+//! The router to nest: a WebSocket on any path, and `/health`.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use handfast_core::id::Source;
+use handfast_core::limits::FRAME_BYTES;
+
+use crate::connection::Session;
+use crate::gateway::Gateway;
+use crate::seats::SeatGuard;
+
+/// What a socket reads at once; small, because it stands in memory for every connection.
+const READ_BUFFER: usize = 512;
+/// Most bytes that wait for a slow peer inside the WebSocket.
+const MOST_UNSENT: usize = 64 * 1024;
+
+/// The seat that a connection took when it was accepted, on its way to whoever serves it.
+#[derive(Clone)]
+pub(crate) struct AcceptedSeat(pub(crate) std::sync::Arc<std::sync::Mutex<Option<SeatGuard>>>);
+
+impl Gateway {
+    /// The routes of a gateway: a WebSocket on every path, `GET /health`.
+    ///
+    /// Nest it in a server of your own, and serve that with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address, and a request without one is answered 500
+    /// with a text that says so. Connections that have not authenticated then take their seat when the WebSocket opens; what
+    /// happens before that (sockets that never finish their request) is your server's to bound. [`crate::serve`] does all of it.
+    pub fn router(&self) -> Router {
+        Router::new().route("/health", get(health)).fallback(open).with_state(self.clone())
+    }
+}
+
+async fn health(State(gateway): State<Gateway>) -> Response {
+    match gateway.summary().await {
+        Ok(_) => (StatusCode::OK, axum::Json(serde_json::json!({"status": "ok"}))).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "not healthy");
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(serde_json::json!({"status": "the registry cannot be read"}))).into_response()
+        }
+    }
+}
+
+async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Infallible> {
+    let (mut parts, _) = request.into_parts();
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        let text = "This is a Handfast gateway. Nodes connect here with a WebSocket; GET /health says whether it works.\n";
+        return Ok((StatusCode::NOT_FOUND, text).into_response());
+    };
+    let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>().copied() else {
+        let text = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
+        tracing::error!("{}", text.trim_end());
+        return Ok((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
+    };
+    let taken = parts.extensions.get::<AcceptedSeat>().and_then(|AcceptedSeat(seat)| seat.lock().ok()?.take());
+    let seat = taken.or_else(|| gateway.inner.seats.take(Source::of(peer.ip())));
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MOST_UNSENT)
+        .max_message_size(FRAME_BYTES)
+        .max_frame_size(FRAME_BYTES);
+    Ok(upgrade.on_upgrade(async move |mut socket| match seat {
+        Some(seat) => Session::new(gateway, socket, peer, seat).run().await,
+        None => {
+            use axum::extract::ws::{CloseFrame, Message};
+            use handfast_core::wire::close::Close;
+            let full = CloseFrame { code: Close::AT_CAPACITY.code, reason: Close::AT_CAPACITY.reason.into() };
+            let _ = socket.send(Message::Close(Some(full))).await;
+        }
+    }))
+}

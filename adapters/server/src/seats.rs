@@ -1,0 +1,176 @@
+//! Seats for connections that have not authenticated, counted from accept.
+//!
+//! Silence is not allowed to lock anyone out: where seats run out, the oldest connection that has sent nothing yet loses its seat, and a source
+//! that is over its own share only displaces its own.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use handfast_core::budget::{Seat, Waiting};
+use handfast_core::id::Source;
+use handfast_core::limits::Limits;
+use tokio::sync::Notify;
+
+/// All seats of a gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Seats {
+    limits: Limits,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    taken: HashMap<u64, (Source, Arc<Notify>)>,
+    /// Those that have sent nothing, oldest first.
+    silent: BTreeSet<u64>,
+    sources: HashMap<Source, Share>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    taken: u32,
+    silent: BTreeSet<u64>,
+}
+
+/// One seat; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct SeatGuard {
+    id: u64,
+    source: Source,
+    evicted: Arc<Notify>,
+    table: Arc<Mutex<Table>>,
+}
+
+impl Seats {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, table: Arc::default() }
+    }
+
+    /// A seat for a connection of this source, if need be that of the oldest silent one; `None` if nobody silent is left to make room.
+    pub(crate) fn take(&self, source: Source) -> Option<SeatGuard> {
+        let mut table = self.table.lock().expect("no thread panics while it holds the seats");
+        let waiting = Waiting {
+            total: u32::try_from(table.taken.len()).unwrap_or(u32::MAX),
+            of_source: table.sources.get(&source).map_or(0, |share| share.taken),
+        };
+        let displaced = match waiting.seat(&self.limits) {
+            Seat::Free => None,
+            Seat::EvictFromSource => Some(table.sources.get(&source)?.silent.first().copied()?),
+            Seat::EvictFromAll => Some(table.silent.first().copied()?),
+        };
+        if let Some(displaced) = displaced {
+            // Its guard still counts until its task has ended, but it no longer keeps anyone out.
+            if let Some((_, evicted)) = table.taken.get(&displaced) {
+                evicted.notify_one();
+            }
+            table.forget(displaced);
+        }
+        let id = table.next;
+        table.next += 1;
+        let evicted = Arc::new(Notify::new());
+        table.taken.insert(id, (source, Arc::clone(&evicted)));
+        table.silent.insert(id);
+        let share = table.sources.entry(source).or_default();
+        share.taken += 1;
+        share.silent.insert(id);
+        drop(table);
+        Some(SeatGuard { id, source, evicted, table: Arc::clone(&self.table) })
+    }
+
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.table.lock().expect("no thread panics while it holds the seats").taken.len()
+    }
+}
+
+impl Table {
+    /// Takes a seat out of the books; does nothing if it is out already, as a displaced one is.
+    fn forget(&mut self, id: u64) {
+        let Some((source, _)) = self.taken.remove(&id) else { return };
+        self.silent.remove(&id);
+        if let Some(share) = self.sources.get_mut(&source) {
+            share.silent.remove(&id);
+            share.taken -= 1;
+            if share.taken == 0 {
+                self.sources.remove(&source);
+            }
+        }
+    }
+}
+
+impl SeatGuard {
+    /// The connection has sent its first message: from now on nobody may displace it.
+    pub(crate) fn spoke(&self) {
+        let mut table = self.table.lock().expect("no thread panics while it holds the seats");
+        table.silent.remove(&self.id);
+        if let Some(share) = table.sources.get_mut(&self.source) {
+            share.silent.remove(&self.id);
+        }
+    }
+
+    /// Is notified when somebody else got this seat.
+    pub(crate) fn watch(&self) -> Arc<Notify> {
+        Arc::clone(&self.evicted)
+    }
+
+    /// Ends when somebody else got this seat.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+}
+
+impl Drop for SeatGuard {
+    fn drop(&mut self) {
+        if let Ok(mut table) = self.table.lock() {
+            table.forget(self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    fn seats(total: u32, per_source: u32) -> Seats {
+        Seats::new(Limits { waiting_total: total, waiting_per_source: per_source, ..Limits::DEFAULT })
+    }
+
+    #[tokio::test]
+    async fn the_oldest_silent_connection_makes_room() {
+        let seats = seats(2, 2);
+        let (first, _second) = (seats.take(source(1)).unwrap(), seats.take(source(2)).unwrap());
+        let _third = seats.take(source(3)).unwrap();
+        first.evicted().await;
+        assert_eq!(seats.taken(), 2);
+        drop(first);
+        assert_eq!(seats.taken(), 2, "a displaced seat is given back once");
+    }
+
+    #[test]
+    fn a_connection_that_has_spoken_is_not_displaced() {
+        let seats = seats(1, 1);
+        let first = seats.take(source(1)).unwrap();
+        first.spoke();
+        assert!(seats.take(source(1)).is_none());
+        assert!(seats.take(source(2)).is_none());
+        drop(first);
+        assert!(seats.take(source(2)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_full_source_displaces_its_own_and_no_one_else() {
+        let seats = seats(3, 2);
+        let other = seats.take(source(9)).unwrap();
+        let first = seats.take(source(1)).unwrap();
+        let _second = seats.take(source(1)).unwrap();
+        let _third = seats.take(source(1)).unwrap();
+        first.evicted().await;
+        let never = tokio::time::timeout(std::time::Duration::ZERO, other.evicted()).await;
+        assert!(never.is_err());
+    }
+}

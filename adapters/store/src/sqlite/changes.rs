@@ -1,0 +1,161 @@
+//! What is written, each inside a transaction of the writing thread.
+
+use handfast_core::budget::Pending;
+use handfast_core::error::Refusal;
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::{Admission, Asking, RequestKey, decide};
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::time::UnixTime;
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+
+use super::rows::{Columns, integer, seconds};
+use crate::{Observation, SaveError, StoreError, Version};
+
+/// Most expired requests of one kind that one admission clears away; each was admitted once, so they never pile up.
+const PURGE: i64 = 32;
+
+pub(super) fn admit(
+    connection: &Connection,
+    asking: &Asking,
+    profile: &str,
+    limits: &Limits,
+    now: UnixTime,
+) -> Result<Result<NodeId, Refusal>, StoreError> {
+    let Asking { key, source, record } = asking;
+    let same = same(connection, key, now)?;
+    let waiting = match same {
+        Some(_) => Pending::default(),
+        None => waiting(connection, *source, limits, now)?,
+    };
+    match decide(same, waiting, limits) {
+        Admission::Found(node_id) => Ok(Ok(node_id)),
+        Admission::Full => Ok(Err(Refusal::TooManyPending)),
+        Admission::Enter if enter(connection, record, *source, Some(key), profile, now)? => Ok(Ok(record.node_id)),
+        Admission::Enter => Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id))),
+    }
+}
+
+/// The entry with this key. One that has expired gives the key up at once, since there can be only one.
+fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Option<NodeId>, StoreError> {
+    let found: Option<(i64, [u8; 16], i64)> = connection
+        .prepare_cached(
+            "SELECT seq, node_id, expires FROM node INDEXED BY node_by_request WHERE standing = 'pending' AND request_key = ?1",
+        )?
+        .query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    match found {
+        Some((_, id, expires)) if seconds(expires) > now => Ok(Some(NodeId::from_bytes(id))),
+        Some((seq, ..)) => {
+            connection.prepare_cached("DELETE FROM node WHERE seq = ?1")?.execute([seq])?;
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
+
+/// Clears expired requests away and counts what waits then.
+///
+/// The counts include the expired that are left over. That changes no decision: it says "full" only after a round that found none to clear away.
+fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTime) -> Result<Pending, StoreError> {
+    let mut of_this_source = connection.prepare_cached(
+        "DELETE FROM node WHERE seq IN (SELECT seq FROM node INDEXED BY node_by_source
+         WHERE standing = 'pending' AND source = ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3)",
+    )?;
+    let mut of_all = connection.prepare_cached(
+        "DELETE FROM node WHERE seq IN (SELECT seq FROM node INDEXED BY node_by_expiry
+         WHERE standing = 'pending' AND expires <= ?1 ORDER BY expires LIMIT ?2)",
+    )?;
+    let mut counted = connection.prepare_cached(
+        "SELECT (SELECT nodes FROM tally WHERE standing = 'pending'),
+                coalesce((SELECT nodes FROM pending_of_source WHERE source = ?1), 0)",
+    )?;
+    let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    loop {
+        let gone = of_this_source.execute(params![source.as_bytes(), integer(now), PURGE])?
+            + of_all.execute(params![integer(now), PURGE])?;
+        let waiting = counted
+            .query_row([source.as_bytes()], |row| Ok(Pending { total: count(row.get(0)?), of_source: count(row.get(1)?) }))?;
+        if gone == 0 || waiting.has_room(limits) {
+            return Ok(waiting);
+        }
+    }
+}
+
+/// Adds a node; `false` if its id is taken.
+fn enter(
+    connection: &Connection,
+    record: &Record,
+    source: Source,
+    key: Option<&RequestKey>,
+    profile: &str,
+    now: UnixTime,
+) -> rusqlite::Result<bool> {
+    let Record { node_id, name, room, address, asked_at, standing } = record;
+    let columns = Columns::of(standing);
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO node (node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause,
+                           version, changed_at, source, request_key, profile)
+         VALUES (:node_id, :name, :room, :address, :asked_at, :standing, :expires, :token_hash, :mode, :cause,
+                 1, :now, :source, :request_key, :profile)
+         ON CONFLICT (node_id) DO NOTHING",
+    )?;
+    let entered = insert.execute(named_params! {
+        ":node_id": node_id.as_bytes(), ":name": name.as_str(), ":room": room.as_str(), ":address": address.to_string(),
+        ":asked_at": integer(*asked_at), ":standing": columns.standing, ":expires": columns.expires, ":token_hash": columns.token_hash,
+        ":mode": columns.mode, ":cause": columns.cause, ":now": integer(now), ":source": source.as_bytes(),
+        ":request_key": key.map(RequestKey::as_bytes), ":profile": profile,
+    })?;
+    Ok(entered == 1)
+}
+
+pub(super) fn insert(connection: &Connection, record: &Record, profile: &str, now: UnixTime) -> Result<(), SaveError> {
+    match enter(connection, record, Source::of(record.address), None, profile, now)? {
+        true => Ok(()),
+        false => Err(SaveError::Conflict),
+    }
+}
+
+pub(super) fn save(
+    connection: &Connection,
+    id: NodeId,
+    read_at: Version,
+    standing: &Standing,
+    now: UnixTime,
+) -> Result<Version, SaveError> {
+    let Columns { standing, expires, token_hash, mode, cause } = Columns::of(standing);
+    let saved = connection
+        .prepare_cached(
+            "UPDATE node SET standing = :standing, expires = :expires, token_hash = :token_hash, mode = :mode, cause = :cause,
+                    request_key = CASE :standing WHEN 'pending' THEN request_key END, version = version + 1, changed_at = :now
+             WHERE node_id = :node_id AND version = :read_at RETURNING version",
+        )?
+        .query_row(
+            named_params! {
+                ":standing": standing, ":expires": expires, ":token_hash": token_hash, ":mode": mode, ":cause": cause,
+                ":now": integer(now), ":node_id": id.as_bytes(), ":read_at": i64::try_from(read_at.0).unwrap_or(i64::MAX),
+            },
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()?;
+    if let Some(version) = saved {
+        return Ok(Version(version.unsigned_abs()));
+    }
+    match connection.prepare_cached("SELECT 1 FROM node WHERE node_id = ?1")?.exists([id.as_bytes()])? {
+        true => Err(SaveError::Conflict),
+        false => Err(SaveError::Missing),
+    }
+}
+
+pub(super) fn observe(connection: &Connection, id: NodeId, observation: Observation) -> Result<(), StoreError> {
+    let Observation { last_seen, occupancy, noise_level, wake_word_fp } = observation.over(None);
+    connection
+        .prepare_cached(
+            "INSERT INTO observation (node_id, last_seen, occupancy, noise_level, wake_word_fp)
+             SELECT node_id, ?2, ?3, ?4, ?5 FROM node WHERE node_id = ?1
+             ON CONFLICT (node_id) DO UPDATE SET last_seen = excluded.last_seen, occupancy = coalesce(excluded.occupancy, occupancy),
+                    noise_level = coalesce(excluded.noise_level, noise_level), wake_word_fp = coalesce(excluded.wake_word_fp, wake_word_fp)",
+        )?
+        .execute(params![id.as_bytes(), integer(last_seen), occupancy, noise_level, wake_word_fp])?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Rows ⇄ records. Whatever a row holds, reading it ends in a record or in what is wrong with it.
+
+use handfast_core::grant::token::TokenHash;
+use handfast_core::id::NodeId;
+use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::text::{Label, Name};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::registration::Profile;
+use rusqlite::Row;
+use rusqlite::types::FromSql;
+
+use crate::{BadRecord, Entry, Listed, Observation, Stored, Version};
+
+/// A standing as it is stored.
+pub(super) struct Columns<'a> {
+    pub(super) standing: &'static str,
+    pub(super) expires: Option<i64>,
+    pub(super) token_hash: Option<&'a [u8; 32]>,
+    pub(super) mode: Option<&'static str>,
+    pub(super) cause: Option<&'static str>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(standing: &'a Standing) -> Self {
+        let empty = |word| Self {
+            standing: word,
+            expires: None,
+            token_hash: standing.token().map(TokenHash::as_bytes),
+            mode: None,
+            cause: None,
+        };
+        match standing {
+            Standing::Pending { expires } => Self { expires: Some(integer(*expires)), ..empty("pending") },
+            Standing::Unapproved { .. } => empty("unapproved"),
+            Standing::Paired { mode, .. } => Self { mode: Some(mode.as_str()), ..empty("paired") },
+            Standing::Muted { restore, .. } => Self { mode: Some(restore.as_str()), ..empty("muted") },
+            Standing::Revoked { cause } => Self { cause: Some(cause.as_str()), ..empty("revoked") },
+        }
+    }
+}
+
+/// A time as it is stored. SQLite's integers end 292 billion years after the epoch; what lies later is kept as that.
+pub(super) fn integer(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A stored time.
+pub(super) fn seconds(stored: i64) -> UnixTime {
+    UnixTime::from_secs(u64::try_from(stored).unwrap_or(0))
+}
+
+/// The first column. The schema allows nothing but 16 bytes there, so another content is a damaged database, not a bad record.
+fn node_id(row: &Row<'_>) -> rusqlite::Result<NodeId> {
+    row.get(0).map(NodeId::from_bytes)
+}
+
+/// Reads a record from its columns, by name; the id comes first.
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, BadRecord>> {
+    let node_id = node_id(row)?;
+    Ok(try_stored(row, node_id).map_err(|problem| BadRecord { node_id, problem }))
+}
+
+/// Reads, besides the record, the profile, the time of the last change, and what was observed.
+pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    let node_id = node_id(row)?;
+    Ok(try_listed(row, node_id).map_err(|problem| BadRecord { node_id, problem }))
+}
+
+fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
+    let name = |column| {
+        let text: String = get(row, column)?;
+        Label::parse(&text)
+            .filter(|label| label.as_str() == text)
+            .map(Name::from)
+            .ok_or_else(|| format!("{column} is not allowed"))
+    };
+    let token = || get(row, "token_hash").map(TokenHash::from_bytes);
+    let mode = || word(row, "mode", Mode::parse);
+    let standing = match get::<String>(row, "standing")?.as_str() {
+        "pending" => Standing::Pending { expires: time(row, "expires")? },
+        "unapproved" => Standing::Unapproved { token: token()? },
+        "paired" => Standing::Paired { token: token()?, mode: mode()? },
+        "muted" => Standing::Muted { token: token()?, restore: mode()? },
+        "revoked" => Standing::Revoked { cause: word(row, "cause", Cause::parse)? },
+        other => return Err(format!("standing {other:?} is unknown")),
+    };
+    let address = word(row, "address", |text| text.parse().ok())?;
+    let version = u64::try_from(get::<i64>(row, "version")?).map_err(|_| "version is negative")?;
+    let record =
+        Record { node_id, name: name("name")?, room: name("room")?, address, asked_at: time(row, "asked_at")?, standing };
+    Ok(Stored { record, version: Version(version) })
+}
+
+fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
+    let Stored { record, version } = try_stored(row, node_id)?;
+    let profile: String = get(row, "profile")?;
+    Profile::parse(&profile).ok_or("profile is not a JSON object of at most 4 KiB")?;
+    let observed = match get::<Option<i64>>(row, "last_seen")? {
+        None => None,
+        Some(_) => Some(Observation {
+            last_seen: time(row, "last_seen")?,
+            occupancy: get(row, "occupancy")?,
+            noise_level: get(row, "noise_level")?,
+            wake_word_fp: get(row, "wake_word_fp")?,
+        }),
+    };
+    Ok(Entry { record, version, profile, changed_at: time(row, "changed_at")?, observed })
+}
+
+fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, String> {
+    row.get(column).map_err(|problem| format!("{column}: {problem}"))
+}
+
+fn time(row: &Row<'_>, column: &str) -> Result<UnixTime, String> {
+    u64::try_from(get::<i64>(row, column)?).map(UnixTime::from_secs).map_err(|_| format!("{column} lies before 1970"))
+}
+
+fn word<T>(row: &Row<'_>, column: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
+    let text: String = get(row, column)?;
+    parse(&text).ok_or_else(|| format!("{column} {text:?} is unknown"))
+}

@@ -1,0 +1,120 @@
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::conformance::{START, asking};
+
+fn fresh() -> (Arc<SqliteStore>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    (Arc::new(SqliteStore::open(&directory.path().join("handfast.db")).unwrap()), directory)
+}
+
+async fn admit(store: &SqliteStore, name: &str) -> Result<NodeId, StoreError> {
+    let limits = Limits::DEFAULT;
+    store.admit(asking(name, "192.0.2.1", &limits), "{}".to_owned(), limits, START).await.map(Result::unwrap)
+}
+
+type Change = fn(&rusqlite::Connection) -> Result<(), StoreError>;
+
+/// Has these changes made in one group: they wait behind one that waits until all of them have come.
+async fn in_one_group(store: &Arc<SqliteStore>, changes: Vec<Change>) -> Vec<Result<(), StoreError>> {
+    let (go, wait) = channel();
+    let first = store.writer.change(move |_| wait.recv().map_err(|gone| StoreError::Database(gone.to_string())));
+    let others = async {
+        let tasks: Vec<_> = changes
+            .into_iter()
+            .map(|change| {
+                let store = Arc::clone(store);
+                tokio::spawn(async move { store.writer.change(change).await })
+            })
+            .collect();
+        // One thread: when this task runs again, each of the others has run up to its wait for the answer.
+        tokio::task::yield_now().await;
+        go.send(()).unwrap();
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.unwrap());
+        }
+        answers
+    };
+    // The first is in the same group, or in one of its own: its outcome is nobody's concern.
+    tokio::join!(first, others).1
+}
+
+fn good(connection: &rusqlite::Connection) -> Result<(), StoreError> {
+    connection.execute("UPDATE tally SET nodes = nodes + 1 WHERE standing = 'muted'", [])?;
+    Ok(())
+}
+
+async fn muted(store: &SqliteStore) -> u64 {
+    store.counts(START).await.unwrap().muted
+}
+
+#[tokio::test]
+async fn a_failing_change_is_undone_and_spoils_no_other_of_its_group() {
+    let (store, _kept) = fresh();
+    let bad = |connection: &rusqlite::Connection| {
+        good(connection)?;
+        connection.execute("INSERT INTO nowhere VALUES (1)", [])?;
+        Ok(())
+    };
+    let answers = in_one_group(&store, vec![good, bad, good]).await;
+    assert!(matches!(answers[..], [Ok(()), Err(StoreError::Database(_)), Ok(())]), "{answers:?}");
+    assert_eq!(muted(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_group_that_is_not_committed_is_an_error_to_all_of_it_and_to_nobody_else() {
+    let (store, _kept) = fresh();
+    // What SQLite does by itself when it can neither go on nor undo one statement.
+    let give_up = |connection: &rusqlite::Connection| {
+        connection.execute_batch("ROLLBACK")?;
+        Err(StoreError::DiskFull)
+    };
+    let answers = in_one_group(&store, vec![good, give_up, good]).await;
+    assert!(matches!(answers[..], [Err(_), Err(StoreError::DiskFull), Err(_)]), "{answers:?}");
+    assert_eq!(muted(&store).await, 0);
+    assert!(in_one_group(&store, vec![good]).await[0].is_ok());
+    assert_eq!(muted(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space() {
+    let (store, _kept) = fresh();
+    let pages = |most: i64| {
+        store.writer.change(move |connection| {
+            Ok::<_, StoreError>(connection.query_row(&format!("PRAGMA max_page_count = {most}"), [], |row| row.get::<_, i64>(0))?)
+        })
+    };
+    let before = admit(&store, "before").await.unwrap();
+    pages(1).await.unwrap();
+    let mut problem = None;
+    for number in 0..1000 {
+        problem = admit(&store, &format!("lamp {number}")).await.err();
+        if problem.is_some() {
+            break;
+        }
+    }
+    assert!(matches!(problem, Some(StoreError::DiskFull)), "{problem:?}");
+    assert!(store.load(before).await.unwrap().is_some());
+    assert!(store.counts(START).await.unwrap().pending > 0);
+    pages(1_000_000).await.unwrap();
+    let after = admit(&store, "after").await.unwrap();
+    assert!(store.load(after).await.unwrap().is_some());
+    let listed = store.list(Filter::All, None, usize::MAX, START).await.unwrap();
+    assert_eq!(store.counts(START).await.unwrap().pending, listed.len() as u64);
+}
+
+#[tokio::test]
+async fn every_commit_waits_for_the_disk() {
+    let (store, _kept) = fresh();
+    let pragma = |name: &'static str| {
+        store.writer.change(move |connection| {
+            Ok::<_, StoreError>(
+                connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))?,
+            )
+        })
+    };
+    assert_eq!(pragma("journal_mode").await.unwrap(), "wal".to_owned().into());
+    assert_eq!(pragma("synchronous").await.unwrap(), 2.into());
+}

@@ -1,0 +1,168 @@
+//! Group commit: one thread owns the writing connection; whatever has arrived while it waited for the disk goes into its next transaction.
+
+use std::fs::File;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::StoreError;
+
+/// Most changes of one transaction: bounds how long the first of them waits.
+const GROUP: usize = 256;
+/// Most changes that wait for the thread; more callers wait for a place.
+const QUEUE: usize = 1024;
+/// How long a group may wait to be complete, besides a quarter of what the last commit took.
+const GATHER_AT_MOST: Duration = Duration::from_millis(2);
+/// How often to look whether it is.
+const GATHER: Duration = Duration::from_micros(50);
+
+/// Makes a change inside the open transaction.
+type Change = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+/// Tells the caller, once it is known whether the transaction was committed.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// The way to the writing thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Option<mpsc::Sender<Change>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread. It keeps `lock` until the connection is closed.
+    pub(super) fn start(connection: Connection, lock: File) -> Result<Self, StoreError> {
+        let (queue, arriving) = mpsc::channel(QUEUE);
+        let run = move || {
+            serve(&connection, arriving);
+            drop(connection);
+            drop(lock);
+        };
+        let thread = std::thread::Builder::new().name("handfast-store".to_owned()).spawn(run);
+        let thread = thread.map_err(|problem| StoreError::Database(format!("no thread to write with: {problem}")))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Makes a change durable. What `make` did is undone if it fails, without touching the other changes of its group.
+    pub(super) async fn change<T, E>(&self, make: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + From<rusqlite::Error> + Send + 'static,
+    {
+        let (tell, answer) = oneshot::channel();
+        let change: Change = Box::new(move |connection| {
+            let made = alone(connection, make);
+            Box::new(move |committed| {
+                let outcome = match made {
+                    Some(Err(own)) => Err(own),
+                    Some(Ok(made)) => committed.map(|()| made).map_err(E::from),
+                    None => {
+                        Err(committed.err().unwrap_or_else(|| StoreError::Database("the change was not made".to_owned())).into())
+                    }
+                };
+                // A caller that no longer listens has given up knowing.
+                let _ = tell.send(outcome);
+            })
+        });
+        let stopped = || E::from(StoreError::Database("the writing thread has stopped".to_owned()));
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        queue.send(change).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // It panicked, or it is done; either way it is gone.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Change>) {
+    let mut group = Vec::with_capacity(GROUP);
+    let mut answers = Vec::with_capacity(GROUP);
+    let mut last = Last { changes: 1, took: Duration::ZERO };
+    while arriving.blocking_recv_many(&mut group, GROUP) > 0 {
+        last.gather(&mut group, &mut arriving);
+        let begun = Instant::now();
+        let committed = commit(connection, &mut group, &mut answers);
+        last = Last { changes: answers.len(), took: begun.elapsed() };
+        // Only now: nobody hears of a change that is not durable.
+        for answer in answers.drain(..) {
+            answer(committed.clone());
+        }
+    }
+}
+
+/// The last group.
+struct Last {
+    changes: usize,
+    took: Duration,
+}
+
+impl Last {
+    /// Waits a moment for those who have just heard of their last change and come with the next one. Without it, the first of them would start a commit
+    /// of its own, the others would sit it out, and everybody would wait for the disk twice. A single writer never waits.
+    fn gather(&self, group: &mut Vec<Change>, arriving: &mut mpsc::Receiver<Change>) {
+        let until = Instant::now() + (self.took / 4).min(GATHER_AT_MOST);
+        while group.len() + arriving.len() < self.changes && Instant::now() < until {
+            std::thread::sleep(GATHER);
+        }
+        while group.len() < GROUP
+            && let Ok(change) = arriving.try_recv()
+        {
+            group.push(change);
+        }
+    }
+}
+
+/// One transaction for the whole group. Whatever comes of it, no transaction is left open.
+fn commit(connection: &Connection, group: &mut Vec<Change>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+    let begun = run(connection, "BEGIN IMMEDIATE");
+    // If it could not begin, or SQLite gave it up half way, the changes that follow are not made: outside a transaction each would commit by itself.
+    answers.extend(group.drain(..).map(|change| change(connection)));
+    begun?;
+    if connection.is_autocommit() {
+        return Err(StoreError::Database(
+            "a change of the same group found the disk full or failing; nothing of the group was kept".to_owned(),
+        ));
+    }
+    run(connection, "COMMIT").inspect_err(|_| {
+        if !connection.is_autocommit() {
+            // It fails only where there is nothing to undo.
+            let _ = run(connection, "ROLLBACK");
+        }
+    })?;
+    Ok(())
+}
+
+/// Makes one change of a group so that its failure is its own. `None` if there is no transaction to make it in.
+fn alone<T, E: From<rusqlite::Error>>(
+    connection: &Connection,
+    make: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Option<Result<T, E>> {
+    if connection.is_autocommit() {
+        return None;
+    }
+    let attempt = || {
+        run(connection, "SAVEPOINT change")?;
+        let made = make(connection);
+        // Where SQLite gave up the whole transaction there is no savepoint any more.
+        if made.is_err() && !connection.is_autocommit() {
+            run(connection, "ROLLBACK TO change")?;
+        }
+        if !connection.is_autocommit() {
+            run(connection, "RELEASE change")?;
+        }
+        made
+    };
+    Some(attempt())
+}
+
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}

@@ -1,0 +1,173 @@
+//! What the file must survive. Each test that needs a process of its own starts this binary again, for the same test, with `CHILD` set.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_store::conformance::{START, asking};
+use handfast_store::{Filter, SqliteStore, Store, StoreError};
+
+const CHILD: &str = "HANDFAST_STORE_TEST_CHILD";
+const LIMITS: Limits = Limits { pending_total: u32::MAX, pending_per_source: u32::MAX, ..Limits::DEFAULT };
+
+/// Where the store is, if this process is a child.
+fn child() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
+}
+
+/// This test again, in a shell that has run `before`.
+fn again(test: &str, before: &str, path: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{before}; exec \"$0\" \"$@\"")).arg(std::env::current_exe().unwrap());
+    shell.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, path);
+    shell
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Admits from many tasks, and says on standard output what was acknowledged, line by line. Ends when nothing is admitted any more.
+async fn admit_and_tell(store: SqliteStore) -> (SqliteStore, Vec<StoreError>) {
+    let store = Arc::new(store);
+    let mut tasks = tokio::task::JoinSet::new();
+    let name = std::process::id();
+    for task in 0..32 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for number in 0.. {
+                let mut asking = asking(&format!("{name} {number}"), &format!("192.0.2.{task}"), &LIMITS);
+                // Unlike those of the suite, these ids must differ from those of the processes before.
+                let mut id = *asking.record.node_id.as_bytes();
+                id[8..12].copy_from_slice(&name.to_be_bytes());
+                asking.record.node_id = NodeId::from_bytes(id);
+                match store.admit(asking, "{}".to_owned(), LIMITS, START).await {
+                    Ok(id) => writeln!(std::io::stdout().lock(), "acknowledged {}", id.unwrap()).unwrap(),
+                    Err(problem) => return problem,
+                }
+            }
+            unreachable!()
+        });
+    }
+    let problems = tasks.join_all().await;
+    (Arc::into_inner(store).unwrap(), problems)
+}
+
+fn acknowledged(lines: impl Iterator<Item = std::io::Result<String>>) -> impl Iterator<Item = NodeId> {
+    // The harness writes before the first line, without ending its own.
+    lines.map_while(Result::ok).filter_map(|line| line.split_once("acknowledged ").and_then(|(_, id)| NodeId::parse(id)))
+}
+
+async fn everything_is_there(store: &SqliteStore, acknowledged: &[NodeId]) {
+    for id in acknowledged {
+        assert!(store.load(*id).await.unwrap().is_some(), "{id} was acknowledged and is gone");
+    }
+    let listed = store.list(Filter::All, None, usize::MAX, START).await.unwrap();
+    assert!(listed.len() >= acknowledged.len() && listed.iter().all(Result::is_ok));
+    assert_eq!(store.counts(START).await.unwrap().pending, listed.len() as u64);
+}
+
+#[test]
+fn kill_9_in_mid_write_loses_nothing_that_was_acknowledged() {
+    if let Some(path) = child() {
+        runtime().block_on(admit_and_tell(SqliteStore::open(&path).unwrap()));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let mut ids = Vec::new();
+    for round in 0..5 {
+        let mut process =
+            again("kill_9_in_mid_write_loses_nothing_that_was_acknowledged", ":", &path).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = acknowledged(BufReader::new(process.stdout.take().unwrap()).lines());
+        // Another moment in each round: in the first, right after the file was made.
+        ids.extend(lines.by_ref().take(1 + round * 397));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        ids.extend(lines);
+        runtime().block_on(async { everything_is_there(&SqliteStore::open(&path).unwrap(), &ids).await });
+    }
+    assert!(ids.len() > 2000, "{}", ids.len());
+}
+
+#[test]
+fn a_full_disk_fails_what_it_fails_and_nothing_else() {
+    if let Some(path) = child() {
+        runtime().block_on(async {
+            let (store, problems) = admit_and_tell(SqliteStore::open(&path).unwrap()).await;
+            assert!(problems.iter().all(|p| matches!(p, StoreError::DiskFull | StoreError::Database(_))), "{problems:?}");
+            // Reading goes on.
+            assert!(!store.list(Filter::All, None, 9, START).await.unwrap().is_empty());
+        });
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    // No file may grow beyond a megabyte; the signal that says so is ignored, so that writing fails as on a full disk.
+    let limit = "trap '' XFSZ; ulimit -f 2048";
+    let output = again("a_full_disk_fails_what_it_fails_and_nothing_else", limit, &path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let ids: Vec<_> = acknowledged(output.stdout.lines()).collect();
+    assert!(ids.len() > 100, "{}", ids.len());
+    runtime().block_on(async { everything_is_there(&SqliteStore::open(&path).unwrap(), &ids).await });
+}
+
+#[test]
+fn every_file_is_its_owners_alone_whatever_the_umask() {
+    if let Some(path) = child() {
+        runtime().block_on(async {
+            let store = SqliteStore::open(&path).unwrap();
+            store.admit(asking("lamp", "192.0.2.1", &LIMITS), "{}".to_owned(), LIMITS, START).await.unwrap().unwrap();
+            let files: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().map(Result::unwrap).collect();
+            assert_eq!(files.len(), 4, "{files:?}");
+            for file in files {
+                assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600, "{file:?}");
+            }
+        });
+        return;
+    }
+    for umask in ["000", "022", "777"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("handfast.db");
+        let before = format!("umask {umask}");
+        let output = again("every_file_is_its_owners_alone_whatever_the_umask", &before, &path).output().unwrap();
+        assert!(output.status.success(), "umask {umask}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_second_process_is_told_that_the_first_has_the_registry() {
+    if let Some(path) = child() {
+        let problem = SqliteStore::open(&path).unwrap_err().to_string();
+        assert!(problem.contains("handfast.db: another process has this registry open"), "{problem}");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let first = SqliteStore::open(&path).unwrap();
+    let run = || again("a_second_process_is_told_that_the_first_has_the_registry", ":", &path).output().unwrap();
+    let output = run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    drop(first);
+    assert!(!run().status.success(), "the lock outlived the store");
+}
+
+#[test]
+fn dropping_a_store_finishes_what_was_asked_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    runtime().block_on(async {
+        let store = SqliteStore::open(&path).unwrap();
+        let asking = asking("lamp", "192.0.2.1", &LIMITS);
+        let id = asking.record.node_id;
+        // The caller gives up at once, after the change is on its way.
+        let _ = tokio::time::timeout(Duration::ZERO, store.admit(asking, "{}".to_owned(), LIMITS, START)).await;
+        drop(store);
+        assert!(SqliteStore::open(&path).unwrap().load(id).await.unwrap().is_some());
+    });
+}

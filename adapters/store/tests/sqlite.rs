@@ -1,0 +1,10 @@
+//! The suite, for the registry in a file.
+
+use handfast_store::SqliteStore;
+
+fn fresh() -> (SqliteStore, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    (SqliteStore::open(&directory.path().join("handfast.db")).unwrap(), directory)
+}
+
+handfast_store::conformance_tests!(fresh());

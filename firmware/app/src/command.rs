@@ -1,0 +1,152 @@
+//! What a line typed at the console means.
+
+use handfast_core::text::Label;
+use handfast_core::time::Span;
+use handfast_core::wire::json::Number;
+use handfast_core::wire::token::Token;
+
+use crate::settings::MAX_HOST;
+
+/// Shown for `help`.
+pub(crate) const HELP: &str = "\
+gateway HOST PORT   where to pair; an address, or a name that DNS knows\r
+name TEXT, room TEXT   who asks, and where it stands\r
+pair   ask to be paired\r
+token [TOKEN]   what the operator was shown; not echoed\r
+retry   connect now\r
+again   forget the token and ask once more\r
+forget   forget the token and stay silent\r
+heartbeat [occupancy on|off] [noise N] [every MILLISECONDS]\r
+status, help";
+
+/// A command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Typed<'l> {
+    Nothing,
+    Help,
+    Status,
+    Gateway { host: &'l str, port: u16 },
+    Name(Label<'l>),
+    Room(Label<'l>),
+    Pair,
+    Retry,
+    Again,
+    Forget,
+    /// The token is on the next line.
+    TokenFollows,
+    Token(Token),
+    Heartbeat(Values<'l>),
+    /// End the program with this code.
+    Exit(i32),
+    /// Overflow the stack.
+    Overflow,
+}
+
+/// What is said about heartbeats; what is `None` stays.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Values<'l> {
+    pub(crate) occupancy: Option<bool>,
+    pub(crate) noise: Option<Number<'l>>,
+    pub(crate) every: Option<Span>,
+}
+
+/// What was wrong, in words that help. They never repeat what was typed: it may have been a token in the wrong place.
+pub(crate) type Usage = &'static str;
+
+/// Says what was typed is no token.
+pub(crate) const NO_TOKEN: Usage = "a token has 43 characters: letters, digits, - and _";
+
+/// Reads a command; those for emulated boards only where `emulated`.
+pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
+    let (word, rest) = line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
+    let alone = |typed| if rest.is_empty() { Ok(typed) } else { Err("nothing may follow this command") };
+    match word {
+        "" => Ok(Typed::Nothing),
+        "help" => alone(Typed::Help),
+        "status" => alone(Typed::Status),
+        "gateway" => gateway(rest).ok_or("gateway HOST PORT, for instance: gateway 192.168.1.10 8765"),
+        "name" => label(rest).map(Typed::Name),
+        "room" => label(rest).map(Typed::Room),
+        "pair" => alone(Typed::Pair),
+        "retry" => alone(Typed::Retry),
+        "again" => alone(Typed::Again),
+        "forget" => alone(Typed::Forget),
+        "heartbeat" => heartbeat(rest).map(Typed::Heartbeat).ok_or("heartbeat [occupancy on|off] [noise NUMBER] [every MILLISECONDS]"),
+        "exit" if emulated => rest.parse().map(Typed::Exit).map_err(|_| "exit NUMBER"),
+        "overflow" if emulated => alone(Typed::Overflow),
+        word if word.eq_ignore_ascii_case("token") => match rest {
+            "" => Ok(Typed::TokenFollows),
+            rest => Token::parse(rest).map(Typed::Token).ok_or(NO_TOKEN),
+        },
+        _ => Err("unknown command; `help` lists them"),
+    }
+}
+
+fn gateway(rest: &str) -> Option<Typed<'_>> {
+    let (host, port) = rest.split_once(' ')?;
+    let port = port.trim_start().parse().ok().filter(|&port| port != 0)?;
+    let clean = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+    (clean && !host.is_empty() && host.len() <= MAX_HOST).then_some(Typed::Gateway { host, port })
+}
+
+fn label(rest: &str) -> Result<Label<'_>, Usage> {
+    Label::parse(rest).ok_or("a name or a room has 64 characters at most, and no control characters")
+}
+
+fn heartbeat(rest: &str) -> Option<Values<'_>> {
+    let mut values = Values::default();
+    let mut words = rest.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        let value = words.next()?;
+        match word {
+            "occupancy" => values.occupancy = Some(on_or_off(value)?),
+            "noise" => values.noise = Some(Number::parse(value)?),
+            "every" => values.every = Some(Span::from_millis(value.parse::<u32>().ok().filter(|&every| every >= 10)?.into())),
+            _ => return None,
+        }
+    }
+    (values != Values::default()).then_some(values)
+}
+
+fn on_or_off(word: &str) -> Option<bool> {
+    match word {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_has_a_host_and_a_port() {
+        assert_eq!(parse("gateway 10.0.2.2  8765", false), Ok(Typed::Gateway { host: "10.0.2.2", port: 8765 }));
+        for bad in ["gateway", "gateway x", "gateway x 0", "gateway x 65536", "gateway a/b 1", "gateway  1", "gateway x 1 2"] {
+            assert!(parse(bad, true).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn heartbeat_values_come_in_pairs() {
+        let values = Values { occupancy: Some(false), noise: Number::parse("-1.5e3"), every: None };
+        assert_eq!(parse("heartbeat noise -1.5e3 occupancy off", false), Ok(Typed::Heartbeat(values)));
+        for bad in ["heartbeat", "heartbeat noise", "heartbeat noise NaN", "heartbeat occupancy maybe", "heartbeat every 0"] {
+            assert!(parse(bad, true).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_recognised_in_any_case_and_never_repeated() {
+        assert_eq!(parse("token", false), Ok(Typed::TokenFollows));
+        assert_eq!(parse("TOKEN short", false), Err(NO_TOKEN));
+        assert!(matches!(parse("Token HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ", false), Ok(Typed::Token(_))));
+    }
+
+    #[test]
+    fn only_an_emulated_board_can_be_ended() {
+        assert_eq!(parse("exit 3", true), Ok(Typed::Exit(3)));
+        assert!(parse("exit 3", false).is_err() && parse("overflow", false).is_err());
+    }
+}

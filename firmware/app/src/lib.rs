@@ -1,0 +1,22 @@
+//! The Handfast node for microcontrollers. It knows traits only; a board fills a [`Board`] and calls [`run`].
+//!
+//! ```text
+//!  console ─ bytes ─▶ Console ─ lines ─▶ command ─▶ Desk ─ commands ─▶ handfast_edge::pump ─▶ Network, flash
+//!          ◀ text ──                               (owner) ◀─ reports ─
+//! ```
+#![no_std]
+
+mod board;
+mod command;
+mod console;
+mod desk;
+mod node;
+mod readings;
+mod settings;
+mod words;
+
+pub use board::{Board, Network};
+pub use embedded_io_async::ErrorKind;
+pub use handfast_core::time::Instant;
+pub use handfast_edge::ports::{Clock, Stream};
+pub use node::run;

@@ -1,0 +1,21 @@
+//! Puts the linker scripts where the linker looks, and refuses a target that this board is not.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+const TARGET: &str = "thumbv7em-none-eabihf";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let target = env::var("TARGET")?;
+    if target != TARGET {
+        return Err(format!("this board is {TARGET}, not {target}: run cargo in the board's own folder").into());
+    }
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::copy("memory.x", out.join("memory.x"))?;
+    // cortex-m-rt asks for this file; interrupts.rs fills every vector itself.
+    fs::write(out.join("device.x"), "")?;
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    println!("cargo::rustc-link-arg-bins=--nmagic");
+    println!("cargo::rerun-if-changed=memory.x");
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! The vector table of the interrupts that this image uses.
+
+use cortex_m::interrupt::InterruptNumber;
+use cortex_m::peripheral::NVIC;
+
+/// The interrupts in use, by their number on the board.
+#[derive(Clone, Copy)]
+#[repr(u16)]
+pub(crate) enum Interrupt {
+    /// UART0 has received a byte.
+    ConsoleRx = 0,
+    /// UART0 can take another byte.
+    ConsoleTx = 1,
+    /// TIMER1 has run down.
+    Alarm = 9,
+    /// The LAN9118 wants attention.
+    Ethernet = 13,
+}
+
+// SAFETY: each variant is the number of one interrupt, and the numbers differ.
+unsafe impl InterruptNumber for Interrupt {
+    fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+/// Lets `interrupt` through. The handlers share nothing outside critical sections, so none is broken by it.
+pub(crate) fn enable(interrupt: Interrupt) {
+    // SAFETY: no critical section rests on masking single interrupts.
+    unsafe { NVIC::unmask(interrupt) };
+}
+
+unsafe extern "C" {
+    fn DefaultHandler();
+}
+
+/// Read by the processor, right after the exceptions.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [unsafe extern "C" fn(); 14] = [
+    crate::console::on_receive,
+    crate::console::on_transmit,
+    DefaultHandler,
+    DefaultHandler,
+    DefaultHandler,
+    DefaultHandler,
+    DefaultHandler,
+    DefaultHandler,
+    DefaultHandler,
+    crate::clock::on_alarm,
+    DefaultHandler,
+    DefaultHandler,
+    DefaultHandler,
+    crate::ethernet::on_interrupt,
+];

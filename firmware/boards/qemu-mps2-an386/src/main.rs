@@ -1,0 +1,48 @@
+//! The Handfast node on Arm's MPS2 board with a Cortex-M4F (AN386), as QEMU emulates it: this file puts the parts together.
+#![no_std]
+#![no_main]
+
+mod clock;
+mod console;
+mod entropy;
+mod ethernet;
+mod executor;
+mod fault;
+mod flash;
+mod interrupts;
+mod network;
+mod register;
+
+use embassy_executor::Spawner;
+use handfast_app::Board;
+use rand_core::UnwrapErr;
+use semihosting::process;
+
+use crate::flash::HostFlash;
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    fault::guard_stack();
+    clock::start();
+    executor::run(|spawner| match application(spawner) {
+        Ok(task) => spawner.spawn(task),
+        Err(_) => process::exit(3),
+    })
+}
+
+#[embassy_executor::task]
+async fn application(spawner: Spawner) {
+    // An image without entropy or flash must not run on, so both end it here.
+    let mut entropy = UnwrapErr(entropy::HostEntropy);
+    let Ok(flash) = HostFlash::open() else {
+        semihosting::eprintln!("cannot open {:?}", flash::PATH);
+        process::exit(3)
+    };
+    let Some(network) = network::start(spawner, &mut entropy) else {
+        semihosting::eprintln!("no LAN9118");
+        process::exit(3)
+    };
+    let (input, output) = console::start();
+    let board = Board { input, output, network, entropy, flash, clock: clock::Monotonic, emulated: true };
+    process::exit(handfast_app::run(board).await)
+}

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Every check of the project, in the order in which they fail fastest. It installs by package name what is missing, and where a piece cannot be
+# had it says so and fails: nothing is left out silently. One release-like profile serves tests, demo and shipped binaries.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=never RUSTFLAGS="${RUSTFLAGS--D warnings}" RUSTDOCFLAGS="-D warnings"
+unset CARGO_TARGET_DIR
+
+FUZZ_SECONDS=${FUZZ_SECONDS:-8}
+BARE_TARGETS="thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-elf wasm32-unknown-unknown"
+FIRMWARE_BOARDS="qemu-mps2-an386 microbit"
+
+start=$SECONDS
+step() { printf '\n=== %s (%d s)\n' "$1" $((SECONDS - start)); }
+die() { printf 'all.sh: %s\n' "$1" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# --- what is needed -------------------------------------------------------------------------------------------------------------------------
+apt_updated=
+apt_install() {
+  has apt-get || die "$1 is missing and there is no apt-get to install it with; install it by hand"
+  local sudo=
+  if [ "$(id -u)" -ne 0 ]; then
+    has sudo || die "$1 is missing, and installing it needs root or sudo"
+    sudo=sudo
+  fi
+  if [ -z "$apt_updated" ]; then
+    $sudo apt-get update -qq || die "the package lists cannot be read"
+    apt_updated=yes
+  fi
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$1" >/dev/null || die "$1 cannot be installed"
+}
+# The newest version of a tool that this toolchain is known to build, pinned, with the lock file its authors tested.
+cargo_tool() { # command, crate, version
+  if has "$1" && [ "$("$1" "${@:4}" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1)" = "$3" ]; then return; fi
+  RUSTFLAGS='' cargo install --quiet --locked "$2" --version "$3" || die "$2 $3 cannot be installed"
+}
+
+step "tools"
+has rustup || die "rustup is missing: https://rustup.rs"
+has cc || apt_install build-essential
+has python3 || apt_install python3
+has qemu-system-arm || apt_install qemu-system-arm
+rustup component add --toolchain stable rustfmt clippy llvm-tools >/dev/null 2>&1 || die "rustfmt, clippy or llvm-tools cannot be installed"
+# shellcheck disable=SC2086
+rustup target add --toolchain stable $BARE_TARGETS >/dev/null 2>&1 || die "a bare-metal target cannot be installed"
+rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal >/dev/null || die "the nightly toolchain, which fuzzing needs, cannot be installed"
+cargo_tool cargo-deny cargo-deny 0.19.0
+cargo_tool cargo-fuzz cargo-fuzz 0.13.1
+python3 -c 'import websockets' 2>/dev/null || {
+  python3 -m venv target/venv 2>/dev/null || { apt_install python3-venv; python3 -m venv target/venv; }
+  target/venv/bin/pip install --quiet -r host-tests/interop/requirements.txt || die "the Python package websockets cannot be installed"
+}
+[ -x target/venv/bin/python3 ] && PATH="$PWD/target/venv/bin:$PATH"
+
+# --- what is checked ------------------------------------------------------------------------------------------------------------------------
+step "format"
+cargo fmt --all --check
+(cd firmware && cargo fmt --all --check)
+(cd fuzz && cargo fmt --all --check)
+
+step "lints"
+cargo clippy --quiet --release --workspace --all-targets
+for board in $FIRMWARE_BOARDS; do
+  (cd "firmware/boards/$board" && cargo clippy --quiet --release)
+done
+
+step "bare targets"
+for target in $BARE_TARGETS; do
+  cargo check --quiet --release -p handfast-core --target "$target"
+  cargo check --quiet --release -p handfast-core --features defmt --target "$target"
+done
+for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-elf; do
+  cargo check --quiet --release -p handfast-edge --target "$target"
+done
+
+step "dependencies"
+for manifest in Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml; do
+  cargo deny --manifest-path "$manifest" --config .deny.toml check --hide-inclusion-graph bans licenses sources
+done
+
+step "tests"
+for board in $FIRMWARE_BOARDS; do
+  (cd "firmware/boards/$board" && cargo build --quiet --release)
+done
+cargo test --release --workspace --quiet -- --include-ignored
+
+step "documentation"
+cargo doc --quiet --release --workspace --no-deps
+
+step "fuzzing, $FUZZ_SECONDS s a target"
+for target in $(cd fuzz && cargo +nightly fuzz list); do
+  (cd fuzz && RUSTFLAGS='' cargo +nightly fuzz run --release "$target" -- -max_total_time="$FUZZ_SECONDS" -verbosity=0 -print_final_stats=0) ||
+    die "fuzz target $target found something: see fuzz/artifacts/$target"
+done
+
+step "demo"
+cargo run --quiet --release -- demo
+
+step "done"

@@ -1,0 +1,139 @@
+//! The core's JSON reader and serde_json must tell the same things of any text.
+
+use std::fmt;
+
+use handfast_core::error::Malformed;
+use handfast_core::limits::JSON_DEPTH;
+use handfast_core::wire::json::{self, Text, Value};
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A key as serde_json reads it (half surrogate pairs in their three bytes), and its value as it was written.
+struct Members<'t>(Vec<(Vec<u8>, &'t RawValue)>);
+
+impl<'de> Visitor<'de> for Members<'de> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(key) = map.next_key_seed(AsBytes)? {
+            self.0.push((key, map.next_value()?));
+        }
+        Ok(self)
+    }
+}
+
+/// Reads a string as bytes: serde_json then accepts half surrogate pairs, as our reader does where nobody asks for the text.
+struct AsBytes;
+
+impl<'de> serde::de::DeserializeSeed<'de> for AsBytes {
+    type Value = Vec<u8>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// Checks everything about one text.
+///
+/// # Panics
+/// If the two disagree.
+pub fn agree(text: &str) {
+    let mut ours = Vec::new();
+    let outcome = json::members(text, |key, value| ours.push((key, value)));
+    let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    let deepest = depth(text);
+    // Where an object is not the outermost value, our reader counts one level for the object it had hoped for.
+    let limit = if text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') { JSON_DEPTH } else { JSON_DEPTH - 1 };
+    match outcome {
+        Err(Malformed::Json) => assert!(!valid || deepest > limit, "only serde_json accepts {text:?}"),
+        Err(Malformed::NotAnObject) => assert!(valid && !text.trim_start().starts_with('{'), "{text:?} is an object or invalid"),
+        Err(Malformed::Field(_)) => panic!("no fields are looked at here: {text:?}"),
+        Ok(()) => {
+            assert!(valid && deepest <= limit, "only we accept {text:?}");
+            let mut reader = serde_json::Deserializer::from_str(text);
+            let theirs = reader.deserialize_map(Members(Vec::new())).expect("it is an object").0;
+            assert_eq!(ours.len(), theirs.len(), "members of {text:?}");
+            for ((key, value), (their_key, their_value)) in ours.iter().zip(&theirs) {
+                assert_eq!(characters(*key), decoded(their_key), "a key of {text:?}");
+                agree_on_value(value, their_value.get());
+            }
+        }
+    }
+}
+
+fn agree_on_value(ours: &Value<'_>, theirs: &str) {
+    match ours {
+        Value::Null => assert_eq!(theirs, "null"),
+        Value::Bool(value) => assert_eq!(theirs, value.to_string()),
+        Value::Number(number) => assert_eq!(theirs, number.as_str()),
+        Value::Array(text) | Value::Object(text) => assert_eq!(theirs, *text),
+        Value::Text(text) => {
+            let mut bytes = vec![0; theirs.len()];
+            let mut room = bytes.as_mut_slice();
+            assert_eq!(text.decode(&mut room), serde_json::from_str::<String>(theirs).ok().as_deref(), "{theirs}");
+        }
+    }
+}
+
+fn characters(text: Text<'_>) -> Vec<Option<char>> {
+    text.chars().collect()
+}
+
+/// Text in which half surrogate pairs stand as three bytes, character by character.
+fn decoded(mut bytes: &[u8]) -> Vec<Option<char>> {
+    let mut characters = Vec::new();
+    while let [first, rest @ ..] = bytes {
+        if let ([0xed, 0xa0..=0xbf, _], rest) = bytes.split_at(bytes.len().min(3)) {
+            characters.push(None);
+            bytes = rest;
+            continue;
+        }
+        let length = match first {
+            0..0x80 => 1,
+            0x80..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            _ => 4,
+        };
+        let _ = rest;
+        let (character, rest) = bytes.split_at(length.min(bytes.len()));
+        characters.extend(core::str::from_utf8(character).expect("UTF-8").chars().map(Some));
+        bytes = rest;
+    }
+    characters
+}
+
+/// The deepest nesting of brackets outside of strings; only asked of valid texts.
+fn depth(text: &str) -> u32 {
+    let (mut deepest, mut now, mut in_string, mut escaped) = (0, 0u32, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            b'}' | b']' if !in_string => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}

@@ -1,0 +1,166 @@
+//! The reference model: the registry as the specification tells it, in a few lines that share nothing with the core.
+
+use std::collections::BTreeMap;
+
+use handfast_core::error::Refusal;
+use handfast_core::id::{NodeId, Source};
+use handfast_core::registry::admission::Asking;
+use handfast_core::registry::record::{Cause, Mode, Standing};
+
+use super::World;
+use crate::script::Verdict;
+
+/// What is known of every id that was ever given out.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// By id; nothing is ever taken out.
+    pub nodes: BTreeMap<NodeId, Known>,
+}
+
+/// One id.
+#[derive(Debug)]
+pub struct Known {
+    /// Where it is in its life.
+    pub life: Life,
+    /// Every token hash that was ever durable, newest last.
+    pub hashes: Vec<[u8; 32]>,
+    /// Decisions that are durable, but that the gateway does not know to be.
+    pub unacknowledged: u32,
+    key: [u8; 32],
+    source: Source,
+}
+
+/// Where an id is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It asked; until then somebody may decide.
+    Waiting {
+        /// In Unix seconds.
+        until: u64,
+    },
+    /// Paired.
+    In(Mode),
+    /// Paired and muted.
+    Muted(Mode),
+    /// Rejected.
+    Rejected,
+    /// Unpaired.
+    Unpaired,
+    /// It waited in vain, and the store has forgotten it.
+    RanOut,
+}
+
+/// Where a decision leads; `None` if it must be refused.
+fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
+    use Verdict::{Approve, Full, Mute, Reissue, Reject, SafeChat, Unmute, Unpair};
+    match life {
+        Life::Waiting { until } if now < until => match verdict {
+            Approve => Some(Life::In(Mode::Full)),
+            Reject => Some(Life::Rejected),
+            Unpair => Some(Life::Unpaired),
+            Reissue | Mute | Unmute | SafeChat | Full => None,
+        },
+        Life::In(mode) | Life::Muted(mode) => match verdict {
+            Approve | Reject => None,
+            Reissue => Some(life),
+            Mute => Some(Life::Muted(mode)),
+            Unmute => Some(Life::In(mode)),
+            SafeChat => Some(Life::In(Mode::SafeChat)),
+            Full => Some(Life::In(Mode::Full)),
+            Unpair => Some(Life::Unpaired),
+        },
+        Life::Waiting { .. } | Life::Rejected | Life::Unpaired | Life::RanOut => None,
+    }
+}
+
+impl Known {
+    fn waits(&self, now: u64) -> bool {
+        matches!(self.life, Life::Waiting { until } if now < until)
+    }
+}
+
+impl Model {
+    /// How many requests wait: of all sources, and of one.
+    #[must_use]
+    pub fn waiting(&self, source: Source, now: u64) -> (usize, usize) {
+        let waiting = || self.nodes.values().filter(|known| known.waits(now));
+        (waiting().count(), waiting().filter(|known| known.source == source).count())
+    }
+
+    pub(super) fn acknowledged(&mut self, node_id: NodeId) {
+        if let Some(known) = self.nodes.get_mut(&node_id) {
+            known.unacknowledged = known.unacknowledged.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn forget_what_is_under_way(&mut self) {
+        for known in self.nodes.values_mut() {
+            known.unacknowledged = 0;
+        }
+    }
+}
+
+impl World {
+    pub(super) fn model_admits(&mut self, ran_out: &[NodeId], asking: &Asking, outcome: Result<NodeId, Refusal>) {
+        let now = self.unix().as_secs();
+        for node_id in ran_out {
+            let known = self.model.nodes.get_mut(node_id).expect("only known ids run out");
+            assert!(matches!(known.life, Life::Waiting { until } if until <= now), "{node_id} was forgotten too early");
+            known.life = Life::RanOut;
+        }
+        let key = *asking.key.as_bytes();
+        let same = self.model.nodes.iter().find(|(_, known)| known.key == key && known.waits(now)).map(|(id, _)| *id);
+        let (total, of_source) = self.model.waiting(asking.source, now);
+        let room = total < self.limits.pending_total as usize && of_source < self.limits.pending_per_source as usize;
+        let expected = match same {
+            Some(node_id) => Ok(node_id),
+            None if room => Ok(asking.record.node_id),
+            None => Err(Refusal::TooManyPending),
+        };
+        self.expect(outcome == expected, || format!("a request got {outcome:?}, by the model {expected:?}"));
+        if same.is_none() && outcome.is_ok() {
+            let until = asking.record.asked_at.as_secs() + self.limits.pending_for.as_secs();
+            let life = Life::Waiting { until };
+            let known = Known { life, hashes: Vec::new(), unacknowledged: 0, key, source: asking.source };
+            let before = self.model.nodes.insert(asking.record.node_id, known);
+            self.expect(before.is_none(), || format!("{} was given out twice", asking.record.node_id));
+        }
+    }
+
+    /// The core decided; the model must have decided alike.
+    pub(super) fn check_decision(&self, node_id: NodeId, verdict: Verdict, refused: Option<Refusal>) {
+        let life = self.model.nodes[&node_id].life;
+        let expected = after(life, verdict, self.unix().as_secs());
+        let alike = refused.is_none() == expected.is_some();
+        self.expect(alike, || format!("{verdict:?} of {life:?}: core refuses {refused:?}, the model says {expected:?}"));
+    }
+
+    /// A decision is durable; the record must say what the model says.
+    pub(super) fn model_commits(&mut self, node_id: NodeId, verdict: Verdict) {
+        // The decision was taken when the record was read; the version shows that nothing changed since, except that time passed.
+        let known = self.model.nodes.get_mut(&node_id).expect("only known ids are saved");
+        let next = after(known.life, verdict, 0);
+        known.life = next.unwrap_or(known.life);
+        known.unacknowledged += 1;
+        let standing = self.store.rows[&node_id].record.standing.clone();
+        if let Some(token) = standing.token().filter(|token| known.hashes.last() != Some(token.as_bytes())) {
+            known.hashes.push(*token.as_bytes());
+        }
+        let life = known.life;
+        let agrees = match (&standing, life) {
+            (Standing::Paired { mode, .. }, Life::In(expected)) => *mode == expected,
+            (Standing::Muted { restore, .. }, Life::Muted(expected)) => *restore == expected,
+            (Standing::Revoked { cause }, Life::Rejected) => *cause == Cause::Rejected,
+            (Standing::Revoked { cause }, Life::Unpaired) => *cause == Cause::Unpaired,
+            (
+                Standing::Pending { .. }
+                | Standing::Unapproved { .. }
+                | Standing::Paired { .. }
+                | Standing::Muted { .. }
+                | Standing::Revoked { .. },
+                _,
+            ) => false,
+        };
+        self.expect(next.is_some() && agrees, || format!("{verdict:?} made {standing:?}, by the model {life:?}"));
+    }
+}

@@ -1,0 +1,231 @@
+//! Connections that keep frames in order, as WebSocket over TCP does, and delay them; lose what is under way when they are cut; and may die
+//! without telling anybody.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use handfast_core::wire::close::Close;
+
+use super::{Event, World};
+
+/// Names a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId(pub u32);
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// A node of the world.
+    Node(usize),
+    /// Somebody else.
+    Stranger,
+}
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one who opened it.
+    Client,
+    /// The gateway.
+    Gateway,
+}
+
+impl Side {
+    const fn index(self) -> usize {
+        match self {
+            Self::Client => 0,
+            Self::Gateway => 1,
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Gateway,
+            Self::Gateway => Self::Client,
+        }
+    }
+}
+
+/// What travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// The connection is open.
+    Opened,
+    /// A text frame.
+    Text(String),
+    /// A binary frame.
+    Binary(Vec<u8>),
+    /// A ping.
+    Ping,
+    /// Its answer.
+    Pong,
+    /// The end.
+    Close(Close),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Wire {
+    /// Who opened it.
+    pub client: Client,
+    /// The address it comes from.
+    pub address: IpAddr,
+    /// Since when nothing gets through any more.
+    pub dead_since: Option<u64>,
+    opened: bool,
+    /// Frames towards each side that are not there by then are lost.
+    lost_after: [u64; 2],
+    /// When the latest frame towards each side arrives.
+    latest: [u64; 2],
+    /// Which ends still use it.
+    in_use: [bool; 2],
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Network {
+    /// The connections that at least one end still uses.
+    pub wires: BTreeMap<ConnId, Wire>,
+    /// Until then no connection can be opened.
+    pub down_until: u64,
+    /// What nodes sent in clear.
+    pub overheard: Vec<String>,
+    opened: u32,
+}
+
+/// After this time a client's adapter gives up opening a connection.
+const OPENS_WITHIN: u64 = 10_000;
+/// After this time a sender learns that the other end is gone without a word.
+const RETRANSMISSION_GIVES_UP: u64 = 15_000;
+const MOST_RECORDINGS: usize = 64;
+
+impl World {
+    /// Somebody opens a connection; whether that works shows later.
+    pub(super) fn dial(&mut self, client: Client, address: IpAddr) -> ConnId {
+        self.network.opened += 1;
+        let conn = ConnId(self.network.opened);
+        let arrives = self.now + self.delay();
+        let wire = Wire {
+            client,
+            address,
+            dead_since: None,
+            opened: false,
+            lost_after: [u64::MAX; 2],
+            latest: [self.now, arrives],
+            in_use: [true; 2],
+        };
+        self.network.wires.insert(conn, wire);
+        self.at(arrives, Event::Dialled { conn });
+        self.at(self.now + OPENS_WITHIN, Event::DialTimeout { conn });
+        conn
+    }
+
+    pub(super) fn on_dial_timeout(&mut self, conn: ConnId) {
+        if self.network.wires.get(&conn).is_some_and(|wire| !wire.opened) {
+            self.on_gone(conn, Side::Client);
+        }
+    }
+
+    pub(super) fn on_dialled(&mut self, conn: ConnId) {
+        if self.now < self.network.down_until || !self.gateway.on {
+            self.leave(conn, Side::Gateway);
+            let patience = 500 + self.prng.below(2_500);
+            self.at(self.now + patience, Event::Gone { conn, side: Side::Client });
+        } else {
+            self.accept(conn);
+        }
+    }
+
+    /// One end sends; the other one gets it later, after everything sent before, if the connection lives.
+    pub(super) fn send(&mut self, conn: ConnId, from: Side, frame: Frame) {
+        let delay = self.delay();
+        let (now, in_clear) = (self.now, self.setup.in_clear);
+        let Some(wire) = self.network.wires.get_mut(&conn) else { return };
+        if let (Frame::Text(text), Client::Node(_), Side::Client, true) = (&frame, wire.client, from, in_clear)
+            && self.network.overheard.len() < MOST_RECORDINGS
+        {
+            self.network.overheard.push(text.clone());
+        }
+        if wire.dead_since.is_some() {
+            self.at(now + RETRANSMISSION_GIVES_UP, Event::Gone { conn, side: from });
+            return;
+        }
+        let to = from.other();
+        let arrives = wire.latest[to.index()].max(now + delay);
+        wire.latest[to.index()] = arrives;
+        self.at(arrives, Event::Arrives { conn, to, frame });
+    }
+
+    pub(super) fn on_arrival(&mut self, conn: ConnId, to: Side, frame: Frame) {
+        let Some(wire) = self.network.wires.get_mut(&conn) else { return };
+        if self.now > wire.lost_after[to.index()] || !wire.in_use[to.index()] {
+            return;
+        }
+        wire.opened |= frame == Frame::Opened;
+        match (to, wire.client) {
+            (Side::Gateway, _) => self.gateway_hears(conn, frame),
+            (Side::Client, Client::Node(node)) => self.node_hears(node, conn, frame),
+            (Side::Client, Client::Stranger) => match frame {
+                Frame::Ping => self.send(conn, Side::Client, Frame::Pong),
+                Frame::Close(_) => self.on_gone(conn, Side::Client),
+                Frame::Opened | Frame::Text(_) | Frame::Binary(_) | Frame::Pong => {}
+            },
+        }
+    }
+
+    /// An end closes: it hears nothing more, and the other one learns it behind everything sent before.
+    pub(super) fn hang_up(&mut self, conn: ConnId, side: Side, close: Close) {
+        self.send(conn, side, Frame::Close(close));
+        self.leave(conn, side);
+    }
+
+    /// An end learns that the connection is lost.
+    pub(super) fn on_gone(&mut self, conn: ConnId, side: Side) {
+        let Some(wire) = self.network.wires.get(&conn) else { return };
+        let (client, told_already) = (wire.client, !wire.in_use[side.index()]);
+        self.leave(conn, side);
+        match (side, client) {
+            _ if told_already => {}
+            (Side::Gateway, _) => self.gateway_lost(conn),
+            (Side::Client, Client::Node(node)) => self.node_lost(node, conn),
+            (Side::Client, Client::Stranger) => self.strangers.retain(|&other| other != conn),
+        }
+    }
+
+    /// The connection is lost: of what is under way, each side still gets some part. Silently: neither end is told.
+    pub(super) fn cut(&mut self, conn: ConnId, silent: bool) {
+        let now = self.now;
+        let still = [self.prng.below(60), self.prng.below(60)];
+        let Some(wire) = self.network.wires.get_mut(&conn) else { return };
+        if wire.dead_since.is_some() {
+            return;
+        }
+        wire.dead_since = Some(now);
+        wire.lost_after = still.map(|more| now + more);
+        if !silent {
+            self.at(now + still[0] + 1, Event::Gone { conn, side: Side::Client });
+            self.at(now + still[1] + 1, Event::Gone { conn, side: Side::Gateway });
+        }
+    }
+
+    /// An end vanishes with its power. The other one learns it at once (its host answers for it again) or only when it next sends.
+    pub(super) fn vanish(&mut self, conn: ConnId, side: Side) {
+        let silent = self.prng.one_in(3);
+        self.leave(conn, side);
+        self.cut(conn, silent);
+    }
+
+    fn leave(&mut self, conn: ConnId, side: Side) {
+        if let Some(wire) = self.network.wires.get_mut(&conn) {
+            wire.in_use[side.index()] = false;
+            if wire.in_use == [false; 2] {
+                self.network.wires.remove(&conn);
+            }
+        }
+    }
+
+    fn delay(&mut self) -> u64 {
+        // Mostly quick, sometimes slow.
+        if self.prng.one_in(8) { self.prng.below(400) } else { self.prng.below(20) }
+    }
+}

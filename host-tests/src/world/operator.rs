@@ -1,0 +1,183 @@
+//! The operator: decides about records, is shown tokens, and hands them to the owners of nodes.
+
+use std::collections::BTreeMap;
+
+use handfast_core::entropy::Entropy;
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpose};
+use handfast_core::grant::token::Hashed;
+use handfast_core::id::NodeId;
+use handfast_core::registry::lifecycle::{self, Change, Decision};
+use handfast_core::registry::record::Mode;
+use handfast_core::step::{Machine, Step};
+
+use super::node::NodeInput;
+use super::store::{Asked, Waiter};
+use super::{Event, World, hashing};
+use crate::prng::Prng;
+use crate::script::{Typed, Verdict};
+
+/// A token of the right form that was never issued.
+pub const NOBODYS_TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// What the operator and the owners have on paper.
+#[derive(Debug, Default)]
+pub struct Papers {
+    /// The tokens shown for each node, oldest first.
+    pub shown: BTreeMap<NodeId, Vec<String>>,
+    drawn: BTreeMap<NodeId, u64>,
+    runs: u32,
+}
+
+/// An approval under way in the gateway's process.
+#[derive(Debug)]
+pub(super) struct ApprovalRun {
+    machine: Option<Approval>,
+    node_id: NodeId,
+    version: u64,
+    verdict: Verdict,
+}
+
+impl World {
+    /// The operator decides; the answer comes later. What is refused now is refused by the reference model, too.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn decide(&mut self, node_id: NodeId, verdict: Verdict) -> Result<(), Refusal> {
+        if !self.gateway.on {
+            return Err(Refusal::StoreFailed);
+        }
+        let Some(row) = self.store.rows.get(&node_id).cloned() else { return Err(Refusal::InvalidCredentials) };
+        let now = self.unix();
+        self.note(|| format!("operator: {verdict:?} {node_id}"));
+        let decision = match verdict {
+            Verdict::Approve | Verdict::Reissue => {
+                let purpose = if verdict == Verdict::Approve { Purpose::Approve } else { Purpose::Reissue };
+                let begun = Approval::begin(&row.record, purpose, now);
+                self.check_decision(node_id, verdict, begun.as_ref().err().copied());
+                let Step { next, effects } = begun?;
+                self.papers.runs += 1;
+                let run = self.papers.runs;
+                let machine = Some(next);
+                self.gateway.approvals.insert(run, ApprovalRun { machine, node_id, version: row.version, verdict });
+                self.approval_acts(run, effects.into_iter().collect());
+                return Ok(());
+            }
+            Verdict::Reject => Decision::Reject,
+            Verdict::Mute => Decision::Mute,
+            Verdict::Unmute => Decision::Unmute,
+            Verdict::SafeChat => Decision::SetMode(Mode::SafeChat),
+            Verdict::Full => Decision::SetMode(Mode::Full),
+            Verdict::Unpair => Decision::Unpair,
+        };
+        let decided = lifecycle::decide(&row.record.standing, decision, now);
+        self.check_decision(node_id, verdict, decided.as_ref().err().copied());
+        let change = decided?;
+        self.ask_store(Waiter::Operator, Asked::Save { node_id, version: row.version, verdict, change });
+        Ok(())
+    }
+
+    fn feed_approval(&mut self, run: u32, input: Input) {
+        let now = self.instant();
+        let Some(machine) = self.gateway.approvals.get_mut(&run).and_then(|approval| approval.machine.take()) else { return };
+        let Step { next, effects } = machine.step(now, input, &mut []);
+        self.check_redacted(&next);
+        let acts: Vec<Effect> = effects.into_iter().collect();
+        let done = next.is_done();
+        if let Some(approval) = self.gateway.approvals.get_mut(&run) {
+            approval.machine = Some(next);
+        }
+        self.approval_acts(run, acts);
+        if done {
+            self.gateway.approvals.remove(&run);
+        }
+    }
+
+    fn approval_acts(&mut self, run: u32, acts: Vec<Effect>) {
+        for act in acts {
+            let Some(approval) = self.gateway.approvals.get(&run) else { return };
+            let (node_id, version, verdict) = (approval.node_id, approval.version, approval.verdict);
+            if self.burn_gateway() {
+                return;
+            }
+            match act {
+                Effect::Draw => {
+                    let entropy = self.token_entropy(node_id);
+                    self.feed_approval(run, Input::Drawn(entropy));
+                }
+                Effect::Hash(job) => {
+                    let outcome = Ok(hashing::run(job));
+                    let done = self.now + 14 + self.prng.below(10);
+                    self.at(done, Event::Hashed { life: self.gateway.life, waiter: Waiter::Approval(run), outcome });
+                }
+                Effect::Save(change) => {
+                    self.ask_store(Waiter::Approval(run), Asked::Save { node_id, version, verdict, change });
+                }
+                Effect::Reveal(token) => self.reveal(node_id, token.expose()),
+                Effect::Refuse(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn approval_hashed(&mut self, run: u32, hashed: Hashed) {
+        self.feed_approval(run, Input::Hashed(hashed));
+    }
+
+    /// The store has answered a save: the operator is told, then live connections are.
+    pub(super) fn saved(
+        &mut self,
+        waiter: Waiter,
+        node_id: NodeId,
+        verdict: Verdict,
+        change: &Change,
+        outcome: Result<(), Refusal>,
+    ) {
+        self.note(|| format!("store: {verdict:?} {node_id} {outcome:?}"));
+        if let Waiter::Approval(run) = waiter {
+            self.feed_approval(run, Input::Saved(outcome));
+        }
+        if !self.gateway.on {
+            return;
+        }
+        if outcome.is_ok() {
+            self.push(node_id, change.notice);
+            self.model.acknowledged(node_id);
+        }
+    }
+
+    /// Tokens are the same in every world, so that all worlds share their hashes.
+    fn token_entropy(&mut self, node_id: NodeId) -> Entropy<32> {
+        let drawn = self.papers.drawn.entry(node_id).or_default();
+        *drawn += 1;
+        let [a, b, ..] = *node_id.as_bytes();
+        let mut bytes: [u8; 32] = Prng::new(u64::from(a) << 24 | u64::from(b) << 16 | *drawn).bytes();
+        if *drawn == 2 {
+            // One that begins with a dash.
+            bytes[0] = 0b1111_1000 | bytes[0] & 3;
+        }
+        Entropy::from_recorded(bytes)
+    }
+
+    fn reveal(&mut self, node_id: NodeId, token: &str) {
+        self.note(|| format!("operator is shown the token of {node_id}"));
+        self.check_revealed(node_id, token);
+        self.papers.shown.entry(node_id).or_default().push(token.to_owned());
+    }
+
+    /// The owner types a token in, if there is one to type. Whether the node keeps it shows in its news.
+    pub fn type_token(&mut self, node: usize, which: Typed) {
+        let node_id = self.nodes[node].machine.as_ref().and_then(|machine| machine.node_id());
+        let shown = |node_id: NodeId| self.papers.shown.get(&node_id);
+        let token = match which {
+            Typed::Newest => node_id.and_then(shown).and_then(|tokens| tokens.last()).cloned(),
+            Typed::Oldest => node_id.and_then(shown).and_then(|tokens| tokens.first()).cloned(),
+            Typed::Wrong => Some(NOBODYS_TOKEN.to_owned()),
+            Typed::AnotherNodes => {
+                self.papers.shown.iter().find(|(id, _)| Some(**id) != node_id).and_then(|(_, tokens)| tokens.last()).cloned()
+            }
+        };
+        if let Some(token) = token {
+            self.feed_node(node, NodeInput::Token(token));
+        }
+    }
+}

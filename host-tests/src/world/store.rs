@@ -1,0 +1,164 @@
+//! A small model of the store: one record at a time, durable from the moment it commits, answered later, with a version against lost updates.
+
+use std::collections::BTreeMap;
+
+use handfast_core::budget::Pending;
+use handfast_core::error::Refusal;
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::{self, Admission, Asking, RequestKey};
+use handfast_core::registry::lifecycle::Change;
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::time::UnixTime;
+
+use super::gateway::ConnInput;
+use super::network::ConnId;
+use super::{Event, World};
+use crate::prng::Prng;
+use crate::script::Verdict;
+
+/// What has been made durable.
+#[derive(Debug, Default)]
+pub struct Store {
+    /// The records.
+    pub rows: BTreeMap<NodeId, Row>,
+    /// How many of the next operations fail.
+    pub failing: u32,
+    drawn: u64,
+}
+
+/// A record and what the store adds to it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The record.
+    pub record: Record,
+    /// What finds it again.
+    pub key: RequestKey,
+    /// Whose cap it counts for.
+    pub source: Source,
+    /// Raised with each change.
+    pub version: u64,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    Conn(ConnId),
+    Approval(u32),
+    Operator,
+}
+
+/// What the gateway asks of its store.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    Admit(Asking),
+    Load(NodeId),
+    Reread(NodeId),
+    Save { node_id: NodeId, version: u64, verdict: Verdict, change: Change },
+}
+
+/// What the store answers.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Conn(ConnInput),
+    Saved { node_id: NodeId, verdict: Verdict, change: Change, outcome: Result<(), Refusal> },
+}
+
+impl Store {
+    /// Bytes for a fresh id. The same in every world, so that all worlds share the hashes of few ids.
+    pub(super) fn next_id_entropy(&self) -> [u8; 16] {
+        Prng::new(0x1d00 + self.drawn).bytes()
+    }
+
+    fn admit(&mut self, asking: &Asking, limits: &Limits, now: UnixTime) -> (Vec<NodeId>, Result<NodeId, Refusal>) {
+        let ran_out: Vec<NodeId> = self.rows.values().filter(|r| expired(r, now)).map(|r| r.record.node_id).collect();
+        for node_id in &ran_out {
+            self.rows.remove(node_id);
+        }
+        let waiting = || self.rows.values().filter(|r| matches!(r.record.standing, Standing::Pending { .. }));
+        let same = waiting().find(|r| r.key == asking.key).map(|r| r.record.node_id);
+        let count = Pending {
+            total: waiting().count() as u32,
+            of_source: waiting().filter(|r| r.source == asking.source).count() as u32,
+        };
+        let outcome = match admission::decide(same, count, limits) {
+            Admission::Found(node_id) => Ok(node_id),
+            Admission::Full => Err(Refusal::TooManyPending),
+            Admission::Enter => {
+                let row = Row { record: asking.record.clone(), key: asking.key, source: asking.source, version: 1 };
+                self.rows.insert(row.record.node_id, row);
+                Ok(asking.record.node_id)
+            }
+        };
+        (ran_out, outcome)
+    }
+
+    /// The record of a node as it is now.
+    #[must_use]
+    pub fn record(&self, node_id: NodeId) -> Option<&Record> {
+        self.rows.get(&node_id).map(|row| &row.record)
+    }
+}
+
+fn expired(row: &Row, now: UnixTime) -> bool {
+    matches!(row.record.standing, Standing::Pending { expires } if expires <= now)
+}
+
+impl World {
+    pub(super) fn ask_store(&mut self, waiter: Waiter, asked: Asked) {
+        if let Asked::Admit(_) = asked {
+            // The next connection must not be offered the same id.
+            self.store.drawn += 1;
+        }
+        let carried_out = self.now + self.prng.below(8);
+        self.at(carried_out, Event::Store { life: self.gateway.life, waiter, asked });
+    }
+
+    /// The store does it. From here on it is durable, whether the answer still reaches anybody or not.
+    pub(super) fn on_store(&mut self, waiter: Waiter, asked: Asked) {
+        let now = self.unix();
+        let fails = self.store.failing > 0;
+        self.store.failing = self.store.failing.saturating_sub(1);
+        let answer = match asked {
+            Asked::Admit(_) if fails => Answer::Conn(ConnInput::Admitted(Err(Refusal::StoreFailed))),
+            Asked::Admit(asking) => {
+                let (ran_out, outcome) = self.store.admit(&asking, &self.limits, now);
+                self.model_admits(&ran_out, &asking, outcome);
+                Answer::Conn(ConnInput::Admitted(outcome))
+            }
+            Asked::Load(node_id) => Answer::Conn(ConnInput::Loaded(node_id, self.read(node_id, fails))),
+            Asked::Reread(node_id) => Answer::Conn(ConnInput::Attached(self.read(node_id, fails))),
+            Asked::Save { node_id, version, verdict, change } => {
+                let outcome = match self.store.rows.get_mut(&node_id) {
+                    _ if fails => Err(Refusal::StoreFailed),
+                    Some(row) if row.version == version => {
+                        row.version += 1;
+                        row.record.standing = change.standing.clone();
+                        Ok(())
+                    }
+                    Some(_) | None => Err(Refusal::StoreFailed),
+                };
+                if outcome.is_ok() {
+                    self.model_commits(node_id, verdict);
+                }
+                Answer::Saved { node_id, verdict, change, outcome }
+            }
+        };
+        let answered = self.now + if self.prng.one_in(4) { self.prng.below(60) } else { self.prng.below(4) };
+        self.at(answered, Event::Answer { life: self.gateway.life, waiter, answer });
+    }
+
+    fn read(&self, node_id: NodeId, fails: bool) -> Result<Option<Record>, Refusal> {
+        if fails { Err(Refusal::StoreFailed) } else { Ok(self.store.record(node_id).cloned()) }
+    }
+
+    pub(super) fn on_answer(&mut self, waiter: Waiter, answer: Answer) {
+        match (waiter, answer) {
+            (Waiter::Conn(conn), Answer::Conn(input)) => self.answer_conn(conn, input),
+            (waiter, Answer::Saved { node_id, verdict, change, outcome }) => {
+                self.saved(waiter, node_id, verdict, &change, outcome);
+            }
+            (Waiter::Approval(_) | Waiter::Operator, Answer::Conn(_)) => {}
+        }
+    }
+}

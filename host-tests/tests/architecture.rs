@@ -1,0 +1,155 @@
+//! The rules of the design that a compiler does not check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Later layers may use earlier ones. Flows and links are one layer: a link is what a flow ends in.
+const LAYERS: [&[&str]; 5] = [&["crypto"], &["wire"], &["grant"], &["registry"], &["flow", "link"]];
+/// Everybody may use these; they use only each other.
+const BASE: [&str; 8] = ["step", "time", "entropy", "secret", "id", "error", "limits", "text"];
+/// Base, too, but it may use the limits that its values are decided by.
+const BASE_TOO: &str = "budget";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("host-tests stands in the repository").to_owned()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The code of a file: no comments, no unit tests at its end.
+fn code(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).expect("a source file reads");
+    let until_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+    until_tests.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned()).collect()
+}
+
+/// The modules of the crate that a line names.
+fn named(line: &str) -> Vec<String> {
+    let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    line.split("crate::").skip(1).map(word).filter(|module| !module.is_empty()).collect()
+}
+
+#[test]
+fn in_the_core_every_use_points_along_the_arrow() {
+    let folder = root().join("core/src");
+    let layer = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
+    let is_base = |module: &str| BASE.contains(&module) || module == BASE_TOO;
+    let mut wrong = Vec::new();
+    for path in sources(&folder) {
+        let relative = path.strip_prefix(&folder).expect("within");
+        let module = relative.iter().next().and_then(|part| part.to_str()).unwrap_or_default().trim_end_matches(".rs");
+        if module == "lib" {
+            continue;
+        }
+        assert!(is_base(module) || layer(module).is_some(), "{module} stands nowhere on the arrow; add it to this test");
+        for (number, line) in code(&path).iter().enumerate() {
+            for used in named(line) {
+                let fine = match (layer(module), layer(&used)) {
+                    (_, None) => is_base(&used),
+                    (Some(from), Some(to)) => to <= from,
+                    (None, Some(_)) => false,
+                };
+                if !fine {
+                    wrong.push(format!("{}:{}: {module} uses {used}", relative.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn core_and_edge_use_neither_the_standard_library_nor_an_allocator_nor_unsafe_code() {
+    let mut wrong = Vec::new();
+    for crate_name in ["core", "adapters/edge"] {
+        let folder = root().join(crate_name).join("src");
+        let entry = fs::read_to_string(folder.join("lib.rs")).expect("lib.rs reads");
+        assert!(entry.contains("#![no_std]"), "{crate_name} is no_std");
+        for path in sources(&folder) {
+            if path.file_stem().is_some_and(|stem| stem == "tests") {
+                continue;
+            }
+            for (number, line) in code(&path).iter().enumerate() {
+                let words: BTreeSet<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+                let names = |library: &str| line.contains(&format!("{library}::")) && words.contains(library);
+                if names("std") || names("alloc") || words.contains("unsafe") {
+                    wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The `key = value` lines of one section of a manifest, with what follows a version left out.
+fn section(manifest: &str, name: &str) -> BTreeMap<String, String> {
+    let header = format!("[{name}]");
+    let lines = manifest.lines().skip_while(|line| line.trim() != header).skip(1).take_while(|line| !line.starts_with('['));
+    let pairs = lines.filter_map(|line| line.split('#').next().unwrap_or_default().split_once('='));
+    pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
+}
+
+/// The version in `"1.2"` or `{ version = "1.2", … }`.
+fn version(value: &str) -> Option<String> {
+    let from = value.split_once("version").map_or(value, |(_, rest)| rest);
+    let named = value.starts_with('"') || value.contains("version");
+    named.then(|| from.split('"').nth(1).map(str::to_owned)).flatten()
+}
+
+#[test]
+fn the_three_workspaces_agree_on_versions_and_lints() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|_| panic!("{path} reads"));
+    let main = read("Cargo.toml");
+    let mut wrong = Vec::new();
+    for path in ["firmware/Cargo.toml", "fuzz/Cargo.toml"] {
+        let other = read(path);
+        for key in ["edition", "rust-version", "license", "version"] {
+            let name = "workspace.package";
+            if section(&other, name).get(key) != section(&main, name).get(key) {
+                wrong.push(format!("{path}: {key}"));
+            }
+        }
+        for (name, value) in section(&other, "workspace.dependencies") {
+            let ours = section(&main, "workspace.dependencies").get(&name).and_then(|value| version(value));
+            if let (Some(ours), Some(theirs)) = (ours, version(&value))
+                && ours != theirs
+            {
+                wrong.push(format!("{path}: {name} {theirs}, not {ours}"));
+            }
+        }
+        for lints in ["workspace.lints.rust", "workspace.lints.clippy"] {
+            for (name, level) in section(&other, lints) {
+                if section(&main, lints).get(&name).is_some_and(|ours| *ours != level) {
+                    wrong.push(format!("{path}: lint {name} = {level}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_top_level_holds_only_what_the_design_names() {
+    let allowed = [
+        "Cargo.toml", "Cargo.lock", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "core", "adapters", "firmware", "host-tests", "fuzz",
+        // Cargo's own, never committed.
+        "target",
+    ];
+    let entries = fs::read_dir(root()).expect("the repository reads").flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let strangers: Vec<String> = names.filter(|name| !name.starts_with('.') && !allowed.contains(&name.as_str())).collect();
+    assert!(strangers.is_empty(), "{strangers:?} can stand elsewhere or be hidden");
+}

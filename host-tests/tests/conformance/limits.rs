@@ -1,0 +1,101 @@
+//! Budgets: nobody locks others out, and nothing grows without bound.
+
+use handfast_core::limits::Limits;
+use handfast_core::registry::lifecycle::Decision;
+use handfast_core::time::Span;
+use handfast_store::Filter;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Served, eventually};
+
+#[tokio::test]
+async fn silent_sockets_make_room_for_those_who_speak() {
+    let served = Served::with(Limits { waiting_per_source: 4, ..Limits::DEFAULT }).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(served.connect().await);
+    }
+    // The fifth takes the seat of the oldest, which is told why.
+    served.ask("Kitchen Pi").await;
+    silent.remove(0).expect_close(1013, "Server at capacity").await;
+}
+
+#[tokio::test]
+async fn sockets_that_never_even_ask_make_room_too() {
+    let served = Served::with(Limits { waiting_per_source: 2, ..Limits::DEFAULT }).await;
+    let mut oldest = TcpStream::connect(served.address).await.unwrap();
+    let _second = TcpStream::connect(served.address).await.unwrap();
+    eventually(async || served.gateway.summary().await.unwrap().waiting == 2).await;
+    served.ask("Kitchen Pi").await;
+    assert_eq!(oldest.read(&mut [0; 1]).await.unwrap_or(0), 0, "the oldest should have been dropped");
+}
+
+#[tokio::test]
+async fn linked_nodes_do_not_count_among_those_that_wait() {
+    let served = Served::with(Limits { waiting_per_source: 1, ..Limits::DEFAULT }).await;
+    let mut links = Vec::new();
+    for n in 0..3 {
+        let (node_id, token) = served.paired(&format!("Pi {n}")).await;
+        links.push(served.linked(node_id, &token).await);
+    }
+    let _silent = served.connect().await;
+    for link in &mut links {
+        link.expect_open().await;
+    }
+}
+
+#[tokio::test]
+async fn over_capacity_is_1013_and_the_slot_is_freed() {
+    let served = Served::with(Limits { linked_total: 1, ..Limits::DEFAULT }).await;
+    let (one, token_one) = served.paired("One").await;
+    let (two, token_two) = served.paired("Two").await;
+    let first = served.linked(one, &token_one).await;
+    let mut second = served.connect().await;
+    second.say(json!({"type": "auth", "node_id": two.to_string(), "token": token_two})).await;
+    second.expect_close(1013, "Server at capacity").await;
+    drop(first);
+    served.until_offline(one).await;
+    served.linked(two, &token_two).await.expect_open().await;
+}
+
+#[tokio::test]
+async fn pending_requests_are_capped_per_source_and_in_total_and_found_again_when_full() {
+    let served = Served::with(Limits { pending_per_source: 2, ..Limits::DEFAULT }).await;
+    let first = served.ask("One").await;
+    served.ask("Two").await;
+    let mut third = served.connect().await;
+    third.say(json!({"type": "pair_request", "friendly_name": "Three"})).await;
+    third.expect_close(1013, "Server at capacity").await;
+    assert_eq!(served.ask("One").await, first);
+    served.gateway.decide(first, &Decision::Reject).await.unwrap();
+    served.ask("Three").await;
+    assert_eq!(served.gateway.devices(Filter::Pending, None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn pending_requests_expire() {
+    let served = Served::with(Limits { pending_for: Span::from_secs(1), pending_total: 1, ..Limits::DEFAULT }).await;
+    let first = served.ask("One").await;
+    eventually(async || served.gateway.devices(Filter::Pending, None, 10).await.unwrap().is_empty()).await;
+    assert_ne!(served.ask("One").await, first);
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_its_head_is_dropped_while_others_are_served() {
+    let served = Served::start().await;
+    let mut slow = TcpStream::connect(served.address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    served.ask("Kitchen Pi").await;
+    let mut huge = TcpStream::connect(served.address).await.unwrap();
+    huge.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    let long = format!("X: {}\r\n", "y".repeat(1000));
+    let mut refused = false;
+    for _ in 0..64 {
+        refused |= huge.write_all(long.as_bytes()).await.is_err();
+    }
+    let mut answer = Vec::new();
+    refused |= huge.read_to_end(&mut answer).await.is_err() || answer.starts_with(b"HTTP/1.1 431") || answer.is_empty();
+    assert!(refused);
+}

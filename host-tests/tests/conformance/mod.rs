@@ -1,0 +1,162 @@
+//! The spec of the `missy` dialect, black box over real sockets: a gateway on loopback, and clients that speak WebSocket and nothing else.
+
+mod auth;
+mod first_message;
+mod limits;
+mod link;
+mod operator;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use handfast_core::flow::registration::operator::Purpose;
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_server::Gateway;
+use handfast_store::MemoryStore;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// Nothing in these tests takes this long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A gateway on loopback that ends with the test.
+pub struct Served {
+    pub gateway: Gateway,
+    pub address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Served {
+    pub async fn start() -> Self {
+        Self::with(Limits::DEFAULT).await
+    }
+
+    pub async fn with(limits: Limits) -> Self {
+        Self::over(Gateway::builder(MemoryStore::default()).limits(limits).start().unwrap()).await
+    }
+
+    pub async fn over(gateway: Gateway) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let until = async { drop(stopped.await) };
+        tokio::spawn(handfast_server::serve(gateway.clone(), listener, None, until));
+        Self { gateway, address, _stop: stop }
+    }
+
+    pub async fn connect(&self) -> Client {
+        self.connect_to("/").await
+    }
+
+    pub async fn connect_to(&self, path: &str) -> Client {
+        let (socket, _) = tokio_tungstenite::connect_async(format!("ws://{}{path}", self.address)).await.unwrap();
+        Client { socket }
+    }
+
+    /// Asks to be paired and gives the node id.
+    pub async fn ask(&self, name: &str) -> NodeId {
+        let mut client = self.connect().await;
+        client.say(json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen", "hardware_profile": {"board": "test"}})).await;
+        let pending = client.hear().await;
+        assert_eq!(pending["type"], "pair_pending");
+        client.expect_close(1000, "Pairing pending").await;
+        NodeId::parse(pending["node_id"].as_str().unwrap()).unwrap()
+    }
+
+    /// Asks, is approved, and gives the node id and the token.
+    pub async fn paired(&self, name: &str) -> (NodeId, String) {
+        let node_id = self.ask(name).await;
+        let issued = self.gateway.pair(node_id, Purpose::Approve).await.unwrap();
+        (node_id, issued.token.expose().to_owned())
+    }
+
+    /// A connection that has authenticated.
+    pub async fn linked(&self, node_id: NodeId, token: &str) -> Client {
+        let mut client = self.connect().await;
+        client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": token})).await;
+        assert_eq!(client.hear().await["type"], "auth_ok");
+        client
+    }
+
+    pub async fn online(&self, node_id: NodeId) -> bool {
+        self.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().online
+    }
+
+    /// Waits until the registry says so.
+    pub async fn until_offline(&self, node_id: NodeId) {
+        eventually(async || !self.online(node_id).await).await;
+    }
+}
+
+/// Polls until a condition holds, for what no event reports.
+pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.expect("this should have come true");
+}
+
+/// A WebSocket client.
+pub struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Client {
+    pub async fn say(&mut self, message: Value) {
+        self.text(&message.to_string()).await;
+    }
+
+    pub async fn text(&mut self, text: &str) {
+        self.send(Message::text(text)).await;
+    }
+
+    pub async fn send(&mut self, message: Message) {
+        self.socket.send(message).await.unwrap();
+    }
+
+    /// The next message that is not a ping.
+    pub async fn next(&mut self) -> Message {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the gateway should have said something");
+            match message.expect("the gateway should have closed with a frame").expect("the gateway should not have dropped the connection") {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    }
+
+    /// The next message, which must be JSON.
+    pub async fn hear(&mut self) -> Value {
+        match self.next().await {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("expected a text frame, got {other:?}"),
+        }
+    }
+
+    /// The next thing must be this close.
+    pub async fn expect_close(&mut self, code: u16, reason: &str) {
+        match self.next().await {
+            Message::Close(Some(frame)) => assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason)),
+            other => panic!("expected close {code} {reason:?}, got {other:?}"),
+        }
+    }
+
+    /// What auth_fail looks like from the first to the last byte.
+    pub async fn expect_auth_fail(&mut self, reason: &str) {
+        assert_eq!(self.hear().await, json!({"type": "auth_fail", "reason": reason}));
+        self.expect_close(1008, "Authentication failed").await;
+    }
+
+    /// The link must still be open: a malformed frame is answered.
+    pub async fn expect_open(&mut self) {
+        self.text("{").await;
+        assert_eq!(self.hear().await, json!({"type": "error", "message": "Malformed JSON"}));
+    }
+}

@@ -1,0 +1,47 @@
+//! The properties of the fuzz targets over seeded bytes, so that plain `cargo test` runs them too.
+
+use handfast_host_tests::fuzz;
+use handfast_host_tests::prng::Prng;
+
+fn any_bytes(seed: u64, runs: u32, most: u64, property: fn(&[u8])) {
+    let mut prng = Prng::new(seed);
+    for _ in 0..runs {
+        let length = prng.below(most);
+        let bytes: Vec<u8> = (0..length).map(|_| prng.next().to_le_bytes()[0]).collect();
+        property(&bytes);
+    }
+}
+
+#[test]
+fn a_connection_takes_any_inputs_in_any_order() {
+    any_bytes(1, 40_000, 120, fuzz::gateway_machine);
+}
+
+#[test]
+fn a_node_takes_any_inputs_in_any_order() {
+    any_bytes(2, 40_000, 120, fuzz::node_machine);
+}
+
+#[test]
+fn every_seed_of_the_fuzz_targets_corpus_holds() {
+    let targets: [(&str, fn(&[u8])); 6] = [
+        ("missy_from_node", fuzz::missy_from_node),
+        ("missy_from_gateway", fuzz::missy_from_gateway),
+        ("json_against_serde", |bytes| {
+            if let Ok(text) = core::str::from_utf8(bytes) {
+                handfast_host_tests::json_against_serde::agree(text);
+            }
+        }),
+        ("gateway_machine", fuzz::gateway_machine),
+        ("node_machine", fuzz::node_machine),
+        ("registration_script", fuzz::registration_script),
+    ];
+    for (target, property) in targets {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+        let seeds: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").flatten().collect();
+        assert!(!seeds.is_empty(), "{target} has seeds");
+        for seed in seeds {
+            property(&std::fs::read(seed.path()).expect("a seed reads"));
+        }
+    }
+}

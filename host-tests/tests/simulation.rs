@@ -1,0 +1,24 @@
+//! Seeded runs of the whole world; the fuzzer runs the same scripts from bytes of its own.
+
+use handfast_host_tests::script::Script;
+use handfast_host_tests::world::World;
+
+/// More with `SEEDS=100000 cargo test --release`; one again with `SEED=17`.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("SEED") {
+        Some(one) => one..one + 1,
+        None => 0..number("SEEDS").unwrap_or(600),
+    }
+}
+
+#[test]
+fn whatever_happens_the_invariants_hold_and_in_the_end_every_node_links() {
+    let mut steps = 0;
+    for seed in seeds() {
+        let script = Script::seeded(seed);
+        let outcome = std::panic::catch_unwind(|| World::play(&script));
+        steps += outcome.unwrap_or_else(|_| panic!("SEED={seed}: {script:?}"));
+    }
+    println!("{steps} steps");
+}

@@ -1,0 +1,54 @@
+//! State × input tables of every machine: each state is built, given each input, and the next state and the effects are written down.
+
+mod connection;
+mod decisions;
+mod node;
+
+use std::fmt::Write;
+
+/// A table under construction: a section a state, a line an input; inputs that change nothing stand together at the end of the section.
+#[derive(Default)]
+struct Table {
+    text: String,
+    ignored: Vec<&'static str>,
+}
+
+impl Table {
+    fn about(words: &str) -> Self {
+        Self { text: format!("{words}\n"), ignored: Vec::new() }
+    }
+
+    fn state(&mut self, name: &str) {
+        self.end_section();
+        let _ = writeln!(self.text, "\n{name}");
+    }
+
+    fn row(&mut self, input: &str, next: &str, effects: &[String]) {
+        let _ = writeln!(self.text, "  {input:<32} -> {next}");
+        for effect in effects {
+            let short = effect.replace("\\\"", "\"").replace("NodeId(caa4270d-912f-4099-ac2d-45e9d0253e3e)", "ID");
+            let _ = writeln!(self.text, "  {:<32}    {short}", "");
+        }
+    }
+
+    fn ignored(&mut self, input: &'static str) {
+        self.ignored.push(input);
+    }
+
+    fn end_section(&mut self) {
+        if !self.ignored.is_empty() {
+            let _ = writeln!(self.text, "  unchanged by: {}", self.ignored.join(" · "));
+            self.ignored.clear();
+        }
+    }
+
+    fn check(mut self, name: &str) {
+        self.end_section();
+        crate::snapshot::check(name, &self.text);
+    }
+}
+
+/// A deadline in words.
+fn deadline(of: Option<(handfast_core::time::Instant, handfast_core::time::Reason)>) -> String {
+    of.map_or_else(String::new, |(at, why)| format!(" ({why:?} at {})", at.as_millis()))
+}

@@ -1,0 +1,153 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use handfast_core::entropy::Entropy;
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpose};
+use handfast_core::grant::token::{Hashed, TokenHash};
+use handfast_core::id::NodeId;
+use handfast_core::registry::lifecycle::{Decision, decide};
+use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::step::{Effects, Machine, Step};
+use handfast_core::text::UNKNOWN;
+use handfast_core::time::{Instant, UnixTime};
+use handfast_core::wire::token::Token;
+
+use super::Table;
+
+const NOW: UnixTime = UnixTime::from_secs(1_000);
+
+fn hash(byte: u8) -> TokenHash {
+    TokenHash::from_bytes([byte; 32])
+}
+
+fn standings() -> [(&'static str, Standing); 9] {
+    let pending = |secs| Standing::Pending { expires: UnixTime::from_secs(secs) };
+    [
+        ("Pending", pending(1_001)),
+        ("Pending, ran out", pending(1_000)),
+        ("Unapproved", Standing::Unapproved { token: hash(1) }),
+        ("Paired, full", Standing::Paired { token: hash(1), mode: Mode::Full }),
+        ("Paired, safe-chat", Standing::Paired { token: hash(1), mode: Mode::SafeChat }),
+        ("Muted, was full", Standing::Muted { token: hash(1), restore: Mode::Full }),
+        ("Muted, was safe-chat", Standing::Muted { token: hash(1), restore: Mode::SafeChat }),
+        ("Revoked, rejected", Standing::Revoked { cause: Cause::Rejected }),
+        ("Revoked, unpaired", Standing::Revoked { cause: Cause::Unpaired }),
+    ]
+}
+
+/// A standing in words, with the token told apart by its hash.
+fn words(standing: &Standing) -> String {
+    let token = standing.token().map_or("", |t| if *t == hash(1) { ", same token" } else { ", new token" });
+    match standing {
+        Standing::Pending { .. } => "Pending".to_owned(),
+        Standing::Unapproved { .. } => format!("Unapproved{token}"),
+        Standing::Paired { mode, .. } => format!("Paired, {}{token}", mode.as_str()),
+        Standing::Muted { restore, .. } => format!("Muted, was {}{token}", restore.as_str()),
+        Standing::Revoked { cause } => format!("Revoked, {}", cause.as_str()),
+    }
+}
+
+#[test]
+fn the_operators_decisions_lead_where_the_table_says() {
+    let mut table = Table::about("registry::lifecycle::decide");
+    let decisions = [
+        ("approve", Decision::Approve(hash(2))),
+        ("reissue", Decision::Reissue(hash(2))),
+        ("reject", Decision::Reject),
+        ("mute", Decision::Mute),
+        ("unmute", Decision::Unmute),
+        ("set mode full", Decision::SetMode(Mode::Full)),
+        ("set mode safe-chat", Decision::SetMode(Mode::SafeChat)),
+        ("unpair", Decision::Unpair),
+    ];
+    for (name, standing) in standings() {
+        table.state(name);
+        for (decision_name, decision) in &decisions {
+            match decide(&standing, decision.clone(), NOW) {
+                Ok(change) => {
+                    let notice: Vec<String> = change.notice.iter().map(|notice| format!("push {notice:?}")).collect();
+                    table.row(decision_name, &words(&change.standing), &notice);
+                }
+                Err(refusal) => table.row(decision_name, &format!("refused: {refusal:?}"), &[]),
+            }
+        }
+    }
+    table.check("lifecycle.txt");
+}
+
+fn record(standing: Standing) -> Record {
+    Record {
+        node_id: NodeId::from_bytes([7; 16]),
+        name: UNKNOWN.into(),
+        room: UNKNOWN.into(),
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        asked_at: UnixTime::from_secs(0),
+        standing,
+    }
+}
+
+const INPUTS: &[(&str, fn() -> Input)] = &[
+    ("drawn", || Input::Drawn(Entropy::from_recorded([1; 32]))),
+    ("drawn with a dash in front", || Input::Drawn(Entropy::from_recorded([0b1111_1000; 32]))),
+    ("hashed", || {
+        let token = Token::parse("HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ").unwrap();
+        Input::Hashed(Hashed { token, hash: hash(2) })
+    }),
+    ("saved", || Input::Saved(Ok(()))),
+    ("not saved", || Input::Saved(Err(Refusal::StoreFailed))),
+];
+
+const STATES: &[(&str, &[&str])] = &[
+    ("Drawing", &[]),
+    ("Hashing", &["drawn"]),
+    ("Saving", &["drawn", "hashed"]),
+    ("Done, revealed", &["drawn", "hashed", "saved"]),
+    ("Done, nothing saved", &["drawn", "hashed", "not saved"]),
+];
+
+fn feed(approval: Approval, input: Input) -> (Approval, Effects<Effect>) {
+    let Step { next, effects } = approval.step(Instant::from_millis(0), input, &mut []);
+    (next, effects)
+}
+
+fn reach(path: &[&str]) -> Approval {
+    let pending = record(Standing::Pending { expires: UnixTime::from_secs(1_001) });
+    let start = Approval::begin(&pending, Purpose::Approve, NOW).expect("it can be approved").next;
+    path.iter().fold(start, |approval, wanted| {
+        let (_, make) = INPUTS.iter().find(|(name, _)| name == wanted).expect("a known input");
+        feed(approval, make()).0
+    })
+}
+
+#[test]
+fn an_approval_reveals_a_token_only_where_its_table_says() {
+    let mut table = Table::about("flow::registration::operator::Approval");
+    for (name, standing) in standings() {
+        table.state(&format!("begin, {name}"));
+        for purpose in [Purpose::Approve, Purpose::Reissue] {
+            match Approval::begin(&record(standing.clone()), purpose, NOW) {
+                Ok(step) => {
+                    let effects: Vec<String> = step.effects.iter().map(|effect| format!("{effect:?}")).collect();
+                    table.row(&format!("{purpose:?}"), "Drawing", &effects);
+                }
+                Err(refusal) => table.row(&format!("{purpose:?}"), &format!("refused: {refusal:?}"), &[]),
+            }
+        }
+    }
+    for (name, path) in STATES {
+        table.state(name);
+        let unchanged = format!("{:?}", reach(path));
+        for (input, make) in INPUTS {
+            let (after, effects) = feed(reach(path), make());
+            let effects: Vec<String> = effects.iter().map(|effect| format!("{effect:?}")).collect();
+            if effects.is_empty() && format!("{after:?}") == unchanged {
+                table.ignored(input);
+            } else {
+                let state = format!("{after:?}");
+                let state = state.rsplit("state: ").next().unwrap_or_default().trim_end_matches(" }");
+                table.row(input, state.split(' ').next().unwrap_or_default(), &effects);
+            }
+        }
+    }
+    table.check("approval.txt");
+}
