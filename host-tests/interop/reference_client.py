@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A node of the `missy` dialect, written from spec/registration.md alone: it stands in for the original's clients in our tests.
+"""A node of the `missy` dialect, written from the description of the dialect alone: it stands in for the original's clients in our tests.
 
   reference_client.py pair --url ws://127.0.0.1:8765 --name Kitchen --room Kitchen [--profile '{}']
   reference_client.py run  --url ws://127.0.0.1:8765 --node-id ID [--heartbeats N] [--every SECONDS]     (token on standard input)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A gateway of the `missy` dialect, written from spec/registration.md alone: it stands in for the original server in our tests.
+"""A gateway of the `missy` dialect, written from the description of the dialect alone: it stands in for the original'server in our tests.
 
   reference_server.py [--host 127.0.0.1] [--port 8765] [--registry devices.json] [--first-message SECONDS] [--capacity N] [--chatty]
 

@@ -1,4 +1,14 @@
 //! All integration tests in one binary, so that they link once.
 
+mod architecture;
+mod binaries;
+mod cli;
 mod conformance;
+mod json;
+mod machines;
+mod interop;
 mod simulation;
+mod snapshot;
+mod tables;
+mod two_peers;
+mod vectors;

@@ -8,7 +8,7 @@ fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("SEED") {
         Some(one) => one..one + 1,
-        None => 0..number("SEEDS").unwrap_or(600),
+        None => 0..number("SEEDS").unwrap_or(2_000),
     }
 }
 

@@ -29,14 +29,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     };
     let running = Running::start(&path, args.listen, tls, args.limits.limits()).await?;
     let scheme = if args.tls_cert.is_some() { "wss" } else { "ws" };
-    println!("handfast gateway: {scheme}://{} (data in {})", running.address, path.display());
-    if args.tls_cert.is_none() && !running.address.ip().is_loopback() {
-        println!(
-            "warning: {} is not loopback and this listener is plain: tokens cross the network readable. Use --tls-cert and --tls-key.",
-            running.address
-        );
-    }
-    println!("approve nodes with: handfast devices pair --data {}", path.display());
+    announce(&running, scheme, &path);
     wait_for_signal().await?;
     running.stop().await;
     Ok(())
@@ -104,6 +97,20 @@ impl LimitArgs {
             hash_queue: self.hash_queue,
         }
     }
+}
+
+/// Says where it serves. Whoever started it may have closed the pipe already; that ends no gateway.
+fn announce(running: &Running, scheme: &str, data: &Path) {
+    use std::io::Write;
+    let (address, data) = (running.address, data.display());
+    let mut text = format!("handfast gateway: {scheme}://{address} (data in {data})\n");
+    if scheme == "ws" && !address.ip().is_loopback() {
+        text += &format!(
+            "warning: {address} is not loopback and this listener is plain: tokens cross the network readable. Use --tls-cert and --tls-key.\n"
+        );
+    }
+    text += &format!("approve nodes with: handfast devices pair --data {data}\n");
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 async fn wait_for_signal() -> Result<(), End> {

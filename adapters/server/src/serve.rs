@@ -123,14 +123,20 @@ where
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_WITHIN).max_buf_size(HEAD_BYTES).keep_alive(true);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
     let mut shutdown = gateway.inner.shutdown.subscribe();
-    tokio::select! {
-        outcome = connection => if let Err(error) = outcome {
-            tracing::debug!(%error, "a connection ended");
-        },
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
         // Silent before it even asked for a WebSocket, and somebody else needs the seat.
-        () = async { match displaced { Some(displaced) => displaced.notified().await, None => std::future::pending().await } } => {}
-        _ = shutdown.wait_for(|down| *down) => {}
+        () = async { match displaced { Some(displaced) => displaced.notified().await, None => std::future::pending().await } } => Ok(()),
+        _ = async { shutdown.wait_for(|down| *down).await.map(drop) } => {
+            // What is under way is answered, and a WebSocket that is just opening gets to hear goodbye; what is idle ends.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended");
     }
 }
 

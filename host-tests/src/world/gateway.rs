@@ -123,6 +123,7 @@ impl World {
         }
         self.gateway = GatewayHost { on: false, ..GatewayHost::started(self.gateway.life + 1, [0; 32]) };
         self.model.forget_what_is_under_way();
+        self.store.offered.clear();
         let dark = 100 + self.prng.below(10_000);
         self.at(self.now + dark, Event::GatewayPower);
     }
@@ -231,7 +232,9 @@ impl World {
     pub(super) fn feed_conn(&mut self, conn: ConnId, input: ConnInput) {
         let now = self.instant();
         let unix = self.unix();
-        let fresh = Entropy::from_recorded(self.store.next_id_entropy());
+        // Only a first frame can need an id.
+        let fresh = if matches!(input, ConnInput::Text(_)) { self.store.fresh_id() } else { [0; 16] };
+        let fresh = Entropy::from_recorded(fresh);
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let Some(machine) = seat.machine.take() else { return };
         let (address, limits) = (seat.address, self.limits);

@@ -95,8 +95,8 @@ pub struct Network {
 
 /// After this time a client's adapter gives up opening a connection.
 const OPENS_WITHIN: u64 = 10_000;
-/// After this time a sender learns that the other end is gone without a word.
-const RETRANSMISSION_GIVES_UP: u64 = 15_000;
+/// After this time a sender learns that the other end is gone without a word: a node soon, a server's kernel tries for a quarter of an hour.
+const RETRANSMISSION_GIVES_UP: [u64; 2] = [15_000, 900_000];
 const MOST_RECORDINGS: usize = 64;
 
 impl World {
@@ -147,7 +147,7 @@ impl World {
             self.network.overheard.push(text.clone());
         }
         if wire.dead_since.is_some() {
-            self.at(now + RETRANSMISSION_GIVES_UP, Event::Gone { conn, side: from });
+            self.at(now + RETRANSMISSION_GIVES_UP[from.index()], Event::Gone { conn, side: from });
             return;
         }
         let to = from.other();

@@ -1,8 +1,9 @@
 //! A small model of the store: one record at a time, durable from the moment it commits, answered later, with a version against lost updates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_core::budget::Pending;
+use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
@@ -24,7 +25,9 @@ pub struct Store {
     pub rows: BTreeMap<NodeId, Row>,
     /// How many of the next operations fail.
     pub failing: u32,
-    drawn: u64,
+    /// Ids that were given out, or are offered to a request on its way: no request is offered one of them.
+    taken: BTreeSet<NodeId>,
+    pub(super) offered: BTreeSet<NodeId>,
 }
 
 /// A record and what the store adds to it.
@@ -65,9 +68,14 @@ pub(super) enum Answer {
 }
 
 impl Store {
-    /// Bytes for a fresh id. The same in every world, so that all worlds share the hashes of few ids.
-    pub(super) fn next_id_entropy(&self) -> [u8; 16] {
-        Prng::new(0x1d00 + self.drawn).bytes()
+    /// Bytes for a fresh id: the first of a row that is the same in every world, so that all worlds share the hashes of few ids.
+    pub(super) fn fresh_id(&self) -> [u8; 16] {
+        let mut row = (0..).map(|number| Prng::new(0x1d00 + number).bytes());
+        let is_free = |bytes: &[u8; 16]| {
+            let node_id = NodeId::new(&Entropy::from_recorded(*bytes));
+            !self.taken.contains(&node_id) && !self.offered.contains(&node_id)
+        };
+        row.find(is_free).expect("the row has no end")
     }
 
     fn admit(&mut self, asking: &Asking, limits: &Limits, now: UnixTime) -> (Vec<NodeId>, Result<NodeId, Refusal>) {
@@ -86,6 +94,7 @@ impl Store {
             Admission::Full => Err(Refusal::TooManyPending),
             Admission::Enter => {
                 let row = Row { record: asking.record.clone(), key: asking.key, source: asking.source, version: 1 };
+                self.taken.insert(row.record.node_id);
                 self.rows.insert(row.record.node_id, row);
                 Ok(asking.record.node_id)
             }
@@ -106,9 +115,8 @@ fn expired(row: &Row, now: UnixTime) -> bool {
 
 impl World {
     pub(super) fn ask_store(&mut self, waiter: Waiter, asked: Asked) {
-        if let Asked::Admit(_) = asked {
-            // The next connection must not be offered the same id.
-            self.store.drawn += 1;
+        if let Asked::Admit(asking) = &asked {
+            self.store.offered.insert(asking.record.node_id);
         }
         let carried_out = self.now + self.prng.below(8);
         self.at(carried_out, Event::Store { life: self.gateway.life, waiter, asked });
@@ -117,6 +125,9 @@ impl World {
     /// The store does it. From here on it is durable, whether the answer still reaches anybody or not.
     pub(super) fn on_store(&mut self, waiter: Waiter, asked: Asked) {
         let now = self.unix();
+        if let Asked::Admit(asking) = &asked {
+            self.store.offered.remove(&asking.record.node_id);
+        }
         let fails = self.store.failing > 0;
         self.store.failing = self.store.failing.saturating_sub(1);
         let answer = match asked {

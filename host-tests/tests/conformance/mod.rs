@@ -25,22 +25,22 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway on loopback that ends with the test.
-pub struct Served {
-    pub gateway: Gateway,
-    pub address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) gateway: Gateway,
+    pub(crate) address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
 impl Served {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Limits::DEFAULT).await
     }
 
-    pub async fn with(limits: Limits) -> Self {
+    pub(crate) async fn with(limits: Limits) -> Self {
         Self::over(Gateway::builder(MemoryStore::default()).limits(limits).start().unwrap()).await
     }
 
-    pub async fn over(gateway: Gateway) -> Self {
+    pub(crate) async fn over(gateway: Gateway) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -49,17 +49,17 @@ impl Served {
         Self { gateway, address, _stop: stop }
     }
 
-    pub async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         self.connect_to("/").await
     }
 
-    pub async fn connect_to(&self, path: &str) -> Client {
+    pub(crate) async fn connect_to(&self, path: &str) -> Client {
         let (socket, _) = tokio_tungstenite::connect_async(format!("ws://{}{path}", self.address)).await.unwrap();
         Client { socket }
     }
 
     /// Asks to be paired and gives the node id.
-    pub async fn ask(&self, name: &str) -> NodeId {
+    pub(crate) async fn ask(&self, name: &str) -> NodeId {
         let mut client = self.connect().await;
         client.say(json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen", "hardware_profile": {"board": "test"}})).await;
         let pending = client.hear().await;
@@ -69,32 +69,32 @@ impl Served {
     }
 
     /// Asks, is approved, and gives the node id and the token.
-    pub async fn paired(&self, name: &str) -> (NodeId, String) {
+    pub(crate) async fn paired(&self, name: &str) -> (NodeId, String) {
         let node_id = self.ask(name).await;
         let issued = self.gateway.pair(node_id, Purpose::Approve).await.unwrap();
         (node_id, issued.token.expose().to_owned())
     }
 
     /// A connection that has authenticated.
-    pub async fn linked(&self, node_id: NodeId, token: &str) -> Client {
+    pub(crate) async fn linked(&self, node_id: NodeId, token: &str) -> Client {
         let mut client = self.connect().await;
         client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": token})).await;
         assert_eq!(client.hear().await["type"], "auth_ok");
         client
     }
 
-    pub async fn online(&self, node_id: NodeId) -> bool {
+    pub(crate) async fn online(&self, node_id: NodeId) -> bool {
         self.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().online
     }
 
     /// Waits until the registry says so.
-    pub async fn until_offline(&self, node_id: NodeId) {
+    pub(crate) async fn until_offline(&self, node_id: NodeId) {
         eventually(async || !self.online(node_id).await).await;
     }
 }
 
 /// Polls until a condition holds, for what no event reports.
-pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -104,25 +104,25 @@ pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// A WebSocket client.
-pub struct Client {
+pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Client {
-    pub async fn say(&mut self, message: Value) {
+    pub(crate) async fn say(&mut self, message: Value) {
         self.text(&message.to_string()).await;
     }
 
-    pub async fn text(&mut self, text: &str) {
+    pub(crate) async fn text(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }
 
-    pub async fn send(&mut self, message: Message) {
+    pub(crate) async fn send(&mut self, message: Message) {
         self.socket.send(message).await.unwrap();
     }
 
     /// The next message that is not a ping.
-    pub async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the gateway should have said something");
             match message.expect("the gateway should have closed with a frame").expect("the gateway should not have dropped the connection") {
@@ -133,7 +133,7 @@ impl Client {
     }
 
     /// The next message, which must be JSON.
-    pub async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         match self.next().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("expected a text frame, got {other:?}"),
@@ -141,7 +141,7 @@ impl Client {
     }
 
     /// The next thing must be this close.
-    pub async fn expect_close(&mut self, code: u16, reason: &str) {
+    pub(crate) async fn expect_close(&mut self, code: u16, reason: &str) {
         match self.next().await {
             Message::Close(Some(frame)) => assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason)),
             other => panic!("expected close {code} {reason:?}, got {other:?}"),
@@ -149,13 +149,13 @@ impl Client {
     }
 
     /// What auth_fail looks like from the first to the last byte.
-    pub async fn expect_auth_fail(&mut self, reason: &str) {
+    pub(crate) async fn expect_auth_fail(&mut self, reason: &str) {
         assert_eq!(self.hear().await, json!({"type": "auth_fail", "reason": reason}));
         self.expect_close(1008, "Authentication failed").await;
     }
 
     /// The link must still be open: a malformed frame is answered.
-    pub async fn expect_open(&mut self) {
+    pub(crate) async fn expect_open(&mut self) {
         self.text("{").await;
         assert_eq!(self.hear().await, json!({"type": "error", "message": "Malformed JSON"}));
     }

@@ -169,6 +169,15 @@ fn a_connection_does_in_every_state_what_its_table_says() {
 }
 
 #[test]
+fn a_decision_that_overtakes_the_record_on_its_way_still_keeps_the_node_out() {
+    let given = Given::new();
+    for push in ["push muted", "push unpaired", "push replaced"] {
+        let path = ["text auth", "loaded paired", "hashed right", push, "attached paired"];
+        assert_eq!(reach(&given, &path).linked(), None, "{push}, then a record that was read before");
+    }
+}
+
+#[test]
 fn a_link_does_in_every_state_what_its_table_says() {
     let limits = Limits::DEFAULT;
     let node_id = NodeId::parse(ID).unwrap();

@@ -12,6 +12,7 @@ mod flash;
 mod interrupts;
 mod network;
 mod register;
+mod stack;
 
 use embassy_executor::Spawner;
 use handfast_app::Board;
@@ -44,5 +45,7 @@ async fn application(spawner: Spawner) {
     };
     let (input, output) = console::start();
     let board = Board { input, output, network, entropy, flash, clock: clock::Monotonic, emulated: true };
-    process::exit(handfast_app::run(board).await)
+    let code = handfast_app::run(board).await;
+    semihosting::eprintln!("peak of stack: {} bytes", stack::peak());
+    process::exit(code)
 }

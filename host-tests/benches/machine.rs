@@ -1,0 +1,98 @@
+//! What the decisions cost: the machines alone, without sockets or stores. `cargo bench -p handfast-host-tests --bench machine`
+
+use divan::{Bencher, black_box};
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
+use handfast_core::grant::token::{HashJob, ProofKey, ProofTag, Token};
+use handfast_core::id::NodeId;
+use handfast_core::limits::{Limits, SCRATCH};
+use handfast_core::registry::record::{Mode, Record, Standing};
+use handfast_core::step::Machine;
+use handfast_core::text::Label;
+use handfast_core::time::{Instant, UnixTime};
+use handfast_core::wire::missy;
+
+fn main() {
+    divan::main();
+}
+
+const NOW: Instant = Instant::from_millis(0);
+const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
+const AUTH: &str = r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
+
+fn node_id() -> NodeId {
+    NodeId::parse("caa4270d-912f-4099-ac2d-45e9d0253e3e").unwrap()
+}
+
+fn job() -> HashJob {
+    HashJob { node_id: node_id(), token: Token::parse(TOKEN).unwrap() }
+}
+
+fn paired() -> Record {
+    Record {
+        node_id: node_id(),
+        name: Label::parse("Kitchen Pi").unwrap().into(),
+        room: Label::parse("Kitchen").unwrap().into(),
+        address: [127, 0, 0, 1].into(),
+        asked_at: UnixTime::from_secs(0),
+        standing: Standing::Paired { token: job().run().hash, mode: Mode::Full },
+    }
+}
+
+/// From the frame to the welcome, for a token that this process has verified before.
+#[divan::bench]
+fn authenticate_again(bencher: Bencher<'_, '_>) {
+    let record = paired();
+    let key = ProofKey::new(&Entropy::from_recorded([7; 32]));
+    let kept = key.tag(node_id(), record.standing.token().unwrap(), &job().token);
+    bencher.bench_local(|| authenticate(&record, &key, Some(kept.copy())));
+}
+
+/// The same for a token that has to be hashed.
+#[divan::bench]
+fn authenticate_for_the_first_time(bencher: Bencher<'_, '_>) {
+    let record = paired();
+    let key = ProofKey::new(&Entropy::from_recorded([7; 32]));
+    bencher.bench_local(|| authenticate(&record, &key, None));
+}
+
+fn authenticate(record: &Record, key: &ProofKey, kept: Option<ProofTag>) {
+    let mut scratch = [0; SCRATCH];
+    let connection = Connection::accepted(NOW, Limits::DEFAULT);
+    let step = connection.step(NOW, Input::Text(black_box(AUTH)), &mut scratch);
+    let lookup = Lookup { record: Ok(Some(record)), kept, key };
+    let (next, job) = {
+        let step = step.next.step(NOW, Input::Loaded(lookup), &mut []);
+        let job = step.effects.into_iter().find_map(|effect| match effect {
+            Effect::Hash(job) => Some(job),
+            _ => None,
+        });
+        (step.next, job)
+    };
+    let next = match job {
+        Some(job) => next.step(NOW, Input::Hashed(Ok(job.run())), &mut []).next,
+        None => next,
+    };
+    let mut scratch = [0; SCRATCH];
+    let step = next.step(NOW, Input::Attached(Ok(Some(record))), &mut scratch);
+    assert!(step.next.linked().is_some());
+}
+
+#[divan::bench]
+fn pbkdf2_100_000() {
+    let _ = black_box(job().run());
+}
+
+#[divan::bench]
+fn read_a_pair_request() {
+    let frame = r#"{"type":"pair_request","friendly_name":"Kitchen Pi","room":"Kitchen","hardware_profile":{"model":"Raspberry Pi 5","mic":{"channels":4}}}"#;
+    let mut scratch = [0; SCRATCH];
+    assert!(missy::decode_from_node(black_box(frame), &mut scratch).is_ok());
+}
+
+#[divan::bench]
+fn read_a_heartbeat() {
+    let frame = r#"{"type":"heartbeat","occupancy":true,"noise_level":0.42,"wake_word_fp":false}"#;
+    let mut scratch = [0; SCRATCH];
+    assert!(missy::decode_from_node(black_box(frame), &mut scratch).is_ok());
+}

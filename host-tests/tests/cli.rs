@@ -1,0 +1,272 @@
+//! The operator's command line and the gateway as a process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::binaries::{Running, program, run, text};
+
+/// A gateway process on a data directory of its own, on a free port.
+struct Gateway {
+    running: Running,
+    data: TempDir,
+    address: String,
+    log: std::path::PathBuf,
+}
+
+/// A directory that only its owner may enter, as a data directory must be.
+fn private_dir() -> TempDir {
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+impl Gateway {
+    fn start() -> Self {
+        Self::start_in(private_dir(), "127.0.0.1:0", &[])
+    }
+
+    fn start_in(data: TempDir, listen: &str, more: &[&str]) -> Self {
+        let log = data.path().with_extension("log");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let mut command = program("handfast");
+        command.args(["serve", "--listen", listen, "--data"]).arg(data.path()).args(more);
+        command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(file);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        Self { running: Running(child), data, address, log }
+    }
+
+    /// Ends it as a crash would, and starts it again on the same data and port.
+    fn crash_and_restart(mut self) -> Self {
+        self.running.kill();
+        let Self { running: _, data, address, log: _ } = self;
+        Self::start_in(data, &address, &[])
+    }
+
+    fn data(&self) -> &str {
+        self.data.path().to_str().unwrap()
+    }
+
+    fn devices(&self, args: &[&str]) -> (i32, String, String) {
+        let mut all = vec!["devices", "--data", self.data()];
+        all.extend(args);
+        text(&run("handfast", &all))
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        all.push("--json");
+        let (code, out, err) = self.devices(&all);
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    /// Asks to be paired over a raw socket, and gives the node id.
+    async fn ask(&self, name: &str) -> String {
+        use futures_util::{SinkExt, StreamExt};
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        let request = json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen"}).to_string();
+        socket.send(request.into()).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["node_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Authenticates over a raw socket, and gives the type of the answer.
+    async fn auth(&self, node_id: &str, token: &str) -> String {
+        use futures_util::{SinkExt, StreamExt};
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        let request = json!({"type": "auth", "node_id": node_id, "token": token}).to_string();
+        socket.send(request.into()).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()["type"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_lists_approves_mutes_unmutes_and_unpairs() {
+    let gateway = Gateway::start();
+    let id = gateway.ask("Kitchen Pi").await;
+    let (code, out, _) = gateway.devices(&["list", "--pending"]);
+    assert!(code == 0 && out.contains(&id) && out.contains("Kitchen Pi") && out.contains("127.0.0.1"), "{out}");
+
+    let (code, out, _) = gateway.devices(&["pair", "--node-id", &id[..8]]);
+    let token = out.lines().next().unwrap().to_owned();
+    assert!(code == 0 && token.len() == 43, "{out}");
+    assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
+
+    for (verb, answer) in [("mute", "muted"), ("unmute", "auth_ok"), ("unpair", "auth_fail")] {
+        assert_eq!(gateway.devices(&[verb, &id]).0, 0);
+        assert_eq!(gateway.auth(&id, &token).await, answer, "after {verb}");
+    }
+    assert_eq!(gateway.json(&["list"])["devices"], json!([]));
+    assert_eq!(gateway.json(&["list", "--all"])["devices"][0]["standing"], "revoked");
+    assert_eq!(gateway.json(&["status"])["nodes"]["revoked"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairing_without_an_id_takes_the_only_pending_node_and_lists_several() {
+    let gateway = Gateway::start();
+    let (code, _, err) = gateway.devices(&["pair"]);
+    assert!(code == 1 && err.contains("no node waits"), "{err}");
+    gateway.ask("One").await;
+    assert_eq!(gateway.devices(&["pair"]).0, 0);
+    gateway.ask("Two").await;
+    gateway.ask("Three").await;
+    let (code, _, err) = gateway.devices(&["pair"]);
+    assert!(code == 2 && err.contains("Two") && err.contains("Three"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_tell_refused_from_usage() {
+    let gateway = Gateway::start();
+    let id = gateway.ask("Kitchen Pi").await;
+    assert_eq!(gateway.devices(&["pair", &id]).0, 0);
+    let (code, _, err) = gateway.devices(&["pair", &id]);
+    assert!(code == 1 && err.contains("paired already"), "{err}");
+    let (code, _, err) = gateway.devices(&["unpair", "00000000-0000-4000-8000-000000000000"]);
+    assert!(code == 1 && err.contains("no node has an id"), "{err}");
+    let (code, _, err) = gateway.devices(&["unpair", "../status"]);
+    assert!(code == 1 && err.contains("no node has an id"), "{err}");
+    assert_eq!(gateway.devices(&["policy", &id, "--mode", "loud"]).0, 2);
+    assert_eq!(gateway.devices(&["dance"]).0, 2);
+    assert_eq!(gateway.devices(&["policy", &id, "--mode", "safe-chat"]).0, 0);
+    assert_eq!(gateway.json(&["status", &id])["policy_mode"], "safe-chat");
+}
+
+#[test]
+fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    for verb in [&["list"][..], &["pair"], &["mute", "abc"], &["status"]] {
+        let mut args = vec!["devices", "--data", path];
+        args.extend(verb);
+        let (code, _, err) = text(&run("handfast", &args));
+        assert!(code == 1 && err.contains("no gateway runs") && err.contains("handfast serve --data"), "{err}");
+    }
+}
+
+#[test]
+fn a_second_gateway_on_the_same_data_is_refused() {
+    let gateway = Gateway::start();
+    let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
+    assert_eq!(code, 1, "{err}");
+    assert_eq!(gateway.devices(&["status"]).0, 0, "the first one still serves");
+}
+
+#[test]
+fn what_is_kept_is_readable_by_its_owner_alone() {
+    let gateway = Gateway::start();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for entry in std::fs::read_dir(gateway.data.path()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    let open = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", open.path().to_str().unwrap()]));
+    assert!(code == 1 && err.contains("chmod 700"), "{err}");
+}
+
+#[test]
+fn a_data_directory_too_deep_for_a_socket_is_a_clear_error() {
+    let data = tempfile::tempdir().unwrap();
+    let deep = data.path().join("d".repeat(100));
+    let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", deep.to_str().unwrap()]));
+    assert!(code == 1 && err.contains("107") && !deep.exists(), "{err}");
+}
+
+#[test]
+fn token_hash_reproduces_the_check_vector() {
+    let hash = |id: &str, token: &str| {
+        let mut command = program("handfast");
+        command.args(["token", "hash", "--node-id", id]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
+        text(&child.wait_with_output().unwrap())
+    };
+    let (code, out, _) = hash("caa4270d-912f-4099-ac2d-45e9d0253e3e", "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ\n");
+    assert_eq!((code, out.trim()), (0, "bf2eb2b4ebe1ff9da42988c31ddc553050e2870f8a9e935f94218e75693e97a3"));
+    assert_eq!(hash("nobody", "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ").0, 2);
+    assert_eq!(hash("caa4270d-912f-4099-ac2d-45e9d0253e3e", "short").0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_loses_nothing_that_was_acknowledged() {
+    let mut gateway = Gateway::start();
+    let mut tokens = Vec::new();
+    for round in 0..3 {
+        let waiting = gateway.ask(&format!("Waiting {round}")).await;
+        let id = gateway.ask(&format!("Paired {round}")).await;
+        let token = gateway.json(&["pair", &id])["token"].as_str().unwrap().to_owned();
+        let muted = gateway.ask(&format!("Muted {round}")).await;
+        for verb in ["pair", "mute"] {
+            let (code, _, err) = gateway.devices(&[verb, &muted]);
+            assert_eq!(code, 0, "{err}");
+        }
+        tokens.push((waiting, id, token, muted));
+        gateway = gateway.crash_and_restart();
+        for (waiting, id, token, muted) in &tokens {
+            assert_eq!(gateway.json(&["status", waiting])["standing"], "pending");
+            assert_eq!(gateway.json(&["status", muted])["standing"], "muted");
+            assert_eq!(gateway.auth(id, token).await, "auth_ok");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_ever_reaches_a_log() {
+    let gateway = Gateway::start();
+    let id = gateway.ask("Kitchen Pi").await;
+    let token = gateway.json(&["pair", &id])["token"].as_str().unwrap().to_owned();
+    for _ in 0..2 {
+        assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
+    }
+    let wrong = "A".repeat(43);
+    assert_eq!(gateway.auth(&id, &wrong).await, "auth_fail");
+    assert_eq!(gateway.devices(&["unpair", &id]).0, 0);
+    assert_eq!(gateway.auth(&id, &token).await, "auth_fail");
+    let mut log = String::new();
+    std::fs::File::open(&gateway.log).unwrap().read_to_string(&mut log).unwrap();
+    let _ = std::fs::remove_file(&gateway.log);
+    assert!(log.contains("linked"), "the log was written at all");
+    assert!(!log.contains(&token) && !log.contains(&token[8..30]) && !log.contains(&wrong), "a token is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_gateway_says_goodbye_and_exits_0() {
+    use futures_util::StreamExt;
+    let mut gateway = Gateway::start();
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", gateway.address)).await.unwrap();
+    let pid = gateway.running.0.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let last = socket.next().await.unwrap().unwrap();
+    assert!(matches!(last, tokio_tungstenite::tungstenite::Message::Close(Some(frame)) if u16::from(frame.code) == 1001));
+    drop(socket);
+    assert_eq!(gateway.running.0.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linux_node_pairs_and_links_through_the_commands() {
+    let gateway = Gateway::start();
+    let state = private_dir();
+    let state = state.path().to_str().unwrap();
+    let url = format!("ws://{}", gateway.address);
+    let (code, out, err) =
+        text(&run("handfast-node", &["pair", "--gateway", &url, "--state", state, "--name", "Kitchen Pi", "--room", "Kitchen"]));
+    assert_eq!(code, 0, "{err}");
+    let id = gateway.json(&["list", "--pending"])["devices"][0]["node_id"].as_str().unwrap().to_owned();
+    assert!(out.contains(&id) && out.contains("handfast devices pair"), "{out}");
+    let token = gateway.json(&["pair"])["token"].as_str().unwrap().to_owned();
+    let file = gateway.data.path().join("token");
+    std::fs::write(&file, format!("{token}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let node = program("handfast-node").args(["run", "--state", state, "--token-file"]).arg(&file).stderr(Stdio::null()).spawn().unwrap();
+    let _node = Running(node);
+    crate::conformance::eventually(async || gateway.json(&["status", &id])["status"] == "online").await;
+}
