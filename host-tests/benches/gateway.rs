@@ -52,6 +52,7 @@ async fn server(nodes: usize) {
         waiting_per_source: u32::MAX,
         pending_total: u32::MAX,
         pending_per_source: u32::MAX,
+        failures_per_minute: u32::MAX,
         ping_every: Span::from_secs(3600),
         ..Limits::DEFAULT
     };

@@ -91,7 +91,8 @@ const AUTH: &str =
     r#"{"type":"auth","node_id":"00000000-0000-0000-0000-000000000000","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
 
 fn refusal(byte: u8) -> Refusal {
-    [Refusal::TooManyPending, Refusal::RateLimited, Refusal::AtCapacity, Refusal::StoreFailed, Refusal::Muted][usize::from(byte) % 5]
+    [Refusal::TooManyPending, Refusal::RateLimited, Refusal::AtCapacity, Refusal::StoreFailed, Refusal::Muted]
+        [usize::from(byte) % 5]
 }
 
 fn record(byte: u8, label: &str) -> Record {
@@ -144,7 +145,11 @@ pub fn gateway_machine(data: &[u8]) {
             1 => gateway::Input::Text(AUTH),
             2 => gateway::Input::Binary(bytes.text().as_bytes()),
             3 => gateway::Input::Pong,
-            4 => gateway::Input::Admitted(if argument & 1 == 0 { Ok(NodeId::from_bytes(bytes.array())) } else { Err(refusal(argument)) }),
+            4 => gateway::Input::Admitted(if argument & 1 == 0 {
+                Ok(NodeId::from_bytes(bytes.array()))
+            } else {
+                Err(refusal(argument))
+            }),
             5 | 6 => gateway::Input::Loaded(Lookup { record: outcome(code / 16, &kept_record), kept, key: &key }),
             7 | 8 if argument & 2 == 0 => gateway::Input::Hashed(Err(refusal(argument))),
             7 | 8 => {

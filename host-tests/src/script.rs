@@ -176,7 +176,7 @@ impl Script {
     pub fn seeded(seed: u64) -> Self {
         let mut prng = Prng::new(seed);
         let length = 60 + prng.below(200);
-        let bytes: Vec<u8> = (0..length).map(|_| prng.next().to_le_bytes()[0]).collect();
+        let bytes: Vec<u8> = (0..length).map(|_| prng.draw().to_le_bytes()[0]).collect();
         Self::decode(&bytes)
     }
 

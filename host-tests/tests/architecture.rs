@@ -144,7 +144,16 @@ fn the_three_workspaces_agree_on_versions_and_lints() {
 #[test]
 fn the_top_level_holds_only_what_the_design_names() {
     let allowed = [
-        "Cargo.toml", "Cargo.lock", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "core", "adapters", "firmware", "host-tests", "fuzz",
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "core",
+        "adapters",
+        "firmware",
+        "host-tests",
+        "fuzz",
         // Cargo's own, never committed.
         "target",
     ];

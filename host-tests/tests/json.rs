@@ -4,11 +4,46 @@ use handfast_host_tests::json_against_serde::agree;
 use handfast_host_tests::prng::Prng;
 
 const PIECES: &[&str] = &[
-    "a", "Ü", "𐍈", " ", "\\n", "\\\"", "\\\\", "\\/", "\\u0041", "\\u00e9", "\\ud83d\\ude00", "\\uD83D\\uDE00", "\\ud800", "\\udc00",
-    "\\ud800\\u0041", "\\ud800\\n", "\\ud800\\ud800\\udc00", "\\u0000", "\u{7f}", "\\b\\f\\r\\t", "type", "t\\u0079pe", "{", "]", ",",
+    "a",
+    "Ü",
+    "𐍈",
+    " ",
+    "\\n",
+    "\\\"",
+    "\\\\",
+    "\\/",
+    "\\u0041",
+    "\\u00e9",
+    "\\ud83d\\ude00",
+    "\\uD83D\\uDE00",
+    "\\ud800",
+    "\\udc00",
+    "\\ud800\\u0041",
+    "\\ud800\\n",
+    "\\ud800\\ud800\\udc00",
+    "\\u0000",
+    "\u{7f}",
+    "\\b\\f\\r\\t",
+    "type",
+    "t\\u0079pe",
+    "{",
+    "]",
+    ",",
 ];
 const NUMBERS: &[&str] = &[
-    "0", "-0", "7", "-12", "0.5", "1e5", "1E+5", "2.25e-300", "1e999", "-1e-999", "123456789012345678901234567890", "0.1e1", "10.01",
+    "0",
+    "-0",
+    "7",
+    "-12",
+    "0.5",
+    "1e5",
+    "1E+5",
+    "2.25e-300",
+    "1e999",
+    "-1e-999",
+    "123456789012345678901234567890",
+    "0.1e1",
+    "10.01",
 ];
 const SPACES: &[&str] = &["", "", "", " ", "\n\t", "\r "];
 
@@ -85,7 +120,11 @@ fn generated_texts_read_alike() {
     for _ in 0..60_000 {
         let mut text = String::new();
         space(&mut prng, &mut text);
-        if prng.one_in(10) { value(&mut prng, &mut text, 4) } else { object(&mut prng, &mut text, 4) }
+        if prng.one_in(10) {
+            value(&mut prng, &mut text, 4);
+        } else {
+            object(&mut prng, &mut text, 4);
+        }
         space(&mut prng, &mut text);
         agree(&text);
         agree(&damaged(&mut prng, &text));

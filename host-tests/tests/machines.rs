@@ -7,7 +7,7 @@ fn any_bytes(seed: u64, runs: u32, most: u64, property: fn(&[u8])) {
     let mut prng = Prng::new(seed);
     for _ in 0..runs {
         let length = prng.below(most);
-        let bytes: Vec<u8> = (0..length).map(|_| prng.next().to_le_bytes()[0]).collect();
+        let bytes: Vec<u8> = (0..length).map(|_| prng.draw().to_le_bytes()[0]).collect();
         property(&bytes);
     }
 }
@@ -24,7 +24,8 @@ fn a_node_takes_any_inputs_in_any_order() {
 
 #[test]
 fn every_seed_of_the_fuzz_targets_corpus_holds() {
-    let targets: [(&str, fn(&[u8])); 6] = [
+    type Property = fn(&[u8]);
+    let targets: [(&str, Property); 6] = [
         ("missy_from_node", fuzz::missy_from_node),
         ("missy_from_gateway", fuzz::missy_from_gateway),
         ("json_against_serde", |bytes| {

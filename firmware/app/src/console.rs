@@ -26,14 +26,26 @@ pub(crate) enum BadLine {
     NotText,
 }
 
+/// The console's buffers, apart from it so that they can be static.
+pub(crate) struct Sheet {
+    outbox: heapless::Vec<u8, OUTBOX>,
+    line: heapless::Vec<u8, MAX_LINE>,
+}
+
+impl Sheet {
+    pub(crate) const fn new() -> Self {
+        Self { outbox: heapless::Vec::new(), line: heapless::Vec::new() }
+    }
+}
+
 /// The owner's terminal.
-pub(crate) struct Console<I, O> {
+pub(crate) struct Console<'s, I, O> {
     input: I,
     output: O,
-    outbox: heapless::Vec<u8, OUTBOX>,
+    outbox: &'s mut heapless::Vec<u8, OUTBOX>,
     /// How much of the outbox has been sent.
     sent: usize,
-    line: heapless::Vec<u8, MAX_LINE>,
+    line: &'s mut heapless::Vec<u8, MAX_LINE>,
     too_long: bool,
     after_cr: bool,
     /// Nothing of this line is to be shown.
@@ -41,14 +53,14 @@ pub(crate) struct Console<I, O> {
     prompted: bool,
 }
 
-impl<I: Read, O: Write> Console<I, O> {
-    pub(crate) const fn new(input: I, output: O) -> Self {
+impl<'s, I: Read, O: Write> Console<'s, I, O> {
+    pub(crate) const fn new(input: I, output: O, sheet: &'s mut Sheet) -> Self {
         Self {
             input,
             output,
-            outbox: heapless::Vec::new(),
+            outbox: &mut sheet.outbox,
             sent: 0,
-            line: heapless::Vec::new(),
+            line: &mut sheet.line,
             too_long: false,
             after_cr: false,
             hidden: false,
@@ -111,7 +123,7 @@ impl<I: Read, O: Write> Console<I, O> {
 
     /// Gives the line to `read`, then wipes it.
     pub(crate) fn take<T>(&mut self, read: impl FnOnce(Result<&str, BadLine>) -> T) -> T {
-        let outcome = match core::str::from_utf8(&self.line) {
+        let outcome = match core::str::from_utf8(self.line) {
             _ if self.too_long => read(Err(BadLine::TooLong)),
             Ok(text) => read(Ok(text.trim())),
             Err(_) => read(Err(BadLine::NotText)),
@@ -185,9 +197,9 @@ impl<I: Read, O: Write> Console<I, O> {
 }
 
 /// Formats into the queue.
-struct Queue<'c, I, O>(&'c mut Console<I, O>);
+struct Queue<'c, 's, I, O>(&'c mut Console<'s, I, O>);
 
-impl<I: Read, O: Write> core::fmt::Write for Queue<'_, I, O> {
+impl<I: Read, O: Write> core::fmt::Write for Queue<'_, '_, I, O> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         self.0.push(text.as_bytes());
         Ok(())

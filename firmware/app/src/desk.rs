@@ -36,7 +36,7 @@ enum Standing {
 
 /// The console and what was said there.
 pub(crate) struct Desk<'r, I, O> {
-    console: Console<I, O>,
+    console: Console<'r, I, O>,
     readings: &'r Cell<Readings>,
     emulated: bool,
     expects: Expects,
@@ -55,7 +55,7 @@ pub(crate) struct Desk<'r, I, O> {
 }
 
 impl<'r, I: Read, O: Write> Desk<'r, I, O> {
-    pub(crate) fn new(console: Console<I, O>, settings: Settings, readings: &'r Cell<Readings>, emulated: bool) -> Self {
+    pub(crate) fn new(console: Console<'r, I, O>, settings: Settings, readings: &'r Cell<Readings>, emulated: bool) -> Self {
         let (expects, standing) = (Expects::Command, Standing::Silent);
         let (stops, next, stops_when_forgotten, changed, exit) = (false, None, false, false, None);
         Self { console, readings, emulated, expects, standing, stops, next, stops_when_forgotten, settings, changed, exit }

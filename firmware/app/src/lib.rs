@@ -19,4 +19,4 @@ pub use board::{Board, Network};
 pub use embedded_io_async::ErrorKind;
 pub use handfast_core::time::Instant;
 pub use handfast_edge::ports::{Clock, Stream};
-pub use node::run;
+pub use node::{Space, run};

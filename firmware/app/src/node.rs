@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt::Write as _;
+use core::pin::pin;
 
 use embedded_io_async::{ErrorKind, Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
@@ -13,7 +14,7 @@ use handfast_edge::pump::{self, Buffers, Ports};
 use handfast_edge::websocket::{Client, Target};
 use rand_core::CryptoRng;
 
-use crate::console::Console;
+use crate::console::{Console, Sheet};
 use crate::desk::Desk;
 use crate::readings::{FromConsole, Readings};
 use crate::settings::{Gateway, Kept, MAX_HOST};
@@ -28,8 +29,23 @@ const MAX_TARGET: usize = MAX_HOST + 6;
 /// Why the program cannot run: the board has no flash to keep things in.
 const NO_FLASH: i32 = 3;
 
+/// The node's large buffers, apart from it so that they can be static: moving them about would take their size of stack.
+pub struct Space {
+    pump: Buffers<FRAME>,
+    sheet: Sheet,
+}
+
+impl Space {
+    /// Empty buffers.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it is for a static")]
+    pub const fn new() -> Self {
+        Self { pump: Buffers::new(), sheet: Sheet::new() }
+    }
+}
+
 /// Runs the node until the console says `exit`, which it can only on an emulated board, and returns the code given there.
-pub async fn run<I, O, N, E, F, C>(board: Board<I, O, N, E, F, C>) -> i32
+pub async fn run<I, O, N, E, F, C>(board: Board<I, O, N, E, F, C>, space: &mut Space) -> i32
 where
     I: Read,
     O: Write,
@@ -39,17 +55,18 @@ where
     C: Clock + Copy,
 {
     let Board { input, output, mut network, mut entropy, mut flash, clock, emulated } = board;
-    let mut buffers = Buffers::<FRAME>::new();
+    let Space { pump: buffers, sheet } = space;
     let readings = Cell::new(Readings::default());
     // The node's memory has the first two pages, the settings have the next two.
     let after_memory = u32::try_from(Flash::<F>::LENGTH).unwrap_or(u32::MAX);
-    let Ok((mut kept, settings)) = Kept::load(&mut flash, after_memory).await else { return NO_FLASH };
-    let mut desk = Desk::new(Console::new(input, output), settings, &readings, emulated);
+    let Ok((mut kept, settings)) = pin!(in_place(|| Kept::load(&mut flash, after_memory))).await else { return NO_FLASH };
+    let mut desk = Desk::new(Console::new(input, output, sheet), settings, &readings, emulated);
     desk.say("Handfast node");
 
     loop {
         if core::mem::take(&mut desk.changed) {
-            match kept.keep(&mut flash, &desk.settings).await {
+            let saved = pin!(in_place(|| kept.keep(&mut flash, &desk.settings))).await;
+            match saved {
                 Ok(()) => desk.say("settings kept"),
                 Err(_) => desk.say("the settings are used, but flash could not keep them"),
             }
@@ -85,8 +102,15 @@ where
             identity: PairRequest { name: settings.name.label(), room: settings.room.label(), profile: Profile::EMPTY },
         };
         let timing = Timing { heartbeat_every: settings.heartbeat_every, ..Timing::DEFAULT };
-        pump::run(ports, &pump::Settings { timing, ..pump::Settings::DEFAULT }, &mut buffers).await;
+        let pump_settings = pump::Settings { timing, ..pump::Settings::DEFAULT };
+        pin!(in_place(|| pump::run(ports, &pump_settings, buffers))).await;
     }
+}
+
+/// Makes a future where it is to stay. Made by the caller itself, it would be made on the stack, with its full size, and then moved.
+#[inline(never)]
+fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
+    make()
 }
 
 /// The board's network, at the gateway's door.

@@ -7,7 +7,9 @@ use handfast_core::grant::token::{HashJob, Hashed, TokenHash};
 use handfast_core::id::NodeId;
 use handfast_core::wire::token::Token;
 
-static KNOWN: LazyLock<Mutex<HashMap<(NodeId, String), [u8; 32]>>> = LazyLock::new(Mutex::default);
+type Hashes = HashMap<(NodeId, String), [u8; 32]>;
+
+static KNOWN: LazyLock<Mutex<Hashes>> = LazyLock::new(Mutex::default);
 
 /// Does a job, or remembers how it ended the last time.
 #[must_use]

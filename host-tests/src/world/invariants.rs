@@ -57,7 +57,8 @@ impl World {
         self.expect(holds, || format!("{node_id} is linked with a token that is not its own"));
 
         self.expect(self.gateway.live.get(&node_id) == Some(&conn), || format!("{conn:?} is linked and not in the table"));
-        let newest = self.gateway.seats.values().filter(|seat| seat.presented == presented.cloned()).map(|seat| seat.attached).max();
+        let newest =
+            self.gateway.seats.values().filter(|seat| seat.presented == presented.cloned()).map(|seat| seat.attached).max();
         self.expect(newest == Some(attached), || format!("{conn:?} is linked, and not the newest of {node_id}"));
 
         let stranger = self.network.wires.get(&conn).is_some_and(|wire| wire.client == Client::Stranger);

@@ -54,7 +54,7 @@ pub(super) enum Waiter {
 /// What the gateway asks of its store.
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
-    Admit(Asking),
+    Admit(Box<Asking>),
     Load(NodeId),
     Reread(NodeId),
     Save { node_id: NodeId, version: u64, verdict: Verdict, change: Change },
@@ -63,7 +63,7 @@ pub(super) enum Asked {
 /// What the store answers.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Conn(ConnInput),
+    Conn(Box<ConnInput>),
     Saved { node_id: NodeId, verdict: Verdict, change: Change, outcome: Result<(), Refusal> },
 }
 
@@ -131,14 +131,14 @@ impl World {
         let fails = self.store.failing > 0;
         self.store.failing = self.store.failing.saturating_sub(1);
         let answer = match asked {
-            Asked::Admit(_) if fails => Answer::Conn(ConnInput::Admitted(Err(Refusal::StoreFailed))),
+            Asked::Admit(_) if fails => Answer::Conn(Box::new(ConnInput::Admitted(Err(Refusal::StoreFailed)))),
             Asked::Admit(asking) => {
                 let (ran_out, outcome) = self.store.admit(&asking, &self.limits, now);
                 self.model_admits(&ran_out, &asking, outcome);
-                Answer::Conn(ConnInput::Admitted(outcome))
+                Answer::Conn(Box::new(ConnInput::Admitted(outcome)))
             }
-            Asked::Load(node_id) => Answer::Conn(ConnInput::Loaded(node_id, self.read(node_id, fails))),
-            Asked::Reread(node_id) => Answer::Conn(ConnInput::Attached(self.read(node_id, fails))),
+            Asked::Load(node_id) => Answer::Conn(Box::new(ConnInput::Loaded(node_id, self.read(node_id, fails)))),
+            Asked::Reread(node_id) => Answer::Conn(Box::new(ConnInput::Attached(self.read(node_id, fails)))),
             Asked::Save { node_id, version, verdict, change } => {
                 let outcome = match self.store.rows.get_mut(&node_id) {
                     _ if fails => Err(Refusal::StoreFailed),
@@ -165,7 +165,7 @@ impl World {
 
     pub(super) fn on_answer(&mut self, waiter: Waiter, answer: Answer) {
         match (waiter, answer) {
-            (Waiter::Conn(conn), Answer::Conn(input)) => self.answer_conn(conn, input),
+            (Waiter::Conn(conn), Answer::Conn(input)) => self.answer_conn(conn, *input),
             (waiter, Answer::Saved { node_id, verdict, change, outcome }) => {
                 self.saved(waiter, node_id, verdict, &change, outcome);
             }

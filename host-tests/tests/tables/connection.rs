@@ -189,7 +189,8 @@ fn a_link_does_in_every_state_what_its_table_says() {
         ("Open, answer is overdue", Link::Open { node_id, keepalive: asked, limits }, 41_000),
         ("Ended", Link::Ended, 1_000),
     ];
-    let inputs: [(&str, fn() -> link::Input<'static>); 12] = [
+    type Make = fn() -> link::Input<'static>;
+    let inputs: [(&str, Make); 12] = [
         ("text auth", || link::Input::Text(AUTH)),
         ("text heartbeat", || link::Input::Text(r#"{"type":"heartbeat","occupancy":true}"#)),
         ("text of another type", || link::Input::Text(r#"{"type":"audio_start"}"#)),

@@ -86,7 +86,9 @@ fn record(standing: Standing) -> Record {
     }
 }
 
-const INPUTS: &[(&str, fn() -> Input)] = &[
+type Make = fn() -> Input;
+
+const INPUTS: &[(&str, Make)] = &[
     ("drawn", || Input::Drawn(Entropy::from_recorded([1; 32]))),
     ("drawn with a dash in front", || Input::Drawn(Entropy::from_recorded([0b1111_1000; 32]))),
     ("hashed", || {

@@ -25,15 +25,13 @@ fn request() -> PairRequest<'static> {
     PairRequest { name: label("lamp"), room: label("Küche"), profile: Profile::EMPTY }
 }
 
-const INPUTS: &[(&str, fn() -> Input<'static>)] = &[
+type Make = fn() -> Input<'static>;
+
+const INPUTS: &[(&str, Make)] = &[
     ("tick", || Input::Tick(Heartbeat { occupancy: Some(true), ..Heartbeat::default() })),
     ("connected", || Input::Connected(request())),
-    ("text pair_pending", || {
-        Input::Text(r#"{"type":"pair_pending","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e"}"#)
-    }),
-    ("text auth_ok", || {
-        Input::Text(r#"{"type":"auth_ok","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","room":"Küche"}"#)
-    }),
+    ("text pair_pending", || Input::Text(r#"{"type":"pair_pending","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e"}"#)),
+    ("text auth_ok", || Input::Text(r#"{"type":"auth_ok","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","room":"Küche"}"#)),
     ("text auth_ok for another", || {
         Input::Text(r#"{"type":"auth_ok","node_id":"00000000-0000-4000-8000-000000000000","room":"Küche"}"#)
     }),
@@ -68,7 +66,11 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ("AwaitAuth, time is up", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected"], 10_000),
     ("AwaitAuth, muted", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected", "text muted"], 5_000),
     ("Linked", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected", "text auth_ok"], 0),
-    ("Linked, told how it is", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected", "text auth_ok", "tick"], 5_000),
+    (
+        "Linked, told how it is",
+        &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected", "text auth_ok", "tick"],
+        5_000,
+    ),
 ];
 
 fn feed(node: Node, at: u64, input: Input<'_>) -> (Node, Vec<String>) {

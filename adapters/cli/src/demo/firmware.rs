@@ -1,12 +1,83 @@
-//! The demo's microcontroller.
+//! The demo's microcontroller: a Cortex-M4F image under QEMU, with Ethernet, a console, and flash that outlives a power cut.
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
+
+use handfast_cli::qemu::{Image, Machine, QemuError};
+use handfast_server::admin::{DeviceView, IssuedView};
+use hyper::Method;
+use serde_json::json;
 
 use super::stage::Stage;
 use crate::End;
+use crate::client::{ask, read};
 
-pub(crate) async fn play(stage: &mut Stage, _home: &Path, _data: &Path, _gateway: SocketAddr) -> Result<(), End> {
-    stage.note("to come");
+/// What the host's loopback is called inside QEMU.
+const HOST: &str = "10.0.2.2";
+
+pub(super) async fn play(stage: &mut Stage, home: &Path, data: &Path, gateway: SocketAddr) -> Result<(), End> {
+    stage.note("building the image, which takes a while the first time …");
+    let image = match Image::build().await {
+        Ok(image) => image,
+        Err(missing @ (QemuError::Missing { .. } | QemuError::NoSource(_))) => {
+            stage.note(&format!("left out: {missing}"));
+            return Ok(());
+        }
+        Err(error) => return Err(End::refused(error)),
+    };
+    stage.step("device", "a bare-metal image for a Cortex-M4F is built from the same state machines".to_owned());
+
+    let board = home.join("board");
+    std::fs::create_dir(&board).map_err(End::refused)?;
+    let mut machine = Machine::start(&image, &board).await.map_err(End::refused)?;
+    for line in ["name Garden Sensor", "room Greenhouse", &format!("gateway {HOST} {}", gateway.port()), "pair"] {
+        machine.line(line).await.map_err(End::refused)?;
+    }
+    let id = after(&machine.expect("waits for approval as ").await.map_err(End::refused)?, "waits for approval as ")?;
+    stage.step("device", format!("boots, gets an address, and asks: it waits as {id}"));
+
+    let answer = ask(data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(json!({}))).await?;
+    let token = read::<IssuedView>(&answer)?.token;
+    machine.line("token").await.map_err(End::refused)?;
+    machine.line(&token).await.map_err(End::refused)?;
+    machine.expect("linked as ").await.map_err(End::refused)?;
+    stage.step("device", "is approved; its token is typed at its console; it is kept in flash, and the link is open".to_owned());
+
+    machine.line("heartbeat occupancy on noise 0.42 every 50").await.map_err(End::refused)?;
+    told(data, &id).await?;
+    stage.step("device", "tells its sensors' values in heartbeats".to_owned());
+
+    machine.kill().await;
+    let mut machine = Machine::start(&image, &board).await.map_err(End::refused)?;
+    machine.expect("linked as ").await.map_err(End::refused)?;
+    stage.step("device", "loses power in the middle of it, boots, and is linked again from what its flash holds".to_owned());
+
+    ask(data, Method::POST, &format!("/api/v1/devices/{id}/mute"), None).await?;
+    machine.expect("muted by the operator").await.map_err(End::refused)?;
+    stage.step("operator", "mutes it, and it notices at once".to_owned());
+    machine.kill().await;
     Ok(())
+}
+
+/// Waits until the registry has the sensors' values.
+async fn told(data: &Path, id: &str) -> Result<(), End> {
+    let waiting = async {
+        loop {
+            let device: DeviceView = read(&ask(data, Method::GET, &format!("/api/v1/devices/{id}"), None).await?)?;
+            if device.sensor_data.noise_level == Some(0.42) && device.sensor_data.occupancy == Some(true) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .map_err(|_| End::Refused("the device's values did not arrive in time".to_owned()))?
+}
+
+/// The word behind a phrase of a console line.
+fn after(line: &str, phrase: &str) -> Result<String, End> {
+    let rest = line.split(phrase).nth(1).and_then(|rest| rest.split_whitespace().next());
+    rest.map(str::to_owned).ok_or_else(|| End::Refused(format!("the device said {line:?}")))
 }

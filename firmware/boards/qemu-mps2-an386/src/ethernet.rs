@@ -4,6 +4,7 @@ use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::waitqueue::AtomicWaker;
+use static_cell::ConstStaticCell;
 
 use crate::interrupts::{self, Interrupt};
 use crate::register::Register;
@@ -55,6 +56,8 @@ const CHECK_SUM: usize = 4;
 /// What the largest frame takes in the controller, with the two command words before it.
 const TX_ROOM: u32 = (MAX_FRAME_WORDS as u32 + 2) * 4;
 
+type Buffer = [u8; MAX_FRAME_WORDS * 4];
+
 static FRAME_WAITS: AtomicWaker = AtomicWaker::new();
 
 /// A frame waits. The interrupt follows the level, so it stays off until the driver has emptied the queue.
@@ -66,12 +69,12 @@ pub(crate) extern "C" fn on_interrupt() {
 /// The controller, with room for one frame in each direction.
 pub(crate) struct Lan9118 {
     address: [u8; 6],
-    rx: [u8; MAX_FRAME_WORDS * 4],
-    tx: [u8; MAX_FRAME_WORDS * 4],
+    rx: &'static mut Buffer,
+    tx: &'static mut Buffer,
 }
 
 impl Lan9118 {
-    /// Brings the controller up; `None` when there is none.
+    /// Brings the controller up; `None` when there is none, or it was brought up before.
     pub(crate) fn start() -> Option<Self> {
         if BYTE_TEST.read() != BYTE_TEST_VALUE {
             return None;
@@ -87,7 +90,9 @@ impl Lan9118 {
         mac_write(MAC_CR, MAC_CR_FULL_DUPLEX_TX_RX);
         IRQ_CFG.write(IRQ_PUSH_PULL_HIGH_ON);
         interrupts::enable(Interrupt::Ethernet);
-        Some(Self { address: [a, b, c, d, e, f], rx: [0; _], tx: [0; _] })
+        static RX: ConstStaticCell<Buffer> = ConstStaticCell::new([0; _]);
+        static TX: ConstStaticCell<Buffer> = ConstStaticCell::new([0; _]);
+        Some(Self { address: [a, b, c, d, e, f], rx: RX.try_take()?, tx: TX.try_take()? })
     }
 }
 
@@ -129,11 +134,11 @@ impl Driver for Lan9118 {
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received<'_>, Sending<'_>)> {
         let ready = frame_waits(cx) && room_or_retry(cx);
-        ready.then_some((Received(&mut self.rx), Sending(&mut self.tx)))
+        ready.then_some((Received(self.rx), Sending(self.tx)))
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Sending<'_>> {
-        room_or_retry(cx).then_some(Sending(&mut self.tx))
+        room_or_retry(cx).then_some(Sending(self.tx))
     }
 
     fn link_state(&mut self, _cx: &mut Context<'_>) -> LinkState {
@@ -162,7 +167,7 @@ fn room_or_retry(cx: &Context<'_>) -> bool {
 }
 
 /// A frame that waits in the controller.
-pub(crate) struct Received<'a>(&'a mut [u8; MAX_FRAME_WORDS * 4]);
+pub(crate) struct Received<'a>(&'a mut Buffer);
 
 impl RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
@@ -182,7 +187,7 @@ impl RxToken for Received<'_> {
 }
 
 /// Room for a frame in the controller.
-pub(crate) struct Sending<'a>(&'a mut [u8; MAX_FRAME_WORDS * 4]);
+pub(crate) struct Sending<'a>(&'a mut Buffer);
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {

@@ -15,9 +15,10 @@ mod register;
 mod stack;
 
 use embassy_executor::Spawner;
-use handfast_app::Board;
+use handfast_app::{Board, Space};
 use rand_core::UnwrapErr;
 use semihosting::process;
+use static_cell::ConstStaticCell;
 
 use crate::flash::HostFlash;
 
@@ -43,9 +44,11 @@ async fn application(spawner: Spawner) {
         semihosting::eprintln!("no LAN9118");
         process::exit(3)
     };
+    static SPACE: ConstStaticCell<Space> = ConstStaticCell::new(Space::new());
+    let Some(space) = SPACE.try_take() else { return };
     let (input, output) = console::start();
     let board = Board { input, output, network, entropy, flash, clock: clock::Monotonic, emulated: true };
-    let code = handfast_app::run(board).await;
+    let code = handfast_app::run(board, space).await;
     semihosting::eprintln!("peak of stack: {} bytes", stack::peak());
     process::exit(code)
 }

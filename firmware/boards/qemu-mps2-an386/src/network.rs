@@ -8,7 +8,7 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use handfast_app::{ErrorKind, Network, Stream};
 use rand_core::CryptoRng;
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::ethernet::Lan9118;
 
@@ -23,12 +23,14 @@ const TX_BUFFER: usize = 2048;
 pub(crate) fn start(spawner: Spawner, entropy: &mut impl CryptoRng) -> Option<EmbassyNetwork> {
     static DRIVER: StaticCell<Lan9118> = StaticCell::new();
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    static RX: ConstStaticCell<[u8; RX_BUFFER]> = ConstStaticCell::new([0; _]);
+    static TX: ConstStaticCell<[u8; TX_BUFFER]> = ConstStaticCell::new([0; _]);
     let driver = DRIVER.try_init(Lan9118::start()?)?;
     let resources = RESOURCES.try_init(StackResources::new())?;
     let config = Config::dhcpv4(Default::default());
     let (stack, runner) = embassy_net::new(driver, config, resources, entropy.next_u64());
     spawner.spawn(drive(runner).ok()?);
-    Some(EmbassyNetwork { stack, rx: [0; RX_BUFFER], tx: [0; TX_BUFFER] })
+    Some(EmbassyNetwork { stack, rx: RX.try_take()?, tx: TX.try_take()? })
 }
 
 #[embassy_executor::task]
@@ -39,8 +41,8 @@ async fn drive(mut runner: Runner<'static, &'static mut Lan9118>) {
 /// One TCP stream at a time, and its buffers.
 pub(crate) struct EmbassyNetwork {
     stack: Stack<'static>,
-    rx: [u8; RX_BUFFER],
-    tx: [u8; TX_BUFFER],
+    rx: &'static mut [u8; RX_BUFFER],
+    tx: &'static mut [u8; TX_BUFFER],
 }
 
 impl Network for EmbassyNetwork {
@@ -51,7 +53,7 @@ impl Network for EmbassyNetwork {
         // An address is its own answer; nothing is asked for it.
         let addresses = self.stack.dns_query(host, DnsQueryType::A).await.map_err(|_| ErrorKind::NotFound)?;
         let address = *addresses.first().ok_or(ErrorKind::NotFound)?;
-        let mut socket = TcpSocket::new(self.stack, &mut self.rx, &mut self.tx);
+        let mut socket = TcpSocket::new(self.stack, self.rx, self.tx);
         // Frames are small and each is waited for; Nagle would hold them back.
         socket.set_nagle_enabled(false);
         socket.connect((address, port)).await.map_err(|error| match error {

@@ -1,0 +1,104 @@
+//! The whole registration, through the pump.
+
+use core::cell::RefCell;
+use core::future::pending;
+
+use handfast_core::flow::registration::node::News;
+use handfast_core::text::Label;
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::wire::token::Token;
+use handfast_edge::blocking::block_on;
+use handfast_edge::memory::Flash;
+use handfast_edge::ports::{Command, NoSensors, Owner, Report};
+use handfast_edge::pump::{self, Buffers, Ports, Settings};
+use handfast_edge::websocket::{Client, Target};
+
+use crate::props::{Always, CHANCE, RamFlash, Script, Stage, Still};
+use crate::{Measured, script};
+
+/// The longest message that a gateway may send here.
+pub const FRAME: usize = 1024;
+
+/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up. `None` if the script was not played to its end.
+pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<Measured> {
+    let stage = Stage::default();
+    let notes = RefCell::new(Notes { measured: Measured::default(), instructions, last: instructions() });
+    let ports = Ports {
+        gateway: Client::new(Script(&stage), Target::new("10.0.2.2:8765", "/")?),
+        clock: Still,
+        keep: Flash::new(RamFlash::erased(), 0)?,
+        rng: Always(CHANCE),
+        owner: Typist { stage: &stage, notes: &notes, waits: false, linked: false },
+        sensors: NoSensors,
+        identity: PairRequest { name: Label::parse("Lamp")?, room: Label::parse("Kitchen")?, profile: Profile::EMPTY },
+    };
+    let future = pump::run(ports, &Settings::DEFAULT, buffers);
+    let size = size_of_val(&future);
+    block_on(future);
+    let mut notes = notes.into_inner();
+    notes.note("goodbye");
+    notes.measured.note("bytes of the pump's future", u32::try_from(size).ok()?);
+    stage.heartbeat.get().then_some(notes.measured)
+}
+
+struct Notes {
+    measured: Measured,
+    instructions: fn() -> u32,
+    last: u32,
+}
+
+impl Notes {
+    fn note(&mut self, name: &'static str) {
+        let now = (self.instructions)();
+        self.measured.note(name, now.wrapping_sub(self.last));
+        // What noting took does not count.
+        self.last = (self.instructions)();
+    }
+}
+
+/// Types the token when it is awaited, and ends the pump after the heartbeat.
+struct Typist<'s> {
+    stage: &'s Stage,
+    notes: &'s RefCell<Notes>,
+    waits: bool,
+    linked: bool,
+}
+
+impl Typist<'_> {
+    fn note(&self, name: &'static str) {
+        if let Ok(mut notes) = self.notes.try_borrow_mut() {
+            notes.note(name);
+        }
+    }
+}
+
+impl Owner for Typist<'_> {
+    async fn command(&mut self) -> Command {
+        if core::mem::take(&mut self.waits)
+            && let Some(token) = Token::parse(script::TOKEN)
+        {
+            return Command::TokenEntered(token);
+        }
+        if self.linked && self.stage.heartbeat.get() {
+            self.note("heartbeat");
+            return Command::Stop;
+        }
+        pending().await
+    }
+
+    async fn tell(&mut self, report: Report<'_>) {
+        match report {
+            Report::News(News::WaitsForApproval(_)) => {
+                self.note("boot, connect, ask, keep the id");
+                self.waits = true;
+            }
+            Report::News(News::TokenKept) => self.note("take the token and keep it"),
+            Report::News(News::Linked { .. }) => {
+                self.note("connect, authenticate");
+                self.linked = true;
+            }
+            // The script has nothing else; if it came, the heartbeat would not.
+            _ => {}
+        }
+    }
+}
