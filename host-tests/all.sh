@@ -45,8 +45,8 @@ rustup component add --toolchain stable rustfmt clippy llvm-tools >/dev/null 2>&
 # shellcheck disable=SC2086
 rustup target add --toolchain stable $BARE_TARGETS >/dev/null 2>&1 || die "a bare-metal target cannot be installed"
 rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal >/dev/null || die "the nightly toolchain, which fuzzing needs, cannot be installed"
-cargo_tool cargo-deny cargo-deny 0.19.0
-cargo_tool cargo-fuzz cargo-fuzz 0.13.1
+cargo_tool cargo-deny cargo-deny 0.20.2
+cargo_tool cargo-fuzz cargo-fuzz 0.13.2
 python3 -c 'import websockets' 2>/dev/null || {
   python3 -m venv target/venv 2>/dev/null || { apt_install python3-venv; python3 -m venv target/venv; }
   target/venv/bin/pip install --quiet -r host-tests/interop/requirements.txt || die "the Python package websockets cannot be installed"
@@ -89,8 +89,12 @@ step "documentation"
 cargo doc --quiet --release --workspace --no-deps
 
 step "fuzzing, $FUZZ_SECONDS s a target"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 for target in $(cd fuzz && cargo +nightly fuzz list); do
-  (cd fuzz && RUSTFLAGS='' cargo +nightly fuzz run --release "$target" -- -max_total_time="$FUZZ_SECONDS" -verbosity=0 -print_final_stats=0) ||
+  # New inputs go into the scratch folder, the committed corpus is only read.
+  mkdir -p "$scratch/$target" "fuzz/corpus/$target"
+  (cd fuzz && RUSTFLAGS='' cargo +nightly fuzz run "$target" "$scratch/$target" "corpus/$target" -- -max_total_time="$FUZZ_SECONDS" -verbosity=0) ||
     die "fuzz target $target found something: see fuzz/artifacts/$target"
 done
 

@@ -16,8 +16,11 @@ pub const JSON_DEPTH: u32 = 127;
 pub const NUMBER_CHARS: usize = 40;
 /// What a step may need of scratch to decode the texts of one frame.
 pub const DECODE_SCRATCH: usize = 768;
-/// What a step may need of scratch for decoding and encoding together.
+/// What a step may need of scratch for decoding and encoding together. A node whose profile is longer than [`SMALL_PROFILE_BYTES`] needs as much
+/// more as the profile is longer.
 pub const SCRATCH: usize = 2048;
+/// The longest profile with which [`SCRATCH`] suffices for a node, whatever its name and room.
+pub const SMALL_PROFILE_BYTES: usize = 512;
 /// Iterations of PBKDF2 in the `missy` dialect.
 pub const PBKDF2_ITERATIONS: u32 = 100_000;
 

@@ -17,7 +17,7 @@ pub trait Machine: Sized {
     type Effect<'b>;
 
     /// Consumes the state and one input, and returns the next state with every effect of the transition, in the order in which they
-    /// are to be carried out. `scratch` holds decoded and encoded text; [`crate::limits::SCRATCH`] bytes always suffice.
+    /// are to be carried out. `scratch` holds decoded and encoded text; [`crate::limits::SCRATCH`] says how much it may need.
     fn step<'b>(self, now: Instant, input: Self::Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Self::Effect<'b>>;
 
     /// When the machine next wants a tick although nothing happens, and why.

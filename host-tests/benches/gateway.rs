@@ -71,7 +71,8 @@ async fn pair(store: &SqliteStore, nodes: usize) -> Vec<(NodeId, String)> {
     let mut tokens = Vec::new();
     for _ in 0..nodes {
         let node_id = NodeId::new(&Entropy::try_draw(&mut getrandom::SysRng).unwrap());
-        let token = std::iter::repeat_with(|| issue(&Entropy::try_draw(&mut getrandom::SysRng).unwrap())).flatten().next().unwrap();
+        let token =
+            std::iter::repeat_with(|| issue(&Entropy::try_draw(&mut getrandom::SysRng).unwrap())).flatten().next().unwrap();
         tokens.push((node_id, token));
     }
     let shown: Vec<_> = tokens.iter().map(|(id, token)| (*id, token.expose().to_owned())).collect();

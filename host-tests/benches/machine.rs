@@ -18,7 +18,8 @@ fn main() {
 
 const NOW: Instant = Instant::from_millis(0);
 const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
-const AUTH: &str = r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
+const AUTH: &str =
+    r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
 
 fn node_id() -> NodeId {
     NodeId::parse("caa4270d-912f-4099-ac2d-45e9d0253e3e").unwrap()

@@ -37,6 +37,11 @@ pub enum Op {
         /// How much, in milliseconds.
         millis: u64,
     },
+    /// Time passes until a machine is in a certain state, so that what follows happens at that moment; at most a minute and a half.
+    RunUntil {
+        /// The state's name.
+        state: &'static str,
+    },
     /// The operator decides about some record.
     Decide {
         /// Which record.
@@ -113,6 +118,11 @@ pub enum Op {
         /// What.
         frame: Forged,
     },
+}
+
+impl Op {
+    /// States in which something is under way.
+    const MOMENTS: [&str; 8] = ["Attaching", "Hashing", "Attaching", "Loading", "Asking", "Keeping", "AwaitPending", "AwaitAuth"];
 }
 
 /// An operator's decision.
@@ -197,7 +207,8 @@ impl Script {
             let mut arg = || bytes.next().unwrap_or(0);
             ops.push(match code % 32 {
                 0..=2 => Op::Run { millis: u64::from(arg()) / 8 },
-                3 | 4 => Op::Run { millis: u64::from(arg()) * 7 },
+                3 => Op::Run { millis: u64::from(arg()) * 7 },
+                4 => Op::RunUntil { state: Op::MOMENTS[usize::from(arg()) % Op::MOMENTS.len()] },
                 5 | 6 => Op::Run { millis: u64::from(arg()) * 500 },
                 7 | 8 => Op::Help { node: arg() },
                 9 => Op::Run { millis: u64::from(arg()) * 5_000 },

@@ -37,7 +37,8 @@ impl Gateway {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        let address =
+            line.split("://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line:?}")).to_owned();
         Self { running: Running(child), data, address, log }
     }
 
@@ -266,7 +267,12 @@ async fn a_linux_node_pairs_and_links_through_the_commands() {
     let file = gateway.data.path().join("token");
     std::fs::write(&file, format!("{token}\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let node = program("handfast-node").args(["run", "--state", state, "--token-file"]).arg(&file).stderr(Stdio::null()).spawn().unwrap();
+    let node = program("handfast-node")
+        .args(["run", "--state", state, "--token-file"])
+        .arg(&file)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let _node = Running(node);
     crate::conformance::eventually(async || gateway.json(&["status", &id])["status"] == "online").await;
 }

@@ -47,5 +47,8 @@ async fn a_client_that_is_not_ours_pairs_links_is_muted_and_refused() {
     assert!(code == 1 && said.contains("muted") && said.contains("close 1008 Node is muted"), "{said}");
     served.gateway.decide(node_id, &Decision::Unpair).await.unwrap();
     let (code, said) = client("run", &url, &run, &token).await;
-    assert!(code == 1 && said.contains("auth_fail invalid credentials") && said.contains("close 1008 Authentication failed"), "{said}");
+    assert!(
+        code == 1 && said.contains("auth_fail invalid credentials") && said.contains("close 1008 Authentication failed"),
+        "{said}"
+    );
 }

@@ -16,14 +16,22 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
     let json = args.json;
     match args.verb {
         DeviceVerb::List { pending, all } => {
-            let filter = if pending { "pending" } else if all { "all" } else { "current" };
+            let filter = if pending {
+                "pending"
+            } else if all {
+                "all"
+            } else {
+                "current"
+            };
             let answer = ask(&data, Method::GET, &format!("/api/v1/devices?filter={filter}"), None).await?;
             show(json, &answer, |list: DeviceList| listing(&list, pending))
         }
         DeviceVerb::Pair { id, node_id, reissue } => {
             let id = match id.or(node_id) {
                 Some(id) => id,
-                None if reissue => return Err(End::Usage("name the node that needs a new token: devices pair --reissue ID".to_owned())),
+                None if reissue => {
+                    return Err(End::Usage("name the node that needs a new token: devices pair --reissue ID".to_owned()));
+                }
                 None => only_pending(&data).await?,
             };
             let path = format!("/api/v1/devices/{}/pair", segment(&id)?);
@@ -49,14 +57,7 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
     }
 }
 
-async fn decide(
-    data: &Path,
-    json: bool,
-    id: &str,
-    verb: &str,
-    body: Option<serde_json::Value>,
-    done: &str,
-) -> Result<(), End> {
+async fn decide(data: &Path, json: bool, id: &str, verb: &str, body: Option<serde_json::Value>, done: &str) -> Result<(), End> {
     let answer = ask(data, Method::POST, &format!("/api/v1/devices/{}/{verb}", segment(id)?), body).await?;
     show(json, &answer, |device: DeviceView| format!("{}: {} {done}\n", device.node_id, safe(&device.friendly_name)))
 }

@@ -263,9 +263,7 @@ impl Machine {
         match tokio::time::timeout(PATIENCE, all).await {
             Ok(Ok(status)) => Ok(status),
             Ok(Err(error)) => Err(QemuError::Program { program: QEMU, error }),
-            Err(_) => {
-                Err(QemuError::Unexpected { expected: "its end".to_owned(), ended: "went on", said: self.said.clone() })
-            }
+            Err(_) => Err(QemuError::Unexpected { expected: "its end".to_owned(), ended: "went on", said: self.said.clone() }),
         }
     }
 

@@ -54,9 +54,9 @@ impl Running {
         admin::socket_path(path).map_err(End::refused)?;
         data::prepare(path)?;
         let store = SqliteStore::open(&path.join(DATABASE)).map_err(End::refused)?;
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|error| End::Refused(format!("{listen}: cannot listen there: {error}; choose another address with --listen")))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            End::Refused(format!("{listen}: cannot listen there: {error}; choose another address with --listen"))
+        })?;
         let address = listener.local_addr().map_err(End::refused)?;
         let socket = admin::bind(path).map_err(End::refused)?;
         let gateway = Gateway::builder(store).limits(limits).start().map_err(End::refused)?;

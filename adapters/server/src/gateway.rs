@@ -155,7 +155,9 @@ pub enum OperatorError {
 /// Says a refusal in words that tell what mends it.
 fn explain(refusal: Refusal) -> &'static str {
     match refusal {
-        Refusal::AlreadyPaired => "it is paired already; `devices unpair` puts it out, `devices pair --reissue` gives it a new token",
+        Refusal::AlreadyPaired => {
+            "it is paired already; `devices unpair` puts it out, `devices pair --reissue` gives it a new token"
+        }
         Refusal::Revoked => "it was revoked, which is final; let it ask again and approve its new id",
         Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
         Refusal::Expired => "its request has expired; let it ask again",

@@ -43,7 +43,8 @@ async fn health(State(gateway): State<Gateway>) -> Response {
         Ok(_) => (StatusCode::OK, axum::Json(serde_json::json!({"status": "ok"}))).into_response(),
         Err(error) => {
             tracing::error!(%error, "not healthy");
-            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(serde_json::json!({"status": "the registry cannot be read"}))).into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(serde_json::json!({"status": "the registry cannot be read"})))
+                .into_response()
         }
     }
 }
@@ -55,7 +56,8 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         return Ok((StatusCode::NOT_FOUND, text).into_response());
     };
     let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>().copied() else {
-        let text = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
+        let text =
+            "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
         tracing::error!("{}", text.trim_end());
         return Ok((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
     };

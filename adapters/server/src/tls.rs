@@ -42,8 +42,8 @@ pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     if chain.is_empty() {
         return Err(file(cert, "it holds no PEM certificate".to_owned()));
     }
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| file(key, format!("no PEM private key can be read from it: {error}")))?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| file(key, format!("no PEM private key can be read from it: {error}")))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

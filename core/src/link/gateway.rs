@@ -1,5 +1,6 @@
 //! The gateway's end of a link: what every paired connection does after it authenticated, whichever door it came through.
 
+use crate::error::{Field, Malformed};
 use crate::id::NodeId;
 use crate::limits::{self, Limits};
 use crate::link::keepalive::{Due, Keepalive};
@@ -60,7 +61,7 @@ pub enum Effect<'b> {
     ApplicationText(NodeId, &'b str),
     /// Hand a binary frame to the application.
     ApplicationBinary(NodeId, &'b [u8]),
-    /// Take the connection out of the table of live ones.
+    /// Take the connection out of the table of live ones, if it is still the node's there; a newer one stays.
     Detach(NodeId),
 }
 
@@ -119,8 +120,11 @@ fn on_text<'b>(open: Link, node_id: NodeId, frame: &'b str, scratch: &'b mut [u8
     match missy::decode_from_node(frame, decoding) {
         Ok(NodeMessage::Heartbeat(heartbeat)) => Step::with(open, [Effect::Observe(node_id, heartbeat)]),
         Ok(NodeMessage::Other) => Step::with(open, [Effect::ApplicationText(node_id, frame)]),
-        // Authenticating or asking to pair a second time changes nothing.
+        // Authenticating or asking to pair a second time changes nothing, well formed or not.
         Ok(NodeMessage::PairRequest(_) | NodeMessage::Auth(_)) => Step::quiet(open),
+        Err(Malformed::Field(Field::FriendlyName | Field::Room | Field::HardwareProfile | Field::NodeId | Field::Token)) => {
+            Step::quiet(open)
+        }
         Err(malformed) => {
             let complaint = GatewayMessage::Error(missy::complaint(malformed));
             match missy::encode_from_gateway(&complaint, encoding) {

@@ -328,6 +328,18 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_request_with_a_small_profile_fits_the_scratch() {
+        let worst: std::string::String = core::iter::repeat_n('"', crate::limits::LABEL_CHARS).collect();
+        let widest: std::string::String = core::iter::repeat_n('𐍈', crate::limits::LABEL_CHARS).collect();
+        let object = std::format!("{{\"x\":\"{}\"}}", "y".repeat(crate::limits::SMALL_PROFILE_BYTES - 8));
+        for text in [&worst, &widest] {
+            let label = Label::parse(text).unwrap();
+            let request = PairRequest { name: label, room: label, profile: Profile::parse(&object).unwrap() };
+            assert!(encode_from_node(&NodeMessage::PairRequest(request), &mut [0; SCRATCH]).is_some());
+        }
+    }
+
+    #[test]
     fn every_message_of_a_gateway_reads_back() {
         let node_id = NodeId::parse(ID).unwrap();
         for message in [

@@ -12,7 +12,7 @@ use handfast_edge::ports::{Command, Owner, Report};
 use crate::command::{self, HELP, NO_TOKEN, Typed};
 use crate::console::{BadLine, Console};
 use crate::readings::Readings;
-use crate::settings::{Gateway, Settings};
+use crate::settings::{Gateway, Settings, set};
 use crate::words::Words;
 
 /// What the next line is.
@@ -47,7 +47,7 @@ pub(crate) struct Desk<'r, I, O> {
     next: Option<Command>,
     /// The pump is to stop once it has forgotten.
     stops_when_forgotten: bool,
-    pub(crate) settings: Settings,
+    pub(crate) settings: &'r mut Settings,
     /// The settings differ from what is kept.
     pub(crate) changed: bool,
     /// The program is to end with this code.
@@ -55,7 +55,7 @@ pub(crate) struct Desk<'r, I, O> {
 }
 
 impl<'r, I: Read, O: Write> Desk<'r, I, O> {
-    pub(crate) fn new(console: Console<'r, I, O>, settings: Settings, readings: &'r Cell<Readings>, emulated: bool) -> Self {
+    pub(crate) fn new(console: Console<'r, I, O>, settings: &'r mut Settings, readings: &'r Cell<Readings>, emulated: bool) -> Self {
         let (expects, standing) = (Expects::Command, Standing::Silent);
         let (stops, next, stops_when_forgotten, changed, exit) = (false, None, false, false, None);
         Self { console, readings, emulated, expects, standing, stops, next, stops_when_forgotten, settings, changed, exit }
@@ -192,8 +192,8 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             Some(Gateway { host, port }) => console.say(format_args!("gateway {host} {port}")),
             None => console.say(format_args!("gateway not set")),
         }
-        console.say(format_args!("name {}\r\nroom {}", settings.name, settings.room));
-        console.say(format_args!("heartbeat every {} ms", settings.heartbeat_every.as_millis()));
+        console.say(format_args!("name {}\r\nroom {}", settings.name(), settings.room()));
+        console.say(format_args!("heartbeat every {} ms", settings.heartbeat_every().as_millis()));
         match self.standing {
             Standing::Silent => console.say(format_args!("not paired")),
             Standing::Connecting => console.say(format_args!("connecting")),
@@ -260,16 +260,15 @@ fn order(typed: Typed<'_>, settings: &mut Settings, readings: &Cell<Readings>) -
         Typed::Help => Order::Say(HELP),
         Typed::Status => Order::Status,
         Typed::Gateway { host, port } => {
-            // The parser lets only hosts through that fit.
-            settings.gateway = host.try_into().ok().map(|host| Gateway { host, port });
+            settings.set_gateway(host, port);
             Order::Changed
         }
         Typed::Name(name) => {
-            settings.name = name.into();
+            set(&mut settings.name, name.as_str());
             Order::Changed
         }
         Typed::Room(room) => {
-            settings.room = room.into();
+            set(&mut settings.room, room.as_str());
             Order::Changed
         }
         Typed::Heartbeat(values) => {
@@ -279,7 +278,7 @@ fn order(typed: Typed<'_>, settings: &mut Settings, readings: &Cell<Readings>) -
             match values.every {
                 None => Order::Say("told with the next heartbeat"),
                 Some(every) => {
-                    settings.heartbeat_every = every;
+                    settings.heartbeat_every = Some(every);
                     Order::Changed
                 }
             }

@@ -17,7 +17,7 @@ use rand_core::CryptoRng;
 use crate::console::{Console, Sheet};
 use crate::desk::Desk;
 use crate::readings::{FromConsole, Readings};
-use crate::settings::{Gateway, Kept, MAX_HOST};
+use crate::settings::{Gateway, Kept, MAX_HOST, Settings};
 use crate::{Board, Network};
 
 /// The longest message a gateway may send.
@@ -33,6 +33,10 @@ const NO_FLASH: i32 = 3;
 pub struct Space {
     pump: Buffers<FRAME>,
     sheet: Sheet,
+    /// As the owner has them now.
+    settings: Settings,
+    /// As the pump was started with them.
+    current: Settings,
 }
 
 impl Space {
@@ -40,7 +44,7 @@ impl Space {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it is for a static")]
     pub const fn new() -> Self {
-        Self { pump: Buffers::new(), sheet: Sheet::new() }
+        Self { pump: Buffers::new(), sheet: Sheet::new(), settings: Settings::new(), current: Settings::new() }
     }
 }
 
@@ -55,17 +59,17 @@ where
     C: Clock + Copy,
 {
     let Board { input, output, mut network, mut entropy, mut flash, clock, emulated } = board;
-    let Space { pump: buffers, sheet } = space;
+    let Space { pump: buffers, sheet, settings, current } = space;
     let readings = Cell::new(Readings::default());
     // The node's memory has the first two pages, the settings have the next two.
     let after_memory = u32::try_from(Flash::<F>::LENGTH).unwrap_or(u32::MAX);
-    let Ok((mut kept, settings)) = pin!(in_place(|| Kept::load(&mut flash, after_memory))).await else { return NO_FLASH };
+    let Ok(mut kept) = pin!(in_place(|| Kept::load(&mut flash, after_memory, settings))).await else { return NO_FLASH };
     let mut desk = Desk::new(Console::new(input, output, sheet), settings, &readings, emulated);
     desk.say("Handfast node");
 
     loop {
         if core::mem::take(&mut desk.changed) {
-            let saved = pin!(in_place(|| kept.keep(&mut flash, &desk.settings))).await;
+            let saved = pin!(in_place(|| kept.keep(&mut flash, desk.settings))).await;
             match saved {
                 Ok(()) => desk.say("settings kept"),
                 Err(_) => desk.say("the settings are used, but flash could not keep them"),
@@ -77,7 +81,8 @@ where
         }
         let Some(mut keep) = Flash::new(&mut flash, 0) else { return NO_FLASH };
         let memory = keep.load().await;
-        let settings = desk.settings.clone();
+        current.copy(desk.settings);
+        let settings = &*current;
         // A node that remembers nothing keeps silent until its owner lets it ask.
         let gateway = settings.gateway.as_ref().filter(|_| settings.asks || memory != Ok(Memory::Blank));
         let Some(gateway) = gateway else {
@@ -99,9 +104,9 @@ where
             rng: &mut entropy,
             owner: Seat(&mut desk),
             sensors: FromConsole::new(&readings),
-            identity: PairRequest { name: settings.name.label(), room: settings.room.label(), profile: Profile::EMPTY },
+            identity: PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY },
         };
-        let timing = Timing { heartbeat_every: settings.heartbeat_every, ..Timing::DEFAULT };
+        let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
         let pump_settings = pump::Settings { timing, ..pump::Settings::DEFAULT };
         pin!(in_place(|| pump::run(ports, &pump_settings, buffers))).await;
     }

@@ -7,7 +7,9 @@
 //! ```
 
 use embedded_storage_async::nor_flash::NorFlash;
-use handfast_core::text::{Label, Name, UNKNOWN};
+use handfast_core::flow::registration::node::Timing;
+use handfast_core::limits::LABEL_BYTES;
+use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::Span;
 
 /// The longest host name or address.
@@ -18,17 +20,20 @@ const BODY: usize = 636;
 /// Whole words of any flash whose words are 32 bytes at most.
 const RECORD: usize = BODY + 4;
 
-const _: () = assert!(12 + 3 * 2 + MAX_HOST + 2 * 256 <= BODY, "everything has its place in a record");
+const _: () = assert!(12 + 3 * 2 + MAX_HOST + 2 * LABEL_BYTES <= BODY, "everything has its place in a record");
 
 /// What the owner set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) gateway: Option<Gateway>,
-    pub(crate) name: Name,
-    pub(crate) room: Name,
+    /// A label's text; empty before it was set.
+    pub(crate) name: heapless::String<LABEL_BYTES>,
+    /// A label's text, too.
+    pub(crate) room: heapless::String<LABEL_BYTES>,
     /// Whether a node that remembers nothing is to ask.
     pub(crate) asks: bool,
-    pub(crate) heartbeat_every: Span,
+    /// If other than usual.
+    pub(crate) heartbeat_every: Option<Span>,
 }
 
 /// Where to pair.
@@ -39,10 +44,33 @@ pub(crate) struct Gateway {
 }
 
 impl Settings {
-    /// Before anything was set.
-    pub(crate) fn new() -> Self {
-        let unknown = Name::from(UNKNOWN);
-        Self { gateway: None, name: unknown.clone(), room: unknown, asks: false, heartbeat_every: Span::from_secs(60) }
+    /// Before anything was set. All zeros, so that a static of it takes no flash.
+    pub(crate) const fn new() -> Self {
+        Self { gateway: None, name: heapless::String::new(), room: heapless::String::new(), asks: false, heartbeat_every: None }
+    }
+
+    /// An empty host is none; a longer one than fits is no gateway either, but nobody passes that.
+    pub(crate) fn set_gateway(&mut self, host: &str, port: u16) {
+        let named = host.try_into().ok().filter(|host: &heapless::String<MAX_HOST>| !host.is_empty());
+        self.gateway = named.map(|host| Gateway { host, port });
+    }
+
+    pub(crate) fn name(&self) -> Label<'_> {
+        Label::parse(&self.name).unwrap_or(UNKNOWN)
+    }
+
+    pub(crate) fn room(&self) -> Label<'_> {
+        Label::parse(&self.room).unwrap_or(UNKNOWN)
+    }
+
+    pub(crate) fn heartbeat_every(&self) -> Span {
+        self.heartbeat_every.unwrap_or(Timing::DEFAULT.heartbeat_every)
+    }
+
+    /// Makes this a copy, with no second one on the caller's stack.
+    #[inline(never)]
+    pub(crate) fn copy(&mut self, from: &Self) {
+        self.clone_from(from);
     }
 }
 
@@ -59,36 +87,35 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Reads what is kept in the two pages from `start` on. Nothing that can be read counts as nothing set: nothing secret is lost with it.
-    pub(crate) async fn load<F: NorFlash>(flash: &mut F, start: u32) -> Result<(Self, Settings), FlashFailed> {
+    /// Reads what is kept in the two pages from `start` on into `settings`. Nothing that can be read counts as nothing set: nothing secret is lost
+    /// with it.
+    pub(crate) async fn load<F: NorFlash>(flash: &mut F, start: u32, settings: &mut Settings) -> Result<Self, FlashFailed> {
         let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
         let second = start.saturating_add(page);
         if F::ERASE_SIZE < RECORD || flash.capacity() < second.saturating_add(page) as usize {
             return Err(FlashFailed);
         }
-        let pages = (read(flash, start).await?, read(flash, second).await?);
-        Ok(match pages {
-            (Some((sequence, settings)), other) if other.as_ref().is_none_or(|(others, _)| *others < sequence) => {
-                (Self { sequence, next: second, other: start }, settings)
-            }
-            (_, Some((sequence, settings))) => (Self { sequence, next: start, other: second }, settings),
-            (_, None) => (Self { sequence: 0, next: start, other: second }, Settings::new()),
-        })
+        let first_sequence = read(flash, start, settings).await?;
+        let second_sequence = read(flash, second, settings).await?;
+        if first_sequence <= second_sequence {
+            return Ok(Self { sequence: second_sequence.unwrap_or(0), next: start, other: second });
+        }
+        let sequence = read(flash, start, settings).await?.unwrap_or(0);
+        Ok(Self { sequence, next: second, other: start })
     }
 
-    /// Makes the settings durable.
-    pub(crate) async fn keep<F: NorFlash>(&mut self, flash: &mut F, settings: &Settings) -> Result<(), FlashFailed> {
+    /// Makes the settings durable. They are read back into themselves, so what the flash did to them is what counts.
+    pub(crate) async fn keep<F: NorFlash>(&mut self, flash: &mut F, settings: &mut Settings) -> Result<(), FlashFailed> {
         let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
         let sequence = self.sequence.saturating_add(1);
         flash.erase(self.next, self.next.saturating_add(page)).await.map_err(|_| FlashFailed)?;
-        flash.write(self.next, &encode(settings, sequence).0).await.map_err(|_| FlashFailed)?;
-        match read(flash, self.next).await? {
-            Some((_, written)) if written == *settings => {
-                *self = Self { sequence, next: self.other, other: self.next };
-                Ok(())
-            }
-            Some(_) | None => Err(FlashFailed),
+        write(flash, self.next, settings, sequence).await?;
+        // Whole, it is what was written: the checksum says so.
+        if read(flash, self.next, settings).await? != Some(sequence) {
+            return Err(FlashFailed);
         }
+        *self = Self { sequence, next: self.other, other: self.next };
+        Ok(())
     }
 }
 
@@ -96,54 +123,65 @@ impl Kept {
 #[repr(align(4))]
 struct Record([u8; RECORD]);
 
-async fn read<F: NorFlash>(flash: &mut F, at: u32) -> Result<Option<(u32, Settings)>, FlashFailed> {
+/// Reads one page into `settings`, and gives its sequence number; `None`, and nothing changed, if it holds no whole record.
+async fn read<F: NorFlash>(flash: &mut F, at: u32, settings: &mut Settings) -> Result<Option<u32>, FlashFailed> {
     let mut record = Record([0; RECORD]);
     flash.read(at, &mut record.0).await.map_err(|_| FlashFailed)?;
-    Ok(decode(&record))
+    Ok(decode(&record, settings))
 }
 
-fn encode(settings: &Settings, sequence: u32) -> Record {
+async fn write<F: NorFlash>(flash: &mut F, at: u32, settings: &Settings, sequence: u32) -> Result<(), FlashFailed> {
+    let mut record = Record([0; RECORD]);
+    encode(settings, sequence, &mut record);
+    flash.write(at, &record.0).await.map_err(|_| FlashFailed)
+}
+
+fn encode(settings: &Settings, sequence: u32, record: &mut Record) {
     let (host, port) = settings.gateway.as_ref().map_or(("", 0), |gateway| (&*gateway.host, gateway.port));
-    let every = u32::try_from(settings.heartbeat_every.as_millis()).unwrap_or(u32::MAX);
-    let texts = [host, settings.name.as_str(), settings.room.as_str()];
+    let every = settings.heartbeat_every.map_or(0, |every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX));
+    let texts = [host, &*settings.name, &*settings.room];
     let fields = [VERSION, settings.asks.into()]
         .into_iter()
         .chain(sequence.to_le_bytes())
         .chain(every.to_le_bytes())
         .chain(port.to_le_bytes())
         .chain(texts.into_iter().flat_map(|text| (text.len() as u16).to_le_bytes().into_iter().chain(text.bytes())));
-    let mut record = Record([0; RECORD]);
     if let Some((body, checksum)) = record.0.split_first_chunk_mut::<BODY>() {
         for (place, byte) in body.iter_mut().zip(fields) {
             *place = byte;
         }
-        checksum.copy_from_slice(&crc32(body).to_le_bytes());
+        for (place, byte) in checksum.iter_mut().zip(crc32(body).to_le_bytes()) {
+            *place = byte;
+        }
     }
-    record
 }
 
-fn decode(Record(record): &Record) -> Option<(u32, Settings)> {
+/// Nothing is changed unless everything is as it should be.
+fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
     let (body, checksum) = record.split_first_chunk::<BODY>()?;
-    if *checksum != crc32(body).to_le_bytes() {
+    let ([version, asks], rest) = body.split_first_chunk()?;
+    if *checksum != crc32(body).to_le_bytes() || *version != VERSION {
         return None;
     }
-    let ([version, asks], rest) = body.split_first_chunk()?;
     let (sequence, rest) = rest.split_first_chunk()?;
     let (every, rest) = rest.split_first_chunk()?;
     let (port, mut rest) = rest.split_first_chunk()?;
     let (host, name, room) = (text(&mut rest)?, text(&mut rest)?, text(&mut rest)?);
-    let gateway = match host {
-        "" => None,
-        host => Some(Gateway { host: host.try_into().ok()?, port: u16::from_le_bytes(*port) }),
-    };
-    let settings = Settings {
-        gateway,
-        name: Label::parse(name)?.into(),
-        room: Label::parse(room)?.into(),
-        asks: *asks != 0,
-        heartbeat_every: Span::from_millis(u32::from_le_bytes(*every).into()),
-    };
-    (*version == VERSION).then_some((u32::from_le_bytes(*sequence), settings))
+    if host.len() > MAX_HOST || name.len() > LABEL_BYTES || room.len() > LABEL_BYTES {
+        return None;
+    }
+    settings.set_gateway(host, u16::from_le_bytes(*port));
+    set(&mut settings.name, name);
+    set(&mut settings.room, room);
+    settings.asks = *asks != 0;
+    settings.heartbeat_every = Some(u32::from_le_bytes(*every)).filter(|&every| every != 0).map(|every| Span::from_millis(every.into()));
+    Some(u32::from_le_bytes(*sequence))
+}
+
+/// Replaces a text by one that fits.
+pub(crate) fn set<const N: usize>(place: &mut heapless::String<N>, text: &str) {
+    place.clear();
+    let _ = place.push_str(text);
 }
 
 fn text<'r>(rest: &mut &'r [u8]) -> Option<&'r str> {
@@ -164,27 +202,36 @@ fn crc32(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
+    fn encoded(settings: &Settings, sequence: u32) -> Record {
+        let mut record = Record([0; RECORD]);
+        encode(settings, sequence, &mut record);
+        record
+    }
+
     #[test]
     fn settings_read_back_as_they_were_written() {
-        let longest: heapless::String<256> = core::iter::repeat_n('𐍈', 64).collect();
+        let longest: heapless::String<LABEL_BYTES> = core::iter::repeat_n('𐍈', 64).collect();
         let settings = Settings {
             gateway: Some(Gateway { host: "gateway.local".try_into().unwrap(), port: 8765 }),
-            name: Label::parse(&longest).unwrap().into(),
-            room: Label::parse(&longest).unwrap().into(),
+            name: longest.clone(),
+            room: longest,
             asks: true,
-            heartbeat_every: Span::from_millis(250),
+            heartbeat_every: Some(Span::from_millis(250)),
         };
-        assert_eq!(decode(&encode(&settings, 7)), Some((7, settings)));
-        assert_eq!(decode(&encode(&Settings::new(), 1)), Some((1, Settings::new())));
+        let mut read = Settings::new();
+        assert_eq!(decode(&encoded(&settings, 7), &mut read), Some(7));
+        assert_eq!(read, settings);
+        assert_eq!(decode(&encoded(&Settings::new(), 8), &mut read), Some(8));
+        assert_eq!(read, Settings::new());
     }
 
     #[test]
     fn erased_and_damaged_pages_hold_nothing() {
-        assert_eq!(decode(&Record([0xff; RECORD])), None);
+        assert_eq!(decode(&Record([0xff; RECORD]), &mut Settings::new()), None);
         for at in 0..RECORD {
-            let mut record = encode(&Settings::new(), 1);
+            let mut record = encoded(&Settings::new(), 1);
             record.0[at] ^= 1;
-            assert_eq!(decode(&record), None, "{at}");
+            assert_eq!(decode(&record, &mut Settings::new()), None, "{at}");
         }
     }
 }

@@ -54,10 +54,23 @@ impl Clock for Still {
     }
 }
 
-/// What the gateway and the owner know of each other.
+const PENDING: [&[u8]; 3] = [&text(script::PAIR_PENDING), script::PAIR_PENDING.as_bytes(), b"\x88\x11\x03\xe8Pairing pending"];
+const WELCOME: [&[u8]; 3] = [&text(script::AUTH_OK), script::AUTH_OK.as_bytes(), b""];
+const GOODBYE: &[u8] = b"\x88\x02\x03\xe8";
+
+/// The beginning of a short text frame.
+const fn text(payload: &str) -> [u8; 2] {
+    [0x81, payload.len() as u8]
+}
+
+/// What the gateway and the owner know of each other. It is all here, so that the pump's future holds nothing of the script.
 #[derive(Default)]
 pub(crate) struct Stage {
-    pub(crate) connections: Cell<u32>,
+    connections: Cell<u32>,
+    /// Messages of the node on this connection.
+    heard: Cell<u32>,
+    /// What the gateway still has to say.
+    unsaid: Cell<[&'static [u8]; 3]>,
     /// The heartbeat has arrived.
     pub(crate) heartbeat: Cell<bool>,
 }
@@ -74,29 +87,12 @@ impl<'s> Connector for Script<'s> {
     async fn connect(&mut self) -> Result<Scripted<'s>, ErrorKind> {
         let stage = self.0;
         stage.connections.set(stage.connections.get().saturating_add(1));
-        Ok(Scripted { stage, heard: 0, answer: heapless::Deque::new() })
+        stage.heard.set(0);
+        Ok(Scripted(stage))
     }
 }
 
-pub(crate) struct Scripted<'s> {
-    stage: &'s Stage,
-    heard: u32,
-    answer: heapless::Deque<u8, 256>,
-}
-
-impl Scripted<'_> {
-    fn say(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            // Every answer fits.
-            let _ = self.answer.push_back(byte);
-        }
-    }
-
-    fn frame(&mut self, opcode: u8, payload: &[u8]) {
-        self.say(&[0x80 | opcode, payload.len() as u8]);
-        self.say(payload);
-    }
-}
+pub(crate) struct Scripted<'s>(&'s Stage);
 
 impl ErrorType for Scripted<'_> {
     type Error = ErrorKind;
@@ -104,13 +100,19 @@ impl ErrorType for Scripted<'_> {
 
 impl Read for Scripted<'_> {
     async fn read(&mut self, room: &mut [u8]) -> Result<usize, ErrorKind> {
+        let stage = self.0;
+        let mut unsaid = stage.unsaid.get();
         let mut length = 0_usize;
-        for (place, byte) in room.iter_mut().zip(core::iter::from_fn(|| self.answer.pop_front())) {
-            *place = byte;
-            length = length.saturating_add(1);
+        for part in &mut unsaid {
+            for place in room.iter_mut().skip(length) {
+                let Some((&byte, rest)) = part.split_first() else { break };
+                (*place, *part) = (byte, rest);
+                length = length.saturating_add(1);
+            }
         }
+        stage.unsaid.set(unsaid);
         // After the goodbye the stream ends; before it, nothing more is said until the node speaks.
-        let over = self.heard >= if self.stage.connections.get() == 1 { 3 } else { 4 };
+        let over = stage.heard.get() >= if stage.connections.get() == 1 { 3 } else { 4 };
         if length == 0 && !over { pending().await } else { Ok(length) }
     }
 }
@@ -122,16 +124,14 @@ impl Write for Scripted<'_> {
 
     /// A message is complete.
     async fn flush(&mut self) -> Result<(), ErrorKind> {
-        self.heard = self.heard.saturating_add(1);
-        match (self.stage.connections.get(), self.heard) {
-            (_, 1) => self.say(UPGRADED),
-            (1, 2) => {
-                self.frame(1, script::PAIR_PENDING.as_bytes());
-                self.frame(8, b"\x03\xe8Pairing pending");
-            }
-            (2, 2) => self.frame(1, script::AUTH_OK.as_bytes()),
-            (2, 3) => self.stage.heartbeat.set(true),
-            (2, 4) => self.frame(8, b"\x03\xe8"),
+        let stage = self.0;
+        stage.heard.set(stage.heard.get().saturating_add(1));
+        match (stage.connections.get(), stage.heard.get()) {
+            (_, 1) => stage.unsaid.set([UPGRADED, b"", b""]),
+            (1, 2) => stage.unsaid.set(PENDING),
+            (2, 2) => stage.unsaid.set(WELCOME),
+            (2, 3) => stage.heartbeat.set(true),
+            (2, 4) => stage.unsaid.set([GOODBYE, b"", b""]),
             _ => {}
         }
         Ok(())

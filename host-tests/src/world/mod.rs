@@ -146,6 +146,7 @@ impl World {
         self.note(|| format!("-- {op:?}"));
         match op {
             Op::Run { millis } => self.run_for(*millis),
+            Op::RunUntil { state } => self.run_until(state),
             Op::Decide { record, verdict } => {
                 if let Some(node_id) = self.any_record(*record) {
                     let _ = self.decide(node_id, *verdict);
@@ -192,6 +193,20 @@ impl World {
             self.check();
         }
         self.now = end;
+    }
+
+    fn run_until(&mut self, state: &str) {
+        let end = self.now + 90_000;
+        let is_there = |world: &Self| {
+            let mut nodes = world.nodes.iter().filter_map(|host| host.machine.as_ref());
+            let mut seats = world.gateway.seats.values().filter_map(|seat| seat.machine.as_ref());
+            nodes.any(|machine| machine.state_name() == state) || seats.any(|machine| machine.state_name() == state)
+        };
+        while !is_there(self)
+            && let Some(at) = self.next_event().filter(|&at| at <= end)
+        {
+            self.run_for(at.saturating_sub(self.now));
+        }
     }
 
     fn next_event(&self) -> Option<u64> {

@@ -31,7 +31,9 @@ async fn the_same_request_finds_its_pending_entry_again() {
 async fn the_node_does_not_choose_its_id_and_unknown_fields_are_skipped() {
     let served = Served::start().await;
     let mut client = served.connect_to("/pair?x=1").await;
-    client.say(json!({"type": "pair_request", "node_id": "caa4270d-912f-4099-ac2d-45e9d0253e3e", "firmware": [1, {"a": null}]})).await;
+    client
+        .say(json!({"type": "pair_request", "node_id": "caa4270d-912f-4099-ac2d-45e9d0253e3e", "firmware": [1, {"a": null}]}))
+        .await;
     let pending = client.hear().await;
     assert_ne!(pending["node_id"], "caa4270d-912f-4099-ac2d-45e9d0253e3e");
     let device = served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
@@ -60,7 +62,9 @@ async fn malformed_json_first_ends_the_connection_without_a_frame() {
 #[tokio::test]
 async fn any_other_type_first_is_an_error() {
     let served = Served::start().await;
-    for other in [json!({"type": "heartbeat"}), json!({"type": "audio_start"}), json!({"type": ""}), json!({}), json!({"type": 7})] {
+    for other in
+        [json!({"type": "heartbeat"}), json!({"type": "audio_start"}), json!({"type": ""}), json!({}), json!({"type": 7})]
+    {
         let mut client = served.connect().await;
         client.say(other).await;
         assert_eq!(client.hear().await, json!({"type": "error", "message": "First message must be auth or pair_request"}));

@@ -94,7 +94,9 @@ async fn a_connection_that_has_not_proven_itself_replaces_nobody() {
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;
     let mut thief = served.connect().await;
-    thief.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"})).await;
+    thief
+        .say(json!({"type": "auth", "node_id": node_id.to_string(), "token": "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}))
+        .await;
     thief.expect_auth_fail("invalid credentials").await;
     link.expect_open().await;
 }

@@ -5,6 +5,7 @@ mod first_message;
 mod limits;
 mod link;
 mod operator;
+mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -61,7 +62,9 @@ impl Served {
     /// Asks to be paired and gives the node id.
     pub(crate) async fn ask(&self, name: &str) -> NodeId {
         let mut client = self.connect().await;
-        client.say(json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen", "hardware_profile": {"board": "test"}})).await;
+        client
+            .say(json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen", "hardware_profile": {"board": "test"}}))
+            .await;
         let pending = client.hear().await;
         assert_eq!(pending["type"], "pair_pending");
         client.expect_close(1000, "Pairing pending").await;
@@ -124,8 +127,12 @@ impl Client {
     /// The next message that is not a ping.
     pub(crate) async fn next(&mut self) -> Message {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the gateway should have said something");
-            match message.expect("the gateway should have closed with a frame").expect("the gateway should not have dropped the connection") {
+            let message =
+                tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the gateway should have said something");
+            match message
+                .expect("the gateway should have closed with a frame")
+                .expect("the gateway should not have dropped the connection")
+            {
                 Message::Ping(_) | Message::Pong(_) => {}
                 message => return message,
             }

@@ -77,7 +77,8 @@ impl Pi {
     }
 
     pub(crate) async fn enter(&self, token: &str) -> Result<(), End> {
-        let token = Token::parse(token).ok_or_else(|| End::Refused("the gateway issued something that is no token".to_owned()))?;
+        let token =
+            Token::parse(token).ok_or_else(|| End::Refused("the gateway issued something that is no token".to_owned()))?;
         if let Some(run) = &self.running {
             run.owner.token_entered(token).await;
         }

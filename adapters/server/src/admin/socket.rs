@@ -20,7 +20,9 @@ const MOST_PATH: usize = 107;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The path does not fit a socket address.
-    #[error("{path}: a socket path may have at most {MOST_PATH} bytes and this one has {length}; choose a shorter data directory with --data")]
+    #[error(
+        "{path}: a socket path may have at most {MOST_PATH} bytes and this one has {length}; choose a shorter data directory with --data"
+    )]
     TooLong {
         /// The path.
         path: PathBuf,

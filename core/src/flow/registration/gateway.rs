@@ -105,7 +105,7 @@ pub enum Effect<'b> {
     Remember(NodeId, ProofTag),
     /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then read the record once more.
     Attach(NodeId),
-    /// Take the connection out of the table of live ones.
+    /// Take the connection out of the table of live ones, if it is still the node's there; a newer one stays.
     Detach(NodeId),
     /// Keep what the node told, and that it was there.
     Observe(NodeId, Heartbeat<'b>),

@@ -114,7 +114,8 @@ pub enum Input<'b> {
 /// What a node asks for.
 #[derive(Debug)]
 pub enum Effect<'b> {
-    /// Open a connection to the gateway.
+    /// Open a connection to the gateway. Answered by [`Input::Connected`] or [`Input::Disconnected`]; how long that may take is the adapter's to
+    /// bound, because only it knows what opening means.
     Connect,
     /// Send a text frame.
     Send(&'b str),

@@ -1,15 +1,70 @@
-//! Handfast on a Cortex-M0, for size and cost only: QEMU's micro:bit has no network.
+//! Measures a registration on a Cortex-M0: the real core and pump against a script, because QEMU's micro:bit has no network. Meant for QEMU with
+//! `-icount shift=6`, where an instruction takes 64 ns.
 #![no_std]
 #![no_main]
+
+mod register;
+mod stack;
 
 use core::panic::PanicInfo;
 
 use cortex_m as _; // the critical section
-use semihosting::{eprintln, process};
+#[cfg(feature = "node")]
+use handfast_edge::pump::Buffers;
+#[cfg(feature = "node")]
+use handfast_replay::FRAME;
+use semihosting::{eprintln, println, process};
+
+use crate::register::Register;
+
+// SAFETY: TIMER0 of the nRF51.
+const TIMER_START: Register = unsafe { Register::at(0x4000_8000) };
+// SAFETY: as above.
+const TIMER_CAPTURE: Register = unsafe { Register::at(0x4000_8040) };
+// SAFETY: as above.
+const TIMER_BITMODE: Register = unsafe { Register::at(0x4000_8508) };
+// SAFETY: as above.
+const TIMER_PRESCALER: Register = unsafe { Register::at(0x4000_8510) };
+// SAFETY: as above.
+const TIMER_CAPTURED: Register = unsafe { Register::at(0x4000_8540) };
+
+const BITMODE_32: u32 = 3;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    TIMER_BITMODE.write(BITMODE_32);
+    TIMER_PRESCALER.write(0);
+    TIMER_START.write(1);
+    println!("{}\tinstructions until here", instructions());
+    println!("{}\tbytes of stack until here", stack::peak());
+    #[cfg(feature = "node")]
+    if measure().is_none() {
+        process::exit(4);
+    }
     process::exit(0)
+}
+
+/// The timer counts 16 million times a second, each 62.5 ns.
+fn instructions() -> u32 {
+    TIMER_CAPTURE.write(1);
+    (u64::from(TIMER_CAPTURED.read()) * 625 / 640) as u32
+}
+
+/// Prints what was measured; `firmware/cost` reads it.
+#[cfg(feature = "node")]
+#[inline(never)]
+fn measure() -> Option<()> {
+    let buffers = cortex_m::singleton!(: Buffers<FRAME> = Buffers::new())?;
+    let flow = handfast_replay::flow(buffers, instructions)?;
+    // Only what the pump takes counts.
+    let peak = stack::peak();
+    let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
+    let steps = handfast_replay::steps(scratch, instructions)?;
+    for (name, number) in flow.iter().chain(steps.iter()) {
+        println!("{number}\t{name}");
+    }
+    println!("{peak}\tbytes of stack at most");
+    Some(())
 }
 
 /// Without this a fault would loop for ever.

@@ -1,0 +1,69 @@
+//! Measures a registration on a Cortex-M4F: the real core and pump against a script, without the network stack. Meant for QEMU with
+//! `-icount shift=6`, where an instruction takes 64 ns.
+#![no_std]
+#![no_main]
+
+#[path = "../fault.rs"]
+mod fault;
+#[path = "../register.rs"]
+mod register;
+#[path = "../stack.rs"]
+mod stack;
+
+#[cfg(feature = "node")]
+use handfast_edge::pump::Buffers;
+#[cfg(feature = "node")]
+use handfast_replay::FRAME;
+use semihosting::{println, process};
+
+use crate::register::Register;
+
+// SAFETY: TIMER0 of the AN386.
+const TIMER_CTRL: Register = unsafe { Register::at(0x4000_0000) };
+// SAFETY: as above.
+const TIMER_VALUE: Register = unsafe { Register::at(0x4000_0004) };
+// SAFETY: as above.
+const TIMER_RELOAD: Register = unsafe { Register::at(0x4000_0008) };
+
+/// The image has no interrupts, and the runtime asks for a table.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [u32; 1] = [0];
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    fault::guard_stack();
+    TIMER_RELOAD.write(u32::MAX);
+    TIMER_VALUE.write(u32::MAX);
+    TIMER_CTRL.write(1);
+    println!("{}\tinstructions until here", instructions());
+    println!("{}\tbytes of stack until here", stack::peak());
+    #[cfg(feature = "node")]
+    if measure().is_none() {
+        process::exit(4);
+    }
+    process::exit(0)
+}
+
+/// The timer counts 25 million times a second; an instruction is 64 ns, so 1.6 ticks.
+fn instructions() -> u32 {
+    let ticks = u32::MAX.wrapping_sub(TIMER_VALUE.read());
+    (u64::from(ticks) * 40 / 64) as u32
+}
+
+/// Prints what was measured; `firmware/cost` reads it.
+#[cfg(feature = "node")]
+#[inline(never)]
+fn measure() -> Option<()> {
+    let buffers = cortex_m::singleton!(: Buffers<FRAME> = Buffers::new())?;
+    let flow = handfast_replay::flow(buffers, instructions)?;
+    // Only what the pump takes counts.
+    let peak = stack::peak();
+    let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
+    let steps = handfast_replay::steps(scratch, instructions)?;
+    for (name, number) in flow.iter().chain(steps.iter()) {
+        println!("{number}\t{name}");
+    }
+    println!("{peak}\tbytes of stack at most");
+    Some(())
+}

@@ -1,0 +1,103 @@
+//! What an image holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::path::Path;
+
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind, SymbolKind, elf};
+
+/// A section that goes to flash: its address and its bytes.
+struct Loaded {
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+/// An image.
+pub struct Elf {
+    /// Bytes of flash: code, constants, and the first values of variables.
+    pub flash: u64,
+    /// Bytes of RAM that are taken from start to end.
+    pub ram: u64,
+    loaded: Vec<Loaded>,
+    /// Name and size of each function.
+    functions: Vec<(String, u64)>,
+}
+
+impl Elf {
+    pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let file = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let object = object::File::parse(&*file)?;
+        let mut elf = Self { flash: 0, ram: 0, loaded: Vec::new(), functions: Vec::new() };
+        for section in object.sections() {
+            let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
+            if sh_flags & u64::from(elf::SHF_ALLOC) == 0 {
+                continue;
+            }
+            let kept = section.kind() != SectionKind::UninitializedData && !section.data()?.is_empty();
+            if kept {
+                elf.flash += section.size();
+                elf.loaded.push(Loaded { address: section.address(), bytes: section.data()?.to_vec() });
+            }
+            if sh_flags & u64::from(elf::SHF_WRITE) != 0 {
+                elf.ram += section.size();
+            }
+        }
+        let functions = object.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
+        // Identical functions are merged: one place, many names.
+        let by_address: BTreeMap<u64, _> = functions.map(|symbol| (symbol.address(), symbol)).collect();
+        for symbol in by_address.values() {
+            elf.functions.push((format!("{:#}", rustc_demangle::demangle(symbol.name()?)), symbol.size()));
+        }
+        Ok(elf)
+    }
+
+    /// Bytes of code by crate, largest first.
+    pub fn code_by_crate(&self) -> Vec<(String, u64)> {
+        let mut sizes = BTreeMap::<String, u64>::new();
+        for (name, size) in &self.functions {
+            *sizes.entry(crate_of(name)).or_default() += size;
+        }
+        let mut sizes: Vec<_> = sizes.into_iter().collect();
+        sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+        sizes
+    }
+
+    /// Every place in the source that a panic of this image can report: each has a record (text, line, column) among the constants.
+    pub fn panic_places(&self) -> Vec<String> {
+        let mut places = BTreeSet::new();
+        for section in &self.loaded {
+            for record in section.bytes.windows(16).step_by(4) {
+                let word = |at: usize| u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+                let (line, column) = (word(8), word(12));
+                if !(1..100_000).contains(&line) || !(1..1_000).contains(&column) || word(4) > 300 {
+                    continue;
+                }
+                if let Some(file) = self.text(word(0).into(), word(4) as usize).filter(|file| file.ends_with(".rs")) {
+                    places.insert(format!("{}:{line}", short(file)));
+                }
+            }
+        }
+        places.into_iter().collect()
+    }
+
+    fn text(&self, address: u64, length: usize) -> Option<&str> {
+        let section = self.loaded.iter().find(|s| (s.address..s.address + s.bytes.len() as u64).contains(&address))?;
+        let start = (address - section.address) as usize;
+        std::str::from_utf8(section.bytes.get(start..start + length)?).ok()
+    }
+}
+
+/// The first crate that a function's name names: the one that wrote it, or the type it was written for.
+pub fn crate_of(name: &str) -> String {
+    let name = name.trim_start_matches(['<', '&', '*', '(', '[', ' ']);
+    let word: String = name.trim_start_matches("mut ").chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    match name.contains("::") {
+        true => word,
+        false => "(no crate: runtime and compiler support)".to_owned(),
+    }
+}
+
+/// A path from the crate's own folder on.
+fn short(file: &str) -> &str {
+    ["/library/", "/registry/src/"].iter().find_map(|mark| file.split_once(mark).map(|(_, rest)| rest)).unwrap_or(file)
+}

@@ -1,0 +1,86 @@
+//! Builds the images, runs those that measure themselves, and says what they cost: flash, static RAM, stack, instructions, and the places that can
+//! panic. Run in `firmware/`: `cargo run --release -p handfast-cost`.
+
+mod elf;
+mod run;
+
+use std::error::Error;
+use std::path::Path;
+
+use elf::{Elf, crate_of};
+use run::{Board, build, measure};
+
+const BOARDS: [Board; 2] = [
+    Board { folder: "qemu-mps2-an386", target: "thumbv7em-none-eabihf", image: "handfast-cost-mps2-an386", qemu: &["-M", "mps2-an386"] },
+    Board {
+        folder: "microbit",
+        target: "thumbv6m-none-eabi",
+        image: "handfast-board-microbit",
+        qemu: &["-M", "microbit", "-global", "nrf51-soc.sram-size=32768"],
+    },
+];
+
+/// The crates that must not panic.
+const OURS: [&str; 2] = ["handfast_core", "handfast_edge"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let mut ours = 0;
+    for board in &BOARDS {
+        let without = Elf::read(&build(&firmware, board, board.image, false)?)?;
+        let path = build(&firmware, board, board.image, true)?;
+        let with = Elf::read(&path)?;
+        println!("\n## {} ({})\n", board.folder, board.target);
+        println!("| | flash | static RAM |\n|---|---|---|");
+        println!("| the image that measures | {} | {} |", with.flash, with.ram);
+        println!("| the same without the node | {} | {} |", without.flash, without.ram);
+        println!("| the node, its crates and its script | {} | {} |", with.flash - without.flash, with.ram - without.ram);
+        println!();
+        print_crates(&with);
+        ours += print_panics(&with);
+        println!("\n| measured | |\n|---|---|");
+        for line in measure(board, &path)?.lines() {
+            let (number, name) = line.split_once('\t').unwrap_or(("", line));
+            println!("| {name} | {number} |");
+        }
+        if board.folder == "qemu-mps2-an386" {
+            let whole = Elf::read(&build(&firmware, board, "handfast-board-mps2-an386", true)?)?;
+            println!("\n### The whole node with network and console: {} bytes of flash, {} of static RAM\n", whole.flash, whole.ram);
+            print_crates(&whole);
+            ours += print_panics(&whole);
+        }
+    }
+    match ours {
+        0 => Ok(()),
+        _ => Err(format!("{ours} places in {} can panic", OURS.join(" and ")).into()),
+    }
+}
+
+/// Code by crate. A generic function counts for the crate that wrote it, whatever it was compiled for; what is inlined counts for its caller.
+fn print_crates(elf: &Elf) {
+    println!("| crate | bytes of code |\n|---|---|");
+    for (name, size) in elf.code_by_crate().into_iter().filter(|(_, size)| *size >= 200) {
+        println!("| {name} | {size} |");
+    }
+}
+
+/// The places that can panic, by crate; how many of them are ours.
+fn print_panics(elf: &Elf) -> usize {
+    let places = elf.panic_places();
+    println!("\nPlaces that can panic: {}", places.len());
+    for place in &places {
+        println!("- {place}");
+    }
+    places.iter().filter(|place| OURS.contains(&crate_of_path(place).as_str())).count()
+}
+
+/// The crate a source file belongs to.
+fn crate_of_path(path: &str) -> String {
+    if path.contains("adapters/edge/") {
+        "handfast_edge".to_owned()
+    } else if path.contains("main/core/src") || path.starts_with("../core/") || path.contains("/handfast/core/src") {
+        "handfast_core".to_owned()
+    } else {
+        crate_of(path)
+    }
+}

@@ -1,0 +1,59 @@
+//! The same over TLS from certificate files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::{SinkExt, StreamExt};
+use handfast_server::{Gateway, acceptor};
+use handfast_store::MemoryStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+
+fn certificate(dir: &Path) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+}
+
+#[tokio::test]
+async fn a_gateway_with_certificate_files_speaks_tls_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path());
+    let tls = acceptor(&dir.path().join("cert.pem"), &dir.path().join("key.pem")).unwrap();
+    let gateway = Gateway::builder(MemoryStore::new()).start().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(handfast_server::serve(gateway, listener, Some(tls), std::future::pending()));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(dir.path().join("cert.pem")).unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async("wss://localhost/", stream).await.unwrap();
+    socket.send(json!({"type": "pair_request"}).to_string().into()).await.unwrap();
+    assert!(socket.next().await.unwrap().unwrap().into_text().unwrap().contains("pair_pending"));
+
+    let plain = TcpStream::connect(address).await.unwrap();
+    assert!(tokio_tungstenite::client_async("ws://localhost/", plain).await.is_err());
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path());
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let missing = dir.path().join("missing.pem");
+    let problem = |cert: &Path, key: &Path| acceptor(cert, key).err().unwrap().to_string();
+    assert!(problem(&missing, &key).contains("missing.pem"));
+    assert!(problem(&cert, &missing).contains("missing.pem"));
+    assert!(problem(&key, &key).contains("holds no PEM certificate"));
+    assert!(problem(&cert, &cert).contains("no PEM private key"));
+}
