@@ -41,8 +41,7 @@ pub(crate) struct Session {
 
 /// An effect that owns what it needs, so that it can be carried out across awaits.
 enum Action {
-    Send(Utf8Bytes),
-    Ping,
+    Send(Message),
     Close(Close),
     Admit(Box<Asking>, String),
     Load(NodeId),
@@ -77,13 +76,14 @@ enum Happening {
 }
 
 impl Session {
-    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, seat: SeatGuard) -> Self {
+    /// Without a seat, it only says that there is none.
+    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, seat: Option<SeatGuard>) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
-        Self { gateway, socket, peer, seat: Some(seat), mailbox: Arc::default(), attached: None }
+        Self { gateway, socket, peer, seat, mailbox: Arc::default(), attached: None }
     }
 
-    /// Runs until the connection has ended.
-    pub(crate) async fn run(mut self) {
+    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let inner = Arc::clone(&self.gateway.inner);
         let mut shutdown = inner.shutdown.subscribe();
         let mut connection = Connection::accepted(inner.clock.now(), inner.limits);
@@ -109,17 +109,15 @@ impl Session {
                 }
                 Happening::Letter(Letter::Notice(notice)) => advance(connection, &inner, self.peer, Input::Push(notice)),
                 Happening::Letter(Letter::Frame(frame)) => {
-                    if connection.linked().is_some() && self.send(frame).await.is_err() {
-                        advance(connection, &inner, self.peer, Input::Closed)
-                    } else {
-                        continue;
-                    }
+                    let actions = connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
+                    (connection, actions)
                 }
                 Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
                 Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
                 Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
             };
-            connection = self.carry_out(next, actions, &inner).await;
+            // Boxed, because an idle connection should not keep room for what it does when it is busy.
+            connection = Box::pin(self.carry_out(next, actions, &inner)).await;
         }
     }
 
@@ -131,12 +129,13 @@ impl Session {
         shutdown: &mut tokio::sync::watch::Receiver<bool>,
     ) -> Happening {
         let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
-        let seat = self.seat.as_ref().filter(|_| connection.linked().is_none());
+        let seat = self.seat.as_ref();
+        let needs_seat = connection.linked().is_none();
         tokio::select! {
             biased;
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
             letter = self.mailbox.next() => Happening::Letter(letter),
-            () = async { match seat { Some(seat) => seat.evicted().await, None => std::future::pending().await } } => Happening::Evicted,
+            () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
             frame = self.socket.recv(), if !connection.awaits_answer() => match frame {
                 Some(Ok(frame)) => Happening::Frame(frame),
                 Some(Err(error)) if is_too_big(&error) => Happening::TooBig,
@@ -151,15 +150,8 @@ impl Session {
         let mut queue = std::collections::VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
             let (next, actions) = match action {
-                Action::Send(text) => {
-                    if self.send(Message::Text(text)).await.is_ok() {
-                        continue;
-                    }
-                    queue.clear();
-                    advance(connection, inner, self.peer, Input::Closed)
-                }
-                Action::Ping => {
-                    if self.send(Message::Ping(Vec::new().into())).await.is_ok() {
+                Action::Send(message) => {
+                    if self.send(message).await.is_ok() {
                         continue;
                     }
                     queue.clear();
@@ -225,7 +217,7 @@ impl Session {
             }
             Action::ApplicationText(node_id, frame) => inner.application.text(node_id, &frame).await,
             Action::ApplicationBinary(node_id, frame) => inner.application.binary(node_id, &frame).await,
-            Action::Send(_) | Action::Ping | Action::Close(_) => {}
+            Action::Send(_) | Action::Close(_) => {}
         }
         None
     }
@@ -315,8 +307,8 @@ fn feed(connection: Connection, inner: &Inner, peer: SocketAddr, answer: Answer)
 /// Turns a borrowing effect into an owned action before the first await.
 fn own(effect: Effect<'_>, inner: &Inner, peer: SocketAddr) -> Action {
     match effect {
-        Effect::Send(text) => Action::Send(text.into()),
-        Effect::Ping => Action::Ping,
+        Effect::Send(text) => Action::Send(Message::Text(text.into())),
+        Effect::Ping => Action::Send(Message::Ping(axum::body::Bytes::new())),
         Effect::Close(close) => Action::Close(close),
         Effect::Admit(request) => {
             let asking = Asking::new(&request, peer.ip(), inner.clock.unix(), &inner.limits, &chance::draw());
@@ -355,4 +347,18 @@ fn is_too_big(error: &axum::Error) -> bool {
     use tokio_tungstenite::tungstenite::Error;
     let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
     matches!(cause, Some(Error::Capacity(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_keeps_little_more_than_its_socket_and_its_state() {
+        fn size<F: Future>(_: impl FnOnce(Box<Session>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (future, session) = (size(Session::run), size_of::<Session>());
+        assert!(future + session <= 1400, "{future} bytes for the future and {session} for what it works on");
+    }
 }

@@ -69,13 +69,8 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         .max_write_buffer_size(MOST_UNSENT)
         .max_message_size(FRAME_BYTES)
         .max_frame_size(FRAME_BYTES);
-    Ok(upgrade.on_upgrade(async move |mut socket| match seat {
-        Some(seat) => Session::new(gateway, socket, peer, seat).run().await,
-        None => {
-            use axum::extract::ws::{CloseFrame, Message};
-            use handfast_core::wire::close::Close;
-            let full = CloseFrame { code: Close::AT_CAPACITY.code, reason: Close::AT_CAPACITY.reason.into() };
-            let _ = socket.send(Message::Close(Some(full))).await;
-        }
+    Ok(upgrade.on_upgrade(async move |socket| {
+        // A task of its own, no larger than the session: the one that this is keeps room for the handshake.
+        tokio::spawn(Box::new(Session::new(gateway, socket, peer, seat)).run());
     }))
 }

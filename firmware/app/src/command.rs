@@ -25,7 +25,10 @@ pub(crate) enum Typed<'l> {
     Nothing,
     Help,
     Status,
-    Gateway { host: &'l str, port: u16 },
+    Gateway {
+        host: &'l str,
+        port: u16,
+    },
     Name(Label<'l>),
     Room(Label<'l>),
     Pair,
@@ -71,7 +74,9 @@ pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
         "retry" => alone(Typed::Retry),
         "again" => alone(Typed::Again),
         "forget" => alone(Typed::Forget),
-        "heartbeat" => heartbeat(rest).map(Typed::Heartbeat).ok_or("heartbeat [occupancy on|off] [noise NUMBER] [every MILLISECONDS]"),
+        "heartbeat" => {
+            heartbeat(rest).map(Typed::Heartbeat).ok_or("heartbeat [occupancy on|off] [noise NUMBER] [every MILLISECONDS]")
+        }
         "exit" if emulated => rest.parse().map(Typed::Exit).map_err(|_| "exit NUMBER"),
         "overflow" if emulated => alone(Typed::Overflow),
         word if word.eq_ignore_ascii_case("token") => match rest {

@@ -55,7 +55,12 @@ pub(crate) struct Desk<'r, I, O> {
 }
 
 impl<'r, I: Read, O: Write> Desk<'r, I, O> {
-    pub(crate) fn new(console: Console<'r, I, O>, settings: &'r mut Settings, readings: &'r Cell<Readings>, emulated: bool) -> Self {
+    pub(crate) fn new(
+        console: Console<'r, I, O>,
+        settings: &'r mut Settings,
+        readings: &'r Cell<Readings>,
+        emulated: bool,
+    ) -> Self {
         let (expects, standing) = (Expects::Command, Standing::Silent);
         let (stops, next, stops_when_forgotten, changed, exit) = (false, None, false, false, None);
         Self { console, readings, emulated, expects, standing, stops, next, stops_when_forgotten, settings, changed, exit }
@@ -122,7 +127,9 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             (Ok(line), Expects::Token) => Token::parse(line).map_or(Order::Say(NO_TOKEN), Order::Token),
             (Ok("yes"), Expects::Yes) => Order::Forget,
             (Ok(_), Expects::Yes) => Order::Say("nothing is forgotten"),
-            (Ok(line), Expects::Command) => command::parse(line, emulated).map_or_else(Order::Say, |typed| order(typed, settings, readings)),
+            (Ok(line), Expects::Command) => {
+                command::parse(line, emulated).map_or_else(Order::Say, |typed| order(typed, settings, readings))
+            }
         });
         self.carry_out(order);
     }

@@ -174,7 +174,8 @@ fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
     set(&mut settings.name, name);
     set(&mut settings.room, room);
     settings.asks = *asks != 0;
-    settings.heartbeat_every = Some(u32::from_le_bytes(*every)).filter(|&every| every != 0).map(|every| Span::from_millis(every.into()));
+    settings.heartbeat_every =
+        Some(u32::from_le_bytes(*every)).filter(|&every| every != 0).map(|every| Span::from_millis(every.into()));
     Some(u32::from_le_bytes(*sequence))
 }
 

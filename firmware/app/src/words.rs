@@ -16,7 +16,9 @@ impl Display for Words<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
             Report::News(news) => news_in_words(news, f),
-            Report::NotLoaded(error) => write!(f, "flash cannot be read: {}; tried again, `forget` gives up what it held", flash(error)),
+            Report::NotLoaded(error) => {
+                write!(f, "flash cannot be read: {}; tried again, `forget` gives up what it held", flash(error))
+            }
             Report::NotKept(error) => write!(f, "flash cannot be written: {}; tried again", flash(error)),
             Report::NoConnection(broken) => broken_in_words(broken, f),
         }

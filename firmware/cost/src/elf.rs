@@ -63,7 +63,7 @@ impl Elf {
     }
 
     /// Every place in the source that a panic of this image can report: each has a record (text, line, column) among the constants.
-    pub fn panic_places(&self) -> Vec<String> {
+    pub fn panic_places(&self) -> BTreeSet<Place> {
         let mut places = BTreeSet::new();
         for section in &self.loaded {
             for record in section.bytes.windows(16).step_by(4) {
@@ -73,11 +73,11 @@ impl Elf {
                     continue;
                 }
                 if let Some(file) = self.text(word(0).into(), word(4) as usize).filter(|file| file.ends_with(".rs")) {
-                    places.insert(format!("{}:{line}", short(file)));
+                    places.insert(Place { file: file.to_owned(), line: line as usize, column: column as usize });
                 }
             }
         }
-        places.into_iter().collect()
+        places
     }
 
     fn text(&self, address: u64, length: usize) -> Option<&str> {
@@ -97,7 +97,29 @@ pub fn crate_of(name: &str) -> String {
     }
 }
 
-/// A path from the crate's own folder on.
-fn short(file: &str) -> &str {
-    ["/library/", "/registry/src/"].iter().find_map(|mark| file.split_once(mark).map(|(_, rest)| rest)).unwrap_or(file)
+/// A place in the source.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub file: String,
+    line: usize,
+    column: usize,
+}
+
+impl Place {
+    /// Whether this is the body of an async function: the compiler makes it panic when it is polled after its end, which no executor does.
+    /// `firmware` is where relative paths begin.
+    pub fn is_async_body(&self, firmware: &Path) -> bool {
+        let source = std::fs::read_to_string(firmware.join(&self.file)).unwrap_or_default();
+        let line = source.lines().nth(self.line - 1).unwrap_or_default();
+        let here = line.chars().nth(self.column - 1);
+        here == Some('{') || line.chars().skip(self.column - 1).collect::<String>().starts_with("async")
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let marks = ["/library/", "/registry/src/", "/adapters/"];
+        let short = marks.iter().find_map(|mark| self.file.split_once(mark).map(|(_, rest)| rest)).unwrap_or(&self.file);
+        write!(f, "{short}:{}", self.line)
+    }
 }
