@@ -14,7 +14,7 @@ mod hands;
 
 use core::convert::Infallible;
 use core::future::pending;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::registration::node::{Input, Node, Timing};
@@ -29,6 +29,7 @@ use rand_core::CryptoRng;
 use crate::carrier::{Broken, Carrier, Frame, Opener, Received};
 use crate::memory::Keep;
 use crate::ports::{Clock, Command, Owner, Sensors};
+use crate::race::in_place;
 use hands::{After, Hands, Woken};
 
 /// Everything a node needs from its board.
@@ -128,7 +129,7 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     while after != After::Stop {
         // Nothing is open, until the machine wants it to be.
         while matches!(after, After::Wait | After::Closed) {
-            let input = match hands.wait(node.deadline().map(|(at, _)| at), pending::<Infallible>()).await {
+            let input = match hands.wait(node.deadline().map(|(at, _)| at), pin!(pending::<Infallible>())).await {
                 Woken::Deadline => Input::Tick(sensors.heartbeat()),
                 Woken::Command(command) => match as_input(command) {
                     Some(input) => input,
@@ -136,16 +137,18 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
                 },
                 Woken::Event(never) => match never {},
             };
-            (node, after) = hands.feed(node, input, &mut buffers.scratch, &mut None::<G::Carrier<'_>>).await;
+            let nothing = &mut None::<G::Carrier<'_>>;
+            (node, after) = pin!(in_place(|| hands.feed(node, input, &mut buffers.scratch, nothing))).await;
         }
         // The carrier holds the generator, so its life ends before the next draw.
         if after == After::Open {
-            let opening = gateway.open(&mut rng);
-            (node, after) = open(&mut hands, node, opening, &mut sensors, identity, buffers).await;
+            let opening = pin!(in_place(|| gateway.open(&mut rng)));
+            (node, after) = pin!(in_place(|| open(&mut hands, node, opening, &mut sensors, identity, buffers))).await;
         }
         if after != After::Stop {
             let gone = Input::Disconnected(Entropy::draw(&mut rng));
-            (node, after) = hands.feed(node, gone, &mut buffers.scratch, &mut None::<G::Carrier<'_>>).await;
+            let nothing = &mut None::<G::Carrier<'_>>;
+            (node, after) = pin!(in_place(|| hands.feed(node, gone, &mut buffers.scratch, nothing))).await;
         }
     }
 }
@@ -154,20 +157,20 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
 async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     hands: &mut Hands<'_, C, K, O>,
     mut node: Node,
-    opening: impl Future<Output = Result<L, Broken>>,
+    mut opening: Pin<&mut impl Future<Output = Result<L, Broken>>>,
     sensors: &mut impl Sensors,
     identity: PairRequest<'_>,
     buffers: &mut Buffers<FRAME>,
 ) -> (Node, After) {
     let until = hands.clock.now().after(hands.settings.open_within);
-    let mut opening = pin!(opening);
     let mut after = After::Wait;
     while after == After::Wait {
         match hands.wait(Some(until), opening.as_mut()).await {
             Woken::Event(Ok(carrier)) => {
                 let mut carrier = Some(carrier);
-                (node, after) = hands.feed(node, Input::Connected(identity), &mut buffers.scratch, &mut carrier).await;
-                return attend(hands, node, after, &mut carrier, sensors, buffers).await;
+                (node, after) =
+                    pin!(in_place(|| hands.feed(node, Input::Connected(identity), &mut buffers.scratch, &mut carrier))).await;
+                return pin!(in_place(|| attend(hands, node, after, &mut carrier, sensors, buffers))).await;
             }
             Woken::Event(Err(broken)) => after = hands.lost(broken).await,
             Woken::Deadline => after = hands.lost(Broken::Overdue).await,
@@ -195,12 +198,12 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     while let (Some(open), After::Wait) = (&mut *carrier, after) {
         let ping = keepalive.deadline().0;
         let until = node.deadline().map_or(ping, |(at, _)| at.min(ping));
-        let woken = hands.wait(Some(until), open.receive(frame)).await;
+        let woken = hands.wait(Some(until), pin!(open.receive(frame))).await;
         let now = hands.clock.now();
         let outcome = match woken {
             Woken::Command(command) => match as_input(command) {
                 Some(input) => {
-                    (node, after) = hands.feed(node, input, scratch, carrier).await;
+                    (node, after) = pin!(in_place(|| hands.feed(node, input, scratch, carrier))).await;
                     Ok(())
                 }
                 None => {
@@ -213,11 +216,11 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                 keepalive = next;
                 let alive = match due {
                     Due::Nothing => Ok(()),
-                    Due::Ping => hands.bounded(open.ping()).await,
+                    Due::Ping => hands.bounded(pin!(open.ping())).await,
                     Due::Lost => Err(Broken::Overdue),
                 };
                 if alive.is_ok() {
-                    (node, after) = hands.feed(node, Input::Tick(sensors.heartbeat()), scratch, carrier).await;
+                    (node, after) = pin!(in_place(|| hands.feed(node, Input::Tick(sensors.heartbeat()), scratch, carrier))).await;
                 }
                 alive
             }
@@ -225,12 +228,12 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                 keepalive = keepalive.heard(now, &limits);
                 match received {
                     Received::Frame(Frame::Text(text)) => {
-                        (node, after) = hands.feed(node, Input::Text(text), scratch, carrier).await;
+                        (node, after) = pin!(in_place(|| hands.feed(node, Input::Text(text), scratch, carrier))).await;
                         Ok(())
                     }
                     // Nothing that this machine knows comes in bytes.
                     Received::Frame(Frame::Binary(_)) | Received::Pong => Ok(()),
-                    Received::ReplyDue => hands.bounded(open.reply()).await,
+                    Received::ReplyDue => hands.bounded(pin!(open.reply())).await,
                 }
             }
             Woken::Event(Err(broken)) => {

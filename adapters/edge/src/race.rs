@@ -1,7 +1,7 @@
 //! Waiting for the first of several things, without a dependency and without pinning by hand.
 
 use core::future::{Future, poll_fn};
-use core::pin::pin;
+use core::pin::Pin;
 use core::task::Poll;
 
 /// What came first.
@@ -12,15 +12,22 @@ pub(crate) enum Either<A, B> {
     Second(B),
 }
 
-/// Waits for whichever is ready first; if both are, for the first. The other future is dropped.
-pub(crate) async fn race<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
-    let mut first = pin!(first);
-    let mut second = pin!(second);
-    poll_fn(|context| {
+/// Waits for whichever is ready first; if both are, for the first. It borrows the futures: moved into it they would take their room twice.
+pub(crate) fn race<'f, A: Future, B: Future>(
+    mut first: Pin<&'f mut A>,
+    mut second: Pin<&'f mut B>,
+) -> impl Future<Output = Either<A::Output, B::Output>> {
+    poll_fn(move |context| {
         if let Poll::Ready(outcome) = first.as_mut().poll(context) {
             return Poll::Ready(Either::First(outcome));
         }
         second.as_mut().poll(context).map(Either::Second)
     })
-    .await
+}
+
+/// Makes a future where it is to stay: `pin!(in_place(|| …)).await`. Awaited as it is, a future is made on the stack, with its full size, and then
+/// moved; and the frame of the function that polls keeps that room for as long as it runs.
+#[inline(never)]
+pub(crate) fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
+    make()
 }

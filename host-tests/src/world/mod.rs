@@ -1,7 +1,7 @@
 //! A gateway, its nodes, their owners, an operator and a stranger in virtual time.
 //!
 //! Every machine is the real one; everything around it (network, flash, store, clock, people) is a small model that a seed drives, and
-//! that can fail between any two effects. After every event the [invariants](invariants) are checked against a [reference model](model).
+//! that can fail between any two effects. After every event the invariants are checked against a reference model.
 //! A violation panics with the last events before it.
 
 pub mod gateway;

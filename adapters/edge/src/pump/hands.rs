@@ -2,6 +2,7 @@
 
 use core::convert::Infallible;
 use core::future::{Future, pending};
+use core::pin::{Pin, pin};
 
 use handfast_core::flow::registration::node::{Effect, Input, Memory, News, Node};
 use handfast_core::step::{Machine, Step};
@@ -13,7 +14,7 @@ use super::Settings;
 use crate::carrier::{Broken, Carrier, Frame};
 use crate::memory::{Keep, KeepError};
 use crate::ports::{Clock, Command, Owner, Report};
-use crate::race::{Either, race};
+use crate::race::{Either, in_place, race};
 
 /// What a step leaves to the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(super) struct Hands<'s, C, K, O> {
 impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     /// Waits for a command, a time and an event, in this order if more than one is there. What did not come first is dropped, so it must not have
     /// begun anything.
-    pub(super) async fn wait<F: Future>(&mut self, until: Option<Instant>, event: F) -> Woken<F::Output> {
+    pub(super) async fn wait<F: Future>(&mut self, until: Option<Instant>, event: Pin<&mut F>) -> Woken<F::Output> {
         if let Some(command) = self.held.take() {
             return Woken::Command(command);
         }
@@ -58,7 +59,10 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                 None => pending().await,
             }
         };
-        match race(self.owner.command(), race(deadline, event)).await {
+        let deadline = pin!(deadline);
+        let event = pin!(race(deadline, event));
+        let first = race(pin!(self.owner.command()), event).await;
+        match first {
             Either::First(command) => Woken::Command(command),
             Either::Second(Either::First(())) => Woken::Deadline,
             Either::Second(Either::Second(event)) => Woken::Event(event),
@@ -66,9 +70,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     }
 
     /// One write, in time or not at all.
-    pub(super) async fn bounded(&self, write: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
+    pub(super) async fn bounded(&self, write: Pin<&mut impl Future<Output = Result<(), Broken>>>) -> Result<(), Broken> {
         let until = self.clock.now().after(self.settings.write_within);
-        match race(write, self.clock.sleep_until(until)).await {
+        match race(write, pin!(self.clock.sleep_until(until))).await {
             Either::First(outcome) => outcome,
             Either::Second(()) => Err(Broken::Overdue),
         }
@@ -76,7 +80,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
 
     pub(super) async fn say_goodbye(&self, carrier: &mut impl Carrier, close: Close) {
         let until = self.clock.now().after(self.settings.close_within);
-        race(carrier.close(close), self.clock.sleep_until(until)).await;
+        race(pin!(carrier.close(close)), pin!(self.clock.sleep_until(until))).await;
     }
 
     pub(super) async fn lost(&mut self, broken: Broken) -> After {
@@ -104,7 +108,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     Effect::Tell(news) => self.owner.tell(Report::News(news)).await,
                     Effect::Send(text) => {
                         let Some(open) = carrier else { continue };
-                        if let Err(broken) = self.bounded(open.send(Frame::Text(text))).await {
+                        let sent = self.bounded(pin!(open.send(Frame::Text(text)))).await;
+                        if let Err(broken) = sent {
                             *carrier = None;
                             after = self.lost(broken).await;
                         }
@@ -112,13 +117,16 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     Effect::Close(close) => {
                         after = After::Closed;
                         if let Some(mut open) = carrier.take() {
-                            self.say_goodbye(&mut open, close).await;
+                            pin!(in_place(|| self.say_goodbye(&mut open, close))).await;
                         }
                     }
-                    Effect::Keep(memory) => match self.make_durable(&memory).await {
-                        true => next = Some(Input::Kept(memory)),
-                        false => return (node, After::Stop),
-                    },
+                    Effect::Keep(memory) => {
+                        let durable = pin!(in_place(|| self.make_durable(&memory))).await;
+                        match durable {
+                            true => next = Some(Input::Kept(memory)),
+                            false => return (node, After::Stop),
+                        }
+                    }
                 }
             }
             // What was sent may have held the token.
@@ -136,7 +144,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
             };
             self.owner.tell(Report::NotLoaded(error)).await;
             let again = self.clock.now().after(self.settings.flash_again_after);
-            match self.wait(Some(again), pending::<Infallible>()).await {
+            match self.wait(Some(again), pin!(pending::<Infallible>())).await {
                 Woken::Command(Command::Stop) => return None,
                 Woken::Command(Command::Forget) => {
                     if !self.make_durable(&Memory::Blank).await {
@@ -166,7 +174,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                 self.clock.sleep_until(again).await;
                 continue;
             }
-            match self.wait(Some(again), pending::<Infallible>()).await {
+            match self.wait(Some(again), pin!(pending::<Infallible>())).await {
                 Woken::Command(Command::Stop) => return false,
                 Woken::Command(command) => self.held = Some(command),
                 Woken::Deadline => {}

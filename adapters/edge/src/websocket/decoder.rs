@@ -244,7 +244,11 @@ impl Decoder {
         };
         let end = filled.saturating_add(bytes.len());
         // A room that shrank since the header came is the only way to miss here.
-        room.get_mut(*filled..end).ok_or(Violation::TooBig)?.copy_from_slice(bytes);
+        let place = room.get_mut(*filled..end).ok_or(Violation::TooBig)?;
+        // Not copy_from_slice, which links a panic for lengths that differ.
+        for (to, from) in place.iter_mut().zip(bytes) {
+            *to = *from;
+        }
         *filled = end;
         Ok(())
     }

@@ -186,7 +186,7 @@ fn base64(bytes: &[u8], text: &mut [u8]) {
         // One letter more than there are bytes; the rest is padding.
         let written = [true, true, chunk.len() > 1, chunk.len() > 2];
         for ((place, shift), written) in places.iter_mut().zip([18u32, 12, 6, 0]).zip(written) {
-            let letter = usize::try_from(word >> shift & 0x3f).ok().and_then(|sextet| ALPHABET.get(sextet));
+            let letter = usize::try_from(word.wrapping_shr(shift) & 0x3f).ok().and_then(|sextet| ALPHABET.get(sextet));
             *place = match letter {
                 Some(letter) if written => *letter,
                 _ => b'=',
