@@ -23,6 +23,22 @@ pub const SCRATCH: usize = 2048;
 pub const SMALL_PROFILE_BYTES: usize = 512;
 /// Iterations of PBKDF2 in the `missy` dialect.
 pub const PBKDF2_ITERATIONS: u32 = 100_000;
+/// Most bytes of one message of the native wire, sealed.
+pub const MESSAGE_BYTES: usize = 1024;
+/// Length of the checksum behind each message on a byte stream.
+pub const CHECKSUM_BYTES: usize = 4;
+/// What a decoder of a byte stream needs as its buffer for the longest message.
+pub const STREAM_BUFFER: usize = MESSAGE_BYTES + CHECKSUM_BYTES;
+/// Most bytes of a frame on a byte stream: a code for every 254 bytes begun, a zero before and a zero after.
+pub const STREAM_FRAME: usize = STREAM_BUFFER + STREAM_BUFFER.div_ceil(254) + 2;
+/// Most bytes of an address, or of a pattern of addresses.
+pub const PATH_BYTES: usize = 128;
+/// Most segments of an address, or of a pattern with its wildcards.
+pub const PATH_SEGMENTS: usize = 16;
+/// Most scopes of one grant.
+pub const SCOPES: usize = 16;
+/// Most bytes of the scopes of one grant as text, one a line.
+pub const SCOPES_BYTES: usize = 1024;
 
 /// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it is too small, both are empty, and what
 /// needs them fails closed.

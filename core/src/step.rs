@@ -45,9 +45,9 @@ impl<S, E> Step<S, E> {
         Self { next, effects: Effects::of(effects) }
     }
 
-    /// One effect more, after the others. A machine that would exceed [`MAX_EFFECTS`] loses it; debug builds say so.
-    pub(crate) fn and(mut self, effect: E) -> Self {
-        let fits = self.effects.0.push(effect).is_ok();
+    /// One effect more, before the others. A machine that would exceed [`MAX_EFFECTS`] loses it; debug builds say so.
+    pub(crate) fn first(mut self, effect: E) -> Self {
+        let fits = self.effects.0.insert(0, effect).is_ok();
         debug_assert!(fits, "a step has at most MAX_EFFECTS effects");
         self
     }

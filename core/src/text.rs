@@ -10,10 +10,10 @@ pub struct Label<'b>(&'b str);
 pub const UNKNOWN: Label<'static> = Label("unknown");
 
 impl<'b> Label<'b> {
-    /// Checks a text. Empty text becomes `unknown`; `None` if it is too long or holds a forbidden character.
+    /// Checks a text. Empty or blank text becomes `unknown`; `None` if it is too long or holds a forbidden character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
-        if text.is_empty() {
+        if text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden) {
             return Some(UNKNOWN);
         }
         let allowed = text.chars().take(LABEL_CHARS.saturating_add(1)).all(|c| !is_forbidden(c));
@@ -73,9 +73,14 @@ impl core::fmt::Debug for Name {
     }
 }
 
-/// Control characters, line and paragraph separators, and the explicit bidirectional controls, which can make one text look like another.
-fn is_forbidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Control characters, line and paragraph separators, bidirectional controls and invisible characters: all that can make one text look like another.
+/// The joiners U+200C and U+200D are allowed, because scripts and emoji need them.
+#[must_use]
+pub fn is_forbidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -95,11 +100,12 @@ mod tests {
     #[test]
     fn an_empty_name_is_unknown() {
         assert_eq!(Label::parse("").unwrap().as_str(), "unknown");
+        assert_eq!(Label::parse("  ").unwrap().as_str(), "unknown");
     }
 
     #[test]
     fn characters_that_fool_a_terminal_are_refused() {
-        for bad in ["\u{1b}[2J", "a\nb", "\u{7f}", "\u{9b}1m", "\u{202e}txt", "a\u{2066}b", "\u{2028}"] {
+        for bad in ["\u{1b}[2J", "a\nb", "\u{7f}", "\u{9b}1m", "\u{202e}txt", "a\u{2066}b", "\u{2028}", "a\u{200b}b", "\u{61c}"] {
             assert_eq!(Label::parse(bad), None, "{bad:?}");
         }
     }

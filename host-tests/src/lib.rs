@@ -4,5 +4,7 @@ pub mod fuzz;
 #[cfg(feature = "serde")]
 pub mod json_against_serde;
 pub mod prng;
+pub mod scopes;
 pub mod script;
+pub mod streams;
 pub mod world;

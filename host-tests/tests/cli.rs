@@ -183,6 +183,40 @@ fn a_data_directory_too_deep_for_a_socket_is_a_clear_error() {
 }
 
 #[test]
+fn a_registry_that_has_vanished_is_not_begun_anew_without_a_word() {
+    let ways: [fn(&Path) -> std::io::Result<()>; 2] = [|path| std::fs::remove_file(path), |path| std::fs::write(path, "")];
+    for vanish in ways {
+        let mut gateway = Gateway::start();
+        gateway.running.kill();
+        vanish(&gateway.data.path().join("handfast.db")).unwrap();
+        let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
+        assert!(code == 1 && err.contains("the registry was here") && err.contains("handfast.db.lock"), "{err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_log_nobody_reads_serves_on() {
+    let data = private_dir();
+    let mut command = program("handfast");
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+    // Its standard error is a pipe that fills up and then is closed.
+    let unread = child.stderr.take();
+    let gateway = Gateway { running: Running(child), data, address, log: std::path::PathBuf::new() };
+    for n in 0..40 {
+        gateway.ask(&format!("node {n}")).await;
+    }
+    drop(unread);
+    let id = gateway.ask("Kitchen Pi").await;
+    let token = gateway.json(&["pair", &id])["token"].as_str().unwrap().to_owned();
+    assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
+}
+
+#[test]
 fn token_hash_reproduces_the_check_vector() {
     let hash = |id: &str, token: &str| {
         let mut command = program("handfast");

@@ -23,9 +23,15 @@ fn a_node_takes_any_inputs_in_any_order() {
 }
 
 #[test]
+fn how_a_byte_stream_is_cut_up_makes_no_difference() {
+    any_bytes(3, 20_000, 200, handfast_host_tests::streams::stream_frames);
+    any_bytes(4, 20_000, 200, handfast_host_tests::streams::websocket_frames);
+}
+
+#[test]
 fn every_seed_of_the_fuzz_targets_corpus_holds() {
     type Property = fn(&[u8]);
-    let targets: [(&str, Property); 6] = [
+    let targets: [(&str, Property); 9] = [
         ("missy_from_node", fuzz::missy_from_node),
         ("missy_from_gateway", fuzz::missy_from_gateway),
         ("json_against_serde", |bytes| {
@@ -36,6 +42,9 @@ fn every_seed_of_the_fuzz_targets_corpus_holds() {
         ("gateway_machine", fuzz::gateway_machine),
         ("node_machine", fuzz::node_machine),
         ("registration_script", fuzz::registration_script),
+        ("scopes", handfast_host_tests::scopes::any_lines),
+        ("stream_frames", handfast_host_tests::streams::stream_frames),
+        ("websocket_frames", handfast_host_tests::streams::websocket_frames),
     ];
     for (target, property) in targets {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);

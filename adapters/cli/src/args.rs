@@ -73,19 +73,19 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) pending_per_source: u32,
     /// Most connections that have not authenticated
-    #[arg(long, value_name = "N", default_value = "1024")]
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) waiting_total: u32,
     /// Most connections of one source that have not authenticated
-    #[arg(long, value_name = "N", default_value = "64")]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) waiting_per_source: u32,
     /// Most authenticated connections
-    #[arg(long, value_name = "N", default_value = "20000")]
+    #[arg(long, value_name = "N", default_value = "20000", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) linked_total: u32,
     /// Failed authentications of one source a minute
-    #[arg(long, value_name = "N", default_value = "60")]
+    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) failures_per_minute: u32,
     /// Most tokens that wait to be hashed
-    #[arg(long, value_name = "N", default_value = "256")]
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) hash_queue: u32,
 }
 

@@ -117,9 +117,14 @@ fn nodes(devices: &[DeviceView], pending: bool) -> String {
 
 fn issued(issued: IssuedView) -> String {
     format!(
-        "{}\n\nThis is the token of node {}. It is shown this once and kept here only as a hash.\n\
+        "{}\n\nThis is the token of {} ({}), which asked from {}: node {}.\n\
+         It is shown this once and kept here only as a hash.\n\
          Put it into the node's token file (handfast-node: /etc/handfast/token, chmod 600).\n",
-        issued.token, issued.node_id
+        issued.token,
+        safe(&issued.friendly_name),
+        safe(&issued.room),
+        issued.ip_address,
+        issued.node_id
     )
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use handfast_core::text::is_forbidden;
+
 /// A text with every character escaped that could move the cursor, change colours or reorder a line. Names are checked when they come in; this
 /// holds for whatever else may reach a terminal.
 pub(crate) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let hidden = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if hidden {
+        if is_forbidden(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);

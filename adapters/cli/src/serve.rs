@@ -8,7 +8,7 @@ use handfast_core::time::Span;
 use handfast_server::{Gateway, acceptor, admin};
 use handfast_store::SqliteStore;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::End;
@@ -20,17 +20,21 @@ const DATABASE: &str = "handfast.db";
 
 pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Log lines wait in a bounded queue and are dropped rather than waited for: whoever reads them, or stopped reading, cannot hold up the gateway.
+    let (writer, _flush_at_exit) = tracing_appender::non_blocking(std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false).init();
 
     let path = args.data.path()?;
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(cert), Some(key)) => Some(acceptor(cert, key).map_err(End::refused)?),
         (_, _) => None,
     };
-    let running = Running::start(&path, args.listen, tls, args.limits.limits()).await?;
+    let limits = within_descriptors(args.limits.limits());
+    let signals = Signals::catch()?;
+    let running = Running::start(&path, args.listen, tls, limits).await?;
     let scheme = if args.tls_cert.is_some() { "wss" } else { "ws" };
     announce(&running, scheme, &path);
-    wait_for_signal().await?;
+    signals.wait().await;
     running.stop().await;
     Ok(())
 }
@@ -113,12 +117,49 @@ fn announce(running: &Running, scheme: &str, data: &Path) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-async fn wait_for_signal() -> Result<(), End> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(End::refused)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(End::refused)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end the gateway, caught from the moment this is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, End> {
+        let caught = |kind| signal(kind).map_err(End::refused);
+        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Descriptors that are not connections: the database, sockets, the runtime, and those being accepted or refused.
+const OTHER_DESCRIPTORS: u64 = 512;
+
+/// Raises the limit of open files as far as it may be raised, and lowers the connection limits to what then fits: running out of descriptors would
+/// lock out the operator, too.
+fn within_descriptors(limits: Limits) -> Limits {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut files = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: files.maximum, maximum: files.maximum };
+    if files.current != files.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
+        files = getrlimit(Resource::Nofile);
+    }
+    let wanted = u64::from(limits.waiting_total) + u64::from(limits.linked_total) + OTHER_DESCRIPTORS;
+    let Some(allowed) = files.current.filter(|allowed| *allowed < wanted) else { return limits };
+    let room = allowed.saturating_sub(OTHER_DESCRIPTORS.min(allowed / 2)).max(2);
+    let waiting_total = u64::from(limits.waiting_total).min(room / 4).max(1);
+    let fitted = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let lowered = Limits { waiting_total: fitted(waiting_total), linked_total: fitted(room - waiting_total), ..limits };
+    tracing::warn!(
+        "this process may open {allowed} files, too few for the limits: {} connections that have not authenticated and {} that have are let in; \
+         raise it with ulimit -n or LimitNOFILE=",
+        lowered.waiting_total,
+        lowered.linked_total
+    );
+    lowered
 }

@@ -11,7 +11,9 @@ use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SCRATCH;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::record::Standing;
 use handfast_core::step::Machine;
+use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_store::{Observation, StoreError, Stored};
@@ -23,9 +25,9 @@ use crate::hook::Event;
 use crate::hub::{Letter, Mailbox};
 use crate::seats::SeatGuard;
 
-/// How long a close handshake or one send to a slow peer may take.
+/// How long one send to a slow peer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long the peer has to answer our close before the socket is dropped.
+/// How long a goodbye may take before the socket is dropped.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// One WebSocket and what the gateway knows of it.
@@ -33,6 +35,8 @@ pub(crate) struct Session {
     gateway: Gateway,
     socket: WebSocket,
     peer: SocketAddr,
+    /// When it was accepted; its first message is due that much later.
+    since: Instant,
     seat: Option<SeatGuard>,
     mailbox: Arc<Mailbox>,
     /// The node whose live connection this is.
@@ -43,6 +47,8 @@ pub(crate) struct Session {
 enum Action {
     Send(Message),
     Close(Close),
+    /// The peer said goodbye: let the answer, which the library has ready, go out.
+    FinishClose,
     Admit(Box<Asking>, String),
     Load(NodeId),
     Hash(HashJob),
@@ -72,21 +78,21 @@ enum Happening {
     Shutdown,
     Evicted,
     Gone,
-    TooBig,
+    Broken(Close),
 }
 
 impl Session {
     /// Without a seat, it only says that there is none.
-    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, seat: Option<SeatGuard>) -> Self {
+    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, since: Instant, seat: Option<SeatGuard>) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
-        Self { gateway, socket, peer, seat, mailbox: Arc::default(), attached: None }
+        Self { gateway, socket, peer, since, seat, mailbox: Arc::default(), attached: None }
     }
 
     /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let inner = Arc::clone(&self.gateway.inner);
         let mut shutdown = inner.shutdown.subscribe();
-        let mut connection = Connection::accepted(inner.clock.now(), inner.limits);
+        let mut connection = Connection::accepted(self.since, inner.limits);
         while !connection.is_closed() {
             let happening = self.next(&connection, &inner, &mut shutdown).await;
             let (next, actions) = match happening {
@@ -99,12 +105,17 @@ impl Session {
                     advance(connection, &inner, self.peer, Input::Binary(&bytes))
                 }
                 Happening::Frame(Message::Pong(_)) => advance(connection, &inner, self.peer, Input::Pong),
-                // Pings are answered by the library; the rest of a close handshake is too.
+                // The library answers it.
                 Happening::Frame(Message::Ping(_)) => continue,
-                Happening::Frame(Message::Close(_)) | Happening::Gone => advance(connection, &inner, self.peer, Input::Closed),
-                Happening::TooBig => {
+                Happening::Gone => advance(connection, &inner, self.peer, Input::Closed),
+                Happening::Frame(Message::Close(_)) => {
                     let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
-                    actions.push(Action::Close(Close::TOO_BIG));
+                    actions.push(Action::FinishClose);
+                    (next, actions)
+                }
+                Happening::Broken(why) => {
+                    let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
+                    actions.push(Action::Close(why));
                     (next, actions)
                 }
                 Happening::Letter(Letter::Notice(notice)) => advance(connection, &inner, self.peer, Input::Push(notice)),
@@ -136,12 +147,13 @@ impl Session {
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
             letter = self.mailbox.next() => Happening::Letter(letter),
             () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
+            // Before frames, so that a flood of pings does not push it out.
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             frame = self.socket.recv(), if !connection.awaits_answer() => match frame {
                 Some(Ok(frame)) => Happening::Frame(frame),
-                Some(Err(error)) if is_too_big(&error) => Happening::TooBig,
-                Some(Err(_)) | None => Happening::Gone,
+                Some(Err(error)) => rules_broken(&error).map_or(Happening::Gone, Happening::Broken),
+                None => Happening::Gone,
             },
-            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
         }
     }
 
@@ -158,7 +170,11 @@ impl Session {
                     advance(connection, inner, self.peer, Input::Closed)
                 }
                 Action::Close(close) => {
-                    self.close(close).await;
+                    self.close(Some(close), inner).await;
+                    continue;
+                }
+                Action::FinishClose => {
+                    self.close(None, inner).await;
                     continue;
                 }
                 other => match self.answer(other, inner).await {
@@ -203,11 +219,15 @@ impl Session {
             Action::Refund => inner.failures.refund(source, now),
             Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
             Action::Attach(node_id) => {
-                if let Err(refusal) = inner.hub.attach(node_id, &self.mailbox) {
-                    return Some(Answer::Attached(Err(refusal)));
-                }
-                self.attached = Some(node_id);
-                return Some(Answer::Attached(inner.store.load(node_id).await.map_err(failed)));
+                let refused = inner.hub.attach(node_id, &self.mailbox).err();
+                self.attached = refused.is_none().then_some(node_id);
+                let record = inner.store.load(node_id).await.map_err(failed);
+                // Who would not be let in anyway hears why, whether there is room or not.
+                let would_enter = |s: &Stored| matches!(s.record.standing, Standing::Paired { .. });
+                return Some(Answer::Attached(match (refused, record) {
+                    (Some(refusal), Ok(Some(stored))) if would_enter(&stored) => Err(refusal),
+                    (_, record) => record,
+                }));
             }
             Action::Detach => self.detach(),
             Action::Observe(node_id, observation) => {
@@ -215,9 +235,16 @@ impl Session {
                     tracing::error!(%node_id, %error, "what the node told could not be kept");
                 }
             }
-            Action::ApplicationText(node_id, frame) => inner.application.text(node_id, &frame).await,
-            Action::ApplicationBinary(node_id, frame) => inner.application.binary(node_id, &frame).await,
-            Action::Send(_) | Action::Close(_) => {}
+            // A slow application holds up its own frames, but neither a decision nor the shutdown.
+            Action::ApplicationText(node_id, frame) => tokio::select! {
+                () = inner.application.text(node_id, &frame) => {}
+                () = interrupted(&self.mailbox, inner) => {}
+            },
+            Action::ApplicationBinary(node_id, frame) => tokio::select! {
+                () = inner.application.binary(node_id, &frame) => {}
+                () = interrupted(&self.mailbox, inner) => {}
+            },
+            Action::Send(_) | Action::Close(_) | Action::FinishClose => {}
         }
         None
     }
@@ -257,13 +284,22 @@ impl Session {
         }
     }
 
-    /// Sends the close frame and waits a moment for the peer's, so that it reads ours before the socket goes.
-    async fn close(&mut self, close: Close) {
-        let frame = CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
-        if self.send(Message::Close(Some(frame))).await.is_ok() {
-            let drained = async { while let Some(Ok(_)) = self.socket.recv().await {} };
-            let _ = timeout(CLOSE_WITHIN, drained).await;
-        }
+    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so that it is read before the socket goes. Whoever
+    /// lingers has no seat any more, and only so many may.
+    async fn close(&mut self, close: Option<Close>, inner: &Inner) {
+        self.seat = None;
+        let place = inner.lingering.try_acquire();
+        let goodbye = async {
+            if let Some(close) = close {
+                let frame = CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+                self.socket.send(Message::Close(Some(frame))).await.ok()?;
+            }
+            while place.is_ok() {
+                self.socket.recv().await?.ok()?;
+            }
+            Some(())
+        };
+        let _ = timeout(CLOSE_WITHIN, goodbye).await;
     }
 }
 
@@ -271,6 +307,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.detach();
         self.gateway.inner.sessions.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Ends when there is something that does not wait for the application.
+async fn interrupted(mailbox: &Mailbox, inner: &Inner) {
+    let mut shutdown = inner.shutdown.subscribe();
+    tokio::select! {
+        () = mailbox.noticed() => {}
+        () = async { let _ = shutdown.wait_for(|down| *down).await; } => {}
     }
 }
 
@@ -282,7 +327,7 @@ fn advance(connection: Connection, inner: &Inner, peer: SocketAddr, input: Input
     if was_linked.is_none()
         && let Some(node_id) = step.next.linked()
     {
-        inner.observer.event(&Event::Linked(node_id));
+        inner.event(&Event::Linked(node_id));
     }
     let actions = step.effects.into_iter().map(|effect| own(effect, inner, peer)).collect();
     (step.next, actions)
@@ -342,11 +387,18 @@ fn failed(error: StoreError) -> Refusal {
     Refusal::StoreFailed
 }
 
-fn is_too_big(error: &axum::Error) -> bool {
+/// What to tell a peer that broke the rules of WebSocket; `None` if the connection itself is gone.
+fn rules_broken(error: &axum::Error) -> Option<Close> {
     use std::error::Error as _;
     use tokio_tungstenite::tungstenite::Error;
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
-    matches!(cause, Some(Error::Capacity(_)))
+    use tokio_tungstenite::tungstenite::error::ProtocolError;
+    match error.source()?.downcast_ref::<Error>()? {
+        Error::Capacity(_) => Some(Close::TOO_BIG),
+        Error::Utf8(_) => Some(Close::INVALID_TEXT),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some(Close::WEBSOCKET_RULES),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::{self, Decision, Notice};
 use handfast_core::step::Machine;
 use handfast_store::{BadRecord, Counts, Entry, Filter, SaveError, Store, StoreError, Stored};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::chance;
 use crate::clock::Clock;
@@ -42,6 +42,18 @@ pub(crate) struct Inner {
     pub(crate) shutdown: watch::Sender<bool>,
     /// How many WebSockets are open, so that a shutdown can wait for them.
     pub(crate) sessions: watch::Sender<usize>,
+    /// Places for connections that have heard our goodbye and still owe theirs.
+    pub(crate) lingering: Semaphore,
+}
+
+impl Inner {
+    /// Tells the observer. One that panics is its own problem, not that of the node or the decision it was told of.
+    pub(crate) fn event(&self, event: &Event) {
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.observer.event(event)));
+        if told.is_err() {
+            tracing::error!("an observer panicked");
+        }
+    }
 }
 
 /// What a gateway is made of.
@@ -91,6 +103,7 @@ impl GatewayBuilder {
                 observer,
                 shutdown: watch::Sender::new(false),
                 sessions: watch::Sender::new(0),
+                lingering: Semaphore::new(MOST_LINGERING),
             }),
         })
     }
@@ -167,12 +180,14 @@ fn explain(refusal: Refusal) -> &'static str {
         | Refusal::Muted
         | Refusal::TooManyPending
         | Refusal::RateLimited
-        | Refusal::AtCapacity => "refused",
+        | Refusal::AtCapacity => "refused; try again",
     }
 }
 
 /// How often a decision is taken anew because somebody else changed the record meanwhile.
 const MOST_CONFLICTS: usize = 16;
+/// Most connections that wait for the peer's part of a close.
+const MOST_LINGERING: usize = 256;
 /// How many matches of a prefix are named.
 const MOST_MATCHES: usize = 5;
 
@@ -234,6 +249,11 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of [`OperatorError`].
     pub async fn pair(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
+        let gateway = self.clone();
+        to_its_end(async move { gateway.pair_now(node_id, purpose).await }).await
+    }
+
+    async fn pair_now(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let stored = self.load(node_id).await?;
             match self.approve(stored, purpose).await? {
@@ -252,11 +272,24 @@ impl Gateway {
     /// # Errors
     /// As for [`Gateway::pair`].
     pub async fn decide(&self, node_id: NodeId, decision: &Decision) -> Result<(), OperatorError> {
+        let (gateway, decision) = (self.clone(), decision.clone());
+        to_its_end(async move { gateway.decide_now(node_id, &decision).await }).await
+    }
+
+    async fn decide_now(&self, node_id: NodeId, decision: &Decision) -> Result<(), OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let Stored { record, version } = self.load(node_id).await?;
             let now = self.inner.clock.unix();
-            let change = lifecycle::decide(&record.standing, decision.clone(), now)
-                .map_err(|refusal| OperatorError::Refused { node_id, refusal })?;
+            let change = match lifecycle::decide(&record.standing, decision.clone(), now) {
+                Ok(change) => change,
+                Err(refusal) => {
+                    // Out for good already: whatever link there might still be hears it once more.
+                    if refusal == Refusal::Revoked {
+                        self.push(node_id, Some(Notice::Unpaired));
+                    }
+                    return Err(OperatorError::Refused { node_id, refusal });
+                }
+            };
             match self.inner.store.save(node_id, version, change.standing, now).await {
                 Ok(_) => {
                     self.push(node_id, change.notice);
@@ -304,7 +337,11 @@ impl Gateway {
             let Some(effect) = step.effects.into_iter().next() else { return Err(refused(Refusal::StoreFailed)) };
             let input = match effect {
                 Effect::Draw => Input::Drawn(chance::draw()),
-                Effect::Hash(job) => Input::Hashed(inner.pool.hash(job).await.ok_or_else(|| refused(Refusal::RateLimited))?),
+                // Not in the pool, where a flood of strangers' tokens would keep the operator waiting.
+                Effect::Hash(job) => match tokio::task::spawn_blocking(move || job.run()).await {
+                    Ok(hashed) => Input::Hashed(hashed),
+                    Err(_) => return Err(refused(Refusal::StoreFailed)),
+                },
                 Effect::Save(change) => {
                     notice = change.notice;
                     match inner.store.save(node_id, stored.version, change.standing, at).await {
@@ -335,19 +372,29 @@ impl Gateway {
         if notice == Notice::Unpaired {
             self.inner.proven.forget(node_id);
         }
-        if self.inner.hub.is_live(node_id) {
+        let live = self.inner.hub.push(node_id, notice);
+        if live {
             self.event(Event::Pushed(node_id, notice));
         }
-        self.inner.hub.push(node_id, notice);
     }
 
     pub(crate) fn event(&self, event: Event) {
-        self.inner.observer.event(&event);
+        self.inner.event(&event);
     }
 
     fn device(&self, entry: Entry) -> Device {
         let online = self.inner.hub.is_live(entry.record.node_id);
         Device { entry, online }
+    }
+}
+
+/// Runs to the end even if whoever asked has gone: a decision that is saved must also be pushed.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, OperatorError>> + Send + 'static,
+) -> Result<T, OperatorError> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(StoreError::Database("the decision was broken off".to_owned()).into()),
     }
 }
 

@@ -10,7 +10,7 @@ use handfast_core::registry::lifecycle::Notice;
 use tokio::sync::Notify;
 
 /// Most bytes that wait for one slow node.
-const MOST_QUEUED: usize = 64 * 1024;
+pub(crate) const MOST_QUEUED: usize = 64 * 1024;
 
 /// What waits for one connection. It stands in memory for each, so it is one small allocation.
 #[derive(Debug, Default)]
@@ -52,6 +52,13 @@ impl Mailbox {
         }
     }
 
+    /// Ends once a notice waits; takes nothing.
+    pub(crate) async fn noticed(&self) {
+        while self.letters.lock().expect("no thread panics while it holds a mailbox").notice.is_none() {
+            self.arrived.notified().await;
+        }
+    }
+
     fn notice(&self, notice: Notice) {
         let mut letters = self.letters.lock().expect("no thread panics while it holds a mailbox");
         letters.notice.get_or_insert(notice);
@@ -74,11 +81,13 @@ impl Mailbox {
 }
 
 fn size(message: &Message) -> usize {
-    match message {
+    let payload = match message {
         Message::Text(text) => text.len(),
         Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
         Message::Close(_) => 0,
-    }
+    };
+    // Room for the frame and the queue's own place, so that empty frames count, too.
+    payload.saturating_add(64)
 }
 
 /// The table of live connections.
@@ -119,11 +128,9 @@ impl Hub {
         mine
     }
 
-    /// Pushes a notice to the node's connection, if it has one.
-    pub(crate) fn push(&self, node_id: NodeId, notice: Notice) {
-        if let Some(mailbox) = self.mailbox(node_id) {
-            mailbox.notice(notice);
-        }
+    /// Pushes a notice to the node's connection; `false` if it has none.
+    pub(crate) fn push(&self, node_id: NodeId, notice: Notice) -> bool {
+        self.mailbox(node_id).map(|mailbox| mailbox.notice(notice)).is_some()
     }
 
     /// Queues a frame for a node; `false` if it is not linked or has too much queued.

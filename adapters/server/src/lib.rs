@@ -23,6 +23,7 @@ mod gateway;
 mod hashing;
 mod hook;
 mod hub;
+mod meter;
 mod proven;
 mod router;
 mod seats;

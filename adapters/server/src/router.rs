@@ -16,15 +16,19 @@ use handfast_core::limits::FRAME_BYTES;
 use crate::connection::Session;
 use crate::gateway::Gateway;
 use crate::seats::SeatGuard;
+use handfast_core::time::Instant;
 
 /// What a socket reads at once; small, because it stands in memory for every connection.
 const READ_BUFFER: usize = 512;
-/// Most bytes that wait for a slow peer inside the WebSocket.
-const MOST_UNSENT: usize = 64 * 1024;
+/// Most bytes that wait for a slow peer inside the WebSocket: what the mailbox lets through, and its frame.
+const MOST_UNSENT: usize = crate::hub::MOST_QUEUED + 1024;
 
 /// The seat that a connection took when it was accepted, on its way to whoever serves it.
 #[derive(Clone)]
-pub(crate) struct AcceptedSeat(pub(crate) std::sync::Arc<std::sync::Mutex<Option<SeatGuard>>>);
+pub(crate) struct Accepted {
+    pub(crate) at: Instant,
+    pub(crate) seat: std::sync::Arc<std::sync::Mutex<Option<SeatGuard>>>,
+}
 
 impl Gateway {
     /// The routes of a gateway: a WebSocket on every path, `GET /health`.
@@ -61,7 +65,9 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         tracing::error!("{}", text.trim_end());
         return Ok((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
     };
-    let taken = parts.extensions.get::<AcceptedSeat>().and_then(|AcceptedSeat(seat)| seat.lock().ok()?.take());
+    let accepted = parts.extensions.get::<Accepted>();
+    let taken = accepted.and_then(|accepted| accepted.seat.lock().ok()?.take());
+    let since = accepted.map_or_else(|| gateway.inner.clock.now(), |accepted| accepted.at);
     let seat = taken.or_else(|| gateway.inner.seats.take(Source::of(peer.ip())));
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
@@ -71,6 +77,6 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         .max_frame_size(FRAME_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
         // A task of its own, no larger than the session: the one that this is keeps room for the handshake.
-        tokio::spawn(Box::new(Session::new(gateway, socket, peer, seat)).run());
+        tokio::spawn(Box::new(Session::new(gateway, socket, peer, since, seat)).run());
     }))
 }

@@ -4,6 +4,7 @@
 //! that is over its own share only displaces its own.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use handfast_core::budget::{Seat, Waiting};
@@ -11,11 +12,15 @@ use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use tokio::sync::Notify;
 
+use crate::meter::Meter;
+
 /// All seats of a gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
     limits: Limits,
     table: Arc<Mutex<Table>>,
+    /// What those who sit here have sent, in sum.
+    sent: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -40,11 +45,12 @@ pub(crate) struct SeatGuard {
     source: Source,
     evicted: Arc<Notify>,
     table: Arc<Mutex<Table>>,
+    meter: Arc<Meter>,
 }
 
 impl Seats {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, table: Arc::default() }
+        Self { limits, table: Arc::default(), sent: Arc::default() }
     }
 
     /// A seat for a connection of this source, if need be that of the oldest silent one; `None` if nobody silent is left to make room.
@@ -60,11 +66,7 @@ impl Seats {
             Seat::EvictFromAll => Some(table.silent.first().copied()?),
         };
         if let Some(displaced) = displaced {
-            // Its guard still counts until its task has ended, but it no longer keeps anyone out.
-            if let Some((_, evicted)) = table.taken.get(&displaced) {
-                evicted.notify_one();
-            }
-            table.forget(displaced);
+            table.evict(displaced);
         }
         let id = table.next;
         table.next += 1;
@@ -75,7 +77,15 @@ impl Seats {
         share.taken += 1;
         share.silent.insert(id);
         drop(table);
-        Some(SeatGuard { id, source, evicted, table: Arc::clone(&self.table) })
+        Some(SeatGuard { id, source, evicted, table: Arc::clone(&self.table), meter: Meter::new(&self.sent) })
+    }
+
+    /// Takes the seat of the oldest connection that has sent nothing, so that its descriptor becomes free.
+    pub(crate) fn evict_oldest(&self) {
+        let mut table = self.table.lock().expect("no thread panics while it holds the seats");
+        if let Some(oldest) = table.silent.first().copied() {
+            table.evict(oldest);
+        }
     }
 
     /// How many are taken.
@@ -85,6 +95,14 @@ impl Seats {
 }
 
 impl Table {
+    /// Tells a connection that its seat is gone. Its task may take a moment to end, but keeps nobody out any more.
+    fn evict(&mut self, id: u64) {
+        if let Some((_, evicted)) = self.taken.get(&id) {
+            evicted.notify_one();
+        }
+        self.forget(id);
+    }
+
     /// Takes a seat out of the books; does nothing if it is out already, as a displaced one is.
     fn forget(&mut self, id: u64) {
         let Some((source, _)) = self.taken.remove(&id) else { return };
@@ -109,6 +127,11 @@ impl SeatGuard {
         }
     }
 
+    /// Counts what this connection sends.
+    pub(crate) fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter)
+    }
+
     /// Is notified when somebody else got this seat.
     pub(crate) fn watch(&self) -> Arc<Notify> {
         Arc::clone(&self.evicted)
@@ -122,6 +145,7 @@ impl SeatGuard {
 
 impl Drop for SeatGuard {
     fn drop(&mut self) {
+        self.meter.stop();
         if let Ok(mut table) = self.table.lock() {
             table.forget(self.id);
         }

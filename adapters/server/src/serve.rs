@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use handfast_core::id::Source;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -18,11 +18,12 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::gateway::Gateway;
-use crate::router::AcceptedSeat;
+use crate::meter::Metered;
+use crate::router::Accepted;
 use crate::seats::SeatGuard;
 
-/// How long a TLS handshake or the head of a request may take.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// How long answering a request may take, beyond the time it had to be asked in.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long connections may take to end at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 /// Connections over the limit that may be told so at the same time; more are dropped without a word.
@@ -40,19 +41,29 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, tls: Option<TlsAccep
     let router = gateway.router();
     let refusals = Arc::new(Semaphore::new(MOST_REFUSALS));
     let mut connections = JoinSet::new();
+    let mut complained: Option<tokio::time::Instant> = None;
     tokio::pin!(until);
     loop {
         let accepted = tokio::select! {
             () = &mut until => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the task of a connection failed");
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, most likely: those that are open go on, and some will end.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Out of descriptors, most likely: whoever has sent nothing makes room.
+                gateway.inner.seats.evict_oldest();
+                if complained.is_none_or(|last| last.elapsed() > Duration::from_secs(1)) {
+                    complained = Some(tokio::time::Instant::now());
+                    tracing::warn!(%error, "a connection could not be accepted");
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
             }
         };
@@ -66,15 +77,9 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, tls: Option<TlsAccep
         };
         let (router, tls, gateway) = (router.clone(), tls.clone(), gateway.clone());
         connections.spawn(async move {
-            let work = one(router, stream, peer, tls, seat, gateway);
-            match refusal {
-                // Told why, but not for long.
-                Some(permit) => {
-                    let _ = tokio::time::timeout(HANDSHAKE_WITHIN, work).await;
-                    drop(permit);
-                }
-                None => work.await,
-            }
+            one(router, stream, peer, tls, seat, gateway).await;
+            // One that found no seat is told so; only so many at a time are.
+            drop(refusal);
         });
     }
     drop(listener);
@@ -89,6 +94,8 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, tls: Option<TlsAccep
     }
 }
 
+/// One connection until it has become a WebSocket, which goes on in a task of its own. All it may do before that (TLS, heads of requests, looks at the
+/// health) has one bound together.
 async fn one(
     router: Router,
     stream: TcpStream,
@@ -98,37 +105,48 @@ async fn one(
     gateway: Gateway,
 ) {
     tune(&stream);
-    match tls {
-        None => http(router, stream, peer, seat, gateway).await,
-        Some(tls) => match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
-            Ok(Ok(stream)) => http(router, stream, peer, seat, gateway).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
-        },
+    let displaced = seat.as_ref().map(SeatGuard::watch);
+    let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
+    let head_within = Duration::from_millis(gateway.inner.limits.first_message.as_millis());
+    let accepted = Accepted { at: gateway.inner.clock.now(), seat: Arc::new(Mutex::new(seat)) };
+    let work = async {
+        match tls {
+            None => http(router, stream, peer, accepted, &gateway, head_within).await,
+            Some(tls) => match tokio::time::timeout(head_within, tls.accept(stream)).await {
+                Ok(Ok(stream)) => http(router, stream, peer, accepted, &gateway, head_within).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            },
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        // Silent before it even asked for a WebSocket, and somebody else needs the seat.
+        () = async { match displaced { Some(displaced) => displaced.notified().await, None => std::future::pending().await } } => {}
+        () = tokio::time::sleep(head_within + ANSWER_WITHIN) => tracing::debug!("a connection took too long to ask for something"),
     }
 }
 
-async fn http<S>(router: Router, stream: S, peer: SocketAddr, seat: Option<SeatGuard>, gateway: Gateway)
+async fn http<S>(router: Router, stream: S, peer: SocketAddr, accepted: Accepted, gateway: &Gateway, head_within: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let displaced = seat.as_ref().map(SeatGuard::watch);
-    let seat = AcceptedSeat(Arc::new(Mutex::new(seat)));
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(seat.clone());
+        request.extensions_mut().insert(accepted.clone());
         router.clone().oneshot(request)
     });
-    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_WITHIN).max_buf_size(HEAD_BYTES).keep_alive(true);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_within)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let mut shutdown = gateway.inner.shutdown.subscribe();
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        // Silent before it even asked for a WebSocket, and somebody else needs the seat.
-        () = async { match displaced { Some(displaced) => displaced.notified().await, None => std::future::pending().await } } => Ok(()),
         _ = async { shutdown.wait_for(|down| *down).await.map(drop) } => {
             // What is under way is answered, and a WebSocket that is just opening gets to hear goodbye; what is idle ends.
             connection.as_mut().graceful_shutdown();

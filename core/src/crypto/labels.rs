@@ -4,3 +4,9 @@
 pub const PENDING_REQUEST: &[u8] = b"handfast/v1/pending-request\0";
 /// Tag of a token that was proven to this process.
 pub const PROVEN_TOKEN: &[u8] = b"handfast/v1/proven-token\0";
+/// Before the static key in a fingerprint.
+pub const FINGERPRINT: &[u8] = b"handfast/v1/fingerprint\0";
+/// Before the bytes of `Open` in the prologue of a Noise handshake.
+pub const PROLOGUE: &[u8] = b"handfast/v1/prologue\0";
+/// First part of the channel identifier of CPace; its length goes before it, so it needs no end.
+pub const CPACE: &[u8] = b"handfast/v1/cpace";

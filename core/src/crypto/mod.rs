@@ -1,7 +1,17 @@
-//! The primitives, one a file, concrete: each wraps one function of a RustCrypto crate behind the types of this crate.
+//! The primitives, one a file, concrete: each wraps one function of a RustCrypto crate behind the types of this crate. [`noise`] and [`cpace`]
+//! are composed of them.
 
+pub mod aead;
 pub mod base64url;
+pub mod code;
+pub mod cpace;
+pub mod ed25519;
+pub mod fingerprint;
+pub mod hkdf_sha256;
 pub mod hmac_sha256;
+pub mod hmac_sha512;
 pub mod labels;
+pub mod noise;
 pub mod pbkdf2_sha256;
 pub mod sha256;
+pub mod x25519;

@@ -1,3 +1,4 @@
 //! Grants: what pairing yields. Made once, checked at every use; that a check succeeded is a value only the check can make.
 
+pub mod scope;
 pub mod token;

@@ -143,7 +143,8 @@ fn leave<'b>(
     scratch: &'b mut [u8],
 ) -> Step<Link, Effect<'b>> {
     match last_word.and_then(|message| missy::encode_from_gateway(&message, scratch)) {
-        Some(text) => Step::with(Link::Ended, [Effect::Send(text), Effect::Close(close), Effect::Detach(node_id)]),
-        None => Step::with(Link::Ended, [Effect::Close(close), Effect::Detach(node_id)]),
+        // Out of the table first: saying goodbye to a slow peer takes a while, and nobody is online meanwhile.
+        Some(text) => Step::with(Link::Ended, [Effect::Detach(node_id), Effect::Send(text), Effect::Close(close)]),
+        None => Step::with(Link::Ended, [Effect::Detach(node_id), Effect::Close(close)]),
     }
 }

@@ -81,7 +81,9 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         (Paired { token, mode }, Mute) => change(Muted { token: token.clone(), restore: *mode }, Some(Notice::Muted)),
         (Muted { token, restore }, Unmute) => change(Paired { token: token.clone(), mode: *restore }, None),
         (Paired { token, .. } | Muted { token, .. }, SetMode(mode)) => change(Paired { token: token.clone(), mode }, None),
-        (same @ Paired { .. }, Unmute) | (same @ Muted { .. }, Mute) => change(same.clone(), None),
+        (same @ Paired { .. }, Unmute) => change(same.clone(), None),
+        // Told once more: whoever asks again may do so because the first push was lost.
+        (same @ Muted { .. }, Mute) => change(same.clone(), Some(Notice::Muted)),
     }
 }
 

@@ -39,6 +39,10 @@ closes! {
     PROTOCOL_VIOLATION = 1008 "Protocol violation";
     /// The same node authenticated on a newer connection.
     REPLACED = 1008 "Replaced by a newer connection";
+    /// A text frame that is not UTF-8.
+    INVALID_TEXT = 1007 "Text is not UTF-8";
+    /// Broke the rules of WebSocket itself.
+    WEBSOCKET_RULES = 1002 "Protocol error";
     /// A frame over the limit.
     TOO_BIG = 1009 "Message too big";
     /// The store failed.

@@ -1,6 +1,7 @@
 //! Bytes to messages and back. Parsing is total: every input gives a message or a typed error, and what parses cannot hold illegal values.
 
 pub mod close;
+pub mod frame;
 pub mod json;
 pub mod json_write;
 pub mod missy;

@@ -101,7 +101,7 @@ async fn json_that_is_no_object_and_fields_of_wrong_types_are_clear_errors_and_c
 
 #[tokio::test]
 async fn silence_ends_with_authentication_timeout() {
-    let served = Served::with(Limits { first_message: Span::from_millis(50), ..Limits::DEFAULT }).await;
+    let served = Served::with(Limits { first_message: Span::from_millis(300), ..Limits::DEFAULT }).await;
     served.connect().await.expect_close(1008, "Authentication timeout").await;
 }
 
@@ -111,6 +111,19 @@ async fn a_frame_over_a_mebibyte_ends_with_1009() {
     let mut client = served.connect().await;
     client.text(&format!("{{\"x\":\"{}\"}}", "y".repeat(1_048_576))).await;
     client.expect_close(1009, "Message too big").await;
+}
+
+#[tokio::test]
+async fn what_breaks_the_rules_of_websocket_is_told_so() {
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    let served = Served::start().await;
+    let mut client = served.connect().await;
+    client.send(Message::Frame(Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true))).await;
+    client.expect_close(1007, "Text is not UTF-8").await;
+    let mut client = served.connect().await;
+    client.send(Message::Frame(Frame::message(vec![1], OpCode::Data(Data::Continue), true))).await;
+    client.expect_close(1002, "Protocol error").await;
 }
 
 #[tokio::test]

@@ -33,6 +33,43 @@ async fn sockets_that_never_even_ask_make_room_too() {
 }
 
 #[tokio::test]
+async fn a_socket_that_says_nothing_ends_and_only_http_1_is_spoken() {
+    let served = Served::with(Limits { first_message: Span::from_millis(100), ..Limits::DEFAULT }).await;
+    let mut silent = TcpStream::connect(served.address).await.unwrap();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    let mut http_2 = TcpStream::connect(served.address).await.unwrap();
+    http_2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = http_2.read_to_end(&mut answer).await;
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_muted_node_hears_that_it_is_muted_even_when_all_places_are_taken() {
+    let served = Served::with(Limits { linked_total: 1, ..Limits::DEFAULT }).await;
+    let (one, token_one) = served.paired("One").await;
+    let (two, token_two) = served.paired("Two").await;
+    served.gateway.decide(two, &Decision::Mute).await.unwrap();
+    let _first = served.linked(one, &token_one).await;
+    let mut second = served.connect().await;
+    second.say(json!({"type": "auth", "node_id": two.to_string(), "token": token_two})).await;
+    assert_eq!(second.hear().await, json!({"type": "muted"}));
+}
+
+#[tokio::test]
+async fn those_who_ignore_our_goodbye_keep_no_seat() {
+    let served = Served::with(Limits { waiting_per_source: 1, ..Limits::DEFAULT }).await;
+    let mut lingering = Vec::new();
+    for _ in 0..8 {
+        let mut client = served.connect().await;
+        client.text("nonsense").await;
+        lingering.push(client);
+        eventually(async || served.gateway.summary().await.unwrap().waiting == 0).await;
+    }
+    served.ask("Kitchen Pi").await;
+}
+
+#[tokio::test]
 async fn linked_nodes_do_not_count_among_those_that_wait() {
     let served = Served::with(Limits { waiting_per_source: 1, ..Limits::DEFAULT }).await;
     let mut links = Vec::new();

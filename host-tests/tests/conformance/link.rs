@@ -78,6 +78,56 @@ async fn muting_and_unpairing_reach_a_silent_link_at_once() {
 }
 
 #[tokio::test]
+async fn a_decision_reaches_the_link_even_if_whoever_made_it_has_gone() {
+    let served = Served::start().await;
+    let (node_id, token) = served.paired("Kitchen Pi").await;
+    let mut link = served.linked(node_id, &token).await;
+    // Dropped after its first step, as a handler is whose operator hangs up.
+    let dropped = tokio::time::timeout(std::time::Duration::ZERO, served.gateway.decide(node_id, &Decision::Mute)).await;
+    let _ = dropped;
+    assert_eq!(link.hear().await, json!({"type": "muted"}));
+}
+
+#[tokio::test]
+async fn deciding_once_more_tells_the_link_once_more() {
+    let served = Served::start().await;
+    let (node_id, token) = served.paired("Kitchen Pi").await;
+    served.gateway.decide(node_id, &Decision::Mute).await.unwrap();
+    served.gateway.decide(node_id, &Decision::Mute).await.unwrap();
+    served.gateway.decide(node_id, &Decision::Unpair).await.unwrap();
+    assert!(served.gateway.decide(node_id, &Decision::Unpair).await.is_err());
+    let mut client = served.connect().await;
+    client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": token})).await;
+    client.expect_auth_fail("invalid credentials").await;
+}
+
+#[tokio::test]
+async fn a_goodbye_is_answered() {
+    let served = Served::start().await;
+    let (node_id, token) = served.paired("Kitchen Pi").await;
+    let mut link = served.linked(node_id, &token).await;
+    link.send(Message::Close(None)).await;
+    assert!(matches!(link.next().await, Message::Close(_)));
+}
+
+struct Panicking;
+
+impl handfast_server::Observer for Panicking {
+    fn event(&self, _: &handfast_server::Event) {
+        panic!("an observer's own problem");
+    }
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_harms_nobody() {
+    let served = Served::over(Gateway::builder(MemoryStore::default()).observer(Panicking).start().unwrap()).await;
+    let (node_id, token) = served.paired("Kitchen Pi").await;
+    let mut link = served.linked(node_id, &token).await;
+    served.gateway.decide(node_id, &Decision::Mute).await.unwrap();
+    assert_eq!(link.hear().await, json!({"type": "muted"}));
+}
+
+#[tokio::test]
 async fn the_newest_connection_of_a_node_wins() {
     let served = Served::start().await;
     let (node_id, token) = served.paired("Kitchen Pi").await;

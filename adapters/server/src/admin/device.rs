@@ -17,7 +17,7 @@ pub struct DeviceView {
     pub room: String,
     /// From where it asked.
     pub ip_address: String,
-    /// `pending`, `expired`, `unapproved`, `paired`, `muted` or `revoked`.
+    /// `pending` (until `expires_at`), `unapproved`, `paired`, `muted` or `revoked`.
     pub standing: String,
     /// `full`, `safe-chat` or `muted`; absent before it is paired and after it is revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]

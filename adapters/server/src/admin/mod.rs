@@ -5,15 +5,17 @@
 //! | `GET /api/v1/status` | counts | `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting"}` |
 //! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
 //! | `GET /api/v1/devices/{prefix}` | shows one | a device |
-//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token | `{"node_id","token"}` |
+//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token | `{"node_id","friendly_name","room","ip_address","token"}` |
 //! | `POST /api/v1/devices/{prefix}/reject`, `/unpair`, `/mute`, `/unmute` | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"\|"safe-chat"\|"muted"}` | decides | a device |
 //!
-//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 404 (`not_found`), 409 (`ambiguous`, `refused`) or 503 (`store`).
+//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`) or 503 (`store`).
 
 mod device;
 mod socket;
 
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -42,6 +44,8 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .route("/api/v1/devices/{prefix}/pair", post(pair))
         .route("/api/v1/devices/{prefix}/policy", post(policy))
         .route("/api/v1/devices/{prefix}/{decision}", post(decide))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_route)
         .with_state(gateway.clone())
 }
 
@@ -93,6 +97,12 @@ pub struct DamagedView {
 pub struct IssuedView {
     /// Whose.
     pub node_id: String,
+    /// What it calls itself, for the operator to see whom was approved.
+    pub friendly_name: String,
+    /// Where it says it stands.
+    pub room: String,
+    /// From where it asked.
+    pub ip_address: String,
     /// The token.
     pub token: String,
 }
@@ -152,7 +162,11 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Fail
     Ok(Json(StatusView { nodes, linked: summary.linked, waiting: summary.waiting }))
 }
 
-async fn list(State(gateway): State<Gateway>, Query(query): Query<ListQuery>) -> Result<Json<DeviceList>, Failure> {
+async fn list(
+    State(gateway): State<Gateway>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<DeviceList>, Failure> {
+    let Query(query) = query.map_err(|_| Failure::Usage("filter must be current, pending or all".to_owned()))?;
     let filter = match query.filter {
         ListFilter::Current => Filter::Current,
         ListFilter::Pending => Filter::Pending,
@@ -185,25 +199,25 @@ async fn show(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Res
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&prefix).await?)))
 }
 
-async fn pair(
-    State(gateway): State<Gateway>,
-    Path(prefix): Path<String>,
-    body: Option<Json<PairBody>>,
-) -> Result<Json<IssuedView>, Failure> {
-    let purpose = match body.unwrap_or_default().reissue {
+async fn pair(State(gateway): State<Gateway>, Path(prefix): Path<String>, body: Bytes) -> Result<Json<IssuedView>, Failure> {
+    let body: PairBody = if body.is_empty() { PairBody::default() } else { parse(&body)? };
+    let purpose = match body.reissue {
         true => Purpose::Reissue,
         false => Purpose::Approve,
     };
-    let device = gateway.device_by_prefix(&prefix).await?;
-    let issued = gateway.pair(device.entry.record.node_id, purpose).await?;
-    Ok(Json(IssuedView { node_id: issued.node_id.to_string(), token: issued.token.expose().to_owned() }))
+    let record = gateway.device_by_prefix(&prefix).await?.entry.record;
+    let issued = gateway.pair(record.node_id, purpose).await?;
+    Ok(Json(IssuedView {
+        node_id: issued.node_id.to_string(),
+        friendly_name: record.name.to_string(),
+        room: record.room.to_string(),
+        ip_address: record.address.to_string(),
+        token: issued.token.expose().to_owned(),
+    }))
 }
 
-async fn policy(
-    State(gateway): State<Gateway>,
-    Path(prefix): Path<String>,
-    Json(body): Json<PolicyBody>,
-) -> Result<Json<DeviceView>, Failure> {
+async fn policy(State(gateway): State<Gateway>, Path(prefix): Path<String>, body: Bytes) -> Result<Json<DeviceView>, Failure> {
+    let body: PolicyBody = parse(&body)?;
     let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
         ("muted", _) => Decision::Mute,
         (_, Some(mode)) => Decision::SetMode(mode),
@@ -226,6 +240,15 @@ async fn decide(
     apply(&gateway, &prefix, decision).await
 }
 
+/// Reads a body, whatever type it says it is.
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| Failure::Usage(format!("the request's body is not understood: {error}")))
+}
+
+async fn no_such_route() -> Failure {
+    Failure::NoRoute
+}
+
 async fn apply(gateway: &Gateway, prefix: &str, decision: Decision) -> Result<Json<DeviceView>, Failure> {
     let device = gateway.device_by_prefix(prefix).await?;
     let node_id = device.entry.record.node_id;
@@ -236,6 +259,7 @@ async fn apply(gateway: &Gateway, prefix: &str, decision: Decision) -> Result<Js
 /// Why a request was not carried out.
 enum Failure {
     Usage(String),
+    NoRoute,
     Operator(OperatorError),
 }
 
@@ -249,6 +273,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method".to_owned()),
             Self::Operator(error) => {
                 let (status, code) = match &error {
                     OperatorError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),

@@ -26,6 +26,34 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Refuses a registry that was here once and is gone or empty now: beginning anew without a word would lock every node out.
+pub(super) fn refuse_vanished(path: &Path, lock: &File) -> Result<(), StoreError> {
+    let was_here = lock.metadata().map_err(|e| error(path, e))?.len() > 0;
+    let is_here = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len() > 0,
+        Err(problem) if problem.kind() == ErrorKind::NotFound => false,
+        Err(problem) => return Err(error(path, problem)),
+    };
+    if was_here && !is_here {
+        let lock = beside(path, ".lock");
+        let problem = format!(
+            "the registry was here and is {} now; put it back from a backup, or remove {} to begin anew with no nodes",
+            if path.exists() { "empty" } else { "gone" },
+            lock.display()
+        );
+        return Err(error(path, problem));
+    }
+    Ok(())
+}
+
+/// Remembers beside the file that there is a registry in it.
+pub(super) fn mark(path: &Path, lock: &File) -> Result<(), StoreError> {
+    use std::os::unix::fs::FileExt;
+    lock.write_all_at(b"a registry is beside this file\n", 0)
+        .and_then(|()| lock.sync_all())
+        .map_err(|e| error(&beside(path, ".lock"), e))
+}
+
 /// Creates the file if there is none, readable by its owner only from its first moment; refuses one that others may read. SQLite gives the files
 /// it puts beside it the same permissions, whatever the umask.
 pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {

@@ -56,9 +56,11 @@ impl SqliteStore {
     /// these cases nothing is changed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = file::lock(path)?;
+        file::refuse_vanished(path, &lock)?;
         file::prepare(path)?;
         let connection = schema::open(path)?;
         let readers = Readers::open(path)?;
+        file::mark(path, &lock)?;
         let writer = Writer::start(connection, lock)?;
         Ok(Self { readers: Arc::new(readers), writer })
     }

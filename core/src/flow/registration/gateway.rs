@@ -178,7 +178,7 @@ impl Machine for Connection {
             (State::Attaching { node_id, .. }, Input::Closed) => Step::with(State::Closed, [Effect::Detach(node_id)]),
             (_, Input::Closed) => Step::quiet(State::Closed),
             (State::Attaching { node_id, .. }, Input::Shutdown) => {
-                Step::with(State::Closed, [Effect::Close(Close::SHUTTING_DOWN), Effect::Detach(node_id)])
+                Step::with(State::Closed, [Effect::Detach(node_id), Effect::Close(Close::SHUTTING_DOWN)])
             }
             (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
             (State::AwaitFirst { .. }, Input::Evict) => close(Close::AT_CAPACITY),
@@ -205,7 +205,7 @@ impl Machine for Connection {
                 detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id)
             }
             (State::Attaching { node_id, .. }, Input::Push(Notice::Replaced)) => {
-                Step::with(State::Closed, [Effect::Close(Close::REPLACED), Effect::Detach(node_id)])
+                Step::with(State::Closed, [Effect::Detach(node_id), Effect::Close(Close::REPLACED)])
             }
 
             // Answers nobody asked for and pushes for nobody change nothing. Frames do not come here while an answer is due.
@@ -350,7 +350,7 @@ fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
 
 /// The same ending for a connection that was in the table of live ones.
 fn detach(step: Step<State, Effect<'_>>, node_id: NodeId) -> Step<State, Effect<'_>> {
-    step.and(Effect::Detach(node_id))
+    step.first(Effect::Detach(node_id))
 }
 
 const fn close_for(refusal: Refusal) -> Close {

@@ -1,0 +1,280 @@
+//! CPace (draft-irtf-cfrg-cpace-21) with ristretto255 and SHA-512, initiator and responder, with key confirmation: two sides find out whether
+//! they have the same code, and who listens or takes part without it learns one guess at most. Sections named here are those of the draft.
+//!
+//! ```text
+//! Initiator::start ────────── Ya ─────────▶ Responder::answer
+//! Initiator::confirm ◀─────── Yb ────────── (with it)
+//! (with it) ───────────────── Ta ─────────▶ AwaitingTa::verify, after the attempt was counted
+//! AwaitingTb::verify ◀─────── Tb ────────── (with it)
+//! ```
+//! Only the two `verify` make a [`Confirmed`].
+
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::IsIdentity;
+use heapless::Vec;
+use sha2::{Digest, Sha512};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::code::{CODE_CHARS, Code};
+use super::noise::HandshakeHash;
+use super::x25519::PublicKey;
+use super::{hmac_sha512, labels};
+use crate::entropy::Entropy;
+use crate::secret::Secret;
+
+/// `G_ristretto255.DSI` (section 8.3).
+const DSI: &[u8] = b"CPaceRistretto255";
+/// The same for the session key (section 7.2).
+const DSI_ISK: &[u8] = b"CPaceRistretto255_ISK";
+/// `H.s_in_bytes`, the input block of SHA-512 (section 8.1).
+const BLOCK: usize = 128;
+/// Most bytes of a field behind a length of one byte (section 5.2).
+const FIELD: usize = 127;
+/// Most bytes of a session id.
+const SID: usize = 32;
+const _: () = assert!(size_of::<Initiator>() <= 136 && size_of::<AwaitingTa>() <= 128 && size_of::<AwaitingTb>() <= 64);
+const _: () = assert!(CODE_CHARS + DSI.len() + 3 <= BLOCK, "a code fits the first block");
+const _: () = assert!(labels::CPACE.len() + 2 * 32 + 1 + 4 <= FIELD, "our channel identifier fits a field");
+
+/// Why a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Error {
+    /// The peer's element does not decode, gives the neutral element, or is our own. Nothing was learnt of the code.
+    Element,
+    /// The peer's tag is not that of the same code on the same channel: a guess.
+    WrongCode,
+}
+
+/// What stands behind the code; part of the channel's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Method {
+    /// A PIN that the gateway showed for this node alone.
+    Pin = 1,
+    /// A code minted beforehand.
+    Code = 2,
+}
+
+/// An encoded element, `Ya` or `Yb`, as sent.
+pub type Element = [u8; 32];
+/// A confirmation tag, `Ta` or `Tb`, as sent.
+pub type Tag = [u8; 64];
+
+/// Both sides have the same code and the same channel. Only verifying the peer's tag makes one.
+#[derive(Debug)]
+#[must_use = "it is what issuing or accepting a grant demands"]
+pub struct Confirmed(());
+
+/// What both sides put in: code, channel identifier, session id, and the names of the roles.
+pub struct Inputs<'a> {
+    password: &'a [u8],
+    channel: Vec<u8, FIELD>,
+    session: Vec<u8, SID>,
+    names: Names,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Names {
+    a: &'static [u8],
+    b: &'static [u8],
+}
+
+impl<'a> Inputs<'a> {
+    /// Those of the native wire: CI = lv_cat("handfast/v1/cpace", initiator static, responder static, method), sid = handshake hash, ADa =
+    /// "initiator", ADb = "responder".
+    #[must_use]
+    pub fn new(code: &'a Code, hash: &HandshakeHash, initiator: &PublicKey, responder: &PublicKey, method: Method) -> Self {
+        let mut channel = Vec::new();
+        for part in [labels::CPACE, initiator.as_bytes(), responder.as_bytes(), &[method as u8]] {
+            // Both fit, as is asserted above.
+            let _ = channel.push(prefix(part));
+            let _ = channel.extend_from_slice(part);
+        }
+        let session = Vec::from_slice(hash.as_bytes()).unwrap_or_default();
+        Self { password: code.expose(), channel, session, names: Names { a: b"initiator", b: b"responder" } }
+    }
+
+    /// Other ones, for test vectors. `None` if one is too long for us.
+    #[must_use]
+    pub fn from_recorded(password: &'a [u8], channel: &[u8], session: &[u8], [a, b]: [&'static [u8]; 2]) -> Option<Self> {
+        let bounded = password.len() <= CODE_CHARS && a.len() <= FIELD && b.len() <= FIELD;
+        let (channel, session) = (Vec::from_slice(channel).ok()?, Vec::from_slice(session).ok()?);
+        bounded.then_some(Self { password, channel, session, names: Names { a, b } })
+    }
+
+    /// `calculate_generator` (section 7.1) over `generator_string` (section 5.3).
+    fn generator(&self) -> Zeroizing<RistrettoPoint> {
+        let padding = BLOCK.saturating_sub(3).saturating_sub(self.password.len()).saturating_sub(DSI.len());
+        let zeros = [0; BLOCK];
+        let zeros = zeros.get(..padding).unwrap_or_default();
+        let hash = lv_hash(Sha512::new(), &[DSI, self.password, zeros, &self.channel, &self.session]);
+        let uniform: Secret<64> = Secret::new(hash.finalize().into());
+        Zeroizing::new(RistrettoPoint::from_uniform_bytes(uniform.expose()))
+    }
+}
+
+impl core::fmt::Debug for Inputs<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Inputs(redacted)")
+    }
+}
+
+/// The side that speaks first, having made its element.
+pub struct Initiator {
+    scalar: Secret<32>,
+    ours: Element,
+    session: Vec<u8, SID>,
+    names: Names,
+}
+
+impl Initiator {
+    /// Makes `Ya`, to send.
+    ///
+    /// # Errors
+    /// [`Error::Element`] for entropy that is all zeros.
+    pub fn start(inputs: &Inputs<'_>, entropy: &Entropy<32>) -> Result<(Self, Element), Error> {
+        let scalar = sample(entropy);
+        let ours = encode(multiply(&inputs.generator(), &scalar))?;
+        Ok((Self { scalar, ours, session: inputs.session.clone(), names: inputs.names }, ours))
+    }
+
+    /// Takes `Yb` and makes `Ta`. Whoever gets `Ta` can test one guess with it, so the attempt is stored as failed before it leaves.
+    ///
+    /// # Errors
+    /// [`Error::Element`].
+    pub fn confirm(self, theirs: &Element) -> Result<(AwaitingTb, Tag), Error> {
+        let tags = tags(&self.scalar, theirs, Transcript { ya: &self.ours, yb: theirs, names: self.names }, &self.session)?;
+        Ok((AwaitingTb { expected: tags.b }, *tags.a.expose()))
+    }
+}
+
+/// An initiator that has sent its tag.
+pub struct AwaitingTb {
+    expected: Secret<64>,
+}
+
+impl AwaitingTb {
+    /// Compares `Tb`, in constant time.
+    ///
+    /// # Errors
+    /// [`Error::WrongCode`].
+    pub fn verify(self, tag: &Tag) -> Result<Confirmed, Error> {
+        if self.expected == Secret::new(*tag) { Ok(Confirmed(())) } else { Err(Error::WrongCode) }
+    }
+}
+
+/// The side that answers.
+#[derive(Debug)]
+pub struct Responder;
+
+impl Responder {
+    /// Takes `Ya` and makes `Yb`, to send. Costs no attempt yet.
+    ///
+    /// # Errors
+    /// [`Error::Element`].
+    pub fn answer(inputs: &Inputs<'_>, entropy: &Entropy<32>, theirs: &Element) -> Result<(AwaitingTa, Element), Error> {
+        let scalar = sample(entropy);
+        let ours = encode(multiply(&inputs.generator(), &scalar))?;
+        let tags = tags(&scalar, theirs, Transcript { ya: theirs, yb: &ours, names: inputs.names }, &inputs.session)?;
+        Ok((AwaitingTa { expected: tags.a, answer: tags.b }, ours))
+    }
+}
+
+/// A responder that waits for the initiator's tag.
+pub struct AwaitingTa {
+    expected: Secret<64>,
+    answer: Secret<64>,
+}
+
+impl AwaitingTa {
+    /// Compares `Ta`, in constant time, and only if it is right yields `Tb`. The attempt was reserved, durably, before this is called.
+    ///
+    /// # Errors
+    /// [`Error::WrongCode`].
+    pub fn verify(self, tag: &Tag) -> Result<(Confirmed, Tag), Error> {
+        if self.expected == Secret::new(*tag) { Ok((Confirmed(()), *self.answer.expose())) } else { Err(Error::WrongCode) }
+    }
+}
+
+macro_rules! redacted {
+    ($($state:ident)*) => {$(
+        impl core::fmt::Debug for $state {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(concat!(stringify!($state), "(redacted)"))
+            }
+        }
+    )*};
+}
+redacted!(Initiator AwaitingTb AwaitingTa);
+
+#[derive(Clone, Copy)]
+struct Transcript<'a> {
+    ya: &'a Element,
+    yb: &'a Element,
+    names: Names,
+}
+
+struct Tags {
+    a: Secret<64>,
+    b: Secret<64>,
+}
+
+/// From the peer's element to both tags: `scalar_mult_vfy` (section 8.3), `ISK` over `transcript_ir` (sections 7.2 and 5.4), key confirmation
+/// (section 10.4).
+fn tags(scalar: &Secret<32>, theirs: &Element, transcript: Transcript<'_>, session: &[u8]) -> Result<Tags, Error> {
+    let Transcript { ya, yb, names } = transcript;
+    if ya == yb {
+        return Err(Error::Element);
+    }
+    let point = CompressedRistretto(*theirs).decompress().ok_or(Error::Element)?;
+    let shared = Secret::new(encode(multiply(&point, scalar))?);
+    let hash = lv_hash(Sha512::new(), &[DSI_ISK, session, shared.expose()]);
+    let isk: Secret<64> = Secret::new(lv_hash(hash, &[ya, names.a, yb, names.b]).finalize().into());
+    let hash = Sha512::new().chain_update(b"CPaceMac").chain_update(session).chain_update(isk.expose());
+    let key: Secret<64> = Secret::new(hash.finalize().into());
+    let tag = |element: &Element, name: &[u8]| hmac_sha512::tag(&key, &[&[prefix(element)], element, &[prefix(name)], name]);
+    Ok(Tags { a: tag(ya, names.a), b: tag(yb, names.b) })
+}
+
+/// `sample_scalar` (section 8.3): 252 random bits.
+fn sample(entropy: &Entropy<32>) -> Secret<32> {
+    let mut bytes = *entropy.expose();
+    if let Some(top) = bytes.last_mut() {
+        *top &= 0x0f;
+    }
+    let scalar = Secret::new(bytes);
+    bytes.zeroize();
+    scalar
+}
+
+#[allow(clippy::arithmetic_side_effects, reason = "multiplying a point by a scalar always gives a point")]
+fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
+    let mut scalar = Scalar::from_bytes_mod_order(*scalar.expose());
+    let product = point * scalar;
+    scalar.zeroize();
+    product
+}
+
+/// The encoding, unless it is the neutral element.
+fn encode(mut point: RistrettoPoint) -> Result<Element, Error> {
+    let encoded = if point.is_identity() { Err(Error::Element) } else { Ok(point.compress().to_bytes()) };
+    point.zeroize();
+    encoded
+}
+
+/// Hashes `lv_cat` of the fields (section 5.2): each behind its length.
+fn lv_hash(mut hash: Sha512, fields: &[&[u8]]) -> Sha512 {
+    for field in fields {
+        hash.update([prefix(field)]);
+        hash.update(field);
+    }
+    hash
+}
+
+/// `prepend_len` of fields that are at most [`FIELD`] bytes, as all of ours are: one byte.
+fn prefix(field: &[u8]) -> u8 {
+    debug_assert!(field.len() <= FIELD, "a length is one byte");
+    u8::try_from(field.len()).unwrap_or(u8::MAX)
+}

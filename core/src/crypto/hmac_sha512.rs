@@ -1,0 +1,22 @@
+//! HMAC-SHA512 (RFC 2104, FIPS 198-1), for the confirmation tags of CPace.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha512;
+
+use crate::secret::Secret;
+
+/// The tag of the parts, one after the other, under a key of 64 bytes.
+#[must_use]
+pub fn tag(key: &Secret<64>, parts: &[&[u8]]) -> Secret<64> {
+    // HMAC takes its key padded to the block, and a key of that length directly: the same function without a way to fail.
+    let mut block = hmac::digest::Key::<Hmac<Sha512>>::default();
+    for (to, from) in block.iter_mut().zip(key.expose()) {
+        *to = *from;
+    }
+    let mut mac = Hmac::<Sha512>::new(&block);
+    zeroize::Zeroize::zeroize(block.as_mut_slice());
+    for part in parts {
+        mac.update(part);
+    }
+    Secret::new(mac.finalize().into_bytes().into())
+}
