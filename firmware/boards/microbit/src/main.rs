@@ -3,9 +3,6 @@
 #![no_std]
 #![no_main]
 
-mod register;
-mod stack;
-
 use core::panic::PanicInfo;
 
 use cortex_m as _; // the critical section
@@ -15,7 +12,7 @@ use handfast_edge::pump::Buffers;
 use handfast_replay::FRAME;
 use semihosting::{eprintln, println, process};
 
-use crate::register::Register;
+use handfast_bare::register::Register;
 
 // SAFETY: TIMER0 of the nRF51.
 const TIMER_START: Register = unsafe { Register::at(0x4000_8000) };
@@ -36,7 +33,7 @@ fn main() -> ! {
     TIMER_PRESCALER.write(0);
     TIMER_START.write(1);
     println!("{}\tinstructions until here", instructions());
-    println!("{}\tbytes of stack until here", stack::peak());
+    println!("{}\tbytes of stack until here", handfast_bare::stack::peak());
     #[cfg(feature = "node")]
     if measure().is_none() {
         process::exit(4);
@@ -57,7 +54,7 @@ fn measure() -> Option<()> {
     let buffers = cortex_m::singleton!(: Buffers<FRAME> = Buffers::new())?;
     let flow = handfast_replay::flow(buffers, instructions)?;
     // Only what the pump takes counts.
-    let peak = stack::peak();
+    let peak = handfast_bare::stack::peak();
     let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
     let steps = handfast_replay::steps(scratch, instructions)?;
     for (name, number) in flow.iter().chain(steps.iter()) {

@@ -10,7 +10,7 @@ use embassy_time_queue_utils::Queue;
 use handfast_app::Clock;
 
 use crate::interrupts::{self, Interrupt};
-use crate::register::Register;
+use handfast_bare::register::Register;
 
 const CYCLES_PER_TICK: u64 = 25; // 25 MHz, and embassy counts microseconds
 

@@ -11,7 +11,7 @@ use embedded_io::ErrorType;
 
 use crate::executor::idle_until;
 use crate::interrupts::{self, Interrupt};
-use crate::register::Register;
+use handfast_bare::register::Register;
 
 // SAFETY: UART0 of the AN386.
 const DATA: Register = unsafe { Register::at(0x4000_4000) };

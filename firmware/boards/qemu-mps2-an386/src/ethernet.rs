@@ -7,7 +7,7 @@ use embassy_sync::waitqueue::AtomicWaker;
 use static_cell::ConstStaticCell;
 
 use crate::interrupts::{self, Interrupt};
-use crate::register::Register;
+use handfast_bare::register::Register;
 
 const BASE: usize = 0x4020_0000;
 

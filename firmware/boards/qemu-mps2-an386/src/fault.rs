@@ -5,7 +5,7 @@ use core::panic::PanicInfo;
 
 use semihosting::{eprintln, process};
 
-use crate::register::Register;
+use handfast_bare::register::Register;
 
 const PANIC_CODE: i32 = 101; // what Rust programs use
 const FAULT_CODE: i32 = 102;

@@ -11,8 +11,6 @@ mod fault;
 mod flash;
 mod interrupts;
 mod network;
-mod register;
-mod stack;
 
 use embassy_executor::Spawner;
 use handfast_app::{Board, Space};
@@ -49,6 +47,6 @@ async fn application(spawner: Spawner) {
     let (input, output) = console::start();
     let board = Board { input, output, network, entropy, flash, clock: clock::Monotonic, emulated: true };
     let code = handfast_app::run(board, space).await;
-    semihosting::eprintln!("peak of stack: {} bytes", stack::peak());
+    semihosting::eprintln!("peak of stack: {} bytes", handfast_bare::stack::peak());
     process::exit(code)
 }

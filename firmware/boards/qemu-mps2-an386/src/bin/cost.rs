@@ -5,10 +5,6 @@
 
 #[path = "../fault.rs"]
 mod fault;
-#[path = "../register.rs"]
-mod register;
-#[path = "../stack.rs"]
-mod stack;
 
 #[cfg(feature = "node")]
 use handfast_edge::pump::Buffers;
@@ -16,7 +12,7 @@ use handfast_edge::pump::Buffers;
 use handfast_replay::FRAME;
 use semihosting::{println, process};
 
-use crate::register::Register;
+use handfast_bare::register::Register;
 
 // SAFETY: TIMER0 of the AN386.
 const TIMER_CTRL: Register = unsafe { Register::at(0x4000_0000) };
@@ -37,7 +33,7 @@ fn main() -> ! {
     TIMER_VALUE.write(u32::MAX);
     TIMER_CTRL.write(1);
     println!("{}\tinstructions until here", instructions());
-    println!("{}\tbytes of stack until here", stack::peak());
+    println!("{}\tbytes of stack until here", handfast_bare::stack::peak());
     #[cfg(feature = "node")]
     if measure().is_none() {
         process::exit(4);
@@ -58,7 +54,7 @@ fn measure() -> Option<()> {
     let buffers = cortex_m::singleton!(: Buffers<FRAME> = Buffers::new())?;
     let flow = handfast_replay::flow(buffers, instructions)?;
     // Only what the pump takes counts.
-    let peak = stack::peak();
+    let peak = handfast_bare::stack::peak();
     let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
     let steps = handfast_replay::steps(scratch, instructions)?;
     for (name, number) in flow.iter().chain(steps.iter()) {

@@ -6,7 +6,7 @@ unsafe extern "C" {
 }
 
 /// Bytes from the deepest word that lost its paint up to the top.
-pub(crate) fn peak() -> usize {
+pub fn peak() -> usize {
     let (top, bottom) = (&raw const _stack_start, &raw const _stack_end);
     let mut word = bottom;
     // SAFETY: from the end of the stack up to its start everything is memory that nobody else owns; reading below the stack pointer is harmless.

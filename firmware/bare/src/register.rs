@@ -4,25 +4,25 @@ use core::ptr;
 
 /// The address of a 32-bit register. Only [`Register::at`] makes one, so whoever calls it vouches for the address.
 #[derive(Clone, Copy)]
-pub(crate) struct Register(usize);
+pub struct Register(usize);
 
 impl Register {
     /// The register at `address`.
     ///
     /// # Safety
     /// `address` is that of a 32-bit device register, and no access to it can touch memory that Rust knows of.
-    pub(crate) const unsafe fn at(address: usize) -> Self {
+    pub const unsafe fn at(address: usize) -> Self {
         Self(address)
     }
 
     /// Reads the register, with whatever side effect the device gives to that.
-    pub(crate) fn read(self) -> u32 {
+    pub fn read(self) -> u32 {
         // SAFETY: whoever called `at` vouched for the address.
         unsafe { ptr::with_exposed_provenance::<u32>(self.0).read_volatile() }
     }
 
     /// Writes the register.
-    pub(crate) fn write(self, value: u32) {
+    pub fn write(self, value: u32) {
         // SAFETY: whoever called `at` vouched for the address.
         unsafe { ptr::with_exposed_provenance_mut::<u32>(self.0).write_volatile(value) }
     }
