@@ -7,7 +7,7 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 /// Pairs devices: nodes ask, an operator approves, tokens authenticate.
 #[derive(Debug, Parser)]
-#[command(name = "handfast", version, about, long_about = None)]
+#[command(name = "handfast", version)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,

@@ -1,5 +1,6 @@
 //! `handfast serve`.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -22,7 +23,12 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     // Log lines wait in a bounded queue and are dropped rather than waited for: whoever reads them, or stopped reading, cannot hold up the gateway.
     let (writer, _flush_at_exit) = tracing_appender::non_blocking(std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
+        .init();
 
     let path = args.data.path()?;
     let tls = match (&args.tls_cert, &args.tls_key) {
