@@ -52,6 +52,28 @@ pub enum Field {
     Message,
 }
 
+/// What is wrong with a message of the native wire. Apart from [`Malformed`], which is JSON's: neither reader can meet what the other does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Undecodable {
+    /// It ends too early.
+    Truncated,
+    /// Something stands behind its end.
+    Trailing,
+    /// More than [`crate::limits::PLAINTEXT_BYTES`].
+    TooLong,
+    /// A number that is not in its shortest form, or too large for its field.
+    Number,
+    /// A message, choice, option or truth value that this version does not know.
+    Unknown,
+    /// Bytes that are too few or too many for their field.
+    Length,
+    /// Text that is no UTF-8, or that its field does not allow: a label, a path, a name, a reason, a profile.
+    Text,
+    /// A public key that is none, or not in its only form.
+    Key,
+}
+
 /// What a peer did that it may not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

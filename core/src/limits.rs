@@ -25,6 +25,30 @@ pub const SMALL_PROFILE_BYTES: usize = 512;
 pub const PBKDF2_ITERATIONS: u32 = 100_000;
 /// Most bytes of one message of the native wire, sealed.
 pub const MESSAGE_BYTES: usize = 1024;
+/// Most bytes of one message of the native wire before it is sealed: its tag takes 16.
+pub const PLAINTEXT_BYTES: usize = MESSAGE_BYTES - 16;
+/// Most bytes of a message that the native wire sends in clear; every answer of a Noise handshake is longer.
+pub const CLEAR_BYTES: usize = 16;
+/// Most versions that a gateway names.
+pub const VERSIONS: usize = 8;
+/// Most bytes of a hardware profile on the native wire.
+pub const NATIVE_PROFILE_BYTES: usize = 256;
+/// Most bytes of a certificate request on the native wire.
+pub const CSR_BYTES: usize = 512;
+/// Most bytes of a reason that one side tells the other.
+pub const REASON_BYTES: usize = 160;
+/// Most characters of the name of a capability.
+pub const CAPABILITY_NAME_CHARS: usize = 32;
+/// Most bytes of what an application sends in one message, and of what a dispatch carries and yields.
+pub const PAYLOAD_BYTES: usize = 864;
+/// Longest token chain that stands within the message that means it; a longer one goes ahead in parts.
+pub const INLINE_CHAIN_BYTES: usize = 512;
+/// Bytes of every part of a larger object but its last.
+pub const PART_BYTES: usize = 1000;
+/// Most bytes of a certificate set.
+pub const CERTIFICATES_BYTES: usize = 4096;
+/// Most bytes of a token chain.
+pub const CHAIN_BYTES: usize = 2048;
 /// Length of the checksum behind each message on a byte stream.
 pub const CHECKSUM_BYTES: usize = 4;
 /// What a decoder of a byte stream needs as its buffer for the longest message.
@@ -39,6 +63,12 @@ pub const PATH_SEGMENTS: usize = 16;
 pub const SCOPES: usize = 16;
 /// Most bytes of the scopes of one grant as text, one a line.
 pub const SCOPES_BYTES: usize = 1024;
+/// Most blocks of a capability: the gateway's and three delegations.
+pub const CAPABILITY_DEPTH: usize = 4;
+/// Most characters of a capability as text.
+pub const CAPABILITY_CHARS: usize = 2048;
+/// Most bytes of a capability: what as text, behind its four characters of version, has [`CAPABILITY_CHARS`].
+pub const CAPABILITY_BYTES: usize = (CAPABILITY_CHARS - 4) / 4 * 3;
 
 /// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it is too small, both are empty, and what
 /// needs them fails closed.

@@ -1,8 +1,10 @@
 //! What the tests and the fuzz targets of Handfast share: a simulated world, the scripts that drive it, and the properties that fuzzing checks.
 
+pub mod capability;
 pub mod fuzz;
 #[cfg(feature = "serde")]
 pub mod json_against_serde;
+pub mod native_wire;
 pub mod prng;
 pub mod scopes;
 pub mod script;

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binaries;
+mod capability;
 mod cli;
 mod conformance;
 mod firmware;
@@ -10,6 +11,7 @@ mod interop;
 mod json;
 mod machines;
 mod native_vectors;
+mod native_wire;
 mod scopes;
 mod simulation;
 mod snapshot;

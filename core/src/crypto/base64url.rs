@@ -11,6 +11,41 @@ pub fn encode_32(bytes: &[u8; 32]) -> [u8; 43] {
     out
 }
 
+/// Encodes any bytes into `out`. `None` if that is too short: three bytes take four characters, one left over takes two, and two take three.
+pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Option<&'o str> {
+    let length = bytes.len().checked_mul(4)?.div_ceil(3);
+    let out = out.get_mut(..length)?;
+    let mut sextets = Sextets { bytes: bytes.iter(), held: 0, bits: 0 };
+    for place in &mut *out {
+        *place = character(sextets.next_sextet());
+    }
+    core::str::from_utf8(out).ok()
+}
+
+/// Decodes into `out` what [`encode`] gives, and nothing else, so that the same bytes never have two texts. `None` for a character outside the
+/// alphabet, a lone last character, bits that are left over and not zero, or if `out` is too short.
+pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
+    let length = text.len().checked_mul(3)? / 4;
+    let out = out.get_mut(..length)?;
+    let mut places = out.iter_mut();
+    let (mut held, mut bits, mut bad) = (0u16, 0u8, 0u8);
+    for &character in text.as_bytes() {
+        let sextet = value(character);
+        bad |= sextet & !0x3f;
+        held = held << 6 | u16::from(sextet & 0x3f);
+        bits = bits.wrapping_add(6);
+        if let Some(rest) = bits.checked_sub(8) {
+            bits = rest;
+            if let Some(place) = places.next() {
+                *place = (held >> rest).to_le_bytes()[0];
+            }
+        }
+    }
+    // A lone last character leaves six bits, and no byte has begun with them.
+    let left = held.to_le_bytes()[0] & !(0xff_u8.wrapping_shl(bits.into()));
+    (bad == 0 && bits < 6 && left == 0).then_some(out)
+}
+
 /// Whether a byte belongs to the alphabet.
 #[must_use]
 pub const fn is_alphabet(byte: u8) -> bool {
@@ -49,9 +84,47 @@ fn character(sextet: u8) -> u8 {
         | within(63, 63, b'_'.wrapping_sub(63))
 }
 
+/// The six bits of a character; 255 for one outside the alphabet.
+fn value(character: u8) -> u8 {
+    let within = |low: u8, high: u8, value: u8| {
+        let inside = u8::from(character >= low) & u8::from(character <= high);
+        inside.wrapping_neg() & character.wrapping_sub(low).wrapping_add(value).wrapping_add(1)
+    };
+    // One more than the value, so that nothing stays zero and becomes 255.
+    let above =
+        within(b'A', b'Z', 0) | within(b'a', b'z', 26) | within(b'0', b'9', 52) | within(b'-', b'-', 62) | within(b'_', b'_', 63);
+    above.wrapping_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_bytes_are_read_back_and_each_has_one_text() {
+        // The vectors of RFC 4648, section 10, without their padding.
+        let vectors = ["", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"];
+        for (length, text) in vectors.into_iter().enumerate() {
+            let bytes = &b"foobar"[..length];
+            let (mut chars, mut back) = ([0; 8], [0; 6]);
+            assert_eq!(encode(bytes, &mut chars), Some(text));
+            assert_eq!(decode(text, &mut back), Some(bytes));
+            assert_eq!(encode(bytes, &mut chars[..text.len().saturating_sub(1)]).is_none(), length > 0);
+            assert_eq!(decode(text, &mut back[..length.saturating_sub(1)]).is_none(), length > 0);
+        }
+        for wrong in ["Z", "Zm9vY", "Zh", "Zm9", "Zg==", "Zm9v\n", "Zm+v", "Zm/v", "Zm9\u{e9}", "Zm 9", "Zm9v="] {
+            assert_eq!(decode(wrong, &mut [0; 16]), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_alphabet_has_values() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(value(byte) < 64, is_alphabet(byte), "{byte}");
+            assert!(value(byte) < 64 || value(byte) == u8::MAX);
+            assert!(value(byte) > 63 || character(value(byte)) == byte);
+        }
+    }
 
     #[test]
     fn thirty_two_bytes_become_forty_three_characters() {

@@ -10,3 +10,11 @@ pub const FINGERPRINT: &[u8] = b"handfast/v1/fingerprint\0";
 pub const PROLOGUE: &[u8] = b"handfast/v1/prologue\0";
 /// First part of the channel identifier of CPace; its length goes before it, so it needs no end.
 pub const CPACE: &[u8] = b"handfast/v1/cpace";
+/// Before the bytes of a block in the signature of a capability.
+pub const CAPABILITY: &[u8] = b"handfast/v1/capability\0";
+/// Before a signed block in the hash that is its id.
+pub const CAPABILITY_ID: &[u8] = b"handfast/v1/capability-id\0";
+/// Before the gateway's Ed25519 key in the hash that a capability names its issuer by.
+pub const CAPABILITY_ISSUER: &[u8] = b"handfast/v1/capability-issuer\0";
+/// Before handshake hash and digest in what the signature of an `Ask` covers.
+pub const ASK: &[u8] = b"handfast/v1/ask\0";

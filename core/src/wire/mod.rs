@@ -5,5 +5,7 @@ pub mod frame;
 pub mod json;
 pub mod json_write;
 pub mod missy;
+pub mod native;
+pub mod path;
 pub mod registration;
 pub mod token;

@@ -1,6 +1,6 @@
-//! Addresses, and the patterns that stand for many of them. Both are checked and then kept as they were written.
+//! Addresses, and the patterns that stand for many of them; what may be done there. All are checked and then kept as they were written. What they
+//! allow to whom is [`crate::grant::scope`]'s business.
 
-use super::ScopeError;
 use crate::limits::{PATH_BYTES, PATH_SEGMENTS};
 use crate::text::is_forbidden;
 
@@ -8,6 +8,120 @@ use crate::text::is_forbidden;
 const ONE: &[u8] = b"*";
 /// Any number of segments, none included.
 const ANY: &[u8] = b"**";
+
+/// What is wrong with an address, a pattern, a scope or a set of scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ScopeError {
+    /// A scope without `:` between action and pattern.
+    NoAction,
+    /// An action other than `read`, `write` and `admin`.
+    UnknownAction,
+    /// A path that does not begin with a slash.
+    NotAbsolute,
+    /// A path of more than [`crate::limits::PATH_BYTES`].
+    TooLong,
+    /// A path of more than [`crate::limits::PATH_SEGMENTS`].
+    TooDeep,
+    /// A slash at the end of a path other than `/`.
+    TrailingSlash,
+    /// Two slashes in a row.
+    EmptySegment,
+    /// A segment `.` or `..`.
+    DotSegment,
+    /// A character that moves a cursor or reorders a line.
+    Character,
+    /// A `*` in an address.
+    WildcardInAddress,
+    /// A `*` that is only a part of its segment, or three and more of them.
+    PartialWildcard,
+    /// More than one `**` in a pattern.
+    SecondSpread,
+    /// More than [`crate::limits::SCOPES`] in a set.
+    TooManyScopes,
+    /// More than [`crate::limits::SCOPES_BYTES`] of text in a set.
+    SetTooLong,
+}
+
+impl ScopeError {
+    /// For people, as what follows a colon.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAction => "a scope reads action:pattern, for instance read:/lights/**",
+            Self::UnknownAction => "the action is none of read, write and admin",
+            Self::NotAbsolute => "the path does not begin with /",
+            Self::TooLong => "the path is too long",
+            Self::TooDeep => "the path has too many segments",
+            Self::TrailingSlash => "the path ends with /",
+            Self::EmptySegment => "the path has an empty segment",
+            Self::DotSegment => "the path has a segment . or ..",
+            Self::Character => "the path has a control character",
+            Self::WildcardInAddress => "an address has no wildcards",
+            Self::PartialWildcard => "a wildcard is a whole segment, * or **",
+            Self::SecondSpread => "a pattern has ** at most once",
+            Self::TooManyScopes => "too many scopes",
+            Self::SetTooLong => "the scopes are too long together",
+        }
+    }
+}
+
+impl core::fmt::Display for ScopeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl core::error::Error for ScopeError {}
+
+/// What may be done at an address. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Action {
+    /// Read, and subscribe.
+    Read,
+    /// Change.
+    Write,
+    /// Administer.
+    Admin,
+}
+
+impl Action {
+    /// Reads `read`, `write` or `admin`, and nothing else.
+    ///
+    /// # Errors
+    /// [`ScopeError::UnknownAction`].
+    pub const fn parse(text: &str) -> Result<Self, ScopeError> {
+        match text.as_bytes() {
+            b"read" => Ok(Self::Read),
+            b"write" => Ok(Self::Write),
+            b"admin" => Ok(Self::Admin),
+            _ => Err(ScopeError::UnknownAction),
+        }
+    }
+
+    /// As text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Whether who may do this may do `other` as well.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        self >= other
+    }
+}
+
+impl core::fmt::Display for Action {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// Where something is read, written or administered: `/` or segments behind slashes, for instance `/lights/room1`. At most [`PATH_BYTES`] long and
 /// [`PATH_SEGMENTS`] deep; no segment is empty, `.` or `..`, holds `*`, or a character that moves a cursor or reorders a line. Compared byte for byte.
@@ -66,7 +180,7 @@ impl<'b> Pattern<'b> {
     }
 
     /// A text that was parsed before.
-    pub(super) const fn parsed(text: &'b str) -> Self {
+    pub(crate) const fn parsed(text: &'b str) -> Self {
         Self(text)
     }
 

@@ -1,0 +1,209 @@
+//! One block: to whom, what, when and where for, and who said so.
+
+use super::codec::{Full, Reader, Writer};
+use super::{Malformed, Widening};
+use crate::crypto::{ed25519, labels, sha256, x25519};
+use crate::grant::scope::{Action, Pattern, Scope, ScopeError, Scopes};
+use crate::text::Label;
+use crate::time::UnixTime;
+
+/// The id of a block: SHA-256 over a label and the whole signed block. The block under it names it as its parent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Id([u8; 32]);
+
+impl Id {
+    /// From the bytes that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for the store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// What a root names as its parent: the key that issued it.
+    pub(super) fn of_issuer(key: &ed25519::PublicKey) -> Self {
+        Self(sha256::hash_parts(labels::CAPABILITY_ISSUER, &[key.as_bytes()]))
+    }
+
+    fn of_signed(block: &[u8]) -> Self {
+        Self(sha256::hash_parts(labels::CAPABILITY_ID, &[block]))
+    }
+}
+
+impl core::fmt::Display for Id {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl core::fmt::Debug for Id {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Id({self})")
+    }
+}
+
+/// To whom a block is given: both keys of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Holder {
+    /// The static key of the channels on which the block counts.
+    pub channel: x25519::PublicKey,
+    /// The key that delegates further.
+    pub signing: ed25519::PublicKey,
+}
+
+/// What a block gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms<'b> {
+    /// What is allowed.
+    pub scopes: Scopes<'b>,
+    /// From when on.
+    pub not_before: UnixTime,
+    /// From when on no longer; later than `not_before`.
+    pub expires: UnixTime,
+    /// Where alone it counts; everywhere if there is none.
+    pub audience: Option<Label<'b>>,
+}
+
+impl Terms<'_> {
+    /// Whether they may be delegated from a parent's: nothing is wider.
+    ///
+    /// # Errors
+    /// The first thing that is.
+    pub fn within(&self, parent: &Terms<'_>) -> Result<(), Widening> {
+        if !parent.scopes.covers(&self.scopes) {
+            return Err(Widening::Scopes);
+        }
+        if self.not_before < parent.not_before || self.expires > parent.expires {
+            return Err(Widening::Life);
+        }
+        match parent.audience {
+            Some(_) if self.audience != parent.audience => Err(Widening::Audience),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// A block as it was read. Its values are legal; whether its signature is one, only [`verify`](super::verify) says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block<'b> {
+    id: Id,
+    parent: Id,
+    holder: Holder,
+    terms: Terms<'b>,
+    body: &'b [u8],
+    signature: &'b [u8; 64],
+}
+
+impl<'b> Block<'b> {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// To whom it is given.
+    #[must_use]
+    pub const fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// What it gives.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms<'b> {
+        &self.terms
+    }
+
+    pub(super) const fn parent(&self) -> &Id {
+        &self.parent
+    }
+
+    pub(super) fn is_signed_by(&self, signer: &ed25519::PublicKey) -> bool {
+        signer.verify(labels::CAPABILITY, [self.body, &[]], &ed25519::Signature::from_bytes(*self.signature)).is_ok()
+    }
+
+    pub(super) fn read(reader: &mut Reader<'b>) -> Result<Self, Malformed> {
+        let start = *reader;
+        let parent = Id(*reader.fixed()?);
+        let channel = x25519::PublicKey::parse(reader.fixed()?).map_err(|_| Malformed::Key)?;
+        let signing = reader.fixed()?;
+        let scopes = read_scopes(reader)?;
+        let not_before = UnixTime::from_secs(reader.number()?);
+        let expires = UnixTime::from_secs(reader.number()?);
+        if expires <= not_before {
+            return Err(Malformed::Life);
+        }
+        let audience = match *reader.fixed()? {
+            [0] => None,
+            [1] => Some(read_audience(reader)?),
+            _ => return Err(Malformed::Option),
+        };
+        let body = reader.since(start);
+        let signature = reader.fixed()?;
+        // What costs something comes after all that may end the reading before it.
+        let signing = ed25519::PublicKey::parse(signing).map_err(|_| Malformed::Key)?;
+        let terms = Terms { scopes, not_before, expires, audience };
+        Ok(Self { id: Id::of_signed(reader.since(start)), parent, holder: Holder { channel, signing }, terms, body, signature })
+    }
+}
+
+/// Writes a block and signs what was written.
+pub(super) fn write(
+    writer: &mut Writer<'_>,
+    parent: &Id,
+    holder: &Holder,
+    terms: &Terms<'_>,
+    signer: &ed25519::KeyPair,
+) -> Result<(), Full> {
+    let start = writer.written();
+    writer.bytes(parent.as_bytes())?;
+    writer.bytes(holder.channel.as_bytes())?;
+    writer.bytes(holder.signing.as_bytes())?;
+    writer.number(u64::try_from(terms.scopes.as_slice().len()).map_err(|_| Full)?)?;
+    for scope in terms.scopes.as_slice() {
+        writer.number(match scope.action {
+            Action::Read => 0,
+            Action::Write => 1,
+            Action::Admin => 2,
+        })?;
+        writer.text(scope.pattern.as_str())?;
+    }
+    writer.number(terms.not_before.as_secs())?;
+    writer.number(terms.expires.as_secs())?;
+    match &terms.audience {
+        None => writer.bytes(&[0])?,
+        Some(audience) => {
+            writer.bytes(&[1])?;
+            writer.text(audience.as_str())?;
+        }
+    }
+    let signature = signer.sign(labels::CAPABILITY, [writer.since(start), &[]]);
+    writer.bytes(signature.as_bytes())
+}
+
+fn read_scopes<'b>(reader: &mut Reader<'b>) -> Result<Scopes<'b>, Malformed> {
+    let mut scopes = Scopes::new();
+    // Ends with the first that the set does not take, however many are announced.
+    for _ in 0..reader.number()? {
+        let action = match reader.number()? {
+            0 => Action::Read,
+            1 => Action::Write,
+            2 => Action::Admin,
+            _ => return Err(Malformed::Scope(ScopeError::UnknownAction)),
+        };
+        let pattern = Pattern::parse(reader.text()?).map_err(Malformed::Scope)?;
+        scopes.push(Scope { action, pattern }).map_err(Malformed::Scope)?;
+    }
+    Ok(scopes)
+}
+
+fn read_audience<'b>(reader: &mut Reader<'b>) -> Result<Label<'b>, Malformed> {
+    let text = reader.text()?;
+    // Blank text is a label, too, but another one than it was.
+    Label::parse(text).filter(|label| label.as_str() == text).ok_or(Malformed::Text)
+}

@@ -1,0 +1,121 @@
+//! Properties of the native wire: what is read has one form, and parts come together in one way.
+
+use handfast_core::error::Undecodable;
+use handfast_core::limits::{CERTIFICATES_BYTES, PART_BYTES, PLAINTEXT_BYTES};
+use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Open};
+use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};
+use handfast_core::wire::native::{NotWritten, link, pair};
+
+/// Any bytes, as each kind of message: what is read is written again as the same bytes. As a list of parts: what comes together is within its limit, and
+/// cut again gives the same parts.
+///
+/// # Panics
+/// If that does not hold.
+pub fn any_bytes(data: &[u8]) {
+    for kind in KINDS {
+        if let Ok(written) = kind.again(data) {
+            assert_eq!(written.as_deref(), Ok(data), "{kind:?}");
+        }
+    }
+    if let Ok(open) = Open::parse(data) {
+        assert_eq!((open.as_bytes(), Open::new(open.intent())), (data, open));
+    }
+    if let Ok(FirstAnswer::Handshake(bytes)) = FirstAnswer::parse(data) {
+        assert_eq!(bytes, data);
+    }
+    any_parts(data);
+}
+
+/// A kind of message, to read it without knowing which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`pair::FromNode`]
+    PairFromNode,
+    /// [`pair::FromGateway`]
+    PairFromGateway,
+    /// [`link::FromNode`]
+    LinkFromNode,
+    /// [`link::FromGateway`]
+    LinkFromGateway,
+    /// [`link::Admission`]
+    Admission,
+    /// [`ClearRefusal`]
+    Clear,
+}
+
+/// All of them.
+pub const KINDS: [Kind; 6] =
+    [Kind::PairFromNode, Kind::PairFromGateway, Kind::LinkFromNode, Kind::LinkFromGateway, Kind::Admission, Kind::Clear];
+
+impl Kind {
+    /// Reads a message of this kind, and writes it again.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes; and within, why it could not be written.
+    pub fn again(self, bytes: &[u8]) -> Result<Result<Vec<u8>, NotWritten>, Undecodable> {
+        let mut out = [0; PLAINTEXT_BYTES];
+        let written = match self {
+            Self::PairFromNode => pair::FromNode::parse(bytes)?.write(&mut out),
+            Self::PairFromGateway => pair::FromGateway::parse(bytes)?.write(&mut out),
+            Self::LinkFromNode => link::FromNode::parse(bytes)?.write(&mut out),
+            Self::LinkFromGateway => link::FromGateway::parse(bytes)?.write(&mut out),
+            Self::Admission => link::Admission::parse(bytes)?.write(&mut out),
+            Self::Clear => ClearRefusal::parse(bytes)?.write(&mut out),
+        };
+        Ok(written.map(<[u8]>::to_vec))
+    }
+}
+
+/// A part of any form, read as it would be from a link.
+fn part(object: u8, index: u8, last: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut message = vec![7, object % 4, index, last % 3];
+    let length = u16::try_from(bytes.len()).expect("a part is small");
+    if length < 128 {
+        message.push(length.to_le_bytes()[0]);
+    } else {
+        message.extend([(length & 0x7f).to_le_bytes()[0] | 0x80, (length >> 7).to_le_bytes()[0]]);
+    }
+    message.extend(bytes);
+    message
+}
+
+/// Four bytes are a part: object, index, whether it is the last, and how long it is.
+fn any_parts(data: &[u8]) {
+    let mut room = [0; CERTIFICATES_BYTES];
+    let mut assembly = Assembly::IDLE;
+    let mut came: Vec<Vec<u8>> = Vec::new();
+    for (at, four) in data.chunks_exact(4).enumerate() {
+        let length = if four[3] < 128 { PART_BYTES } else { usize::from(four[3]) };
+        let message = part(four[0], four[1], four[2], &vec![at.to_le_bytes()[0]; length]);
+        let Ok(link::FromNode::Part(part)) = link::FromNode::parse(&message) else { continue };
+        assembly = match assembly.take(&part, &mut room) {
+            Ok(Assembled::More(next)) => {
+                assert_eq!(next.object(), Some(part.object()));
+                came.push(message);
+                next
+            }
+            Ok(Assembled::Whole { object, bytes }) => {
+                assert!(bytes.len() <= object.limit());
+                came.push(message);
+                assert_eq!(cut(object, bytes), came);
+                came.clear();
+                Assembly::IDLE
+            }
+            Err(_) => {
+                came.clear();
+                Assembly::IDLE
+            }
+        };
+    }
+}
+
+/// The messages that an object is cut into.
+///
+/// # Panics
+/// If it is empty or too long.
+#[must_use]
+pub fn cut(object: Object, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let parts = Part::cut(object, bytes).expect("it is within its limit");
+    let message = |part| link::FromNode::Part(part).write(&mut [0; PLAINTEXT_BYTES]).map(<[u8]>::to_vec);
+    parts.map(|part| message(part).expect("a part fits")).collect()
+}

@@ -1,0 +1,345 @@
+//! The native wire against postcard, and against whoever sends what no Handfast would.
+
+#[path = "native_wire/mirror.rs"]
+mod mirror;
+#[path = "native_wire/samples.rs"]
+mod samples;
+
+use handfast_core::crypto::noise::HandshakeHash;
+use handfast_core::error::Undecodable;
+use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Intent, NotOpened, Open, Versions};
+use handfast_core::wire::native::pair::{self, Ask, Method, NativeProfile, Request, Selector};
+use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
+use handfast_core::wire::native::{Bounded, CapabilityName, NotWritten, Reason, link};
+use handfast_core::wire::registration::Profile;
+use handfast_host_tests::native_wire::{KINDS, Kind, any_bytes, cut};
+use handfast_host_tests::prng::Prng;
+use samples::{HASH, keys, label, mirrored_ask, request, samples};
+use sha2::Digest as _;
+
+fn refusal(kind: Kind, theirs: &impl serde::Serialize) -> Option<Undecodable> {
+    kind.again(&mirror::bytes(theirs)).err()
+}
+
+#[test]
+fn every_message_reads_back_and_is_bit_for_bit_what_postcard_writes() {
+    let all = samples();
+    let variants = |kind: Kind| all.iter().filter(|(of, _)| *of == kind).map(|(_, bytes)| bytes[0]).max();
+    let last = KINDS.map(variants);
+    assert_eq!(last, [3, 8, 9, 10, 1, 1].map(Some), "no variant is without a sample");
+}
+
+#[test]
+fn a_message_cut_anywhere_is_truncated_and_nothing_may_stand_behind_one() {
+    for (kind, bytes) in samples() {
+        for end in 0..bytes.len() {
+            assert_eq!(kind.again(&bytes[..end]), Err(Undecodable::Truncated), "{kind:?} {bytes:?} at {end}");
+        }
+        for more in 0..=255 {
+            let longer = [bytes.as_slice(), &[more]].concat();
+            assert_eq!(kind.again(&longer), Err(Undecodable::Trailing), "{kind:?} {bytes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_number_written_longer_than_need_be_is_refused_wherever_it_stands() {
+    for (kind, bytes) in samples() {
+        let overlong = |at: usize| [&bytes[..at], &[bytes[at] | 0x80, 0], &bytes[at + 1..]].concat();
+        assert_eq!(kind.again(&overlong(0)), Err(Undecodable::Number), "{kind:?} {bytes:?}");
+        for at in 1..bytes.len() {
+            // Where bytes are bare, the longer form may be another message; then that is what is written again.
+            let other = overlong(at);
+            assert!(kind.again(&other).is_ok_and(|again| again.as_ref() == Ok(&other)) || kind.again(&other).is_err());
+        }
+    }
+}
+
+#[test]
+fn what_this_version_does_not_know_is_refused() {
+    for (kind, known) in KINDS.into_iter().zip([4, 9, 10, 11, 2, 2]) {
+        for number in known..=127 {
+            assert_eq!(kind.again(&[number]), Err(Undecodable::Unknown), "{kind:?} {number}");
+        }
+    }
+    // Refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye.
+    for (kind, bytes) in [
+        (Kind::PairFromGateway, &[4, 8][..]),
+        (Kind::PairFromGateway, &[5, 3]),
+        (Kind::LinkFromNode, &[7, 0, 0, 2]),
+        (Kind::LinkFromGateway, &[1, 4]),
+        (Kind::LinkFromNode, &[3, 3]),
+        (Kind::LinkFromNode, &[4, 2]),
+        (Kind::LinkFromNode, &[5, 3]),
+        (Kind::LinkFromGateway, &[0, 2]),
+        (Kind::LinkFromGateway, &[10, 6]),
+    ] {
+        assert_eq!(kind.again(bytes), Err(Undecodable::Unknown), "{kind:?} {bytes:?}");
+    }
+}
+
+#[test]
+fn text_that_its_field_does_not_allow_is_refused() {
+    let ask = mirrored_ask(&Ask::sign(request(), &keys(), &HASH));
+    let long = "a".repeat(65);
+    for name in ["", " ", "a\nb", "\u{202e}txt", &long] {
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask { name, ..ask.clone() });
+        assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Text), "{name:?}");
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask { room: name, ..ask.clone() });
+        assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Text), "{name:?}");
+    }
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(250));
+    for profile in ["", "[]", "7", "{", &large] {
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask { profile, ..ask.clone() });
+        assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Text), "{profile:?}");
+    }
+    for selector in [*b"k7qf", *b"A-1B", [0; 4], [0xff; 4]] {
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask { method: mirror::Method::Code { selector }, ..ask.clone() });
+        assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Text), "{selector:?}");
+    }
+    let deep = "/a".repeat(17);
+    for path in ["", "a", "/a/", "//", "/a//b", "/.", "/../a", "/a\n", "/a*", "/**/**", &deep] {
+        let theirs = mirror::LinkFromNode::Subscribe { pattern: path };
+        assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{path:?}");
+    }
+    for address in ["/*", "/a/**", "", "/a/"] {
+        let theirs = mirror::LinkFromNode::App(mirror::App { action: mirror::Action::Read, address, bytes: &[] });
+        assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{address:?}");
+    }
+    let long = "a".repeat(161);
+    for reason in ["", "  ", "\u{1b}[2J", &long] {
+        let theirs = mirror::PairFromGateway::Refused(mirror::Refusal::Denied { reason: Some(reason) });
+        assert_eq!(refusal(Kind::PairFromGateway, &theirs), Some(Undecodable::Text), "{reason:?}");
+        assert_eq!(Reason::parse(reason), None);
+    }
+    let long = "a".repeat(33);
+    for capability in ["", "Echo", "a b", "ä", &long] {
+        let theirs = mirror::LinkFromNode::Announce { capability, version: "1", available: true };
+        assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{capability:?}");
+        assert_eq!(CapabilityName::parse(capability), None);
+    }
+    for noise_level in ["", "x", "01", "1 "] {
+        let theirs = mirror::LinkFromNode::Heartbeat { occupancy: None, noise_level: Some(noise_level), wake_word_fp: None };
+        assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{noise_level:?}");
+    }
+    // Not UTF-8 at all.
+    assert_eq!(Kind::LinkFromNode.again(&[6, 2, b'/', 0xff]), Err(Undecodable::Text));
+}
+
+#[test]
+fn bytes_that_are_too_few_or_too_many_for_their_field_are_refused() {
+    let csr = |csr| mirror::LinkFromNode::Renew(mirror::Renew::Certificate { csr });
+    let chain = |bytes| mirror::LinkFromNode::Present { chain: mirror::Chain::Here(bytes) };
+    let part = |last, bytes| mirror::LinkFromNode::Part(mirror::Part { object: mirror::Object::Chain, index: 0, last, bytes });
+    let app = |bytes| mirror::LinkFromNode::App(mirror::App { action: mirror::Action::Read, address: "/", bytes });
+    for theirs in [
+        csr(&[]),
+        csr(&[0; 513]),
+        chain(&[]),
+        chain(&[0; 513]),
+        part(true, &[]),
+        part(true, &[0; 1001]),
+        part(false, &[0; 999]),
+        app(&[0; 865]),
+    ] {
+        assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Length));
+    }
+    assert_eq!(refusal(Kind::LinkFromNode, &app(&[0; 1005])), Some(Undecodable::TooLong), "1 010 bytes");
+}
+
+#[test]
+fn public_keys_that_are_none_are_refused() {
+    let ask = mirrored_ask(&Ask::sign(request(), &keys(), &HASH));
+    for ed25519 in [[0; 32], [0xff; 32]] {
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask { ed25519, ..ask.clone() });
+        assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Key));
+    }
+    let theirs = mirror::LinkFromGateway::Policy(mirror::Policy::GatewayKey([0xff; 32]));
+    assert_eq!(refusal(Kind::LinkFromGateway, &theirs), Some(Undecodable::Key));
+}
+
+#[test]
+fn the_signature_covers_every_byte_of_an_ask_and_its_channel() {
+    let ask = Ask::sign(request(), &keys(), &HASH);
+    let mut out = [0; 1008];
+    let written = pair::FromNode::Ask(ask).write(&mut out).unwrap();
+    let rest = &written[1..written.len() - 64];
+    assert_eq!(
+        ask.covered(&HASH).parts(),
+        [&HASH.as_bytes()[..], &sha2::Sha256::digest(rest)[..]],
+        "all but number and signature"
+    );
+    let asked = ask.verify(&HASH).unwrap();
+    assert_eq!((*asked.request(), *asked.key()), (request(), keys().public()));
+    assert!(ask.verify(&HandshakeHash::from_recorded([8; 32])).is_err(), "another channel");
+    for at in 1..written.len() {
+        let mut changed = written.to_vec();
+        changed[at] ^= 1;
+        if let Ok(pair::FromNode::Ask(other)) = pair::FromNode::parse(&changed) {
+            assert!(other.verify(&HASH).is_err(), "byte {at} counts for nothing");
+        }
+    }
+}
+
+#[test]
+fn an_ask_fits_whatever_its_names_and_tells_when_its_certificate_request_is_too_much() {
+    let widest = "𐍈".repeat(64);
+    let object = format!("{{\"a\":\"{}\"}}", "x".repeat(248));
+    let profile = NativeProfile::new(Profile::parse(&object).unwrap()).unwrap();
+    let method = Method::Code { selector: Selector::parse("AAAA").unwrap() };
+    let request = Request { name: label(&widest), room: label(&widest), profile, method, csr: None };
+    let message = pair::FromNode::Ask(Ask::sign(request, &keys(), &HASH));
+    let mut out = [0; 1008];
+    let length = message.write(&mut out).unwrap().len();
+    assert_eq!(pair::FromNode::parse(&out[..length]), Ok(message));
+    for room in 0..length {
+        assert_eq!(message.write(&mut vec![0; room]), Err(NotWritten::BufferTooSmall));
+    }
+    let request = Request { csr: Bounded::new(&[0; 512]), ..request };
+    let message = pair::FromNode::Ask(Ask::sign(request, &keys(), &HASH));
+    assert_eq!(message.write(&mut [0; 2000]), Err(NotWritten::MessageTooLong));
+    assert_eq!(NativeProfile::new(Profile::parse(&format!("{object} ")).unwrap()), None, "257 bytes");
+}
+
+#[test]
+fn open_is_of_version_one_and_keeps_its_bytes() {
+    for (intent, theirs) in
+        [(Intent::Pair, mirror::Intent::Pair), (Intent::Link, mirror::Intent::Link), (Intent::Delegate, mirror::Intent::Delegate)]
+    {
+        let theirs = mirror::bytes(&mirror::Open { version: 1, intent: theirs });
+        let open = Open::parse(&theirs).unwrap();
+        assert_eq!((open.intent(), open.as_bytes()), (intent, theirs.as_slice()));
+        assert_eq!(Open::new(intent).as_bytes(), theirs);
+    }
+    for (bytes, malformed) in [
+        (&[][..], Undecodable::Truncated),
+        (&[1], Undecodable::Truncated),
+        (&[1, 3], Undecodable::Unknown),
+        (&[1, 0x80, 0], Undecodable::Number),
+        (&[1, 0, 0], Undecodable::Trailing),
+    ] {
+        assert_eq!(Open::parse(bytes), Err(NotOpened::Malformed(malformed)), "{bytes:?}");
+    }
+    for version in (0..=255).filter(|version| *version != 1) {
+        assert_eq!(Open::parse(&[version, 0]), Err(NotOpened::Version(version)), "whatever follows");
+        assert_eq!(Open::parse(&[version, 9, 9, 9]), Err(NotOpened::Version(version)), "whatever follows");
+    }
+}
+
+#[test]
+fn a_refusal_in_clear_is_told_from_a_handshake_by_its_length() {
+    assert_eq!(FirstAnswer::parse(&[0]), Ok(FirstAnswer::Clear(ClearRefusal::Refused)));
+    let unsupported = ClearRefusal::Unsupported { versions: Versions::OURS };
+    assert_eq!(FirstAnswer::parse(&[1, 1, 1]), Ok(FirstAnswer::Clear(unsupported)));
+    assert_eq!(FirstAnswer::parse(&[0; 48]), Ok(FirstAnswer::Handshake(&[0; 48])));
+    assert_eq!(FirstAnswer::parse(&[]), Err(Undecodable::Truncated));
+    for (bytes, error) in [
+        (&[1, 0][..], Undecodable::Length),
+        (&[1, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9], Undecodable::Length),
+        (&[1, 2, 2, 1], Undecodable::Number),
+        (&[1, 2, 1, 1], Undecodable::Number),
+        (&[0; 16], Undecodable::Trailing),
+    ] {
+        assert_eq!(FirstAnswer::parse(bytes), Err(error), "{bytes:?}");
+    }
+}
+
+const OBJECTS: [Object; 3] = [Object::Certificates, Object::Chain, Object::Profile];
+
+/// The part in a message of ours.
+fn part_in(message: &[u8]) -> Part<'_> {
+    match link::FromNode::parse(message) {
+        Ok(link::FromNode::Part(part)) => part,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_object_of_every_length_is_cut_and_put_together() {
+    for object in OBJECTS {
+        for length in 1..=object.limit() {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let messages = cut(object, &bytes);
+            let mut room = vec![0; length];
+            let mut assembly = Assembly::IDLE;
+            for (at, message) in messages.iter().enumerate() {
+                match assembly.take(&part_in(message), &mut room) {
+                    Ok(Assembled::More(next)) if at + 1 < messages.len() => assembly = next,
+                    Ok(Assembled::Whole { object: whole, bytes: assembled }) => {
+                        assert_eq!((whole, assembled, at + 1), (object, bytes.as_slice(), messages.len()));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert!(Part::cut(object, &[]).is_none() && Part::cut(object, &vec![0; object.limit() + 1]).is_none());
+    }
+}
+
+#[test]
+fn parts_that_are_missing_repeated_or_of_another_object_end_an_assembly() {
+    let (certificates, chain) = (cut(Object::Certificates, &[1; 4096]), cut(Object::Chain, &[2; 2048]));
+    let mut room = [0; 4096];
+    let begun = |room: &mut [u8], count: usize| {
+        certificates[..count].iter().fold(Assembly::IDLE, |assembly, message| match assembly.take(&part_in(message), room) {
+            Ok(Assembled::More(next)) => next,
+            other => panic!("{other:?}"),
+        })
+    };
+    for count in 0..4 {
+        let assembly = begun(&mut room, count);
+        for (at, message) in certificates.iter().enumerate().filter(|(at, _)| *at != count) {
+            let expected = if at < count { NotAssembled::Repeated } else { NotAssembled::Gap };
+            assert_eq!(assembly.take(&part_in(message), &mut room), Err(expected), "part {at} after {count}");
+        }
+        if count > 0 {
+            assert_eq!(assembly.take(&part_in(&chain[count.min(2)]), &mut room), Err(NotAssembled::OtherObject));
+        }
+    }
+}
+
+#[test]
+fn an_object_over_its_limit_or_over_the_buffer_is_given_up_before_a_byte_of_it_too_many_is_written() {
+    let part = |object, index, last, bytes: &[u8]| {
+        mirror::bytes(&mirror::LinkFromNode::Part(mirror::Part { object, index, last, bytes }))
+    };
+    let mut room = [0; 4096];
+    // A profile of a full part; a chain of three full parts; a chain with a last part that is one byte too long.
+    let profile = part(mirror::Object::Profile, 0, false, &[1; 1000]);
+    assert_eq!(Assembly::IDLE.take(&part_in(&profile), &mut room), Err(NotAssembled::TooLong));
+    for (last, bytes) in [(false, &[1; 1000][..]), (true, &[1; 49])] {
+        let mut assembly = Assembly::IDLE;
+        for index in 0..2 {
+            let message = part(mirror::Object::Chain, index, false, &[1; 1000]);
+            let Ok(Assembled::More(next)) = assembly.take(&part_in(&message), &mut room) else { panic!("it fits") };
+            assembly = next;
+        }
+        let message = part(mirror::Object::Chain, 2, last, bytes);
+        assert_eq!(assembly.take(&part_in(&message), &mut room), Err(NotAssembled::TooLong));
+        assert!(room[2000..].iter().all(|byte| *byte == 0));
+    }
+    let message = part(mirror::Object::Chain, 0, true, &[1; 100]);
+    assert_eq!(Assembly::IDLE.take(&part_in(&message), &mut [0; 99]), Err(NotAssembled::BufferTooSmall));
+}
+
+#[test]
+fn any_bytes_and_any_change_to_a_message_are_refused_or_written_again_as_they_were() {
+    let all = samples();
+    let mut chance = Prng::new(1);
+    for (_, bytes) in &all {
+        any_bytes(bytes);
+    }
+    for round in 0..20_000u32 {
+        let mut bytes = if round % 4 == 0 {
+            (0..chance.below(64)).map(|_| chance.draw().to_le_bytes()[0]).collect()
+        } else {
+            all[usize::try_from(chance.below(all.len() as u64)).unwrap()].1.clone()
+        };
+        for _ in 0..chance.below(3) {
+            if let Some(at) = chance.draw().checked_rem(bytes.len() as u64) {
+                bytes[usize::try_from(at).unwrap()] = chance.draw().to_le_bytes()[0];
+            }
+        }
+        any_bytes(&bytes);
+    }
+}

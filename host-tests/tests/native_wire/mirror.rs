@@ -1,0 +1,197 @@
+//! The messages of the native wire once more, as anybody would declare them for postcard, with nothing checked.
+
+use serde::Serialize;
+
+pub(crate) type Key = [u8; 32];
+/// serde has no arrays of 64.
+pub(crate) type Long = (Key, Key);
+pub(crate) type Id = [u8; 16];
+
+#[derive(Serialize)]
+pub(crate) struct Open {
+    pub(crate) version: u8,
+    pub(crate) intent: Intent,
+}
+
+#[derive(Serialize)]
+pub(crate) enum Intent {
+    Pair,
+    Link,
+    Delegate,
+}
+
+#[derive(Serialize)]
+pub(crate) enum Clear<'b> {
+    Refused,
+    Unsupported { versions: &'b [u8] },
+}
+
+#[derive(Clone, Serialize)]
+pub(crate) struct Ask<'b> {
+    pub(crate) name: &'b str,
+    pub(crate) room: &'b str,
+    pub(crate) profile: &'b str,
+    pub(crate) method: Method,
+    pub(crate) csr: Option<&'b [u8]>,
+    pub(crate) ed25519: Key,
+    pub(crate) signature: Long,
+}
+
+#[derive(Clone, Serialize)]
+pub(crate) enum Method {
+    Approval,
+    Pin,
+    Code { selector: [u8; 4] },
+}
+
+#[derive(Serialize)]
+pub(crate) enum PairFromNode<'b> {
+    Ask(Ask<'b>),
+    Ya(Key),
+    Ta(Long),
+    Stored(Id),
+}
+
+#[derive(Serialize)]
+pub(crate) enum PairFromGateway<'b> {
+    Waiting { expires_in: u32 },
+    PinShown { expires_in: u32, attempts: u8 },
+    Yb(Key),
+    Tb(Long),
+    Refused(Refusal<'b>),
+    Part(Part<'b>),
+    Grant(Grant<'b>),
+    Active(Id),
+    NotPaired,
+}
+
+#[derive(Serialize)]
+pub(crate) enum Refusal<'b> {
+    WrongCode { attempts_left: u8 },
+    Expired,
+    Locked,
+    Closed,
+    Denied { reason: Option<&'b str> },
+    Revoked,
+    Busy { retry_in: u32 },
+    Protocol,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Grant<'b> {
+    pub(crate) id: Id,
+    pub(crate) node_id: Id,
+    pub(crate) room: &'b str,
+    pub(crate) token: Option<&'b str>,
+    pub(crate) chain: Option<Chain<'b>>,
+    pub(crate) certificates: bool,
+}
+
+#[derive(Serialize)]
+pub(crate) enum Chain<'b> {
+    Here(&'b [u8]),
+    InParts,
+}
+
+#[derive(Serialize)]
+pub(crate) enum Object {
+    Certificates,
+    Chain,
+    Profile,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Part<'b> {
+    pub(crate) object: Object,
+    pub(crate) index: u8,
+    pub(crate) last: bool,
+    pub(crate) bytes: &'b [u8],
+}
+
+#[derive(Serialize)]
+pub(crate) enum Admission {
+    Welcome,
+    NotPaired,
+}
+
+#[derive(Serialize)]
+pub(crate) enum LinkFromNode<'b> {
+    Heartbeat { occupancy: Option<bool>, noise_level: Option<&'b str>, wake_word_fp: Option<bool> },
+    Announce { capability: &'b str, version: &'b str, available: bool },
+    DispatchResult { id: Id, outcome: Outcome<'b> },
+    Renew(Renew<'b>),
+    Present { chain: Chain<'b> },
+    App(App<'b>),
+    Subscribe { pattern: &'b str },
+    Part(Part<'b>),
+    Stored(Id),
+    Bye(Bye),
+}
+
+#[derive(Serialize)]
+pub(crate) enum Outcome<'b> {
+    AwaitingMediation,
+    Succeeded(&'b [u8]),
+    Failed(&'b str),
+    Rejected(&'b str),
+    TimedOut,
+}
+
+#[derive(Serialize)]
+pub(crate) enum Renew<'b> {
+    Token,
+    Chain,
+    Certificate { csr: &'b [u8] },
+}
+
+#[derive(Serialize)]
+pub(crate) enum Action {
+    Read,
+    Write,
+    Admin,
+}
+
+#[derive(Serialize)]
+pub(crate) struct App<'b> {
+    pub(crate) action: Action,
+    pub(crate) address: &'b str,
+    pub(crate) bytes: &'b [u8],
+}
+
+#[derive(Serialize)]
+pub(crate) enum Bye {
+    Done,
+    ShuttingDown,
+    Replaced,
+    Protocol,
+    Busy,
+    Internal,
+}
+
+#[derive(Serialize)]
+pub(crate) enum LinkFromGateway<'b> {
+    Heartbeat { time: Option<u64> },
+    Policy(Policy),
+    Dispatch { id: Id, capability: &'b str, timeout: u32, max_payload: u16, input: &'b [u8] },
+    App(App<'b>),
+    NotAllowed { action: Action, pattern: &'b str },
+    Admission(Admission),
+    Part(Part<'b>),
+    Grant(Grant<'b>),
+    NotRenewed,
+    Active(Id),
+    Bye(Bye),
+}
+
+#[derive(Serialize)]
+pub(crate) enum Policy {
+    Mute,
+    Unmute,
+    Unpair,
+    GatewayKey(Key),
+}
+
+/// What postcard writes.
+pub(crate) fn bytes(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_slice(message, &mut [0; 8192]).expect("it fits").to_vec()
+}
