@@ -65,12 +65,18 @@ pub fn patterns(letters: &[&'static str], most: usize) -> Vec<Vec<&'static str>>
 /// more of them in the place of `**` than the parent has tokens are no harder.
 #[must_use]
 pub fn address_outside(child: &[&str], parent: &[&str]) -> Option<String> {
+    // A segment that stands in neither.
+    let known = |segment: &str| child.contains(&segment) || parent.contains(&segment);
+    let mut stranger = STRANGER.to_owned();
+    while known(&stranger) {
+        stranger.push('r');
+    }
     (0..=parent.len() + 1).find_map(|many| {
-        let mut address = Vec::new();
+        let mut address: Vec<&str> = Vec::new();
         for token in child {
             match *token {
-                "**" => address.resize(address.len() + many, STRANGER),
-                "*" => address.push(STRANGER),
+                "**" => address.resize(address.len() + many, &stranger),
+                "*" => address.push(&stranger),
                 letter => address.push(letter),
             }
         }
@@ -80,8 +86,7 @@ pub fn address_outside(child: &[&str], parent: &[&str]) -> Option<String> {
 
 /// Whether a text is a path by the rules of the page.
 fn is_path(text: &str, wildcards: bool) -> bool {
-    let odd = |c: char| c.is_control() || matches!(u32::from(c), 0x2028..=0x202e | 0x2066..=0x2069);
-    if !text.starts_with('/') || text.len() > PATH_BYTES || text.chars().any(odd) {
+    if !text.starts_with('/') || text.len() > PATH_BYTES || text.chars().any(handfast_core::text::is_forbidden) {
         return false;
     }
     let segments = segments(text);
