@@ -102,6 +102,8 @@ pub enum Refusal {
     Revoked,
     /// The node is not paired, so there is nothing to mute or to re-issue.
     NotPaired,
+    /// The node proves itself with its keys: it has no token that another could replace.
+    NoToken,
     /// The pending request ran out before anybody decided.
     Expired,
     /// Too many requests wait already.

@@ -31,6 +31,16 @@ pub const PLAINTEXT_BYTES: usize = MESSAGE_BYTES - 16;
 pub const CLEAR_BYTES: usize = 16;
 /// Most versions that a gateway names.
 pub const VERSIONS: usize = 8;
+/// The same for a node, which sends no grants: the end of a handshake, a request and an element.
+pub const NATIVE_NODE_SCRATCH: usize = MESSAGE_BYTES + 256;
+/// Wrong guesses that kill a PIN or a code.
+pub const GUESSES_PER_CODE: u8 = 5;
+/// Wrong PINs that close a pairing window, over all PINs of it.
+pub const GUESSES_PER_WINDOW: u8 = 20;
+/// How long a grant that was offered waits for the node to confirm that it has stored it.
+pub const OFFERED_FOR: Span = Span::from_secs(24 * 3600);
+/// Most patterns to which one link subscribes.
+pub const SUBSCRIPTIONS: usize = 16;
 /// Most bytes of a hardware profile on the native wire.
 pub const NATIVE_PROFILE_BYTES: usize = 256;
 /// Most bytes of a certificate request on the native wire.
@@ -42,13 +52,15 @@ pub const CAPABILITY_NAME_CHARS: usize = 32;
 /// Most bytes of what an application sends in one message, and of what a dispatch carries and yields.
 pub const PAYLOAD_BYTES: usize = 864;
 /// Longest token chain that stands within the message that means it; a longer one goes ahead in parts.
-pub const INLINE_CHAIN_BYTES: usize = 512;
+pub const INLINE_CHAIN_BYTES: usize = 448;
 /// Bytes of every part of a larger object but its last.
 pub const PART_BYTES: usize = 1000;
 /// Most bytes of a certificate set.
 pub const CERTIFICATES_BYTES: usize = 4096;
 /// Most bytes of a token chain.
-pub const CHAIN_BYTES: usize = 2048;
+pub const CHAIN_BYTES: usize = CAPABILITY_BYTES;
+/// What a step of the native wire's machines needs of scratch: the longest grant is two parts and a message.
+pub const NATIVE_SCRATCH: usize = 3 * MESSAGE_BYTES;
 /// Length of the checksum behind each message on a byte stream.
 pub const CHECKSUM_BYTES: usize = 4;
 /// What a decoder of a byte stream needs as its buffer for the longest message.
@@ -69,6 +81,12 @@ pub const CAPABILITY_DEPTH: usize = 4;
 pub const CAPABILITY_CHARS: usize = 2048;
 /// Most bytes of a capability: what as text, behind its four characters of version, has [`CAPABILITY_CHARS`].
 pub const CAPABILITY_BYTES: usize = (CAPABILITY_CHARS - 4) / 4 * 3;
+/// Most bytes of an invitation.
+pub const INVITE_BYTES: usize = 300;
+/// Most addresses of a gateway in one invitation.
+pub const INVITE_ADDRESSES: usize = 3;
+/// Most bytes of one of them.
+pub const GATEWAY_ADDRESS_BYTES: usize = 96;
 
 /// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it is too small, both are empty, and what
 /// needs them fails closed.

@@ -52,6 +52,13 @@ impl<S, E> Step<S, E> {
         self
     }
 
+    /// One effect more, behind the others; as for [`first`](Self::first).
+    pub(crate) fn then(mut self, effect: E) -> Self {
+        let fits = self.effects.0.push(effect).is_ok();
+        debug_assert!(fits, "a step has at most MAX_EFFECTS effects");
+        self
+    }
+
     /// The step of a machine that contains this one: its state and its effects wrapped.
     pub fn wrap<T, F>(self, state: impl FnOnce(S) -> T, effect: impl FnMut(E) -> F) -> Step<T, F> {
         Step { next: state(self.next), effects: Effects(self.effects.0.into_iter().map(effect).collect()) }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Mode, Standing};
+use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_store::conformance::{START, asking, record};
 use handfast_store::{Filter, Observation, SqliteStore, Store};
 use tokio::task::JoinSet;
@@ -89,7 +89,8 @@ async fn fill(store: &Arc<SqliteStore>, stored: usize) -> Vec<handfast_core::id:
         tasks.spawn(async move {
             let mut ids = Vec::new();
             for _ in (task..stored).step_by(500) {
-                let record = record(Standing::Paired { token: TokenHash::from_bytes([7; 32]), mode: Mode::Full });
+                let record =
+                    record(Standing::Paired { credential: Credential::Token(TokenHash::from_bytes([7; 32])), mode: Mode::Full });
                 ids.push(record.node_id);
                 store.insert(record, PROFILE.to_owned(), START).await.expect("insert");
             }

@@ -5,19 +5,31 @@
 //! file. [`conformance`] is the suite that every store passes.
 
 pub mod conformance;
+mod error;
 mod memory;
+mod node;
+mod pairing;
 mod prefix;
+mod rules;
 mod sqlite;
 
 use async_trait::async_trait;
+use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
+use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
 
+pub use error::{BadRecord, SaveError, StoreError};
 pub use memory::MemoryStore;
+pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
+pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
 pub use sqlite::SqliteStore;
 
 /// A registry that outlives the process.
@@ -27,13 +39,25 @@ pub use sqlite::SqliteStore;
 ///
 /// One record that cannot be read never hides the others: [`Store::load`] of that node fails with [`StoreError::BadRecord`], listings have it in its
 /// place as an `Err` ([`Listed`]), and everything else goes on.
+///
+/// | concern | calls |
+/// |---|---|
+/// | nodes | [`admit`](Store::admit) to [`counts`](Store::counts), [`by_key`](Store::by_key) |
+/// | grants | [`offer`](Store::offer), [`activate`](Store::activate), [`end_grants`](Store::end_grants) and who reads them |
+/// | revocation of chains | [`revoke`](Store::revoke), [`is_revoked`](Store::is_revoked) |
+/// | PINs and codes | [`window`](Store::window) to [`withdraw`](Store::withdraw) |
+/// | the gateways' own secrets | [`vault`](Store::vault) |
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Lets a pairing request in: finds the entry with the same key that has not expired, or enters the record under the caps of `limits`
     /// (see [`handfast_core::registry::admission::decide`]). `profile` is a JSON object. Expired entries make room first.
     ///
+    /// Of a record with keys these are the identity: its entry is the one with its static key. There, name, room and profile become what was asked now, so
+    /// that the operator sees what the device says today; only if that differs has the entry a new version.
+    ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable; the inner error is [`Refusal::TooManyPending`].
+    /// [`StoreError`] if it could not be made durable; the inner error is [`Refusal::TooManyPending`], or, where a record has the static key that waits no
+    /// longer, [`Refusal::Revoked`] or [`Refusal::AlreadyPaired`].
     async fn admit(
         &self,
         asking: Asking,
@@ -48,7 +72,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if it cannot be read, which is never the same as "there is none"; [`StoreError::BadRecord`] if it is there, but spoiled.
     async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError>;
 
-    /// Saves a new standing, if the record still has the version it was read at. The answer is its version from now on.
+    /// Saves a new standing, if the record still has the version it was read at. The answer is its version from now on. A node that is revoked by it loses
+    /// its grants.
     ///
     /// # Errors
     /// [`SaveError::Conflict`] if somebody else changed it first: read it again and decide anew. [`SaveError::Missing`] if there is no such node (any more).
@@ -57,7 +82,7 @@ pub trait Store: Send + Sync + 'static {
     /// Adds a record as it is, for instance from another system.
     ///
     /// # Errors
-    /// [`SaveError::Conflict`] if the id is taken; nothing is overwritten.
+    /// [`SaveError::Conflict`] if the id or the static key is taken; nothing is overwritten.
     async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError>;
 
     /// Keeps what a node told; what is `None` (or no number) leaves the last value as it is. Does not change the record's version. What a node tells
@@ -85,139 +110,144 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
     async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError>;
-}
 
-/// Counts the changes of one record; the store raises it with each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u64);
+    /// Reads the record with this static key, whatever its standing: a revoked one, too, and one that has expired until it is purged.
+    ///
+    /// # Errors
+    /// As [`load`](Store::load).
+    async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError>;
 
-/// A record as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The record.
-    pub record: Record,
-    /// What [`Store::save`] asks for.
-    pub version: Version,
-}
+    /// Makes a node paired by its keys, and offers it a grant, in one step. Without `read_at` the record is new. With it, the record of that id gets this
+    /// one's standing, name, room, address, keys and profile, if it still has that version. The answer is its version from now on.
+    ///
+    /// Older offers of the node that were never confirmed end. An active grant goes on until the new one is [activated](Store::activate).
+    ///
+    /// # Errors
+    /// [`SaveError::Conflict`] if somebody else changed the record first or it is gone, if it is revoked or has another static key, or if its id (of a new
+    /// one) or its static key is another record's: read again and decide anew. [`StoreError::Database`] for a record without keys, and for another node's grant.
+    async fn offer(
+        &self,
+        record: Record,
+        profile: String,
+        read_at: Option<Version>,
+        grant: Grant,
+        now: UnixTime,
+    ) -> Result<Version, SaveError>;
 
-/// Everything about a node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// The record.
-    pub record: Record,
-    /// Its version.
-    pub version: Version,
-    /// What it is made of: a JSON object.
-    pub profile: String,
-    /// When the record last changed.
-    pub changed_at: UnixTime,
-    /// What it told last, if it ever did.
-    pub observed: Option<Observation>,
-}
+    /// The grants of a node, in the order in which they were made. Those that ended more than a year before the last [`offer`](Store::offer) to any node may
+    /// be missing; what they allowed stays revoked until it would have expired.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read; [`StoreError::BadRecord`] if one of them is spoiled.
+    async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError>;
 
-/// A node in a listing: everything about it, or that its record is spoiled.
-pub type Listed = Result<Entry, BadRecord>;
+    /// Confirms a grant: an offer that has not run out becomes active, and the node's older grants end. Once more changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn activate(&self, node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError>;
 
-/// Which node this is; with it the next page begins.
-#[must_use]
-pub fn node_id(listed: &Listed) -> NodeId {
-    match listed {
-        Ok(entry) => entry.record.node_id,
-        Err(bad) => bad.node_id,
-    }
-}
+    /// Ends one grant of a node, or all. The answer is the capabilities that ended by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn end_grants(&self, node_id: NodeId, which: Option<GrantId>, now: UnixTime)
+    -> Result<Vec<capability::Id>, StoreError>;
 
-/// What a node told, and when.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Observation {
-    /// When it was there.
-    pub last_seen: UnixTime,
-    /// Whether somebody is there.
-    pub occupancy: Option<bool>,
-    /// How loud it is.
-    pub noise_level: Option<f64>,
-    /// Whether the wake word fired by mistake.
-    pub wake_word_fp: Option<bool>,
-}
+    /// Finds the grant that this capability is part of. If there are several, because they were made of the same terms in the same second: the
+    /// newest that has not ended, or else the newest.
+    ///
+    /// # Errors
+    /// As [`grants`](Store::grants).
+    async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError>;
 
-impl Observation {
-    /// This one, filled up with what an earlier one knew.
-    fn over(self, earlier: Option<Self>) -> Self {
-        Self {
-            last_seen: self.last_seen,
-            occupancy: self.occupancy.or(earlier.and_then(|e| e.occupancy)),
-            noise_level: self.noise_level.filter(|n| !n.is_nan()).or(earlier.and_then(|e| e.noise_level)),
-            wake_word_fp: self.wake_word_fp.or(earlier.and_then(|e| e.wake_word_fp)),
-        }
-    }
-}
+    /// A page of the nodes with keys that are neither revoked nor expired, in order of their ids as in [`list`](Store::list), each with its grants that count
+    /// now. A node of which a grant is spoiled is listed as spoiled.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn list_granted(
+        &self,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError>;
 
-/// Which nodes to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// Those that wait for the operator and have not expired (and those an import left unapproved).
-    Pending,
-    /// All but the revoked and the expired.
-    Current,
-    /// All, the revoked too, and the expired until they are purged.
-    All,
-}
+    /// Revokes a block, or a holder's key, for good. Grants stay as they are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError>;
 
-/// How many nodes there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Waiting for the operator, not expired; unapproved ones of an import included.
-    pub pending: u64,
-    /// Paired and not muted.
-    pub paired: u64,
-    /// Muted.
-    pub muted: u64,
-    /// Revoked.
-    pub revoked: u64,
-}
+    /// Whether any of these is revoked: a block or a key by [`revoke`](Store::revoke), a block because its grant ended, a key because its node is revoked.
+    /// A muted node's is not. Nor is the block of an offer that only ran out: [`Grant::counts`] says that of [its grant](Store::grant_of).
+    ///
+    /// # Errors
+    /// [`StoreError`] if that is not known.
+    async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError>;
 
-/// Why a change was not saved.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum SaveError {
-    /// Somebody else changed the record first, or the id is taken.
-    #[error("the record was changed by somebody else meanwhile")]
-    Conflict,
-    /// There is no such record.
-    #[error("there is no such node")]
-    Missing,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+    /// The pairing window; closed, before it was ever set.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    async fn window(&self) -> Result<Window, StoreError>;
 
-/// The store failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file or the directory.
-    #[error("{path}: {problem}")]
-    File {
-        /// Which.
-        path: std::path::PathBuf,
-        /// What is wrong with it and what mends it.
-        problem: String,
-    },
-    /// A stored record is spoiled. Nothing was changed.
-    #[error(transparent)]
-    BadRecord(#[from] BadRecord),
-    /// No space is left for a change. Reading goes on, and so do changes as soon as there is space.
-    #[error("the disk is full")]
-    DiskFull,
-    /// The database itself.
-    #[error("database: {0}")]
-    Database(String),
-}
+    /// Opens or closes the pairing window.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn set_window(&self, window: Window) -> Result<(), StoreError>;
 
-/// A stored record that this version cannot read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stored record of node {node_id} cannot be read: {problem}")]
-pub struct BadRecord {
-    /// Which.
-    pub node_id: NodeId,
-    /// What is wrong with it.
-    pub problem: String,
+    /// Adds a PIN or code with its sealed secret. A PIN needs a [window that admits it](Window::admits), and an older one for the same key dies.
+    ///
+    /// The secrets of codes that have expired are erased, and those dead for longer than a day removed, at most 32 of each a call.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable; the inner error is [`NotMinted`], and then every live PIN and code lives on.
+    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
+
+    /// Reads a PIN or code, live or dead.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError>;
+
+    /// Reads the live code with this selector: one that has not expired and has uses left, whether or not it may still be guessed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError>;
+
+    /// All live PINs and codes, the newest first, without their secrets.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError>;
+
+    /// Reserves a guess before it is compared ([`handfast_core::registry::codes::reserve`]). The answer is how many more there are if it is wrong.
+    ///
+    /// `None` is for a guess at nobody's code: it writes as much as one at a code, so that nobody can tell the two by how long they take.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable, and then nothing may be compared; the inner error is why no guess may be made.
+    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
+
+    /// The guess that was reserved at that time was right: gives it back, and takes one use of the code ([`handfast_core::registry::codes::spend`]). With the
+    /// last one its secret is erased. `false` if it was spent or withdrawn meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable; then nobody is paired by it.
+    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
+
+    /// Kills a live PIN or code and erases its secret, even if a guess is under way; `false` if no such one is live.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError>;
+
+    /// A named secret that all gateways of this registry share, sealed by the caller: the one that is there, or else `fresh`, which then is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
-use handfast_store::conformance::{START, asking};
-use handfast_store::{Filter, SqliteStore, Store, StoreError};
+use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_store::conformance::{START, asking, pin};
+use handfast_store::{Code, Filter, SqliteStore, Store, StoreError};
 
 const CHILD: &str = "HANDFAST_STORE_TEST_CHILD";
 const LIMITS: Limits = Limits { pending_total: u32::MAX, pending_per_source: u32::MAX, ..Limits::DEFAULT };
@@ -93,6 +94,46 @@ fn kill_9_in_mid_write_loses_nothing_that_was_acknowledged() {
         runtime().block_on(async { everything_is_there(&SqliteStore::open(&path).unwrap(), &ids).await });
     }
     assert!(ids.len() > 2000, "{}", ids.len());
+}
+
+/// The PIN at which the children guess.
+const PIN: CodeId = CodeId::from_bytes([9; 16]);
+
+#[test]
+fn no_guess_is_gained_by_killing_the_gateway() {
+    if let Some(path) = child() {
+        runtime().block_on(async {
+            let store = SqliteStore::open(&path).unwrap();
+            if store.code(PIN).await.unwrap().is_none() {
+                store.set_window(Window::open(START, None)).await.unwrap();
+                store.mint(Code { id: PIN, ..pin() }, START).await.unwrap().unwrap();
+            }
+            loop {
+                let guess = store.reserve(Some(PIN), START).await.unwrap();
+                writeln!(std::io::stdout().lock(), "guess {guess:?};").unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let mut granted = 0;
+    for _ in 0..8 {
+        let mut process = again("no_guess_is_gained_by_killing_the_gateway", ":", &path).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines =
+            BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok).filter(|l| l.contains("guess "));
+        let first = lines.next().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        granted += std::iter::once(first).chain(lines).filter(|line| line.contains("Ok(")).count();
+    }
+    assert!((1..=5).contains(&granted), "{granted}");
+    runtime().block_on(async {
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.reserve(Some(PIN), START).await.unwrap(), Err(NoGuess::Locked));
+        assert_eq!(store.window().await.unwrap().guesses, 5);
+        assert_eq!(store.code(PIN).await.unwrap().unwrap().counted.guesses, 5);
+    });
 }
 
 #[test]

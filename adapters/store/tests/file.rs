@@ -3,15 +3,17 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use handfast_core::grant::capability::Held;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Mode, Standing};
-use handfast_store::conformance::{START, asking, at, record};
-use handfast_store::{Filter, Listed, Observation, SqliteStore, Store, StoreError, Version, node_id};
+use handfast_core::registry::codes::{Counted, Window};
+use handfast_core::registry::record::{Credential, Mode, Standing};
+use handfast_store::conformance::{START, asking, at, code, grant, keyed, pin, record};
+use handfast_store::{Code, Filter, Listed, Observation, Revoked, SqliteStore, Store, StoreError, Version, node_id};
 use rusqlite::Connection;
 
 fn paired() -> Standing {
-    Standing::Paired { token: TokenHash::from_bytes([7; 32]), mode: Mode::SafeChat }
+    Standing::Paired { credential: Credential::Token(TokenHash::from_bytes([7; 32])), mode: Mode::SafeChat }
 }
 
 async fn everything(store: &SqliteStore) -> Vec<Listed> {
@@ -117,6 +119,118 @@ async fn a_spoiled_profile_or_observation_leaves_the_record_usable() {
     tamper(&path, "UPDATE node SET profile = '{'");
     assert!(store.load(id).await.unwrap().is_some());
     assert!(everything(&store).await[0].as_ref().unwrap_err().problem.starts_with("profile"));
+}
+
+#[tokio::test]
+async fn spoiled_keys_are_reported_and_never_used() {
+    let too_great = "ff".repeat(32);
+    for (spoil, what) in [
+        (format!("static_key = x'{too_great}'"), "static_key"),
+        ("static_key = x'01'".to_owned(), "static_key"),
+        (format!("signing_key = x'{too_great}'"), "signing_key"),
+        ("signing_key = NULL".to_owned(), "signing_key"),
+        ("static_key = NULL".to_owned(), "static_key"),
+        ("static_key = NULL, signing_key = NULL".to_owned(), "token_hash"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("handfast.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let node = keyed();
+        store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
+        tamper(&path, &format!("UPDATE node SET {spoil}"));
+        match store.load(node.node_id).await {
+            Err(StoreError::BadRecord(bad)) => assert!(bad.problem.starts_with(what), "{spoil}: {bad}"),
+            other => panic!("{spoil}: {other:?}"),
+        }
+        assert!(!matches!(store.by_key(&node.keys.unwrap().channel).await, Ok(Some(_))), "{spoil}");
+    }
+}
+
+#[tokio::test]
+async fn a_spoiled_grant_is_reported_and_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let nodes = [keyed(), keyed()];
+    for node in &nodes {
+        store.offer(node.clone(), "{}".to_owned(), None, grant(node.node_id), START).await.unwrap();
+    }
+    let hex = nodes[0].node_id.to_string().replace('-', "");
+    tamper(&path, &format!("UPDATE granted SET scopes = 'own:/everything' || char(10) WHERE node_id = x'{hex}'"));
+    for (node, is_good) in nodes.iter().zip([false, true]) {
+        assert_eq!(store.grants(node.node_id).await.is_ok(), is_good);
+        let listed = store.list_granted(None, 9, START).await.unwrap();
+        let (entry, _) = listed.iter().find(|(listed, _)| node_id(listed) == node.node_id).unwrap();
+        assert_eq!(entry.is_ok(), is_good);
+    }
+    let problem = store.grants(nodes[0].node_id).await.unwrap_err().to_string();
+    assert!(problem.contains("scopes"), "{problem}");
+}
+
+#[tokio::test]
+async fn reopening_keeps_grants_codes_and_what_is_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let (node, window, pin) = (keyed(), Window::open(START, None), pin());
+    let (first, second) = (grant(node.node_id), grant(node.node_id));
+    store.offer(node.clone(), "{}".to_owned(), None, first.clone(), START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), Some(Version(1)), second, START).await.unwrap();
+    store.revoke(Revoked::Key(node.keys.unwrap().channel), START).await.unwrap();
+    store.set_window(window).await.unwrap();
+    store.mint(pin.clone(), START).await.unwrap().unwrap();
+    store.vault("key", vec![7; 48]).await.unwrap();
+    let held = |id| vec![Held { id, by: node.keys.unwrap().channel }];
+    let before = (store.by_key(&node.keys.unwrap().channel).await.unwrap(), store.grants(node.node_id).await.unwrap());
+    drop(store);
+
+    let store = SqliteStore::open(&path).unwrap();
+    let after = (store.by_key(&node.keys.unwrap().channel).await.unwrap(), store.grants(node.node_id).await.unwrap());
+    assert_eq!(after, before);
+    assert!(store.is_revoked(held(first.capability.unwrap())).await.unwrap());
+    assert_eq!((store.window().await.unwrap(), store.code(pin.id).await.unwrap()), (window, Some(pin)));
+    assert_eq!(store.vault("key", vec![]).await.unwrap(), [7; 48]);
+}
+
+/// Whether any file of the registry holds these bytes.
+fn is_on_disk(path: &Path, secret: &[u8]) -> bool {
+    let files = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    files.into_iter().any(|file| file.windows(secret.len()).any(|bytes| bytes == secret))
+}
+
+#[tokio::test]
+async fn the_secret_of_a_dead_code_is_soon_in_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.set_window(Window::open(START, None)).await.unwrap();
+    // A short one, and one that takes pages of its own.
+    for (round, length) in [40, 9000].into_iter().enumerate() {
+        let now = at(round as u64 * 1000);
+        let secret = |seed: u32| {
+            let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+            std::iter::successors(Some(seed), next).map(|state| (state >> 24) as u8).skip(1).take(length).collect::<Vec<_>>()
+        };
+        let [spent, withdrawn, replaced, alive] = [1, 2, 3, 4].map(|n| Code { sealed: secret(round as u32 * 10 + n), ..pin() });
+        for code in [&spent, &withdrawn, &replaced, &alive] {
+            let code = Code { counted: Counted { expires: at(9000), ..code.counted }, ..code.clone() };
+            store.mint(code.clone(), now).await.unwrap().unwrap();
+            assert!(is_on_disk(&path, &code.sealed[..32]));
+        }
+        assert!(store.spend(spent.id, now, now).await.unwrap());
+        assert!(store.withdraw(withdrawn.id, now).await.unwrap());
+        store.mint(code(replaced.counted.kind), now).await.unwrap().unwrap();
+        for dead in [spent, withdrawn, replaced] {
+            let mut looks = 0;
+            while is_on_disk(&path, &dead.sealed[..32]) {
+                looks += 1;
+                assert!(looks < 500, "a secret of {length} bytes is still there");
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+        // That is no accident: what lives is there.
+        assert!(is_on_disk(&path, &alive.sealed[..32]));
+    }
 }
 
 #[tokio::test]

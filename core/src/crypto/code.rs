@@ -18,6 +18,39 @@ pub struct Code {
     len: u8,
 }
 
+/// Most characters of a code that is minted: 160 bits of the unambiguous alphabet.
+pub const MINTED_CHARS: usize = 32;
+
+/// The unambiguous characters: no `I`, `O`, `0` or `1`, which look like one another. A power of two, so that bits become characters without a bias.
+const UNAMBIGUOUS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// What a minted code is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Alphabet {
+    /// `0` to `9`, for whatever has only a number pad: 3.3 bits a character.
+    Digits,
+    /// 32 letters and digits, none of which looks like another: 5 bits a character.
+    Unambiguous,
+}
+
+/// The unambiguous character for five of the bits of a random byte.
+pub(crate) fn unambiguous(byte: u8) -> u8 {
+    // There is one for each value; the fallback is never taken.
+    UNAMBIGUOUS.get(usize::from(byte & 31)).copied().unwrap_or(b'A')
+}
+
+/// Takes the last decimal digit from a number, whose first byte counts most.
+fn take_digit(number: &mut [u8; 32]) -> u8 {
+    let mut rest = 0u16;
+    for byte in number {
+        let held = rest << 8 | u16::from(*byte);
+        *byte = (held / 10).to_le_bytes()[0];
+        rest = held % 10;
+    }
+    rest.to_le_bytes()[0]
+}
+
 /// Too short, too long, or with a character that is neither letter nor digit of ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -42,6 +75,28 @@ impl Code {
             code.len = code.len.saturating_add(1);
         }
         if usize::from(code.len) < CODE_CHARS_MIN { Err(NotACode) } else { Ok(code) }
+    }
+
+    /// A fresh code. `None` only for a length that is not 4 to [`MINTED_CHARS`]: the entropy cannot run out.
+    ///
+    /// A character of the unambiguous alphabet is five bits of a byte of its own, so all codes are equally likely. Digits are those of the entropy as one
+    /// number of 256 bits, modulo `10^length`: no code is likelier than another by more than `10^32 / 2^256`, which is less than 2^-149 of it. Against
+    /// rejecting what would be biased, that takes the same time for all codes and never asks for more bytes.
+    #[must_use]
+    pub fn mint(alphabet: Alphabet, length: usize, entropy: &Entropy<32>) -> Option<Self> {
+        if !(CODE_CHARS_MIN..=MINTED_CHARS).contains(&length) {
+            return None;
+        }
+        let mut code = Self { chars: [0; CODE_CHARS], len: u8::try_from(length).ok()? };
+        let mut number = *entropy.expose();
+        for (place, byte) in code.chars.iter_mut().take(length).zip(entropy.expose()) {
+            *place = match alphabet {
+                Alphabet::Digits => b'0' | take_digit(&mut number),
+                Alphabet::Unambiguous => unambiguous(*byte),
+            };
+        }
+        number.zeroize();
+        Some(code)
     }
 
     /// What a code that nobody minted is compared with: no typed code equals it, and it costs the same.
@@ -110,6 +165,75 @@ mod tests {
             assert_eq!(Code::parse(typed).err(), Some(NotACode), "{typed}");
         }
         assert!(Code::parse(&"7".repeat(CODE_CHARS)).is_ok());
+    }
+
+    /// Entropy that differs in every byte from one seed to the next.
+    fn entropy(seed: u64) -> Entropy<32> {
+        let mut bytes = [0; 32];
+        for (part, at) in bytes.chunks_exact_mut(8).zip(0u64..) {
+            // SplitMix64.
+            let mut mixed = seed.wrapping_mul(4).wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            part.copy_from_slice(&(mixed ^ mixed >> 31).to_le_bytes());
+        }
+        Entropy::from_recorded(bytes)
+    }
+
+    #[test]
+    fn a_code_of_every_length_is_minted_and_reads_back() {
+        for alphabet in [Alphabet::Digits, Alphabet::Unambiguous] {
+            for length in 0..=CODE_CHARS + 1 {
+                let Some(code) = Code::mint(alphabet, length, &entropy(7)) else {
+                    assert!(!(CODE_CHARS_MIN..=MINTED_CHARS).contains(&length), "{length}");
+                    continue;
+                };
+                let shown = core::str::from_utf8(code.expose()).unwrap();
+                assert_eq!(shown.len(), length);
+                assert_eq!(Code::parse(shown), Ok(code));
+            }
+        }
+    }
+
+    #[test]
+    fn digits_are_those_of_the_entropy_as_one_number() {
+        // From Python: the last 32 digits of int.from_bytes(range(32), 'big') and of 2^256 - 1, last digit first.
+        let minted = |bytes| Code::mint(Alphabet::Digits, 32, &Entropy::from_recorded(bytes)).unwrap();
+        let counting = core::array::from_fn(|at| u8::try_from(at).unwrap());
+        assert_eq!(minted(counting).expose(), b"17604497996389574545799130373692");
+        assert_eq!(minted([0xff; 32]).expose(), b"53993692131970048575493046504656");
+        assert_eq!(minted([0; 32]).expose(), [b'0'; 32]);
+    }
+
+    #[test]
+    fn every_character_is_about_as_likely_at_every_place() {
+        const CODES: u64 = 20_000;
+        for (alphabet, chars) in [(Alphabet::Digits, &b"0123456789"[..]), (Alphabet::Unambiguous, UNAMBIGUOUS)] {
+            let mut seen = [[0u32; 128]; 12];
+            for seed in 0..CODES {
+                let code = Code::mint(alphabet, 12, &entropy(seed)).unwrap();
+                for (place, character) in seen.iter_mut().zip(code.expose()) {
+                    place[usize::from(*character)] += 1;
+                }
+            }
+            let expected = CODES as f64 / chars.len() as f64;
+            for place in seen {
+                let count = |character: &u8| f64::from(place[usize::from(*character)]);
+                assert_eq!(chars.iter().map(count).sum::<f64>(), CODES as f64, "no other character");
+                let chi: f64 = chars.iter().map(|character| (count(character) - expected).powi(2) / expected).sum();
+                // 31 or fewer degrees of freedom: chance exceeds this less than once in a million.
+                assert!(chi < 85.0, "{alphabet:?}: {chi}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_unambiguous_character_looks_like_another() {
+        let mut chars = UNAMBIGUOUS.to_vec();
+        chars.sort_unstable();
+        chars.dedup();
+        assert_eq!(chars.len(), 32);
+        assert!(!chars.iter().any(|character| b"IO01".contains(character)));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 /// Key of the pending entry that an identical request finds again.
 pub const PENDING_REQUEST: &[u8] = b"handfast/v1/pending-request\0";
+/// Key of the pending entry of a node that has keys.
+pub const PENDING_KEY: &[u8] = b"handfast/v1/pending-key\0";
 /// Tag of a token that was proven to this process.
 pub const PROVEN_TOKEN: &[u8] = b"handfast/v1/proven-token\0";
 /// Before the static key in a fingerprint.

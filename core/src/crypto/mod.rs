@@ -10,6 +10,7 @@ pub mod fingerprint;
 pub mod hkdf_sha256;
 pub mod hmac_sha256;
 pub mod hmac_sha512;
+pub mod keys;
 pub mod labels;
 pub mod noise;
 pub mod pbkdf2_sha256;

@@ -1,3 +1,4 @@
 //! The doors: one machine a file, one file a role.
 
+pub mod native;
 pub mod registration;

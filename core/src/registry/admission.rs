@@ -3,8 +3,9 @@
 use core::net::IpAddr;
 
 use crate::budget::Pending;
-use crate::crypto::{labels, sha256};
+use crate::crypto::{labels, sha256, x25519};
 use crate::entropy::Entropy;
+use crate::grant::capability::Holder;
 use crate::id::{NodeId, Source};
 use crate::limits::Limits;
 use crate::registry::record::{Record, Standing};
@@ -24,6 +25,12 @@ impl RequestKey {
         let parts: [&[u8]; 4] =
             [source.as_bytes(), name.as_str().as_bytes(), room.as_str().as_bytes(), profile.as_str().as_bytes()];
         Self(sha256::hash_parts(labels::PENDING_REQUEST, &parts))
+    }
+
+    /// The key of whoever holds this static key: whatever it asks for, and from wherever, it is the same.
+    #[must_use]
+    pub fn of_key(key: &x25519::PublicKey) -> Self {
+        Self(sha256::hash_parts(labels::PENDING_KEY, &[key.as_bytes()]))
     }
 
     /// The bytes, for a store's index.
@@ -54,10 +61,17 @@ impl Asking {
             name: request.name.into(),
             room: request.room.into(),
             address: address.to_canonical(),
+            keys: None,
             asked_at: now,
             standing: Standing::Pending { expires: now.after(limits.pending_for) },
         };
         Self { key: RequestKey::of(source, request), source, record }
+    }
+
+    /// The same for a node that has proven to hold these keys. A store refuses it where another record has its static key already.
+    #[must_use]
+    pub fn with_keys(self, keys: Holder) -> Self {
+        Self { key: RequestKey::of_key(&keys.channel), record: Record { keys: Some(keys), ..self.record }, ..self }
     }
 }
 

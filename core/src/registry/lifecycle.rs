@@ -12,14 +12,14 @@
 
 use crate::error::Refusal;
 use crate::grant::token::TokenHash;
-use crate::registry::record::{Cause, Mode, Standing};
+use crate::registry::record::{Cause, Credential, Mode, Standing};
 use crate::time::UnixTime;
 
 /// What an operator decides about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Let it in; this is the hash of its new token.
-    Approve(TokenHash),
+    /// Let it in; it will prove itself with this.
+    Approve(Credential),
     /// Give it another token; the old one dies.
     Reissue(TokenHash),
     /// Turn its request down.
@@ -40,10 +40,14 @@ pub enum Decision {
 pub enum Notice {
     /// It is muted now.
     Muted,
-    /// Its token no longer counts.
+    /// It may speak again. Only a link that stays open while its node is muted hears it.
+    Unmuted,
+    /// Its credential no longer counts.
     Unpaired,
     /// The same node authenticated on a newer connection.
     Replaced,
+    /// What it waits for was decided: look again.
+    Decided,
 }
 
 /// The outcome of a decision: one durable write, and then what to push.
@@ -69,18 +73,34 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         (Revoked { .. }, _) => Err(Refusal::Revoked),
         (Pending { expires }, _) if *expires <= now => Err(Refusal::Expired),
 
-        (Pending { .. } | Unapproved { .. }, Approve(token)) => change(Paired { token, mode: Mode::Full }, None),
-        (Pending { .. } | Unapproved { .. }, Reject) => change(Revoked { cause: Cause::Rejected }, None),
-        (Pending { .. } | Unapproved { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, None),
+        (Pending { .. } | Unapproved { .. }, Approve(credential)) => {
+            change(Paired { credential, mode: Mode::Full }, Some(Notice::Decided))
+        }
+        (Pending { .. } | Unapproved { .. }, Reject) => change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided)),
+        (Pending { .. } | Unapproved { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Decided)),
         (Pending { .. } | Unapproved { .. }, Reissue(_) | Mute | Unmute | SetMode(_)) => Err(Refusal::NotPaired),
 
         (Paired { .. } | Muted { .. }, Approve(_) | Reject) => Err(Refusal::AlreadyPaired),
         (Paired { .. } | Muted { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Unpaired)),
-        (Paired { mode, .. }, Reissue(token)) => change(Paired { token, mode: *mode }, Some(Notice::Unpaired)),
-        (Muted { restore, .. }, Reissue(token)) => change(Muted { token, restore: *restore }, None),
-        (Paired { token, mode }, Mute) => change(Muted { token: token.clone(), restore: *mode }, Some(Notice::Muted)),
-        (Muted { token, restore }, Unmute) => change(Paired { token: token.clone(), mode: *restore }, None),
-        (Paired { token, .. } | Muted { token, .. }, SetMode(mode)) => change(Paired { token: token.clone(), mode }, None),
+        (Paired { credential: Credential::Keys, .. } | Muted { credential: Credential::Keys, .. }, Reissue(_)) => {
+            Err(Refusal::NoToken)
+        }
+        (Paired { mode, .. }, Reissue(token)) => {
+            change(Paired { credential: Credential::Token(token), mode: *mode }, Some(Notice::Unpaired))
+        }
+        (Muted { restore, .. }, Reissue(token)) => {
+            change(Muted { credential: Credential::Token(token), restore: *restore }, None)
+        }
+        (Paired { credential, mode }, Mute) => {
+            change(Muted { credential: credential.clone(), restore: *mode }, Some(Notice::Muted))
+        }
+        (Muted { credential, restore }, Unmute) => {
+            change(Paired { credential: credential.clone(), mode: *restore }, Some(Notice::Unmuted))
+        }
+        (Paired { credential, .. }, SetMode(mode)) => change(Paired { credential: credential.clone(), mode }, None),
+        (Muted { credential, .. }, SetMode(mode)) => {
+            change(Paired { credential: credential.clone(), mode }, Some(Notice::Unmuted))
+        }
         (same @ Paired { .. }, Unmute) => change(same.clone(), None),
         // Told once more: whoever asks again may do so because the first push was lost.
         (same @ Muted { .. }, Mute) => change(same.clone(), Some(Notice::Muted)),
@@ -97,24 +117,28 @@ mod tests {
         TokenHash::from_bytes([byte; 32])
     }
 
+    fn credential(byte: u8) -> Credential {
+        Credential::Token(hash(byte))
+    }
+
     fn pending() -> Standing {
         Standing::Pending { expires: UnixTime::from_secs(1001) }
     }
 
     #[test]
     fn unmuting_restores_the_mode_from_before() {
-        let mut standing = decide(&pending(), Decision::Approve(hash(1)), NOW).unwrap().standing;
+        let mut standing = decide(&pending(), Decision::Approve(Credential::Token(hash(1))), NOW).unwrap().standing;
         for decision in [Decision::SetMode(Mode::SafeChat), Decision::Mute, Decision::Mute, Decision::Unmute] {
             standing = decide(&standing, decision, NOW).unwrap().standing;
         }
-        assert_eq!(standing, Standing::Paired { token: hash(1), mode: Mode::SafeChat });
+        assert_eq!(standing, Standing::Paired { credential: credential(1), mode: Mode::SafeChat });
     }
 
     #[test]
     fn a_revoked_node_stays_revoked_whatever_is_decided() {
         let revoked = decide(&pending(), Decision::Reject, NOW).unwrap().standing;
         for decision in [
-            Decision::Approve(hash(1)),
+            Decision::Approve(Credential::Token(hash(1))),
             Decision::Reissue(hash(1)),
             Decision::Reject,
             Decision::Mute,
@@ -129,14 +153,14 @@ mod tests {
     #[test]
     fn a_request_that_ran_out_cannot_be_approved() {
         let late = UnixTime::from_secs(1001);
-        assert_eq!(decide(&pending(), Decision::Approve(hash(1)), late), Err(Refusal::Expired));
+        assert_eq!(decide(&pending(), Decision::Approve(Credential::Token(hash(1))), late), Err(Refusal::Expired));
     }
 
     #[test]
     fn a_new_token_ends_the_live_connection_of_the_old_one() {
-        let paired = Standing::Paired { token: hash(1), mode: Mode::Full };
+        let paired = Standing::Paired { credential: credential(1), mode: Mode::Full };
         let change = decide(&paired, Decision::Reissue(hash(2)), NOW).unwrap();
-        assert_eq!(change.standing, Standing::Paired { token: hash(2), mode: Mode::Full });
+        assert_eq!(change.standing, Standing::Paired { credential: credential(2), mode: Mode::Full });
         assert_eq!(change.notice, Some(Notice::Unpaired));
     }
 }

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use crate::grant::capability::Holder;
 use crate::grant::token::TokenHash;
 use crate::id::NodeId;
 use crate::text::Name;
@@ -16,8 +17,11 @@ pub struct Record {
     pub name: Name,
     /// Where it stands.
     pub room: Name,
-    /// The address it asked from, for the operator to see.
+    /// The address it asked from, for the operator to see; 0.0.0.0 for one on a serial line.
     pub address: IpAddr,
+    /// The keys it has proven to hold, if it came over the native wire. They are its identity: no other record ever has the same static key, and a
+    /// revoked one keeps it out for good.
+    pub keys: Option<Holder>,
     /// When it asked.
     pub asked_at: UnixTime,
     /// Where it is in its life.
@@ -37,17 +41,17 @@ pub enum Standing {
         /// The token's hash.
         token: TokenHash,
     },
-    /// Approved; its token opens a link.
+    /// Approved; its credential opens a link.
     Paired {
-        /// The token's hash.
-        token: TokenHash,
+        /// What it proves itself with.
+        credential: Credential,
         /// What it may do.
         mode: Mode,
     },
     /// Approved, but kept out until the operator unmutes it.
     Muted {
-        /// The token's hash.
-        token: TokenHash,
+        /// What it proves itself with.
+        credential: Credential,
         /// The mode that unmuting restores.
         restore: Mode,
     },
@@ -63,10 +67,24 @@ impl Standing {
     #[must_use]
     pub const fn token(&self) -> Option<&TokenHash> {
         match self {
-            Self::Unapproved { token } | Self::Paired { token, .. } | Self::Muted { token, .. } => Some(token),
-            Self::Pending { .. } | Self::Revoked { .. } => None,
+            Self::Unapproved { token }
+            | Self::Paired { credential: Credential::Token(token), .. }
+            | Self::Muted { credential: Credential::Token(token), .. } => Some(token),
+            Self::Paired { credential: Credential::Keys, .. }
+            | Self::Muted { credential: Credential::Keys, .. }
+            | Self::Pending { .. }
+            | Self::Revoked { .. } => None,
         }
     }
+}
+
+/// What a paired node proves itself with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A bearer token, of which this is the hash.
+    Token(TokenHash),
+    /// The static key of its [`Record::keys`]; what it may do, and for how long, its [grants](super::grants) say.
+    Keys,
 }
 
 /// What a paired node may do; the meaning is the application's.

@@ -92,6 +92,26 @@ const FULL: u8 = 255;
 #[derive(Debug)]
 pub struct Decoder<B> {
     buffer: B,
+    cutter: Cutter,
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
+    /// A decoder at the beginning of a stream. In a smaller buffer than [`STREAM_BUFFER`] longer messages are [`FrameError::TooLong`].
+    #[must_use]
+    pub const fn new(buffer: B) -> Self {
+        Self { buffer, cutter: Cutter::new() }
+    }
+
+    /// Takes bytes from the front of `input` until a frame ends, well or badly. `None` if all are taken and none ended; call it until then.
+    pub fn read(&mut self, input: &mut &[u8]) -> Option<Result<&[u8], FrameError>> {
+        let cut = self.cutter.read(input, self.buffer.as_mut())?;
+        Some(cut.map(|length| self.buffer.as_ref().get(..length).unwrap_or_default()))
+    }
+}
+
+/// What a [`Decoder`] is without its buffer: for whoever opens messages where they stand, while it still holds the stream.
+#[derive(Debug)]
+pub struct Cutter {
     filled: usize,
     state: State,
 }
@@ -122,28 +142,26 @@ impl Group {
     }
 }
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
-    /// A decoder at the beginning of a stream. In a smaller buffer than [`STREAM_BUFFER`] longer messages are [`FrameError::TooLong`].
+impl Cutter {
+    /// At the beginning of a stream.
     #[must_use]
-    pub const fn new(buffer: B) -> Self {
-        Self { buffer, filled: 0, state: State::Between }
+    pub const fn new() -> Self {
+        Self { filled: 0, state: State::Between }
     }
 
-    /// Takes bytes from the front of `input` until a frame ends, well or badly. `None` if all are taken and none ended; call it until then.
-    pub fn read(&mut self, input: &mut &[u8]) -> Option<Result<&[u8], FrameError>> {
+    /// As [`Decoder::read`], into `buffer`, which is the same one, unchanged, from call to call until a frame ends: the length of its message.
+    pub fn read(&mut self, input: &mut &[u8], buffer: &mut [u8]) -> Option<Result<usize, FrameError>> {
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
-            match self.take(byte) {
-                None => {}
-                Some(Err(error)) => return Some(Err(error)),
-                Some(Ok(length)) => return Some(Ok(self.buffer.as_ref().get(..length).unwrap_or_default())),
+            if let Some(cut) = self.take(byte, buffer) {
+                return Some(cut);
             }
         }
         None
     }
 
     /// Takes one byte; the length of the message in the buffer if that ends a frame.
-    fn take(&mut self, byte: u8) -> Option<Result<usize, FrameError>> {
+    fn take(&mut self, byte: u8, buffer: &mut [u8]) -> Option<Result<usize, FrameError>> {
         let (state, answer) = match (self.state, byte) {
             (State::Between | State::Skipping, 0) => (State::Between, None),
             (State::Skipping, _) => (State::Skipping, None),
@@ -151,13 +169,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
                 self.filled = 0;
                 (State::Within(Group::new(code, false)), None)
             }
-            (State::Within(group), 0) => (State::Between, Some(self.finish(group))),
+            (State::Within(group), 0) => (State::Between, Some(self.finish(group, buffer))),
             (State::Within(Group { left: 0, full, .. }), code) => {
-                let fits = if full { Ok(()) } else { self.keep(0) };
+                let fits = if full { Ok(()) } else { self.keep(0, buffer) };
                 going_on(fits, Group::new(code, full))
             }
             (State::Within(group), byte) => {
-                let fits = self.keep(byte);
+                let fits = self.keep(byte, buffer);
                 going_on(fits, Group { left: group.left.saturating_sub(1), ..group })
             }
         };
@@ -165,16 +183,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
         answer
     }
 
-    fn keep(&mut self, byte: u8) -> Result<(), FrameError> {
-        let buffer = self.buffer.as_mut();
+    fn keep(&mut self, byte: u8, buffer: &mut [u8]) -> Result<(), FrameError> {
         let room = buffer.get_mut(self.filled).filter(|_| self.filled < STREAM_BUFFER);
         *room.ok_or(FrameError::TooLong)? = byte;
         self.filled = self.filled.saturating_add(1);
         Ok(())
     }
 
-    fn finish(&self, group: Group) -> Result<usize, FrameError> {
-        let body = self.buffer.as_ref().get(..self.filled).unwrap_or_default();
+    fn finish(&self, group: Group, buffer: &[u8]) -> Result<usize, FrameError> {
+        let body = buffer.get(..self.filled).unwrap_or_default();
         match body.split_last_chunk::<CHECKSUM_BYTES>() {
             Some((message, checksum)) if group.left == 0 && !message.is_empty() => {
                 if group.needless {
@@ -187,6 +204,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
             }
             Some(_) | None => Err(FrameError::Truncated),
         }
+    }
+}
+
+impl Default for Cutter {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

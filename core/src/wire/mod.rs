@@ -2,6 +2,8 @@
 
 pub mod close;
 pub mod frame;
+pub mod gateway_address;
+pub mod invite;
 pub mod json;
 pub mod json_write;
 pub mod missy;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Cause, Mode, Standing};
+use handfast_core::registry::record::{Cause, Credential, Mode, Standing};
 use tokio::task::JoinSet;
 
 use super::{START, all, asking, asking_at, at, entry, load, paired, record, revoked};
@@ -21,10 +21,10 @@ pub async fn every_standing_reads_back_as_it_was_saved(store: Arc<dyn Store>) {
         .unwrap();
     for standing in [
         Standing::Unapproved { token: token() },
-        Standing::Paired { token: token(), mode: Mode::Full },
-        Standing::Paired { token: token(), mode: Mode::SafeChat },
-        Standing::Muted { token: token(), restore: Mode::Full },
-        Standing::Muted { token: token(), restore: Mode::SafeChat },
+        Standing::Paired { credential: Credential::Token(token()), mode: Mode::Full },
+        Standing::Paired { credential: Credential::Token(token()), mode: Mode::SafeChat },
+        Standing::Muted { credential: Credential::Token(token()), restore: Mode::Full },
+        Standing::Muted { credential: Credential::Token(token()), restore: Mode::SafeChat },
         Standing::Pending { expires: at(5) },
         Standing::Revoked { cause: Cause::Rejected },
         Standing::Revoked { cause: Cause::Unpaired },
@@ -83,7 +83,7 @@ pub async fn of_concurrent_saves_exactly_one_wins(store: Arc<dyn Store>) {
     let mut tasks = JoinSet::new();
     for byte in 0..64 {
         let store = Arc::clone(&store);
-        let standing = Standing::Paired { token: TokenHash::from_bytes([byte; 32]), mode: Mode::Full };
+        let standing = Standing::Paired { credential: Credential::Token(TokenHash::from_bytes([byte; 32])), mode: Mode::Full };
         tasks.spawn(async move { store.save(id, Version(1), standing.clone(), START).await.map(|version| (version, standing)) });
     }
     let (won, lost): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);

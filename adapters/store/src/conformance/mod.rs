@@ -2,21 +2,32 @@
 
 pub mod admission;
 pub mod changes;
+pub mod codes;
+pub mod grants;
+pub mod guesses;
+pub mod keyed;
 pub mod reading;
+pub mod revocation;
 
 use std::net::IpAddr;
 
+use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::entropy::Entropy;
+use handfast_core::grant::capability::{self, Holder};
+use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
-use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::registry::codes::{CodeId, Counted, Kind};
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::{PairRequest, Profile};
 
-use crate::{Entry, Filter, Listed, Store, Version};
+use crate::{Code, Entry, Filter, Listed, Store, Version};
 
 /// Makes a test of each case, for the store that an expression makes: `(store, guard)`, where the guard (a temporary directory, for instance) is
 /// dropped after the case. Where it is used, tokio must be a dependency.
@@ -59,6 +70,62 @@ macro_rules! conformance_tests {
                 what_begins_no_id_finds_nothing
                 counts_are_right_through_a_life
                 a_long_random_life_is_the_same_as_in_memory
+            }
+            keyed {
+                a_node_is_found_by_its_key_whatever_its_standing
+                a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks
+                asking_the_very_same_again_leaves_the_version_alone
+                a_revoked_key_stays_out_under_any_name
+                a_paired_or_muted_key_is_told_so
+                an_expired_request_gives_its_key_up
+                requests_of_one_key_at_once_get_one_id
+                a_key_that_asks_counts_for_its_source
+                no_two_records_have_one_key
+                a_node_without_keys_is_never_paired_by_them
+            }
+            grants {
+                an_offer_to_a_new_node_makes_it_paired
+                an_offer_to_a_waiting_node_replaces_what_it_asked
+                an_offer_that_comes_too_late_changes_nothing
+                an_offer_must_fit_its_node
+                of_concurrent_offers_exactly_one_wins
+                a_newer_offer_ends_the_unconfirmed_and_spares_the_active
+                confirming_ends_the_older_and_once_more_changes_nothing
+                what_is_not_there_is_not_confirmed
+                one_grant_ends_or_all_do
+                a_node_that_is_revoked_loses_its_grants
+                what_ended_over_a_year_ago_is_not_listed_and_stays_revoked
+                the_paired_are_listed_with_the_grants_that_count
+            }
+            revocation {
+                a_capability_leads_to_its_grant
+                a_capability_of_two_grants_lives_as_long_as_one_of_them
+                a_block_or_a_key_is_revoked_for_good
+                one_revoked_block_is_enough
+                the_key_of_a_revoked_node_is_revoked_and_that_of_a_muted_one_is_not
+            }
+            codes {
+                a_code_reads_back_as_it_was_minted
+                a_window_reads_back_as_it_was_set
+                a_pin_needs_an_open_window_and_a_code_does_not
+                a_newer_pin_for_the_same_node_kills_the_older
+                a_selector_is_taken_while_its_code_lives
+                so_many_pins_and_codes_live_and_no_more
+                the_live_are_listed_newest_first_without_their_secrets
+                a_withdrawn_code_is_dead_even_to_a_guess_under_way
+                the_dead_lose_their_secrets_and_are_gone_after_a_day
+                the_first_secret_of_a_name_stays
+            }
+            guesses {
+                ten_thousand_guesses_at_once_at_one_pin_are_five
+                guesses_at_ten_pins_at_once_are_twenty
+                only_the_operator_opens_a_locked_window_again
+                of_all_who_spend_a_code_at_once_exactly_one_does
+                a_code_for_two_nodes_is_spent_by_the_second
+                a_right_guess_is_given_back_to_its_own_window_alone
+                no_guess_is_made_at_what_is_dead
+                nobodys_code_always_has_guesses_left
+                a_long_random_life_of_codes_is_the_same_as_in_memory
             }
         }
     };
@@ -108,9 +175,71 @@ pub fn record(standing: Standing) -> Record {
         name: label("imported").into(),
         room: label("hall").into(),
         address: [192, 0, 2, 7].into(),
+        keys: None,
         asked_at: START,
         standing,
     }
+}
+
+/// Keys of a node. Each call makes others.
+#[must_use]
+pub fn keys() -> Holder {
+    let mut seed = [0; 32];
+    seed[..16].copy_from_slice(&fresh());
+    let entropy = || Entropy::from_recorded(seed);
+    Holder { channel: *x25519::KeyPair::generate(&entropy()).public(), signing: ed25519::KeyPair::generate(&entropy()).public() }
+}
+
+/// A record of a node that is paired by its keys. Each call makes another.
+#[must_use]
+pub fn keyed() -> Record {
+    let standing = Standing::Paired { credential: Credential::Keys, mode: Mode::Full };
+    Record { keys: Some(keys()), ..record(standing) }
+}
+
+/// A grant with scopes for a day, offered at [`START`] for an hour. Each call makes another.
+#[must_use]
+pub fn grant(node_id: NodeId) -> Grant {
+    let mut capability = [0xca; 32];
+    capability[..16].copy_from_slice(&fresh());
+    Grant {
+        id: GrantId::from_bytes(fresh()),
+        node_id,
+        capability: Some(capability::Id::from_bytes(capability)),
+        scopes: scopes(),
+        not_before: START,
+        expires: Some(at(24 * 3600)),
+        state: State::Offered { until: at(3600) },
+    }
+}
+
+/// A PIN for this node, or a code, for five minutes after [`START`] and one use. Each call makes another.
+#[must_use]
+pub fn code(kind: Kind) -> Code {
+    Code {
+        id: CodeId::from_bytes(fresh()),
+        counted: Counted { kind, expires: at(300), guesses: 0, uses_left: 1 },
+        sealed: b"a sealed secret".to_vec(),
+        scopes: scopes(),
+        grant_for: None,
+        created_at: START,
+        label: "the kitchen's".to_owned(),
+    }
+}
+
+/// A [`code`] for a node of its own.
+#[must_use]
+pub fn pin() -> Code {
+    code(Kind::Pin(keys().channel))
+}
+
+/// A code with this selector.
+fn selected(selector: &str) -> Code {
+    code(Kind::Code(Selector::parse(selector).expect("a selector")))
+}
+
+fn scopes() -> ScopesBuf {
+    ScopesBuf::parse("read:/lights/**\nwrite:/lights/*\n").expect("scopes")
 }
 
 /// Bytes that differ from call to call, spread as ids are.
@@ -128,8 +257,12 @@ fn label(text: &str) -> Label<'_> {
     Label::parse(text).expect("a label")
 }
 
+fn token(byte: u8) -> Credential {
+    Credential::Token(TokenHash::from_bytes([byte; 32]))
+}
+
 fn paired() -> Standing {
-    Standing::Paired { token: TokenHash::from_bytes([7; 32]), mode: Mode::Full }
+    Standing::Paired { credential: token(7), mode: Mode::Full }
 }
 
 fn revoked() -> Standing {

@@ -7,7 +7,7 @@ use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::{Decision, decide};
-use handfast_core::registry::record::{Cause, Mode, Standing};
+use handfast_core::registry::record::{Cause, Credential, Mode, Standing};
 use handfast_core::time::{Span, UnixTime};
 
 use super::{START, all, asking, asking_at, at, ids, load, paired, record, revoked};
@@ -62,7 +62,7 @@ pub async fn each_filter_lists_what_its_name_says(store: Arc<dyn Store>) {
     let waiting = insert(&*store, Standing::Pending { expires: at(10) }).await;
     let unapproved = insert(&*store, Standing::Unapproved { token: token() }).await;
     let paired = insert(&*store, paired()).await;
-    let muted = insert(&*store, Standing::Muted { token: token(), restore: Mode::Full }).await;
+    let muted = insert(&*store, Standing::Muted { credential: Credential::Token(token()), restore: Mode::Full }).await;
     let revoked = insert(&*store, Standing::Revoked { cause: Cause::Rejected }).await;
 
     assert_eq!(all(&*store, Filter::Pending, at(9)).await, sorted(vec![waiting, unapproved]));
@@ -113,7 +113,7 @@ pub async fn counts_are_right_through_a_life(store: Arc<dyn Store>) {
 
     let mut version = Version(1);
     for (decision, expected) in [
-        (Decision::Approve(token()), counts(2, 1, 0, 0)),
+        (Decision::Approve(Credential::Token(token())), counts(2, 1, 0, 0)),
         (Decision::Mute, counts(2, 0, 1, 0)),
         (Decision::Reissue(token()), counts(2, 0, 1, 0)),
         (Decision::Unmute, counts(2, 1, 0, 0)),
@@ -163,7 +163,7 @@ fn decision(number: u64) -> Decision {
         2 => Decision::Unmute,
         3 => Decision::SetMode(Mode::SafeChat),
         4 => Decision::Unpair,
-        _ => Decision::Approve(token()),
+        _ => Decision::Approve(Credential::Token(token())),
     }
 }
 
@@ -176,10 +176,10 @@ async fn same(store: &dyn Store, model: &MemoryStore, now: UnixTime) {
 }
 
 /// Repeatable chance (xorshift).
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

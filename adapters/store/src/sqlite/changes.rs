@@ -1,6 +1,7 @@
 //! What is written, each inside a transaction of the writing thread.
 
 use handfast_core::budget::Pending;
+use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
@@ -10,10 +11,8 @@ use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::rows::{Columns, integer, seconds};
-use crate::{Observation, SaveError, StoreError, Version};
-
-/// Most expired requests of one kind that one admission clears away; each was admitted once, so they never pile up.
-const PURGE: i64 = 32;
+use super::{grants, reader};
+use crate::{Observation, SaveError, StoreError, Stored, Version, rules};
 
 pub(super) fn admit(
     connection: &Connection,
@@ -23,13 +22,25 @@ pub(super) fn admit(
     now: UnixTime,
 ) -> Result<Result<NodeId, Refusal>, StoreError> {
     let Asking { key, source, record } = asking;
-    let same = same(connection, key, now)?;
+    let same = match &record.keys {
+        None => same(connection, key, now)?,
+        Some(keys) => match with_key(connection, &keys.channel, now)? {
+            Some(Err(refusal)) => return Ok(Err(refusal)),
+            Some(Ok(node_id)) => Some(node_id),
+            None => None,
+        },
+    };
     let waiting = match same {
         Some(_) => Pending::default(),
         None => waiting(connection, *source, limits, now)?,
     };
     match decide(same, waiting, limits) {
-        Admission::Found(node_id) => Ok(Ok(node_id)),
+        Admission::Found(node_id) => {
+            if record.keys.is_some() {
+                describe(connection, node_id, record, profile, now)?;
+            }
+            Ok(Ok(node_id))
+        }
         Admission::Full => Ok(Err(Refusal::TooManyPending)),
         Admission::Enter if enter(connection, record, *source, Some(key), profile, now)? => Ok(Ok(record.node_id)),
         Admission::Enter => Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id))),
@@ -54,6 +65,35 @@ fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Opti
     }
 }
 
+/// The node with this static key: waiting, or why it cannot ask. One that has expired gives the key up at once.
+fn with_key(
+    connection: &Connection,
+    key: &x25519::PublicKey,
+    now: UnixTime,
+) -> Result<Option<Result<NodeId, Refusal>>, StoreError> {
+    let Some(Stored { record: Record { node_id, standing, .. }, .. }) = reader::by_key(connection, key)? else {
+        return Ok(None);
+    };
+    match standing {
+        Standing::Pending { expires } if expires <= now => {
+            connection.prepare_cached("DELETE FROM node WHERE node_id = ?1")?.execute([node_id.as_bytes()])?;
+            Ok(None)
+        }
+        standing => Ok(Some(rules::asked_again(&standing).map(|()| node_id))),
+    }
+}
+
+/// What a waiting device says of itself now.
+fn describe(connection: &Connection, node_id: NodeId, asked: &Record, profile: &str, now: UnixTime) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE node SET name = ?2, room = ?3, profile = ?4, version = version + 1, changed_at = ?5
+             WHERE node_id = ?1 AND (name <> ?2 OR room <> ?3 OR profile <> ?4)",
+        )?
+        .execute(params![node_id.as_bytes(), asked.name.as_str(), asked.room.as_str(), profile, integer(now)])?;
+    Ok(())
+}
+
 /// Clears expired requests away and counts what waits then.
 ///
 /// The counts include the expired that are left over. That changes no decision: it says "full" only after a round that found none to clear away.
@@ -72,8 +112,8 @@ fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTi
     )?;
     let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
     loop {
-        let gone = of_this_source.execute(params![source.as_bytes(), integer(now), PURGE])?
-            + of_all.execute(params![integer(now), PURGE])?;
+        let gone = of_this_source.execute(params![source.as_bytes(), integer(now), rules::PURGE])?
+            + of_all.execute(params![integer(now), rules::PURGE])?;
         let waiting = counted
             .query_row([source.as_bytes()], |row| Ok(Pending { total: count(row.get(0)?), of_source: count(row.get(1)?) }))?;
         if gone == 0 || waiting.has_room(limits) {
@@ -82,7 +122,7 @@ fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTi
     }
 }
 
-/// Adds a node; `false` if its id is taken.
+/// Adds a node; `false` if its id, or its static key, is taken.
 fn enter(
     connection: &Connection,
     record: &Record,
@@ -91,25 +131,28 @@ fn enter(
     profile: &str,
     now: UnixTime,
 ) -> rusqlite::Result<bool> {
-    let Record { node_id, name, room, address, asked_at, standing } = record;
+    let Record { node_id, name, room, address, keys, asked_at, standing } = record;
     let columns = Columns::of(standing);
     let mut insert = connection.prepare_cached(
         "INSERT INTO node (node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause,
-                           version, changed_at, source, request_key, profile)
+                           version, changed_at, source, request_key, static_key, signing_key, profile)
          VALUES (:node_id, :name, :room, :address, :asked_at, :standing, :expires, :token_hash, :mode, :cause,
-                 1, :now, :source, :request_key, :profile)
-         ON CONFLICT (node_id) DO NOTHING",
+                 1, :now, :source, :request_key, :static_key, :signing_key, :profile)
+         ON CONFLICT DO NOTHING",
     )?;
     let entered = insert.execute(named_params! {
         ":node_id": node_id.as_bytes(), ":name": name.as_str(), ":room": room.as_str(), ":address": address.to_string(),
         ":asked_at": integer(*asked_at), ":standing": columns.standing, ":expires": columns.expires, ":token_hash": columns.token_hash,
         ":mode": columns.mode, ":cause": columns.cause, ":now": integer(now), ":source": source.as_bytes(),
         ":request_key": key.map(RequestKey::as_bytes), ":profile": profile,
+        ":static_key": keys.as_ref().map(|keys| keys.channel.as_bytes()),
+        ":signing_key": keys.as_ref().map(|keys| keys.signing.as_bytes()),
     })?;
     Ok(entered == 1)
 }
 
 pub(super) fn insert(connection: &Connection, record: &Record, profile: &str, now: UnixTime) -> Result<(), SaveError> {
+    rules::provable(&record.standing, record.keys.is_some())?;
     match enter(connection, record, Source::of(record.address), None, profile, now)? {
         true => Ok(()),
         false => Err(SaveError::Conflict),
@@ -123,27 +166,62 @@ pub(super) fn save(
     standing: &Standing,
     now: UnixTime,
 ) -> Result<Version, SaveError> {
-    let Columns { standing, expires, token_hash, mode, cause } = Columns::of(standing);
-    let saved = connection
+    let found: Option<(i64, bool)> = connection
+        .prepare_cached("SELECT version, static_key IS NOT NULL FROM node WHERE node_id = ?1")?
+        .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (version, has_keys) = found.ok_or(SaveError::Missing)?;
+    if Ok(version) != i64::try_from(read_at.0) {
+        return Err(SaveError::Conflict);
+    }
+    rules::provable(standing, has_keys)?;
+    let Columns { standing: word, expires, token_hash, mode, cause } = Columns::of(standing);
+    connection
         .prepare_cached(
             "UPDATE node SET standing = :standing, expires = :expires, token_hash = :token_hash, mode = :mode, cause = :cause,
                     request_key = CASE :standing WHEN 'pending' THEN request_key END, version = version + 1, changed_at = :now
-             WHERE node_id = :node_id AND version = :read_at RETURNING version",
+             WHERE node_id = :node_id",
         )?
-        .query_row(
-            named_params! {
-                ":standing": standing, ":expires": expires, ":token_hash": token_hash, ":mode": mode, ":cause": cause,
-                ":now": integer(now), ":node_id": id.as_bytes(), ":read_at": i64::try_from(read_at.0).unwrap_or(i64::MAX),
-            },
-            |row| row.get::<_, i64>(0),
-        )
-        .optional()?;
-    if let Some(version) = saved {
-        return Ok(Version(version.unsigned_abs()));
+        .execute(named_params! {
+            ":standing": word, ":expires": expires, ":token_hash": token_hash, ":mode": mode, ":cause": cause,
+            ":now": integer(now), ":node_id": id.as_bytes(),
+        })?;
+    if matches!(standing, Standing::Revoked { .. }) {
+        grants::end(connection, id, None, now)?;
     }
-    match connection.prepare_cached("SELECT 1 FROM node WHERE node_id = ?1")?.exists([id.as_bytes()])? {
-        true => Err(SaveError::Conflict),
-        false => Err(SaveError::Missing),
+    Ok(Version(read_at.0 + 1))
+}
+
+/// Gives a record that has its keys proven anew what was proven with them.
+pub(super) fn replace(
+    connection: &Connection,
+    record: &Record,
+    profile: &str,
+    read_at: Version,
+    now: UnixTime,
+) -> Result<Version, SaveError> {
+    let Record { node_id, name, room, address, keys, asked_at: _, standing } = record;
+    let Columns { standing, expires, token_hash, mode, cause } = Columns::of(standing);
+    let replaced = connection
+        .prepare_cached(
+            "UPDATE OR IGNORE node SET name = :name, room = :room, address = :address, source = :source, profile = :profile,
+                    static_key = :static_key, signing_key = :signing_key,
+                    standing = :standing, expires = :expires, token_hash = :token_hash, mode = :mode, cause = :cause,
+                    request_key = CASE :standing WHEN 'pending' THEN request_key END, version = version + 1, changed_at = :now
+             WHERE node_id = :node_id AND version = :read_at AND standing <> 'revoked'
+               AND (static_key IS NULL OR static_key = :static_key)",
+        )?
+        .execute(named_params! {
+            ":name": name.as_str(), ":room": room.as_str(), ":address": address.to_string(), ":profile": profile,
+            ":source": Source::of(*address).as_bytes(),
+            ":static_key": keys.as_ref().map(|keys| keys.channel.as_bytes()),
+            ":signing_key": keys.as_ref().map(|keys| keys.signing.as_bytes()),
+            ":standing": standing, ":expires": expires, ":token_hash": token_hash, ":mode": mode, ":cause": cause,
+            ":now": integer(now), ":node_id": node_id.as_bytes(), ":read_at": i64::try_from(read_at.0).unwrap_or(i64::MAX),
+        })?;
+    match replaced {
+        1 => Ok(Version(read_at.0 + 1)),
+        _ => Err(SaveError::Conflict),
     }
 }
 
@@ -158,4 +236,9 @@ pub(super) fn observe(connection: &Connection, id: NodeId, observation: Observat
         )?
         .execute(params![id.as_bytes(), integer(last_seen), occupancy, noise_level, wake_word_fp])?;
     Ok(())
+}
+
+pub(super) fn vault(connection: &Connection, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+    connection.prepare_cached("INSERT INTO vault VALUES (?1, ?2) ON CONFLICT DO NOTHING")?.execute(params![name, fresh])?;
+    Ok(connection.prepare_cached("SELECT sealed FROM vault WHERE name = ?1")?.query_row([name], |row| row.get(0))?)
 }

@@ -8,14 +8,20 @@
 //! | file | concern |
 //! |---|---|
 //! | `file` | permissions, and one process at a time |
-//! | `schema` | tables and migrations |
+//! | `schema` | opening, and bringing up to date |
+//! | `migrations` | the tables |
 //! | `writer` | the thread that commits groups of changes |
-//! | `changes` | the changes |
-//! | `reader` | the reading connections and the queries |
+//! | `changes` | the changes of nodes |
+//! | `reader` | the reading connections and the queries for nodes |
+//! | `grants` | grants and what is revoked: changes and queries |
+//! | `codes` | PINs, codes and the pairing window: changes and queries |
 //! | `rows` | rows ⇄ records |
 
 mod changes;
+mod codes;
 mod file;
+mod grants;
+mod migrations;
 mod reader;
 mod rows;
 mod schema;
@@ -25,15 +31,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
+use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
 use rusqlite::ErrorCode;
 
-use crate::{Counts, Filter, Listed, Observation, SaveError, Store, StoreError, Stored, Version, prefix};
+use crate::{
+    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored, Version,
+    prefix,
+};
 use reader::Readers;
 use writer::Writer;
 
@@ -130,6 +144,103 @@ impl Store for SqliteStore {
 
     async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError> {
         self.page(move |connection| reader::counts(connection, now)).await
+    }
+
+    async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
+        self.readers.point(|connection| reader::by_key(connection, key))
+    }
+
+    async fn offer(
+        &self,
+        record: Record,
+        profile: String,
+        read_at: Option<Version>,
+        grant: Grant,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.writer.change(move |connection| grants::offer(connection, &record, &profile, read_at, &grant, now)).await
+    }
+
+    async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
+        self.readers.point(|connection| grants::of(connection, node_id))
+    }
+
+    async fn activate(&self, node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError> {
+        self.writer.change(move |connection| grants::activate(connection, node_id, grant, now)).await
+    }
+
+    async fn end_grants(
+        &self,
+        node_id: NodeId,
+        which: Option<GrantId>,
+        now: UnixTime,
+    ) -> Result<Vec<capability::Id>, StoreError> {
+        self.writer.change(move |connection| grants::end(connection, node_id, which, now)).await
+    }
+
+    async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError> {
+        self.readers.point(|connection| grants::with(connection, capability))
+    }
+
+    async fn list_granted(
+        &self,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError> {
+        self.page(move |connection| reader::list_granted(connection, after, limit, now)).await
+    }
+
+    async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError> {
+        self.writer.change(move |connection| grants::revoke(connection, &what, now)).await
+    }
+
+    async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError> {
+        self.readers.point(|connection| grants::is_revoked(connection, &held))
+    }
+
+    async fn window(&self) -> Result<Window, StoreError> {
+        self.readers.point(codes::window)
+    }
+
+    async fn set_window(&self, window: Window) -> Result<(), StoreError> {
+        self.writer.change(move |connection| codes::set_window(connection, &window)).await
+    }
+
+    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+        let erased = self.writer.erased();
+        self.writer.change(move |connection| codes::mint(connection, &code, now, &erased)).await
+    }
+
+    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError> {
+        self.readers.point(|connection| codes::code(connection, id))
+    }
+
+    async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+        self.readers.point(|connection| codes::by_selector(connection, selector, now))
+    }
+
+    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError> {
+        self.page(move |connection| codes::live(connection, now)).await?
+    }
+
+    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+        self.writer.change(move |connection| codes::reserve(connection, code, now)).await
+    }
+
+    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+        let erased = self.writer.erased();
+        self.writer.change(move |connection| codes::spend(connection, code, reserved_at, now, &erased)).await
+    }
+
+    async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {
+        let erased = self.writer.erased();
+        self.writer.change(move |connection| codes::withdraw(connection, code, now, &erased)).await
+    }
+
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let name = name.to_owned();
+        self.writer.change(move |connection| changes::vault(connection, &name, &fresh)).await
     }
 }
 

@@ -5,11 +5,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use handfast_core::crypto::x25519;
 use handfast_core::id::NodeId;
+use handfast_core::registry::grants::Grant;
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::file::error;
+use super::grants;
 use super::rows::{integer, listed, stored};
 use super::schema::BUSY;
 use crate::{Counts, Filter, Listed, StoreError, Stored};
@@ -55,6 +58,7 @@ impl<const N: usize> Pool<N> {
                 Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
             connection.busy_timeout(BUSY)?;
             connection.execute_batch("PRAGMA trusted_schema = OFF")?;
+            connection.set_prepared_statement_cache_capacity(32);
             Ok(Mutex::new(connection))
         };
         let opened: Result<Vec<_>, rusqlite::Error> = std::iter::repeat_with(open).take(N).collect();
@@ -77,8 +81,19 @@ impl<const N: usize> Pool<N> {
 macro_rules! select_listed {
     ($rest:literal) => {
         concat!(
-            "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, changed_at, profile,
-                    last_seen, occupancy, noise_level, wake_word_fp
+            "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
+                    changed_at, profile, last_seen, occupancy, noise_level, wake_word_fp
+             FROM node ",
+            $rest
+        )
+    };
+}
+
+/// What makes a record, of the node that the rest of the query names.
+macro_rules! select_stored {
+    ($rest:literal) => {
+        concat!(
+            "SELECT node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key
              FROM node ",
             $rest
         )
@@ -86,9 +101,13 @@ macro_rules! select_listed {
 }
 
 pub(super) fn load(connection: &Connection, node_id: NodeId) -> Result<Option<Stored>, StoreError> {
-    let sql = "SELECT node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version FROM node WHERE node_id = ?1";
-    let found = connection.prepare_cached(sql)?.query_row([node_id.as_bytes()], stored).optional()?;
-    Ok(found.transpose()?)
+    let mut statement = connection.prepare_cached(select_stored!("WHERE node_id = ?1"))?;
+    Ok(statement.query_row([node_id.as_bytes()], stored).optional()?.transpose()?)
+}
+
+pub(super) fn by_key(connection: &Connection, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
+    let mut statement = connection.prepare_cached(select_stored!("INDEXED BY node_by_key WHERE static_key = ?1"))?;
+    Ok(statement.query_row([key.as_bytes()], stored).optional()?.transpose()?)
 }
 
 pub(super) fn find(connection: &Connection, ids: &RangeInclusive<NodeId>, limit: usize) -> rusqlite::Result<Vec<Listed>> {
@@ -126,6 +145,33 @@ pub(super) fn list(
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map(params![after, most(limit), integer(now)], listed)?.collect()
+}
+
+/// The nodes with keys, and the grants of each that count.
+pub(super) fn list_granted(
+    connection: &Connection,
+    after: Option<NodeId>,
+    limit: usize,
+    now: UnixTime,
+) -> rusqlite::Result<Vec<(Listed, Vec<Grant>)>> {
+    // One state of the registry for all the queries.
+    let snapshot = connection.unchecked_transaction()?;
+    let sql = select_listed!(
+        "INDEXED BY node_keyed LEFT JOIN observation USING (node_id)
+         WHERE static_key IS NOT NULL AND standing <> 'revoked' AND node.node_id > ?1 AND (expires IS NULL OR expires > ?3)
+         ORDER BY node.node_id LIMIT ?2"
+    );
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
+    let mut statement = snapshot.prepare_cached(sql)?;
+    let page: Vec<Listed> = statement.query_map(params![after, most(limit), integer(now)], listed)?.collect::<Result<_, _>>()?;
+    let with_grants = |entry: Listed| {
+        let grants = grants::open(&snapshot, crate::node_id(&entry))?;
+        Ok(match (entry, grants) {
+            (Err(bad), _) | (Ok(_), Err(bad)) => (Err(bad), Vec::new()),
+            (Ok(entry), Ok(grants)) => (Ok(entry), grants.into_iter().filter(|grant| grant.counts(now)).collect()),
+        })
+    };
+    page.into_iter().map(with_grants).collect()
 }
 
 pub(super) fn counts(connection: &Connection, now: UnixTime) -> rusqlite::Result<Counts> {

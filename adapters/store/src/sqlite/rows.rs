@@ -1,15 +1,21 @@
 //! Rows ⇄ records. Whatever a row holds, reading it ends in a record or in what is wrong with it.
 
+use handfast_core::crypto::{ed25519, x25519};
+use handfast_core::grant::capability::{self, Holder};
+use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
-use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::Profile;
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 
-use crate::{BadRecord, Entry, Listed, Observation, Stored, Version};
+use crate::{BadRecord, Code, Entry, Listed, Observation, StoreError, Stored, Version};
 
 /// A standing as it is stored.
 pub(super) struct Columns<'a> {
@@ -74,20 +80,26 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
             .map(Name::from)
             .ok_or_else(|| format!("{column} is not allowed"))
     };
+    let keys = keys(row)?;
     let token = || get(row, "token_hash").map(TokenHash::from_bytes);
+    let credential = || match get::<Option<[u8; 32]>>(row, "token_hash")? {
+        Some(hash) => Ok(Credential::Token(TokenHash::from_bytes(hash))),
+        None if keys.is_some() => Ok(Credential::Keys),
+        None => Err("token_hash is missing, and there are no keys".to_owned()),
+    };
     let mode = || word(row, "mode", Mode::parse);
     let standing = match get::<String>(row, "standing")?.as_str() {
         "pending" => Standing::Pending { expires: time(row, "expires")? },
         "unapproved" => Standing::Unapproved { token: token()? },
-        "paired" => Standing::Paired { token: token()?, mode: mode()? },
-        "muted" => Standing::Muted { token: token()?, restore: mode()? },
+        "paired" => Standing::Paired { credential: credential()?, mode: mode()? },
+        "muted" => Standing::Muted { credential: credential()?, restore: mode()? },
         "revoked" => Standing::Revoked { cause: word(row, "cause", Cause::parse)? },
         other => return Err(format!("standing {other:?} is unknown")),
     };
     let address = word(row, "address", |text| text.parse().ok())?;
     let version = u64::try_from(get::<i64>(row, "version")?).map_err(|_| "version is negative")?;
     let record =
-        Record { node_id, name: name("name")?, room: name("room")?, address, asked_at: time(row, "asked_at")?, standing };
+        Record { node_id, name: name("name")?, room: name("room")?, address, keys, asked_at: time(row, "asked_at")?, standing };
     Ok(Stored { record, version: Version(version) })
 }
 
@@ -107,12 +119,95 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
     Ok(Entry { record, version, profile, changed_at: time(row, "changed_at")?, observed })
 }
 
+/// Both keys, or none.
+fn keys(row: &Row<'_>) -> Result<Option<Holder>, String> {
+    let (channel, signing) = (get(row, "static_key")?, get(row, "signing_key")?);
+    match (channel, signing) {
+        (None, None) => Ok(None),
+        (Some(channel), Some(signing)) => Ok(Some(Holder {
+            channel: x25519::PublicKey::parse(&channel).map_err(|_| "static_key is no key")?,
+            signing: ed25519::PublicKey::parse(&signing).map_err(|_| "signing_key is no key")?,
+        })),
+        (None, Some(_)) => Err("static_key is missing".to_owned()),
+        (Some(_), None) => Err("signing_key is missing".to_owned()),
+    }
+}
+
+/// Reads a grant.
+pub(super) fn grant(row: &Row<'_>) -> rusqlite::Result<Result<Grant, BadRecord>> {
+    let node_id = row.get("node_id").map(NodeId::from_bytes)?;
+    Ok(try_grant(row, node_id).map_err(|problem| BadRecord { node_id, problem: format!("grant: {problem}") }))
+}
+
+fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
+    let state = match get::<String>(row, "state")?.as_str() {
+        "offered" => State::Offered { until: time(row, "until")? },
+        "active" => State::Active,
+        "ended" => State::Ended,
+        other => return Err(format!("state {other:?} is unknown")),
+    };
+    Ok(Grant {
+        id: get(row, "grant_id").map(GrantId::from_bytes)?,
+        node_id,
+        capability: get::<Option<_>>(row, "capability")?.map(capability::Id::from_bytes),
+        scopes: scopes(row)?,
+        not_before: time(row, "not_before")?,
+        expires: perhaps(row, "expires")?,
+        state,
+    })
+}
+
+/// Reads a PIN or code. The schema allows nothing but 16 bytes as its id.
+pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<Code, StoreError>> {
+    let id: [u8; 16] = row.get("code_id")?;
+    let id = CodeId::from_bytes(id);
+    Ok(try_code(row, id).map_err(|problem| StoreError::Database(format!("a stored PIN or code cannot be read: {problem}"))))
+}
+
+fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
+    let kind = match get::<Option<[u8; 32]>>(row, "pin_for")? {
+        Some(key) => Kind::Pin(x25519::PublicKey::parse(&key).map_err(|_| "pin_for is no key")?),
+        None => Kind::Code(word(row, "selector", Selector::parse)?),
+    };
+    let counted =
+        Counted { kind, expires: time(row, "expires")?, guesses: get(row, "guesses")?, uses_left: get(row, "uses_left")? };
+    Ok(Code {
+        id,
+        counted,
+        sealed: get::<Option<_>>(row, "sealed")?.unwrap_or_default(),
+        scopes: scopes(row)?,
+        grant_for: perhaps(row, "grant_for")?.map(UnixTime::as_secs),
+        created_at: time(row, "created_at")?,
+        label: get(row, "label")?,
+    })
+}
+
+/// Reads the pairing window.
+pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreError>> {
+    let read = || {
+        let opened = match perhaps(row, "opened_at")? {
+            Some(at) => Some(Opened { at, closes: perhaps(row, "closes")? }),
+            None => None,
+        };
+        Ok(Window { opened, guesses: get(row, "guesses")? })
+    };
+    Ok(read().map_err(|problem: String| StoreError::Database(format!("the pairing window cannot be read: {problem}"))))
+}
+
+fn scopes(row: &Row<'_>) -> Result<ScopesBuf, String> {
+    word(row, "scopes", |text| ScopesBuf::parse(text).ok())
+}
+
 fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, String> {
     row.get(column).map_err(|problem| format!("{column}: {problem}"))
 }
 
 fn time(row: &Row<'_>, column: &str) -> Result<UnixTime, String> {
     u64::try_from(get::<i64>(row, column)?).map(UnixTime::from_secs).map_err(|_| format!("{column} lies before 1970"))
+}
+
+fn perhaps(row: &Row<'_>, column: &str) -> Result<Option<UnixTime>, String> {
+    get::<Option<i64>>(row, column)?.map(|_| time(row, column)).transpose()
 }
 
 fn word<T>(row: &Row<'_>, column: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {

@@ -1,12 +1,15 @@
 //! Group commit: one thread owns the writing connection; whatever has arrived while it waited for the disk goes into its next transaction.
 
 use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::schema::BUSY;
 use crate::StoreError;
 
 /// Most changes of one transaction: bounds how long the first of them waits.
@@ -18,6 +21,12 @@ const GATHER_AT_MOST: Duration = Duration::from_millis(2);
 /// How often to look whether it is.
 const GATHER: Duration = Duration::from_micros(50);
 
+/// How long cutting the log may wait for those who read it.
+const CUT: Duration = Duration::from_millis(20);
+
+/// Whether a change has erased a secret, of which the log still holds a copy.
+pub(super) type Erased = Arc<AtomicBool>;
+
 /// Makes a change inside the open transaction.
 type Change = Box<dyn FnOnce(&Connection) -> Answer + Send>;
 /// Tells the caller, once it is known whether the transaction was committed.
@@ -28,20 +37,29 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Change>>,
     thread: Option<JoinHandle<()>>,
+    erased: Erased,
 }
 
 impl Writer {
     /// Starts the thread. It keeps `lock` until the connection is closed.
     pub(super) fn start(connection: Connection, lock: File) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
+        // Nobody knows what a process that was killed has erased, so the log is cut soon after the start as well.
+        let erased = Erased::new(AtomicBool::new(true));
+        let erasures = Arc::clone(&erased);
         let run = move || {
-            serve(&connection, arriving);
+            serve(&connection, arriving, &erasures);
             drop(connection);
             drop(lock);
         };
         let thread = std::thread::Builder::new().name("handfast-store".to_owned()).spawn(run);
         let thread = thread.map_err(|problem| StoreError::Database(format!("no thread to write with: {problem}")))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), thread: Some(thread), erased })
+    }
+
+    /// For a change to set that erases a secret.
+    pub(super) fn erased(&self) -> Erased {
+        Arc::clone(&self.erased)
     }
 
     /// Makes a change durable. What `make` did is undone if it fails, without touching the other changes of its group.
@@ -82,7 +100,7 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Change>) {
+fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Change>, erased: &AtomicBool) {
     let mut group = Vec::with_capacity(GROUP);
     let mut answers = Vec::with_capacity(GROUP);
     let mut last = Last { changes: 1, took: Duration::ZERO };
@@ -95,7 +113,19 @@ fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Change>) {
         for answer in answers.drain(..) {
             answer(committed.clone());
         }
+        // Only while nobody waits. If a long read is in the way, there is another chance after the next group.
+        if erased.load(Ordering::Relaxed) && arriving.is_empty() && cut_log(connection).unwrap_or(false) {
+            erased.store(false, Ordering::Relaxed);
+        }
     }
+}
+
+/// Copies the log into the file and empties it, so that what is overwritten there is nowhere. `false` if somebody reads an older state meanwhile.
+fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(CUT)?;
+    let is_cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0));
+    connection.busy_timeout(BUSY)?;
+    is_cut
 }
 
 /// The last group.

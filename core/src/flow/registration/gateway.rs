@@ -364,6 +364,7 @@ const fn close_for(refusal: Refusal) -> Close {
         | Refusal::AlreadyPaired
         | Refusal::Revoked
         | Refusal::NotPaired
+        | Refusal::NoToken
         | Refusal::Expired => Close::AUTHENTICATION_FAILED,
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Refusal;
 use crate::grant::token::{self, HashJob, Hashed, Token, TokenHash};
 use crate::id::NodeId;
 use crate::registry::lifecycle::{self, Change, Decision};
-use crate::registry::record::{Record, Standing};
+use crate::registry::record::{Credential, Record, Standing};
 use crate::step::{Machine, Step};
 use crate::time::{Instant, Reason, UnixTime};
 
@@ -95,7 +95,7 @@ impl Approval {
 impl Purpose {
     const fn decision(self, hash: TokenHash) -> Decision {
         match self {
-            Self::Approve => Decision::Approve(hash),
+            Self::Approve => Decision::Approve(Credential::Token(hash)),
             Self::Reissue => Decision::Reissue(hash),
         }
     }

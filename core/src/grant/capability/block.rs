@@ -2,6 +2,7 @@
 
 use super::codec::{Full, Reader, Writer};
 use super::{Malformed, Widening};
+use crate::crypto::keys::OwnKeys;
 use crate::crypto::{ed25519, labels, sha256, x25519};
 use crate::grant::scope::{Action, Pattern, Scope, ScopeError, Scopes};
 use crate::text::Label;
@@ -55,6 +56,14 @@ pub struct Holder {
     pub channel: x25519::PublicKey,
     /// The key that delegates further.
     pub signing: ed25519::PublicKey,
+}
+
+impl Holder {
+    /// Whoever has these keys.
+    #[must_use]
+    pub fn of(keys: &OwnKeys) -> Self {
+        Self { channel: *keys.channel.public(), signing: keys.signing.public() }
+    }
 }
 
 /// What a block gives.

@@ -205,6 +205,12 @@ macro_rules! message {
                 $crate::wire::native::codec::write(self, out)
             }
         }
+
+        impl<$lt> $crate::wire::native::Message for $name {
+            fn length_written(&self, out: &mut [u8]) -> Option<usize> {
+                self.write(out).ok().map(<[u8]>::len)
+            }
+        }
     };
 }
 

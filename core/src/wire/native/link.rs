@@ -273,4 +273,4 @@ variants!('b Bye { 0 Done; 1 ShuttingDown; 2 Replaced; 3 Protocol; 4 Busy; 5 Int
 /// Number of message, action, address, bytes; and number of message, id, capability, timeout, most, input.
 const _: () = assert!(1 + 1 + 2 + PATH_BYTES + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
 const _: () = assert!(1 + 16 + 1 + CAPABILITY_NAME_CHARS + 5 + 3 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
-const _: () = assert!(size_of::<FromNode<'_>>() <= 80 && size_of::<FromGateway<'_>>() <= 160);
+const _: () = assert!(size_of::<FromNode<'_>>() <= 80 && size_of::<FromGateway<'_>>() <= 176);

@@ -28,6 +28,12 @@ pub mod part;
 
 pub use codec::{Bounded, NotWritten};
 
+/// A whole message, for those who send any of them.
+pub(crate) trait Message {
+    /// Writes it to the beginning of `out`. `None` if it does not fit.
+    fn length_written(&self, out: &mut [u8]) -> Option<usize>;
+}
+
 use crate::limits::{CAPABILITY_NAME_CHARS, PAYLOAD_BYTES, REASON_BYTES};
 use crate::text::is_forbidden;
 

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::Reason;
 use super::codec::{Bounded, Reader, Sink, Wire, fields, message, variants};
 use super::part::Part;
+use crate::crypto::code::unambiguous;
 use crate::crypto::cpace::{self, Element, Tag};
 use crate::crypto::ed25519::{BadSignature, KeyPair, PublicKey, Signature};
 use crate::crypto::labels;
@@ -25,7 +26,7 @@ use crate::crypto::noise::HandshakeHash;
 use crate::entropy::Entropy;
 use crate::error::Undecodable;
 use crate::id::NodeId;
-use crate::limits::{CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES};
+use crate::limits::{CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES, REASON_BYTES};
 use crate::text::Label;
 use crate::wire::registration::Profile;
 use crate::wire::token::{TOKEN_CHARS, Token};
@@ -269,6 +270,12 @@ impl Selector {
         Self::new(characters.map(|byte| byte.to_ascii_uppercase()))
     }
 
+    /// A fresh one, of characters that do not look like one another. There are a million: whoever mints looks whether it is taken.
+    #[must_use]
+    pub fn mint(entropy: &Entropy<4>) -> Self {
+        Self(entropy.expose().map(unambiguous))
+    }
+
     fn new(characters: [u8; 4]) -> Option<Self> {
         characters.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9')).then_some(Self(characters))
     }
@@ -372,9 +379,11 @@ pub struct Grant<'b> {
     pub chain: Option<Chain<'b>>,
     /// Whether the certificates that came in parts are part of it.
     pub certificates: bool,
+    /// What the operator, or who decides for them, says to it.
+    pub message: Option<Reason<'b>>,
 }
 
-fields!('b Grant<'b> { id, node_id, room, token, chain, certificates });
+fields!('b Grant<'b> { id, node_id, room, token, chain, certificates, message });
 
 /// A token chain; what it says is [`crate::grant`]'s business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -387,6 +396,8 @@ pub enum Chain<'b> {
 
 variants!('b Chain<'b> { 0 Here(bytes); 1 InParts; });
 
-/// Number of message, ids, room, token, chain; and one byte for the certificates.
-const _: () = assert!(1 + 16 + 16 + 2 + LABEL_BYTES + 2 + TOKEN_CHARS + 2 + 2 + INLINE_CHAIN_BYTES < PLAINTEXT_BYTES);
-const _: () = assert!(size_of::<FromNode<'_>>() <= 400 && size_of::<FromGateway<'_>>() <= 160);
+/// Number of message, ids, room, token, chain, certificates, message.
+const _: () = assert!(
+    1 + 16 + 16 + 2 + LABEL_BYTES + 2 + TOKEN_CHARS + 2 + 2 + INLINE_CHAIN_BYTES + 1 + 1 + 2 + REASON_BYTES <= PLAINTEXT_BYTES
+);
+const _: () = assert!(size_of::<FromNode<'_>>() <= 400 && size_of::<FromGateway<'_>>() <= 176);

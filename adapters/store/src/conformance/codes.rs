@@ -1,0 +1,217 @@
+//! PINs and codes: minted, found, dead.
+#![allow(missing_docs, reason = "the names say it")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Opened, Window};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
+use tokio::task::JoinSet;
+
+use super::{START, at, code, keys, pin, selected};
+use crate::{CODES, Code, NotMinted, PINS, Store};
+
+const DAY: u64 = 24 * 3600;
+
+async fn open(store: &dyn Store) {
+    store.set_window(Window::open(START, None)).await.expect("open");
+}
+
+async fn mint(store: &dyn Store, code: &Code, now: UnixTime) -> Result<(), NotMinted> {
+    store.mint(code.clone(), now).await.expect("mint")
+}
+
+async fn read(store: &dyn Store, id: CodeId) -> Code {
+    store.code(id).await.expect("read").expect("it is there")
+}
+
+async fn by_selector(store: &dyn Store, selector: &str, now: UnixTime) -> Option<CodeId> {
+    let selector = Selector::parse(selector).expect("a selector");
+    store.code_by_selector(selector, now).await.expect("read").map(|code| code.id)
+}
+
+async fn live(store: &dyn Store, now: UnixTime) -> Vec<CodeId> {
+    store.codes(now).await.expect("list").into_iter().map(|code| code.id).collect()
+}
+
+fn counted_until(code: Code, seconds: u64) -> Code {
+    Code { counted: Counted { expires: at(seconds), ..code.counted }, ..code }
+}
+
+pub async fn a_code_reads_back_as_it_was_minted(store: Arc<dyn Store>) {
+    open(&*store).await;
+    let plain = Code { scopes: Default::default(), label: String::new(), ..pin() };
+    let rich = Code {
+        counted: Counted { guesses: 3, uses_left: 255, ..selected("K7QF").counted },
+        sealed: (0..=255).collect(),
+        grant_for: Some(u64::from(u32::MAX)),
+        created_at: at(9),
+        ..code(Kind::Pin(keys().channel))
+    };
+    for code in [plain, rich] {
+        assert_eq!(store.code(code.id).await.unwrap(), None);
+        mint(&*store, &code, START).await.unwrap();
+        assert_eq!(read(&*store, code.id).await, code);
+        assert!(store.mint(code, START).await.is_err(), "an id is taken for good");
+    }
+    let found = store.code_by_selector(Selector::parse("k7qf").unwrap(), START).await.unwrap().unwrap();
+    assert_eq!(found, read(&*store, found.id).await);
+}
+
+pub async fn a_window_reads_back_as_it_was_set(store: Arc<dyn Store>) {
+    assert_eq!(store.window().await.unwrap(), Window::default());
+    for window in [
+        Window::open(START, None),
+        Window { opened: Some(Opened { at: at(1), closes: Some(at(300)) }), guesses: 19 },
+        Window::default(),
+    ] {
+        store.set_window(window).await.unwrap();
+        assert_eq!(store.window().await.unwrap(), window);
+    }
+}
+
+pub async fn a_pin_needs_an_open_window_and_a_code_does_not(store: Arc<dyn Store>) {
+    assert_eq!(mint(&*store, &pin(), START).await, Err(NotMinted::Closed));
+    store.set_window(Window::open(START, Some(at(60)))).await.unwrap();
+    assert_eq!(mint(&*store, &pin(), at(59)).await, Ok(()));
+    assert_eq!(mint(&*store, &pin(), at(60)).await, Err(NotMinted::Closed));
+    store.set_window(Window { guesses: 20, ..Window::open(START, None) }).await.unwrap();
+    assert_eq!(mint(&*store, &pin(), at(60)).await, Err(NotMinted::Locked));
+    assert_eq!(mint(&*store, &selected("K7QF"), at(60)).await, Ok(()));
+    assert_eq!(live(&*store, at(60)).await.len(), 2);
+}
+
+pub async fn a_newer_pin_for_the_same_node_kills_the_older(store: Arc<dyn Store>) {
+    open(&*store).await;
+    let (older, others, by_code) = (pin(), pin(), selected("K7QF"));
+    for code in [&older, &others, &by_code] {
+        mint(&*store, code, START).await.unwrap();
+    }
+    assert_eq!(store.reserve(Some(older.id), START).await.unwrap(), Ok(4));
+    let newer = code(older.counted.kind);
+    mint(&*store, &newer, at(1)).await.unwrap();
+    assert_eq!(live(&*store, at(1)).await, [newer.id, by_code.id, others.id]);
+    assert_eq!(store.reserve(Some(older.id), at(1)).await.unwrap(), Err(NoGuess::Expired));
+    assert!(!store.spend(older.id, START, at(1)).await.unwrap());
+    assert_eq!(read(&*store, older.id).await.sealed, []);
+    // One that is not minted kills nothing.
+    store.set_window(Window::default()).await.unwrap();
+    assert_eq!(mint(&*store, &code(older.counted.kind), at(1)).await, Err(NotMinted::Closed));
+    assert_eq!(live(&*store, at(1)).await.len(), 3);
+}
+
+pub async fn a_selector_is_taken_while_its_code_lives(store: Arc<dyn Store>) {
+    for (first, how) in [("SPNT", 0), ("WTHD", 1), ("EXPD", 2)] {
+        let code = selected(first);
+        mint(&*store, &code, START).await.unwrap();
+        assert_eq!(mint(&*store, &selected(first), START).await, Err(NotMinted::Taken));
+        assert_eq!(by_selector(&*store, first, START).await, Some(code.id));
+        let dead_at = match how {
+            0 => {
+                assert!(store.spend(code.id, START, START).await.unwrap());
+                START
+            }
+            1 => {
+                assert!(store.withdraw(code.id, START).await.unwrap());
+                START
+            }
+            _ => at(300),
+        };
+        assert_eq!(by_selector(&*store, first, dead_at).await, None);
+        let next = counted_until(selected(first), 900);
+        mint(&*store, &next, dead_at).await.unwrap();
+        assert_eq!(by_selector(&*store, first, dead_at).await, Some(next.id));
+    }
+    // Guessed too often is not dead: whoever comes is told that it is locked.
+    let locked = Code { counted: Counted { guesses: 5, ..selected("LCKD").counted }, ..selected("LCKD") };
+    mint(&*store, &locked, START).await.unwrap();
+    assert_eq!(by_selector(&*store, "LCKD", START).await, Some(locked.id));
+}
+
+pub async fn so_many_pins_and_codes_live_and_no_more(store: Arc<dyn Store>) {
+    open(&*store).await;
+    let mut tasks = JoinSet::new();
+    for number in 0..PINS.max(CODES) + 40 {
+        let store = Arc::clone(&store);
+        let selector = format!("{:04}", number % 10_000);
+        tasks.spawn(async move { (mint(&*store, &pin(), START).await, mint(&*store, &selected(&selector), START).await) });
+    }
+    let (pins, codes): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().unzip();
+    for (minted, most) in [(&pins, PINS), (&codes, CODES)] {
+        assert_eq!(minted.iter().filter(|minted| minted.is_ok()).count(), most as usize);
+        assert!(minted.iter().all(|minted| matches!(minted, Ok(()) | Err(NotMinted::TooMany))));
+    }
+    // A node that has one of the PINs gets another, in its place.
+    let listed = store.codes(START).await.unwrap();
+    assert_eq!(listed.len(), (PINS + CODES) as usize);
+    let of_a_node = listed.iter().find(|code| matches!(code.counted.kind, Kind::Pin(_))).unwrap();
+    assert_eq!(mint(&*store, &code(of_a_node.counted.kind), START).await, Ok(()));
+    assert_eq!(mint(&*store, &pin(), START).await, Err(NotMinted::TooMany));
+    // And when they have expired, there is room.
+    assert_eq!(mint(&*store, &counted_until(pin(), 900), at(300)).await, Ok(()));
+    assert_eq!(mint(&*store, &counted_until(selected("ROOM"), 900), at(300)).await, Ok(()));
+}
+
+pub async fn the_live_are_listed_newest_first_without_their_secrets(store: Arc<dyn Store>) {
+    open(&*store).await;
+    let (first, second, third) = (selected("AAAA"), counted_until(pin(), 100), counted_until(selected("BBBB"), 200));
+    for code in [&first, &second, &third] {
+        mint(&*store, code, START).await.unwrap();
+    }
+    assert_eq!(live(&*store, at(99)).await, [third.id, second.id, first.id]);
+    assert_eq!(live(&*store, at(100)).await, [third.id, first.id]);
+    assert_eq!(live(&*store, at(200)).await, [first.id]);
+    let listed = store.codes(at(200)).await.unwrap();
+    assert_eq!(listed, [Code { sealed: vec![], ..first }]);
+}
+
+pub async fn a_withdrawn_code_is_dead_even_to_a_guess_under_way(store: Arc<dyn Store>) {
+    open(&*store).await;
+    for code in [pin(), selected("K7QF")] {
+        mint(&*store, &code, START).await.unwrap();
+        store.reserve(Some(code.id), START).await.unwrap().unwrap();
+        assert!(store.withdraw(code.id, at(1)).await.unwrap());
+        assert!(!store.withdraw(code.id, at(1)).await.unwrap());
+        assert!(!store.spend(code.id, START, at(1)).await.unwrap());
+        let Code { counted, sealed, .. } = read(&*store, code.id).await;
+        assert_eq!((counted.expires, sealed), (at(1), vec![]));
+    }
+    let expired = counted_until(selected("LATE"), 10);
+    mint(&*store, &expired, START).await.unwrap();
+    assert!(!store.withdraw(expired.id, at(10)).await.unwrap());
+    assert!(!store.withdraw(pin().id, START).await.unwrap());
+}
+
+pub async fn the_dead_lose_their_secrets_and_are_gone_after_a_day(store: Arc<dyn Store>) {
+    let (expired, spent, alive) = (selected("AAAA"), selected("BBBB"), counted_until(selected("CCCC"), 9 * DAY));
+    for code in [&expired, &spent, &alive] {
+        mint(&*store, code, START).await.unwrap();
+    }
+    assert!(store.spend(spent.id, START, at(10)).await.unwrap());
+    assert_eq!(read(&*store, spent.id).await.sealed, []);
+
+    mint(&*store, &counted_until(selected("DDDD"), 9 * DAY), at(300)).await.unwrap();
+    assert_eq!(read(&*store, expired.id).await.sealed, []);
+    assert_eq!(read(&*store, alive.id).await, alive);
+
+    for (now, spent_is_there, expired_is_there) in [(DAY + 10, true, true), (DAY + 11, false, true), (DAY + 301, false, false)] {
+        mint(&*store, &selected("EEEE"), at(now)).await.unwrap();
+        assert_eq!(store.code(spent.id).await.unwrap().is_some(), spent_is_there, "{now}");
+        assert_eq!(store.code(expired.id).await.unwrap().is_some(), expired_is_there, "{now}");
+    }
+    assert_eq!(read(&*store, alive.id).await, alive);
+}
+
+pub async fn the_first_secret_of_a_name_stays(store: Arc<dyn Store>) {
+    let mut tasks = JoinSet::new();
+    for byte in 0..32 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.vault("static key", vec![byte; 48]).await.unwrap() });
+    }
+    let answers: HashSet<_> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(answers.len(), 1);
+    assert!(answers.contains(&store.vault("static key", vec![]).await.unwrap()));
+    assert_eq!(store.vault("token key", vec![]).await.unwrap(), []);
+    assert_eq!(store.vault("token key", vec![1]).await.unwrap(), []);
+}

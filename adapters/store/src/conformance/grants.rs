@@ -1,0 +1,274 @@
+//! What nodes are given.
+#![allow(missing_docs, reason = "the names say it")]
+
+use std::sync::Arc;
+
+use handfast_core::grant::capability::{self, Held};
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use tokio::task::JoinSet;
+
+use super::{START, asking, at, entry, grant, keyed, keys, load, record, revoked};
+use crate::{Activation, Entry, SaveError, Store, StoreError, Version};
+
+const YEAR: u64 = 365 * 24 * 3600;
+
+/// A node with one grant, offered.
+async fn offered(store: &dyn Store) -> (Record, Grant) {
+    let node = keyed();
+    let grant = grant(node.node_id);
+    store.offer(node.clone(), "{}".to_owned(), None, grant.clone(), START).await.expect("offer");
+    (node, grant)
+}
+
+/// One more for it.
+async fn offer(store: &dyn Store, node: &Record, grant: &Grant, now: u64) {
+    let (_, version) = load(store, node.node_id).await.expect("the node");
+    store.offer(node.clone(), "{}".to_owned(), Some(version), grant.clone(), at(now)).await.expect("offer");
+}
+
+async fn states(store: &dyn Store, node: NodeId) -> Vec<(GrantId, State)> {
+    store.grants(node).await.expect("grants").into_iter().map(|grant| (grant.id, grant.state)).collect()
+}
+
+async fn is_revoked(store: &dyn Store, id: capability::Id) -> bool {
+    store.is_revoked(vec![Held { id, by: keys().channel }]).await.expect("known")
+}
+
+pub async fn an_offer_to_a_new_node_makes_it_paired(store: Arc<dyn Store>) {
+    let node = keyed();
+    let endless = Grant { capability: None, scopes: Default::default(), expires: None, ..grant(node.node_id) };
+    let version = store.offer(node.clone(), r#"{"a":1}"#.to_owned(), None, endless.clone(), at(2)).await.unwrap();
+    let entry = entry(&*store, node.node_id).await;
+    assert_eq!((&entry.record, entry.profile.as_str(), entry.changed_at), (&node, r#"{"a":1}"#, at(2)));
+    assert_eq!(load(&*store, node.node_id).await, Some((node.clone(), version)));
+    assert_eq!(store.grants(node.node_id).await.unwrap(), [endless]);
+    assert_eq!(store.counts(START).await.unwrap().paired, 1);
+    assert!(store.grants(keyed().node_id).await.unwrap().is_empty());
+}
+
+pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn Store>) {
+    let limits = Limits { pending_per_source: 1, ..Limits::DEFAULT };
+    let device = keys();
+    let ask = asking("lamp", "192.0.2.1", &limits).with_keys(device);
+    let id = store.admit(ask, "{}".to_owned(), limits, START).await.unwrap().unwrap();
+    let (waiting, version) = load(&*store, id).await.unwrap();
+    let paired = Record { keys: Some(device), node_id: id, asked_at: waiting.asked_at, ..keyed() };
+    let grant = grant(id);
+    let profile = r#"{"leds":1}"#.to_owned();
+    let offered = store.offer(paired.clone(), profile.clone(), Some(version), grant.clone(), at(7)).await.unwrap();
+    assert!(offered > version);
+    assert_eq!(entry(&*store, id).await, Entry { record: paired, version: offered, profile, changed_at: at(7), observed: None });
+    assert_eq!(store.grants(id).await.unwrap(), [grant]);
+    // And its place among those who wait is free.
+    assert_eq!(store.counts(START).await.unwrap().pending, 0);
+    let next = asking("other", "192.0.2.1", &limits).with_keys(keys());
+    store.admit(next, "{}".to_owned(), limits, START).await.unwrap().unwrap();
+}
+
+pub async fn an_offer_that_comes_too_late_changes_nothing(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    let id = node.node_id;
+    let late = |record: Record, read_at| {
+        let (store, grant) = (Arc::clone(&store), grant(record.node_id));
+        async move { store.offer(record, "{}".to_owned(), read_at, grant, START).await }
+    };
+    let other_key = Record { keys: Some(keys()), ..node.clone() };
+    for (record, read_at) in [
+        (node.clone(), Some(Version(0))),
+        (node.clone(), Some(Version(2))),
+        (node.clone(), Some(Version(u64::MAX))),
+        (other_key.clone(), Some(Version(1))),
+        (node.clone(), None),
+        (other_key, None),
+        (keyed(), Some(Version(1))),
+    ] {
+        let offered = late(record.clone(), read_at).await;
+        assert!(matches!(offered, Err(SaveError::Conflict)), "{record:?} {read_at:?}: {offered:?}");
+    }
+    assert_eq!(load(&*store, id).await, Some((node.clone(), Version(1))));
+    assert_eq!(store.grants(id).await.unwrap(), [first]);
+
+    // Being revoked is final, whoever has read the record since.
+    let version = store.save(id, Version(1), revoked(), START).await.unwrap();
+    let offered = late(node, Some(version)).await;
+    assert!(matches!(offered, Err(SaveError::Conflict)), "{offered:?}");
+    assert_eq!(load(&*store, id).await.unwrap().0.standing, revoked());
+}
+
+pub async fn an_offer_must_fit_its_node(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    let (keyless, other) = (record(super::paired()), keyed());
+    for (record, grant) in [
+        (keyless.clone(), grant(keyless.node_id)),
+        (other.clone(), grant(node.node_id)),
+        (other.clone(), Grant { id: first.id, ..grant(other.node_id) }),
+    ] {
+        let offered = store.offer(record.clone(), "{}".to_owned(), None, grant, START).await;
+        assert!(matches!(offered, Err(SaveError::Store(StoreError::Database(_)))), "{record:?}: {offered:?}");
+        assert_eq!(load(&*store, record.node_id).await, None);
+    }
+    assert_eq!(store.grants(node.node_id).await.unwrap(), [first]);
+}
+
+pub async fn of_concurrent_offers_exactly_one_wins(store: Arc<dyn Store>) {
+    let node = keyed();
+    let mut tasks = JoinSet::new();
+    for _ in 0..32 {
+        // A node that pairs twice at once: one key, two fresh ids.
+        let (store, record) = (Arc::clone(&store), Record { keys: node.keys, ..keyed() });
+        tasks.spawn(async move {
+            let grant = grant(record.node_id);
+            store.offer(record.clone(), "{}".to_owned(), None, grant, START).await.map(|_| record.node_id)
+        });
+    }
+    let (won, lost): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
+    assert!(lost.iter().all(|l| matches!(l, Err(SaveError::Conflict))), "{lost:?}");
+    let won: Vec<_> = won.into_iter().flatten().collect();
+    let found = store.by_key(&node.keys.unwrap().channel).await.unwrap().unwrap();
+    assert_eq!(won, [found.record.node_id]);
+    assert_eq!(store.grants(won[0]).await.unwrap().len(), 1);
+}
+
+pub async fn a_newer_offer_ends_the_unconfirmed_and_spares_the_active(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    store.activate(node.node_id, first.id, START).await.unwrap();
+    let [second, third] = [grant(node.node_id), grant(node.node_id)];
+    offer(&*store, &node, &second, 1).await;
+    offer(&*store, &node, &third, 2).await;
+    let expected = [(first.id, State::Active), (second.id, State::Ended), (third.id, third.state)];
+    assert_eq!(states(&*store, node.node_id).await, expected);
+    assert!(is_revoked(&*store, second.capability.unwrap()).await);
+    assert!(!is_revoked(&*store, first.capability.unwrap()).await);
+}
+
+pub async fn confirming_ends_the_older_and_once_more_changes_nothing(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    let (other, others) = offered(&*store).await;
+    let id = node.node_id;
+    let nothing = Activation::Active { ended: vec![] };
+    assert_eq!(store.activate(id, first.id, at(1)).await.unwrap(), nothing);
+    let second = grant(id);
+    offer(&*store, &node, &second, 2).await;
+    let confirmed = store.activate(id, second.id, at(3)).await.unwrap();
+    assert_eq!(confirmed, Activation::Active { ended: vec![first.capability.unwrap()] });
+    for _ in 0..2 {
+        assert_eq!(states(&*store, id).await, [(first.id, State::Ended), (second.id, State::Active)]);
+        // Also when the offer would have run out.
+        assert_eq!(store.activate(id, second.id, at(4000)).await.unwrap(), nothing);
+    }
+    assert_eq!(states(&*store, other.node_id).await, [(others.id, others.state)]);
+    assert_eq!(load(&*store, id).await.unwrap().1, Version(2));
+}
+
+pub async fn what_is_not_there_is_not_confirmed(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    let (other, others) = offered(&*store).await;
+    let id = node.node_id;
+    for (node_id, grant, now) in [
+        (id, others.id, START),
+        (other.node_id, first.id, START),
+        (id, grant(id).id, START),
+        (keyed().node_id, first.id, START),
+        (id, first.id, at(3600)),
+    ] {
+        assert_eq!(store.activate(node_id, grant, now).await.unwrap(), Activation::NotThere);
+    }
+    assert_eq!(states(&*store, id).await, [(first.id, first.state)]);
+    assert!(matches!(store.activate(id, first.id, at(3599)).await.unwrap(), Activation::Active { .. }));
+    // A confirmed one runs out with what it allows.
+    assert_eq!(store.activate(id, first.id, at(24 * 3600)).await.unwrap(), Activation::NotThere);
+    store.end_grants(id, None, START).await.unwrap();
+    assert_eq!(store.activate(id, first.id, START).await.unwrap(), Activation::NotThere);
+}
+
+pub async fn one_grant_ends_or_all_do(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    let (other, others) = offered(&*store).await;
+    let id = node.node_id;
+    store.activate(id, first.id, START).await.unwrap();
+    let second = grant(id);
+    offer(&*store, &node, &second, 1).await;
+    assert_eq!(store.end_grants(id, Some(others.id), at(2)).await.unwrap(), []);
+    assert_eq!(store.end_grants(id, Some(second.id), at(2)).await.unwrap(), [second.capability.unwrap()]);
+    assert_eq!(store.end_grants(id, Some(second.id), at(3)).await.unwrap(), []);
+    let third = Grant { capability: None, ..grant(id) };
+    offer(&*store, &node, &third, 3).await;
+    assert_eq!(store.end_grants(id, None, at(4)).await.unwrap(), [first.capability.unwrap()]);
+    assert!(states(&*store, id).await.iter().all(|(_, state)| *state == State::Ended));
+    assert_eq!(states(&*store, other.node_id).await, [(others.id, others.state)]);
+}
+
+pub async fn a_node_that_is_revoked_loses_its_grants(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    let id = node.node_id;
+    let muted = Standing::Muted { credential: Credential::Keys, restore: Mode::Full };
+    let version = store.save(id, Version(1), muted, START).await.unwrap();
+    assert_eq!(states(&*store, id).await, [(first.id, first.state)]);
+    let late = store.save(id, Version(1), revoked(), START).await;
+    assert!(matches!(late, Err(SaveError::Conflict)), "{late:?}");
+    assert_eq!(states(&*store, id).await, [(first.id, first.state)]);
+    store.save(id, version, revoked(), START).await.unwrap();
+    assert_eq!(states(&*store, id).await, [(first.id, State::Ended)]);
+    assert!(is_revoked(&*store, first.capability.unwrap()).await);
+}
+
+pub async fn what_ended_over_a_year_ago_is_not_listed_and_stays_revoked(store: Arc<dyn Store>) {
+    let node = keyed();
+    let long = Grant { expires: Some(at(3 * YEAR)), ..grant(node.node_id) };
+    store.offer(node.clone(), "{}".to_owned(), None, long.clone(), START).await.unwrap();
+    let (_, others) = offered(&*store).await;
+    store.end_grants(node.node_id, None, START).await.unwrap();
+    offer(&*store, &node, &grant(node.node_id), YEAR).await;
+    assert_eq!(store.grants(node.node_id).await.unwrap().len(), 2);
+    offer(&*store, &node, &grant(node.node_id), YEAR + 1).await;
+    let left = states(&*store, node.node_id).await;
+    assert!(left.len() == 2 && left.iter().all(|(id, _)| *id != long.id), "{left:?}");
+    assert_eq!(store.grant_of(&long.capability.unwrap()).await.unwrap(), None);
+    assert!(is_revoked(&*store, long.capability.unwrap()).await);
+    // What never ended is kept.
+    assert_eq!(store.grant_of(&others.capability.unwrap()).await.unwrap(), Some(others));
+}
+
+pub async fn the_paired_are_listed_with_the_grants_that_count(store: Arc<dyn Store>) {
+    let mut expected = Vec::new();
+    for number in 0..7 {
+        let (node, first) = offered(&*store).await;
+        let mut counting = vec![first];
+        if number % 2 == 0 {
+            store.activate(node.node_id, counting[0].id, START).await.unwrap();
+            counting[0].state = State::Active;
+            let second = grant(node.node_id);
+            offer(&*store, &node, &second, 1).await;
+            counting.push(second);
+        }
+        expected.push((node.node_id, counting));
+    }
+    let (ended, gone) = (&expected[1], &expected[3]);
+    store.end_grants(ended.0, None, START).await.unwrap();
+    store.save(gone.0, Version(1), revoked(), START).await.unwrap();
+    let gone = gone.0;
+    expected[1].1.clear();
+    expected.retain(|(id, _)| *id != gone);
+    // Neither one without keys, nor one whose request has expired.
+    store.insert(record(super::paired()), "{}".to_owned(), START).await.unwrap();
+    let expired = Record { standing: Standing::Pending { expires: at(5) }, ..keyed() };
+    store.insert(expired, "{}".to_owned(), START).await.unwrap();
+    expected.sort_by_key(|(id, _)| *id);
+
+    for size in [1, 2, 6, 9] {
+        let (mut read, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.list_granted(after, size, at(5)).await.unwrap();
+            let Some((last, _)) = page.last() else { break };
+            after = Some(crate::node_id(last));
+            read.extend(page.into_iter().map(|(listed, grants)| (listed.unwrap().record.node_id, grants)));
+        }
+        assert_eq!(read, expected, "pages of {size}");
+    }
+    // Once the offers have run out, what was confirmed is left.
+    let late = store.list_granted(None, 9, at(3600)).await.unwrap();
+    assert!(late.iter().all(|(_, grants)| grants.iter().all(|grant| grant.state == State::Active)), "{late:?}");
+}

@@ -1,0 +1,160 @@
+//! PINs, codes and the window.
+
+use std::collections::{BTreeMap, HashMap};
+
+use handfast_core::crypto::x25519;
+use handfast_core::limits::GUESSES_PER_CODE;
+use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Reserved, Window, reserve, spend};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
+
+use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
+
+#[derive(Debug, Default)]
+pub(super) struct Codes {
+    pub(super) window: Window,
+    /// In the order in which they were minted.
+    all: BTreeMap<u64, Minted>,
+    minted: u64,
+    by_id: HashMap<CodeId, u64>,
+    /// Guesses at nobody's code.
+    strays: u64,
+}
+
+#[derive(Debug)]
+struct Minted {
+    code: Code,
+    dead_since: UnixTime,
+}
+
+impl Minted {
+    fn lives(&self, now: UnixTime) -> bool {
+        now < self.dead_since && self.code.counted.uses_left > 0
+    }
+
+    fn pin_for(&self) -> Option<x25519::PublicKey> {
+        match self.code.counted.kind {
+            Kind::Pin(key) => Some(key),
+            Kind::Code(_) => None,
+        }
+    }
+
+    fn selector(&self) -> Option<Selector> {
+        match self.code.counted.kind {
+            Kind::Pin(_) => None,
+            Kind::Code(selector) => Some(selector),
+        }
+    }
+
+    fn erase(&mut self) {
+        self.code.sealed.fill(0);
+        self.code.sealed.clear();
+    }
+
+    fn kill(&mut self, now: UnixTime) {
+        self.code.counted.uses_left = 0;
+        self.code.counted.expires = self.code.counted.expires.min(now);
+        self.dead_since = self.dead_since.min(now);
+        self.erase();
+    }
+}
+
+impl Codes {
+    pub(super) fn mint(&mut self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+        self.purge(now);
+        if self.by_id.contains_key(&code.id) {
+            return Err(StoreError::Database("the fresh id of a code is taken".to_owned()));
+        }
+        let live = self.all.values_mut().filter(|minted| minted.lives(now));
+        match code.counted.kind {
+            Kind::Pin(key) => {
+                if let Err(no) = self.window.admits(now) {
+                    return Ok(Err(no.into()));
+                }
+                let (older, others): (Vec<_>, Vec<_>) =
+                    live.filter(|minted| minted.pin_for().is_some()).partition(|minted| minted.pin_for() == Some(key));
+                if others.len() >= PINS as usize {
+                    return Ok(Err(NotMinted::TooMany));
+                }
+                older.into_iter().for_each(|minted| minted.kill(now));
+            }
+            Kind::Code(selector) => {
+                let live: Vec<_> = live.filter_map(|minted| minted.selector()).collect();
+                if live.contains(&selector) {
+                    return Ok(Err(NotMinted::Taken));
+                }
+                if live.len() >= CODES as usize {
+                    return Ok(Err(NotMinted::TooMany));
+                }
+            }
+        }
+        let dead_since = code.counted.expires;
+        self.by_id.insert(code.id, self.minted);
+        self.all.insert(self.minted, Minted { code, dead_since });
+        self.minted += 1;
+        Ok(Ok(()))
+    }
+
+    pub(super) fn code(&self, id: CodeId) -> Option<Code> {
+        Some(self.all.get(self.by_id.get(&id)?)?.code.clone())
+    }
+
+    pub(super) fn by_selector(&self, selector: Selector, now: UnixTime) -> Option<Code> {
+        let found = self.all.values().find(|minted| minted.selector() == Some(selector) && minted.lives(now));
+        found.map(|minted| minted.code.clone())
+    }
+
+    pub(super) fn live(&self, now: UnixTime) -> Vec<Code> {
+        let live = self.all.values().rev().filter(|minted| minted.lives(now));
+        live.map(|minted| Code { sealed: Vec::new(), ..minted.code.clone() }).collect()
+    }
+
+    pub(super) fn reserve(&mut self, id: Option<CodeId>, now: UnixTime) -> Result<u8, NoGuess> {
+        let Some(id) = id else {
+            self.strays += 1;
+            return Ok(GUESSES_PER_CODE - 1);
+        };
+        let minted = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)).ok_or(NoGuess::Expired)?;
+        let Reserved { guesses, window, left } = reserve(&minted.code.counted, &self.window, now)?;
+        minted.code.counted.guesses = guesses;
+        self.window = window;
+        Ok(left)
+    }
+
+    pub(super) fn spend(&mut self, id: CodeId, reserved_at: UnixTime, now: UnixTime) -> bool {
+        let Some(minted) = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)) else { return false };
+        let Some((counted, window)) = spend(&minted.code.counted, &self.window, reserved_at) else { return false };
+        minted.code.counted = counted;
+        self.window = window;
+        if let Counted { uses_left: 0, .. } = counted {
+            minted.dead_since = minted.dead_since.min(now);
+            minted.erase();
+        }
+        true
+    }
+
+    pub(super) fn withdraw(&mut self, id: CodeId, now: UnixTime) -> bool {
+        let live = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)).filter(|minted| minted.lives(now));
+        live.map(|minted| minted.kill(now)).is_some()
+    }
+
+    fn purge(&mut self, now: UnixTime) {
+        let first = |such: fn(&Minted, UnixTime) -> bool, at: UnixTime, all: &BTreeMap<u64, Minted>| {
+            let mut found: Vec<_> = all.iter().filter(|(_, m)| such(m, at)).map(|(place, m)| (m.dead_since, *place)).collect();
+            found.sort_unstable();
+            found.truncate(rules::PURGE as usize);
+            found
+        };
+        for (_, place) in first(|minted, oldest| minted.dead_since < oldest, rules::oldest_death(now), &self.all) {
+            if let Some(gone) = self.all.remove(&place) {
+                self.by_id.remove(&gone.code.id);
+            }
+        }
+        let expired = |minted: &Minted, now| minted.dead_since <= now && !minted.code.sealed.is_empty();
+        for (_, place) in first(expired, now, &self.all) {
+            if let Some(expired) = self.all.get_mut(&place) {
+                expired.erase();
+            }
+        }
+    }
+}

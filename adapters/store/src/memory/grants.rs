@@ -1,0 +1,132 @@
+//! The grants, and what is revoked.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use handfast_core::grant::capability;
+use handfast_core::id::NodeId;
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::time::UnixTime;
+
+use crate::{Activation, Revoked, StoreError, rules};
+
+/// Whose grant, and the how manieth of all.
+type Place = (NodeId, u64);
+
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    all: BTreeMap<Place, Grant>,
+    made: u64,
+    by_id: HashMap<GrantId, Place>,
+    by_capability: HashMap<capability::Id, BTreeSet<Place>>,
+    by_end: BTreeSet<(UnixTime, Place)>,
+    revoked: HashSet<Revoked>,
+}
+
+impl Grants {
+    pub(super) fn of(&self, node_id: NodeId) -> impl Iterator<Item = &Grant> {
+        self.all.range((node_id, 0)..=(node_id, u64::MAX)).map(|(_, grant)| grant)
+    }
+
+    pub(super) fn check_fresh(&self, id: GrantId) -> Result<(), StoreError> {
+        match self.by_id.contains_key(&id) {
+            true => Err(StoreError::Database("the fresh id of a grant is taken".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds a fresh one.
+    pub(super) fn offer(&mut self, grant: Grant, now: UnixTime) {
+        self.purge(now);
+        let unconfirmed = self.places(grant.node_id, |_, grant| matches!(grant.state, State::Offered { .. }));
+        self.end_all(&unconfirmed, now);
+        let place = (grant.node_id, self.made);
+        self.made += 1;
+        self.by_id.insert(grant.id, place);
+        if let Some(capability) = grant.capability {
+            self.by_capability.entry(capability).or_default().insert(place);
+        }
+        if grant.state == State::Ended {
+            self.by_end.insert((now, place));
+        }
+        self.all.insert(place, grant);
+    }
+
+    pub(super) fn activate(&mut self, node_id: NodeId, id: GrantId, now: UnixTime) -> Activation {
+        let place = self.by_id.get(&id).copied().filter(|(owner, _)| *owner == node_id);
+        let Some((place, grant)) = place.and_then(|place| Some((place, self.all.get_mut(&place)?))) else {
+            return Activation::NotThere;
+        };
+        if !grant.counts(now) {
+            return Activation::NotThere;
+        }
+        if grant.state == State::Active {
+            return Activation::Active { ended: Vec::new() };
+        }
+        grant.state = State::Active;
+        let older = self.places(node_id, |other, _| other < place);
+        Activation::Active { ended: self.end_all(&older, now) }
+    }
+
+    pub(super) fn end(&mut self, node_id: NodeId, which: Option<GrantId>, now: UnixTime) -> Vec<capability::Id> {
+        let these = self.places(node_id, |_, grant| which.is_none_or(|id| id == grant.id));
+        self.end_all(&these, now)
+    }
+
+    pub(super) fn with(&self, capability: &capability::Id) -> Option<&Grant> {
+        let grants = self.by_capability.get(capability)?.iter().filter_map(|place| Some((place.1, self.all.get(place)?)));
+        grants.max_by_key(|(made, grant)| (grant.state != State::Ended, *made)).map(|(_, grant)| grant)
+    }
+
+    pub(super) fn revoke(&mut self, what: Revoked) {
+        self.revoked.insert(what);
+    }
+
+    pub(super) fn is_revoked(&self, what: Revoked) -> bool {
+        let has_ended = match what {
+            Revoked::Block(id) => self.with(&id).is_some_and(|grant| grant.state == State::Ended),
+            Revoked::Key(_) => false,
+        };
+        has_ended || self.revoked.contains(&what)
+    }
+
+    /// Where those of a node are that have not ended, as far as they are such ones.
+    fn places(&self, node_id: NodeId, such: impl Fn(Place, &Grant) -> bool) -> Vec<Place> {
+        let grants = self.all.range((node_id, 0)..=(node_id, u64::MAX));
+        grants.filter(|(place, grant)| grant.state != State::Ended && such(**place, grant)).map(|(place, _)| *place).collect()
+    }
+
+    /// Ends them, and answers the capabilities that no other grant carries on.
+    fn end_all(&mut self, places: &[Place], now: UnixTime) -> Vec<capability::Id> {
+        let mut ended = Vec::new();
+        for place in places {
+            if let Some(grant) = self.all.get_mut(place) {
+                grant.state = State::Ended;
+                self.by_end.insert((now, *place));
+                ended.extend(grant.capability.filter(|capability| !ended.contains(capability)));
+            }
+        }
+        ended.retain(|capability| self.with(capability).is_some_and(|grant| grant.state == State::Ended));
+        ended
+    }
+
+    fn purge(&mut self, now: UnixTime) {
+        let oldest = rules::oldest_end(now);
+        for _ in 0..rules::PURGE {
+            let Some((_, place)) = self.by_end.first().copied().filter(|(end, _)| *end < oldest) else { return };
+            self.by_end.pop_first();
+            let Some(grant) = self.all.remove(&place) else { continue };
+            self.by_id.remove(&grant.id);
+            let Some(capability) = grant.capability else { continue };
+            let is_carried_on = self.with(&capability).is_some_and(|other| other.state != State::Ended);
+            if grant.expires.is_none_or(|expires| now < expires) && !is_carried_on {
+                self.revoked.insert(Revoked::Block(capability));
+            }
+            if let Some(places) = self.by_capability.get_mut(&capability) {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.by_capability.remove(&capability);
+                }
+            }
+        }
+    }
+}

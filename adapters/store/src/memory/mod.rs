@@ -1,0 +1,243 @@
+//! The registry in memory: for tests and for the demo.
+
+mod codes;
+mod grants;
+mod nodes;
+
+use std::collections::HashMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use handfast_core::crypto::x25519;
+use handfast_core::error::Refusal;
+use handfast_core::grant::capability::{self, Held};
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::Asking;
+use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::grants::{Grant, GrantId};
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
+
+use crate::{
+    Activation, Code, Counts, Entry, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored,
+    Version, prefix, rules,
+};
+use codes::Codes;
+use grants::Grants;
+use nodes::{Node, Nodes};
+
+/// A [`Store`] that forgets everything when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: Nodes,
+    grants: Grants,
+    codes: Codes,
+    vault: HashMap<String, Vec<u8>>,
+}
+
+impl MemoryStore {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can panic half way through a change; a poisoned one is as good as any.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stored(node: &Node) -> Stored {
+    Stored { record: node.entry.record.clone(), version: node.entry.version }
+}
+
+fn is_current(entry: &Entry, now: UnixTime) -> bool {
+    match entry.record.standing {
+        Standing::Pending { expires } => expires > now,
+        Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } => true,
+        Standing::Revoked { .. } => false,
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn admit(
+        &self,
+        asking: Asking,
+        profile: String,
+        limits: Limits,
+        now: UnixTime,
+    ) -> Result<Result<NodeId, Refusal>, StoreError> {
+        self.state().nodes.admit(asking, profile, &limits, now)
+    }
+
+    async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {
+        Ok(self.state().nodes.all.get(&node_id).map(stored))
+    }
+
+    async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
+        let State { nodes, grants, .. } = &mut *self.state();
+        let is_revoked = matches!(standing, Standing::Revoked { .. });
+        let version = nodes.save(node_id, read_at, standing, now)?;
+        if is_revoked {
+            grants.end(node_id, None, now);
+        }
+        Ok(version)
+    }
+
+    async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {
+        self.state().nodes.insert(record, profile, now).map(drop)
+    }
+
+    async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError> {
+        if let Some(node) = self.state().nodes.all.get_mut(&node_id) {
+            node.entry.observed = Some(observation.over(node.entry.observed));
+        }
+        Ok(())
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let Some(ids) = prefix::range(prefix) else { return Ok(Vec::new()) };
+        Ok(self.state().nodes.all.range(ids).take(limit).map(|(_, node)| Ok(node.entry.clone())).collect())
+    }
+
+    async fn list(&self, filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+        let belongs = |entry: &Entry| match filter {
+            Filter::All => true,
+            Filter::Current => is_current(entry, now),
+            Filter::Pending => {
+                let waits = matches!(entry.record.standing, Standing::Pending { .. } | Standing::Unapproved { .. });
+                waits && is_current(entry, now)
+            }
+        };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let state = self.state();
+        let page = state.nodes.all.range((from, Bound::Unbounded)).map(|(_, node)| &node.entry).filter(|entry| belongs(entry));
+        Ok(page.take(limit).cloned().map(Ok).collect())
+    }
+
+    async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError> {
+        Ok(self.state().nodes.counts(now))
+    }
+
+    async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
+        Ok(self.state().nodes.with_key(key).map(stored))
+    }
+
+    async fn offer(
+        &self,
+        record: Record,
+        profile: String,
+        read_at: Option<Version>,
+        grant: Grant,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        let State { nodes, grants, .. } = &mut *self.state();
+        rules::offerable(&record, &grant)?;
+        grants.check_fresh(grant.id)?;
+        let version = match read_at {
+            None => nodes.insert(record, profile, now)?,
+            Some(read_at) => nodes.replace(record, profile, read_at, now)?,
+        };
+        grants.offer(grant, now);
+        Ok(version)
+    }
+
+    async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
+        Ok(self.state().grants.of(node_id).cloned().collect())
+    }
+
+    async fn activate(&self, node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError> {
+        Ok(self.state().grants.activate(node_id, grant, now))
+    }
+
+    async fn end_grants(
+        &self,
+        node_id: NodeId,
+        which: Option<GrantId>,
+        now: UnixTime,
+    ) -> Result<Vec<capability::Id>, StoreError> {
+        Ok(self.state().grants.end(node_id, which, now))
+    }
+
+    async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError> {
+        Ok(self.state().grants.with(capability).cloned())
+    }
+
+    async fn list_granted(
+        &self,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let State { nodes, grants, .. } = &*self.state();
+        let page = nodes.all.range((from, Bound::Unbounded)).map(|(_, node)| &node.entry);
+        let page = page.filter(|entry| entry.record.keys.is_some() && is_current(entry, now)).take(limit);
+        let counting = |id| grants.of(id).filter(|grant| grant.counts(now)).cloned().collect();
+        Ok(page.map(|entry| (Ok(entry.clone()), counting(entry.record.node_id))).collect())
+    }
+
+    async fn revoke(&self, what: Revoked, _now: UnixTime) -> Result<(), StoreError> {
+        self.state().grants.revoke(what);
+        Ok(())
+    }
+
+    async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError> {
+        let State { nodes, grants, .. } = &*self.state();
+        Ok(held.into_iter().any(|Held { id, by }| {
+            let node = nodes.with_key(&by).map(|node| &node.entry.record.standing);
+            grants.is_revoked(Revoked::Block(id))
+                || grants.is_revoked(Revoked::Key(by))
+                || matches!(node, Some(Standing::Revoked { .. }))
+        }))
+    }
+
+    async fn window(&self) -> Result<Window, StoreError> {
+        Ok(self.state().codes.window)
+    }
+
+    async fn set_window(&self, window: Window) -> Result<(), StoreError> {
+        self.state().codes.window = window;
+        Ok(())
+    }
+
+    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+        self.state().codes.mint(code, now)
+    }
+
+    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError> {
+        Ok(self.state().codes.code(id))
+    }
+
+    async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+        Ok(self.state().codes.by_selector(selector, now))
+    }
+
+    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError> {
+        Ok(self.state().codes.live(now))
+    }
+
+    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+        Ok(self.state().codes.reserve(code, now))
+    }
+
+    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+        Ok(self.state().codes.spend(code, reserved_at, now))
+    }
+
+    async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {
+        Ok(self.state().codes.withdraw(code, now))
+    }
+
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        Ok(self.state().vault.entry(name.to_owned()).or_insert(fresh).clone())
+    }
+}

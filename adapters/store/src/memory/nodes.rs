@@ -1,0 +1,214 @@
+//! The nodes, and what is derived from them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use handfast_core::budget::Pending;
+use handfast_core::crypto::x25519;
+use handfast_core::error::Refusal;
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::{Admission, Asking, RequestKey, decide};
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::time::UnixTime;
+
+use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
+
+/// Every change goes through [`Nodes::put`] and [`Nodes::take`], which keep what is derived from the nodes in step with them.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    pub(super) all: BTreeMap<NodeId, Node>,
+    by_request: HashMap<RequestKey, NodeId>,
+    by_key: HashMap<x25519::PublicKey, NodeId>,
+    by_expiry: BTreeSet<(UnixTime, NodeId)>,
+    of_source: HashMap<Source, u32>,
+    /// The expired that are not purged yet count as pending here.
+    counts: Counts,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) entry: Entry,
+    source: Source,
+    /// Only while it is pending.
+    request: Option<RequestKey>,
+}
+
+impl Nodes {
+    pub(super) fn with_key(&self, key: &x25519::PublicKey) -> Option<&Node> {
+        self.all.get(self.by_key.get(key)?)
+    }
+
+    pub(super) fn counts(&self, now: UnixTime) -> Counts {
+        let expired = self.by_expiry.iter().take_while(|(expires, _)| *expires <= now).count() as u64;
+        Counts { pending: self.counts.pending - expired, ..self.counts }
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        asking: Asking,
+        profile: String,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Result<NodeId, Refusal>, StoreError> {
+        self.purge(now);
+        let Asking { key, source, record } = asking;
+        let same = match &record.keys {
+            None => self.by_request.get(&key).copied(),
+            Some(keys) => match self.with_key(&keys.channel).map(|node| &node.entry.record) {
+                None => None,
+                Some(found) => match rules::asked_again(&found.standing) {
+                    Err(refusal) => return Ok(Err(refusal)),
+                    Ok(()) => Some(found.node_id),
+                },
+            },
+        };
+        let waiting = Pending {
+            total: u32::try_from(self.by_expiry.len()).unwrap_or(u32::MAX),
+            of_source: self.of_source.get(&source).copied().unwrap_or(0),
+        };
+        Ok(match decide(same, waiting, limits) {
+            Admission::Found(id) => {
+                if record.keys.is_some() {
+                    self.describe(id, &record, profile, now);
+                }
+                Ok(id)
+            }
+            Admission::Full => Err(Refusal::TooManyPending),
+            Admission::Enter if self.all.contains_key(&record.node_id) => {
+                return Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id)));
+            }
+            Admission::Enter => {
+                let id = record.node_id;
+                self.put(Node::new(record, source, Some(key), profile, now));
+                Ok(id)
+            }
+        })
+    }
+
+    /// What a waiting device says of itself now.
+    fn describe(&mut self, id: NodeId, asked: &Record, profile: String, now: UnixTime) {
+        let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
+        let Entry { record, profile: known, version, changed_at, .. } = entry;
+        if (&record.name, &record.room, &*known) != (&asked.name, &asked.room, &profile) {
+            (record.name, record.room) = (asked.name.clone(), asked.room.clone());
+            (*known, *version, *changed_at) = (profile, Version(version.0 + 1), now);
+        }
+    }
+
+    pub(super) fn insert(&mut self, record: Record, profile: String, now: UnixTime) -> Result<Version, SaveError> {
+        rules::provable(&record.standing, record.keys.is_some())?;
+        let key_is_taken = record.keys.is_some_and(|keys| self.by_key.contains_key(&keys.channel));
+        if key_is_taken || self.all.contains_key(&record.node_id) {
+            return Err(SaveError::Conflict);
+        }
+        let source = Source::of(record.address);
+        self.put(Node::new(record, source, None, profile, now));
+        Ok(Version(1))
+    }
+
+    pub(super) fn save(&mut self, id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
+        let entry = &self.all.get(&id).ok_or(SaveError::Missing)?.entry;
+        if entry.version != read_at {
+            return Err(SaveError::Conflict);
+        }
+        rules::provable(&standing, entry.record.keys.is_some())?;
+        self.change(id, now, |node| node.entry.record.standing = standing).ok_or(SaveError::Missing)
+    }
+
+    /// Gives a record that has its keys proven anew what was proven with them.
+    pub(super) fn replace(
+        &mut self,
+        record: Record,
+        profile: String,
+        read_at: Version,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        let entry = &self.all.get(&record.node_id).ok_or(SaveError::Conflict)?.entry;
+        let Record { standing, keys, asked_at, .. } = &entry.record;
+        let key = record.keys.map(|keys| keys.channel);
+        let holder = key.and_then(|key| self.by_key.get(&key));
+        if entry.version != read_at
+            || matches!(standing, Standing::Revoked { .. })
+            || keys.is_some_and(|keys| Some(keys.channel) != key)
+            || holder.is_some_and(|holder| *holder != record.node_id)
+        {
+            return Err(SaveError::Conflict);
+        }
+        let asked_at = *asked_at;
+        self.change(record.node_id, now, |node| {
+            node.source = Source::of(record.address);
+            node.entry.record = Record { asked_at, ..record };
+            node.entry.profile = profile;
+        })
+        .ok_or(SaveError::Conflict)
+    }
+
+    fn change(&mut self, id: NodeId, now: UnixTime, change: impl FnOnce(&mut Node)) -> Option<Version> {
+        let mut node = self.take(id)?;
+        change(&mut node);
+        node.request = node.request.filter(|_| matches!(node.entry.record.standing, Standing::Pending { .. }));
+        node.entry.version = Version(node.entry.version.0 + 1);
+        node.entry.changed_at = now;
+        let version = node.entry.version;
+        self.put(node);
+        Some(version)
+    }
+
+    fn put(&mut self, node: Node) {
+        let id = node.entry.record.node_id;
+        *self.count(&node.entry.record.standing) += 1;
+        if let Some(keys) = &node.entry.record.keys {
+            self.by_key.insert(keys.channel, id);
+        }
+        if let Standing::Pending { expires } = node.entry.record.standing {
+            self.by_expiry.insert((expires, id));
+            *self.of_source.entry(node.source).or_default() += 1;
+            if let Some(request) = node.request {
+                self.by_request.insert(request, id);
+            }
+        }
+        self.all.insert(id, node);
+    }
+
+    fn take(&mut self, id: NodeId) -> Option<Node> {
+        let node = self.all.remove(&id)?;
+        *self.count(&node.entry.record.standing) -= 1;
+        if let Some(keys) = &node.entry.record.keys {
+            self.by_key.remove(&keys.channel);
+        }
+        if let Standing::Pending { expires } = node.entry.record.standing {
+            self.by_expiry.remove(&(expires, id));
+            if let Some(waiting) = self.of_source.get_mut(&node.source) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    self.of_source.remove(&node.source);
+                }
+            }
+            if let Some(request) = node.request {
+                self.by_request.remove(&request);
+            }
+        }
+        Some(node)
+    }
+
+    fn count(&mut self, standing: &Standing) -> &mut u64 {
+        match standing {
+            Standing::Pending { .. } | Standing::Unapproved { .. } => &mut self.counts.pending,
+            Standing::Paired { .. } => &mut self.counts.paired,
+            Standing::Muted { .. } => &mut self.counts.muted,
+            Standing::Revoked { .. } => &mut self.counts.revoked,
+        }
+    }
+
+    fn purge(&mut self, now: UnixTime) {
+        while let Some(&(_, id)) = self.by_expiry.first().filter(|(expires, _)| *expires <= now) {
+            self.take(id);
+        }
+    }
+}
+
+impl Node {
+    fn new(record: Record, source: Source, request: Option<RequestKey>, profile: String, now: UnixTime) -> Self {
+        Self { entry: Entry { record, version: Version(1), profile, changed_at: now, observed: None }, source, request }
+    }
+}

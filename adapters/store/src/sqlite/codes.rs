@@ -1,0 +1,214 @@
+//! PINs, codes and the window.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use handfast_core::limits::GUESSES_PER_CODE;
+use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, Reserved, Window};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+
+use super::rows::{self, integer};
+use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
+
+pub(super) fn window(connection: &Connection) -> Result<Window, StoreError> {
+    connection.prepare_cached("SELECT opened_at, closes, guesses FROM pairing_window")?.query_row([], rows::window)?
+}
+
+pub(super) fn set_window(connection: &Connection, window: &Window) -> Result<(), StoreError> {
+    let Window { opened, guesses } = window;
+    let closes = opened.and_then(|opened| opened.closes);
+    connection.prepare_cached("UPDATE pairing_window SET opened_at = ?1, closes = ?2, guesses = ?3")?.execute(params![
+        opened.map(|opened| integer(opened.at)),
+        closes.map(integer),
+        guesses
+    ])?;
+    Ok(())
+}
+
+/// `erased` is set where a secret is erased: the log has to be cut then.
+pub(super) fn mint(
+    connection: &Connection,
+    code: &Code,
+    now: UnixTime,
+    erased: &AtomicBool,
+) -> Result<Result<(), NotMinted>, StoreError> {
+    purge(connection, now, erased)?;
+    if self::code(connection, code.id)?.is_some() {
+        return Err(StoreError::Database("the fresh id of a code is taken".to_owned()));
+    }
+    let fits = match code.counted.kind {
+        Kind::Pin(key) => match window(connection)?.admits(now) {
+            Err(no) => Err(no.into()),
+            Ok(()) => {
+                let others = "SELECT count(*) FROM code INDEXED BY code_pins
+                              WHERE pin_for IS NOT NULL AND dead_since > ?1 AND uses_left > 0 AND pin_for <> ?2";
+                if number(connection, others, params![integer(now), key.as_bytes()])? >= PINS {
+                    Err(NotMinted::TooMany)
+                } else {
+                    let killed = connection
+                        .prepare_cached(concat!(
+                            "UPDATE code INDEXED BY code_by_pin SET expires = min(expires, ?1), dead_since = min(dead_since, ?1),",
+                            " uses_left = 0, sealed = NULL WHERE pin_for = ?2 AND dead_since > ?1"
+                        ))?
+                        .execute(params![integer(now), key.as_bytes()])?;
+                    note(erased, killed);
+                    Ok(())
+                }
+            }
+        },
+        Kind::Code(selector) => {
+            let all = "SELECT count(*) FROM code INDEXED BY code_by_death
+                       WHERE selector IS NOT NULL AND dead_since > ?1 AND uses_left > 0";
+            if by_selector(connection, selector, now)?.is_some() {
+                Err(NotMinted::Taken)
+            } else if number(connection, all, params![integer(now)])? >= CODES {
+                Err(NotMinted::TooMany)
+            } else {
+                Ok(())
+            }
+        }
+    };
+    if fits.is_ok() {
+        add(connection, code)?;
+    }
+    Ok(fits)
+}
+
+fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
+    let Code { id, counted, sealed, scopes, grant_for, created_at, label } = code;
+    let Counted { kind, expires, guesses, uses_left } = counted;
+    let (pin_for, selector) = match kind {
+        Kind::Pin(key) => (Some(key.as_bytes()), None),
+        Kind::Code(selector) => (None, Some(selector.as_str())),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO code (code_id, pin_for, selector, expires, dead_since, guesses, uses_left, grant_for, created_at, label,
+                               scopes, sealed)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            id.as_bytes(),
+            pin_for,
+            selector,
+            integer(*expires),
+            guesses,
+            uses_left,
+            grant_for.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX)),
+            integer(*created_at),
+            label,
+            scopes.as_str(),
+            Some(sealed).filter(|_| *uses_left > 0),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn code(connection: &Connection, id: CodeId) -> Result<Option<Code>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM code WHERE code_id = ?1")?;
+    statement.query_row([id.as_bytes()], rows::code).optional()?.transpose()
+}
+
+pub(super) fn by_selector(connection: &Connection, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+    let sql = "SELECT * FROM code INDEXED BY code_by_selector WHERE selector = ?1 AND dead_since > ?2 AND uses_left > 0 LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_row(params![selector.as_str(), integer(now)], rows::code).optional()?.transpose()
+}
+
+pub(super) fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<Result<Vec<Code>, StoreError>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, NULL AS sealed
+         FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC",
+    )?;
+    statement.query_map([integer(now)], rows::code)?.collect()
+}
+
+pub(super) fn reserve(connection: &Connection, id: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+    // Nobody's code is looked for, too, and the window read: each way costs two reads and one row written.
+    let code = code(connection, id.unwrap_or(CodeId::from_bytes([0; 16])))?;
+    let window = window(connection)?;
+    let Some(id) = id else {
+        connection.prepare_cached("UPDATE pairing_window SET strays = strays + 1")?.execute([])?;
+        return Ok(Ok(GUESSES_PER_CODE - 1));
+    };
+    let Some(Code { counted, .. }) = code else { return Ok(Err(NoGuess::Expired)) };
+    let Reserved { guesses, window: counting, left } = match codes::reserve(&counted, &window, now) {
+        Ok(reserved) => reserved,
+        Err(no) => return Ok(Err(no)),
+    };
+    connection.prepare_cached("UPDATE code SET guesses = ?2 WHERE code_id = ?1")?.execute(params![id.as_bytes(), guesses])?;
+    if counting != window {
+        set_window(connection, &counting)?;
+    }
+    Ok(Ok(left))
+}
+
+pub(super) fn spend(
+    connection: &Connection,
+    id: CodeId,
+    reserved_at: UnixTime,
+    now: UnixTime,
+    erased: &AtomicBool,
+) -> Result<bool, StoreError> {
+    let Some(Code { counted, .. }) = code(connection, id)? else { return Ok(false) };
+    let window = window(connection)?;
+    let Some((counted, given_back)) = codes::spend(&counted, &window, reserved_at) else { return Ok(false) };
+    let Counted { guesses, uses_left, .. } = counted;
+    if uses_left > 0 {
+        connection.prepare_cached("UPDATE code SET guesses = ?2, uses_left = ?3 WHERE code_id = ?1")?.execute(params![
+            id.as_bytes(),
+            guesses,
+            uses_left
+        ])?;
+    } else {
+        let spent = connection
+            .prepare_cached(
+                "UPDATE code SET guesses = ?2, uses_left = 0, sealed = NULL, dead_since = min(dead_since, ?3) WHERE code_id = ?1",
+            )?
+            .execute(params![id.as_bytes(), guesses, integer(now)])?;
+        note(erased, spent);
+    }
+    if given_back != window {
+        set_window(connection, &given_back)?;
+    }
+    Ok(true)
+}
+
+pub(super) fn withdraw(connection: &Connection, id: CodeId, now: UnixTime, erased: &AtomicBool) -> Result<bool, StoreError> {
+    let withdrawn = connection
+        .prepare_cached(
+            "UPDATE code SET expires = min(expires, ?2), dead_since = min(dead_since, ?2), uses_left = 0, sealed = NULL
+             WHERE code_id = ?1 AND dead_since > ?2 AND uses_left > 0",
+        )?
+        .execute(params![id.as_bytes(), integer(now)])?;
+    note(erased, withdrawn);
+    Ok(withdrawn == 1)
+}
+
+/// Removes what has been dead for long, and erases the secrets of what is dead.
+fn purge(connection: &Connection, now: UnixTime, erased: &AtomicBool) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "DELETE FROM code WHERE seq IN (SELECT seq FROM code INDEXED BY code_by_death
+             WHERE dead_since < ?1 ORDER BY dead_since, seq LIMIT ?2)",
+        )?
+        .execute(params![integer(rules::oldest_death(now)), rules::PURGE])?;
+    let expired = connection
+        .prepare_cached(
+            "UPDATE code SET sealed = NULL WHERE seq IN (SELECT seq FROM code INDEXED BY code_unerased
+             WHERE sealed IS NOT NULL AND dead_since <= ?1 ORDER BY dead_since, seq LIMIT ?2)",
+        )?
+        .execute(params![integer(now), rules::PURGE])?;
+    note(erased, expired);
+    Ok(())
+}
+
+fn note(erased: &AtomicBool, rows: usize) {
+    if rows > 0 {
+        erased.store(true, Ordering::Relaxed);
+    }
+}
+
+fn number(connection: &Connection, sql: &str, parameters: &[&dyn ToSql]) -> rusqlite::Result<u32> {
+    connection.prepare_cached(sql)?.query_row(parameters, |row| row.get(0))
+}

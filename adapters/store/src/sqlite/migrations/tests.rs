@@ -1,0 +1,94 @@
+//! A file of an older version, opened by this one.
+
+use handfast_core::limits::Limits;
+use rusqlite::{Connection, params};
+
+use super::*;
+use crate::conformance::{START, asking, at, keyed};
+use crate::sqlite::rows::integer;
+use crate::sqlite::schema::APPLICATION_ID;
+use crate::{Counts, Filter, Listed, SqliteStore, Store, Version, node_id};
+
+/// A registry as the first version left it: one node of each standing, the third spoiled, the fourth observed.
+fn of_the_first_version(path: &std::path::Path, waiting: &handfast_core::registry::admission::Asking) {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(&format!("PRAGMA journal_mode = WAL; BEGIN; {V1}")).unwrap();
+    connection
+        .execute(
+            "INSERT INTO node VALUES (4, ?1, 'lamp', 'kitchen', '192.0.2.1', ?2, 'pending', ?3, NULL, NULL, NULL, 1, ?2, ?4, ?5, '{}')",
+            params![
+                waiting.record.node_id.as_bytes(),
+                integer(START),
+                integer(at(3600)),
+                waiting.source.as_bytes(),
+                waiting.key.as_bytes()
+            ],
+        )
+        .unwrap();
+    for (seq, standing, token, mode, cause) in [
+        (7, "unapproved", "x'01'", "NULL", "NULL"),
+        (8, "paired", "x'02'", "'full'", "NULL"),
+        (9, "muted", "x'03'", "'safe-chat'", "NULL"),
+        (11, "revoked", "NULL", "NULL", "'rejected'"),
+    ] {
+        let token = token.replace("x'", &format!("x'{}", "00".repeat(31)));
+        let row = format!(
+            "INSERT INTO node VALUES ({seq}, x'000000000000000000000000000000{seq:02}', 'n{seq}', 'hall', '::1', 5, '{standing}', NULL,
+                 {token}, {mode}, {cause}, {seq}, 6, zeroblob(16), NULL, '{{\"a\":{seq}}}')"
+        );
+        connection.execute_batch(&row).unwrap();
+    }
+    connection
+        .execute_batch(&format!(
+            "INSERT INTO observation VALUES (x'00000000000000000000000000000009', 7, 1, 0.5, NULL);
+             COMMIT; PRAGMA ignore_check_constraints = ON; UPDATE node SET mode = NULL WHERE seq = 8;
+             PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        ))
+        .unwrap();
+}
+
+/// What the first version would have read, straight from the rows.
+fn rows(path: &std::path::Path) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection
+        .prepare(
+            "SELECT concat_ws('|', seq, hex(node_id), name, room, address, asked_at, standing, expires, hex(token_hash), mode, cause,
+                    version, changed_at, hex(source), hex(request_key), profile) FROM node ORDER BY seq",
+        )
+        .unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn a_registry_of_the_first_version_keeps_everything() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let limits = Limits::DEFAULT;
+    let waiting = asking("lamp", "192.0.2.1", &limits);
+    of_the_first_version(&path, &waiting);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let before = rows(&path);
+    assert_eq!(before.len(), 5);
+
+    for _ in 0..2 {
+        drop(SqliteStore::open(&path).unwrap());
+        assert_eq!(rows(&path), before);
+    }
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.counts(START).await.unwrap(), Counts { pending: 2, paired: 1, muted: 1, revoked: 1 });
+    let listed = store.list(Filter::All, None, 9, START).await.unwrap();
+    let spoiled: Vec<_> = listed.iter().filter_map(|listed| listed.as_ref().err()).collect();
+    assert!(spoiled.len() == 1 && spoiled[0].problem.starts_with("mode"), "{spoiled:?}");
+    assert!(listed.iter().filter_map(|listed| listed.as_ref().ok()).all(|entry| entry.record.keys.is_none()));
+    let muted = listed.iter().find(|listed| node_id(listed).as_bytes()[15] == 9).unwrap().as_ref().unwrap();
+    assert_eq!(muted.observed.unwrap().noise_level, Some(0.5));
+    // What is tallied goes on, and whoever waits is found.
+    let again = store.admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START).await.unwrap();
+    assert_eq!(again, Ok(waiting.record.node_id));
+    store.save(waiting.record.node_id, Version(1), muted.record.standing.clone(), START).await.unwrap();
+    store.insert(keyed(), "{}".to_owned(), START).await.unwrap();
+    assert_eq!(store.counts(START).await.unwrap(), Counts { pending: 1, paired: 2, muted: 2, revoked: 1 });
+    let waiting: Vec<Listed> = store.list(Filter::Pending, None, 9, START).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+}

@@ -1,0 +1,396 @@
+//! The gateway's end of one connection of the native wire, from `Open` to its close.
+//!
+//! ```text
+//! AwaitOpen ─▶ Beginning ─▶ AwaitFirst ─┬─ XX ─▶ AwaitThird ─┬─ Pair ─────▶ Pairing …
+//!                                       │                    └─ Delegate ─▶ Link (a chain is due)
+//!                                       └─ IK ─▶ Finding ─▶ Proving ─first sealed message─▶ Attaching ─▶ Link
+//! ```
+//! What IK's first message says can be a replay. Until the node's first sealed message nothing changes because of it: no older link ends, nothing is kept.
+
+mod link;
+mod opening;
+mod pairing;
+
+use crate::crypto::code::Code;
+use crate::crypto::cpace::Confirmed;
+use crate::crypto::keys::OwnKeys;
+use crate::crypto::x25519::PublicKey;
+use crate::entropy::Entropy;
+use crate::error::Refusal;
+use crate::grant::scope::ScopesBuf;
+use crate::id::NodeId;
+use crate::limits::Limits;
+use crate::registry::codes::{CodeId, NoGuess};
+use crate::registry::grants::{self, Grant, GrantId};
+use crate::registry::lifecycle::Notice;
+use crate::registry::record::{Credential, Record, Standing};
+use crate::step::{Machine, Step};
+use crate::text::Label;
+use crate::time::{Instant, Reason, UnixTime};
+use crate::wire::close::Close;
+use crate::wire::native::Reason as Words;
+use crate::wire::native::link::{App, Renew};
+use crate::wire::native::open::Intent;
+use crate::wire::native::pair::{self, Asked};
+use crate::wire::native::part::Part;
+use crate::wire::path::Pattern;
+use crate::wire::registration::Heartbeat;
+use link::Link;
+use opening::Opening;
+use pairing::Pairing;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    limits: Limits,
+    state: State,
+}
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with, and one of these is a whole connection")]
+enum State {
+    Opening(Opening),
+    Pairing(Pairing),
+    Link(Link),
+    Closed,
+}
+
+/// What a frame is looked at with; the adapter's, and as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'b> {
+    /// The gateway's keys.
+    pub keys: &'b OwnKeys,
+    /// What the peer of a link may do; none if it has no scopes.
+    pub scopes: Option<&'b ScopesBuf>,
+    /// To how many patterns more it may subscribe.
+    pub subscriptions_left: usize,
+    /// What time it is.
+    pub now: UnixTime,
+}
+
+/// What may happen to a connection.
+#[derive(Debug)]
+pub enum Input<'b> {
+    /// A frame came.
+    Frame {
+        /// Its bytes; they are opened where they stand.
+        bytes: &'b mut [u8],
+        /// Fresh, whether or not it is needed.
+        entropy: Entropy<32>,
+        /// The rest.
+        around: Around<'b>,
+    },
+    /// Answers [`Effect::Begin`].
+    Begun(Result<(), Refusal>),
+    /// Answers [`Effect::Find`] with what is known of the key. Carries the ephemeral key of the answer.
+    Found(Result<Option<Known<'b>>, Refusal>, UnixTime, Entropy<32>),
+    /// Answers [`Effect::Attach`] with the same as it is once pushes reach this connection.
+    Attached(Result<Option<Known<'b>>, Refusal>, UnixTime),
+    /// Answers [`Effect::Ask`].
+    Prepared(Prepared<'b>),
+    /// Answers [`Effect::Reserve`]: the guess is counted, durably, and so many are left.
+    Reserved(Result<u8, NoGuess>),
+    /// Answers [`Effect::Spend`]: whether the code was still there to be spent; or the store failed.
+    Spent(Result<bool, Refusal>),
+    /// Answers [`Effect::Settle`].
+    Settled(Verdict<'b>),
+    /// Answers [`Effect::Activate`].
+    Activated(Result<Confirmation, Refusal>),
+    /// Answers [`Effect::Present`]: until when the chain counts, or that it does not.
+    Presented(Option<UnixTime>),
+    /// Answers [`Effect::Renew`].
+    Renewed(Option<Offer<'b>>),
+    /// The application sends something to the peer of a link; and what time it is.
+    Deliver(App<'b>, UnixTime),
+    /// The operator decided something, or the peer came back on another connection.
+    Push(Notice),
+    /// The deadline has come; and what time it is.
+    Tick(UnixTime),
+    /// The gateway shuts down.
+    Shutdown,
+    /// Somebody else needs the seat.
+    Evict,
+    /// The connection is gone.
+    Closed,
+}
+
+/// What the registry knows of a static key.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'b> {
+    /// Its node.
+    pub record: &'b Record,
+    /// What the node was given, in the order in which it was.
+    pub grants: &'b [Grant],
+}
+
+impl Known<'_> {
+    /// The node that may link now, and the grant on which its link rests.
+    fn admitted(&self, now: UnixTime) -> Option<(NodeId, &Grant)> {
+        match &self.record.standing {
+            Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } => {
+                Some((self.record.node_id, grants::current(self.grants, now)?))
+            }
+            Standing::Paired { credential: Credential::Token(_), .. }
+            | Standing::Muted { credential: Credential::Token(_), .. }
+            | Standing::Pending { .. }
+            | Standing::Unapproved { .. }
+            | Standing::Revoked { .. } => None,
+        }
+    }
+
+    const fn is_muted(&self) -> bool {
+        matches!(self.record.standing, Standing::Muted { .. })
+    }
+}
+
+/// How a request to pair goes on.
+#[derive(Debug)]
+pub enum Prepared<'b> {
+    /// Not at all.
+    Refused(pair::Refusal<'b>),
+    /// With a PIN that is shown now.
+    Pin {
+        /// Which.
+        id: CodeId,
+        /// What it is.
+        code: Code,
+        /// For so many seconds.
+        expires_in: u32,
+        /// How often it may be tried yet.
+        attempts: u8,
+    },
+    /// With a code that was minted beforehand; none if nobody minted one with this selector: then the code is [`Code::nobodys`].
+    Code {
+        /// Which.
+        id: Option<CodeId>,
+        /// What it is.
+        code: Code,
+    },
+    /// It has no code to show: settle it.
+    Settle,
+}
+
+/// What became of a request to pair.
+#[derive(Debug)]
+pub enum Verdict<'b> {
+    /// The node is paired, and this is for it.
+    Offered(Offer<'b>),
+    /// The operator has to decide, within so many seconds.
+    Waits {
+        /// How many.
+        expires_in: u32,
+    },
+    /// No.
+    Refused(pair::Refusal<'b>),
+}
+
+/// A grant, durable and ready to be sent.
+#[derive(Debug)]
+pub struct Offer<'b> {
+    /// Which.
+    pub id: GrantId,
+    /// Whose.
+    pub node_id: NodeId,
+    /// Where the registry says the node stands.
+    pub room: Label<'b>,
+    /// A bearer token for doors without a sealed channel.
+    pub token: Option<crate::wire::token::Token>,
+    /// The capability, as bytes.
+    pub chain: Option<&'b [u8]>,
+    /// What is to be said to the node.
+    pub message: Option<Words<'b>>,
+}
+
+/// What became of a confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The grant counts, until then if there is an end.
+    Active(Option<UnixTime>),
+    /// There is no such offer (any more).
+    NotThere,
+}
+
+/// What a node showed before its request is settled. Only a verified tag makes a `Code`.
+#[derive(Debug)]
+pub enum Proof {
+    /// Nothing but its key.
+    Nothing,
+    /// That it knows this code, which is spent now.
+    Code(CodeId, Confirmed),
+}
+
+/// What a connection asks for.
+#[allow(clippy::large_enum_variant, reason = "there is no allocator to box a request with; it comes once")]
+#[derive(Debug)]
+pub enum Effect<'b> {
+    /// Send a frame.
+    Send(&'b [u8]),
+    /// Close the connection; a byte stream just ends.
+    Close(Close),
+    /// Count a handshake of this source and this purpose, before anything costly is done for it.
+    Begin(Intent),
+    /// The handshake led to something: its source need not have counted it.
+    Refund,
+    /// Look up what is known of this static key.
+    Find(PublicKey),
+    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then look it up once more.
+    Attach(NodeId),
+    /// Take the connection out of the table of live ones, if it is still the node's there.
+    Detach,
+    /// Somebody with this static key asks, and [`plan`] says with what it has to go on. Keep the request until it is settled.
+    Ask(PublicKey, Asked<'b>),
+    /// Reserve a guess durably, before it is compared; none: nobody's code, at the same cost.
+    Reserve(Option<CodeId>),
+    /// The guess was right: give it back and spend the code, durably.
+    Spend(CodeId),
+    /// Decide about the request that was asked, or have it decided.
+    Settle(Proof),
+    /// The node has stored this grant.
+    Activate(GrantId),
+    /// Keep what the node told, and that it was there.
+    Observe(Heartbeat<'b>),
+    /// Put this part to those before it.
+    Part(Part<'b>),
+    /// Verify this chain, or the one that came in parts, for the peer's static key, and take its scopes for the peer's from now on.
+    Present(Option<&'b [u8]>),
+    /// Something of the application's that the scopes allow.
+    App(App<'b>),
+    /// Deliver what happens there from now on; the scopes allow it.
+    Subscribe(Pattern<'b>),
+    /// Make a grant anew.
+    Renew(Renew<'b>),
+}
+
+/// How a request to pair has to go on, from what is known of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Refuse it: this key was revoked, which is final.
+    RefuseRevoked,
+    /// Offer what was granted once more; where nothing counts any more, refuse it as expired.
+    OfferAgain,
+    /// Mint a PIN for this key and show it, if pairing is open.
+    ShowPin,
+    /// Find the code.
+    FindCode(pair::Selector),
+    /// Nothing has to be shown: settle it.
+    Settle,
+}
+
+/// Decides how a request goes on. A node that is known by its key and asks without a code gets again what it was granted: its answer was lost, or it is.
+#[must_use]
+pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
+    match (standing, method) {
+        (Some(Standing::Revoked { .. }), _) => Plan::RefuseRevoked,
+        (Some(Standing::Paired { .. } | Standing::Muted { .. }), pair::Method::Approval) => Plan::OfferAgain,
+        (_, pair::Method::Pin) => Plan::ShowPin,
+        (_, pair::Method::Code { selector }) => Plan::FindCode(selector),
+        (Some(Standing::Pending { .. } | Standing::Unapproved { .. }) | None, pair::Method::Approval) => Plan::Settle,
+    }
+}
+
+/// Who is at the other end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A node of the registry.
+    Node(NodeId),
+    /// A holder of a chain; the gateway knows its key from the chain alone.
+    Delegate(PublicKey),
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    #[must_use]
+    pub const fn accepted(now: Instant, limits: Limits) -> Self {
+        Self { limits, state: State::Opening(Opening::accepted(now, &limits)) }
+    }
+
+    /// Who is at the other end, proven and let in.
+    #[must_use]
+    pub const fn linked(&self) -> Option<Peer> {
+        match &self.state {
+            State::Link(link) => link.peer(),
+            State::Opening(_) | State::Pairing(_) | State::Closed => None,
+        }
+    }
+
+    /// Whether what others send to the peer may be delivered now.
+    #[must_use]
+    pub const fn receives(&self) -> bool {
+        matches!(&self.state, State::Link(link) if link.receives())
+    }
+
+    /// Whether it waits for somebody to decide about its request.
+    #[must_use]
+    pub const fn waits_for_decision(&self) -> bool {
+        matches!(&self.state, State::Pairing(pairing) if pairing.waits_for_decision())
+    }
+
+    /// The static key that the peer has proven to hold, once it has.
+    #[must_use]
+    pub const fn peer_key(&self) -> Option<&PublicKey> {
+        match &self.state {
+            State::Pairing(pairing) => Some(&pairing.channel().peer),
+            State::Link(link) => Some(&link.channel().peer),
+            State::Opening(_) | State::Closed => None,
+        }
+    }
+
+    /// Whether it has ended: nothing happens any more.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame.
+    #[must_use]
+    pub const fn awaits_answer(&self) -> bool {
+        match &self.state {
+            State::Opening(opening) => opening.awaits_answer(),
+            State::Pairing(pairing) => pairing.awaits_answer(),
+            State::Link(link) => link.awaits_answer(),
+            State::Closed => false,
+        }
+    }
+
+    /// A name of the state, for traces and tables.
+    #[must_use]
+    pub const fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Opening(opening) => opening.name(),
+            State::Pairing(pairing) => pairing.name(),
+            State::Link(link) => link.name(),
+            State::Closed => "Closed",
+        }
+    }
+}
+
+impl Machine for Connection {
+    type Input<'b> = Input<'b>;
+    type Effect<'b> = Effect<'b>;
+
+    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+        let limits = self.limits;
+        let step = match self.state {
+            State::Opening(opening) => opening::step(opening, now, &limits, input, scratch),
+            State::Pairing(pairing) => pairing::step(pairing, now, &limits, input, scratch),
+            State::Link(link) => link::step(link, now, &limits, input, scratch),
+            State::Closed => Step::quiet(State::Closed),
+        };
+        step.wrap(|state| Self { limits, state }, |effect| effect)
+    }
+
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        match &self.state {
+            State::Opening(opening) => opening.deadline(),
+            State::Pairing(pairing) => pairing.deadline(),
+            State::Link(link) => Some(link.deadline()),
+            State::Closed => None,
+        }
+    }
+}
+
+fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
+    Step::with(State::Closed, [Effect::Close(reason)])
+}
+
+const _: () = assert!(core::mem::size_of::<Connection>() <= 640, "one of these stands in memory for every connection");

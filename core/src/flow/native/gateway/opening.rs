@@ -1,0 +1,184 @@
+//! From the first byte to a channel.
+
+use super::link::Link;
+use super::pairing::Pairing;
+use super::{Around, Effect, Input, State, close};
+use crate::crypto::noise::{ik, xx};
+use crate::entropy::Entropy;
+use crate::limits::Limits;
+use crate::link::channel::{Channel, Outbox};
+use crate::step::Step;
+use crate::time::{Instant, Reason};
+use crate::wire::close::Close;
+use crate::wire::native::link::Admission;
+use crate::wire::native::open::{ClearRefusal, Intent, NotOpened, Open, Versions};
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with")]
+pub(super) enum Opening {
+    AwaitOpen { until: Instant },
+    Beginning { intent: Intent, until: Instant },
+    AwaitFirst { intent: Intent, until: Instant },
+    AwaitThird { delegate: bool, answered: xx::Answered, until: Instant },
+    Finding { responder: ik::Responder, until: Instant },
+}
+
+impl Opening {
+    pub(super) const fn accepted(now: Instant, limits: &Limits) -> Self {
+        Self::AwaitOpen { until: now.after(limits.first_message) }
+    }
+
+    pub(super) const fn awaits_answer(&self) -> bool {
+        match self {
+            Self::Beginning { .. } | Self::Finding { .. } => true,
+            Self::AwaitOpen { .. } | Self::AwaitFirst { .. } | Self::AwaitThird { .. } => false,
+        }
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::AwaitOpen { .. } => "AwaitOpen",
+            Self::Beginning { .. } => "Beginning",
+            Self::AwaitFirst { .. } => "AwaitFirst",
+            Self::AwaitThird { .. } => "AwaitThird",
+            Self::Finding { .. } => "Finding",
+        }
+    }
+
+    const fn until(&self) -> Instant {
+        match self {
+            Self::AwaitOpen { until }
+            | Self::Beginning { until, .. }
+            | Self::AwaitFirst { until, .. }
+            | Self::AwaitThird { until, .. }
+            | Self::Finding { until, .. } => *until,
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Option<(Instant, Reason)> {
+        if self.awaits_answer() { None } else { Some((self.until(), Reason::FirstMessage)) }
+    }
+}
+
+pub(super) fn step<'b>(
+    opening: Opening,
+    now: Instant,
+    limits: &Limits,
+    input: Input<'b>,
+    scratch: &'b mut [u8],
+) -> Step<State, Effect<'b>> {
+    let until = opening.until();
+    let out = Outbox::new(scratch);
+    match (opening, input) {
+        (_, Input::Closed) => Step::quiet(State::Closed),
+        (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
+        (opening, Input::Evict) if !opening.awaits_answer() => close(Close::AT_CAPACITY),
+        (opening, Input::Tick(_)) if !opening.awaits_answer() && until <= now => close(Close::AUTHENTICATION_TIMEOUT),
+
+        (Opening::AwaitOpen { .. }, Input::Frame { bytes, .. }) => match Open::parse(bytes) {
+            Ok(open) => {
+                let intent = open.intent();
+                Step::with(State::Opening(Opening::Beginning { intent, until }), [Effect::Begin(intent)])
+            }
+            Err(NotOpened::Version(_)) => say(&ClearRefusal::Unsupported { versions: Versions::OURS }, out),
+            Err(NotOpened::Malformed(_)) => say(&ClearRefusal::Refused, out),
+        },
+        (Opening::Beginning { intent, .. }, Input::Begun(Ok(()))) => {
+            Step::quiet(State::Opening(Opening::AwaitFirst { intent, until }))
+        }
+        (Opening::Beginning { .. }, Input::Begun(Err(_))) => say(&ClearRefusal::Refused, out),
+
+        (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Frame { bytes, around, .. }) => {
+            match ik::Responder::read_first(Open::new(Intent::Link).prologue(), &around.keys.channel, bytes) {
+                // What it carries could be a replay's, so nothing is looked at.
+                Ok((responder, _)) => {
+                    let peer = *responder.peer();
+                    Step::with(State::Opening(Opening::Finding { responder, until }), [Effect::Find(peer)])
+                }
+                Err(_) => say(&ClearRefusal::Refused, out),
+            }
+        }
+        (Opening::AwaitFirst { intent, .. }, Input::Frame { bytes, entropy, around }) => {
+            answer_xx(intent, bytes, &entropy, &around, until, out)
+        }
+        (Opening::AwaitThird { delegate, answered, .. }, Input::Frame { bytes, .. }) => match answered.read_third(bytes) {
+            Ok((established, _)) => {
+                let channel = Channel::new(established);
+                let until = now.after(limits.first_message);
+                Step::quiet(match delegate {
+                    false => State::Pairing(Pairing::opened(channel, until)),
+                    true => State::Link(Link::delegates(channel, until)),
+                })
+            }
+            Err(_) => close(Close::PROTOCOL_VIOLATION),
+        },
+        (Opening::Finding { responder, .. }, Input::Found(found, unix, entropy)) => {
+            let node = match found {
+                Ok(known) => known.and_then(|known| known.admitted(unix).map(|(node_id, _)| node_id)),
+                // One refusal, whatever the reason; but what is our fault is not said to be the node's.
+                Err(_) => return say(&ClearRefusal::Refused, out),
+            };
+            answer_ik(responder, node, &entropy, now.after(limits.first_message), out)
+        }
+        (opening, _) => Step::quiet(State::Opening(opening)),
+    }
+}
+
+fn answer_xx<'b>(
+    intent: Intent,
+    bytes: &mut [u8],
+    entropy: &Entropy<32>,
+    around: &Around<'_>,
+    until: Instant,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    let answer = xx::Responder::read_first(Open::new(intent).prologue(), bytes).ok().and_then(|(responder, _)| {
+        out.put(|place| {
+            let (answered, message) = responder.write_second(&around.keys.channel, entropy, &[], place).ok()?;
+            Some((answered, message.len()))
+        })
+    });
+    match answer {
+        Some((answered, message)) => {
+            let delegate = intent == Intent::Delegate;
+            Step::with(State::Opening(Opening::AwaitThird { delegate, answered, until }), [Effect::Send(message)])
+        }
+        None => say(&ClearRefusal::Refused, out),
+    }
+}
+
+/// Known or not, muted or not: one message of one length, for the same work.
+fn answer_ik<'b>(
+    responder: ik::Responder,
+    node: Option<crate::id::NodeId>,
+    entropy: &Entropy<32>,
+    until: Instant,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    let admission = if node.is_some() { Admission::Welcome } else { Admission::NotPaired };
+    let answer = out.put(|place| {
+        let mut payload = [0; 1];
+        let payload = admission.write(&mut payload).ok()?;
+        let (established, message) = responder.write_second(entropy, payload, place).ok()?;
+        Some((established, message.len()))
+    });
+    match (answer, node) {
+        (Some((established, message)), Some(node_id)) => {
+            let link = Link::proving(Channel::new(established), node_id, until);
+            Step::with(State::Link(link), [Effect::Send(message)])
+        }
+        (Some((_, message)), None) => {
+            Step::with(State::Closed, [Effect::Send(message), Effect::Close(Close::AUTHENTICATION_FAILED)])
+        }
+        (None, _) => close(Close::PROTOCOL_VIOLATION),
+    }
+}
+
+/// In clear, proving nothing.
+fn say<'b>(refusal: &ClearRefusal<'_>, mut out: Outbox<'b>) -> Step<State, Effect<'b>> {
+    let said = out.put(|place| refusal.write(place).ok().map(|message| ((), message.len())));
+    match said {
+        Some(((), message)) => Step::with(State::Closed, [Effect::Send(message), Effect::Close(Close::PROTOCOL_VIOLATION)]),
+        None => close(Close::INTERNAL),
+    }
+}

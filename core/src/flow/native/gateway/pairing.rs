@@ -1,0 +1,409 @@
+//! A node that wants to be paired, on a channel of its own.
+//!
+//! ```text
+//! AwaitAsk ─▶ Preparing ─┬─ code ─▶ AwaitYa ─▶ AwaitTa ─▶ Reserving ─┬─ right ─▶ Spending ─▶ Settling
+//!                        │            ▲──────── wrong, some left ────┘                         │
+//!                        └─ none ──────────────────────────────────────────────▶ Settling ◀────┤ decided
+//!                                                                    Waiting ◀────────────────┤
+//!                                                     Activating ◀─ AwaitStored ◀─── offered ──┘
+//! ```
+//! A tag is looked at only after its guess is counted, and nothing is granted before `Tb` has gone out where there is a code.
+
+use super::{Confirmation, Effect, Input, Offer, Prepared, Proof, State, Verdict, close};
+use crate::crypto::code::Code;
+use crate::crypto::cpace::{self, AwaitingTa, Element, Tag};
+use crate::entropy::Entropy;
+use crate::limits::{GUESSES_PER_CODE, Limits};
+use crate::link::channel::{Broken, Channel, Outbox};
+use crate::registry::codes::{CodeId, NoGuess};
+use crate::registry::grants::GrantId;
+use crate::registry::lifecycle::Notice;
+use crate::step::Step;
+use crate::time::{Instant, Reason, Span};
+use crate::wire::close::Close;
+use crate::wire::native::pair::{Chain, FromGateway, FromNode, Grant, Refusal};
+use crate::wire::native::part::{Object, Part};
+use crate::wire::native::{Bounded, link};
+
+#[derive(Debug)]
+pub(super) struct Pairing {
+    channel: Channel,
+    until: Instant,
+    stage: Stage,
+}
+
+/// A code on one connection.
+#[derive(Debug)]
+struct Held {
+    id: Option<CodeId>,
+    code: Code,
+    method: cpace::Method,
+    /// Wrong guesses on this connection, so that nobody's code runs out like a real one.
+    wrong: u8,
+}
+
+#[derive(Debug)]
+enum Stage {
+    AwaitAsk,
+    Preparing {
+        method: Option<cpace::Method>,
+    },
+    AwaitYa {
+        held: Held,
+    },
+    AwaitTa {
+        held: Held,
+        cpace: AwaitingTa,
+    },
+    Reserving {
+        held: Held,
+        cpace: AwaitingTa,
+        tag: Tag,
+    },
+    Spending {
+        id: CodeId,
+        confirmed: cpace::Confirmed,
+        answer: Tag,
+    },
+    /// `decided`: the operator decided meanwhile, so a verdict that it waits for that may be older than the decision.
+    Settling {
+        decided: bool,
+    },
+    Waiting,
+    AwaitStored {
+        grant: GrantId,
+    },
+    Activating {
+        grant: GrantId,
+    },
+}
+
+const SETTLING: Stage = Stage::Settling { decided: false };
+
+impl Pairing {
+    pub(super) const fn opened(channel: Channel, until: Instant) -> Self {
+        Self { channel, until, stage: Stage::AwaitAsk }
+    }
+
+    pub(super) const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    pub(super) const fn awaits_answer(&self) -> bool {
+        match &self.stage {
+            Stage::Preparing { .. }
+            | Stage::Reserving { .. }
+            | Stage::Spending { .. }
+            | Stage::Settling { .. }
+            | Stage::Activating { .. } => true,
+            Stage::AwaitAsk | Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting | Stage::AwaitStored { .. } => false,
+        }
+    }
+
+    pub(super) const fn waits_for_decision(&self) -> bool {
+        matches!(self.stage, Stage::Waiting)
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        match &self.stage {
+            Stage::AwaitAsk => "AwaitAsk",
+            Stage::Preparing { .. } => "Preparing",
+            Stage::AwaitYa { .. } => "AwaitYa",
+            Stage::AwaitTa { .. } => "AwaitTa",
+            Stage::Reserving { .. } => "Reserving",
+            Stage::Spending { .. } => "Spending",
+            Stage::Settling { .. } => "Settling",
+            Stage::Waiting => "Waiting",
+            Stage::AwaitStored { .. } => "AwaitStored",
+            Stage::Activating { .. } => "Activating",
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Option<(Instant, Reason)> {
+        if self.awaits_answer() { None } else { Some((self.until, Reason::Answer)) }
+    }
+
+    fn at(self, stage: Stage) -> State {
+        State::Pairing(Self { stage, ..self })
+    }
+}
+
+pub(super) fn step<'b>(
+    mut pairing: Pairing,
+    now: Instant,
+    limits: &Limits,
+    input: Input<'b>,
+    scratch: &'b mut [u8],
+) -> Step<State, Effect<'b>> {
+    let mut out = Outbox::new(scratch);
+    let stage = core::mem::replace(&mut pairing.stage, SETTLING);
+    match (stage, input) {
+        (_, Input::Closed) => Step::quiet(State::Closed),
+        (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
+        (Stage::Waiting, Input::Evict) => refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out),
+        (Stage::AwaitAsk, Input::Evict) => close(Close::AT_CAPACITY),
+
+        (Stage::AwaitAsk, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),
+        (Stage::AwaitStored { .. }, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),
+        (Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting, Input::Tick(_)) if pairing.until <= now => {
+            refuse(pairing, &Refusal::Expired, out)
+        }
+
+        (
+            stage
+            @ (Stage::AwaitAsk | Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting | Stage::AwaitStored { .. }),
+            Input::Frame { bytes, entropy, around },
+        ) => on_frame(pairing, stage, bytes, &entropy, &around, out),
+
+        (Stage::Preparing { method }, Input::Prepared(prepared)) => on_prepared(pairing, now, limits, method, prepared, out),
+        (Stage::Reserving { held, cpace, tag }, Input::Reserved(reserved)) => {
+            on_reserved(pairing, now, held, cpace, &tag, reserved, out)
+        }
+        (Stage::Spending { id, confirmed, answer }, Input::Spent(outcome)) => match outcome {
+            Ok(true) => match pairing.channel.seal(&FromGateway::Tb(answer), &mut out) {
+                Some(frame) => {
+                    let settle = Effect::Settle(Proof::Code(id, confirmed));
+                    Step::with(pairing.at(SETTLING), [Effect::Refund, Effect::Send(frame), settle])
+                }
+                None => close(Close::INTERNAL),
+            },
+            // Somebody else had it, too, and was first.
+            Ok(false) => refuse(pairing, &Refusal::Expired, out),
+            Err(_) => refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out),
+        },
+        (Stage::Settling { .. }, Input::Push(Notice::Decided)) => Step::quiet(pairing.at(Stage::Settling { decided: true })),
+        (Stage::Settling { decided: true }, Input::Settled(Verdict::Waits { .. }))
+        | (Stage::Waiting, Input::Push(Notice::Decided)) => Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)]),
+        (Stage::Settling { .. }, Input::Settled(verdict)) => on_settled(pairing, now, limits, verdict, out),
+        (Stage::Activating { grant }, Input::Activated(outcome)) => {
+            let (message, reason) = match outcome {
+                Ok(Confirmation::Active(_)) => (FromGateway::Active(grant), Close::GOODBYE),
+                Ok(Confirmation::NotThere) => (FromGateway::NotPaired, Close::AUTHENTICATION_FAILED),
+                Err(_) => (FromGateway::Refused(Refusal::Busy { retry_in: RETRY }), Close::INTERNAL),
+            };
+            last_words(pairing, &message, reason, out)
+        }
+
+        (stage, _) => Step::quiet(pairing.at(stage)),
+    }
+}
+
+/// How long a person may take to type another code after a wrong one.
+const TYPING: Span = Span::from_secs(300);
+/// When to come again if the fault is ours, in seconds.
+const RETRY: u32 = 5;
+
+fn on_frame<'b>(
+    pairing: Pairing,
+    stage: Stage,
+    bytes: &'b mut [u8],
+    entropy: &Entropy<32>,
+    around: &super::Around<'_>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    let Pairing { channel, until, .. } = pairing;
+    let (channel, text) = match channel.open(bytes) {
+        Ok(opened) => opened,
+        Err(Broken) => return close(Close::PROTOCOL_VIOLATION),
+    };
+    let mut pairing = Pairing { channel, until, stage: SETTLING };
+    match (stage, FromNode::parse(text)) {
+        (Stage::AwaitAsk, Ok(FromNode::Ask(ask))) => match ask.verify(&pairing.channel.hash) {
+            Ok(asked) => {
+                let method = asked.request().method.cpace();
+                let key = pairing.channel.peer;
+                Step::with(pairing.at(Stage::Preparing { method }), [Effect::Ask(key, asked)])
+            }
+            Err(_) => refuse(pairing, &Refusal::Protocol, out),
+        },
+        (Stage::AwaitYa { held }, Ok(FromNode::Ya(element))) => {
+            let answered = answer(&pairing.channel, &held, around, entropy, &element)
+                .and_then(|(cpace, yb)| Some((cpace, pairing.channel.seal(&FromGateway::Yb(yb), &mut out)?)));
+            match answered {
+                Some((cpace, frame)) => Step::with(pairing.at(Stage::AwaitTa { held, cpace }), [Effect::Send(frame)]),
+                None => refuse(pairing, &Refusal::Protocol, out),
+            }
+        }
+        (Stage::AwaitTa { held, cpace }, Ok(FromNode::Ta(tag))) => {
+            let reserve = Effect::Reserve(held.id);
+            Step::with(pairing.at(Stage::Reserving { held, cpace, tag }), [reserve])
+        }
+        (Stage::AwaitStored { grant }, Ok(FromNode::Stored(stored))) if stored == grant => {
+            Step::with(pairing.at(Stage::Activating { grant }), [Effect::Activate(grant)])
+        }
+        (
+            Stage::AwaitAsk
+            | Stage::AwaitYa { .. }
+            | Stage::AwaitTa { .. }
+            | Stage::Waiting
+            | Stage::AwaitStored { .. }
+            | Stage::Preparing { .. }
+            | Stage::Reserving { .. }
+            | Stage::Spending { .. }
+            | Stage::Settling { .. }
+            | Stage::Activating { .. },
+            Ok(_) | Err(_),
+        ) => refuse(pairing, &Refusal::Protocol, out),
+    }
+}
+
+fn answer(
+    channel: &Channel,
+    held: &Held,
+    around: &super::Around<'_>,
+    entropy: &Entropy<32>,
+    element: &Element,
+) -> Option<(AwaitingTa, Element)> {
+    let own = around.keys.channel.public();
+    let inputs = cpace::Inputs::new(&held.code, &channel.hash, &channel.peer, own, held.method);
+    cpace::Responder::answer(&inputs, entropy, element).ok()
+}
+
+fn on_prepared<'b>(
+    mut pairing: Pairing,
+    now: Instant,
+    limits: &Limits,
+    method: Option<cpace::Method>,
+    prepared: Prepared<'_>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    match (prepared, method) {
+        (Prepared::Refused(refusal), _) => refuse(pairing, &refusal, out),
+        (Prepared::Pin { id, code, expires_in, attempts }, Some(method @ cpace::Method::Pin)) => {
+            match pairing.channel.seal(&FromGateway::PinShown { expires_in, attempts }, &mut out) {
+                Some(frame) => {
+                    pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
+                    let held = Held { id: Some(id), code, method, wrong: 0 };
+                    Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
+                }
+                None => close(Close::INTERNAL),
+            }
+        }
+        (Prepared::Code { id, code }, Some(method @ cpace::Method::Code)) => {
+            pairing.until = now.after(limits.first_message);
+            Step::quiet(pairing.at(Stage::AwaitYa { held: Held { id, code, method, wrong: 0 } }))
+        }
+        (Prepared::Settle, None) => Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)]),
+        // A way on that does not fit what was asked for: whoever asked with a code is never settled without it.
+        (Prepared::Pin { .. } | Prepared::Code { .. } | Prepared::Settle, _) => close(Close::INTERNAL),
+    }
+}
+
+fn on_reserved<'b>(
+    mut pairing: Pairing,
+    now: Instant,
+    mut held: Held,
+    cpace: AwaitingTa,
+    tag: &Tag,
+    reserved: Result<u8, NoGuess>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    let left = match reserved {
+        Ok(left) => left,
+        Err(NoGuess::Expired) => return refuse(pairing, &Refusal::Expired, out),
+        Err(NoGuess::Locked) => return refuse(pairing, &Refusal::Locked, out),
+        Err(NoGuess::Closed) => return refuse(pairing, &Refusal::Closed, out),
+    };
+    held.wrong = held.wrong.saturating_add(1);
+    let left = left.min(GUESSES_PER_CODE.saturating_sub(held.wrong));
+    match (cpace.verify(tag), held.id) {
+        (Ok((confirmed, answer)), Some(id)) => {
+            Step::with(pairing.at(Stage::Spending { id, confirmed, answer }), [Effect::Spend(id)])
+        }
+        // Nobody's code is nobody's, even if it were guessed.
+        (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &Refusal::Locked, out),
+        (Ok(_) | Err(_), _) => {
+            match pairing.channel.seal(&FromGateway::Refused(Refusal::WrongCode { attempts_left: left }), &mut out) {
+                // Another run on the same channel is another guess, counted like this one. A PIN keeps its time.
+                Some(frame) if held.method == cpace::Method::Code => {
+                    pairing.until = now.after(TYPING);
+                    Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
+                }
+                Some(frame) => Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)]),
+                None => close(Close::INTERNAL),
+            }
+        }
+    }
+}
+
+fn on_settled<'b>(
+    mut pairing: Pairing,
+    now: Instant,
+    limits: &Limits,
+    verdict: Verdict<'_>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    match verdict {
+        Verdict::Refused(refusal) => refuse(pairing, &refusal, out),
+        Verdict::Waits { expires_in } => match pairing.channel.seal(&FromGateway::Waiting { expires_in }, &mut out) {
+            Some(frame) => {
+                pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
+                Step::with(pairing.at(Stage::Waiting), [Effect::Send(frame)])
+            }
+            None => close(Close::INTERNAL),
+        },
+        Verdict::Offered(offer) => {
+            let grant = offer.id;
+            pairing.until = now.after(limits.first_message);
+            let sent = seal_offer(&mut pairing.channel, offer, Talk::Pair, &mut out);
+            match sent {
+                Some(step) => step.wrap(|()| pairing.at(Stage::AwaitStored { grant }), |effect| effect),
+                None => close(Close::INTERNAL),
+            }
+        }
+    }
+}
+
+/// Whose messages a channel speaks: both kinds have some of their own for a grant.
+#[derive(Clone, Copy)]
+pub(super) enum Talk {
+    Pair,
+    Link,
+}
+
+/// The frames of a grant, in front of nothing: its chain in parts where it is long, then the grant.
+pub(super) fn seal_offer<'b>(
+    channel: &mut Channel,
+    offer: Offer<'_>,
+    talk: Talk,
+    out: &mut Outbox<'b>,
+) -> Option<Step<(), Effect<'b>>> {
+    let Offer { id, node_id, room, token, chain, message } = offer;
+    let mut step = Step::quiet(());
+    let chain = match chain.map(|bytes| (bytes, Bounded::new(bytes))) {
+        None => None,
+        Some((_, Some(inline))) => Some(Chain::Here(inline)),
+        Some((bytes, None)) => {
+            for part in Part::cut(Object::Chain, bytes)? {
+                let frame = match talk {
+                    Talk::Pair => channel.seal(&FromGateway::Part(part), out),
+                    Talk::Link => channel.seal(&link::FromGateway::Part(part), out),
+                };
+                step = step.then(Effect::Send(frame?));
+            }
+            Some(Chain::InParts)
+        }
+    };
+    let grant = Grant { id, node_id, room, token, chain, certificates: false, message };
+    let frame = match talk {
+        Talk::Pair => channel.seal(&FromGateway::Grant(grant), out),
+        Talk::Link => channel.seal(&link::FromGateway::Grant(grant), out),
+    };
+    Some(step.then(Effect::Send(frame?)))
+}
+
+fn refuse<'b>(pairing: Pairing, refusal: &Refusal<'_>, out: Outbox<'b>) -> Step<State, Effect<'b>> {
+    last_words(pairing, &FromGateway::Refused(*refusal), Close::AUTHENTICATION_FAILED, out)
+}
+
+fn last_words<'b>(
+    mut pairing: Pairing,
+    message: &FromGateway<'_>,
+    reason: Close,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    match pairing.channel.seal(message, &mut out) {
+        Some(frame) => Step::with(State::Closed, [Effect::Send(frame), Effect::Close(reason)]),
+        None => close(Close::INTERNAL),
+    }
+}

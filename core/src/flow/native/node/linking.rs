@@ -1,0 +1,194 @@
+//! A link, from the node's call on.
+
+use super::pairing::{broken, turned_away};
+use super::{Effect, Input, Memory, News, Node, Own, Paired, Rest, State, Then};
+use crate::budget::Backoff;
+use crate::crypto::noise::ik;
+use crate::entropy::Entropy;
+use crate::link::channel::{Broken, Channel, Outbox};
+use crate::link::node::Heartbeats;
+use crate::registry::grants::GrantId;
+use crate::step::Step;
+use crate::time::{Instant, Span};
+use crate::wire::native::link::{Admission, Bye, DispatchResult, FromGateway, FromNode, Outcome, Policy};
+use crate::wire::native::open::{FirstAnswer, Intent, Open as Opened};
+use crate::wire::native::pair::{Chain, Grant};
+use crate::wire::native::{Message, Reason};
+use crate::wire::registration::Heartbeat;
+
+/// A gateway that has said nothing for so long is gone: it says something every [`ping_every`](crate::limits::Limits::ping_every).
+pub(super) const SILENCE: Span = Span::from_secs(90);
+/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest one again.
+const STEADY: Span = Span::from_secs(30);
+
+/// An open link.
+pub(super) struct Open {
+    pub(super) paired: Paired,
+    pub(super) channel: Channel,
+    pub(super) heartbeats: Heartbeats,
+    pub(super) heard: Instant,
+}
+
+impl Open {
+    fn back(self, node: Node) -> Node {
+        let Self { paired, channel, heartbeats, heard } = self;
+        node.to(State::Linked { paired, channel, heartbeats, heard })
+    }
+}
+
+/// `Open` and the first message of IK.
+pub(super) fn call<'b>(
+    node: Node,
+    now: Instant,
+    entropy: &Entropy<32>,
+    own: &Own<'_>,
+    mut out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
+    let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::Idle) };
+    let open = Opened::new(Intent::Link);
+    let first = out.put(|place| {
+        let (initiator, message) =
+            ik::Initiator::start(open.prologue(), &own.keys.channel, &paired.gateway, entropy, &[], place).ok()?;
+        Some((initiator, message.len()))
+    });
+    match first {
+        Some((initiator, message)) => {
+            let until = now.after(node.timing.answer_within);
+            let state = State::Calling { paired, initiator, until };
+            Step::with(node.to(state), [Effect::Send(open.as_bytes()), Effect::Send(message)])
+        }
+        None => node.close(None, Rest::Retry),
+    }
+}
+
+/// The gateway's answer. Only what is sealed in it counts.
+pub(super) fn on_second<'b>(
+    node: Node,
+    now: Instant,
+    paired: Paired,
+    initiator: ik::Initiator,
+    bytes: &'b mut [u8],
+    own: &Own<'_>,
+    out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
+    match FirstAnswer::parse(bytes) {
+        Ok(FirstAnswer::Handshake(_)) => {}
+        Ok(FirstAnswer::Clear(refusal)) => return turned_away(node, None, &refusal),
+        Err(_) => return broken(node, None),
+    }
+    let Ok((established, payload)) = initiator.read_second(&own.keys.channel, bytes) else { return broken(node, None) };
+    match Admission::parse(payload) {
+        Ok(Admission::Welcome) => {
+            let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
+            let open = Open { paired, channel: Channel::new(established), heartbeats, heard: now };
+            // Which grant it holds: the gateway drops older ones only then. It is also what proves the node.
+            let grant = paired.grant;
+            go_on(node, open, Some(grant), out).then(Effect::Tell(News::Linked(paired.node_id)))
+        }
+        // It keeps what it has: its operator may have restored an older registry, and pairs it again or not.
+        Ok(Admission::NotPaired) => {
+            let node = Node { backoff: Backoff::longest(), ..node };
+            node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
+        }
+        Err(_) => broken(node, None),
+    }
+}
+
+/// Goes on with the link, telling the gateway first what is stored.
+pub(super) fn go_on<'b>(node: Node, mut open: Open, stored: Option<GrantId>, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+    let Some(grant) = stored else { return Step::quiet(open.back(node)) };
+    match open.channel.seal(&FromNode::Stored(grant), &mut out) {
+        Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),
+        None => node.close(None, Rest::Retry),
+    }
+}
+
+pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+    // A gateway that lets the node in and drops it at once, or a twin with the same key, must not be met every second.
+    let steady = open.heartbeats.lasted(now) >= STEADY;
+    let backoff = if steady { Backoff::new() } else { node.backoff };
+    let node = Node { backoff, ..node };
+    match input {
+        Input::Frame { bytes, .. } => on_frame(node, now, open, bytes, out),
+        Input::Tick(values) => {
+            if open.heard.after(SILENCE) <= now {
+                return node.close(None, Rest::Retry);
+            }
+            match open.heartbeats.due(now) {
+                Some(heartbeats) => say(node, Open { heartbeats, ..open }, &FromNode::Heartbeat(values), out),
+                None => Step::quiet(open.back(node)),
+            }
+        }
+        Input::Disconnected(entropy) => node.back_off(now, None, &entropy),
+        Input::App(app) => say(node, open, &FromNode::App(app), out),
+        Input::Subscribe(pattern) => say(node, open, &FromNode::Subscribe { pattern }, out),
+        Input::Renew(renew) => say(node, open, &FromNode::Renew(renew), out),
+        // They belong to other states, or to this one no more.
+        Input::Connected(..) | Input::Kept(_) | Input::Pair(..) | Input::CodeEntered(..) | Input::Forget => {
+            Step::quiet(open.back(node))
+        }
+    }
+}
+
+fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+    let Open { paired, channel, heartbeats, .. } = open;
+    let (channel, text) = match channel.open(bytes) {
+        Ok(opened) => opened,
+        Err(Broken) => return broken(node, None),
+    };
+    let open = Open { paired, channel, heartbeats, heard: now };
+    let tell = |node: Node, open: Open, news| Step::with(open.back(node), [Effect::Tell(news)]);
+    match FromGateway::parse(text) {
+        // It asks whether we are there.
+        Ok(FromGateway::Heartbeat { .. }) => say(node, open, &FromNode::Heartbeat(Heartbeat::default()), out),
+        Ok(FromGateway::App(app)) => Step::with(open.back(node), [Effect::App(app)]),
+        Ok(FromGateway::NotAllowed { action, pattern }) => tell(node, open, News::NotAllowed { action, pattern }),
+        Ok(FromGateway::Policy(Policy::Mute)) => tell(node, open, News::Muted),
+        Ok(FromGateway::Policy(Policy::Unmute)) => tell(node, open, News::Unmuted),
+        Ok(FromGateway::Policy(Policy::Unpair)) => {
+            let next = node.to(State::Keeping(Then::Start));
+            let close = Effect::Close(crate::wire::close::Close::GOODBYE);
+            Step::with(next, [Effect::Tell(News::Unpaired), close, Effect::Keep(Memory::Blank)])
+        }
+        Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => keep(node, Paired { gateway, ..paired }, open, None),
+        Ok(FromGateway::Part(part)) => Step::with(open.back(node), [Effect::Part(part)]),
+        Ok(FromGateway::Grant(Grant { token: Some(token), chain: None, .. })) => {
+            Step::with(open.back(node), [Effect::Bearer(token)])
+        }
+        Ok(FromGateway::Grant(Grant { id, chain, .. })) => {
+            let step = keep(node, Paired { grant: id, ..paired }, open, Some(id));
+            match chain {
+                Some(Chain::Here(bytes)) => step.first(Effect::Chain(Some(bytes.as_bytes()))),
+                Some(Chain::InParts) => step.first(Effect::Chain(None)),
+                None => step,
+            }
+        }
+        Ok(FromGateway::NotRenewed) => tell(node, open, News::NotRenewed),
+        Ok(FromGateway::Active(grant)) if grant == paired.grant => Step::quiet(open.back(node)),
+        Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => Step::quiet(open.back(node)),
+        Ok(FromGateway::Dispatch(dispatch)) => {
+            // It announced nothing, so there is nothing to run.
+            let outcome = Reason::parse("no such capability").map_or(Outcome::TimedOut, Outcome::Rejected);
+            say(node, open, &FromNode::DispatchResult(DispatchResult { id: dispatch.id, outcome }), out)
+        }
+        Ok(FromGateway::Bye(bye)) => {
+            let backoff = if bye == Bye::Busy { Backoff::longest() } else { node.backoff };
+            Node { backoff, ..node }.close(None, Rest::Retry)
+        }
+        Err(_) => broken(node, None),
+    }
+}
+
+/// Makes what changed durable, then goes on with the link.
+fn keep<'b>(node: Node, paired: Paired, open: Open, stored: Option<GrantId>) -> Step<Node, Effect<'b>> {
+    let Open { channel, heartbeats, heard, .. } = open;
+    let then = Then::Linked { channel, heartbeats, heard, stored };
+    Step::with(node.to(State::Keeping(then)), [Effect::Keep(Memory::Paired(paired))])
+}
+
+fn say<'b>(node: Node, mut open: Open, message: &impl Message, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+    match open.channel.seal(message, &mut out) {
+        Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),
+        None => Step::quiet(open.back(node)),
+    }
+}

@@ -1,0 +1,546 @@
+//! The node's end: pairs in the way its owner wishes, and keeps a link open from then on.
+//!
+//! ```text
+//!  Idle ──Pair──▶ Waiting ─▶ Opening ─┬─ wish ───▶ Introducing ─▶ Pairing … ─▶ Keeping(Paired) ─▶ Waiting
+//!                    ▲                └─ paired ─▶ Calling ─▶ Linked
+//!                    └───── lost, refused: back off ◀─────────────┘
+//! ```
+//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a power cut at any point continues there. Nothing that
+//! comes in clear makes a node forget or trust anything. A code serves one run: once `Ya` is out it is gone here, and whoever typed it types again.
+
+mod linking;
+mod pairing;
+
+use crate::budget::Backoff;
+use crate::crypto::code::Code;
+use crate::crypto::fingerprint::Fingerprint;
+use crate::crypto::keys::OwnKeys;
+use crate::crypto::noise::{ik, xx};
+use crate::crypto::x25519::PublicKey;
+use crate::entropy::Entropy;
+use crate::id::NodeId;
+use crate::link::channel::{Channel, Outbox};
+use crate::link::node::Heartbeats;
+use crate::registry::grants::GrantId;
+use crate::step::{Machine, Step};
+use crate::text::Label;
+use crate::time::{Instant, Reason, Span};
+use crate::wire::close::Close;
+use crate::wire::native::Reason as Words;
+use crate::wire::native::link::{App, Renew};
+use crate::wire::native::open::{Intent, Open};
+use crate::wire::native::pair::{self, Method, Selector};
+use crate::wire::native::part::Part;
+use crate::wire::path::{Action, Pattern};
+use crate::wire::registration::{Heartbeat, PairRequest};
+use crate::wire::token::Token;
+
+pub use crate::flow::registration::node::Timing;
+use pairing::Stage;
+
+/// What a node keeps across power cuts, besides its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Memory {
+    /// Nothing.
+    Blank,
+    /// It asked this gateway, which it trusts from then on, and waits for the operator.
+    Asked {
+        /// The gateway's static key.
+        gateway: PublicKey,
+    },
+    /// It is paired.
+    Paired(Paired),
+}
+
+/// What a paired node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Paired {
+    /// The gateway's static key.
+    pub gateway: PublicKey,
+    /// The id the gateway gave it.
+    pub node_id: NodeId,
+    /// The grant it holds.
+    pub grant: GrantId,
+}
+
+/// How the owner of a node wants it paired.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The operator compares its fingerprint and approves.
+    Approval,
+    /// The gateway shows a PIN, and the owner types it here.
+    Pin,
+    /// With a code that the operator minted beforehand, typed or scanned.
+    Code {
+        /// Its public part.
+        selector: Selector,
+        /// Its secret part.
+        code: Code,
+    },
+}
+
+impl Wish {
+    const fn method(&self) -> Method {
+        match self {
+            Self::Approval => Method::Approval,
+            Self::Pin => Method::Pin,
+            Self::Code { selector, .. } => Method::Code { selector: *selector },
+        }
+    }
+}
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    timing: Timing,
+    backoff: Backoff,
+    /// The gateway that alone will do for pairing.
+    expect: Option<Fingerprint>,
+    memory: Memory,
+    state: State,
+}
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with, and there is one of these")]
+enum State {
+    /// Nothing to do until its owner wishes something.
+    Idle,
+    Waiting {
+        wish: Option<Wish>,
+        until: Instant,
+    },
+    Opening {
+        wish: Option<Wish>,
+    },
+    Introducing {
+        wish: Wish,
+        initiator: xx::Initiator,
+        until: Instant,
+    },
+    Pairing {
+        channel: Channel,
+        stage: Stage,
+        until: Instant,
+    },
+    Calling {
+        paired: Paired,
+        initiator: ik::Initiator,
+        until: Instant,
+    },
+    Linked {
+        paired: Paired,
+        channel: Channel,
+        heartbeats: Heartbeats,
+        heard: Instant,
+    },
+    Keeping(Then),
+    /// The connection is being closed; the adapter tells when it is.
+    Closing {
+        wish: Option<Wish>,
+        rest: Rest,
+    },
+}
+
+/// How to go on when something is durable.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "as for State")]
+enum Then {
+    /// With nothing open.
+    Start,
+    /// With waiting for the operator.
+    Wait { channel: Channel, until: Instant },
+    /// With telling the gateway that the grant is stored.
+    Confirm { channel: Channel, grant: GrantId },
+    /// With the link, telling the gateway the same.
+    Linked { channel: Channel, heartbeats: Heartbeats, heard: Instant, stored: Option<GrantId> },
+}
+
+/// What follows a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// The next attempt, after a wait.
+    Retry,
+    /// The next attempt, at once.
+    AtOnce,
+    /// Nothing until the owner wishes something.
+    Idle,
+}
+
+/// What a node is, to its adapter.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'b> {
+    /// Its keys.
+    pub keys: &'b OwnKeys,
+    /// Who it says it is. A profile of more than [`crate::limits::NATIVE_PROFILE_BYTES`] is left out.
+    pub about: PairRequest<'b>,
+}
+
+/// What may happen to a node.
+#[derive(Debug)]
+pub enum Input<'b> {
+    /// The deadline has come; carries the values that a heartbeat would tell.
+    Tick(Heartbeat<'b>),
+    /// Answers [`Effect::Connect`]: the connection is open. Carries the ephemeral key.
+    Connected(Entropy<32>, Own<'b>),
+    /// A frame came.
+    Frame {
+        /// Its bytes; they are opened where they stand.
+        bytes: &'b mut [u8],
+        /// Fresh, whether or not it is needed.
+        entropy: Entropy<32>,
+        /// The node.
+        own: Own<'b>,
+    },
+    /// The connection is gone, or could not be opened. Carries chance for the wait before the next attempt.
+    Disconnected(Entropy<2>),
+    /// Answers [`Effect::Keep`] with what is durable now.
+    Kept(Memory),
+    /// The owner wants the node paired so, and if a fingerprint is given with no other gateway.
+    Pair(Wish, Option<Fingerprint>),
+    /// The owner typed the PIN that the gateway shows (or another code after a wrong one).
+    CodeEntered(Code, Entropy<32>, Own<'b>),
+    /// The application sends something over the link.
+    App(App<'b>),
+    /// The application wants to hear of what happens there.
+    Subscribe(Pattern<'b>),
+    /// The grant, or a bearer token, is wanted anew.
+    Renew(Renew<'b>),
+    /// The owner wants the pairing forgotten.
+    Forget,
+}
+
+/// What a node asks for.
+#[derive(Debug)]
+pub enum Effect<'b> {
+    /// Open a connection to the gateway. Answered by [`Input::Connected`] or [`Input::Disconnected`]; how long that may take is the adapter's to bound.
+    Connect,
+    /// Send a frame.
+    Send(&'b [u8]),
+    /// Close the connection, then say [`Input::Disconnected`].
+    Close(Close),
+    /// Put this part of the chain to those before it, if the node keeps chains.
+    Part(Part<'b>),
+    /// This capability (or the one that came in parts) belongs to what [`Effect::Keep`] makes durable next, if the node keeps chains.
+    Chain(Option<&'b [u8]>),
+    /// Make this durable, then answer [`Input::Kept`] with it. Until then nothing else happens.
+    Keep(Memory),
+    /// A bearer token for doors without a sealed channel, valid for minutes.
+    Bearer(Token),
+    /// Something of the application's came over the link.
+    App(App<'b>),
+    /// Tell the owner.
+    Tell(News<'b>),
+}
+
+/// What the owner of a node may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News<'b> {
+    /// This is the gateway that answers, and how it is trusted so far.
+    Gateway {
+        /// Its fingerprint, to compare.
+        fingerprint: Fingerprint,
+        /// How it is trusted.
+        trust: Trust,
+    },
+    /// It is not the one that was expected. Nothing was told to it.
+    OtherGateway(Fingerprint),
+    /// The gateway shows a PIN now: type it.
+    TypeThePin {
+        /// For so many seconds.
+        expires_in: u32,
+        /// How often it may be tried.
+        attempts: u8,
+    },
+    /// That was not the code.
+    WrongCode {
+        /// How often another may be tried.
+        attempts_left: u8,
+    },
+    /// The gateway knows the code, too: it is the one that showed it.
+    CodeConfirmed,
+    /// Whoever answers did not know the code that this node sent its part of: no gateway of ours.
+    GatewayUnproven,
+    /// The operator can approve the request now, by this node's fingerprint.
+    WaitsForApproval {
+        /// For so many seconds.
+        expires_in: u32,
+    },
+    /// The gateway said no, sealed.
+    PairingRefused(pair::Refusal<'b>),
+    /// The grant is kept.
+    Granted {
+        /// The id.
+        node_id: NodeId,
+        /// Where the registry says the node stands.
+        room: Label<'b>,
+        /// What the gateway says to it.
+        message: Option<Words<'b>>,
+    },
+    /// The link is open.
+    Linked(NodeId),
+    /// The gateway does not know this node (any more), or its grant ran out: pair again.
+    PairAgain,
+    /// Somebody said in clear that nothing goes now; it proves nothing.
+    TurnedAway,
+    /// Somebody said in clear that this version is not spoken; it proves nothing.
+    OtherVersion,
+    /// What came was not what the peer of this channel would send.
+    Broken,
+    /// The operator muted the node.
+    Muted,
+    /// The operator lets it speak again.
+    Unmuted,
+    /// The operator unpaired it: the pairing is forgotten.
+    Unpaired,
+    /// No scope allows this.
+    NotAllowed {
+        /// What was to be done.
+        action: Action,
+        /// Where.
+        pattern: Pattern<'b>,
+    },
+    /// The grant was renewed and is kept.
+    Renewed,
+    /// It was not: pair again before it runs out.
+    NotRenewed,
+    /// The next attempt comes after this wait.
+    RetryIn(Span),
+    /// The pairing is forgotten.
+    Forgotten,
+}
+
+/// How a gateway is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Trust {
+    /// Its fingerprint was given, or it was trusted before.
+    Pinned,
+    /// The code will tell.
+    Code,
+    /// Whoever answered first: compare the fingerprint.
+    FirstUse,
+}
+
+impl Node {
+    /// A node that has just started, with what it kept.
+    #[must_use]
+    pub fn boot(now: Instant, memory: Memory, timing: Timing) -> Self {
+        let state = match memory {
+            Memory::Blank => State::Idle,
+            Memory::Asked { .. } => State::Waiting { wish: Some(Wish::Approval), until: now },
+            Memory::Paired(_) => State::Waiting { wish: None, until: now },
+        };
+        Self { timing, backoff: Backoff::new(), expect: None, memory, state }
+    }
+
+    /// What it keeps.
+    #[must_use]
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether its link is open.
+    #[must_use]
+    pub const fn is_linked(&self) -> bool {
+        matches!(self.state, State::Linked { .. } | State::Keeping(Then::Linked { .. }))
+    }
+
+    /// A name of the state, for logs and tables.
+    #[must_use]
+    pub const fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Idle => "Idle",
+            State::Waiting { .. } => "Waiting",
+            State::Opening { .. } => "Opening",
+            State::Introducing { .. } => "Introducing",
+            State::Pairing { stage, .. } => stage.name(),
+            State::Calling { .. } => "Calling",
+            State::Linked { .. } => "Linked",
+            State::Keeping(_) => "Keeping",
+            State::Closing { .. } => "Closing",
+        }
+    }
+
+    fn to(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
+    /// Closes the connection; what follows comes when it is closed.
+    fn close<'b>(self, wish: Option<Wish>, rest: Rest) -> Step<Self, Effect<'b>> {
+        Step::with(self.to(State::Closing { wish, rest }), [Effect::Close(Close::GOODBYE)])
+    }
+
+    /// Waits longer each time, then tries again.
+    fn back_off<'b>(self, now: Instant, wish: Option<Wish>, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
+        let (wait, backoff) = self.backoff.wait(entropy);
+        let state = State::Waiting { wish, until: now.after(wait) };
+        Step::with(Self { backoff, state, ..self }, [Effect::Tell(News::RetryIn(wait))])
+    }
+
+    /// What a node does on its own account: link, if it is paired; ask on, if it asked.
+    fn start(self, now: Instant) -> Self {
+        let state = match self.memory {
+            Memory::Blank => State::Idle,
+            Memory::Asked { .. } => State::Waiting { wish: Some(Wish::Approval), until: now },
+            Memory::Paired(_) => State::Waiting { wish: None, until: now },
+        };
+        self.to(state)
+    }
+
+    /// After a connection that ended by itself.
+    fn lost<'b>(self, now: Instant, wish: Option<Wish>, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
+        match (&wish, &self.memory) {
+            // A PIN or a code that was under way is gone; there is nothing to try again with but what the node is paired to.
+            (None, Memory::Blank) => Step::quiet(self.to(State::Idle)),
+            (None, Memory::Asked { .. }) => self.back_off(now, Some(Wish::Approval), entropy),
+            // It is paired, so it can do without having its approval repeated.
+            (None | Some(Wish::Approval), Memory::Paired(_)) => self.back_off(now, None, entropy),
+            (Some(_), _) => self.back_off(now, wish, entropy),
+        }
+    }
+}
+
+impl Machine for Node {
+    type Input<'b> = Input<'b>;
+    type Effect<'b> = Effect<'b>;
+
+    fn step<'b>(mut self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+        let state = core::mem::replace(&mut self.state, State::Idle);
+        let out = Outbox::new(scratch);
+        match (state, input) {
+            (State::Keeping(then), Input::Kept(memory)) => on_kept(Self { memory, ..self }, now, then, out),
+            // What is being made durable decides; whatever else happens meanwhile is settled by the next attempt.
+            (State::Keeping(then), _) => Step::quiet(self.to(State::Keeping(then))),
+
+            (state, Input::Pair(wish, expect)) => {
+                let node = Self { expect, backoff: Backoff::new(), ..self };
+                match state {
+                    State::Idle | State::Waiting { .. } => Step::quiet(node.to(State::Waiting { wish: Some(wish), until: now })),
+                    State::Closing { .. } => Step::quiet(node.to(State::Closing { wish: Some(wish), rest: Rest::AtOnce })),
+                    _ => node.close(Some(wish), Rest::AtOnce),
+                }
+            }
+            (state, Input::Forget) => {
+                let connected = !matches!(state, State::Idle | State::Waiting { .. } | State::Closing { .. });
+                let step = Step::with(self.to(State::Keeping(Then::Start)), [Effect::Keep(Memory::Blank)]);
+                if connected { step.first(Effect::Close(Close::GOODBYE)) } else { step }
+            }
+
+            (State::Waiting { wish, until }, Input::Tick(_)) if until <= now => {
+                Step::with(self.to(State::Opening { wish }), [Effect::Connect])
+            }
+            (State::Opening { wish: Some(wish) }, Input::Connected(entropy, _)) => introduce(self, now, wish, &entropy, out),
+            (State::Opening { wish: None }, Input::Connected(entropy, own)) => linking::call(self, now, &entropy, &own, out),
+            (State::Opening { wish }, Input::Disconnected(entropy)) => self.lost(now, wish, &entropy),
+
+            (State::Introducing { wish, initiator, .. }, Input::Frame { bytes, entropy, own }) => {
+                pairing::on_second(self, now, wish, initiator, bytes, &entropy, &own, out)
+            }
+            (State::Introducing { wish, .. }, Input::Disconnected(entropy)) => self.lost(now, Some(wish), &entropy),
+            (State::Introducing { wish, until, .. }, Input::Tick(_)) if until <= now => self.close(Some(wish), Rest::Retry),
+
+            (State::Pairing { channel, stage, .. }, Input::Frame { bytes, .. }) => {
+                pairing::on_frame(self, now, channel, stage, bytes, out)
+            }
+            (State::Pairing { channel, stage, until }, Input::CodeEntered(code, entropy, own)) => {
+                pairing::on_code(self, now, (channel, stage, until), &code, &entropy, &own, out)
+            }
+            (State::Pairing { stage, .. }, Input::Disconnected(entropy)) => match stage {
+                Stage::AwaitActive => Step::quiet(self.start(now)),
+                stage => {
+                    let wish = stage.wish_left();
+                    self.lost(now, wish, &entropy)
+                }
+            },
+            (State::Pairing { stage, until, .. }, Input::Tick(_)) if until <= now => {
+                let wish = stage.wish_left();
+                let rest = if wish.is_some() { Rest::Retry } else { Rest::Idle };
+                self.close(wish, rest)
+            }
+
+            (State::Calling { paired, initiator, .. }, Input::Frame { bytes, own, .. }) => {
+                linking::on_second(self, now, paired, initiator, bytes, &own, out)
+            }
+            (State::Calling { .. }, Input::Disconnected(entropy)) => self.back_off(now, None, &entropy),
+            (State::Calling { until, .. }, Input::Tick(_)) if until <= now => self.close(None, Rest::Retry),
+
+            (State::Linked { paired, channel, heartbeats, heard }, input) => {
+                linking::step(self, now, linking::Open { paired, channel, heartbeats, heard }, input, out)
+            }
+
+            (State::Closing { wish, rest }, Input::Disconnected(entropy)) => match rest {
+                Rest::Retry => self.lost(now, wish, &entropy),
+                Rest::AtOnce => match wish {
+                    Some(_) => Step::quiet(self.to(State::Waiting { wish, until: now })),
+                    None => Step::quiet(self.start(now)),
+                },
+                Rest::Idle => match self.memory {
+                    Memory::Paired(_) => self.back_off(now, None, &entropy),
+                    Memory::Blank | Memory::Asked { .. } => Step::quiet(self.to(State::Idle)),
+                },
+            },
+
+            (state, _) => Step::quiet(self.to(state)),
+        }
+    }
+
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        match &self.state {
+            State::Waiting { until, .. } => Some((*until, Reason::Reconnect)),
+            State::Introducing { until, .. } | State::Pairing { until, .. } | State::Calling { until, .. } => {
+                Some((*until, Reason::Answer))
+            }
+            State::Linked { heartbeats, heard, .. } => {
+                let silent = (heard.after(linking::SILENCE), Reason::Pong);
+                let beat = heartbeats.deadline();
+                Some(if beat.0 <= silent.0 { beat } else { silent })
+            }
+            State::Idle | State::Opening { .. } | State::Keeping(_) | State::Closing { .. } => None,
+        }
+    }
+}
+
+/// `Open` and the first message of XX.
+fn introduce<'b>(node: Node, now: Instant, wish: Wish, entropy: &Entropy<32>, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+    let open = Open::new(Intent::Pair);
+    let first = out.put(|place| {
+        let (initiator, message) = xx::Initiator::start(open.prologue(), entropy, &[], place).ok()?;
+        Some((initiator, message.len()))
+    });
+    match first {
+        Some((initiator, message)) => {
+            let until = now.after(node.timing.answer_within);
+            let state = State::Introducing { wish, initiator, until };
+            Step::with(node.to(state), [Effect::Send(open.as_bytes()), Effect::Send(message)])
+        }
+        None => node.close(Some(wish), Rest::Retry),
+    }
+}
+
+fn on_kept<'b>(node: Node, now: Instant, then: Then, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+    let node = Node { backoff: Backoff::new(), ..node };
+    match then {
+        Then::Start => {
+            let blank = node.memory == Memory::Blank;
+            let step = Step::quiet(node.start(now));
+            if blank { step.then(Effect::Tell(News::Forgotten)) } else { step }
+        }
+        Then::Wait { channel, until } => Step::quiet(node.to(State::Pairing { channel, stage: Stage::AwaitGrant, until })),
+        Then::Confirm { mut channel, grant } => match channel.seal(&pair::FromNode::Stored(grant), &mut out) {
+            Some(frame) => {
+                let until = now.after(node.timing.answer_within);
+                Step::with(node.to(State::Pairing { channel, stage: Stage::AwaitActive, until }), [Effect::Send(frame)])
+            }
+            None => node.close(None, Rest::AtOnce),
+        },
+        Then::Linked { channel, heartbeats, heard, stored } => {
+            let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::AtOnce) };
+            let step = linking::go_on(node, linking::Open { paired, channel, heartbeats, heard }, stored, out);
+            if stored.is_some() { step.then(Effect::Tell(News::Renewed)) } else { step }
+        }
+    }
+}
+
+const _: () = assert!(core::mem::size_of::<Node>() <= 640, "a node's state stands in a microcontroller's static memory");

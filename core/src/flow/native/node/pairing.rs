@@ -1,0 +1,306 @@
+//! Pairing, from the gateway's first answer on.
+
+use super::{Effect, Memory, News, Node, Own, Paired, Rest, State, Then, Trust, Wish};
+use crate::budget::Backoff;
+use crate::crypto::code::Code;
+use crate::crypto::cpace;
+use crate::crypto::fingerprint::Fingerprint;
+use crate::crypto::noise::xx;
+use crate::crypto::x25519::PublicKey;
+use crate::entropy::Entropy;
+use crate::link::channel::{Broken, Channel, Outbox};
+use crate::step::Step;
+use crate::time::{Instant, Span};
+use crate::wire::native::open::{ClearRefusal, FirstAnswer};
+use crate::wire::native::pair::{Ask, Chain, FromGateway, FromNode, Grant, NativeProfile, Refusal, Request};
+
+/// How far pairing is.
+#[allow(clippy::enum_variant_names, reason = "each is named for what it waits for")]
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// `Ask` is out, without a code of ours.
+    AwaitAnswer {
+        pin: bool,
+    },
+    /// The owner types a code.
+    AwaitCode {
+        method: cpace::Method,
+    },
+    AwaitYb {
+        initiator: cpace::Initiator,
+        method: cpace::Method,
+    },
+    AwaitTb {
+        awaiting: cpace::AwaitingTb,
+        method: cpace::Method,
+    },
+    /// The gateway is proven by the code, or the request waits for the operator.
+    AwaitGrant,
+    AwaitActive,
+}
+
+impl Stage {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::AwaitAnswer { .. } => "AwaitAnswer",
+            Self::AwaitCode { .. } => "AwaitCode",
+            Self::AwaitYb { .. } => "AwaitYb",
+            Self::AwaitTb { .. } => "AwaitTb",
+            Self::AwaitGrant => "AwaitGrant",
+            Self::AwaitActive => "AwaitActive",
+        }
+    }
+
+    /// What can be tried again without the owner when the connection ends here.
+    pub(super) const fn wish_left(&self) -> Option<Wish> {
+        match self {
+            // Once the gateway is proven its key is remembered, so what it grants is asked for again without a code.
+            Self::AwaitAnswer { pin: false } | Self::AwaitGrant => Some(Wish::Approval),
+            Self::AwaitAnswer { pin: true } => Some(Wish::Pin),
+            Self::AwaitCode { .. } | Self::AwaitYb { .. } | Self::AwaitTb { .. } | Self::AwaitActive => None,
+        }
+    }
+}
+
+/// The gateway's answer to the first message of XX: who it is, and then our `Ask`, and `Ya` where we have the code.
+#[allow(clippy::too_many_arguments, reason = "they are what the answer has to be looked at with")]
+pub(super) fn on_second<'b>(
+    node: Node,
+    now: Instant,
+    wish: Wish,
+    initiator: xx::Initiator,
+    bytes: &'b mut [u8],
+    entropy: &Entropy<32>,
+    own: &Own<'_>,
+    out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
+    match FirstAnswer::parse(bytes) {
+        Ok(FirstAnswer::Handshake(_)) => {}
+        Ok(FirstAnswer::Clear(refusal)) => return turned_away(node, Some(wish), &refusal),
+        Err(_) => return broken(node, Some(wish)),
+    }
+    let Ok((introduced, _)) = initiator.read_second(bytes) else { return broken(node, Some(wish)) };
+    let peer = *introduced.peer();
+    let trust = match trust(&node, &wish, &peer) {
+        Some(trust) => trust,
+        None => {
+            let other = News::OtherGateway(Fingerprint::of(&peer));
+            let node = Node { backoff: Backoff::longest(), ..node };
+            return node.close(Some(wish), Rest::Retry).first(Effect::Tell(other));
+        }
+    };
+    let news = News::Gateway { fingerprint: Fingerprint::of(&peer), trust };
+    let until = now.after(node.timing.answer_within);
+    match ask(introduced, wish, entropy, own, out) {
+        Some(sent) => sent
+            .wrap(|(channel, stage)| node.to(State::Pairing { channel, stage, until }), |effect| effect)
+            .first(Effect::Tell(news)),
+        None => node.close(None, Rest::Idle),
+    }
+}
+
+/// Whether this gateway will do, and on what grounds.
+fn trust(node: &Node, wish: &Wish, peer: &PublicKey) -> Option<Trust> {
+    if let Some(expected) = &node.expect {
+        return (*expected == Fingerprint::of(peer)).then_some(Trust::Pinned);
+    }
+    match (wish, &node.memory) {
+        // A code proves its gateway, whichever it is.
+        (Wish::Pin | Wish::Code { .. }, _) => Some(Trust::Code),
+        (Wish::Approval, Memory::Asked { gateway }) => (gateway == peer).then_some(Trust::Pinned),
+        (Wish::Approval, Memory::Paired(paired)) => (paired.gateway == *peer).then_some(Trust::Pinned),
+        (Wish::Approval, Memory::Blank) => Some(Trust::FirstUse),
+    }
+}
+
+/// The third message, `Ask`, and with a code of ours `Ya`.
+fn ask<'b>(
+    introduced: xx::Introduced,
+    wish: Wish,
+    entropy: &Entropy<32>,
+    own: &Own<'_>,
+    mut out: Outbox<'b>,
+) -> Option<Step<(Channel, Stage), Effect<'b>>> {
+    let (established, third) = out.put(|place| {
+        let (established, message) = introduced.write_third(&own.keys.channel, &[], place).ok()?;
+        Some((established, message.len()))
+    })?;
+    let mut channel = Channel::new(established);
+    let profile = NativeProfile::new(own.about.profile).unwrap_or(NativeProfile::EMPTY);
+    let request = Request { name: own.about.name, room: own.about.room, profile, method: wish.method(), csr: None };
+    let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
+    let asked = channel.seal(&FromNode::Ask(ask), &mut out)?;
+    let sent = [Effect::Send(third), Effect::Send(asked)];
+    match wish {
+        Wish::Approval => Some(Step::with((channel, Stage::AwaitAnswer { pin: false }), sent)),
+        Wish::Pin => Some(Step::with((channel, Stage::AwaitAnswer { pin: true }), sent)),
+        Wish::Code { code, .. } => {
+            let (stage, frame) = begin(&mut channel, &code, cpace::Method::Code, entropy, own, &mut out)?;
+            Some(Step::with((channel, stage), sent).then(Effect::Send(frame)))
+        }
+    }
+}
+
+/// Our half of CPace. The code is not needed from here on.
+fn begin<'b>(
+    channel: &mut Channel,
+    code: &Code,
+    method: cpace::Method,
+    entropy: &Entropy<32>,
+    own: &Own<'_>,
+    out: &mut Outbox<'b>,
+) -> Option<(Stage, &'b [u8])> {
+    let inputs = cpace::Inputs::new(code, &channel.hash, own.keys.channel.public(), &channel.peer, method);
+    let (initiator, element) = cpace::Initiator::start(&inputs, entropy).ok()?;
+    let frame = channel.seal(&FromNode::Ya(element), out)?;
+    Some((Stage::AwaitYb { initiator, method }, frame))
+}
+
+/// The owner typed a code. Where none is awaited it is dropped.
+pub(super) fn on_code<'b>(
+    node: Node,
+    now: Instant,
+    (mut channel, stage, until): (Channel, Stage, Instant),
+    code: &Code,
+    entropy: &Entropy<32>,
+    own: &Own<'_>,
+    mut out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
+    let Stage::AwaitCode { method } = stage else { return Step::quiet(node.to(State::Pairing { channel, stage, until })) };
+    match begin(&mut channel, code, method, entropy, own, &mut out) {
+        Some((stage, frame)) => {
+            let until = now.after(node.timing.answer_within);
+            Step::with(node.to(State::Pairing { channel, stage, until }), [Effect::Send(frame)])
+        }
+        None => node.close(None, Rest::Idle),
+    }
+}
+
+pub(super) fn on_frame<'b>(
+    node: Node,
+    now: Instant,
+    channel: Channel,
+    stage: Stage,
+    bytes: &'b mut [u8],
+    mut out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
+    let wish = stage.wish_left();
+    let (mut channel, text) = match channel.open(bytes) {
+        Ok(opened) => opened,
+        Err(Broken) => return broken(node, wish),
+    };
+    let soon = now.after(node.timing.answer_within);
+    let go_on = |node: Node, channel, stage, until| node.to(State::Pairing { channel, stage, until });
+    match (stage, FromGateway::parse(text)) {
+        (stage, Ok(FromGateway::Refused(refusal))) => on_refused(node, now, channel, &stage, refusal),
+
+        (Stage::AwaitAnswer { pin: true }, Ok(FromGateway::PinShown { expires_in, attempts })) => {
+            let until = now.after(Span::from_secs(u64::from(expires_in)));
+            let next = go_on(node, channel, Stage::AwaitCode { method: cpace::Method::Pin }, until);
+            Step::with(next, [Effect::Tell(News::TypeThePin { expires_in, attempts })])
+        }
+        (Stage::AwaitYb { initiator, method }, Ok(FromGateway::Yb(element))) => {
+            let answered = initiator
+                .confirm(&element)
+                .ok()
+                .and_then(|(awaiting, tag)| Some((awaiting, channel.seal(&FromNode::Ta(tag), &mut out)?)));
+            match answered {
+                Some((awaiting, frame)) => {
+                    Step::with(go_on(node, channel, Stage::AwaitTb { awaiting, method }, soon), [Effect::Send(frame)])
+                }
+                None => broken(node, None),
+            }
+        }
+        (Stage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => match awaiting.verify(&tag) {
+            Ok(_confirmed) => trusted(node, channel, soon).first(Effect::Tell(News::CodeConfirmed)),
+            // Whoever it is has spent a guess and learnt that it was wrong. Nothing of theirs is taken.
+            Err(_) => node.close(None, Rest::Idle).first(Effect::Tell(News::GatewayUnproven)),
+        },
+
+        (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant, Ok(FromGateway::Waiting { expires_in })) => {
+            let until = now.after(Span::from_secs(u64::from(expires_in)));
+            trusted(node, channel, until).first(Effect::Tell(News::WaitsForApproval { expires_in }))
+        }
+        (stage @ (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant), Ok(FromGateway::Part(part))) => {
+            Step::with(go_on(node, channel, stage, soon), [Effect::Part(part)])
+        }
+        (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant, Ok(FromGateway::Grant(grant))) => on_grant(node, channel, grant),
+        (Stage::AwaitActive, Ok(FromGateway::Active(_))) => node.close(None, Rest::AtOnce),
+        // The offer ran out between its coming and its being stored.
+        (Stage::AwaitActive, Ok(FromGateway::NotPaired)) => {
+            let node = Node { backoff: Backoff::longest(), ..node };
+            node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
+        }
+
+        (
+            Stage::AwaitAnswer { .. }
+            | Stage::AwaitCode { .. }
+            | Stage::AwaitYb { .. }
+            | Stage::AwaitTb { .. }
+            | Stage::AwaitGrant
+            | Stage::AwaitActive,
+            Ok(_) | Err(_),
+        ) => broken(node, wish),
+    }
+}
+
+/// Remembers the gateway before its grant comes, so that the grant is found again if it is lost on the way.
+fn trusted<'b>(node: Node, channel: Channel, until: Instant) -> Step<Node, Effect<'b>> {
+    let asked = Memory::Asked { gateway: channel.peer };
+    if node.memory == asked || matches!(node.memory, Memory::Paired(_)) {
+        // What it is paired to stays until there is something better.
+        return Step::quiet(node.to(State::Pairing { channel, stage: Stage::AwaitGrant, until }));
+    }
+    Step::with(node.to(State::Keeping(Then::Wait { channel, until })), [Effect::Keep(asked)])
+}
+
+fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Effect<'b>> {
+    let Grant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
+    let memory = Memory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
+    let news = Effect::Tell(News::Granted { node_id, room, message });
+    let step = Step::quiet(node.to(State::Keeping(Then::Confirm { channel, grant: id }))).then(news);
+    let step = match chain {
+        Some(Chain::Here(bytes)) => step.then(Effect::Chain(Some(bytes.as_bytes()))),
+        Some(Chain::InParts) => step.then(Effect::Chain(None)),
+        None => step,
+    };
+    step.then(Effect::Keep(memory))
+}
+
+fn on_refused<'b>(node: Node, now: Instant, channel: Channel, stage: &Stage, refusal: Refusal<'b>) -> Step<Node, Effect<'b>> {
+    let method = match stage {
+        Stage::AwaitTb { method, .. } | Stage::AwaitYb { method, .. } | Stage::AwaitCode { method } => Some(*method),
+        Stage::AwaitAnswer { .. } | Stage::AwaitGrant | Stage::AwaitActive => None,
+    };
+    match (refusal, method) {
+        (Refusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {
+            // The channel stays: the owner may type another, and that is another guess.
+            let until = now.after(TYPING);
+            let next = node.to(State::Pairing { channel, stage: Stage::AwaitCode { method }, until });
+            Step::with(next, [Effect::Tell(News::WrongCode { attempts_left })])
+        }
+        (Refusal::Busy { .. }, _) => {
+            let node = Node { backoff: Backoff::longest(), ..node };
+            node.close(stage.wish_left(), Rest::Retry).first(Effect::Tell(News::PairingRefused(refusal)))
+        }
+        // Asking again by itself would not help.
+        (_, _) => node.close(None, Rest::Idle).first(Effect::Tell(News::PairingRefused(refusal))),
+    }
+}
+
+/// How long the owner may take to type another code after a wrong one. The gateway has its own clock for it.
+const TYPING: Span = Span::from_secs(300);
+
+/// In clear, so it may be anybody's: wait, and change nothing.
+pub(super) fn turned_away<'b>(node: Node, wish: Option<Wish>, refusal: &ClearRefusal<'_>) -> Step<Node, Effect<'b>> {
+    let news = match refusal {
+        ClearRefusal::Refused => News::TurnedAway,
+        ClearRefusal::Unsupported { .. } => News::OtherVersion,
+    };
+    let node = Node { backoff: Backoff::longest(), ..node };
+    node.close(wish, Rest::Retry).first(Effect::Tell(news))
+}
+
+pub(super) fn broken<'b>(node: Node, wish: Option<Wish>) -> Step<Node, Effect<'b>> {
+    node.close(wish, Rest::Retry).first(Effect::Tell(News::Broken))
+}

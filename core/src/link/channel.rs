@@ -1,0 +1,64 @@
+//! A sealed channel as machines use it: messages in, messages out, and who is at the other end.
+
+use crate::crypto::noise::transport::{Receiving, Sending};
+use crate::crypto::noise::{Established, HandshakeHash};
+use crate::crypto::x25519::PublicKey;
+use crate::limits::MESSAGE_BYTES;
+use crate::wire::native::Message;
+
+/// Both directions of a channel, and the peer that it was made with.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) peer: PublicKey,
+    pub(crate) hash: HandshakeHash,
+    sending: Sending,
+    receiving: Receiving,
+}
+
+/// What came was not the peer's next message. The channel is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+impl Channel {
+    pub(crate) fn new(established: Established) -> Self {
+        let Established { hash, peer, sending, receiving } = established;
+        Self { peer, hash, sending, receiving }
+    }
+
+    /// Opens the peer's next message where it stands.
+    pub(crate) fn open(self, frame: &mut [u8]) -> Result<(Self, &[u8]), Broken> {
+        let (receiving, text) = self.receiving.open(frame).map_err(|_| Broken)?;
+        Ok((Self { receiving, ..self }, text))
+    }
+
+    /// Seals a message into the next free bytes. `None` if they are too few, or all counters are used up.
+    pub(crate) fn seal<'b>(&mut self, message: &impl Message, out: &mut Outbox<'b>) -> Option<&'b [u8]> {
+        let length = message.length_written(out.free)?;
+        let sealed = self.sending.seal(out.free, length).ok()?.len();
+        out.take(sealed)
+    }
+}
+
+/// A step's scratch, of which each message that goes out takes the beginning.
+pub(crate) struct Outbox<'b> {
+    free: &'b mut [u8],
+}
+
+impl<'b> Outbox<'b> {
+    pub(crate) const fn new(scratch: &'b mut [u8]) -> Self {
+        Self { free: scratch }
+    }
+
+    /// Writes a message that goes in clear, or of a handshake: `write` says how long it is.
+    pub(crate) fn put<T>(&mut self, write: impl FnOnce(&mut [u8]) -> Option<(T, usize)>) -> Option<(T, &'b [u8])> {
+        let room = self.free.len().min(MESSAGE_BYTES);
+        let (kept, length) = write(self.free.get_mut(..room)?)?;
+        Some((kept, self.take(length)?))
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'b [u8]> {
+        let (taken, rest) = core::mem::take(&mut self.free).split_at_mut_checked(length)?;
+        self.free = rest;
+        Some(taken)
+    }
+}
