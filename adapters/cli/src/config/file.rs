@@ -1,0 +1,156 @@
+//! Reading the file.
+
+use std::io::Read;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::ConfigError;
+use super::keys::{KEYS, Key, SECTIONS};
+use super::settings::Settings;
+use super::value::{Fields, Problem, Value, place, shown, unknown};
+
+/// Most bytes of a file; the longest that says something is far shorter.
+const MOST_BYTES: u64 = 1_048_576;
+
+/// How many mistakes are named at once.
+const MOST_NAMED: usize = 20;
+
+/// Tables that may stand around the whole and change nothing.
+const AROUND: [&str; 2] = ["server", "security"];
+
+/// Reads a file over settings.
+///
+/// # Errors
+/// Everything that is wrong with it; the settings are then half read.
+pub(super) fn apply(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
+    let name = path.display();
+    let text = read(path).map_err(|problem| ConfigError(format!("{name}: {problem}")))?;
+    // What is beside the file is meant, from wherever the gateway is started.
+    let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    apply_text(&text, &base, settings).map_err(|problems| {
+        let lines: Vec<String> = problems.into_iter().map(|problem| format!("{name}: {problem}")).collect();
+        ConfigError(lines.join("\n"))
+    })
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let cannot = |error: std::io::Error| format!("the configuration file cannot be read: {error}");
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.is_dir() {
+        return Err("it is a directory, and a configuration file is needed".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err("it is longer than a megabyte, so it is no configuration file".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        format!("it is not UTF-8 at line {}", 1 + before.iter().filter(|&&byte| byte == b'\n').count())
+    })
+}
+
+/// Reads the text of a file over settings, or says all that is wrong with it, in the order of its lines.
+pub(super) fn apply_text(text: &str, base: &Path, settings: &mut Settings) -> Result<(), Vec<String>> {
+    let line = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map(|span| format!(" at line {}", line(span.start))).unwrap_or_default();
+        let what = error.span().and_then(|span| text.get(span)).filter(|what| !what.trim().is_empty());
+        let what = what.map(|what| format!(": {}", shown(what))).unwrap_or_default();
+        vec![format!("it is not TOML{at}; {}{what}", error.message())]
+    })?;
+    let mut found = Found { base, text, values: Vec::new(), problems: Vec::new() };
+    found.top_level(table.get_ref(), "", &AROUND);
+    let Found { mut values, mut problems, .. } = found;
+    // In the table's order, whatever that of the file: what two keys say together must not depend on which stands first.
+    values.sort_by_key(|(number, _)| *number);
+    for (number, value) in values {
+        if let Some(key) = KEYS.get(number) {
+            problems.extend((key.read)(settings, &value).err());
+        }
+    }
+    problems.sort_by_key(|problem| problem.offset);
+    let more = problems.len().saturating_sub(MOST_NAMED);
+    let mut said: Vec<String> = problems.iter().take(MOST_NAMED).map(|problem| problem.in_file(line(problem.offset))).collect();
+    said.extend((more > 0).then(|| format!("and {more} more")));
+    if said.is_empty() { Ok(()) } else { Err(said) }
+}
+
+/// What a walk over a file has found: the values of known keys, by their number in [`KEYS`], and what cannot be there.
+struct Found<'a> {
+    base: &'a Path,
+    text: &'a str,
+    values: Vec<(usize, Value<'a>)>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Found<'a> {
+    /// The entries of the top level, or of a table `around` it.
+    fn top_level(&mut self, table: &'a DeTable<'a>, path: &str, around: &[&str]) {
+        for (name, value) in table {
+            let (inner, offset) = (joined(path, name.get_ref()), name.span().start);
+            let section = SECTIONS.iter().map(|(section, _)| *section).find(|section| section == name.get_ref());
+            let wrapper = around.split_first().filter(|(first, _)| *first == name.get_ref());
+            match (section, wrapper, value.get_ref().as_table()) {
+                (Some(section), _, Some(table)) => self.section(section, table, &inner),
+                (None, Some((_, within)), Some(table)) => self.top_level(table, &inner, within),
+                (Some(_), _, None) | (_, Some(_), None) => {
+                    let place = place(name.get_ref(), &heading(path));
+                    self.problems.push(Problem::new(place, offset, format!("it must be a table, headed [{inner}]")));
+                }
+                (None, None, _) => self.entry(
+                    "",
+                    name.get_ref(),
+                    offset,
+                    Value::in_file(place(name.get_ref(), &heading(path)), self.base, self.text, value),
+                    &heading(path),
+                ),
+            }
+        }
+    }
+
+    fn section(&mut self, section: &'static str, table: &'a DeTable<'a>, path: &str) {
+        let heading = heading(path);
+        for field in Fields::of(table, &heading, self.base, self.text) {
+            self.entry(section, field.name, field.offset, field.value, &heading);
+        }
+    }
+
+    fn entry(&mut self, section: &str, name: &str, offset: usize, value: Value<'a>, heading: &str) {
+        let known = |key: &Key| key.section == section && key.name == name;
+        let Some(number) = KEYS.iter().position(known) else {
+            self.problems.push(stranger(section, name, offset, heading));
+            return;
+        };
+        if self.values.iter().any(|(other, _)| *other == number) {
+            self.problems.push(Problem::new(place(name, heading), offset, "it stands in the file twice"));
+            return;
+        }
+        self.values.push((number, value));
+    }
+}
+
+/// A key that is not known there: perhaps it is in another table, is called as its option is, or is misspelt.
+fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> Problem {
+    let elsewhere = |need: String| Problem::new(format!("unknown key {}", place(name, heading)), offset, need);
+    let as_option = name.replace('_', "-");
+    if let Some(key) = KEYS.iter().find(|key| key.name == name || key.option == as_option) {
+        return elsewhere(match key.section {
+            same if same == section => format!("did you mean `{}`?", key.name),
+            "" => format!("did you mean `{}` at the top of the file, before any table?", key.name),
+            other => format!("did you mean `{}` in [{other}]?", key.name),
+        });
+    }
+    let tables = SECTIONS.iter().map(|(table, _)| *table).filter(|_| section.is_empty());
+    let known: Vec<&str> = KEYS.iter().filter(|key| key.section == section).map(|key| key.name).chain(tables).collect();
+    unknown(name, heading, offset, &known)
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn heading(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("[{path}]") }
+}

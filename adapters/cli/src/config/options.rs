@@ -1,0 +1,118 @@
+//! The options of `serve`: one for each key, and what names the file.
+
+use std::path::PathBuf;
+
+use clap::builder::ValueParser;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+
+use super::keys::{Form, KEYS, Key, SECTIONS};
+use super::settings::Settings;
+use super::value::Value;
+use super::{ConfigError, file};
+
+/// What `serve` was told on the command line, for a field with `#[command(flatten)]`.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Whether to print the settings and end.
+    pub print_config: bool,
+    /// The words of each option that was given, by the number of its key.
+    given: Vec<(usize, Vec<String>)>,
+}
+
+impl Options {
+    /// The settings: the defaults, over them the file, over them the options.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, or else with the options.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        let mut settings = Settings::default();
+        if let Some(path) = &self.config {
+            file::apply(path, &mut settings)?;
+        }
+        let mut problems = Vec::new();
+        for (number, words) in &self.given {
+            if let Some(key) = KEYS.get(*number)
+                && let Err(problem) = (key.read)(&mut settings, &Value::words(words))
+            {
+                problems.push(format!("--{}: {}", key.option, problem.in_option()));
+            }
+        }
+        match (&settings.tls_cert, &settings.tls_key) {
+            (Some(_), None) => problems.push("there is a tls_cert and no tls_key; TLS needs both".to_owned()),
+            (None, Some(_)) => problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned()),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems.join("\n"))) }
+    }
+}
+
+impl Args for Options {
+    fn augment_args(command: Command) -> Command {
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("TOML file with settings; every option but this one may stand in it, and an option beats it");
+        let print = Arg::new("print-config")
+            .long("print-config")
+            .action(ArgAction::SetTrue)
+            .help("Print the settings that file and options give, as such a file, and end");
+        let defaults = Settings::default();
+        KEYS.iter().fold(command.arg(config).arg(print), |command, key| command.arg(option(key, &defaults)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn option(key: &'static Key, defaults: &Settings) -> Arg {
+    let default = (key.show)(defaults).filter(|shown| key.form == Form::One && !shown.is_empty());
+    let help = match default {
+        Some(shown) => format!("{} [default: {}]", key.help, shown.trim_matches('"')),
+        None => key.help.to_owned(),
+    };
+    let heading = SECTIONS.iter().find(|(section, _)| *section == key.section).map(|(_, heading)| *heading);
+    let arg = Arg::new(key.option)
+        .long(key.option)
+        .value_name(key.placeholder)
+        .value_parser(checked(key))
+        .help(help)
+        .help_heading(heading);
+    match key.form {
+        Form::One => arg,
+        Form::Many => arg.action(ArgAction::Append),
+        Form::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+    }
+}
+
+/// Checks each word as soon as it is read, so that the error is one of the command line's own.
+fn checked(key: &'static Key) -> ValueParser {
+    ValueParser::new(move |word: &str| {
+        let words = [word.to_owned()];
+        match (key.read)(&mut Settings::default(), &Value::words(&words)) {
+            Ok(()) => Ok(word.to_owned()),
+            Err(problem) => Err(problem.in_option()),
+        }
+    })
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut options = Self::default();
+        options.update_from_arg_matches(matches)?;
+        Ok(options)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.config = matches.get_one::<PathBuf>("config").cloned();
+        self.print_config = matches.get_flag("print-config");
+        let given = |key: &Key| matches.value_source(key.option) == Some(ValueSource::CommandLine);
+        let words = |key: &Key| matches.get_many::<String>(key.option).into_iter().flatten().cloned().collect();
+        self.given = KEYS.iter().enumerate().filter(|(_, key)| given(key)).map(|(number, key)| (number, words(key))).collect();
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! The settings as a file that reads back to the same settings.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use super::keys::{KEYS, Key};
+use super::settings::{Serial, Settings};
+
+impl Settings {
+    /// All settings as TOML, each with what it is for. Read as a file, it gives these settings again; paths are written in full, so wherever it lies.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = "# What this gateway runs with. An option of `handfast serve` beats what stands here.\n\n".to_owned();
+        let mut section = "";
+        for key in KEYS {
+            if key.section != section {
+                section = key.section;
+                text += &format!("\n[{section}]\n");
+            }
+            text += &entry(key, self);
+        }
+        text
+    }
+}
+
+fn entry(key: &Key, settings: &Settings) -> String {
+    let (help, option, name) = (key.help, key.option, key.name);
+    match (key.show)(settings) {
+        Some(value) => format!("# {help} (--{option})\n{name} = {value}\n"),
+        None => format!("# {help} (--{option})\n# {name} =\n"),
+    }
+}
+
+/// A text as TOML.
+pub(super) fn quoted(text: impl Display) -> String {
+    let mut out = "\"".to_owned();
+    for c in text.to_string().chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out += &format!("\\u{:04X}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+/// An array of what is TOML already; tables get a line each.
+pub(super) fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    if items.iter().any(|item| item.starts_with('{')) {
+        return format!("[\n    {},\n]", items.join(",\n    "));
+    }
+    format!("[{}]", items.join(", "))
+}
+
+/// A path in full.
+pub(super) fn path(path: &Path) -> String {
+    let full = std::path::absolute(path);
+    quoted(full.as_deref().unwrap_or(path).display())
+}
+
+/// A serial line; its speed always stands there, so that no digits of the path are mistaken for it.
+pub(super) fn line(serial: &Serial) -> String {
+    let full = std::path::absolute(&serial.path);
+    quoted(format_args!("{}:{}", full.as_deref().unwrap_or(&serial.path).display(), serial.baud))
+}

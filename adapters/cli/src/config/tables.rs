@@ -1,0 +1,148 @@
+//! Permissions and rules: how they are read, and how they are printed.
+
+use handfast_core::grant::scope::{Action, Pattern, Scope, ScopeError, ScopesBuf};
+use handfast_core::limits::{LABEL_BYTES, REASON_BYTES};
+use handfast_server::pairing::{Glob, Method, Net, NotANet, Rule, Terms, Verdict, When};
+use toml::de::DeValue;
+
+use super::duration::{lasting, show_lasting};
+use super::keys::EXPIRIES;
+use super::print::{list, quoted};
+use super::settings::scopes;
+use super::value::{Problem, Value, unknown};
+
+const METHODS: [(&str, Method); 3] = [("pin", Method::Pin), ("code", Method::Code), ("approval", Method::Approval)];
+
+/// The keys of a rule.
+const RULE_KEYS: [&str; 8] = ["name", "method", "address", "decision", "permissions", "expires", "reason", "message"];
+
+/// What a rule is called in errors.
+const RULE: &str = "[[pairing.rule]]";
+
+#[derive(Clone, Copy)]
+enum Decision {
+    Approve,
+    Reject,
+    Ask,
+}
+
+const DECISIONS: [(&str, Decision); 3] = [("approve", Decision::Approve), ("reject", Decision::Reject), ("ask", Decision::Ask)];
+
+/// Reads `{ read = […], write = […], admin = […] }`, or the scopes of an option.
+pub(super) fn permissions(value: &Value<'_>, table: &str) -> Result<ScopesBuf, Problem> {
+    let mut found = Vec::new();
+    if value.as_words().is_some() {
+        for item in value.items() {
+            found.push(Scope::parse(item.text()?).map_err(|error| refused(&item, error))?);
+        }
+    } else {
+        for field in value.fields(table)? {
+            let action =
+                Action::parse(field.name).map_err(|_| unknown(field.name, table, field.offset, &["read", "write", "admin"]))?;
+            for item in field.value.items() {
+                let pattern = Pattern::parse(item.text()?).map_err(|error| refused(&item, error))?;
+                found.push(Scope { action, pattern });
+            }
+        }
+    }
+    scopes(found).map_err(|error| value.lacks(error.as_str()))
+}
+
+fn refused(value: &Value<'_>, error: ScopeError) -> Problem {
+    value.wrong(error.as_str())
+}
+
+/// Reads an array of tables, or the words of an option, each of which is a table without or with its braces.
+pub(super) fn rules(value: &Value<'_>) -> Result<Vec<Rule>, Problem> {
+    if value.as_words().is_none() && !value.is_list() {
+        return Err(value.lacks(format!("rules stand in tables that are each headed {RULE}")));
+    }
+    value.items().iter().map(|item| if item.as_words().is_some() { from_word(item) } else { rule(item, RULE) }).collect()
+}
+
+fn from_word(item: &Value<'_>) -> Result<Rule, Problem> {
+    let text = item.text()?.trim();
+    let braced = if text.starts_with('{') { text.to_owned() } else { format!("{{ {text} }}") };
+    match DeValue::parse(&braced) {
+        Ok(value) => rule(&Value::in_file("the rule".to_owned(), std::path::Path::new(""), &braced, &value), "the rule"),
+        Err(error) => {
+            Err(item.wrong(format!("it must read like 'name = \"lamp*\", decision = \"approve\"': {}", error.message())))
+        }
+    }
+}
+
+fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
+    let (mut when, mut terms) = (When::default(), Terms::default());
+    let (mut decision, mut reason) = (None, None);
+    // Keys that only some decisions can do something with.
+    let (mut only_approved, mut only_rejected) = (None, None);
+    for field in value.fields(table)? {
+        let value = &field.value;
+        match field.name {
+            "name" => when.name = Some(Glob::new(value.message(LABEL_BYTES)?)),
+            "method" => when.method = Some(value.choice(&METHODS)?),
+            "address" => when.address = Some(net(value)?),
+            "decision" => decision = Some(value.choice(&DECISIONS)?),
+            "permissions" => terms.permissions = Some(permissions(value, &format!("permissions of {table}"))?),
+            "expires" => terms.expires = Some(lasting(value.duration(EXPIRIES)?)),
+            "message" => terms.message = Some(value.message(REASON_BYTES)?),
+            "reason" => reason = Some(value.message(REASON_BYTES)?),
+            name => return Err(unknown(name, table, field.offset, &RULE_KEYS)),
+        }
+        match field.name {
+            "permissions" | "expires" | "message" => only_approved = Some(field),
+            "reason" => only_rejected = Some(field),
+            _ => {}
+        }
+    }
+    match (decision, only_approved, only_rejected) {
+        (None, _, _) => Err(value.lacks("`decision` is missing: approve, reject or ask")),
+        (Some(Decision::Reject), Some(field), _) => Err(field.value.lacks("a rule that rejects has no such key, only `reason`")),
+        (Some(Decision::Approve | Decision::Ask), _, Some(field)) => {
+            Err(field.value.lacks("only a rule that rejects has a reason; others have a `message`"))
+        }
+        (Some(Decision::Reject), None, _) => Ok(Rule { when, verdict: Verdict::Reject { reason } }),
+        (Some(Decision::Approve), _, None) => Ok(Rule { when, verdict: Verdict::Approve(terms) }),
+        (Some(Decision::Ask), _, None) => Ok(Rule { when, verdict: Verdict::Ask(terms) }),
+    }
+}
+
+fn net(value: &Value<'_>) -> Result<Net, Problem> {
+    value.text()?.parse().map_err(|error: NotANet| value.wrong(error.to_string()))
+}
+
+pub(super) fn show_permissions(scopes: &ScopesBuf) -> String {
+    let scopes = scopes.scopes();
+    let of = |action: Action| {
+        let patterns = scopes.as_slice().iter().filter(|scope| scope.action == action);
+        format!("{action} = {}", list(patterns.map(|scope| quoted(scope.pattern))))
+    };
+    format!("{{ {}, {}, {} }}", of(Action::Read), of(Action::Write), of(Action::Admin))
+}
+
+/// None if there are none: an empty list would stand in the way of tables that are added to a printed file.
+pub(super) fn show_rules(rules: &[Rule]) -> Option<String> {
+    (!rules.is_empty()).then(|| list(rules.iter().map(show_rule)))
+}
+
+fn show_rule(rule: &Rule) -> String {
+    let Rule { when: When { name, method, address }, verdict } = rule;
+    let method = method.and_then(|method| super::simple::name_of(&METHODS, method));
+    let (decision, terms, reason) = match verdict {
+        Verdict::Approve(terms) => ("approve", Some(terms), None),
+        Verdict::Ask(terms) => ("ask", Some(terms), None),
+        Verdict::Reject { reason } => ("reject", None, reason.as_ref()),
+    };
+    let entries = [
+        ("name", name.as_ref().map(|glob| quoted(glob.as_str()))),
+        ("method", method),
+        ("address", address.map(quoted)),
+        ("decision", Some(quoted(decision))),
+        ("permissions", terms.and_then(|terms| terms.permissions.as_ref()).map(show_permissions)),
+        ("expires", terms.and_then(|terms| terms.expires).map(|expires| quoted(show_lasting(expires)))),
+        ("message", terms.and_then(|terms| terms.message.as_ref()).map(quoted)),
+        ("reason", reason.map(quoted)),
+    ];
+    let set = entries.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key} = {value}")));
+    format!("{{ {} }}", set.collect::<Vec<_>>().join(", "))
+}

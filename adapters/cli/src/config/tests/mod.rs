@@ -1,0 +1,46 @@
+//! The file and the options together.
+
+mod mistakes;
+mod precedence;
+mod printing;
+
+use std::path::Path;
+
+use clap::{Args, Command, FromArgMatches};
+
+use super::{Options, Settings};
+
+/// What `serve` makes of its words.
+fn options(words: &[&str]) -> Result<Options, clap::Error> {
+    let command = Options::augment_args(Command::new("serve"));
+    let matches = command.try_get_matches_from(std::iter::once(&"serve").chain(words))?;
+    Options::from_arg_matches(&matches)
+}
+
+/// The settings that words give without a file.
+fn told(words: &[&str]) -> Settings {
+    options(words).unwrap().settings().unwrap()
+}
+
+/// What a text as the file `gateway.toml` and words as options give.
+fn both(text: &str, words: &[&str]) -> Result<Settings, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.toml");
+    std::fs::write(&path, text).unwrap();
+    read(&path, words).map_err(|error| error.replace(&format!("{}/", folder.path().display()), ""))
+}
+
+fn read(path: &Path, words: &[&str]) -> Result<Settings, String> {
+    let mut all = vec!["--config", path.to_str().unwrap()];
+    all.extend(words);
+    options(&all).unwrap().settings().map_err(|error| error.to_string())
+}
+
+fn file(text: &str) -> Settings {
+    both(text, &[]).unwrap()
+}
+
+#[test]
+fn the_options_are_consistent() {
+    Options::augment_args(Command::new("serve")).debug_assert();
+}

@@ -1,0 +1,196 @@
+//! Defaults, file and options, one over the other, and what may stand in them.
+
+use std::time::Duration;
+
+use handfast_core::crypto::code::Alphabet;
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::limits::Limits;
+use handfast_core::time::Span;
+use handfast_server::pairing::{Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When};
+
+use super::super::keys::{Form, KEYS};
+use super::super::{Serial, Settings};
+use super::{both, file, options, read, told};
+
+/// A value of each key that is not its default, as an option has it and as the file has it.
+const OTHER: &[(&str, &str, &str)] = &[
+    ("listen", "0.0.0.0:1", r#""0.0.0.0:1""#),
+    ("port", "9", "9"),
+    ("data", "/d", r#""/d""#),
+    ("tls_cert", "/c", r#""/c""#),
+    ("tls_key", "/k", r#""/k""#),
+    ("listen_tcp", "[::1]:2", r#"["[::1]:2"]"#),
+    ("serial", "/dev/ttyS1:9600", r#""/dev/ttyS1:9600""#),
+    ("enabled", "true", "true"),
+    ("pin_length", "8", "8"),
+    ("pin_alphabet", "unambiguous", r#""unambiguous""#),
+    ("pin_timeout", "120", "120"),
+    ("window", "10m", r#""10m""#),
+    ("approve", "manual", r#""manual""#),
+    ("default_permissions", "write:/a/*", r#"{ write = ["/a/*"] }"#),
+    ("token_expiry", "30d", r#""30d""#),
+    ("rule", r#"decision = "ask""#, r#"[{ decision = "ask" }]"#),
+    ("addresses", "wss://gateway.example:443", r#"["wss://gateway.example:443"]"#),
+    ("first_message", "0.5", "0.5"),
+    ("ping_every", "250ms", r#""250ms""#),
+    ("pong_within", "1", "1"),
+    ("pending_for", "2h", r#""2h""#),
+    ("pending_total", "0", "0"),
+    ("pending_per_source", "3", "3"),
+    ("waiting_total", "4", "4"),
+    ("waiting_per_source", "5", "5"),
+    ("linked_total", "6", "0x6"),
+    ("failures_per_minute", "7", "7"),
+    ("hash_queue", "65536", "65_536"),
+];
+
+#[test]
+fn every_key_says_the_same_in_the_file_and_as_an_option() {
+    assert_eq!(KEYS.len(), OTHER.len(), "each key has a value here");
+    let (mut words, mut text, mut section) = (Vec::new(), String::new(), "");
+    for (key, (name, word, toml)) in KEYS.iter().zip(OTHER) {
+        assert_eq!(key.name, *name);
+        if key.section != section {
+            section = key.section;
+            text += &format!("[{section}]\n");
+        }
+        text += &format!("{name} = {toml}\n");
+        words.push(format!("--{}={word}", key.option));
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let settings = told(&words);
+    assert_eq!(file(&text), settings);
+    for key in KEYS.iter().filter(|key| key.name != "port") {
+        assert_ne!((key.show)(&settings), (key.show)(&Settings::default()), "{} took effect", key.name);
+    }
+}
+
+#[test]
+fn without_file_and_options_the_documented_defaults_hold() {
+    let settings = told(&[]);
+    assert_eq!(settings, Settings::default());
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8765");
+    assert_eq!(settings.limits, Limits::DEFAULT);
+    let Pairing { enabled, pin_length, pin_timeout, window, token_expiry, .. } = settings.pairing;
+    assert_eq!((enabled, pin_length, pin_timeout), (false, 6, Span::from_secs(300)));
+    assert_eq!((window, token_expiry), (None, Span::from_secs(90 * 86_400)));
+    assert_eq!(settings.pairing.default_permissions.as_str(), "read:/**\nwrite:/**\n");
+}
+
+#[test]
+fn an_option_beats_the_file_and_the_file_beats_the_default() {
+    let text = "[pairing]\nenabled = true\npin_length = 8\napprove = \"manual\"\nwindow = \"1h\"";
+    let settings = both(text, &["--pin-length", "10", "--pairing=false", "--pairing-window", "none"]).unwrap();
+    assert_eq!((settings.pairing.enabled, settings.pairing.pin_length, settings.pairing.window), (false, 10, None));
+    assert_eq!(settings.pairing.approve, Approve::Manual, "from the file");
+    assert_eq!(settings.pairing.pin_alphabet, Alphabet::Digits, "the default");
+}
+
+#[test]
+fn a_list_of_an_option_stands_in_place_of_that_of_the_file() {
+    let text = "listen_tcp = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nserial = \"/dev/ttyS0\"";
+    let settings = both(text, &["--listen-tcp", "127.0.0.1:3", "--serial", ""]).unwrap();
+    assert_eq!(settings.listen_tcp, ["127.0.0.1:3".parse().unwrap()]);
+    assert_eq!(settings.serial, []);
+}
+
+#[test]
+fn permissions_that_are_named_are_all_the_permissions() {
+    let settings = file("[pairing]\ndefault_permissions = { read = [\"/a\"] }");
+    assert_eq!(settings.pairing.default_permissions.as_str(), "read:/a\n", "writing is not left over from the default");
+    let text = "[pairing.default_permissions]\nadmin = [\"/x/**\"]\nwrite = [\"/**\"]";
+    assert_eq!(file(text).pairing.default_permissions.as_str(), "write:/**\nadmin:/x/**\n");
+    let settings = both(text, &["--default-permissions", "write:/b", "--default-permissions", "read:/a/*"]).unwrap();
+    assert_eq!(settings.pairing.default_permissions.as_str(), "read:/a/*\nwrite:/b\n");
+    assert_eq!(told(&["--default-permissions", ""]).pairing.default_permissions.as_str(), "");
+}
+
+#[test]
+fn the_flag_that_opens_pairing_needs_no_value() {
+    assert!(told(&["--pairing", "--pairing-timeout", "300"]).pairing.enabled);
+    assert!(options(&["--pairing", "true"]).is_err());
+    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 1);
+}
+
+#[test]
+fn the_tables_server_and_security_may_stand_around_all_of_it() {
+    let settings = file("[server]\nport = 7330\n[server.security.pairing]\nenabled = true\npin_length = 6\npin_timeout = 300");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:7330");
+    assert!(settings.pairing.enabled);
+}
+
+#[test]
+fn a_port_is_that_of_the_address_whichever_stands_first() {
+    assert_eq!(file("port = 1\nlisten = \"0.0.0.0:2\"").listen.to_string(), "0.0.0.0:1");
+    assert_eq!(both("listen = \"0.0.0.0:2\"", &["--port", "3"]).unwrap().listen.to_string(), "0.0.0.0:3");
+    assert_eq!(both("port = 3", &["--listen", "0.0.0.0:2"]).unwrap().listen.to_string(), "0.0.0.0:2");
+}
+
+#[test]
+fn a_path_in_the_file_is_beside_the_file_and_one_of_an_option_is_where_it_was_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.toml");
+    std::fs::write(&path, "tls_cert = \"cert.pem\"\ntls_key = \"/etc/key.pem\"\nserial = \"tty:9600\"").unwrap();
+    let settings = read(&path, &["--data", "here"]).unwrap();
+    assert_eq!(settings.tls_cert.unwrap(), folder.path().join("cert.pem"));
+    assert_eq!(settings.tls_key.unwrap().to_str(), Some("/etc/key.pem"));
+    assert_eq!(settings.data.unwrap().to_str(), Some("here"));
+    assert_eq!(settings.serial, [Serial { path: folder.path().join("tty"), baud: 9600 }]);
+}
+
+#[test]
+fn only_digits_behind_the_last_colon_of_a_serial_line_are_its_speed() {
+    let path = "/dev/serial/by-path/pci-0000:00:14.0-usb-0:1:1.0-port0";
+    assert_eq!(told(&["--serial", path]).serial, [Serial { path: path.into(), baud: 115_200 }]);
+    let with_speed = format!("{path}:1000000");
+    assert_eq!(told(&["--serial", &with_speed]).serial, [Serial { path: path.into(), baud: 1_000_000 }]);
+    for bad in ["/dev/ttyS0:1", ":9600", "/dev/ttyS0:99999999999999999999", "\0"] {
+        assert!(options(&["--serial", bad]).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn rules_stand_in_the_order_in_which_they_count() {
+    let settings = file(
+        r#"
+        [[pairing.rule]]
+        name = "*unauthorized*"
+        decision = "reject"
+        reason = "Device name not allowed"
+        [[pairing.rule]]
+        method = "pin"
+        address = "192.168.0.0/16"
+        decision = "approve"
+        permissions = { read = ["/public/**"], write = [] }
+        expires = "30d"
+        message = "Welcome! You have read-only access."
+        [[pairing.rule]]
+        decision = "ask"
+        "#,
+    );
+    let stranger = When { name: Some(Glob::new("*unauthorized*")), ..When::default() };
+    let at_home = When { method: Some(Method::Pin), address: Some("192.168.0.0/16".parse().unwrap()), ..When::default() };
+    let terms = Terms {
+        permissions: Some(ScopesBuf::parse("read:/public/**\n").unwrap()),
+        expires: Some(Duration::from_secs(30 * 86_400)),
+        message: Some("Welcome! You have read-only access.".to_owned()),
+    };
+    assert_eq!(
+        settings.pairing.rules,
+        [
+            Rule { when: stranger, verdict: Verdict::Reject { reason: Some("Device name not allowed".to_owned()) } },
+            Rule { when: at_home, verdict: Verdict::Approve(terms) },
+            Rule { when: When::default(), verdict: Verdict::Ask(Terms::default()) },
+        ]
+    );
+}
+
+#[test]
+fn a_rule_of_an_option_is_written_as_in_the_file_with_or_without_braces() {
+    let rule = r#"name = "lamp*", decision = "approve", permissions = { read = ["/lights/**"] }"#;
+    let bare = told(&["--pairing-rule", rule]).pairing.rules;
+    assert_eq!(bare, told(&["--pairing-rule", &format!("{{{rule}}}")]).pairing.rules);
+    assert_eq!(bare, file(&format!("[pairing]\nrule = [{{{rule}}}]")).pairing.rules);
+    assert_eq!(told(&["--pairing-rule", rule, "--pairing-rule", "decision = \"ask\""]).pairing.rules.len(), 2);
+    assert_eq!(told(&[]).pairing.opened_for(), Duration::from_secs(300));
+}

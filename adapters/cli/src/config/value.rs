@@ -1,0 +1,289 @@
+//! One value as it was given: words of an option, or a piece of the file. Readers say what they need, and a value that is something else becomes a
+//! [`Problem`] that names it.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use handfast_core::text::is_forbidden;
+use handfast_core::time::Span;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::duration;
+
+/// What is wrong with one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// What the file calls it; empty if it is all that an option was given.
+    place: String,
+    /// Where it stands in the file.
+    pub(super) offset: usize,
+    /// The value, where it helps to see it.
+    shown: Option<String>,
+    /// What is wrong, or what would be right.
+    need: String,
+}
+
+impl Problem {
+    pub(super) fn new(place: String, offset: usize, need: impl Into<String>) -> Self {
+        Self { place, offset, shown: None, need: need.into() }
+    }
+
+    /// The same, where one more word would do.
+    pub(super) fn or(self, word: &str) -> Self {
+        Self { need: format!("{}, or {word}", self.need), ..self }
+    }
+
+    /// As a line about a file.
+    pub(super) fn in_file(&self, line: usize) -> String {
+        self.said(&format!("{} at line {line}", self.place))
+    }
+
+    /// As what is wrong with the words of an option, which whoever calls this names.
+    pub(super) fn in_option(&self) -> String {
+        if self.place.is_empty() { self.need.clone() } else { self.said(&self.place) }
+    }
+
+    fn said(&self, place: &str) -> String {
+        let is = self.shown.as_ref().map(|shown| format!(" is {shown}")).unwrap_or_default();
+        format!("{place}{is}; {}", self.need)
+    }
+}
+
+/// Most characters of a value or key that an error repeats.
+const MOST_SHOWN: usize = 60;
+
+/// The beginning of a text, fit for a terminal.
+pub(super) fn shown(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut out = String::new();
+    for c in line.chars().take(MOST_SHOWN) {
+        if is_forbidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    if out.is_empty() || line.len() < text.len() || line.chars().count() > MOST_SHOWN { out + "…" } else { out }
+}
+
+/// A value and what it is called.
+#[derive(Clone)]
+pub(super) struct Value<'a> {
+    place: String,
+    /// What relative paths are relative to.
+    base: &'a Path,
+    raw: Raw<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Raw<'a> {
+    /// One for each time the option was given.
+    Words(&'a [String]),
+    File {
+        source: &'a str,
+        value: &'a Spanned<DeValue<'a>>,
+    },
+}
+
+/// The entries of a table, in the order of the file.
+pub(super) struct Fields<'a>(Vec<Field<'a>>);
+
+/// An entry of a table.
+pub(super) struct Field<'a> {
+    pub(super) name: &'a str,
+    /// Where its name stands.
+    pub(super) offset: usize,
+    pub(super) value: Value<'a>,
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn words(words: &'a [String]) -> Self {
+        // What was typed is relative to where it was typed.
+        Self { place: String::new(), base: Path::new(""), raw: Raw::Words(words) }
+    }
+
+    pub(super) fn in_file(place: String, base: &'a Path, source: &'a str, value: &'a Spanned<DeValue<'a>>) -> Self {
+        Self { place, base, raw: Raw::File { source, value } }
+    }
+
+    /// The problem that this value is not what it has to be.
+    pub(super) fn wrong(&self, need: impl Into<String>) -> Problem {
+        let (offset, text) = match self.raw {
+            Raw::Words(words) => (0, words.last().map(String::as_str).unwrap_or_default()),
+            Raw::File { source, value } => (value.span().start, source.get(value.span()).unwrap_or_default()),
+        };
+        Problem { place: self.place.clone(), offset, shown: Some(shown(text)), need: need.into() }
+    }
+
+    /// The problem that something is wrong here that the value's text does not show.
+    pub(super) fn lacks(&self, need: impl Into<String>) -> Problem {
+        Problem { shown: None, ..self.wrong(need) }
+    }
+
+    /// A text; also any word of an option.
+    fn as_text(&self) -> Option<&'a str> {
+        match self.raw {
+            Raw::Words(words) => words.last().map(String::as_str),
+            Raw::File { value, .. } => value.get_ref().as_str(),
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<&'a str, Problem> {
+        self.as_text().ok_or_else(|| self.wrong("it must be a text in quotes"))
+    }
+
+    /// A text that people will see: not empty, not long, and without characters that move a cursor.
+    pub(super) fn message(&self, most: usize) -> Result<String, Problem> {
+        let fine = |text: &&str| !text.trim().is_empty() && text.len() <= most && !text.chars().any(is_forbidden);
+        let need = format!("it must be a text of 1 to {most} bytes without control characters");
+        self.as_text().filter(fine).map(str::to_owned).ok_or_else(|| self.wrong(need))
+    }
+
+    pub(super) fn flag(&self) -> Result<bool, Problem> {
+        let found = match self.raw {
+            Raw::Words(words) => words.last().and_then(|word| word.parse().ok()),
+            Raw::File { value, .. } => value.get_ref().as_bool(),
+        };
+        found.ok_or_else(|| self.wrong("it must be true or false"))
+    }
+
+    pub(super) fn number<N: TryFrom<u64>>(&self, allowed: RangeInclusive<u64>) -> Result<N, Problem> {
+        let found = match self.raw {
+            Raw::Words(words) => words.last().and_then(|word| word.parse().ok()),
+            Raw::File { value, .. } => {
+                value.get_ref().as_integer().and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok())
+            }
+        };
+        let fitting = found.filter(|number| allowed.contains(number)).and_then(|number| N::try_from(number).ok());
+        fitting.ok_or_else(|| self.wrong(format!("it must be a whole number from {} to {}", allowed.start(), allowed.end())))
+    }
+
+    /// A length of time; in whole seconds, unless less than one is allowed.
+    pub(super) fn duration(&self, allowed: RangeInclusive<Span>) -> Result<Span, Problem> {
+        let found = match self.raw {
+            Raw::Words(_) => self.as_text().and_then(duration::parse),
+            Raw::File { value, .. } => match value.get_ref() {
+                DeValue::String(text) => duration::parse(text),
+                DeValue::Integer(number) if number.radix() == 10 => duration::parse(number.as_str()),
+                DeValue::Float(number) => duration::parse(number.as_str()),
+                _ => None,
+            },
+        };
+        let whole = allowed.start().as_millis() >= 1000;
+        let fits = |span: &Span| allowed.contains(span) && (!whole || span.as_millis().is_multiple_of(1000));
+        let ends = (duration::show(*allowed.start()), duration::show(*allowed.end()));
+        found.filter(fits).ok_or_else(|| {
+            let whole = if whole { "whole " } else { "" };
+            self.wrong(format!("it must be a time from {} to {}, in {whole}seconds or with units as in 1h30m", ends.0, ends.1))
+        })
+    }
+
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, Problem> {
+        let found = self.as_text().and_then(|text| choices.iter().find(|(name, _)| *name == text));
+        found.map(|(_, chosen)| *chosen).ok_or_else(|| {
+            let quote = |name: &str| if matches!(self.raw, Raw::Words(_)) { name.to_owned() } else { format!("{name:?}") };
+            let names: Vec<String> = choices.iter().map(|(name, _)| quote(name)).collect();
+            self.wrong(format!("it must be {}", names.join(" or ")))
+        })
+    }
+
+    pub(super) fn parsed<T>(&self, need: &str, parse: impl Fn(&'a str) -> Option<T>) -> Result<T, Problem> {
+        self.as_text().and_then(parse).ok_or_else(|| self.wrong(need))
+    }
+
+    /// A path; in a file, one that is relative is relative to the file's directory.
+    pub(super) fn path(&self) -> Result<PathBuf, Problem> {
+        let named =
+            self.parsed("it must be a path in quotes", |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
+        Ok(self.beside(named))
+    }
+
+    /// The path with what it is relative to before it.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// The items of a list. One item may stand alone; an empty word is an empty list, because an option cannot say so otherwise.
+    pub(super) fn items(&self) -> Vec<Value<'a>> {
+        let same = |raw| Self { place: self.place.clone(), base: self.base, raw };
+        match self.raw {
+            Raw::Words([only]) if only.is_empty() => Vec::new(),
+            Raw::Words(words) => words.iter().map(|word| same(Raw::Words(std::slice::from_ref(word)))).collect(),
+            Raw::File { source, value } => match value.get_ref() {
+                DeValue::Array(items) => items.iter().map(|value| same(Raw::File { source, value })).collect(),
+                _ => vec![self.clone()],
+            },
+        }
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.raw, Raw::File { value, .. } if value.get_ref().is_array())
+    }
+
+    /// The words of an option that stand for a list of scopes, or for a table.
+    pub(super) fn as_words(&self) -> Option<&'a [String]> {
+        match self.raw {
+            Raw::Words(words) => Some(words),
+            Raw::File { .. } => None,
+        }
+    }
+
+    /// The entries of a table, each called by its name `in` the table.
+    pub(super) fn fields(&self, table: &str) -> Result<Fields<'a>, Problem> {
+        match self.raw {
+            Raw::File { source, value } => match value.get_ref() {
+                DeValue::Table(entries) => Ok(Fields::of(entries, table, self.base, source)),
+                _ => Err(self.wrong("it must be a table")),
+            },
+            Raw::Words(_) => Err(self.wrong("it must be a table")),
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The entries of a table that is called `table`; the file itself has no name.
+    pub(super) fn of(entries: &'a DeTable<'a>, table: &str, base: &'a Path, source: &'a str) -> Self {
+        let mut fields: Vec<Field<'a>> = entries
+            .iter()
+            .map(|(name, value)| {
+                let (name, offset) = (name.get_ref().as_ref(), name.span().start);
+                Field { name, offset, value: Value::in_file(place(name, table), base, source, value) }
+            })
+            .collect();
+        fields.sort_by_key(|field| field.offset);
+        Self(fields)
+    }
+}
+
+impl<'a> IntoIterator for Fields<'a> {
+    type Item = Field<'a>;
+    type IntoIter = std::vec::IntoIter<Field<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// What a key is called in errors.
+pub(super) fn place(name: &str, table: &str) -> String {
+    let name = shown(name);
+    if table.is_empty() { format!("`{name}`") } else { format!("`{name}` in {table}") }
+}
+
+/// The problem that a key is not known, with the known one that was meant, or all of them.
+pub(super) fn unknown(name: &str, table: &str, offset: usize, known: &[&str]) -> Problem {
+    let need = match nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the keys there are {}", known.join(", ")),
+    };
+    Problem::new(format!("unknown key {}", place(name, table)), offset, need)
+}
+
+/// The known name that is so near that it was probably meant.
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    // No known name is as long; the distance of a huge text would take long to find.
+    if name.len() > 40 {
+        return None;
+    }
+    let name = name.to_lowercase().replace(['-', ' '], "_");
+    let distance = |known: &str| strsim::damerau_levenshtein(&name, known);
+    let near = known.iter().map(|known| (distance(known), *known)).min()?;
+    (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
+}

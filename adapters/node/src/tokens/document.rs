@@ -1,0 +1,117 @@
+//! The JSON of the store. What this program does not know is kept letter by letter.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+use zeroize::{Zeroize, Zeroizing};
+
+const ROUTERS: &str = "routers";
+
+/// A JSON value as it stood in the file. Wiped when dropped: it may be a token that is not sealed.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Raw(Box<RawValue>);
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        Box::<str>::from(std::mem::take(&mut self.0)).zeroize();
+    }
+}
+
+/// The fields of an object, each as it stood in the file.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Fields(BTreeMap<String, Raw>);
+
+impl Fields {
+    /// One field; `None` if it is missing or null, an error if it is of another kind.
+    pub(super) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ()> {
+        self.0.get(name).map_or(Ok(None), |raw| serde_json::from_str(raw.0.get()).map_err(|_| ()))
+    }
+
+    /// Sets one field, or removes it.
+    pub(super) fn set(&mut self, name: &str, value: Option<&(impl Serialize + ?Sized)>) {
+        // Texts and lists of texts: there is nothing that could fail.
+        match value.and_then(|value| to_raw_value(value).ok()) {
+            Some(raw) => self.0.insert(name.to_owned(), Raw(raw)),
+            None => self.0.remove(name),
+        };
+    }
+}
+
+/// The whole file.
+#[derive(Default)]
+pub(super) struct Document {
+    /// The entries by address.
+    pub(super) routers: BTreeMap<String, Fields>,
+    /// Everything beside `routers`.
+    pub(super) rest: Fields,
+}
+
+impl Document {
+    /// The error says what is wrong, and never shows what was read.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
+        serde_json::from_str(text).map_err(|error| {
+            // Where, and not what: the parser's own words may quote a token.
+            let what = match error.classify() {
+                serde_json::error::Category::Eof => "it ends too early",
+                serde_json::error::Category::Data => "a value in it is of the wrong kind",
+                serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is no JSON",
+            };
+            format!("{what} (line {}, column {})", error.line(), error.column())
+        })
+    }
+
+    /// As text for people, with room for `bytes` from the start, so that growing leaves no copies of plain tokens behind.
+    pub(super) fn write(&self, bytes: usize) -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(Vec::with_capacity(bytes));
+        // Texts into memory: there is nothing that could fail.
+        let written = serde_json::to_writer_pretty(&mut *text, self);
+        debug_assert!(written.is_ok(), "a document is always written");
+        text.push(b'\n');
+        text
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.rest.0.len() + 1))?;
+        for (name, value) in &self.rest.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.serialize_entry(ROUTERS, &self.routers)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Document;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            // By hand, because values as they stand cannot be read through serde's `flatten`.
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+                let mut document = Document::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == ROUTERS {
+                        document.routers = map.next_value()?;
+                    } else {
+                        document.rest.0.insert(name, map.next_value()?);
+                    }
+                }
+                Ok(document)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}

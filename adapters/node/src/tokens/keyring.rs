@@ -1,0 +1,157 @@
+//! The keyring of the user's session: the Secret Service of freedesktop.org, which GNOME, KDE and KeePassXC offer on the session's D-Bus.
+//!
+//! The calls are few, so they are made here; the crates for it bring a second asynchronous runtime and a big-number library. The key
+//! travels over the bus as it is ("plain"): the bus is a Unix socket of the same user, and whoever could listen there could as well ask
+//! for the key. Nothing is asked of the user: a keyring that is locked is an error that says so, since a daemon has nobody to ask.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use handfast_core::secret::Secret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zbus::wire::{DynamicType, OwnedObjectPath, OwnedVariant, Type, Variant};
+use zbus::{Connection, Error};
+use zeroize::Zeroizing;
+
+use super::error::TokensError;
+use super::key::KEY_BYTES;
+
+const SERVICE: &str = "org.freedesktop.secrets";
+const ROOT: &str = "/org/freedesktop/secrets";
+/// What stands for no object, and for no question to the user.
+const NONE: &str = "/";
+/// A keyring answers at once, or after it was started.
+const WITHIN: Duration = Duration::from_secs(10);
+
+type Key = Secret<KEY_BYTES>;
+/// Session, parameters of the session's encryption, value, type of the value.
+type Sent = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
+
+/// The key of a store; `None` if the keyring has none.
+pub(super) fn find(store: &str) -> Result<Option<Key>, TokensError> {
+    let store = store.to_owned();
+    block(async move { Keyring::reach().await?.find(&store).await })
+}
+
+/// Keeps the key of a store that has none.
+pub(super) fn keep(store: &str, key: &Key) -> Result<(), TokensError> {
+    let (store, key) = (store.to_owned(), Zeroizing::new(key.expose().to_vec()));
+    block(async move { Keyring::reach().await?.keep(&store, &key).await })
+}
+
+/// Whether a key could be kept now, without asking the user.
+pub(super) fn is_usable() -> bool {
+    block(async { Keyring::reach().await?.collection().await.map(|_| ()) }).is_ok()
+}
+
+/// Runs the calls on a thread of their own, so that the caller may be inside or outside an asynchronous runtime.
+fn block<T: Send + 'static>(calls: impl Future<Output = Result<T, Failed>> + Send + 'static) -> Result<T, TokensError> {
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|why| Failed::Other(format!("cannot be asked: {why}")))?;
+        let late = Failed::Other(format!("has not answered for {} s", WITHIN.as_secs()));
+        runtime.block_on(async { tokio::time::timeout(WITHIN, calls).await.unwrap_or(Err(late)) })
+    };
+    let thread = std::thread::Builder::new().name("keyring".to_owned()).spawn(run);
+    let ended = thread.map_err(|why| Failed::Other(format!("cannot be asked: {why}"))).and_then(|thread| {
+        let panicked = |_| Err(Failed::Other("cannot be asked: the call was cut off".to_owned()));
+        thread.join().unwrap_or_else(panicked)
+    });
+    ended.map_err(|failed| match failed {
+        Failed::NotAKey(found) => TokensError::NotAKey { place: "an item of the keyring of this session".to_owned(), found },
+        Failed::Other(why) => TokensError::Keyring { why },
+    })
+}
+
+enum Failed {
+    NotAKey(u64),
+    Other(String),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Other(format!("cannot be used: {error}"))
+    }
+}
+
+struct Keyring {
+    bus: Connection,
+    session: OwnedObjectPath,
+}
+
+impl Keyring {
+    async fn reach() -> Result<Self, Failed> {
+        let unreachable = |error| Failed::Other(format!("cannot be reached: {error}"));
+        let bus = Connection::session().await.map_err(unreachable)?;
+        let opened = call(&bus, ROOT, "Service", "OpenSession", &("plain", Variant::from(""))).await;
+        let (_, session): (OwnedVariant, _) = opened.map_err(unreachable)?;
+        Ok(Self { bus, session })
+    }
+
+    async fn find(&self, store: &str) -> Result<Option<Key>, Failed> {
+        let found: (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
+            call(&self.bus, ROOT, "Service", "SearchItems", &attributes(store)).await?;
+        let item = match found {
+            (open, _) if !open.is_empty() => open.into_iter().next(),
+            (_, locked) => locked.into_iter().next(),
+        };
+        let Some(item) = item else { return Ok(None) };
+        self.unlock(&item).await?;
+        let sent: (Sent,) = call(&self.bus, item.as_str(), "Item", "GetSecret", &self.session).await?;
+        let value = Zeroizing::new(sent.0.2);
+        let key = <[u8; KEY_BYTES]>::try_from(&**value).map_err(|_| Failed::NotAKey(value.len() as u64))?;
+        Ok(Some(Secret::new(key)))
+    }
+
+    async fn keep(&self, store: &str, key: &[u8]) -> Result<(), Failed> {
+        let collection = self.collection().await?;
+        let properties = HashMap::from([
+            ("org.freedesktop.Secret.Item.Label", Variant::from(format!("Handfast: key of {store}"))),
+            ("org.freedesktop.Secret.Item.Attributes", Variant::from(attributes(store))),
+        ]);
+        let sent = (&self.session, &[] as &[u8], key, "application/octet-stream");
+        let replace = false;
+        let made = call(&self.bus, collection.as_str(), "Collection", "CreateItem", &(properties, sent, replace)).await?;
+        let (_, question): (OwnedObjectPath, OwnedObjectPath) = made;
+        unasked(&question)
+    }
+
+    /// The default collection, unlocked.
+    async fn collection(&self) -> Result<OwnedObjectPath, Failed> {
+        let (collection,): (OwnedObjectPath,) = call(&self.bus, ROOT, "Service", "ReadAlias", &"default").await?;
+        if collection.as_str() == NONE {
+            return Err(Failed::Other("has no default collection".to_owned()));
+        }
+        self.unlock(&collection).await?;
+        Ok(collection)
+    }
+
+    async fn unlock(&self, object: &OwnedObjectPath) -> Result<(), Failed> {
+        let unlocked = call(&self.bus, ROOT, "Service", "Unlock", &[object].as_slice()).await?;
+        let (_, question): (Vec<OwnedObjectPath>, OwnedObjectPath) = unlocked;
+        unasked(&question)
+    }
+}
+
+/// The keyring forgets a question that nobody has it ask.
+fn unasked(question: &OwnedObjectPath) -> Result<(), Failed> {
+    if question.as_str() == NONE { Ok(()) } else { Err(Failed::Other("is locked".to_owned())) }
+}
+
+/// What the key of a store is found by.
+fn attributes(store: &str) -> HashMap<&'static str, &str> {
+    HashMap::from([("application", "handfast"), ("kind", "token-store-key"), ("store", store)])
+}
+
+async fn call<T: DeserializeOwned + Type>(
+    bus: &Connection,
+    object: &str,
+    interface: &str,
+    method: &str,
+    body: &(impl Serialize + DynamicType),
+) -> Result<T, Error> {
+    let interface = format!("org.freedesktop.Secret.{interface}");
+    let reply = bus.call_method(Some(SERVICE), object, Some(interface.as_str()), method, body).await?;
+    reply.body().deserialize_ignore_signature()
+}

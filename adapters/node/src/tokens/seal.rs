@@ -1,0 +1,127 @@
+//! Tokens at rest: XChaCha20-Poly1305, whose nonces are long enough to be random for as long as a key lives.
+
+use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
+use getrandom::{SysRng, rand_core::TryRng};
+use handfast_core::crypto::base64url;
+use handfast_core::secret::Secret;
+use zeroize::Zeroizing;
+
+/// What a sealed token begins with. No token does, so whoever reads knows which it is.
+pub(super) const PREFIX: &str = "enc1:";
+
+/// Before the address in the associated data, so that nothing sealed for another purpose opens here.
+const LABEL: &[u8] = b"handfast/v1/token-store\0";
+const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
+
+/// The text does not open: it is no sealed token, or not of this key and address.
+#[derive(Debug)]
+pub(super) struct DoesNotOpen;
+
+/// A fresh key.
+pub(super) fn new_key() -> Result<Secret<32>, getrandom::Error> {
+    random().map(|bytes: Zeroizing<[u8; 32]>| Secret::new(*bytes))
+}
+
+/// Random bytes of the operating system.
+pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, getrandom::Error> {
+    let mut bytes = Zeroizing::new([0; N]);
+    SysRng.try_fill_bytes(&mut *bytes).map(|()| bytes)
+}
+
+/// Seals a token for one address: `enc1:` and base64url of nonce, ciphertext and tag. `None` for more than 256 GiB.
+pub(super) fn seal(key: &Secret<32>, router: &str, token: &str) -> Result<Option<String>, getrandom::Error> {
+    let nonce = random::<NONCE_BYTES>()?;
+    // The whole length from the start, so that growing leaves no copies of the token behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(NONCE_BYTES + token.len() + TAG_BYTES));
+    bytes.extend_from_slice(&*nonce);
+    bytes.extend_from_slice(token.as_bytes());
+    let (_, text) = bytes.split_at_mut(NONCE_BYTES);
+    let sealed = cipher(key).encrypt_inout_detached(&XNonce::from(*nonce), &associated(router), text.into());
+    let Ok(tag) = sealed else { return Ok(None) };
+    bytes.extend_from_slice(&tag);
+    let mut chars = vec![0; bytes.len().div_ceil(3) * 4];
+    Ok(base64url::encode(&bytes, &mut chars).map(|text| format!("{PREFIX}{text}")))
+}
+
+/// Opens what [`seal`] made for this address.
+pub(super) fn open(key: &Secret<32>, router: &str, sealed: &str) -> Result<Zeroizing<String>, DoesNotOpen> {
+    let text = sealed.strip_prefix(PREFIX).ok_or(DoesNotOpen)?;
+    let mut bytes = Zeroizing::new(vec![0; text.len()]);
+    let length = base64url::decode(text, &mut bytes).ok_or(DoesNotOpen)?.len();
+    bytes.truncate(length);
+    let (nonce, rest) = bytes.split_first_chunk_mut::<NONCE_BYTES>().ok_or(DoesNotOpen)?;
+    let (text, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(DoesNotOpen)?;
+    let opened =
+        cipher(key).decrypt_inout_detached(&XNonce::from(*nonce), &associated(router), (&mut *text).into(), &Tag::from(*tag));
+    opened.map_err(|_| DoesNotOpen)?;
+    std::str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| DoesNotOpen)
+}
+
+fn cipher(key: &Secret<32>) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.expose().into())
+}
+
+/// The label has an end and only the address follows, so no two addresses give the same bytes.
+fn associated(router: &str) -> Vec<u8> {
+    [LABEL, router.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTER: &str = "192.168.1.100:7330";
+
+    fn sealed(token: &str) -> String {
+        seal(&Secret::new([7; 32]), ROUTER, token).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_sealed_token_opens_with_its_key_under_its_address() {
+        for token in ["", "a", "hf1.AAECAwQ", &"long".repeat(1000)] {
+            assert_eq!(*open(&Secret::new([7; 32]), ROUTER, &sealed(token)).unwrap(), token);
+        }
+    }
+
+    #[test]
+    fn sealing_twice_gives_two_texts() {
+        assert_ne!(sealed("token"), sealed("token"));
+    }
+
+    #[test]
+    fn neither_another_key_nor_another_address_opens_it() {
+        let text = sealed("token");
+        assert!(open(&Secret::new([8; 32]), ROUTER, &text).is_err());
+        for other in ["192.168.1.101:7330", "192.168.1.100:733", "192.168.1.100:73300", ""] {
+            assert!(open(&Secret::new([7; 32]), other, &text).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_cut_is_overlooked() {
+        let text = sealed("token");
+        let body = text.strip_prefix(PREFIX).unwrap();
+        let mut bytes = vec![0; body.len()];
+        let bytes = base64url::decode(body, &mut bytes).unwrap().to_vec();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let mut chars = vec![0; body.len()];
+            let text = format!("{PREFIX}{}", base64url::encode(&flipped, &mut chars).unwrap());
+            assert!(open(&Secret::new([7; 32]), ROUTER, &text).is_err(), "bit {bit}");
+        }
+        for end in 0..text.len() {
+            assert!(open(&Secret::new([7; 32]), ROUTER, &text[..end]).is_err(), "{end} characters");
+        }
+    }
+
+    #[test]
+    fn the_form_is_nonce_ciphertext_and_tag() {
+        let text = sealed("token");
+        let mut bytes = [0; 128];
+        let bytes = base64url::decode(text.strip_prefix(PREFIX).unwrap(), &mut bytes).unwrap();
+        assert_eq!(bytes.len(), 24 + 5 + 16);
+    }
+}

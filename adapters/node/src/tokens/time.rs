@@ -1,0 +1,146 @@
+//! Times as the store writes them: RFC 3339, in whole seconds, from 1970 to the year 9999.
+
+use handfast_core::time::UnixTime;
+
+/// 9999-12-31T23:59:59Z, the last second that has four digits for its year.
+const LAST: u64 = 253_402_300_799;
+const DAY: u64 = 86_400;
+
+/// Writes a time in UTC; one beyond the year 9999 as the last second of that year, since there is no other way to write it.
+pub(super) fn write(time: UnixTime) -> String {
+    let secs = time.as_secs().min(LAST);
+    let (days, second) = (secs / DAY, secs % DAY);
+    // Years counted from 1 March 0000 put the leap day last, so that a day's number tells its month by division.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Reads a time with any offset from UTC; fractions of a second are dropped. `None` for what is no such time or lies before 1970.
+pub(super) fn read(text: &str) -> Option<UnixTime> {
+    let bytes = text.as_bytes();
+    let number = |at: usize, digits: usize| -> Option<i64> {
+        let part = bytes.get(at..at + digits)?;
+        part.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+    };
+    let separated = [(4, b"-"), (7, b"-"), (13, b":"), (16, b":")].iter().all(|(at, by)| bytes.get(*at) == Some(&by[0]));
+    if !separated || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    let mut at = 19;
+    if bytes.get(at) == Some(&b'.') {
+        let digits = bytes.get(at + 1..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        at += 1 + digits;
+    }
+    let offset = match bytes.get(at)? {
+        b'Z' | b'z' if bytes.len() == at + 1 => 0,
+        sign @ (b'+' | b'-') if bytes.len() == at + 6 && bytes.get(at + 3) == Some(&b':') => {
+            let (hours, minutes) = (number(at + 1, 2)?, number(at + 4, 2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 3600 + minutes * 60) * if *sign == b'+' { 1 } else { -1 }
+        }
+        _ => return None,
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let longest = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => return None,
+    };
+    // A leap second is 60 and counts as the second after it.
+    if !(1..=longest).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (years, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * years + years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
+    let days = days + (153 * from_march + 2) / 5 + day - 1 - 719_468;
+    let secs = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    u64::try_from(secs).ok().map(UnixTime::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From `date -u -d TEXT +%s`.
+    const KNOWN: [(&str, u64); 8] = [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1972-02-29T23:59:59Z", 68_255_999),
+        ("2000-02-29T12:00:00Z", 951_825_600),
+        ("2000-03-01T00:00:00Z", 951_868_800),
+        ("2024-01-15T10:30:00Z", 1_705_314_600),
+        ("2024-12-31T23:59:59Z", 1_735_689_599),
+        ("2100-03-01T00:00:00Z", 4_107_542_400),
+        ("9999-12-31T23:59:59Z", LAST),
+    ];
+
+    #[test]
+    fn known_times_are_written_and_read() {
+        for (text, secs) in KNOWN {
+            assert_eq!(write(UnixTime::from_secs(secs)), text);
+            assert_eq!(read(text), Some(UnixTime::from_secs(secs)), "{text}");
+        }
+        assert_eq!(write(UnixTime::from_secs(u64::MAX)), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn every_day_of_a_hundred_and_fifty_years_reads_back_as_it_was_written() {
+        for day in 0..55_000 {
+            let time = UnixTime::from_secs(day * DAY + day % DAY);
+            assert_eq!(read(&write(time)), Some(time));
+        }
+    }
+
+    #[test]
+    fn offsets_fractions_and_small_letters_are_understood() {
+        let ten_thirty = Some(UnixTime::from_secs(1_705_314_600));
+        for text in ["2024-01-15T12:30:00+02:00", "2024-01-15t10:30:00.987z", "2024-01-14 23:00:00-11:30", "2024-01-15T10:29:60Z"]
+        {
+            assert_eq!(read(text), ten_thirty, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_not_read() {
+        for text in [
+            "",
+            "2024",
+            "2024-01-15",
+            "2024-01-15T10:30:00",
+            "2024-13-15T10:30:00Z",
+            "2024-00-15T10:30:00Z",
+            "2023-02-29T10:30:00Z",
+            "2024-01-32T10:30:00Z",
+            "2024-01-00T10:30:00Z",
+            "2024-01-15T24:30:00Z",
+            "2024-01-15T10:60:00Z",
+            "2024-01-15T10:30:61Z",
+            "2024-01-15T10:30:00Z ",
+            "2024-01-15T10:30:00.Z",
+            "2024-01-15T10:30:00+0200",
+            "2024-01-15T10:30:00+24:00",
+            "2024-01-15T10:30:00+02:60",
+            "+024-01-15T10:30:00Z",
+            "1969-12-31T23:59:59Z",
+            "0000-01-01T00:00:00Z",
+            "2024-01-15T10:30:0éZ",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}
