@@ -1,8 +1,17 @@
 //! Entropy for core, drawn from the operating system.
 
 use handfast_core::entropy::Entropy;
+use handfast_core::secret::Secret;
+use zeroize::Zeroizing;
 
 /// Draws `N` bytes. A system without randomness cannot run a gateway, so that ends the process rather than going on with less.
 pub(crate) fn draw<const N: usize>() -> Entropy<N> {
     Entropy::try_draw(&mut getrandom::SysRng).expect("the operating system gives no randomness")
+}
+
+/// Draws a key.
+pub(crate) fn key() -> Secret<32> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).expect("the operating system gives no randomness");
+    Secret::new(*bytes)
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
 use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::{NodeId, Source};
@@ -15,20 +15,16 @@ use handfast_core::registry::record::Standing;
 use handfast_core::step::Machine;
 use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
-use handfast_core::wire::registration::Heartbeat;
-use handfast_store::{Observation, StoreError, Stored};
+use handfast_store::{Observation, Stored};
 use tokio::time::{sleep_until, timeout};
 
 use crate::chance;
 use crate::gateway::{Gateway, Inner};
 use crate::hook::Event;
-use crate::hub::{Letter, Mailbox};
+use crate::hub::{Dialect, Letter, Mailbox};
+use crate::native::carrier::rules_broken;
+use crate::pump::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
 use crate::seats::SeatGuard;
-
-/// How long one send to a slow peer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a goodbye may take before the socket is dropped.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// One WebSocket and what the gateway knows of it.
 pub(crate) struct Session {
@@ -85,7 +81,7 @@ impl Session {
     /// Without a seat, it only says that there is none.
     pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, since: Instant, seat: Option<SeatGuard>) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
-        Self { gateway, socket, peer, since, seat, mailbox: Arc::default(), attached: None }
+        Self { gateway, socket, peer, since, seat, mailbox: Mailbox::new(Dialect::Missy), attached: None }
     }
 
     /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
@@ -123,6 +119,8 @@ impl Session {
                     let actions = connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
                     (connection, actions)
                 }
+                // Of the native wire; a mailbox of this dialect takes none, and no chain is presented in it.
+                Happening::Letter(Letter::App(_) | Letter::Cut) => continue,
                 Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
                 Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
                 Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
@@ -219,7 +217,7 @@ impl Session {
             Action::Refund => inner.failures.refund(source, now),
             Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
             Action::Attach(node_id) => {
-                let refused = inner.hub.attach(node_id, &self.mailbox).err();
+                let refused = inner.hub.attach(Peer::Node(node_id), &self.mailbox).err();
                 self.attached = refused.is_none().then_some(node_id);
                 let record = inner.store.load(node_id).await.map_err(failed);
                 // Who would not be let in anyway hears why, whether there is room or not.
@@ -271,7 +269,7 @@ impl Session {
 
     fn detach(&mut self) {
         if let Some(node_id) = self.attached.take()
-            && self.gateway.inner.hub.detach(node_id, &self.mailbox)
+            && self.gateway.inner.hub.detach(Peer::Node(node_id), &self.mailbox)
         {
             self.gateway.event(Event::Unlinked(node_id));
         }
@@ -307,15 +305,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.detach();
         self.gateway.inner.sessions.send_modify(|open| *open -= 1);
-    }
-}
-
-/// Ends when there is something that does not wait for the application.
-async fn interrupted(mailbox: &Mailbox, inner: &Inner) {
-    let mut shutdown = inner.shutdown.subscribe();
-    tokio::select! {
-        () = mailbox.noticed() => {}
-        () = async { let _ = shutdown.wait_for(|down| *down).await; } => {}
     }
 }
 
@@ -369,35 +358,6 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: SocketAddr) -> Action {
         Effect::Observe(node_id, heartbeat) => Action::Observe(node_id, observation(heartbeat, inner)),
         Effect::ApplicationText(node_id, frame) => Action::ApplicationText(node_id, frame.to_owned()),
         Effect::ApplicationBinary(node_id, frame) => Action::ApplicationBinary(node_id, frame.to_vec()),
-    }
-}
-
-fn observation(heartbeat: Heartbeat<'_>, inner: &Inner) -> Observation {
-    Observation {
-        last_seen: inner.clock.unix(),
-        occupancy: heartbeat.occupancy,
-        // A number too large to represent tells nothing.
-        noise_level: heartbeat.noise_level.and_then(|n| n.as_str().parse().ok()).filter(|n: &f64| n.is_finite()),
-        wake_word_fp: heartbeat.wake_word_fp,
-    }
-}
-
-fn failed(error: StoreError) -> Refusal {
-    tracing::error!(%error, "the registry could not be read or written");
-    Refusal::StoreFailed
-}
-
-/// What to tell a peer that broke the rules of WebSocket; `None` if the connection itself is gone.
-fn rules_broken(error: &axum::Error) -> Option<Close> {
-    use std::error::Error as _;
-    use tokio_tungstenite::tungstenite::Error;
-    use tokio_tungstenite::tungstenite::error::ProtocolError;
-    match error.source()?.downcast_ref::<Error>()? {
-        Error::Capacity(_) => Some(Close::TOO_BIG),
-        Error::Utf8(_) => Some(Close::INVALID_TEXT),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        Error::Protocol(_) => Some(Close::WEBSOCKET_RULES),
-        _ => None,
     }
 }
 

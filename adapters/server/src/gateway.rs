@@ -1,5 +1,6 @@
 //! The gateway: one registry, its live connections, its budgets, and what an operator may do with them.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
 use axum::extract::ws::Message;
@@ -8,17 +9,22 @@ use handfast_core::flow::registration::operator::{self, Approval, Purpose};
 use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
+use handfast_core::registry::grants::Grant;
 use handfast_core::registry::lifecycle::{self, Decision, Notice};
+use handfast_core::registry::record::Record;
+use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
-use handfast_store::{BadRecord, Counts, Entry, Filter, SaveError, Store, StoreError, Stored};
+use handfast_store::{BadRecord, Counts, Entry, Filter, MemoryStore, SaveError, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
 
+use crate::bearer::Holder;
 use crate::chance;
 use crate::clock::Clock;
 use crate::failures::Failures;
 use crate::hashing::HashPool;
 use crate::hook::{Application, Event, LogObserver, NoApplication, Observer};
 use crate::hub::Hub;
+use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError, Terms};
 use crate::proven::Proven;
 use crate::seats::Seats;
 
@@ -44,11 +50,15 @@ pub(crate) struct Inner {
     pub(crate) sessions: watch::Sender<usize>,
     /// Places for connections that have heard our goodbye and still owe theirs.
     pub(crate) lingering: Semaphore,
+    /// Places for handshakes of strangers over the native wire.
+    pub(crate) handshakes: Arc<Semaphore>,
+    pub(crate) pairing: Pairing,
 }
 
 impl Inner {
     /// Tells the observer. One that panics is its own problem, not that of the node or the decision it was told of.
     pub(crate) fn event(&self, event: &Event) {
+        self.pairing.learn(event, self.clock.unix());
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.observer.event(event)));
         if told.is_err() {
             tracing::error!("an observer panicked");
@@ -62,6 +72,11 @@ pub struct GatewayBuilder {
     limits: Limits,
     application: Arc<dyn Application>,
     observer: Arc<dyn Observer>,
+    pairing: PairingSettings,
+    handler: Option<Arc<dyn PairingHandler>>,
+    store_key: Option<Secret<32>>,
+    /// Nothing of the registry outlives the process, so its secrets need not be opened again.
+    forgets: bool,
 }
 
 impl GatewayBuilder {
@@ -83,29 +98,58 @@ impl GatewayBuilder {
         Self { observer: Arc::new(observer), ..self }
     }
 
-    /// Starts the gateway's hashing threads. It serves nothing yet: nest [`Gateway::router`] or call [`crate::serve`].
+    /// How nodes with keys are paired, in place of the documented defaults.
+    #[must_use]
+    pub fn pairing(self, pairing: PairingSettings) -> Self {
+        Self { pairing, ..self }
+    }
+
+    /// Who decides about nodes with keys that ask to be paired, in place of the settings' rules.
+    #[must_use]
+    pub fn pairing_handler(self, handler: impl PairingHandler) -> Self {
+        Self { handler: Some(Arc::new(handler)), ..self }
+    }
+
+    /// What seals the registry's secrets: the gateway's keys, PINs and codes. A registry is opened with the key with which it was made; only a
+    /// [`MemoryStore`] needs none. [`pairing::key_file`] keeps one in a file.
+    #[must_use]
+    pub fn store_key(self, key: Secret<32>) -> Self {
+        Self { store_key: Some(key), ..self }
+    }
+
+    /// Opens the gateway's keys, or makes them, and starts its hashing threads. It serves nothing yet: nest [`Gateway::router`] or call [`crate::serve`].
     ///
     /// # Errors
-    /// If no thread can be started.
-    pub fn start(self) -> std::io::Result<Gateway> {
-        let Self { store, limits, application, observer } = self;
-        Ok(Gateway {
-            inner: Arc::new(Inner {
-                store,
-                limits,
-                clock: Clock::start(),
-                hub: Hub::new(limits.linked_total),
-                seats: Seats::new(limits),
-                failures: Failures::new(limits.failures_per_minute),
-                proven: Proven::new(),
-                pool: HashPool::start(limits.hash_queue)?,
-                application,
-                observer,
-                shutdown: watch::Sender::new(false),
-                sessions: watch::Sender::new(0),
-                lingering: Semaphore::new(MOST_LINGERING),
-            }),
-        })
+    /// [`StartError`].
+    pub async fn start(self) -> Result<Gateway, StartError> {
+        let Self { store, limits, application, observer, pairing: settings, handler, store_key, forgets } = self;
+        let store_key = match store_key {
+            Some(key) => key,
+            None if forgets => chance::key(),
+            None => return Err(StartError::NoStoreKey),
+        };
+        let clock = Clock::start();
+        let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
+        pairing::at_start(&*store, &pairing.settings, clock.unix()).await?;
+        let inner = Arc::new(Inner {
+            store,
+            limits,
+            clock,
+            hub: Hub::new(limits.linked_total),
+            seats: Seats::new(limits),
+            failures: Failures::new(limits.failures_per_minute),
+            proven: Proven::new(),
+            pool: HashPool::start(limits.hash_queue)?,
+            application,
+            observer,
+            shutdown: watch::Sender::new(false),
+            sessions: watch::Sender::new(0),
+            lingering: Semaphore::new(MOST_LINGERING),
+            handshakes: Arc::new(Semaphore::new(crate::native::MOST_HANDSHAKES)),
+            pairing,
+        });
+        pairing::watch(&inner);
+        Ok(Gateway { inner })
     }
 }
 
@@ -129,13 +173,33 @@ pub struct Summary {
     pub waiting: usize,
 }
 
-/// A token that was just issued; the only time it is shown.
+/// What an approval yields.
 #[derive(Debug)]
 pub struct Issued {
     /// Whose.
     pub node_id: NodeId,
-    /// The token.
-    pub token: Token,
+    /// With what it proves itself.
+    pub credential: IssuedCredential,
+}
+
+/// With what an approved node proves itself.
+#[derive(Debug)]
+pub enum IssuedCredential {
+    /// A token, for the operator to carry to the node. This is the only time it is shown.
+    Token(Token),
+    /// Its keys. The grant is offered to it over its sealed channel.
+    Grant(Box<Grant>),
+}
+
+impl IssuedCredential {
+    /// The token, if the node needs one.
+    #[must_use]
+    pub const fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Grant(_) => None,
+        }
+    }
 }
 
 /// Why an operator's wish was not carried out.
@@ -160,6 +224,28 @@ pub enum OperatorError {
         /// Why.
         refusal: Refusal,
     },
+    /// The node proves itself with a token, which carries no permissions.
+    #[error(
+        "node {0} proves itself with a token, which carries no permissions and no time; leave them out, or pair it over the native wire"
+    )]
+    NoKeys(NodeId),
+    /// No paired node and no capability is named so.
+    #[error("no paired node has the name {0:?} or an id that begins so, and no capability has; `paired list` shows them")]
+    NotPaired(String),
+    /// Several paired nodes or capabilities are named so.
+    #[error("{which:?} is not enough: it names {}", .matches.join(", "))]
+    SeveralPaired {
+        /// What was given.
+        which: String,
+        /// Some of those that it could be.
+        matches: Vec<String>,
+    },
+    /// No such PIN or code lives.
+    #[error("no code with the id {0} lives: it was spent or withdrawn, or it has expired")]
+    NoSuchCode(String),
+    /// What was asked for cannot be; the text says what mends it.
+    #[error("{0}")]
+    Usage(String),
     /// The store failed; nothing was changed.
     #[error("the registry could not be read or written: {0}")]
     Store(#[from] StoreError),
@@ -174,6 +260,7 @@ fn explain(refusal: Refusal) -> &'static str {
         Refusal::Revoked => "it was revoked, which is final; let it ask again and approve its new id",
         Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
         Refusal::Expired => "its request has expired; let it ask again",
+        Refusal::NoToken => "it proves itself with its keys and has no token",
         Refusal::StoreFailed => "the registry could not be written; nothing was changed",
         Refusal::InvalidCredentials
         | Refusal::NotApproved
@@ -185,7 +272,7 @@ fn explain(refusal: Refusal) -> &'static str {
 }
 
 /// How often a decision is taken anew because somebody else changed the record meanwhile.
-const MOST_CONFLICTS: usize = 16;
+pub(crate) const MOST_CONFLICTS: usize = 16;
 /// Most connections that wait for the peer's part of a close.
 const MOST_LINGERING: usize = 256;
 /// How many matches of a prefix are named.
@@ -194,8 +281,12 @@ const MOST_MATCHES: usize = 5;
 impl Gateway {
     /// A gateway over a store.
     #[must_use]
-    pub fn builder(store: impl Store) -> GatewayBuilder {
+    pub fn builder<S: Store>(store: S) -> GatewayBuilder {
         GatewayBuilder {
+            forgets: TypeId::of::<S>() == TypeId::of::<MemoryStore>(),
+            pairing: PairingSettings::default(),
+            handler: None,
+            store_key: None,
             store: Arc::new(store),
             limits: Limits::DEFAULT,
             application: Arc::new(NoApplication),
@@ -244,24 +335,42 @@ impl Gateway {
         }
     }
 
-    /// Approves a node, or gives it a new token. The token is durable, as its hash, before it is returned.
+    /// Approves a node, or gives it a new token or grant, on the terms that were proposed for it or the settings'. What it yields is durable before it is
+    /// returned, a token as its hash.
     ///
     /// # Errors
     /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of [`OperatorError`].
     pub async fn pair(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
-        let gateway = self.clone();
-        to_its_end(async move { gateway.pair_now(node_id, purpose).await }).await
+        self.pair_on(node_id, purpose, Terms::default()).await
     }
 
-    async fn pair_now(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
+    /// The same on terms of the operator's, for a node that proves itself with its keys.
+    ///
+    /// # Errors
+    /// As for [`Gateway::pair`], and [`OperatorError::NoKeys`] for terms where a token carries none.
+    pub async fn pair_on(&self, node_id: NodeId, purpose: Purpose, terms: Terms) -> Result<Issued, OperatorError> {
+        pairing::check_word(terms.message.as_deref())?;
+        if terms.expires.is_some_and(|expires| expires.as_secs() == 0) {
+            return Err(OperatorError::Usage("a grant lives for a second at least".to_owned()));
+        }
+        let gateway = self.clone();
+        to_its_end(async move { gateway.pair_now(node_id, purpose, &terms).await }).await
+    }
+
+    async fn pair_now(&self, node_id: NodeId, purpose: Purpose, terms: &Terms) -> Result<Issued, OperatorError> {
         for _ in 0..MOST_CONFLICTS {
-            let stored = self.load(node_id).await?;
-            match self.approve(stored, purpose).await? {
-                Some(token) => {
-                    self.event(Event::Paired(node_id));
-                    return Ok(Issued { node_id, token });
+            let entry = self.entry(node_id).await?;
+            let credential = match entry.record.keys {
+                Some(holder) => self.grant(&entry, holder, purpose, terms).await?.map(Box::new).map(IssuedCredential::Grant),
+                None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
+                None => {
+                    let stored = Stored { record: entry.record, version: entry.version };
+                    self.approve(stored, purpose).await?.map(IssuedCredential::Token)
                 }
-                None => continue,
+            };
+            if let Some(credential) = credential {
+                self.event(Event::Paired(node_id));
+                return Ok(Issued { node_id, credential });
             }
         }
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
@@ -292,6 +401,7 @@ impl Gateway {
             };
             match self.inner.store.save(node_id, version, change.standing, now).await {
                 Ok(_) => {
+                    self.end_what_rests_on(&record, change.notice);
                     self.push(node_id, change.notice);
                     self.event(Event::Decided { node_id, decision: word(decision) });
                     return Ok(());
@@ -366,8 +476,19 @@ impl Gateway {
         stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))
     }
 
+    /// After a decision is durable: what rests on the node's key, or was given out for its link, ends with it.
+    fn end_what_rests_on(&self, record: &Record, notice: Option<Notice>) {
+        if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
+            self.inner.pairing.bearers.drop_holder(Holder::Node(record.node_id));
+        }
+        if let (Some(Notice::Unpaired), Some(keys)) = (notice, &record.keys) {
+            self.event(Event::GrantRevoked { node_id: record.node_id, grant: None });
+            self.cut_key(&keys.channel);
+        }
+    }
+
     /// After a decision is durable: whatever was proven before may no longer count, and a live link hears at once.
-    fn push(&self, node_id: NodeId, notice: Option<Notice>) {
+    pub(crate) fn push(&self, node_id: NodeId, notice: Option<Notice>) {
         let Some(notice) = notice else { return };
         if notice == Notice::Unpaired {
             self.inner.proven.forget(node_id);
@@ -382,14 +503,14 @@ impl Gateway {
         self.inner.event(&event);
     }
 
-    fn device(&self, entry: Entry) -> Device {
+    pub(crate) fn device(&self, entry: Entry) -> Device {
         let online = self.inner.hub.is_live(entry.record.node_id);
         Device { entry, online }
     }
 }
 
 /// Runs to the end even if whoever asked has gone: a decision that is saved must also be pushed.
-async fn to_its_end<T: Send + 'static>(
+pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, OperatorError>> + Send + 'static,
 ) -> Result<T, OperatorError> {
     match tokio::spawn(work).await {

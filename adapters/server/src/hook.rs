@@ -1,12 +1,23 @@
 //! What whoever embeds the gateway may plug in.
 
-use async_trait::async_trait;
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
-use handfast_core::registry::lifecycle::Notice;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-/// Takes the frames of paired nodes that pairing has no business with: audio, commands, whatever the application speaks. A slow one holds up
-/// only the connection whose frame it has. Answers go through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`].
+use async_trait::async_trait;
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::x25519;
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::grant::scope::Action;
+use handfast_core::id::NodeId;
+use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::lifecycle::Notice;
+use handfast_core::time::UnixTime;
+
+/// Takes what paired nodes send that pairing has no business with: audio, commands, whatever the application speaks. A slow one holds up
+/// only the connection whose frame it has. Answers go through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
+/// wire through [`crate::Gateway::send_app`] and [`crate::Gateway::publish`].
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
     /// A text frame: a JSON object whose type is not one of pairing's.
@@ -14,6 +25,47 @@ pub trait Application: Send + Sync + 'static {
 
     /// A binary frame.
     async fn binary(&self, node_id: NodeId, frame: &[u8]);
+
+    /// Something that a peer of the native wire does at an address, which its scopes allow.
+    async fn app(&self, peer: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
+        let _ = (peer, action, address, bytes);
+    }
+}
+
+/// Who is at the other end of a link of the native wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The node, or the delegate.
+    pub peer: Peer,
+    /// The static key that it has proven to hold.
+    pub key: x25519::PublicKey,
+    /// The static key of the node to which the gateway gave what the peer may do: its own, or that of its delegator.
+    pub subject: x25519::PublicKey,
+    /// From where it linked; 0.0.0.0 for a serial line.
+    pub address: IpAddr,
+}
+
+/// A PIN, for a display that only trusted people see. It shows itself by [`Pin::expose`] alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pin(Arc<Code>);
+
+impl Pin {
+    pub(crate) fn new(code: Code) -> Self {
+        Self(Arc::new(code))
+    }
+
+    /// The characters.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        // Only letters and digits of ASCII are minted; the fallback is never taken.
+        std::str::from_utf8(self.0.expose()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Pin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pin(redacted)")
+    }
 }
 
 /// An application that takes no frames: they are ignored.
@@ -33,7 +85,7 @@ pub trait Observer: Send + Sync + 'static {
     fn event(&self, event: &Event);
 }
 
-/// What may happen. Tokens are in none of it.
+/// What may happen. Tokens are in none of it; a PIN is in one, hidden from logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A node asked to be paired, for the first time or again.
@@ -45,12 +97,12 @@ pub enum Event {
         /// Where it says it stands.
         room: String,
         /// From where.
-        address: std::net::IpAddr,
+        address: IpAddr,
     },
     /// A request was turned away without being entered.
     AskRefused {
         /// From where.
-        address: std::net::IpAddr,
+        address: IpAddr,
         /// Why.
         refusal: Refusal,
     },
@@ -69,6 +121,70 @@ pub enum Event {
     Unlinked(NodeId),
     /// A live link was told.
     Pushed(NodeId, Notice),
+    /// A node asked to be paired with a PIN. Show it where only trusted people look.
+    PairingRequest {
+        /// What it calls itself.
+        name: String,
+        /// Where it says it stands.
+        room: String,
+        /// Of its static key.
+        fingerprint: Fingerprint,
+        /// What is to be typed at the node.
+        pin: Pin,
+        /// For so many seconds.
+        expires_in: u32,
+        /// From where it asks; 0.0.0.0 for a serial line.
+        address: IpAddr,
+    },
+    /// A PIN or a code was guessed wrong.
+    CodeWrong {
+        /// How often it may be tried yet.
+        left: u8,
+    },
+    /// A PIN or a code was guessed wrong too often: it is dead.
+    CodeLocked,
+    /// Pairing by PIN is open.
+    WindowOpened {
+        /// It closes by itself then; never, if there is no time.
+        closes: Option<UnixTime>,
+    },
+    /// Pairing by PIN is closed.
+    WindowClosed,
+    /// Too many wrong PINs have closed pairing by PIN.
+    WindowLocked,
+    /// A grant was made for a node.
+    GrantOffered {
+        /// For which.
+        node_id: NodeId,
+        /// Which.
+        grant: GrantId,
+    },
+    /// A node has confirmed a grant, or used it.
+    GrantActivated {
+        /// Which node.
+        node_id: NodeId,
+        /// Which grant.
+        grant: GrantId,
+    },
+    /// Grants of a node were ended.
+    GrantRevoked {
+        /// Of which.
+        node_id: NodeId,
+        /// Which one; all of them, if none.
+        grant: Option<GrantId>,
+    },
+    /// A holder of a chain linked.
+    DelegateLinked {
+        /// Of its static key.
+        fingerprint: Fingerprint,
+        /// Of the static key of the node to which the gateway gave the chain.
+        subject: Fingerprint,
+    },
+    /// The link of a holder of a chain ended.
+    DelegateUnlinked {
+        /// Of its static key.
+        fingerprint: Fingerprint,
+    },
 }
 
 /// Writes events as log lines.
@@ -87,6 +203,41 @@ impl Observer for LogObserver {
             Event::Linked(node_id) => tracing::info!(%node_id, "linked"),
             Event::Unlinked(node_id) => tracing::info!(%node_id, "unlinked"),
             Event::Pushed(node_id, notice) => tracing::info!(%node_id, ?notice, "pushed"),
+            // Without the PIN: a log is no trusted display.
+            Event::PairingRequest { name, room, fingerprint, pin: _, expires_in, address } => {
+                tracing::info!(?name, ?room, %fingerprint, expires_in, %address, "a node asks to be paired with a PIN");
+            }
+            Event::CodeWrong { left } => tracing::warn!(left, "a wrong PIN or code"),
+            Event::CodeLocked => tracing::warn!("a PIN or code was guessed wrong too often and is dead"),
+            Event::WindowOpened { closes } => tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open"),
+            Event::WindowClosed => tracing::info!("pairing by PIN is closed"),
+            Event::WindowLocked => {
+                tracing::warn!("too many wrong PINs: pairing by PIN is closed until the operator opens it again");
+            }
+            Event::GrantOffered { node_id, grant } => tracing::info!(%node_id, grant = %hex(grant), "a grant is offered"),
+            Event::GrantActivated { node_id, grant } => tracing::info!(%node_id, grant = %hex(grant), "a grant is active"),
+            Event::GrantRevoked { node_id, grant: Some(grant) } => {
+                tracing::info!(%node_id, grant = %hex(grant), "a grant was ended");
+            }
+            Event::GrantRevoked { node_id, grant: None } => tracing::info!(%node_id, "all grants were ended"),
+            Event::DelegateLinked { fingerprint, subject } => tracing::info!(%fingerprint, %subject, "a delegate linked"),
+            Event::DelegateUnlinked { fingerprint } => tracing::info!(%fingerprint, "a delegate's link ended"),
         }
+    }
+}
+
+fn hex(grant: &GrantId) -> String {
+    grant.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_in_an_event_is_not_in_its_debug_text() {
+        let pin = Pin::new(Code::parse("847291").unwrap());
+        assert_eq!(pin.expose(), "847291");
+        assert!(!format!("{pin:?}").contains("847291"));
     }
 }

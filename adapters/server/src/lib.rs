@@ -4,8 +4,8 @@
 //! use handfast_server::Gateway;
 //! use handfast_store::MemoryStore;
 //!
-//! # async fn example() -> std::io::Result<()> {
-//! let gateway = Gateway::builder(MemoryStore::default()).start()?;
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let gateway = Gateway::builder(MemoryStore::default()).start().await?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8765").await?;
 //! handfast_server::serve(gateway.clone(), listener, None, std::future::pending()).await;
 //! # Ok(()) }
@@ -14,7 +14,9 @@
 //! Embedders nest [`Gateway::router`] in an axum server of their own, take application frames with [`Application`], and hear what happens with
 //! [`Observer`]. What an operator does goes through the methods of [`Gateway`], or through [`admin`] over a Unix socket.
 
+mod accept;
 pub mod admin;
+pub mod bearer;
 mod chance;
 mod clock;
 mod connection;
@@ -24,14 +26,18 @@ mod hashing;
 mod hook;
 mod hub;
 mod meter;
+mod native;
+pub mod pairing;
 mod proven;
+mod pump;
 mod router;
 mod seats;
 mod serve;
 mod tls;
 
-pub use gateway::{Device, Gateway, GatewayBuilder, Issued, OperatorError, Summary};
-pub use hook::{Application, Event, LogObserver, NoApplication, Observer};
+pub use gateway::{Device, Gateway, GatewayBuilder, Issued, IssuedCredential, OperatorError, Summary};
+pub use hook::{Application, Event, LogObserver, NoApplication, Observer, PeerInfo, Pin};
+pub use native::{serve_serial, serve_tcp};
 pub use serve::serve;
 pub use tls::{TlsError, acceptor};
 pub use tokio_rustls::TlsAcceptor;

@@ -1,4 +1,4 @@
-//! The router to nest: a WebSocket on any path, and `/health`.
+//! The router to nest: a WebSocket on any path, and `/health`. The subprotocol `handfast.v1` is the native wire; without one it is `missy`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,10 +11,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use handfast_core::id::Source;
-use handfast_core::limits::FRAME_BYTES;
+use handfast_core::limits::{FRAME_BYTES, MESSAGE_BYTES};
 
 use crate::connection::Session;
 use crate::gateway::Gateway;
+use crate::native::SUBPROTOCOL;
+use crate::native::session::{self, Place};
 use crate::seats::SeatGuard;
 use handfast_core::time::Instant;
 
@@ -31,7 +33,7 @@ pub(crate) struct Accepted {
 }
 
 impl Gateway {
-    /// The routes of a gateway: a WebSocket on every path, `GET /health`.
+    /// The routes of a gateway: a WebSocket on every path, which speaks the native wire if its subprotocol is `handfast.v1`, and `GET /health`.
     ///
     /// Nest it in a server of your own, and serve that with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address, and a request without one is answered 500
@@ -69,14 +71,23 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     let taken = accepted.and_then(|accepted| accepted.seat.lock().ok()?.take());
     let since = accepted.map_or_else(|| gateway.inner.clock.now(), |accepted| accepted.at);
     let seat = taken.or_else(|| gateway.inner.seats.take(Source::of(peer.ip())));
+    let upgrade = upgrade.protocols([SUBPROTOCOL]);
+    let native = upgrade.selected_protocol().is_some();
+    let most = if native { MESSAGE_BYTES } else { FRAME_BYTES };
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(MOST_UNSENT)
-        .max_message_size(FRAME_BYTES)
-        .max_frame_size(FRAME_BYTES);
-    Ok(upgrade.on_upgrade(async move |socket| {
-        // A task of its own, no larger than the session: the one that this is keeps room for the handshake.
-        tokio::spawn(Box::new(Session::new(gateway, socket, peer, since, seat)).run());
-    }))
+        .max_message_size(most)
+        .max_frame_size(most);
+    // Either is a task of its own, no larger than the session: the one in which it begins keeps room for the handshake.
+    Ok(match native {
+        true => upgrade.on_upgrade(async move |socket| {
+            let place = seat.map_or(Place::Refused, Place::Seat);
+            tokio::spawn(Box::new(session::Session::new(gateway, socket, peer.ip(), since, place)).run());
+        }),
+        false => upgrade.on_upgrade(async move |socket| {
+            tokio::spawn(Box::new(Session::new(gateway, socket, peer, since, seat)).run());
+        }),
+    })
 }

@@ -127,6 +127,17 @@ impl SeatGuard {
         }
     }
 
+    /// The connection only waits, and can come back to what it waits for: from now on it is as good as silent, and may be displaced.
+    pub(crate) fn rests(&self) {
+        let mut table = self.table.lock().expect("no thread panics while it holds the seats");
+        if table.taken.contains_key(&self.id) {
+            table.silent.insert(self.id);
+            if let Some(share) = table.sources.get_mut(&self.source) {
+                share.silent.insert(self.id);
+            }
+        }
+    }
+
     /// Counts what this connection sends.
     pub(crate) fn meter(&self) -> Arc<Meter> {
         Arc::clone(&self.meter)
@@ -184,6 +195,19 @@ mod tests {
         assert!(seats.take(source(2)).is_none());
         drop(first);
         assert!(seats.take(source(2)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_only_waits_makes_room_again() {
+        let seats = seats(1, 1);
+        let first = seats.take(source(1)).unwrap();
+        first.spoke();
+        first.rests();
+        let _second = seats.take(source(2)).unwrap();
+        first.evicted().await;
+        first.rests();
+        drop(first);
+        assert_eq!(seats.taken(), 1, "whoever was displaced stays out of the books");
     }
 
     #[tokio::test]

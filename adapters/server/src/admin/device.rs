@@ -1,5 +1,6 @@
 //! A node as the operator's API shows it.
 
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::registry::record::{Mode, Standing};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,6 +18,12 @@ pub struct DeviceView {
     pub room: String,
     /// From where it asked.
     pub ip_address: String,
+    /// Through which door it came: `native` if it has keys, else `missy`.
+    #[serde(default)]
+    pub door: String,
+    /// The fingerprint of its static key, for the operator to compare; only of a node with keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fingerprint: Option<String>,
     /// `pending` (until `expires_at`), `unapproved`, `paired`, `muted` or `revoked`.
     pub standing: String,
     /// `full`, `safe-chat` or `muted`; absent before it is paired and after it is revoked.
@@ -74,6 +81,8 @@ impl From<&Device> for DeviceView {
             friendly_name: record.name.to_string(),
             room: record.room.to_string(),
             ip_address: record.address.to_string(),
+            door: if record.keys.is_some() { "native" } else { "missy" }.to_owned(),
+            fingerprint: record.keys.as_ref().map(|keys| Fingerprint::of(&keys.channel).to_string()),
             standing: standing.to_owned(),
             policy_mode,
             restores,

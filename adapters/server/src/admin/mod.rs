@@ -5,32 +5,50 @@
 //! | `GET /api/v1/status` | counts | `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting"}` |
 //! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
 //! | `GET /api/v1/devices/{prefix}` | shows one | a device |
-//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token | `{"node_id","friendly_name","room","ip_address","token"}` |
-//! | `POST /api/v1/devices/{prefix}/reject`, `/unpair`, `/mute`, `/unmute` | decides | a device |
+//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token"}`, or for a node with keys `"fingerprint","permissions","expires_at"` in place of the token |
+//! | `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys | decides | a device |
+//! | `POST /api/v1/devices/{prefix}/unpair`, `/mute`, `/unmute` | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"\|"safe-chat"\|"muted"}` | decides | a device |
+//! | `GET /api/v1/pairing` | says whether pairing by PIN is open | `{"open","locked","since","closes_at","wrong_pins","fingerprint"}` |
+//! | `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` | opens or closes it | the same |
+//! | `GET /api/v1/pairing/codes` | lists PINs and codes that live, without their secrets | `{"codes":[…]}` |
+//! | `POST /api/v1/pairing/codes` with `{"kind":"qr"\|"typed","permissions","expires","uses","grant_expires","label","addresses"}`, all optional | mints a code | `{"id","selector","code","expires_at","fingerprint","invitation"}` |
+//! | `DELETE /api/v1/pairing/codes/{id}` | kills a PIN or code | as listing |
+//! | `GET /api/v1/paired` | lists the nodes that are paired by their keys | `{"paired":[{"device","grants","delegates"}]}` |
+//! | `POST /api/v1/paired/{which}/revoke` | puts out a node (beginning of its id, or its name) or a capability (beginning of its id) | `{"revoked":"node"\|"capability","node_id","friendly_name","capability"}` |
+//! | `POST /api/v1/paired/revoke-all` | puts out all of them | `{"revoked","failed":[…]}` |
+//! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
+//!
+//! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
 //!
 //! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`) or 503 (`store`).
 
+mod decisions;
 mod device;
+mod events;
+mod failure;
+mod paired;
+mod pairing;
+mod permissions;
 mod socket;
 
-use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use handfast_core::flow::registration::operator::Purpose;
-use handfast_core::registry::lifecycle::Decision;
-use handfast_core::registry::record::Mode;
 use handfast_store::Filter;
 use serde::{Deserialize, Serialize};
 
+pub use decisions::IssuedView;
 pub use device::{DeviceView, Sensors};
+pub use failure::{ErrorBody, ErrorView};
+pub use paired::{DelegateView, GrantView, PairedList, PairedView, RevokedAllView, RevokedView};
+pub use pairing::{CodeList, CodeView, MintedView, PairingView};
+pub use permissions::PermissionsView;
 pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use failure::Failure;
 
 /// How many nodes are read from the store at once while a listing is made.
 const PAGE: usize = 500;
@@ -41,9 +59,17 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/devices", get(list))
         .route("/api/v1/devices/{prefix}", get(show))
-        .route("/api/v1/devices/{prefix}/pair", post(pair))
-        .route("/api/v1/devices/{prefix}/policy", post(policy))
-        .route("/api/v1/devices/{prefix}/{decision}", post(decide))
+        .route("/api/v1/devices/{prefix}/pair", post(decisions::pair))
+        .route("/api/v1/devices/{prefix}/policy", post(decisions::policy))
+        .route("/api/v1/devices/{prefix}/reject", post(decisions::reject))
+        .route("/api/v1/devices/{prefix}/{decision}", post(decisions::decide))
+        .route("/api/v1/pairing", get(pairing::show).post(pairing::set))
+        .route("/api/v1/pairing/codes", get(pairing::codes).post(pairing::mint))
+        .route("/api/v1/pairing/codes/{id}", delete(pairing::withdraw))
+        .route("/api/v1/paired", get(paired::list))
+        .route("/api/v1/paired/revoke-all", post(paired::revoke_all))
+        .route("/api/v1/paired/{which}/revoke", post(paired::revoke))
+        .route("/api/v1/events", get(events::follow))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .with_state(gateway.clone())
@@ -92,37 +118,6 @@ pub struct DamagedView {
     pub problem: String,
 }
 
-/// What approving answers: the only time the token is shown.
-#[derive(Serialize, Deserialize)]
-pub struct IssuedView {
-    /// Whose.
-    pub node_id: String,
-    /// What it calls itself, for the operator to see whom was approved.
-    pub friendly_name: String,
-    /// Where it says it stands.
-    pub room: String,
-    /// From where it asked.
-    pub ip_address: String,
-    /// The token.
-    pub token: String,
-}
-
-/// What an error answers.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ErrorView {
-    /// The error.
-    pub error: ErrorBody,
-}
-
-/// An error for programs and for people.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ErrorBody {
-    /// `usage`, `not_found`, `ambiguous`, `refused` or `store`.
-    pub code: String,
-    /// What is wrong and what mends it.
-    pub message: String,
-}
-
 #[derive(Deserialize)]
 struct ListQuery {
     #[serde(default)]
@@ -136,19 +131,6 @@ enum ListFilter {
     Current,
     Pending,
     All,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct PairBody {
-    #[serde(default)]
-    reissue: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PolicyBody {
-    mode: String,
 }
 
 async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Failure> {
@@ -199,91 +181,9 @@ async fn show(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Res
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&prefix).await?)))
 }
 
-async fn pair(State(gateway): State<Gateway>, Path(prefix): Path<String>, body: Bytes) -> Result<Json<IssuedView>, Failure> {
-    let body: PairBody = if body.is_empty() { PairBody::default() } else { parse(&body)? };
-    let purpose = match body.reissue {
-        true => Purpose::Reissue,
-        false => Purpose::Approve,
-    };
-    let record = gateway.device_by_prefix(&prefix).await?.entry.record;
-    let issued = gateway.pair(record.node_id, purpose).await?;
-    Ok(Json(IssuedView {
-        node_id: issued.node_id.to_string(),
-        friendly_name: record.name.to_string(),
-        room: record.room.to_string(),
-        ip_address: record.address.to_string(),
-        token: issued.token.expose().to_owned(),
-    }))
-}
-
-async fn policy(State(gateway): State<Gateway>, Path(prefix): Path<String>, body: Bytes) -> Result<Json<DeviceView>, Failure> {
-    let body: PolicyBody = parse(&body)?;
-    let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
-        ("muted", _) => Decision::Mute,
-        (_, Some(mode)) => Decision::SetMode(mode),
-        (_, None) => return Err(Failure::Usage("mode must be full, safe-chat or muted".to_owned())),
-    };
-    apply(&gateway, &prefix, decision).await
-}
-
-async fn decide(
-    State(gateway): State<Gateway>,
-    Path((prefix, decision)): Path<(String, String)>,
-) -> Result<Json<DeviceView>, Failure> {
-    let decision = match decision.as_str() {
-        "reject" => Decision::Reject,
-        "unpair" => Decision::Unpair,
-        "mute" => Decision::Mute,
-        "unmute" => Decision::Unmute,
-        _ => return Err(Failure::Usage("a decision is pair, reject, unpair, policy, mute or unmute".to_owned())),
-    };
-    apply(&gateway, &prefix, decision).await
-}
-
-/// Reads a body, whatever type it says it is.
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| Failure::Usage(format!("the request's body is not understood: {error}")))
-}
-
 async fn no_such_route() -> Failure {
     Failure::NoRoute
 }
 
-async fn apply(gateway: &Gateway, prefix: &str, decision: Decision) -> Result<Json<DeviceView>, Failure> {
-    let device = gateway.device_by_prefix(prefix).await?;
-    let node_id = device.entry.record.node_id;
-    gateway.decide(node_id, &decision).await?;
-    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
-}
-
-/// Why a request was not carried out.
-enum Failure {
-    Usage(String),
-    NoRoute,
-    Operator(OperatorError),
-}
-
-impl From<OperatorError> for Failure {
-    fn from(error: OperatorError) -> Self {
-        Self::Operator(error)
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let (status, code, message) = match self {
-            Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method".to_owned()),
-            Self::Operator(error) => {
-                let (status, code) = match &error {
-                    OperatorError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-                    OperatorError::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous"),
-                    OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
-                    OperatorError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
-                };
-                (status, code, error.to_string())
-            }
-        };
-        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message } })).into_response()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! What an operator decides about one node.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::registration::operator::Purpose;
+use handfast_core::registry::lifecycle::Decision;
+use handfast_core::registry::record::Mode;
+use handfast_core::time::UnixTime;
+use serde::{Deserialize, Serialize};
+
+use super::DeviceView;
+use super::failure::{Failure, parse};
+use super::permissions::PermissionsView;
+use crate::gateway::{Gateway, IssuedCredential};
+use crate::pairing::Terms;
+
+/// What approving answers: the only time a token is shown. A node with keys needs none; it is offered its permissions over its own channel.
+#[derive(Serialize, Deserialize)]
+pub struct IssuedView {
+    /// Whose.
+    pub node_id: String,
+    /// What it calls itself, for the operator to see whom was approved.
+    pub friendly_name: String,
+    /// Where it says it stands.
+    pub room: String,
+    /// From where it asked.
+    pub ip_address: String,
+    /// The token; absent for a node with keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token: Option<String>,
+    /// The fingerprint of its static key; absent for a node with a token, as are the others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fingerprint: Option<String>,
+    /// What it may do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub permissions: Option<PermissionsView>,
+    /// Until when, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PairBody {
+    #[serde(default)]
+    reissue: bool,
+    permissions: Option<PermissionsView>,
+    expires: Option<u64>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyBody {
+    mode: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RejectBody {
+    reason: Option<String>,
+}
+
+pub(super) async fn pair(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    body: Bytes,
+) -> Result<Json<IssuedView>, Failure> {
+    let body: PairBody = parse(&body)?;
+    let purpose = match body.reissue {
+        true => Purpose::Reissue,
+        false => Purpose::Approve,
+    };
+    let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
+    let terms = Terms { permissions, expires: body.expires.map(Duration::from_secs), message: body.message };
+    let record = gateway.device_by_prefix(&prefix).await?.entry.record;
+    let issued = gateway.pair_on(record.node_id, purpose, terms).await?;
+    let grant = match &issued.credential {
+        IssuedCredential::Grant(grant) => Some(grant),
+        IssuedCredential::Token(_) => None,
+    };
+    Ok(Json(IssuedView {
+        node_id: issued.node_id.to_string(),
+        friendly_name: record.name.to_string(),
+        room: record.room.to_string(),
+        ip_address: record.address.to_string(),
+        token: issued.credential.token().map(|token| token.expose().to_owned()),
+        fingerprint: record.keys.as_ref().map(|keys| Fingerprint::of(&keys.channel).to_string()),
+        permissions: grant.map(|grant| PermissionsView::of(&grant.scopes)),
+        expires_at: grant.and_then(|grant| grant.expires).map(UnixTime::as_secs),
+    }))
+}
+
+pub(super) async fn policy(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    body: Bytes,
+) -> Result<Json<DeviceView>, Failure> {
+    let body: PolicyBody = parse(&body)?;
+    let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
+        ("muted", _) => Decision::Mute,
+        (_, Some(mode)) => Decision::SetMode(mode),
+        (_, None) => return Err(Failure::Usage("mode must be full, safe-chat or muted".to_owned())),
+    };
+    apply(&gateway, &prefix, decision).await
+}
+
+pub(super) async fn reject(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    body: Bytes,
+) -> Result<Json<DeviceView>, Failure> {
+    let body: RejectBody = parse(&body)?;
+    let node_id = gateway.device_by_prefix(&prefix).await?.entry.record.node_id;
+    gateway.reject(node_id, body.reason).await?;
+    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}
+
+pub(super) async fn decide(
+    State(gateway): State<Gateway>,
+    Path((prefix, decision)): Path<(String, String)>,
+) -> Result<Json<DeviceView>, Failure> {
+    let decision = match decision.as_str() {
+        "unpair" => Decision::Unpair,
+        "mute" => Decision::Mute,
+        "unmute" => Decision::Unmute,
+        _ => return Err(Failure::Usage("a decision is pair, reject, unpair, policy, mute or unmute".to_owned())),
+    };
+    apply(&gateway, &prefix, decision).await
+}
+
+async fn apply(gateway: &Gateway, prefix: &str, decision: Decision) -> Result<Json<DeviceView>, Failure> {
+    let device = gateway.device_by_prefix(prefix).await?;
+    let node_id = device.entry.record.node_id;
+    gateway.decide(node_id, &decision).await?;
+    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}

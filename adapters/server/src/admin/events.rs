@@ -1,0 +1,107 @@
+//! What happens, as it happens, for the operator's command line: one JSON object a line.
+
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use handfast_core::error::Refusal;
+use handfast_core::registry::lifecycle::Notice;
+use handfast_core::time::UnixTime;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::gateway::Gateway;
+use crate::hook::Event;
+use crate::pairing::hex;
+
+/// Ends with the gateway. Whoever reads too slowly misses events, and is told how many.
+pub(super) async fn follow(State(gateway): State<Gateway>) -> Response {
+    let (events, shutdown) = (gateway.inner.pairing.feed.subscribe(), gateway.inner.shutdown.subscribe());
+    // Said at once, so that whoever listens knows from when on nothing is missed.
+    let first = Some(json!({"event": "listening"}));
+    let lines = stream::unfold((first, events, shutdown), async |(first, mut events, mut shutdown)| {
+        let value = match first {
+            Some(first) => first,
+            None => tokio::select! {
+                _ = shutdown.wait_for(|down| *down) => return None,
+                happened = events.recv() => match happened {
+                    Ok(event) => view(&event),
+                    Err(RecvError::Lagged(missed)) => json!({"event": "missed", "count": missed}),
+                    Err(RecvError::Closed) => return None,
+                },
+            },
+        };
+        let line = Bytes::from(value.to_string() + "\n");
+        Some((Ok::<_, Infallible>(line), (None, events, shutdown)))
+    });
+    ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+/// An event as a JSON object. The PIN is in it: whoever may follow is the operator.
+fn view(event: &Event) -> Value {
+    match event {
+        Event::PairingRequest { name, room, fingerprint, pin, expires_in, address } => json!({
+            "event": "pairing_request", "friendly_name": name, "room": room, "fingerprint": fingerprint.to_string(),
+            "pin": pin.expose(), "expires_in": expires_in, "ip_address": address.to_string(),
+        }),
+        Event::Asked { node_id, name, room, address } => json!({
+            "event": "asked", "node_id": node_id.to_string(), "friendly_name": name, "room": room, "ip_address": address.to_string(),
+        }),
+        Event::AskRefused { address, refusal } => {
+            json!({"event": "ask_refused", "ip_address": address.to_string(), "why": why(*refusal)})
+        }
+        Event::Paired(node_id) => json!({"event": "paired", "node_id": node_id.to_string()}),
+        Event::Decided { node_id, decision } => {
+            json!({"event": "decided", "node_id": node_id.to_string(), "decision": decision})
+        }
+        Event::Linked(node_id) => json!({"event": "linked", "node_id": node_id.to_string()}),
+        Event::Unlinked(node_id) => json!({"event": "unlinked", "node_id": node_id.to_string()}),
+        Event::Pushed(node_id, notice) => {
+            json!({"event": "pushed", "node_id": node_id.to_string(), "notice": word(*notice)})
+        }
+        Event::CodeWrong { left } => json!({"event": "code_wrong", "guesses_left": left}),
+        Event::CodeLocked => json!({"event": "code_locked"}),
+        Event::WindowOpened { closes } => json!({"event": "window_opened", "closes_at": closes.map(UnixTime::as_secs)}),
+        Event::WindowClosed => json!({"event": "window_closed"}),
+        Event::WindowLocked => json!({"event": "window_locked"}),
+        Event::GrantOffered { node_id, grant } => {
+            json!({"event": "grant_offered", "node_id": node_id.to_string(), "grant": hex(grant.as_bytes())})
+        }
+        Event::GrantActivated { node_id, grant } => {
+            json!({"event": "grant_activated", "node_id": node_id.to_string(), "grant": hex(grant.as_bytes())})
+        }
+        Event::GrantRevoked { node_id, grant } => json!({
+            "event": "grant_revoked", "node_id": node_id.to_string(), "grant": grant.map(|grant| hex(grant.as_bytes())),
+        }),
+        Event::DelegateLinked { fingerprint, subject } => {
+            json!({"event": "delegate_linked", "fingerprint": fingerprint.to_string(), "subject": subject.to_string()})
+        }
+        Event::DelegateUnlinked { fingerprint } => json!({"event": "delegate_unlinked", "fingerprint": fingerprint.to_string()}),
+    }
+}
+
+const fn word(notice: Notice) -> &'static str {
+    match notice {
+        Notice::Muted => "muted",
+        Notice::Unmuted => "unmuted",
+        Notice::Unpaired => "unpaired",
+        Notice::Replaced => "replaced",
+        Notice::Decided => "decided",
+    }
+}
+
+const fn why(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::TooManyPending => "too many requests wait already",
+        Refusal::RateLimited => "too many failed attempts",
+        Refusal::AtCapacity => "no room for another connection",
+        Refusal::StoreFailed => "the registry could not be written",
+        Refusal::Revoked => "revoked",
+        Refusal::AlreadyPaired => "paired already",
+        Refusal::Expired => "expired",
+        Refusal::InvalidCredentials | Refusal::NotApproved | Refusal::Muted | Refusal::NotPaired | Refusal::NoToken => "refused",
+    }
+}

@@ -1,0 +1,66 @@
+//! Errors as the operator's API answers them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::gateway::OperatorError;
+
+/// What an error answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// The error.
+    pub error: ErrorBody,
+}
+
+/// An error for programs and for people.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// `usage`, `not_found`, `ambiguous`, `refused` or `store`.
+    pub code: String,
+    /// What is wrong and what mends it.
+    pub message: String,
+}
+
+/// Why a request was not carried out.
+pub(super) enum Failure {
+    Usage(String),
+    NoRoute,
+    Operator(OperatorError),
+}
+
+impl From<OperatorError> for Failure {
+    fn from(error: OperatorError) -> Self {
+        Self::Operator(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, code, message) = match self {
+            Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method".to_owned()),
+            Self::Operator(error) => {
+                let (status, code) = match &error {
+                    OperatorError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+                    OperatorError::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous"),
+                    OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::NotPaired(_) | OperatorError::NoSuchCode(_) => (StatusCode::NOT_FOUND, "not_found"),
+                    OperatorError::SeveralPaired { .. } => (StatusCode::CONFLICT, "ambiguous"),
+                    OperatorError::NoKeys(_) => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::Usage(_) => (StatusCode::BAD_REQUEST, "usage"),
+                    OperatorError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+                };
+                (status, code, error.to_string())
+            }
+        };
+        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message } })).into_response()
+    }
+}
+
+/// Reads a body, whatever type it says it is. None is as good as an empty object.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| Failure::Usage(format!("the request's body is not understood: {error}")))
+}

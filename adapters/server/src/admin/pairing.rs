@@ -1,0 +1,217 @@
+//! The pairing mode, and the PINs and codes that live.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::limits::GUESSES_PER_CODE;
+use handfast_core::registry::codes::{CodeId, Kind};
+use handfast_core::time::UnixTime;
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, parse};
+use super::permissions::PermissionsView;
+use crate::gateway::Gateway;
+use crate::pairing::{CodeKind, LiveCode, NewCode, PairingStatus, hex};
+
+/// What `GET /api/v1/pairing` answers. Times are Unix seconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PairingView {
+    /// Whether PINs are shown and may be guessed.
+    pub open: bool,
+    /// Whether too many wrong PINs have closed it, until it is opened anew.
+    pub locked: bool,
+    /// Since when it is open.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<u64>,
+    /// When it closes by itself; absent while it is open if it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub closes_at: Option<u64>,
+    /// Wrong PINs since it was opened.
+    pub wrong_pins: u8,
+    /// The fingerprint of this gateway, for nodes to compare.
+    pub fingerprint: String,
+}
+
+/// What `GET /api/v1/pairing/codes` answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CodeList {
+    /// The newest first.
+    pub codes: Vec<CodeView>,
+}
+
+/// A PIN or code that lives, without its secret. Times are Unix seconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CodeView {
+    /// Its id.
+    pub id: String,
+    /// `pin` or `code`.
+    pub kind: String,
+    /// The public part of a code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub selector: Option<String>,
+    /// Of the node that a PIN was shown for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fingerprint: Option<String>,
+    /// What people call it.
+    pub label: String,
+    /// What whoever pairs with a code may do; absent for a PIN.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub permissions: Option<PermissionsView>,
+    /// When it was minted.
+    pub created_at: u64,
+    /// When it dies.
+    pub expires_at: u64,
+    /// How often it may be guessed wrong yet.
+    pub guesses_left: u8,
+    /// With how many nodes it may be used yet.
+    pub uses_left: u8,
+}
+
+/// What minting a code answers: the only time it is shown.
+#[derive(Serialize, Deserialize)]
+pub struct MintedView {
+    /// Its id.
+    pub id: String,
+    /// Its public part.
+    pub selector: String,
+    /// All of it, to be typed.
+    pub code: String,
+    /// When it dies, in Unix seconds.
+    pub expires_at: u64,
+    /// The fingerprint of this gateway.
+    pub fingerprint: String,
+    /// What a QR code carries, or a line to be copied; absent for a code that is typed, and where no address of the gateway is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub invitation: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowBody {
+    open: bool,
+    #[serde(rename = "for")]
+    open_for: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MintBody {
+    permissions: Option<PermissionsView>,
+    expires: Option<u64>,
+    uses: Option<u8>,
+    grant_expires: Option<u64>,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    kind: KindBody,
+    #[serde(default)]
+    addresses: Vec<String>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum KindBody {
+    #[default]
+    Qr,
+    Typed,
+}
+
+pub(super) async fn show(State(gateway): State<Gateway>) -> Result<Json<PairingView>, Failure> {
+    Ok(Json(view(&gateway, gateway.pairing_status().await?)))
+}
+
+pub(super) async fn set(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<PairingView>, Failure> {
+    let status = match parse(&body)? {
+        WindowBody { open: true, open_for } => gateway.open_pairing(open_for.map(Duration::from_secs)).await?,
+        WindowBody { open: false, open_for: None } => gateway.close_pairing().await?,
+        WindowBody { open: false, open_for: Some(_) } => {
+            return Err(Failure::Usage("pairing is opened for a time, and closed for good: leave out `for`".to_owned()));
+        }
+    };
+    Ok(Json(view(&gateway, status)))
+}
+
+pub(super) async fn codes(State(gateway): State<Gateway>) -> Result<Json<CodeList>, Failure> {
+    Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
+}
+
+pub(super) async fn mint(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<MintedView>, Failure> {
+    let body: MintBody = parse(&body)?;
+    let defaults = NewCode::default();
+    let kind = match body.kind {
+        KindBody::Qr => CodeKind::Qr,
+        KindBody::Typed => CodeKind::Typed,
+    };
+    let new = NewCode {
+        permissions: body.permissions.as_ref().map(PermissionsView::scopes).transpose()?,
+        expires: body.expires.map_or(defaults.expires, Duration::from_secs),
+        uses: body.uses.unwrap_or(defaults.uses),
+        grant_for: body.grant_expires.map(Duration::from_secs),
+        label: body.label,
+        kind,
+    };
+    let minted = gateway.mint_code(new).await?;
+    let (id, selector, text, expires) = (minted.id, minted.code.selector, minted.text(), minted.expires);
+    let invites = kind == CodeKind::Qr && !gateway.addresses(&body.addresses).is_empty();
+    let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose() {
+        Ok(invitation) => invitation,
+        Err(wrong) => {
+            // Nobody would ever see this code.
+            gateway.withdraw_code(id).await?;
+            return Err(wrong.into());
+        }
+    };
+    Ok(Json(MintedView {
+        id: hex(id.as_bytes()),
+        selector: selector.as_str().to_owned(),
+        code: text,
+        expires_at: expires.as_secs(),
+        fingerprint: gateway.fingerprint().to_string(),
+        invitation,
+    }))
+}
+
+pub(super) async fn withdraw(State(gateway): State<Gateway>, Path(id): Path<String>) -> Result<Json<CodeList>, Failure> {
+    let named = code_id(&id).ok_or_else(|| Failure::Usage(format!("{id:?} is no id of a code: it has 32 hex digits")))?;
+    gateway.withdraw_code(named).await?;
+    codes(State(gateway)).await
+}
+
+fn view(gateway: &Gateway, status: PairingStatus) -> PairingView {
+    PairingView {
+        open: status.open,
+        locked: status.locked,
+        since: status.since.map(UnixTime::as_secs),
+        closes_at: status.closes.map(UnixTime::as_secs),
+        wrong_pins: status.wrong,
+        fingerprint: gateway.fingerprint().to_string(),
+    }
+}
+
+fn code(live: &LiveCode) -> CodeView {
+    let (kind, selector, fingerprint) = match live.counted.kind {
+        Kind::Pin(key) => ("pin", None, Some(Fingerprint::of(&key).to_string())),
+        Kind::Code(selector) => ("code", Some(selector.as_str().to_owned()), None),
+    };
+    CodeView {
+        id: hex(live.id.as_bytes()),
+        kind: kind.to_owned(),
+        permissions: selector.is_some().then(|| PermissionsView::of(&live.permissions)),
+        selector,
+        fingerprint,
+        label: live.label.clone(),
+        created_at: live.created.as_secs(),
+        expires_at: live.counted.expires.as_secs(),
+        guesses_left: GUESSES_PER_CODE.saturating_sub(live.counted.guesses),
+        uses_left: live.counted.uses_left,
+    }
+}
+
+fn code_id(text: &str) -> Option<CodeId> {
+    let all_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = all_hex.then(|| u128::from_str_radix(text, 16).ok())??;
+    Some(CodeId::from_bytes(number.to_be_bytes()))
+}

@@ -1,0 +1,129 @@
+//! Core's effects, owned, so that they can be carried out across awaits; and what they are answered with.
+
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::{Confirmation, Effect, Known, Proof};
+use handfast_core::grant::scope;
+use handfast_core::id::NodeId;
+use handfast_core::registry::codes::{CodeId, NoGuess};
+use handfast_core::registry::grants::{Grant, GrantId};
+use handfast_core::registry::record::Record;
+use handfast_core::time::UnixTime;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::native::link::Renew;
+use handfast_core::wire::native::open::Intent;
+use handfast_core::{crypto::x25519::PublicKey, wire::native::pair::Asked};
+use handfast_store::Observation;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::parts::Parts;
+use crate::gateway::Inner;
+use crate::pairing::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
+use crate::pump::observation;
+
+/// What to do.
+pub(super) enum Action {
+    Send(Vec<u8>),
+    Close(Close),
+    /// The peer said goodbye: let our answer go out.
+    FinishClose,
+    /// The peer broke the rules.
+    Break(Close),
+    Begin(Intent),
+    Refund,
+    Find(PublicKey),
+    Attach(NodeId),
+    Detach,
+    Ask(Box<OwnedRequest>),
+    Reserve(Option<CodeId>),
+    /// The guess that was reserved last was wrong, and so many are left.
+    Wrong(u8),
+    Spend(CodeId),
+    Settle(Option<CodeId>),
+    Activate(GrantId),
+    Observe(Observation),
+    /// None: what came in parts was no whole chain.
+    Present(Option<Vec<u8>>),
+    /// What the peer presented counts no more: it has what its grant allows.
+    FallBack(NodeId),
+    App(scope::Action, String, Vec<u8>),
+    Subscribe(Arc<str>),
+    Renew(RenewKind),
+}
+
+/// A node and its grants, as the store has them.
+pub(super) struct Loaded {
+    pub(super) record: Record,
+    pub(super) grants: Vec<Grant>,
+}
+
+/// What is known of a node, or that it could not be read.
+pub(super) type Lookup = Result<Option<Box<Loaded>>, Refusal>;
+
+pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
+    match lookup {
+        Ok(loaded) => Ok(loaded.as_deref().map(|Loaded { record, grants }| Known { record, grants })),
+        Err(refusal) => Err(*refusal),
+    }
+}
+
+/// What an action is answered with; becomes the next input.
+pub(super) enum Answer {
+    Begun(Result<(), Refusal>),
+    Found(Lookup),
+    Attached(Lookup),
+    Prepared(OwnedPrepared),
+    Reserved(Result<u8, NoGuess>),
+    Spent(Result<bool, Refusal>),
+    Settled(OwnedVerdict),
+    Activated(Result<Confirmation, Refusal>),
+    Presented(Option<UnixTime>),
+    Renewed(Option<OwnedOffer>),
+    /// It cannot be known now, and the machine has no word for that: end, and let the peer come again.
+    Unable,
+}
+
+/// Turns a borrowing effect into an owned action before the first await. `None` if that was all there was to do.
+pub(super) fn own(effect: Effect<'_>, inner: &Inner, address: IpAddr, parts: &mut Parts) -> Option<Action> {
+    Some(match effect {
+        Effect::Send(frame) => Action::Send(frame.to_vec()),
+        Effect::Close(close) => Action::Close(close),
+        Effect::Begin(intent) => Action::Begin(intent),
+        Effect::Refund => Action::Refund,
+        Effect::Find(key) => Action::Find(key),
+        Effect::Attach(node_id) => Action::Attach(node_id),
+        Effect::Detach => Action::Detach,
+        Effect::Ask(key, asked) => Action::Ask(Box::new(request(key, &asked, address))),
+        Effect::Reserve(code) => Action::Reserve(code),
+        Effect::Spend(code) => Action::Spend(code),
+        Effect::Settle(Proof::Nothing) => Action::Settle(None),
+        Effect::Settle(Proof::Code(code, _)) => Action::Settle(Some(code)),
+        Effect::Activate(grant) => Action::Activate(grant),
+        Effect::Observe(heartbeat) => Action::Observe(observation(heartbeat, inner)),
+        Effect::Part(part) => match parts.take(&part) {
+            Ok(()) => return None,
+            Err(_) => Action::Break(Close::PROTOCOL_VIOLATION),
+        },
+        Effect::Present(chain) => Action::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain())),
+        Effect::App(app) => Action::App(app.action, app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()),
+        Effect::Subscribe(pattern) => Action::Subscribe(pattern.as_str().into()),
+        Effect::Renew(Renew::Token) => Action::Renew(RenewKind::Token),
+        Effect::Renew(Renew::Chain) => Action::Renew(RenewKind::Chain),
+        // Core never asks for it; nothing issues certificates over this wire yet.
+        Effect::Renew(Renew::Certificate { .. }) => Action::Break(Close::INTERNAL),
+    })
+}
+
+fn request(key: PublicKey, asked: &Asked<'_>, address: IpAddr) -> OwnedRequest {
+    let request = asked.request();
+    OwnedRequest {
+        key,
+        signing: *asked.key(),
+        name: request.name.into(),
+        room: request.room.into(),
+        profile: request.profile.profile().as_str().to_owned(),
+        method: request.method,
+        csr: request.csr.map(|csr| csr.as_bytes().to_vec()),
+        address,
+    }
+}

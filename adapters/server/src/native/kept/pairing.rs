@@ -1,0 +1,98 @@
+//! While a node pairs.
+
+use handfast_core::id::NodeId;
+use handfast_core::registry::codes::{CodeId, NoGuess};
+use handfast_core::registry::record::Standing;
+
+use super::Kept;
+use crate::hook::Event;
+use crate::native::action::Answer;
+use crate::pairing::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
+use crate::pump::{failed, shut_down};
+
+impl Kept {
+    pub(in crate::native) async fn ask(&mut self, request: Box<OwnedRequest>) -> Answer {
+        let prepared = self.gateway.prepare(&request).await;
+        if !matches!(prepared, OwnedPrepared::Refused(_)) {
+            self.request = Some(request);
+        }
+        Answer::Prepared(prepared)
+    }
+
+    pub(in crate::native) async fn reserve(&mut self, code: Option<CodeId>) -> Answer {
+        self.reserved_at = self.now();
+        match self.gateway.inner.store.reserve(code, self.reserved_at).await {
+            Ok(reserved) => {
+                if reserved == Err(NoGuess::Locked) {
+                    self.gateway.event(Event::CodeLocked);
+                }
+                Answer::Reserved(reserved)
+            }
+            // What is not counted is not compared, and it is not the code's fault.
+            Err(error) => {
+                failed(error);
+                Answer::Unable
+            }
+        }
+    }
+
+    /// Tells of a wrong guess, and of what it closed.
+    pub(in crate::native) async fn wrong(&self, left: u8) {
+        self.gateway.event(Event::CodeWrong { left });
+        if left == 0 {
+            self.gateway.event(match self.gateway.inner.store.window().await {
+                Ok(window) if window.is_locked() => Event::WindowLocked,
+                Ok(_) | Err(_) => Event::CodeLocked,
+            });
+        }
+    }
+
+    pub(in crate::native) async fn spend(&self, code: CodeId) -> Answer {
+        Answer::Spent(self.gateway.inner.store.spend(code, self.reserved_at, self.now()).await.map_err(failed))
+    }
+
+    /// Decides about the request, or has it decided. Whoever decides for the operator may take long, and must not hold up the shutdown.
+    pub(in crate::native) async fn settle(&mut self, code: Option<CodeId>) -> Answer {
+        let Some(request) = self.request.take() else { return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY)) };
+        let gateway = self.gateway.clone();
+        let mut verdict = tokio::select! {
+            verdict = gateway.settle(&request, code) => verdict,
+            () = shut_down(&gateway.inner) => return Answer::Unable,
+        };
+        if let OwnedVerdict::Waits { node_id, .. } = verdict
+            && self.waits_from_now(node_id)
+        {
+            // Somebody may have decided before the mailbox was there to hear of it.
+            verdict = match gateway.inner.store.load(node_id).await {
+                Ok(Some(stored)) if matches!(stored.record.standing, Standing::Pending { .. }) => verdict,
+                Ok(_) => gateway.settle(&request, code).await,
+                Err(error) => {
+                    failed(error);
+                    OwnedVerdict::Refused(OwnedRefusal::BUSY)
+                }
+            };
+        }
+        match &verdict {
+            OwnedVerdict::Waits { node_id, .. } => {
+                self.waits_from_now(*node_id);
+                self.request = Some(request);
+            }
+            OwnedVerdict::Offered(offer) => self.offered = Some(offer.node_id),
+            OwnedVerdict::Refused(_) => {}
+        }
+        Answer::Settled(verdict)
+    }
+
+    /// Registers for the decision; `false` if that was done before.
+    fn waits_from_now(&mut self, node_id: NodeId) -> bool {
+        if self.waiting == Some(node_id) {
+            return false;
+        }
+        let hub = &self.gateway.inner.hub;
+        if let Some(before) = self.waiting.replace(node_id) {
+            hub.wait_no_more(before, &self.mailbox);
+        }
+        hub.wait(node_id, &self.mailbox);
+        true
+    }
+}

@@ -1,0 +1,58 @@
+//! The native wire over real carriers: WebSockets, TCP, serial lines.
+//!
+//! | file | does |
+//! |---|---|
+//! | `session` | drives one connection of core's machine over one carrier |
+//! | `action` | core's effects and their answers, owned, so that they outlive an await |
+//! | `kept` | what the gateway keeps for a connection, and how it carries out what needs no carrier |
+//! | `rights` | what a peer may do: by its grant, or by the chain that it presents |
+//! | `carrier`, `stream` | frames over WebSockets and over byte streams |
+//! | `tcp`, `serial` | where byte streams come from |
+
+mod action;
+pub(crate) mod carrier;
+mod kept;
+mod parts;
+mod rights;
+mod serial;
+pub(crate) mod session;
+mod stream;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+use axum::body::Bytes;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::grant::scope::{Action, Address};
+use handfast_core::wire::native::Payload;
+
+use crate::gateway::Gateway;
+use crate::hub::Delivery;
+
+pub use serial::serve_serial;
+pub use tcp::serve_tcp;
+
+/// The subprotocol of the native wire over WebSockets.
+pub(crate) const SUBPROTOCOL: &str = "handfast.v1";
+/// Most handshakes of strangers, to pair or to delegate, that are under way at once. A node that links again needs no place among them, so that a
+/// flood of strangers keeps no known node out.
+pub(crate) const MOST_HANDSHAKES: usize = 256;
+
+impl Gateway {
+    /// Queues something for a peer that is linked over the native wire, whatever its scopes; `false` if it is not linked or has 64 KiB waiting
+    /// already. While the peer is muted, it gets nothing.
+    #[must_use]
+    pub fn send_app(&self, peer: Peer, action: Action, address: &Address<'_>, bytes: &Payload<'_>) -> bool {
+        self.inner.hub.deliver(peer, delivery(action, address, bytes, false))
+    }
+
+    /// Queues something for every peer of the native wire that subscribed to what happens there and may read it, and says for how many. A peer that
+    /// has 64 KiB waiting already is left out.
+    pub fn publish(&self, address: &Address<'_>, bytes: &Payload<'_>) -> usize {
+        self.inner.hub.publish(address, &delivery(Action::Read, address, bytes, true))
+    }
+}
+
+fn delivery(action: Action, address: &Address<'_>, bytes: &Payload<'_>, published: bool) -> Delivery {
+    Delivery { action, address: address.as_str().into(), bytes: Bytes::copy_from_slice(bytes.as_bytes()), published }
+}

@@ -1,0 +1,88 @@
+//! What a peer may do: by its node's grant, or by a chain that it presents.
+
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::grant::capability::{self, Chain, Check, Held};
+use handfast_core::grant::scope::{Pattern, ScopesBuf};
+use handfast_core::registry::grants::{self, Grant};
+use handfast_core::time::UnixTime;
+use handfast_store::{Activation, StoreError};
+
+use crate::gateway::Gateway;
+use crate::hook::Event;
+
+/// What a peer may do. It stands in memory for every link, so the scopes are kept as short text.
+#[derive(Debug)]
+pub(super) struct Rights {
+    scopes: Box<str>,
+    /// Whom the gateway gave it to.
+    pub(super) subject: PublicKey,
+    /// Which blocks of a chain it rests on; none for what a grant allows.
+    pub(super) held: Box<[Held]>,
+    pub(super) expires: Option<UnixTime>,
+}
+
+impl Rights {
+    /// What the node's current grant allows.
+    pub(super) fn of_grants(key: &PublicKey, all: &[Grant], now: UnixTime) -> Self {
+        let current = grants::current(all, now);
+        Self {
+            scopes: current.map(|grant| grant.scopes.as_str()).unwrap_or_default().into(),
+            subject: *key,
+            held: Box::default(),
+            expires: current.and_then(|grant| grant.expires),
+        }
+    }
+
+    /// None if it may do nothing.
+    pub(super) fn scopes(&self) -> Option<ScopesBuf> {
+        if self.scopes.is_empty() { None } else { ScopesBuf::parse(&self.scopes).ok() }
+    }
+
+    pub(super) fn allow_subscription(&self, pattern: &str) -> bool {
+        let pattern = Pattern::parse(pattern).ok();
+        pattern.is_some_and(|pattern| self.scopes().is_some_and(|scopes| scopes.scopes().allows_subscription(&pattern)))
+    }
+}
+
+impl Gateway {
+    /// Verifies a chain for the holder of this key, but for what the registry knows of it: [`Gateway::still_counts`].
+    pub(super) fn verify(&self, chain: &[u8], key: &PublicKey) -> Option<Rights> {
+        let gateway = self.keys().signing.public();
+        let check = Check { gateway: &gateway, channel: key, audience: None, now: self.inner.clock.unix() };
+        let chain = Chain::from_bytes(chain).inspect_err(|error| tracing::debug!(?error, "what was presented is no chain"));
+        let authorised = capability::verify(&chain.ok()?, &check, |_| false)
+            .inspect_err(|denied| tracing::debug!(?denied, "a chain does not count"))
+            .ok()?;
+        Some(Rights {
+            scopes: authorised.scopes().as_str().into(),
+            subject: *authorised.subject(),
+            held: authorised.held().into(),
+            expires: Some(authorised.expires()),
+        })
+    }
+
+    /// Whether the registry still has what a verified chain rests on. Whoever wants to hear of a revocation registers in the hub first. Using a chain
+    /// confirms the grant that it is part of.
+    pub(super) async fn still_counts(&self, held: &[Held]) -> Result<bool, StoreError> {
+        let (store, now) = (&self.inner.store, self.inner.clock.unix());
+        let Some(root) = held.first() else { return Ok(false) };
+        if store.is_revoked(held.to_vec()).await? {
+            return Ok(false);
+        }
+        let Some(grant) = store.grant_of(&root.id).await? else { return Ok(true) };
+        if !grant.counts(now) {
+            return Ok(false);
+        }
+        match grant.state {
+            grants::State::Active | grants::State::Ended => Ok(true),
+            grants::State::Offered { .. } => match store.activate(grant.node_id, grant.id, now).await? {
+                Activation::Active { ended } => {
+                    self.cut(&ended);
+                    self.event(Event::GrantActivated { node_id: grant.node_id, grant: grant.id });
+                    Ok(true)
+                }
+                Activation::NotThere => Ok(false),
+            },
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Drives one [`Connection`] of core over one carrier.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use handfast_core::flow::native::gateway::{Around, Connection, Input, Peer, Prepared, Verdict};
+use handfast_core::grant::scope::{self, Address};
+use handfast_core::limits::NATIVE_SCRATCH;
+use handfast_core::registry::lifecycle::Notice;
+use handfast_core::step::Machine;
+use handfast_core::time::Instant;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::native::Payload;
+use handfast_core::wire::native::link::App;
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+
+use super::action::{Action, Answer, lend, own};
+use super::carrier::{Carrier, Received};
+use super::kept::Kept;
+pub(crate) use super::kept::Place;
+use crate::chance;
+use crate::gateway::Gateway;
+use crate::hub::{Delivery, Letter};
+use crate::pairing::{OwnedPrepared, OwnedVerdict};
+use crate::pump::{CLOSE_WITHIN, PATIENCE};
+
+/// One carrier and what the gateway knows of it.
+pub(crate) struct Session<C> {
+    carrier: C,
+    /// Always there but within a step.
+    connection: Option<Connection>,
+    kept: Kept,
+}
+
+/// What the world did.
+enum Happening {
+    Received(Received),
+    Letter(Letter),
+    Deadline,
+    Shutdown,
+    Evicted,
+}
+
+impl<C: Carrier> Session<C> {
+    /// A connection that was accepted at `since`; its first message is due that much later.
+    pub(crate) fn new(gateway: Gateway, carrier: C, address: IpAddr, since: Instant, place: Place) -> Self {
+        let connection = Some(Connection::accepted(since, gateway.inner.limits));
+        Self { carrier, connection, kept: Kept::new(gateway, address, place) }
+    }
+
+    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
+        let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
+        while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
+            let happening = self.next(&mut shutdown).await;
+            let actions = self.react(happening);
+            if !actions.is_empty() {
+                // Boxed, because an idle connection should not keep room for what it does when it is busy.
+                Box::pin(self.carry_out(actions)).await;
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. No frame is read while an answer is due.
+    async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
+        let Self { carrier, connection, kept } = self;
+        let deadline = connection.as_ref().and_then(Connection::deadline).map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
+        let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
+        let place = &kept.place;
+        tokio::select! {
+            biased;
+            () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
+            letter = kept.mailbox.next() => Happening::Letter(letter),
+            () = async {
+                match place {
+                    Place::Seat(seat) => seat.evicted().await,
+                    Place::Refused => {}
+                    Place::Free => std::future::pending().await,
+                }
+            } => Happening::Evicted,
+            // Before frames, so that a flood of them does not push it out.
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
+            received = carrier.recv(), if reads => Happening::Received(received),
+        }
+    }
+
+    fn react(&mut self, happening: Happening) -> Vec<Action> {
+        let then = |mut actions: Vec<Action>, last| {
+            actions.push(last);
+            actions
+        };
+        match happening {
+            Happening::Received(Received::Frame(frame)) => {
+                self.kept.spoke();
+                self.frame(frame)
+            }
+            Happening::Received(Received::Gone) => self.advance(Input::Closed),
+            Happening::Received(Received::Goodbye) => then(self.advance(Input::Closed), Action::FinishClose),
+            Happening::Received(Received::Broken(why)) => then(self.advance(Input::Closed), Action::Close(why)),
+            Happening::Letter(Letter::Notice(notice)) => self.advance(Input::Push(notice)),
+            Happening::Letter(Letter::Cut) => match self.kept.attached {
+                Some(Peer::Node(node_id)) => vec![Action::FallBack(node_id)],
+                Some(Peer::Delegate(_)) | None => self.advance(Input::Push(Notice::Unpaired)),
+            },
+            Happening::Letter(Letter::App(delivery)) => self.deliver(&delivery),
+            // Of another dialect; a mailbox of this one takes none.
+            Happening::Letter(Letter::Frame(_)) => Vec::new(),
+            Happening::Deadline => self.advance(Input::Tick(self.kept.gateway.inner.clock.unix())),
+            Happening::Shutdown => self.advance(Input::Shutdown),
+            Happening::Evicted => self.advance(Input::Evict),
+        }
+    }
+
+    /// One step of core. Scratch lives on this stack only, so an idle connection holds none.
+    fn advance(&mut self, input: Input<'_>) -> Vec<Action> {
+        let Some(connection) = self.connection.take() else { return Vec::new() };
+        let kept = &mut self.kept;
+        let mut scratch = [0; NATIVE_SCRATCH];
+        let was = connection.linked();
+        let step = connection.step(kept.gateway.inner.clock.now(), input, &mut scratch);
+        let (inner, address, parts) = (&kept.gateway.inner, kept.address, &mut kept.parts);
+        let actions = step.effects.into_iter().filter_map(|effect| own(effect, inner, address, parts)).collect();
+        kept.stepped(self.connection.insert(step.next), was);
+        actions
+    }
+
+    fn frame(&mut self, mut bytes: Vec<u8>) -> Vec<Action> {
+        let gateway = self.kept.gateway.clone();
+        let scopes = self.kept.scopes();
+        let around = Around {
+            keys: gateway.keys(),
+            scopes: scopes.as_ref(),
+            subscriptions_left: self.kept.subscriptions_left(),
+            now: gateway.inner.clock.unix(),
+        };
+        self.advance(Input::Frame { bytes: &mut bytes, entropy: chance::draw(), around })
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) -> Vec<Action> {
+        let (Ok(address), Some(bytes)) = (Address::parse(&delivery.address), Payload::new(&delivery.bytes)) else {
+            return Vec::new();
+        };
+        // What it may read can have changed since this was queued.
+        let readable = || self.kept.scopes().is_some_and(|scopes| scopes.scopes().allows(scope::Action::Read, &address));
+        if delivery.published && !readable() {
+            return Vec::new();
+        }
+        let now = self.kept.gateway.inner.clock.unix();
+        self.advance(Input::Deliver(App { action: delivery.action, address, bytes }, now))
+    }
+
+    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to do.
+    async fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut queue = VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            match action {
+                Action::Send(frame) => {
+                    if !matches!(timeout(PATIENCE, self.carrier.send(frame)).await, Ok(Ok(()))) {
+                        queue.clear();
+                        queue.extend(self.advance(Input::Closed));
+                    }
+                }
+                Action::Close(close) => self.close(Some(close)).await,
+                Action::FinishClose => self.close(None).await,
+                Action::Break(close) => {
+                    queue.extend(self.advance(Input::Closed));
+                    queue.push_back(Action::Close(close));
+                }
+                other => {
+                    if let Some(answer) = self.answer(other).await {
+                        queue.extend(self.feed(answer));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries out what needs no carrier.
+    async fn answer(&mut self, action: Action) -> Option<Answer> {
+        let key = self.connection.as_ref().and_then(Connection::peer_key).copied();
+        let kept = &mut self.kept;
+        match action {
+            Action::Begin(intent) => return Some(kept.begin(intent)),
+            Action::Find(key) => return Some(kept.find(&key).await),
+            Action::Attach(node_id) => return Some(kept.attach(node_id, key.as_ref()).await),
+            Action::Ask(request) => return Some(kept.ask(request).await),
+            Action::Reserve(code) => return Some(kept.reserve(code).await),
+            Action::Spend(code) => return Some(kept.spend(code).await),
+            Action::Settle(code) => return Some(kept.settle(code).await),
+            Action::Activate(grant) => return Some(kept.activate(grant, key.as_ref()).await),
+            Action::Present(chain) => return Some(kept.present(chain.as_deref(), key.as_ref()).await),
+            Action::Renew(what) => return Some(kept.renew(what).await),
+
+            Action::Refund => kept.refund(),
+            Action::Detach => kept.detach(),
+            Action::Wrong(left) => kept.wrong(left).await,
+            Action::Observe(observation) => kept.observe(observation).await,
+            Action::FallBack(node_id) => kept.fall_back(node_id, key.as_ref()).await,
+            Action::App(action, address, bytes) => kept.app(key.as_ref(), action, &address, &bytes).await,
+            Action::Subscribe(pattern) => kept.subscribe(pattern),
+            // Those that need the carrier.
+            Action::Send(_) | Action::Close(_) | Action::FinishClose | Action::Break(_) => {}
+        }
+        None
+    }
+
+    fn feed(&mut self, answer: Answer) -> Vec<Action> {
+        let unix = self.kept.gateway.inner.clock.unix();
+        match answer {
+            Answer::Begun(outcome) => self.advance(Input::Begun(outcome)),
+            Answer::Found(lookup) => self.advance(Input::Found(lend(&lookup), unix, chance::draw())),
+            Answer::Attached(lookup) => self.advance(Input::Attached(lend(&lookup), unix)),
+            Answer::Prepared(prepared) => match prepared {
+                OwnedPrepared::Refused(refusal) => self.advance(Input::Prepared(Prepared::Refused(refusal.lend()))),
+                OwnedPrepared::Pin { id, code, expires_in, attempts } => {
+                    self.advance(Input::Prepared(Prepared::Pin { id, code, expires_in, attempts }))
+                }
+                OwnedPrepared::Code { id, code } => self.advance(Input::Prepared(Prepared::Code { id, code })),
+                OwnedPrepared::Settle => self.advance(Input::Prepared(Prepared::Settle)),
+            },
+            Answer::Reserved(reserved) => {
+                let mut actions = self.advance(Input::Reserved(reserved));
+                let right = actions.iter().any(|action| matches!(action, Action::Spend(_)));
+                if let (Ok(left), false) = (reserved, right) {
+                    actions.push(Action::Wrong(left));
+                }
+                actions
+            }
+            Answer::Spent(outcome) => self.advance(Input::Spent(outcome)),
+            Answer::Settled(verdict) => match verdict {
+                OwnedVerdict::Offered(mut offer) => self.advance(Input::Settled(Verdict::Offered(offer.lend()))),
+                OwnedVerdict::Waits { expires_in, .. } => self.advance(Input::Settled(Verdict::Waits { expires_in })),
+                OwnedVerdict::Refused(refusal) => self.advance(Input::Settled(Verdict::Refused(refusal.lend()))),
+            },
+            Answer::Activated(outcome) => self.advance(Input::Activated(outcome)),
+            Answer::Presented(until) => self.advance(Input::Presented(until)),
+            Answer::Renewed(None) => self.advance(Input::Renewed(None)),
+            Answer::Renewed(Some(mut offer)) => self.advance(Input::Renewed(Some(offer.lend()))),
+            Answer::Unable => self.advance(Input::Shutdown),
+        }
+    }
+
+    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so that it is read before the carrier goes. Whoever
+    /// lingers has no seat any more, and only so many may.
+    async fn close(&mut self, close: Option<Close>) {
+        self.kept.place = Place::Free;
+        let gateway = self.kept.gateway.clone();
+        let lingers = gateway.inner.lingering.try_acquire();
+        let _ = timeout(CLOSE_WITHIN, self.carrier.close(close, lingers.is_ok())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::ws::WebSocket;
+
+    fn size<C: Carrier, F: Future>(_: impl FnOnce(Box<Session<C>>) -> F) -> usize {
+        size_of::<F>() + size_of::<Session<C>>()
+    }
+
+    #[test]
+    fn an_idle_connection_keeps_little_more_than_its_carrier_and_its_state() {
+        let websocket = size::<WebSocket, _>(Session::run);
+        let tcp = size::<super::super::stream::Framed<tokio::net::TcpStream>, _>(Session::run);
+        assert!(websocket <= 1900 && tcp <= 1700, "{websocket} bytes over a WebSocket, {tcp} over TCP");
+    }
+}

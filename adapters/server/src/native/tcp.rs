@@ -1,0 +1,22 @@
+//! The native wire over TCP, for those who have no use for HTTP. It needs no TLS: everything after the handshake is sealed.
+
+use std::future::Future;
+
+use tokio::net::TcpListener;
+
+use super::session::{Place, Session};
+use super::stream::Framed;
+use crate::accept::accept;
+use crate::gateway::Gateway;
+
+/// Serves the native wire on a listener until `until` ends, then closes every connection and waits a moment for them. Seats, budgets and what happens
+/// without descriptors are as for [`crate::serve`]; TCP_NODELAY is on.
+pub async fn serve_tcp(gateway: Gateway, listener: TcpListener, until: impl Future<Output = ()>) {
+    let served = gateway.clone();
+    let each = move |stream, peer: std::net::SocketAddr, seat: Option<_>| {
+        let (gateway, since) = (served.clone(), served.inner.clock.now());
+        let place = seat.map_or(Place::Refused, Place::Seat);
+        Box::new(Session::new(gateway, Framed::new(stream), peer.ip(), since, place)).run()
+    };
+    accept(&gateway, listener, until, each).await;
+}

@@ -1,0 +1,209 @@
+//! Codes that the operator mints beforehand: to be scanned, or to be typed.
+
+use std::time::Duration;
+
+use handfast_core::crypto::code::{Alphabet, Code};
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::limits::INVITE_BYTES;
+use handfast_core::registry::codes::{CodeId, Counted, Kind};
+use handfast_core::text::is_forbidden;
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::gateway_address::GatewayAddress;
+use handfast_core::wire::invite::{Invite, TypedCode};
+use handfast_core::wire::native::pair::Selector;
+use handfast_store::NotMinted;
+
+use super::settings::OPEN_FOR;
+use crate::chance;
+use crate::gateway::{Gateway, OperatorError};
+
+/// Characters of the secret in a QR code: 80 bits.
+const SCANNED_CHARS: usize = 16;
+/// How often another selector is drawn.
+const MOST_DRAWS: usize = 16;
+/// Most characters of what people call a code.
+const LABEL_CHARS: usize = 64;
+
+/// How a code gets to the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CodeKind {
+    /// Scanned or copied: a secret of 80 bits.
+    #[default]
+    Qr,
+    /// Typed: as long as a PIN, six characters at least.
+    Typed,
+}
+
+/// What code is to be minted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCode {
+    /// What whoever pairs with it may do; as the settings say, if it does not say.
+    pub permissions: Option<ScopesBuf>,
+    /// How long the code lives, in whole seconds.
+    pub expires: Duration,
+    /// How many nodes may pair with it.
+    pub uses: u8,
+    /// How long the grant lives that it brings, in whole seconds; as the settings say, if it does not say.
+    pub grant_for: Option<Duration>,
+    /// What people call it; at most 64 characters.
+    pub label: String,
+    /// How it gets to the node.
+    pub kind: CodeKind,
+}
+
+impl Default for NewCode {
+    /// A QR code for one node and five minutes.
+    fn default() -> Self {
+        Self { permissions: None, expires: OPEN_FOR, uses: 1, grant_for: None, label: String::new(), kind: CodeKind::Qr }
+    }
+}
+
+/// A code that was just minted; the only time its secret is shown.
+#[derive(Debug)]
+pub struct MintedCode {
+    /// Which.
+    pub id: CodeId,
+    /// Its public and its secret part.
+    pub code: TypedCode,
+    /// From then on it is dead.
+    pub expires: UnixTime,
+}
+
+impl MintedCode {
+    /// Selector, dash and secret, as people carry it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}-{}", self.code.selector.as_str(), std::str::from_utf8(self.code.code.expose()).unwrap_or_default())
+    }
+}
+
+/// A PIN or code that lives, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveCode {
+    /// Which.
+    pub id: CodeId,
+    /// What it is for, and what is counted of it.
+    pub counted: Counted,
+    /// What whoever pairs with it may do; empty for a PIN, which brings what the handler decides.
+    pub permissions: ScopesBuf,
+    /// When it was minted.
+    pub created: UnixTime,
+    /// What people call it.
+    pub label: String,
+}
+
+impl Gateway {
+    /// Mints a code. It needs no open pairing: minting it is the operator's word.
+    ///
+    /// # Errors
+    /// [`OperatorError::Usage`] for what cannot be minted, or if too many codes live already; [`OperatorError::Store`].
+    pub async fn mint_code(&self, new: NewCode) -> Result<MintedCode, OperatorError> {
+        let NewCode { permissions, expires, uses, grant_for, label, kind } = new;
+        let usage = |problem: &str| Err(OperatorError::Usage(problem.to_owned()));
+        if expires.as_secs() == 0 || grant_for.is_some_and(|lives| lives.as_secs() == 0) {
+            return usage("a code, and the grant that it brings, live for a second at least");
+        }
+        if uses == 0 {
+            return usage("a code is for one node at least");
+        }
+        if label.chars().count() > LABEL_CHARS || label.chars().any(is_forbidden) {
+            return usage("what a code is called has at most 64 characters, on one line");
+        }
+        let pairing = &self.inner.pairing;
+        let (alphabet, length) = match kind {
+            CodeKind::Qr => (Alphabet::Unambiguous, SCANNED_CHARS),
+            CodeKind::Typed => (pairing.settings.pin_alphabet, usize::from(pairing.settings.pin_length.max(6))),
+        };
+        let now = self.inner.clock.unix();
+        let expires = now.after(Span::from_secs(expires.as_secs()));
+        let scopes = permissions.unwrap_or_else(|| pairing.settings.default_permissions.clone());
+        for _ in 0..MOST_DRAWS {
+            let (id, selector) = (CodeId::new(&chance::draw()), Selector::mint(&chance::draw()));
+            let Some(code) = Code::mint(alphabet, length, &chance::draw()) else {
+                return usage("there is no code of that length");
+            };
+            let minted = handfast_store::Code {
+                id,
+                counted: Counted { kind: Kind::Code(selector), expires, guesses: 0, uses_left: uses },
+                sealed: pairing.seal.seal_code(id.as_bytes(), &code),
+                scopes: scopes.clone(),
+                grant_for: grant_for.map(|lives| lives.as_secs()),
+                created_at: now,
+                label: label.clone(),
+            };
+            match self.inner.store.mint(minted, now).await? {
+                Ok(()) => return Ok(MintedCode { id, code: TypedCode { selector, code }, expires }),
+                Err(NotMinted::Taken) => {}
+                Err(NotMinted::TooMany) => return usage("too many codes live already; withdraw some, or wait until they expire"),
+                Err(NotMinted::Closed | NotMinted::Locked) => return usage("pairing is closed; open it first"),
+            }
+        }
+        usage("no free selector was found; withdraw some codes")
+    }
+
+    /// The fingerprint of this gateway, for nodes and people to compare.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.keys().channel.public())
+    }
+
+    /// Writes a code as an invitation: with this gateway's fingerprint, and where nodes reach it (the settings' addresses, if none are named).
+    ///
+    /// # Errors
+    /// [`OperatorError::Usage`] with what is wrong with the addresses, or that there are none.
+    pub fn invitation(&self, minted: MintedCode, addresses: &[String]) -> Result<String, OperatorError> {
+        let usage = |problem: String| OperatorError::Usage(problem);
+        let mut read = Vec::new();
+        for text in self.addresses(addresses) {
+            let not_one =
+                || format!("{text:?} is no address of a gateway: it reads ws://host:port, wss://host:port or tcp://host:port");
+            read.push(GatewayAddress::parse(text).ok_or_else(|| usage(not_one()))?);
+        }
+        if read.is_empty() {
+            return Err(usage("an invitation needs an address by which nodes reach this gateway; name one".to_owned()));
+        }
+        let invite = Invite::new(&read, self.fingerprint(), minted.code);
+        let invite = invite.map_err(|wrong| usage(format!("no invitation can be made: {wrong}")))?;
+        let mut out = zeroize::Zeroizing::new([0; INVITE_BYTES]);
+        let text = invite.write(&mut *out).map(str::to_owned);
+        text.ok_or_else(|| usage("no invitation can be made: it is too long".to_owned()))
+    }
+
+    /// Where nodes reach this gateway: the settings' addresses, if none are named.
+    pub(crate) fn addresses<'a>(&'a self, named: &'a [String]) -> &'a [String] {
+        if named.is_empty() { &self.inner.pairing.settings.addresses } else { named }
+    }
+
+    /// The PINs and codes that live, the newest first.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn codes(&self) -> Result<Vec<LiveCode>, OperatorError> {
+        let live = self.inner.store.codes(self.inner.clock.unix()).await?;
+        let view = |code: handfast_store::Code| LiveCode {
+            id: code.id,
+            counted: code.counted,
+            permissions: code.scopes,
+            created: code.created_at,
+            label: code.label,
+        };
+        Ok(live.into_iter().map(view).collect())
+    }
+
+    /// Kills a PIN or code that lives, even if somebody is about to prove it.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchCode`] if none with this id lives, and [`OperatorError::Store`].
+    pub async fn withdraw_code(&self, id: CodeId) -> Result<(), OperatorError> {
+        match self.inner.store.withdraw(id, self.inner.clock.unix()).await? {
+            true => Ok(()),
+            false => Err(OperatorError::NoSuchCode(hex(id.as_bytes()))),
+        }
+    }
+}
+
+/// Bytes as lower-case hex, as ids of codes and grants are shown.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

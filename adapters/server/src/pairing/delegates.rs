@@ -1,0 +1,102 @@
+//! Delegates as they were seen: holders of chains, of whom the gateway knows no more than that they linked.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::time::UnixTime;
+
+use crate::hook::Event;
+
+/// Most delegates that are remembered; then the one that was longest away is forgotten.
+const MOST_DELEGATES: usize = 4096;
+
+/// A holder of a chain that linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delegate {
+    /// The fingerprint of its static key.
+    pub fingerprint: Fingerprint,
+    /// That of the node under which it stands.
+    pub subject: Fingerprint,
+    /// Whether its link is open.
+    pub online: bool,
+    /// When its link last opened or ended.
+    pub seen: UnixTime,
+}
+
+/// Whoever linked since the gateway started.
+#[derive(Debug, Default)]
+pub(crate) struct Delegates(Mutex<HashMap<[u8; 15], Delegate>>);
+
+impl Delegates {
+    /// Learns from an event.
+    pub(crate) fn learn(&self, event: &Event, now: UnixTime) {
+        let mut all = self.0.lock().expect("no thread panics while it holds the delegates");
+        match event {
+            Event::DelegateLinked { fingerprint, subject } => {
+                if all.len() >= MOST_DELEGATES && !all.contains_key(fingerprint.as_bytes()) {
+                    let longest_away = all.values().min_by_key(|delegate| (delegate.online, delegate.seen)).copied();
+                    longest_away.map(|delegate| all.remove(delegate.fingerprint.as_bytes()));
+                }
+                let delegate = Delegate { fingerprint: *fingerprint, subject: *subject, online: true, seen: now };
+                all.insert(*fingerprint.as_bytes(), delegate);
+            }
+            Event::DelegateUnlinked { fingerprint } => {
+                if let Some(delegate) = all.get_mut(fingerprint.as_bytes()) {
+                    (delegate.online, delegate.seen) = (false, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Those under each of the nodes, in the order of their fingerprints.
+    pub(crate) fn by_subject(&self) -> HashMap<[u8; 15], Vec<Delegate>> {
+        let all = self.0.lock().expect("no thread panics while it holds the delegates");
+        let mut grouped: HashMap<_, Vec<_>> = HashMap::new();
+        all.values().for_each(|delegate| grouped.entry(*delegate.subject.as_bytes()).or_default().push(*delegate));
+        grouped.values_mut().for_each(|group| group.sort_by_key(|delegate| *delegate.fingerprint.as_bytes()));
+        grouped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handfast_core::crypto::x25519::PublicKey;
+
+    use super::*;
+
+    fn fingerprint(byte: u8) -> Fingerprint {
+        Fingerprint::of(&PublicKey::parse(&[byte; 32]).unwrap())
+    }
+
+    #[test]
+    fn a_delegate_stays_under_its_delegator_after_its_link_has_ended() {
+        let delegates = Delegates::default();
+        let [at, later] = [10, 20].map(UnixTime::from_secs);
+        delegates.learn(&Event::DelegateLinked { fingerprint: fingerprint(1), subject: fingerprint(9) }, at);
+        delegates.learn(&Event::DelegateUnlinked { fingerprint: fingerprint(1) }, later);
+        let seen = &delegates.by_subject()[fingerprint(9).as_bytes()];
+        assert_eq!(seen[..], [Delegate { fingerprint: fingerprint(1), subject: fingerprint(9), online: false, seen: later }]);
+    }
+
+    #[test]
+    fn only_so_many_are_remembered_and_whoever_is_away_is_forgotten_first() {
+        let delegates = Delegates::default();
+        let numbered = |number: usize| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&number.to_le_bytes());
+            Fingerprint::of(&PublicKey::parse(&key).unwrap())
+        };
+        for number in 0..=MOST_DELEGATES {
+            let at = UnixTime::from_secs(number as u64);
+            if number == MOST_DELEGATES {
+                delegates.learn(&Event::DelegateUnlinked { fingerprint: numbered(7) }, at);
+            }
+            delegates.learn(&Event::DelegateLinked { fingerprint: numbered(number), subject: fingerprint(9) }, at);
+        }
+        let seen = &delegates.by_subject()[fingerprint(9).as_bytes()];
+        assert_eq!(seen.len(), MOST_DELEGATES);
+        assert!(!seen.iter().any(|delegate| delegate.fingerprint == numbered(7)));
+    }
+}

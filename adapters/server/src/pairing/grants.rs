@@ -1,0 +1,68 @@
+//! Grants: made, written as capabilities, and offered.
+
+use std::time::Duration;
+
+use handfast_core::grant::capability::{self, CannotIssue, Holder, Terms};
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::id::NodeId;
+use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::record::Record;
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::native::Reason;
+
+use super::owned::OwnedOffer;
+use crate::chance;
+use crate::gateway::Gateway;
+
+impl Gateway {
+    /// A grant that begins now, and is not in the registry yet. It lives for whole seconds, at least one; as the settings say, if nobody says how long.
+    pub(super) fn fresh_grant(
+        &self,
+        node_id: NodeId,
+        holder: &Holder,
+        scopes: ScopesBuf,
+        lives: Option<Duration>,
+        now: UnixTime,
+    ) -> Result<Grant, CannotIssue> {
+        let lives = lives.unwrap_or(self.inner.pairing.settings.token_expiry).as_secs().max(1);
+        let grant = Grant {
+            id: GrantId::new(&chance::draw()),
+            node_id,
+            capability: None,
+            scopes,
+            not_before: now,
+            expires: Some(now.after(Span::from_secs(lives))),
+            state: State::Offered { until: now.after(OFFERED_FOR) },
+        };
+        let capability = self.capability(holder, &grant)?.map(|(id, _)| id);
+        Ok(Grant { capability, ..grant })
+    }
+
+    /// The capability of a grant: its id and its bytes, the same each time. None for a grant without scopes, or without an end.
+    pub(super) fn capability(&self, holder: &Holder, grant: &Grant) -> Result<Option<(capability::Id, Vec<u8>)>, CannotIssue> {
+        let scopes = grant.scopes.scopes();
+        let Some(expires) = grant.expires.filter(|_| !scopes.as_slice().is_empty()) else { return Ok(None) };
+        let terms = Terms { scopes, not_before: grant.not_before, expires, audience: None };
+        let mut out = [0; CAPABILITY_BYTES];
+        let chain = capability::issue(&self.keys().signing, holder, &terms, &mut out)?;
+        Ok(Some((*chain.root().id(), chain.as_bytes().to_vec())))
+    }
+
+    /// What the node of a grant is sent. `None` if its capability cannot be made again, because the node's keys are not those that it was made for.
+    pub(super) fn offer_of(&self, record: &Record, grant: &Grant, message: Option<String>) -> Option<OwnedOffer> {
+        let made = self.capability(record.keys.as_ref()?, grant).ok()?;
+        if made.as_ref().map(|(id, _)| *id) != grant.capability {
+            return None;
+        }
+        let message = message.filter(|text| {
+            let fits = Reason::parse(text).is_some();
+            if !fits {
+                tracing::warn!(node_id = %record.node_id, "what was to be said to the node is too long or not one line; it is not said");
+            }
+            fits
+        });
+        let chain = made.map(|(_, bytes)| bytes);
+        Some(OwnedOffer { id: grant.id, node_id: record.node_id, room: record.room.clone(), token: None, chain, message })
+    }
+}

@@ -1,0 +1,236 @@
+//! The nodes that are paired by their keys, as the operator sees them; and how they are put out.
+
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::x25519;
+use handfast_core::grant::capability::{self, Holder};
+use handfast_core::id::NodeId;
+use handfast_core::registry::grants::{Grant, current};
+use handfast_core::registry::lifecycle::{Decision, Notice};
+use handfast_core::registry::record::Standing;
+use handfast_store::{BadRecord, Entry, Revoked, node_id};
+
+use super::delegates::Delegate;
+use crate::gateway::{Device, Gateway, OperatorError};
+use crate::hook::Event;
+
+/// How many nodes are read from the store at once.
+const PAGE: usize = 500;
+/// Fewest hex digits by which a capability is named, so that no short id of a node names one.
+const FEWEST_DIGITS: usize = 8;
+/// How many matches are named where several fit.
+const MOST_MATCHES: usize = 5;
+
+/// A node that is paired by its keys.
+#[derive(Clone, Debug)]
+pub struct PairedNode {
+    /// Everything the registry knows, and whether its link is open.
+    pub device: Device,
+    /// Its keys.
+    pub keys: Holder,
+    /// Its grants that count, in the order in which they were made.
+    pub grants: Vec<Grant>,
+    /// Those who linked by a chain under it since the gateway started.
+    pub delegates: Vec<Delegate>,
+}
+
+/// What was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// A node: its key is out for good.
+    Node {
+        /// Which.
+        node_id: NodeId,
+        /// What it is called.
+        name: String,
+    },
+    /// A capability, and all that was delegated from it. The node may pair again.
+    Capability {
+        /// Which.
+        id: capability::Id,
+        /// Of which node; none for a block that somebody delegated.
+        node_id: Option<NodeId>,
+    },
+}
+
+impl PairedNode {
+    /// The grant on which its link rests, if it has one that counts.
+    #[must_use]
+    pub fn current(&self, now: handfast_core::time::UnixTime) -> Option<&Grant> {
+        current(&self.grants, now)
+    }
+}
+
+impl Gateway {
+    /// All nodes that are paired by their keys, in order of their ids, and those whose record or grants are damaged.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn paired(&self) -> Result<(Vec<PairedNode>, Vec<BadRecord>), OperatorError> {
+        let now = self.inner.clock.unix();
+        let mut delegates = self.inner.pairing.delegates.by_subject();
+        let (mut nodes, mut damaged, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let page = self.inner.store.list_granted(after, PAGE, now).await?;
+            let full = page.len() == PAGE;
+            after = page.last().map(|(listed, _)| node_id(listed));
+            for (listed, grants) in page {
+                match listed {
+                    Ok(entry) if !is_paired(&entry) => {}
+                    Ok(entry) => {
+                        let Some(keys) = entry.record.keys else { continue };
+                        let under = delegates.remove(Fingerprint::of(&keys.channel).as_bytes()).unwrap_or_default();
+                        nodes.push(PairedNode { device: self.device(entry), keys, grants, delegates: under });
+                    }
+                    Err(bad) => damaged.push(bad),
+                }
+            }
+            if !full {
+                return Ok((nodes, damaged));
+            }
+        }
+    }
+
+    /// Puts out the one that this names: a paired node by the beginning of its id or by its name (all of it), or a capability by at least eight digits of
+    /// its id. A capability that the registry does not know, because a node delegated it, is named by all 64 digits.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and the others of [`Gateway::decide`].
+    pub async fn revoke_paired(&self, which: &str) -> Result<Revocation, OperatorError> {
+        let (nodes, _) = self.paired().await?;
+        let mut found = matches(&nodes, which);
+        match found.len() {
+            0 => match foreign_block(which) {
+                Some(id) => self.revoke_block(id).await,
+                None => Err(OperatorError::NotPaired(which.to_owned())),
+            },
+            1 => self.revoke(found.remove(0)).await,
+            _ => {
+                let shown = found.iter().take(MOST_MATCHES).map(|one| describe(one, &nodes)).collect();
+                Err(OperatorError::SeveralPaired { which: which.to_owned(), matches: shown })
+            }
+        }
+    }
+
+    /// Puts out all nodes that are paired by their keys, and says for each what became of it.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`] if they cannot be listed.
+    pub async fn revoke_all(&self) -> Result<Vec<(NodeId, Result<(), OperatorError>)>, OperatorError> {
+        let (nodes, damaged) = self.paired().await?;
+        let ids = nodes.iter().map(|node| node.device.entry.record.node_id).chain(damaged.iter().map(|bad| bad.node_id));
+        let mut outcomes = Vec::new();
+        for id in ids {
+            outcomes.push((id, self.decide(id, &Decision::Unpair).await));
+        }
+        Ok(outcomes)
+    }
+
+    async fn revoke(&self, what: Revocation) -> Result<Revocation, OperatorError> {
+        match &what {
+            Revocation::Node { node_id, .. } => self.decide(*node_id, &Decision::Unpair).await?,
+            Revocation::Capability { id, node_id: Some(node_id) } => {
+                let (gateway, id, node_id) = (self.clone(), *id, *node_id);
+                crate::gateway::to_its_end(async move { gateway.revoke_grant(id, node_id).await }).await?;
+            }
+            Revocation::Capability { id, node_id: None } => return self.revoke_block(*id).await,
+        }
+        Ok(what)
+    }
+
+    /// Ends the grant with this capability, and with the one that its link rests on everything that was made from it.
+    async fn revoke_grant(&self, id: capability::Id, node_id: NodeId) -> Result<(), OperatorError> {
+        let (store, now) = (&self.inner.store, self.inner.clock.unix());
+        let grants = store.grants(node_id).await?;
+        let rests_on_it = current(&grants, now).is_some_and(|grant| grant.capability == Some(id));
+        let those: Vec<_> = grants.iter().filter(|grant| grant.capability == Some(id)).map(|grant| grant.id).collect();
+        let mut ended = Vec::new();
+        if rests_on_it {
+            ended = store.end_grants(node_id, None, now).await?;
+            self.event(Event::GrantRevoked { node_id, grant: None });
+        } else {
+            for grant in those {
+                ended.extend(store.end_grants(node_id, Some(grant), now).await?);
+                self.event(Event::GrantRevoked { node_id, grant: Some(grant) });
+            }
+        }
+        self.cut(&ended);
+        if rests_on_it {
+            self.push(node_id, Some(Notice::Unpaired));
+        }
+        Ok(())
+    }
+
+    async fn revoke_block(&self, id: capability::Id) -> Result<Revocation, OperatorError> {
+        self.inner.store.revoke(Revoked::Block(id), self.inner.clock.unix()).await?;
+        self.cut(&[id]);
+        Ok(Revocation::Capability { id, node_id: None })
+    }
+
+    /// Ends at once what rests on these blocks: links, and bearers that were given out over them.
+    pub(crate) fn cut(&self, blocks: &[capability::Id]) {
+        self.inner.pairing.bearers.drop_blocks(blocks);
+        self.inner.hub.cut(blocks);
+    }
+
+    /// Ends at once what rests on a block of this holder's.
+    pub(crate) fn cut_key(&self, holder: &x25519::PublicKey) {
+        self.inner.pairing.bearers.drop_key(holder);
+        self.inner.hub.cut_key(holder);
+    }
+}
+
+fn is_paired(entry: &Entry) -> bool {
+    match entry.record.standing {
+        Standing::Paired { .. } | Standing::Muted { .. } => true,
+        Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => false,
+    }
+}
+
+/// What a text may name: each once.
+fn matches(nodes: &[PairedNode], which: &str) -> Vec<Revocation> {
+    let lower = which.to_ascii_lowercase();
+    let hex = !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let mut found = Vec::new();
+    for node in nodes {
+        let record = &node.device.entry.record;
+        let node_id = record.node_id;
+        if record.name.as_str() == which || (hex && node_id.to_string().starts_with(&lower)) {
+            found.push(Revocation::Node { node_id, name: record.name.to_string() });
+        }
+        let named = |id: &capability::Id| hex && lower.len() >= FEWEST_DIGITS && id.to_string().starts_with(&lower);
+        for id in node.grants.iter().filter_map(|grant| grant.capability).filter(named) {
+            let capability = Revocation::Capability { id, node_id: Some(node_id) };
+            if !found.contains(&capability) {
+                found.push(capability);
+            }
+        }
+    }
+    found
+}
+
+/// A block's whole id, as it is shown.
+fn foreign_block(which: &str) -> Option<capability::Id> {
+    let digits = which.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (place, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        *place = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(capability::Id::from_bytes(bytes))
+}
+
+fn describe(found: &Revocation, nodes: &[PairedNode]) -> String {
+    match found {
+        Revocation::Node { node_id, name } => format!("{name:?} ({node_id})"),
+        Revocation::Capability { id, node_id } => {
+            let owner = nodes.iter().map(|node| &node.device.entry.record).find(|record| Some(record.node_id) == *node_id);
+            format!("capability {id} of {:?}", owner.map_or("unknown", |record| record.name.as_str()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

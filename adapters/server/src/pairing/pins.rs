@@ -1,0 +1,118 @@
+//! The secrets that nodes prove to know: PINs, shown while pairing is open, and codes that were minted beforehand.
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::x25519;
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
+use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Window};
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::native::pair::Selector;
+use handfast_store::{NotMinted, StoreError};
+
+use super::owned::{OwnedPrepared, OwnedRefusal, OwnedRequest};
+use super::session::seconds_until;
+use crate::chance;
+use crate::gateway::Gateway;
+use crate::hook::{Event, Pin};
+
+impl Gateway {
+    /// Mints a PIN for this key and shows it. One that comes back while its PIN lives gets the same again, and nobody is told a second time.
+    pub(super) async fn show_pin(&self, request: &OwnedRequest) -> Result<OwnedPrepared, StoreError> {
+        let (store, pairing) = (&self.inner.store, &self.inner.pairing);
+        let _one_at_a_time = pairing.minting.lock().await;
+        let now = self.inner.clock.unix();
+        let window = store.window().await?;
+        if let Err(no) = window.admits(now) {
+            return Ok(OwnedPrepared::Refused(refusal(no)));
+        }
+        if let Some(pin) = self.live_pin(&request.key, &window, now).await? {
+            return Ok(pin);
+        }
+        let settings = &pairing.settings;
+        let length = usize::from(settings.pin_length);
+        let Some(code) = Code::mint(settings.pin_alphabet, length, &chance::draw()) else {
+            return Err(StoreError::Database(format!("there is no PIN of {length} characters")));
+        };
+        let id = CodeId::new(&chance::draw());
+        let expires = now.after(Span::from_secs(settings.pin_timeout.as_secs()));
+        let minted = handfast_store::Code {
+            id,
+            counted: Counted { kind: Kind::Pin(request.key), expires, guesses: 0, uses_left: 1 },
+            sealed: pairing.seal.seal_code(id.as_bytes(), &code),
+            scopes: ScopesBuf::default(),
+            grant_for: None,
+            created_at: now,
+            label: String::new(),
+        };
+        if let Err(no) = store.mint(minted, now).await? {
+            return Ok(OwnedPrepared::Refused(match no {
+                NotMinted::Closed => OwnedRefusal::Closed,
+                NotMinted::Locked => OwnedRefusal::Locked,
+                NotMinted::TooMany | NotMinted::Taken => OwnedRefusal::BUSY,
+            }));
+        }
+        let expires_in = seconds_until(expires, now);
+        let seen = copy(&code)?;
+        self.event(Event::PairingRequest {
+            name: request.name.to_string(),
+            room: request.room.to_string(),
+            address: request.address,
+            fingerprint: Fingerprint::of(&request.key),
+            pin: Pin::new(seen),
+            expires_in,
+        });
+        Ok(OwnedPrepared::Pin { id, code, expires_in, attempts: attempts(0, &window) })
+    }
+
+    /// The PIN that was shown for this key and may still be guessed.
+    async fn live_pin(
+        &self,
+        key: &x25519::PublicKey,
+        window: &Window,
+        now: UnixTime,
+    ) -> Result<Option<OwnedPrepared>, StoreError> {
+        let live = self.inner.store.codes(now).await?;
+        let guessable = |counted: &Counted| counted.kind == Kind::Pin(*key) && counted.guesses < GUESSES_PER_CODE;
+        let Some(found) = live.into_iter().find(|code| guessable(&code.counted)) else { return Ok(None) };
+        // A listing has no secrets.
+        let Some(found) = self.inner.store.code(found.id).await? else { return Ok(None) };
+        let Ok(code) = self.inner.pairing.seal.open_code(found.id.as_bytes(), &found.sealed) else { return Ok(None) };
+        let (expires_in, attempts) = (seconds_until(found.counted.expires, now), attempts(found.counted.guesses, window));
+        Ok(Some(OwnedPrepared::Pin { id: found.id, code, expires_in, attempts }))
+    }
+
+    /// Finds the code with this selector. For one that nobody minted the answer is nobody's code, at about the same cost.
+    pub(super) async fn find_code(&self, selector: Selector) -> Result<OwnedPrepared, StoreError> {
+        let seal = &self.inner.pairing.seal;
+        if let Some(found) = self.inner.store.code_by_selector(selector, self.inner.clock.unix()).await? {
+            if let Ok(code) = seal.open_code(found.id.as_bytes(), &found.sealed) {
+                return Ok(OwnedPrepared::Code { id: Some(found.id), code });
+            }
+            tracing::error!(selector = selector.as_str(), "the store key does not open this code; it counts as nobody's");
+        }
+        let code = Code::nobodys(&chance::draw());
+        let _as_long_as_opening_one = seal.seal_code(&[0; 16], &code);
+        Ok(OwnedPrepared::Code { id: None, code })
+    }
+}
+
+/// The same code for somebody else to see.
+fn copy(code: &Code) -> Result<Code, StoreError> {
+    let text = std::str::from_utf8(code.expose()).ok();
+    text.and_then(|text| Code::parse(text).ok())
+        .ok_or_else(|| StoreError::Database("a PIN was minted that reads as none".to_owned()))
+}
+
+/// How often a PIN may be tried yet.
+fn attempts(guesses: u8, window: &Window) -> u8 {
+    GUESSES_PER_CODE.saturating_sub(guesses).min(GUESSES_PER_WINDOW.saturating_sub(window.guesses))
+}
+
+const fn refusal(no: NoGuess) -> OwnedRefusal {
+    match no {
+        NoGuess::Closed => OwnedRefusal::Closed,
+        NoGuess::Locked => OwnedRefusal::Locked,
+        NoGuess::Expired => OwnedRefusal::Expired,
+    }
+}

@@ -1,0 +1,123 @@
+//! What a link asks for anew: its capability, or a bearer for HTTP.
+
+use std::time::Duration;
+
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::grant::capability::Held;
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::id::NodeId;
+use handfast_core::registry::grants::{Grant, GrantId, State, current, offer_again};
+use handfast_core::registry::record::Standing;
+use handfast_core::text::{Name, UNKNOWN};
+use handfast_core::time::UnixTime;
+use handfast_store::SaveError;
+
+use super::owned::{OwnedOffer, RenewKind};
+use crate::chance;
+use crate::gateway::{Gateway, MOST_CONFLICTS, OperatorError};
+use crate::hook::Event;
+
+impl Gateway {
+    /// Makes a part of what the peer of a link holds anew; `None` if it gets nothing. The scopes are those of the link, it ends then, and it rests on this
+    /// chain, if it presented one.
+    pub(crate) async fn renew(
+        &self,
+        peer: Peer,
+        what: RenewKind,
+        scopes: Option<&ScopesBuf>,
+        expires: Option<UnixTime>,
+        held: &[Held],
+    ) -> Option<OwnedOffer> {
+        let renewed = match (what, peer) {
+            (RenewKind::Chain, Peer::Node(node_id)) => self.renew_chain(node_id).await,
+            (RenewKind::Chain, Peer::Delegate(_)) => return None,
+            (RenewKind::Token, _) => self.renew_token(peer, scopes?, expires, held).await,
+        };
+        renewed.unwrap_or_else(|error| {
+            tracing::error!(%error, "a grant could not be renewed");
+            None
+        })
+    }
+
+    /// A new grant with the permissions and the lifetime of the newest that counts.
+    async fn renew_chain(&self, node_id: NodeId) -> Result<Option<OwnedOffer>, OperatorError> {
+        for _ in 0..MOST_CONFLICTS {
+            let entry = self.entry(node_id).await?;
+            let now = self.inner.clock.unix();
+            let (Some(holder), Standing::Paired { .. } | Standing::Muted { .. }) = (entry.record.keys, &entry.record.standing)
+            else {
+                return Ok(None);
+            };
+            let grants = self.inner.store.grants(node_id).await?;
+            let Some(newest) = offer_again(&grants, now) else { return Ok(None) };
+            if is_fresh(newest, now) && current(&grants, now).is_some_and(|current| current.id != newest.id) {
+                // Its answer was lost, or the operator has made it meanwhile.
+                return Ok(self.offer_of(&entry.record, newest, None));
+            }
+            let lives = newest.expires.map(|expires| lifetime(newest, expires));
+            let Ok(grant) = self.fresh_grant(node_id, &holder, newest.scopes.clone(), lives, now) else { return Ok(None) };
+            let offered = self.inner.store.offer(entry.record.clone(), entry.profile, Some(entry.version), grant.clone(), now);
+            match offered.await {
+                Ok(_) => {
+                    self.event(Event::GrantOffered { node_id, grant: grant.id });
+                    return Ok(self.offer_of(&entry.record, &grant, None));
+                }
+                Err(SaveError::Conflict) => continue,
+                Err(SaveError::Missing) => return Ok(None),
+                Err(SaveError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
+    }
+
+    /// A bearer with the scopes of the link. It is no grant of the registry: the node keeps the grant that it has.
+    async fn renew_token(
+        &self,
+        peer: Peer,
+        scopes: &ScopesBuf,
+        expires: Option<UnixTime>,
+        held: &[Held],
+    ) -> Result<Option<OwnedOffer>, OperatorError> {
+        let inner = &self.inner;
+        let (bearers, now) = (&inner.pairing.bearers, inner.clock.unix());
+        let left = expires.map(|expires| Duration::from_secs(expires.as_secs().saturating_sub(now.as_secs())));
+        // It is there before the registry is looked at: what is revoked from now on is either seen here or ends it.
+        let token = bearers.issue((peer.into(), held), scopes.clone(), left, inner.clock.now());
+        let rests = self.rests(peer, held).await;
+        let Ok(Some((id, node_id, room))) = rests else {
+            bearers.drop_holder(peer.into());
+            return rests.map(|_| None);
+        };
+        Ok(token.map(|token| OwnedOffer { id, node_id, room, token: Some(token), chain: None, message: None }))
+    }
+
+    /// The grant that a peer's link rests on, its node and where that stands; a delegate has none of it here. `None` if it counts no more.
+    async fn rests(&self, peer: Peer, held: &[Held]) -> Result<Option<(GrantId, NodeId, Name)>, OperatorError> {
+        let store = &self.inner.store;
+        if !held.is_empty() && store.is_revoked(held.to_vec()).await? {
+            return Ok(None);
+        }
+        let Peer::Node(node_id) = peer else {
+            return Ok(Some((GrantId::new(&chance::draw()), NodeId::from_bytes([0; 16]), Name::from(UNKNOWN))));
+        };
+        let Some(stored) = store.load(node_id).await? else { return Ok(None) };
+        let grants = store.grants(node_id).await?;
+        Ok(match (&stored.record.standing, current(&grants, self.inner.clock.unix())) {
+            (Standing::Paired { .. }, Some(grant)) => Some((grant.id, node_id, stored.record.room)),
+            // Who is muted says nothing through another door either.
+            _ => None,
+        })
+    }
+}
+
+/// Whether an offer has at least half of its life before it; what is older is made anew.
+fn is_fresh(grant: &Grant, now: UnixTime) -> bool {
+    let left = grant.expires.map(|expires| Duration::from_secs(expires.as_secs().saturating_sub(now.as_secs())));
+    let whole = grant.expires.map(|expires| lifetime(grant, expires));
+    matches!(grant.state, State::Offered { .. }) && left.zip(whole).is_none_or(|(left, whole)| left >= whole / 2)
+}
+
+fn lifetime(grant: &Grant, expires: UnixTime) -> Duration {
+    Duration::from_secs(expires.as_secs().saturating_sub(grant.not_before.as_secs()))
+}

@@ -1,0 +1,121 @@
+//! What the store keeps for us and must not know: sealed under the store key.
+//!
+//! ```text
+//! sealed = 1 ‖ salt (32) ‖ ChaCha20-Poly1305(text (64)) ‖ tag (16)        key: HKDF-SHA256(store key, label ‖ salt)
+//! ```
+//! The key of every sealing is its own, because the salt is, so no nonce ever comes twice. What is sealed is bound to its label and id: moved to another
+//! place, it does not open there.
+
+use handfast_core::crypto::aead::{self, TAG_BYTES};
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::hkdf_sha256;
+use handfast_core::secret::Secret;
+use zeroize::Zeroizing;
+
+/// Bytes of everything that is sealed: a pair of private keys, or the longest code, filled up with zeros.
+const TEXT: usize = 64;
+const SALT: usize = 32;
+const VERSION: u8 = 1;
+
+/// What is sealed; no two kinds open for each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// The gateway's own keys.
+    GatewayKeys,
+    /// The secret of a PIN or code.
+    Code,
+}
+
+impl Kind {
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::GatewayKeys => b"handfast/v1/sealed-gateway-keys\0",
+            Self::Code => b"handfast/v1/sealed-code\0",
+        }
+    }
+}
+
+/// It was sealed with another key or for another place, or it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotOpened;
+
+/// The key that seals everything secret in the registry.
+pub(crate) struct StoreKey(pub(crate) Secret<32>);
+
+impl StoreKey {
+    pub(crate) fn seal(&self, kind: Kind, id: &[u8], text: &Secret<TEXT>) -> Vec<u8> {
+        let mut salt = [0; SALT];
+        getrandom::fill(&mut salt).expect("the operating system gives no randomness");
+        let mut inside = Zeroizing::new(*text.expose());
+        let tag = aead::seal(&self.derive(kind, &salt), 0, &associated(kind, id), &mut *inside);
+        let tag = tag.expect("64 bytes are not too many");
+        [&[VERSION], &salt[..], &inside[..], &tag].concat()
+    }
+
+    pub(crate) fn open(&self, kind: Kind, id: &[u8], sealed: &[u8]) -> Result<Secret<TEXT>, NotOpened> {
+        let (version, rest) = sealed.split_first().ok_or(NotOpened)?;
+        let (salt, rest) = rest.split_first_chunk::<SALT>().ok_or(NotOpened)?;
+        let (text, rest) = rest.split_first_chunk::<TEXT>().ok_or(NotOpened)?;
+        let tag: &[u8; TAG_BYTES] = rest.try_into().map_err(|_| NotOpened)?;
+        if *version != VERSION {
+            return Err(NotOpened);
+        }
+        let mut inside = Zeroizing::new(*text);
+        aead::open(&self.derive(kind, salt), 0, &associated(kind, id), &mut *inside, tag).map_err(|_| NotOpened)?;
+        Ok(Secret::new(*inside))
+    }
+
+    pub(crate) fn seal_code(&self, id: &[u8], code: &Code) -> Vec<u8> {
+        let mut text = Zeroizing::new([0; TEXT]);
+        text.iter_mut().zip(code.expose()).for_each(|(to, from)| *to = *from);
+        self.seal(Kind::Code, id, &Secret::new(*text))
+    }
+
+    pub(crate) fn open_code(&self, id: &[u8], sealed: &[u8]) -> Result<Code, NotOpened> {
+        let text = self.open(Kind::Code, id, sealed)?;
+        let text = std::str::from_utf8(text.expose()).map_err(|_| NotOpened)?;
+        Code::parse(text.trim_end_matches('\0')).map_err(|_| NotOpened)
+    }
+
+    fn derive(&self, kind: Kind, salt: &[u8; SALT]) -> Secret<32> {
+        hkdf_sha256::derive_two(&self.0, &[kind.label(), salt].concat()).0
+    }
+}
+
+fn associated(kind: Kind, id: &[u8]) -> Vec<u8> {
+    [kind.label(), id].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> StoreKey {
+        StoreKey(Secret::new([byte; 32]))
+    }
+
+    #[test]
+    fn what_was_sealed_opens_with_its_key_at_its_place_and_nowhere_else() {
+        let text = Secret::new([7; TEXT]);
+        let sealed = key(1).seal(Kind::Code, b"one", &text);
+        assert_eq!(key(1).open(Kind::Code, b"one", &sealed), Ok(text));
+        assert_eq!(key(2).open(Kind::Code, b"one", &sealed), Err(NotOpened));
+        assert_eq!(key(1).open(Kind::Code, b"two", &sealed), Err(NotOpened));
+        assert_eq!(key(1).open(Kind::GatewayKeys, b"one", &sealed), Err(NotOpened));
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert_eq!(key(1).open(Kind::Code, b"one", &changed), Err(NotOpened), "byte {at}");
+            assert_eq!(key(1).open(Kind::Code, b"one", &sealed[..at]), Err(NotOpened), "{at} bytes");
+        }
+    }
+
+    #[test]
+    fn the_same_code_is_never_sealed_the_same_way_twice_and_its_length_does_not_show() {
+        let code = Code::parse("847291").unwrap();
+        let (first, second) = (key(1).seal_code(b"id", &code), key(1).seal_code(b"id", &code));
+        assert_ne!(first, second);
+        assert_eq!(first.len(), key(1).seal_code(b"id", &Code::parse("K7QFK7QFK7QFK7QF").unwrap()).len());
+        assert_eq!(key(1).open_code(b"id", &first), Ok(code));
+    }
+}

@@ -1,0 +1,241 @@
+//! What a connection of the native wire asks the gateway for while it pairs.
+
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::flow::native::gateway::{Plan, plan};
+use handfast_core::grant::capability::Holder;
+use handfast_core::id::NodeId;
+use handfast_core::registry::admission::Asking;
+use handfast_core::registry::codes::{CodeId, Kind};
+use handfast_core::registry::grants::offer_again;
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair;
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_store::{SaveError, StoreError, Stored};
+
+use super::handler::{self, PairingDecision, Shown};
+use super::owned::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
+use super::rules::Terms;
+use crate::chance;
+use crate::gateway::{Gateway, MOST_CONFLICTS};
+use crate::hook::Event;
+
+impl Gateway {
+    /// This gateway's keys.
+    pub(crate) fn keys(&self) -> &OwnKeys {
+        &self.inner.pairing.keys
+    }
+
+    /// Decides how a request goes on, and gets ready what it needs for that.
+    pub(crate) async fn prepare(&self, request: &OwnedRequest) -> OwnedPrepared {
+        let prepared = async {
+            let stored = self.inner.store.by_key(&request.key).await?;
+            Ok::<_, StoreError>(match plan(stored.as_ref().map(|stored| &stored.record.standing), request.method) {
+                Plan::RefuseRevoked => OwnedPrepared::Refused(OwnedRefusal::Revoked),
+                Plan::OfferAgain | Plan::Settle => OwnedPrepared::Settle,
+                Plan::ShowPin => self.show_pin(request).await?,
+                Plan::FindCode(selector) => self.find_code(selector).await?,
+            })
+        };
+        prepared.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a pairing request could not be prepared");
+            OwnedPrepared::Refused(OwnedRefusal::BUSY)
+        })
+    }
+
+    /// Decides about a request, or has it decided. With a code, that one was proven and is spent.
+    ///
+    /// It runs to its end even if the connection goes: whoever was approved is paired, and gets its grant when it asks again.
+    pub(crate) async fn settle(&self, request: &OwnedRequest, code: Option<CodeId>) -> OwnedVerdict {
+        let (gateway, request) = (self.clone(), request.clone());
+        let settled = tokio::spawn(async move { gateway.settle_now(&request, code).await });
+        match settled.await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a pairing request could not be settled");
+                OwnedVerdict::Refused(OwnedRefusal::BUSY)
+            }
+            Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
+        }
+    }
+
+    async fn settle_now(&self, request: &OwnedRequest, code: Option<CodeId>) -> Result<OwnedVerdict, StoreError> {
+        let inner = &self.inner;
+        let shown = match code {
+            Some(id) => Some(self.shown(id).await?),
+            None => None,
+        };
+        let mut decided = None;
+        for _ in 0..MOST_CONFLICTS {
+            let stored = inner.store.by_key(&request.key).await?;
+            match stored.as_ref().map(|stored| (&stored.record.standing, &shown)) {
+                Some((Standing::Revoked { cause: Cause::Unpaired }, _)) => {
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
+                }
+                Some((Standing::Revoked { cause: Cause::Rejected }, _)) => {
+                    let node_id = stored.as_ref().map(|stored| stored.record.node_id);
+                    let reason = node_id.and_then(|node_id| inner.pairing.noted(node_id).word);
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Denied { reason }));
+                }
+                Some((Standing::Paired { .. } | Standing::Muted { .. }, None)) => return self.once_more(stored.as_ref()).await,
+                // It has shown its code before, and waits; or what it waited for is gone.
+                Some((Standing::Pending { .. } | Standing::Unapproved { .. }, None)) if has_code(request) => {
+                    decided = Some(PairingDecision::Ask);
+                }
+                None if shown.is_none() && has_code(request) => return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)),
+                Some(_) | None => {}
+            }
+            let decision = match &decided {
+                Some(decision) => decision.clone(),
+                None => decided.insert(handler::ask(&inner.pairing.handler, request, shown.as_ref()).await).clone(),
+            };
+            let settled = match decision {
+                PairingDecision::Approve { permissions, expires_in, mode, message } => {
+                    let terms = Terms { permissions: Some(permissions), expires: expires_in, message };
+                    self.approve_request(request, stored, terms, mode).await?
+                }
+                PairingDecision::Reject { reason } => {
+                    tracing::info!(name = ?request.name, address = %request.address, "the pairing handler turned a request down");
+                    Some(OwnedVerdict::Refused(OwnedRefusal::Denied { reason }))
+                }
+                PairingDecision::Ask => self.ask_operator(request, stored.as_ref(), Terms::default(), shown.as_ref()).await?,
+                PairingDecision::Propose(terms) => self.ask_operator(request, stored.as_ref(), terms, shown.as_ref()).await?,
+            };
+            if let Some(verdict) = settled {
+                return Ok(verdict);
+            }
+        }
+        Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
+    }
+
+    /// What a handler may know of a code that was proven.
+    async fn shown(&self, id: CodeId) -> Result<Shown, StoreError> {
+        let gone = || StoreError::Database("the code that was just proven is gone".to_owned());
+        let code = self.inner.store.code(id).await?.ok_or_else(gone)?;
+        let permissions = match code.counted.kind {
+            Kind::Pin(_) => None,
+            Kind::Code(_) => Some(code.scopes),
+        };
+        Ok(Shown { label: code.label, permissions, expires_in: code.grant_for.map(std::time::Duration::from_secs) })
+    }
+
+    /// Offers a node that is paired already the newest grant that counts.
+    async fn once_more(&self, stored: Option<&Stored>) -> Result<OwnedVerdict, StoreError> {
+        let Some(Stored { record, .. }) = stored else { return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)) };
+        let grants = self.inner.store.grants(record.node_id).await?;
+        let word = self.inner.pairing.noted(record.node_id).word;
+        let offer = offer_again(&grants, self.inner.clock.unix()).and_then(|grant| self.offer_of(record, grant, word));
+        Ok(match offer {
+            Some(offer) => OwnedVerdict::Offered(offer),
+            None => OwnedVerdict::Refused(OwnedRefusal::Expired),
+        })
+    }
+
+    /// Pairs the node and offers it its grant, in one step. `None` if somebody else was faster.
+    async fn approve_request(
+        &self,
+        request: &OwnedRequest,
+        stored: Option<Stored>,
+        terms: Terms,
+        mode: Mode,
+    ) -> Result<Option<OwnedVerdict>, StoreError> {
+        let now = self.inner.clock.unix();
+        let keys = Holder { channel: request.key, signing: request.signing };
+        let credential = Credential::Keys;
+        let standing = match stored.as_ref().map(|stored| &stored.record.standing) {
+            // What the operator decided about it stays: neither muting nor a mode ends because it pairs again.
+            Some(Standing::Muted { restore, .. }) => Standing::Muted { credential, restore: *restore },
+            Some(Standing::Paired { mode, .. }) => Standing::Paired { credential, mode: *mode },
+            Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. }) | None => {
+                Standing::Paired { credential, mode }
+            }
+        };
+        let record = Record {
+            node_id: stored.as_ref().map_or_else(|| NodeId::new(&chance::draw()), |stored| stored.record.node_id),
+            name: request.name.clone(),
+            room: request.room.clone(),
+            address: request.address.to_canonical(),
+            keys: Some(keys),
+            asked_at: stored.as_ref().map_or(now, |stored| stored.record.asked_at),
+            standing,
+        };
+        let node_id = record.node_id;
+        let scopes = terms.permissions.unwrap_or_default();
+        let grant = match self.fresh_grant(node_id, &keys, scopes, terms.expires, now) {
+            Ok(grant) => grant,
+            Err(error) => {
+                tracing::error!(%node_id, ?error, "no capability can be issued with what was decided");
+                return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+            }
+        };
+        let read_at = stored.map(|stored| stored.version);
+        match self.inner.store.offer(record.clone(), request.profile.clone(), read_at, grant.clone(), now).await {
+            Ok(_) => {}
+            Err(SaveError::Conflict | SaveError::Missing) => return Ok(None),
+            Err(SaveError::Store(error)) => return Err(error),
+        }
+        self.event(Event::Paired(node_id));
+        self.event(Event::GrantOffered { node_id, grant: grant.id });
+        Ok(Some(match self.offer_of(&record, &grant, terms.message) {
+            Some(offer) => OwnedVerdict::Offered(offer),
+            None => OwnedVerdict::Refused(OwnedRefusal::BUSY),
+        }))
+    }
+
+    /// Has the operator decide. `None` if somebody else was faster.
+    async fn ask_operator(
+        &self,
+        request: &OwnedRequest,
+        stored: Option<&Stored>,
+        terms: Terms,
+        shown: Option<&Shown>,
+    ) -> Result<Option<OwnedVerdict>, StoreError> {
+        let inner = &self.inner;
+        if matches!(stored.map(|s| &s.record.standing), Some(Standing::Paired { .. } | Standing::Muted { .. })) {
+            // The operator has let this key in before, and can renew what has run out.
+            return self.once_more(stored).await.map(Some);
+        }
+        let now = inner.clock.unix();
+        // The profile is JSON that was read as a profile before it came here.
+        let asked = PairRequest { name: request.name.label(), room: request.room.label(), profile: Profile::EMPTY };
+        let asking = Asking::new(&asked, request.address, now, &inner.limits, &chance::draw())
+            .with_keys(Holder { channel: request.key, signing: request.signing });
+        let node_id = match inner.store.admit(asking, request.profile.clone(), inner.limits, now).await? {
+            Ok(node_id) => node_id,
+            Err(handfast_core::error::Refusal::AlreadyPaired | handfast_core::error::Refusal::Revoked) => return Ok(None),
+            Err(refusal) => {
+                self.event(Event::AskRefused { address: request.address, refusal });
+                return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+            }
+        };
+        let entered = inner.store.load(node_id).await?;
+        let Some(Standing::Pending { expires }) = entered.map(|stored| stored.record.standing) else { return Ok(None) };
+        let proposed = Terms {
+            permissions: terms.permissions.or_else(|| shown?.permissions.clone()),
+            expires: terms.expires.or_else(|| shown?.expires_in),
+            message: terms.message,
+        };
+        if proposed != Terms::default() {
+            inner.pairing.note(node_id, |note| note.proposed = proposed);
+        }
+        self.event(Event::Asked {
+            node_id,
+            name: request.name.to_string(),
+            room: request.room.to_string(),
+            address: request.address,
+        });
+        Ok(Some(OwnedVerdict::Waits { node_id, expires_in: seconds_until(expires, now) }))
+    }
+}
+
+const fn has_code(request: &OwnedRequest) -> bool {
+    match request.method {
+        pair::Method::Pin | pair::Method::Code { .. } => true,
+        pair::Method::Approval => false,
+    }
+}
+
+/// How long it is until then, in seconds as messages have them.
+pub(super) fn seconds_until(then: UnixTime, now: UnixTime) -> u32 {
+    u32::try_from(then.as_secs().saturating_sub(now.as_secs())).unwrap_or(u32::MAX)
+}
