@@ -14,7 +14,7 @@ use handfast_core::entropy::Entropy;
 use handfast_core::grant::token::{HashJob, issue};
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Mode, Record, Standing};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_server::{Gateway, NoApplication, Observer};
@@ -56,7 +56,7 @@ async fn server(nodes: usize) {
         ping_every: Span::from_secs(3600),
         ..Limits::DEFAULT
     };
-    let gateway = Gateway::builder(store).limits(limits).application(NoApplication).observer(Deaf).start().unwrap();
+    let gateway = Gateway::builder(store).limits(limits).application(NoApplication).observer(Deaf).start().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", listener.local_addr().unwrap()).unwrap();
@@ -87,8 +87,9 @@ async fn pair(store: &SqliteStore, nodes: usize) -> Vec<(NodeId, String)> {
             name: Label::parse("node").unwrap().into(),
             room: Label::parse("room").unwrap().into(),
             address: [127, 0, 0, 1].into(),
+            keys: None,
             asked_at: UnixTime::from_secs(0),
-            standing: Standing::Paired { token, mode: Mode::Full },
+            standing: Standing::Paired { credential: Credential::Token(token), mode: Mode::Full },
         };
         store.insert(record, "{}".to_owned(), UnixTime::from_secs(0)).await.unwrap();
     }

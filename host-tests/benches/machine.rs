@@ -6,7 +6,7 @@ use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Look
 use handfast_core::grant::token::{HashJob, ProofKey, ProofTag, Token};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
-use handfast_core::registry::record::{Mode, Record, Standing};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::step::Machine;
 use handfast_core::text::Label;
 use handfast_core::time::{Instant, UnixTime};
@@ -35,8 +35,9 @@ fn paired() -> Record {
         name: Label::parse("Kitchen Pi").unwrap().into(),
         room: Label::parse("Kitchen").unwrap().into(),
         address: [127, 0, 0, 1].into(),
+        keys: None,
         asked_at: UnixTime::from_secs(0),
-        standing: Standing::Paired { token: job().run().hash, mode: Mode::Full },
+        standing: Standing::Paired { credential: Credential::Token(job().run().hash), mode: Mode::Full },
     }
 }
 

@@ -8,7 +8,7 @@ use handfast_core::grant::token::{Hashed, ProofKey, TokenHash};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{FRAME_BYTES, Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::step::{MAX_EFFECTS, Machine, Step};
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::{Instant, Span, UnixTime};
@@ -102,12 +102,13 @@ fn record(byte: u8, label: &str) -> Record {
         name: UNKNOWN.into(),
         room: Label::parse(label).unwrap_or(UNKNOWN).into(),
         address: core::net::IpAddr::from([127, 0, 0, 1]),
+        keys: None,
         asked_at: UnixTime::from_secs(0),
         standing: match byte / 2 % 5 {
             0 => Standing::Pending { expires: UnixTime::from_secs(1) },
             1 => Standing::Unapproved { token },
-            2 => Standing::Paired { token, mode: Mode::Full },
-            3 => Standing::Muted { token, restore: Mode::SafeChat },
+            2 => Standing::Paired { credential: Credential::Token(token), mode: Mode::Full },
+            3 => Standing::Muted { credential: Credential::Token(token), restore: Mode::SafeChat },
             _ => Standing::Revoked { cause: Cause::Unpaired },
         },
     }

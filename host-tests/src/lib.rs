@@ -2,8 +2,10 @@
 
 pub mod capability;
 pub mod fuzz;
+pub mod invite;
 #[cfg(feature = "serde")]
 pub mod json_against_serde;
+pub mod native;
 pub mod native_wire;
 pub mod prng;
 pub mod scopes;

@@ -42,4 +42,9 @@ impl Prng {
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         core::array::from_fn(|_| self.draw().to_le_bytes()[0])
     }
+
+    /// Fills a buffer.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.iter_mut().for_each(|byte| *byte = self.draw().to_le_bytes()[0]);
+    }
 }

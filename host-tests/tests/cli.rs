@@ -1,93 +1,18 @@
 //! The operator's command line and the gateway as a process.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod gateway;
+mod pairing;
+mod serving;
+
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use crate::binaries::{Running, program, run, text};
-
-/// A gateway process on a data directory of its own, on a free port.
-struct Gateway {
-    running: Running,
-    data: TempDir,
-    address: String,
-    log: std::path::PathBuf,
-}
-
-/// A directory that only its owner may enter, as a data directory must be.
-fn private_dir() -> TempDir {
-    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
-}
-
-impl Gateway {
-    fn start() -> Self {
-        Self::start_in(private_dir(), "127.0.0.1:0", &[])
-    }
-
-    fn start_in(data: TempDir, listen: &str, more: &[&str]) -> Self {
-        let log = data.path().with_extension("log");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = program("handfast");
-        command.args(["serve", "--listen", listen, "--data"]).arg(data.path()).args(more);
-        command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(file);
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address =
-            line.split("://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line:?}")).to_owned();
-        Self { running: Running(child), data, address, log }
-    }
-
-    /// Ends it as a crash would, and starts it again on the same data and port.
-    fn crash_and_restart(mut self) -> Self {
-        self.running.kill();
-        let Self { running: _, data, address, log: _ } = self;
-        Self::start_in(data, &address, &[])
-    }
-
-    fn data(&self) -> &str {
-        self.data.path().to_str().unwrap()
-    }
-
-    fn devices(&self, args: &[&str]) -> (i32, String, String) {
-        let mut all = vec!["devices", "--data", self.data()];
-        all.extend(args);
-        text(&run("handfast", &all))
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let mut all = args.to_vec();
-        all.push("--json");
-        let (code, out, err) = self.devices(&all);
-        assert_eq!(code, 0, "{err}");
-        serde_json::from_str(&out).unwrap()
-    }
-
-    /// Asks to be paired over a raw socket, and gives the node id.
-    async fn ask(&self, name: &str) -> String {
-        use futures_util::{SinkExt, StreamExt};
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
-        let request = json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen"}).to_string();
-        socket.send(request.into()).await.unwrap();
-        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        answer["node_id"].as_str().unwrap().to_owned()
-    }
-
-    /// Authenticates over a raw socket, and gives the type of the answer.
-    async fn auth(&self, node_id: &str, token: &str) -> String {
-        use futures_util::{SinkExt, StreamExt};
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
-        let request = json!({"type": "auth", "node_id": node_id, "token": token}).to_string();
-        socket.send(request.into()).await.unwrap();
-        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
-        serde_json::from_str::<Value>(&answer).unwrap()["type"].as_str().unwrap().to_owned()
-    }
-}
+use gateway::{Gateway, private_dir};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_lists_approves_mutes_unmutes_and_unpairs() {
@@ -144,9 +69,25 @@ async fn exit_codes_tell_refused_from_usage() {
 fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
-    for verb in [&["list"][..], &["pair"], &["mute", "abc"], &["status"]] {
-        let mut args = vec!["devices", "--data", path];
-        args.extend(verb);
+    for verb in [
+        &["devices", "list"][..],
+        &["devices", "pair"],
+        &["devices", "mute", "abc"],
+        &["devices", "status"],
+        &["pairing", "open"],
+        &["pairing", "close"],
+        &["pairing", "list"],
+        &["pairing", "qr"],
+        &["pairing", "code"],
+        &["pairing", "withdraw", "K7QF"],
+        &["paired", "list"],
+        &["paired", "revoke", "My Phone"],
+        &["paired", "revoke-all", "--yes"],
+        &["gateway", "fingerprint"],
+        &["watch"],
+    ] {
+        let mut args = verb.to_vec();
+        args.extend(["--data", path]);
         let (code, _, err) = text(&run("handfast", &args));
         assert!(code == 1 && err.contains("no gateway runs") && err.contains("handfast serve --data"), "{err}");
     }
@@ -201,12 +142,9 @@ async fn a_gateway_whose_log_nobody_reads_serves_on() {
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
     command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
     // Its standard error is a pipe that fills up and then is closed.
     let unread = child.stderr.take();
-    let gateway = Gateway { running: Running(child), data, address, log: std::path::PathBuf::new() };
+    let gateway = Gateway::of(child, data, std::path::PathBuf::new());
     for n in 0..40 {
         gateway.ask(&format!("node {n}")).await;
     }

@@ -1,6 +1,8 @@
 //! The firmware image under QEMU against a real gateway: a Cortex-M4F with Ethernet asks, is approved and links, and the power is cut wherever it
 //! can be. From inside, the host's loopback is 10.0.2.2.
 
+mod native;
+
 use std::path::PathBuf;
 
 use handfast_cli::qemu::{FLASH_FILE, Image, Machine};
@@ -36,7 +38,7 @@ impl Bench {
     async fn new() -> Self {
         let registry = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&registry.path().join("handfast.db")).unwrap();
-        let served = Served::over(Gateway::builder(store).start().unwrap()).await;
+        let served = Served::over(Gateway::builder(store).start().await.unwrap()).await;
         Self { served, board: tempfile::tempdir().unwrap(), _registry: registry }
     }
 
@@ -60,7 +62,7 @@ impl Bench {
 
     async fn approve(&self, node_id: NodeId) -> String {
         let issued = self.served.gateway.pair(node_id, Purpose::Approve).await.unwrap();
-        issued.token.expose().to_owned()
+        issued.credential.token().unwrap().expose().to_owned()
     }
 
     async fn linked(&self) -> (Machine, NodeId) {

@@ -35,7 +35,7 @@ async fn a_client_that_is_not_ours_pairs_links_is_muted_and_refused() {
     let id = said.lines().find_map(|line| line.strip_prefix("pair_pending ")).unwrap().to_owned();
     assert!(said.contains("close 1000 Pairing pending"), "{said}");
     let node_id = NodeId::parse(&id).unwrap();
-    let token = served.gateway.pair(node_id, Purpose::Approve).await.unwrap().token.expose().to_owned();
+    let token = served.gateway.pair(node_id, Purpose::Approve).await.unwrap().credential.token().unwrap().expose().to_owned();
 
     let run = ["--node-id", &id, "--heartbeats", "3", "--every", "0.01"];
     let (code, said) = client("run", &url, &run, &token).await;

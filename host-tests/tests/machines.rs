@@ -31,7 +31,7 @@ fn how_a_byte_stream_is_cut_up_makes_no_difference() {
 #[test]
 fn every_seed_of_the_fuzz_targets_corpus_holds() {
     type Property = fn(&[u8]);
-    let targets: [(&str, Property); 9] = [
+    let targets: [(&str, Property); 10] = [
         ("missy_from_node", fuzz::missy_from_node),
         ("missy_from_gateway", fuzz::missy_from_gateway),
         ("json_against_serde", |bytes| {
@@ -42,6 +42,7 @@ fn every_seed_of_the_fuzz_targets_corpus_holds() {
         ("gateway_machine", fuzz::gateway_machine),
         ("node_machine", fuzz::node_machine),
         ("registration_script", fuzz::registration_script),
+        ("invite", handfast_host_tests::invite::any_text),
         ("scopes", handfast_host_tests::scopes::any_lines),
         ("stream_frames", handfast_host_tests::streams::stream_frames),
         ("websocket_frames", handfast_host_tests::streams::websocket_frames),

@@ -1,6 +1,7 @@
 //! All integration tests in one binary, so that they link once.
 
 mod architecture;
+mod attacks;
 mod binaries;
 mod capability;
 mod cli;
@@ -8,8 +9,12 @@ mod conformance;
 mod firmware;
 mod frames;
 mod interop;
+mod invite;
 mod json;
 mod machines;
+mod native_machines;
+mod native_peers;
+mod native_simulation;
 mod native_vectors;
 mod native_wire;
 mod scopes;

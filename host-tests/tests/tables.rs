@@ -2,6 +2,7 @@
 
 mod connection;
 mod decisions;
+mod native;
 mod node;
 
 use std::fmt::Write;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use handfast_server::admin::{ErrorView, socket_path};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -14,6 +14,65 @@ use crate::End;
 
 /// Asks the gateway that runs on a data directory, and reads its answer as JSON text.
 pub(crate) async fn ask(data: &Path, method: Method, path: &str, body: Option<serde_json::Value>) -> Result<String, End> {
+    let (driver, response) = send(data, method, path, body).await?;
+    let status = response.status();
+    let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
+    drop(driver);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    if status.is_success() { Ok(text) } else { Err(failed(status, &text)) }
+}
+
+/// Lines that the gateway sends as they come about.
+pub(crate) struct Lines {
+    body: Incoming,
+    read: Vec<u8>,
+    _driver: Driver,
+}
+
+impl Lines {
+    /// Asks for a stream of lines.
+    pub(crate) async fn follow(data: &Path, path: &str) -> Result<Self, End> {
+        let (driver, response) = send(data, Method::GET, path, None).await?;
+        let status = response.status();
+        let body = response.into_body();
+        if status.is_success() {
+            return Ok(Self { body, read: Vec::new(), _driver: driver });
+        }
+        let bytes = body.collect().await.map_err(broken)?.to_bytes();
+        Err(failed(status, &String::from_utf8_lossy(&bytes)))
+    }
+
+    /// The next line; none once the gateway has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, End> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.read.extend(frame.into_data().unwrap_or_default()),
+                // However it ends, there is nothing more to come.
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Carries a connection on until it is dropped.
+struct Driver(tokio::task::JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn send(
+    data: &Path,
+    method: Method,
+    path: &str,
+    body: Option<serde_json::Value>,
+) -> Result<(Driver, Response<Incoming>), End> {
     let socket = socket_path(data).map_err(End::refused)?;
     let stream = UnixStream::connect(&socket).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => End::Refused(format!(
@@ -22,29 +81,28 @@ pub(crate) async fn ask(data: &Path, method: Method, path: &str, body: Option<se
         )),
         _ => End::Refused(format!("{}: the gateway's socket cannot be opened: {error}", socket.display())),
     })?;
-    let broken = |error: hyper::Error| End::Refused(format!("the gateway did not answer: {error}"));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let driver = tokio::spawn(connection);
-    let json = body.is_some();
+    let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
     let mut request = Request::builder().method(method).uri(path).header("host", "handfast");
-    if json {
+    if body.is_some() {
         request = request.header("content-type", "application/json");
     }
     let body = Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default()));
     let request = request.body(body).map_err(|error| End::Usage(format!("that is no id: {error}")))?;
     let response = sender.send_request(request).await.map_err(broken)?;
-    let status = response.status();
-    let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
-    driver.abort();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    if status.is_success() {
-        return Ok(text);
-    }
-    let message = match serde_json::from_str::<ErrorView>(&text) {
+    Ok((driver, response))
+}
+
+fn broken(error: hyper::Error) -> End {
+    End::Refused(format!("the gateway did not answer: {error}"))
+}
+
+fn failed(status: StatusCode, text: &str) -> End {
+    let message = match serde_json::from_str::<ErrorView>(text) {
         Ok(view) => view.error.message,
         Err(_) => format!("the gateway answered {status}"),
     };
-    Err(if status == StatusCode::BAD_REQUEST { End::Usage(message) } else { End::Refused(message) })
+    if status == StatusCode::BAD_REQUEST { End::Usage(message) } else { End::Refused(message) }
 }
 
 /// Reads an answer.
@@ -60,5 +118,28 @@ pub(crate) fn segment(id: &str) -> Result<&str, End> {
     match plausible {
         true => Ok(id),
         false => Err(End::Refused(format!("no node has an id that begins with {id:?}: ids are made of 0-9, a-f and dashes"))),
+    }
+}
+
+/// Any text as one path segment.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
+            _ => out += &format!("%{byte:02X}"),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_any_characters_is_one_path_segment() {
+        assert_eq!(encoded("My Phone"), "My%20Phone");
+        assert_eq!(encoded("../a?b#ü%"), "%2E%2E%2Fa%3Fb%23%C3%BC%25");
     }
 }

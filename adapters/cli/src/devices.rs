@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use handfast_server::admin::{DeviceList, DeviceView, IssuedView, StatusView};
+use handfast_server::admin::{DeviceList, DeviceView, IssuedView, PairingView, StatusView};
 use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{DeviceVerb, Devices};
+use crate::args::{DeviceVerb, Devices, Id};
 use crate::client::{ask, read, segment};
-use crate::print::{ago, safe, table};
+use crate::print::{ago, left, permissions, quoted, safe, show, table};
 
 pub(crate) async fn run(args: Devices) -> Result<(), End> {
     let data = args.data.path()?;
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             let answer = ask(&data, Method::GET, &format!("/api/v1/devices?filter={filter}"), None).await?;
             show(json, &answer, |list: DeviceList| listing(&list, pending))
         }
-        DeviceVerb::Pair { id, node_id, reissue } => {
+        DeviceVerb::Pair { id, node_id, reissue, fingerprint, permissions, expires } => {
             let id = match id.or(node_id) {
                 Some(id) => id,
                 None if reissue => {
@@ -34,9 +34,18 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
                 }
                 None => only_pending(&data).await?,
             };
-            let path = format!("/api/v1/devices/{}/pair", segment(&id)?);
-            let answer = ask(&data, Method::POST, &path, Some(json!({ "reissue": reissue }))).await?;
-            show(json, &answer, issued)
+            // The id that was compared is the one that is approved, even if another one that begins alike comes meanwhile.
+            let id = match fingerprint {
+                Some(expected) => compared(&data, &id, &expected).await?,
+                None => segment(&id)?.to_owned(),
+            };
+            let mut body = json!({ "reissue": reissue });
+            body["permissions"] = permissions.view()?;
+            body["expires"] = json!(expires.map(|lasts| lasts.as_secs()));
+            let answer = ask(&data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(body)).await?;
+            let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
+            let gateway = read::<PairingView>(&pairing)?.fingerprint;
+            show(json, &answer, |view| issued(&view, &gateway))
         }
         DeviceVerb::Reject(id) => decide(&data, json, &id.id, "reject", None, "rejected").await,
         DeviceVerb::Unpair(id) => decide(&data, json, &id.id, "unpair", None, "unpaired").await,
@@ -46,7 +55,7 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             let body = json!({ "mode": mode.as_str() });
             decide(&data, json, &id.id, "policy", Some(body), &format!("policy {}", mode.as_str())).await
         }
-        DeviceVerb::Status { id: Some(id) } => {
+        DeviceVerb::Show(Id { id }) | DeviceVerb::Status { id: Some(id) } => {
             let answer = ask(&data, Method::GET, &format!("/api/v1/devices/{}", segment(&id)?), None).await?;
             show(json, &answer, |device: DeviceView| details(&device))
         }
@@ -62,6 +71,22 @@ async fn decide(data: &Path, json: bool, id: &str, verb: &str, body: Option<serd
     show(json, &answer, |device: DeviceView| format!("{}: {} {done}\n", device.node_id, safe(&device.friendly_name)))
 }
 
+/// The whole id of a node, if its key has the fingerprint that the operator was told.
+async fn compared(data: &Path, id: &str, expected: &str) -> Result<String, End> {
+    let answer = ask(data, Method::GET, &format!("/api/v1/devices/{}", segment(id)?), None).await?;
+    let device: DeviceView = read(&answer)?;
+    match device.fingerprint.as_deref() {
+        Some(found) if found == expected => Ok(device.node_id),
+        Some(found) => Err(End::Refused(format!(
+            "node {} has the fingerprint {found}, not {expected}: it is another node than the one you mean; nothing was decided",
+            device.node_id
+        ))),
+        None => {
+            Err(End::Refused(format!("node {} has no keys, so it has no fingerprint; leave --fingerprint out", device.node_id)))
+        }
+    }
+}
+
 /// The one node that waits. Where several do, they are listed and the operator has to choose.
 async fn only_pending(data: &Path) -> Result<String, End> {
     let answer = ask(data, Method::GET, "/api/v1/devices?filter=pending", None).await?;
@@ -74,15 +99,6 @@ async fn only_pending(data: &Path) -> Result<String, End> {
             Err(End::Usage("several nodes wait; choose one: devices pair ID".to_owned()))
         }
     }
-}
-
-/// Prints an answer: as it is, or for people.
-fn show<T: serde::de::DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<(), End> {
-    use std::io::Write;
-    let out = if json { format!("{answer}\n") } else { text(read(answer)?) };
-    // A closed pipe is the reader's choice.
-    let _ = std::io::stdout().write_all(out.as_bytes());
-    Ok(())
 }
 
 fn listing(list: &DeviceList, pending: bool) -> String {
@@ -109,22 +125,41 @@ fn nodes(devices: &[DeviceView], pending: bool) -> String {
                 _ => d.standing.clone(),
             };
             let seen = d.last_seen.map_or_else(|| "never".to_owned(), ago);
-            vec![d.node_id.clone(), safe(&d.friendly_name), safe(&d.room), state, d.status.clone(), seen, d.ip_address.clone()]
+            let mut row = vec![
+                d.node_id.clone(),
+                safe(&d.friendly_name),
+                safe(&d.room),
+                state,
+                d.status.clone(),
+                seen,
+                d.ip_address.clone(),
+            ];
+            // Only what waits is compared.
+            row.extend(pending.then(|| d.fingerprint.clone().unwrap_or_else(|| "none: it has no keys".to_owned())));
+            row
         })
         .collect();
-    table(&["ID", "NAME", "ROOM", "STANDING", "STATUS", "SEEN", "ADDRESS"], &rows)
+    let heading = ["ID", "NAME", "ROOM", "STANDING", "STATUS", "SEEN", "ADDRESS", "FINGERPRINT"];
+    table(if pending { &heading } else { &heading[..7] }, &rows)
 }
 
-fn issued(issued: IssuedView) -> String {
+fn issued(issued: &IssuedView, gateway: &str) -> String {
+    let who = format!("{} ({})", quoted(&issued.friendly_name), safe(&issued.room));
+    let IssuedView { node_id, ip_address, .. } = issued;
+    let Some(token) = &issued.token else {
+        let may = issued.permissions.as_ref().map_or_else(|| "nothing".to_owned(), permissions);
+        let until = issued.expires_at.map_or_else(|| "without end".to_owned(), |at| format!("for {}", left(at)));
+        let own = issued.fingerprint.as_deref().unwrap_or("unknown");
+        return format!(
+            "{who}, which asked from {ip_address}, is paired: node {node_id}.\n\
+             It may: {may}, {until}. It gets its grant by itself; there is no token to carry.\n\
+             Compare with what the node shows, and unpair it if either differs:\n  node     {own}\n  gateway  {gateway}\n"
+        );
+    };
     format!(
-        "{}\n\nThis is the token of {} ({}), which asked from {}: node {}.\n\
+        "{token}\n\nThis is the token of {who}, which asked from {ip_address}: node {node_id}.\n\
          It is shown this once and kept here only as a hash.\n\
-         Put it into the node's token file (handfast-node: /etc/handfast/token, chmod 600).\n",
-        issued.token,
-        safe(&issued.friendly_name),
-        safe(&issued.room),
-        issued.ip_address,
-        issued.node_id
+         Put it into the node's token file (handfast-node: /etc/handfast/token, chmod 600).\n"
     )
 }
 
@@ -133,13 +168,15 @@ fn details(d: &DeviceView) -> String {
         ("id", d.node_id.clone()),
         ("name", safe(&d.friendly_name)),
         ("room", safe(&d.room)),
+        ("door", d.door.clone()),
         ("standing", d.standing.clone()),
         ("status", d.status.clone()),
         ("address", d.ip_address.clone()),
         ("asked", ago(d.asked_at)),
         ("seen", d.last_seen.map_or_else(|| "never".to_owned(), ago)),
     ];
-    let optional = [("mode", &d.policy_mode), ("unmuting restores", &d.restores), ("cause", &d.cause)];
+    let optional =
+        [("fingerprint", &d.fingerprint), ("mode", &d.policy_mode), ("unmuting restores", &d.restores), ("cause", &d.cause)];
     rows.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
     let told = |value: Option<String>| value.unwrap_or_else(|| "not told".to_owned());
     rows.push(("occupancy", told(d.sensor_data.occupancy.map(|o| o.to_string()))));

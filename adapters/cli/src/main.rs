@@ -5,9 +5,13 @@ mod client;
 mod data;
 mod demo;
 mod devices;
+mod events;
+mod paired;
+mod pairing;
 mod print;
 mod serve;
 mod token;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -27,6 +31,10 @@ fn main() -> ExitCode {
         match args.verb {
             Verb::Serve(serve) => serve::run(serve).await,
             Verb::Devices(devices) => devices::run(devices).await,
+            Verb::Pairing(pairing) => pairing::run(pairing).await,
+            Verb::Paired(paired) => paired::run(paired).await,
+            Verb::Gateway(gateway) => watch::gateway(gateway).await,
+            Verb::Watch(watch) => watch::run(watch).await,
             Verb::Token(token) => token::run(token).await,
             Verb::Demo(demo) => demo::run(demo).await,
         }

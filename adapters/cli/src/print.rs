@@ -3,6 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handfast_core::text::is_forbidden;
+use handfast_server::admin::PermissionsView;
+use serde::de::DeserializeOwned;
+
+use crate::End;
+use crate::client::read;
 
 /// A text with every character escaped that could move the cursor, change colours or reorder a line. Names are checked when they come in; this
 /// holds for whatever else may reach a terminal.
@@ -49,6 +54,51 @@ pub(crate) fn ago(unix: u64) -> String {
     }
 }
 
+/// How long it is until a Unix time, as clocks and calendars say it: `4:32`, `7 h`, `89 days`.
+pub(crate) fn left(unix: u64) -> String {
+    // The gateway counts whole seconds, too: what it set to end in five minutes just now ends in five minutes.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    in_words(unix.saturating_sub(now))
+}
+
+/// A length of time.
+pub(crate) fn in_words(secs: u64) -> String {
+    match secs {
+        0..7_200 => format!("{}:{:02}", secs / 60, secs % 60),
+        7_200..172_800 => format!("{} h", secs / 3_600),
+        _ => format!("{} days", (secs + 43_200) / 86_400),
+    }
+}
+
+/// A name between quotation marks that nothing in it can end.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", safe(name).replace('"', "\\\""))
+}
+
+/// Permissions in one line.
+pub(crate) fn permissions(view: &PermissionsView) -> String {
+    let of = |word: &str, patterns: &[String]| {
+        (!patterns.is_empty())
+            .then(|| format!("{word} {}", patterns.iter().map(|pattern| safe(pattern)).collect::<Vec<_>>().join(" ")))
+    };
+    let parts = [of("read", &view.read), of("write", &view.write), of("admin", &view.admin)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
+/// Prints an answer: as it is, or for people.
+pub(crate) fn show<T: DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<(), End> {
+    let out = if json { format!("{answer}\n") } else { text(read(answer)?) };
+    put(&out);
+    Ok(())
+}
+
+/// Prints. A closed pipe is the reader's choice.
+pub(crate) fn put(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +113,25 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["1".to_owned(), "Küche".to_owned()], vec!["22".to_owned(), "x".to_owned()]];
         assert_eq!(table(&["ID", "ROOM"], &rows), "ID  ROOM\n1   Küche\n22  x\n");
+    }
+
+    #[test]
+    fn a_name_cannot_end_its_own_quotation() {
+        assert_eq!(quoted("My Phone"), "\"My Phone\"");
+        assert_eq!(quoted("x\"\nPIN: 000000"), "\"x\\\"\\u{a}PIN: 000000\"");
+    }
+
+    #[test]
+    fn lengths_of_time_read_as_on_a_clock() {
+        for (secs, words) in [(300, "5:00"), (0, "0:00"), (61, "1:01"), (7_200, "2 h"), (90 * 86_400 - 1, "90 days")] {
+            assert_eq!(in_words(secs), words);
+        }
+    }
+
+    #[test]
+    fn permissions_are_one_line_and_none_are_nothing() {
+        assert_eq!(permissions(&PermissionsView::default()), "nothing");
+        let view = PermissionsView { read: vec!["/**".into()], write: vec!["/a".into(), "/b".into()], admin: Vec::new() };
+        assert_eq!(permissions(&view), "read /**, write /a /b");
     }
 }

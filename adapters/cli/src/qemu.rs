@@ -14,7 +14,8 @@
 //! ```
 //!
 //! The console is QEMU's own standard input and output, so no other program can reach it; what the image says as its last words (a panic, a
-//! fault, its peak of stack) is in [`Machine::last_words`].
+//! fault, its peak of stack) is in [`Machine::last_words`]. The board's second UART, for a gateway on a serial line, is a pseudo-terminal if the machine was
+//! started with [`Machine::start_with_serial`].
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -145,6 +146,7 @@ pub struct Machine {
     input: ChildStdin,
     output: ChildStdout,
     last_words: PathBuf,
+    serial: Option<PathBuf>,
     /// Everything on the console, and how far [`Machine::expect`] has looked.
     said: String,
     looked: usize,
@@ -158,11 +160,28 @@ impl Machine {
     /// # Errors
     /// [`QemuError::Program`] if QEMU does not start.
     pub async fn start(image: &Image, dir: &Path) -> Result<Self, QemuError> {
+        Self::start_on(image, dir, "null").await
+    }
+
+    /// The same, with the board's second UART on a pseudo-terminal: [`Machine::serial`].
+    ///
+    /// # Errors
+    /// As [`Machine::start`], and [`QemuError::Unexpected`] if QEMU does not say which terminal it is.
+    pub async fn start_with_serial(image: &Image, dir: &Path) -> Result<Self, QemuError> {
+        let mut machine = Self::start_on(image, dir, "pty").await?;
+        let line = machine.expect("char device redirected to ").await?;
+        let path = line.split_once("redirected to ").and_then(|(_, rest)| rest.split(' ').next());
+        machine.serial = path.map(PathBuf::from);
+        Ok(machine)
+    }
+
+    async fn start_on(image: &Image, dir: &Path, serial: &str) -> Result<Self, QemuError> {
         let failed = |error| QemuError::Program { program: QEMU, error };
         let last_words = dir.join(LAST_WORDS_FILE);
         let stderr = tokio::fs::File::create(&last_words).await.map_err(failed)?.into_std().await;
         let mut qemu = Command::new(QEMU);
         qemu.args(["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "stdio"])
+            .args(["-serial", serial])
             .args(["-netdev", "user,id=n0", "-net", "nic,netdev=n0,model=lan9118,macaddr=02:00:00:00:00:07"])
             .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
             .arg(&image.elf)
@@ -175,7 +194,7 @@ impl Machine {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        Ok(Self { child, input, output, last_words, said: String::new(), looked: 0, partial: Vec::new() })
+        Ok(Self { child, input, output, last_words, serial: None, said: String::new(), looked: 0, partial: Vec::new() })
     }
 
     /// Types a line at the console.
@@ -238,6 +257,12 @@ impl Machine {
         let bytes: Vec<u8> = self.partial.drain(..whole).collect();
         self.said.push_str(&String::from_utf8_lossy(&bytes));
         Some(())
+    }
+
+    /// The other end of the board's second UART, if it has one.
+    #[must_use]
+    pub fn serial(&self) -> Option<&Path> {
+        self.serial.as_deref()
     }
 
     /// Everything read from the console so far.

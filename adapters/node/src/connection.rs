@@ -1,5 +1,6 @@
 //! One connection to the gateway: opened within bounds, read, written to, and closed properly.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
 
@@ -27,7 +32,7 @@ use crate::gateway_url::GatewayUrl;
 /// What a WebSocket runs over: TCP, or TLS over it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
 type Opening = Pin<Box<dyn Future<Output = Result<Socket, Lost>> + Send>>;
 
 /// Where to connect to, and how.
@@ -164,21 +169,36 @@ fn ask(socket: &mut Socket, keepalive: &mut Keepalive, now: Instant, limits: &Li
 
 async fn dial(target: Target) -> Result<Socket, Lost> {
     let Target { gateway, tls, waits } = target;
-    let within = waits.connect_within;
-    let tcp = connect(&gateway, within).await?;
+    open(&gateway, tls, waits.connect_within, FRAME_BYTES, None).await
+}
+
+/// Opens a WebSocket, in this subprotocol if one is named, for messages of at most this size.
+pub(crate) async fn open(
+    gateway: &GatewayUrl,
+    tls: Option<Arc<ClientConfig>>,
+    within: Duration,
+    most: usize,
+    subprotocol: Option<&'static str>,
+) -> Result<Socket, Lost> {
+    let tcp = connect(&gateway.host(), gateway.port(), gateway, within).await?;
     let shake = async {
         let stream: Box<dyn Stream> = match tls {
             None => Box::new(tcp),
-            Some(config) => Box::new(encrypt(&gateway, config, tcp).await?),
+            Some(config) => Box::new(encrypt(gateway, config, tcp).await?),
         };
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0)
             .max_write_buffer_size(64 * 1024)
-            .max_message_size(Some(FRAME_BYTES))
-            .max_frame_size(Some(FRAME_BYTES));
-        let shaken = tokio_tungstenite::client_async_with_config(gateway.to_string(), stream, Some(config)).await;
-        shaken.map(|(socket, _)| socket).map_err(|error| Lost::NotOpened(not_a_gateway(&gateway, &error)))
+            .max_message_size(Some(most))
+            .max_frame_size(Some(most));
+        let refused = |error| Lost::NotOpened(not_a_gateway(gateway, &error));
+        let mut request = gateway.to_string().into_client_request().map_err(refused)?;
+        if let Some(name) = subprotocol {
+            request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+        }
+        let shaken = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+        shaken.map(|(socket, _)| socket).map_err(refused)
     };
     match timeout(within, shake).await {
         Ok(done) => done,
@@ -186,14 +206,13 @@ async fn dial(target: Target) -> Result<Socket, Lost> {
     }
 }
 
-/// Tries the host's addresses one after the other; each gets its share of the time.
-async fn connect(gateway: &GatewayUrl, within: Duration) -> Result<TcpStream, Lost> {
-    let (host, port) = (gateway.host(), gateway.port());
+/// Tries the host's addresses one after the other; each gets its share of the time. `gateway` is for people.
+pub(crate) async fn connect(host: &str, port: u16, gateway: &impl Display, within: Duration) -> Result<TcpStream, Lost> {
     let late = |_| {
         Lost::NotOpened(format!("{gateway} does not answer; check the address, and that a firewall lets port {port} through"))
     };
-    let found = timeout(within, tokio::net::lookup_host((host.as_str(), port))).await.map_err(late)?;
-    let unknown = |why: &dyn std::fmt::Display| Lost::NotOpened(format!("the host {host} of the gateway cannot be found: {why}"));
+    let found = timeout(within, tokio::net::lookup_host((host, port))).await.map_err(late)?;
+    let unknown = |why: &dyn Display| Lost::NotOpened(format!("the host {host} of the gateway cannot be found: {why}"));
     let addresses: Vec<_> = found.map_err(|e| unknown(&e))?.collect();
     let share = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = unknown(&"it has no address");
@@ -231,6 +250,9 @@ async fn encrypt(gateway: &GatewayUrl, config: Arc<ClientConfig>, tcp: TcpStream
 fn not_a_gateway(gateway: &GatewayUrl, error: &Error) -> String {
     match error {
         Error::Http(answer) => format!("{gateway} answered HTTP {} instead of opening a WebSocket", answer.status().as_u16()),
+        Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(SubProtocolError::NoSubProtocol)) => format!(
+            "{gateway} does not speak handfast.v1; for a gateway that only knows tokens, pair without --pin, --code, --qr and --approval"
+        ),
         other => format!("{gateway} does not speak WebSocket: {}", presentable(&other.to_string())),
     }
 }
@@ -242,8 +264,8 @@ mod tests {
     #[tokio::test]
     async fn small_frames_are_not_held_back_by_tcp() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway = format!("ws://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let stream = connect(&gateway, Duration::from_secs(10)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stream = connect("127.0.0.1", port, &"the gateway", Duration::from_secs(10)).await.unwrap();
         assert!(stream.nodelay().unwrap());
     }
 }

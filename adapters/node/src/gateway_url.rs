@@ -9,7 +9,7 @@ use url::{Host, Url};
 pub const DEFAULT_PORT: u16 = 8765;
 
 /// The address of a gateway: `ws://` or `wss://`, a host, a port, and any path and query.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct GatewayUrl {
     /// Scheme, host, path and query; the port is kept apart, because [`Url`] drops one that is the scheme's own.
     url: Url,
@@ -89,6 +89,15 @@ impl GatewayUrl {
         })
     }
 }
+
+impl PartialEq for GatewayUrl {
+    /// As they are written: a port that is named and the same one that is meant are one.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for GatewayUrl {}
 
 impl FromStr for GatewayUrl {
     type Err = UrlError;

@@ -6,11 +6,13 @@ mod connection;
 mod event;
 mod feed;
 mod gateway_url;
+pub mod native;
 mod pump;
 mod record;
 mod state;
 mod tls;
 pub mod token_file;
+pub mod tokens;
 
 pub use config::{NodeConfig, Waits};
 pub use event::{Event, Events, Lost, Owner, Vitals};

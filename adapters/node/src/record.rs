@@ -95,7 +95,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
 }
 
 /// Where, and not what: the parser's own words may quote the token.
-fn place(error: serde_json::Error) -> String {
+pub(crate) fn place(error: serde_json::Error) -> String {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "it ends too early",
         serde_json::error::Category::Data => "a field is missing, unknown or of the wrong kind",

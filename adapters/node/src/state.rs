@@ -3,10 +3,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `node.json` | gateway, name, room and node id; the token only if it came through standard input or [`crate::Owner::token_entered`] |
-//! | `node.json.tmp` | a write that was cut off; never read |
+//! | `keys.json` | the two private keys of a node of the native wire |
+//! | `native.json` | its gateway, name, room, and how far pairing is |
+//! | `….json.tmp` | a write that was cut off; never read |
 //! | `lock` | nothing; whoever writes here holds it, so two nodes never share an identity |
 //!
-//! The directory is 0700, its files are 0600. `node.json` is replaced as a whole: written beside, flushed, renamed, and the directory flushed.
+//! The directory is 0700, its files are 0600. A file is replaced as a whole: written beside, flushed, renamed, and the directory flushed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -17,10 +19,12 @@ use std::time::{Duration, Instant};
 use handfast_core::flow::registration::node::Memory;
 use zeroize::Zeroizing;
 
+use crate::native::record as record_names;
 use crate::record::{self, Identity};
 
 const FILE: &str = "node.json";
-const HALF_WRITTEN: &str = "node.json.tmp";
+/// What else a node may keep here.
+const FILES: [&str; 3] = [FILE, record_names::KEYS, record_names::NATIVE];
 const LOCK: &str = "lock";
 const MOST_BYTES: u64 = 64 * 1024;
 /// `status` looks at the lock for an instant; a node that starts just then tries again.
@@ -122,10 +126,18 @@ impl StateDir {
     /// # Errors
     /// If it is there but cannot be read, can be read by others, or is damaged.
     pub fn load(&self) -> Result<Option<(Identity, Memory)>, StateError> {
+        let read = |bytes: Zeroizing<Vec<u8>>| {
+            record::read(&bytes).map_err(|why| StateError::Damaged { path: self.path.join(FILE), why })
+        };
+        self.read_file(FILE)?.map(read).transpose()
+    }
+
+    /// Reads a file of the directory; `None` if there is none.
+    pub(crate) fn read_file(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
         if !self.check()? {
             return Ok(None);
         }
-        let path = self.path.join(FILE);
+        let path = self.path.join(name);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -141,7 +153,7 @@ impl StateDir {
         if bytes.len() as u64 > MOST_BYTES {
             return Err(StateError::Damaged { path, why: format!("it is larger than {MOST_BYTES} bytes") });
         }
-        record::read(&bytes).map(Some).map_err(|why| StateError::Damaged { path, why })
+        Ok(Some(bytes))
     }
 
     /// Whether a process holds the directory.
@@ -227,12 +239,17 @@ impl HeldState {
     /// # Errors
     /// If it could not be written; then what was kept is still there.
     pub fn save(&self, identity: &Identity, memory: &Memory) -> Result<(), StateError> {
-        self.write(&record::write(identity, memory), |_| false)
+        self.write_file(FILE, &record::write(identity, memory))
+    }
+
+    /// Replaces a file of the directory, durably.
+    pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.write(name, bytes, |_| false)
     }
 
     /// `cut` tells whether the power fails before a step; then nothing more happens.
-    fn write(&self, bytes: &[u8], cut: impl Fn(WriteStep) -> bool) -> Result<(), StateError> {
-        let (beside, path) = (self.dir.path.join(HALF_WRITTEN), self.dir.path.join(FILE));
+    fn write(&self, name: &str, bytes: &[u8], cut: impl Fn(WriteStep) -> bool) -> Result<(), StateError> {
+        let (beside, path) = (self.dir.path.join(half_written(name)), self.dir.path.join(name));
         let failed = |why| StateError::Io { what: "cannot write", path: beside.clone(), why };
         if cut(WriteStep::Open) {
             return Ok(());
@@ -267,17 +284,27 @@ impl HeldState {
     /// If it could not be removed.
     pub fn erase(&self) -> Result<bool, StateError> {
         let mut found = false;
-        for name in [FILE, HALF_WRITTEN] {
-            let path = self.dir.path.join(name);
-            match fs::remove_file(&path) {
-                Ok(()) => found |= name == FILE,
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => return Err(StateError::Io { what: "cannot remove", path, why }),
-            }
+        for name in FILES {
+            found |= self.remove(name)?;
+            self.remove(&half_written(name))?;
         }
         sync_directory(&self.dir.path)?;
         Ok(found)
     }
+
+    fn remove(&self, name: &str) -> Result<bool, StateError> {
+        let path = self.dir.path.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(why) => Err(StateError::Io { what: "cannot remove", path, why }),
+        }
+    }
+}
+
+/// Where a file is written before it takes its name.
+fn half_written(name: &str) -> String {
+    format!("{name}.tmp")
 }
 
 fn sync_directory(path: &Path) -> Result<(), StateError> {

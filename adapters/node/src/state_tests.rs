@@ -61,7 +61,7 @@ fn a_power_cut_before_any_step_leaves_the_old_or_the_new_whole() {
         let root = tempfile::tempdir().unwrap();
         let state = held(&root);
         state.save(&identity(), &old).unwrap();
-        state.write(&record::write(&identity(), &new), |step| step == at).unwrap();
+        state.write(FILE, &record::write(&identity(), &new), |step| step == at).unwrap();
         drop(state);
 
         let state = held(&root);
@@ -71,7 +71,7 @@ fn a_power_cut_before_any_step_leaves_the_old_or_the_new_whole() {
         // Whatever was left behind does not keep the next write from succeeding.
         state.save(&identity(), &new).unwrap();
         assert_eq!(state.dir().load().unwrap().unwrap().1, new);
-        assert!(!state.dir().path().join(HALF_WRITTEN).exists());
+        assert!(!state.dir().path().join(half_written(FILE)).exists());
     }
 }
 
@@ -80,7 +80,7 @@ fn a_power_cut_during_the_very_first_write_leaves_nothing() {
     for at in &STEPS[..4] {
         let root = tempfile::tempdir().unwrap();
         let state = held(&root);
-        state.write(&record::write(&identity(), &paired()), |step| step == *at).unwrap();
+        state.write(FILE, &record::write(&identity(), &paired()), |step| step == *at).unwrap();
         assert_eq!(state.dir().load().unwrap(), None, "cut before {at:?}");
     }
 }
@@ -91,7 +91,7 @@ fn a_half_written_file_beside_is_never_read() {
     let state = held(&root);
     let whole = record::write(&identity(), &paired());
     for length in 0..whole.len() {
-        fs::write(state.dir().path().join(HALF_WRITTEN), &whole[..length]).unwrap();
+        fs::write(state.dir().path().join(half_written(FILE)), &whole[..length]).unwrap();
         assert_eq!(state.dir().load().unwrap(), None);
     }
 }

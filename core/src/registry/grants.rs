@@ -45,6 +45,15 @@ pub enum State {
 }
 
 impl Grant {
+    /// From when on it counts no more, confirmed or not.
+    #[must_use]
+    pub fn ends(&self) -> Option<UnixTime> {
+        match self.state {
+            State::Offered { until } => Some(self.expires.map_or(until, |expires| expires.min(until))),
+            State::Active | State::Ended => self.expires,
+        }
+    }
+
     /// Whether it counts now, confirmed or not.
     #[must_use]
     pub fn counts(&self, now: UnixTime) -> bool {

@@ -59,12 +59,13 @@ async fn the_right_token_of_an_unapproved_node_is_refused_as_such() {
         name: Label::parse("imported").unwrap().into(),
         room: Label::parse("attic").unwrap().into(),
         address: [192, 0, 2, 1].into(),
+        keys: None,
         asked_at: UnixTime::from_secs(1),
         standing: Standing::Unapproved { token: HashJob { node_id, token: token() }.run().hash },
     };
     let store = MemoryStore::default();
     store.insert(record, "{}".to_owned(), UnixTime::from_secs(1)).await.unwrap();
-    let served = Served::over(Gateway::builder(store).start().unwrap()).await;
+    let served = Served::over(Gateway::builder(store).start().await.unwrap()).await;
     let mut client = served.connect().await;
     client.say(json!({"type": "auth", "node_id": NOBODY, "token": NO_TOKEN})).await;
     client.expect_auth_fail("node is not yet approved").await;
@@ -96,7 +97,7 @@ async fn a_reissued_token_kills_the_old_one_and_its_link() {
     let served = Served::start().await;
     let (node_id, old) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &old).await;
-    let new = served.gateway.pair(node_id, Purpose::Reissue).await.unwrap().token.expose().to_owned();
+    let new = served.gateway.pair(node_id, Purpose::Reissue).await.unwrap().credential.token().unwrap().expose().to_owned();
     link.expect_auth_fail("invalid credentials").await;
     let mut client = served.connect().await;
     client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": old})).await;

@@ -120,7 +120,7 @@ impl handfast_server::Observer for Panicking {
 
 #[tokio::test]
 async fn an_observer_that_panics_harms_nobody() {
-    let served = Served::over(Gateway::builder(MemoryStore::default()).observer(Panicking).start().unwrap()).await;
+    let served = Served::over(Gateway::builder(MemoryStore::default()).observer(Panicking).start().await.unwrap()).await;
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;
     served.gateway.decide(node_id, &Decision::Mute).await.unwrap();
@@ -180,7 +180,7 @@ impl Application for Recorder {
 #[tokio::test]
 async fn frames_of_the_application_reach_whoever_embeds_the_gateway_and_answers_come_back() {
     let (sender, mut frames) = mpsc::unbounded_channel();
-    let gateway = Gateway::builder(MemoryStore::default()).application(Recorder(sender)).start().unwrap();
+    let gateway = Gateway::builder(MemoryStore::default()).application(Recorder(sender)).start().await.unwrap();
     let served = Arc::new(Served::over(gateway).await);
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;

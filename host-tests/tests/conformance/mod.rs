@@ -38,7 +38,7 @@ impl Served {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        Self::over(Gateway::builder(MemoryStore::default()).limits(limits).start().unwrap()).await
+        Self::over(Gateway::builder(MemoryStore::default()).limits(limits).start().await.unwrap()).await
     }
 
     pub(crate) async fn over(gateway: Gateway) -> Self {
@@ -75,7 +75,7 @@ impl Served {
     pub(crate) async fn paired(&self, name: &str) -> (NodeId, String) {
         let node_id = self.ask(name).await;
         let issued = self.gateway.pair(node_id, Purpose::Approve).await.unwrap();
-        (node_id, issued.token.expose().to_owned())
+        (node_id, issued.credential.token().unwrap().expose().to_owned())
     }
 
     /// A connection that has authenticated.

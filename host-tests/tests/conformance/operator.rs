@@ -33,7 +33,7 @@ async fn of_many_who_approve_at_once_exactly_one_gets_a_token() {
         tokens.extend(one.await.unwrap());
     }
     assert_eq!(tokens.len(), 1);
-    served.linked(node_id, tokens[0].token.expose()).await.expect_open().await;
+    served.linked(node_id, tokens[0].credential.token().unwrap().expose()).await.expect_open().await;
 }
 
 #[tokio::test]

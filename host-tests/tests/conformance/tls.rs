@@ -22,7 +22,7 @@ async fn a_gateway_with_certificate_files_speaks_tls_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     certificate(dir.path());
     let tls = acceptor(&dir.path().join("cert.pem"), &dir.path().join("key.pem")).unwrap();
-    let gateway = Gateway::builder(MemoryStore::new()).start().unwrap();
+    let gateway = Gateway::builder(MemoryStore::new()).start().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(handfast_server::serve(gateway, listener, Some(tls), std::future::pending()));

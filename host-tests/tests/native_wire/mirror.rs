@@ -85,6 +85,7 @@ pub(crate) struct Grant<'b> {
     pub(crate) token: Option<&'b str>,
     pub(crate) chain: Option<Chain<'b>>,
     pub(crate) certificates: bool,
+    pub(crate) message: Option<&'b str>,
 }
 
 #[derive(Serialize)]

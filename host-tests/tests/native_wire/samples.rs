@@ -76,11 +76,13 @@ macro_rules! sample {
 fn grant<'b>(token: bool, chain: Option<Chain<'b>>) -> Grant<'b> {
     let token = token.then(|| Token::parse(TOKEN).expect("a token"));
     let (id, node_id) = (GrantId::from_bytes([1; 16]), NodeId::from_bytes([2; 16]));
-    Grant { id, node_id, room: label("hall"), token, chain, certificates: true }
+    let message = if token.is_some() { Reason::parse("welcome") } else { None };
+    Grant { id, node_id, room: label("hall"), token, chain, certificates: true, message }
 }
 
 fn mirrored_grant<'b>(token: bool, chain: Option<mirror::Chain<'b>>) -> mirror::Grant<'b> {
-    mirror::Grant { id: [1; 16], node_id: [2; 16], room: "hall", token: token.then_some(TOKEN), chain, certificates: true }
+    let (token, message) = (token.then_some(TOKEN), token.then_some("welcome"));
+    mirror::Grant { id: [1; 16], node_id: [2; 16], room: "hall", token, chain, certificates: true, message }
 }
 
 fn part(object: Object, bytes: &[u8], at: usize) -> Part<'_> {
@@ -157,8 +159,8 @@ fn pairing(all: &mut Vec<Sample>) {
         TheirGateway::Part(theirs(1, false, &certificates[..1000]))
     );
     gateway!(FromGateway::Part(part(Object::Certificates, &certificates, 2)), TheirGateway::Part(theirs(2, true, &[8])));
-    let here = Bounded::new(&[5; 512]).expect("short");
-    let chain = Some(mirror::Chain::Here(&[5; 512]));
+    let here = Bounded::new(&[5; 448]).expect("short");
+    let chain = Some(mirror::Chain::Here(&[5; 448]));
     gateway!(FromGateway::Grant(grant(true, Some(Chain::Here(here)))), TheirGateway::Grant(mirrored_grant(true, chain)));
     gateway!(FromGateway::Grant(grant(false, None)), TheirGateway::Grant(mirrored_grant(false, None)));
     gateway!(FromGateway::Active(GrantId::from_bytes([1; 16])), TheirGateway::Active([1; 16]));

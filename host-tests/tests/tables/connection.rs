@@ -9,7 +9,7 @@ use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::link::gateway::{self as link, Link};
 use handfast_core::link::keepalive::Keepalive;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::Label;
 use handfast_core::time::{Instant, UnixTime};
@@ -41,16 +41,17 @@ impl Given {
             name: Label::parse("lamp").unwrap().into(),
             room: Label::parse("Küche").unwrap().into(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            keys: None,
             asked_at: UnixTime::from_secs(0),
             standing,
         };
         Self {
-            paired: record(Standing::Paired { token: hash(5), mode: Mode::Full }),
-            muted: record(Standing::Muted { token: hash(5), restore: Mode::Full }),
+            paired: record(Standing::Paired { credential: Credential::Token(hash(5)), mode: Mode::Full }),
+            muted: record(Standing::Muted { credential: Credential::Token(hash(5)), restore: Mode::Full }),
             unapproved: record(Standing::Unapproved { token: hash(5) }),
             pending: record(Standing::Pending { expires: UnixTime::from_secs(9) }),
             revoked: record(Standing::Revoked { cause: Cause::Unpaired }),
-            reissued: record(Standing::Paired { token: hash(6), mode: Mode::Full }),
+            reissued: record(Standing::Paired { credential: Credential::Token(hash(6)), mode: Mode::Full }),
             key: ProofKey::new(&Entropy::from_recorded([1; 32])),
         }
     }

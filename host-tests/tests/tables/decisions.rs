@@ -6,7 +6,7 @@ use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpo
 use handfast_core::grant::token::{Hashed, TokenHash};
 use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::{Decision, decide};
-use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::step::{Effects, Machine, Step};
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::{Instant, UnixTime};
@@ -20,16 +20,19 @@ fn hash(byte: u8) -> TokenHash {
     TokenHash::from_bytes([byte; 32])
 }
 
-fn standings() -> [(&'static str, Standing); 9] {
+fn standings() -> [(&'static str, Standing); 11] {
+    let token = || Credential::Token(hash(1));
     let pending = |secs| Standing::Pending { expires: UnixTime::from_secs(secs) };
     [
         ("Pending", pending(1_001)),
         ("Pending, ran out", pending(1_000)),
         ("Unapproved", Standing::Unapproved { token: hash(1) }),
-        ("Paired, full", Standing::Paired { token: hash(1), mode: Mode::Full }),
-        ("Paired, safe-chat", Standing::Paired { token: hash(1), mode: Mode::SafeChat }),
-        ("Muted, was full", Standing::Muted { token: hash(1), restore: Mode::Full }),
-        ("Muted, was safe-chat", Standing::Muted { token: hash(1), restore: Mode::SafeChat }),
+        ("Paired, full", Standing::Paired { credential: token(), mode: Mode::Full }),
+        ("Paired, safe-chat", Standing::Paired { credential: token(), mode: Mode::SafeChat }),
+        ("Muted, was full", Standing::Muted { credential: token(), restore: Mode::Full }),
+        ("Muted, was safe-chat", Standing::Muted { credential: token(), restore: Mode::SafeChat }),
+        ("Paired by keys", Standing::Paired { credential: Credential::Keys, mode: Mode::Full }),
+        ("Muted, paired by keys", Standing::Muted { credential: Credential::Keys, restore: Mode::Full }),
         ("Revoked, rejected", Standing::Revoked { cause: Cause::Rejected }),
         ("Revoked, unpaired", Standing::Revoked { cause: Cause::Unpaired }),
     ]
@@ -37,7 +40,11 @@ fn standings() -> [(&'static str, Standing); 9] {
 
 /// A standing in words, with the token told apart by its hash.
 fn words(standing: &Standing) -> String {
-    let token = standing.token().map_or("", |t| if *t == hash(1) { ", same token" } else { ", new token" });
+    let mut token = standing.token().map_or("", |t| if *t == hash(1) { ", same token" } else { ", new token" });
+    if let Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } = standing
+    {
+        token = ", by keys";
+    }
     match standing {
         Standing::Pending { .. } => "Pending".to_owned(),
         Standing::Unapproved { .. } => format!("Unapproved{token}"),
@@ -51,7 +58,8 @@ fn words(standing: &Standing) -> String {
 fn the_operators_decisions_lead_where_the_table_says() {
     let mut table = Table::about("registry::lifecycle::decide");
     let decisions = [
-        ("approve", Decision::Approve(hash(2))),
+        ("approve", Decision::Approve(Credential::Token(hash(2)))),
+        ("approve by keys", Decision::Approve(Credential::Keys)),
         ("reissue", Decision::Reissue(hash(2))),
         ("reject", Decision::Reject),
         ("mute", Decision::Mute),
@@ -81,6 +89,7 @@ fn record(standing: Standing) -> Record {
         name: UNKNOWN.into(),
         room: UNKNOWN.into(),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        keys: None,
         asked_at: UnixTime::from_secs(0),
         standing,
     }

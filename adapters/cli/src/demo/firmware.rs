@@ -39,6 +39,7 @@ pub(super) async fn play(stage: &mut Stage, home: &Path, data: &Path, gateway: S
 
     let answer = ask(data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(json!({}))).await?;
     let token = read::<IssuedView>(&answer)?.token;
+    let token = token.ok_or_else(|| End::Refused("the device was approved without a token".to_owned()))?;
     machine.line("token").await.map_err(End::refused)?;
     machine.line(&token).await.map_err(End::refused)?;
     machine.expect("linked as ").await.map_err(End::refused)?;

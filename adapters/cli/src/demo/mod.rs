@@ -3,22 +3,30 @@
 //! Nothing in it is pretended: a gateway with a database on disk, its operator's socket, nodes with state directories, and where QEMU is installed a
 //! microcontroller image. The first step that does not hold ends it with exit code 1.
 
+mod application;
 mod firmware;
+mod keyed;
 mod nodes;
+mod phone;
 mod stage;
+mod waits;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use handfast_core::limits::Limits;
+use handfast_cli::config::Settings;
 use handfast_server::admin::{DeviceView, IssuedView, StatusView};
 use hyper::Method;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::End;
 use crate::args;
 use crate::client::{ask, read};
 use crate::serve::Running;
 
+use application::Ear;
+use keyed::Scene;
 use nodes::Pi;
 use stage::Stage;
 
@@ -39,8 +47,11 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     let data = home.join("gateway");
 
     stage.chapter("A node asks, an operator approves, a token opens the link");
-    let gateway = start(&data, ([127, 0, 0, 1], 0).into()).await?;
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (ear, mut done) = mpsc::unbounded_channel();
+    let gateway = start(&data, anywhere, anywhere, &ear).await?;
     let address = gateway.address;
+    let tcp = gateway.tcp.first().copied().unwrap_or(anywhere);
     stage.step("gateway", format!("listens on ws://{address}; registry in a SQLite file, operator's socket beside it"));
 
     let mut kitchen = Pi::start(home, address, "Kitchen Pi", "Kitchen")?;
@@ -81,11 +92,26 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
 
     stage.chapter("Nothing acknowledged is lost");
     gateway.stop().await;
-    let gateway = start(&data, address).await?;
+    let gateway = start(&data, address, tcp, &ear).await?;
     stage.step("gateway", "is stopped and started again on the same data".to_owned());
     for pi in [&mut kitchen, &mut garden] {
         pi.linked().await?;
         stage.step("node", format!("{} came back by itself", pi.name));
+    }
+
+    let mut scene = Scene::open(home, &data, &gateway).await?;
+    let mut phone = scene.pins(stage).await?;
+    let mut tablet = scene.code(stage).await?;
+    let desk = scene.approval(stage).await?;
+    scene.permissions(stage, &gateway.gateway, desk, &mut done).await?;
+    gateway.stop().await;
+    let gateway = start(&data, address, tcp, &ear).await?;
+    for paired in [&mut phone, &mut tablet] {
+        paired.is_linked().await?;
+        stage.step(
+            "node",
+            format!("the gateway is stopped and started again: {} links by itself, with what it kept", paired.name),
+        );
     }
 
     stage.chapter("The same state machines in a microcontroller");
@@ -102,13 +128,15 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     Ok(())
 }
 
-async fn start(data: &Path, listen: std::net::SocketAddr) -> Result<Running, End> {
-    Running::start(data, listen, None, Limits::DEFAULT).await
+async fn start(data: &Path, listen: SocketAddr, tcp: SocketAddr, ear: &mpsc::UnboundedSender<String>) -> Result<Running, End> {
+    let settings = Settings { listen, listen_tcp: vec![tcp], ..Settings::default() };
+    Running::start(data, &settings, None, |builder| builder.application(Ear(ear.clone()))).await
 }
 
 async fn approve(data: &Path, pi: &Pi) -> Result<String, End> {
     let answer = ask(data, Method::POST, &format!("/api/v1/devices/{}/pair", pi.id()?), Some(json!({}))).await?;
-    Ok(read::<IssuedView>(&answer)?.token)
+    let token = read::<IssuedView>(&answer)?.token;
+    token.ok_or_else(|| End::Refused(format!("{} was approved without a token", pi.name)))
 }
 
 async fn decide(data: &Path, pi: &Pi, verb: &str) -> Result<DeviceView, End> {

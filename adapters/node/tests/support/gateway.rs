@@ -12,7 +12,7 @@ use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Mode, Record, Standing};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::step::{Machine, Step};
 use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::close::Close;
@@ -94,13 +94,13 @@ impl Gateway {
         };
         let text = token.expose().to_owned();
         let hashed = hash(HashJob { node_id: id, token }).await;
-        self.set(id, Standing::Paired { token: hashed.hash, mode: Mode::Full });
+        self.set(id, Standing::Paired { credential: Credential::Token(hashed.hash), mode: Mode::Full });
         text
     }
 
     pub(crate) fn mute(&self, id: NodeId) {
         let hash = self.shared.records.lock().unwrap()[&id].standing.token().expect("is paired").clone();
-        self.set(id, Standing::Muted { token: hash, restore: Mode::Full });
+        self.set(id, Standing::Muted { credential: Credential::Token(hash), restore: Mode::Full });
         let _ = self.shared.pushes.send(Push::Notice(id, Notice::Muted));
     }
 
@@ -180,6 +180,7 @@ fn action(effect: Effect<'_>, from: IpAddr) -> Action {
             name: request.name.into(),
             room: request.room.into(),
             address: from,
+            keys: None,
             asked_at: UnixTime::default(),
             standing: Standing::Pending { expires: UnixTime::from_secs(u64::MAX) },
         })),

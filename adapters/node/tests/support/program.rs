@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
 use super::soon;
@@ -14,6 +14,7 @@ use super::soon;
 /// A running `handfast-node`.
 pub(crate) struct Program {
     child: Child,
+    stdin: Option<ChildStdin>,
     lines: mpsc::UnboundedReceiver<String>,
     said: String,
 }
@@ -38,6 +39,23 @@ impl Program {
         program
     }
 
+    /// Starts it to be [typed](Self::types) to later.
+    pub(crate) fn start_asked(arguments: &[&str]) -> Self {
+        let mut program = Self::spawn(arguments, Stdio::piped());
+        program.stdin = program.child.stdin.take();
+        program
+    }
+
+    /// Starts it with this as its standard input.
+    pub(crate) fn start_at(arguments: &[&str], stdin: std::fs::File) -> Self {
+        Self::spawn(arguments, stdin.into())
+    }
+
+    /// Types a line.
+    pub(crate) async fn types(&mut self, line: &str) {
+        self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
     fn spawn(arguments: &[&str], stdin: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_handfast-node"))
             .args(arguments)
@@ -52,7 +70,7 @@ impl Program {
         let (lines_in, lines) = mpsc::unbounded_channel();
         listen(child.stdout.take().unwrap(), lines_in.clone());
         listen(child.stderr.take().unwrap(), lines_in);
-        Self { child, lines, said: String::new() }
+        Self { child, stdin: None, lines, said: String::new() }
     }
 
     /// Waits for a line that holds this, and returns it.

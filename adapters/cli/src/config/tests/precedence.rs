@@ -5,7 +5,6 @@ use std::time::Duration;
 use handfast_core::crypto::code::Alphabet;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::Limits;
-use handfast_core::time::Span;
 use handfast_server::pairing::{Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When};
 
 use super::super::keys::{Form, KEYS};
@@ -71,9 +70,9 @@ fn without_file_and_options_the_documented_defaults_hold() {
     assert_eq!(settings, Settings::default());
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8765");
     assert_eq!(settings.limits, Limits::DEFAULT);
-    let Pairing { enabled, pin_length, pin_timeout, window, token_expiry, .. } = settings.pairing;
-    assert_eq!((enabled, pin_length, pin_timeout), (false, 6, Span::from_secs(300)));
-    assert_eq!((window, token_expiry), (None, Span::from_secs(90 * 86_400)));
+    let PairingSettings { enabled, pin_length, pin_timeout, window, token_expiry, .. } = settings.pairing;
+    assert_eq!((enabled, pin_length, pin_timeout), (false, 6, Duration::from_secs(300)));
+    assert_eq!((window, token_expiry), (None, Duration::from_secs(90 * 86_400)));
     assert_eq!(settings.pairing.default_permissions.as_str(), "read:/**\nwrite:/**\n");
 }
 

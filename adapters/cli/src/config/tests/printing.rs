@@ -27,6 +27,8 @@ fn what_is_printed_reads_back_to_the_same_settings() {
         r#"--pairing-rule=name = "a \"b\"*", method = "code", address = "fd00::/8", decision = "approve", expires = "2h", message = "ok""#,
         r#"--pairing-rule=method = "approval", decision = "ask", permissions = { read = [] }"#,
         r#"--pairing-rule=decision = "reject", reason = "Küche \\ no""#,
+        "--pairing-address=tcp://gateway.example:7331",
+        "--pairing-address=ws://[fd00::1]:8765",
         "--ping-every=0.25",
         "--hash-queue=1",
     ]);

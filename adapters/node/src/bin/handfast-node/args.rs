@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use handfast_core::text::{Label, Name};
+use handfast_node::native::GatewayAt;
 use handfast_node::{GatewayUrl, StateDir, Waits};
 
 use crate::Failure;
 
+pub(crate) mod native;
+
 /// The Handfast node for Linux: asks a gateway to be paired, and stays linked to it
 ///
-/// First `pair`; then the operator approves the node on the gateway and is shown a token once; put that token into /etc/handfast/token
-/// (mode 600); then `run`.
+/// First `pair --pin` and type the PIN that the gateway shows (or --code, --qr, --approval); then `run`.
+///
+/// With a gateway that only knows tokens: `pair` without any of these; then the operator approves the node on the gateway and is shown a token once; put
+/// that token into /etc/handfast/token (mode 600); then `run`.
 #[derive(Debug, Parser)]
 #[command(
     name = "handfast-node",
@@ -27,9 +32,10 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Ask a gateway to be paired, and keep the node id it gives
+    /// Pair this node with a gateway
     ///
-    /// Tries once. A node id that is kept already is replaced when the gateway has given a new one, and a token kept with it is dropped.
+    /// With --pin, --code, --qr or --approval over a sealed channel: ws://, wss://, tcp://HOST:PORT or serial:/dev/ttyUSB0?baud=115200. Without any of them
+    /// it asks a gateway that knows tokens (ws:// or wss://), tries once, and keeps the node id it is given; one that is kept already is then replaced.
     Pair(Box<Pair>),
     /// Stay linked to the gateway until told to stop (SIGTERM or Ctrl-C)
     ///
@@ -38,24 +44,38 @@ pub(crate) enum Verb {
     Run(Run),
     /// Show what is kept, and whether a node is running; exits 1 if nothing is kept
     Status(Status),
-    /// Forget the node id, the gateway and a kept token; a token file is left alone
+    /// Forget the node id, the keys, the gateway and a kept token; a token file is left alone
     Reset(Reset),
+    /// Link, send one thing, and end
+    Send(native::Send),
+    /// Link, and print what comes until told to stop
+    Listen(native::Listen),
+    /// Print this node's public keys and its fingerprint, making them if need be
+    Identity(native::Identity),
+    /// Make a narrower token of this node's own for somebody else, offline, and print it
+    Delegate(native::Delegate),
+    /// Link with a token that another node delegated to this one's keys
+    Present(native::Present),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pair {
-    /// What people call the node: up to 64 characters
+    #[command(flatten)]
+    pub(crate) door: native::Door,
+    /// What people call the node: up to 64 characters; with --pin and the like the host's name unless given
     #[arg(long, value_name = "NAME", value_parser = name)]
-    pub(crate) name: Name,
+    pub(crate) name: Option<Name>,
     /// Where it stands: up to 64 characters
     #[arg(long, value_name = "ROOM", value_parser = name)]
-    pub(crate) room: Name,
-    /// What it is made of: a JSON object of at most 4096 bytes, or @FILE that holds one
+    pub(crate) room: Option<Name>,
+    /// What it is made of: a JSON object, or @FILE that holds one; at most 256 bytes with --pin and the like, 4096 without
     #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
     pub(crate) profile: String,
-    /// The gateway: ws:// or wss:// (http:// and https:// mean the same); port 8765 unless named
-    #[arg(long, value_name = "URL")]
-    pub(crate) gateway: GatewayUrl,
+    /// The gateway: ws:// or wss:// (http:// and https:// mean the same; port 8765 unless named), tcp://HOST:PORT, serial:/dev/ttyUSB0
+    #[arg(long, value_name = "URL", conflicts_with = "qr")]
+    pub(crate) gateway: Option<GatewayAt>,
+    #[command(flatten)]
+    pub(crate) tokens: native::Tokens,
     #[command(flatten)]
     pub(crate) state: State,
     #[command(flatten)]
@@ -66,7 +86,10 @@ pub(crate) struct Pair {
 pub(crate) struct Run {
     /// The gateway, if it is not the one that was asked; kept only together with a token from standard input
     #[arg(long, value_name = "URL")]
-    pub(crate) gateway: Option<GatewayUrl>,
+    pub(crate) gateway: Option<GatewayAt>,
+    /// Print what happens as JSON, one object a line, if the node was paired with --pin or the like
+    #[arg(long)]
+    pub(crate) json: bool,
     /// The file that holds the token, or - to read it from standard input and keep it
     ///
     /// The file must be a regular one that only its owner can read (chmod 600). Without this option the token that was kept from standard
@@ -108,6 +131,12 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Whether it is one person's, so that what they share between programs is theirs to find.
+    pub(crate) fn is_personal(&self) -> bool {
+        let service = std::env::var_os("STATE_DIRECTORY").is_some_and(|value| !value.is_empty());
+        self.path.is_none() && !service && !rustix::process::geteuid().is_root()
+    }
+
     pub(crate) fn dir(&self) -> Result<StateDir, Failure> {
         let path = self.path.clone().or_else(StateDir::default_path);
         path.map(StateDir::at)
@@ -123,6 +152,16 @@ pub(crate) struct Ca {
 }
 
 impl Ca {
+    /// The file, if one of these addresses has a use for it.
+    pub(crate) fn checked_for(self, gateways: &[GatewayAt]) -> Result<Option<PathBuf>, Failure> {
+        match self.path {
+            Some(_) if !gateways.iter().any(GatewayAt::is_tls) => {
+                Err(Failure::Usage("--ca has an effect only with a wss:// address".into()))
+            }
+            path => Ok(path),
+        }
+    }
+
     /// The file; an error where it could have no effect, as its owner then believes in an encryption that is not there.
     pub(crate) fn checked(self, gateway: &GatewayUrl) -> Result<Option<PathBuf>, Failure> {
         match self.path {
@@ -166,6 +205,28 @@ mod tests {
         for verb in Args::command().get_subcommands() {
             for argument in verb.get_arguments() {
                 assert_ne!(argument.get_id(), "token");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pin_or_code_on_the_command_line_is_read_as_a_mistake_and_not_kept() {
+        for given in [&["--pin", "123456"][..], &["--pin=123456"], &["--code", "K7QF-847291"], &["--code=K7QF-847291"]] {
+            let line = ["handfast-node", "pair", "--gateway", "ws://pi.local"].iter().chain(given);
+            let Args { verb: Verb::Pair(pair) } = Args::try_parse_from(line).unwrap() else { panic!("not pair") };
+            assert!(!format!("{pair:?}").contains("847291") && !format!("{pair:?}").contains("123456"));
+            let Err(Failure::Usage(why)) = pair.door.check() else { panic!("not refused") };
+            assert!(why.contains("asks for it") && !why.contains("847291") && !why.contains("123456"), "{why}");
+        }
+    }
+
+    #[test]
+    fn one_way_of_pairing_excludes_the_others() {
+        let ways = [&["--pin"][..], &["--code"], &["--qr", "x"], &["--approval"]];
+        for one in ways {
+            for other in ways {
+                let line = [&["handfast-node", "pair"], one, other].concat();
+                assert!(Args::try_parse_from(line).is_err(), "{one:?} {other:?}");
             }
         }
     }

@@ -1,10 +1,17 @@
 //! The `handfast-node` command: the Handfast node for Linux.
 
 mod args;
+mod ask;
 mod logging;
 mod pair;
+mod pair_native;
+mod pairing;
 mod run;
+mod run_native;
 mod status;
+mod status_native;
+mod talk;
+mod token;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -41,13 +48,25 @@ async fn main() -> ExitCode {
     logging::start(match verb {
         Verb::Run(_) => "info",
         // These tell their outcome themselves.
-        Verb::Pair(_) | Verb::Status(_) | Verb::Reset(_) => "error",
+        Verb::Pair(_)
+        | Verb::Status(_)
+        | Verb::Reset(_)
+        | Verb::Send(_)
+        | Verb::Listen(_)
+        | Verb::Identity(_)
+        | Verb::Delegate(_)
+        | Verb::Present(_) => "off",
     });
     let outcome = match verb {
         Verb::Pair(args) => pair::pair(*args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Status(args) => status::status(&args),
         Verb::Reset(args) => status::reset(&args),
+        Verb::Send(args) => talk::send(args).await,
+        Verb::Listen(args) => talk::listen(args).await,
+        Verb::Identity(args) => token::identity(&args),
+        Verb::Delegate(args) => token::delegate(&args),
+        Verb::Present(args) => token::present(args).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,21 +1,50 @@
 //! `handfast-node pair`
 
+use handfast_core::flow::native::node::Memory;
 use handfast_core::id::NodeId;
 use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::wire::registration::Profile;
+use handfast_node::native::GatewayAt;
 use handfast_node::{Event, Events, HeldState, Identity, LinuxNode, Lost, NodeConfig, Waits, token_file};
 
 use crate::Failure;
-use crate::args;
+use crate::args::{self, native::Chosen};
 
 pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
-    let args::Pair { name, room, profile, gateway, state, ca } = args;
+    let way = args.door.check()?;
+    if way != Chosen::Token {
+        return crate::pair_native::pair(args, way).await;
+    }
+    let args::Pair { door, name, room, profile, gateway, tokens, state, ca } = args;
+    let needed = |what: &str| Failure::Usage(format!("name the {what}, or choose --pin, --code, --qr or --approval"));
+    if door.gateway_key.is_some() || tokens.path.is_some() || tokens.plain_tokens {
+        return Err(Failure::Usage(
+            "--gateway-key, --tokens and --plain-tokens go with --pin, --code, --qr or --approval".into(),
+        ));
+    }
+    let name = name.ok_or_else(|| needed("node with --name"))?;
+    let room = room.ok_or_else(|| needed("room with --room"))?;
+    let gateway = match gateway.ok_or_else(|| needed("gateway with --gateway"))? {
+        GatewayAt::WebSocket(url) => url,
+        other @ (GatewayAt::Tcp { .. } | GatewayAt::Serial { .. }) => {
+            return Err(Failure::Usage(format!(
+                "over {other} nodes pair with --pin, --code, --qr or --approval; choose one of them"
+            )));
+        }
+    };
     let profile = read_profile(&profile)?;
     let ca = ca.checked(&gateway)?;
     if let Some(warning) = gateway.warning() {
         eprintln!("handfast-node: warning: {warning}");
     }
     let state: HeldState = state.dir()?.hold()?;
+    if state.dir().load_native()?.is_some_and(|(_, memory)| memory != Memory::Blank) {
+        return Err(Failure::Failed(format!(
+            "{} keeps a node that was paired with --pin or the like; to pair it by token, forget that first:\n  handfast-node reset --yes\nor \
+             name another directory with --state",
+            state.dir().path().display()
+        )));
+    }
     let before = state.dir().load()?.and_then(|(_, memory)| memory.node_id());
     let identity = Identity { gateway, name, room };
     let node = LinuxNode::new(NodeConfig { identity, profile, state, token: None, ask_anew: true, ca, waits: Waits::DEFAULT })?;
@@ -62,7 +91,7 @@ async fn first_answer(mut events: Events) -> Result<NodeId, Failure> {
     Err(Failure::Failed(format!("not paired: {}", complaint.unwrap_or(why))))
 }
 
-fn read_profile(given: &str) -> Result<String, Failure> {
+pub(crate) fn read_profile(given: &str) -> Result<String, Failure> {
     let (text, place) = match given.strip_prefix('@') {
         None => (given.to_owned(), "--profile".to_owned()),
         Some(path) => match std::fs::read_to_string(path) {

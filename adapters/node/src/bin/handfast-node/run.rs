@@ -4,6 +4,7 @@ use std::path::Path;
 
 use handfast_core::flow::registration::node::Memory;
 use handfast_core::wire::token::Token;
+use handfast_node::native::GatewayAt;
 use handfast_node::{HeldState, Identity, LinuxNode, NodeConfig, StateDir, token_file};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -13,9 +14,15 @@ use crate::args;
 pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
     let waits = args.waits();
     let dir = args.state.dir()?;
+    if crate::run_native::is_kept(&dir)? {
+        return crate::run_native::run(args).await;
+    }
+    if args.json {
+        return Err(Failure::Usage("--json goes with a node that was paired with --pin, --code, --qr or --approval".into()));
+    }
     if kept(&dir)?.is_none() {
         return Err(Failure::Failed(format!(
-            "no node id is kept in {}; ask to be paired first:\n  handfast-node pair --name NAME --room ROOM --gateway URL\nor name \
+            "no node id is kept in {}; ask to be paired first:\n  handfast-node pair --pin --gateway URL\nor name \
              the directory that keeps it with --state",
             dir.path().display()
         )));
@@ -23,7 +30,14 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
     let state = dir.hold()?;
     // Read again, now that nobody else can write.
     let (identity, memory) = kept(state.dir())?.ok_or_else(|| Failure::Failed("the node was reset just now".into()))?;
-    let identity = Identity { gateway: args.gateway.unwrap_or(identity.gateway), ..identity };
+    let gateway = match args.gateway {
+        None => identity.gateway,
+        Some(GatewayAt::WebSocket(url)) => url,
+        Some(other @ (GatewayAt::Tcp { .. } | GatewayAt::Serial { .. })) => {
+            return Err(Failure::Usage(format!("a node that was paired by token links over ws:// or wss://, not over {other}")));
+        }
+    };
+    let identity = Identity { gateway, ..identity };
     let ca = args.ca.checked(&identity.gateway)?;
 
     let (from_file, entered) = match args.token_file.as_deref() {
@@ -66,17 +80,17 @@ fn default_token(state: &HeldState, memory: &Memory) -> Result<Option<Token>, Fa
 }
 
 /// The signals that end a node.
-struct Stop {
+pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn requested(mut self) {
+    pub(crate) async fn requested(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

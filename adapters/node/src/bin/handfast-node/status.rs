@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use handfast_core::flow::native::node::Memory as Native;
 use handfast_core::flow::registration::node::Memory;
 use handfast_node::token_file;
 use serde_json::json;
@@ -11,6 +12,11 @@ use crate::args;
 
 pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let dir = args.state.dir()?;
+    if let Some((identity, memory)) = dir.load_native()?
+        && memory != Native::Blank
+    {
+        return crate::status_native::status(&dir, &identity, &memory, args.json);
+    }
     let place = dir.path().display();
     let Some((identity, memory)) = dir.load()? else {
         if args.json {
@@ -56,14 +62,21 @@ pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {
     let place = dir.path().display().to_string();
     if !args.yes {
         return Err(Failure::Usage(format!(
-            "reset forgets the node id, the gateway and a kept token in {place}, and this node then has to be paired again; if that is \
-             meant, add --yes"
+            "reset forgets the node id, the keys, the gateway and a kept token in {place}, and this node then has to be paired again; if that \
+             is meant, add --yes"
         )));
     }
     if !dir.path().exists() {
         return Err(Failure::Failed(format!("nothing is kept in {place}")));
     }
-    if !dir.hold()?.erase()? {
+    let held = dir.hold()?;
+    // A store that cannot be read keeps nobody from forgetting the rest.
+    if let Ok(Some((identity, _))) = held.dir().load_native()
+        && let Err(why) = crate::status_native::forget_token(&identity, held.dir().path())
+    {
+        eprintln!("handfast-node: warning: the token stays in its store: {why}");
+    }
+    if !held.erase()? {
         return Err(Failure::Failed(format!("nothing is kept in {place}")));
     }
     println!("Forgotten. The gateway still lists the node; the operator can remove it with handfast devices unpair.");

@@ -284,7 +284,7 @@ fn on_attached<'b>(
 ) -> Step<State, Effect<'b>> {
     let nowhere = Stage::Attaching { node_id, holds, muted };
     let (known, expires) = match known {
-        Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix)?.1.expires))) {
+        Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix)?.1.ends()))) {
             Some(found) => found,
             None => return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out),
         },

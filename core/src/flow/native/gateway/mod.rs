@@ -319,10 +319,10 @@ impl Connection {
         matches!(&self.state, State::Link(link) if link.receives())
     }
 
-    /// Whether it waits for somebody to decide about its request.
+    /// Whether it waits for a person, to decide or to type a code, and can come back to what it waits for if it is put out.
     #[must_use]
-    pub const fn waits_for_decision(&self) -> bool {
-        matches!(&self.state, State::Pairing(pairing) if pairing.waits_for_decision())
+    pub const fn waits_for_person(&self) -> bool {
+        matches!(&self.state, State::Pairing(pairing) if pairing.waits_for_person())
     }
 
     /// The static key that the peer has proven to hold, once it has.

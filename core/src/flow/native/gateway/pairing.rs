@@ -100,8 +100,9 @@ impl Pairing {
         }
     }
 
-    pub(super) const fn waits_for_decision(&self) -> bool {
-        matches!(self.stage, Stage::Waiting)
+    /// In the middle of a code, too, where a peer that stalls is not told from one whose owner types.
+    pub(super) const fn waits_for_person(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. })
     }
 
     pub(super) const fn name(&self) -> &'static str {
@@ -140,7 +141,9 @@ pub(super) fn step<'b>(
     match (stage, input) {
         (_, Input::Closed) => Step::quiet(State::Closed),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
-        (Stage::Waiting, Input::Evict) => refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out),
+        (Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. }, Input::Evict) => {
+            refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out)
+        }
         (Stage::AwaitAsk, Input::Evict) => close(Close::AT_CAPACITY),
 
         (Stage::AwaitAsk, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),

@@ -37,6 +37,7 @@ impl Open {
 }
 
 /// `Open` and the first message of IK.
+#[inline(never)]
 pub(super) fn call<'b>(
     node: Node,
     now: Instant,
@@ -62,6 +63,7 @@ pub(super) fn call<'b>(
 }
 
 /// The gateway's answer. Only what is sealed in it counts.
+#[inline(never)]
 pub(super) fn on_second<'b>(
     node: Node,
     now: Instant,
@@ -103,6 +105,7 @@ pub(super) fn go_on<'b>(node: Node, mut open: Open, stored: Option<GrantId>, mut
     }
 }
 
+#[inline(never)]
 pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, out: Outbox<'b>) -> Step<Node, Effect<'b>> {
     // A gateway that lets the node in and drops it at once, or a twin with the same key, must not be met every second.
     let steady = open.heartbeats.lasted(now) >= STEADY;
@@ -130,6 +133,7 @@ pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, o
     }
 }
 
+#[inline(never)]
 fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: Outbox<'b>) -> Step<Node, Effect<'b>> {
     let Open { paired, channel, heartbeats, .. } = open;
     let (channel, text) = match channel.open(bytes) {
@@ -180,12 +184,14 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
 }
 
 /// Makes what changed durable, then goes on with the link.
+#[inline(never)]
 fn keep<'b>(node: Node, paired: Paired, open: Open, stored: Option<GrantId>) -> Step<Node, Effect<'b>> {
     let Open { channel, heartbeats, heard, .. } = open;
     let then = Then::Linked { channel, heartbeats, heard, stored };
     Step::with(node.to(State::Keeping(then)), [Effect::Keep(Memory::Paired(paired))])
 }
 
+#[inline(never)]
 fn say<'b>(node: Node, mut open: Open, message: &impl Message, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
     match open.channel.seal(message, &mut out) {
         Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),

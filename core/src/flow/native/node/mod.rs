@@ -368,11 +368,13 @@ impl Node {
     }
 
     /// Closes the connection; what follows comes when it is closed.
+    #[inline(never)]
     fn close<'b>(self, wish: Option<Wish>, rest: Rest) -> Step<Self, Effect<'b>> {
         Step::with(self.to(State::Closing { wish, rest }), [Effect::Close(Close::GOODBYE)])
     }
 
     /// Waits longer each time, then tries again.
+    #[inline(never)]
     fn back_off<'b>(self, now: Instant, wish: Option<Wish>, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
         let (wait, backoff) = self.backoff.wait(entropy);
         let state = State::Waiting { wish, until: now.after(wait) };
@@ -390,6 +392,7 @@ impl Node {
     }
 
     /// After a connection that ended by itself.
+    #[inline(never)]
     fn lost<'b>(self, now: Instant, wish: Option<Wish>, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
         match (&wish, &self.memory) {
             // A PIN or a code that was under way is gone; there is nothing to try again with but what the node is paired to.
@@ -503,6 +506,7 @@ impl Machine for Node {
 }
 
 /// `Open` and the first message of XX.
+#[inline(never)]
 fn introduce<'b>(node: Node, now: Instant, wish: Wish, entropy: &Entropy<32>, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
     let open = Open::new(Intent::Pair);
     let first = out.put(|place| {
@@ -519,6 +523,7 @@ fn introduce<'b>(node: Node, now: Instant, wish: Wish, entropy: &Entropy<32>, mu
     }
 }
 
+#[inline(never)]
 fn on_kept<'b>(node: Node, now: Instant, then: Then, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
     let node = Node { backoff: Backoff::new(), ..node };
     match then {

@@ -64,6 +64,7 @@ impl Stage {
 
 /// The gateway's answer to the first message of XX: who it is, and then our `Ask`, and `Ya` where we have the code.
 #[allow(clippy::too_many_arguments, reason = "they are what the answer has to be looked at with")]
+#[inline(never)]
 pub(super) fn on_second<'b>(
     node: Node,
     now: Instant,
@@ -114,6 +115,7 @@ fn trust(node: &Node, wish: &Wish, peer: &PublicKey) -> Option<Trust> {
 }
 
 /// The third message, `Ask`, and with a code of ours `Ya`.
+#[inline(never)]
 fn ask<'b>(
     introduced: xx::Introduced,
     wish: Wish,
@@ -142,6 +144,7 @@ fn ask<'b>(
 }
 
 /// Our half of CPace. The code is not needed from here on.
+#[inline(never)]
 fn begin<'b>(
     channel: &mut Channel,
     code: &Code,
@@ -157,6 +160,7 @@ fn begin<'b>(
 }
 
 /// The owner typed a code. Where none is awaited it is dropped.
+#[inline(never)]
 pub(super) fn on_code<'b>(
     node: Node,
     now: Instant,
@@ -176,6 +180,7 @@ pub(super) fn on_code<'b>(
     }
 }
 
+#[inline(never)]
 pub(super) fn on_frame<'b>(
     node: Node,
     now: Instant,
@@ -245,6 +250,7 @@ pub(super) fn on_frame<'b>(
 }
 
 /// Remembers the gateway before its grant comes, so that the grant is found again if it is lost on the way.
+#[inline(never)]
 fn trusted<'b>(node: Node, channel: Channel, until: Instant) -> Step<Node, Effect<'b>> {
     let asked = Memory::Asked { gateway: channel.peer };
     if node.memory == asked || matches!(node.memory, Memory::Paired(_)) {
@@ -254,6 +260,7 @@ fn trusted<'b>(node: Node, channel: Channel, until: Instant) -> Step<Node, Effec
     Step::with(node.to(State::Keeping(Then::Wait { channel, until })), [Effect::Keep(asked)])
 }
 
+#[inline(never)]
 fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Effect<'b>> {
     let Grant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
     let memory = Memory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
@@ -267,6 +274,7 @@ fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Ef
     step.then(Effect::Keep(memory))
 }
 
+#[inline(never)]
 fn on_refused<'b>(node: Node, now: Instant, channel: Channel, stage: &Stage, refusal: Refusal<'b>) -> Step<Node, Effect<'b>> {
     let method = match stage {
         Stage::AwaitTb { method, .. } | Stage::AwaitYb { method, .. } | Stage::AwaitCode { method } => Some(*method),

@@ -1,0 +1,107 @@
+//! `handfast devices …` on the command line.
+
+use std::time::Duration;
+
+use clap::{Args as Arguments, Subcommand, ValueEnum};
+
+use super::{DataDir, Permissions, length_of_time};
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Devices {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: DeviceVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceVerb {
+    /// List nodes
+    List {
+        /// Only those that wait for approval
+        #[arg(long, conflicts_with = "all")]
+        pending: bool,
+        /// Revoked ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Approve a node: one with keys gets its grant by itself, any other a token, which is shown this once
+    Pair {
+        /// Id of the node or its beginning; may be left out while only one node waits
+        #[arg(value_name = "ID", conflicts_with = "node_id")]
+        id: Option<String>,
+        /// The same as ID
+        #[arg(long, value_name = "ID")]
+        node_id: Option<String>,
+        /// Give a node that is paired already a new token, or a new grant; the old one dies
+        #[arg(long)]
+        reissue: bool,
+        /// Approve only if this is the fingerprint of the node's key, as the node itself shows it
+        #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint)]
+        fingerprint: Option<String>,
+        #[command(flatten)]
+        permissions: Permissions,
+        /// How long a grant lives, for instance 30d; without it, as its rule or the gateway's configuration says
+        #[arg(long, value_name = "TIME", value_parser = length_of_time)]
+        expires: Option<Duration>,
+    },
+    /// Turn down a node that waits for approval
+    Reject(Id),
+    /// Put a node out for good; its link ends at once
+    Unpair(Id),
+    /// Set what a node may do
+    Policy {
+        #[command(flatten)]
+        id: Id,
+        /// What it may do; the gateway's application decides what safe-chat means
+        #[arg(long)]
+        mode: PolicyMode,
+    },
+    /// Keep a node out until it is unmuted; its link ends at once
+    Mute(Id),
+    /// Let a muted node in again, in the mode it had
+    Unmute(Id),
+    /// Show one node, with its door and the fingerprint of its key
+    Show(Id),
+    /// Show one node, or without an ID the gateway's counts
+    Status {
+        /// Id of the node or its beginning
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+    },
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Id {
+    /// Id of the node or its beginning
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PolicyMode {
+    Full,
+    SafeChat,
+    Muted,
+}
+
+impl PolicyMode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::SafeChat => "safe-chat",
+            Self::Muted => "muted",
+        }
+    }
+}
+
+fn fingerprint(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_uppercase();
+    let wrong = |_| {
+        "a fingerprint is six groups of four letters and digits, with dashes between them, and all of it is needed".to_owned()
+    };
+    handfast_core::crypto::fingerprint::Fingerprint::parse(&text).map(|read| read.to_string()).map_err(wrong)
+}

@@ -1,0 +1,30 @@
+//! What the demo's gateway is there for: it hears what nodes with keys do.
+
+use async_trait::async_trait;
+use handfast_core::grant::scope::Action;
+use handfast_core::id::NodeId;
+use handfast_server::{Application, PeerInfo};
+use tokio::sync::mpsc;
+
+use super::phone::PATIENCE;
+use crate::End;
+
+/// Hands on where something was written.
+pub(super) struct Ear(pub(super) mpsc::UnboundedSender<String>);
+
+#[async_trait]
+impl Application for Ear {
+    async fn text(&self, _: NodeId, _: &str) {}
+
+    async fn binary(&self, _: NodeId, _: &[u8]) {}
+
+    async fn app(&self, _: &PeerInfo, action: Action, address: &str, _: &[u8]) {
+        let _ = self.0.send(format!("{action} {address}"));
+    }
+}
+
+/// The next thing that was done at the gateway.
+pub(super) async fn heard(done: &mut mpsc::UnboundedReceiver<String>) -> Result<String, End> {
+    let next = tokio::time::timeout(PATIENCE, done.recv()).await.ok().flatten();
+    next.ok_or_else(|| End::Refused("nothing was done at the gateway in time".to_owned()))
+}

@@ -1,0 +1,205 @@
+//! What happens at a gateway, in words: what the running gateway prints, and `handfast watch`.
+
+use std::path::{Path, PathBuf};
+
+use handfast_server::admin::{DeviceView, PairedList, PairingView};
+use hyper::Method;
+use serde::Deserialize;
+
+use crate::End;
+use crate::client::{ask, encoded, read};
+use crate::print::{in_words, left, permissions, quoted, safe};
+
+/// An event as the gateway sends it; each has the fields that its kind has.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Happened {
+    event: String,
+    node_id: String,
+    friendly_name: String,
+    room: String,
+    ip_address: String,
+    pin: Option<String>,
+    expires_in: u64,
+    guesses_left: u8,
+    closes_at: Option<u64>,
+    decision: String,
+    fingerprint: String,
+    subject: String,
+    count: u64,
+    why: String,
+}
+
+impl Happened {
+    pub(crate) fn read(line: &str) -> Result<Self, End> {
+        read(line)
+    }
+
+    /// Leaves the PIN out, for a display that is not trusted.
+    pub(crate) fn hide_pin(&mut self) {
+        self.pin = None;
+    }
+}
+
+/// Puts events into words, and asks the gateway for what they leave out.
+pub(crate) struct Narrator {
+    data: PathBuf,
+    /// Whether links that open and end are told, too.
+    links: bool,
+}
+
+impl Narrator {
+    pub(crate) fn new(data: &Path, links: bool) -> Self {
+        Self { data: data.to_owned(), links }
+    }
+
+    /// The event in whole lines; none for one that nobody waits for.
+    pub(crate) async fn tell(&self, happened: &Happened) -> Option<String> {
+        let data = safe(&self.data.display().to_string());
+        let text = match happened.event.as_str() {
+            "paired" => self.paired(&happened.node_id).await,
+            "asked" => self.asked(happened, &data).await,
+            "decided" => format!("{}: {}", self.name(&happened.node_id).await, done(&happened.decision)),
+            "grant_revoked" => format!("{}: its grant was ended", self.name(&happened.node_id).await),
+            "linked" if self.links => format!("{} is linked", self.name(&happened.node_id).await),
+            "unlinked" if self.links => format!("{} is not linked any more", self.name(&happened.node_id).await),
+            "window_closed" => self.closed(&data).await,
+            _ => alone(happened, &data, self.links)?,
+        };
+        Some(text + "\n")
+    }
+
+    async fn device(&self, node_id: &str) -> Result<DeviceView, End> {
+        read(&ask(&self.data, Method::GET, &format!("/api/v1/devices/{}", encoded(node_id)), None).await?)
+    }
+
+    async fn name(&self, node_id: &str) -> String {
+        self.device(node_id).await.map_or_else(|_| format!("node {}", safe(node_id)), |device| quoted(&device.friendly_name))
+    }
+
+    /// Who was paired, with which permissions and for how long.
+    async fn paired(&self, node_id: &str) -> String {
+        let list = ask(&self.data, Method::GET, "/api/v1/paired", None).await;
+        let found = list.and_then(|list| read::<PairedList>(&list)).ok();
+        let view = found.and_then(|list| list.paired.into_iter().find(|view| view.device.node_id == node_id));
+        match view.as_ref().and_then(|view| Some((view, view.grants.last()?))) {
+            Some((view, grant)) => {
+                let lasts = grant.expires_at.map_or_else(|| "without end".to_owned(), |at| format!("for {}", left(at)));
+                format!("Paired {}: {}, {lasts}", quoted(&view.device.friendly_name), permissions(&grant.permissions))
+            }
+            // It proves itself with a token, which carries no permissions.
+            None => format!("Paired {}", self.name(node_id).await),
+        }
+    }
+
+    async fn asked(&self, happened: &Happened, data: &str) -> String {
+        let Happened { node_id, friendly_name, room, ip_address, .. } = happened;
+        let (name, node_id) = (quoted(friendly_name), safe(node_id));
+        let mut text =
+            format!("Pairing request from {name}\nWaits for approval as {node_id} ({}, from {})", safe(room), safe(ip_address));
+        if let Ok(DeviceView { fingerprint: Some(fingerprint), .. }) = self.device(&node_id).await {
+            text += &format!("\nFingerprint: {}", safe(&fingerprint));
+        }
+        text + &format!("\nApprove it with: handfast devices pair {node_id} --data {data}")
+    }
+
+    /// Too many wrong PINs close it, too, and then only the operator opens it.
+    async fn closed(&self, data: &str) -> String {
+        let status = ask(&self.data, Method::GET, "/api/v1/pairing", None).await;
+        match status.and_then(|status| read::<PairingView>(&status)) {
+            Ok(PairingView { locked: true, .. }) => locked(data),
+            Ok(_) | Err(_) => "Pairing is closed".to_owned(),
+        }
+    }
+}
+
+/// What a decision has done.
+fn done(decision: &str) -> String {
+    match decision {
+        "unpair" => "unpaired, for good".to_owned(),
+        "reject" => "rejected".to_owned(),
+        "mute" => "muted".to_owned(),
+        "unmute" => "unmuted".to_owned(),
+        other => safe(other),
+    }
+}
+
+/// An event that says everything itself.
+fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
+    Some(match happened.event.as_str() {
+        "pairing_request" => {
+            let name = quoted(&happened.friendly_name);
+            let pin = match &happened.pin {
+                Some(pin) => format!("PIN: {}", safe(pin)),
+                None => format!("PIN: not shown here, because others may read it; see it with: handfast watch --data {data}"),
+            };
+            format!("Pairing request from {name}\n{pin}\nExpires in {}", in_words(happened.expires_in))
+        }
+        "code_wrong" => match happened.guesses_left {
+            1 => "Wrong PIN (1 attempt left)".to_owned(),
+            left => format!("Wrong PIN ({left} attempts left)"),
+        },
+        "code_locked" => "PIN locked: it was tried wrong too often and is dead; whoever asks again is shown a new one".to_owned(),
+        "window_opened" => match happened.closes_at {
+            Some(at) => format!("Pairing is open for {}", left(at)),
+            None => "Pairing is open as long as the gateway runs".to_owned(),
+        },
+        "window_locked" => locked(data),
+        "missed" => format!("{} events were missed here", happened.count),
+        "ask_refused" if links => {
+            format!("A request from {} was turned away: {}", safe(&happened.ip_address), safe(&happened.why))
+        }
+        "delegate_linked" if links => {
+            format!(
+                "A delegate with the key {} is linked, under the key {}",
+                safe(&happened.fingerprint),
+                safe(&happened.subject)
+            )
+        }
+        "delegate_unlinked" if links => {
+            format!("The delegate with the key {} is not linked any more", safe(&happened.fingerprint))
+        }
+        _ => return None,
+    })
+}
+
+fn locked(data: &str) -> String {
+    format!("Pairing is locked: too many wrong PINs; open it again with: handfast pairing open --data {data}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Option<String> {
+        alone(&Happened::read(line).unwrap(), "/d", false)
+    }
+
+    #[test]
+    fn a_request_with_a_pin_reads_as_the_documentation_says() {
+        let line = r#"{"event":"pairing_request","friendly_name":"My Phone","pin":"847291","expires_in":300,"unknown":1}"#;
+        assert_eq!(words(line).unwrap(), "Pairing request from \"My Phone\"\nPIN: 847291\nExpires in 5:00");
+    }
+
+    #[test]
+    fn a_name_cannot_add_lines_of_its_own() {
+        let line = r#"{"event":"pairing_request","friendly_name":"x\"\nPIN: 000000","pin":"847291","expires_in":61}"#;
+        assert_eq!(words(line).unwrap(), "Pairing request from \"x\\\"\\u{a}PIN: 000000\"\nPIN: 847291\nExpires in 1:01");
+    }
+
+    #[test]
+    fn a_display_that_is_not_trusted_shows_no_pin() {
+        let mut happened = Happened::read(r#"{"event":"pairing_request","friendly_name":"x","pin":"847291"}"#).unwrap();
+        happened.hide_pin();
+        let shown = alone(&happened, "/d", false).unwrap();
+        assert!(!shown.contains("847291") && shown.contains("handfast watch"), "{shown}");
+    }
+
+    #[test]
+    fn wrong_tries_say_how_many_are_left() {
+        assert_eq!(words(r#"{"event":"code_wrong","guesses_left":4}"#).unwrap(), "Wrong PIN (4 attempts left)");
+        assert_eq!(words(r#"{"event":"code_wrong","guesses_left":1}"#).unwrap(), "Wrong PIN (1 attempt left)");
+        assert!(words(r#"{"event":"window_locked"}"#).unwrap().contains("handfast pairing open --data /d"));
+        assert_eq!(words(r#"{"event":"something new"}"#), None);
+    }
+}

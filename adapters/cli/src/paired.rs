@@ -1,0 +1,121 @@
+//! `handfast paired …`: who is paired by keys, and what ends that.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::Path;
+
+use handfast_server::admin::{PairedList, PairedView, RevokedAllView, RevokedView};
+use hyper::Method;
+
+use crate::End;
+use crate::args::{Paired, PairedVerb};
+use crate::client::{ask, encoded, read};
+use crate::print::{ago, left, permissions, put, quoted, safe, show, table};
+
+pub(crate) async fn run(args: Paired) -> Result<(), End> {
+    let data = args.data.path()?;
+    match args.verb {
+        PairedVerb::List => {
+            let answer = ask(&data, Method::GET, "/api/v1/paired", None).await?;
+            show(args.json, &answer, |list: PairedList| listing(&list))
+        }
+        PairedVerb::Revoke { which } => {
+            if which.is_empty() {
+                return Err(End::Usage("an empty name names nobody; `paired list` shows who is paired".to_owned()));
+            }
+            let answer = ask(&data, Method::POST, &format!("/api/v1/paired/{}/revoke", encoded(&which)), None).await?;
+            show(args.json, &answer, |view: RevokedView| revoked(&view))
+        }
+        PairedVerb::RevokeAll { yes } => {
+            if !yes {
+                confirm(&data).await?;
+            }
+            let answer = ask(&data, Method::POST, "/api/v1/paired/revoke-all", None).await?;
+            let view: RevokedAllView = read(&answer)?;
+            put(&if args.json { format!("{answer}\n") } else { format!("{} revoked\n", count(view.revoked)) });
+            let failed: Vec<String> = view.failed.iter().map(|one| format!("{}: {}", one.node_id, safe(&one.problem))).collect();
+            if failed.is_empty() { Ok(()) } else { Err(End::Refused(format!("not revoked: {}", failed.join("; ")))) }
+        }
+    }
+}
+
+/// Asks, where somebody is there to answer.
+async fn confirm(data: &Path) -> Result<(), End> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(End::Usage("this ends every pairing for good, and nobody is here to be asked; say so with --yes".to_owned()));
+    }
+    let list: PairedList = read(&ask(data, Method::GET, "/api/v1/paired", None).await?)?;
+    eprint!(
+        "End the pairing of {} for good? Each has to be reset before it can pair again. Type yes: ",
+        count(list.paired.len())
+    );
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(End::refused)?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(End::Refused("nothing was revoked".to_owned())),
+    }
+}
+
+fn count(nodes: usize) -> String {
+    if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") }
+}
+
+fn listing(list: &PairedList) -> String {
+    let damaged = list
+        .damaged
+        .iter()
+        .map(|one| format!("damaged: what is stored of node {} cannot be read: {}\n", one.node_id, safe(&one.problem)));
+    let mut out: String = damaged.collect();
+    if list.paired.is_empty() {
+        return out + "no node is paired by its keys; open pairing with: handfast pairing open\n";
+    }
+    let rows: Vec<Vec<String>> = list.paired.iter().flat_map(lines).collect();
+    out += &table(&["ID", "NAME", "DOOR", "FINGERPRINT", "MAY", "EXPIRES", "SEEN", "STATUS"], &rows);
+    out
+}
+
+/// A node, and below it whoever linked with what it passed on.
+fn lines(view: &PairedView) -> Vec<Vec<String>> {
+    let device = &view.device;
+    let seen = |at: Option<u64>| at.map_or_else(|| "never".to_owned(), ago);
+    let grant = view.grants.last();
+    let may = grant.map_or_else(|| "nothing: it has to pair again".to_owned(), |grant| permissions(&grant.permissions));
+    let expires = match grant.map(|grant| grant.expires_at) {
+        Some(Some(at)) => format!("in {}", left(at)),
+        Some(None) => "never".to_owned(),
+        None => "expired".to_owned(),
+    };
+    let status = if device.standing == "muted" { "muted".to_owned() } else { device.status.clone() };
+    let own = device.fingerprint.clone().unwrap_or_default();
+    let mut rows = vec![vec![
+        device.node_id.clone(),
+        safe(&device.friendly_name),
+        device.door.clone(),
+        own,
+        may,
+        expires,
+        seen(device.last_seen),
+        status,
+    ]];
+    rows.extend(view.delegates.iter().map(|delegate| {
+        let told =
+            [String::new(), "  delegate".to_owned(), String::new(), safe(&delegate.fingerprint), String::new(), String::new()];
+        let mut row = told.to_vec();
+        row.extend([seen(Some(delegate.last_seen)), delegate.status.clone()]);
+        row
+    }));
+    rows
+}
+
+fn revoked(view: &RevokedView) -> String {
+    match (&view.node_id, &view.friendly_name, &view.capability) {
+        (Some(node_id), Some(name), _) => {
+            format!("{node_id}: {} revoked; its key is out for good, and so is all that it passed on\n", quoted(name))
+        }
+        (Some(node_id), None, Some(capability)) => {
+            format!("{capability} of node {node_id} revoked, and all that was passed on from it\n")
+        }
+        (_, _, Some(capability)) => format!("{capability} revoked, and all that was passed on from it\n"),
+        (_, _, None) => "revoked\n".to_owned(),
+    }
+}

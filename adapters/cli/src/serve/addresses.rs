@@ -1,0 +1,58 @@
+//! Where nodes reach the gateway, for the codes that it shows.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use handfast_core::limits::INVITE_ADDRESSES;
+
+/// One address for each listener, as many as an invitation has room for. A listener on every interface is reached at the host's address on its network;
+/// where that cannot be told, at loopback. Where one is reached from elsewhere, those that are not are left out.
+pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec<String> {
+    let web = (if tls { "wss" } else { "ws" }, web);
+    let all = std::iter::once(web).chain(streams.iter().map(|address| ("tcp", *address)));
+    let reached = all.map(|(scheme, address)| {
+        let ip = if address.ip().is_unspecified() { outward(address.ip()) } else { address.ip() };
+        (scheme, SocketAddr::new(ip, address.port()))
+    });
+    let reached: Vec<_> = reached.collect();
+    let near_only = reached.iter().all(|(_, address)| address.ip().is_loopback());
+    let of_use = reached.iter().filter(|(_, address)| near_only || !address.ip().is_loopback());
+    of_use.take(INVITE_ADDRESSES).map(|(scheme, address)| format!("{scheme}://{address}")).collect()
+}
+
+/// The address that this host has towards everybody else. A listener on `::` usually takes IPv4 as well, and more nodes speak that.
+fn outward(unspecified: IpAddr) -> IpAddr {
+    let v4 = || towards((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into());
+    let documentation = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let v6 = || towards((Ipv6Addr::UNSPECIFIED, 0).into(), (documentation, 9).into());
+    match unspecified {
+        IpAddr::V4(_) => v4().unwrap_or(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(_) => v4().or_else(v6).unwrap_or(Ipv6Addr::LOCALHOST.into()),
+    }
+}
+
+/// Which of its addresses this host would send from. Nothing is sent: connecting a datagram socket only asks the routing table.
+fn towards(from: SocketAddr, to: SocketAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(from).ok()?;
+    socket.connect(to).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_one_address_is_reached_there_and_one_on_all_never_at_all_zeros() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let named = reached(at("127.0.0.1:8765"), false, &[at("[::1]:7331")]);
+        assert_eq!(named, ["ws://127.0.0.1:8765", "tcp://[::1]:7331"]);
+        assert_eq!(reached(at("10.0.0.1:443"), true, &[]), ["wss://10.0.0.1:443"]);
+        assert_eq!(reached(at("127.0.0.1:1"), false, &[at("10.0.0.1:2")]), ["tcp://10.0.0.1:2"]);
+        for every in ["0.0.0.0:1", "[::]:1"] {
+            let [found] = &reached(at(every), false, &[])[..] else { panic!("one") };
+            assert!(handfast_core::wire::gateway_address::GatewayAddress::parse(found).is_some(), "{found}");
+        }
+        assert_eq!(reached(at("127.0.0.1:1"), false, &[at("127.0.0.1:2"); 5]).len(), INVITE_ADDRESSES);
+    }
+}

@@ -1,0 +1,55 @@
+//! What a gateway says when it has started.
+
+use std::path::Path;
+
+use handfast_cli::config::Settings;
+use handfast_server::pairing::PairingStatus;
+
+use super::Running;
+use crate::print::{left, safe};
+
+/// Where it serves, who can read along, how it is known, and how pairing stands.
+pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) -> String {
+    let (address, data) = (running.address, safe(&data.display().to_string()));
+    let tls = settings.tls_cert.is_some();
+    let scheme = if tls { "wss" } else { "ws" };
+    let mut text = format!("handfast gateway: {scheme}://{address} (data in {data})\n");
+    for stream in &running.tcp {
+        text += &format!("native wire: tcp://{stream}\n");
+    }
+    for line in &settings.serial {
+        text += &format!("native wire: serial line {} at {} baud\n", safe(&line.path.display().to_string()), line.baud);
+    }
+    if !tls && !address.ip().is_loopback() {
+        text += &format!(
+            "warning: {address} is not loopback and this listener is not TLS: tokens of nodes that do not speak the native wire cross the network \
+             readable. Use --tls-cert and --tls-key. Over the native wire everything is sealed\n"
+        );
+    }
+    for stream in running.tcp.iter().filter(|stream| !stream.ip().is_loopback()) {
+        text +=
+            &format!("note: {stream} is not loopback and not TLS; the native wire that is spoken there is sealed without it\n");
+    }
+    text += &format!("fingerprint: {}\n", running.gateway.fingerprint());
+    match running.gateway.pairing_status().await {
+        Ok(status) => text += &pairing(&status, &data),
+        Err(error) => text += &format!("warning: how pairing stands is not known: {error}\n"),
+    }
+    text + &format!("approve nodes with: handfast devices pair --data {data}\n")
+}
+
+fn pairing(status: &PairingStatus, data: &str) -> String {
+    match (status.locked, status.open, status.closes) {
+        (true, _, _) => format!(
+            "warning: pairing is locked: too many wrong PINs were tried, and starting anew does not change that; open it again with: \
+             handfast pairing open --data {data}\n"
+        ),
+        (false, true, Some(closes)) => {
+            format!("pairing is open for {}; nodes that ask are shown here with their PINs\n", left(closes.as_secs()))
+        }
+        (false, true, None) => {
+            "pairing is open as long as the gateway runs; nodes that ask are shown here with their PINs\n".to_owned()
+        }
+        (false, false, _) => format!("pairing by PIN is closed; open it with: handfast pairing open --data {data}\n"),
+    }
+}

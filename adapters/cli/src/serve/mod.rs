@@ -1,0 +1,173 @@
+//! `handfast serve`.
+
+mod addresses;
+mod announce;
+mod console;
+mod descriptors;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use handfast_cli::config::Settings;
+use handfast_server::pairing::{PairingSettings, StartError, key_file};
+use handfast_server::{Gateway, GatewayBuilder, TlsAcceptor, acceptor, admin};
+use handfast_store::SqliteStore;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::End;
+use crate::args::{DataDir, Serve};
+use crate::data;
+use console::Console;
+
+/// The registry's file in the data directory.
+const DATABASE: &str = "handfast.db";
+
+pub(crate) async fn run(args: Serve) -> Result<(), End> {
+    let mut settings = args.options.settings().map_err(|error| End::Usage(error.to_string()))?;
+    let path = DataDir { data: settings.data.take() }.path()?;
+    settings.data = Some(path.clone());
+    if args.options.print_config {
+        use std::io::Write;
+        return std::io::stdout().write_all(settings.to_toml().as_bytes()).map_err(End::refused);
+    }
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    // Log lines wait in a bounded queue and are dropped rather than waited for: whoever reads them, or stopped reading, cannot hold up the gateway.
+    let (writer, _flush_at_exit) = tracing_appender::non_blocking(std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
+        .init();
+
+    let tls = match (&settings.tls_cert, &settings.tls_key) {
+        (Some(cert), Some(key)) => Some(acceptor(cert, key).map_err(End::refused)?),
+        (_, _) => None,
+    };
+    settings.limits = descriptors::within_descriptors(settings.limits);
+    let signals = Signals::catch()?;
+    let running = Running::start(&path, &settings, tls, |builder| builder).await?;
+    let mut console = Console::open();
+    // It listens before anybody is told where to connect, so it misses nobody's request.
+    let followed = console.follow(&path).await?;
+    console.print(&announce::text(&running, &settings, &path).await);
+    let showing = tokio::spawn(console.show(followed));
+    signals.wait().await;
+    running.stop().await;
+    // It ends with the gateway that it follows.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), showing).await;
+    Ok(())
+}
+
+/// A gateway that serves its listeners and its operator's socket.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Where it speaks the native wire over TCP.
+    pub(crate) tcp: Vec<SocketAddr>,
+    /// The gateway itself.
+    pub(crate) gateway: Gateway,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Opens everything first, so that a gateway that cannot run says so and serves nothing.
+    pub(crate) async fn start(
+        path: &Path,
+        settings: &Settings,
+        tls: Option<TlsAcceptor>,
+        more: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
+    ) -> Result<Self, End> {
+        admin::socket_path(path).map_err(End::refused)?;
+        data::prepare(path)?;
+        let store = SqliteStore::open(&path.join(DATABASE)).map_err(End::refused)?;
+        let (listener, address) = listen(settings.listen, "--listen").await?;
+        let mut streams = Vec::new();
+        for wanted in &settings.listen_tcp {
+            streams.push(listen(*wanted, "--listen-tcp").await?);
+        }
+        let tcp: Vec<SocketAddr> = streams.iter().map(|(_, address)| *address).collect();
+        let socket = admin::bind(path).map_err(End::refused)?;
+        let mut pairing = settings.pairing.clone();
+        if pairing.addresses.is_empty() {
+            pairing.addresses = addresses::reached(address, tls.is_some(), &tcp);
+        }
+        let builder = more(Gateway::builder(store).limits(settings.limits));
+        let gateway = with_key(path, builder, pairing).await?;
+
+        let (stop, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let mut tasks = vec![
+            tokio::spawn(handfast_server::serve(gateway.clone(), listener, tls, until(stopped.clone()))),
+            tokio::spawn(admin::serve_admin(gateway.clone(), socket, until(stopped.clone()))),
+        ];
+        for (listener, _) in streams {
+            tasks.push(tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, until(stopped.clone()))));
+        }
+        for line in &settings.serial {
+            let (gateway, path, until) = (gateway.clone(), line.path.clone(), until(stopped.clone()));
+            tasks.push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
+        }
+        Ok(Self { address, tcp, gateway, stop, tasks })
+    }
+
+    /// Ends every connection and waits for them.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr), End> {
+    let listener = TcpListener::bind(wanted)
+        .await
+        .map_err(|error| End::Refused(format!("{wanted}: cannot listen there: {error}; choose another address with {option}")))?;
+    let address = listener.local_addr().map_err(End::refused)?;
+    Ok((listener, address))
+}
+
+/// Starts the gateway with the store key of its data directory. One that was just made and is not this registry's is taken away again, so that the right
+/// one can be put in its place.
+async fn with_key(path: &Path, builder: GatewayBuilder, pairing: PairingSettings) -> Result<Gateway, End> {
+    let file = path.join(key_file::FILE_NAME);
+    let fresh = !file.exists();
+    let key = key_file::load_or_create(&file).map_err(End::refused)?;
+    let started = builder.store_key(key).pairing(pairing).start().await;
+    if fresh && matches!(started, Err(StartError::WrongStoreKey)) {
+        let _ = std::fs::remove_file(&file);
+    }
+    started.map_err(|error| match error {
+        StartError::WrongStoreKey => End::Refused(format!("{}: {error}", file.display())),
+        StartError::Settings(problem) => End::Usage(format!("the pairing settings are wrong: {problem}")),
+        StartError::Threads(_) | StartError::Store(_) | StartError::NoStoreKey => End::refused(error),
+    })
+}
+
+/// The signals that end the gateway, caught from the moment this is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, End> {
+        let caught = |kind| signal(kind).map_err(End::refused);
+        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

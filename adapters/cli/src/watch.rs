@@ -1,0 +1,41 @@
+//! `handfast watch` and `handfast gateway`.
+
+use std::io::Write;
+
+use handfast_server::admin::PairingView;
+use hyper::Method;
+
+use crate::End;
+use crate::args;
+use crate::client::{Lines, ask, read};
+use crate::events::{Happened, Narrator};
+use crate::print::show;
+
+pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
+    let data = args.data.path()?;
+    let mut lines = Lines::follow(&data, "/api/v1/events").await?;
+    let narrator = Narrator::new(&data, true);
+    while let Some(line) = lines.next().await? {
+        let text = match args.json {
+            true => Some(line + "\n"),
+            false => narrator.tell(&Happened::read(&line)?).await,
+        };
+        let printed = text.map_or(Ok(()), |text| {
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        });
+        if printed.is_err() {
+            // Whoever reads has enough.
+            return Ok(());
+        }
+    }
+    Err(End::Refused("the gateway has ended, and with it what there was to watch".to_owned()))
+}
+
+pub(crate) async fn gateway(args: args::Gateway) -> Result<(), End> {
+    let args::GatewayVerb::Fingerprint = args.verb;
+    let answer = ask(&args.data.path()?, Method::GET, "/api/v1/pairing", None).await?;
+    let fingerprint = read::<PairingView>(&answer)?.fingerprint;
+    let json = serde_json::json!({ "fingerprint": fingerprint }).to_string();
+    show(args.json, &json, |_: serde_json::Value| format!("{fingerprint}\n"))
+}

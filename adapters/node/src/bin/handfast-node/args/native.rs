@@ -1,0 +1,212 @@
+//! The command line of the native wire.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use handfast_core::crypto::ed25519;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::x25519;
+use handfast_core::wire::path::Action;
+use handfast_node::native::{GatewayAt, read_public};
+
+use super::{Ca, State};
+use crate::Failure;
+
+/// How to pair over the native wire; nothing of it given: by token.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false, id = "door")]
+pub(crate) struct Way {
+    /// Pair with the PIN that the gateway shows; it is asked for here, never given on the command line
+    #[arg(long, num_args = 0..=1, value_name = "", hide_possible_values = true)]
+    pin: Option<Option<Hidden>>,
+    /// Pair with a code that the operator had made (K7QF-847291); it is asked for here, never given on the command line
+    #[arg(long, num_args = 0..=1, value_name = "")]
+    code: Option<Option<Hidden>>,
+    /// Pair with what a QR code says (handfast:1?a=…), or - to read it from standard input, where nobody else sees it
+    #[arg(long, value_name = "TEXT|-")]
+    qr: Option<String>,
+    /// Pair when the operator has compared this node's fingerprint and approved it
+    #[arg(long)]
+    approval: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Door {
+    #[command(flatten)]
+    way: Way,
+    /// Pair with the gateway of this fingerprint and no other
+    #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint, conflicts_with = "qr")]
+    pub(crate) gateway_key: Option<Fingerprint>,
+}
+
+/// Which way of pairing was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    Token,
+    Pin,
+    Code,
+    Qr(String),
+    Approval,
+}
+
+/// A value that must not be kept, shown, or have been given.
+#[derive(Clone, Debug)]
+struct Hidden;
+
+impl FromStr for Hidden {
+    type Err = std::convert::Infallible;
+
+    fn from_str(_: &str) -> Result<Self, Self::Err> {
+        Ok(Self)
+    }
+}
+
+impl Door {
+    /// The way, or why it is none.
+    pub(crate) fn check(&self) -> Result<Chosen, Failure> {
+        let Way { pin, code, qr, approval } = &self.way;
+        let given = |option: &str, what: &str| {
+            Failure::Usage(format!(
+                "the {what} does not belong on the command line, where every user of this machine can see it: give {option} alone, and \
+                 handfast-node asks for it (or reads it from standard input)"
+            ))
+        };
+        match (pin, code, qr, approval) {
+            (Some(Some(Hidden)), ..) => Err(given("--pin", "PIN")),
+            (_, Some(Some(Hidden)), ..) => Err(given("--code", "code")),
+            (Some(None), ..) => Ok(Chosen::Pin),
+            (_, Some(None), ..) => Ok(Chosen::Code),
+            (_, _, Some(text), _) => Ok(Chosen::Qr(text.clone())),
+            (_, _, _, true) => Ok(Chosen::Approval),
+            (None, None, None, false) => Ok(Chosen::Token),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tokens {
+    /// The token store: default ~/.config/handfast/tokens.json, or tokens.json in a state directory that is named or a service's
+    #[arg(id = "tokens", long = "tokens", value_name = "FILE")]
+    pub(crate) path: Option<PathBuf>,
+    /// Keep the token as it is, not encrypted
+    #[arg(long)]
+    pub(crate) plain_tokens: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Send {
+    /// What to do: read, write or admin
+    #[arg(value_parser = action)]
+    pub(crate) action: Action,
+    /// Where, like /lights/1
+    pub(crate) address: String,
+    /// What to send: up to 864 bytes
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) state: State,
+    #[command(flatten)]
+    pub(crate) ca: Ca,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Listen {
+    /// Where to listen, like /lights/** (quote it)
+    pub(crate) pattern: String,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+    #[command(flatten)]
+    pub(crate) ca: Ca,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Identity {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delegate {
+    /// The X25519 key of who gets it, as handfast-node identity prints it there
+    #[arg(long, value_name = "KEY", value_parser = channel_key)]
+    pub(crate) to_channel_key: x25519::PublicKey,
+    /// The Ed25519 key of who gets it
+    #[arg(long, value_name = "KEY", value_parser = signing_key)]
+    pub(crate) to_signing_key: ed25519::PublicKey,
+    /// What it allows, like read:/lights/**; may be repeated
+    #[arg(long, value_name = "SCOPE", required = true)]
+    pub(crate) scope: Vec<String>,
+    /// For how long, like 30m, 1h or 7d
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) lasts: Duration,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Present {
+    /// The file that holds the token, or - for standard input
+    #[arg(id = "token_from", long = "token", value_name = "FILE|-")]
+    pub(crate) token: PathBuf,
+    /// The gateway, unless this node is paired with it
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<GatewayAt>,
+    /// The fingerprint of its key
+    #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint)]
+    pub(crate) gateway_key: Option<Fingerprint>,
+    /// Send this: an action, an address and a text
+    #[arg(long, num_args = 3, value_names = ["ACTION", "ADDRESS", "TEXT"], conflicts_with = "listen")]
+    pub(crate) send: Option<Vec<String>>,
+    /// Print what comes there until told to stop
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) listen: Option<String>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+    #[command(flatten)]
+    pub(crate) ca: Ca,
+}
+
+fn fingerprint(text: &str) -> Result<Fingerprint, String> {
+    // People type as they like; what is compared is written in one way.
+    Fingerprint::parse(&text.trim().to_ascii_uppercase())
+        .map_err(|_| "a fingerprint has six groups of four letters and digits, like AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO".into())
+}
+
+pub(crate) fn action(text: &str) -> Result<Action, String> {
+    Action::parse(text).map_err(|_| "it is read, write or admin".into())
+}
+
+fn channel_key(text: &str) -> Result<x25519::PublicKey, String> {
+    read_public(text).and_then(|bytes| x25519::PublicKey::parse(&bytes).ok()).ok_or_else(not_a_key)
+}
+
+fn signing_key(text: &str) -> Result<ed25519::PublicKey, String> {
+    read_public(text).and_then(|bytes| ed25519::PublicKey::parse(&bytes).ok()).ok_or_else(not_a_key)
+}
+
+fn not_a_key() -> String {
+    "a key has 43 characters, as handfast-node identity prints them".into()
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time is a number and s, m, h or d, like 30m".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}

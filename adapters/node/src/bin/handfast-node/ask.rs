@@ -1,0 +1,64 @@
+//! Asking for a secret: on the terminal without showing it, or a line of standard input.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+/// More than any PIN, code or invitation.
+const MOST_BYTES: u64 = 1024;
+
+/// A question that was asked. Dropped, the terminal shows again what is typed.
+pub(crate) struct Question {
+    answer: oneshot::Receiver<Option<Zeroizing<String>>>,
+    _quiet: Option<Quiet>,
+}
+
+impl Question {
+    pub(crate) fn ask(prompt: &str) -> Self {
+        let quiet = io::stdin().is_terminal().then(Quiet::begin).flatten();
+        if quiet.is_some() {
+            eprint!("{prompt}: ");
+            let _ = io::stderr().flush();
+        }
+        let (answer_in, answer) = oneshot::channel();
+        // A thread of its own, which nobody waits for: reading cannot be broken off when the question is moot.
+        std::thread::spawn(move || answer_in.send(read_line()));
+        Self { answer, _quiet: quiet }
+    }
+
+    /// What was typed; `None` at the end of input.
+    pub(crate) async fn answer(&mut self) -> Option<Zeroizing<String>> {
+        (&mut self.answer).await.ok().flatten()
+    }
+}
+
+fn read_line() -> Option<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::with_capacity(MOST_BYTES as usize + 1));
+    let read = io::Read::take(io::stdin().lock(), MOST_BYTES).read_line(&mut line);
+    match read {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(Zeroizing::new(line.trim().to_owned())),
+    }
+}
+
+/// A terminal that does not show what is typed.
+struct Quiet(Termios);
+
+impl Quiet {
+    fn begin() -> Option<Self> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        quiet.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}

@@ -1,0 +1,155 @@
+//! `handfast-node pair` with `--pin`, `--code`, `--qr` or `--approval`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::native::node::{Memory, Wish};
+use handfast_core::text::{Label, Name, UNKNOWN};
+use handfast_core::wire::invite::{Invite, TypedCode};
+use handfast_node::native::{GatewayAt, NativeConfig, NativeIdentity, NativeNode};
+use handfast_node::{StateDir, Waits, tokens};
+use zeroize::Zeroizing;
+
+use crate::Failure;
+use crate::args::{self, native::Chosen};
+use crate::ask::Question;
+use crate::pairing::{Pairing, Shown};
+
+pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
+    let args::Pair { door, name, room, profile, gateway, tokens, state: place, ca } = args;
+    let profile = crate::pair::read_profile(&profile)?;
+    let dir = place.dir()?;
+    let personal = place.is_personal();
+    let kept = kept(&dir)?;
+    let wanted = wanted(way, door.gateway_key).await?;
+    let kept = kept.map(|(identity, _)| identity);
+    let gateways = match (wanted.gateways, gateway) {
+        (Some(gateways), _) => gateways,
+        (None, Some(gateway)) => vec![gateway],
+        (None, None) => match &kept {
+            Some(identity) => identity.gateways.clone(),
+            None => return Err(Failure::Usage("name the gateway with --gateway, like --gateway ws://gateway.local:8765".into())),
+        },
+    };
+    let ca = ca.checked_for(&gateways)?;
+    let named = |given: Option<Name>, kept: Option<&Name>, otherwise: Name| given.or_else(|| kept.cloned()).unwrap_or(otherwise);
+    let identity = NativeIdentity {
+        name: named(name, kept.as_ref().map(|it| &it.name), host_name()),
+        room: named(room, kept.as_ref().map(|it| &it.room), UNKNOWN.into()),
+        tokens: tokens_path(tokens.path, kept.as_ref(), dir.path(), personal)?,
+        plain_tokens: tokens.plain_tokens || kept.as_ref().is_some_and(|it| it.plain_tokens),
+        gateways,
+    };
+    let state = dir.hold()?;
+    let shown = Shown { own: Fingerprint::of(state.keys()?.channel.public()), gateway: identity.gateways.clone() };
+    let mut pairing = Pairing::new(shown, wanted.asks);
+    let node = NativeNode::new(NativeConfig { identity, profile, state, via: None, ca, waits: Waits::DEFAULT })?;
+    let (owner, events) = (node.owner(), node.events());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    owner.pair(wanted.wish, wanted.expect).await;
+    let mut running = tokio::spawn(node.run(async {
+        let _ = stopped.await;
+    }));
+    let outcome = tokio::select! {
+        outcome = pairing.follow(owner, events) => outcome,
+        ended = &mut running => match ended {
+            Ok(ended) => ended.map_err(Failure::from).and(Err(Failure::Failed("the node ended before it was paired".into()))),
+            Err(_) => Err(Failure::Failed("the node ended before it was paired".into())),
+        },
+        _ = tokio::signal::ctrl_c() => Err(Failure::Failed("interrupted; what was asked stays asked at the gateway until it runs out".into())),
+    };
+    drop(stop);
+    if !running.is_finished() {
+        let _ = running.await;
+    }
+    outcome
+}
+
+/// What the state directory keeps of a native pairing. One that was paired by token is left alone.
+fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, Memory)>, Failure> {
+    if dir.load()?.is_some_and(|(_, memory)| memory.node_id().is_some()) {
+        return Err(Failure::Failed(format!(
+            "{} keeps a node that was paired by token; to pair it in this way, forget that first:\n  handfast-node reset --yes\nor name \
+             another directory with --state",
+            dir.path().display()
+        )));
+    }
+    Ok(dir.load_native()?)
+}
+
+/// How the node is to be paired, and what the owner is asked for meanwhile.
+struct Wanted {
+    wish: Wish,
+    expect: Option<Fingerprint>,
+    gateways: Option<Vec<GatewayAt>>,
+    asks: crate::pairing::Asks,
+}
+
+async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Failure> {
+    use crate::pairing::Asks;
+    let plain = |wish, asks| Wanted { wish, expect, gateways: None, asks };
+    match way {
+        Chosen::Pin => Ok(plain(Wish::Pin, Asks::Pin)),
+        Chosen::Approval => Ok(plain(Wish::Approval, Asks::Nothing)),
+        Chosen::Code => loop {
+            let typed = line("Code").await?;
+            match TypedCode::parse(&typed) {
+                Ok(TypedCode { selector, code }) => return Ok(plain(Wish::Code { selector, code }, Asks::Code(selector))),
+                Err(_) => {
+                    eprintln!("that is no code: it has four letters and digits, a dash, and at least six more, like K7QF-847291");
+                }
+            }
+        },
+        Chosen::Qr(text) => {
+            let text = if text == "-" { line("Invitation").await? } else { Zeroizing::new(text) };
+            let invite = Invite::parse(text.trim()).map_err(|why| {
+                Failure::Usage(format!("that is no invitation: {why}; copy the whole text that begins with handfast:1?"))
+            })?;
+            let gateways = invite.addresses().iter().filter_map(GatewayAt::of_invite).collect();
+            let expect = Some(*invite.gateway());
+            let TypedCode { selector, code } = invite.into_code();
+            Ok(Wanted { wish: Wish::Code { selector, code }, expect, gateways: Some(gateways), asks: Asks::Nothing })
+        }
+        Chosen::Token => Err(Failure::Usage("choose a way with --pin, --code, --qr or --approval".into())),
+    }
+}
+
+async fn line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let mut question = Question::ask(prompt);
+    let answer = tokio::select! {
+        answer = question.answer() => answer,
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    answer.ok_or_else(|| Failure::Failed("nothing was typed".into()))
+}
+
+/// Reads a PIN as it was typed.
+pub(crate) fn pin(typed: &str) -> Result<Code, &'static str> {
+    Code::parse(typed).map_err(|_| "that is no PIN: it has 4 to 64 digits or letters, as the gateway shows it")
+}
+
+fn host_name() -> Name {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str().ok().and_then(Label::parse).filter(|name| !name.as_str().is_empty());
+    name.unwrap_or(UNKNOWN).into()
+}
+
+/// Where the token goes: one place for all programs of a person, the state directory for a service, so that no two nodes share an entry.
+fn tokens_path(given: Option<PathBuf>, kept: Option<&NativeIdentity>, state: &Path, personal: bool) -> Result<PathBuf, Failure> {
+    let path = match (given, kept) {
+        (Some(path), _) => path,
+        (None, Some(kept)) => kept.tokens.clone(),
+        (None, None) if personal => tokens::default_path()?,
+        (None, None) => state.join("tokens.json"),
+    };
+    let path = std::path::absolute(path)?;
+    match path.to_str() {
+        Some(_) => Ok(path),
+        None => Err(Failure::Usage("the path of the token store must be text (UTF-8); name another with --tokens".into())),
+    }
+}
+
+/// How long the first link after pairing may take before it is left to `run`.
+pub(crate) const LINK_WITHIN: Duration = Duration::from_secs(20);

@@ -1,0 +1,222 @@
+//! The conversation while a node is being paired: what is told, what is asked, and how it ends.
+
+use std::time::Duration;
+
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::native::node::Trust;
+use handfast_core::wire::invite::TypedCode;
+use handfast_core::wire::native::pair::Selector;
+use handfast_node::native::{GatewayAt, NativeEvent, NativeEvents, NativeOwner, PairingRefusal};
+use zeroize::Zeroizing;
+
+use crate::Failure;
+use crate::ask::Question;
+use crate::pair_native::{LINK_WITHIN, pin};
+
+/// What the owner may be asked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Nothing,
+    Pin,
+    /// A code with this selector.
+    Code(Selector),
+}
+
+/// What is shown of both sides.
+pub(crate) struct Shown {
+    pub(crate) own: Fingerprint,
+    pub(crate) gateway: Vec<GatewayAt>,
+}
+
+pub(crate) struct Pairing {
+    shown: Shown,
+    asks: Asks,
+    question: Option<Question>,
+    /// The gateway knows the node now, so a lost connection is tried again.
+    known: bool,
+    granted: Option<String>,
+    why: Option<String>,
+    attempts: u8,
+}
+
+/// How often a connection that broke after the code was right is tried again before that is left to `run`.
+const ATTEMPTS: u8 = 5;
+
+impl Pairing {
+    pub(crate) fn new(shown: Shown, asks: Asks) -> Self {
+        Self { shown, asks, question: None, known: false, granted: None, why: None, attempts: 0 }
+    }
+
+    /// Until the node is paired and linked, or that failed.
+    pub(crate) async fn follow(&mut self, owner: NativeOwner, mut events: NativeEvents) -> Result<(), Failure> {
+        println!("This node  {}", self.shown.own);
+        loop {
+            let patience = if self.granted.is_some() { LINK_WITHIN } else { Duration::MAX };
+            let asking = async {
+                match &mut self.question {
+                    Some(question) => question.answer().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => if self.hear(event)? { return Ok(()) },
+                    None => return Err(Failure::Failed("the node ended before it was paired".into())),
+                },
+                typed = asking => {
+                    self.question = None;
+                    let typed = typed.ok_or_else(|| Failure::Failed("not paired: nothing more was typed".into()))?;
+                    self.entered(&owner, typed).await?;
+                }
+                () = tokio::time::sleep(patience) => {
+                    println!("Not linked yet; handfast-node run goes on with that.");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Whether it is done.
+    fn hear(&mut self, event: NativeEvent) -> Result<bool, Failure> {
+        match event {
+            NativeEvent::Gateway { fingerprint, trust } => println!(
+                "Gateway    {fingerprint}  {}",
+                match trust {
+                    Trust::Pinned => "(as expected)",
+                    Trust::Code => "(the code will tell whether it is the one)",
+                    Trust::FirstUse =>
+                        "(trust on first use: compare it with what the gateway shows, or name it with --gateway-key)",
+                }
+            ),
+            NativeEvent::OtherGateway(fingerprint) => {
+                return Err(Failure::Failed(format!(
+                    "another gateway answers: {fingerprint}. Nothing was told to it. Check the address and the fingerprint; if this node \
+                     asked another gateway before, forget that first: handfast-node reset --yes"
+                )));
+            }
+            NativeEvent::TypeThePin { expires_in, attempts } => {
+                eprintln!("The gateway shows a PIN for {} s; it may be tried {attempts} times.", expires_in.as_secs());
+                self.question = Some(Question::ask("PIN"));
+            }
+            NativeEvent::WrongCode { attempts_left } => self.wrong(attempts_left)?,
+            NativeEvent::CodeConfirmed => {
+                self.known = true;
+                println!("The code is right, and the gateway is the one that knows it.");
+            }
+            NativeEvent::GatewayUnproven => {
+                return Err(Failure::Failed(
+                    "whoever answers at that address does not know the code, so it is not the gateway that made it. Nothing of theirs was \
+                     taken; check the address, and have a new code made"
+                        .into(),
+                ));
+            }
+            NativeEvent::WaitsForApproval { expires_in } => {
+                self.known = true;
+                println!(
+                    "Waits for the operator ({} s), who compares\n\n  {}\n\nand approves it. Ctrl-C ends the waiting here; handfast-node run goes \
+                     on with it.",
+                    expires_in.as_secs(),
+                    self.shown.own
+                );
+            }
+            NativeEvent::PairingRefused(refusal) => return Err(refused(&refusal)),
+            NativeEvent::Granted { node_id, room, message } => {
+                println!("Paired     {node_id} (room {room})");
+                if let Some(message) = message {
+                    println!("The gateway says: {message}");
+                }
+                self.granted = Some(node_id.to_string());
+            }
+            NativeEvent::Linked(_) if self.granted.is_some() => {
+                println!("Linked. Stay so with\n\n  handfast-node run");
+                return Ok(true);
+            }
+            NativeEvent::Lost(lost) => self.why = Some(lost.to_string()),
+            NativeEvent::TurnedAway => {
+                self.why = Some("turned away, unsigned; a gateway that has too much to do says so: try again later".into());
+            }
+            NativeEvent::OtherVersion => {
+                self.why = Some("told, unsigned, that another version is spoken there; update this node or the gateway".into());
+            }
+            NativeEvent::Broken => self.why = Some("what came was not what the gateway would send; try again".into()),
+            NativeEvent::RetryIn(_) if self.granted.is_none() => {
+                self.attempts = self.attempts.saturating_add(1);
+                if !self.known || self.attempts > ATTEMPTS {
+                    return Err(self.failed("the gateway does not answer"));
+                }
+            }
+            NativeEvent::Resting => return Err(self.failed("the time for it ran out; pair again")),
+            NativeEvent::Connecting
+            | NativeEvent::Linked(_)
+            | NativeEvent::PairAgain
+            | NativeEvent::RetryIn(_)
+            | NativeEvent::Muted
+            | NativeEvent::Unmuted
+            | NativeEvent::Unpaired
+            | NativeEvent::NotAllowed { .. }
+            | NativeEvent::Renewed
+            | NativeEvent::NotRenewed
+            | NativeEvent::Bearer(_)
+            | NativeEvent::App(_)
+            | NativeEvent::Forgotten => {}
+        }
+        Ok(false)
+    }
+
+    fn wrong(&mut self, attempts_left: u8) -> Result<(), Failure> {
+        let prompt = match self.asks {
+            Asks::Pin => "PIN",
+            Asks::Code(_) => "Code",
+            Asks::Nothing => {
+                return Err(Failure::Failed(
+                    "not paired: the gateway does not accept this invitation; have a new one made".into(),
+                ));
+            }
+        };
+        let attempts = if attempts_left == 1 { "attempt" } else { "attempts" };
+        eprintln!("wrong {prompt}, {attempts_left} {attempts} left", prompt = prompt_in_words(prompt));
+        self.question = Some(Question::ask(prompt));
+        Ok(())
+    }
+
+    /// What was typed goes to the machine, or is asked for again where it cannot be meant; that costs no attempt.
+    async fn entered(&mut self, owner: &NativeOwner, typed: Zeroizing<String>) -> Result<(), Failure> {
+        match self.asks {
+            Asks::Pin => match pin(&typed) {
+                Ok(code) => owner.enter_code(code).await,
+                Err(why) => {
+                    eprintln!("{why}");
+                    self.question = Some(Question::ask("PIN"));
+                }
+            },
+            Asks::Code(selector) => match TypedCode::parse(&typed) {
+                Ok(typed) if typed.selector == selector => owner.enter_code(typed.code).await,
+                Ok(_) => {
+                    return Err(Failure::Failed(
+                        "that is another code than the first one; begin anew: handfast-node pair --code".into(),
+                    ));
+                }
+                Err(_) => {
+                    eprintln!("that is no code: it reads like K7QF-847291");
+                    self.question = Some(Question::ask("Code"));
+                }
+            },
+            Asks::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, otherwise: &str) -> Failure {
+        let gateways: Vec<_> = self.shown.gateway.iter().map(ToString::to_string).collect();
+        let why = self.why.take().unwrap_or_else(|| otherwise.to_owned());
+        Failure::Failed(format!("not paired with {}: {why}", gateways.join(", ")))
+    }
+}
+
+fn prompt_in_words(prompt: &str) -> &str {
+    if prompt == "Code" { "code" } else { prompt }
+}
+
+fn refused(refusal: &PairingRefusal) -> Failure {
+    Failure::Failed(format!("not paired: {refusal}"))
+}

@@ -1,0 +1,118 @@
+//! `handfast-node run` of a node of the native wire.
+
+use std::path::PathBuf;
+
+use handfast_core::flow::native::node::{Memory, Trust};
+use handfast_node::native::{AppMessage, GatewayAt, NativeConfig, NativeEvent, NativeIdentity, NativeNode};
+use handfast_node::{StateDir, Waits};
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::args;
+use crate::run::Stop;
+
+/// Whether the directory keeps a node of the native wire that has something to do.
+pub(crate) fn is_kept(dir: &StateDir) -> Result<bool, Failure> {
+    Ok(dir.load_native()?.is_some_and(|(_, memory)| memory != Memory::Blank))
+}
+
+/// A node as the directory keeps it.
+pub(crate) fn node(dir: StateDir, via: Option<GatewayAt>, ca: args::Ca, waits: Waits) -> Result<NativeNode, Failure> {
+    let place = dir.path().display().to_string();
+    let not_paired = || {
+        Failure::Failed(format!(
+            "no pairing is kept in {place}; pair first:\n  handfast-node pair --pin --gateway URL\nor name the directory that keeps it with \
+             --state"
+        ))
+    };
+    if !is_kept(&dir)? {
+        return Err(not_paired());
+    }
+    let state = dir.hold()?;
+    // Read again, now that nobody else can write.
+    let (identity, _) = state.dir().load_native()?.ok_or_else(not_paired)?;
+    let via = via.map(|gateway| vec![gateway]);
+    let ca: Option<PathBuf> = ca.checked_for(via.as_deref().unwrap_or(&identity.gateways))?;
+    let profile = "{}".to_owned();
+    Ok(NativeNode::new(NativeConfig { identity, profile, state, via, ca, waits })?)
+}
+
+pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
+    if args.token_file.is_some() {
+        return Err(Failure::Usage(
+            "this node was paired with --pin or the like and keeps its own token; leave --token-file out, or name another --state".into(),
+        ));
+    }
+    let waits = args.waits();
+    let node = node(args.state.dir()?, args.gateway, args.ca, waits)?;
+    let stop = Stop::new()?;
+    if !args.json {
+        return Ok(node.run(stop.requested()).await?);
+    }
+    let mut events = node.events();
+    let print = async {
+        while let Some(event) = events.next().await {
+            println!("{}", as_json(&event));
+        }
+    };
+    let (ended, ()) = tokio::join!(node.run(stop.requested()), print);
+    Ok(ended?)
+}
+
+/// The first gateway of an identity, for texts.
+pub(crate) fn gateway_of(identity: &NativeIdentity) -> String {
+    identity.gateways.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// One event as an object. A bearer token is named, and not shown.
+pub(crate) fn as_json(event: &NativeEvent) -> Value {
+    match event {
+        NativeEvent::Connecting => json!({ "event": "connecting" }),
+        NativeEvent::Gateway { fingerprint, trust } => json!({
+            "event": "gateway",
+            "fingerprint": fingerprint.to_string(),
+            "trust": match trust { Trust::Pinned => "pinned", Trust::Code => "code", Trust::FirstUse => "first use" },
+        }),
+        NativeEvent::OtherGateway(fingerprint) => json!({ "event": "other gateway", "fingerprint": fingerprint.to_string() }),
+        NativeEvent::TypeThePin { expires_in, attempts } => {
+            json!({ "event": "type the pin", "expires_in": expires_in.as_secs(), "attempts": attempts })
+        }
+        NativeEvent::WrongCode { attempts_left } => json!({ "event": "wrong code", "attempts_left": attempts_left }),
+        NativeEvent::CodeConfirmed => json!({ "event": "code confirmed" }),
+        NativeEvent::GatewayUnproven => json!({ "event": "gateway unproven" }),
+        NativeEvent::WaitsForApproval { expires_in } => {
+            json!({ "event": "waits for approval", "expires_in": expires_in.as_secs() })
+        }
+        NativeEvent::PairingRefused(refusal) => json!({ "event": "pairing refused", "why": refusal.to_string() }),
+        NativeEvent::Granted { node_id, room, message } => {
+            json!({ "event": "granted", "node_id": node_id.to_string(), "room": room, "message": message })
+        }
+        NativeEvent::Linked(node_id) => json!({ "event": "linked", "node_id": node_id.to_string() }),
+        NativeEvent::PairAgain => json!({ "event": "pair again" }),
+        NativeEvent::TurnedAway => json!({ "event": "turned away" }),
+        NativeEvent::OtherVersion => json!({ "event": "other version" }),
+        NativeEvent::Broken => json!({ "event": "broken" }),
+        NativeEvent::Muted => json!({ "event": "muted" }),
+        NativeEvent::Unmuted => json!({ "event": "unmuted" }),
+        NativeEvent::Unpaired => json!({ "event": "unpaired" }),
+        NativeEvent::NotAllowed { action, pattern } => {
+            json!({ "event": "not allowed", "action": action.as_str(), "pattern": pattern })
+        }
+        NativeEvent::Renewed => json!({ "event": "renewed" }),
+        NativeEvent::NotRenewed => json!({ "event": "not renewed" }),
+        NativeEvent::Bearer(_) => json!({ "event": "bearer" }),
+        NativeEvent::App(message) => app_as_json(message),
+        NativeEvent::Lost(why) => json!({ "event": "lost", "why": why.to_string() }),
+        NativeEvent::RetryIn(wait) => json!({ "event": "retry in", "milliseconds": wait.as_millis() as u64 }),
+        NativeEvent::Forgotten => json!({ "event": "forgotten" }),
+        NativeEvent::Resting => json!({ "event": "resting" }),
+    }
+}
+
+/// A message as an object: as text where it is text, else its bytes.
+pub(crate) fn app_as_json(AppMessage { action, address, bytes }: &AppMessage) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!({ "event": "app", "action": action.as_str(), "address": address, "text": text }),
+        Err(_) => json!({ "event": "app", "action": action.as_str(), "address": address, "bytes": bytes }),
+    }
+}

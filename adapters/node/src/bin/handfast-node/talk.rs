@@ -1,0 +1,170 @@
+//! `handfast-node send` and `handfast-node listen`: a link for trying things by hand.
+
+use std::time::Duration;
+
+use handfast_core::wire::path::Action;
+use handfast_node::Waits;
+use handfast_node::native::{AppMessage, NativeEvent, NativeEvents, NativeNode, NativeOwner, NotSent};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::Failure;
+use crate::args::native::{Listen, Send};
+use crate::run_native::{app_as_json, node};
+
+/// A gateway says at once what it does not allow, and nothing of what it allows.
+const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
+/// How long a link may take.
+const LINK_WITHIN: Duration = Duration::from_secs(30);
+
+pub(crate) async fn send(args: Send) -> Result<(), Failure> {
+    let Send { action, address, text, state, ca } = args;
+    let node = node(state.dir()?, None, ca, Waits::DEFAULT)?;
+    let mut linked = Linked::open(node).await?;
+    let outcome = async {
+        linked.owner.send_app(action, &address, text.into_bytes()).await.map_err(not_sent)?;
+        let objection = tokio::time::timeout(OBJECTS_WITHIN, async {
+            while let Some(event) = linked.events.next().await {
+                objection(&event)?;
+            }
+            Err(Failure::Failed("the link ended".into()))
+        });
+        objection.await.unwrap_or(Ok(()))
+    };
+    let outcome = outcome.await;
+    linked.close().await;
+    outcome
+}
+
+pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
+    let Listen { pattern, json, state, ca } = args;
+    let stop = crate::run::Stop::new()?;
+    let node = node(state.dir()?, None, ca, Waits::DEFAULT)?;
+    let mut linked = Linked::open(node).await?;
+    linked.owner.subscribe(&pattern).await.map_err(not_sent)?;
+    if !json {
+        eprintln!("Listens at {pattern} until Ctrl-C.");
+    }
+    let heard = async {
+        while let Some(event) = linked.events.next().await {
+            objection(&event)?;
+            if let NativeEvent::App(message) = event {
+                print_message(&message, json);
+            }
+        }
+        Ok(())
+    };
+    let outcome = tokio::select! {
+        outcome = heard => outcome,
+        () = stop.requested() => Ok(()),
+    };
+    linked.close().await;
+    outcome
+}
+
+pub(crate) fn not_sent(why: NotSent) -> Failure {
+    match why {
+        NotSent::Address(_) | NotSent::Pattern(_) | NotSent::TooLong | NotSent::TooMany => Failure::Usage(why.to_string()),
+        NotSent::NotLinked | NotSent::Ended => Failure::Failed(why.to_string()),
+    }
+}
+
+pub(crate) fn not_allowed(action: Action, pattern: &str) -> Failure {
+    Failure::Failed(format!(
+        "not allowed: no scope of this node's token covers {action}:{pattern}, or the node is muted; handfast-node status shows the scopes"
+    ))
+}
+
+pub(crate) fn print_message(message: &AppMessage, json: bool) {
+    if json {
+        println!("{}", app_as_json(message));
+    } else {
+        let text: String = String::from_utf8_lossy(&message.bytes)
+            .chars()
+            .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+            .collect();
+        println!("{} {} {text}", message.action, message.address);
+    }
+}
+
+fn objection(event: &NativeEvent) -> Result<(), Failure> {
+    if let NativeEvent::NotAllowed { action, pattern } = event {
+        return Err(not_allowed(*action, pattern));
+    }
+    if let NativeEvent::Unpaired = event {
+        return Err(Failure::Failed("the operator unpaired this node".into()));
+    }
+    Ok(())
+}
+
+/// A node with an open link, running beside.
+struct Linked {
+    owner: NativeOwner,
+    events: NativeEvents,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Linked {
+    async fn open(node: NativeNode) -> Result<Self, Failure> {
+        let (owner, events) = (node.owner(), node.events());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let ended = node.run(async {
+                let _ = stopped.await;
+            });
+            if let Err(why) = ended.await {
+                eprintln!("handfast-node: {why}");
+            }
+        });
+        let mut linked = Self { owner, events, stop, running };
+        let opened = tokio::time::timeout(LINK_WITHIN, linked.until_linked()).await;
+        match opened.unwrap_or_else(|_| Err(Failure::Failed("not linked: the gateway does not answer".into()))) {
+            Ok(()) => Ok(linked),
+            Err(failure) => {
+                linked.close().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn until_linked(&mut self) -> Result<(), Failure> {
+        let mut why = "the gateway does not answer".to_owned();
+        while let Some(event) = self.events.next().await {
+            match event {
+                NativeEvent::Linked(_) => return Ok(()),
+                NativeEvent::Lost(lost) => why = lost.to_string(),
+                NativeEvent::TurnedAway => why = "turned away, unsigned; try again later".to_owned(),
+                NativeEvent::OtherVersion => why = "told, unsigned, that another version is spoken there".to_owned(),
+                NativeEvent::Broken => why = "what came was not what this node's gateway would send".to_owned(),
+                NativeEvent::PairAgain => why = "the gateway does not know this node any more; pair again".to_owned(),
+                NativeEvent::RetryIn(_) | NativeEvent::Resting => return Err(Failure::Failed(format!("not linked: {why}"))),
+                NativeEvent::OtherGateway(_)
+                | NativeEvent::Connecting
+                | NativeEvent::Gateway { .. }
+                | NativeEvent::TypeThePin { .. }
+                | NativeEvent::WrongCode { .. }
+                | NativeEvent::CodeConfirmed
+                | NativeEvent::GatewayUnproven
+                | NativeEvent::WaitsForApproval { .. }
+                | NativeEvent::PairingRefused(_)
+                | NativeEvent::Granted { .. }
+                | NativeEvent::Muted
+                | NativeEvent::Unmuted
+                | NativeEvent::Unpaired
+                | NativeEvent::NotAllowed { .. }
+                | NativeEvent::Renewed
+                | NativeEvent::NotRenewed
+                | NativeEvent::Bearer(_)
+                | NativeEvent::App(_)
+                | NativeEvent::Forgotten => {}
+            }
+        }
+        Err(Failure::Failed(format!("not linked: {why}")))
+    }
+
+    async fn close(self) {
+        drop(self.stop);
+        let _ = self.running.await;
+    }
+}

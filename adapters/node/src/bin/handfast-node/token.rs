@@ -1,0 +1,162 @@
+//! `handfast-node identity`, `delegate` and `present`: tokens that pass from one holder to another.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::flow::native::node::Memory;
+use handfast_core::grant::capability::Holder;
+use handfast_node::native::{self, Delegate, DelegateEvent, GatewayAt, NotDelegated};
+use handfast_node::tokens::SecretText;
+use handfast_node::{StateDir, Waits};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::Failure;
+use crate::args::native as args;
+use crate::talk::{not_allowed, not_sent, print_message};
+
+/// As in `talk`: what is not allowed is said at once.
+const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
+/// More than any token.
+const MOST_BYTES: u64 = 4096;
+
+pub(crate) fn identity(args: &args::Identity) -> Result<(), Failure> {
+    let keys = keys(args.state.dir()?)?;
+    let (channel, signing) =
+        (native::write_public(keys.channel.public().as_bytes()), native::write_public(keys.signing.public().as_bytes()));
+    let fingerprint = Fingerprint::of(keys.channel.public());
+    if args.json {
+        println!("{}", json!({ "channel_key": channel, "signing_key": signing, "fingerprint": fingerprint.to_string() }));
+    } else {
+        println!("channel key  {channel}");
+        println!("signing key  {signing}");
+        println!("fingerprint  {fingerprint}");
+    }
+    Ok(())
+}
+
+/// The node's keys, made if there are none; a running node need not be stopped to look at them.
+fn keys(dir: StateDir) -> Result<OwnKeys, Failure> {
+    match dir.load_keys()? {
+        Some(keys) => Ok(keys),
+        None => Ok(dir.hold()?.keys()?),
+    }
+}
+
+pub(crate) fn delegate(args: &args::Delegate) -> Result<(), Failure> {
+    let dir = args.state.dir()?;
+    let none = || {
+        Failure::Failed(format!(
+            "no token is kept in {}; pair first: handfast-node pair --pin --gateway URL",
+            dir.path().display()
+        ))
+    };
+    let (identity, _) = dir.load_native()?.ok_or_else(none)?;
+    let keys = dir.load_keys()?.ok_or_else(none)?;
+    let entry = crate::status_native::entry(&identity, dir.path())?.ok_or_else(none)?;
+    let to = Holder { channel: args.to_channel_key, signing: args.to_signing_key };
+    let made = native::delegate(&keys, &entry.token, &to, &args.scope, args.lasts).map_err(|why| match why {
+        NotDelegated::Scope(_) | NotDelegated::NoTime => Failure::Usage(why.to_string()),
+        _ => Failure::Failed(why.to_string()),
+    })?;
+    println!("{}", made.expose());
+    eprintln!(
+        "It counts only for the holder of those keys, at {}. The gateway's fingerprint, for --gateway-key there: {}",
+        crate::run_native::gateway_of(&identity),
+        entry.fingerprint.map(|it| it.to_string()).unwrap_or_default()
+    );
+    Ok(())
+}
+
+pub(crate) async fn present(args: args::Present) -> Result<(), Failure> {
+    let dir = args.state.dir()?;
+    let token = read_token(&args.token)?;
+    let (gateways, expect) = whom(&dir, args.gateway, args.gateway_key)?;
+    let ca = args.ca.checked_for(&gateways)?;
+    let keys = keys(dir)?;
+    let stop = crate::run::Stop::new()?;
+    let mut link = Delegate::open(gateways, &keys, &token, expect, ca, Waits::DEFAULT).await?;
+    if expect.is_none() {
+        eprintln!("The gateway is {} (trust on first use; name it with --gateway-key)", link.gateway());
+    }
+    let outcome = match (args.send.as_deref(), args.listen) {
+        (Some([action, address, text]), _) => send(&mut link, action, address, text).await,
+        (_, Some(pattern)) => tokio::select! {
+            outcome = listen(&mut link, &pattern, args.json) => outcome,
+            () = stop.requested() => Ok(()),
+        },
+        (_, None) => {
+            println!("The gateway accepts the token.");
+            Ok(())
+        }
+    };
+    link.close().await;
+    outcome
+}
+
+/// The gateway that was named, or the one this node is paired with.
+fn whom(
+    dir: &StateDir,
+    gateway: Option<GatewayAt>,
+    key: Option<Fingerprint>,
+) -> Result<(Vec<GatewayAt>, Option<Fingerprint>), Failure> {
+    if let Some(gateway) = gateway {
+        return Ok((vec![gateway], key));
+    }
+    match dir.load_native()? {
+        Some((identity, Memory::Paired(paired))) => {
+            Ok((identity.gateways, Some(key.unwrap_or_else(|| Fingerprint::of(&paired.gateway)))))
+        }
+        Some((_, Memory::Blank | Memory::Asked { .. })) | None => {
+            Err(Failure::Usage("name the gateway with --gateway, like --gateway ws://gateway.local:8765".into()))
+        }
+    }
+}
+
+async fn send(link: &mut Delegate, action: &str, address: &str, text: &str) -> Result<(), Failure> {
+    let action = args::action(action).map_err(Failure::Usage)?;
+    link.send_app(action, address, text.as_bytes()).await.map_err(not_sent)?;
+    let objection = async {
+        loop {
+            match link.next().await? {
+                DelegateEvent::NotAllowed { action, pattern } => return Err(not_allowed(action, &pattern)),
+                DelegateEvent::Ended(bye) => return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})"))),
+                DelegateEvent::App(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(OBJECTS_WITHIN, objection).await.unwrap_or(Ok(()))
+}
+
+async fn listen(link: &mut Delegate, pattern: &str, json: bool) -> Result<(), Failure> {
+    link.subscribe(pattern).await.map_err(not_sent)?;
+    loop {
+        match link.next().await? {
+            DelegateEvent::NotAllowed { action, pattern } => return Err(not_allowed(action, &pattern)),
+            DelegateEvent::Ended(bye) => return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})"))),
+            DelegateEvent::App(message) => print_message(&message, json),
+        }
+    }
+}
+
+fn read_token(path: &Path) -> Result<SecretText, Failure> {
+    let shown = path.display().to_string();
+    if shown.starts_with("hf1.") {
+        return Err(Failure::Usage(
+            "a token does not belong on the command line, where every user of this machine can see it: name a file that holds it, or - for \
+             standard input"
+                .into(),
+        ));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(MOST_BYTES as usize + 1));
+    let unreadable = |why: std::io::Error| Failure::Failed(format!("the token in {shown} cannot be read: {why}"));
+    if shown == "-" {
+        std::io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text)).map_err(unreadable)?;
+    }
+    Ok(SecretText::new(Zeroizing::new(text.trim().to_owned())))
+}

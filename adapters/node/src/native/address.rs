@@ -1,0 +1,195 @@
+//! Where a gateway is reached over the native wire, and over what.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use handfast_core::wire::gateway_address::{Carrier, GatewayAddress};
+
+use crate::gateway_url::{GatewayUrl, UrlError};
+use crate::tokens::router_of;
+
+/// Bits a second on a serial line whose address names no speed.
+pub const DEFAULT_BAUD: u32 = 115_200;
+
+/// The address of a gateway: `ws://…`, `wss://…`, `tcp://HOST:PORT` or `serial:/dev/ttyUSB0?baud=115200`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayAt {
+    /// A WebSocket, with or without TLS.
+    WebSocket(GatewayUrl),
+    /// Frames over TCP.
+    Tcp {
+        /// The host, without the brackets of an IPv6 address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Frames over a serial line.
+    Serial {
+        /// The device.
+        path: PathBuf,
+        /// Its bits a second.
+        baud: u32,
+    },
+}
+
+/// Why a text is no address of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnAddress {
+    /// It looks like a WebSocket's, and is none.
+    #[error(transparent)]
+    WebSocket(#[from] UrlError),
+    /// It begins with `tcp://`, and goes on wrongly.
+    #[error(
+        "{text:?} is not the address of a TCP listener: write it like tcp://gateway.local:7331, with the port and nothing behind it"
+    )]
+    Tcp {
+        /// What was given.
+        text: String,
+    },
+    /// It begins with `serial:`, and goes on wrongly.
+    #[error("{text:?} is not a serial line: write it like serial:/dev/ttyUSB0 or serial:/dev/ttyUSB0?baud=115200")]
+    Serial {
+        /// What was given.
+        text: String,
+    },
+}
+
+impl GatewayAt {
+    /// What its entry in a token store stands under: host and port. A serial line has neither, so its path stands for the host.
+    #[must_use]
+    pub fn router(&self) -> String {
+        match self {
+            Self::WebSocket(url) => router_of(url),
+            Self::Tcp { host, port } => join(host, *port),
+            Self::Serial { path, .. } => {
+                let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+                format!("serial{}:0", path.to_string_lossy().chars().map(plain).collect::<String>())
+            }
+        }
+    }
+
+    /// The address in an invitation.
+    #[must_use]
+    pub fn of_invite(address: &GatewayAddress<'_>) -> Option<Self> {
+        match address.carrier() {
+            Carrier::WebSocket | Carrier::WebSocketTls | Carrier::Stream => address.to_string().parse().ok(),
+        }
+    }
+
+    /// Whether a connection is made within TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::WebSocket(url) if url.is_tls())
+    }
+}
+
+impl From<GatewayUrl> for GatewayAt {
+    fn from(url: GatewayUrl) -> Self {
+        Self::WebSocket(url)
+    }
+}
+
+impl FromStr for GatewayAt {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        let text = text.trim();
+        let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        match (scheme.as_str(), text.split_once(':')) {
+            ("tcp", Some((_, rest))) => {
+                tcp(rest).map(|(host, port)| Self::Tcp { host, port }).ok_or_else(|| NotAnAddress::Tcp { text: text.to_owned() })
+            }
+            ("serial", Some((_, rest))) => serial(rest)
+                .map(|(path, baud)| Self::Serial { path, baud })
+                .ok_or_else(|| NotAnAddress::Serial { text: text.to_owned() }),
+            _ => Ok(Self::WebSocket(text.parse()?)),
+        }
+    }
+}
+
+impl fmt::Display for GatewayAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WebSocket(url) => write!(f, "{url}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{}", join(host, *port)),
+            Self::Serial { path, baud } => write!(f, "serial:{}?baud={baud}", path.display()),
+        }
+    }
+}
+
+fn join(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn tcp(rest: &str) -> Option<(String, u16)> {
+    // The parser of WebSocket addresses knows hosts and ports; it would also accept what has no meaning here.
+    let rest = rest.strip_prefix("//")?;
+    let (_, port) = rest.rsplit_once(':')?;
+    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
+    if rest.contains(['/', '?', '#', '@']) {
+        return None;
+    }
+    let url: GatewayUrl = format!("ws://{rest}").parse().ok()?;
+    (url.port() == port && !url.host().is_empty()).then(|| (url.host(), port))
+}
+
+fn serial(rest: &str) -> Option<(PathBuf, u32)> {
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let baud = match query {
+        None => DEFAULT_BAUD,
+        Some(query) => query.strip_prefix("baud=")?.parse().ok().filter(|baud| *baud != 0)?,
+    };
+    let fits = path.starts_with('/') && path.len() > 1 && !path.chars().any(char::is_control);
+    fits.then(|| (PathBuf::from(path), baud))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> GatewayAt {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_address_is_read_and_written_back() {
+        for (text, shown, router) in [
+            ("ws://gateway.local", "ws://gateway.local:8765/", "gateway.local:8765"),
+            ("wss://10.0.0.1:443/x", "wss://10.0.0.1:443/x", "10.0.0.1:443"),
+            ("tcp://gateway.local:7331", "tcp://gateway.local:7331", "gateway.local:7331"),
+            ("TCP://[2001:db8::1]:7331", "tcp://[2001:db8::1]:7331", "[2001:db8::1]:7331"),
+            ("serial:/dev/ttyUSB0", "serial:/dev/ttyUSB0?baud=115200", "serial-dev-ttyUSB0:0"),
+            ("serial:/dev/ttyS1?baud=9600", "serial:/dev/ttyS1?baud=9600", "serial-dev-ttyS1:0"),
+        ] {
+            let address = parse(text);
+            assert_eq!((address.to_string(), address.router()), (shown.to_owned(), router.to_owned()));
+            assert_eq!(parse(shown), address);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_says_how_one_is_written() {
+        for text in
+            ["tcp://host", "tcp://host:0", "tcp://u@host:1", "tcp://host:1/x", "tcp:host:1", "tcp://:1", "tcp://host:70000"]
+        {
+            let error = text.parse::<GatewayAt>().unwrap_err().to_string();
+            assert!(error.contains("tcp://gateway.local:7331"), "{error}");
+        }
+        for text in
+            ["serial:", "serial:/", "serial:ttyUSB0", "serial:/dev/x?speed=1", "serial:/dev/x?baud=0", "serial:/dev/x?baud=fast"]
+        {
+            let error = text.parse::<GatewayAt>().unwrap_err().to_string();
+            assert!(error.contains("serial:/dev/ttyUSB0"), "{error}");
+        }
+        assert!("gateway.local".parse::<GatewayAt>().unwrap_err().to_string().contains("ws://gateway.local:8765"));
+    }
+
+    #[test]
+    fn the_addresses_of_an_invitation_are_addresses_here() {
+        for text in ["ws://192.168.1.10:8765", "wss://gateway.local:443", "tcp://[2001:db8::1]:7331"] {
+            let address = GatewayAddress::parse(text).unwrap();
+            assert!(GatewayAt::of_invite(&address).unwrap().to_string().starts_with(text));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One connection to the gateway, whatever carries it: opened within bounds, read, written to, and closed properly.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use handfast_core::limits::MESSAGE_BYTES;
+use handfast_core::wire::close::Close;
+use rustls::ClientConfig;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
+
+use super::address::GatewayAt;
+use super::stream::{Framed, open_line};
+use crate::config::Waits;
+use crate::connection::{self, Socket};
+use crate::event::{Lost, presentable};
+
+/// The subprotocol of WebSockets that carry the native wire.
+const SUBPROTOCOL: &str = "handfast.v1";
+
+/// Where to connect to, and how.
+#[derive(Clone)]
+pub(super) struct Target {
+    /// In the order in which they are tried.
+    pub(super) gateways: Arc<[GatewayAt]>,
+    /// There if one of them is a `wss://` one.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) waits: Waits,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<(Open, usize), Lost>> + Send>>;
+
+/// The connection, if there is one.
+pub(super) enum Carrier {
+    None,
+    Opening(Opening),
+    Open(Open),
+}
+
+/// An open connection.
+pub(super) enum Open {
+    WebSocket(Box<Socket>),
+    Stream(Box<Framed>),
+}
+
+/// What comes of a connection.
+pub(super) enum Heard {
+    /// It is open, at the address of this number.
+    Opened(usize),
+    Frame(Vec<u8>),
+    Lost(Lost),
+}
+
+impl Carrier {
+    pub(super) fn open(target: &Target) -> Self {
+        Self::Opening(Box::pin(open_first(target.clone())))
+    }
+
+    /// Waits for the next thing to happen; forever if there is no connection. May be dropped at any time without losing anything. After
+    /// [`Heard::Lost`] the caller has to [`finish`](Self::finish).
+    pub(super) async fn next(&mut self) -> Heard {
+        match self {
+            Self::None => std::future::pending().await,
+            Self::Opening(opening) => match opening.await {
+                Ok((open, at)) => {
+                    *self = Self::Open(open);
+                    Heard::Opened(at)
+                }
+                Err(why) => Heard::Lost(why),
+            },
+            Self::Open(open) => match open.next().await {
+                Ok(frame) => Heard::Frame(frame),
+                Err(why) => Heard::Lost(why),
+            },
+        }
+    }
+
+    /// Sends a frame.
+    pub(super) async fn send(&mut self, frame: &[u8], within: Duration) -> Result<(), Lost> {
+        let Self::Open(open) = self else { return Ok(()) };
+        match timeout(within, open.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(lost)) => {
+                *self = Self::None;
+                Err(lost)
+            }
+            Err(_) => {
+                *self = Self::None;
+                Err(Lost::Silent)
+            }
+        }
+    }
+
+    /// Closes from our side and waits a little for the gateway's part; gives up an attempt to open. Whether there was anything to close.
+    pub(super) async fn close(&mut self, close: Close, within: Duration) -> bool {
+        match std::mem::replace(self, Self::None) {
+            Self::None => false,
+            Self::Opening(_) => true,
+            Self::Open(mut open) => {
+                open.close(close, within).await;
+                true
+            }
+        }
+    }
+
+    /// Lets an answer to the gateway's close go out, then drops the connection.
+    pub(super) async fn finish(&mut self, within: Duration) {
+        if let Self::Open(Open::WebSocket(mut socket)) = std::mem::replace(self, Self::None) {
+            let _ = timeout(within, async { while let Some(Ok(_)) = socket.next().await {} }).await;
+        }
+    }
+}
+
+impl Open {
+    /// The next message.
+    pub(super) async fn next(&mut self) -> Result<Vec<u8>, Lost> {
+        let socket = match self {
+            Self::Stream(framed) => return framed.next().await,
+            Self::WebSocket(socket) => socket,
+        };
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Binary(bytes))) => return Ok(bytes.into()),
+                Some(Ok(Message::Close(frame))) => {
+                    let (code, reason) = frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
+                    return Err(Lost::Closed { code, reason });
+                }
+                // Pings are answered by the WebSocket layer; text is no message of this wire.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Text(_))) => return Err(Lost::Broken("text came where only binary messages go".to_owned())),
+                Some(Err(error)) => return Err(Lost::Broken(presentable(&error.to_string()))),
+                None => return Err(Lost::Broken("it ended without a word".to_owned())),
+            }
+        }
+    }
+
+    pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Lost> {
+        match self {
+            Self::Stream(framed) => framed.send(frame).await,
+            Self::WebSocket(socket) => socket
+                .send(Message::Binary(Bytes::copy_from_slice(frame)))
+                .await
+                .map_err(|error| Lost::Broken(presentable(&error.to_string()))),
+        }
+    }
+
+    pub(super) async fn close(&mut self, close: Close, within: Duration) {
+        match self {
+            Self::Stream(framed) => framed.end().await,
+            Self::WebSocket(socket) => {
+                let frame = CloseFrame { code: close.code.into(), reason: Utf8Bytes::from_static(close.reason) };
+                let goodbye = async {
+                    if WebSocketStream::close(socket, Some(frame)).await.is_ok() {
+                        while let Some(Ok(_)) = socket.next().await {}
+                    }
+                };
+                // A gateway that does not answer is not waited for: dropping the socket ends it.
+                let _ = timeout(within, goodbye).await;
+            }
+        }
+    }
+}
+
+/// Opens a connection to the first address that answers. Which it was, with its number.
+pub(super) async fn open_first(target: Target) -> Result<(Open, usize), Lost> {
+    let mut last = Lost::NotOpened("there is no address of a gateway to connect to; name one with --gateway".to_owned());
+    for (at, gateway) in target.gateways.iter().enumerate() {
+        match open_one(gateway, &target).await {
+            Ok(open) => return Ok((open, at)),
+            Err(lost) => {
+                if at + 1 < target.gateways.len() {
+                    tracing::info!("{lost}; trying the gateway's next address");
+                }
+                last = lost;
+            }
+        }
+    }
+    Err(last)
+}
+
+async fn open_one(gateway: &GatewayAt, target: &Target) -> Result<Open, Lost> {
+    let within = target.waits.connect_within;
+    match gateway {
+        GatewayAt::WebSocket(url) => {
+            let tls = target.tls.clone().filter(|_| url.is_tls());
+            let socket = connection::open(url, tls, within, MESSAGE_BYTES, Some(SUBPROTOCOL)).await?;
+            Ok(Open::WebSocket(Box::new(socket)))
+        }
+        GatewayAt::Tcp { host, port } => {
+            let tcp = connection::connect(host, *port, gateway, within).await?;
+            Ok(Open::Stream(Box::new(Framed::new(Box::new(tcp)))))
+        }
+        GatewayAt::Serial { path, baud } => Ok(Open::Stream(Box::new(open_line(path, *baud, within).await?))),
+    }
+}

@@ -1,0 +1,189 @@
+//! Capability tokens as a node handles them: what one says, and a narrower one made of it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::grant::capability::{CannotIssue, Chain, Holder, Malformed, Terms, Widening};
+use handfast_core::grant::scope::{ScopeError, Scopes};
+use handfast_core::limits::CAPABILITY_BYTES;
+use handfast_core::time::UnixTime;
+use zeroize::Zeroizing;
+
+use crate::tokens::SecretText;
+
+/// What a capability says of itself. Whether it counts, the gateway decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// From when on it counts.
+    pub not_before: UnixTime,
+    /// From when on it counts no more.
+    pub expires: UnixTime,
+    /// What it allows.
+    pub scopes: Vec<String>,
+    /// Whose it is.
+    pub holder: Holder,
+}
+
+impl Facts {
+    fn of(chain: &Chain<'_>) -> Self {
+        let leaf = chain.leaf();
+        Self {
+            not_before: leaf.terms().not_before,
+            expires: leaf.terms().expires,
+            scopes: leaf
+                .terms()
+                .scopes
+                .as_slice()
+                .iter()
+                .map(|scope| format!("{}:{}", scope.action, scope.pattern.as_str()))
+                .collect(),
+            holder: *leaf.holder(),
+        }
+    }
+
+    /// Reads a capability's text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str) -> Result<Self, Malformed> {
+        let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
+        Chain::parse(text.trim(), &mut bytes).map(|chain| Self::of(&chain))
+    }
+
+    /// When it should be renewed: at two thirds of its life.
+    #[must_use]
+    pub fn renew_at(&self) -> UnixTime {
+        let life = self.expires.as_secs().saturating_sub(self.not_before.as_secs());
+        UnixTime::from_secs(self.not_before.as_secs().saturating_add(life / 3 * 2 + life % 3 * 2 / 3))
+    }
+}
+
+/// The text of a capability that came as bytes, and what it says.
+pub(super) fn text_of(bytes: &[u8]) -> Result<(SecretText, Facts), Malformed> {
+    let chain = Chain::from_bytes(bytes)?;
+    Ok((SecretText::new(chain.to_string()), Facts::of(&chain)))
+}
+
+/// The bytes of a capability's text.
+pub(super) fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+    let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
+    Chain::parse(text.trim(), &mut bytes).map(|chain| Zeroizing::new(chain.as_bytes().to_vec()))
+}
+
+/// Why no narrower capability is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDelegated {
+    /// What should be delegated from is none.
+    #[error("the kept token is no capability ({0:?}); pair again")]
+    Malformed(Malformed),
+    /// A scope is none.
+    #[error("a scope is none: {0}; write it like read:/lights/**")]
+    Scope(ScopeError),
+    /// It would last no time at all.
+    #[error("it would last no time; give --for at least a second")]
+    NoTime,
+    /// It has ended.
+    #[error("this node's own token has run out; pair again")]
+    Expired,
+    /// It would allow more than the one it is made of.
+    #[error("a scope lies within none of this node's own; handfast-node status shows them")]
+    WiderScopes,
+    /// It would last longer.
+    #[error("it would outlast this node's own token; handfast-node status shows when that ends: choose a shorter --for")]
+    Longer,
+    /// It belongs to another holder.
+    #[error("the token belongs to another key than this node's, so this node cannot delegate from it")]
+    NotTheHolder,
+    /// It was delegated too often already.
+    #[error("the token was delegated as often as is possible; ask who holds the one above it")]
+    TooDeep,
+    /// It would be too long to travel.
+    #[error("the new token would be too long; name fewer scopes")]
+    TooLong,
+}
+
+/// Makes a narrower capability for another holder, offline. It begins to count when the one it is made of does, so that clocks need not agree.
+///
+/// # Errors
+/// [`NotDelegated`].
+pub fn delegate(
+    keys: &OwnKeys,
+    token: &SecretText,
+    to: &Holder,
+    scopes: &[String],
+    lasts: Duration,
+) -> Result<SecretText, NotDelegated> {
+    let scopes = Scopes::parse(scopes.iter().map(String::as_str)).map_err(NotDelegated::Scope)?;
+    let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
+    let chain = Chain::parse(token.expose(), &mut bytes).map_err(NotDelegated::Malformed)?;
+    let own = chain.leaf().terms();
+    let now = unix_now();
+    if lasts.as_secs() == 0 {
+        return Err(NotDelegated::NoTime);
+    }
+    if own.expires <= now {
+        return Err(NotDelegated::Expired);
+    }
+    let expires = UnixTime::from_secs(now.as_secs().saturating_add(lasts.as_secs()));
+    let terms = Terms { scopes, not_before: own.not_before, expires, audience: own.audience };
+    let mut out = Zeroizing::new([0; CAPABILITY_BYTES]);
+    let made = chain.attenuate(&keys.signing, to, &terms, &mut out).map_err(|why| match why {
+        CannotIssue::NotTheHolder => NotDelegated::NotTheHolder,
+        CannotIssue::Wider(Widening::Scopes) => NotDelegated::WiderScopes,
+        CannotIssue::Wider(Widening::Life | Widening::Audience) => NotDelegated::Longer,
+        CannotIssue::NeverInForce => NotDelegated::NoTime,
+        CannotIssue::TooDeep => NotDelegated::TooDeep,
+        CannotIssue::TooLong => NotDelegated::TooLong,
+    })?;
+    Ok(SecretText::new(made.to_string()))
+}
+
+/// What time it is.
+#[must_use]
+pub fn unix_now() -> UnixTime {
+    UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use handfast_core::entropy::Entropy;
+    use handfast_core::grant::capability::issue;
+
+    fn keys(byte: u8) -> OwnKeys {
+        OwnKeys::generate(&Entropy::from_recorded([byte; 64]))
+    }
+
+    fn token(scopes: &[&str], begins: u64, ends: u64) -> SecretText {
+        let scopes = Scopes::parse(scopes.iter().copied()).unwrap();
+        let terms = Terms { scopes, not_before: UnixTime::from_secs(begins), expires: UnixTime::from_secs(ends), audience: None };
+        let mut out = [0; CAPABILITY_BYTES];
+        let chain = issue(&keys(1).signing, &Holder::of(&keys(2)), &terms, &mut out).unwrap();
+        SecretText::new(chain.to_string())
+    }
+
+    #[test]
+    fn a_token_is_renewed_at_two_thirds_of_its_life() {
+        let facts = Facts::read(token(&["read:/**"], 1000, 1900).expose()).unwrap();
+        assert_eq!(facts.renew_at(), UnixTime::from_secs(1600));
+        assert_eq!((facts.scopes, facts.expires), (vec!["read:/**".to_owned()], UnixTime::from_secs(1900)));
+    }
+
+    #[test]
+    fn a_delegation_is_narrower_and_shorter_or_none() {
+        let now = unix_now().as_secs();
+        let own = token(&["read:/lights/**"], now, now + 3600);
+        let to = Holder::of(&keys(3));
+        let scope = |text: &str| [text.to_owned()];
+        let hour = Duration::from_secs(60);
+        let made = delegate(&keys(2), &own, &to, &scope("read:/lights/1"), hour).unwrap();
+        let facts = Facts::read(made.expose()).unwrap();
+        assert_eq!((facts.scopes, facts.holder), (vec!["read:/lights/1".to_owned()], to));
+        let not = |keys: &OwnKeys, scopes: &str, lasts| delegate(keys, &own, &to, &scope(scopes), lasts).unwrap_err();
+        assert_eq!(not(&keys(2), "write:/lights/1", hour), NotDelegated::WiderScopes);
+        assert_eq!(not(&keys(2), "read:/lights/1", hour * 600), NotDelegated::Longer);
+        assert_eq!(not(&keys(3), "read:/lights/1", hour), NotDelegated::NotTheHolder);
+        assert_eq!(not(&keys(2), "read:/lights/1", Duration::ZERO), NotDelegated::NoTime);
+        assert!(matches!(not(&keys(2), "watch:/lights/1", hour), NotDelegated::Scope(_)));
+    }
+}

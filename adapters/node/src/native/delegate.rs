@@ -1,0 +1,278 @@
+//! A holder of a token that a node delegated to it: a key that the gateway does not know, let in by its token alone.
+//!
+//! ```text
+//! Open(Delegate), XX ──▶ Part… Present ──▶ Admission ──▶ App, Subscribe
+//! ```
+//! There is nothing to remember and nothing to retry by itself, so this is a few calls in a row instead of a machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use getrandom::SysRng;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::crypto::noise::transport::{Receiving, Sending};
+use handfast_core::crypto::noise::xx;
+use handfast_core::entropy::Entropy;
+use handfast_core::limits::MESSAGE_BYTES;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::native::link::{Admission, App, Bye, FromGateway, FromNode};
+use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Intent, Open as Opening};
+use handfast_core::wire::native::pair::Chain;
+use handfast_core::wire::native::part::{Object, Part};
+use handfast_core::wire::native::{Bounded, Payload};
+use handfast_core::wire::path::{Action, Address, Pattern};
+use handfast_core::wire::registration::Heartbeat;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::address::GatewayAt;
+use super::carrier::{Open, Target, open_first};
+use super::chain::bytes_of;
+use super::event::AppMessage;
+use super::owner::NotSent;
+use crate::config::Waits;
+use crate::event::Lost;
+use crate::tls::{self, TlsError};
+use crate::tokens::SecretText;
+
+/// A gateway that has said nothing for so long is gone.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// Why a holder of a token is not let in, or not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum DelegateError {
+    /// No connection, or none any more.
+    #[error("{0}")]
+    Lost(Lost),
+    /// It cannot connect to anything encrypted.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What was given is no token.
+    #[error("what was given is no token: a token begins with hf1. and is passed on whole")]
+    NoToken,
+    /// The token is another's.
+    #[error("the token belongs to another key; have one made for this node's keys (handfast-node identity shows them)")]
+    NotTheHolder,
+    /// Another gateway than the expected one.
+    #[error("another gateway answers: {0}. Nothing was told to it; check the address and --gateway-key")]
+    OtherGateway(Fingerprint),
+    /// Said in clear.
+    #[error("turned away, unsigned; a gateway that has too much to do says so: try again later")]
+    TurnedAway,
+    /// Said in clear.
+    #[error("told, unsigned, that another version is spoken there; update this node or the gateway")]
+    OtherVersion,
+    /// A message that the gateway would not send.
+    #[error("what came was not what the gateway would send")]
+    Broken,
+    /// The token does not count.
+    #[error("the gateway does not accept the token: it ran out, was revoked, or is of another gateway; have a new one made")]
+    NotAccepted,
+    /// There is no randomness.
+    #[error("the operating system gives no random bytes: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+impl From<Lost> for DelegateError {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+/// Something that comes over such a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DelegateEvent {
+    /// Something of the application's.
+    App(AppMessage),
+    /// No scope of the token allows this.
+    NotAllowed {
+        /// What was to be done.
+        action: Action,
+        /// Where.
+        pattern: String,
+    },
+    /// The gateway ended the link.
+    Ended(Bye),
+}
+
+/// An open link of a holder of a token.
+pub struct Delegate {
+    carrier: Open,
+    sending: Sending,
+    /// Gone once something came that did not open.
+    receiving: Option<Receiving>,
+    gateway: Fingerprint,
+    waits: Waits,
+}
+
+impl std::fmt::Debug for Delegate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delegate").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+impl Delegate {
+    /// Connects to the first of these addresses that answers, and presents the token there; if a fingerprint is given, to no other gateway.
+    ///
+    /// # Errors
+    /// [`DelegateError`].
+    pub async fn open(
+        gateways: Vec<GatewayAt>,
+        keys: &OwnKeys,
+        token: &SecretText,
+        expect: Option<Fingerprint>,
+        ca: Option<PathBuf>,
+        waits: Waits,
+    ) -> Result<Self, DelegateError> {
+        let chain = bytes_of(token.expose()).map_err(|_| DelegateError::NoToken)?;
+        let facts = super::Facts::read(token.expose()).map_err(|_| DelegateError::NoToken)?;
+        if facts.holder.channel != *keys.channel.public() {
+            return Err(DelegateError::NotTheHolder);
+        }
+        let tls = gateways.iter().any(GatewayAt::is_tls).then(|| tls::client(ca.as_deref())).transpose()?;
+        let (carrier, _) = open_first(Target { gateways: gateways.into(), tls, waits }).await?;
+        let shaken = timeout(waits.answer_within, shake(carrier, keys, expect, waits)).await;
+        let mut link = shaken.map_err(|_| DelegateError::Lost(Lost::Silent))??;
+        link.present(&chain).await?;
+        match timeout(waits.answer_within, link.admission()).await {
+            Ok(admitted) => admitted.map(|()| link),
+            Err(_) => Err(DelegateError::Lost(Lost::Silent)),
+        }
+    }
+
+    /// The fingerprint of the gateway that answers.
+    #[must_use]
+    pub const fn gateway(&self) -> Fingerprint {
+        self.gateway
+    }
+
+    /// The next thing that comes. Signs of life are answered meanwhile.
+    ///
+    /// # Errors
+    /// If the link is gone.
+    pub async fn next(&mut self) -> Result<DelegateEvent, DelegateError> {
+        loop {
+            let mut frame = timeout(SILENCE, self.carrier.next()).await.map_err(|_| DelegateError::Lost(Lost::Silent))??;
+            match self.read(&mut frame)? {
+                FromGateway::App(App { action, address, bytes }) => {
+                    let (address, bytes) = (address.as_str().to_owned(), bytes.as_bytes().to_vec());
+                    return Ok(DelegateEvent::App(AppMessage { action, address, bytes }));
+                }
+                FromGateway::NotAllowed { action, pattern } => {
+                    return Ok(DelegateEvent::NotAllowed { action, pattern: pattern.as_str().to_owned() });
+                }
+                FromGateway::Bye(bye) => return Ok(DelegateEvent::Ended(bye)),
+                FromGateway::Admission(Admission::NotPaired) => return Err(DelegateError::NotAccepted),
+                FromGateway::Heartbeat { .. } => self.say(&FromNode::Heartbeat(Heartbeat::default())).await?,
+                // They are for nodes of the registry.
+                FromGateway::Admission(Admission::Welcome)
+                | FromGateway::Policy(_)
+                | FromGateway::Dispatch(_)
+                | FromGateway::Part(_)
+                | FromGateway::Grant(_)
+                | FromGateway::NotRenewed
+                | FromGateway::Active(_) => {}
+            }
+        }
+    }
+
+    /// Sends something.
+    ///
+    /// # Errors
+    /// If it is none, or the link is gone.
+    pub async fn send_app(&mut self, action: Action, address: &str, bytes: &[u8]) -> Result<(), NotSent> {
+        let address = Address::parse(address).map_err(NotSent::Address)?;
+        let bytes = Payload::new(bytes).ok_or(NotSent::TooLong)?;
+        self.say(&FromNode::App(App { action, address, bytes })).await.map_err(|_| NotSent::NotLinked)
+    }
+
+    /// Hears from now on of what happens there.
+    ///
+    /// # Errors
+    /// If the pattern is none, or the link is gone.
+    pub async fn subscribe(&mut self, pattern: &str) -> Result<(), NotSent> {
+        let pattern = Pattern::parse(pattern).map_err(NotSent::Pattern)?;
+        self.say(&FromNode::Subscribe { pattern }).await.map_err(|_| NotSent::NotLinked)
+    }
+
+    /// Says goodbye.
+    pub async fn close(mut self) {
+        let _ = self.say(&FromNode::Bye(Bye::Done)).await;
+        self.carrier.close(Close::GOODBYE, self.waits.close_within).await;
+    }
+
+    /// A long chain goes ahead in parts.
+    async fn present(&mut self, chain: &[u8]) -> Result<(), DelegateError> {
+        let chain = match Bounded::new(chain) {
+            Some(here) => Chain::Here(here),
+            None => {
+                for part in Part::cut(Object::Chain, chain).ok_or(DelegateError::NoToken)? {
+                    self.say(&FromNode::Part(part)).await?;
+                }
+                Chain::InParts
+            }
+        };
+        self.say(&FromNode::Present { chain }).await
+    }
+
+    async fn admission(&mut self) -> Result<(), DelegateError> {
+        let mut frame = self.carrier.next().await?;
+        match self.read(&mut frame)? {
+            FromGateway::Admission(Admission::Welcome) => Ok(()),
+            FromGateway::Admission(Admission::NotPaired) | FromGateway::Bye(_) => Err(DelegateError::NotAccepted),
+            FromGateway::Heartbeat { .. }
+            | FromGateway::Policy(_)
+            | FromGateway::Dispatch(_)
+            | FromGateway::App(_)
+            | FromGateway::NotAllowed { .. }
+            | FromGateway::Part(_)
+            | FromGateway::Grant(_)
+            | FromGateway::NotRenewed
+            | FromGateway::Active(_) => Err(DelegateError::Broken),
+        }
+    }
+
+    fn read<'f>(&mut self, frame: &'f mut [u8]) -> Result<FromGateway<'f>, DelegateError> {
+        let receiving = self.receiving.take().ok_or(DelegateError::Broken)?;
+        let (receiving, text) = receiving.open(frame).map_err(|_| DelegateError::Broken)?;
+        self.receiving = Some(receiving);
+        FromGateway::parse(text).map_err(|_| DelegateError::Broken)
+    }
+
+    async fn say(&mut self, message: &FromNode<'_>) -> Result<(), DelegateError> {
+        let mut room = Zeroizing::new([0; MESSAGE_BYTES]);
+        let length = message.write(&mut room[..]).map_err(|_| DelegateError::Broken)?.len();
+        let sealed = self.sending.seal(&mut room[..], length).map_err(|_| DelegateError::Broken)?;
+        match timeout(self.waits.answer_within, self.carrier.send(sealed)).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(DelegateError::Lost(Lost::Silent)),
+        }
+    }
+}
+
+async fn shake(mut carrier: Open, keys: &OwnKeys, expect: Option<Fingerprint>, waits: Waits) -> Result<Delegate, DelegateError> {
+    let mut room = Zeroizing::new([0; MESSAGE_BYTES]);
+    let open = Opening::new(Intent::Delegate);
+    let ephemeral = Entropy::try_draw(&mut SysRng)?;
+    let broken = |_| DelegateError::Broken;
+    let (initiator, first) = xx::Initiator::start(open.prologue(), &ephemeral, &[], &mut room[..]).map_err(broken)?;
+    carrier.send(open.as_bytes()).await?;
+    carrier.send(first).await?;
+    let mut second = carrier.next().await?;
+    match FirstAnswer::parse(&second) {
+        Ok(FirstAnswer::Handshake(_)) => {}
+        Ok(FirstAnswer::Clear(ClearRefusal::Refused)) => return Err(DelegateError::TurnedAway),
+        Ok(FirstAnswer::Clear(ClearRefusal::Unsupported { .. })) => return Err(DelegateError::OtherVersion),
+        Err(_) => return Err(DelegateError::Broken),
+    }
+    let (introduced, _) = initiator.read_second(&mut second).map_err(broken)?;
+    let gateway = Fingerprint::of(introduced.peer());
+    if expect.is_some_and(|expected| expected != gateway) {
+        return Err(DelegateError::OtherGateway(gateway));
+    }
+    let (established, third) = introduced.write_third(&keys.channel, &[], &mut room[..]).map_err(broken)?;
+    carrier.send(third).await?;
+    let (sending, receiving) = (established.sending, Some(established.receiving));
+    Ok(Delegate { carrier, sending, receiving, gateway, waits })
+}

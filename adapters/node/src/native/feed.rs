@@ -1,0 +1,165 @@
+//! Between owned values and core's borrowed ones: what is fed to the machine, and what it asks for.
+
+use std::sync::Arc;
+
+use getrandom::SysRng;
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::native::node::{Effect, Input, Memory, Node, Own, Wish};
+use handfast_core::limits::{CHAIN_BYTES, NATIVE_NODE_SCRATCH};
+use handfast_core::step::{Machine, Step};
+use handfast_core::text::Name;
+use handfast_core::time::Instant;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::native::Payload;
+use handfast_core::wire::native::link::{App, Renew};
+use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};
+use handfast_core::wire::path::{Address, Pattern};
+use handfast_core::wire::registration::{PairRequest, Profile};
+use zeroize::Zeroizing;
+
+use super::event::{AppMessage, NativeEvent};
+use super::owner::Renewable;
+use crate::event::Vitals;
+
+/// What is fed to the machine.
+pub(super) enum Fed {
+    Tick,
+    Connected,
+    Frame(Vec<u8>),
+    Disconnected,
+    Kept(Memory),
+    Pair(Wish, Option<Fingerprint>),
+    Code(Code),
+    App(AppMessage),
+    Subscribe(String),
+    Renew(Renewable),
+    Forget,
+}
+
+/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across awaits.
+pub(super) enum Action {
+    Connect,
+    Send(Vec<u8>),
+    Close(Close),
+    /// With the capability that belongs to it, if one came.
+    Keep(Memory, Option<Vec<u8>>),
+    Tell(NativeEvent),
+}
+
+/// What a step reads besides its input, and what comes in pieces over several.
+pub(super) struct Feeder {
+    keys: Arc<OwnKeys>,
+    name: Name,
+    room: Name,
+    profile: String,
+    pub(super) vitals: Vitals,
+    chain: Incoming,
+    /// Wiped after every step: a sealed message was in clear there before.
+    scratch: Zeroizing<[u8; NATIVE_NODE_SCRATCH]>,
+}
+
+/// A capability that is coming in.
+struct Incoming {
+    assembly: Assembly,
+    buffer: Box<[u8; CHAIN_BYTES]>,
+    whole: Option<Vec<u8>>,
+    /// It belongs to what is kept next.
+    next: Option<Vec<u8>>,
+}
+
+impl Incoming {
+    fn part(&mut self, part: &Part<'_>) {
+        if part.object() != Object::Chain {
+            return;
+        }
+        let assembly = std::mem::take(&mut self.assembly);
+        match assembly.take(part, &mut self.buffer[..]) {
+            Ok(Assembled::More(assembly)) => self.assembly = assembly,
+            Ok(Assembled::Whole { bytes, .. }) => self.whole = Some(bytes.to_vec()),
+            Err(why) => tracing::warn!(?why, "a part of a token came out of place; what came of that token is dropped"),
+        }
+    }
+}
+
+impl Feeder {
+    pub(super) fn new(keys: Arc<OwnKeys>, name: Name, room: Name, profile: String) -> Self {
+        let buffer = Box::new([0; CHAIN_BYTES]);
+        let chain = Incoming { assembly: Assembly::IDLE, buffer, whole: None, next: None };
+        Self { keys, name, room, profile, vitals: Vitals::default(), chain, scratch: Zeroizing::new([0; NATIVE_NODE_SCRATCH]) }
+    }
+
+    /// One step.
+    pub(super) fn step(&mut self, node: Node, now: Instant, fed: Fed) -> Result<(Node, Vec<Action>), getrandom::Error> {
+        let Self { keys, name, room, profile, vitals, chain, scratch } = self;
+        let profile = Profile::parse(profile).unwrap_or(Profile::EMPTY);
+        let own = Own { keys, about: PairRequest { name: name.label(), room: room.label(), profile } };
+        let noise = vitals.noise();
+        let (mut frame, message, pattern);
+        let input = match fed {
+            Fed::Tick => Input::Tick(vitals.heartbeat(noise.as_deref())),
+            Fed::Connected => {
+                // What came of a token on an earlier connection goes on with nothing here.
+                chain.assembly = Assembly::IDLE;
+                chain.whole = None;
+                Input::Connected(Entropy::try_draw(&mut SysRng)?, own)
+            }
+            Fed::Frame(bytes) => {
+                frame = Zeroizing::new(bytes);
+                Input::Frame { bytes: &mut frame, entropy: Entropy::try_draw(&mut SysRng)?, own }
+            }
+            Fed::Disconnected => Input::Disconnected(Entropy::try_draw(&mut SysRng)?),
+            Fed::Kept(memory) => Input::Kept(memory),
+            Fed::Pair(wish, expect) => Input::Pair(wish, expect),
+            Fed::Code(code) => Input::CodeEntered(code, Entropy::try_draw(&mut SysRng)?, own),
+            Fed::App(app) => {
+                message = app;
+                match (Address::parse(&message.address), Payload::new(&message.bytes)) {
+                    (Ok(address), Some(bytes)) => Input::App(App { action: message.action, address, bytes }),
+                    // It was looked at when it came.
+                    (Err(_), _) | (_, None) => return Ok((node, Vec::new())),
+                }
+            }
+            Fed::Subscribe(text) => {
+                pattern = text;
+                match Pattern::parse(&pattern) {
+                    Ok(pattern) => Input::Subscribe(pattern),
+                    Err(_) => return Ok((node, Vec::new())),
+                }
+            }
+            Fed::Renew(Renewable::Chain) => Input::Renew(Renew::Chain),
+            Fed::Renew(Renewable::Bearer) => Input::Renew(Renew::Token),
+            Fed::Forget => Input::Forget,
+        };
+        let Step { next, effects } = node.step(now, input, scratch.as_mut_slice());
+        let actions = effects.into_iter().filter_map(|effect| action(effect, chain)).collect();
+        scratch.fill(0);
+        Ok((next, actions))
+    }
+}
+
+fn action(effect: Effect<'_>, chain: &mut Incoming) -> Option<Action> {
+    match effect {
+        Effect::Connect => Some(Action::Connect),
+        Effect::Send(frame) => Some(Action::Send(frame.to_vec())),
+        Effect::Close(close) => Some(Action::Close(close)),
+        Effect::Part(part) => {
+            chain.part(&part);
+            None
+        }
+        Effect::Chain(bytes) => {
+            chain.next = bytes.map(<[u8]>::to_vec).or_else(|| chain.whole.take());
+            None
+        }
+        Effect::Keep(memory) => Some(Action::Keep(memory, chain.next.take())),
+        Effect::Bearer(token) => Some(Action::Tell(NativeEvent::Bearer(Arc::new(token)))),
+        Effect::App(App { action, address, bytes }) => Some(Action::Tell(NativeEvent::App(AppMessage {
+            action,
+            address: address.as_str().to_owned(),
+            bytes: bytes.as_bytes().to_vec(),
+        }))),
+        Effect::Tell(news) => Some(Action::Tell(NativeEvent::of(news))),
+    }
+}

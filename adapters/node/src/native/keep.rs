@@ -1,0 +1,191 @@
+//! What a node of the native wire makes durable: its keys, how far pairing is, and its token.
+//!
+//! The token is written before `native.json` names its grant, so wherever the power fails, what `native.json` names is there. If the token is the newer of
+//! the two, [`Keeper::load`] goes by the token.
+
+use std::path::Path;
+
+use getrandom::SysRng;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::native::node::{Memory, Paired};
+use handfast_core::grant::capability::Holder;
+use handfast_core::registry::grants::GrantId;
+
+use super::chain::{Facts, text_of, unix_now};
+use super::record::{self, NativeIdentity};
+use crate::state::{HeldState, StateDir, StateError};
+use crate::tokens::{Entry, KeySource, TokenStore, TokensError};
+
+/// Why something cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// In the state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// In the token store.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+impl StateDir {
+    /// What a node of the native wire keeps here; `None` if none ever did.
+    ///
+    /// # Errors
+    /// If it is there but cannot be read, can be read by others, or is damaged.
+    pub fn load_native(&self) -> Result<Option<(NativeIdentity, Memory)>, StateError> {
+        self.read_as(record::NATIVE, record::read_native)
+    }
+
+    /// The keys of a node of the native wire; `None` if there are none yet.
+    ///
+    /// # Errors
+    /// As [`load_native`](Self::load_native).
+    pub fn load_keys(&self) -> Result<Option<OwnKeys>, StateError> {
+        self.read_as(record::KEYS, record::read_keys)
+    }
+
+    fn read_as<T>(&self, name: &str, read: impl Fn(&[u8]) -> Result<T, String>) -> Result<Option<T>, StateError> {
+        let damaged = |why| StateError::Damaged { path: self.path().join(name), why };
+        self.read_file(name)?.map(|bytes| read(&bytes).map_err(damaged)).transpose()
+    }
+}
+
+impl HeldState {
+    /// The keys of a node of the native wire, made and kept if there are none yet.
+    ///
+    /// # Errors
+    /// If they cannot be read or written, or there is no randomness to make them of.
+    pub fn keys(&self) -> Result<OwnKeys, KeepError> {
+        if let Some(keys) = self.dir().load_keys()? {
+            return Ok(keys);
+        }
+        let keys = OwnKeys::generate(&Entropy::try_draw(&mut SysRng)?);
+        self.write_file(record::KEYS, &record::write_keys(&keys))?;
+        Ok(keys)
+    }
+}
+
+/// The token store of a node. One within its state directory has its key beside it: a service starts before anybody unlocks a keyring.
+///
+/// # Errors
+/// If the store is there and unfit.
+pub fn open_tokens(identity: &NativeIdentity, state: &Path) -> Result<TokenStore, TokensError> {
+    let path = identity.tokens.clone();
+    if identity.plain_tokens {
+        TokenStore::open(path, KeySource::Plain)
+    } else if path.parent() == Some(state) {
+        let beside = KeySource::beside(&path);
+        TokenStore::open(path, beside)
+    } else {
+        TokenStore::open_usual(path)
+    }
+}
+
+/// Where a node keeps things, for as long as it runs.
+pub(super) struct Keeper {
+    state: HeldState,
+    tokens: TokenStore,
+    own: Holder,
+}
+
+/// What becomes durable, and the capability that belongs to it, if a new one came.
+pub(super) struct ToKeep {
+    pub(super) identity: NativeIdentity,
+    pub(super) memory: Memory,
+    pub(super) chain: Option<Vec<u8>>,
+}
+
+impl Keeper {
+    pub(super) fn new(state: HeldState, identity: &NativeIdentity, own: Holder) -> Result<Self, KeepError> {
+        let tokens = open_tokens(identity, state.dir().path())?;
+        Ok(Self { state, tokens, own })
+    }
+
+    /// What is kept of the pairing, with what the kept token says of itself.
+    pub(super) fn load(&self, identity: &NativeIdentity) -> Result<(Memory, Option<Facts>), KeepError> {
+        let memory = self.state.dir().load_native()?.map_or(Memory::Blank, |(_, memory)| memory);
+        let Memory::Paired(paired) = memory else { return Ok((memory, None)) };
+        // Without its token a node still links, and hears then that it may do nothing.
+        let entry = match self.tokens.get(&identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default()) {
+            Ok(entry) => entry.filter(|entry| entry.node_id == Some(paired.node_id)),
+            Err(error) => {
+                tracing::warn!("the kept token cannot be used: {error}");
+                None
+            }
+        };
+        let Some(entry) = entry else { return Ok((memory, None)) };
+        let newer = Paired {
+            gateway: entry.gateway_key.unwrap_or(paired.gateway),
+            grant: entry.grant.map_or(paired.grant, GrantId::from_bytes),
+            ..paired
+        };
+        Ok((Memory::Paired(newer), Facts::read(entry.token.expose()).ok()))
+    }
+
+    /// Makes it durable. What the token says of itself, if there is a new one.
+    pub(super) fn keep(&self, ToKeep { identity, memory, chain }: ToKeep) -> Result<Option<Facts>, KeepError> {
+        let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
+        let mut facts = None;
+        if let Memory::Paired(paired) = &memory {
+            facts = self.keep_token(&router, paired, chain)?;
+        }
+        self.state.write_file(record::NATIVE, &record::write_native(&identity, &memory))?;
+        if matches!(memory, Memory::Blank) {
+            self.tokens.remove(&router)?;
+        }
+        Ok(facts)
+    }
+
+    fn keep_token(&self, router: &str, paired: &Paired, chain: Option<Vec<u8>>) -> Result<Option<Facts>, KeepError> {
+        let before = self.tokens.get(router).ok().flatten();
+        let before_it = |entry: &Entry| entry.node_id == Some(paired.node_id);
+        let (token, facts) = match chain.as_deref().map(text_of) {
+            Some(Ok((token, facts))) if facts.holder == self.own => (token, facts),
+            Some(Ok(_)) => {
+                tracing::error!("the gateway sent a token that belongs to another key; it is not kept");
+                return Ok(None);
+            }
+            Some(Err(why)) => {
+                tracing::error!(?why, "the gateway sent a token that is none; it is not kept");
+                return Ok(None);
+            }
+            None => return self.keep_without_token(router, paired, before),
+        };
+        let kept = before.filter(before_it);
+        let (paired_at, name) = kept.map_or_else(|| (unix_now(), router.to_owned()), |entry| (entry.paired_at, entry.name));
+        let mut entry = Entry::new(token, paired_at, name);
+        entry.expires_at = Some(facts.expires);
+        entry.permissions = Some(facts.scopes.clone());
+        name_pairing(&mut entry, paired);
+        self.tokens.put(router, entry)?;
+        Ok(Some(facts))
+    }
+
+    /// A pairing that changed without a new token: the gateway has another key, or the node was given no scopes.
+    fn keep_without_token(&self, router: &str, paired: &Paired, before: Option<Entry>) -> Result<Option<Facts>, KeepError> {
+        match before {
+            Some(mut entry) if entry.grant == Some(*paired.grant.as_bytes()) => {
+                name_pairing(&mut entry, paired);
+                let facts = Facts::read(entry.token.expose()).ok();
+                self.tokens.put(router, entry)?;
+                Ok(facts)
+            }
+            Some(_) | None => {
+                self.tokens.remove(router)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn name_pairing(entry: &mut Entry, paired: &Paired) {
+    entry.gateway_key = Some(paired.gateway);
+    entry.fingerprint = Some(Fingerprint::of(&paired.gateway));
+    entry.node_id = Some(paired.node_id);
+    entry.grant = Some(*paired.grant.as_bytes());
+}

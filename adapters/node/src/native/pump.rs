@@ -1,0 +1,262 @@
+//! The pump: feeds core's node machine with what happens, and carries out what it decides, in order.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+
+use handfast_core::flow::native::node::{Memory, Node};
+use handfast_core::grant::capability::Holder;
+use handfast_core::limits::{NATIVE_PROFILE_BYTES, SUBSCRIPTIONS};
+use handfast_core::step::Machine;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::registration::Profile;
+use tokio::sync::{broadcast, mpsc};
+
+use super::carrier::{Carrier, Heard, Target};
+use super::chain::Facts;
+use super::event::{NativeEvent, NativeEvents};
+use super::feed::{Action, Fed, Feeder};
+use super::keep::{Keeper, ToKeep};
+use super::owner::{NativeOwner, NotSent, Renewable, Word};
+use super::renewal::Renewal;
+use super::{NativeConfig, NativeError};
+use crate::clock::Clock;
+use crate::tls;
+
+/// How many events wait for a slow listener before it loses the oldest.
+const EVENTS: usize = 256;
+
+/// What core calls the state of a node that waits for its owner.
+const IDLE: &str = "Idle";
+
+/// A node of the native wire.
+pub struct NativeNode {
+    feeder: Feeder,
+    hands: Hands,
+    memory: Memory,
+    facts: Option<Facts>,
+    owner: NativeOwner,
+    words: mpsc::Receiver<Word>,
+}
+
+impl std::fmt::Debug for NativeNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NativeNode").field("identity", &self.hands.identity).finish_non_exhaustive()
+    }
+}
+
+impl NativeNode {
+    /// A node, not running yet.
+    ///
+    /// # Errors
+    /// If what it keeps cannot be read, its profile is none, or TLS cannot be set up.
+    pub fn new(config: NativeConfig) -> Result<Self, NativeError> {
+        let NativeConfig { identity, profile, state, via, ca, waits } = config;
+        if Profile::parse(&profile).is_none_or(|profile| profile.as_str().len() > NATIVE_PROFILE_BYTES) {
+            return Err(NativeError::Profile);
+        }
+        let keys = Arc::new(state.keys()?);
+        let keeper = Keeper::new(state, &identity, Holder::of(&keys))?;
+        let (memory, facts) = keeper.load(&identity)?;
+        let gateways: Arc<[_]> = via.unwrap_or_else(|| identity.gateways.clone()).into();
+        let tls = gateways.iter().any(super::GatewayAt::is_tls).then(|| tls::client(ca.as_deref())).transpose()?;
+        let (words_in, words) = mpsc::channel(16);
+        let hands = Hands {
+            carrier: Carrier::None,
+            keeper: Arc::new(keeper),
+            target: Target { gateways, tls, waits },
+            events: broadcast::channel(EVENTS).0,
+            results: VecDeque::new(),
+            renewal: Renewal::default(),
+            subscriptions: Vec::new(),
+            identity: identity.clone(),
+        };
+        let feeder = Feeder::new(keys, identity.name, identity.room, profile);
+        Ok(Self { feeder, hands, memory, facts, owner: NativeOwner(words_in), words })
+    }
+
+    /// The owner's end.
+    #[must_use]
+    pub fn owner(&self) -> NativeOwner {
+        self.owner.clone()
+    }
+
+    /// The events from now on.
+    #[must_use]
+    pub fn events(&self) -> NativeEvents {
+        NativeEvents(self.hands.events.subscribe())
+    }
+
+    /// What it keeps of its pairing.
+    #[must_use]
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away, refuses or misbehaves does not end it.
+    ///
+    /// # Errors
+    /// If what has to be kept can no longer be written, or there is no randomness.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NativeError> {
+        // The owner's sender stays, so that receiving from it never ends.
+        let Self { mut feeder, mut hands, memory, facts, owner: _owner, mut words } = self;
+        let clock = Clock::start();
+        let waits = hands.target.waits;
+        let mut node = Node::boot(clock.now(), memory, waits.timing());
+        hands.renewal.plan(facts.as_ref());
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            // Results of effects come first, so that the machine sees them in the order of the effects.
+            let fed = match hands.results.pop_front() {
+                Some(result) => result,
+                None => tokio::select! {
+                    () = &mut shutdown => break,
+                    heard = hands.carrier.next() => match heard {
+                        Heard::Opened(at) => {
+                            hands.prefer(at, node.memory());
+                            Fed::Connected
+                        }
+                        Heard::Frame(bytes) => Fed::Frame(bytes),
+                        Heard::Lost(why) => {
+                            hands.tell(NativeEvent::Lost(why));
+                            hands.carrier.finish(waits.close_within).await;
+                            Fed::Disconnected
+                        }
+                    },
+                    Some(word) = words.recv() => match hands.hear(word, &node, &mut feeder) {
+                        Some(fed) => fed,
+                        None => continue,
+                    },
+                    () = clock.until(node.deadline().map(|(at, _)| at)) => Fed::Tick,
+                    () = hands.renewal.due(), if node.is_linked() => {
+                        hands.renewal.asked();
+                        Fed::Renew(Renewable::Chain)
+                    }
+                },
+            };
+            let actions;
+            let active = node.state_name() != IDLE;
+            (node, actions) = feeder.step(node, clock.now(), fed)?;
+            let actions = durable_first(actions);
+            tracing::trace!(state = node.state_name(), actions = actions.len(), "stepped");
+            for action in actions {
+                hands.carry_out(action).await?;
+            }
+            if active && node.state_name() == IDLE {
+                hands.tell(NativeEvent::Resting);
+            }
+        }
+        hands.carrier.close(Close::GOODBYE, waits.close_within).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The owner hears of a thing once it is durable, and not before: who was told that the node is paired may pull the plug.
+fn durable_first(mut actions: Vec<Action>) -> Vec<Action> {
+    if actions.iter().any(|action| matches!(action, Action::Keep(..))) {
+        actions.sort_by_key(|action| matches!(action, Action::Tell(_)));
+    }
+    actions
+}
+
+/// What acts.
+struct Hands {
+    carrier: Carrier,
+    keeper: Arc<Keeper>,
+    target: Target,
+    identity: super::NativeIdentity,
+    events: broadcast::Sender<NativeEvent>,
+    /// What came of actions, and has to be fed back.
+    results: VecDeque<Fed>,
+    renewal: Renewal,
+    /// Said anew on every link: the gateway forgets them with the one before.
+    subscriptions: Vec<String>,
+}
+
+impl Hands {
+    /// The address that answered comes first from now on. Once paired, the first one names the token's entry, and stays.
+    fn prefer(&mut self, at: usize, memory: &Memory) {
+        if !matches!(memory, Memory::Paired(_)) && at < self.identity.gateways.len() {
+            self.identity.gateways[..=at].rotate_right(1);
+            self.target.gateways = self.identity.gateways.clone().into();
+        }
+    }
+
+    fn hear(&mut self, word: Word, node: &Node, feeder: &mut Feeder) -> Option<Fed> {
+        match word {
+            Word::Pair(wish, expect) => Some(Fed::Pair(wish, expect)),
+            Word::Code(code) => Some(Fed::Code(code)),
+            Word::Renew(what) => Some(Fed::Renew(what)),
+            Word::Forget => Some(Fed::Forget),
+            Word::Vitals(vitals) => {
+                feeder.vitals = vitals;
+                None
+            }
+            Word::App(message, answer) => {
+                let linked = node.is_linked();
+                let _ = answer.send(if linked { Ok(()) } else { Err(NotSent::NotLinked) });
+                linked.then_some(Fed::App(message))
+            }
+            Word::Subscribe(pattern, answer) => {
+                let known = self.subscriptions.contains(&pattern);
+                if !known && self.subscriptions.len() >= SUBSCRIPTIONS {
+                    let _ = answer.send(Err(NotSent::TooMany));
+                    return None;
+                }
+                let _ = answer.send(Ok(()));
+                if !known {
+                    self.subscriptions.push(pattern.clone());
+                }
+                (node.is_linked() && !known).then_some(Fed::Subscribe(pattern))
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, action: Action) -> Result<(), NativeError> {
+        match action {
+            Action::Connect => {
+                self.tell(NativeEvent::Connecting);
+                self.carrier = Carrier::open(&self.target);
+            }
+            Action::Send(frame) => {
+                if let Err(why) = self.carrier.send(&frame, self.target.waits.answer_within).await {
+                    self.tell(NativeEvent::Lost(why));
+                    self.results.push_back(Fed::Disconnected);
+                }
+            }
+            Action::Close(close) => {
+                if self.carrier.close(close, self.target.waits.close_within).await {
+                    self.results.push_back(Fed::Disconnected);
+                }
+            }
+            Action::Keep(memory, chain) => {
+                let keeper = self.keeper.clone();
+                let what = ToKeep { identity: self.identity.clone(), memory, chain };
+                let kept = tokio::task::spawn_blocking(move || keeper.keep(what)).await;
+                let facts = kept.map_err(|_| NativeError::Stopped)??;
+                match memory {
+                    Memory::Paired(_) => self.renewal.plan(facts.as_ref()),
+                    Memory::Blank | Memory::Asked { .. } => self.renewal.plan(None),
+                }
+                self.results.push_back(Fed::Kept(memory));
+            }
+            Action::Tell(event) => {
+                if let NativeEvent::Linked(_) = &event {
+                    self.results.extend(self.subscriptions.iter().cloned().map(Fed::Subscribe));
+                }
+                if let NativeEvent::Forgotten = &event {
+                    self.subscriptions.clear();
+                }
+                self.tell(event);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: NativeEvent) {
+        super::log::log(&event, &self.target.gateways);
+        // Nobody has to listen.
+        let _ = self.events.send(event);
+    }
+}

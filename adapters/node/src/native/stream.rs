@@ -1,0 +1,120 @@
+//! Messages as frames on a byte stream: TCP or a serial line.
+
+use std::path::Path;
+use std::time::Duration;
+
+use handfast_core::limits::{STREAM_BUFFER, STREAM_FRAME};
+use handfast_core::wire::frame::{Decoder, encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::connection::Stream;
+use crate::event::{Lost, presentable};
+
+/// A byte stream that carries frames.
+pub(super) struct Framed {
+    stream: Box<dyn Stream>,
+    decoder: Decoder<Box<[u8]>>,
+    read: Box<[u8]>,
+    /// What of `read` was read and not decoded yet.
+    left: std::ops::Range<usize>,
+}
+
+impl Framed {
+    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
+        let decoder = Decoder::new(vec![0; STREAM_BUFFER].into_boxed_slice());
+        Self { stream, decoder, read: vec![0; 1024].into_boxed_slice(), left: 0..0 }
+    }
+
+    /// The next message. May be dropped at any time without losing anything.
+    pub(super) async fn next(&mut self) -> Result<Vec<u8>, Lost> {
+        loop {
+            let mut rest = &self.read[self.left.clone()];
+            while let Some(framed) = self.decoder.read(&mut rest) {
+                match framed {
+                    Ok(message) => {
+                        self.left.start = self.left.end - rest.len();
+                        return Ok(message.to_vec());
+                    }
+                    // Noise on a line. If it was a message, the channel finds that one is missing.
+                    Err(error) => tracing::debug!(?error, "a broken frame was skipped"),
+                }
+            }
+            self.left = 0..0;
+            match self.stream.read(&mut self.read).await {
+                Ok(0) => return Err(Lost::Broken("it ended without a word".to_owned())),
+                Ok(length) => self.left = 0..length,
+                Err(error) => return Err(Lost::Broken(presentable(&error.to_string()))),
+            }
+        }
+    }
+
+    pub(super) async fn send(&mut self, message: &[u8]) -> Result<(), Lost> {
+        let mut room = [0; STREAM_FRAME];
+        let frame = encode(message, &mut room).map_err(|_| Lost::Broken("a message was too long to be sent".to_owned()))?;
+        let sent = async {
+            self.stream.write_all(frame).await?;
+            self.stream.flush().await
+        };
+        sent.await.map_err(|error| Lost::Broken(presentable(&error.to_string())))
+    }
+
+    /// Says that nothing more comes.
+    pub(super) async fn end(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+}
+
+/// A message that no gateway takes for anything, in whatever state it is.
+const WAKE: [u8; 1] = [0xff];
+/// How long a line has to be quiet to count as at rest.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// Opens a serial line. A line does not end when a program does, so the gateway may still hold what an earlier one said: a message that fits nowhere
+/// makes it begin anew, and what comes in answer is let pass.
+pub(super) async fn open_line(path: &Path, baud: u32, within: Duration) -> Result<Framed, Lost> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Lost::NotOpened(format!(
+            "cannot open the serial line {}: {why}; check that the device is there and that this user may use it (group dialout)",
+            path.display()
+        ))
+    };
+    let port = serial2_tokio::SerialPort::open(path, baud).map_err(|error| failed(&error))?;
+    port.discard_buffers().map_err(|error| failed(&error))?;
+    let mut line = Framed::new(Box::new(port));
+    let begin = async {
+        line.send(&WAKE).await?;
+        let mut passed = [0; 256];
+        while let Ok(Ok(1..)) = timeout(QUIET, line.stream.read(&mut passed)).await {}
+        Ok(())
+    };
+    match timeout(within, begin).await {
+        Ok(Ok(())) => Ok(line),
+        Ok(Err(lost)) => Err(lost),
+        Err(_) => Err(failed(&"it takes nothing, or never falls silent")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_come_whole_however_the_stream_cuts_them_and_noise_is_skipped() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let mut framed = Framed::new(Box::new(ours));
+        let mut bytes = vec![7, 7, 0];
+        let mut room = [0; STREAM_FRAME];
+        for message in [&[1, 2, 0, 3][..], &[9; 600]] {
+            bytes.extend_from_slice(encode(message, &mut room).unwrap());
+        }
+        tokio::spawn(async move {
+            for piece in bytes.chunks(7) {
+                theirs.write_all(piece).await.unwrap();
+            }
+        });
+        assert_eq!(framed.next().await, Ok(vec![1, 2, 0, 3]));
+        assert_eq!(framed.next().await, Ok(vec![9; 600]));
+        assert!(matches!(framed.next().await, Err(Lost::Broken(_))));
+    }
+}

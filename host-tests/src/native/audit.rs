@@ -1,0 +1,148 @@
+//! What must hold after every single event, whatever happened before; and what has to be remembered to know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::flow::native::gateway::{Peer, Proof};
+use handfast_core::flow::native::node::Memory;
+use handfast_core::id::NodeId;
+use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
+use handfast_core::registry::codes::{CodeId, Kind, NoGuess};
+use handfast_core::registry::record::Standing;
+
+use super::World;
+use super::gateway::Asked;
+use super::wires::ConnId;
+
+/// What is remembered of the world's history, independent of what machines and registry hold.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// Wrong tags that were compared, for each code.
+    pub wrong: BTreeMap<CodeId, u32>,
+    /// The same for PINs, since the window was opened.
+    pub wrong_in_window: u32,
+    /// What was typed at which node.
+    pub typed: BTreeSet<([u8; 32], String)>,
+    /// Whom the operator approved.
+    pub approved: BTreeSet<[u8; 32]>,
+    /// Whom the operator put out.
+    pub revoked: BTreeSet<[u8; 32]>,
+    /// Secrets of codes, also of those that are spent.
+    pub secrets: BTreeMap<CodeId, String>,
+    reserved: BTreeMap<ConnId, (CodeId, u32)>,
+    windows: u32,
+}
+
+impl World {
+    pub(super) fn window_opened(&mut self) {
+        self.audit.wrong_in_window = 0;
+        self.audit.windows += 1;
+    }
+
+    pub(super) fn typed(&mut self, at: usize, code: &str) {
+        let key = *self.nodes[at].keys.channel.public().as_bytes();
+        let plain: String = code.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+        self.audit.typed.insert((key, plain.to_uppercase()));
+    }
+
+    pub(super) fn decided(&mut self, _node_id: NodeId, key: Option<PublicKey>, approves: bool, revokes: bool) {
+        let Some(key) = key else { return };
+        if approves {
+            self.audit.approved.insert(*key.as_bytes());
+        }
+        if revokes {
+            self.audit.revoked.insert(*key.as_bytes());
+        }
+    }
+
+    pub(super) fn reserved(&mut self, conn: ConnId, id: CodeId, outcome: Result<u8, NoGuess>) {
+        if outcome.is_ok() {
+            self.audit.reserved.insert(conn, (id, self.audit.windows));
+        }
+    }
+
+    /// A connection has compared a tag.
+    pub(super) fn compared(&mut self, conn: ConnId, right: bool) {
+        let Some((id, window)) = self.audit.reserved.remove(&conn) else {
+            return self.expect(!right, || format!("conn {conn}: nobody's code is right"));
+        };
+        if right {
+            return;
+        }
+        let wrong = self.audit.wrong.entry(id).or_default();
+        *wrong += 1;
+        let wrong = *wrong;
+        self.expect(wrong <= u32::from(GUESSES_PER_CODE), || format!("{wrong} guesses of {id:?}"));
+        let is_pin = self.store.codes.get(&id).is_some_and(|kept| matches!(kept.counted.kind, Kind::Pin(_)));
+        if is_pin && window == self.audit.windows {
+            self.audit.wrong_in_window += 1;
+        }
+        let all = self.audit.wrong_in_window;
+        self.expect(all <= u32::from(GUESSES_PER_WINDOW), || format!("{all} guesses in a window"));
+    }
+
+    /// What a connection asks of the store is what its peer may have.
+    pub(super) fn check_asked(&mut self, conn: ConnId, asked: &Asked) {
+        let seat = &self.gateway.seats[&conn];
+        let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
+        let wire = self.wires.get(&conn).and_then(|wire| wire.node);
+        match asked {
+            Asked::Settle(Proof::Code(id, _)) | Asked::Spend(id) => {
+                let secret = self.audit.secrets.get(id).cloned().or_else(|| self.store.codes.get(id)?.secret.clone());
+                let holder = key.map(|key| *key.as_bytes()).unwrap_or_default();
+                let typed = secret.clone().is_some_and(|secret| self.audit.typed.contains(&(holder, secret)));
+                self.expect(typed, || format!("conn {conn}: {id:?} is proven, and nobody typed it"));
+                self.audit.secrets.insert(*id, secret.unwrap_or_default());
+            }
+            Asked::Attach(_) => {
+                let own = wire.map(|at| *self.nodes[at].keys.channel.public());
+                self.expect(own == key, || format!("conn {conn}: attached for {key:?}, and is {wire:?}'s"));
+            }
+            _ => {}
+        }
+    }
+
+    /// What a node keeps was granted to it, and it forgets for its operator and its owner alone.
+    pub(super) fn check_keep(&self, at: usize, memory: &Memory, clear: bool, forgets: bool) {
+        let key = *self.nodes[at].keys.channel.public();
+        self.expect(!clear, || format!("node {at} keeps {memory:?} because of what came in clear"));
+        let holds = match memory {
+            Memory::Blank => forgets || self.audit.revoked.contains(key.as_bytes()),
+            Memory::Asked { gateway } => gateway == self.gateway.keys.channel.public(),
+            Memory::Paired(paired) => {
+                let granted =
+                    |grant: &handfast_core::registry::grants::Grant| grant.id == paired.grant && grant.node_id == paired.node_id;
+                paired.gateway == *self.gateway.keys.channel.public() && self.store.grants.iter().any(granted)
+            }
+        };
+        self.expect(holds, || format!("node {at} keeps {memory:?}"));
+    }
+
+    /// Everything else, at once.
+    pub(super) fn check(&self) {
+        for (&conn, seat) in &self.gateway.seats {
+            let Some(machine) = &seat.machine else { continue };
+            if let Some(Peer::Node(node_id)) = machine.linked() {
+                let record = self.store.records.get(&node_id);
+                let is_in =
+                    record.is_some_and(|record| matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. }));
+                self.expect(is_in, || format!("conn {conn}: {node_id} is linked, and is {record:?}"));
+                self.expect(self.gateway.live.get(&node_id) == Some(&conn), || format!("conn {conn}: linked, and not live"));
+                let key = record.and_then(|record| record.keys).map(|keys| keys.channel);
+                self.expect(machine.peer_key() == key.as_ref(), || format!("conn {conn}: linked with another key"));
+            }
+        }
+        for record in self.store.records.values() {
+            let Some(keys) = record.keys else { continue };
+            let bytes = *keys.channel.as_bytes();
+            if matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. }) {
+                let approved = self.audit.approved.contains(&bytes);
+                let code = self.audit.secrets.values().any(|secret| self.audit.typed.contains(&(bytes, secret.clone())));
+                self.expect(approved || code, || format!("{} is paired, and nobody wanted it", record.node_id));
+                self.expect(!self.audit.revoked.contains(&bytes), || format!("{} came back", record.node_id));
+            }
+            let same = self.store.records.values().filter(|other| other.keys.is_some_and(|k| k.channel == keys.channel));
+            self.expect(same.count() == 1, || format!("{} has a twin", record.node_id));
+        }
+    }
+}

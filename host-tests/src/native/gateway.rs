@@ -1,0 +1,524 @@
+//! The gateway's process: the real machine for each connection, and an adapter that carries its effects out over the registry.
+
+use std::collections::BTreeMap;
+
+use handfast_core::crypto::code::{Alphabet, Code};
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::native::gateway::{
+    Around, Confirmation, Connection, Effect, Input, Known, Offer, Peer, Plan, Prepared, Proof, Verdict, plan,
+};
+use handfast_core::grant::capability::{Chain, Check, Holder, verify};
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::token::Token;
+use handfast_core::id::NodeId;
+use handfast_core::limits::{CHAIN_BYTES, NATIVE_SCRATCH, SUBSCRIPTIONS};
+use handfast_core::registry::codes::{CodeId, NoGuess};
+use handfast_core::registry::grants::{self, Grant, GrantId};
+use handfast_core::registry::lifecycle::Notice;
+use handfast_core::registry::record::Record;
+use handfast_core::step::{Machine, Step};
+use handfast_core::text::Label;
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::link::{App, Renew};
+use handfast_core::wire::native::pair::{Method, Refusal};
+use handfast_core::wire::native::part::{Assembled, Assembly};
+use handfast_core::wire::native::{Payload, Reason};
+use handfast_core::wire::path::{Action, Address};
+
+use super::registry::{Offered, Request, Settled};
+use super::wires::{ConnId, Side};
+use super::{Job, World};
+
+/// The process.
+#[derive(Debug)]
+pub struct GatewayHost {
+    /// The gateway's keys, which are kept.
+    pub keys: OwnKeys,
+    /// Its connections.
+    pub seats: BTreeMap<ConnId, Seat>,
+    /// Which connection is a node's live one.
+    pub live: BTreeMap<NodeId, ConnId>,
+    /// Whether it has power.
+    pub on: bool,
+    /// When power returns.
+    pub on_at: Option<u64>,
+    /// How many effects and writes are carried out yet.
+    pub fuel: Option<u32>,
+    /// How many transactions fail.
+    pub failing: u32,
+    /// What is said to whoever is paired.
+    pub message: Option<&'static str>,
+    /// Handshakes that were counted, and given back.
+    pub counted: (u32, u32),
+    /// What the display shows: for which key, and which PIN.
+    pub display: Vec<(PublicKey, CodeId, String)>,
+}
+
+/// A connection, and what its adapter holds for it.
+#[derive(Debug)]
+pub struct Seat {
+    /// The machine.
+    pub machine: Option<Connection>,
+    /// Who asks.
+    pub request: Option<Request>,
+    /// A code was proven on it, and is spent.
+    pub proven: bool,
+    /// What its peer may do.
+    pub scopes: Option<ScopesBuf>,
+    /// To what its peer listens.
+    pub subscribed: Vec<String>,
+    /// What its peer's application sent.
+    pub apps: Vec<(String, Vec<u8>)>,
+    /// How many heartbeats were kept.
+    pub observed: u32,
+    guesses: u8,
+    came: Option<Vec<u8>>,
+    assembly: Assembly,
+    room: Box<[u8; CHAIN_BYTES]>,
+}
+
+/// What is asked of the store.
+#[derive(Debug)]
+pub enum Asked {
+    /// Count a handshake.
+    Begin,
+    /// Who is it?
+    Find(PublicKey),
+    /// Make it live.
+    Attach(NodeId),
+    /// With what does it go on?
+    Prepare(Method),
+    /// Reserve a guess.
+    Reserve(Option<CodeId>),
+    /// Spend a code.
+    Spend(CodeId),
+    /// Settle.
+    Settle(Proof),
+    /// It is stored.
+    Activate(GrantId),
+    /// A chain.
+    Present(Option<Vec<u8>>),
+    /// Anew: a chain, or a bearer.
+    Renew(bool),
+}
+
+/// What may happen to a connection.
+#[allow(clippy::large_enum_variant, reason = "few of them live at once")]
+#[derive(Debug)]
+pub enum GateIn {
+    /// A frame came.
+    Frame(Vec<u8>),
+    /// The store answers.
+    Answer(Answer),
+    /// The operator decided.
+    Push(Notice),
+    /// The application sends.
+    Deliver(Action, String, Vec<u8>),
+    /// The deadline has come.
+    Tick,
+    /// The gateway stops.
+    Shutdown,
+    /// Somebody needs the seat.
+    Evict,
+    /// The peer is gone.
+    Closed,
+}
+
+/// What the store answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// To `Begin`.
+    Begun(bool),
+    /// To `Find`.
+    Found(Result<Option<(Record, Vec<Grant>)>, ()>),
+    /// To `Attach`.
+    Attached(Result<Option<(Record, Vec<Grant>)>, ()>),
+    /// To `Prepare`.
+    Refused(Refusal<'static>),
+    /// To `Prepare`.
+    Pin(CodeId, String),
+    /// To `Prepare`.
+    Code(Option<CodeId>, Code),
+    /// To `Prepare`.
+    Settle,
+    /// To `Reserve`.
+    Reserved(Result<u8, NoGuess>),
+    /// To `Spend`.
+    Spent(Result<bool, ()>),
+    /// To `Settle`.
+    Settled(Settled),
+    /// To `Settle` and `Prepare`.
+    Busy,
+    /// To `Activate`.
+    Activated(Result<Option<Option<UnixTime>>, ()>),
+    /// To `Present`.
+    Presented(Option<(UnixTime, ScopesBuf)>),
+    /// To `Renew`.
+    Renewed(Option<Offered>, Option<String>),
+}
+
+enum Do {
+    Send(Vec<u8>),
+    Close,
+    Ask(Asked),
+    Detach,
+}
+
+impl Seat {
+    fn new(machine: Connection) -> Self {
+        Self {
+            machine: Some(machine),
+            request: None,
+            proven: false,
+            scopes: None,
+            subscribed: Vec::new(),
+            apps: Vec::new(),
+            observed: 0,
+            guesses: 0,
+            came: None,
+            assembly: Assembly::IDLE,
+            room: Box::new([0; CHAIN_BYTES]),
+        }
+    }
+
+    /// Its state, by name.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        self.machine.as_ref().map_or("gone", Connection::state_name)
+    }
+}
+
+impl World {
+    /// Somebody opened a connection.
+    pub(super) fn accept(&mut self, conn: ConnId) {
+        let machine = Connection::accepted(self.instant(), self.limits);
+        self.gateway.seats.insert(conn, Seat::new(machine));
+    }
+
+    /// Takes the gateway's power.
+    pub fn gateway_off(&mut self) {
+        self.note(|| "the gateway loses power".to_owned());
+        let back = self.now + 1 + self.prng.below(20_000);
+        let gateway = &mut self.gateway;
+        gateway.on = false;
+        gateway.fuel = None;
+        gateway.on_at = Some(back);
+        gateway.live.clear();
+        let conns: Vec<ConnId> = core::mem::take(&mut gateway.seats).into_keys().collect();
+        self.jobs.retain(|job| !job.is_of_gateway());
+        for conn in conns {
+            self.leave(conn, Side::Gateway);
+        }
+    }
+
+    /// Something happens to a connection.
+    pub fn feed_gateway(&mut self, conn: ConnId, input: GateIn) {
+        let (now, unix) = (self.instant(), self.unix());
+        let mut bytes = [0; 32];
+        self.prng.fill(&mut bytes);
+        let entropy = Entropy::from_recorded(bytes);
+        let token = self.next_token();
+        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
+        let Some(machine) = seat.machine.take() else { return };
+        let (before, compares) = (machine.state_name(), matches!(input, GateIn::Answer(Answer::Reserved(Ok(_)))));
+        let what = match &input {
+            GateIn::Frame(frame) => format!("Frame of {}", frame.len()),
+            other => format!("{other:?}").chars().take(90).collect(),
+        };
+        let scopes = seat.scopes.clone();
+        let left = SUBSCRIPTIONS - seat.subscribed.len();
+        let around = Around { keys: &self.gateway.keys, scopes: scopes.as_ref(), subscriptions_left: left, now: unix };
+        let message = self.gateway.message.and_then(Reason::parse);
+        let (mut frame, known, offered, address, payload);
+        let room = Label::parse("Hall").expect("a label");
+        let offer =
+            |offered: &'_ Offered, token| Offer { id: offered.id, node_id: offered.node_id, room, token, chain: None, message };
+        let failed = handfast_core::error::Refusal::StoreFailed;
+        let input = match input {
+            GateIn::Frame(bytes) => {
+                frame = bytes;
+                Input::Frame { bytes: &mut frame, entropy, around }
+            }
+            GateIn::Push(notice) => Input::Push(notice),
+            GateIn::Tick => Input::Tick(unix),
+            GateIn::Shutdown => Input::Shutdown,
+            GateIn::Evict => Input::Evict,
+            GateIn::Closed => Input::Closed,
+            GateIn::Deliver(action, to, bytes) => {
+                (address, payload) = (to, bytes);
+                let address = Address::parse(&address).expect("an address");
+                Input::Deliver(App { action, address, bytes: Payload::new(&payload).expect("a payload") }, unix)
+            }
+            GateIn::Answer(answer) => match answer {
+                Answer::Begun(true) => Input::Begun(Ok(())),
+                Answer::Begun(false) => Input::Begun(Err(failed)),
+                Answer::Found(found) => {
+                    known = found;
+                    let known = known.as_ref().map(|known| known.as_ref().map(|(record, grants)| Known { record, grants }));
+                    Input::Found(known.map_err(|()| failed), unix, entropy)
+                }
+                Answer::Attached(found) => {
+                    known = found;
+                    seat.scopes = known
+                        .as_ref()
+                        .ok()
+                        .and_then(Option::as_ref)
+                        .and_then(|(_, all)| Some(grants::current(all, unix)?.scopes.clone()));
+                    let known = known.as_ref().map(|known| known.as_ref().map(|(record, grants)| Known { record, grants }));
+                    Input::Attached(known.map_err(|()| failed), unix)
+                }
+                Answer::Refused(refusal) => Input::Prepared(Prepared::Refused(refusal)),
+                Answer::Pin(id, pin) => {
+                    let code = Code::parse(&pin).expect("a PIN");
+                    Input::Prepared(Prepared::Pin { id, code, expires_in: 300, attempts: 5 })
+                }
+                Answer::Code(id, code) => Input::Prepared(Prepared::Code { id, code }),
+                Answer::Settle => Input::Prepared(Prepared::Settle),
+                Answer::Reserved(reserved) => Input::Reserved(reserved),
+                Answer::Spent(spent) => Input::Spent(spent.map_err(|()| failed)),
+                Answer::Settled(Settled::Offered(it)) => {
+                    offered = it;
+                    Input::Settled(Verdict::Offered(Offer { chain: offered.chain.as_deref(), ..offer(&offered, None) }))
+                }
+                Answer::Settled(Settled::Waits) => Input::Settled(Verdict::Waits { expires_in: 600 }),
+                Answer::Settled(Settled::Expired) => Input::Settled(Verdict::Refused(Refusal::Expired)),
+                Answer::Settled(Settled::Revoked) => Input::Settled(Verdict::Refused(Refusal::Revoked)),
+                Answer::Busy if before == "Preparing" => Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 })),
+                Answer::Busy => Input::Settled(Verdict::Refused(Refusal::Busy { retry_in: 5 })),
+                Answer::Activated(Ok(outcome)) => {
+                    Input::Activated(Ok(outcome.map_or(Confirmation::NotThere, Confirmation::Active)))
+                }
+                Answer::Activated(Err(())) => Input::Activated(Err(failed)),
+                Answer::Presented(presented) => {
+                    let until = presented.as_ref().map(|(until, _)| *until);
+                    if let Some((_, scopes)) = presented {
+                        seat.scopes = Some(scopes);
+                    }
+                    Input::Presented(until)
+                }
+                Answer::Renewed(Some(it), bearer) => {
+                    offered = it;
+                    let token = bearer.and(token);
+                    Input::Renewed(Some(Offer { chain: offered.chain.as_deref(), ..offer(&offered, token) }))
+                }
+                Answer::Renewed(None, _) => Input::Renewed(None),
+            },
+        };
+        let mut scratch = [0; NATIVE_SCRATCH];
+        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        let mut todo = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send(frame) => todo.push(Do::Send(frame.to_vec())),
+                Effect::Close(_) => todo.push(Do::Close),
+                Effect::Begin(_) => {
+                    self.gateway.counted.0 += 1;
+                    todo.push(Do::Ask(Asked::Begin));
+                }
+                Effect::Refund => self.gateway.counted.1 += 1,
+                Effect::Find(key) => todo.push(Do::Ask(Asked::Find(key))),
+                Effect::Attach(node_id) => todo.push(Do::Ask(Asked::Attach(node_id))),
+                Effect::Detach => todo.push(Do::Detach),
+                Effect::Ask(key, asked) => {
+                    let holder = Holder { channel: key, signing: *asked.key() };
+                    seat.request = Some(Request { holder, name: asked.request().name.as_str().to_owned() });
+                    todo.push(Do::Ask(Asked::Prepare(asked.request().method)));
+                }
+                Effect::Reserve(id) => todo.push(Do::Ask(Asked::Reserve(id))),
+                Effect::Spend(id) => todo.push(Do::Ask(Asked::Spend(id))),
+                Effect::Settle(proof) => todo.push(Do::Ask(Asked::Settle(proof))),
+                Effect::Activate(grant) => todo.push(Do::Ask(Asked::Activate(grant))),
+                Effect::Observe(_) => seat.observed += 1,
+                Effect::Part(part) => match seat.assembly.take(&part, &mut seat.room[..]) {
+                    Ok(Assembled::More(more)) => seat.assembly = more,
+                    Ok(Assembled::Whole { bytes, .. }) => {
+                        seat.came = Some(bytes.to_vec());
+                        seat.assembly = Assembly::IDLE;
+                    }
+                    Err(_) => seat.assembly = Assembly::IDLE,
+                },
+                Effect::Present(chain) => {
+                    let chain = chain.map(<[u8]>::to_vec).or_else(|| seat.came.take());
+                    todo.push(Do::Ask(Asked::Present(chain)));
+                }
+                Effect::App(app) => seat.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec())),
+                Effect::Subscribe(pattern) => seat.subscribed.push(pattern.as_str().to_owned()),
+                Effect::Renew(renew) => todo.push(Do::Ask(Asked::Renew(matches!(renew, Renew::Chain)))),
+            }
+        }
+        let (after, closed) = (next.state_name(), next.is_closed());
+        seat.machine = Some(next);
+        self.note(|| format!("conn {conn}: {before} --{what}--> {after}"));
+        self.steps += 1;
+        self.visited.insert(after);
+        if compares {
+            self.compared(conn, after == "Spending");
+        }
+        for effect in todo {
+            if !self.gateway_may() {
+                return;
+            }
+            self.gateway_does(conn, effect);
+        }
+        if closed {
+            self.gateway.seats.remove(&conn);
+            self.jobs.retain(|job| !job.is_of_conn(conn));
+            self.leave(conn, Side::Gateway);
+        }
+    }
+
+    fn next_token(&mut self) -> Option<Token> {
+        const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let text: String = (0..43).map(|_| char::from(self.prng.pick(CHARS))).collect();
+        Token::parse(&text)
+    }
+
+    pub(super) fn gateway_may(&mut self) -> bool {
+        match self.gateway.fuel {
+            Some(0) => {
+                self.gateway_off();
+                false
+            }
+            Some(fuel) => {
+                self.gateway.fuel = Some(fuel - 1);
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn gateway_does(&mut self, conn: ConnId, effect: Do) {
+        match effect {
+            Do::Send(frame) => self.send(conn, Side::Client, frame),
+            // The seat goes with the machine's end.
+            Do::Close => {}
+            Do::Ask(asked) => {
+                self.check_asked(conn, &asked);
+                self.job(Job::Store { conn, asked });
+            }
+            Do::Detach => self.gateway.live.retain(|_, live| *live != conn),
+        }
+    }
+
+    /// A transaction happens, durably; then its answer is on its way.
+    pub(super) fn transact(&mut self, conn: ConnId, asked: Asked) {
+        let (unix, ids) = (self.unix(), (self.prng.bytes(), self.prng.bytes()));
+        let fails = self.gateway.failing > 0;
+        self.gateway.failing = self.gateway.failing.saturating_sub(1);
+        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
+        let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
+        let peer = seat.machine.as_ref().and_then(Connection::linked);
+        let store = &mut self.store;
+        let own = &self.gateway.keys;
+        let look = |store: &super::registry::Registry, key: &PublicKey| {
+            store.by_key(key).map(|record| (record.clone(), store.grants_of(record.node_id)))
+        };
+        let answer = match asked {
+            Asked::Begin => Answer::Begun(!fails),
+            Asked::Find(key) => Answer::Found(if fails { Err(()) } else { Ok(look(store, &key)) }),
+            Asked::Attach(_) if fails => Answer::Attached(Err(())),
+            Asked::Attach(node_id) => return self.attach(conn, node_id),
+            Asked::Prepare(_) | Asked::Settle(_) if fails => Answer::Busy,
+            Asked::Prepare(method) => return self.prepare(conn, method, ids),
+            Asked::Reserve(_) if fails => Answer::Reserved(Err(NoGuess::Closed)),
+            Asked::Reserve(Some(id)) => {
+                let reserved = store.reserve(id, unix);
+                self.reserved(conn, id, reserved);
+                Answer::Reserved(reserved)
+            }
+            Asked::Reserve(None) => {
+                seat.guesses += 1;
+                Answer::Reserved(if seat.guesses > 5 { Err(NoGuess::Locked) } else { Ok(5 - seat.guesses) })
+            }
+            Asked::Spend(_) if fails => Answer::Spent(Err(())),
+            Asked::Spend(id) => {
+                let spent = store.spend(id);
+                seat.proven |= spent;
+                Answer::Spent(Ok(spent))
+            }
+            Asked::Settle(proof) => {
+                let Some(request) = seat.request.clone() else { return };
+                let proven = seat.proven;
+                assert!(matches!(proof, Proof::Nothing) || proven, "a proof without a spent code");
+                let settled = store.settle(&request, matches!(proof, Proof::Code(..)), ids, own, unix);
+                Answer::Settled(settled)
+            }
+            Asked::Activate(_) if fails => Answer::Activated(Err(())),
+            Asked::Activate(grant) => {
+                let node_id = key.as_ref().and_then(|key| store.by_key(key)).map(|record| record.node_id);
+                Answer::Activated(Ok(node_id.and_then(|node_id| store.activate(node_id, grant, unix))))
+            }
+            Asked::Present(chain) => Answer::Presented(self.present(conn, chain.as_deref())),
+            Asked::Renew(true) => match peer {
+                Some(Peer::Node(node_id)) => {
+                    let offered = store.grant(node_id, GrantId::from_bytes(ids.1), own, unix);
+                    Answer::Renewed(Some(offered), None)
+                }
+                Some(Peer::Delegate(_)) | None => Answer::Renewed(None, None),
+            },
+            Asked::Renew(false) => {
+                let node_id = key.as_ref().and_then(|key| store.by_key(key)).map_or(NodeId::from_bytes([0; 16]), |r| r.node_id);
+                let offered = Offered { id: GrantId::from_bytes(ids.1), node_id, chain: None };
+                Answer::Renewed(Some(offered), Some(String::new()))
+            }
+        };
+        self.answer(conn, answer);
+    }
+
+    fn answer(&mut self, conn: ConnId, answer: Answer) {
+        if self.gateway_may() {
+            self.job(Job::Answer { conn, answer });
+        }
+    }
+
+    /// From now on pushes reach this connection; an older one is told so; and then the record is read once more.
+    fn attach(&mut self, conn: ConnId, node_id: NodeId) {
+        if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn) {
+            self.feed_gateway(older, GateIn::Push(Notice::Replaced));
+        }
+        let found = self.store.records.get(&node_id).map(|record| (record.clone(), self.store.grants_of(node_id)));
+        self.answer(conn, Answer::Attached(Ok(found)));
+    }
+
+    fn prepare(&mut self, conn: ConnId, method: Method, ids: ([u8; 16], [u8; 16])) {
+        let unix = self.unix();
+        let entropy = Entropy::from_recorded(self.prng.bytes());
+        let Some(request) = self.gateway.seats.get(&conn).and_then(|seat| seat.request.clone()) else { return };
+        let standing = self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
+        let answer = match plan(standing.as_ref(), method) {
+            Plan::RefuseRevoked => Answer::Refused(Refusal::Revoked),
+            Plan::OfferAgain | Plan::Settle => Answer::Settle,
+            Plan::ShowPin => match self.store.window.admits(unix) {
+                Ok(()) => {
+                    let code = Code::mint(Alphabet::Digits, 6, &entropy).expect("a PIN");
+                    let pin = String::from_utf8_lossy(code.expose()).into_owned();
+                    let id = CodeId::from_bytes(ids.0);
+                    self.store.mint_pin(id, request.holder.channel, &pin, unix);
+                    self.gateway.display.push((request.holder.channel, id, pin.clone()));
+                    Answer::Pin(id, pin)
+                }
+                Err(NoGuess::Locked) => Answer::Refused(Refusal::Locked),
+                Err(NoGuess::Closed | NoGuess::Expired) => Answer::Refused(Refusal::Closed),
+            },
+            Plan::FindCode(selector) => match self.store.find_code(selector) {
+                Some((id, code)) => Answer::Code(Some(id), code),
+                None => Answer::Code(None, Code::nobodys(&entropy)),
+            },
+        };
+        self.answer(conn, answer);
+    }
+
+    fn present(&self, conn: ConnId, chain: Option<&[u8]>) -> Option<(UnixTime, ScopesBuf)> {
+        let key = self.gateway.seats.get(&conn)?.machine.as_ref()?.peer_key().copied()?;
+        let check = Check { gateway: &self.gateway.keys.signing.public(), channel: &key, audience: None, now: self.unix() };
+        let counts = |id: &handfast_core::grant::capability::Id| {
+            self.store.grants.iter().any(|grant| grant.capability == Some(*id) && grant.counts(self.unix()))
+        };
+        let chain = Chain::from_bytes(chain?).ok()?;
+        let root = *chain.root().id();
+        let authorised = verify(&chain, &check, |held| held.id == root && !counts(&held.id)).ok()?;
+        Some((authorised.expires(), authorised.scopes().clone()))
+    }
+}

@@ -1,0 +1,502 @@
+//! Both machines, given anything in any order: what any bytes decode to, the frames of a real conversation among it.
+
+use std::sync::OnceLock;
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::cpace::{self, Inputs};
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::crypto::noise::{HandshakeHash, Prologue, ik, xx};
+use handfast_core::entropy::Entropy;
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict};
+use handfast_core::flow::native::node::{self, Memory, Node, Own, Paired, Timing, Wish};
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::id::NodeId;
+use handfast_core::limits::{Limits, MESSAGE_BYTES, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH};
+use handfast_core::registry::codes::{CodeId, NoGuess};
+use handfast_core::registry::grants::{Grant, GrantId};
+use handfast_core::registry::lifecycle::Notice;
+use handfast_core::registry::record::Record;
+use handfast_core::step::{MAX_EFFECTS, Machine, Step};
+use handfast_core::text::UNKNOWN;
+use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::wire::native::open::{Intent, Open};
+use handfast_core::wire::native::pair;
+use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+
+use super::World;
+use super::raw::{Channel, Says, keys};
+use super::wires::Side;
+
+/// A conversation that was recorded: both sides' frames, and what the gateway knew after it. Keys and chance are the same each time, so its frames can be
+/// understood again.
+pub struct Recorded {
+    /// Frames to each side.
+    pub frames: [Vec<Vec<u8>>; 2],
+    record: Record,
+    grants: Vec<Grant>,
+    scopes: ScopesBuf,
+}
+
+/// The conversation: a PIN pairing and a link.
+///
+/// # Panics
+/// If it does not succeed.
+pub fn recorded() -> &'static Recorded {
+    static ONCE: OnceLock<Recorded> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let mut world = World::new(1, 7);
+        world.open_window();
+        world.pair_by_pin(0);
+        world.run();
+        let pin = world.pin_for(0).expect("a PIN is shown");
+        world.type_pin(0, &pin);
+        world.run();
+        let frames = [Side::Client, Side::Gateway].map(|side| {
+            let frames = world.overheard.iter().filter(|(_, to, _)| *to == side);
+            frames.map(|(.., bytes)| bytes.clone()).collect()
+        });
+        let record = world.store.records.values().next().expect("it is paired").clone();
+        Recorded { frames, record, grants: world.store.grants.clone(), scopes: world.store.scopes.clone() }
+    })
+}
+
+struct Bytes<'d>(&'d [u8]);
+
+impl<'d> Bytes<'d> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn some(&mut self) -> &'d [u8] {
+        let length = usize::from(self.byte().unwrap_or(0)).min(self.0.len());
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        taken
+    }
+}
+
+/// A peer by hand for the machine under test: it speaks the handshake, and then says sealed whatever it is told to say.
+#[derive(Default)]
+struct Peer {
+    xx: Option<xx::Initiator>,
+    ik: Option<ik::Initiator>,
+    third: Option<Vec<u8>>,
+    channel: Option<Channel>,
+}
+
+/// A connection takes any inputs in any order, from a peer who keeps to the handshake or not: after its end nothing happens; a guess is reserved before one
+/// is spent; nothing is settled with a code that was not spent; it is linked only where the registry knows the key.
+///
+/// # Panics
+/// If it does otherwise.
+pub fn gateway(data: &[u8]) {
+    let (own, theirs) = (keys(2), keys(1));
+    let known = recorded();
+    let mut bytes = Bytes(data);
+    let mut now = Instant::from_millis(0);
+    let unix = UnixTime::from_secs(1_750_000_000);
+    let mut machine = Connection::accepted(now, Limits::DEFAULT);
+    let mut peer = Peer::default();
+    let (mut closes, mut gone, mut reserved, mut spent, mut attached) = (0u32, false, false, false, false);
+    while let Some(code) = bytes.byte() {
+        let argument = bytes.byte().unwrap_or(0);
+        let entropy = || Entropy::from_recorded([argument | 1; 32]);
+        let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
+        let around =
+            Around { keys: &own, scopes: (argument & 1 == 0).then_some(&known.scopes), subscriptions_left: 1, now: unix };
+        let knows = Known { record: &known.record, grants: &known.grants };
+        let found = match argument % 4 {
+            0 => Err(Refusal::StoreFailed),
+            1 => Ok(None),
+            _ => Ok(Some(knows)),
+        };
+        let code_of = |text| Code::parse(text).expect("a code");
+        let id = CodeId::from_bytes([argument; 16]);
+        let offer = || Offer {
+            id: GrantId::from_bytes([1; 16]),
+            node_id: known.record.node_id,
+            room: UNKNOWN,
+            token: None,
+            chain: [None, Some(&[1; 1533][..]), Some(&[1; 448][..])][usize::from(argument) % 3],
+            message: None,
+        };
+        let input = match code % 24 {
+            0..=9 => gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around },
+            10 => gateway::Input::Begun(if argument == 255 { Err(Refusal::RateLimited) } else { Ok(()) }),
+            11 => gateway::Input::Found(found, unix, entropy()),
+            12 => {
+                attached |= matches!(found, Ok(Some(_)));
+                gateway::Input::Attached(found, unix)
+            }
+            13 => gateway::Input::Prepared(match argument % 5 {
+                0 => Prepared::Refused(pair::Refusal::Closed),
+                1 => Prepared::Settle,
+                2 => Prepared::Code { id: (argument & 8 == 0).then_some(id), code: code_of("847291") },
+                _ => Prepared::Pin { id, code: code_of("847291"), expires_in: 300, attempts: 5 },
+            }),
+            14 => {
+                reserved = argument % 4 != 0;
+                gateway::Input::Reserved(if reserved { Ok(argument % 5) } else { Err(NoGuess::Locked) })
+            }
+            15 => {
+                spent = machine.state_name() == "Spending" && argument != 0;
+                gateway::Input::Spent(Ok(argument != 0))
+            }
+            16 => gateway::Input::Settled(match argument % 4 {
+                0 => Verdict::Refused(pair::Refusal::Denied { reason: None }),
+                1 => Verdict::Waits { expires_in: 60 },
+                _ => Verdict::Offered(offer()),
+            }),
+            17 => gateway::Input::Activated(Ok(match argument % 3 {
+                0 => Confirmation::NotThere,
+                1 => Confirmation::Active(None),
+                _ => Confirmation::Active(Some(UnixTime::from_secs(1_750_000_100))),
+            })),
+            18 => gateway::Input::Presented((argument % 2 == 0).then(|| UnixTime::from_secs(1_750_000_100))),
+            19 => gateway::Input::Renewed((argument % 2 == 0).then(offer)),
+            20 => gateway::Input::Push(
+                [Notice::Muted, Notice::Unmuted, Notice::Unpaired, Notice::Replaced, Notice::Decided][usize::from(argument) % 5],
+            ),
+            21 => {
+                now = now.after(Span::from_millis(u64::from(argument) * 200));
+                gateway::Input::Tick(unix)
+            }
+            22 => [gateway::Input::Shutdown, gateway::Input::Evict, gateway::Input::Tick(unix)]
+                .into_iter()
+                .nth(usize::from(argument) % 3)
+                .expect("three"),
+            _ => gateway::Input::Closed,
+        };
+        gone |= matches!(input, gateway::Input::Closed);
+        let was_closed = machine.is_closed();
+        let mut scratch = [0; NATIVE_SCRATCH];
+        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        assert!(effects.len() <= MAX_EFFECTS);
+        assert!(!was_closed || effects.is_empty(), "something happens after the end");
+        for effect in effects {
+            match effect {
+                gateway::Effect::Close(_) => closes += 1,
+                gateway::Effect::Send(sent) => {
+                    assert!(closes == 0 && !sent.is_empty() && sent.len() <= MESSAGE_BYTES);
+                    peer.hears(sent.to_vec(), &theirs);
+                }
+                gateway::Effect::Spend(_) => assert!(reserved, "spent before it was reserved"),
+                gateway::Effect::Settle(gateway::Proof::Code(..)) => assert!(spent, "proven before it was spent"),
+                _ => {}
+            }
+        }
+        assert!(!matches!(next.linked(), Some(gateway::Peer::Node(_))) || attached, "linked, and unknown");
+        assert_eq!(next.is_closed(), closes == 1 || gone, "it is closed where it was closed");
+        assert!(!next.is_closed() || next.deadline().is_none());
+        machine = next;
+    }
+}
+
+impl Peer {
+    fn frame(&mut self, code: u8, argument: u8, gateway: &OwnKeys, own: &OwnKeys, bytes: &mut Bytes<'_>) -> Vec<u8> {
+        let mut room = [0; MESSAGE_BYTES];
+        match code % 24 {
+            // The next step of the handshake, then something sealed.
+            0..=4 => {
+                if let Some(third) = self.third.take() {
+                    return third;
+                }
+                if let Some(channel) = &mut self.channel {
+                    let said = said(argument, bytes);
+                    return channel.seal(&said);
+                }
+                let intent = [Intent::Pair, Intent::Link, Intent::Delegate][usize::from(argument) % 3];
+                if code.is_multiple_of(24) {
+                    return Open::new(intent).as_bytes().to_vec();
+                }
+                let entropy = Entropy::from_recorded([argument | 3; 32]);
+                if intent == Intent::Link {
+                    let started = ik::Initiator::start(
+                        Open::new(intent).prologue(),
+                        &own.channel,
+                        gateway.channel.public(),
+                        &entropy,
+                        &[],
+                        &mut room,
+                    );
+                    let (initiator, first) = started.expect("it can be written");
+                    self.ik = Some(initiator);
+                    return first.to_vec();
+                }
+                let started = xx::Initiator::start(Open::new(intent).prologue(), &entropy, &[], &mut room);
+                let (initiator, first) = started.expect("it can be written");
+                self.xx = Some(initiator);
+                first.to_vec()
+            }
+            5 => {
+                let frames = &recorded().frames[Side::Gateway as usize];
+                frames[usize::from(argument) % frames.len()].clone()
+            }
+            _ => bytes.some().to_vec(),
+        }
+    }
+
+    fn hears(&mut self, mut sent: Vec<u8>, own: &OwnKeys) {
+        let mut room = [0; MESSAGE_BYTES];
+        if let Some(initiator) = self.xx.take() {
+            if let Ok((introduced, _)) = initiator.read_second(&mut sent)
+                && let Ok((established, third)) = introduced.write_third(&own.channel, &[], &mut room)
+            {
+                self.third = Some(third.to_vec());
+                self.channel = Some(Channel::new(established));
+            }
+        } else if let Some(initiator) = self.ik.take()
+            && let Ok((established, _)) = initiator.read_second(&own.channel, &mut sent)
+        {
+            self.channel = Some(Channel::new(established));
+        }
+    }
+}
+
+/// Something that can be said in a channel: bytes as they come, or one of the messages.
+fn said(argument: u8, bytes: &mut Bytes<'_>) -> Vec<u8> {
+    use handfast_core::wire::native::link;
+    let id = GrantId::from_bytes([1; 16]);
+    match argument % 6 {
+        0 => pair::FromNode::Ya(*recorded_element()).bytes(),
+        1 => pair::FromNode::Ta([argument; 64]).bytes(),
+        2 => pair::FromNode::Stored(id).bytes(),
+        3 => link::FromNode::Stored(id).bytes(),
+        4 => link::FromNode::Heartbeat(Heartbeat::default()).bytes(),
+        _ => bytes.some().to_vec(),
+    }
+}
+
+fn recorded_element() -> &'static cpace::Element {
+    static ONCE: OnceLock<cpace::Element> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        cpace_inputs(b"847291", |inputs| cpace::Initiator::start(inputs, &Entropy::from_recorded([5; 32])).expect("an element").1)
+    })
+}
+
+fn cpace_inputs<T>(password: &[u8], with: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    let code = Code::parse(core::str::from_utf8(password).expect("a code")).expect("a code");
+    let (a, b) = (keys(1), keys(2));
+    let hash = HandshakeHash::from_recorded([3; 32]);
+    with(&Inputs::new(&code, &hash, a.channel.public(), b.channel.public(), cpace::Method::Pin))
+}
+
+/// A node takes any inputs in any order: it forgets only for its owner and for a sealed word, nothing that came in clear changes what it keeps, and a deadline
+/// that has come never stays where it was.
+///
+/// # Panics
+/// If it does otherwise.
+pub fn node(data: &[u8]) {
+    let (own_keys, gateway_keys) = (keys(1), keys(2));
+    let paired = Paired {
+        gateway: *gateway_keys.channel.public(),
+        node_id: NodeId::from_bytes([2; 16]),
+        grant: GrantId::from_bytes([1; 16]),
+    };
+    let memory = |byte: u8| match byte % 3 {
+        0 => Memory::Blank,
+        1 => Memory::Asked { gateway: paired.gateway },
+        _ => Memory::Paired(paired),
+    };
+    let own = Own { keys: &own_keys, about: PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY } };
+    let mut bytes = Bytes(data);
+    let mut now = Instant::from_millis(0);
+    let mut machine = Node::boot(now, memory(bytes.byte().unwrap_or(0)), Timing::DEFAULT);
+    let mut rogue = RogueEnd::default();
+    let mut keeping = None;
+    while let Some(code) = bytes.byte() {
+        let argument = bytes.byte().unwrap_or(0);
+        let entropy = || Entropy::from_recorded([argument | 1; 32]);
+        let mut frame = rogue.frame(code, argument, &gateway_keys, &mut bytes);
+        let clear = frame.len() <= 16;
+        let input = match code % 20 {
+            0..=8 => node::Input::Frame { bytes: &mut frame, entropy: entropy(), own },
+            9 | 10 => {
+                now = now.after(Span::from_millis(u64::from(argument) * 500));
+                node::Input::Tick(Heartbeat::default())
+            }
+            11 | 12 => node::Input::Connected(entropy(), own),
+            13 => node::Input::Disconnected(Entropy::from_recorded([argument; 2])),
+            14 => node::Input::Kept(keeping.take().unwrap_or_else(|| *machine.memory())),
+            15 => node::Input::CodeEntered(Code::parse("847291").expect("a code"), entropy(), own),
+            16 => {
+                let selector = pair::Selector::parse("K7QF").expect("a selector");
+                let code = Code::parse("847291").expect("a code");
+                let wish = [Wish::Approval, Wish::Pin, Wish::Code { selector, code }].into_iter().nth(usize::from(argument) % 3);
+                node::Input::Pair(wish.expect("three"), None)
+            }
+            17 => node::Input::Renew(handfast_core::wire::native::link::Renew::Chain),
+            18 if argument < 32 => node::Input::Forget,
+            _ => node::Input::Kept(keeping.take().unwrap_or_else(|| *machine.memory())),
+        };
+        let by_frame = matches!(input, node::Input::Frame { .. });
+        let forgets = matches!(input, node::Input::Forget);
+        let overdue = matches!(input, node::Input::Tick(_)) && machine.deadline().is_some_and(|(at, _)| at <= now);
+        let mut scratch = [0; NATIVE_NODE_SCRATCH];
+        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        assert!(effects.len() <= MAX_EFFECTS);
+        for effect in effects {
+            match effect {
+                node::Effect::Keep(memory) => {
+                    assert!(!(by_frame && clear), "what came in clear is kept");
+                    assert!(memory != Memory::Blank || forgets || rogue.unpaired, "forgets on its own");
+                    keeping = Some(memory);
+                }
+                node::Effect::Send(sent) => {
+                    assert!(!sent.is_empty() && sent.len() <= MESSAGE_BYTES);
+                    rogue.hears(sent.to_vec(), &gateway_keys);
+                }
+                node::Effect::Close(_) => rogue = RogueEnd { unpaired: rogue.unpaired, ..RogueEnd::default() },
+                _ => {}
+            }
+        }
+        let moved = next.deadline().is_none_or(|(at, _)| at > now);
+        assert!(!overdue || moved, "a deadline that has come stays where it was");
+        machine = next;
+    }
+}
+
+/// The gateway's end by hand.
+#[derive(Default)]
+struct RogueEnd {
+    heard: Vec<Vec<u8>>,
+    xx: Option<xx::Answered>,
+    channel: Option<Channel>,
+    second: Option<Vec<u8>>,
+    unpaired: bool,
+}
+
+impl RogueEnd {
+    fn hears(&mut self, mut sent: Vec<u8>, own: &OwnKeys) {
+        let mut room = [0; MESSAGE_BYTES];
+        let entropy = Entropy::from_recorded([77; 32]);
+        if let Some(answered) = self.xx.take() {
+            self.channel = answered.read_third(&mut sent).ok().map(|(established, _)| Channel::new(established));
+        } else if self.channel.is_none() {
+            self.heard.push(sent);
+            let [open, first] = &mut self.heard[..] else { return };
+            let Ok(open) = Open::parse(open) else { return };
+            if open.intent() == Intent::Link {
+                let answered = ik::Responder::read_first(open.prologue(), &own.channel, first)
+                    .and_then(|(responder, _)| responder.write_second(&entropy, &[0], &mut room));
+                if let Ok((established, second)) = answered {
+                    (self.channel, self.second) = (Some(Channel::new(established)), Some(second.to_vec()));
+                }
+            } else {
+                let answered = xx::Responder::read_first(open.prologue(), first)
+                    .and_then(|(responder, _)| responder.write_second(&own.channel, &entropy, &[], &mut room));
+                if let Ok((answered, second)) = answered {
+                    (self.xx, self.second) = (Some(answered), Some(second.to_vec()));
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, code: u8, argument: u8, _own: &OwnKeys, bytes: &mut Bytes<'_>) -> Vec<u8> {
+        use handfast_core::wire::native::link::{FromGateway as Link, Policy};
+        use handfast_core::wire::native::pair::FromGateway as Pair;
+        let id = GrantId::from_bytes([1; 16]);
+        let grant = || pair::Grant {
+            id,
+            node_id: NodeId::from_bytes([2; 16]),
+            room: UNKNOWN,
+            token: None,
+            chain: None,
+            certificates: false,
+            message: None,
+        };
+        match (code % 20, &mut self.channel) {
+            (0..=5, _) if self.second.is_some() => self.second.take().unwrap_or_default(),
+            (0..=5, Some(channel)) => {
+                let said = match argument % 14 {
+                    0 => Pair::Waiting { expires_in: 60 }.bytes(),
+                    1 => Pair::PinShown { expires_in: 60, attempts: 5 }.bytes(),
+                    2 => Pair::Yb(*recorded_element()).bytes(),
+                    3 => Pair::Tb([1; 64]).bytes(),
+                    4 => Pair::Refused(pair::Refusal::WrongCode { attempts_left: 3 }).bytes(),
+                    5 => Pair::Refused(pair::Refusal::Busy { retry_in: 3 }).bytes(),
+                    6 => Pair::Grant(grant()).bytes(),
+                    7 => Pair::Active(id).bytes(),
+                    8 => Pair::NotPaired.bytes(),
+                    9 => Link::Grant(grant()).bytes(),
+                    10 => Link::Policy(Policy::Mute).bytes(),
+                    11 => {
+                        self.unpaired = true;
+                        Link::Policy(Policy::Unpair).bytes()
+                    }
+                    12 => Link::Heartbeat { time: None }.bytes(),
+                    _ => bytes.some().to_vec(),
+                };
+                channel.seal(&said)
+            }
+            (6, _) => {
+                let frames = &recorded().frames[Side::Client as usize];
+                frames[usize::from(argument) % frames.len()].clone()
+            }
+            _ => bytes.some().to_vec(),
+        }
+    }
+}
+
+/// Any bytes, read as each message of the handshakes: refused, or what was written.
+///
+/// # Panics
+/// If a handshake is finished with anything but the peer's own messages.
+pub fn noise_messages(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let kind = bytes.byte().unwrap_or(0);
+    let (a, b) = (keys(1), keys(2));
+    let prologue = || Prologue::from_recorded(b"fuzz");
+    let entropy = |byte| Entropy::from_recorded([byte; 32]);
+    let (mut room, mut other) = ([0; MESSAGE_BYTES], [0; MESSAGE_BYTES]);
+    let mut message = bytes.0.to_vec();
+    match kind % 5 {
+        0 => drop(xx::Responder::read_first(prologue(), &mut message)),
+        1 => {
+            let (initiator, _) = xx::Initiator::start(prologue(), &entropy(1), &[], &mut room).expect("it fits");
+            assert!(initiator.read_second(&mut message).is_err(), "forged");
+        }
+        2 => {
+            let (_, first) = xx::Initiator::start(prologue(), &entropy(1), &[], &mut room).expect("it fits");
+            let (responder, _) = xx::Responder::read_first(prologue(), &mut first.to_vec()).map(|(r, _)| (r, ())).expect("ours");
+            let (answered, _) = responder.write_second(&b.channel, &entropy(2), &[], &mut other).expect("it fits");
+            assert!(answered.read_third(&mut message).is_err(), "forged");
+        }
+        3 => drop(ik::Responder::read_first(prologue(), &b.channel, &mut message)),
+        _ => {
+            let started = ik::Initiator::start(prologue(), &a.channel, b.channel.public(), &entropy(1), &[], &mut room);
+            let (initiator, _) = started.expect("it fits");
+            assert!(initiator.read_second(&a.channel, &mut message).is_err(), "forged");
+        }
+    }
+}
+
+/// Any bytes as elements and tags: no run ends confirmed.
+///
+/// # Panics
+/// If one does.
+pub fn cpace_messages(data: &[u8]) {
+    let mut bytes = [0; 96];
+    for (place, byte) in bytes.iter_mut().zip(data) {
+        *place = *byte;
+    }
+    let (element, tag) = bytes.split_first_chunk::<32>().expect("32 bytes");
+    let tag: &cpace::Tag = tag.first_chunk().expect("64 bytes");
+    cpace_inputs(b"847291", |inputs| {
+        let (initiator, ours) = cpace::Initiator::start(inputs, &Entropy::from_recorded([5; 32])).expect("an element");
+        if let Ok((awaiting, ta)) = initiator.confirm(element) {
+            assert!(awaiting.verify(tag).is_err() && ours != *element && ta != *tag, "confirmed");
+        }
+        if let Ok((awaiting, yb)) = cpace::Responder::answer(inputs, &Entropy::from_recorded([6; 32]), element) {
+            assert!(yb != *element && awaiting.verify(tag).is_err(), "confirmed");
+        }
+    });
+}
+
+/// Any bytes are a script, and in every world the invariants hold.
+pub fn script(data: &[u8]) {
+    let _ = World::play(&super::script::Script::decode(data));
+}

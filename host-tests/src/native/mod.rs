@@ -1,0 +1,423 @@
+//! A gateway and nodes of the native wire in virtual time: real machines, and around them a registry, flash, connections, people and a stranger, all small
+//! and plain. A seed drives them, and they can fail between any two effects; after every event the invariants of [`audit`] are checked.
+
+pub mod audit;
+pub mod gateway;
+pub mod machines;
+pub mod node;
+pub mod people;
+pub mod raw;
+pub mod registry;
+pub mod script;
+pub mod stranger;
+pub mod wires;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::native::gateway::Connection;
+use handfast_core::flow::native::node::Memory;
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::limits::Limits;
+use handfast_core::step::Machine;
+use handfast_core::time::{Instant, Span, UnixTime};
+
+use crate::prng::Prng;
+use audit::Audit;
+use gateway::{Answer, Asked, GateIn, GatewayHost};
+use node::{NodeHost, NodeIn};
+use registry::Registry;
+use wires::{ConnId, Item, OnTheWay, Passing, Side, Wire};
+
+/// Everything there is.
+pub struct World {
+    /// Milliseconds since it began.
+    pub now: u64,
+    /// The gateway's limits.
+    pub limits: Limits,
+    /// The nodes.
+    pub nodes: Vec<NodeHost>,
+    /// The gateway's process.
+    pub gateway: GatewayHost,
+    /// What it keeps.
+    pub store: Registry,
+    /// The connections.
+    pub wires: BTreeMap<ConnId, Wire>,
+    /// Who sees, and may change, every frame.
+    pub on_the_way: Option<OnTheWay>,
+    /// All frames that were ever sent, in order: over which connection, to whom.
+    pub overheard: Vec<(ConnId, Side, Vec<u8>)>,
+    /// What strangers got over their connections.
+    pub inbox: BTreeMap<ConnId, VecDeque<Vec<u8>>>,
+    /// What should be so.
+    pub audit: Audit,
+    /// How many steps the machines have made.
+    pub steps: u64,
+    /// In which states they were.
+    pub visited: BTreeSet<&'static str>,
+    /// Whether what is due happens in any order.
+    pub shuffled: bool,
+    jobs: Vec<Job>,
+    prng: Prng,
+    opened: ConnId,
+    trace: VecDeque<String>,
+}
+
+/// Something that is under way.
+#[allow(clippy::large_enum_variant, reason = "few of them live at once")]
+#[derive(Debug)]
+enum Job {
+    Dial { node: usize },
+    Disconnected { node: usize },
+    Keep { node: usize, memory: Memory },
+    Kept { node: usize, memory: Memory },
+    Store { conn: ConnId, asked: Asked },
+    Answer { conn: ConnId, answer: Answer },
+}
+
+impl Job {
+    fn is_of_node(&self, at: usize) -> bool {
+        matches!(self, Self::Dial { node } | Self::Disconnected { node } | Self::Keep { node, .. } | Self::Kept { node, .. } if *node == at)
+    }
+
+    const fn is_of_gateway(&self) -> bool {
+        matches!(self, Self::Store { .. } | Self::Answer { .. })
+    }
+
+    fn is_of_conn(&self, of: ConnId) -> bool {
+        matches!(self, Self::Store { conn, .. } | Self::Answer { conn, .. } if *conn == of)
+    }
+}
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    Job(usize),
+    Arrives(ConnId, Side),
+}
+
+const EPOCH: u64 = 1_750_000_000;
+const LONGEST_TRACE: usize = 400;
+const MOST_OVERHEARD: usize = 4_000;
+
+/// What nodes are granted unless a test says otherwise.
+pub const SCOPES: &str = "read:/lights/*\nwrite:/lights/*\nadmin:/own/**\n";
+
+impl World {
+    /// A gateway and so many nodes, switched on for the first time.
+    #[must_use]
+    pub fn new(nodes: usize, seed: u64) -> Self {
+        let mut prng = Prng::new(seed);
+        let mut keys = || {
+            let mut bytes = [0; 64];
+            prng.fill(&mut bytes);
+            OwnKeys::generate(&Entropy::from_recorded(bytes))
+        };
+        let gateway = GatewayHost {
+            keys: keys(),
+            seats: BTreeMap::new(),
+            live: BTreeMap::new(),
+            on: true,
+            on_at: None,
+            fuel: None,
+            failing: 0,
+            message: None,
+            counted: (0, 0),
+            display: Vec::new(),
+        };
+        let nodes = (0..nodes).map(|at| NodeHost::new(at, keys())).collect::<Vec<_>>();
+        let scopes = ScopesBuf::parse(SCOPES).expect("scopes");
+        let mut world = Self {
+            now: 0,
+            limits: Limits::DEFAULT,
+            gateway,
+            store: Registry { scopes, grant_for: Some(Span::from_secs(30 * 86_400)), ..Registry::default() },
+            wires: BTreeMap::new(),
+            on_the_way: None,
+            overheard: Vec::new(),
+            inbox: BTreeMap::new(),
+            audit: Audit::default(),
+            steps: 0,
+            visited: BTreeSet::new(),
+            shuffled: false,
+            jobs: Vec::new(),
+            prng,
+            opened: 0,
+            trace: VecDeque::new(),
+            nodes,
+        };
+        for at in 0..world.nodes.len() {
+            world.node_on(at);
+        }
+        world
+    }
+
+    /// The monotonic clock.
+    #[must_use]
+    pub const fn instant(&self) -> Instant {
+        Instant::from_millis(self.now)
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub const fn unix(&self) -> UnixTime {
+        UnixTime::from_secs(EPOCH + self.now / 1000)
+    }
+
+    /// Lets happen what can without time passing. Time stands still only so long.
+    pub fn run(&mut self) {
+        for _ in 0..20_000 {
+            if !self.happen() {
+                return;
+            }
+        }
+        self.expect(false, || "time stands still".to_owned());
+    }
+
+    /// One thing happens, if one can.
+    pub fn happen(&mut self) -> bool {
+        let next = self.possible();
+        let Some(last) = next.len().checked_sub(1) else { return self.tick() };
+        let chosen = if self.shuffled { self.prng.below(last as u64 + 1) as usize } else { 0 };
+        match next[chosen] {
+            Next::Job(at) => {
+                let job = self.jobs.remove(at);
+                self.work(job);
+            }
+            Next::Arrives(conn, to) => self.arrive(conn, to),
+        }
+        self.check();
+        true
+    }
+
+    fn possible(&self) -> Vec<Next> {
+        let mut next = Vec::new();
+        for (at, job) in self.jobs.iter().enumerate() {
+            let waits = matches!(job, Job::Disconnected { node } if self.nodes[*node].keeping);
+            if !waits {
+                next.push(Next::Job(at));
+            }
+        }
+        for (&conn, wire) in &self.wires {
+            if !wire.to[Side::Gateway as usize].is_empty() && self.gateway_reads(conn) {
+                next.push(Next::Arrives(conn, Side::Gateway));
+            }
+            let reads = wire.node.is_none_or(|at| !self.nodes[at].keeping);
+            if !wire.to[Side::Client as usize].is_empty() && reads {
+                next.push(Next::Arrives(conn, Side::Client));
+            }
+        }
+        next
+    }
+
+    fn gateway_reads(&self, conn: ConnId) -> bool {
+        let machine = self.gateway.seats.get(&conn).and_then(|seat| seat.machine.as_ref());
+        machine.is_none_or(|machine| !machine.awaits_answer())
+    }
+
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Dial { node } if self.gateway.on => {
+                let conn = self.connect(Some(node));
+                self.nodes[node].conn = Some(conn);
+                self.feed_node(node, NodeIn::Connected);
+            }
+            Job::Dial { node } | Job::Disconnected { node } => self.feed_node(node, NodeIn::Disconnected),
+            Job::Keep { node, memory } => self.flash(node, memory),
+            Job::Kept { node, memory } => {
+                self.nodes[node].keeping = false;
+                self.feed_node(node, NodeIn::Kept(memory));
+            }
+            Job::Store { conn, asked } => self.transact(conn, asked),
+            Job::Answer { conn, answer } => self.feed_gateway(conn, GateIn::Answer(answer)),
+        }
+    }
+
+    fn job(&mut self, job: Job) {
+        self.jobs.push(job);
+    }
+
+    /// Somebody opens a connection; a stranger, if it is no node.
+    pub fn connect(&mut self, node: Option<usize>) -> ConnId {
+        self.opened += 1;
+        let conn = self.opened;
+        self.wires.insert(conn, Wire { node, ..Wire::default() });
+        self.accept(conn);
+        conn
+    }
+
+    /// Somebody sends a frame: it passes whoever is on the way.
+    pub fn send(&mut self, conn: ConnId, to: Side, bytes: Vec<u8>) {
+        let Some(wire) = self.wires.get_mut(&conn) else { return };
+        if wire.gone[to as usize] || wire.gone[to.other() as usize] {
+            return;
+        }
+        let number = wire.sent[to as usize];
+        wire.sent[to as usize] += 1;
+        if self.overheard.len() < MOST_OVERHEARD {
+            self.overheard.push((conn, to, bytes.clone()));
+        }
+        let arrive = match &mut self.on_the_way {
+            Some(somebody) => somebody(&Passing { conn, to, number, bytes: &bytes }),
+            None => vec![bytes],
+        };
+        wire.to[to as usize].extend(arrive.into_iter().map(Item::Frame));
+    }
+
+    fn arrive(&mut self, conn: ConnId, to: Side) {
+        let Some(wire) = self.wires.get_mut(&conn) else { return };
+        let node = wire.node;
+        match (wire.to[to as usize].pop_front(), to, node) {
+            (Some(Item::Frame(frame)), Side::Gateway, _) => self.feed_gateway(conn, GateIn::Frame(frame)),
+            (Some(Item::End), Side::Gateway, _) => {
+                self.feed_gateway(conn, GateIn::Closed);
+                self.leave(conn, to);
+            }
+            (Some(Item::Frame(frame)), Side::Client, Some(at)) => {
+                if self.nodes[at].conn == Some(conn) {
+                    self.feed_node(at, NodeIn::Frame(frame));
+                }
+            }
+            (Some(Item::End), Side::Client, Some(at)) => {
+                self.leave(conn, to);
+                if self.nodes[at].conn == Some(conn) {
+                    self.nodes[at].conn = None;
+                    self.feed_node(at, NodeIn::Disconnected);
+                }
+            }
+            (Some(Item::Frame(frame)), Side::Client, None) => self.inbox.entry(conn).or_default().push_back(frame),
+            (None, ..) => {}
+            (Some(Item::End), Side::Client, None) => self.leave(conn, to),
+        }
+    }
+
+    /// A side goes; the other one still gets what was under way, and then the end.
+    pub fn leave(&mut self, conn: ConnId, side: Side) {
+        let Some(wire) = self.wires.get_mut(&conn) else { return };
+        if !core::mem::replace(&mut wire.gone[side as usize], true) {
+            wire.to[side as usize].clear();
+            wire.to[side.other() as usize].push_back(Item::End);
+        }
+        if wire.gone == [true; 2] {
+            self.wires.remove(&conn);
+        }
+    }
+
+    /// The connection is lost with all that is under way.
+    pub fn cut(&mut self, conn: ConnId) {
+        let Some(wire) = self.wires.get_mut(&conn) else { return };
+        for to in &mut wire.to {
+            to.clear();
+            to.push_back(Item::End);
+        }
+    }
+
+    /// Lets time pass, and all happen that is due meanwhile.
+    pub fn pass(&mut self, span: Span) {
+        let end = self.now + span.as_millis();
+        self.run();
+        while let Some(at) = self.next_deadline().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.run();
+        }
+        self.now = end;
+    }
+
+    /// Lets happen what happens, until something is so; `false` if it does not come to that.
+    pub fn run_until(&mut self, is_so: impl Fn(&Self) -> bool) -> bool {
+        for _ in 0..20_000 {
+            if is_so(self) {
+                return true;
+            }
+            if !self.happen() {
+                let Some(at) = self.next_deadline() else { return false };
+                self.now = self.now.max(at);
+            }
+        }
+        false
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = u64> {
+        let due = |deadline: Option<(Instant, _)>| deadline.map(|(at, _)| at.as_millis()).filter(|&at| at < u64::MAX);
+        let nodes = self.nodes.iter().filter_map(move |host| host.on_at.or_else(|| due(host.machine.as_ref()?.deadline())));
+        let seats = self.gateway.seats.values().filter_map(move |seat| due(seat.machine.as_ref()?.deadline()));
+        nodes.chain(seats).chain(self.gateway.on_at)
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.deadlines().min()
+    }
+
+    /// Whose time has come, acts; `false` if nobody's has.
+    fn tick(&mut self) -> bool {
+        let now = self.instant();
+        let due = |deadline: Option<(Instant, _)>| deadline.is_some_and(|(at, _)| at <= now);
+        if self.gateway.on_at.is_some_and(|at| at <= self.now) {
+            self.gateway_on();
+            return true;
+        }
+        if let Some(at) = self.nodes.iter().position(|host| host.on_at.is_some_and(|at| at <= self.now)) {
+            self.node_on(at);
+            return true;
+        }
+        if let Some(at) = self.nodes.iter().position(|host| host.machine.as_ref().is_some_and(|m| due(m.deadline()))) {
+            self.feed_node(at, NodeIn::Tick);
+            self.check();
+            return true;
+        }
+        let late = |machine: &Connection| due(machine.deadline());
+        let seat = self.gateway.seats.iter().find(|(_, seat)| seat.machine.as_ref().is_some_and(late)).map(|(conn, _)| *conn);
+        if let Some(conn) = seat {
+            self.feed_gateway(conn, GateIn::Tick);
+            self.check();
+        }
+        seat.is_some()
+    }
+
+    /// Power returns to the gateway.
+    pub fn gateway_on(&mut self) {
+        self.gateway.on = true;
+        self.gateway.on_at = None;
+    }
+
+    /// The connection that was opened last.
+    #[must_use]
+    pub const fn opened(&self) -> ConnId {
+        self.opened
+    }
+
+    /// Whether a node's link is open, and both ends know.
+    #[must_use]
+    pub fn is_linked(&self, at: usize) -> bool {
+        let host = &self.nodes[at];
+        let seat = host.conn.and_then(|conn| self.gateway.seats.get(&conn));
+        let linked = seat.and_then(|seat| seat.machine.as_ref()).is_some_and(|machine| machine.linked().is_some());
+        linked && host.machine.as_ref().is_some_and(handfast_core::flow::native::node::Node::is_linked)
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.trace.len() == LONGEST_TRACE {
+            self.trace.pop_front();
+        }
+        let now = self.now;
+        self.trace.push_back(format!("{now:>9} {}", line()));
+    }
+
+    /// What happened last, line by line.
+    #[must_use]
+    pub fn story(&self) -> String {
+        self.trace.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Panics with the last events if something does not hold.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn expect(&self, holds: bool, complaint: impl FnOnce() -> String) {
+        if !holds {
+            panic!("{}at {} ms: {}", self.story(), self.now, complaint());
+        }
+    }
+}

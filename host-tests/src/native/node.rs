@@ -1,0 +1,292 @@
+//! A node: its flash, the real machine, and an adapter that carries its effects out.
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::native::node::{Effect, Input, Memory, Node, Own, Timing, Wish};
+use handfast_core::limits::{CHAIN_BYTES, NATIVE_NODE_SCRATCH};
+use handfast_core::step::{Machine, Step};
+use handfast_core::text::Label;
+use handfast_core::wire::native::Payload;
+use handfast_core::wire::native::link::{App, Renew};
+use handfast_core::wire::native::part::{Assembled, Assembly};
+use handfast_core::wire::path::{Action, Address, Pattern};
+use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+
+use super::World;
+use super::wires::{ConnId, Side};
+
+/// A node and what belongs to it.
+#[derive(Debug)]
+pub struct NodeHost {
+    /// Its keys, in flash.
+    pub keys: OwnKeys,
+    /// What people call it.
+    pub name: String,
+    /// What it remembers, in flash.
+    pub memory: Memory,
+    /// The capability that belongs to it, in flash.
+    pub chain: Option<Vec<u8>>,
+    /// The machine, while there is power.
+    pub machine: Option<Node>,
+    /// Which start this is.
+    pub life: u32,
+    /// When power returns.
+    pub on_at: Option<u64>,
+    /// How many effects are carried out yet.
+    pub fuel: Option<u32>,
+    /// Its connection.
+    pub conn: Option<ConnId>,
+    /// What its owner was told.
+    pub news: Vec<String>,
+    /// What the gateway's application sent.
+    pub apps: Vec<(String, Vec<u8>)>,
+    /// Bearer tokens it was given.
+    pub bearers: Vec<String>,
+    /// A write to flash is under way.
+    pub keeping: bool,
+    staged: Option<Vec<u8>>,
+    assembly: Assembly,
+    room: Box<[u8; CHAIN_BYTES]>,
+}
+
+/// What may happen to it.
+#[derive(Debug)]
+pub enum NodeIn {
+    /// The deadline has come.
+    Tick,
+    /// The connection is open.
+    Connected,
+    /// A frame came.
+    Frame(Vec<u8>),
+    /// The connection is gone.
+    Disconnected,
+    /// It is in flash.
+    Kept(Memory),
+    /// The owner wants it paired.
+    Pair(Wish, Option<Fingerprint>),
+    /// The owner types a code.
+    Code(String),
+    /// Its application sends.
+    App(Action, String, Vec<u8>),
+    /// Its application listens.
+    Subscribe(String),
+    /// It wants a chain (or a bearer) anew.
+    Renew(bool),
+    /// The owner wants it forgotten.
+    Forget,
+}
+
+enum Do {
+    Connect,
+    Send(Vec<u8>),
+    Close,
+    Keep(Memory),
+}
+
+impl NodeHost {
+    pub(super) fn new(at: usize, keys: OwnKeys) -> Self {
+        Self {
+            keys,
+            name: format!("node {at}"),
+            memory: Memory::Blank,
+            chain: None,
+            machine: None,
+            life: 0,
+            on_at: None,
+            fuel: None,
+            conn: None,
+            news: Vec::new(),
+            apps: Vec::new(),
+            bearers: Vec::new(),
+            keeping: false,
+            staged: None,
+            assembly: Assembly::IDLE,
+            room: Box::new([0; CHAIN_BYTES]),
+        }
+    }
+
+    /// Its state, by name.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        self.machine.as_ref().map_or("off", Node::state_name)
+    }
+
+    /// Whether its owner was told something that begins so.
+    #[must_use]
+    pub fn heard(&self, news: &str) -> bool {
+        self.news.iter().any(|heard| heard.starts_with(news))
+    }
+}
+
+impl World {
+    /// Switches a node on, if it is off.
+    pub fn node_on(&mut self, at: usize) {
+        let now = self.instant();
+        let host = &mut self.nodes[at];
+        if host.machine.is_none() {
+            host.life += 1;
+            host.on_at = None;
+            host.keeping = false;
+            host.staged = None;
+            host.assembly = Assembly::IDLE;
+            host.machine = Some(Node::boot(now, host.memory, Timing::DEFAULT));
+            self.note(|| format!("node {at} starts"));
+        }
+    }
+
+    /// Takes a node's power.
+    pub fn node_off(&mut self, at: usize) {
+        self.note(|| format!("node {at} loses power"));
+        let back = self.now + 1 + self.prng.below(20_000);
+        let host = &mut self.nodes[at];
+        host.machine = None;
+        host.fuel = None;
+        host.on_at = Some(back);
+        let conn = host.conn.take();
+        self.jobs.retain(|job| !job.is_of_node(at));
+        if let Some(conn) = conn {
+            self.leave(conn, Side::Client);
+        }
+    }
+
+    /// Something happens to a node.
+    pub fn feed_node(&mut self, at: usize, input: NodeIn) {
+        let now = self.instant();
+        let mut bytes = [0; 34];
+        self.prng.fill(&mut bytes);
+        let host = &mut self.nodes[at];
+        let Some(machine) = host.machine.take() else { return };
+        let entropy = Entropy::from_recorded(*bytes.first_chunk().expect("32 bytes"));
+        let chance = Entropy::from_recorded(*bytes.last_chunk().expect("2 bytes"));
+        let label = |text| Label::parse(text).expect("a label");
+        let about = PairRequest { name: label(&host.name), room: label("Kitchen"), profile: Profile::EMPTY };
+        let own = Own { keys: &host.keys, about };
+        let before = machine.state_name();
+        let what = match &input {
+            NodeIn::Frame(frame) => format!("Frame of {}", frame.len()),
+            other => format!("{other:?}"),
+        };
+        let clear = matches!(&input, NodeIn::Frame(frame) if frame.len() <= 16);
+        let forgets = matches!(&input, NodeIn::Forget);
+        let (mut frame, code, address, payload, wanted);
+        let input = match input {
+            NodeIn::Tick => Input::Tick(Heartbeat { occupancy: Some(true), ..Heartbeat::default() }),
+            NodeIn::Connected => Input::Connected(entropy, own),
+            NodeIn::Frame(bytes) => {
+                frame = bytes;
+                Input::Frame { bytes: &mut frame, entropy, own }
+            }
+            NodeIn::Disconnected => Input::Disconnected(chance),
+            NodeIn::Kept(memory) => Input::Kept(memory),
+            NodeIn::Pair(wish, expect) => Input::Pair(wish, expect),
+            NodeIn::Code(typed) => {
+                code = typed;
+                Input::CodeEntered(Code::parse(&code).expect("a code"), entropy, own)
+            }
+            NodeIn::App(action, to, bytes) => {
+                (address, payload) = (to, bytes);
+                let address = Address::parse(&address).expect("an address");
+                Input::App(App { action, address, bytes: Payload::new(&payload).expect("a payload") })
+            }
+            NodeIn::Subscribe(pattern) => {
+                wanted = pattern;
+                Input::Subscribe(Pattern::parse(&wanted).expect("a pattern"))
+            }
+            NodeIn::Renew(chain) => Input::Renew(if chain { Renew::Chain } else { Renew::Token }),
+            NodeIn::Forget => Input::Forget,
+        };
+        let mut scratch = [0; NATIVE_NODE_SCRATCH];
+        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        let mut todo = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Connect => todo.push(Do::Connect),
+                Effect::Send(frame) => todo.push(Do::Send(frame.to_vec())),
+                Effect::Close(_) => todo.push(Do::Close),
+                Effect::Part(part) => match host.assembly.take(&part, &mut host.room[..]) {
+                    Ok(Assembled::More(more)) => host.assembly = more,
+                    Ok(Assembled::Whole { bytes, .. }) => {
+                        host.staged = Some(bytes.to_vec());
+                        host.assembly = Assembly::IDLE;
+                    }
+                    Err(_) => host.assembly = Assembly::IDLE,
+                },
+                Effect::Chain(Some(chain)) => host.staged = Some(chain.to_vec()),
+                Effect::Chain(None) => {}
+                Effect::Keep(memory) => todo.push(Do::Keep(memory)),
+                Effect::Bearer(token) => host.bearers.push(token.expose().to_owned()),
+                Effect::App(app) => host.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec())),
+                Effect::Tell(news) => host.news.push(format!("{news:?}")),
+            }
+        }
+        let after = next.state_name();
+        host.machine = Some(next);
+        self.note(|| format!("node {at}: {before} --{what}--> {after}"));
+        self.steps += 1;
+        self.visited.insert(after);
+        for effect in todo {
+            if !self.node_may(at) {
+                return;
+            }
+            self.node_does(at, effect, clear, forgets);
+        }
+    }
+
+    fn node_may(&mut self, at: usize) -> bool {
+        match self.nodes[at].fuel {
+            Some(0) => {
+                self.node_off(at);
+                false
+            }
+            Some(fuel) => {
+                self.nodes[at].fuel = Some(fuel - 1);
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn node_does(&mut self, at: usize, effect: Do, clear: bool, forgets: bool) {
+        match effect {
+            Do::Connect => self.job(super::Job::Dial { node: at }),
+            Do::Send(frame) => {
+                if let Some(conn) = self.nodes[at].conn {
+                    self.send(conn, Side::Gateway, frame);
+                }
+            }
+            Do::Close => {
+                if let Some(conn) = self.nodes[at].conn.take() {
+                    self.leave(conn, Side::Client);
+                }
+                self.jobs.retain(|job| !matches!(job, super::Job::Dial { node } if *node == at));
+                self.job(super::Job::Disconnected { node: at });
+            }
+            Do::Keep(memory) => {
+                self.check_keep(at, &memory, clear, forgets);
+                self.nodes[at].keeping = true;
+                self.job(super::Job::Keep { node: at, memory });
+            }
+        }
+    }
+
+    /// The write to flash that was under way happens; then the machine may hear of it.
+    pub(super) fn flash(&mut self, at: usize, memory: Memory) {
+        let host = &mut self.nodes[at];
+        host.memory = memory;
+        match memory {
+            Memory::Paired(_) => {
+                if let Some(chain) = host.staged.take() {
+                    host.chain = Some(chain);
+                }
+            }
+            Memory::Blank => host.chain = None,
+            Memory::Asked { .. } => {}
+        }
+        self.note(|| format!("node {at} keeps {memory:?}"));
+        if self.node_may(at) {
+            self.job(super::Job::Kept { node: at, memory });
+        }
+    }
+}

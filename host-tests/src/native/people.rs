@@ -1,0 +1,129 @@
+//! What the operator and the owners of nodes do.
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::native::node::Wish;
+use handfast_core::id::NodeId;
+use handfast_core::registry::codes::{CodeId, Kind, Window};
+use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::lifecycle::{Decision, Notice};
+use handfast_core::registry::record::{Credential, Standing};
+use handfast_core::time::Span;
+use handfast_core::wire::native::pair::Selector;
+
+use super::World;
+use super::gateway::GateIn;
+use super::node::NodeIn;
+
+impl World {
+    /// The operator opens pairing by PIN.
+    pub fn open_window(&mut self) {
+        self.store.window = Window::open(self.unix(), None);
+        self.window_opened();
+    }
+
+    /// The operator closes it.
+    pub fn close_window(&mut self) {
+        self.store.window = Window::default();
+    }
+
+    /// The operator mints a code.
+    pub fn mint_code(&mut self, selector: &str, secret: &str) -> CodeId {
+        let id = CodeId::from_bytes(self.prng.bytes());
+        let selector = Selector::parse(selector).expect("a selector");
+        let expires = self.unix().after(Span::from_secs(3600));
+        self.store.codes.retain(|_, kept| kept.counted.kind != Kind::Code(selector));
+        self.store.mint(id, Kind::Code(selector), secret, expires);
+        id
+    }
+
+    /// The operator decides about a node; what is durable is pushed to whom it concerns. `false` where it cannot be decided.
+    pub fn decide(&mut self, node_id: NodeId, decision: Decision) -> bool {
+        let (new, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
+        let key = self.store.records.get(&node_id).and_then(|record| record.keys).map(|keys| keys.channel);
+        let word = format!("{decision:?}");
+        let approves = matches!(decision, Decision::Approve(_));
+        let Some(change) = self.store.decide(node_id, decision, new, &self.gateway.keys, unix) else { return false };
+        self.note(|| format!("operator: {word} {node_id}"));
+        self.decided(node_id, key, approves, matches!(change.standing, Standing::Revoked { .. }));
+        match change.notice {
+            Some(Notice::Decided) => {
+                let asks = |request: &super::registry::Request| Some(request.holder.channel) == key;
+                let seats = self.gateway.seats.iter();
+                let conns: Vec<_> =
+                    seats.filter(|(_, seat)| seat.request.as_ref().is_some_and(asks)).map(|(conn, _)| *conn).collect();
+                for conn in conns {
+                    self.feed_gateway(conn, GateIn::Push(Notice::Decided));
+                }
+            }
+            Some(notice) => {
+                if let Some(&conn) = self.gateway.live.get(&node_id) {
+                    self.feed_gateway(conn, GateIn::Push(notice));
+                }
+            }
+            None => {}
+        }
+        true
+    }
+
+    /// The operator lets in a node that waits.
+    pub fn approve(&mut self, at: usize) -> bool {
+        self.id_of(at).is_some_and(|node_id| self.decide(node_id, Decision::Approve(Credential::Keys)))
+    }
+
+    /// The id under which the registry has a node.
+    #[must_use]
+    pub fn id_of(&self, at: usize) -> Option<NodeId> {
+        self.store.by_key(self.nodes[at].keys.channel.public()).map(|record| record.node_id)
+    }
+
+    /// The owner wants a node paired by PIN.
+    pub fn pair_by_pin(&mut self, at: usize) {
+        self.feed_node_soon(at, NodeIn::Pair(Wish::Pin, None));
+    }
+
+    /// The owner wants it paired by approval.
+    pub fn pair_by_approval(&mut self, at: usize) {
+        self.feed_node_soon(at, NodeIn::Pair(Wish::Approval, None));
+    }
+
+    /// The owner wants it paired by approval, with this gateway alone.
+    pub fn pair_pinned(&mut self, at: usize, gateway: Fingerprint) {
+        self.feed_node_soon(at, NodeIn::Pair(Wish::Approval, Some(gateway)));
+    }
+
+    /// The owner types or scans a code.
+    pub fn pair_by_code(&mut self, at: usize, selector: &str, secret: &str) {
+        let selector = Selector::parse(selector).expect("a selector");
+        self.typed(at, secret);
+        let code = Code::parse(secret).expect("a code");
+        self.feed_node_soon(at, NodeIn::Pair(Wish::Code { selector, code }, None));
+    }
+
+    /// The PIN that is shown for a node.
+    #[must_use]
+    pub fn pin_for(&self, at: usize) -> Option<String> {
+        let key = self.nodes[at].keys.channel.public();
+        self.gateway.display.iter().rev().find(|(shown, ..)| shown == key).map(|(.., pin)| pin.clone())
+    }
+
+    /// The owner types a PIN.
+    pub fn type_pin(&mut self, at: usize, pin: &str) {
+        self.typed(at, pin);
+        self.feed_node_soon(at, NodeIn::Code(pin.to_owned()));
+    }
+
+    /// The owner types what is no right PIN.
+    pub fn type_wrong_pin(&mut self, at: usize) {
+        let right = self.pin_for(at);
+        let wrong = if right.as_deref() == Some("000000") { "111111" } else { "000000" };
+        self.type_pin(at, wrong);
+    }
+
+    /// An owner's wish; one that falls into a write to flash waits until it is done.
+    pub fn feed_node_soon(&mut self, at: usize, input: NodeIn) {
+        if !self.nodes[at].keeping {
+            self.feed_node(at, input);
+        }
+    }
+}

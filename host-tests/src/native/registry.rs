@@ -1,0 +1,252 @@
+//! What the gateway keeps, and what its store does in one transaction: plain, in memory, with the core's rules.
+
+use std::collections::BTreeMap;
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::grant::capability::{self, Holder, Terms};
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::id::NodeId;
+use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
+use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, Window};
+use handfast_core::registry::grants::{self, Grant, GrantId, State};
+use handfast_core::registry::lifecycle::{self, Change, Decision};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::text::Label;
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::native::pair::Selector;
+
+/// A code as it is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What is counted.
+    pub counted: Counted,
+    /// What it is; nothing once it is spent.
+    pub secret: Option<String>,
+    /// When its latest guess was reserved.
+    pub reserved_at: UnixTime,
+}
+
+/// Who asks, as the gateway keeps it from `Ask` on.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its keys.
+    pub holder: Holder,
+    /// What people call it.
+    pub name: String,
+}
+
+/// An offer that is durable.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// Which.
+    pub id: GrantId,
+    /// Whose.
+    pub node_id: NodeId,
+    /// The capability.
+    pub chain: Option<Vec<u8>>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub enum Settled {
+    /// It is paired, and this is for it.
+    Offered(Offered),
+    /// The operator decides.
+    Waits,
+    /// What was granted counts no more.
+    Expired,
+    /// The operator said no.
+    Revoked,
+}
+
+/// Everything that survives a power cut of the gateway.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    /// The nodes.
+    pub records: BTreeMap<NodeId, Record>,
+    /// What they were given, in the order in which they were.
+    pub grants: Vec<Grant>,
+    /// PINs and codes.
+    pub codes: BTreeMap<CodeId, Kept>,
+    /// The pairing window.
+    pub window: Window,
+    /// What a grant allows.
+    pub scopes: ScopesBuf,
+    /// How long a grant counts.
+    pub grant_for: Option<Span>,
+}
+
+impl Registry {
+    /// The record with this static key.
+    #[must_use]
+    pub fn by_key(&self, key: &PublicKey) -> Option<&Record> {
+        self.records.values().find(|record| record.keys.is_some_and(|keys| keys.channel == *key))
+    }
+
+    /// The grants of a node.
+    #[must_use]
+    pub fn grants_of(&self, node_id: NodeId) -> Vec<Grant> {
+        self.grants.iter().filter(|grant| grant.node_id == node_id).cloned().collect()
+    }
+
+    /// A new PIN for this key, in place of an older one.
+    pub fn mint_pin(&mut self, id: CodeId, key: PublicKey, pin: &str, now: UnixTime) {
+        for kept in self.codes.values_mut().filter(|kept| kept.counted.kind == Kind::Pin(key)) {
+            kept.counted.expires = kept.counted.expires.min(now);
+            kept.secret = None;
+        }
+        self.mint(id, Kind::Pin(key), pin, now.after(Span::from_secs(300)));
+    }
+
+    /// A new code.
+    pub fn mint(&mut self, id: CodeId, kind: Kind, secret: &str, expires: UnixTime) {
+        let counted = Counted { kind, expires, guesses: 0, uses_left: 1 };
+        self.codes.insert(id, Kept { counted, secret: Some(secret.to_owned()), reserved_at: UnixTime::from_secs(0) });
+    }
+
+    /// The code with this selector.
+    #[must_use]
+    pub fn find_code(&self, selector: Selector) -> Option<(CodeId, Code)> {
+        let found = self.codes.iter().find(|(_, kept)| kept.counted.kind == Kind::Code(selector))?;
+        Some((*found.0, Code::parse(found.1.secret.as_deref()?).ok()?))
+    }
+
+    /// Reserves a guess.
+    ///
+    /// # Errors
+    /// Why none may be made.
+    pub fn reserve(&mut self, id: CodeId, now: UnixTime) -> Result<u8, NoGuess> {
+        let kept = self.codes.get_mut(&id).ok_or(NoGuess::Expired)?;
+        let reserved = codes::reserve(&kept.counted, &self.window, now)?;
+        kept.counted.guesses = reserved.guesses;
+        kept.reserved_at = now;
+        self.window = reserved.window;
+        Ok(reserved.left)
+    }
+
+    /// Gives a right guess back and spends the code.
+    pub fn spend(&mut self, id: CodeId) -> bool {
+        let Some(kept) = self.codes.get_mut(&id) else { return false };
+        let Some((counted, window)) = codes::spend(&kept.counted, &self.window, kept.reserved_at) else { return false };
+        kept.counted = counted;
+        if counted.uses_left == 0 {
+            kept.secret = None;
+        }
+        self.window = window;
+        true
+    }
+
+    /// Settles a request that showed nothing, or a code.
+    pub fn settle(
+        &mut self,
+        request: &Request,
+        proven: bool,
+        ids: ([u8; 16], [u8; 16]),
+        own: &OwnKeys,
+        now: UnixTime,
+    ) -> Settled {
+        let known = self.by_key(&request.holder.channel).map(|record| (record.node_id, record.standing.clone()));
+        let standing = known.as_ref().map(|(_, standing)| standing);
+        match (standing, proven) {
+            (Some(Standing::Revoked { .. }), _) => Settled::Revoked,
+            (Some(Standing::Paired { .. } | Standing::Muted { .. }), false) => {
+                let node_id = known.map_or(NodeId::from_bytes([0; 16]), |(node_id, _)| node_id);
+                match grants::offer_again(&self.grants_of(node_id), now) {
+                    Some(grant) => Settled::Offered(self.offered(grant, own)),
+                    None => Settled::Expired,
+                }
+            }
+            (_, true) => {
+                let node_id = known.map_or_else(|| NodeId::from_bytes(ids.0), |(node_id, _)| node_id);
+                let paired = Standing::Paired { credential: Credential::Keys, mode: Mode::Full };
+                let record = self.records.entry(node_id).or_insert_with(|| record(node_id, request, paired.clone(), now));
+                if !matches!(record.standing, Standing::Muted { .. }) {
+                    record.standing = paired;
+                }
+                Settled::Offered(self.grant(node_id, GrantId::from_bytes(ids.1), own, now))
+            }
+            (Some(Standing::Pending { expires }), false) if now < *expires => Settled::Waits,
+            (Some(Standing::Pending { .. } | Standing::Unapproved { .. }) | None, false) => {
+                let expires = now.after(Span::from_secs(600));
+                let node_id = known.map_or_else(|| NodeId::from_bytes(ids.0), |(node_id, _)| node_id);
+                self.records.insert(node_id, record(node_id, request, Standing::Pending { expires }, now));
+                Settled::Waits
+            }
+        }
+    }
+
+    /// A new grant for a node.
+    pub fn grant(&mut self, node_id: NodeId, id: GrantId, own: &OwnKeys, now: UnixTime) -> Offered {
+        let mut grant = Grant {
+            id,
+            node_id,
+            capability: None,
+            scopes: self.scopes.clone(),
+            not_before: now,
+            expires: self.grant_for.map(|span| now.after(span)),
+            state: State::Offered { until: now.after(OFFERED_FOR) },
+        };
+        let mut room = [0; CAPABILITY_BYTES];
+        grant.capability = self.issue(&grant, own, &mut room).map(|chain| *chain.leaf().id());
+        self.grants.push(grant.clone());
+        self.offered(&grant, own)
+    }
+
+    fn issue<'o>(&self, grant: &Grant, own: &OwnKeys, room: &'o mut [u8; CAPABILITY_BYTES]) -> Option<capability::Chain<'o>> {
+        let holder = self.records.get(&grant.node_id)?.keys?;
+        let (not_before, expires) = (grant.not_before, grant.expires?);
+        let terms = Terms { scopes: grant.scopes.scopes(), not_before, expires, audience: None };
+        capability::issue(&own.signing, &holder, &terms, room).ok()
+    }
+
+    fn offered(&self, grant: &Grant, own: &OwnKeys) -> Offered {
+        let mut room = [0; CAPABILITY_BYTES];
+        let chain = self.issue(grant, own, &mut room).map(|chain| chain.as_bytes().to_vec());
+        Offered { id: grant.id, node_id: grant.node_id, chain }
+    }
+
+    /// The node has stored a grant: it counts, and those before it count no more. `None` if there is no such offer.
+    pub fn activate(&mut self, node_id: NodeId, id: GrantId, now: UnixTime) -> Option<Option<UnixTime>> {
+        let paired = matches!(self.records.get(&node_id)?.standing, Standing::Paired { .. } | Standing::Muted { .. });
+        let at = self.grants.iter().position(|grant| grant.id == id && grant.node_id == node_id)?;
+        if !paired || !self.grants.get(at)?.counts(now) {
+            return None;
+        }
+        for older in self.grants.iter_mut().take(at).filter(|grant| grant.node_id == node_id) {
+            older.state = State::Ended;
+        }
+        let grant = self.grants.get_mut(at)?;
+        grant.state = State::Active;
+        Some(grant.expires)
+    }
+
+    /// The operator decides about a node. `None` where that cannot be decided.
+    pub fn decide(&mut self, node_id: NodeId, decision: Decision, new: GrantId, own: &OwnKeys, now: UnixTime) -> Option<Change> {
+        let record = self.records.get_mut(&node_id)?;
+        let approves = matches!(decision, Decision::Approve(_));
+        let change = lifecycle::decide(&record.standing, decision, now).ok()?;
+        record.standing = change.standing.clone();
+        if matches!(record.standing, Standing::Revoked { .. }) {
+            self.grants.iter_mut().filter(|grant| grant.node_id == node_id).for_each(|grant| grant.state = State::Ended);
+        }
+        if approves {
+            let _ = self.grant(node_id, new, own, now);
+        }
+        Some(change)
+    }
+}
+
+fn record(node_id: NodeId, request: &Request, standing: Standing, now: UnixTime) -> Record {
+    let label = |text| Label::parse(text).unwrap_or(handfast_core::text::UNKNOWN);
+    Record {
+        node_id,
+        name: label(&request.name).into(),
+        room: label("Hall").into(),
+        address: core::net::IpAddr::from([192, 0, 2, 1]),
+        keys: Some(request.holder),
+        asked_at: now,
+        standing,
+    }
+}

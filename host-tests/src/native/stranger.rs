@@ -1,0 +1,118 @@
+//! Somebody who sees every frame, can change what is under way, and talks to the gateway himself. He has no keys but his own, and knows no code.
+
+use handfast_core::wire::native::open::{ClearRefusal, Versions};
+
+use super::World;
+use super::wires::{ConnId, Item, Side};
+
+/// What may happen to frames that are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// The next one is lost.
+    Drop,
+    /// It comes twice.
+    Repeat,
+    /// It comes after the one behind it.
+    Swap,
+    /// It ends early.
+    Truncate,
+    /// A bit of it is another.
+    Flip,
+    /// An overheard one comes before it.
+    Insert,
+    /// It goes back to its sender, too.
+    Reflect,
+    /// A refusal in clear comes before it.
+    ForgeRefusal,
+    /// Another version is named in clear before it.
+    ForgeVersion,
+}
+
+/// All of them.
+pub const DISTURBANCES: [Disturbance; 9] = [
+    Disturbance::Drop,
+    Disturbance::Repeat,
+    Disturbance::Swap,
+    Disturbance::Truncate,
+    Disturbance::Flip,
+    Disturbance::Insert,
+    Disturbance::Reflect,
+    Disturbance::ForgeRefusal,
+    Disturbance::ForgeVersion,
+];
+
+/// A refusal as anybody can write it.
+#[must_use]
+pub fn clear(refusal: &ClearRefusal<'_>) -> Vec<u8> {
+    refusal.write(&mut [0; 16]).map(<[u8]>::to_vec).unwrap_or_default()
+}
+
+impl World {
+    /// What is under way to a side is disturbed.
+    pub fn disturb(&mut self, conn: ConnId, to: Side, how: Disturbance) {
+        let chance = self.prng.draw() as usize;
+        let overheard = chance.checked_rem(self.overheard.len()).map(|at| self.overheard[at].2.clone());
+        let Some(wire) = self.wires.get_mut(&conn) else { return };
+        let queue = &mut wire.to[to as usize];
+        let Some(Item::Frame(first)) = queue.front_mut() else { return };
+        match how {
+            Disturbance::Drop => drop(queue.pop_front()),
+            Disturbance::Repeat => {
+                let first = first.clone();
+                queue.push_front(Item::Frame(first));
+            }
+            Disturbance::Swap => {
+                if matches!(queue.get(1), Some(Item::Frame(_))) {
+                    queue.swap(0, 1);
+                }
+            }
+            Disturbance::Truncate => first.truncate(chance.checked_rem(first.len()).unwrap_or(0)),
+            Disturbance::Flip => {
+                if let Some(at) = (chance >> 3).checked_rem(first.len()) {
+                    first[at] ^= 1 << (chance & 7);
+                }
+            }
+            Disturbance::Insert => queue.extend_front_with(overheard),
+            Disturbance::Reflect => {
+                let first = first.clone();
+                wire.to[to.other() as usize].push_back(Item::Frame(first));
+            }
+            Disturbance::ForgeRefusal => queue.push_front(Item::Frame(clear(&ClearRefusal::Refused))),
+            Disturbance::ForgeVersion => {
+                let versions = Versions::new(&[7]).expect("a version");
+                queue.push_front(Item::Frame(clear(&ClearRefusal::Unsupported { versions })));
+            }
+        }
+        self.note(|| format!("stranger: {how:?} on conn {conn} to {to:?}"));
+    }
+
+    /// A frame that nobody sent arrives.
+    pub fn inject(&mut self, conn: ConnId, to: Side, bytes: Vec<u8>) {
+        if let Some(wire) = self.wires.get_mut(&conn)
+            && !wire.gone[to as usize]
+        {
+            wire.to[to as usize].push_back(Item::Frame(bytes));
+        }
+    }
+
+    /// Somebody replays, over a connection of his own, the first frames that a client sent over another.
+    pub fn replay(&mut self, recorded: ConnId, frames: usize) -> ConnId {
+        let from_client = self.overheard.iter().filter(|(conn, to, _)| *conn == recorded && *to == Side::Gateway);
+        let frames: Vec<Vec<u8>> = from_client.take(frames).map(|(.., bytes)| bytes.clone()).collect();
+        let conn = self.connect(None);
+        frames.into_iter().for_each(|frame| self.inject(conn, Side::Gateway, frame));
+        conn
+    }
+}
+
+trait Front {
+    fn extend_front_with(&mut self, frame: Option<Vec<u8>>);
+}
+
+impl Front for std::collections::VecDeque<Item> {
+    fn extend_front_with(&mut self, frame: Option<Vec<u8>>) {
+        if let Some(frame) = frame {
+            self.push_front(Item::Frame(frame));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Attacks that must fail, each by its name.
+
+mod codes;
+mod links;
+mod middle;
+mod offline;
+mod opening;
+mod tampering;
+mod tokens;
+
+use handfast_core::flow::native::node::Memory;
+use handfast_host_tests::native::World;
+use handfast_host_tests::native::wires::{ConnId, Passing, Side};
+
+/// A node that is asked to pair by PIN, with somebody on the way; its owner types the right PIN if one is asked for.
+fn pairing_by_pin(somebody: impl FnMut(&Passing<'_>) -> Vec<Vec<u8>> + 'static) -> World {
+    let mut world = World::new(1, 7);
+    world.open_window();
+    world.on_the_way = Some(Box::new(somebody));
+    pair_by_pin(&mut world);
+    world
+}
+
+fn pair_by_pin(world: &mut World) {
+    world.pair_by_pin(0);
+    world.run();
+    if let Some(pin) = world.pin_for(0).filter(|_| world.nodes[0].state() == "AwaitCode") {
+        world.type_pin(0, &pin);
+        world.run();
+    }
+}
+
+/// A node that is paired and linked.
+fn linked() -> World {
+    let world = pairing_by_pin(|passing| vec![passing.bytes.to_vec()]);
+    assert!(world.is_linked(0), "{}", world.story());
+    world
+}
+
+fn is_paired(world: &World) -> bool {
+    matches!(world.nodes[0].memory, Memory::Paired(_))
+}
+
+/// The frames of a connection to each side.
+fn frames(world: &World, of: ConnId, side: Side) -> Vec<Vec<u8>> {
+    let frames = world.overheard.iter().filter(|(conn, to, _)| *conn == of && *to == side);
+    frames.map(|(.., bytes)| bytes.clone()).collect()
+}
+
+/// Somebody who leaves all frames but one as they are.
+fn but(
+    conn: ConnId,
+    to: Side,
+    number: usize,
+    instead: impl Fn(&[u8]) -> Vec<Vec<u8>>,
+) -> impl FnMut(&Passing<'_>) -> Vec<Vec<u8>> {
+    move |passing| {
+        let it = passing.conn == conn && passing.to == to && passing.number == number;
+        if it { instead(passing.bytes) } else { vec![passing.bytes.to_vec()] }
+    }
+}

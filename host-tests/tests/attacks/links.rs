@@ -1,0 +1,154 @@
+use handfast_core::registry::lifecycle::Decision;
+use handfast_core::time::Span;
+use handfast_core::wire::native::Payload;
+use handfast_core::wire::native::link::{Admission, App, FromGateway, FromNode, Policy};
+use handfast_core::wire::native::open::{ClearRefusal, Intent, Open, Versions};
+use handfast_core::wire::native::pair::GrantId;
+use handfast_core::wire::path::{Action, Address};
+use handfast_core::wire::registration::Heartbeat;
+use handfast_host_tests::native::World;
+use handfast_host_tests::native::raw::{Raw, Says, keys};
+use handfast_host_tests::native::stranger::clear;
+use handfast_host_tests::native::wires::Side;
+
+use super::{frames, is_paired, linked};
+
+const LINK: u32 = 2;
+
+fn own_keys(world: &World) -> handfast_core::crypto::keys::OwnKeys {
+    handfast_core::crypto::keys::OwnKeys::from_stored(&world.nodes[0].keys.to_stored())
+}
+
+#[test]
+fn a_replayed_link_never_detaches_the_live_one() {
+    let mut world = linked();
+    let observed = world.gateway.seats[&LINK].observed;
+    for count in 1..=frames(&world, LINK, Side::Gateway).len() {
+        let replay = world.replay(LINK, count);
+        world.run();
+        assert!(world.is_linked(0) && world.gateway.live.values().all(|conn| *conn == LINK), "{}", world.story());
+        assert_eq!(world.gateway.seats[&LINK].observed, observed);
+        world.pass(Span::from_secs(11));
+        assert!(!world.gateway.seats.contains_key(&replay), "it does not keep its seat");
+    }
+    assert!(world.is_linked(0));
+}
+
+#[test]
+fn a_replayed_link_of_an_absent_node_attaches_nothing() {
+    let mut world = linked();
+    world.node_off(0);
+    world.run();
+    let replay = world.replay(LINK, 10);
+    world.run();
+    assert!(world.gateway.live.is_empty());
+    assert!(world.gateway.seats.get(&replay).is_none_or(|seat| seat.observed == 0));
+}
+
+#[test]
+fn of_two_links_of_a_node_the_newer_wins_once_it_is_proven_and_not_before() {
+    let mut world = linked();
+    let own = own_keys(&world);
+    let (mut raw, admission) = Raw::links(&mut world, &own).unwrap();
+    assert_eq!(admission, Admission::Welcome);
+    world.pass(Span::from_secs(5));
+    assert!(world.is_linked(0), "only a handshake");
+    world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
+    raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
+    assert_eq!(world.gateway.live.values().next(), Some(&raw.conn));
+    assert!(!world.gateway.seats.contains_key(&LINK));
+}
+
+#[test]
+fn a_forged_refusal_in_clear_makes_a_node_forget_and_change_nothing() {
+    let seven = Versions::new(&[7]).unwrap();
+    for refusal in [ClearRefusal::Refused, ClearRefusal::Unsupported { versions: seven }] {
+        for instead_of in 0..2 {
+            let mut world = linked();
+            let (before, forged) = (world.nodes[0].memory, clear(&refusal));
+            world.cut(LINK);
+            world.on_the_way = Some(Box::new(super::but(3, Side::Client, instead_of, move |_| vec![forged.clone()])));
+            world.pass(Span::from_secs(3));
+            assert!(world.nodes[0].memory == before && (instead_of == 1 || !world.is_linked(0)), "{}", world.story());
+            world.pass(Span::from_secs(80));
+            assert!(world.is_linked(0) && world.nodes[0].memory == before, "{}", world.story());
+            let opened = world.overheard.iter().filter(|(_, to, bytes)| *to == Side::Gateway && bytes.len() == 2);
+            assert!(
+                opened.skip(1).all(|(.., bytes)| bytes == Open::new(Intent::Link).as_bytes()),
+                "no other version, no other intent"
+            );
+        }
+    }
+}
+
+#[test]
+fn unpair_counts_only_when_it_is_sealed() {
+    let mut world = linked();
+    world.inject(LINK, Side::Client, FromGateway::Policy(Policy::Unpair).bytes());
+    world.pass(Span::from_secs(80));
+    assert!(is_paired(&world) && world.is_linked(0) && world.nodes[0].heard("Broken"));
+}
+
+#[test]
+fn the_key_of_a_revoked_node_is_refused_like_that_of_a_stranger() {
+    let mut world = linked();
+    let node_id = world.id_of(0).unwrap();
+    let own = own_keys(&world);
+    world.node_off(0);
+    assert!(world.decide(node_id, Decision::Unpair));
+    for keys in [own, keys(99)] {
+        let (mut raw, admission) = Raw::links(&mut world, &keys).unwrap();
+        assert_eq!(admission, Admission::NotPaired);
+        raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
+        assert!(raw.hears(&mut world).is_none() && world.gateway.live.is_empty() && world.gateway.seats.is_empty());
+    }
+    let (revoked, stranger) = (world.opened() - 1, world.opened());
+    let lengths = |conn| -> Vec<usize> { frames(&world, conn, Side::Client).iter().map(Vec::len).collect() };
+    assert_eq!(lengths(revoked), lengths(stranger));
+}
+
+#[test]
+fn a_node_that_is_revoked_while_it_attaches_never_gets_in() {
+    let mut world = linked();
+    let node_id = world.id_of(0).unwrap();
+    world.cut(LINK);
+    let attaches = |world: &World| world.gateway.seats.values().any(|seat| seat.state() == "Attaching");
+    assert!(world.run_until(attaches));
+    assert!(world.decide(node_id, Decision::Unpair));
+    world.run();
+    assert!(!world.is_linked(0) && world.gateway.live.is_empty());
+    world.pass(Span::from_secs(200));
+    assert!(!world.is_linked(0));
+}
+
+#[test]
+fn messages_that_are_not_in_their_one_form_end_a_link() {
+    // Stored, with an overlong number; with something behind it; a heartbeat cut short; an unknown message; nothing.
+    let stored = FromNode::Stored(GrantId::from_bytes([1; 16])).bytes();
+    let overlong = [&[0x88, 0x00][..], &stored[1..]].concat();
+    let trailing = [&stored[..], &[0]].concat();
+    let address = Address::parse("/lights/1").unwrap();
+    let mut app = FromNode::App(App { action: Action::Write, address, bytes: Payload::new(&[1]).unwrap() }).bytes();
+    let length = app.iter().position(|byte| *byte == 9).unwrap();
+    app.splice(length..=length, [0x89, 0x00]);
+    for said in [overlong, trailing, vec![0], vec![99], Vec::new(), app] {
+        let mut world = linked();
+        let own = own_keys(&world);
+        let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
+        world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
+        raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
+        raw.says(&mut world, &said);
+        assert!(!world.gateway.seats.contains_key(&raw.conn) && world.gateway.live.is_empty(), "{said:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_handshakes_is_refused_in_clear_and_nobody_loses_what_he_has() {
+    let mut world = linked();
+    world.cut(LINK);
+    world.gateway.failing = 1;
+    world.pass(Span::from_secs(3));
+    assert!(world.nodes[0].heard("TurnedAway") && is_paired(&world));
+    world.pass(Span::from_secs(80));
+    assert!(world.is_linked(0));
+}

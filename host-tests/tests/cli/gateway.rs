@@ -1,0 +1,207 @@
+//! A gateway process, what it prints, and nodes that pair with it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::binaries::{Running, program, run, text};
+
+/// Nothing here takes this long unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway process on a data directory of its own, on a free port.
+pub(super) struct Gateway {
+    pub(super) running: Running,
+    pub(super) data: TempDir,
+    pub(super) address: String,
+    pub(super) log: PathBuf,
+    shown: Arc<Mutex<String>>,
+}
+
+/// A directory that only its owner may enter, as a data directory must be.
+pub(super) fn private_dir() -> TempDir {
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+impl Gateway {
+    pub(super) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(super) fn start_with(more: &[&str]) -> Self {
+        Self::start_in(private_dir(), "127.0.0.1:0", more)
+    }
+
+    pub(super) fn start_in(data: TempDir, listen: &str, more: &[&str]) -> Self {
+        let log = data.path().with_extension("log");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let mut command = program("handfast");
+        command.args(["serve", "--listen", listen, "--data"]).arg(data.path()).args(more);
+        command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(file);
+        Self::of(command.spawn().unwrap(), data, log)
+    }
+
+    /// One that was just started with its standard output piped.
+    pub(super) fn of(mut child: Child, data: TempDir, log: PathBuf) -> Self {
+        let shown = Arc::new(Mutex::new(String::new()));
+        let (mut out, into) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&shown));
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while out.read_line(&mut line).is_ok_and(|read| read > 0) {
+                into.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        let mut gateway = Self { running: Running(child), data, address: String::new(), log, shown };
+        let first = gateway.shows("approve nodes with");
+        let address = first.split("://").nth(1).and_then(|rest| rest.split(' ').next());
+        gateway.address = address.unwrap_or_else(|| panic!("{first:?}")).to_owned();
+        gateway
+    }
+
+    /// Ends it as a crash would, and starts it again on the same data and port.
+    pub(super) fn crash_and_restart(self) -> Self {
+        self.crash_and_restart_with(&[])
+    }
+
+    pub(super) fn crash_and_restart_with(mut self, more: &[&str]) -> Self {
+        self.running.kill();
+        let Self { data, address, .. } = self;
+        Self::start_in(data, &address, more)
+    }
+
+    pub(super) fn data(&self) -> &str {
+        self.data.path().to_str().unwrap()
+    }
+
+    /// What it has printed so far.
+    pub(super) fn shown(&self) -> String {
+        self.shown.lock().unwrap().clone()
+    }
+
+    /// Waits until it has printed this, and gives all that it printed.
+    pub(super) fn shows(&self, words: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let shown = self.shown();
+            if shown.contains(words) {
+                return shown;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{words:?} was not printed, only {shown}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for so many PINs, and gives the last one.
+    pub(super) fn pin(&self, number: usize) -> String {
+        let begun = Instant::now();
+        loop {
+            let shown = self.shown();
+            let pins: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("PIN: ")).collect();
+            if pins.len() >= number {
+                return pins[number - 1].to_owned();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{} PINs were shown: {shown}", pins.len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Any verb.
+    pub(super) fn verb(&self, args: &[&str]) -> (i32, String, String) {
+        let mut all = args.to_vec();
+        all.extend(["--data", self.data()]);
+        text(&run("handfast", &all))
+    }
+
+    /// Any verb's answer, which has to be done.
+    pub(super) fn answer(&self, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        all.push("--json");
+        let (code, out, err) = self.verb(&all);
+        assert_eq!(code, 0, "{args:?}: {err}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    pub(super) fn devices(&self, args: &[&str]) -> (i32, String, String) {
+        let mut all = vec!["devices"];
+        all.extend(args);
+        self.verb(&all)
+    }
+
+    pub(super) fn json(&self, args: &[&str]) -> Value {
+        let mut all = vec!["devices"];
+        all.extend(args);
+        self.answer(&all)
+    }
+
+    /// Asks to be paired over a raw socket, and gives the node id.
+    pub(super) async fn ask(&self, name: &str) -> String {
+        use futures_util::{SinkExt, StreamExt};
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        let request = json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen"}).to_string();
+        socket.send(request.into()).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["node_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Authenticates over a raw socket, and gives the type of the answer.
+    pub(super) async fn auth(&self, node_id: &str, token: &str) -> String {
+        use futures_util::{SinkExt, StreamExt};
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        let request = json!({"type": "auth", "node_id": node_id, "token": token}).to_string();
+        socket.send(request.into()).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()["type"].as_str().unwrap().to_owned()
+    }
+
+    /// A node that pairs in this way.
+    pub(super) fn node(&self, name: &str, way: &[&str]) -> Node {
+        let state = private_dir();
+        let mut command = program("handfast-node");
+        command.arg("pair").args(way).arg("--state").arg(state.path()).args(["--name", name, "--room", "Study"]);
+        if !way.contains(&"--qr") {
+            command.args(["--gateway", &format!("ws://{}", self.address)]);
+        }
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Node { child, _state: state }
+    }
+}
+
+/// A `handfast-node pair` that runs.
+pub(super) struct Node {
+    child: Child,
+    _state: TempDir,
+}
+
+impl Node {
+    /// Types a line.
+    pub(super) fn types(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        // It may have ended already.
+        let _ = stdin.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdin.flush());
+    }
+
+    /// Waits for its end: its exit code, and all that it printed.
+    pub(super) fn ends(mut self) -> (i32, String) {
+        drop(self.child.stdin.take());
+        let (code, out, err) = text(&self.child.wait_with_output().unwrap());
+        (code, out + &err)
+    }
+}
+
+/// A PIN that is not this one.
+pub(super) fn other(pin: &str) -> String {
+    let first = if pin.starts_with('0') { '1' } else { '0' };
+    std::iter::once(first).chain(pin.chars().skip(1)).collect()
+}

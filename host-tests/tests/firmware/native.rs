@@ -1,0 +1,130 @@
+//! The same image on the native wire: paired by PIN over Ethernet and over its serial line.
+
+use handfast_cli::qemu::Machine;
+use handfast_core::id::NodeId;
+use handfast_server::{Event, Gateway, Observer};
+use handfast_store::SqliteStore;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::image;
+use crate::conformance::eventually;
+
+/// The most stack that a link may use. The aim is 12 KiB, as for the other wire.
+const STACK_BUDGET: u32 = 16 * 1024;
+
+/// The display that only trusted people see.
+struct Display(mpsc::UnboundedSender<String>);
+
+impl Observer for Display {
+    fn event(&self, event: &Event) {
+        if let Event::PairingRequest { pin, .. } = event {
+            let _ = self.0.send(pin.expose().to_owned());
+        }
+    }
+}
+
+/// A gateway whose pairing is open, and a board whose power can be cut.
+struct Bench {
+    gateway: Gateway,
+    shown: mpsc::UnboundedReceiver<String>,
+    port: u16,
+    board: TempDir,
+    _registry: TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let registry = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&registry.path().join("handfast.db")).unwrap();
+        let (show, shown) = mpsc::unbounded_channel();
+        let gateway = Gateway::builder(store).observer(Display(show)).start().await.unwrap();
+        gateway.open_pairing(None).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, std::future::pending()));
+        Self { gateway, shown, port, board: tempfile::tempdir().unwrap(), _registry: registry }
+    }
+
+    async fn power_on(&self) -> Machine {
+        let mut machine = Machine::start(image().await, self.board.path()).await.unwrap();
+        machine.expect("Handfast node").await.unwrap();
+        machine
+    }
+
+    /// The same with its serial line at the gateway.
+    async fn power_on_at_the_line(&self) -> Machine {
+        let mut machine = Machine::start_with_serial(image().await, self.board.path()).await.unwrap();
+        machine.expect("Handfast node").await.unwrap();
+        let line = machine.serial().unwrap().to_owned();
+        tokio::spawn(handfast_server::serve_serial(self.gateway.clone(), line, 115_200, std::future::pending()));
+        machine
+    }
+
+    async fn pin(&mut self) -> String {
+        self.shown.recv().await.unwrap()
+    }
+
+    /// Pairs a board that knows its gateway, as a person does, with a mistake on the way.
+    async fn pair(&mut self, machine: &mut Machine) -> NodeId {
+        machine.line("pair pin").await.unwrap();
+        machine.expect("the gateway shows a PIN").await.unwrap();
+        let pin = self.pin().await;
+        machine.line(if pin == "000000" { "pin 111111" } else { "pin 000000" }).await.unwrap();
+        machine.expect("that was not it; 4 more").await.unwrap();
+        machine.line("pin").await.unwrap();
+        machine.line(&pin).await.unwrap();
+        machine.expect("the gateway knows it, too").await.unwrap();
+        let linked = machine.expect("linked as ").await.unwrap();
+        assert!(!machine.transcript().contains(&pin), "the PIN was echoed:\n{}", machine.transcript());
+        NodeId::parse(linked.rsplit(' ').next().unwrap()).unwrap()
+    }
+
+    async fn online(&self, node_id: NodeId) {
+        eventually(async || self.gateway.device_by_prefix(&node_id.to_string()).await.is_ok_and(|device| device.online)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU"]
+async fn a_board_pairs_by_pin_over_ethernet_and_links_again_after_a_power_cut() {
+    let mut bench = Bench::new().await;
+    let mut machine = bench.power_on().await;
+    for line in ["name Lamp", "room Küche", &format!("gateway tcp 10.0.2.2 {}", bench.port)] {
+        machine.line(line).await.unwrap();
+    }
+    let node_id = bench.pair(&mut machine).await;
+    bench.online(node_id).await;
+    let device = bench.gateway.device_by_prefix(&node_id.to_string()).await.unwrap();
+    assert_eq!(device.entry.record.name.as_str(), "Lamp");
+    machine.line("fingerprint").await.unwrap();
+    machine.expect(&format!("its gateway {}", bench.gateway.fingerprint())).await.unwrap();
+    machine.kill().await;
+
+    let mut machine = bench.power_on().await;
+    machine.expect(&format!("linked as {node_id}")).await.unwrap();
+    machine.line("exit 7").await.unwrap();
+    assert_eq!(machine.exit().await.unwrap().code(), Some(7));
+    let last_words = machine.last_words().await;
+    let peak: u32 = last_words.split_ascii_whitespace().find_map(|word| word.parse().ok()).expect("the peak of stack");
+    assert!(peak <= STACK_BUDGET, "{last_words}");
+}
+
+#[tokio::test]
+#[ignore = "needs QEMU"]
+async fn a_board_pairs_by_pin_over_its_serial_line_and_links_again_after_a_power_cut() {
+    let mut bench = Bench::new().await;
+    let mut machine = bench.power_on_at_the_line().await;
+    machine.line("gateway uart").await.unwrap();
+    let node_id = bench.pair(&mut machine).await;
+    bench.online(node_id).await;
+    machine.kill().await;
+
+    let mut machine = bench.power_on_at_the_line().await;
+    machine.expect(&format!("linked as {node_id}")).await.unwrap();
+    bench.online(node_id).await;
+    machine.line("forget").await.unwrap();
+    machine.line("yes").await.unwrap();
+    machine.expect("forgotten").await.unwrap();
+}

@@ -1,0 +1,72 @@
+//! Seeded runs of the world of the native wire; the fuzzer runs the same scripts from bytes of its own.
+
+use std::collections::BTreeSet;
+
+use handfast_host_tests::native::World;
+use handfast_host_tests::native::script::Script;
+
+/// More with `SEEDS=100000 cargo test --release`; one again with `SEED=17`.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("SEED") {
+        Some(one) => one..one + 1,
+        None => 0..number("SEEDS").unwrap_or(400),
+    }
+}
+
+/// Where machines can be, but `Presenting`, `AwaitChain` and `PresentingMore`: nobody delegates here.
+const STATES: [&str; 34] = [
+    "AwaitOpen",
+    "Beginning",
+    "AwaitFirst",
+    "AwaitThird",
+    "Finding",
+    "AwaitAsk",
+    "Preparing",
+    "AwaitYa",
+    "AwaitTa",
+    "Reserving",
+    "Spending",
+    "Settling",
+    "Waiting",
+    "AwaitStored",
+    "Activating",
+    "Proving",
+    "Attaching",
+    "Linked",
+    "Muted",
+    "Confirming",
+    "Renewing",
+    "Closed",
+    "Idle",
+    "Opening",
+    "Introducing",
+    "AwaitAnswer",
+    "AwaitCode",
+    "AwaitYb",
+    "AwaitTb",
+    "AwaitGrant",
+    "AwaitActive",
+    "Calling",
+    "Keeping",
+    "Closing",
+];
+
+#[test]
+fn whatever_happens_no_code_is_guessed_and_in_the_end_everybody_who_may_links() {
+    let (mut steps, mut wrong, mut visited) = (0, 0, BTreeSet::new());
+    for seed in seeds() {
+        let script = Script::seeded(seed);
+        let outcome = std::panic::catch_unwind(|| World::play(&script));
+        let world = outcome.unwrap_or_else(|_| panic!("SEED={seed}: {script:?}"));
+        steps += world.steps;
+        wrong += world.audit.wrong.values().sum::<u32>();
+        visited.extend(world.visited);
+    }
+    println!("{steps} steps, {wrong} wrong guesses");
+    if seeds().count() > 100 {
+        // No machine is fed before it is in its first state.
+        let missed: Vec<_> = STATES.iter().filter(|state| !visited.contains(*state) && **state != "AwaitOpen").collect();
+        assert!(missed.is_empty() && wrong > 0, "nothing leads to {missed:?}");
+    }
+}
