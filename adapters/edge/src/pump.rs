@@ -29,8 +29,8 @@ use rand_core::CryptoRng;
 use crate::carrier::{Broken, Carrier, Frame, Opener, Received};
 use crate::memory::Keep;
 use crate::ports::{Clock, Command, Owner, Sensors};
-use crate::race::in_place;
-use hands::{After, Hands, Woken};
+use crate::race::{Woken, in_place};
+use hands::{After, Hands};
 
 /// Everything a node needs from its board.
 #[derive(Debug)]

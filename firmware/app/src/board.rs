@@ -4,16 +4,18 @@ use embedded_io_async::ErrorKind;
 use handfast_edge::ports::Stream;
 
 /// The parts of a board, each behind a trait.
-pub struct Board<I, O, N, E, F, C> {
+pub struct Board<I, O, N, L, E, F, C> {
     /// What the owner types: [`embedded_io_async::Read`].
     pub input: I,
     /// What the owner sees: [`embedded_io_async::Write`].
     pub output: O,
     /// The way to the gateway: [`Network`].
     pub network: N,
+    /// A serial line at whose other end a gateway may be: [`Stream`].
+    pub line: L,
     /// Fresh randomness: [`rand_core::CryptoRng`].
     pub entropy: E,
-    /// What survives a power cut: [`embedded_storage_async::nor_flash::NorFlash`]. The application uses its first four pages.
+    /// What survives a power cut: [`embedded_storage_async::nor_flash::NorFlash`]. The application uses its first eight pages.
     pub flash: F,
     /// Time since the start: [`handfast_edge::ports::Clock`].
     pub clock: C,

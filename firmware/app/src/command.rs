@@ -1,21 +1,26 @@
 //! What a line typed at the console means.
 
+use handfast_core::crypto::code::Code;
 use handfast_core::text::Label;
 use handfast_core::time::Span;
+use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::token::Token;
 
-use crate::settings::MAX_HOST;
+use crate::settings::{MAX_HOST, Wire};
 
 /// Shown for `help`.
 pub(crate) const HELP: &str = "\
-gateway HOST PORT   where to pair; an address, or a name that DNS knows\r
+gateway tcp HOST PORT | uart   where to pair on the native wire; an address, or a name that DNS knows\r
+gateway HOST PORT   the same over a WebSocket, with tokens\r
 name TEXT, room TEXT   who asks, and where it stands\r
-pair   ask to be paired\r
-token [TOKEN]   what the operator was shown; not echoed\r
+pair pin   the gateway shows a PIN; then `pin`, and the PIN on a line of its own, which is masked\r
+pair approval   the operator compares the fingerprint\r
+pair code   with a code that the operator minted; or `code K7QF-847291` at once\r
+fingerprint   of this node, and of its gateway\r
+pair, token [TOKEN], again   with tokens: ask; what the operator was shown; ask once more under a new id\r
 retry   connect now\r
-again   forget the token and ask once more\r
-forget   forget the token and stay silent\r
+forget   forget the pairing and stay silent\r
 heartbeat [occupancy on|off] [noise N] [every MILLISECONDS]\r
 status, help";
 
@@ -26,12 +31,19 @@ pub(crate) enum Typed<'l> {
     Help,
     Status,
     Gateway {
+        wire: Wire,
         host: &'l str,
         port: u16,
     },
     Name(Label<'l>),
     Room(Label<'l>),
     Pair,
+    PairBy(Way),
+    /// The PIN is on the next line.
+    PinFollows,
+    Pin(Code),
+    Code(TypedCode),
+    Fingerprint,
     Retry,
     Again,
     Forget,
@@ -43,6 +55,15 @@ pub(crate) enum Typed<'l> {
     Exit(i32),
     /// Overflow the stack.
     Overflow,
+}
+
+/// How to be paired on the native wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Pin,
+    Approval,
+    /// The code is on the next line.
+    Code,
 }
 
 /// What is said about heartbeats; what is `None` stays.
@@ -59,6 +80,11 @@ pub(crate) type Usage = &'static str;
 /// Says what was typed is no token.
 pub(crate) const NO_TOKEN: Usage = "a token has 43 characters: letters, digits, - and _";
 
+/// Says what was typed is no PIN.
+pub(crate) const NO_PIN: Usage = "a PIN has 4 to 64 letters and digits";
+/// Says what was typed is no code.
+pub(crate) const NO_CODE: Usage = "a code has 4 letters or digits, and then 6 or more";
+
 /// Reads a command; those for emulated boards only where `emulated`.
 pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
     let (word, rest) = line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
@@ -67,10 +93,26 @@ pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
         "" => Ok(Typed::Nothing),
         "help" => alone(Typed::Help),
         "status" => alone(Typed::Status),
-        "gateway" => gateway(rest).ok_or("gateway HOST PORT, for instance: gateway 192.168.1.10 8765"),
+        "gateway" => gateway(rest)
+            .ok_or("gateway tcp HOST PORT, gateway uart, or gateway HOST PORT; for instance: gateway tcp 192.168.1.10 8766"),
         "name" => label(rest).map(Typed::Name),
         "room" => label(rest).map(Typed::Room),
-        "pair" => alone(Typed::Pair),
+        "pair" => match rest {
+            "" => Ok(Typed::Pair),
+            "pin" => Ok(Typed::PairBy(Way::Pin)),
+            "approval" => Ok(Typed::PairBy(Way::Approval)),
+            "code" => Ok(Typed::PairBy(Way::Code)),
+            _ => Err("pair pin, pair approval or pair code"),
+        },
+        "fingerprint" => alone(Typed::Fingerprint),
+        word if word.eq_ignore_ascii_case("pin") => match rest {
+            "" => Ok(Typed::PinFollows),
+            rest => Code::parse(rest).map(Typed::Pin).map_err(|_| NO_PIN),
+        },
+        word if word.eq_ignore_ascii_case("code") => match rest {
+            "" => Ok(Typed::PairBy(Way::Code)),
+            rest => TypedCode::parse(rest).map(Typed::Code).map_err(|_| NO_CODE),
+        },
         "retry" => alone(Typed::Retry),
         "again" => alone(Typed::Again),
         "forget" => alone(Typed::Forget),
@@ -88,10 +130,14 @@ pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
 }
 
 fn gateway(rest: &str) -> Option<Typed<'_>> {
+    if rest == "uart" {
+        return Some(Typed::Gateway { wire: Wire::UART, host: "", port: 0 });
+    }
+    let (wire, rest) = rest.strip_prefix("tcp ").map_or((Wire::WEB_SOCKET, rest), |rest| (Wire::TCP, rest.trim_start()));
     let (host, port) = rest.split_once(' ')?;
     let port = port.trim_start().parse().ok().filter(|&port| port != 0)?;
     let clean = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    (clean && !host.is_empty() && host.len() <= MAX_HOST).then_some(Typed::Gateway { host, port })
+    (clean && !host.is_empty() && host.len() <= MAX_HOST).then_some(Typed::Gateway { wire, host, port })
 }
 
 fn label(rest: &str) -> Result<Label<'_>, Usage> {
@@ -127,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_gateway_has_a_host_and_a_port() {
-        assert_eq!(parse("gateway 10.0.2.2  8765", false), Ok(Typed::Gateway { host: "10.0.2.2", port: 8765 }));
+        let (host, port) = ("10.0.2.2", 8765);
+        assert_eq!(parse("gateway 10.0.2.2  8765", false), Ok(Typed::Gateway { wire: Wire::WEB_SOCKET, host, port }));
+        assert_eq!(parse("gateway tcp 10.0.2.2 8765", false), Ok(Typed::Gateway { wire: Wire::TCP, host, port }));
+        assert_eq!(parse("gateway uart", false), Ok(Typed::Gateway { wire: Wire::UART, host: "", port: 0 }));
         for bad in ["gateway", "gateway x", "gateway x 0", "gateway x 65536", "gateway a/b 1", "gateway  1", "gateway x 1 2"] {
             assert!(parse(bad, true).is_err(), "{bad:?}");
         }
@@ -147,6 +196,16 @@ mod tests {
         assert_eq!(parse("token", false), Ok(Typed::TokenFollows));
         assert_eq!(parse("TOKEN short", false), Err(NO_TOKEN));
         assert!(matches!(parse("Token HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ", false), Ok(Typed::Token(_))));
+    }
+
+    #[test]
+    fn a_pin_and_a_code_are_recognised_in_any_case_and_with_dashes() {
+        assert_eq!(parse("Pin 847-291", false), Ok(Typed::Pin(Code::parse("847291").unwrap())));
+        assert_eq!(parse("pin", false), Ok(Typed::PinFollows));
+        assert_eq!(parse("pin x", false), Err(NO_PIN));
+        assert!(matches!(parse("CODE k7qf 847291", false), Ok(Typed::Code(_))));
+        assert_eq!(parse("code K7QF", false), Err(NO_CODE));
+        assert_eq!(parse("pair code", false), Ok(Typed::PairBy(Way::Code)));
     }
 
     #[test]

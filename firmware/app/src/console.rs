@@ -18,6 +18,8 @@ const PROMPT: &str = "> ";
 const BACKSPACE: u8 = 0x08;
 const DELETE: u8 = 0x7f;
 const KILL_LINE: u8 = 0x15; // Ctrl-U
+/// Stands for a character that must not be shown.
+const MASK: u8 = b'*';
 
 /// What can be wrong with a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -133,7 +135,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
     }
 
     fn clear(&mut self) {
-        // It may have held a token.
+        // It may have held a secret.
         self.line.as_mut_slice().zeroize();
         self.line.clear();
         self.too_long = false;
@@ -157,8 +159,8 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
                 let shown = !self.is_secret();
                 if self.line.push(byte).is_err() {
                     self.too_long = true;
-                } else if shown {
-                    self.push(&[byte]);
+                } else {
+                    self.push(&[if shown { byte } else { MASK }]);
                 }
             }
         }
@@ -176,19 +178,21 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
         self.push(PROMPT.as_bytes());
         let shown = match self.line.iter().position(|&byte| byte == b' ') {
             _ if self.hidden => 0,
-            Some(space) if self.is_secret() => space,
+            Some(space) if self.is_secret() => space.saturating_add(1),
             Some(_) | None => self.line.len(),
         };
-        if let Some(bytes) = self.line.get(..shown) {
-            // Both have room to spare; what does not fit is cut off.
-            let _ = self.outbox.extend_from_slice(bytes);
+        for (at, &byte) in self.line.iter().enumerate() {
+            // There is room to spare; what does not fit is cut off.
+            let _ = self.outbox.push(if at < shown { byte } else { MASK });
         }
     }
 
-    /// Whether what follows must not be shown: `token` and a space were typed.
+    /// Whether what follows must not be shown: `token`, `pin` or `code` and a space were typed.
     fn is_secret(&self) -> bool {
         let line = self.line.trim_ascii_start();
-        self.hidden || line.get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"token "))
+        let secrets: [&[u8]; 3] = [b"token ", b"pin ", b"code "];
+        let begins = |word: &&[u8]| line.get(..word.len()).is_some_and(|typed| typed.eq_ignore_ascii_case(word));
+        self.hidden || secrets.iter().any(begins)
     }
 
     fn push(&mut self, bytes: &[u8]) {

@@ -1,35 +1,51 @@
 //! Where the owner sits: obeys the console, shows what the node reports.
 
 use core::cell::Cell;
+use core::fmt::Arguments;
 
 use embedded_io_async::{Read, Write};
-use handfast_core::flow::registration::node::{Memory, News};
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::native::node::Wish;
 use handfast_core::id::NodeId;
+use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::token::Token;
-use handfast_edge::memory::KeepError;
-use handfast_edge::ports::{Command, Owner, Report};
 
-use crate::command::{self, HELP, NO_TOKEN, Typed};
+use crate::command::{self, HELP, NO_CODE, NO_PIN, NO_TOKEN, Typed, Way};
 use crate::console::{BadLine, Console};
 use crate::readings::Readings;
-use crate::settings::{Gateway, Settings, set};
-use crate::words::Words;
+use crate::settings::{Gateway, Settings, Wire, set};
 
 /// What the next line is.
 #[derive(Clone, Copy)]
 enum Expects {
     Command,
     Token,
+    Pin,
+    Code,
     /// `yes`, to forget.
     Yes,
 }
 
+/// What the owner wants of the pump, whichever it is.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    Token(Token),
+    AskAgain,
+    Pair(Wish),
+    Code(Code),
+    Forget,
+    Stop,
+}
+
 /// How the node stands, for `status`.
 #[derive(Clone, Copy)]
-enum Standing {
+pub(crate) enum Standing {
     Silent,
     Connecting,
-    WaitsForApproval(NodeId),
+    WaitsForPin,
+    /// Without an id on the native wire, where none is given before the approval.
+    WaitsForApproval(Option<NodeId>),
     Linked(NodeId),
     Apart,
 }
@@ -40,13 +56,17 @@ pub(crate) struct Desk<'r, I, O> {
     readings: &'r Cell<Readings>,
     emulated: bool,
     expects: Expects,
-    standing: Standing,
+    pub(crate) standing: Standing,
     /// The pump is to stop.
     stops: bool,
     /// What the pump is told after that.
-    next: Option<Command>,
+    next: Option<Wanted>,
     /// The pump is to stop once it has forgotten.
-    stops_when_forgotten: bool,
+    pub(crate) stops_when_forgotten: bool,
+    /// This node's, once its keys are made.
+    pub(crate) own: Option<Fingerprint>,
+    /// That of the gateway that it is paired with, or that answered last.
+    pub(crate) peer: Option<Fingerprint>,
     pub(crate) settings: &'r mut Settings,
     /// The settings differ from what is kept.
     pub(crate) changed: bool,
@@ -63,11 +83,42 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     ) -> Self {
         let (expects, standing) = (Expects::Command, Standing::Silent);
         let (stops, next, stops_when_forgotten, changed, exit) = (false, None, false, false, None);
-        Self { console, readings, emulated, expects, standing, stops, next, stops_when_forgotten, settings, changed, exit }
+        let (own, peer) = (None, None);
+        Self {
+            console,
+            readings,
+            emulated,
+            expects,
+            standing,
+            stops,
+            next,
+            stops_when_forgotten,
+            own,
+            peer,
+            settings,
+            changed,
+            exit,
+        }
     }
 
     pub(crate) fn say(&mut self, text: &str) {
         self.console.say(format_args!("{text}"));
+    }
+
+    pub(crate) fn show(&mut self, text: Arguments<'_>) {
+        self.console.say(text);
+    }
+
+    /// The pump told something.
+    pub(crate) async fn told(&mut self, text: Arguments<'_>) {
+        self.console.say(text);
+        self.console.drain().await;
+    }
+
+    /// The pump has forgotten.
+    pub(crate) fn forgot(&mut self) {
+        self.standing = Standing::Silent;
+        self.stops |= core::mem::take(&mut self.stops_when_forgotten);
     }
 
     /// The last word.
@@ -76,44 +127,41 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         self.console.drain().await;
     }
 
-    /// Whether something is to be forgotten or asked again, which only the pump can do.
-    const fn has_orders(&self) -> bool {
+    /// Whether something is to be done that only the pump can do.
+    pub(crate) const fn has_orders(&self) -> bool {
         self.next.is_some()
-    }
-
-    /// The pump starts, with this memory. The machine reports only what changes, so the rest is said here.
-    pub(crate) fn starts(&mut self, memory: &Result<Memory, KeepError>) {
-        self.standing = Standing::Connecting;
-        if self.has_orders() {
-            return;
-        }
-        match memory {
-            Ok(Memory::Blank) => self.say("asks to be paired"),
-            Ok(Memory::Asked { node_id }) => {
-                self.standing = Standing::WaitsForApproval(*node_id);
-                self.console.say(format_args!("{}", Words(Report::News(News::WaitsForApproval(*node_id)))));
-            }
-            Ok(Memory::Paired { node_id, .. }) => self.console.say(format_args!("paired as {node_id}; connects")),
-            // The pump reports it.
-            Err(_) => {}
-        }
     }
 
     /// Obeys the console while no pump runs, until there is a reason to look again.
     pub(crate) async fn idle(&mut self) {
         self.standing = Standing::Silent;
         if self.settings.gateway.is_none() {
-            self.say("no gateway yet: `gateway HOST PORT`, then `pair`; `help` lists the commands");
+            self.say("no gateway yet: `gateway tcp HOST PORT`, then `pair pin`; `help` lists the commands");
         } else {
             self.say("not paired: `pair` asks");
         }
         loop {
             match self.command().await {
-                Command::Stop => return,
-                Command::TokenEntered(_) => self.console.say(format_args!("{}", Words(Report::News(News::NothingAsked)))),
+                Wanted::Stop => return,
+                Wanted::Token(_) => self.say("no token is awaited; `pair` asks for one"),
+                Wanted::Pair(_) | Wanted::Code(_) => self.say(NO_GATEWAY),
                 // There is nothing to forget.
-                Command::Forget | Command::AskAgain => self.say("forgotten"),
+                Wanted::Forget | Wanted::AskAgain => self.say("forgotten"),
             }
+        }
+    }
+
+    /// What the owner wants next. Dropping the future loses nothing.
+    pub(crate) async fn command(&mut self) -> Wanted {
+        loop {
+            if core::mem::take(&mut self.stops) {
+                return Wanted::Stop;
+            }
+            if let Some(next) = self.next.take() {
+                return next;
+            }
+            self.console.until_line().await;
+            self.obey();
         }
     }
 
@@ -125,6 +173,8 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             (Err(BadLine::TooLong), _) => Order::Say("this line is too long"),
             (Err(BadLine::NotText), _) => Order::Say("this line is not UTF-8"),
             (Ok(line), Expects::Token) => Token::parse(line).map_or(Order::Say(NO_TOKEN), Order::Token),
+            (Ok(line), Expects::Pin) => Code::parse(line).map_or(Order::Say(NO_PIN), Order::Pin),
+            (Ok(line), Expects::Code) => TypedCode::parse(line).map_or(Order::Say(NO_CODE), Order::Code),
             (Ok("yes"), Expects::Yes) => Order::Forget,
             (Ok(_), Expects::Yes) => Order::Say("nothing is forgotten"),
             (Ok(line), Expects::Command) => {
@@ -143,32 +193,45 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 self.changed = true;
                 self.restart(None);
             }
-            Order::Token(token) => self.next = Some(Command::TokenEntered(token)),
-            Order::TokenFollows => {
-                self.say("the token, which is not shown:");
-                self.console.hide();
-                self.expects = Expects::Token;
-            }
+            Order::Fingerprint => self.fingerprints(),
+            Order::Token(token) => self.next = Some(Wanted::Token(token)),
+            Order::TokenFollows => self.ask_for("the token, which is not shown:", Expects::Token),
+            Order::PinFollows => self.ask_for("the PIN, which is not shown:", Expects::Pin),
             Order::ForgetIfYes => {
-                self.say("this forgets the token for good; `yes` does it:");
+                self.say("this forgets the pairing for good; `yes` does it:");
                 self.expects = Expects::Yes;
             }
             // The settings first: a node that was cut off between the two must not ask by itself.
+            Order::Forget if self.is_native() => self.next = Some(Wanted::Forget),
             Order::Forget => {
                 self.change_asks(false);
                 self.stops_when_forgotten = true;
-                self.restart(Some(Command::Forget));
+                self.restart(Some(Wanted::Forget));
             }
-            Order::Pair | Order::Retry | Order::Again if self.settings.gateway.is_none() => {
-                self.say("no gateway yet: `gateway HOST PORT`");
+            Order::Pair | Order::PairBy(_) | Order::Pin(_) | Order::Code(_) | Order::Retry | Order::Again
+                if self.settings.gateway.is_none() =>
+            {
+                self.say(NO_GATEWAY);
             }
+            Order::Pair | Order::Again if self.is_native() => self.say("how? `pair pin`, `pair approval` or `pair code`"),
+            Order::PairBy(_) | Order::Pin(_) | Order::Code(_) if !self.is_native() => {
+                self.say("over a WebSocket there are only tokens: `pair` asks for one; `gateway tcp HOST PORT` chooses the native wire");
+            }
+            Order::PairBy(Way::Pin) => self.next = Some(Wanted::Pair(Wish::Pin)),
+            Order::PairBy(Way::Approval) => {
+                self.fingerprints();
+                self.next = Some(Wanted::Pair(Wish::Approval));
+            }
+            Order::PairBy(Way::Code) => self.ask_for("the code, which is not shown:", Expects::Code),
+            Order::Pin(code) => self.next = Some(Wanted::Code(code)),
+            Order::Code(TypedCode { selector, code }) => self.next = Some(Wanted::Pair(Wish::Code { selector, code })),
             Order::Pair => {
                 self.change_asks(true);
                 self.restart(None);
             }
             Order::Again => {
                 self.change_asks(true);
-                self.restart(Some(Command::AskAgain));
+                self.restart(Some(Wanted::AskAgain));
             }
             Order::Retry => self.restart(None),
             Order::Exit(code) => {
@@ -182,13 +245,34 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         }
     }
 
+    fn ask_for(&mut self, what: &str, expects: Expects) {
+        self.say(what);
+        self.console.hide();
+        self.expects = expects;
+    }
+
+    fn is_native(&self) -> bool {
+        self.settings.gateway.as_ref().is_some_and(|gateway| gateway.wire != Wire::WEB_SOCKET)
+    }
+
+    fn fingerprints(&mut self) {
+        match self.own {
+            Some(own) => self.console.say(format_args!("this node {own}")),
+            None => self.say("this node has no keys"),
+        }
+        match self.peer {
+            Some(peer) => self.console.say(format_args!("its gateway {peer}")),
+            None => self.say("its gateway is not known yet"),
+        }
+    }
+
     fn change_asks(&mut self, asks: bool) {
         self.changed |= self.settings.asks != asks;
         self.settings.asks = asks;
     }
 
     /// Ends the pump, so that it starts anew with the settings and this command first. It boots from what is kept, so nothing is lost.
-    fn restart(&mut self, first: Option<Command>) {
+    fn restart(&mut self, first: Option<Wanted>) {
         self.stops = true;
         self.next = first;
     }
@@ -196,7 +280,9 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     fn status(&mut self) {
         let Self { console, settings, .. } = self;
         match &settings.gateway {
-            Some(Gateway { host, port }) => console.say(format_args!("gateway {host} {port}")),
+            Some(Gateway { wire: Wire::WEB_SOCKET, host, port }) => console.say(format_args!("gateway {host} {port}")),
+            Some(Gateway { wire: Wire::TCP, host, port }) => console.say(format_args!("gateway tcp {host} {port}")),
+            Some(_) => console.say(format_args!("gateway uart")),
             None => console.say(format_args!("gateway not set")),
         }
         console.say(format_args!("name {}\r\nroom {}", settings.name(), settings.room()));
@@ -204,43 +290,17 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         match self.standing {
             Standing::Silent => console.say(format_args!("not paired")),
             Standing::Connecting => console.say(format_args!("connecting")),
-            Standing::WaitsForApproval(node_id) => console.say(format_args!("waiting for approval as {node_id}")),
+            Standing::WaitsForPin => console.say(format_args!("waiting for the PIN that the gateway shows")),
+            Standing::WaitsForApproval(Some(node_id)) => console.say(format_args!("waiting for approval as {node_id}")),
+            Standing::WaitsForApproval(None) => console.say(format_args!("waiting for approval")),
             Standing::Linked(node_id) => console.say(format_args!("linked as {node_id}")),
             Standing::Apart => console.say(format_args!("not connected; tries again")),
         }
     }
 }
 
-impl<I: Read, O: Write> Owner for Desk<'_, I, O> {
-    async fn command(&mut self) -> Command {
-        loop {
-            if core::mem::take(&mut self.stops) {
-                return Command::Stop;
-            }
-            if let Some(next) = self.next.take() {
-                return next;
-            }
-            self.console.until_line().await;
-            self.obey();
-        }
-    }
-
-    async fn tell(&mut self, report: Report<'_>) {
-        match report {
-            Report::News(News::WaitsForApproval(node_id)) => self.standing = Standing::WaitsForApproval(node_id),
-            Report::News(News::Linked { node_id, .. }) => self.standing = Standing::Linked(node_id),
-            Report::News(News::TokenKept) => self.standing = Standing::Connecting,
-            Report::News(News::RetryIn(_)) => self.standing = Standing::Apart,
-            Report::News(News::Forgotten) => self.stops |= core::mem::take(&mut self.stops_when_forgotten),
-            Report::News(News::Refused(_) | News::Complaint(_) | News::NothingAsked)
-            | Report::NotLoaded(_)
-            | Report::NotKept(_)
-            | Report::NoConnection(_) => {}
-        }
-        self.console.say(format_args!("{}", Words(report)));
-        self.console.drain().await;
-    }
-}
+/// Said where there is nobody to pair with.
+const NO_GATEWAY: &str = "no gateway yet: `gateway tcp HOST PORT`, `gateway uart` or `gateway HOST PORT`";
 
 /// What a line asks for, after the line itself was wiped.
 enum Order {
@@ -249,9 +309,14 @@ enum Order {
     Status,
     /// The settings have changed.
     Changed,
+    Fingerprint,
     Token(Token),
     TokenFollows,
+    PinFollows,
     Pair,
+    PairBy(Way),
+    Pin(Code),
+    Code(TypedCode),
     Retry,
     Again,
     ForgetIfYes,
@@ -266,8 +331,8 @@ fn order(typed: Typed<'_>, settings: &mut Settings, readings: &Cell<Readings>) -
         Typed::Nothing => Order::Nothing,
         Typed::Help => Order::Say(HELP),
         Typed::Status => Order::Status,
-        Typed::Gateway { host, port } => {
-            settings.set_gateway(host, port);
+        Typed::Gateway { wire, host, port } => {
+            settings.set_gateway(wire, host, port);
             Order::Changed
         }
         Typed::Name(name) => {
@@ -291,6 +356,11 @@ fn order(typed: Typed<'_>, settings: &mut Settings, readings: &Cell<Readings>) -
             }
         }
         Typed::Pair => Order::Pair,
+        Typed::PairBy(way) => Order::PairBy(way),
+        Typed::PinFollows => Order::PinFollows,
+        Typed::Pin(code) => Order::Pin(code),
+        Typed::Code(code) => Order::Code(code),
+        Typed::Fingerprint => Order::Fingerprint,
         Typed::Retry => Order::Retry,
         Typed::Again => Order::Again,
         Typed::Forget => Order::ForgetIfYes,

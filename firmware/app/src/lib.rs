@@ -1,7 +1,7 @@
 //! The Handfast node for microcontrollers. It knows traits only; a board fills a [`Board`] and calls [`run`].
 //!
 //! ```text
-//!  console ─ bytes ─▶ Console ─ lines ─▶ command ─▶ Desk ─ commands ─▶ handfast_edge::pump ─▶ Network, flash
+//!  console ─ bytes ─▶ Console ─ lines ─▶ command ─▶ Desk ─ commands ─▶ a pump of handfast_edge ─▶ Network or line, flash
 //!          ◀ text ──                               (owner) ◀─ reports ─
 //! ```
 #![no_std]
@@ -10,6 +10,10 @@ mod board;
 mod command;
 mod console;
 mod desk;
+#[cfg(feature = "missy")]
+mod missy;
+#[cfg(feature = "native")]
+mod native;
 mod node;
 mod readings;
 mod settings;

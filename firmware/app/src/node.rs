@@ -1,37 +1,30 @@
-//! The program: runs the pump with what the owner set, and anew when that changes.
+//! The program: runs the pump of the chosen wire with what the owner set, and anew when that changes.
 
 use core::cell::Cell;
-use core::fmt::Write as _;
 use core::pin::pin;
 
 use embedded_io_async::{ErrorKind, Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
-use handfast_core::flow::registration::node::{Memory, Timing};
-use handfast_core::wire::registration::{PairRequest, Profile};
-use handfast_edge::memory::{Flash, Keep as _};
-use handfast_edge::ports::{Clock, Command, Connector, Owner, Report};
-use handfast_edge::pump::{self, Buffers, Ports};
-use handfast_edge::websocket::{Client, Target};
+use handfast_edge::ports::{Clock, Connector, Stream};
 use rand_core::CryptoRng;
 
 use crate::console::{Console, Sheet};
 use crate::desk::Desk;
-use crate::readings::{FromConsole, Readings};
-use crate::settings::{Gateway, Kept, MAX_HOST, Settings};
+use crate::readings::Readings;
+use crate::settings::{Gateway, Kept, Settings, Wire};
 use crate::{Board, Network};
 
-/// The longest message a gateway may send.
-const FRAME: usize = 1024;
-
-/// A host, a colon, a port.
-const MAX_TARGET: usize = MAX_HOST + 6;
-
 /// Why the program cannot run: the board has no flash to keep things in.
-const NO_FLASH: i32 = 3;
+pub(crate) const NO_FLASH: i32 = 3;
 
 /// The node's large buffers, apart from it so that they can be static: moving them about would take their size of stack.
 pub struct Space {
-    pump: Buffers<FRAME>,
+    #[cfg(feature = "missy")]
+    missy: handfast_edge::pump::Buffers<{ crate::missy::FRAME }>,
+    #[cfg(feature = "native")]
+    native: handfast_edge::native::Buffers,
+    #[cfg(feature = "native")]
+    keys: Option<handfast_core::crypto::keys::OwnKeys>,
     sheet: Sheet,
     /// As the owner has them now.
     settings: Settings,
@@ -44,28 +37,44 @@ impl Space {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it is for a static")]
     pub const fn new() -> Self {
-        Self { pump: Buffers::new(), sheet: Sheet::new(), settings: Settings::new(), current: Settings::new() }
+        Self {
+            #[cfg(feature = "missy")]
+            missy: handfast_edge::pump::Buffers::new(),
+            #[cfg(feature = "native")]
+            native: handfast_edge::native::Buffers::new(),
+            #[cfg(feature = "native")]
+            keys: None,
+            sheet: Sheet::new(),
+            settings: Settings::new(),
+            current: Settings::new(),
+        }
     }
 }
 
 /// Runs the node until the console says `exit`, which it can only on an emulated board, and returns the code given there.
-pub async fn run<I, O, N, E, F, C>(board: Board<I, O, N, E, F, C>, space: &mut Space) -> i32
+pub async fn run<I, O, N, L, E, F, C>(board: Board<I, O, N, L, E, F, C>, space: &mut Space) -> i32
 where
     I: Read,
     O: Write,
     N: Network,
+    L: Stream,
     E: CryptoRng,
     F: NorFlash,
     C: Clock + Copy,
 {
-    let Board { input, output, mut network, mut entropy, mut flash, clock, emulated } = board;
-    let Space { pump: buffers, sheet, settings, current } = space;
+    let Board { input, output, mut network, mut line, mut entropy, mut flash, clock, emulated } = board;
+    let Space { sheet, settings, current, .. } = space;
     let readings = Cell::new(Readings::default());
-    // The node's memory has the first two pages, the settings have the next two.
-    let after_memory = u32::try_from(Flash::<F>::LENGTH).unwrap_or(u32::MAX);
-    let Ok(mut kept) = pin!(in_place(|| Kept::load(&mut flash, after_memory, settings))).await else { return NO_FLASH };
+    let Ok(mut kept) = pin!(in_place(|| Kept::load(&mut flash, two_pages::<F>(1), settings))).await else { return NO_FLASH };
     let mut desk = Desk::new(Console::new(input, output, sheet), settings, &readings, emulated);
     desk.say("Handfast node");
+    #[cfg(feature = "native")]
+    {
+        let parts = (&mut entropy, &mut flash, two_pages::<F>(2));
+        if let Err(code) = pin!(in_place(|| crate::native::wake(&mut desk, parts, &mut space.keys))).await {
+            return code;
+        }
+    }
 
     loop {
         if core::mem::take(&mut desk.changed) {
@@ -79,49 +88,60 @@ where
             desk.leave().await;
             return code;
         }
-        let Some(mut keep) = Flash::new(&mut flash, 0) else { return NO_FLASH };
-        let memory = keep.load().await;
         current.copy(desk.settings);
         let settings = &*current;
-        // A node that remembers nothing keeps silent until its owner lets it ask.
-        let gateway = settings.gateway.as_ref().filter(|_| settings.asks || memory != Ok(Memory::Blank));
-        let Some(gateway) = gateway else {
-            desk.idle().await;
-            continue;
+        let ended: Result<(), i32> = match &settings.gateway {
+            #[cfg(feature = "missy")]
+            Some(gateway @ Gateway { wire: Wire::WEB_SOCKET, .. }) => {
+                let parts = (&mut network, &mut entropy, &mut flash, clock);
+                let what = (settings, gateway);
+                pin!(in_place(|| crate::missy::run(&mut desk, parts, what, &readings, &mut space.missy))).await
+            }
+            #[cfg(feature = "native")]
+            Some(gateway @ Gateway { wire: Wire::TCP, .. }) => {
+                let Some(keys) = &space.keys else { return NO_FLASH };
+                let parts = (Door { network: &mut network, gateway }, &mut entropy, &mut flash, two_pages::<F>(2), clock);
+                let what = (settings, keys);
+                pin!(in_place(|| crate::native::run(&mut desk, parts, what, &readings, &mut space.native))).await
+            }
+            #[cfg(feature = "native")]
+            Some(Gateway { wire: Wire::UART, .. }) => {
+                let Some(keys) = &space.keys else { return NO_FLASH };
+                let parts = (Line(&mut line), &mut entropy, &mut flash, two_pages::<F>(2), clock);
+                let what = (settings, keys);
+                pin!(in_place(|| crate::native::run(&mut desk, parts, what, &readings, &mut space.native))).await
+            }
+            Some(_) => {
+                desk.say("this image does not speak that wire");
+                desk.idle().await;
+                Ok(())
+            }
+            None => {
+                desk.idle().await;
+                Ok(())
+            }
         };
-        desk.starts(&memory);
-        drop(memory);
-
-        let mut authority = heapless::String::<MAX_TARGET>::new();
-        // There is room for the longest host.
-        let _ = write!(authority, "{}:{}", gateway.host, gateway.port);
-        // Nor do settings hold a host that is none.
-        let Some(target) = Target::new(&authority, "/") else { return NO_FLASH };
-        let ports = Ports {
-            gateway: Client::new(Door { network: &mut network, gateway }, target),
-            clock,
-            keep,
-            rng: &mut entropy,
-            owner: Seat(&mut desk),
-            sensors: FromConsole::new(&readings),
-            identity: PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY },
-        };
-        let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
-        let pump_settings = pump::Settings { timing, ..pump::Settings::DEFAULT };
-        pin!(in_place(|| pump::run(ports, &pump_settings, buffers))).await;
+        if let Err(code) = ended {
+            return code;
+        }
     }
+}
+
+/// Where the n-th pair of pages begins. The first is the memory with a token, then come the settings, the native wire's memory, and its keys.
+fn two_pages<F: NorFlash>(n: u32) -> u32 {
+    u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX).saturating_mul(2).saturating_mul(n)
 }
 
 /// Makes a future where it is to stay. Made by the caller itself, it would be made on the stack, with its full size, and then moved.
 #[inline(never)]
-fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
+pub(crate) fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
     make()
 }
 
 /// The board's network, at the gateway's door.
-struct Door<'n, N> {
-    network: &'n mut N,
-    gateway: &'n Gateway,
+pub(crate) struct Door<'n, N> {
+    pub(crate) network: &'n mut N,
+    pub(crate) gateway: &'n Gateway,
 }
 
 impl<N: Network> Connector for Door<'_, N> {
@@ -135,15 +155,18 @@ impl<N: Network> Connector for Door<'_, N> {
     }
 }
 
-/// The desk, lent to the pump.
-struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
+/// The board's serial line, which is always there.
+#[cfg(feature = "native")]
+struct Line<'l, L>(&'l mut L);
 
-impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
-    async fn command(&mut self) -> Command {
-        self.0.command().await
-    }
+#[cfg(feature = "native")]
+impl<L: Stream> Connector for Line<'_, L> {
+    type Stream<'c>
+        = &'c mut L
+    where
+        Self: 'c;
 
-    async fn tell(&mut self, report: Report<'_>) {
-        self.0.tell(report).await;
+    async fn connect(&mut self) -> Result<Self::Stream<'_>, ErrorKind> {
+        Ok(self.0)
     }
 }

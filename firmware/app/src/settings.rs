@@ -3,7 +3,7 @@
 //! Two pages, written in turn, as in [`handfast_edge::memory`]: a cut leaves the old settings or the new ones.
 //!
 //! ```text
-//!  version 1 | asks 1 | sequence 4 LE | every 4 LE | port 2 LE | 3 texts of length 2 LE and bytes: host, name, room | zeros | CRC-32 4 LE
+//!  version 1 | asks and 2 × wire 1 | sequence 4 LE | every 4 LE | port 2 LE | 3 texts of length 2 LE and bytes: host, name, room | zeros | CRC-32 4 LE
 //! ```
 
 use embedded_storage_async::nor_flash::NorFlash;
@@ -36,9 +36,28 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_every: Option<Span>,
 }
 
+/// How to speak with the gateway. No enum, whose spare values would make settings without a gateway other than all zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wire(u8);
+
+impl Wire {
+    /// The `missy` dialect over a WebSocket.
+    pub(crate) const WEB_SOCKET: Self = Self(0);
+    /// The native wire over TCP.
+    pub(crate) const TCP: Self = Self(1);
+    /// The native wire over the board's serial line.
+    pub(crate) const UART: Self = Self(2);
+
+    const fn from_bits(bits: u8) -> Option<Self> {
+        if bits <= Self::UART.0 { Some(Self(bits)) } else { None }
+    }
+}
+
 /// Where to pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gateway {
+    pub(crate) wire: Wire,
+    /// Empty for a line, as the port is 0.
     pub(crate) host: heapless::String<MAX_HOST>,
     pub(crate) port: u16,
 }
@@ -49,10 +68,10 @@ impl Settings {
         Self { gateway: None, name: heapless::String::new(), room: heapless::String::new(), asks: false, heartbeat_every: None }
     }
 
-    /// An empty host is none; a longer one than fits is no gateway either, but nobody passes that.
-    pub(crate) fn set_gateway(&mut self, host: &str, port: u16) {
-        let named = host.try_into().ok().filter(|host: &heapless::String<MAX_HOST>| !host.is_empty());
-        self.gateway = named.map(|host| Gateway { host, port });
+    /// An empty host is none but on a line; a longer one than fits is no gateway either, but nobody passes that.
+    pub(crate) fn set_gateway(&mut self, wire: Wire, host: &str, port: u16) {
+        let named = host.try_into().ok().filter(|host: &heapless::String<MAX_HOST>| !host.is_empty() || wire == Wire::UART);
+        self.gateway = named.map(|host| Gateway { wire, host, port });
     }
 
     pub(crate) fn name(&self) -> Label<'_> {
@@ -137,10 +156,11 @@ async fn write<F: NorFlash>(flash: &mut F, at: u32, settings: &Settings, sequenc
 }
 
 fn encode(settings: &Settings, sequence: u32, record: &mut Record) {
-    let (host, port) = settings.gateway.as_ref().map_or(("", 0), |gateway| (&*gateway.host, gateway.port));
+    let gateway = settings.gateway.as_ref();
+    let (wire, host, port) = gateway.map_or((Wire::WEB_SOCKET, "", 0), |gateway| (gateway.wire, &*gateway.host, gateway.port));
     let every = settings.heartbeat_every.map_or(0, |every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX));
     let texts = [host, &*settings.name, &*settings.room];
-    let fields = [VERSION, settings.asks.into()]
+    let fields = [VERSION, u8::from(settings.asks) | wire.0 << 1]
         .into_iter()
         .chain(sequence.to_le_bytes())
         .chain(every.to_le_bytes())
@@ -170,10 +190,10 @@ fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
     if host.len() > MAX_HOST || name.len() > LABEL_BYTES || room.len() > LABEL_BYTES {
         return None;
     }
-    settings.set_gateway(host, u16::from_le_bytes(*port));
+    settings.set_gateway(Wire::from_bits(asks >> 1)?, host, u16::from_le_bytes(*port));
     set(&mut settings.name, name);
     set(&mut settings.room, room);
-    settings.asks = *asks != 0;
+    settings.asks = asks & 1 != 0;
     settings.heartbeat_every =
         Some(u32::from_le_bytes(*every)).filter(|&every| every != 0).map(|every| Span::from_millis(every.into()));
     Some(u32::from_le_bytes(*sequence))
@@ -213,7 +233,7 @@ mod tests {
     fn settings_read_back_as_they_were_written() {
         let longest: heapless::String<LABEL_BYTES> = core::iter::repeat_n('𐍈', 64).collect();
         let settings = Settings {
-            gateway: Some(Gateway { host: "gateway.local".try_into().unwrap(), port: 8765 }),
+            gateway: Some(Gateway { wire: Wire::TCP, host: "gateway.local".try_into().unwrap(), port: 8765 }),
             name: longest.clone(),
             room: longest,
             asks: true,

@@ -1,61 +1,12 @@
-//! What is reported, in words: one line each.
+//! What both wires report, in words: one line each.
 
 use core::fmt::{Display, Formatter, Result, Write as _};
 
-use handfast_core::error::Refusal;
-use handfast_core::flow::registration::node::News;
 use handfast_core::time::Span;
 use handfast_edge::carrier::Broken;
 use handfast_edge::memory::KeepError;
-use handfast_edge::ports::Report;
 
-/// A report that can be shown.
-pub(crate) struct Words<'b>(pub(crate) Report<'b>);
-
-impl Display for Words<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self.0 {
-            Report::News(news) => news_in_words(news, f),
-            Report::NotLoaded(error) => {
-                write!(f, "flash cannot be read: {}; tried again, `forget` gives up what it held", flash(error))
-            }
-            Report::NotKept(error) => write!(f, "flash cannot be written: {}; tried again", flash(error)),
-            Report::NoConnection(broken) => broken_in_words(broken, f),
-        }
-    }
-}
-
-fn news_in_words(news: News<'_>, f: &mut Formatter<'_>) -> Result {
-    match news {
-        News::WaitsForApproval(node_id) => write!(f, "waits for approval as {node_id}"),
-        News::TokenKept => f.write_str("token kept"),
-        News::Linked { node_id, room } => write!(f, "linked as {node_id} in room {room}"),
-        News::Refused(refusal) => f.write_str(refused(refusal)),
-        News::Complaint(text) => write!(f, "the gateway complains: {}", Harmless(text)),
-        News::RetryIn(wait) => write!(f, "retry in {}", Seconds(wait)),
-        News::NothingAsked => f.write_str("no token is awaited; `pair` asks for one"),
-        News::Forgotten => f.write_str("forgotten"),
-    }
-}
-
-/// A node only ever hears the first three.
-const fn refused(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::InvalidCredentials => "refused: invalid credentials; `token` takes another token, `again` asks once more",
-        Refusal::NotApproved => "refused: not yet approved",
-        Refusal::Muted => "muted by the operator",
-        Refusal::AlreadyPaired
-        | Refusal::Revoked
-        | Refusal::NotPaired
-        | Refusal::Expired
-        | Refusal::TooManyPending
-        | Refusal::RateLimited
-        | Refusal::AtCapacity
-        | Refusal::StoreFailed => "refused",
-    }
-}
-
-fn broken_in_words(broken: Broken, f: &mut Formatter<'_>) -> Result {
+pub(crate) fn broken_in_words(broken: Broken, f: &mut Formatter<'_>) -> Result {
     match broken {
         Broken::Io(kind) => write!(f, "no connection: {kind:?}"),
         Broken::Eof => f.write_str("connection lost"),
@@ -77,7 +28,7 @@ pub(crate) const fn flash(error: KeepError) -> &'static str {
 }
 
 /// A peer's text, without what could move a cursor or fool a reader.
-struct Harmless<'b>(&'b str);
+pub(crate) struct Harmless<'b>(pub(crate) &'b str);
 
 impl Display for Harmless<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -87,7 +38,7 @@ impl Display for Harmless<'_> {
 }
 
 /// A wait, to a tenth of a second.
-struct Seconds(Span);
+pub(crate) struct Seconds(pub(crate) Span);
 
 impl Display for Seconds {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

@@ -32,30 +32,34 @@ fn main() -> Result<(), Box<dyn Error>> {
     let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     let mut ours = 0;
     for board in &BOARDS {
-        let without = Elf::read(&build(&firmware, board, board.image, false)?)?;
-        let path = build(&firmware, board, board.image, true)?;
-        let with = Elf::read(&path)?;
-        println!("\n## {} ({})\n", board.folder, board.target);
-        println!("| | flash | static RAM |\n|---|---|---|");
-        println!("| the image that measures | {} | {} |", with.flash, with.ram);
-        println!("| the same without the node | {} | {} |", without.flash, without.ram);
-        println!("| the node, its crates and its script | {} | {} |", with.flash - without.flash, with.ram - without.ram);
-        println!();
-        print_crates(&with);
-        ours += print_panics(&with, &firmware);
-        println!("\n| measured | |\n|---|---|");
-        for line in measure(board, &path)?.lines() {
-            let (number, name) = line.split_once('\t').unwrap_or(("", line));
-            println!("| {name} | {number} |");
+        println!("\n## {} ({})", board.folder, board.target);
+        let without = Elf::read(&build(&firmware, board, board.image, "")?)?;
+        for wire in ["native", "missy"] {
+            let path = build(&firmware, board, board.image, wire)?;
+            let with = Elf::read(&path)?;
+            println!("\n### {wire}\n\n| | flash | static RAM |\n|---|---|---|");
+            println!("| the image that measures | {} | {} |", with.flash, with.ram);
+            println!("| the same without the node | {} | {} |", without.flash, without.ram);
+            println!("| the node, its crates and its script | {} | {} |", with.flash - without.flash, with.ram - without.ram);
+            println!();
+            print_crates(&with);
+            ours += print_panics(&with, &firmware);
+            println!("\n| measured | |\n|---|---|");
+            for line in measure(board, &path)?.lines() {
+                let (number, name) = line.split_once('\t').unwrap_or(("", line));
+                println!("| {name} | {number} |");
+            }
         }
         if board.folder == "qemu-mps2-an386" {
-            let whole = Elf::read(&build(&firmware, board, "handfast-board-mps2-an386", true)?)?;
-            println!(
-                "\n### The whole node with network and console: {} bytes of flash, {} of static RAM\n",
-                whole.flash, whole.ram
-            );
-            print_crates(&whole);
-            ours += print_panics(&whole, &firmware);
+            for wires in ["native", "missy", "missy,native"] {
+                let whole = Elf::read(&build(&firmware, board, "handfast-board-mps2-an386", wires)?)?;
+                println!(
+                    "\n### The whole node ({wires}) with network and console: {} bytes of flash, {} of static RAM\n",
+                    whole.flash, whole.ram
+                );
+                print_crates(&whole);
+                ours += print_panics(&whole, &firmware);
+            }
         }
     }
     match ours {

@@ -14,15 +14,15 @@ pub struct Board {
     pub qemu: &'static [&'static str],
 }
 
-/// Builds a program of a board, with the node or without it, and says where it is.
-pub fn build(firmware: &Path, board: &Board, image: &str, node: bool) -> Result<PathBuf, Box<dyn Error>> {
-    let target_dir = firmware.join("target").join(if node { "cost" } else { "cost-without" });
+/// Builds a program of a board with these wires, or without the node if there are none, and says where it is.
+pub fn build(firmware: &Path, board: &Board, image: &str, wires: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let folder = format!("cost-{}", if wires.is_empty() { "without" } else { wires });
+    // Only programs are kept apart: what they share is built once.
+    let target_dir = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| firmware.join("target"), PathBuf::from).join(folder);
     let mut cargo = Command::new("cargo");
     cargo.current_dir(firmware.join("boards").join(board.folder));
     cargo.args(["build", "--release", "--quiet", "--bin", image, "--target-dir"]).arg(&target_dir);
-    if !node {
-        cargo.arg("--no-default-features");
-    }
+    cargo.args(["--no-default-features", "--features", wires]);
     if !cargo.status()?.success() {
         return Err(format!("{image} does not build; is the target there? `rustup target add {}`", board.target).into());
     }

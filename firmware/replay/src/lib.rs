@@ -1,17 +1,12 @@
-//! A whole registration in memory, to be measured on a board: the real core and the real pump, with a gateway that plays a script, flash in RAM
-//! and an owner who types a token. Nothing here waits, so what is counted is work.
-//!
-//! ```text
-//!  boot ─▶ connect ─▶ pair_request ─▶ pair_pending ─▶ keep ─▶ token ─▶ keep ─▶ connect ─▶ auth ─▶ auth_ok ─▶ heartbeat ─▶ goodbye
-//! ```
+//! What a node does from its first boot to its link, in memory, to be measured on a board: the real core and the real pump, with a gateway that plays a
+//! script, flash in RAM and an owner who types. Nothing here waits, so what is counted is work, and the node's alone.
 #![no_std]
 
-mod flow;
+#[cfg(feature = "missy")]
+pub mod missy;
+#[cfg(feature = "native")]
+pub mod native;
 mod props;
-mod steps;
-
-pub use flow::{FRAME, flow};
-pub use steps::steps;
 
 /// How many measurements there can be.
 const MOST: usize = 16;
@@ -32,10 +27,33 @@ impl Measured {
     }
 }
 
-/// A registration as the `missy` dialect writes it.
-mod script {
-    pub(crate) const NODE_ID: &str = "caa4270d-912f-4099-ac2d-45e9d0253e3e";
-    pub(crate) const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
-    pub(crate) const PAIR_PENDING: &str = r#"{"type":"pair_pending","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e"}"#;
-    pub(crate) const AUTH_OK: &str = r#"{"type":"auth_ok","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","room":"Kitchen"}"#;
+/// What each part of a flow took.
+struct Notes {
+    measured: Measured,
+    instructions: fn() -> u32,
+    last: u32,
+}
+
+impl Notes {
+    fn new(instructions: fn() -> u32) -> Self {
+        Self { measured: Measured::default(), instructions, last: instructions() }
+    }
+
+    fn note(&mut self, name: &'static str) {
+        let now = (self.instructions)();
+        self.measured.note(name, now.wrapping_sub(self.last));
+        // What noting took does not count.
+        self.last = (self.instructions)();
+    }
+
+    fn end(mut self, future: usize) -> Measured {
+        self.measured.note("bytes of the pump's future", u32::try_from(future).unwrap_or(u32::MAX));
+        self.measured
+    }
+}
+
+/// Makes a future where it is to stay; made by the caller itself, it would be made twice, and each of them counted as stack.
+#[inline(never)]
+fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
+    make()
 }

@@ -14,7 +14,7 @@ use super::Settings;
 use crate::carrier::{Broken, Carrier, Frame};
 use crate::memory::{Keep, KeepError};
 use crate::ports::{Clock, Command, Owner, Report};
-use crate::race::{Either, in_place, race};
+use crate::race::{Woken, in_place, wait, within};
 
 /// What a step leaves to the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +29,6 @@ pub(super) enum After {
     Stop,
 }
 
-/// What a wait ended with.
-pub(super) enum Woken<T> {
-    Command(Command),
-    Deadline,
-    Event(T),
-}
-
 /// The parts of a board that effects are carried out with.
 pub(super) struct Hands<'s, C, K, O> {
     pub(super) clock: C,
@@ -47,40 +40,21 @@ pub(super) struct Hands<'s, C, K, O> {
 }
 
 impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
-    /// Waits for a command, a time and an event, in this order if more than one is there. What did not come first is dropped, so it must not have
-    /// begun anything.
-    pub(super) async fn wait<F: Future>(&mut self, until: Option<Instant>, event: Pin<&mut F>) -> Woken<F::Output> {
+    /// Waits for a command, a time and an event, in this order if more than one is there.
+    pub(super) async fn wait<F: Future>(&mut self, until: Option<Instant>, event: Pin<&mut F>) -> Woken<Command, F::Output> {
         if let Some(command) = self.held.take() {
             return Woken::Command(command);
         }
-        let deadline = async {
-            match until {
-                Some(at) => self.clock.sleep_until(at).await,
-                None => pending().await,
-            }
-        };
-        let deadline = pin!(deadline);
-        let event = pin!(race(deadline, event));
-        let first = race(pin!(self.owner.command()), event).await;
-        match first {
-            Either::First(command) => Woken::Command(command),
-            Either::Second(Either::First(())) => Woken::Deadline,
-            Either::Second(Either::Second(event)) => Woken::Event(event),
-        }
+        wait(pin!(self.owner.command()), &self.clock, until, event).await
     }
 
     /// One write, in time or not at all.
     pub(super) async fn bounded(&self, write: Pin<&mut impl Future<Output = Result<(), Broken>>>) -> Result<(), Broken> {
-        let until = self.clock.now().after(self.settings.write_within);
-        match race(write, pin!(self.clock.sleep_until(until))).await {
-            Either::First(outcome) => outcome,
-            Either::Second(()) => Err(Broken::Overdue),
-        }
+        within(&self.clock, self.settings.write_within, write).await.unwrap_or(Err(Broken::Overdue))
     }
 
     pub(super) async fn say_goodbye(&self, carrier: &mut impl Carrier, close: Close) {
-        let until = self.clock.now().after(self.settings.close_within);
-        race(pin!(carrier.close(close)), pin!(self.clock.sleep_until(until))).await;
+        within(&self.clock, self.settings.close_within, pin!(carrier.close(close))).await;
     }
 
     pub(super) async fn lost(&mut self, broken: Broken) -> After {

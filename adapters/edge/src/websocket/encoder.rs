@@ -1,12 +1,9 @@
 //! A client's frames to bytes: each is whole, masked with its own mask, and goes out in few writes.
 
-use embedded_io_async::{Error as _, Write};
-use zeroize::Zeroize;
+use embedded_io_async::Write;
 
 use crate::carrier::Broken;
-
-/// Bytes gathered before they are written, so that a small frame is one segment.
-const OUTBOX_BYTES: usize = 128;
+use crate::outbox::Outbox;
 
 /// What a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,56 +31,4 @@ pub(super) async fn write<W: Write>(to: &mut W, opcode: Opcode, mask: [u8; 4], p
     let mut outbox = Outbox::new(to);
     outbox.push(header.chain(masked)).await?;
     outbox.send().await
-}
-
-/// Gathers bytes for a stream.
-pub(super) struct Outbox<'w, W> {
-    to: &'w mut W,
-    bytes: [u8; OUTBOX_BYTES],
-    length: usize,
-}
-
-impl<'w, W: Write> Outbox<'w, W> {
-    pub(super) fn new(to: &'w mut W) -> Self {
-        Self { to, bytes: [0; OUTBOX_BYTES], length: 0 }
-    }
-
-    pub(super) async fn push(&mut self, bytes: impl Iterator<Item = u8>) -> Result<(), Broken> {
-        for byte in bytes {
-            if self.length == OUTBOX_BYTES {
-                self.write().await?;
-            }
-            if let Some(place) = self.bytes.get_mut(self.length) {
-                *place = byte;
-            }
-            self.length = self.length.saturating_add(1);
-        }
-        Ok(())
-    }
-
-    pub(super) async fn send(mut self) -> Result<(), Broken> {
-        self.write().await?;
-        self.to.flush().await.map_err(|error| Broken::Io(error.kind()))
-    }
-
-    /// Not `write_all`, which panics when a stream takes nothing.
-    async fn write(&mut self) -> Result<(), Broken> {
-        let mut rest = self.bytes.get(..self.length).unwrap_or(&[]);
-        while !rest.is_empty() {
-            match self.to.write(rest).await {
-                Ok(0) => return Err(Broken::Eof),
-                Ok(taken) => rest = rest.get(taken..).unwrap_or(&[]),
-                Err(error) => return Err(Broken::Io(error.kind())),
-            }
-        }
-        self.length = 0;
-        Ok(())
-    }
-}
-
-impl<W> Drop for Outbox<'_, W> {
-    fn drop(&mut self) {
-        // A masked token and its mask stand here side by side.
-        self.bytes.zeroize();
-    }
 }

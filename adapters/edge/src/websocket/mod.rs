@@ -16,8 +16,9 @@ use handfast_core::wire::close::Close;
 use rand_core::CryptoRng;
 
 use crate::carrier::{Broken, Carrier, Frame, Opener, Received};
+use crate::outbox::Outbox;
 use crate::ports::{Connector, Stream};
-use encoder::{Opcode, Outbox};
+use encoder::Opcode;
 
 /// Bytes read from the stream at once.
 const INBOX_BYTES: usize = 128;

@@ -100,6 +100,15 @@ impl<const PAGES: usize> TornFlash<PAGES> {
         self.0.borrow_mut().cut = Some((operations, tear));
     }
 
+    /// Nothing can be read from these bytes any more.
+    pub(crate) fn spoil(&self, range: core::ops::Range<usize>) {
+        self.0.borrow_mut().bytes[range].iter_mut().for_each(|byte| *byte ^= 0x10);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.0.borrow().dead
+    }
+
     /// Power is back. Whether it was cut.
     pub(crate) fn restore(&self) -> bool {
         let mut cells = self.0.borrow_mut();

@@ -10,7 +10,7 @@ use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey, ProofTag, Tok
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Mode, Record, Standing};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::step::Machine;
 use handfast_core::text::Name;
 use handfast_core::time::{Instant, UnixTime};
@@ -82,7 +82,8 @@ impl Gateway {
         let token = Token::parse(noted).unwrap();
         let hash = TokenHash::from_bytes([drawn; 32]);
         if matches!(registry.records[&id].standing, Standing::Pending { .. }) {
-            registry.records.get_mut(&id).unwrap().standing = Standing::Paired { token: hash, mode: Mode::Full };
+            registry.records.get_mut(&id).unwrap().standing =
+                Standing::Paired { credential: Credential::Token(hash), mode: Mode::Full };
         }
         token
     }
@@ -90,8 +91,8 @@ impl Gateway {
     pub(crate) fn mute(&self, id: NodeId) {
         let mut registry = self.registry();
         let standing = &mut registry.records.get_mut(&id).unwrap().standing;
-        if let Standing::Paired { token, mode } = standing.clone() {
-            *standing = Standing::Muted { token, restore: mode };
+        if let Standing::Paired { credential, mode } = standing.clone() {
+            *standing = Standing::Muted { credential, restore: mode };
         }
         let _ = registry.live[&id].send(Notice::Muted);
     }
@@ -99,8 +100,8 @@ impl Gateway {
     pub(crate) fn unmute(&self, id: NodeId) {
         let mut registry = self.registry();
         let standing = &mut registry.records.get_mut(&id).unwrap().standing;
-        if let Standing::Muted { token, restore } = standing.clone() {
-            *standing = Standing::Paired { token, mode: restore };
+        if let Standing::Muted { credential, restore } = standing.clone() {
+            *standing = Standing::Paired { credential, mode: restore };
         }
     }
 
@@ -225,6 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                             name: Name::from(request.name),
                             room: Name::from(request.room),
                             address: [127, 0, 0, 1].into(),
+                            keys: None,
                             asked_at: UnixTime::from_secs(0),
                             standing: Standing::Pending { expires: UnixTime::from_secs(3600) },
                         };

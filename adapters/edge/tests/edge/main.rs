@@ -5,6 +5,7 @@ mod decoder;
 mod flash;
 mod gateway;
 mod memory;
+mod native;
 mod net;
 mod node;
 mod pump;

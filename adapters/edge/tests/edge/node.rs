@@ -53,7 +53,7 @@ impl Fuse {
         Rc::new(Self { left: Cell::new(effects), blown: Notify::new() })
     }
 
-    async fn burn(&self) {
+    pub(crate) async fn burn(&self) {
         match self.left.get() {
             Some(0) => {
                 self.blown.notify_one();
@@ -104,7 +104,7 @@ impl Connector for Pipes {
     }
 }
 
-pub(crate) struct Fused(Tcp<DuplexStream>, Rc<Fuse>);
+pub(crate) struct Fused(pub(crate) Tcp<DuplexStream>, pub(crate) Rc<Fuse>);
 
 impl ErrorType for Fused {
     type Error = std::io::Error;

@@ -11,6 +11,10 @@ pub(crate) enum Interrupt {
     ConsoleRx = 0,
     /// UART0 can take another byte.
     ConsoleTx = 1,
+    /// UART1 has received a byte.
+    WireRx = 2,
+    /// UART1 can take another byte.
+    WireTx = 3,
     /// TIMER1 has run down.
     Alarm = 9,
     /// The LAN9118 wants attention.
@@ -40,8 +44,8 @@ unsafe extern "C" {
 static __INTERRUPTS: [unsafe extern "C" fn(); 14] = [
     crate::console::on_receive,
     crate::console::on_transmit,
-    DefaultHandler,
-    DefaultHandler,
+    crate::wire::on_receive,
+    crate::wire::on_transmit,
     DefaultHandler,
     DefaultHandler,
     DefaultHandler,

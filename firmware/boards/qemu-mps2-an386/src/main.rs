@@ -11,6 +11,8 @@ mod fault;
 mod flash;
 mod interrupts;
 mod network;
+mod uart;
+mod wire;
 
 use embassy_executor::Spawner;
 use handfast_app::{Board, Space};
@@ -45,7 +47,7 @@ async fn application(spawner: Spawner) {
     static SPACE: ConstStaticCell<Space> = ConstStaticCell::new(Space::new());
     let Some(space) = SPACE.try_take() else { return };
     let (input, output) = console::start();
-    let board = Board { input, output, network, entropy, flash, clock: clock::Monotonic, emulated: true };
+    let board = Board { input, output, network, line: wire::start(), entropy, flash, clock: clock::Monotonic, emulated: true };
     let code = handfast_app::run(board, space).await;
     semihosting::eprintln!("peak of stack: {} bytes", handfast_bare::stack::peak());
     process::exit(code)

@@ -7,6 +7,9 @@
 //! ```
 //! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a power cut at any point continues there. Nothing that
 //! comes in clear makes a node forget or trust anything. A code serves one run: once `Ya` is out it is gone here, and whoever typed it types again.
+//!
+//! What a transition does stands in functions that are never inlined: in a frame of its own, what one of them needs of a microcontroller's stack is not needed
+//! by all the others as well.
 
 mod linking;
 mod pairing;

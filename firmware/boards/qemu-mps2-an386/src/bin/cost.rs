@@ -1,4 +1,4 @@
-//! Measures a registration on a Cortex-M4F: the real core and pump against a script, without the network stack. Meant for QEMU with
+//! Measures a node from its boot to its link on a Cortex-M4F: the real core and pump against a script, without the network stack. Meant for QEMU with
 //! `-icount shift=6`, where an instruction takes 64 ns.
 #![no_std]
 #![no_main]
@@ -6,10 +6,6 @@
 #[path = "../fault.rs"]
 mod fault;
 
-#[cfg(feature = "node")]
-use handfast_edge::pump::Buffers;
-#[cfg(feature = "node")]
-use handfast_replay::FRAME;
 use semihosting::{println, process};
 
 use handfast_bare::register::Register;
@@ -34,8 +30,12 @@ fn main() -> ! {
     TIMER_CTRL.write(1);
     println!("{}\tinstructions until here", instructions());
     println!("{}\tbytes of stack until here", handfast_bare::stack::peak());
-    #[cfg(feature = "node")]
-    if measure().is_none() {
+    #[cfg(feature = "missy")]
+    if measure_missy().is_none() {
+        process::exit(4);
+    }
+    #[cfg(feature = "native")]
+    if measure_native().is_none() {
         process::exit(4);
     }
     process::exit(0)
@@ -48,16 +48,33 @@ fn instructions() -> u32 {
 }
 
 /// Prints what was measured; `firmware/cost` reads it.
-#[cfg(feature = "node")]
+#[cfg(feature = "missy")]
 #[inline(never)]
-fn measure() -> Option<()> {
-    let buffers = cortex_m::singleton!(: Buffers<FRAME> = Buffers::new())?;
-    let flow = handfast_replay::flow(buffers, instructions)?;
+fn measure_missy() -> Option<()> {
+    use handfast_replay::missy::{FRAME, flow, steps};
+    let buffers = cortex_m::singleton!(: handfast_edge::pump::Buffers<FRAME> = handfast_edge::pump::Buffers::new())?;
+    let flow = flow(buffers, instructions)?;
     // Only what the pump takes counts.
     let peak = handfast_bare::stack::peak();
     let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
-    let steps = handfast_replay::steps(scratch, instructions)?;
+    let steps = steps(scratch, instructions)?;
     for (name, number) in flow.iter().chain(steps.iter()) {
+        println!("{number}\t{name}");
+    }
+    println!("{peak}\tbytes of stack at most");
+    Some(())
+}
+
+/// The same for the native wire.
+#[cfg(feature = "native")]
+#[inline(never)]
+fn measure_native() -> Option<()> {
+    use handfast_replay::native::{Keys, flow};
+    let buffers = cortex_m::singleton!(: handfast_edge::native::Buffers = handfast_edge::native::Buffers::new())?;
+    let keys = cortex_m::singleton!(: Keys = None)?;
+    let flow = flow(buffers, keys, instructions)?;
+    let peak = handfast_bare::stack::peak();
+    for (name, number) in flow.iter() {
         println!("{number}\t{name}");
     }
     println!("{peak}\tbytes of stack at most");

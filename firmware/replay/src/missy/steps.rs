@@ -8,7 +8,8 @@ use handfast_core::time::Instant;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::wire::token::Token;
 
-use crate::{Measured, script};
+use super::script;
+use crate::Measured;
 
 /// Takes every step of a registration once, and tells what each took. `None` if the script were wrong.
 pub fn steps(scratch: &mut [u8], instructions: fn() -> u32) -> Option<Measured> {

@@ -14,8 +14,10 @@ use handfast_edge::ports::{Command, NoSensors, Owner, Report};
 use handfast_edge::pump::{self, Buffers, Ports, Settings};
 use handfast_edge::websocket::{Client, Target};
 
-use crate::props::{Always, CHANCE, RamFlash, Script, Stage, Still};
-use crate::{Measured, script};
+use super::gateway::{CHANCE, Script, Stage};
+use super::script;
+use crate::props::{Always, PAGE, RamFlash, Still};
+use crate::{Measured, Notes, in_place};
 
 /// The longest message that a gateway may send here.
 pub const FRAME: usize = 1024;
@@ -23,11 +25,11 @@ pub const FRAME: usize = 1024;
 /// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up. `None` if the script was not played to its end.
 pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<Measured> {
     let stage = Stage::default();
-    let notes = RefCell::new(Notes { measured: Measured::default(), instructions, last: instructions() });
+    let notes = RefCell::new(Notes::new(instructions));
     let ports = Ports {
         gateway: Client::new(Script(&stage), Target::new("10.0.2.2:8765", "/")?),
         clock: Still,
-        keep: Flash::new(RamFlash::erased(), 0)?,
+        keep: Flash::new(RamFlash::<{ 2 * PAGE }>::erased(), 0)?,
         rng: Always(CHANCE),
         owner: Typist { stage: &stage, notes: &notes, waits: false, linked: false },
         sensors: NoSensors,
@@ -40,29 +42,7 @@ pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<M
     };
     let mut notes = notes.into_inner();
     notes.note("goodbye");
-    notes.measured.note("bytes of the pump's future", u32::try_from(size).ok()?);
-    stage.heartbeat.get().then_some(notes.measured)
-}
-
-/// Makes a future where it is to stay; made by the caller itself, it would be made twice, and each of them counted as stack.
-#[inline(never)]
-fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
-    make()
-}
-
-struct Notes {
-    measured: Measured,
-    instructions: fn() -> u32,
-    last: u32,
-}
-
-impl Notes {
-    fn note(&mut self, name: &'static str) {
-        let now = (self.instructions)();
-        self.measured.note(name, now.wrapping_sub(self.last));
-        // What noting took does not count.
-        self.last = (self.instructions)();
-    }
+    stage.heartbeat.get().then(|| notes.end(size))
 }
 
 /// Types the token when it is awaited, and ends the pump after the heartbeat.

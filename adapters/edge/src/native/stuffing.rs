@@ -1,0 +1,90 @@
+//! Frames byte by byte, so that none ever stands in memory beside its message.
+
+use handfast_core::wire::frame::crc32;
+
+/// Most bytes of a group.
+const GROUP: usize = 254;
+
+/// The bytes of a message's frame, as [`handfast_core::wire::frame::encode`] writes them.
+pub(super) fn frame(message: &[u8]) -> impl Iterator<Item = u8> {
+    let checksum = crc32(message).to_le_bytes();
+    core::iter::once(0).chain(Stuffed { message, checksum, at: 0, left: 0, zero: false, full: false, ended: false }).chain([0])
+}
+
+struct Stuffed<'m> {
+    message: &'m [u8],
+    checksum: [u8; 4],
+    /// Where the next byte is read.
+    at: usize,
+    /// Bytes of this group that are still to come.
+    left: usize,
+    /// A zero follows this group's bytes; its code stands for it.
+    zero: bool,
+    /// The last group was one of 254, and may be the last of all.
+    full: bool,
+    ended: bool,
+}
+
+impl Stuffed<'_> {
+    fn byte(&self, at: usize) -> Option<u8> {
+        let after = at.checked_sub(self.message.len());
+        match after {
+            None => self.message.get(at).copied(),
+            Some(after) => self.checksum.get(after).copied(),
+        }
+    }
+}
+
+impl Iterator for Stuffed<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            let byte = self.byte(self.at);
+            self.at = self.at.saturating_add(1);
+            return byte;
+        }
+        if self.zero {
+            self.at = self.at.saturating_add(1);
+        } else if self.ended || (self.full && self.byte(self.at).is_none()) {
+            return None;
+        }
+        // The next group: up to a zero, to the end, or full.
+        let bytes = (0..GROUP).take_while(|ahead| !matches!(self.byte(self.at.saturating_add(*ahead)), Some(0) | None));
+        self.left = bytes.count();
+        self.full = self.left == GROUP;
+        let next = self.byte(self.at.saturating_add(self.left));
+        self.zero = !self.full && next == Some(0);
+        self.ended = !self.full && next.is_none();
+        u8::try_from(self.left.saturating_add(1)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use handfast_core::limits::{MESSAGE_BYTES, STREAM_FRAME};
+    use handfast_core::wire::frame::encode;
+    use std::vec::Vec;
+
+    #[test]
+    fn every_frame_is_the_one_that_the_core_writes() {
+        let mut out = [0; STREAM_FRAME];
+        for length in (1..=MESSAGE_BYTES).filter(|n| *n < 20 || n % 254 < 6 || n % 254 > 246) {
+            // No zeros, many, few, and one at each place around the end of a group.
+            for seed in 0..12 {
+                let byte = |at: usize| match seed {
+                    0 => 1,
+                    1 => 0,
+                    2 => (at * 7 % 3) as u8,
+                    3 => (at * 31 % 251) as u8,
+                    seed => u8::from((at + seed) % 254 != 0),
+                };
+                let message: Vec<u8> = (0..length).map(byte).collect();
+                let expected = encode(&message, &mut out).unwrap();
+                assert!(frame(&message).eq(expected.iter().copied()), "{length} {seed}");
+            }
+        }
+    }
+}

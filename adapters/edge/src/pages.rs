@@ -1,0 +1,212 @@
+//! One record in two pages of NOR flash.
+//!
+//! A new record goes to the page that does not hold the newest one, after that page was erased; what was newest stays untouched until the new one
+//! reads back whole. So a cut in any write or erase leaves the old record or the new one, whatever it leaves of the page that it hit.
+//! (sequential-storage, which is made for many records, brought an old memory back when a cut erase left the front of a page: it takes a page whose
+//! two ends look erased for an empty one. `tests/edge/memory.rs` has the case.) An erase for every keep is no burden: a node keeps something a handful of
+//! times in its life.
+//!
+//! ```text
+//!  version 1 | kind 1 | sequence 4 LE | payload 86, the rest of it zeros | CRC-32 4 LE     96 bytes, whole words of any flash
+//! ```
+
+use embedded_storage_async::nor_flash::NorFlash;
+use handfast_core::wire::frame::crc32;
+use zeroize::Zeroize;
+
+use crate::memory::KeepError;
+
+/// Version of the record's form.
+const VERSION: u8 = 1;
+/// Bytes before the payload.
+const HEAD: usize = 6;
+/// Bytes that a record carries.
+pub(crate) const PAYLOAD: usize = 86;
+/// Bytes before the checksum.
+const BODY: usize = HEAD + PAYLOAD;
+/// A record: whole words of any flash whose words are 32 bytes at most.
+const RECORD: usize = BODY + 4;
+
+/// A record's bytes. Aligned, because some flash controllers take words from RAM; wiped, because a secret may be among them.
+#[derive(PartialEq, Eq)]
+#[repr(align(4))]
+pub(crate) struct Record([u8; RECORD]);
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Record {
+    fn new(kind: u8, sequence: u32, payload: impl Iterator<Item = u8>) -> Self {
+        let fields = [VERSION, kind].into_iter().chain(sequence.to_le_bytes()).chain(payload);
+        let mut record = Self([0; RECORD]);
+        if let Some((body, checksum)) = record.0.split_first_chunk_mut::<BODY>() {
+            for (place, byte) in body.iter_mut().zip(fields) {
+                *place = byte;
+            }
+            for (place, byte) in checksum.iter_mut().zip(crc32(body).to_le_bytes()) {
+                *place = byte;
+            }
+        }
+        record
+    }
+
+    /// What it holds: its kind and its payload. `None` if another version wrote it.
+    pub(crate) fn read(&self) -> Option<(u8, &[u8; PAYLOAD])> {
+        let (body, _) = self.0.split_first_chunk::<BODY>()?;
+        let ([version, kind, ..], payload) = body.split_first_chunk::<HEAD>()?;
+        (*version == VERSION).then_some((*kind, payload.first_chunk()?))
+    }
+
+    fn page(&self) -> Page {
+        if self.0.iter().all(|&byte| byte == 0xff) {
+            return Page::Erased;
+        }
+        match self.0.split_first_chunk::<BODY>() {
+            Some((body, checksum)) if *checksum == crc32(body).to_le_bytes() => {
+                let [_, _, a, b, c, d, ..] = *body;
+                Page::Holds(u32::from_le_bytes([a, b, c, d]))
+            }
+            Some(_) | None => Page::Torn,
+        }
+    }
+}
+
+/// What a page holds.
+#[derive(Debug, PartialEq, Eq)]
+enum Page {
+    Erased,
+    /// Left behind by a power cut, or never ours.
+    Torn,
+    /// A record with this sequence number.
+    Holds(u32),
+}
+
+/// Which of the two pages.
+#[derive(Clone, Copy)]
+enum Side {
+    First,
+    Second,
+}
+
+/// What two pages hold.
+pub(crate) enum Newest {
+    /// Nothing yet. The very first record may have been cut off.
+    Nothing,
+    /// Neither page is erased and neither holds a record.
+    Damaged,
+    Record(Record),
+}
+
+/// Two pages that nothing else uses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pages {
+    start: u32,
+}
+
+impl Pages {
+    /// The two pages from the address `start`, in bytes. `None` if they do not begin at a page or lie outside the flash, or a record does not fit a page
+    /// in whole words.
+    pub(crate) fn new<F: NorFlash>(flash: &F, start: u32) -> Option<Self> {
+        let at = usize::try_from(start).ok()?;
+        let inside = at.checked_add(length::<F>())? <= flash.capacity();
+        let words = RECORD.is_multiple_of(F::READ_SIZE) && RECORD.is_multiple_of(F::WRITE_SIZE);
+        let pages = at.is_multiple_of(F::ERASE_SIZE) && F::ERASE_SIZE >= RECORD;
+        (inside && words && pages).then_some(Self { start })
+    }
+
+    /// Where a page begins and ends.
+    fn bounds<F: NorFlash>(self, side: Side) -> (u32, u32) {
+        // Pages lie inside the flash, whose addresses are 32 bits, so neither addition saturates.
+        let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
+        let start = match side {
+            Side::First => self.start,
+            Side::Second => self.start.saturating_add(page),
+        };
+        (start, start.saturating_add(page))
+    }
+
+    async fn erase<F: NorFlash>(self, flash: &mut F, side: Side) -> Result<(), KeepError> {
+        let (start, end) = self.bounds::<F>(side);
+        flash.erase(start, end).await.map_err(|_| KeepError::Flash)
+    }
+
+    async fn read<F: NorFlash>(self, flash: &mut F, side: Side) -> Result<Record, KeepError> {
+        let mut record = Record([0; RECORD]);
+        flash.read(self.bounds::<F>(side).0, &mut record.0).await.map_err(|_| KeepError::Flash)?;
+        Ok(record)
+    }
+
+    /// What was kept last.
+    pub(crate) async fn newest<F: NorFlash>(self, flash: &mut F) -> Result<Newest, KeepError> {
+        let first = self.read(flash, Side::First).await?;
+        let second = self.read(flash, Side::Second).await?;
+        Ok(match (first.page(), second.page()) {
+            (Page::Holds(a), Page::Holds(b)) if a > b => Newest::Record(first),
+            (_, Page::Holds(_)) => Newest::Record(second),
+            (Page::Holds(_), _) => Newest::Record(first),
+            (Page::Erased, Page::Erased | Page::Torn) | (Page::Torn, Page::Erased) => Newest::Nothing,
+            (Page::Torn, Page::Torn) => Newest::Damaged,
+        })
+    }
+
+    /// Puts a new record in the place of the newest. After `Ok` it survives any power cut; until then either it or the old one does. With `forget` the
+    /// old one is erased, too.
+    pub(crate) async fn replace<F: NorFlash>(
+        self,
+        flash: &mut F,
+        kind: u8,
+        payload: impl Iterator<Item = u8>,
+        forget: bool,
+    ) -> Result<(), KeepError> {
+        let first = self.read(flash, Side::First).await?.page();
+        let second = self.read(flash, Side::Second).await?.page();
+        let (newest, older, sequence) = match (first, second) {
+            (Page::Holds(a), Page::Holds(b)) if a > b => (Side::First, Side::Second, a),
+            (_, Page::Holds(sequence)) => (Side::Second, Side::First, sequence),
+            (Page::Holds(sequence), _) => (Side::First, Side::Second, sequence),
+            // Nothing to protect; but one page stays erased, so that a cut now still reads as nothing.
+            (Page::Erased, _) => (Side::First, Side::Second, 0),
+            (Page::Torn, _) => (Side::Second, Side::First, 0),
+        };
+        let record = Record::new(kind, sequence.saturating_add(1), payload);
+        self.erase(flash, older).await?;
+        flash.write(self.bounds::<F>(older).0, &record.0).await.map_err(|_| KeepError::Flash)?;
+        if self.read(flash, older).await? != record {
+            return Err(KeepError::Worn);
+        }
+        // The new record counts already; what it replaces is to be forgotten.
+        if forget { self.erase(flash, newest).await } else { Ok(()) }
+    }
+}
+
+/// Bytes of two pages.
+pub(crate) const fn length<F: NorFlash>() -> usize {
+    F::ERASE_SIZE.saturating_mul(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_version_is_neither_torn_nor_read() {
+        let mut record = Record::new(0, 7, core::iter::empty());
+        record.0[0] = VERSION + 1;
+        let sum = crc32(&record.0[..BODY]).to_le_bytes();
+        record.0[BODY..].copy_from_slice(&sum);
+        assert_eq!(record.page(), Page::Holds(7));
+        assert_eq!(record.read(), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        for bit in 0..RECORD * 8 {
+            let mut record = Record::new(1, 1, [9; 16].into_iter());
+            record.0[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(record.page(), Page::Torn, "{bit}");
+        }
+    }
+}

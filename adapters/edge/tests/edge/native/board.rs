@@ -1,0 +1,260 @@
+//! The board that a node of the native wire runs on: what [`crate::node`] has, and an owner who pairs by PIN.
+
+use core::future::Future;
+use std::rc::Rc;
+
+use embedded_io_adapters::tokio_1::FromTokio;
+use embedded_io_async::ErrorKind;
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::flow::native::node::{Memory, News, Own, Trust, Wish};
+use handfast_core::id::NodeId;
+use handfast_core::secret::Secret;
+use handfast_core::time::Span;
+use handfast_edge::carrier::Broken;
+use handfast_edge::memory::KeepError;
+use handfast_edge::native::memory::{Flash, Keep, keys};
+use handfast_edge::native::{Buffers, Command, Owner, Ports, Report, Settings, run};
+use handfast_edge::ports::Connector;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc;
+
+use super::gateway::Gateway;
+use crate::flash::TornFlash;
+use crate::net::{Chance, Tcp};
+use crate::node::{Fuse, Fused, Microphone, Virtual, identity};
+
+/// The memory, the keys.
+pub(crate) type Cells = TornFlash<4>;
+
+/// A report that outlives its frame.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    Gateway(Trust),
+    OtherGateway,
+    TypeThePin(u8),
+    WrongCode(u8),
+    Confirmed,
+    Unproven,
+    Waits,
+    Granted(NodeId),
+    Linked(NodeId),
+    RetryIn(Span),
+    Unpaired,
+    Forgotten,
+    /// Another piece of news.
+    News(String),
+    NotLoaded(KeepError),
+    MemoryLost(KeepError),
+    NotKept(KeepError),
+    NoConnection(Broken),
+}
+
+/// What stands between node and gateway.
+#[derive(Clone, Copy)]
+pub(crate) enum Wire {
+    /// As many bytes at once as a buffer of this size lets through.
+    Clean(usize),
+    /// Noise before the first frame of each side.
+    Noisy,
+    /// Nobody answers.
+    Dead,
+}
+
+/// Opens pipes to a gateway.
+pub(crate) struct Pipes {
+    pub(crate) gateway: Gateway,
+    pub(crate) wire: Wire,
+    pub(crate) fuse: Rc<Fuse>,
+    pub(crate) unanswered: Vec<DuplexStream>,
+}
+
+impl Connector for Pipes {
+    type Stream<'c> = Fused;
+
+    async fn connect(&mut self) -> Result<Fused, ErrorKind> {
+        self.fuse.burn().await;
+        let room = if let Wire::Clean(room) = self.wire { room } else { 4096 };
+        let (mut ours, mut theirs) = tokio::io::duplex(room);
+        if let Wire::Noisy = self.wire {
+            ours.write_all(b"\x07\x00\x01login: \x00\x00\x02").await.unwrap();
+            theirs.write_all(b"\xff\xfe boot\r\n\x00\x00\x09\x09\x00\x55").await.unwrap();
+        }
+        match self.wire {
+            Wire::Dead => self.unanswered.push(theirs),
+            Wire::Clean(_) | Wire::Noisy => drop(tokio::spawn(self.gateway.clone().serve(theirs))),
+        }
+        self.fuse.burn().await;
+        Ok(Fused(Tcp(FromTokio::new(ours)), self.fuse.clone()))
+    }
+}
+
+pub(crate) struct FusedFlash(pub(crate) Flash<Cells>, pub(crate) Rc<Fuse>);
+
+impl Keep for FusedFlash {
+    async fn keys(&mut self) -> Result<Option<Secret<64>>, KeepError> {
+        self.0.keys().await
+    }
+
+    async fn keep_keys(&mut self, keys: &Secret<64>) -> Result<(), KeepError> {
+        self.1.burn().await;
+        let outcome = self.0.keep_keys(keys).await;
+        self.1.burn().await;
+        outcome
+    }
+
+    async fn load(&mut self) -> Result<Memory, KeepError> {
+        self.0.load().await
+    }
+
+    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
+        self.1.burn().await;
+        let outcome = self.0.keep(memory).await;
+        self.1.burn().await;
+        outcome
+    }
+}
+
+pub(crate) struct Console {
+    commands: mpsc::UnboundedReceiver<Command>,
+    reports: mpsc::UnboundedSender<Told>,
+    fuse: Rc<Fuse>,
+}
+
+impl Owner for Console {
+    async fn command(&mut self) -> Command {
+        match self.commands.recv().await {
+            Some(command) => command,
+            None => core::future::pending().await,
+        }
+    }
+
+    async fn tell(&mut self, report: Report<'_>) {
+        self.fuse.burn().await;
+        let told = match report {
+            Report::News(News::Gateway { trust, .. }) => Told::Gateway(trust),
+            Report::News(News::OtherGateway(_)) => Told::OtherGateway,
+            Report::News(News::TypeThePin { attempts, .. }) => Told::TypeThePin(attempts),
+            Report::News(News::WrongCode { attempts_left }) => Told::WrongCode(attempts_left),
+            Report::News(News::CodeConfirmed) => Told::Confirmed,
+            Report::News(News::GatewayUnproven) => Told::Unproven,
+            Report::News(News::WaitsForApproval { .. }) => Told::Waits,
+            Report::News(News::Granted { node_id, .. }) => Told::Granted(node_id),
+            Report::News(News::Linked(node_id)) => Told::Linked(node_id),
+            Report::News(News::RetryIn(wait)) => Told::RetryIn(wait),
+            Report::News(News::Unpaired) => Told::Unpaired,
+            Report::News(News::Forgotten) => Told::Forgotten,
+            Report::News(news) => Told::News(format!("{news:?}")),
+            Report::App(app) => Told::News(format!("{app:?}")),
+            Report::NotLoaded(error) => Told::NotLoaded(error),
+            Report::MemoryLost(error) => Told::MemoryLost(error),
+            Report::NotKept(error) => Told::NotKept(error),
+            Report::NoConnection(broken) => Told::NoConnection(broken),
+        };
+        let _ = self.reports.send(told);
+    }
+}
+
+/// The owner's end of the console.
+pub(crate) struct Hand {
+    commands: mpsc::UnboundedSender<Command>,
+    reports: mpsc::UnboundedReceiver<Told>,
+}
+
+impl Hand {
+    pub(crate) fn say(&self, command: Command) {
+        self.commands.send(command).unwrap();
+    }
+
+    pub(crate) fn pair(&self, wish: Wish) {
+        self.say(Command::Pair(wish, None));
+    }
+
+    pub(crate) fn types(&self, code: &str) {
+        self.say(Command::EnterCode(Code::parse(code).unwrap()));
+    }
+
+    pub(crate) async fn told(&mut self) -> Told {
+        let hour = core::time::Duration::from_secs(3600);
+        tokio::time::timeout(hour, self.reports.recv()).await.expect("an hour of silence").unwrap()
+    }
+
+    /// Passes over everything else.
+    pub(crate) async fn until(&mut self, wanted: &Told) {
+        while self.told().await != *wanted {}
+    }
+
+    pub(crate) async fn until_linked(&mut self) -> NodeId {
+        loop {
+            if let Told::Linked(id) = self.told().await {
+                return id;
+            }
+        }
+    }
+
+    /// Pairs by PIN, as a person does.
+    pub(crate) async fn pairs_by_pin(&mut self, gateway: &Gateway) -> NodeId {
+        self.pair(Wish::Pin);
+        self.until(&Told::TypeThePin(5)).await;
+        self.types(&gateway.pin());
+        self.until_linked().await
+    }
+}
+
+pub(crate) fn console(fuse: &Rc<Fuse>) -> (Console, Hand) {
+    let (commands, commanded) = mpsc::unbounded_channel();
+    let (reports, reported) = mpsc::unbounded_channel();
+    let console = Console { commands: commanded, reports, fuse: fuse.clone() };
+    (console, Hand { commands, reports: reported })
+}
+
+/// One life of a node: from boot until it is stopped or dropped.
+pub(crate) async fn live(gateway: &Gateway, wire: Wire, cells: &Cells, fuse: Rc<Fuse>, owner: Console) {
+    let mut keep = FusedFlash(Flash::new(cells.clone(), 0).unwrap(), fuse.clone());
+    // Without keys there is no node; a board tries again or tells its owner.
+    let Ok(own) = keys(&mut keep, &mut Chance(1)).await else { return core::future::pending().await };
+    let ports = Ports {
+        gateway: Pipes { gateway: gateway.clone(), wire, fuse, unanswered: Vec::new() },
+        clock: Virtual(tokio::time::Instant::now()),
+        keep,
+        rng: Chance(2),
+        owner,
+        sensors: Microphone,
+        own: Own { keys: &own, about: identity() },
+    };
+    run(ports, &Settings::DEFAULT, &mut Buffers::new()).await;
+}
+
+/// A node that lives until its story is told.
+pub(crate) async fn story_over<F: Future>(
+    gateway: &Gateway,
+    wire: Wire,
+    cells: &Cells,
+    tell: impl FnOnce(Hand) -> F,
+) -> F::Output {
+    let fuse = Fuse::of(None);
+    let (owner, hand) = console(&fuse);
+    tokio::select! {
+        biased;
+        () = live(gateway, wire, cells, fuse, owner) => panic!("the pump returned"),
+        told = tell(hand) => told,
+    }
+}
+
+pub(crate) async fn story<F: Future>(gateway: &Gateway, cells: &Cells, tell: impl FnOnce(Hand) -> F) -> F::Output {
+    story_over(gateway, Wire::Clean(4096), cells, tell).await
+}
+
+/// What is kept.
+pub(crate) async fn kept(cells: &Cells) -> Memory {
+    Flash::new(cells.clone(), 0).unwrap().load().await.unwrap()
+}
+
+pub(crate) async fn own(cells: &Cells) -> OwnKeys {
+    OwnKeys::from_stored(&Flash::new(cells.clone(), 0).unwrap().keys().await.unwrap().expect("keys"))
+}
+
+pub(crate) fn fingerprint(gateway: &Gateway) -> Fingerprint {
+    Fingerprint::of(&gateway.key())
+}

@@ -1,0 +1,8 @@
+//! The native wire: the whole node against a whole gateway, in virtual time, over byte streams.
+
+mod board;
+mod gateway;
+mod linking;
+mod memory;
+mod pairing;
+mod power;

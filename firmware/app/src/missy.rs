@@ -1,0 +1,166 @@
+//! The node over a WebSocket, in the `missy` dialect.
+
+use core::cell::Cell;
+use core::fmt::{Display, Formatter, Result, Write as _};
+use core::pin::pin;
+
+use embedded_io_async::{Read, Write};
+use embedded_storage_async::nor_flash::NorFlash;
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::node::{Memory, News, Timing};
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_edge::memory::{Flash, Keep as _, KeepError};
+use handfast_edge::ports::{Clock, Command, Owner, Report};
+use handfast_edge::pump::{self, Buffers, Ports};
+use handfast_edge::websocket::{Client, Target};
+use rand_core::CryptoRng;
+
+use crate::Network;
+use crate::desk::{Desk, Standing, Wanted};
+use crate::node::{Door, NO_FLASH, in_place};
+use crate::readings::{FromConsole, Readings};
+use crate::settings::{Gateway, MAX_HOST, Settings};
+use crate::words::{Harmless, Seconds, broken_in_words, flash as flash_in_words};
+
+/// The longest message a gateway may send.
+pub(crate) const FRAME: usize = 1024;
+
+/// A host, a colon, a port.
+const MAX_TARGET: usize = MAX_HOST + 6;
+
+/// Runs the pump until the desk stops it. Without an order to ask a node that remembers nothing keeps silent, and the desk goes on alone.
+///
+/// # Errors
+/// The code to end the program with.
+pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash, C: Clock>(
+    desk: &mut Desk<'_, I, O>,
+    (network, entropy, flash, clock): (&mut N, &mut E, &mut F, C),
+    (settings, gateway): (&Settings, &Gateway),
+    readings: &Cell<Readings>,
+    buffers: &mut Buffers<FRAME>,
+) -> core::result::Result<(), i32> {
+    let Some(mut keep) = Flash::new(flash, 0) else { return Err(NO_FLASH) };
+    let memory = keep.load().await;
+    if !settings.asks && memory == Ok(Memory::Blank) {
+        desk.idle().await;
+        return Ok(());
+    }
+    starts(desk, &memory);
+    drop(memory);
+    let mut authority = heapless::String::<MAX_TARGET>::new();
+    // There is room for the longest host.
+    let _ = write!(authority, "{}:{}", gateway.host, gateway.port);
+    // Nor do settings hold a host that is none.
+    let Some(target) = Target::new(&authority, "/") else { return Err(NO_FLASH) };
+    let ports = Ports {
+        gateway: Client::new(Door { network, gateway }, target),
+        clock,
+        keep,
+        rng: entropy,
+        owner: Seat(desk),
+        sensors: FromConsole::new(readings),
+        identity: PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY },
+    };
+    let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
+    let pump_settings = pump::Settings { timing, ..pump::Settings::DEFAULT };
+    pin!(in_place(|| pump::run(ports, &pump_settings, buffers))).await;
+    Ok(())
+}
+
+/// The pump starts, with this memory. The machine reports only what changes, so the rest is said here.
+fn starts<I: Read, O: Write>(desk: &mut Desk<'_, I, O>, memory: &core::result::Result<Memory, KeepError>) {
+    desk.standing = Standing::Connecting;
+    if desk.has_orders() {
+        return;
+    }
+    match memory {
+        Ok(Memory::Blank) => desk.say("asks to be paired"),
+        Ok(Memory::Asked { node_id }) => {
+            desk.standing = Standing::WaitsForApproval(Some(*node_id));
+            desk.show(format_args!("{}", Words(Report::News(News::WaitsForApproval(*node_id)))));
+        }
+        Ok(Memory::Paired { node_id, .. }) => desk.show(format_args!("paired as {node_id}; connects")),
+        // The pump reports it.
+        Err(_) => {}
+    }
+}
+
+/// The desk, lent to the pump.
+struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
+
+impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
+    async fn command(&mut self) -> Command {
+        loop {
+            return match self.0.command().await {
+                Wanted::Token(token) => Command::TokenEntered(token),
+                Wanted::AskAgain => Command::AskAgain,
+                Wanted::Forget => Command::Forget,
+                Wanted::Stop => Command::Stop,
+                // The desk lets neither pass while this wire is chosen.
+                Wanted::Pair(_) | Wanted::Code(_) => continue,
+            };
+        }
+    }
+
+    async fn tell(&mut self, report: Report<'_>) {
+        match report {
+            Report::News(News::WaitsForApproval(node_id)) => self.0.standing = Standing::WaitsForApproval(Some(node_id)),
+            Report::News(News::Linked { node_id, .. }) => self.0.standing = Standing::Linked(node_id),
+            Report::News(News::TokenKept) => self.0.standing = Standing::Connecting,
+            Report::News(News::RetryIn(_)) => self.0.standing = Standing::Apart,
+            Report::News(News::Forgotten) => self.0.forgot(),
+            Report::News(News::Refused(_) | News::Complaint(_) | News::NothingAsked)
+            | Report::NotLoaded(_)
+            | Report::NotKept(_)
+            | Report::NoConnection(_) => {}
+        }
+        self.0.told(format_args!("{}", Words(report))).await;
+    }
+}
+
+/// A report that can be shown.
+struct Words<'b>(Report<'b>);
+
+impl Display for Words<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Report::News(news) => news_in_words(news, f),
+            Report::NotLoaded(error) => {
+                write!(f, "flash cannot be read: {}; tried again, `forget` gives up what it held", flash_in_words(error))
+            }
+            Report::NotKept(error) => write!(f, "flash cannot be written: {}; tried again", flash_in_words(error)),
+            Report::NoConnection(broken) => broken_in_words(broken, f),
+        }
+    }
+}
+
+fn news_in_words(news: News<'_>, f: &mut Formatter<'_>) -> Result {
+    match news {
+        News::WaitsForApproval(node_id) => write!(f, "waits for approval as {node_id}"),
+        News::TokenKept => f.write_str("token kept"),
+        News::Linked { node_id, room } => write!(f, "linked as {node_id} in room {room}"),
+        News::Refused(refusal) => f.write_str(refused(refusal)),
+        News::Complaint(text) => write!(f, "the gateway complains: {}", Harmless(text)),
+        News::RetryIn(wait) => write!(f, "retry in {}", Seconds(wait)),
+        News::NothingAsked => f.write_str("no token is awaited; `pair` asks for one"),
+        News::Forgotten => f.write_str("forgotten"),
+    }
+}
+
+/// A node only ever hears the first three.
+const fn refused(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::InvalidCredentials => "refused: invalid credentials; `token` takes another token, `again` asks once more",
+        Refusal::NotApproved => "refused: not yet approved",
+        Refusal::Muted => "muted by the operator",
+        Refusal::AlreadyPaired
+        | Refusal::Revoked
+        | Refusal::NotPaired
+        | Refusal::NoToken
+        | Refusal::Expired
+        | Refusal::TooManyPending
+        | Refusal::RateLimited
+        | Refusal::AtCapacity
+        | Refusal::StoreFailed => "refused",
+    }
+}

@@ -1,0 +1,200 @@
+//! The node on the native wire, over TCP or the board's serial line.
+
+use core::cell::Cell;
+use core::fmt::{Display, Formatter, Result};
+use core::pin::pin;
+
+use embedded_io_async::{Read, Write};
+use embedded_storage_async::nor_flash::NorFlash;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::flow::native::node::{Memory, News, Own, Paired, Timing, Trust};
+use handfast_core::wire::native::pair::Refusal;
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_edge::native::memory::{Flash, Keep as _, keys};
+use handfast_edge::native::{self, Buffers, Command, Owner, Ports, Report};
+use handfast_edge::ports::{Clock, Connector};
+use rand_core::CryptoRng;
+
+use crate::desk::{Desk, Standing, Wanted};
+use crate::node::{NO_FLASH, in_place};
+use crate::readings::{FromConsole, Readings};
+use crate::settings::Settings;
+use crate::words::{Harmless, Seconds, broken_in_words, flash as flash_in_words};
+
+/// Reads the node's keys, or makes them at its first boot, and tells the desk who it is.
+pub(crate) async fn wake<I: Read, O: Write, E: CryptoRng, F: NorFlash>(
+    desk: &mut Desk<'_, I, O>,
+    (entropy, flash, start): (&mut E, &mut F, u32),
+    own: &mut Option<OwnKeys>,
+) -> core::result::Result<(), i32> {
+    let Some(mut keep) = Flash::new(flash, start) else { return Err(NO_FLASH) };
+    let made = pin!(in_place(|| keys(&mut keep, entropy))).await;
+    match made {
+        Ok(keys) => {
+            desk.own = Some(Fingerprint::of(keys.channel.public()));
+            *own = Some(keys);
+            Ok(())
+        }
+        Err(error) => {
+            desk.told(format_args!("the keys cannot be kept: {}", flash_in_words(error))).await;
+            Err(NO_FLASH)
+        }
+    }
+}
+
+/// Runs the pump until the desk stops it.
+///
+/// # Errors
+/// The code to end the program with.
+pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFlash, C: Clock>(
+    desk: &mut Desk<'_, I, O>,
+    (gateway, entropy, flash, start, clock): (G, &mut E, &mut F, u32, C),
+    (settings, keys): (&Settings, &OwnKeys),
+    readings: &Cell<Readings>,
+    buffers: &mut Buffers,
+) -> core::result::Result<(), i32> {
+    let Some(mut keep) = Flash::new(flash, start) else { return Err(NO_FLASH) };
+    let memory = keep.load().await;
+    desk.standing = if matches!(memory, Ok(Memory::Blank)) { Standing::Silent } else { Standing::Connecting };
+    match memory {
+        Ok(Memory::Blank) if !desk.has_orders() => desk.say("not paired: `pair pin`, `pair approval` or `pair code`"),
+        Ok(Memory::Asked { gateway }) => desk.peer = Some(Fingerprint::of(&gateway)),
+        Ok(Memory::Paired(Paired { gateway, node_id, .. })) => {
+            desk.peer = Some(Fingerprint::of(&gateway));
+            desk.show(format_args!("paired as {node_id}; connects"));
+        }
+        // The pump reports it.
+        Ok(Memory::Blank) | Err(_) => {}
+    }
+    let about = PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY };
+    let ports = Ports {
+        gateway,
+        clock,
+        keep,
+        rng: entropy,
+        owner: Seat(desk),
+        sensors: FromConsole::new(readings),
+        own: Own { keys, about },
+    };
+    let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
+    let pump_settings = native::Settings { timing, ..native::Settings::DEFAULT };
+    pin!(in_place(|| native::run(ports, &pump_settings, buffers))).await;
+    Ok(())
+}
+
+/// The desk, lent to the pump.
+struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
+
+impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
+    async fn command(&mut self) -> Command {
+        loop {
+            return match self.0.command().await {
+                Wanted::Pair(wish) => {
+                    self.0.standing = Standing::Connecting;
+                    Command::Pair(wish, None)
+                }
+                Wanted::Code(code) => Command::EnterCode(code),
+                Wanted::Forget => Command::Forget,
+                Wanted::Stop => Command::Stop,
+                Wanted::Token(_) | Wanted::AskAgain => {
+                    self.0.say("the native wire has no tokens to type: `pair pin`, `pair approval` or `pair code`");
+                    continue;
+                }
+            };
+        }
+    }
+
+    async fn tell(&mut self, report: Report<'_>) {
+        if let Report::News(news) = &report {
+            match news {
+                News::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
+                News::TypeThePin { .. } | News::WrongCode { .. } => self.0.standing = Standing::WaitsForPin,
+                News::WaitsForApproval { .. } => self.0.standing = Standing::WaitsForApproval(None),
+                News::Granted { .. } | News::CodeConfirmed => self.0.standing = Standing::Connecting,
+                News::Linked(node_id) => self.0.standing = Standing::Linked(*node_id),
+                News::RetryIn(_) => self.0.standing = Standing::Apart,
+                News::GatewayUnproven | News::PairingRefused(_) => self.0.standing = Standing::Silent,
+                News::Forgotten | News::Unpaired => {
+                    self.0.peer = None;
+                    self.0.forgot();
+                }
+                News::OtherGateway(_)
+                | News::PairAgain
+                | News::TurnedAway
+                | News::OtherVersion
+                | News::Broken
+                | News::Muted
+                | News::Unmuted
+                | News::NotAllowed { .. }
+                | News::Renewed
+                | News::NotRenewed => {}
+            }
+        }
+        self.0.told(format_args!("{}", Words(&report))).await;
+    }
+}
+
+/// A report that can be shown.
+struct Words<'w, 'b>(&'w Report<'b>);
+
+impl Display for Words<'_, '_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Report::News(news) => news_in_words(news, f),
+            Report::App(app) => write!(f, "{} bytes for {}", app.bytes.as_bytes().len(), app.address.as_str()),
+            Report::NotLoaded(error) => write!(f, "flash cannot be read: {}; tried again", flash_in_words(*error)),
+            Report::MemoryLost(error) => {
+                write!(f, "what was paired is lost: {}; pair again", flash_in_words(*error))
+            }
+            Report::NotKept(error) => write!(f, "flash cannot be written: {}; tried again", flash_in_words(*error)),
+            Report::NoConnection(broken) => broken_in_words(*broken, f),
+        }
+    }
+}
+
+fn news_in_words(news: &News<'_>, f: &mut Formatter<'_>) -> Result {
+    match news {
+        News::Gateway { fingerprint, trust: Trust::FirstUse } => {
+            write!(f, "the gateway is {fingerprint}: compare it; trusted on first use")
+        }
+        News::Gateway { fingerprint, trust: Trust::Pinned | Trust::Code } => write!(f, "the gateway is {fingerprint}"),
+        News::OtherGateway(fingerprint) => write!(f, "another gateway answers, {fingerprint}; it was told nothing"),
+        News::TypeThePin { expires_in, attempts } => {
+            write!(f, "the gateway shows a PIN: `pin` takes it, for {expires_in} s, {attempts} times at most")
+        }
+        News::WrongCode { attempts_left } => write!(f, "that was not it; {attempts_left} more may be tried with `pin`"),
+        News::CodeConfirmed => f.write_str("the gateway knows it, too"),
+        News::GatewayUnproven => f.write_str("whoever answered did not know the code: no gateway of yours"),
+        News::WaitsForApproval { .. } => f.write_str("waits for approval; `fingerprint` shows what to compare"),
+        News::PairingRefused(refusal) => refused(refusal, f),
+        News::Granted { node_id, room, .. } => write!(f, "paired as {node_id} in room {room}"),
+        News::Linked(node_id) => write!(f, "linked as {node_id}"),
+        News::PairAgain => f.write_str("the gateway does not know this node any more: pair again"),
+        News::TurnedAway => f.write_str("turned away for now"),
+        News::OtherVersion => f.write_str("the gateway says that it speaks another version"),
+        News::Broken => f.write_str("what came was not the gateway's; given up"),
+        News::Muted => f.write_str("muted by the operator"),
+        News::Unmuted => f.write_str("unmuted by the operator"),
+        News::Unpaired => f.write_str("unpaired by the operator"),
+        News::NotAllowed { pattern, .. } => write!(f, "not allowed: {}", Harmless(pattern.as_str())),
+        News::Renewed => f.write_str("renewed"),
+        News::NotRenewed => f.write_str("not renewed: pair again before it runs out"),
+        News::RetryIn(wait) => write!(f, "retry in {}", Seconds(*wait)),
+        News::Forgotten => f.write_str("forgotten"),
+    }
+}
+
+fn refused(refusal: &Refusal<'_>, f: &mut Formatter<'_>) -> Result {
+    match refusal {
+        Refusal::WrongCode { .. } => f.write_str("refused: wrong code"),
+        Refusal::Expired => f.write_str("refused: it ran out"),
+        Refusal::Locked => f.write_str("refused: too many wrong ones"),
+        Refusal::Closed => f.write_str("refused: pairing is not open"),
+        Refusal::Denied { reason: Some(reason) } => write!(f, "refused: {}", Harmless(reason.as_str())),
+        Refusal::Denied { reason: None } => f.write_str("refused by the operator"),
+        Refusal::Revoked => f.write_str("refused: this node was revoked for good"),
+        Refusal::Busy { retry_in } => write!(f, "refused for {retry_in} s: the gateway is busy"),
+        Refusal::Protocol => f.write_str("refused: a message was out of place"),
+    }
+}

@@ -1,0 +1,23 @@
+//! The serial line on which a gateway may be: UART1.
+
+use crate::interrupts::{self, Interrupt};
+use crate::uart::{Line, Uart};
+
+// SAFETY: UART1 of the AN386.
+static UART: Uart = unsafe { Uart::at(0x4000_5000) };
+
+/// Starts it.
+pub(crate) fn start() -> Line {
+    UART.start();
+    interrupts::enable(Interrupt::WireRx);
+    interrupts::enable(Interrupt::WireTx);
+    Line(&UART)
+}
+
+pub(crate) extern "C" fn on_receive() {
+    UART.on_receive();
+}
+
+pub(crate) extern "C" fn on_transmit() {
+    UART.on_transmit();
+}

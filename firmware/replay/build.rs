@@ -1,0 +1,227 @@
+//! Records what a gateway of the native wire says while a node with known chance pairs by PIN and then links, so that an image can play it back: the
+//! gateway's own work is done here, on the host.
+
+#![allow(
+    clippy::expect_used,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "on the host, where a panic is a build that fails"
+)]
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Proof, Verdict};
+use handfast_core::flow::native::node::{self, Memory, Node, Own, Timing, Wish};
+use handfast_core::grant::capability::Holder;
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::id::NodeId;
+use handfast_core::limits::{Limits, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH, STREAM_FRAME};
+use handfast_core::registry::codes::CodeId;
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::step::Machine;
+use handfast_core::text::Label;
+use handfast_core::time::{Instant, UnixTime};
+use handfast_core::wire::frame::encode;
+use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+
+include!("src/native/known.rs");
+
+const START: Instant = Instant::from_millis(0);
+const TODAY: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=src/native/known.rs");
+    let mut text = String::from(
+        "/// After how many messages of the node on which connection, and what.\npub(super) const SAID: &[(u32, u32, &[u8])] = &[\n",
+    );
+    for Said { connection, heard, message } in Play::new().run() {
+        let mut room = [0; STREAM_FRAME];
+        let frame = encode(&message, &mut room).map_err(|error| format!("{error:?}"))?;
+        writeln!(text, "    ({connection}, {heard}, &{frame:?}),")?;
+    }
+    text.push_str("];\n");
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("said.rs"), text)?;
+    Ok(())
+}
+
+/// What the gateway said, and when.
+struct Said {
+    connection: u32,
+    heard: u32,
+    message: Vec<u8>,
+}
+
+/// Both machines, and what the gateway keeps.
+struct Play {
+    keys: OwnKeys,
+    gateway_keys: OwnKeys,
+    record: Record,
+    grants: Vec<Grant>,
+    connection: u32,
+    heard: u32,
+    said: Vec<Said>,
+}
+
+fn label(text: &str) -> Label<'_> {
+    Label::parse(text).expect("a label")
+}
+
+impl Play {
+    fn new() -> Self {
+        let keys = OwnKeys::generate(&Entropy::from_recorded([CHANCE; 64]));
+        let (channel, signing) = (*keys.channel.public(), keys.signing.public());
+        let (node_id, id) = (NodeId::from_bytes([0xaa; 16]), GrantId::from_bytes([0xbb; 16]));
+        let record = Record {
+            node_id,
+            name: label(NAME).into(),
+            room: label(ROOM).into(),
+            address: [127, 0, 0, 1].into(),
+            keys: Some(Holder { channel, signing }),
+            asked_at: TODAY,
+            standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
+        };
+        let (capability, scopes, expires) = (None, ScopesBuf::default(), None);
+        let grants = vec![Grant { id, node_id, capability, scopes, not_before: TODAY, expires, state: State::Active }];
+        let gateway_keys = OwnKeys::generate(&Entropy::from_recorded([0x77; 64]));
+        Self { keys, gateway_keys, record, grants, connection: 0, heard: 0, said: Vec::new() }
+    }
+
+    /// Until the first heartbeat of the link.
+    fn run(mut self) -> Vec<Said> {
+        let mut node = Node::boot(START, Memory::Blank, Timing::DEFAULT);
+        let mut gateway = None;
+        let mut inputs = vec![In::Pair];
+        while let Some(input) = inputs.pop() {
+            let (next, dos) = self.node(node, &input);
+            node = next;
+            let mut answers = Vec::new();
+            for effect in dos {
+                match effect {
+                    Do::Connect => {
+                        (self.connection, self.heard) = (self.connection + 1, 0);
+                        gateway = Some(Connection::accepted(START, Limits::DEFAULT));
+                        answers.push(In::Connected);
+                    }
+                    Do::Close => answers.push(In::Disconnected),
+                    Do::Keep(memory) => answers.push(In::Kept(memory)),
+                    Do::PinWanted => answers.push(In::Pin),
+                    Do::Send(frame) => {
+                        self.heard += 1;
+                        let machine = gateway.take().expect("a connection is open");
+                        let (machine, messages) = self.gateway(machine, &frame);
+                        gateway = Some(machine);
+                        for message in messages {
+                            let (connection, heard) = (self.connection, self.heard);
+                            self.said.push(Said { connection, heard, message: message.clone() });
+                            answers.push(In::Frame(message));
+                        }
+                    }
+                }
+            }
+            answers.reverse();
+            inputs.extend(answers);
+            if inputs.is_empty() && !(self.connection == 2 && self.heard >= 4) {
+                inputs.push(In::Tick);
+            }
+        }
+        self.said
+    }
+
+    fn node(&self, node: Node, input: &In) -> (Node, Vec<Do>) {
+        let about = PairRequest { name: label(NAME), room: label(ROOM), profile: Profile::EMPTY };
+        let own = Own { keys: &self.keys, about };
+        let entropy = || Entropy::from_recorded([CHANCE; 32]);
+        let mut frame;
+        let input = match input {
+            In::Pair => node::Input::Pair(Wish::Pin, None),
+            In::Tick => node::Input::Tick(Heartbeat::default()),
+            In::Connected => node::Input::Connected(entropy(), own),
+            In::Disconnected => node::Input::Disconnected(Entropy::from_recorded([CHANCE; 2])),
+            In::Kept(memory) => node::Input::Kept(*memory),
+            In::Pin => node::Input::CodeEntered(Code::parse(PIN).expect("a PIN"), entropy(), own),
+            In::Frame(bytes) => {
+                frame = bytes.clone();
+                node::Input::Frame { bytes: &mut frame, entropy: entropy(), own }
+            }
+        };
+        let mut scratch = [0; NATIVE_NODE_SCRATCH];
+        let step = node.step(START, input, &mut scratch);
+        let dos = step.effects.into_iter().filter_map(|effect| match effect {
+            node::Effect::Connect => Some(Do::Connect),
+            node::Effect::Send(frame) => Some(Do::Send(frame.to_vec())),
+            node::Effect::Close(_) => Some(Do::Close),
+            node::Effect::Keep(memory) => Some(Do::Keep(memory)),
+            node::Effect::Tell(node::News::TypeThePin { .. }) => Some(Do::PinWanted),
+            _ => None,
+        });
+        let dos = dos.collect();
+        (step.next, dos)
+    }
+
+    /// A frame, and all that follows from it.
+    fn gateway(&self, mut machine: Connection, frame: &[u8]) -> (Connection, Vec<Vec<u8>>) {
+        let known = Known { record: &self.record, grants: &self.grants };
+        let around = Around { keys: &self.gateway_keys, scopes: None, subscriptions_left: 0, now: TODAY };
+        let entropy = || Entropy::from_recorded([0x99; 32]);
+        let mut frame = frame.to_vec();
+        let mut next = Some(gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around });
+        let mut messages = Vec::new();
+        while let Some(input) = next.take() {
+            let mut scratch = [0; NATIVE_SCRATCH];
+            let step = machine.step(START, input, &mut scratch);
+            machine = step.next;
+            for effect in step.effects {
+                let answer = match effect {
+                    gateway::Effect::Send(message) => {
+                        messages.push(message.to_vec());
+                        continue;
+                    }
+                    gateway::Effect::Begin(_) => gateway::Input::Begun(Ok(())),
+                    gateway::Effect::Find(_) => gateway::Input::Found(Ok(Some(known)), TODAY, entropy()),
+                    gateway::Effect::Attach(_) => gateway::Input::Attached(Ok(Some(known)), TODAY),
+                    gateway::Effect::Ask(..) => {
+                        let (id, code) = (CodeId::from_bytes([0xcc; 16]), Code::parse(PIN).expect("a PIN"));
+                        gateway::Input::Prepared(Prepared::Pin { id, code, expires_in: 300, attempts: 5 })
+                    }
+                    gateway::Effect::Reserve(_) => gateway::Input::Reserved(Ok(4)),
+                    gateway::Effect::Spend(_) => gateway::Input::Spent(Ok(true)),
+                    gateway::Effect::Settle(Proof::Code(..)) => {
+                        let (id, node_id, room) = (self.grants[0].id, self.record.node_id, label(ROOM));
+                        // As long as the chain of a device with a few scopes.
+                        let chain = Some(&[7; 300][..]);
+                        gateway::Input::Settled(Verdict::Offered(Offer { id, node_id, room, token: None, chain, message: None }))
+                    }
+                    gateway::Effect::Activate(_) => gateway::Input::Activated(Ok(Confirmation::Active(None))),
+                    _ => continue,
+                };
+                next = Some(answer);
+            }
+        }
+        (machine, messages)
+    }
+}
+
+enum In {
+    Pair,
+    Tick,
+    Connected,
+    Disconnected,
+    Kept(Memory),
+    Pin,
+    Frame(Vec<u8>),
+}
+
+enum Do {
+    Connect,
+    Send(Vec<u8>),
+    Close,
+    Keep(Memory),
+    PinWanted,
+}

@@ -1,0 +1,102 @@
+//! From the making of the keys to the link, through the pump.
+
+use core::cell::RefCell;
+use core::future::pending;
+use core::pin::pin;
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::flow::native::node::{News, Own, Wish};
+use handfast_core::text::Label;
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_edge::blocking::block_on;
+use handfast_edge::native::memory::{Flash, keys};
+use handfast_edge::native::{self, Buffers, Command, Owner, Ports, Report, Settings};
+use handfast_edge::ports::NoSensors;
+
+use super::gateway::{Script, Stage};
+use super::{CHANCE, NAME, PIN, ROOM};
+use crate::props::{Always, PAGE, RamFlash, Still};
+use crate::{Measured, Notes, in_place};
+
+/// Where the node's keys stand.
+pub type Keys = Option<OwnKeys>;
+
+/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up. `None` if the recording was not played to its end.
+pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) -> Option<Measured> {
+    let stage = Stage::default();
+    let mut flash = RamFlash::<{ 4 * PAGE }>::erased();
+    let notes = RefCell::new(Notes::new(instructions));
+    make_keys(&mut flash, own)?;
+    notes.borrow_mut().note("first boot: make the keys and keep them");
+    let ports = Ports {
+        gateway: Script { stage: &stage, notes: &notes },
+        clock: Still,
+        keep: Flash::new(&mut flash, 0)?,
+        rng: Always(CHANCE),
+        owner: Typist { stage: &stage, notes: &notes, next: Some(Command::Pair(Wish::Pin, None)), linked: false },
+        sensors: NoSensors,
+        own: Own {
+            keys: own.as_ref()?,
+            about: PairRequest { name: Label::parse(NAME)?, room: Label::parse(ROOM)?, profile: Profile::EMPTY },
+        },
+    };
+    let size = {
+        let mut future = pin!(in_place(|| native::run(ports, &Settings::DEFAULT, buffers)));
+        block_on(future.as_mut());
+        size_of_val(&*future)
+    };
+    stage.heartbeat().then(|| notes.into_inner().end(size))
+}
+
+#[inline(never)]
+fn make_keys(flash: &mut RamFlash<{ 4 * PAGE }>, own: &mut Keys) -> Option<()> {
+    *own = block_on(keys(&mut Flash::new(flash, 0)?, &mut Always(CHANCE))).ok();
+    own.as_ref().map(|_| ())
+}
+
+/// Types the PIN when it is awaited, and ends the pump after the heartbeat.
+struct Typist<'s> {
+    stage: &'s Stage,
+    notes: &'s RefCell<Notes>,
+    next: Option<Command>,
+    linked: bool,
+}
+
+impl Typist<'_> {
+    fn note(&self, name: &'static str) {
+        if let Ok(mut notes) = self.notes.try_borrow_mut() {
+            notes.note(name);
+        }
+    }
+}
+
+impl Owner for Typist<'_> {
+    async fn command(&mut self) -> Command {
+        if let Some(command) = self.next.take() {
+            return command;
+        }
+        if self.linked && self.stage.heartbeat() {
+            self.note("first heartbeat");
+            return Command::Stop;
+        }
+        pending().await
+    }
+
+    async fn tell(&mut self, report: Report<'_>) {
+        match report {
+            Report::News(News::TypeThePin { .. }) => {
+                self.note("pair by PIN: connect, handshake, ask");
+                self.next = Code::parse(PIN).ok().map(Command::EnterCode);
+            }
+            Report::News(News::CodeConfirmed) => self.note("pair by PIN: prove it both ways"),
+            Report::News(News::Granted { .. }) => self.note("pair by PIN: remember the gateway, take the grant"),
+            Report::News(News::Linked(_)) => {
+                self.note("link: connect, handshake");
+                self.linked = true;
+            }
+            // The recording has nothing else; if it came, the heartbeat would not.
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Pairing by PIN on the native wire, and the link after it, over a byte stream.
+//!
+//! ```text
+//!  boot ─▶ make keys ─▶ connect ─▶ XX ─▶ Ask ─▶ PIN ─▶ CPace ─▶ keep ─▶ Stored ─▶ Active ─▶ connect ─▶ IK ─▶ heartbeat ─▶ stop
+//! ```
+
+mod flow;
+mod gateway;
+
+pub use flow::{Keys, flow};
+
+include!("known.rs");
