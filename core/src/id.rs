@@ -116,6 +116,37 @@ impl NodeIdText {
     }
 }
 
+/// An identifier of 16 random bytes that nobody looks into, and how it is made, stored and read back.
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// A fresh one.
+            #[must_use]
+            pub const fn new(entropy: &$crate::entropy::Entropy<16>) -> Self {
+                Self(*entropy.expose())
+            }
+
+            /// One that a store kept.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes, for a store.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+    };
+}
+pub(crate) use opaque_id;
+
 /// Where a connection comes from, as coarse as budgets count it: an IPv4 address, or an IPv6 /64, of which one household has many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source([u8; 16]);

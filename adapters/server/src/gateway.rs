@@ -41,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) hub: Hub,
     pub(crate) seats: Seats,
     pub(crate) failures: Failures,
+    /// Handshakes of known nodes, or of whoever says to be one: no stranger of the same source uses these up by asking to be paired.
+    pub(crate) links: Failures,
     pub(crate) proven: Proven,
     pub(crate) pool: HashPool,
     pub(crate) application: Arc<dyn Application>,
@@ -138,6 +140,7 @@ impl GatewayBuilder {
             hub: Hub::new(limits.linked_total),
             seats: Seats::new(limits),
             failures: Failures::new(limits.failures_per_minute),
+            links: Failures::new(limits.failures_per_minute),
             proven: Proven::new(),
             pool: HashPool::start(limits.hash_queue)?,
             application,

@@ -1,7 +1,7 @@
 //! Seats for connections that have not authenticated, counted from accept.
 //!
-//! Silence is not allowed to lock anyone out: where seats run out, the oldest connection that has sent nothing yet loses its seat, and a source
-//! that is over its own share only displaces its own.
+//! Silence is not allowed to lock anyone out: where seats run out, the oldest connection that has sent nothing yet loses its seat, or else the oldest that
+//! waits for a person; and a source that is over its own share only displaces its own.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicUsize;
@@ -27,15 +27,23 @@ pub(crate) struct Seats {
 struct Table {
     next: u64,
     taken: HashMap<u64, (Source, Arc<Notify>)>,
-    /// Those that have sent nothing, oldest first.
-    silent: BTreeSet<u64>,
+    silent: BTreeSet<Turn>,
     sources: HashMap<Source, Share>,
 }
 
 #[derive(Debug, Default)]
 struct Share {
     taken: u32,
-    silent: BTreeSet<u64>,
+    silent: BTreeSet<Turn>,
+}
+
+/// When a connection that may be displaced is: first those that have sent nothing, oldest first, then those that only wait.
+type Turn = (Idle, u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Idle {
+    Silent,
+    Resting,
 }
 
 /// One seat; dropping it gives it back.
@@ -62,8 +70,8 @@ impl Seats {
         };
         let displaced = match waiting.seat(&self.limits) {
             Seat::Free => None,
-            Seat::EvictFromSource => Some(table.sources.get(&source)?.silent.first().copied()?),
-            Seat::EvictFromAll => Some(table.silent.first().copied()?),
+            Seat::EvictFromSource => Some(table.sources.get(&source)?.silent.first()?.1),
+            Seat::EvictFromAll => Some(table.silent.first()?.1),
         };
         if let Some(displaced) = displaced {
             table.evict(displaced);
@@ -72,10 +80,8 @@ impl Seats {
         table.next += 1;
         let evicted = Arc::new(Notify::new());
         table.taken.insert(id, (source, Arc::clone(&evicted)));
-        table.silent.insert(id);
-        let share = table.sources.entry(source).or_default();
-        share.taken += 1;
-        share.silent.insert(id);
+        table.sources.entry(source).or_default().taken += 1;
+        table.idles(id, source, Idle::Silent);
         drop(table);
         Some(SeatGuard { id, source, evicted, table: Arc::clone(&self.table), meter: Meter::new(&self.sent) })
     }
@@ -83,7 +89,7 @@ impl Seats {
     /// Takes the seat of the oldest connection that has sent nothing, so that its descriptor becomes free.
     pub(crate) fn evict_oldest(&self) {
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
-        if let Some(oldest) = table.silent.first().copied() {
+        if let Some((_, oldest)) = table.silent.first().copied() {
             table.evict(oldest);
         }
     }
@@ -103,12 +109,29 @@ impl Table {
         self.forget(id);
     }
 
+    /// It may be displaced.
+    fn idles(&mut self, id: u64, source: Source, how: Idle) {
+        self.silent.insert((how, id));
+        if let Some(share) = self.sources.get_mut(&source) {
+            share.silent.insert((how, id));
+        }
+    }
+
+    /// It may not.
+    fn busy(&mut self, id: u64, source: Source) {
+        for turn in [(Idle::Silent, id), (Idle::Resting, id)] {
+            self.silent.remove(&turn);
+            if let Some(share) = self.sources.get_mut(&source) {
+                share.silent.remove(&turn);
+            }
+        }
+    }
+
     /// Takes a seat out of the books; does nothing if it is out already, as a displaced one is.
     fn forget(&mut self, id: u64) {
         let Some((source, _)) = self.taken.remove(&id) else { return };
-        self.silent.remove(&id);
+        self.busy(id, source);
         if let Some(share) = self.sources.get_mut(&source) {
-            share.silent.remove(&id);
             share.taken -= 1;
             if share.taken == 0 {
                 self.sources.remove(&source);
@@ -121,20 +144,15 @@ impl SeatGuard {
     /// The connection has sent its first message: from now on nobody may displace it.
     pub(crate) fn spoke(&self) {
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
-        table.silent.remove(&self.id);
-        if let Some(share) = table.sources.get_mut(&self.source) {
-            share.silent.remove(&self.id);
-        }
+        table.busy(self.id, self.source);
     }
 
-    /// The connection only waits, and can come back to what it waits for: from now on it is as good as silent, and may be displaced.
+    /// The connection only waits, and can come back to what it waits for: from now on it may be displaced once nobody is silent.
     pub(crate) fn rests(&self) {
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
         if table.taken.contains_key(&self.id) {
-            table.silent.insert(self.id);
-            if let Some(share) = table.sources.get_mut(&self.source) {
-                share.silent.insert(self.id);
-            }
+            table.busy(self.id, self.source);
+            table.idles(self.id, self.source, Idle::Resting);
         }
     }
 
@@ -208,6 +226,19 @@ mod tests {
         first.rests();
         drop(first);
         assert_eq!(seats.taken(), 1, "whoever was displaced stays out of the books");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_silent_makes_room_before_whoever_waits() {
+        let seats = seats(2, 2);
+        let waits = seats.take(source(1)).unwrap();
+        waits.spoke();
+        waits.rests();
+        let silent = seats.take(source(1)).unwrap();
+        let _third = seats.take(source(1)).unwrap();
+        silent.evicted().await;
+        let never = tokio::time::timeout(std::time::Duration::ZERO, waits.evicted()).await;
+        assert!(never.is_err());
     }
 
     #[tokio::test]

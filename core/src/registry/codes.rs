@@ -8,34 +8,14 @@
 //! right is given back ([`spend`]). So neither a crash, nor a new session, address or start, nor a thousand guesses at once gains one more.
 
 use crate::crypto::x25519;
-use crate::entropy::Entropy;
+use crate::id::opaque_id;
 use crate::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
 use crate::time::UnixTime;
 use crate::wire::native::pair::Selector;
 
-/// Which PIN or code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct CodeId([u8; 16]);
-
-impl CodeId {
-    /// A fresh one.
-    #[must_use]
-    pub const fn new(entropy: &Entropy<16>) -> Self {
-        Self(*entropy.expose())
-    }
-
-    /// That of a stored code.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, for a store.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
+opaque_id! {
+    /// Which PIN or code.
+    CodeId
 }
 
 /// What a code is for.

@@ -79,7 +79,7 @@ mod tests {
                     1 => 0,
                     2 => (at * 7 % 3) as u8,
                     3 => (at * 31 % 251) as u8,
-                    seed => u8::from((at + seed) % 254 != 0),
+                    seed => u8::from(!(at + seed).is_multiple_of(254)),
                 };
                 let message: Vec<u8> = (0..length).map(byte).collect();
                 let expected = encode(&message, &mut out).unwrap();

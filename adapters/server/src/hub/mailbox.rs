@@ -33,7 +33,7 @@ pub(crate) enum Dialect {
 struct Letters {
     /// The first one ends the link, so one is enough.
     end: Option<Notice>,
-    /// What it rested on is gone.
+    /// What it rests on may be gone.
     cut: bool,
     /// Muted or not: only the last one counts.
     mute: Option<Notice>,
@@ -46,7 +46,7 @@ struct Letters {
 #[derive(Debug)]
 pub(crate) enum Letter {
     Notice(Notice),
-    /// A block or a holder of the chain that the peer presented was revoked.
+    /// What the peer's link rests on has changed: a block or a holder of its chain was revoked, or its grant replaced. It is to be looked at again.
     Cut,
     /// A frame of the `missy` dialect.
     Frame(Message),
@@ -109,9 +109,14 @@ impl Mailbox {
         }
     }
 
+    /// Whether a notice waits.
+    pub(crate) fn has_notice(&self) -> bool {
+        self.letters.lock().expect("no thread panics while it holds a mailbox").has_notice()
+    }
+
     /// Ends once a notice waits; takes nothing.
     pub(crate) async fn noticed(&self) {
-        while !self.letters.lock().expect("no thread panics while it holds a mailbox").has_notice() {
+        while !self.has_notice() {
             self.arrived.notified().await;
         }
     }

@@ -144,21 +144,33 @@ impl Hub {
         }
     }
 
-    pub(crate) fn rest_no_more(&self, held: &[Held], mailbox: &Arc<Mailbox>) {
+    /// The connection rests on these no more, but for what is also in `still`: several blocks may have the same holder.
+    pub(crate) fn rest_no_more(&self, held: &[Held], still: &[Held], mailbox: &Arc<Mailbox>) {
         for Held { id, by } in held {
-            self.blocks.remove(*id, mailbox);
-            self.holders.remove(*by.as_bytes(), mailbox);
+            if !still.iter().any(|other| other.id == *id) {
+                self.blocks.remove(*id, mailbox);
+            }
+            if !still.iter().any(|other| other.by == *by) {
+                self.holders.remove(*by.as_bytes(), mailbox);
+            }
         }
     }
 
-    /// Ends what rests on any of these blocks, at once.
+    /// Has the node's link, if it has one, look again at what it rests on.
+    pub(crate) fn look_again(&self, node_id: NodeId) {
+        if let Some(mailbox) = self.mailbox(Peer::Node(node_id)) {
+            mailbox.cut();
+        }
+    }
+
+    /// Has whatever rests on any of these blocks look again, at once.
     pub(crate) fn cut(&self, blocks: &[Id]) {
         for id in blocks {
             self.blocks.of(*id).iter().for_each(|mailbox| mailbox.cut());
         }
     }
 
-    /// Ends what rests on a block of this holder's, at once.
+    /// Has whatever rests on a block of this holder's look again, at once.
     pub(crate) fn cut_key(&self, holder: &PublicKey) {
         self.holders.of(*holder.as_bytes()).iter().for_each(|mailbox| mailbox.cut());
     }
@@ -169,6 +181,11 @@ impl Hub {
 
     pub(crate) fn count(&self) -> usize {
         self.live.lock().expect("no thread panics while it holds the hub").len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.blocks.is_empty() && self.holders.is_empty() && self.subscriptions.is_empty()
     }
 
     fn mailbox(&self, peer: Peer) -> Option<Arc<Mailbox>> {
@@ -206,8 +223,8 @@ mod tests {
         hub.cut(&[Id::from_bytes([1; 32])]);
         assert!(matches!(one.next().await, Letter::Cut));
         assert!(matches!(other.next().await, Letter::Cut));
-        hub.rest_no_more(&held, &one);
-        hub.rest_no_more(&held[..1], &other);
+        hub.rest_no_more(&held, &[], &one);
+        hub.rest_no_more(&held[..1], &[], &other);
         assert!(hub.blocks.is_empty() && hub.holders.is_empty());
         let quiet = tokio::time::timeout(std::time::Duration::ZERO, bystander.next()).await;
         assert!(quiet.is_err());

@@ -1,7 +1,7 @@
 //! Core's effects, owned, so that they can be carried out across awaits; and what they are answered with.
 
 use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::{Confirmation, Effect, Known, Proof};
+use handfast_core::flow::native::gateway::{Confirmation, Effect, Known, Peer, Proof};
 use handfast_core::grant::scope;
 use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{CodeId, NoGuess};
@@ -44,8 +44,8 @@ pub(super) enum Action {
     Observe(Observation),
     /// None: what came in parts was no whole chain.
     Present(Option<Vec<u8>>),
-    /// What the peer presented counts no more: it has what its grant allows.
-    FallBack(NodeId),
+    /// What the peer's link rests on has changed.
+    LookAgain(Peer),
     App(scope::Action, String, Vec<u8>),
     Subscribe(Arc<str>),
     Renew(RenewKind),
@@ -79,6 +79,8 @@ pub(super) enum Answer {
     Activated(Result<Confirmation, Refusal>),
     Presented(Option<UnixTime>),
     Renewed(Option<OwnedOffer>),
+    /// What the link rests on counts no more.
+    Ended,
     /// It cannot be known now, and the machine has no word for that: end, and let the peer come again.
     Unable,
 }

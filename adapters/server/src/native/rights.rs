@@ -4,8 +4,9 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::capability::{self, Chain, Check, Held};
 use handfast_core::grant::scope::{Pattern, ScopesBuf};
 use handfast_core::registry::grants::{self, Grant};
+use handfast_core::registry::record::Standing;
 use handfast_core::time::UnixTime;
-use handfast_store::{Activation, StoreError};
+use handfast_store::{Activation, StoreError, Stored};
 
 use crate::gateway::Gateway;
 use crate::hook::Event;
@@ -29,7 +30,7 @@ impl Rights {
             scopes: current.map(|grant| grant.scopes.as_str()).unwrap_or_default().into(),
             subject: *key,
             held: Box::default(),
-            expires: current.and_then(|grant| grant.expires),
+            expires: current.and_then(Grant::ends),
         }
     }
 
@@ -61,6 +62,13 @@ impl Gateway {
         })
     }
 
+    /// Whether whoever holds this key may link by a verified chain alone. A node of the registry links as that, or it could speak though it is muted.
+    pub(super) async fn lets_in(&self, key: &PublicKey, held: &[Held]) -> Result<bool, StoreError> {
+        let known = self.inner.store.by_key(key).await?;
+        let is_node = |stored: &Stored| matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. });
+        if known.as_ref().is_some_and(is_node) { Ok(false) } else { self.still_counts(held).await }
+    }
+
     /// Whether the registry still has what a verified chain rests on. Whoever wants to hear of a revocation registers in the hub first. Using a chain
     /// confirms the grant that it is part of.
     pub(super) async fn still_counts(&self, held: &[Held]) -> Result<bool, StoreError> {
@@ -69,15 +77,14 @@ impl Gateway {
         if store.is_revoked(held.to_vec()).await? {
             return Ok(false);
         }
-        let Some(grant) = store.grant_of(&root.id).await? else { return Ok(true) };
-        if !grant.counts(now) {
-            return Ok(false);
-        }
+        // A registry that was restored may not have it: then its operator cannot see it either, nor end it.
+        let Some(grant) = store.grant_of(&root.id).await?.filter(|grant| grant.counts(now)) else { return Ok(false) };
         match grant.state {
             grants::State::Active | grants::State::Ended => Ok(true),
             grants::State::Offered { .. } => match store.activate(grant.node_id, grant.id, now).await? {
                 Activation::Active { ended } => {
                     self.cut(&ended);
+                    self.inner.hub.look_again(grant.node_id);
                     self.event(Event::GrantActivated { node_id: grant.node_id, grant: grant.id });
                     Ok(true)
                 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use handfast_core::flow::native::gateway::{Around, Connection, Input, Peer, Prepared, Verdict};
+use futures_util::FutureExt;
+use handfast_core::flow::native::gateway::{Around, Confirmation, Connection, Input, Prepared, Verdict};
 use handfast_core::grant::scope::{self, Address};
 use handfast_core::limits::NATIVE_SCRATCH;
 use handfast_core::registry::lifecycle::Notice;
@@ -31,6 +32,8 @@ pub(crate) struct Session<C> {
     /// Always there but within a step.
     connection: Option<Connection>,
     kept: Kept,
+    /// Whether the last thing that happened was a delivery.
+    delivered: bool,
 }
 
 /// What the world did.
@@ -46,7 +49,7 @@ impl<C: Carrier> Session<C> {
     /// A connection that was accepted at `since`; its first message is due that much later.
     pub(crate) fn new(gateway: Gateway, carrier: C, address: IpAddr, since: Instant, place: Place) -> Self {
         let connection = Some(Connection::accepted(since, gateway.inner.limits));
-        Self { carrier, connection, kept: Kept::new(gateway, address, place) }
+        Self { carrier, connection, kept: Kept::new(gateway, address, place), delivered: false }
     }
 
     /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
@@ -64,13 +67,23 @@ impl<C: Carrier> Session<C> {
 
     /// Waits for whatever comes first. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
-        let Self { carrier, connection, kept } = self;
+        let Self { carrier, connection, kept, delivered } = self;
         let deadline = connection.as_ref().and_then(Connection::deadline).map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
+        // Who is sent more than its carrier takes is heard all the same: after each delivery one frame, if there is one.
+        if std::mem::take(delivered)
+            && reads
+            && !kept.mailbox.has_notice()
+            && let Some(received) = carrier.recv().now_or_never()
+        {
+            return Happening::Received(received);
+        }
         let place = &kept.place;
         tokio::select! {
+            // What comes in or goes out in floods pushes nothing else out.
             biased;
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             letter = kept.mailbox.next() => Happening::Letter(letter),
             () = async {
                 match place {
@@ -79,8 +92,6 @@ impl<C: Carrier> Session<C> {
                     Place::Free => std::future::pending().await,
                 }
             } => Happening::Evicted,
-            // Before frames, so that a flood of them does not push it out.
-            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             received = carrier.recv(), if reads => Happening::Received(received),
         }
     }
@@ -99,11 +110,11 @@ impl<C: Carrier> Session<C> {
             Happening::Received(Received::Goodbye) => then(self.advance(Input::Closed), Action::FinishClose),
             Happening::Received(Received::Broken(why)) => then(self.advance(Input::Closed), Action::Close(why)),
             Happening::Letter(Letter::Notice(notice)) => self.advance(Input::Push(notice)),
-            Happening::Letter(Letter::Cut) => match self.kept.attached {
-                Some(Peer::Node(node_id)) => vec![Action::FallBack(node_id)],
-                Some(Peer::Delegate(_)) | None => self.advance(Input::Push(Notice::Unpaired)),
-            },
-            Happening::Letter(Letter::App(delivery)) => self.deliver(&delivery),
+            Happening::Letter(Letter::Cut) => self.kept.attached.map(Action::LookAgain).into_iter().collect(),
+            Happening::Letter(Letter::App(delivery)) => {
+                self.delivered = true;
+                self.deliver(&delivery)
+            }
             // Of another dialect; a mailbox of this one takes none.
             Happening::Letter(Letter::Frame(_)) => Vec::new(),
             Happening::Deadline => self.advance(Input::Tick(self.kept.gateway.inner.clock.unix())),
@@ -180,6 +191,13 @@ impl<C: Carrier> Session<C> {
     async fn answer(&mut self, action: Action) -> Option<Answer> {
         let key = self.connection.as_ref().and_then(Connection::peer_key).copied();
         let kept = &mut self.kept;
+        let action = match action {
+            Action::Activate(_) | Action::Present(_) | Action::Renew(_) | Action::Observe(_) if !kept.may_bother() => {
+                tracing::debug!("a peer asks for more than it needs; it is not served");
+                return without(&action);
+            }
+            action => action,
+        };
         match action {
             Action::Begin(intent) => return Some(kept.begin(intent)),
             Action::Find(key) => return Some(kept.find(&key).await),
@@ -191,12 +209,12 @@ impl<C: Carrier> Session<C> {
             Action::Activate(grant) => return Some(kept.activate(grant, key.as_ref()).await),
             Action::Present(chain) => return Some(kept.present(chain.as_deref(), key.as_ref()).await),
             Action::Renew(what) => return Some(kept.renew(what).await),
+            Action::LookAgain(peer) => return kept.look_again(peer, key.as_ref()).await,
 
             Action::Refund => kept.refund(),
             Action::Detach => kept.detach(),
             Action::Wrong(left) => kept.wrong(left).await,
             Action::Observe(observation) => kept.observe(observation).await,
-            Action::FallBack(node_id) => kept.fall_back(node_id, key.as_ref()).await,
             Action::App(action, address, bytes) => kept.app(key.as_ref(), action, &address, &bytes).await,
             Action::Subscribe(pattern) => kept.subscribe(pattern),
             // Those that need the carrier.
@@ -235,6 +253,7 @@ impl<C: Carrier> Session<C> {
             },
             Answer::Activated(outcome) => self.advance(Input::Activated(outcome)),
             Answer::Presented(until) => self.advance(Input::Presented(until)),
+            Answer::Ended => self.advance(Input::Push(Notice::Unpaired)),
             Answer::Renewed(None) => self.advance(Input::Renewed(None)),
             Answer::Renewed(Some(mut offer)) => self.advance(Input::Renewed(Some(offer.lend()))),
             Answer::Unable => self.advance(Input::Shutdown),
@@ -251,6 +270,16 @@ impl<C: Carrier> Session<C> {
     }
 }
 
+/// What a peer hears that asks for too much.
+const fn without(action: &Action) -> Option<Answer> {
+    match action {
+        Action::Activate(_) => Some(Answer::Activated(Ok(Confirmation::NotThere))),
+        Action::Present(_) => Some(Answer::Presented(None)),
+        Action::Renew(_) => Some(Answer::Renewed(None)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,7 +292,7 @@ mod tests {
     #[test]
     fn an_idle_connection_keeps_little_more_than_its_carrier_and_its_state() {
         let websocket = size::<WebSocket, _>(Session::run);
-        let tcp = size::<super::super::stream::Framed<tokio::net::TcpStream>, _>(Session::run);
+        let tcp = size::<super::super::stream::Framed<crate::meter::Metered<tokio::net::TcpStream>>, _>(Session::run);
         assert!(websocket <= 1900 && tcp <= 1700, "{websocket} bytes over a WebSocket, {tcp} over TCP");
     }
 }

@@ -8,6 +8,8 @@ use super::session::{Place, Session};
 use super::stream::Framed;
 use crate::accept::accept;
 use crate::gateway::Gateway;
+use crate::meter::Metered;
+use crate::seats::SeatGuard;
 
 /// Serves the native wire on a listener until `until` ends, then closes every connection and waits a moment for them. Seats, budgets and what happens
 /// without descriptors are as for [`crate::serve`]; TCP_NODELAY is on.
@@ -15,6 +17,7 @@ pub async fn serve_tcp(gateway: Gateway, listener: TcpListener, until: impl Futu
     let served = gateway.clone();
     let each = move |stream, peer: std::net::SocketAddr, seat: Option<_>| {
         let (gateway, since) = (served.clone(), served.inner.clock.now());
+        let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
         let place = seat.map_or(Place::Refused, Place::Seat);
         Box::new(Session::new(gateway, Framed::new(stream), peer.ip(), since, place)).run()
     };

@@ -5,7 +5,7 @@
 //!                  pins.rs                                  session.rs    handler.rs    ├─ reject
 //!                                                                         rules.rs      └─ ask ─────▶ waits for the operator (approval.rs)
 //! ```
-//! What the store keeps of it that is secret is sealed ([`seal`]) under the store key, for which [`key_file`] has a place.
+//! What the store keeps of it that is secret is sealed (see `seal.rs`) under the store key, for which [`key_file`] has a place.
 
 mod approval;
 mod codes;

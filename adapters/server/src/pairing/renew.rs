@@ -7,16 +7,20 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::Held;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
-use handfast_core::registry::grants::{Grant, GrantId, State, current, offer_again};
+use handfast_core::registry::grants::{Grant, GrantId, State, current};
 use handfast_core::registry::record::Standing;
 use handfast_core::text::{Name, UNKNOWN};
-use handfast_core::time::UnixTime;
+use handfast_core::time::{Span, UnixTime};
 use handfast_store::SaveError;
 
 use super::owned::{OwnedOffer, RenewKind};
 use crate::chance;
 use crate::gateway::{Gateway, MOST_CONFLICTS, OperatorError};
 use crate::hook::Event;
+
+/// Most grants that are made for one node within a day before it gets none by renewing: each is kept for a year after it ended.
+const MOST_A_DAY: usize = 16;
+const DAY: Span = Span::from_secs(24 * 3600);
 
 impl Gateway {
     /// Makes a part of what the peer of a link holds anew; `None` if it gets nothing. The scopes are those of the link, it ends then, and it rests on this
@@ -40,7 +44,7 @@ impl Gateway {
         })
     }
 
-    /// A new grant with the permissions and the lifetime of the newest that counts.
+    /// A new grant with the permissions and the lifetime of the newest.
     async fn renew_chain(&self, node_id: NodeId) -> Result<Option<OwnedOffer>, OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
@@ -50,10 +54,16 @@ impl Gateway {
                 return Ok(None);
             };
             let grants = self.inner.store.grants(node_id).await?;
-            let Some(newest) = offer_again(&grants, now) else { return Ok(None) };
-            if is_fresh(newest, now) && current(&grants, now).is_some_and(|current| current.id != newest.id) {
+            let Some(current) = current(&grants, now) else { return Ok(None) };
+            // One that ran out unconfirmed is still the operator's last word on what the node may do.
+            let Some(newest) = grants.iter().rev().find(|grant| grant.state != State::Ended) else { return Ok(None) };
+            if newest.counts(now) && is_fresh(newest, now) && current.id != newest.id {
                 // Its answer was lost, or the operator has made it meanwhile.
                 return Ok(self.offer_of(&entry.record, newest, None));
+            }
+            if grants.iter().filter(|grant| now < grant.not_before.after(DAY)).count() >= MOST_A_DAY {
+                tracing::warn!(%node_id, "a node renews its grant over and over; it gets no other one today");
+                return Ok(None);
             }
             let lives = newest.expires.map(|expires| lifetime(newest, expires));
             let Ok(grant) = self.fresh_grant(node_id, &holder, newest.scopes.clone(), lives, now) else { return Ok(None) };

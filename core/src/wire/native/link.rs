@@ -6,7 +6,7 @@ use super::pair::{Chain, Csr, Grant, GrantId};
 use super::part::Part;
 use super::{CapabilityName, Payload, Reason};
 use crate::crypto::x25519;
-use crate::entropy::Entropy;
+use crate::id::opaque_id;
 use crate::limits::{CAPABILITY_NAME_CHARS, PATH_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
 use crate::text::Label;
 use crate::time::UnixTime;
@@ -151,29 +151,9 @@ pub struct Announce<'b> {
 
 fields!('b Announce<'b> { capability, version, available });
 
-/// Which dispatch: a node runs each once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct DispatchId([u8; 16]);
-
-impl DispatchId {
-    /// A fresh one.
-    #[must_use]
-    pub const fn new(entropy: &Entropy<16>) -> Self {
-        Self(*entropy.expose())
-    }
-
-    /// That of a stored dispatch.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, for a store.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
+opaque_id! {
+    /// Which dispatch: a node runs each once.
+    DispatchId
 }
 
 /// Something for a node to do.

@@ -25,7 +25,7 @@ use crate::crypto::labels;
 use crate::crypto::noise::HandshakeHash;
 use crate::entropy::Entropy;
 use crate::error::Undecodable;
-use crate::id::NodeId;
+use crate::id::{NodeId, opaque_id};
 use crate::limits::{CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES, REASON_BYTES};
 use crate::text::Label;
 use crate::wire::registration::Profile;
@@ -339,29 +339,9 @@ variants!('b Refusal<'b> {
     7 Protocol;
 });
 
-/// Which offer of a grant: what was minted anew has another one, so storing the old one activates nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct GrantId([u8; 16]);
-
-impl GrantId {
-    /// A fresh one.
-    #[must_use]
-    pub const fn new(entropy: &Entropy<16>) -> Self {
-        Self(*entropy.expose())
-    }
-
-    /// That of a stored grant.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, for a store.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
+opaque_id! {
+    /// Which offer of a grant: what was minted anew has another one, so storing the old one activates nothing.
+    GrantId
 }
 
 /// What pairing, or renewing, yields. That the node may link with its static key needs no field.

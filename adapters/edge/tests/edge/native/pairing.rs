@@ -22,7 +22,8 @@ async fn a_node_pairs_by_pin_and_links_with_its_keys() {
         assert_eq!(hand.told().await, Told::Linked(id));
         let Memory::Paired(paired) = kept(&cells).await else { panic!("nothing kept") };
         assert_eq!((paired.gateway, paired.node_id), (gateway.key(), id));
-        assert_eq!(gateway.registry().records[&id].keys.unwrap().channel, *own(&cells).await.channel.public());
+        let registered = gateway.registry().records[&id].keys.unwrap().channel;
+        assert_eq!(registered, *own(&cells).await.channel.public());
     })
     .await;
 }

@@ -78,7 +78,7 @@ impl Wire {
     pub(crate) async fn end(&mut self) {
         match self {
             Self::WebSocket(socket) => {
-                let _ = socket.close(None).await;
+                let _ = WebSocketStream::close(socket, None).await;
                 while let Some(Ok(_)) = socket.next().await {}
             }
             Self::Stream { stream, .. } => drop(stream.shutdown().await),

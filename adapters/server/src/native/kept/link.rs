@@ -6,7 +6,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Confirmation, Peer};
 use handfast_core::grant::scope;
 use handfast_core::id::NodeId;
-use handfast_core::registry::grants::{GrantId, State};
+use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Standing;
 use handfast_store::{Activation, Observation};
 
@@ -55,16 +55,25 @@ impl Kept {
             Err(error) => return Answer::Activated(Err(failed(error))),
         };
         self.gateway.cut(&ended);
-        let of = before.iter().find(|of| of.id == grant);
-        if of.is_none_or(|of| of.state != State::Active) {
+        let Some(of) = before.into_iter().find(|of| of.id == grant) else {
+            return Answer::Activated(Ok(Confirmation::NotThere));
+        };
+        if of.state != State::Active {
             self.gateway.event(Event::GrantActivated { node_id, grant });
         }
-        // What it may do is this grant's from now on, unless it is that of a chain, which has ends of its own.
-        let by_grant = self.rights.as_ref().is_none_or(|rights| rights.held.is_empty());
-        if let (Some(of), Some(key), Some(_), true) = (of, key, self.attached, by_grant) {
-            self.take_rights(Rights::of_grants(key, std::slice::from_ref(of), self.now()));
+        let of = Grant { state: State::Active, ..of };
+        if self.attached.is_none() {
+            // It was confirmed where the node pairs anew. A link that it has beside rested on what ended by it.
+            self.gateway.inner.hub.look_again(node_id);
+            return Answer::Activated(Ok(Confirmation::Active(of.expires)));
         }
-        Answer::Activated(Ok(Confirmation::Active(of.and_then(|of| of.expires))))
+        // What it may do is this grant's from now on, unless it is that of a chain, which has ends of its own.
+        let chain_ends = self.rights.as_ref().filter(|rights| !rights.held.is_empty()).and_then(|rights| rights.expires);
+        if let (None, Some(key)) = (chain_ends, key) {
+            self.take_rights(Rights::of_grants(key, std::slice::from_ref(&of), self.now()));
+        }
+        let expires = of.expires.into_iter().chain(chain_ends).min();
+        Answer::Activated(Ok(Confirmation::Active(expires)))
     }
 
     /// Verifies a chain. A delegate's connection is registered by it.
@@ -75,9 +84,13 @@ impl Kept {
         let hub = &gateway.inner.hub;
         // First that a revocation reaches this connection, then the look whether there was one.
         hub.rest_on(&rights.held, &self.mailbox);
-        let counts = gateway.still_counts(&rights.held).await;
+        let counts = match self.attached {
+            Some(_) => gateway.still_counts(&rights.held).await,
+            None => gateway.lets_in(key, &rights.held).await,
+        };
         if !matches!(counts, Ok(true)) {
-            hub.rest_no_more(&rights.held, &self.mailbox);
+            let still = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
+            hub.rest_no_more(&rights.held, still, &self.mailbox);
         }
         match counts {
             Ok(true) => {}
@@ -99,12 +112,24 @@ impl Kept {
         Answer::Presented(expires)
     }
 
-    /// What a node presented counts no more; what it was granted does.
-    pub(in crate::native) async fn fall_back(&mut self, node_id: NodeId, key: Option<&PublicKey>) {
-        let grants = self.gateway.inner.store.grants(node_id).await.map_err(failed).unwrap_or_default();
-        if let Some(key) = key {
-            self.take_rights(Rights::of_grants(key, &grants, self.now()));
+    /// Where what the peer presented counts no more, a node has what it was granted, and anybody else nothing.
+    pub(in crate::native) async fn look_again(&mut self, peer: Peer, key: Option<&PublicKey>) -> Option<Answer> {
+        let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
+        match (self.gateway.still_counts(held).await, peer) {
+            (Ok(true), _) => return None,
+            (Ok(false), Peer::Delegate(_)) => return Some(Answer::Ended),
+            (Err(error), Peer::Delegate(_)) => {
+                failed(error);
+                return Some(Answer::Unable);
+            }
+            (Ok(false) | Err(_), Peer::Node(node_id)) => {
+                let grants = self.gateway.inner.store.grants(node_id).await.map_err(failed).unwrap_or_default();
+                if let Some(key) = key {
+                    self.take_rights(Rights::of_grants(key, &grants, self.now()));
+                }
+            }
         }
+        None
     }
 
     /// Subscriptions that the new rights do not cover end with the old ones.
@@ -119,8 +144,7 @@ impl Kept {
         });
         if let Some(before) = self.rights.replace(Box::new(rights)) {
             let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
-            let gone: Vec<_> = before.held.iter().filter(|block| !held.contains(block)).copied().collect();
-            hub.rest_no_more(&gone, &self.mailbox);
+            hub.rest_no_more(&before.held, held, &self.mailbox);
         }
     }
 

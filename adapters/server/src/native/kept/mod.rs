@@ -6,6 +6,7 @@ mod pairing;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use handfast_core::budget::Bucket;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::error::Refusal;
@@ -21,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::action::{Answer, Loaded, Lookup};
 use super::parts::Parts;
 use super::rights::Rights;
+use crate::failures::Failures;
 use crate::gateway::Gateway;
 use crate::hook::Event;
 use crate::hub::{Dialect, Mailbox};
@@ -37,6 +39,9 @@ pub(crate) enum Place {
     Free,
 }
 
+/// How often one connection may tell something that is kept, present a chain, or confirm or renew a grant.
+const EFFORTS_A_MINUTE: u32 = 120;
+
 /// What is kept for one connection.
 pub(in crate::native) struct Kept {
     pub(in crate::native) gateway: Gateway,
@@ -46,6 +51,10 @@ pub(in crate::native) struct Kept {
     pub(in crate::native) parts: Parts,
     /// The place of its handshake among those of strangers.
     handshake: Option<OwnedSemaphorePermit>,
+    /// Whether its handshake counts among those of nodes that link again.
+    links: bool,
+    /// How often it may yet have the gateway write or verify something.
+    efforts: Bucket,
     /// What it asked, until that is settled.
     request: Option<Box<OwnedRequest>>,
     /// The entry about which a decision is awaited.
@@ -64,12 +73,13 @@ impl Kept {
     pub(in crate::native) fn new(gateway: Gateway, address: IpAddr, place: Place) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         Self {
-            gateway,
             address,
             place,
             mailbox: Mailbox::new(Dialect::Native),
             parts: Parts::default(),
             handshake: None,
+            links: false,
+            efforts: Bucket::new(EFFORTS_A_MINUTE, gateway.inner.clock.now()),
             request: None,
             waiting: None,
             reserved_at: UnixTime::from_secs(0),
@@ -77,6 +87,7 @@ impl Kept {
             attached: None,
             rights: None,
             subscriptions: Vec::new(),
+            gateway,
         }
     }
 
@@ -91,8 +102,8 @@ impl Kept {
             self.place = Place::Free;
             self.handshake = None;
         }
-        if connection.waits_for_decision() {
-            // Nothing is under way, and whoever waits can come back to the same entry: it makes room if need be.
+        if connection.waits_for_person() {
+            // Nothing is under way, and whoever waits can come back to the same entry or PIN: it makes room if need be.
             self.handshake = None;
             if let Place::Seat(seat) = &self.place {
                 seat.rests();
@@ -134,7 +145,8 @@ impl Kept {
                 Err(_) => return Answer::Begun(Err(Refusal::RateLimited)),
             },
         };
-        if !inner.failures.take(Source::of(self.address), inner.clock.now()) {
+        self.links = place.is_none();
+        if !self.budget().take(Source::of(self.address), inner.clock.now()) {
             return Answer::Begun(Err(Refusal::RateLimited));
         }
         self.handshake = place;
@@ -142,8 +154,17 @@ impl Kept {
     }
 
     pub(in crate::native) fn refund(&self) {
+        self.budget().refund(Source::of(self.address), self.gateway.inner.clock.now());
+    }
+
+    fn budget(&self) -> &Failures {
         let inner = &self.gateway.inner;
-        inner.failures.refund(Source::of(self.address), inner.clock.now());
+        if self.links { &inner.links } else { &inner.failures }
+    }
+
+    /// Whether the peer may have the gateway write or verify something once more: one that means well asks for much less.
+    pub(in crate::native) fn may_bother(&mut self) -> bool {
+        self.efforts.take(self.gateway.inner.clock.now())
     }
 
     pub(in crate::native) async fn find(&self, key: &PublicKey) -> Answer {
@@ -166,7 +187,7 @@ impl Kept {
             hub.unsubscribe(&pattern, &self.mailbox);
         }
         if let Some(rights) = self.rights.take() {
-            hub.rest_no_more(&rights.held, &self.mailbox);
+            hub.rest_no_more(&rights.held, &[], &self.mailbox);
         }
         if let Some(node_id) = self.waiting.take() {
             hub.wait_no_more(node_id, &self.mailbox);

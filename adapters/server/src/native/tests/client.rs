@@ -46,7 +46,8 @@ impl Wire {
     pub(super) async fn send(&mut self, frame: &[u8]) {
         match self {
             Self::WebSocket(socket) => socket.send(Message::Binary(frame.to_vec().into())).await.unwrap(),
-            Self::Tcp(stream) => stream.send_frame(frame).await.unwrap(),
+            // If the gateway has hung up, the next `recv` says so.
+            Self::Tcp(stream) => drop(stream.send_frame(frame).await),
             Self::Serial(stream) => stream.send_frame(frame).await.unwrap(),
         }
     }
@@ -77,7 +78,7 @@ pub(super) struct Client {
     pub(super) wire: Wire,
     sending: Sending,
     receiving: Option<Receiving>,
-    hash: HandshakeHash,
+    pub(super) hash: HandshakeHash,
 }
 
 impl Client {
@@ -90,7 +91,7 @@ impl Client {
         let (initiator, first) = started.unwrap();
         wire.send(first).await;
         let mut second = wire.recv().await?;
-        let (established, admission) = initiator.read_second(&own.channel, &mut second).unwrap();
+        let (established, admission) = initiator.read_second(&own.channel, &mut second).map_err(|_| 0_u16)?;
         assert_eq!(Admission::parse(admission), Ok(Admission::Welcome));
         Ok(Self { wire, sending: established.sending, receiving: Some(established.receiving), hash: established.hash })
     }
@@ -117,11 +118,15 @@ impl Client {
 
     /// Asks to be paired by approval.
     pub(super) async fn ask(&mut self, own: &OwnKeys, name: &str) {
+        self.ask_by(own, name, pair::Method::Approval).await;
+    }
+
+    pub(super) async fn ask_by(&mut self, own: &OwnKeys, name: &str, method: pair::Method) {
         let request = pair::Request {
             name: Label::parse(name).unwrap(),
             room: Label::parse("hall").unwrap(),
             profile: pair::NativeProfile::EMPTY,
-            method: pair::Method::Approval,
+            method,
             csr: None,
         };
         let ask = pair::Ask::sign(request, &own.signing, &self.hash);

@@ -1,6 +1,8 @@
 //! The gateway's end over real sockets and a pseudo-terminal.
 
+mod attacks;
 mod client;
+mod serial;
 
 use std::time::Duration;
 
@@ -23,10 +25,6 @@ use handfast_core::wire::native::link::{Admission, App, Bye, FromGateway, FromNo
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair::{self, Chain};
 use handfast_store::MemoryStore;
-use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -55,6 +53,8 @@ struct World {
     gateway: Gateway,
     keys: OwnKeys,
     node_id: NodeId,
+    /// What it was given.
+    chain: Vec<u8>,
     heard: mpsc::UnboundedReceiver<(Peer, String, Vec<u8>)>,
 }
 
@@ -82,17 +82,21 @@ impl World {
             asked_at: unix(),
             standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
         };
+        let (scopes, expires) = (ScopesBuf::parse("write:/lights/**\n").unwrap(), later());
+        let terms = Terms { scopes: scopes.scopes(), not_before: unix(), expires, audience: None };
+        let mut room = [0; CAPABILITY_BYTES];
+        let chain = capability::issue(&gateway.keys().signing, &Holder::of(&keys), &terms, &mut room).unwrap();
         let grant = Grant {
             id: GrantId::new(&chance::draw()),
             node_id,
-            capability: None,
-            scopes: ScopesBuf::parse("write:/lights/**\n").unwrap(),
-            not_before: unix(),
-            expires: Some(later()),
+            capability: Some(*chain.root().id()),
+            not_before: terms.not_before,
+            expires: Some(expires),
+            scopes: scopes.clone(),
             state: State::Offered { until: later() },
         };
         gateway.inner.store.offer(record, "{}".to_owned(), None, grant, unix()).await.unwrap();
-        Self { gateway, keys, node_id, heard }
+        Self { gateway, keys, node_id, chain: chain.as_bytes().to_vec(), heard }
     }
 
     fn key(&self) -> PublicKey {
@@ -115,22 +119,6 @@ impl World {
         let address = listener.local_addr().unwrap();
         tokio::spawn(super::serve_tcp(self.gateway.clone(), listener, std::future::pending()));
         Wire::Tcp(Framed::new(TcpStream::connect(address).await.unwrap()))
-    }
-
-    /// The node's end of a line, and what keeps the other one from going away.
-    fn serial(&self) -> (Wire, std::fs::File) {
-        let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        unlockpt(&own).unwrap();
-        let mut raw = tcgetattr(&own).unwrap();
-        raw.make_raw();
-        tcsetattr(&own, OptionalActions::Now, &raw).unwrap();
-        let path = ptsname(&own, Vec::new()).unwrap().into_string().unwrap();
-        let other = std::fs::File::options().read(true).write(true).open(&path).unwrap();
-        tokio::spawn(super::serve_serial(self.gateway.clone(), path, 115_200, std::future::pending()));
-        fcntl_setfl(&own, OFlags::NONBLOCK).unwrap();
-        let receiver = pipe::Receiver::from_owned_fd_unchecked(own.try_clone().unwrap()).unwrap();
-        let sender = pipe::Sender::from_owned_fd_unchecked(own).unwrap();
-        (Wire::Serial(Framed::new(tokio::io::join(receiver, sender))), other)
     }
 
     async fn linked(&self, wire: Wire) -> Client {
@@ -189,30 +177,6 @@ async fn a_node_links_over_tcp() {
 }
 
 #[tokio::test]
-async fn a_node_links_over_a_serial_line_with_noise_on_it() {
-    let world = World::new().await;
-    let (mut wire, _other) = world.serial();
-    let Wire::Serial(line) = &mut wire else { unreachable!() };
-    line.send_raw(b"U-Boot 2026.01\r\n\x00 garbage").await;
-    works(world, wire).await;
-}
-
-#[tokio::test]
-async fn a_node_that_reboots_begins_anew_on_its_serial_line() {
-    let mut world = World::new().await;
-    let (wire, _other) = world.serial();
-    let mut client = world.linked(wire).await;
-    client.app("/lights/a", b"1").await;
-    assert_eq!(world.heard.recv().await.unwrap().2, b"1");
-    for _ in 0..3 {
-        client = world.linked(client.wire).await;
-        client.app("/lights/a", b"2").await;
-        assert_eq!(world.heard.recv().await.unwrap().2, b"2");
-    }
-    assert!(world.gateway.inner.hub.is_live(world.node_id));
-}
-
-#[tokio::test]
 async fn what_is_no_frame_ends_the_connection_with_a_close_that_says_so() {
     use futures_util::SinkExt;
     use tokio_tungstenite::tungstenite::Message;
@@ -254,9 +218,9 @@ async fn a_holder_of_a_chain_is_let_in_until_what_it_rests_on_is_revoked() {
     let mut world = World::new().await;
     let delegate = OwnKeys::generate(&chance::draw());
     let scopes = Scopes::parse(["read:/lights/**"]).unwrap();
-    let terms = Terms { scopes, not_before: unix(), expires: later(), audience: None };
-    let (mut root, mut room) = ([0; CAPABILITY_BYTES], [0; CAPABILITY_BYTES]);
-    let root = capability::issue(&world.gateway.keys().signing, &Holder::of(&world.keys), &terms, &mut root).unwrap();
+    let mut room = [0; CAPABILITY_BYTES];
+    let root = capability::Chain::from_bytes(&world.chain).unwrap();
+    let terms = Terms { scopes, ..*root.leaf().terms() };
     let chain = root.attenuate(&world.keys.signing, &Holder::of(&delegate), &terms, &mut room).unwrap();
     let present = FromNode::Present { chain: Chain::Here(Bounded::new(chain.as_bytes()).unwrap()) };
 
@@ -270,7 +234,7 @@ async fn a_holder_of_a_chain_is_let_in_until_what_it_rests_on_is_revoked() {
     assert!(client.hear(|message| matches!(message, FromGateway::NotAllowed { .. })).await.unwrap());
     assert!(world.heard.try_recv().is_err());
 
-    world.gateway.inner.hub.cut_key(world.keys.channel.public());
+    world.gateway.decide(world.node_id, &Decision::Unpair).await.unwrap();
     assert!(client.hear(|message| message == FromGateway::Admission(Admission::NotPaired)).await.unwrap());
 
     // A stolen chain is no use.

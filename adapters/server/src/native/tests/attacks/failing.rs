@@ -1,0 +1,175 @@
+//! The store fails, at any of its calls: nobody is let in by that, nothing is left behind, and the gateway goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use handfast_core::crypto::{cpace, x25519};
+use handfast_core::error::Refusal;
+use handfast_core::grant::capability::{Held, Id};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::Asking;
+use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::grants::Grant;
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::secret::Secret;
+use handfast_core::wire::native::pair::{FromNode as Tells, Selector};
+use handfast_store::{
+    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored, Version,
+};
+
+use super::codes::{Said, guesses, hears};
+use super::floods::is_at_rest;
+use super::*;
+use crate::pairing::NewCode;
+
+/// A store that fails once so many calls have gone well: once, or from then on.
+#[derive(Clone, Default)]
+struct Failing {
+    store: Arc<MemoryStore>,
+    /// How many calls go well yet, and one. Negative: it does not fail.
+    left: Arc<AtomicI64>,
+    for_good: bool,
+}
+
+impl Failing {
+    fn fails(&self) -> Result<(), StoreError> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        if left == 1 || (left == 0 && self.for_good) {
+            self.left.store(0, Ordering::SeqCst);
+            return Err(StoreError::Database("on purpose".to_owned()));
+        }
+        if left <= 0 {
+            self.left.store(-1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+macro_rules! fails_or_passes_on {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait::async_trait]
+        impl Store for Failing {
+            $(async fn $name(&self, $($argument: $type),*) -> $answer {
+                self.fails()?;
+                self.store.$name($($argument),*).await
+            })*
+
+            async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
+                self.fails()?;
+                self.store.by_key(key).await
+            }
+
+            async fn grant_of(&self, capability: &Id) -> Result<Option<Grant>, StoreError> {
+                self.fails()?;
+                self.store.grant_of(capability).await
+            }
+
+            async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+                self.fails()?;
+                self.store.vault(name, fresh).await
+            }
+
+            async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+                self.fails()?;
+                self.store.find(prefix, limit).await
+            }
+        }
+    };
+}
+
+fails_or_passes_on! {
+    admit(asking: Asking, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
+    load(node_id: NodeId) -> Result<Option<Stored>, StoreError>;
+    save(node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError>;
+    insert(record: Record, profile: String, now: UnixTime) -> Result<(), SaveError>;
+    observe(node_id: NodeId, observation: Observation) -> Result<(), StoreError>;
+    list(filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
+    counts(now: UnixTime) -> Result<Counts, StoreError>;
+    offer(record: Record, profile: String, at: Option<Version>, grant: Grant, now: UnixTime) -> Result<Version, SaveError>;
+    grants(node_id: NodeId) -> Result<Vec<Grant>, StoreError>;
+    activate(node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError>;
+    end_grants(node_id: NodeId, which: Option<GrantId>, now: UnixTime) -> Result<Vec<Id>, StoreError>;
+    list_granted(after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError>;
+    revoke(what: Revoked, now: UnixTime) -> Result<(), StoreError>;
+    is_revoked(held: Vec<Held>) -> Result<bool, StoreError>;
+    window() -> Result<Window, StoreError>;
+    set_window(window: Window) -> Result<(), StoreError>;
+    mint(code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
+    code(id: CodeId) -> Result<Option<Code>, StoreError>;
+    code_by_selector(selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError>;
+    codes(now: UnixTime) -> Result<Vec<Code>, StoreError>;
+    reserve(code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
+    spend(code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
+    withdraw(code: CodeId, now: UnixTime) -> Result<bool, StoreError>;
+}
+
+/// Pairs with a code and links: whether the application heard of the node in the end. Whatever fails, an answer or an end comes soon.
+async fn pairs_and_links(door: &mut Door, own: &OwnKeys, selector: Selector, secret: &str) -> Option<()> {
+    let gateway = door.gateway.clone();
+    let mut client = door.stranger(Intent::Pair, own).await;
+    client.ask_by(own, "lamp", Method::Code { selector }).await;
+    guesses(&mut client, own, &gateway, secret, cpace::Method::Code).await.ok()?.ok()?;
+    let Ok(Said::Grant(grant)) = hears(&mut client).await else { return None };
+    client.say_to_pair(&Tells::Stored(grant)).await;
+    let _ = hears(&mut client).await;
+    let mut link = Client::link(door.wire().await, own, gateway.keys().channel.public()).await.ok()?;
+    link.say(&FromNode::Stored(grant)).await;
+    door.lets_through(&mut link, "/a").await.then_some(())
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(5), work).await.expect("nobody is left waiting")
+}
+
+#[tokio::test]
+async fn whatever_the_store_fails_at_nobody_gets_in_without_the_code_and_the_gateway_goes_on() {
+    for for_good in [false, true] {
+        let store = Failing { for_good, left: Arc::new(AtomicI64::new(-1)), ..Failing::default() };
+        let limits = Limits { failures_per_minute: 10_000, ..Limits::DEFAULT };
+        let builder = Gateway::builder(store.clone()).store_key(Secret::new([7; 32])).limits(limits);
+        let mut door = Door::of(builder).await;
+        let mut went_well = 0;
+        for calls in 1..=24 {
+            let minted = door.gateway.mint_code(NewCode { uses: 3, ..NewCode::default() }).await.unwrap();
+            let secret = String::from_utf8(minted.code.code.expose().to_vec()).unwrap();
+            let (selector, guesser, node, next) = (minted.code.selector, keys(), keys(), keys());
+            store.left.store(calls, Ordering::SeqCst);
+            let wrong = soon(pairs_and_links(&mut door, &guesser, selector, "0000000000000000")).await;
+            assert!(wrong.is_none());
+            store.left.store(calls, Ordering::SeqCst);
+            went_well += usize::from(soon(pairs_and_links(&mut door, &node, selector, &secret)).await.is_some());
+            store.left.store(-1, Ordering::SeqCst);
+            soon(is_at_rest(&door.gateway)).await;
+            assert!(store.by_key(guesser.channel.public()).await.unwrap().is_none());
+            assert!(soon(pairs_and_links(&mut door, &next, selector, &secret)).await.is_some(), "failing at call {calls}");
+            door.gateway.withdraw_code(minted.id).await.ok();
+        }
+        assert!((1..24).contains(&went_well), "some of it failed, and not all: {went_well}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_cannot_be_looked_up_lets_nobody_in() {
+    let store = Failing { left: Arc::new(AtomicI64::new(-1)), for_good: true, ..Failing::default() };
+    let builder = Gateway::builder(store.clone()).store_key(Secret::new([7; 32])).pairing(lets_in("write:/**\n"));
+    let mut door = Door::of(builder).await;
+    let lamp = door.paired("lamp").await;
+    for calls in 1..=3 {
+        let delegate = keys();
+        let chain = handed_on(&lamp.chain, &lamp.keys, &delegate, &["write:/a"], in_seconds(600));
+        let mut client = door.stranger(Intent::Delegate, &delegate).await;
+        store.left.store(calls, Ordering::SeqCst);
+        assert!(!presents(&mut client, &chain).await);
+        assert!(door.heard.try_recv().is_err());
+        store.left.store(-1, Ordering::SeqCst);
+        drop(client);
+        soon(is_at_rest(&door.gateway)).await;
+        let mut client = door.stranger(Intent::Delegate, &delegate).await;
+        assert!(presents(&mut client, &chain).await);
+        // On a live link the same: what cannot be known does not count.
+        store.left.store(1, Ordering::SeqCst);
+        door.gateway.inner.hub.cut_key(lamp.keys.channel.public());
+        assert!(!door.lets_through(&mut client, "/a").await);
+        store.left.store(-1, Ordering::SeqCst);
+    }
+}
