@@ -124,6 +124,10 @@ fn done(decision: &str) -> String {
     }
 }
 
+fn attempts(left: u8) -> String {
+    if left == 1 { "1 attempt left".to_owned() } else { format!("{left} attempts left") }
+}
+
 /// An event that says everything itself.
 fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
     Some(match happened.event.as_str() {
@@ -135,10 +139,8 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
             };
             format!("Pairing request from {name}\n{pin}\nExpires in {}", in_words(happened.expires_in))
         }
-        "code_wrong" => match happened.guesses_left {
-            1 => "Wrong PIN (1 attempt left)".to_owned(),
-            left => format!("Wrong PIN ({left} attempts left)"),
-        },
+        "pin_wrong" => format!("Wrong PIN ({})", attempts(happened.guesses_left)),
+        "code_wrong" => format!("Wrong code ({})", attempts(happened.guesses_left)),
         "code_locked" => "PIN locked: it was tried wrong too often and is dead; whoever asks again is shown a new one".to_owned(),
         "window_opened" => match happened.closes_at {
             Some(at) => format!("Pairing is open for {}", left(at)),
@@ -197,8 +199,8 @@ mod tests {
 
     #[test]
     fn wrong_tries_say_how_many_are_left() {
-        assert_eq!(words(r#"{"event":"code_wrong","guesses_left":4}"#).unwrap(), "Wrong PIN (4 attempts left)");
-        assert_eq!(words(r#"{"event":"code_wrong","guesses_left":1}"#).unwrap(), "Wrong PIN (1 attempt left)");
+        assert_eq!(words(r#"{"event":"pin_wrong","guesses_left":4}"#).unwrap(), "Wrong PIN (4 attempts left)");
+        assert_eq!(words(r#"{"event":"code_wrong","guesses_left":1}"#).unwrap(), "Wrong code (1 attempt left)");
         assert!(words(r#"{"event":"window_locked"}"#).unwrap().contains("handfast pairing open --data /d"));
         assert_eq!(words(r#"{"event":"something new"}"#), None);
     }

@@ -484,9 +484,14 @@ impl Gateway {
         if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
             self.inner.pairing.bearers.drop_holder(Holder::Node(record.node_id));
         }
-        if let (Some(Notice::Unpaired), Some(keys)) = (notice, &record.keys) {
-            self.event(Event::GrantRevoked { node_id: record.node_id, grant: None });
-            self.cut_key(&keys.channel);
+        match (notice, &record.keys) {
+            (Some(Notice::Unpaired), Some(keys)) => {
+                self.event(Event::GrantRevoked { node_id: record.node_id, grant: None });
+                self.cut_key(&keys.channel);
+            }
+            // Who is muted does not speak through those it has delegated to, either. They come again when it may.
+            (Some(Notice::Muted), Some(keys)) => self.cut_key(&keys.channel),
+            _ => {}
         }
     }
 

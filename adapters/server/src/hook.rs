@@ -138,6 +138,8 @@ pub enum Event {
     },
     /// A PIN or a code was guessed wrong.
     CodeWrong {
+        /// Whether it was a PIN.
+        pin: bool,
         /// How often it may be tried yet.
         left: u8,
     },
@@ -207,7 +209,8 @@ impl Observer for LogObserver {
             Event::PairingRequest { name, room, fingerprint, pin: _, expires_in, address } => {
                 tracing::info!(?name, ?room, %fingerprint, expires_in, %address, "a node asks to be paired with a PIN");
             }
-            Event::CodeWrong { left } => tracing::warn!(left, "a wrong PIN or code"),
+            Event::CodeWrong { pin: true, left } => tracing::warn!(left, "a wrong PIN"),
+            Event::CodeWrong { pin: false, left } => tracing::warn!(left, "a wrong code"),
             Event::CodeLocked => tracing::warn!("a PIN or code was guessed wrong too often and is dead"),
             Event::WindowOpened { closes } => tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open"),
             Event::WindowClosed => tracing::info!("pairing by PIN is closed"),

@@ -62,7 +62,9 @@ fn view(event: &Event) -> Value {
         Event::Pushed(node_id, notice) => {
             json!({"event": "pushed", "node_id": node_id.to_string(), "notice": word(*notice)})
         }
-        Event::CodeWrong { left } => json!({"event": "code_wrong", "guesses_left": left}),
+        Event::CodeWrong { pin, left } => {
+            json!({"event": if *pin { "pin_wrong" } else { "code_wrong" }, "guesses_left": left})
+        }
         Event::CodeLocked => json!({"event": "code_locked"}),
         Event::WindowOpened { closes } => json!({"event": "window_opened", "closes_at": closes.map(UnixTime::as_secs)}),
         Event::WindowClosed => json!({"event": "window_closed"}),

@@ -77,6 +77,13 @@ impl Gateway {
         if store.is_revoked(held.to_vec()).await? {
             return Ok(false);
         }
+        for holder in held {
+            let known = store.by_key(&holder.by).await?;
+            // Who is muted does not speak through those it has delegated to, either.
+            if known.is_some_and(|stored| matches!(stored.record.standing, Standing::Muted { .. })) {
+                return Ok(false);
+            }
+        }
         // A registry that was restored may not have it: then its operator cannot see it either, nor end it.
         let Some(grant) = store.grant_of(&root.id).await?.filter(|grant| grant.counts(now)) else { return Ok(false) };
         match grant.state {

@@ -3,6 +3,7 @@
 use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::record::Standing;
+use handfast_core::wire::native::pair::Method;
 
 use super::Kept;
 use crate::hook::Event;
@@ -38,7 +39,8 @@ impl Kept {
 
     /// Tells of a wrong guess, and of what it closed.
     pub(in crate::native) async fn wrong(&self, left: u8) {
-        self.gateway.event(Event::CodeWrong { left });
+        let pin = self.request.as_ref().is_some_and(|request| matches!(request.method, Method::Pin));
+        self.gateway.event(Event::CodeWrong { pin, left });
         if left == 0 {
             self.gateway.event(match self.gateway.inner.store.window().await {
                 Ok(window) if window.is_locked() => Event::WindowLocked,

@@ -67,6 +67,23 @@ async fn a_muted_node_does_not_speak_as_the_holder_of_its_own_chain() {
 }
 
 #[tokio::test]
+async fn a_muted_node_does_not_speak_through_its_delegates_until_it_is_unmuted() {
+    let mut door = Door::open().await;
+    let (lamp, delegate) = (door.paired("lamp").await, keys());
+    let chain = handed_on(&lamp.chain, &lamp.keys, &delegate, &["write:/a"], in_seconds(600));
+    let mut live = door.stranger(Intent::Delegate, &delegate).await;
+    assert!(presents(&mut live, &chain).await);
+    assert!(door.lets_through(&mut live, "/a").await);
+    door.gateway.decide(lamp.node_id, &Decision::Mute).await.unwrap();
+    assert!(!door.lets_through(&mut live, "/a").await);
+    let mut again = door.stranger(Intent::Delegate, &delegate).await;
+    assert!(!presents(&mut again, &chain).await);
+    door.gateway.decide(lamp.node_id, &Decision::Unmute).await.unwrap();
+    let mut unmuted = door.stranger(Intent::Delegate, &delegate).await;
+    assert!(presents(&mut unmuted, &chain).await);
+}
+
+#[tokio::test]
 async fn a_chain_whose_grant_the_registry_does_not_have_counts_nothing() {
     let door = Door::open().await;
     let (stranger, delegate) = (keys(), keys());
