@@ -15,6 +15,7 @@ use handfast_core::grant::token::{HashJob, issue};
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::secret::Secret;
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_server::{Gateway, NoApplication, Observer};
@@ -56,7 +57,8 @@ async fn server(nodes: usize) {
         ping_every: Span::from_secs(3600),
         ..Limits::DEFAULT
     };
-    let gateway = Gateway::builder(store).limits(limits).application(NoApplication).observer(Deaf).start().await.unwrap();
+    let gateway = Gateway::builder(store).store_key(Secret::new([7; 32])).limits(limits).application(NoApplication);
+    let gateway = gateway.observer(Deaf).start().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", listener.local_addr().unwrap()).unwrap();

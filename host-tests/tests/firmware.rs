@@ -9,7 +9,8 @@ use handfast_cli::qemu::{FLASH_FILE, Image, Machine};
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::Decision;
-use handfast_server::Gateway;
+use handfast_core::secret::Secret;
+use handfast_server::{Gateway, GatewayBuilder};
 use handfast_store::SqliteStore;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -27,6 +28,12 @@ async fn image() -> &'static Image {
     IMAGE.get_or_init(async || Image::build().await.unwrap_or_else(|error| panic!("{error}"))).await
 }
 
+/// With its registry in a file, and a key that nobody else needs.
+fn gateway(registry: &TempDir) -> GatewayBuilder {
+    let store = SqliteStore::open(&registry.path().join("handfast.db")).unwrap();
+    Gateway::builder(store).store_key(Secret::new([7; 32]))
+}
+
 /// A gateway, and a board whose power can be cut.
 struct Bench {
     served: Served,
@@ -37,8 +44,7 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let registry = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&registry.path().join("handfast.db")).unwrap();
-        let served = Served::over(Gateway::builder(store).start().await.unwrap()).await;
+        let served = Served::over(gateway(&registry).start().await.unwrap()).await;
         Self { served, board: tempfile::tempdir().unwrap(), _registry: registry }
     }
 

@@ -3,12 +3,12 @@
 use handfast_cli::qemu::Machine;
 use handfast_core::id::NodeId;
 use handfast_server::{Event, Gateway, Observer};
-use handfast_store::SqliteStore;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::image;
+use super::{gateway, image};
 use crate::conformance::eventually;
 
 /// The most stack that a link may use. The aim is 12 KiB, as for the other wire.
@@ -30,6 +30,8 @@ struct Bench {
     gateway: Gateway,
     shown: mpsc::UnboundedReceiver<String>,
     port: u16,
+    /// The gateway's end of the board's serial line.
+    line: Option<JoinHandle<()>>,
     board: TempDir,
     _registry: TempDir,
 }
@@ -37,14 +39,13 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let registry = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&registry.path().join("handfast.db")).unwrap();
         let (show, shown) = mpsc::unbounded_channel();
-        let gateway = Gateway::builder(store).observer(Display(show)).start().await.unwrap();
+        let gateway = gateway(&registry).observer(Display(show)).start().await.unwrap();
         gateway.open_pairing(None).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, std::future::pending()));
-        Self { gateway, shown, port, board: tempfile::tempdir().unwrap(), _registry: registry }
+        Self { gateway, shown, port, line: None, board: tempfile::tempdir().unwrap(), _registry: registry }
     }
 
     async fn power_on(&self) -> Machine {
@@ -54,11 +55,17 @@ impl Bench {
     }
 
     /// The same with its serial line at the gateway.
-    async fn power_on_at_the_line(&self) -> Machine {
+    async fn power_on_at_the_line(&mut self) -> Machine {
+        // The new terminal may get the old one's name, and then two would read from it.
+        if let Some(old) = self.line.take() {
+            old.abort();
+            let _ = old.await;
+        }
         let mut machine = Machine::start_with_serial(image().await, self.board.path()).await.unwrap();
         machine.expect("Handfast node").await.unwrap();
         let line = machine.serial().unwrap().to_owned();
-        tokio::spawn(handfast_server::serve_serial(self.gateway.clone(), line, 115_200, std::future::pending()));
+        let serving = handfast_server::serve_serial(self.gateway.clone(), line, 115_200, std::future::pending());
+        self.line = Some(tokio::spawn(serving));
         machine
     }
 

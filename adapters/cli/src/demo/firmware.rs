@@ -9,28 +9,34 @@ use handfast_server::admin::{DeviceView, IssuedView};
 use hyper::Method;
 use serde_json::json;
 
+use super::phone::PATIENCE;
 use super::stage::Stage;
 use crate::End;
 use crate::client::{ask, read};
 
 /// What the host's loopback is called inside QEMU.
-const HOST: &str = "10.0.2.2";
+pub(super) const HOST: &str = "10.0.2.2";
 
-pub(super) async fn play(stage: &mut Stage, home: &Path, data: &Path, gateway: SocketAddr) -> Result<(), End> {
+/// The image; `None` where something that it takes is not installed.
+pub(super) async fn build(stage: &mut Stage) -> Result<Option<Image>, End> {
     stage.note("building the image, which takes a while the first time …");
     let image = match Image::build().await {
         Ok(image) => image,
         Err(missing @ (QemuError::Missing { .. } | QemuError::NoSource(_))) => {
             stage.note(&format!("left out: {missing}"));
-            return Ok(());
+            return Ok(None);
         }
         Err(error) => return Err(End::refused(error)),
     };
     stage.step("device", "a bare-metal image for a Cortex-M4F is built from the same state machines".to_owned());
+    Ok(Some(image))
+}
 
+/// A board without keys: the operator's token is carried to it.
+pub(super) async fn play(stage: &mut Stage, image: &Image, home: &Path, data: &Path, gateway: SocketAddr) -> Result<(), End> {
     let board = home.join("board");
     std::fs::create_dir(&board).map_err(End::refused)?;
-    let mut machine = Machine::start(&image, &board).await.map_err(End::refused)?;
+    let mut machine = Machine::start(image, &board).await.map_err(End::refused)?;
     for line in ["name Garden Sensor", "room Greenhouse", &format!("gateway {HOST} {}", gateway.port()), "pair"] {
         machine.line(line).await.map_err(End::refused)?;
     }
@@ -46,11 +52,14 @@ pub(super) async fn play(stage: &mut Stage, home: &Path, data: &Path, gateway: S
     stage.step("device", "is approved; its token is typed at its console; it is kept in flash, and the link is open".to_owned());
 
     machine.line("heartbeat occupancy on noise 0.42 every 50").await.map_err(End::refused)?;
-    told(data, &id).await?;
+    device(data, &id, "tell its values", |view| {
+        view.sensor_data.noise_level == Some(0.42) && view.sensor_data.occupancy == Some(true)
+    })
+    .await?;
     stage.step("device", "tells its sensors' values in heartbeats".to_owned());
 
     machine.kill().await;
-    let mut machine = Machine::start(&image, &board).await.map_err(End::refused)?;
+    let mut machine = Machine::start(image, &board).await.map_err(End::refused)?;
     machine.expect("linked as ").await.map_err(End::refused)?;
     stage.step("device", "loses power in the middle of it, boots, and is linked again from what its flash holds".to_owned());
 
@@ -61,24 +70,23 @@ pub(super) async fn play(stage: &mut Stage, home: &Path, data: &Path, gateway: S
     Ok(())
 }
 
-/// Waits until the registry has the sensors' values.
-async fn told(data: &Path, id: &str) -> Result<(), End> {
+/// Waits until the operator sees a node as wanted.
+pub(super) async fn device(data: &Path, id: &str, what: &str, wanted: impl Fn(&DeviceView) -> bool) -> Result<DeviceView, End> {
     let waiting = async {
         loop {
-            let device: DeviceView = read(&ask(data, Method::GET, &format!("/api/v1/devices/{id}"), None).await?)?;
-            if device.sensor_data.noise_level == Some(0.42) && device.sensor_data.occupancy == Some(true) {
-                return Ok(());
+            let view: DeviceView = read(&ask(data, Method::GET, &format!("/api/v1/devices/{id}"), None).await?)?;
+            if wanted(&view) {
+                return Ok(view);
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waiting)
-        .await
-        .map_err(|_| End::Refused("the device's values did not arrive in time".to_owned()))?
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.map_err(|_| End::Refused(format!("the device {id} did not {what} in time")))?
 }
 
 /// The word behind a phrase of a console line.
-fn after(line: &str, phrase: &str) -> Result<String, End> {
+pub(super) fn after(line: &str, phrase: &str) -> Result<String, End> {
     let rest = line.split(phrase).nth(1).and_then(|rest| rest.split_whitespace().next());
     rest.map(str::to_owned).ok_or_else(|| End::Refused(format!("the device said {line:?}")))
 }

@@ -26,8 +26,8 @@ use crate::serve::Running;
 
 /// Where the nodes reach the gateway, and what the operator has of it.
 pub(super) struct Scene<'d> {
-    home: &'d Path,
-    data: &'d Path,
+    pub(super) home: &'d Path,
+    pub(super) data: &'d Path,
     web: String,
     tcp: String,
     /// The operator's terminal, on which PINs are shown.
@@ -46,12 +46,12 @@ impl<'d> Scene<'d> {
         Phone::start(self.home, &[at], name)
     }
 
-    async fn window(&self, open: bool) -> Result<PairingView, End> {
+    pub(super) async fn window(&self, open: bool) -> Result<PairingView, End> {
         read(&ask(self.data, Method::POST, "/api/v1/pairing", Some(json!({ "open": open }))).await?)
     }
 
     /// The PIN that the gateway shows next.
-    async fn shown_pin(&mut self) -> Result<String, End> {
+    pub(super) async fn shown_pin(&mut self) -> Result<String, End> {
         let waiting = async {
             while let Some(line) = self.events.next().await? {
                 let event: Value = read(&line)?;

@@ -1,9 +1,10 @@
 //! `handfast demo`: the whole flow on this machine, each step one line with its time.
 //!
-//! Nothing in it is pretended: a gateway with a database on disk, its operator's socket, nodes with state directories, and where QEMU is installed a
-//! microcontroller image. The first step that does not hold ends it with exit code 1.
+//! Nothing in it is pretended: a gateway with a database on disk, its operator's socket, nodes with state directories, and where QEMU is installed
+//! microcontrollers. The first step that does not hold ends it with exit code 1.
 
 mod application;
+mod boards;
 mod firmware;
 mod keyed;
 mod nodes;
@@ -117,8 +118,10 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     stage.chapter("The same state machines in a microcontroller");
     if args.no_firmware {
         stage.note("left out, as asked with --no-firmware");
-    } else {
-        firmware::play(stage, home, &data, address).await?;
+    } else if let Some(image) = firmware::build(stage).await? {
+        firmware::play(stage, &image, home, &data, address).await?;
+        let mut scene = Scene::open(home, &data, &gateway).await?;
+        boards::play(stage, &image, &mut scene, &gateway).await?;
     }
 
     for pi in [kitchen, garden, attic] {
