@@ -1,7 +1,6 @@
 //! Randomness as a value: an adapter draws it, the one input that needs it carries it.
 
 use rand_core::{CryptoRng, TryCryptoRng};
-use zeroize::Zeroize;
 
 /// `N` fresh random bytes for exactly one use. Not `Clone`, so the same bytes cannot serve twice.
 pub struct Entropy<const N: usize>([u8; N]);
@@ -37,7 +36,7 @@ impl<const N: usize> Entropy<N> {
 
 impl<const N: usize> Drop for Entropy<N> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        crate::secret::wipe(&mut self.0);
     }
 }
 

@@ -41,12 +41,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut text = String::from(
         "/// After how many messages of the node on which connection, and what.\npub(super) const SAID: &[(u32, u32, &[u8])] = &[\n",
     );
+    let mut size = 0;
     for Said { connection, heard, message } in Play::new().run() {
         let mut room = [0; STREAM_FRAME];
         let frame = encode(&message, &mut room).map_err(|error| format!("{error:?}"))?;
+        // The bytes, and what stands in the list for them: two numbers, an address, a length.
+        size += frame.len() + 16;
         writeln!(text, "    ({connection}, {heard}, &{frame:?}),")?;
     }
-    text.push_str("];\n");
+    writeln!(text, "];\n/// Bytes of flash that they take on a board.\npub(super) const SAID_BYTES: u32 = {size};")?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("said.rs"), text)?;
     Ok(())
 }

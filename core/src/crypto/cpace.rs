@@ -109,8 +109,7 @@ impl<'a> Inputs<'a> {
         let padding = BLOCK.saturating_sub(3).saturating_sub(self.password.len()).saturating_sub(DSI.len());
         let zeros = [0; BLOCK];
         let zeros = zeros.get(..padding).unwrap_or_default();
-        let hash = lv_hash(Sha512::new(), &[DSI, self.password, zeros, &self.channel, &self.session]);
-        let uniform: Secret<64> = Secret::new(hash.finalize().into());
+        let uniform = Secret::new(lv_hash(&[DSI, self.password, zeros, &self.channel, &self.session]));
         Zeroizing::new(RistrettoPoint::from_uniform_bytes(uniform.expose()))
     }
 }
@@ -228,14 +227,24 @@ fn tags(scalar: &Secret<32>, theirs: &Element, transcript: Transcript<'_>, sessi
     if ya == yb {
         return Err(Error::Element);
     }
-    let point = CompressedRistretto(*theirs).decompress().ok_or(Error::Element)?;
-    let shared = Secret::new(encode(multiply(&point, scalar))?);
-    let hash = lv_hash(Sha512::new(), &[DSI_ISK, session, shared.expose()]);
-    let isk: Secret<64> = Secret::new(lv_hash(hash, &[ya, names.a, yb, names.b]).finalize().into());
-    let hash = Sha512::new().chain_update(b"CPaceMac").chain_update(session).chain_update(isk.expose());
-    let key: Secret<64> = Secret::new(hash.finalize().into());
+    let key = mac_key(&share(scalar, theirs)?, transcript, session);
     let tag = |element: &Element, name: &[u8]| hmac_sha512::tag(&key, &[&[prefix(element)], element, &[prefix(name)], name]);
     Ok(Tags { a: tag(ya, names.a), b: tag(yb, names.b) })
+}
+
+/// Apart from what hashes, so that the multiplication does not stand on top of it.
+#[inline(never)]
+fn share(scalar: &Secret<32>, theirs: &Element) -> Result<Secret<32>, Error> {
+    let point = CompressedRistretto(*theirs).decompress().ok_or(Error::Element)?;
+    Ok(Secret::new(encode(multiply(&point, scalar))?))
+}
+
+/// From the shared point to the key of both tags.
+#[inline(never)]
+fn mac_key(shared: &Secret<32>, Transcript { ya, yb, names }: Transcript<'_>, session: &[u8]) -> Secret<64> {
+    let isk = Secret::new(lv_hash(&[DSI_ISK, session, shared.expose(), ya, names.a, yb, names.b]));
+    let hash = Sha512::new().chain_update(b"CPaceMac").chain_update(session).chain_update(isk.expose());
+    Secret::new(hash.finalize().into())
 }
 
 /// `sample_scalar` (section 8.3): 252 random bits.
@@ -249,6 +258,7 @@ fn sample(entropy: &Entropy<32>) -> Secret<32> {
     scalar
 }
 
+#[inline(never)]
 #[allow(clippy::arithmetic_side_effects, reason = "multiplying a point by a scalar always gives a point")]
 fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
     let mut scalar = Scalar::from_bytes_mod_order(*scalar.expose());
@@ -265,12 +275,14 @@ fn encode(mut point: RistrettoPoint) -> Result<Element, Error> {
 }
 
 /// Hashes `lv_cat` of the fields (section 5.2): each behind its length.
-fn lv_hash(mut hash: Sha512, fields: &[&[u8]]) -> Sha512 {
+#[inline(never)]
+fn lv_hash(fields: &[&[u8]]) -> [u8; 64] {
+    let mut hash = Sha512::new();
     for field in fields {
         hash.update([prefix(field)]);
         hash.update(field);
     }
-    hash
+    hash.finalize().into()
 }
 
 /// `prepend_len` of fields that are at most [`FIELD`] bytes, as all of ours are: one byte.

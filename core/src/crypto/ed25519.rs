@@ -46,6 +46,7 @@ impl KeyPair {
 
     /// Signs a label and the parts, one after the other. The parts carry no lengths: the caller's format makes them unambiguous.
     #[must_use]
+    #[inline(never)]
     pub fn sign(&self, label: &[u8], parts: [&[u8]; 2]) -> Signature {
         let [first, second] = parts;
         // It fails for no software key; a signature of zeros, which no key verifies, stands for the failure that cannot be.
@@ -95,6 +96,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`BadSignature`].
+    #[inline(never)]
     pub fn verify(&self, label: &[u8], parts: [&[u8]; 2], signature: &Signature) -> Result<(), BadSignature> {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         let [first, second] = parts;

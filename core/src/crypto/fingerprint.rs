@@ -75,7 +75,7 @@ impl Fingerprint {
                 bits = bits.saturating_add(8);
             }
             bits = bits.saturating_sub(5);
-            *place = character((held >> bits).to_le_bytes()[0] & 31);
+            *place = character(held.checked_shr(bits.into()).unwrap_or(0).to_le_bytes()[0] & 31);
         }
         text
     }

@@ -60,6 +60,7 @@ impl KeyPair {
         Self::new(StaticSecret::from(*secret.expose()))
     }
 
+    #[inline(never)]
     fn new(secret: StaticSecret) -> Self {
         let public = PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes());
         Self { secret, public }
@@ -81,8 +82,11 @@ impl KeyPair {
     ///
     /// # Errors
     /// [`BadKey`] if it is all zeros, as it is exactly for points of small order.
+    #[inline(never)]
     pub fn agree(&self, peer: &PublicKey) -> Result<Secret<32>, BadKey> {
-        let shared = self.secret.diffie_hellman(&x25519_dalek::PublicKey::from(peer.0));
+        // Not inlined: the ladder is to be compiled with its own crate's settings, and ours may be for size.
+        let diffie_hellman = core::hint::black_box(StaticSecret::diffie_hellman as fn(&_, &_) -> _);
+        let shared: x25519_dalek::SharedSecret = diffie_hellman(&self.secret, &x25519_dalek::PublicKey::from(peer.0));
         if shared.was_contributory() { Ok(Secret::new(shared.to_bytes())) } else { Err(BadKey) }
     }
 }

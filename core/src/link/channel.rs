@@ -34,6 +34,12 @@ impl Channel {
     /// Seals a message into the next free bytes. `None` if they are too few, or all counters are used up.
     pub(crate) fn seal<'b>(&mut self, message: &impl Message, out: &mut Outbox<'b>) -> Option<&'b [u8]> {
         let length = message.length_written(out.free)?;
+        self.seal_written(length, out)
+    }
+
+    /// One copy of it for every kind of message.
+    #[inline(never)]
+    fn seal_written<'b>(&mut self, length: usize, out: &mut Outbox<'b>) -> Option<&'b [u8]> {
         let sealed = self.sending.seal(out.free, length).ok()?.len();
         out.take(sealed)
     }

@@ -27,6 +27,7 @@ impl Initiator {
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` cannot hold 96 bytes and the payload; [`Error::Key`] for a peer's static key of small order.
+    #[inline(never)]
     pub fn start<'b>(
         prologue: Prologue<'_>,
         own: &KeyPair,
@@ -52,6 +53,7 @@ impl Initiator {
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Key`], [`Error::Forged`].
+    #[inline(never)]
     pub fn read_second<'b>(self, own: &KeyPair, message: &'b mut [u8]) -> Result<(Established, &'b [u8]), Error> {
         let Self { mut keyed, ephemeral, peer } = self;
         let mut message = bounded(message)?;

@@ -33,6 +33,7 @@ impl Symmetric {
     }
 
     /// `MixKey` for the first time.
+    #[inline(never)]
     pub(super) fn mix_key(self, shared: &Secret<32>) -> Keyed {
         let (chaining, key) = hkdf_sha256::derive_two(&self.chaining, shared.expose());
         Keyed { symmetric: Self { hash: self.hash, chaining }, key, counter: Counter::ZERO }

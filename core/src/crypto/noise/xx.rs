@@ -25,6 +25,7 @@ impl Initiator {
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` cannot hold 32 bytes and the payload.
+    #[inline(never)]
     pub fn start<'b>(
         prologue: Prologue<'_>,
         ephemeral: &Entropy<32>,
@@ -45,6 +46,7 @@ impl Initiator {
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Key`], [`Error::Forged`].
+    #[inline(never)]
     pub fn read_second(self, message: &mut [u8]) -> Result<(Introduced, &[u8]), Error> {
         let Self { mut symmetric, ephemeral } = self;
         let mut message = bounded(message)?;
@@ -77,6 +79,7 @@ impl Introduced {
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` cannot hold 64 bytes and the payload; [`Error::Key`] for a peer's ephemeral key of small order.
+    #[inline(never)]
     pub fn write_third<'b>(self, own: &KeyPair, payload: &[u8], out: &'b mut [u8]) -> Result<(Established, &'b [u8]), Error> {
         let Self { mut keyed, peer_ephemeral, peer } = self;
         let mut out = Writer::new(out);

@@ -14,7 +14,7 @@ use handfast_edge::native::memory::{Flash, keys};
 use handfast_edge::native::{self, Buffers, Command, Owner, Ports, Report, Settings};
 use handfast_edge::ports::NoSensors;
 
-use super::gateway::{Script, Stage};
+use super::gateway::{SAID_BYTES, Script, Stage};
 use super::{CHANCE, NAME, PIN, ROOM};
 use crate::props::{Always, PAGE, RamFlash, Still};
 use crate::{Measured, Notes, in_place};
@@ -46,7 +46,9 @@ pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) ->
         block_on(future.as_mut());
         size_of_val(&*future)
     };
-    stage.heartbeat().then(|| notes.into_inner().end(size))
+    let mut measured = stage.heartbeat().then(|| notes.into_inner().end(size))?;
+    measured.note("bytes of flash for the recording", SAID_BYTES);
+    Some(measured)
 }
 
 #[inline(never)]

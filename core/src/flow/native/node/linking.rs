@@ -119,7 +119,7 @@ pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, o
             }
             match open.heartbeats.due(now) {
                 Some(heartbeats) => say(node, Open { heartbeats, ..open }, &FromNode::Heartbeat(values), out),
-                None => Step::quiet(open.back(node)),
+                None => quiet(node, open),
             }
         }
         Input::Disconnected(entropy) => node.back_off(now, None, &entropy),
@@ -127,9 +127,7 @@ pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, o
         Input::Subscribe(pattern) => say(node, open, &FromNode::Subscribe { pattern }, out),
         Input::Renew(renew) => say(node, open, &FromNode::Renew(renew), out),
         // They belong to other states, or to this one no more.
-        Input::Connected(..) | Input::Kept(_) | Input::Pair(..) | Input::CodeEntered(..) | Input::Forget => {
-            Step::quiet(open.back(node))
-        }
+        Input::Connected(..) | Input::Kept(_) | Input::Pair(..) | Input::CodeEntered(..) | Input::Forget => quiet(node, open),
     }
 }
 
@@ -141,11 +139,10 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
         Err(Broken) => return broken(node, None),
     };
     let open = Open { paired, channel, heartbeats, heard: now };
-    let tell = |node: Node, open: Open, news| Step::with(open.back(node), [Effect::Tell(news)]);
     match FromGateway::parse(text) {
         // It asks whether we are there.
         Ok(FromGateway::Heartbeat { .. }) => say(node, open, &FromNode::Heartbeat(Heartbeat::default()), out),
-        Ok(FromGateway::App(app)) => Step::with(open.back(node), [Effect::App(app)]),
+        Ok(FromGateway::App(app)) => back(node, open, Effect::App(app)),
         Ok(FromGateway::NotAllowed { action, pattern }) => tell(node, open, News::NotAllowed { action, pattern }),
         Ok(FromGateway::Policy(Policy::Mute)) => tell(node, open, News::Muted),
         Ok(FromGateway::Policy(Policy::Unmute)) => tell(node, open, News::Unmuted),
@@ -155,10 +152,8 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
             Step::with(next, [Effect::Tell(News::Unpaired), close, Effect::Keep(Memory::Blank)])
         }
         Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => keep(node, Paired { gateway, ..paired }, open, None),
-        Ok(FromGateway::Part(part)) => Step::with(open.back(node), [Effect::Part(part)]),
-        Ok(FromGateway::Grant(Grant { token: Some(token), chain: None, .. })) => {
-            Step::with(open.back(node), [Effect::Bearer(token)])
-        }
+        Ok(FromGateway::Part(part)) => back(node, open, Effect::Part(part)),
+        Ok(FromGateway::Grant(Grant { token: Some(token), chain: None, .. })) => back(node, open, Effect::Bearer(token)),
         Ok(FromGateway::Grant(Grant { id, chain, .. })) => {
             let step = keep(node, Paired { grant: id, ..paired }, open, Some(id));
             match chain {
@@ -168,8 +163,7 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
             }
         }
         Ok(FromGateway::NotRenewed) => tell(node, open, News::NotRenewed),
-        Ok(FromGateway::Active(grant)) if grant == paired.grant => Step::quiet(open.back(node)),
-        Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => Step::quiet(open.back(node)),
+        Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => quiet(node, open),
         Ok(FromGateway::Dispatch(dispatch)) => {
             // It announced nothing, so there is nothing to run.
             let outcome = Reason::parse("no such capability").map_or(Outcome::TimedOut, Outcome::Rejected);
@@ -189,6 +183,21 @@ fn keep<'b>(node: Node, paired: Paired, open: Open, stored: Option<GrantId>) -> 
     let Open { channel, heartbeats, heard, .. } = open;
     let then = Then::Linked { channel, heartbeats, heard, stored };
     Step::with(node.to(State::Keeping(then)), [Effect::Keep(Memory::Paired(paired))])
+}
+
+#[inline(never)]
+fn tell<'b>(node: Node, open: Open, news: News<'b>) -> Step<Node, Effect<'b>> {
+    back(node, open, Effect::Tell(news))
+}
+
+#[inline(never)]
+fn back<'b>(node: Node, open: Open, effect: Effect<'b>) -> Step<Node, Effect<'b>> {
+    Step::with(open.back(node), [effect])
+}
+
+#[inline(never)]
+fn quiet<'b>(node: Node, open: Open) -> Step<Node, Effect<'b>> {
+    Step::quiet(open.back(node))
 }
 
 #[inline(never)]

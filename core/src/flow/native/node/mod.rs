@@ -366,6 +366,23 @@ impl Node {
         }
     }
 
+    /// Nothing happens but that the state is this one.
+    #[inline(never)]
+    fn rest<'b>(self, state: State) -> Step<Self, Effect<'b>> {
+        Step::quiet(self.to(state))
+    }
+
+    #[inline(never)]
+    fn forget<'b>(self, connected: bool) -> Step<Self, Effect<'b>> {
+        let step = Step::with(self.to(State::Keeping(Then::Start)), [Effect::Keep(Memory::Blank)]);
+        if connected { step.first(Effect::Close(Close::GOODBYE)) } else { step }
+    }
+
+    #[inline(never)]
+    fn connect<'b>(self, wish: Option<Wish>) -> Step<Self, Effect<'b>> {
+        Step::with(self.to(State::Opening { wish }), [Effect::Connect])
+    }
+
     fn to(self, state: State) -> Self {
         Self { state, ..self }
     }
@@ -418,25 +435,22 @@ impl Machine for Node {
         match (state, input) {
             (State::Keeping(then), Input::Kept(memory)) => on_kept(Self { memory, ..self }, now, then, out),
             // What is being made durable decides; whatever else happens meanwhile is settled by the next attempt.
-            (State::Keeping(then), _) => Step::quiet(self.to(State::Keeping(then))),
+            (State::Keeping(then), _) => self.rest(State::Keeping(then)),
 
             (state, Input::Pair(wish, expect)) => {
                 let node = Self { expect, backoff: Backoff::new(), ..self };
                 match state {
-                    State::Idle | State::Waiting { .. } => Step::quiet(node.to(State::Waiting { wish: Some(wish), until: now })),
-                    State::Closing { .. } => Step::quiet(node.to(State::Closing { wish: Some(wish), rest: Rest::AtOnce })),
+                    State::Idle | State::Waiting { .. } => node.rest(State::Waiting { wish: Some(wish), until: now }),
+                    State::Closing { .. } => node.rest(State::Closing { wish: Some(wish), rest: Rest::AtOnce }),
                     _ => node.close(Some(wish), Rest::AtOnce),
                 }
             }
             (state, Input::Forget) => {
                 let connected = !matches!(state, State::Idle | State::Waiting { .. } | State::Closing { .. });
-                let step = Step::with(self.to(State::Keeping(Then::Start)), [Effect::Keep(Memory::Blank)]);
-                if connected { step.first(Effect::Close(Close::GOODBYE)) } else { step }
+                self.forget(connected)
             }
 
-            (State::Waiting { wish, until }, Input::Tick(_)) if until <= now => {
-                Step::with(self.to(State::Opening { wish }), [Effect::Connect])
-            }
+            (State::Waiting { wish, until }, Input::Tick(_)) if until <= now => self.connect(wish),
             (State::Opening { wish: Some(wish) }, Input::Connected(entropy, _)) => introduce(self, now, wish, &entropy, out),
             (State::Opening { wish: None }, Input::Connected(entropy, own)) => linking::call(self, now, &entropy, &own, out),
             (State::Opening { wish }, Input::Disconnected(entropy)) => self.lost(now, wish, &entropy),
@@ -479,16 +493,16 @@ impl Machine for Node {
             (State::Closing { wish, rest }, Input::Disconnected(entropy)) => match rest {
                 Rest::Retry => self.lost(now, wish, &entropy),
                 Rest::AtOnce => match wish {
-                    Some(_) => Step::quiet(self.to(State::Waiting { wish, until: now })),
+                    Some(_) => self.rest(State::Waiting { wish, until: now }),
                     None => Step::quiet(self.start(now)),
                 },
                 Rest::Idle => match self.memory {
                     Memory::Paired(_) => self.back_off(now, None, &entropy),
-                    Memory::Blank | Memory::Asked { .. } => Step::quiet(self.to(State::Idle)),
+                    Memory::Blank | Memory::Asked { .. } => self.rest(State::Idle),
                 },
             },
 
-            (state, _) => Step::quiet(self.to(state)),
+            (state, _) => self.rest(state),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::entropy::Entropy;
 use crate::link::channel::{Broken, Channel, Outbox};
 use crate::step::Step;
 use crate::time::{Instant, Span};
+use crate::wire::close::Close;
 use crate::wire::native::open::{ClearRefusal, FirstAnswer};
 use crate::wire::native::pair::{Ask, Chain, FromGateway, FromNode, Grant, NativeProfile, Refusal, Request};
 
@@ -84,19 +85,40 @@ pub(super) fn on_second<'b>(
     let peer = *introduced.peer();
     let trust = match trust(&node, &wish, &peer) {
         Some(trust) => trust,
-        None => {
-            let other = News::OtherGateway(Fingerprint::of(&peer));
-            let node = Node { backoff: Backoff::longest(), ..node };
-            return node.close(Some(wish), Rest::Retry).first(Effect::Tell(other));
-        }
+        None => return other_gateway(node, wish, &peer),
     };
     let news = News::Gateway { fingerprint: Fingerprint::of(&peer), trust };
     let until = now.after(node.timing.answer_within);
     match ask(introduced, wish, entropy, own, out) {
-        Some(sent) => sent
-            .wrap(|(channel, stage)| node.to(State::Pairing { channel, stage, until }), |effect| effect)
-            .first(Effect::Tell(news)),
+        Some(sent) => asked(node, sent, until, news),
         None => node.close(None, Rest::Idle),
+    }
+}
+
+#[inline(never)]
+fn other_gateway<'b>(node: Node, wish: Wish, peer: &PublicKey) -> Step<Node, Effect<'b>> {
+    let other = News::OtherGateway(Fingerprint::of(peer));
+    leave(Node { backoff: Backoff::longest(), ..node }, Some(wish), Rest::Retry, other)
+}
+
+/// What went out after the gateway's first answer. The step is made from it once the multiplications have left the stack.
+struct Sent<'b> {
+    channel: Channel,
+    stage: Stage,
+    frames: [&'b [u8]; 2],
+    element: Option<&'b [u8]>,
+}
+
+#[inline(never)]
+fn asked<'b>(node: Node, sent: Sent<'b>, until: Instant, news: News<'b>) -> Step<Node, Effect<'b>> {
+    let Sent { channel, stage, frames: [third, ask], element } = sent;
+    let step = Step::with(
+        node.to(State::Pairing { channel, stage, until }),
+        [Effect::Tell(news), Effect::Send(third), Effect::Send(ask)],
+    );
+    match element {
+        Some(frame) => step.then(Effect::Send(frame)),
+        None => step,
     }
 }
 
@@ -122,7 +144,7 @@ fn ask<'b>(
     entropy: &Entropy<32>,
     own: &Own<'_>,
     mut out: Outbox<'b>,
-) -> Option<Step<(Channel, Stage), Effect<'b>>> {
+) -> Option<Sent<'b>> {
     let (established, third) = out.put(|place| {
         let (established, message) = introduced.write_third(&own.keys.channel, &[], place).ok()?;
         Some((established, message.len()))
@@ -132,15 +154,15 @@ fn ask<'b>(
     let request = Request { name: own.about.name, room: own.about.room, profile, method: wish.method(), csr: None };
     let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
     let asked = channel.seal(&FromNode::Ask(ask), &mut out)?;
-    let sent = [Effect::Send(third), Effect::Send(asked)];
-    match wish {
-        Wish::Approval => Some(Step::with((channel, Stage::AwaitAnswer { pin: false }), sent)),
-        Wish::Pin => Some(Step::with((channel, Stage::AwaitAnswer { pin: true }), sent)),
+    let (stage, element) = match wish {
+        Wish::Approval => (Stage::AwaitAnswer { pin: false }, None),
+        Wish::Pin => (Stage::AwaitAnswer { pin: true }, None),
         Wish::Code { code, .. } => {
             let (stage, frame) = begin(&mut channel, &code, cpace::Method::Code, entropy, own, &mut out)?;
-            Some(Step::with((channel, stage), sent).then(Effect::Send(frame)))
+            (stage, Some(frame))
         }
-    }
+    };
+    Some(Sent { channel, stage, frames: [third, asked], element })
 }
 
 /// Our half of CPace. The code is not needed from here on.
@@ -195,14 +217,13 @@ pub(super) fn on_frame<'b>(
         Err(Broken) => return broken(node, wish),
     };
     let soon = now.after(node.timing.answer_within);
-    let go_on = |node: Node, channel, stage, until| node.to(State::Pairing { channel, stage, until });
     match (stage, FromGateway::parse(text)) {
         (stage, Ok(FromGateway::Refused(refusal))) => on_refused(node, now, channel, &stage, refusal),
 
         (Stage::AwaitAnswer { pin: true }, Ok(FromGateway::PinShown { expires_in, attempts })) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
-            let next = go_on(node, channel, Stage::AwaitCode { method: cpace::Method::Pin }, until);
-            Step::with(next, [Effect::Tell(News::TypeThePin { expires_in, attempts })])
+            let stage = Stage::AwaitCode { method: cpace::Method::Pin };
+            go_on(node, channel, stage, until, Effect::Tell(News::TypeThePin { expires_in, attempts }))
         }
         (Stage::AwaitYb { initiator, method }, Ok(FromGateway::Yb(element))) => {
             let answered = initiator
@@ -210,31 +231,28 @@ pub(super) fn on_frame<'b>(
                 .ok()
                 .and_then(|(awaiting, tag)| Some((awaiting, channel.seal(&FromNode::Ta(tag), &mut out)?)));
             match answered {
-                Some((awaiting, frame)) => {
-                    Step::with(go_on(node, channel, Stage::AwaitTb { awaiting, method }, soon), [Effect::Send(frame)])
-                }
+                Some((awaiting, frame)) => go_on(node, channel, Stage::AwaitTb { awaiting, method }, soon, Effect::Send(frame)),
                 None => broken(node, None),
             }
         }
         (Stage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => match awaiting.verify(&tag) {
-            Ok(_confirmed) => trusted(node, channel, soon).first(Effect::Tell(News::CodeConfirmed)),
+            Ok(_confirmed) => trusted(node, channel, soon, News::CodeConfirmed),
             // Whoever it is has spent a guess and learnt that it was wrong. Nothing of theirs is taken.
-            Err(_) => node.close(None, Rest::Idle).first(Effect::Tell(News::GatewayUnproven)),
+            Err(_) => leave(node, None, Rest::Idle, News::GatewayUnproven),
         },
 
         (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant, Ok(FromGateway::Waiting { expires_in })) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
-            trusted(node, channel, until).first(Effect::Tell(News::WaitsForApproval { expires_in }))
+            trusted(node, channel, until, News::WaitsForApproval { expires_in })
         }
         (stage @ (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant), Ok(FromGateway::Part(part))) => {
-            Step::with(go_on(node, channel, stage, soon), [Effect::Part(part)])
+            go_on(node, channel, stage, soon, Effect::Part(part))
         }
         (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant, Ok(FromGateway::Grant(grant))) => on_grant(node, channel, grant),
         (Stage::AwaitActive, Ok(FromGateway::Active(_))) => node.close(None, Rest::AtOnce),
         // The offer ran out between its coming and its being stored.
         (Stage::AwaitActive, Ok(FromGateway::NotPaired)) => {
-            let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
+            leave(Node { backoff: Backoff::longest(), ..node }, None, Rest::Retry, News::PairAgain)
         }
 
         (
@@ -251,13 +269,13 @@ pub(super) fn on_frame<'b>(
 
 /// Remembers the gateway before its grant comes, so that the grant is found again if it is lost on the way.
 #[inline(never)]
-fn trusted<'b>(node: Node, channel: Channel, until: Instant) -> Step<Node, Effect<'b>> {
+fn trusted<'b>(node: Node, channel: Channel, until: Instant, news: News<'b>) -> Step<Node, Effect<'b>> {
     let asked = Memory::Asked { gateway: channel.peer };
     if node.memory == asked || matches!(node.memory, Memory::Paired(_)) {
         // What it is paired to stays until there is something better.
-        return Step::quiet(node.to(State::Pairing { channel, stage: Stage::AwaitGrant, until }));
+        return go_on(node, channel, Stage::AwaitGrant, until, Effect::Tell(news));
     }
-    Step::with(node.to(State::Keeping(Then::Wait { channel, until })), [Effect::Keep(asked)])
+    Step::with(node.to(State::Keeping(Then::Wait { channel, until })), [Effect::Tell(news), Effect::Keep(asked)])
 }
 
 #[inline(never)]
@@ -300,15 +318,27 @@ fn on_refused<'b>(node: Node, now: Instant, channel: Channel, stage: &Stage, ref
 const TYPING: Span = Span::from_secs(300);
 
 /// In clear, so it may be anybody's: wait, and change nothing.
+#[inline(never)]
 pub(super) fn turned_away<'b>(node: Node, wish: Option<Wish>, refusal: &ClearRefusal<'_>) -> Step<Node, Effect<'b>> {
     let news = match refusal {
         ClearRefusal::Refused => News::TurnedAway,
         ClearRefusal::Unsupported { .. } => News::OtherVersion,
     };
-    let node = Node { backoff: Backoff::longest(), ..node };
-    node.close(wish, Rest::Retry).first(Effect::Tell(news))
+    leave(Node { backoff: Backoff::longest(), ..node }, wish, Rest::Retry, news)
 }
 
+#[inline(never)]
 pub(super) fn broken<'b>(node: Node, wish: Option<Wish>) -> Step<Node, Effect<'b>> {
-    node.close(wish, Rest::Retry).first(Effect::Tell(News::Broken))
+    leave(node, wish, Rest::Retry, News::Broken)
+}
+
+/// Tells of it, and closes.
+#[inline(never)]
+pub(super) fn leave<'b>(node: Node, wish: Option<Wish>, rest: Rest, news: News<'b>) -> Step<Node, Effect<'b>> {
+    Step::with(node.to(State::Closing { wish, rest }), [Effect::Tell(news), Effect::Close(Close::GOODBYE)])
+}
+
+#[inline(never)]
+fn go_on<'b>(node: Node, channel: Channel, stage: Stage, until: Instant, effect: Effect<'b>) -> Step<Node, Effect<'b>> {
+    Step::with(node.to(State::Pairing { channel, stage, until }), [effect])
 }
