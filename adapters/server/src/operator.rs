@@ -1,0 +1,125 @@
+//! What an operator is shown, and is told when it does not go.
+
+use handfast_core::error::Refusal;
+use handfast_core::grant::token::Token;
+use handfast_core::id::NodeId;
+use handfast_core::registry::grants::Grant;
+use handfast_store::{Counts, Entry, StoreError};
+
+/// A node as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Everything the registry knows.
+    pub entry: Entry,
+    /// Whether its link is open.
+    pub online: bool,
+}
+
+/// A gateway's counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// Nodes by standing.
+    pub nodes: Counts,
+    /// Open links.
+    pub linked: usize,
+    /// Connections that have not authenticated.
+    pub waiting: usize,
+}
+
+/// What an approval yields.
+#[derive(Debug)]
+pub struct Issued {
+    /// Whose.
+    pub node_id: NodeId,
+    /// With what it proves itself.
+    pub credential: IssuedCredential,
+}
+
+/// With what an approved node proves itself.
+#[derive(Debug)]
+pub enum IssuedCredential {
+    /// A token, for the operator to carry to the node. This is the only time it is shown.
+    Token(Token),
+    /// Its keys. The grant is offered to it over its sealed channel.
+    Grant(Box<Grant>),
+}
+
+impl IssuedCredential {
+    /// The token, if the node needs one.
+    #[must_use]
+    pub const fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Grant(_) => None,
+        }
+    }
+}
+
+/// Why an operator's wish was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No node has an id that begins so.
+    #[error("no node has an id that begins with {0:?}")]
+    NotFound(String),
+    /// Several do.
+    #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// Some of the nodes it could be.
+        matches: Vec<NodeId>,
+    },
+    /// The registry's rules do not allow it.
+    #[error("node {node_id}: {}", explain(*.refusal))]
+    Refused {
+        /// Which node.
+        node_id: NodeId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The node proves itself with a token, which carries no permissions.
+    #[error(
+        "node {0} proves itself with a token, which carries no permissions and no time; leave them out, or pair it over the native wire"
+    )]
+    NoKeys(NodeId),
+    /// No paired node and no capability is named so.
+    #[error("no paired node has the name {0:?} or an id that begins so, and no capability has; `paired list` shows them")]
+    NotPaired(String),
+    /// Several paired nodes or capabilities are named so.
+    #[error("{which:?} is not enough: it names {}", .matches.join(", "))]
+    SeveralPaired {
+        /// What was given.
+        which: String,
+        /// Some of those that it could be.
+        matches: Vec<String>,
+    },
+    /// No such PIN or code lives.
+    #[error("no code with the id {0} lives: it was spent or withdrawn, or it has expired")]
+    NoSuchCode(String),
+    /// What was asked for cannot be; the text says what mends it.
+    #[error("{0}")]
+    Usage(String),
+    /// The store failed; nothing was changed.
+    #[error("the registry could not be read or written: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Says a refusal in words that tell what mends it.
+fn explain(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::AlreadyPaired => {
+            "it is paired already; `devices unpair` puts it out, `devices pair --reissue` gives it a new token"
+        }
+        Refusal::Revoked => "it was revoked, which is final; let it ask again and approve its new id",
+        Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
+        Refusal::Expired => "its request has expired; let it ask again",
+        Refusal::NoToken => "it proves itself with its keys and has no token",
+        Refusal::StoreFailed => "the registry could not be written; nothing was changed",
+        Refusal::InvalidCredentials
+        | Refusal::NotApproved
+        | Refusal::Muted
+        | Refusal::TooManyPending
+        | Refusal::RateLimited
+        | Refusal::AtCapacity => "refused; try again",
+    }
+}
