@@ -137,6 +137,14 @@ impl State {
         self.path.is_none() && !service && !rustix::process::geteuid().is_root()
     }
 
+    /// The command that goes on with this state.
+    pub(crate) fn run(&self) -> String {
+        match &self.path {
+            Some(path) => format!("handfast-node run --state {}", path.display()),
+            None => "handfast-node run".to_owned(),
+        }
+    }
+
     pub(crate) fn dir(&self) -> Result<StateDir, Failure> {
         let path = self.path.clone().or_else(StateDir::default_path);
         path.map(StateDir::at)

@@ -43,7 +43,8 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
         gateways,
     };
     let state = dir.hold()?;
-    let shown = Shown { own: Fingerprint::of(state.keys()?.channel.public()), gateway: identity.gateways.clone() };
+    let own = Fingerprint::of(state.keys()?.channel.public());
+    let shown = Shown { own, gateway: identity.gateways.clone(), run: place.run() };
     let mut pairing = Pairing::new(shown, wanted.asks);
     let node = NativeNode::new(NativeConfig { identity, profile, state, via: None, ca, waits: Waits::DEFAULT })?;
     let (owner, events) = (node.owner(), node.events());

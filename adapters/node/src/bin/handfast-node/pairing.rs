@@ -26,6 +26,8 @@ pub(crate) enum Asks {
 pub(crate) struct Shown {
     pub(crate) own: Fingerprint,
     pub(crate) gateway: Vec<GatewayAt>,
+    /// The command that goes on with what was paired.
+    pub(crate) run: String,
 }
 
 pub(crate) struct Pairing {
@@ -69,7 +71,7 @@ impl Pairing {
                     self.entered(&owner, typed).await?;
                 }
                 () = tokio::time::sleep(patience) => {
-                    println!("Not linked yet; handfast-node run goes on with that.");
+                    println!("Not linked yet; {} goes on with that.", self.shown.run);
                     return Ok(());
                 }
             }
@@ -128,7 +130,7 @@ impl Pairing {
                 self.granted = Some(node_id.to_string());
             }
             NativeEvent::Linked(_) if self.granted.is_some() => {
-                println!("Linked. Stay so with\n\n  handfast-node run");
+                println!("Linked. Stay so with\n\n  {}", self.shown.run);
                 return Ok(true);
             }
             NativeEvent::Lost(lost) => self.why = Some(lost.to_string()),
