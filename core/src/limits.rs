@@ -88,6 +88,31 @@ pub const INVITE_ADDRESSES: usize = 3;
 /// Most bytes of one of them.
 pub const GATEWAY_ADDRESS_BYTES: usize = 96;
 
+/// Most bytes of what a setup code claims.
+pub const SETUP_CLAIMS_BYTES: usize = 640;
+/// Most characters of a setup code's token: the claims in base64, a dot, and the tag.
+pub const SETUP_TOKEN_CHARS: usize = (SETUP_CLAIMS_BYTES * 4).div_ceil(3) + 1 + 43;
+/// Most bytes of a gateway's URL in a setup code.
+pub const SETUP_URL_BYTES: usize = 256;
+/// Most characters of a setup code's payload.
+pub const SETUP_PAYLOAD_CHARS: usize = 3456;
+/// How long a setup code is good for, where nobody says otherwise.
+pub const SETUP_TTL: Span = Span::from_secs(600);
+/// The shortest time for which one is made.
+pub const SETUP_TTL_MIN: Span = Span::from_secs(30);
+/// The longest.
+pub const SETUP_TTL_MAX: Span = Span::from_secs(24 * 3600);
+/// Most bytes of a companion's first frame.
+pub const COMPANION_FIRST_BYTES: usize = 64 * 1024;
+/// What a step of a companion's connection needs of scratch.
+pub const COMPANION_SCRATCH: usize = 3 * SETUP_CLAIMS_BYTES + 1024;
+/// Most bytes of a channel's name, an account or a sender.
+pub const SENDER_BYTES: usize = 128;
+/// Characters of the code with which a stranger is challenged.
+pub const CHALLENGE_CHARS: usize = 8;
+/// Most bytes of what a channel tells of a stranger, as JSON.
+pub const SENDER_META_BYTES: usize = 1024;
+
 /// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it is too small, both are empty, and what
 /// needs them fails closed.
 pub(crate) fn split(scratch: &mut [u8]) -> (&mut [u8], &mut [u8]) {

@@ -1,5 +1,7 @@
 //! Time as a value: machines are told it, they never ask.
 
+pub mod rfc3339;
+
 /// A point on a monotonic clock, in milliseconds since any fixed start (boot, for instance).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -18,6 +18,32 @@ pub fn tag_parts(key: &Secret<32>, label: &[u8], parts: &[&[u8]]) -> Secret<32> 
     Secret::new(mac.finalize().into_bytes().into())
 }
 
+/// A key that many messages are authenticated with: it is taken in once.
+#[derive(Clone)]
+pub struct Key(Hmac<Sha256>);
+
+impl Key {
+    /// Takes the key in.
+    #[must_use]
+    pub fn new(key: &Secret<32>) -> Self {
+        Self(keyed(key.expose()))
+    }
+
+    /// The tag of a message.
+    #[must_use]
+    pub fn tag(&self, message: &[u8]) -> Secret<32> {
+        let mut mac = self.0.clone();
+        mac.update(message);
+        Secret::new(mac.finalize().into_bytes().into())
+    }
+}
+
+impl core::fmt::Debug for Key {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Key(redacted)")
+    }
+}
+
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // HMAC takes its key padded to the block, and a key of that length directly: the same function without a way to fail.
     let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();

@@ -20,3 +20,5 @@ pub const CAPABILITY_ID: &[u8] = b"handfast/v1/capability-id\0";
 pub const CAPABILITY_ISSUER: &[u8] = b"handfast/v1/capability-issuer\0";
 /// Before handshake hash and digest in what the signature of an `Ask` covers.
 pub const ASK: &[u8] = b"handfast/v1/ask\0";
+/// Before the token in the hash by which a companion's session is found.
+pub const SESSION: &[u8] = b"handfast/v1/session\0";

@@ -2,4 +2,6 @@
 
 pub mod capability;
 pub mod scope;
+pub mod session;
+pub mod setup_code;
 pub mod token;

@@ -3,5 +3,7 @@
 pub mod admission;
 pub mod codes;
 pub mod grants;
+pub mod inbound;
 pub mod lifecycle;
 pub mod record;
+pub mod sessions;

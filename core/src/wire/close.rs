@@ -39,6 +39,10 @@ closes! {
     PROTOCOL_VIOLATION = 1008 "Protocol violation";
     /// The same node authenticated on a newer connection.
     REPLACED = 1008 "Replaced by a newer connection";
+    /// The companion's code or session lets nobody in.
+    NOT_LET_IN = 1008 "Not let in";
+    /// The companion's session was revoked, or its time is over.
+    SESSION_ENDED = 1008 "Session ended";
     /// A text frame that is not UTF-8.
     INVALID_TEXT = 1007 "Text is not UTF-8";
     /// Broke the rules of WebSocket itself.

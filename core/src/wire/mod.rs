@@ -1,6 +1,7 @@
 //! Bytes to messages and back. Parsing is total: every input gives a message or a typed error, and what parses cannot hold illegal values.
 
 pub mod close;
+pub mod companion;
 pub mod frame;
 pub mod gateway_address;
 pub mod invite;
@@ -10,4 +11,5 @@ pub mod missy;
 pub mod native;
 pub mod path;
 pub mod registration;
+pub mod setup;
 pub mod token;

@@ -6,11 +6,10 @@ use handfast_core::crypto::base64url;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::id::NodeId;
-use handfast_core::time::UnixTime;
+use handfast_core::time::{UnixTime, rfc3339};
 use zeroize::Zeroizing;
 
 use super::document::Fields;
-use super::time;
 
 /// A token as text: wiped when dropped, never shown by `Debug`, not `Clone`.
 pub struct SecretText(Zeroizing<String>);
@@ -84,7 +83,7 @@ impl Entry {
     /// Reads all but the token, which the caller has opened. The error says what is wrong, and never shows what was read.
     pub(super) fn read(fields: &Fields, token: SecretText) -> Result<Self, String> {
         let missing = |what: &str| format!("it has no {what}");
-        let time = |what| text(fields, what, time::read);
+        let time = |what| text(fields, what, rfc3339::read);
         Ok(Self {
             token,
             paired_at: time("paired_at")?.ok_or_else(|| missing("paired_at"))?,
@@ -100,13 +99,13 @@ impl Entry {
 
     /// Writes all but the token over what is there, and leaves fields alone that it does not know.
     pub(super) fn write(&self, fields: &mut Fields) {
-        fields.set("paired_at", Some(&time::write(self.paired_at)));
+        fields.set("paired_at", Some(rfc3339::write(self.paired_at).as_str()));
         fields.set("name", Some(&self.name));
         fields.set("gateway_key", self.gateway_key.as_ref().map(write_key).as_ref());
         fields.set("fingerprint", self.fingerprint.map(|it| it.to_string()).as_ref());
         fields.set("node_id", self.node_id.map(|it| it.to_string()).as_ref());
         fields.set("grant", self.grant.map(|id| format!("{:032x}", u128::from_be_bytes(id))).as_ref());
-        fields.set("expires_at", self.expires_at.map(time::write).as_ref());
+        fields.set("expires_at", self.expires_at.map(rfc3339::write).as_ref().map(rfc3339::Text::as_str));
         fields.set("permissions", self.permissions.as_ref());
     }
 }
@@ -128,7 +127,7 @@ pub struct Listed {
 
 impl Listed {
     pub(super) fn read(router: &str, fields: &Fields, sealed: bool) -> Self {
-        let time = |what| text(fields, what, time::read).ok().flatten();
+        let time = |what| text(fields, what, rfc3339::read).ok().flatten();
         Self {
             router: router.to_owned(),
             name: fields.get("name").ok().flatten(),

@@ -24,7 +24,6 @@ mod key;
 mod keyring;
 mod path;
 mod seal;
-mod time;
 
 use std::path::{Path, PathBuf};
 

@@ -1,13 +1,42 @@
-//! Times as the store writes them: RFC 3339, in whole seconds, from 1970 to the year 9999.
+//! Wall-clock times as text (RFC 3339), in whole seconds, from 1970 to the year 9999.
 
-use handfast_core::time::UnixTime;
+use super::UnixTime;
 
+/// Length of a time as [`write`] gives it.
+pub const CHARS: usize = 20;
 /// 9999-12-31T23:59:59Z, the last second that has four digits for its year.
 const LAST: u64 = 253_402_300_799;
 const DAY: u64 = 86_400;
 
+/// A time as text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text([u8; CHARS]);
+
+impl Text {
+    /// For instance `2026-11-22T06:17:50Z`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only ASCII is ever held; the fallback is never taken.
+        core::str::from_utf8(&self.0).unwrap_or("")
+    }
+}
+
+impl core::fmt::Display for Text {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl core::fmt::Debug for Text {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Writes a time in UTC; one beyond the year 9999 as the last second of that year, since there is no other way to write it.
-pub(super) fn write(time: UnixTime) -> String {
+#[must_use]
+#[allow(clippy::arithmetic_side_effects, reason = "the year has four digits, which bounds everything here")]
+pub fn write(time: UnixTime) -> Text {
     let secs = time.as_secs().min(LAST);
     let (days, second) = (secs / DAY, secs % DAY);
     // Years counted from 1 March 0000 put the leap day last, so that a day's number tells its month by division.
@@ -19,17 +48,29 @@ pub(super) fn write(time: UnixTime) -> String {
     let day = of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+    let mut text = *b"0000-00-00T00:00:00Z";
+    let numbers =
+        [(3, year, 4), (6, month, 2), (9, day, 2), (12, second / 3600, 2), (15, second / 60 % 60, 2), (18, second % 60, 2)];
+    for (last, mut number, digits) in numbers {
+        for place in text.iter_mut().take(last + 1).rev().take(digits) {
+            *place = b'0' | (number % 10).to_le_bytes()[0];
+            number /= 10;
+        }
+    }
+    Text(text)
 }
 
-/// Reads a time with any offset from UTC; fractions of a second are dropped. `None` for what is no such time or lies before 1970.
-pub(super) fn read(text: &str) -> Option<UnixTime> {
+/// Reads a time with any offset from UTC; fractions of a second are dropped, and a leap second counts as the one after it. `None` for what is no such time
+/// or lies before 1970.
+#[must_use]
+#[allow(clippy::arithmetic_side_effects, reason = "every number has two or four digits, which bounds everything here")]
+pub fn read(text: &str) -> Option<UnixTime> {
     let bytes = text.as_bytes();
     let number = |at: usize, digits: usize| -> Option<i64> {
         let part = bytes.get(at..at + digits)?;
         part.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
     };
-    let separated = [(4, b"-"), (7, b"-"), (13, b":"), (16, b":")].iter().all(|(at, by)| bytes.get(*at) == Some(&by[0]));
+    let separated = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')].iter().all(|(at, by)| bytes.get(*at) == Some(by));
     if !separated || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
         return None;
     }
@@ -62,7 +103,6 @@ pub(super) fn read(text: &str) -> Option<UnixTime> {
         1..=12 => 31,
         _ => return None,
     };
-    // A leap second is 60 and counts as the second after it.
     if !(1..=longest).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -92,17 +132,17 @@ mod tests {
     #[test]
     fn known_times_are_written_and_read() {
         for (text, secs) in KNOWN {
-            assert_eq!(write(UnixTime::from_secs(secs)), text);
+            assert_eq!(write(UnixTime::from_secs(secs)).as_str(), text);
             assert_eq!(read(text), Some(UnixTime::from_secs(secs)), "{text}");
         }
-        assert_eq!(write(UnixTime::from_secs(u64::MAX)), "9999-12-31T23:59:59Z");
+        assert_eq!(write(UnixTime::from_secs(u64::MAX)).as_str(), "9999-12-31T23:59:59Z");
     }
 
     #[test]
     fn every_day_of_a_hundred_and_fifty_years_reads_back_as_it_was_written() {
         for day in 0..55_000 {
             let time = UnixTime::from_secs(day * DAY + day % DAY);
-            assert_eq!(read(&write(time)), Some(time));
+            assert_eq!(read(write(time).as_str()), Some(time));
         }
     }
 

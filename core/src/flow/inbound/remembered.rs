@@ -1,0 +1,66 @@
+//! What a gate may remember of a sender that was let in, and for how long that holds.
+//!
+//! A gate asks the registry for each message, but of those whom it let in it may remember that it did: in a table that is bounded, and keyed by the three
+//! texts apart. Nothing else is remembered: no refusal, so that strangers fill no table, and no failure. What is remembered holds while the registry's
+//! **epoch** is the same, which every change of a sender's standing moves on, whoever makes it and wherever; and for a minute at most, after which the
+//! channel is asked once more how it spells the sender.
+
+use crate::registry::inbound::Allowed;
+use crate::time::{Span, UnixTime};
+
+/// How long it holds at most.
+pub const HOLDS_FOR: Span = Span::from_secs(60);
+
+/// That a sender was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    epoch: u64,
+    since: UnixTime,
+    until: Option<UnixTime>,
+}
+
+impl Remembered {
+    /// Remembers that it was let in because of this, which was read **after** the epoch was. `None` if it does not count, or there is nothing that does.
+    #[must_use]
+    pub fn admitted(allowed: Option<Allowed>, epoch: u64, now: UnixTime) -> Option<Self> {
+        let allowed = allowed.filter(|allowed| allowed.is_active(now))?;
+        Some(Self { epoch, since: now, until: allowed.until })
+    }
+
+    /// Whether the sender is let in now without the registry being asked.
+    #[must_use]
+    pub fn holds(&self, epoch: u64, now: UnixTime) -> bool {
+        self.epoch == epoch
+            && self.since <= now
+            && now < self.since.after(HOLDS_FOR)
+            && self.until.is_none_or(|until| now < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(secs: u64) -> UnixTime {
+        UnixTime::from_secs(secs)
+    }
+
+    #[test]
+    fn it_holds_until_anything_changes_its_time_is_over_or_the_clock_is_set_back() {
+        let allowed = Allowed { until: Some(at(130)), revoked_at: None };
+        let remembered = Remembered::admitted(Some(allowed), 7, at(100)).unwrap();
+        assert!(remembered.holds(7, at(100)) && remembered.holds(7, at(129)));
+        assert!(!remembered.holds(8, at(100)), "somebody changed something");
+        assert!(!remembered.holds(7, at(130)), "the permission ended");
+        assert!(!remembered.holds(7, at(99)), "the clock was set back");
+        let endless = Remembered::admitted(Some(Allowed { until: None, revoked_at: None }), 7, at(100)).unwrap();
+        assert!(endless.holds(7, at(159)) && !endless.holds(7, at(160)));
+    }
+
+    #[test]
+    fn nobody_is_remembered_whose_permission_does_not_count() {
+        assert_eq!(Remembered::admitted(None, 1, at(1)), None);
+        assert_eq!(Remembered::admitted(Some(Allowed { until: None, revoked_at: Some(at(9)) }), 1, at(1)), None);
+        assert_eq!(Remembered::admitted(Some(Allowed { until: Some(at(1)), revoked_at: None }), 1, at(1)), None);
+    }
+}

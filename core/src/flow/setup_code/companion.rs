@@ -1,0 +1,124 @@
+//! The companion's end: it shows a setup code and gets a session.
+
+use crate::grant::session::Token;
+use crate::step::{Machine, Step};
+use crate::time::{Instant, Reason, Span};
+use crate::wire::companion::Answer;
+use crate::wire::json_write::ObjectWriter;
+
+/// How long the gateway's answer may take.
+pub const ANSWER_WITHIN: Span = Span::from_secs(10);
+
+/// A companion that shows its code.
+#[derive(Debug)]
+pub struct Companion(State);
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Waiting { until: Instant },
+    Done,
+}
+
+/// What may happen to it.
+#[derive(Debug)]
+pub enum Input<'b> {
+    /// A text frame came.
+    Text(&'b str),
+    /// A binary frame came.
+    Binary,
+    /// The deadline has come.
+    Tick,
+    /// The connection is gone.
+    Closed,
+}
+
+/// What it comes to.
+#[derive(Debug)]
+pub enum Effect<'b> {
+    /// This token opens its session from now on. Keep it durably, where nobody else reads it.
+    Keep(Token),
+    /// The gateway says no, in these words; they are not ours, so mind what shows them.
+    Refused(&'b str),
+    /// The gateway said nothing that can be understood.
+    NotUnderstood,
+    /// The gateway said nothing in time, or the connection ended before it did.
+    NoAnswer,
+}
+
+impl Companion {
+    /// Begins, with the frame that is to be sent. `None` if it does not fit into `out`.
+    pub fn begin<'o>(now: Instant, bootstrap_token: &str, out: &'o mut [u8]) -> Option<(Self, &'o str)> {
+        let frame = ObjectWriter::new(out).text("bootstrap_token", bootstrap_token).finish()?;
+        Some((Self(State::Waiting { until: now.after(ANSWER_WITHIN) }), frame))
+    }
+
+    /// Whether nothing more will come of it.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.0, State::Done)
+    }
+}
+
+impl Machine for Companion {
+    type Input<'b> = Input<'b>;
+    type Effect<'b> = Effect<'b>;
+
+    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+        let effect = match (self.0, input) {
+            (State::Done, _) => return Step::quiet(self),
+            (State::Waiting { until }, Input::Tick) if now < until => return Step::quiet(self),
+            (State::Waiting { .. }, Input::Text(frame)) => match Answer::parse(frame, scratch) {
+                Answer::Opened(token) => Effect::Keep(token),
+                Answer::Error(word) => Effect::Refused(word),
+                Answer::Other => Effect::NotUnderstood,
+            },
+            (State::Waiting { .. }, Input::Binary) => Effect::NotUnderstood,
+            (State::Waiting { .. }, Input::Tick | Input::Closed) => Effect::NoAnswer,
+        };
+        Step::with(Self(State::Done), [effect])
+    }
+
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        match self.0 {
+            State::Waiting { until } => Some((until, Reason::Answer)),
+            State::Done => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
+
+    fn after(input: Input<'_>, millis: u64) -> std::string::String {
+        let mut out = [0; 64];
+        let (companion, frame) = Companion::begin(Instant::from_millis(0), "a.b", &mut out).unwrap();
+        assert_eq!(frame, r#"{"bootstrap_token":"a.b"}"#);
+        let mut scratch = [0; 64];
+        let Step { next, effects } = companion.step(Instant::from_millis(millis), input, &mut scratch);
+        assert_ne!(next.is_done(), effects.is_empty());
+        let mut told = effects.into_iter().map(|effect| match effect {
+            Effect::Keep(token) => std::format!("keep {}", token.expose()),
+            other => std::format!("{other:?}"),
+        });
+        told.next().unwrap_or_default()
+    }
+
+    #[test]
+    fn it_keeps_the_token_that_it_is_given_and_hears_why_it_is_given_none() {
+        let opened = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
+        assert_eq!(after(Input::Text(&opened), 1), std::format!("keep {TOKEN}"));
+        assert_eq!(after(Input::Text(r#"{"error":"already used"}"#), 1), "Refused(\"already used\")");
+        assert_eq!(after(Input::Text("{}"), 1), "NotUnderstood");
+        assert_eq!(after(Input::Binary, 1), "NotUnderstood");
+    }
+
+    #[test]
+    fn it_waits_for_ten_seconds_and_no_longer() {
+        assert_eq!(after(Input::Tick, 9_999), "");
+        assert_eq!(after(Input::Tick, 10_000), "NoAnswer");
+        assert_eq!(after(Input::Closed, 1), "NoAnswer");
+    }
+}

@@ -1,0 +1,342 @@
+//! The gateway's end of a companion's connection.
+//!
+//! ```text
+//! AwaitFirst ─┬─ code, verified ─▶ Redeeming ─▶ Closed          the session's token is said once it is durable
+//!             └─ session ────────▶ Resuming ─▶ Attaching ─▶ Linked ─ its end ─▶ Rechecking ─▶ Linked
+//! ```
+//! A session is looked up once more after pushes reach the connection, so that no revocation is missed in between; and at its end, because it may have been
+//! prolonged meanwhile.
+
+use crate::grant::session::{SessionHash, Token};
+use crate::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, Verified, verify};
+use crate::limits::{Limits, SETUP_CLAIMS_BYTES};
+use crate::link::keepalive::{Due, Keepalive};
+use crate::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
+use crate::step::{Machine, Step};
+use crate::time::{Instant, Reason, Span, UnixTime};
+use crate::wire::close::Close;
+use crate::wire::companion::{First, Saying, Word};
+
+/// One companion's connection.
+#[derive(Debug)]
+pub struct Connection {
+    limits: Limits,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    AwaitFirst { until: Instant },
+    Redeeming,
+    Resuming,
+    Attaching,
+    Linked(Linked),
+    Rechecking(Linked),
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Linked {
+    session: SessionId,
+    ends: Instant,
+    keepalive: Keepalive,
+}
+
+/// What may happen to a connection.
+#[derive(Debug)]
+pub enum Input<'b> {
+    /// A text frame came.
+    Text {
+        /// What it says.
+        frame: &'b str,
+        /// The keys that count now.
+        keys: &'b [SetupKey],
+        /// What time it is.
+        now: UnixTime,
+    },
+    /// A binary frame came.
+    Binary,
+    /// Too many came from the same source: the first frame is not looked at.
+    Throttled,
+    /// The first frame is a web page's of another origin.
+    WrongOrigin,
+    /// Answers [`Effect::Redeem`] with the token of the session that is durable now.
+    Redeemed(Result<Token, NotOpened>),
+    /// Answers [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`] with the session, if there is one.
+    Found(Result<Option<&'b Session>, Failed>, UnixTime),
+    /// The session was revoked.
+    Revoked,
+    /// The same session came on a newer connection.
+    Replaced,
+    /// The answer to a ping.
+    Pong,
+    /// The deadline has come.
+    Tick,
+    /// The gateway shuts down.
+    Shutdown,
+    /// Somebody else needs the seat.
+    Evict,
+    /// The connection is gone.
+    Closed,
+}
+
+/// Why a verified code opened no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOpened {
+    /// The registry says so.
+    No(NotRedeemed),
+    /// It could not be made durable.
+    Failed,
+}
+
+/// The registry could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed;
+
+/// What a connection asks for.
+#[derive(Debug)]
+pub enum Effect<'b> {
+    /// Send a text frame.
+    Send(&'b str),
+    /// Send a ping.
+    Ping,
+    /// Close the connection.
+    Close(Close),
+    /// Spend this code and open a session, durably and in one step.
+    Redeem(Verified<'b>),
+    /// Find the session with this hash.
+    Resume(SessionHash),
+    /// Make this the session's live connection, tell an older one that it is [replaced](Input::Replaced), and then look the session up once more.
+    Attach(SessionId),
+    /// Take the connection out of the table of live ones, if it is still the session's there.
+    Detach,
+    /// Look the session up once more.
+    Recheck(SessionId),
+    /// Whoever is there is known: its source need not have counted the attempt.
+    Refund,
+    /// A frame for the application.
+    App(&'b str),
+}
+
+impl Connection {
+    /// A connection that was accepted at that time, and of which nothing was heard yet.
+    #[must_use]
+    pub const fn accepted(at: Instant, limits: Limits) -> Self {
+        Self { limits, state: State::AwaitFirst { until: at.after(limits.first_message) } }
+    }
+
+    /// The session that was let in.
+    #[must_use]
+    pub const fn linked(&self) -> Option<SessionId> {
+        match self.state {
+            State::Linked(linked) | State::Rechecking(linked) => Some(linked.session),
+            State::AwaitFirst { .. } | State::Redeeming | State::Resuming | State::Attaching | State::Closed => None,
+        }
+    }
+
+    /// Whether it has ended: nothing happens any more.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame.
+    #[must_use]
+    pub const fn awaits_answer(&self) -> bool {
+        match self.state {
+            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) => true,
+            State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
+        }
+    }
+
+    /// A name of the state, for traces and tables.
+    #[must_use]
+    pub const fn state_name(&self) -> &'static str {
+        match self.state {
+            State::AwaitFirst { .. } => "AwaitFirst",
+            State::Redeeming => "Redeeming",
+            State::Resuming => "Resuming",
+            State::Attaching => "Attaching",
+            State::Linked(_) => "Linked",
+            State::Rechecking(_) => "Rechecking",
+            State::Closed => "Closed",
+        }
+    }
+}
+
+impl Machine for Connection {
+    type Input<'b> = Input<'b>;
+    type Effect<'b> = Effect<'b>;
+
+    /// [`COMPANION_SCRATCH`](crate::limits::COMPANION_SCRATCH) suffices.
+    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+        let limits = self.limits;
+        let step = match (self.state, input) {
+            (State::Closed, _) => Step::quiet(State::Closed),
+            (State::Linked(_) | State::Rechecking(_) | State::Attaching, Input::Closed) => {
+                Step::with(State::Closed, [Effect::Detach])
+            }
+            (_, Input::Closed) => Step::quiet(State::Closed),
+            (state, Input::Shutdown) => end(state, Close::SHUTTING_DOWN),
+            (state @ State::AwaitFirst { .. }, Input::Evict) => end(state, Close::AT_CAPACITY),
+
+            (State::AwaitFirst { .. }, Input::Text { frame, keys, now: unix }) => on_first(frame, keys, unix, scratch),
+            (State::AwaitFirst { .. }, Input::Binary) => say_no(Word::ExpectedText, scratch),
+            (State::AwaitFirst { .. }, Input::Throttled) => say_no(Word::RateLimited, scratch),
+            (State::AwaitFirst { .. }, Input::WrongOrigin) => say_no(Word::OriginNotAllowed, scratch),
+            (state @ State::AwaitFirst { until }, Input::Tick) if until <= now => end(state, Close::AUTHENTICATION_TIMEOUT),
+
+            (State::Redeeming, Input::Redeemed(Ok(token))) => match Saying::Opened(&token).write(scratch) {
+                Some(said) => Step::with(State::Closed, [Effect::Refund, Effect::Send(said), Effect::Close(Close::GOODBYE)]),
+                None => end(State::Redeeming, Close::INTERNAL),
+            },
+            (State::Redeeming, Input::Redeemed(Err(why))) => {
+                let word = match why {
+                    NotOpened::No(NotRedeemed::AlreadyUsed) => Word::AlreadyUsed,
+                    NotOpened::No(NotRedeemed::Expired) => Word::Expired,
+                    NotOpened::Failed => Word::Internal,
+                };
+                say_no(word, scratch)
+            }
+
+            (State::Resuming, Input::Found(found, unix)) => match admitted(found, unix) {
+                Ok(session) => Step::with(State::Attaching, [Effect::Attach(session.id)]),
+                Err(word) => say_no(word, scratch),
+            },
+            (State::Attaching, Input::Found(found, unix)) => match admitted(found, unix) {
+                Ok(session) => welcome(session, now, unix, &limits, scratch),
+                Err(word) => say_no(word, scratch).first(Effect::Detach),
+            },
+            (State::Rechecking(linked), Input::Found(found, unix)) => match admitted(found, unix) {
+                Ok(session) => Step::quiet(State::Linked(Linked { ends: end_of(session, now, unix), ..linked })),
+                Err(Word::Internal) => end(State::Rechecking(linked), Close::INTERNAL),
+                Err(_) => end(State::Rechecking(linked), Close::SESSION_ENDED),
+            },
+
+            (state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching), Input::Revoked) => {
+                end(state, Close::SESSION_ENDED)
+            }
+            (state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching), Input::Replaced) => {
+                end(state, Close::REPLACED)
+            }
+            (State::Linked(linked), Input::Text { frame, .. }) => {
+                let keepalive = linked.keepalive.heard(now, &limits);
+                Step::with(State::Linked(Linked { keepalive, ..linked }), [Effect::App(frame)])
+            }
+            (state @ State::Linked(_), Input::Binary) => end(state, Close::PROTOCOL_VIOLATION),
+            (State::Linked(linked), Input::Pong) => {
+                Step::quiet(State::Linked(Linked { keepalive: linked.keepalive.heard(now, &limits), ..linked }))
+            }
+            (State::Linked(linked), Input::Tick) if linked.ends <= now => {
+                Step::with(State::Rechecking(linked), [Effect::Recheck(linked.session)])
+            }
+            (State::Linked(linked), Input::Tick) => {
+                let (keepalive, due) = linked.keepalive.tick(now, &limits);
+                let next = State::Linked(Linked { keepalive, ..linked });
+                match due {
+                    Due::Nothing => Step::quiet(next),
+                    Due::Ping => Step::with(next, [Effect::Ping]),
+                    Due::Lost => end(next, Close::PING_TIMEOUT),
+                }
+            }
+            (state, _) => Step::quiet(state),
+        };
+        step.wrap(|state| Self { limits, state }, |effect| effect)
+    }
+
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        match self.state {
+            State::AwaitFirst { until } => Some((until, Reason::FirstMessage)),
+            State::Linked(linked) => {
+                let (at, reason) = linked.keepalive.deadline();
+                Some(if linked.ends <= at { (linked.ends, Reason::Answer) } else { (at, reason) })
+            }
+            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) | State::Closed => None,
+        }
+    }
+}
+
+fn on_first<'b>(frame: &'b str, keys: &[SetupKey], now: UnixTime, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+    let Some((room, rest)) = scratch.split_at_mut_checked(SETUP_CLAIMS_BYTES) else {
+        return end(State::Redeeming, Close::INTERNAL);
+    };
+    let Some((claims, words)) = rest.split_at_mut_checked(VERIFY_SCRATCH) else {
+        return end(State::Redeeming, Close::INTERNAL);
+    };
+    // A token of ours needs no escapes, and so no room.
+    match First::parse(frame, room) {
+        First::Bootstrap(token) => match verify(keys, token, now, claims) {
+            Ok(verified) => Step::with(State::Redeeming, [Effect::Redeem(verified)]),
+            Err(NotValid::Expired) => say_no(Word::Expired, words),
+            Err(NotValid::Signature) => say_no(Word::InvalidSignature, words),
+            Err(NotValid::Form | NotValid::ClaimsEncoding | NotValid::SignatureEncoding | NotValid::Claims) => {
+                say_no(Word::UnknownCode, words)
+            }
+        },
+        First::Resume(Some(token)) => Step::with(State::Resuming, [Effect::Resume(SessionHash::of(&token))]),
+        First::Resume(None) => say_no(Word::UnknownSession, words),
+        First::Neither => say_no(Word::UnknownCode, words),
+    }
+}
+
+fn admitted(found: Result<Option<&Session>, Failed>, now: UnixTime) -> Result<&Session, Word> {
+    let session = found.map_err(|Failed| Word::Internal)?.ok_or(Word::UnknownSession)?;
+    match session.admits(now) {
+        Ok(()) => Ok(session),
+        // That there was one is nobody's business.
+        Err(Ended::Revoked) => Err(Word::UnknownSession),
+        Err(Ended::Expired) => Err(Word::Expired),
+    }
+}
+
+fn end_of(session: &Session, now: Instant, unix: UnixTime) -> Instant {
+    now.after(Span::from_secs(session.expires_at.as_secs().saturating_sub(unix.as_secs())))
+}
+
+fn welcome<'b>(
+    session: &Session,
+    now: Instant,
+    unix: UnixTime,
+    limits: &Limits,
+    scratch: &'b mut [u8],
+) -> Step<State, Effect<'b>> {
+    let linked = Linked { session: session.id, ends: end_of(session, now, unix), keepalive: Keepalive::start(now, limits) };
+    match Saying::Welcome(session).write(scratch) {
+        Some(said) => Step::with(State::Linked(linked), [Effect::Refund, Effect::Send(said)]),
+        None => end(State::Linked(linked), Close::INTERNAL),
+    }
+}
+
+fn say_no<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+    let reason = match word {
+        Word::Internal => Close::INTERNAL,
+        Word::RateLimited => Close::RATE_LIMITED,
+        Word::UnknownCode
+        | Word::Expired
+        | Word::InvalidSignature
+        | Word::ExpectedText
+        | Word::AlreadyUsed
+        | Word::UnknownSession
+        | Word::OriginNotAllowed => Close::NOT_LET_IN,
+    };
+    let close = Effect::Close(reason);
+    match Saying::No(word).write(scratch) {
+        Some(said) => Step::with(State::Closed, [Effect::Send(said), close]),
+        None => Step::with(State::Closed, [close]),
+    }
+}
+
+/// Whoever is in the table of live ones leaves it.
+fn end<'b>(state: State, reason: Close) -> Step<State, Effect<'b>> {
+    match state {
+        State::Attaching | State::Linked(_) | State::Rechecking(_) => {
+            Step::with(State::Closed, [Effect::Detach, Effect::Close(reason)])
+        }
+        State::AwaitFirst { .. } | State::Redeeming | State::Resuming | State::Closed => {
+            Step::with(State::Closed, [Effect::Close(reason)])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

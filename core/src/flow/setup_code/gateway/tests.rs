@@ -1,0 +1,184 @@
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use super::*;
+use crate::entropy::Entropy;
+use crate::grant::setup_code::{Terms, issue};
+use crate::limits::{COMPANION_SCRATCH, SETUP_TOKEN_CHARS};
+use crate::secret::Secret;
+use crate::text::{Label, Name};
+use crate::wire::setup::ProfileName;
+
+const UNIX: UnixTime = UnixTime::from_secs(1_000_000);
+const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
+
+fn keys() -> [SetupKey; 1] {
+    [SetupKey::new(&Secret::new([7; 32])).unwrap()]
+}
+
+fn code() -> String {
+    let terms = Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(600) };
+    let mut out = [0; SETUP_TOKEN_CHARS];
+    issue(&keys()[0], &terms, UNIX, &Entropy::from_recorded([1; 16]), &mut out).unwrap().token.to_string()
+}
+
+fn session() -> Session {
+    Session {
+        id: SessionId::from_bytes([1; 16]),
+        hash: SessionHash::of(&Token::parse(TOKEN).unwrap()),
+        profile: Name::from(Label::parse("companion-v1").unwrap()),
+        device_label: None,
+        issued_at: UNIX,
+        expires_at: UNIX.after(Span::from_secs(100)),
+        revoked_at: None,
+    }
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+/// One step, with its effects as text.
+fn step(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
+    let mut scratch = [0; COMPANION_SCRATCH];
+    let Step { next, effects } = connection.step(at(millis), input, &mut scratch);
+    let said = effects.iter().map(|effect| match effect {
+        Effect::Send(text) => (*text).to_string(),
+        Effect::Close(close) => std::format!("{} {}", close.code, close.reason),
+        Effect::Redeem(verified) => std::format!("redeem {}", verified.claims().profile.as_str()),
+        other => std::format!("{other:?}"),
+    });
+    let said = said.collect();
+    (next, said)
+}
+
+fn fresh() -> Connection {
+    Connection::accepted(at(0), Limits::DEFAULT)
+}
+
+fn text<'b>(frame: &'b str, keys: &'b [SetupKey], now: UnixTime) -> Input<'b> {
+    Input::Text { frame, keys, now }
+}
+
+fn linked() -> Connection {
+    let frame = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
+    let (connection, _) = step(fresh(), 1, text(&frame, &keys(), UNIX));
+    let (connection, _) = step(connection, 2, Input::Found(Ok(Some(&session())), UNIX));
+    step(connection, 3, Input::Found(Ok(Some(&session())), UNIX)).0
+}
+
+#[test]
+fn a_verified_code_is_redeemed_and_its_token_said_only_when_it_is_durable() {
+    let frame = std::format!(r#"{{"bootstrap_token":"{}"}}"#, code());
+    let (connection, said) = step(fresh(), 1, text(&frame, &keys(), UNIX));
+    assert_eq!(said, ["redeem companion-v1"]);
+    assert!(connection.awaits_answer());
+    let (connection, said) = step(connection, 2, Input::Redeemed(Ok(Token::parse(TOKEN).unwrap())));
+    assert_eq!(said, ["Refund", &std::format!(r#"{{"session_token":"{TOKEN}"}}"#), "1000 "]);
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn every_code_that_lets_nobody_in_is_told_why_in_the_originals_words() {
+    let (good, late) = (code(), UNIX.after(Span::from_secs(600)));
+    let frame = |token: &str| std::format!(r#"{{"bootstrap_token":"{token}"}}"#);
+    for (frame, now, word) in [
+        (frame("nodot"), UNIX, "unknown code"),
+        (String::from("{}"), UNIX, "unknown code"),
+        (String::from("no json"), UNIX, "unknown code"),
+        (frame(&std::format!("e30.{}", good.split_once('.').unwrap().1)), UNIX, "invalid signature"),
+        (frame(&good), late, "expired"),
+        (String::from(r#"{"session_token":"short"}"#), UNIX, "unknown session"),
+    ] {
+        let (connection, said) = step(fresh(), 1, text(&frame, &keys(), now));
+        assert_eq!(said, [std::format!(r#"{{"error":"{word}"}}"#), String::from("1008 Not let in")], "{frame}");
+        assert!(connection.is_closed());
+    }
+    for (why, word) in [
+        (NotOpened::No(NotRedeemed::AlreadyUsed), r#"{"error":"already used"}"#),
+        (NotOpened::No(NotRedeemed::Expired), r#"{"error":"expired"}"#),
+        (NotOpened::Failed, r#"{"error":"internal"}"#),
+    ] {
+        let (connection, _) = step(fresh(), 1, text(&frame(&good), &keys(), UNIX));
+        assert_eq!(step(connection, 2, Input::Redeemed(Err(why))).1[0], word);
+    }
+    for (input, word) in [
+        (Input::Binary, r#"{"error":"expected text frame"}"#),
+        (Input::Throttled, r#"{"error":"rate limited"}"#),
+        (Input::WrongOrigin, r#"{"error":"origin not allowed"}"#),
+    ] {
+        assert_eq!(step(fresh(), 1, input).1[0], word);
+    }
+}
+
+#[test]
+fn silence_ends_after_ten_seconds() {
+    assert_eq!(fresh().deadline(), Some((at(10_000), Reason::FirstMessage)));
+    assert_eq!(step(fresh(), 9_999, Input::Tick).1, Vec::<String>::new());
+    assert_eq!(step(fresh(), 10_000, Input::Tick).1, ["1008 Authentication timeout"]);
+}
+
+#[test]
+fn a_session_is_looked_up_again_after_it_is_attached_so_that_no_revocation_slips_through() {
+    let frame = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
+    let (resuming, said) = step(fresh(), 1, text(&frame, &keys(), UNIX));
+    assert_eq!(said, ["Resume(SessionHash(redacted))"]);
+    let (attaching, said) = step(resuming, 2, Input::Found(Ok(Some(&session())), UNIX));
+    assert!(said[0].starts_with("Attach("), "{said:?}");
+    let revoked = Session { revoked_at: Some(UNIX), ..session() };
+    let (connection, said) = step(attaching, 3, Input::Found(Ok(Some(&revoked)), UNIX));
+    assert_eq!(said, ["Detach", r#"{"error":"unknown session"}"#, "1008 Not let in"]);
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn a_registry_that_cannot_be_read_lets_nobody_in() {
+    let frame = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
+    for found in [Err(Failed), Ok(None)] {
+        let (resuming, _) = step(fresh(), 1, text(&frame, &keys(), UNIX));
+        let (connection, said) = step(resuming, 2, Input::Found(found, UNIX));
+        assert!(connection.is_closed() && said[0].contains("error"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_linked_companion_speaks_to_the_application_until_its_session_is_revoked() {
+    let (connection, said) = step(linked(), 4, text("hello", &[], UNIX));
+    assert_eq!((connection.linked(), said), (Some(session().id), std::vec![String::from("App(\"hello\")")]));
+    let (connection, said) = step(connection, 5, Input::Revoked);
+    assert_eq!(said, ["Detach", "1008 Session ended"]);
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn at_its_end_a_session_is_looked_up_once_more_because_it_may_have_been_prolonged() {
+    let ends = 3 + 100_000;
+    // The keepalive is due earlier; each time it is answered.
+    let mut connection = linked();
+    let mut now = 3;
+    while let Some((when, Reason::Ping)) = connection.deadline() {
+        now = when.as_millis();
+        connection = step(connection, now, Input::Tick).0;
+        connection = step(connection, now, Input::Pong).0;
+    }
+    assert_eq!(connection.deadline(), Some((at(ends), Reason::Answer)), "{now}");
+    let (rechecking, said) = step(connection, ends, Input::Tick);
+    assert!(said[0].starts_with("Recheck("));
+    let later = UNIX.after(Span::from_secs(100));
+    let prolonged = Session { expires_at: later.after(Span::from_secs(50)), ..session() };
+    let (connection, said) = step(rechecking, ends, Input::Found(Ok(Some(&prolonged)), later));
+    assert!(said.is_empty() && connection.linked().is_some());
+    let (rechecking, _) = step(connection, ends + 50_000, Input::Tick);
+    let (connection, said) = step(rechecking, ends + 50_000, Input::Found(Ok(Some(&prolonged)), prolonged.expires_at));
+    assert_eq!(said, ["Detach", "1008 Session ended"]);
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn too_little_scratch_fails_closed() {
+    let frame = std::format!(r#"{{"bootstrap_token":"{}"}}"#, code());
+    let mut scratch = [0; 100];
+    let keys = keys();
+    let stepped = fresh().step(at(1), text(&frame, &keys, UNIX), &mut scratch);
+    assert!(stepped.next.is_closed());
+}

@@ -1,0 +1,268 @@
+//! Setup codes: an operator issues one, whoever shows it opens a session with it, once.
+//!
+//! The token is `b64url(claims) "." b64url(HMAC-SHA256(key, claims))`, which is the nexo dialect's. It carries all that is needed to check it, so checking is pure:
+//! no store, no allocation, the same on a gateway and on a microcontroller. What no check can tell is whether it was shown before; that is
+//! [`registry::sessions`](crate::registry::sessions)'s, and a session is opened by nothing less than a [`Verified`] code that was spent.
+
+use crate::crypto::{base64url, hmac_sha256};
+use crate::entropy::Entropy;
+use crate::limits::{SETUP_CLAIMS_BYTES, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN};
+use crate::secret::Secret;
+use crate::text::Label;
+use crate::time::{Span, UnixTime};
+use crate::wire::setup::{Claims, Nonce, ProfileName};
+
+/// A key that setup codes are signed with.
+#[derive(Clone, Debug)]
+pub struct SetupKey(hmac_sha256::Key);
+
+/// The bytes are all zero: a file that was made and never filled, and no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct NotAKey;
+
+impl SetupKey {
+    /// Takes a key in.
+    ///
+    /// # Errors
+    /// [`NotAKey`].
+    pub fn new(key: &Secret<32>) -> Result<Self, NotAKey> {
+        if *key == Secret::new([0; 32]) { Err(NotAKey) } else { Ok(Self(hmac_sha256::Key::new(key))) }
+    }
+}
+
+/// What a setup code is to be good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms<'b> {
+    /// As what its companion is let in.
+    pub profile: ProfileName<'b>,
+    /// For which device.
+    pub device_label: Option<Label<'b>>,
+    /// For how long; [`SETUP_TTL_MIN`] to [`SETUP_TTL_MAX`].
+    pub ttl: Span,
+}
+
+/// Why no setup code was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NotIssued {
+    /// Its time is shorter than [`SETUP_TTL_MIN`] or longer than [`SETUP_TTL_MAX`].
+    Ttl,
+    /// The buffers are smaller than [`SETUP_CLAIMS_BYTES`] and [`SETUP_TOKEN_CHARS`].
+    BufferTooSmall,
+}
+
+/// A setup code that was just made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issued<'o> {
+    /// What opens a session. A secret until it is spent.
+    pub token: &'o str,
+    /// Which code it is.
+    pub nonce: Nonce,
+    /// Its end.
+    pub expires_at: UnixTime,
+}
+
+/// Issues a setup code.
+///
+/// # Errors
+/// [`NotIssued`].
+pub fn issue<'o>(
+    key: &SetupKey,
+    terms: &Terms<'_>,
+    now: UnixTime,
+    entropy: &Entropy<16>,
+    out: &'o mut [u8],
+) -> Result<Issued<'o>, NotIssued> {
+    if !(SETUP_TTL_MIN..=SETUP_TTL_MAX).contains(&terms.ttl) {
+        return Err(NotIssued::Ttl);
+    }
+    let nonce = Nonce::new(entropy);
+    let expires_at = now.after(terms.ttl);
+    let claims = Claims { profile: terms.profile, expires_at, nonce, device_label: terms.device_label };
+    let mut buffer = [0; SETUP_CLAIMS_BYTES];
+    let claims = claims.write(&mut buffer).ok_or(NotIssued::BufferTooSmall)?;
+    let token = sign(key, claims, out).ok_or(NotIssued::BufferTooSmall)?;
+    Ok(Issued { token, nonce, expires_at })
+}
+
+fn sign<'o>(key: &SetupKey, claims: &str, out: &'o mut [u8]) -> Option<&'o str> {
+    let tag = base64url::encode_32(key.0.tag(claims.as_bytes()).expose());
+    let length = base64url::encode(claims.as_bytes(), out)?.len();
+    let behind = out.get_mut(length..)?.iter_mut();
+    let mut written = length;
+    for (place, character) in behind.zip(b".".iter().chain(&tag)) {
+        *place = *character;
+        written = written.checked_add(1)?;
+    }
+    let whole = length.checked_add(1)?.checked_add(tag.len())? == written;
+    core::str::from_utf8(out.get(..written)?).ok().filter(|_| whole)
+}
+
+/// Shows that a token was signed with one of our keys and had not expired. Only verifying makes it; whether it was spent before, it does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified<'b>(Claims<'b>);
+
+impl<'b> Verified<'b> {
+    /// What the token says.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims<'b> {
+        &self.0
+    }
+}
+
+/// Why a token is not valid, in the order in which it is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NotValid {
+    /// Not two parts with a dot between them, or longer than [`SETUP_TOKEN_CHARS`].
+    Form,
+    /// The first part is no base64.
+    ClaimsEncoding,
+    /// The second part is no base64 of 32 bytes.
+    SignatureEncoding,
+    /// None of our keys signed it.
+    Signature,
+    /// Signed, but no claims that we know.
+    Claims,
+    /// Its time is over.
+    Expired,
+}
+
+/// What [`verify`] may need of scratch.
+pub const VERIFY_SCRATCH: usize = 2 * SETUP_CLAIMS_BYTES;
+
+/// Verifies a token with the keys that count now: the current one, and the one before it while that still does. `scratch` holds the claims, and their
+/// texts where they are escaped; [`VERIFY_SCRATCH`] suffices.
+///
+/// # Errors
+/// [`NotValid`].
+pub fn verify<'b>(keys: &[SetupKey], token: &str, now: UnixTime, scratch: &'b mut [u8]) -> Result<Verified<'b>, NotValid> {
+    if token.len() > SETUP_TOKEN_CHARS {
+        return Err(NotValid::Form);
+    }
+    let (claims, signature) = token.split_once('.').ok_or(NotValid::Form)?;
+    if claims.is_empty() || signature.is_empty() || signature.contains('.') {
+        return Err(NotValid::Form);
+    }
+    let length = claims.len().saturating_mul(3) / 4;
+    let (here, room) = scratch.split_at_mut_checked(length).ok_or(NotValid::Form)?;
+    let claims: &[u8] = base64url::decode(claims, here).ok_or(NotValid::ClaimsEncoding)?;
+    let mut tag = [0; 32];
+    let whole = base64url::decode(signature, &mut tag).is_some_and(|tag| tag.len() == 32);
+    if !whole {
+        return Err(NotValid::SignatureEncoding);
+    }
+    let tag = Secret::new(tag);
+    // Each comparison takes the same time wherever the two differ; that there are two keys is no secret.
+    if !keys.iter().any(|key| key.0.tag(claims) == tag) {
+        return Err(NotValid::Signature);
+    }
+    let text = core::str::from_utf8(claims).map_err(|_| NotValid::Claims)?;
+    let claims = Claims::parse(text, room).ok_or(NotValid::Claims)?;
+    if claims.expires_at <= now { Err(NotValid::Expired) } else { Ok(Verified(claims)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::{String, ToString};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_705_314_000);
+
+    fn key(byte: u8) -> SetupKey {
+        SetupKey::new(&Secret::new([byte; 32])).unwrap()
+    }
+
+    fn terms() -> Terms<'static> {
+        Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(600) }
+    }
+
+    fn token(key: &SetupKey) -> String {
+        let mut out = [0; SETUP_TOKEN_CHARS];
+        issue(key, &terms(), NOW, &Entropy::from_recorded([0xab; 16]), &mut out).unwrap().token.to_string()
+    }
+
+    fn check(keys: &[SetupKey], token: &str, now: UnixTime) -> Result<UnixTime, NotValid> {
+        let mut scratch = [0; VERIFY_SCRATCH];
+        verify(keys, token, now, &mut scratch).map(|verified| verified.claims().expires_at)
+    }
+
+    #[test]
+    fn a_token_is_the_one_that_pythons_hmac_makes_of_the_same_claims() {
+        // python3: c = b'{"profile":"companion-v1","expires_at":"2024-01-15T10:30:00Z","nonce":"abababababababababababababababab"}';
+        // b64(c) + b"." + b64(hmac.new(bytes([7] * 32), c, "sha256").digest()), both urlsafe and without padding
+        assert_eq!(token(&key(7)), include_str!("setup_code.token").trim_end());
+    }
+
+    #[test]
+    fn an_issued_token_is_valid_until_its_time_is_over() {
+        let end = UnixTime::from_secs(1_705_314_600);
+        assert_eq!(check(&[key(7)], &token(&key(7)), NOW), Ok(end));
+        assert_eq!(check(&[key(7)], &token(&key(7)), UnixTime::from_secs(1_705_314_599)), Ok(end));
+        assert_eq!(check(&[key(7)], &token(&key(7)), end), Err(NotValid::Expired));
+    }
+
+    #[test]
+    fn either_of_two_keys_will_do_and_one_that_was_taken_out_will_not() {
+        assert!(check(&[key(8), key(7)], &token(&key(7)), NOW).is_ok());
+        assert_eq!(check(&[key(8)], &token(&key(7)), NOW), Err(NotValid::Signature));
+        assert_eq!(check(&[], &token(&key(7)), NOW), Err(NotValid::Signature));
+    }
+
+    #[test]
+    fn any_flipped_bit_makes_it_invalid() {
+        let good = token(&key(7));
+        for at in 0..good.len() {
+            for bit in 0..7 {
+                let mut bytes = good.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                let changed = String::from_utf8(bytes).unwrap();
+                assert!(check(&[key(7)], &changed, NOW).is_err(), "byte {at} bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_checked_in_order_so_that_each_fault_has_its_name() {
+        let good = token(&key(7));
+        let (claims, tag) = good.split_once('.').unwrap();
+        for (bad, why) in [
+            (String::new(), NotValid::Form),
+            ("nodot".to_string(), NotValid::Form),
+            (format!(".{tag}"), NotValid::Form),
+            (format!("{claims}."), NotValid::Form),
+            (format!("{good}."), NotValid::Form),
+            ("a".repeat(SETUP_TOKEN_CHARS + 1), NotValid::Form),
+            (format!("{claims}=.{tag}"), NotValid::ClaimsEncoding),
+            (format!("{claims}.{tag}="), NotValid::SignatureEncoding),
+            (format!("{claims}.AAAA"), NotValid::SignatureEncoding),
+            (format!("e30.{tag}"), NotValid::Signature),
+        ] {
+            assert_eq!(check(&[key(7)], &bad, NOW), Err(why), "{bad}");
+        }
+        let mut out = [0; 100];
+        let signed = sign(&key(7), "{}", &mut out).unwrap();
+        assert_eq!(check(&[key(7)], signed, NOW), Err(NotValid::Claims));
+    }
+
+    #[test]
+    fn only_a_time_within_bounds_and_room_enough_yield_a_token() {
+        let mut out = [0; SETUP_TOKEN_CHARS];
+        for ttl in [0, 29, 86_401, u64::MAX] {
+            let terms = Terms { ttl: Span::from_secs(ttl), ..terms() };
+            let issued = issue(&key(7), &terms, NOW, &Entropy::from_recorded([1; 16]), &mut out);
+            assert_eq!(issued.map(|_| ()), Err(NotIssued::Ttl));
+        }
+        for room in 0..token(&key(7)).len() {
+            let issued = issue(&key(7), &terms(), NOW, &Entropy::from_recorded([1; 16]), &mut out[..room]);
+            assert_eq!(issued.map(|_| ()), Err(NotIssued::BufferTooSmall), "{room}");
+        }
+    }
+
+    #[test]
+    fn zeros_are_no_key() {
+        assert_eq!(SetupKey::new(&Secret::new([0; 32])).map(|_| ()), Err(NotAKey));
+    }
+}

@@ -1,0 +1,249 @@
+//! What a companion and a gateway say to each other on `/pair`, as JSON text frames (the nexo dialect, and what we added to it).
+//!
+//! ```text
+//! {"bootstrap_token":"…"} ─▶          a setup code is shown
+//!        ◀─ {"session_token":"43 characters"}      and the connection ends; or {"error":"…"}
+//! {"session_token":"…"} ──▶           a session is shown
+//!        ◀─ {"session_id":"…","profile":"…","device_label":"…","expires_at":"…"}      and frames of the application follow
+//! ```
+
+use super::json::{self, Value};
+use super::json_write::ObjectWriter;
+use super::token::Token;
+use crate::registry::sessions::Session;
+use crate::time::{UnixTime, rfc3339};
+
+/// Whether the first frame on `/pair` is a companion's: anything but an object that says its type, as all of the `missy` dialect does.
+#[must_use]
+pub fn is_companions(frame: &str) -> bool {
+    let mut has_type = false;
+    let object = json::members(frame, |key, _| has_type |= key.is("type")).is_ok();
+    !(object && has_type)
+}
+
+/// A companion's first frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum First<'b> {
+    /// A setup code's token, not looked into here.
+    Bootstrap(&'b str),
+    /// A session's token; `None` if it has not the form of one and so is nobody's.
+    Resume(Option<Token>),
+    /// Neither, or both.
+    Neither,
+}
+
+impl<'b> First<'b> {
+    /// Reads it; `room` is for a text with escapes.
+    #[must_use]
+    pub fn parse(frame: &'b str, mut room: &'b mut [u8]) -> Self {
+        let (mut bootstrap, mut session) = (None, None);
+        let read = json::members(frame, |key, value| {
+            if key.is("bootstrap_token") {
+                bootstrap = Some(value);
+            } else if key.is("session_token") {
+                session = Some(value);
+            }
+        });
+        match (read, bootstrap, session) {
+            (Ok(()), Some(Value::Text(token)), None) => token.decode(&mut room).map_or(Self::Neither, Self::Bootstrap),
+            (Ok(()), None, Some(Value::Text(token))) => Self::Resume(token.decode(&mut room).and_then(Token::parse)),
+            (Ok(()), None, Some(_)) => Self::Resume(None),
+            (Ok(()) | Err(_), _, _) => Self::Neither,
+        }
+    }
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// Why a companion is not let in, in the words that go over the wire.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub enum Word {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Word {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// As it is on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// It is no setup code.
+    UnknownCode = "unknown code";
+    /// The time of the code or the session is over.
+    Expired = "expired";
+    /// None of the gateway's keys signed the code.
+    InvalidSignature = "invalid signature";
+    /// A binary frame came.
+    ExpectedText = "expected text frame";
+    /// The gateway's own fault.
+    Internal = "internal";
+    /// The code was spent.
+    AlreadyUsed = "already used";
+    /// Too many attempts from this address.
+    RateLimited = "rate limited";
+    /// There is no such session, or it was revoked.
+    UnknownSession = "unknown session";
+    /// A web page of another origin opened the connection.
+    OriginNotAllowed = "origin not allowed";
+}
+
+/// What a gateway says to a companion.
+#[derive(Clone, Copy, Debug)]
+pub enum Saying<'b> {
+    /// The token of the session that was opened.
+    Opened(&'b Token),
+    /// The session counts.
+    Welcome(&'b Session),
+    /// The session ends then, from now on.
+    Prolonged(UnixTime),
+    /// No.
+    No(Word),
+}
+
+impl Saying<'_> {
+    /// Writes it. `None` if it does not fit; 1 024 bytes always suffice.
+    pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
+        let object = ObjectWriter::new(out);
+        match self {
+            Self::Opened(token) => object.text("session_token", token.expose()).finish(),
+            Self::Welcome(session) => {
+                let mut id = [0; 32];
+                let digits = session.id.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+                for (place, digit) in id.iter_mut().zip(digits) {
+                    *place = crate::id::hex_digit(digit);
+                }
+                let object = object.text("session_id", core::str::from_utf8(&id).ok()?).text("profile", session.profile.as_str());
+                let object = match &session.device_label {
+                    Some(label) => object.text("device_label", label.as_str()),
+                    None => object,
+                };
+                object.text("expires_at", rfc3339::write(session.expires_at).as_str()).finish()
+            }
+            Self::Prolonged(until) => object.text("expires_at", rfc3339::write(*until).as_str()).finish(),
+            Self::No(word) => object.text("error", word.as_str()).finish(),
+        }
+    }
+}
+
+/// What a companion hears in answer to a setup code.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer<'b> {
+    /// The token of its session.
+    Opened(Token),
+    /// No, and why, as the gateway put it.
+    Error(&'b str),
+    /// Something else.
+    Other,
+}
+
+impl<'b> Answer<'b> {
+    /// Reads it; `room` is for a text with escapes.
+    #[must_use]
+    pub fn parse(frame: &'b str, mut room: &'b mut [u8]) -> Self {
+        let (mut token, mut error) = (None, None);
+        let read = json::members(frame, |key, value| {
+            if key.is("session_token") {
+                token = Some(value);
+            } else if key.is("error") {
+                error = Some(value);
+            }
+        });
+        match (read, token, error) {
+            (Ok(()), Some(Value::Text(text)), None) => {
+                text.decode(&mut room).and_then(Token::parse).map_or(Self::Other, Self::Opened)
+            }
+            (Ok(()), None, Some(Value::Text(text))) => text.decode(&mut room).map_or(Self::Other, Self::Error),
+            (Ok(()) | Err(_), _, _) => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::session::SessionHash;
+    use crate::registry::sessions::SessionId;
+    use crate::text::{Label, Name};
+
+    const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
+
+    #[test]
+    fn only_an_object_that_says_its_type_is_a_nodes() {
+        for nodes in [r#"{"type":"auth"}"#, r#"{"bootstrap_token":"x","type":"pair_request"}"#, r#"{"type":1}"#] {
+            assert!(!is_companions(nodes), "{nodes}");
+        }
+        for companions in [r#"{"bootstrap_token":"x"}"#, "{}", "", "[]", "nonsense", r#"{"type":"#] {
+            assert!(is_companions(companions), "{companions}");
+        }
+    }
+
+    #[test]
+    fn a_first_frame_shows_a_code_or_a_session_and_not_both() {
+        let first = |frame: &'static str| First::parse(frame, std::boxed::Box::leak(std::boxed::Box::new([0; 64])));
+        assert_eq!(first(r#"{"bootstrap_token":"a.b"}"#), First::Bootstrap("a.b"));
+        assert_eq!(first(r#"{"x":1,"bootstrap_token":"a\u002eb"}"#), First::Bootstrap("a.b"));
+        assert_eq!(
+            first(r#"{"session_token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#),
+            First::Resume(Token::parse(TOKEN))
+        );
+        for nobodys in [r#"{"session_token":"short"}"#, r#"{"session_token":7}"#] {
+            assert_eq!(first(nobodys), First::Resume(None), "{nobodys}");
+        }
+        for neither in [
+            "",
+            "{}",
+            "[]",
+            r#"{"bootstrap_token":1}"#,
+            r#"{"bootstrap_token":"a","session_token":"b"}"#,
+            r#"{"bootstrap_token":"a"} x"#,
+        ] {
+            assert_eq!(first(neither), First::Neither, "{neither}");
+        }
+    }
+
+    #[test]
+    fn what_a_gateway_says_is_as_the_original_says_it() {
+        let mut out = [0; 1024];
+        assert_eq!(Saying::No(Word::AlreadyUsed).write(&mut out), Some(r#"{"error":"already used"}"#));
+        let token = Token::parse(TOKEN).unwrap();
+        let opened = Saying::Opened(&token).write(&mut out).unwrap();
+        assert_eq!(opened, r#"{"session_token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#);
+        assert_eq!(Answer::parse(opened, &mut [0; 64]), Answer::Opened(token));
+        assert_eq!(Answer::parse(r#"{"error":"expired"}"#, &mut [0; 64]), Answer::Error("expired"));
+        for other in ["{}", r#"{"session_token":"short"}"#, r#"{"error":1}"#, "x"] {
+            assert_eq!(Answer::parse(other, &mut [0; 64]), Answer::Other, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_longest_welcome_fits() {
+        let wide: std::string::String = core::iter::repeat_n('"', 64).collect();
+        let name = Name::from(Label::parse(&wide).unwrap());
+        let session = Session {
+            id: SessionId::from_bytes([0xab; 16]),
+            hash: SessionHash::from_bytes([0; 32]),
+            profile: name.clone(),
+            device_label: Some(name),
+            issued_at: UnixTime::from_secs(0),
+            expires_at: UnixTime::from_secs(0),
+            revoked_at: None,
+        };
+        let mut out = [0; 1024];
+        let welcome = Saying::Welcome(&session).write(&mut out).unwrap();
+        assert!(
+            welcome.starts_with(r#"{"session_id":"abababababababababababababababab","profile":"#)
+                && welcome.ends_with(r#""expires_at":"1970-01-01T00:00:00Z"}"#)
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! Setup codes as they travel: what a token claims, and the payload of a QR code that carries the token to a companion (the nexo dialect, byte for byte).
+//!
+//! ```text
+//! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits","device_label":"…"}      the label only where there is one
+//! token   = b64url(claims) "." b64url(HMAC-SHA256(key, claims))                                                  made and verified in [`crate::grant::setup_code`]
+//! payload = b64url({"url":"…","bootstrap_token":"token","expires_at":"…"})                                       and "fingerprint" where the code binds to a device
+//! ```
+//! Claims are read with any order of members and any RFC 3339 time; unknown members are ignored, and of a repeated one the last counts.
+
+use crate::crypto::base64url;
+use crate::crypto::fingerprint::Fingerprint;
+use crate::id::opaque_id;
+use crate::limits::{SETUP_CLAIMS_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_URL_BYTES};
+use crate::text::Label;
+use crate::time::{UnixTime, rfc3339};
+use crate::wire::json::{self, Text, Value};
+use crate::wire::json_write::ObjectWriter;
+
+opaque_id! {
+    /// What makes a setup code one of its own: it is spent once.
+    Nonce
+}
+
+/// Characters of a [`Nonce`] as text: lower-case hex.
+const NONCE_CHARS: usize = 32;
+
+impl Nonce {
+    fn parse(text: Text<'_>) -> Option<Self> {
+        let mut digits = text.chars();
+        let mut bytes = [0; 16];
+        for byte in &mut bytes {
+            let mut digit = || digits.next()??.to_digit(16);
+            *byte = u8::try_from(digit()? << 4 | digit()?).ok()?;
+        }
+        digits.next().is_none().then(|| Self::from_bytes(bytes))
+    }
+
+    fn text(&self) -> [u8; NONCE_CHARS] {
+        let mut text = [0; NONCE_CHARS];
+        let digits = self.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+        for (place, digit) in text.iter_mut().zip(digits) {
+            *place = crate::id::hex_digit(digit);
+        }
+        text
+    }
+}
+
+/// As what a companion is let in, for instance `companion-v1`: 1 to 64 characters, not blank, none that moves a cursor or reorders a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProfileName<'b>(Label<'b>);
+
+impl<'b> ProfileName<'b> {
+    /// Checks a text.
+    #[must_use]
+    pub fn parse(text: &'b str) -> Option<Self> {
+        (!text.trim().is_empty()).then(|| Label::parse(text)).flatten().map(Self)
+    }
+
+    /// As text.
+    #[must_use]
+    pub const fn as_str(&self) -> &'b str {
+        self.0.as_str()
+    }
+
+    /// As a label, which every profile's name is.
+    #[must_use]
+    pub const fn label(&self) -> Label<'b> {
+        self.0
+    }
+}
+
+/// What a token says. That somebody says it proves nothing: see [`Verified`](crate::grant::setup_code::Verified).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claims<'b> {
+    /// As what the companion is let in.
+    pub profile: ProfileName<'b>,
+    /// From then on the token is worth nothing.
+    pub expires_at: UnixTime,
+    /// Which token.
+    pub nonce: Nonce,
+    /// For which device it was made.
+    pub device_label: Option<Label<'b>>,
+}
+
+impl<'b> Claims<'b> {
+    /// Writes them. `None` if they do not fit, which cannot be for [`SETUP_CLAIMS_BYTES`].
+    pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
+        let nonce = self.nonce.text();
+        let object = ObjectWriter::new(out)
+            .text("profile", self.profile.as_str())
+            .text("expires_at", rfc3339::write(self.expires_at).as_str())
+            .text("nonce", core::str::from_utf8(&nonce).ok()?);
+        match self.device_label {
+            Some(label) => object.text("device_label", label.as_str()).finish(),
+            None => object.finish(),
+        }
+    }
+
+    /// Reads them; text with escapes is decoded into `room`. `None` if they are no claims.
+    #[must_use]
+    pub fn parse(text: &'b str, mut room: &'b mut [u8]) -> Option<Self> {
+        let (mut profile, mut expires_at, mut nonce, mut label) = (None, None, None, None);
+        json::members(text, |key, value| {
+            if key.is("profile") {
+                profile = Some(value);
+            } else if key.is("expires_at") {
+                expires_at = Some(value);
+            } else if key.is("nonce") {
+                nonce = Some(value);
+            } else if key.is("device_label") {
+                label = Some(value);
+            }
+        })
+        .ok()?;
+        Some(Self {
+            profile: ProfileName::parse(as_text(profile?)?.decode(&mut room)?)?,
+            expires_at: rfc3339::read(as_text(expires_at?)?.decode(&mut room)?)?,
+            nonce: Nonce::parse(as_text(nonce?)?)?,
+            device_label: match label {
+                None | Some(Value::Null) => None,
+                Some(value) => Some(Label::parse(as_text(value)?.decode(&mut room)?)?),
+            },
+        })
+    }
+}
+
+/// A profile and a label of 64 characters of four bytes each, and everything else of its greatest length.
+const _: () = assert!(
+    r#"{"profile":"","expires_at":"2026-11-22T06:17:50Z","nonce":"","device_label":""}"#.len() + NONCE_CHARS + 2 * 256
+        <= SETUP_CLAIMS_BYTES + 1
+);
+
+/// What the QR code carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload<'b> {
+    /// Where the gateway is reached. Whoever connects there decides on the parsed URL whether it may.
+    pub url: &'b str,
+    /// What opens the session there. A secret until it is spent.
+    pub bootstrap_token: &'b str,
+    /// The token's end.
+    pub expires_at: UnixTime,
+    /// Of the gateway, for a companion that binds the code to its own key: only whoever has this key is shown the token.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl<'b> Payload<'b> {
+    /// Encodes it; `scratch` holds what is encoded. `None` if something is too long: [`SETUP_URL_BYTES`] for the URL, [`SETUP_TOKEN_CHARS`] for the token, and
+    /// [`SETUP_PAYLOAD_CHARS`] suffice for `out` and `scratch`.
+    pub fn encode<'o>(&self, scratch: &mut [u8], out: &'o mut [u8]) -> Option<&'o str> {
+        if self.url.len() > SETUP_URL_BYTES || self.bootstrap_token.len() > SETUP_TOKEN_CHARS {
+            return None;
+        }
+        let object = ObjectWriter::new(scratch)
+            .text("url", self.url)
+            .text("bootstrap_token", self.bootstrap_token)
+            .text("expires_at", rfc3339::write(self.expires_at).as_str());
+        let object = match self.fingerprint {
+            Some(fingerprint) => object.text("fingerprint", core::str::from_utf8(&fingerprint.text()).ok()?).finish()?,
+            None => object.finish()?,
+        };
+        base64url::encode(object.as_bytes(), out)
+    }
+
+    /// Decodes what [`encode`](Self::encode) made, or the original did. Spaces and line breaks around it, which copying adds, are ignored. `None` if it is no
+    /// payload.
+    #[must_use]
+    pub fn decode(text: &str, scratch: &'b mut [u8]) -> Option<Self> {
+        let text = text.trim();
+        if text.len() > SETUP_PAYLOAD_CHARS {
+            return None;
+        }
+        let (here, mut room) = scratch.split_at_mut_checked(text.len().checked_mul(3)?.checked_div(4)?)?;
+        let object = core::str::from_utf8(base64url::decode(text, here)?).ok()?;
+        let (mut url, mut token, mut expires_at, mut fingerprint) = (None, None, None, None);
+        json::members(object, |key, value| {
+            if key.is("url") {
+                url = Some(value);
+            } else if key.is("bootstrap_token") {
+                token = Some(value);
+            } else if key.is("expires_at") {
+                expires_at = Some(value);
+            } else if key.is("fingerprint") {
+                fingerprint = Some(value);
+            }
+        })
+        .ok()?;
+        let url = as_text(url?)?.decode(&mut room)?;
+        let bootstrap_token = as_text(token?)?.decode(&mut room)?;
+        let expires_at = rfc3339::read(as_text(expires_at?)?.decode(&mut room)?)?;
+        let fingerprint = match fingerprint {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(Fingerprint::parse(as_text(value)?.decode(&mut room)?).ok()?),
+        };
+        let fits = !url.is_empty() && url.len() <= SETUP_URL_BYTES && bootstrap_token.len() <= SETUP_TOKEN_CHARS;
+        fits.then_some(Self { url, bootstrap_token, expires_at, fingerprint })
+    }
+}
+
+/// A URL of which every byte is escaped, the longest token, and everything else of its greatest length; in base64.
+const _: () = assert!((110 + 6 * SETUP_URL_BYTES + SETUP_TOKEN_CHARS).div_ceil(3) * 4 <= SETUP_PAYLOAD_CHARS);
+
+fn as_text(value: Value<'_>) -> Option<Text<'_>> {
+    match value {
+        Value::Text(text) => Some(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(label: Option<&'static str>) -> Claims<'static> {
+        Claims {
+            profile: ProfileName::parse("companion-v1").unwrap(),
+            expires_at: UnixTime::from_secs(1_705_314_600),
+            nonce: Nonce::from_bytes([0xab; 16]),
+            device_label: label.map(|label| Label::parse(label).unwrap()),
+        }
+    }
+
+    fn parsed(text: &str) -> bool {
+        Claims::parse(text, &mut [0; 64]).is_some()
+    }
+
+    #[test]
+    fn claims_are_written_in_the_order_of_the_original_and_an_absent_label_is_left_out() {
+        let mut out = [0; SETUP_CLAIMS_BYTES];
+        assert_eq!(
+            claims(None).write(&mut out),
+            Some(r#"{"profile":"companion-v1","expires_at":"2024-01-15T10:30:00Z","nonce":"abababababababababababababababab"}"#)
+        );
+        let written = claims(Some("Ana's \"phone\"")).write(&mut out).unwrap();
+        assert!(written.ends_with(r#","device_label":"Ana's \"phone\""}"#), "{written}");
+        assert_eq!(Claims::parse(written, &mut [0; 64]), Some(claims(Some("Ana's \"phone\""))));
+    }
+
+    #[test]
+    fn claims_of_any_order_and_any_form_of_time_are_read() {
+        let text = r#" {"x":[1],"nonce":"ABABABABABABABABABABABABABABABAB","device_label":null,
+            "expires_at":"2024-01-15T10:30:00.25+00:00","profile":"companion\u002dv1"} "#;
+        assert_eq!(Claims::parse(text, &mut [0; 64]), Some(claims(None)));
+    }
+
+    #[test]
+    fn what_lacks_a_member_or_has_a_wrong_one_is_no_claims() {
+        let good = r#"{"profile":"p","expires_at":"2024-01-15T10:30:00Z","nonce":"abababababababababababababababab"}"#;
+        assert!(parsed(good));
+        for (from, to) in [
+            ("profile", "profil"),
+            (r#""p""#, r#"" ""#),
+            (r#""p""#, "1"),
+            (r#""p""#, "\"a\u{202e}b\""),
+            ("10:30:00Z", "10:30:00"),
+            ("abab", "abag"),
+            ("abab", "ababab"),
+            ("abab", "ab"),
+            ("}", r#","device_label":7}"#),
+            ("}", ""),
+        ] {
+            assert!(!parsed(&good.replacen(from, to, 1)), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_payload_reads_back_and_is_what_the_original_makes_of_it() {
+        let payload = Payload {
+            url: "wss://gateway.example/",
+            bootstrap_token: "e30.AAAA",
+            expires_at: UnixTime::from_secs(1_705_314_600),
+            fingerprint: None,
+        };
+        let (mut scratch, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
+        let text = payload.encode(&mut scratch, &mut out).unwrap();
+        // base64.urlsafe_b64encode of the object, without its padding.
+        let object = r#"{"url":"wss://gateway.example/","bootstrap_token":"e30.AAAA","expires_at":"2024-01-15T10:30:00Z"}"#;
+        let mut decoded = [0; 128];
+        assert_eq!(base64url::decode(text, &mut decoded).unwrap(), object.as_bytes());
+        assert_eq!(Payload::decode(&std::format!(" {text}\n"), &mut [0; 256]), Some(payload));
+    }
+
+    #[test]
+    fn the_longest_claims_and_the_longest_payload_fit() {
+        let wide: std::string::String = core::iter::repeat_n('𐍈', 64).collect();
+        let longest = Claims { profile: ProfileName::parse(&wide).unwrap(), device_label: Label::parse(&wide), ..claims(None) };
+        let mut out = [0; SETUP_CLAIMS_BYTES];
+        assert!(longest.write(&mut out).is_some());
+        let url: std::string::String = core::iter::repeat_n('\u{1}', SETUP_URL_BYTES).collect();
+        let token: std::string::String = core::iter::repeat_n('a', SETUP_TOKEN_CHARS).collect();
+        let payload = Payload {
+            url: &url,
+            bootstrap_token: &token,
+            expires_at: UnixTime::from_secs(0),
+            fingerprint: Some(Fingerprint::of(&crate::crypto::x25519::PublicKey::parse(&[9; 32]).unwrap())),
+        };
+        let (mut scratch, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
+        let text = payload.encode(&mut scratch, &mut out).unwrap();
+        assert_eq!(Payload::decode(text, &mut [0; 2 * SETUP_PAYLOAD_CHARS]), Some(payload));
+    }
+}
