@@ -62,6 +62,13 @@ impl<'b> Outbox<'b> {
         Some((kept, self.take(length)?))
     }
 
+    /// Sets bytes aside for something else than messages.
+    pub(crate) fn aside(&mut self, length: usize) -> Option<&'b mut [u8]> {
+        let (aside, rest) = core::mem::take(&mut self.free).split_at_mut_checked(length)?;
+        self.free = rest;
+        Some(aside)
+    }
+
     fn take(&mut self, length: usize) -> Option<&'b [u8]> {
         let (taken, rest) = core::mem::take(&mut self.free).split_at_mut_checked(length)?;
         self.free = rest;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Ask ──────────▶                  any method
+//! SetupCode ────▶                  setup: the channel is sealed, and its other end the gateway that the code names
 //!     ◀────────── Waiting          approval: stored under the node's fingerprint
 //!     ◀────────── PinShown         pin: now it can be typed
 //! Ya ───────────▶                  pin and code: CPace
@@ -26,7 +27,9 @@ use crate::crypto::noise::HandshakeHash;
 use crate::entropy::Entropy;
 use crate::error::Undecodable;
 use crate::id::{NodeId, opaque_id};
-use crate::limits::{CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES, REASON_BYTES};
+use crate::limits::{
+    CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES, REASON_BYTES, SETUP_TOKEN_CHARS,
+};
 use crate::text::Label;
 use crate::wire::registration::Profile;
 use crate::wire::token::{TOKEN_CHARS, Token};
@@ -46,9 +49,11 @@ pub enum FromNode<'b> {
     Ta(Tag),
     /// The grant is stored durably.
     Stored(GrantId),
+    /// A setup code's token.
+    SetupCode(BootstrapToken<'b>),
 }
 
-variants!('b FromNode<'b> { 0 Ask(ask); 1 Ya(element); 2 Ta(tag); 3 Stored(grant); });
+variants!('b FromNode<'b> { 0 Ask(ask); 1 Ya(element); 2 Ta(tag); 3 Stored(grant); 4 SetupCode(token); });
 message!('b FromNode<'b>);
 
 /// What a gateway sends to a node that wants to be paired.
@@ -94,6 +99,42 @@ variants!('b FromGateway<'b> {
     8 NotPaired;
 });
 message!('b FromGateway<'b>);
+
+/// The token of a setup code, as it travels: 1 to [`SETUP_TOKEN_CHARS`] bytes of text that whoever verifies it looks into. A secret until it is spent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BootstrapToken<'b>(&'b str);
+
+impl<'b> BootstrapToken<'b> {
+    /// Takes a text. `None` if it is empty or longer than any token.
+    #[must_use]
+    pub fn new(text: &'b str) -> Option<Self> {
+        (1..=SETUP_TOKEN_CHARS).contains(&text.len()).then_some(Self(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub const fn expose(&self) -> &'b str {
+        self.0
+    }
+}
+
+impl core::fmt::Debug for BootstrapToken<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("BootstrapToken(redacted)")
+    }
+}
+
+impl<'b> Wire<'b> for BootstrapToken<'b> {
+    fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
+        from.text(Self::new)
+    }
+
+    fn write(&self, to: &mut impl Sink) {
+        to.bytes(self.0.as_bytes());
+    }
+}
+
+const _: () = assert!(1 + 2 + SETUP_TOKEN_CHARS <= PLAINTEXT_BYTES);
 
 /// The wish of a node to be paired, signed with its Ed25519 key for this channel alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,16 +282,18 @@ pub enum Method {
         /// Which.
         selector: Selector,
     },
+    /// A setup code, which follows at once: its token goes only to the gateway whose fingerprint came with it.
+    Setup,
 }
 
-variants!('b Method { 0 Approval; 1 Pin; 2 Code { selector }; });
+variants!('b Method { 0 Approval; 1 Pin; 2 Code { selector }; 3 Setup; });
 
 impl Method {
     /// The method as CPace binds it; `None` if there is no CPace.
     #[must_use]
     pub const fn cpace(self) -> Option<cpace::Method> {
         match self {
-            Self::Approval => None,
+            Self::Approval | Self::Setup => None,
             Self::Pin => Some(cpace::Method::Pin),
             Self::Code { .. } => Some(cpace::Method::Code),
         }
@@ -326,6 +369,8 @@ pub enum Refusal<'b> {
     },
     /// The last message was malformed or out of place.
     Protocol,
+    /// The setup code was spent by somebody else.
+    Spent,
 }
 
 variants!('b Refusal<'b> {
@@ -337,6 +382,7 @@ variants!('b Refusal<'b> {
     5 Revoked;
     6 Busy { retry_in };
     7 Protocol;
+    8 Spent;
 });
 
 opaque_id! {

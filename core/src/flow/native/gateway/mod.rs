@@ -18,6 +18,7 @@ use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
 use crate::error::Refusal;
 use crate::grant::scope::ScopesBuf;
+use crate::grant::setup_code::{SetupKey, Verified};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::registry::codes::{CodeId, NoGuess};
@@ -62,6 +63,8 @@ pub struct Around<'b> {
     pub keys: &'b OwnKeys,
     /// What the peer of a link may do; none if it has no scopes.
     pub scopes: Option<&'b ScopesBuf>,
+    /// The keys of setup codes that count now.
+    pub setup: &'b [SetupKey],
     /// To how many patterns more it may subscribe.
     pub subscriptions_left: usize,
     /// What time it is.
@@ -166,6 +169,8 @@ pub enum Prepared<'b> {
         /// What it is.
         code: Code,
     },
+    /// With a setup code, which comes next.
+    Setup,
     /// It has no code to show: settle it.
     Settle,
 }
@@ -210,13 +215,15 @@ pub enum Confirmation {
     NotThere,
 }
 
-/// What a node showed before its request is settled. Only a verified tag makes a `Code`.
+/// What a node showed before its request is settled. Only a verified tag makes a `Code`, and only a verified signature a `Setup`.
 #[derive(Debug)]
-pub enum Proof {
+pub enum Proof<'b> {
     /// Nothing but its key.
     Nothing,
     /// That it knows this code, which is spent now.
     Code(CodeId, Confirmed),
+    /// A setup code of ours. It is to be spent in the step that settles.
+    Setup(Verified<'b>),
 }
 
 /// What a connection asks for.
@@ -244,7 +251,7 @@ pub enum Effect<'b> {
     /// The guess was right: give it back and spend the code, durably.
     Spend(CodeId),
     /// Decide about the request that was asked, or have it decided.
-    Settle(Proof),
+    Settle(Proof<'b>),
     /// The node has stored this grant.
     Activate(GrantId),
     /// Keep what the node told, and that it was there.
@@ -272,6 +279,8 @@ pub enum Plan {
     ShowPin,
     /// Find the code.
     FindCode(pair::Selector),
+    /// A setup code comes next.
+    AwaitSetup,
     /// Nothing has to be shown: settle it.
     Settle,
 }
@@ -283,6 +292,7 @@ pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
         (Some(Standing::Revoked { .. }), _) => Plan::RefuseRevoked,
         (Some(Standing::Paired { .. } | Standing::Muted { .. }), pair::Method::Approval) => Plan::OfferAgain,
         (_, pair::Method::Pin) => Plan::ShowPin,
+        (_, pair::Method::Setup) => Plan::AwaitSetup,
         (_, pair::Method::Code { selector }) => Plan::FindCode(selector),
         (Some(Standing::Pending { .. } | Standing::Unapproved { .. }) | None, pair::Method::Approval) => Plan::Settle,
     }

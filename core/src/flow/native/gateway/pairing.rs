@@ -3,6 +3,7 @@
 //! ```text
 //! AwaitAsk ─▶ Preparing ─┬─ code ─▶ AwaitYa ─▶ AwaitTa ─▶ Reserving ─┬─ right ─▶ Spending ─▶ Settling
 //!                        │            ▲──────── wrong, some left ────┘                         │
+//!                        ├─ setup ─▶ AwaitSetup ── verified ─────────────────▶ Settling
 //!                        └─ none ──────────────────────────────────────────────▶ Settling ◀────┤ decided
 //!                                                                    Waiting ◀────────────────┤
 //!                                                     Activating ◀─ AwaitStored ◀─── offered ──┘
@@ -13,6 +14,7 @@ use super::{Confirmation, Effect, Input, Offer, Prepared, Proof, State, Verdict,
 use crate::crypto::code::Code;
 use crate::crypto::cpace::{self, AwaitingTa, Element, Tag};
 use crate::entropy::Entropy;
+use crate::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify};
 use crate::limits::{GUESSES_PER_CODE, Limits};
 use crate::link::channel::{Broken, Channel, Outbox};
 use crate::registry::codes::{CodeId, NoGuess};
@@ -23,7 +25,7 @@ use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::native::pair::{Chain, FromGateway, FromNode, Grant, Refusal};
 use crate::wire::native::part::{Object, Part};
-use crate::wire::native::{Bounded, link};
+use crate::wire::native::{Bounded, link, pair};
 
 #[derive(Debug)]
 pub(super) struct Pairing {
@@ -46,8 +48,9 @@ struct Held {
 enum Stage {
     AwaitAsk,
     Preparing {
-        method: Option<cpace::Method>,
+        method: pair::Method,
     },
+    AwaitSetup,
     AwaitYa {
         held: Held,
     },
@@ -96,7 +99,12 @@ impl Pairing {
             | Stage::Spending { .. }
             | Stage::Settling { .. }
             | Stage::Activating { .. } => true,
-            Stage::AwaitAsk | Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting | Stage::AwaitStored { .. } => false,
+            Stage::AwaitAsk
+            | Stage::AwaitSetup
+            | Stage::AwaitYa { .. }
+            | Stage::AwaitTa { .. }
+            | Stage::Waiting
+            | Stage::AwaitStored { .. } => false,
         }
     }
 
@@ -109,6 +117,7 @@ impl Pairing {
         match &self.stage {
             Stage::AwaitAsk => "AwaitAsk",
             Stage::Preparing { .. } => "Preparing",
+            Stage::AwaitSetup => "AwaitSetup",
             Stage::AwaitYa { .. } => "AwaitYa",
             Stage::AwaitTa { .. } => "AwaitTa",
             Stage::Reserving { .. } => "Reserving",
@@ -144,17 +153,21 @@ pub(super) fn step<'b>(
         (Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. }, Input::Evict) => {
             refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out)
         }
-        (Stage::AwaitAsk, Input::Evict) => close(Close::AT_CAPACITY),
+        (Stage::AwaitAsk | Stage::AwaitSetup, Input::Evict) => close(Close::AT_CAPACITY),
 
-        (Stage::AwaitAsk, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),
+        (Stage::AwaitAsk | Stage::AwaitSetup, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),
         (Stage::AwaitStored { .. }, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),
         (Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting, Input::Tick(_)) if pairing.until <= now => {
             refuse(pairing, &Refusal::Expired, out)
         }
 
         (
-            stage
-            @ (Stage::AwaitAsk | Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting | Stage::AwaitStored { .. }),
+            stage @ (Stage::AwaitAsk
+            | Stage::AwaitSetup
+            | Stage::AwaitYa { .. }
+            | Stage::AwaitTa { .. }
+            | Stage::Waiting
+            | Stage::AwaitStored { .. }),
             Input::Frame { bytes, entropy, around },
         ) => on_frame(pairing, stage, bytes, &entropy, &around, out),
 
@@ -213,12 +226,26 @@ fn on_frame<'b>(
     match (stage, FromNode::parse(text)) {
         (Stage::AwaitAsk, Ok(FromNode::Ask(ask))) => match ask.verify(&pairing.channel.hash) {
             Ok(asked) => {
-                let method = asked.request().method.cpace();
+                let method = asked.request().method;
                 let key = pairing.channel.peer;
                 Step::with(pairing.at(Stage::Preparing { method }), [Effect::Ask(key, asked)])
             }
             Err(_) => refuse(pairing, &Refusal::Protocol, out),
         },
+        (Stage::AwaitSetup, Ok(FromNode::SetupCode(token))) => {
+            let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
+            match verify(around.setup, token.expose(), around.now, claims) {
+                Ok(verified) => Step::with(pairing.at(SETTLING), [Effect::Refund, Effect::Settle(Proof::Setup(verified))]),
+                Err(NotValid::Expired) => refuse(pairing, &Refusal::Expired, out),
+                Err(
+                    NotValid::Form
+                    | NotValid::ClaimsEncoding
+                    | NotValid::SignatureEncoding
+                    | NotValid::Signature
+                    | NotValid::Claims,
+                ) => refuse(pairing, &Refusal::WrongCode { attempts_left: 0 }, out),
+            }
+        }
         (Stage::AwaitYa { held }, Ok(FromNode::Ya(element))) => {
             let answered = answer(&pairing.channel, &held, around, entropy, &element)
                 .and_then(|(cpace, yb)| Some((cpace, pairing.channel.seal(&FromGateway::Yb(yb), &mut out)?)));
@@ -236,6 +263,7 @@ fn on_frame<'b>(
         }
         (
             Stage::AwaitAsk
+            | Stage::AwaitSetup
             | Stage::AwaitYa { .. }
             | Stage::AwaitTa { .. }
             | Stage::Waiting
@@ -266,29 +294,33 @@ fn on_prepared<'b>(
     mut pairing: Pairing,
     now: Instant,
     limits: &Limits,
-    method: Option<cpace::Method>,
+    method: pair::Method,
     prepared: Prepared<'_>,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     match (prepared, method) {
         (Prepared::Refused(refusal), _) => refuse(pairing, &refusal, out),
-        (Prepared::Pin { id, code, expires_in, attempts }, Some(method @ cpace::Method::Pin)) => {
+        (Prepared::Setup, pair::Method::Setup) => {
+            pairing.until = now.after(limits.first_message);
+            Step::quiet(pairing.at(Stage::AwaitSetup))
+        }
+        (Prepared::Pin { id, code, expires_in, attempts }, pair::Method::Pin) => {
             match pairing.channel.seal(&FromGateway::PinShown { expires_in, attempts }, &mut out) {
                 Some(frame) => {
                     pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
-                    let held = Held { id: Some(id), code, method, wrong: 0 };
+                    let held = Held { id: Some(id), code, method: cpace::Method::Pin, wrong: 0 };
                     Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
                 }
                 None => close(Close::INTERNAL),
             }
         }
-        (Prepared::Code { id, code }, Some(method @ cpace::Method::Code)) => {
+        (Prepared::Code { id, code }, pair::Method::Code { .. }) => {
             pairing.until = now.after(limits.first_message);
-            Step::quiet(pairing.at(Stage::AwaitYa { held: Held { id, code, method, wrong: 0 } }))
+            Step::quiet(pairing.at(Stage::AwaitYa { held: Held { id, code, method: cpace::Method::Code, wrong: 0 } }))
         }
-        (Prepared::Settle, None) => Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)]),
+        (Prepared::Settle, pair::Method::Approval) => Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)]),
         // A way on that does not fit what was asked for: whoever asked with a code is never settled without it.
-        (Prepared::Pin { .. } | Prepared::Code { .. } | Prepared::Settle, _) => close(Close::INTERNAL),
+        (Prepared::Pin { .. } | Prepared::Code { .. } | Prepared::Setup | Prepared::Settle, _) => close(Close::INTERNAL),
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) enum Stage {
     AwaitAnswer {
         pin: bool,
     },
+    /// `Ask` is out, and the setup code with it.
+    AwaitSettled,
     /// The owner types a code.
     AwaitCode {
         method: cpace::Method,
@@ -44,6 +46,7 @@ impl Stage {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::AwaitAnswer { .. } => "AwaitAnswer",
+            Self::AwaitSettled => "AwaitSettled",
             Self::AwaitCode { .. } => "AwaitCode",
             Self::AwaitYb { .. } => "AwaitYb",
             Self::AwaitTb { .. } => "AwaitTb",
@@ -58,6 +61,8 @@ impl Stage {
             // Once the gateway is proven its key is remembered, so what it grants is asked for again without a code.
             Self::AwaitAnswer { pin: false } | Self::AwaitGrant => Some(Wish::Approval),
             Self::AwaitAnswer { pin: true } => Some(Wish::Pin),
+            // Shown once more by the same key, a spent code yields the same grant.
+            Self::AwaitSettled => Some(Wish::Setup),
             Self::AwaitCode { .. } | Self::AwaitYb { .. } | Self::AwaitTb { .. } | Self::AwaitActive => None,
         }
     }
@@ -133,6 +138,8 @@ fn trust(node: &Node, wish: &Wish, peer: &PublicKey) -> Option<Trust> {
         (Wish::Approval, Memory::Asked { gateway }) => (gateway == peer).then_some(Trust::Pinned),
         (Wish::Approval, Memory::Paired(paired)) => (paired.gateway == *peer).then_some(Trust::Pinned),
         (Wish::Approval, Memory::Blank) => Some(Trust::FirstUse),
+        // Whoever is shown a setup code has it.
+        (Wish::Setup, _) => None,
     }
 }
 
@@ -157,6 +164,10 @@ fn ask<'b>(
     let (stage, element) = match wish {
         Wish::Approval => (Stage::AwaitAnswer { pin: false }, None),
         Wish::Pin => (Stage::AwaitAnswer { pin: true }, None),
+        Wish::Setup => {
+            let frame = channel.seal(&FromNode::SetupCode(own.setup?), &mut out)?;
+            (Stage::AwaitSettled, Some(frame))
+        }
         Wish::Code { code, .. } => {
             let (stage, frame) = begin(&mut channel, &code, cpace::Method::Code, entropy, own, &mut out)?;
             (stage, Some(frame))
@@ -245,10 +256,12 @@ pub(super) fn on_frame<'b>(
             let until = now.after(Span::from_secs(u64::from(expires_in)));
             trusted(node, channel, until, News::WaitsForApproval { expires_in })
         }
-        (stage @ (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant), Ok(FromGateway::Part(part))) => {
+        (stage @ (Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant), Ok(FromGateway::Part(part))) => {
             go_on(node, channel, stage, soon, Effect::Part(part))
         }
-        (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant, Ok(FromGateway::Grant(grant))) => on_grant(node, channel, grant),
+        (Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant, Ok(FromGateway::Grant(grant))) => {
+            on_grant(node, channel, grant)
+        }
         (Stage::AwaitActive, Ok(FromGateway::Active(_))) => node.close(None, Rest::AtOnce),
         // The offer ran out between its coming and its being stored.
         (Stage::AwaitActive, Ok(FromGateway::NotPaired)) => {
@@ -257,6 +270,7 @@ pub(super) fn on_frame<'b>(
 
         (
             Stage::AwaitAnswer { .. }
+            | Stage::AwaitSettled
             | Stage::AwaitCode { .. }
             | Stage::AwaitYb { .. }
             | Stage::AwaitTb { .. }
@@ -296,7 +310,7 @@ fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Ef
 fn on_refused<'b>(node: Node, now: Instant, channel: Channel, stage: &Stage, refusal: Refusal<'b>) -> Step<Node, Effect<'b>> {
     let method = match stage {
         Stage::AwaitTb { method, .. } | Stage::AwaitYb { method, .. } | Stage::AwaitCode { method } => Some(*method),
-        Stage::AwaitAnswer { .. } | Stage::AwaitGrant | Stage::AwaitActive => None,
+        Stage::AwaitAnswer { .. } | Stage::AwaitSettled | Stage::AwaitGrant | Stage::AwaitActive => None,
     };
     match (refusal, method) {
         (Refusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {

@@ -12,7 +12,7 @@ use crate::time::Span;
 use crate::wire::close::Close;
 use crate::wire::native::Reason as Words;
 use crate::wire::native::link::{App, Renew};
-use crate::wire::native::pair::{self, Method, Selector};
+use crate::wire::native::pair::{self, BootstrapToken, Method, Selector};
 use crate::wire::native::part::Part;
 use crate::wire::path::{Action, Pattern};
 use crate::wire::registration::{Heartbeat, PairRequest};
@@ -59,6 +59,8 @@ pub enum Wish {
         /// Its secret part.
         code: Code,
     },
+    /// With a setup code, [`Own::setup`], of a gateway whose fingerprint came with it: no other is shown the code.
+    Setup,
 }
 
 impl Wish {
@@ -67,6 +69,7 @@ impl Wish {
             Self::Approval => Method::Approval,
             Self::Pin => Method::Pin,
             Self::Code { selector, .. } => Method::Code { selector: *selector },
+            Self::Setup => Method::Setup,
         }
     }
 }
@@ -78,6 +81,8 @@ pub struct Own<'b> {
     pub keys: &'b OwnKeys,
     /// Who it says it is. A profile of more than [`crate::limits::NATIVE_PROFILE_BYTES`] is left out.
     pub about: PairRequest<'b>,
+    /// The setup code that it is to be paired with, if any. The adapter keeps it, because it is longer than all that the machine holds.
+    pub setup: Option<BootstrapToken<'b>>,
 }
 
 /// What may happen to a node.
