@@ -33,6 +33,8 @@ pub const CLEAR_BYTES: usize = 16;
 pub const VERSIONS: usize = 8;
 /// The same for a node, which sends no grants: the end of a handshake, a request and an element.
 pub const NATIVE_NODE_SCRATCH: usize = MESSAGE_BYTES + 256;
+/// The same for a node that may be paired with a setup code, which goes out with all of that.
+pub const NATIVE_SETUP_SCRATCH: usize = NATIVE_NODE_SCRATCH + MESSAGE_BYTES;
 /// Wrong guesses that kill a PIN or a code.
 pub const GUESSES_PER_CODE: u8 = 5;
 /// Wrong PINs that close a pairing window, over all PINs of it.

@@ -139,7 +139,7 @@ impl Play {
 
     fn node(&self, node: Node, input: &In) -> (Node, Vec<Do>) {
         let about = PairRequest { name: label(NAME), room: label(ROOM), profile: Profile::EMPTY };
-        let own = Own { keys: &self.keys, about };
+        let own = Own { keys: &self.keys, about, setup: None };
         let entropy = || Entropy::from_recorded([CHANCE; 32]);
         let mut frame;
         let input = match input {
@@ -171,7 +171,7 @@ impl Play {
     /// A frame, and all that follows from it.
     fn gateway(&self, mut machine: Connection, frame: &[u8]) -> (Connection, Vec<Vec<u8>>) {
         let known = Known { record: &self.record, grants: &self.grants };
-        let around = Around { keys: &self.gateway_keys, scopes: None, subscriptions_left: 0, now: TODAY };
+        let around = Around { keys: &self.gateway_keys, scopes: None, setup: &[], subscriptions_left: 0, now: TODAY };
         let entropy = || Entropy::from_recorded([0x99; 32]);
         let mut frame = frame.to_vec();
         let mut next = Some(gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around });

@@ -17,16 +17,22 @@ use handfast_store::{BadRecord, Entry, Filter, MemoryStore, SaveError, Store, St
 use tokio::sync::{Semaphore, watch};
 
 use crate::bearer::Holder;
+use crate::bridge;
 use crate::chance;
 use crate::clock::Clock;
+use crate::companion::Companions;
+use crate::extension::{ExtensionConfig, Extensions};
 use crate::failures::Failures;
 use crate::hashing::HashPool;
 use crate::hook::{Application, Event, LogObserver, NoApplication, Observer};
 use crate::hub::Hub;
+use crate::inbound::{Gate, InboundSettings};
 pub(crate) use crate::operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError, Terms};
 use crate::proven::Proven;
 use crate::seats::Seats;
+use crate::setup::{SetupKeys, SetupSettings};
+use crate::telemetry::Telemetry;
 
 /// A running gateway. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -55,12 +61,24 @@ pub(crate) struct Inner {
     /// Places for handshakes of strangers over the native wire.
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) pairing: Pairing,
+    pub(crate) setup: Setup,
+    pub(crate) companions: Companions,
+    pub(crate) gate: Gate,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) extensions: Extensions,
+}
+
+/// Everything that setup codes need besides the registry.
+pub(crate) struct Setup {
+    pub(crate) settings: SetupSettings,
+    pub(crate) keys: SetupKeys,
 }
 
 impl Inner {
     /// Tells the observer. One that panics is its own problem, not that of the node or the decision it was told of.
     pub(crate) fn event(&self, event: &Event) {
         self.pairing.learn(event, self.clock.unix());
+        self.telemetry.event(event);
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.observer.event(event)));
         if told.is_err() {
             tracing::error!("an observer panicked");
@@ -75,6 +93,9 @@ pub struct GatewayBuilder {
     application: Arc<dyn Application>,
     observer: Arc<dyn Observer>,
     pairing: PairingSettings,
+    setup: SetupSettings,
+    inbound: InboundSettings,
+    extensions: Vec<ExtensionConfig>,
     handler: Option<Arc<dyn PairingHandler>>,
     store_key: Option<Secret<32>>,
     /// Nothing of the registry outlives the process, so its secrets need not be opened again.
@@ -106,6 +127,24 @@ impl GatewayBuilder {
         Self { pairing, ..self }
     }
 
+    /// How setup codes and companions' sessions go, in place of the documented defaults.
+    #[must_use]
+    pub fn setup(self, setup: SetupSettings) -> Self {
+        Self { setup, ..self }
+    }
+
+    /// How strangers that write over channels are met, in place of the documented defaults.
+    #[must_use]
+    pub fn inbound(self, inbound: InboundSettings) -> Self {
+        Self { inbound, ..self }
+    }
+
+    /// Programs outside the gateway that bring channels, methods, pages, metrics and items. They start with the gateway and end with it.
+    #[must_use]
+    pub fn extensions(self, extensions: Vec<ExtensionConfig>) -> Self {
+        Self { extensions, ..self }
+    }
+
     /// Who decides about nodes with keys that ask to be paired, in place of the settings' rules.
     #[must_use]
     pub fn pairing_handler(self, handler: impl PairingHandler) -> Self {
@@ -124,7 +163,19 @@ impl GatewayBuilder {
     /// # Errors
     /// [`StartError`].
     pub async fn start(self) -> Result<Gateway, StartError> {
-        let Self { store, limits, application, observer, pairing: settings, handler, store_key, forgets } = self;
+        let Self {
+            store,
+            limits,
+            application,
+            observer,
+            pairing: settings,
+            setup,
+            inbound,
+            extensions,
+            handler,
+            store_key,
+            forgets,
+        } = self;
         let store_key = match store_key {
             Some(key) => key,
             None if forgets => chance::key(),
@@ -133,6 +184,11 @@ impl GatewayBuilder {
         let clock = Clock::start();
         let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
         pairing::at_start(&*store, &pairing.settings, clock.unix()).await?;
+        setup.check().map_err(StartError::Settings)?;
+        let keys = SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal).await?;
+        let (extensions, bridge) = bridge::build(extensions)?;
+        let telemetry = Arc::new(Telemetry::new());
+        let gate = Gate::new(Arc::clone(&store), inbound, Arc::clone(&telemetry), clock, Some(bridge::observer(&bridge)));
         let inner = Arc::new(Inner {
             store,
             limits,
@@ -150,7 +206,13 @@ impl GatewayBuilder {
             lingering: Semaphore::new(MOST_LINGERING),
             handshakes: Arc::new(Semaphore::new(crate::native::MOST_HANDSHAKES)),
             pairing,
+            setup: Setup { settings: setup, keys },
+            companions: Companions::default(),
+            gate,
+            telemetry,
+            extensions,
         });
+        bridge::start(&inner, &bridge);
         pairing::watch(&inner);
         Ok(Gateway { inner })
     }
@@ -170,6 +232,9 @@ impl Gateway {
         GatewayBuilder {
             forgets: TypeId::of::<S>() == TypeId::of::<MemoryStore>(),
             pairing: PairingSettings::default(),
+            setup: SetupSettings::default(),
+            inbound: InboundSettings::default(),
+            extensions: Vec::new(),
             handler: None,
             store_key: None,
             store: Arc::new(store),
@@ -177,6 +242,18 @@ impl Gateway {
             application: Arc::new(NoApplication),
             observer: Arc::new(LogObserver),
         }
+    }
+
+    /// The gate for what strangers write over channels.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.inner.gate
+    }
+
+    /// The programs outside the gateway.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.inner.extensions
     }
 
     /// Closes every connection with "going away"; nothing new is let in.

@@ -13,7 +13,10 @@ use handfast_core::grant::scope::Action;
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::UnixTime;
+
+use crate::inbound::Admitted;
 
 /// Takes what paired nodes send that pairing has no business with: audio, commands, whatever the application speaks. A slow one holds up
 /// only the connection whose frame it has. Answers go through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
@@ -29,6 +32,16 @@ pub trait Application: Send + Sync + 'static {
     /// Something that a peer of the native wire does at an address, which its scopes allow.
     async fn app(&self, peer: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
         let _ = (peer, action, address, bytes);
+    }
+
+    /// A message that came over an extension's channel, from a sender that the gate has let in.
+    async fn message(&self, from: Admitted, text: &str) {
+        let _ = (from, text);
+    }
+
+    /// Something that an extension brought when it was polled, and that is no message.
+    async fn polled(&self, extension: &str, item: &serde_json::Value) {
+        let _ = (extension, item);
     }
 }
 
@@ -150,6 +163,66 @@ pub enum Event {
         /// It closes by itself then; never, if there is no time.
         closes: Option<UnixTime>,
     },
+    /// A setup code was spent, and a companion has a session.
+    SessionOpened {
+        /// Which.
+        session: SessionId,
+        /// As what it was let in.
+        profile: String,
+    },
+    /// The operator, or the companion, ended a session.
+    SessionRevoked {
+        /// Which.
+        session: SessionId,
+    },
+    /// A companion with a session has opened a connection.
+    CompanionLinked {
+        /// Which.
+        session: SessionId,
+    },
+    /// That connection ended.
+    CompanionUnlinked {
+        /// Which.
+        session: SessionId,
+    },
+    /// A stranger wrote over a channel, and waits to be let in.
+    SenderAsked {
+        /// Over which channel.
+        channel: String,
+        /// To which account there.
+        account: String,
+        /// Who.
+        sender: String,
+    },
+    /// The operator let a sender in.
+    SenderAllowed {
+        /// Over which channel.
+        channel: String,
+        /// To which account there.
+        account: String,
+        /// Who.
+        sender: String,
+    },
+    /// The operator decided something else about a sender.
+    SenderDecided {
+        /// Over which channel.
+        channel: String,
+        /// To which account there; none: to all.
+        account: Option<String>,
+        /// Who.
+        sender: String,
+        /// The word for it, as on the command line.
+        decision: &'static str,
+    },
+    /// The operator let many senders in at once.
+    SendersSeeded {
+        /// Over which channel.
+        channel: String,
+        /// To which account there.
+        account: String,
+        /// How many of them are new.
+        added: u64,
+    },
     /// Pairing by PIN is closed.
     WindowClosed,
     /// Too many wrong PINs have closed pairing by PIN.
@@ -213,14 +286,37 @@ impl Observer for LogObserver {
             Event::CodeWrong { pin: false, left } => tracing::warn!(left, "a wrong code"),
             Event::CodeLocked => tracing::warn!("a PIN or code was guessed wrong too often and is dead"),
             Event::WindowOpened { closes } => tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open"),
+            Event::SessionOpened { session, profile } => {
+                tracing::info!(session = %hex(session.as_bytes()), ?profile, "a companion has a session");
+            }
+            Event::SessionRevoked { session } => tracing::info!(session = %hex(session.as_bytes()), "a session was ended"),
+            Event::CompanionLinked { session } => tracing::info!(session = %hex(session.as_bytes()), "a companion linked"),
+            Event::CompanionUnlinked { session } => {
+                tracing::info!(session = %hex(session.as_bytes()), "a companion's link ended");
+            }
+            // Without its code: whoever reads the log need not be who decides.
+            Event::SenderAsked { channel, account, sender } => {
+                tracing::info!(?channel, ?account, ?sender, "a stranger asks to be let in");
+            }
+            Event::SenderAllowed { channel, account, sender } => {
+                tracing::info!(?channel, ?account, ?sender, "a sender is let in")
+            }
+            Event::SenderDecided { channel, account, sender, decision } => {
+                tracing::info!(?channel, ?account, ?sender, decision, "a sender is decided about");
+            }
+            Event::SendersSeeded { channel, account, added } => tracing::info!(?channel, ?account, added, "senders are let in"),
             Event::WindowClosed => tracing::info!("pairing by PIN is closed"),
             Event::WindowLocked => {
                 tracing::warn!("too many wrong PINs: pairing by PIN is closed until the operator opens it again");
             }
-            Event::GrantOffered { node_id, grant } => tracing::info!(%node_id, grant = %hex(grant), "a grant is offered"),
-            Event::GrantActivated { node_id, grant } => tracing::info!(%node_id, grant = %hex(grant), "a grant is active"),
+            Event::GrantOffered { node_id, grant } => {
+                tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant is offered")
+            }
+            Event::GrantActivated { node_id, grant } => {
+                tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant is active")
+            }
             Event::GrantRevoked { node_id, grant: Some(grant) } => {
-                tracing::info!(%node_id, grant = %hex(grant), "a grant was ended");
+                tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant was ended");
             }
             Event::GrantRevoked { node_id, grant: None } => tracing::info!(%node_id, "all grants were ended"),
             Event::DelegateLinked { fingerprint, subject } => tracing::info!(%fingerprint, %subject, "a delegate linked"),
@@ -229,8 +325,8 @@ impl Observer for LogObserver {
     }
 }
 
-fn hex(grant: &GrantId) -> String {
-    grant.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(id: &[u8; 16]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -17,14 +17,18 @@
 mod accept;
 pub mod admin;
 pub mod bearer;
+mod bridge;
 mod chance;
 mod clock;
+mod companion;
 mod connection;
+pub mod extension;
 mod failures;
 mod gateway;
 mod hashing;
 mod hook;
 mod hub;
+pub mod inbound;
 mod meter;
 mod native;
 mod operator;
@@ -34,6 +38,8 @@ mod pump;
 mod router;
 mod seats;
 mod serve;
+pub mod setup;
+pub mod telemetry;
 mod tls;
 
 pub use gateway::{Gateway, GatewayBuilder};

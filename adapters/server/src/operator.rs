@@ -96,6 +96,23 @@ pub enum OperatorError {
     /// No such PIN or code lives.
     #[error("no code with the id {0} lives: it was spent or withdrawn, or it has expired")]
     NoSuchCode(String),
+    /// It is not known, or not to be told, where companions reach this gateway.
+    #[error("{0}")]
+    NoUrl(String),
+    /// The key for setup codes could not be replaced.
+    #[error("{0}")]
+    SetupKey(String),
+    /// No session's id begins so.
+    #[error("no session has an id that begins with {0:?}, or it has ended; `setup list` shows them")]
+    NoSuchSession(String),
+    /// Several do.
+    #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.join(", "))]
+    SeveralSessions {
+        /// What was given.
+        prefix: String,
+        /// Some of the sessions it could be.
+        matches: Vec<String>,
+    },
     /// What was asked for cannot be; the text says what mends it.
     #[error("{0}")]
     Usage(String),

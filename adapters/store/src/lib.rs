@@ -6,11 +6,13 @@
 
 pub mod conformance;
 mod error;
+mod inbound;
 mod memory;
 mod node;
 mod pairing;
 mod prefix;
 mod rules;
+mod sessions;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -27,9 +29,11 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 pub use error::{BadRecord, SaveError, StoreError};
+pub use inbound::{Approved, Challenged, Inbound, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding};
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
+pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
 pub use sqlite::SqliteStore;
 
 /// A registry that outlives the process.
@@ -47,8 +51,10 @@ pub use sqlite::SqliteStore;
 /// | revocation of chains | [`revoke`](Store::revoke), [`is_revoked`](Store::is_revoked) |
 /// | PINs and codes | [`window`](Store::window) to [`withdraw`](Store::withdraw) |
 /// | the gateways' own secrets | [`vault`](Store::vault) |
+/// | companions | all of [`Sessions`] |
+/// | those who write over channels | all of [`Inbound`] |
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// Lets a pairing request in: finds the entry with the same key that has not expired, or enters the record under the caps of `limits`
     /// (see [`handfast_core::registry::admission::decide`]). `profile` is a JSON object. Expired entries make room first.
     ///

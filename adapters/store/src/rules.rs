@@ -1,11 +1,15 @@
 //! What both stores hold to, and core does not decide.
 
 use handfast_core::error::Refusal;
+use handfast_core::limits::{SENDER_BYTES, SENDER_META_BYTES};
 use handfast_core::registry::grants::Grant;
+use handfast_core::registry::inbound::Ident;
 use handfast_core::registry::record::{Credential, Record, Standing};
+use handfast_core::text::is_forbidden;
 use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::registration::Profile;
 
-use crate::StoreError;
+use crate::{ListedSender, SenderName, SenderStanding, StoreError};
 
 /// Most entries of one kind that one call clears away; each was added by a call once, so they never pile up.
 pub(crate) const PURGE: u32 = 32;
@@ -13,6 +17,10 @@ pub(crate) const PURGE: u32 = 32;
 const ENDED_FOR: Span = Span::from_secs(365 * 24 * 3600);
 /// For how long a dead code is told apart from one that never was.
 const DEAD_FOR: Span = Span::from_secs(24 * 3600);
+/// For how long a companion's session that ended is listed.
+const SESSION_ENDED_FOR: Span = Span::from_secs(30 * 24 * 3600);
+/// Most bytes of by which way a sender was let in.
+const VIA_BYTES: usize = 64;
 
 /// What ended before this is no longer listed.
 pub(crate) fn oldest_end(now: UnixTime) -> UnixTime {
@@ -22,6 +30,11 @@ pub(crate) fn oldest_end(now: UnixTime) -> UnixTime {
 /// What died before this is gone.
 pub(crate) fn oldest_death(now: UnixTime) -> UnixTime {
     before(now, DEAD_FOR)
+}
+
+/// The session that ended before this is no longer listed.
+pub(crate) fn oldest_session(now: UnixTime) -> UnixTime {
+    before(now, SESSION_ENDED_FOR)
 }
 
 fn before(now: UnixTime, span: Span) -> UnixTime {
@@ -62,4 +75,53 @@ pub(crate) fn offerable(record: &Record, grant: &Grant) -> Result<(), StoreError
         return Err(StoreError::Database("the grant is another node's".to_owned()));
     }
     Ok(())
+}
+
+/// The texts that name a sender, where one is written: each must read back as what it is.
+pub(crate) fn named(channel: &str, account: Option<&str>, sender: &str) -> Result<(), StoreError> {
+    for (what, text) in [("channel", Some(channel)), ("account", account), ("sender", Some(sender))] {
+        if text.is_some_and(|text| Ident::parse(text).is_none()) {
+            return Err(StoreError::Database(format!(
+                "this is the name of no {what}: it must have 1 to {SENDER_BYTES} bytes, no white space at its ends and no invisible characters"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// By which way a sender was let in.
+pub(crate) fn readable(via: &str) -> Result<(), StoreError> {
+    match via.len() <= VIA_BYTES && !via.chars().any(is_forbidden) {
+        true => Ok(()),
+        false => Err(StoreError::Database(format!(
+            "by which way a sender was let in must have at most {VIA_BYTES} bytes and no invisible characters"
+        ))),
+    }
+}
+
+/// What a channel tells of a sender.
+pub(crate) fn telling(meta: &str) -> Result<(), StoreError> {
+    match meta.len() <= SENDER_META_BYTES && Profile::parse(meta).is_some() {
+        true => Ok(()),
+        false => Err(StoreError::Database(format!(
+            "what a channel tells of a sender must be a JSON object of at most {SENDER_META_BYTES} bytes"
+        ))),
+    }
+}
+
+/// An entry that is to be added as it is.
+pub(crate) fn whole(ListedSender { name, standing }: &ListedSender) -> Result<(), StoreError> {
+    let SenderName { channel, account, sender } = name;
+    // Only a block may be for all accounts.
+    let is_for_all = matches!(standing, SenderStanding::Blocked { .. }) && account.is_empty();
+    named(channel, Some(account.as_str()).filter(|_| !is_for_all), sender)?;
+    match standing {
+        SenderStanding::Pending { meta, .. } => telling(meta),
+        SenderStanding::Allowed { via, .. } => readable(via),
+        SenderStanding::Blocked { .. } => Ok(()),
+    }
+}
+
+pub(crate) fn needs_account() -> StoreError {
+    StoreError::Database("a sender is let in for one account; say for which".to_owned())
 }

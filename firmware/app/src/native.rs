@@ -75,7 +75,7 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
         rng: entropy,
         owner: Seat(desk),
         sensors: FromConsole::new(readings),
-        own: Own { keys, about },
+        own: Own { keys, about, setup: None },
     };
     let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
     let pump_settings = native::Settings { timing, ..native::Settings::DEFAULT };

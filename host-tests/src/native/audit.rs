@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{Peer, Proof};
+use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::native::node::Memory;
 use handfast_core::id::NodeId;
 use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
 use handfast_core::registry::codes::{CodeId, Kind, NoGuess};
+use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::record::Standing;
+use handfast_core::wire::setup::Nonce;
 
 use super::World;
 use super::gateway::Asked;
+use super::registry::{Request, Settled, Shown};
 use super::wires::ConnId;
 
 /// What is remembered of the world's history, independent of what machines and registry hold.
@@ -29,6 +32,10 @@ pub struct Audit {
     pub revoked: BTreeSet<[u8; 32]>,
     /// Secrets of codes, also of those that are spent.
     pub secrets: BTreeMap<CodeId, String>,
+    /// Setup codes that the operator had made.
+    pub issued: BTreeSet<Nonce>,
+    /// Whose key each that was spent let in, and with what.
+    pub yielded: BTreeMap<Nonce, ([u8; 32], GrantId)>,
     reserved: BTreeMap<ConnId, (CodeId, u32)>,
     windows: u32,
 }
@@ -87,18 +94,45 @@ impl World {
         let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
         let wire = self.wires.get(&conn).and_then(|wire| wire.node);
         match asked {
-            Asked::Settle(Proof::Code(id, _)) | Asked::Spend(id) => {
+            Asked::Settle(Some(id)) | Asked::Spend(id) => {
                 let secret = self.audit.secrets.get(id).cloned().or_else(|| self.store.codes.get(id)?.secret.clone());
                 let holder = key.map(|key| *key.as_bytes()).unwrap_or_default();
                 let typed = secret.clone().is_some_and(|secret| self.audit.typed.contains(&(holder, secret)));
                 self.expect(typed, || format!("conn {conn}: {id:?} is proven, and nobody typed it"));
                 self.audit.secrets.insert(*id, secret.unwrap_or_default());
             }
+            Asked::SettleSetup(code) => {
+                self.expect(self.audit.issued.contains(&code.nonce), || format!("conn {conn}: {code:?} is nobody's"));
+            }
             Asked::Attach(_) => {
                 let own = wire.map(|at| *self.nodes[at].keys.channel.public());
                 self.expect(own == key, || format!("conn {conn}: attached for {key:?}, and is {wire:?}'s"));
             }
             _ => {}
+        }
+    }
+
+    /// A setup code came to this. What it yields, it yields to one key; and to that the same, however often it is shown, while that counts.
+    pub(super) fn yielded(&mut self, code: Shown, request: &Request, settled: &Settled) {
+        let Settled::Offered(offered) = settled else { return };
+        let holder = *request.holder.channel.as_bytes();
+        match self.audit.yielded.get(&code.nonce).copied() {
+            None => {
+                let fresh = self.store.setup_spent.contains_key(&code.nonce);
+                self.expect(fresh, || format!("{code:?} yields, and is not spent"));
+                self.audit.yielded.insert(code.nonce, (holder, offered.id));
+            }
+            Some((first, grant)) if first == holder => {
+                let of = |grant: &&handfast_core::registry::grants::Grant| grant.node_id == offered.node_id && grant.counts(self.unix());
+                let latest = self.store.grants.iter().filter(of).map(|grant| grant.id).next_back();
+                let same = offered.id == grant || latest == Some(offered.id);
+                self.expect(same, || format!("{code:?} yields something new: {offered:?}"));
+            }
+            // Somebody else, who was let in before by something of his own: he is offered that, and it is older than this.
+            Some(_) => {
+                let by_this = self.audit.yielded.values().any(|(key, grant)| *key != holder && *grant == offered.id);
+                self.expect(!by_this, || format!("{code:?} yields twice"));
+            }
         }
     }
 
@@ -138,7 +172,8 @@ impl World {
             if matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. }) {
                 let approved = self.audit.approved.contains(&bytes);
                 let code = self.audit.secrets.values().any(|secret| self.audit.typed.contains(&(bytes, secret.clone())));
-                self.expect(approved || code, || format!("{} is paired, and nobody wanted it", record.node_id));
+                let setup = self.audit.yielded.values().any(|(key, _)| *key == bytes);
+                self.expect(approved || code || setup, || format!("{} is paired, and nobody wanted it", record.node_id));
                 self.expect(!self.audit.revoked.contains(&bytes), || format!("{} came back", record.node_id));
             }
             let same = self.store.records.values().filter(|other| other.keys.is_some_and(|k| k.channel == keys.channel));

@@ -11,6 +11,7 @@ use handfast_core::flow::native::gateway::{
 };
 use handfast_core::grant::capability::{Chain, Check, Holder, verify};
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SCRATCH, SUBSCRIPTIONS};
@@ -27,7 +28,7 @@ use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::native::{Payload, Reason};
 use handfast_core::wire::path::{Action, Address};
 
-use super::registry::{Offered, Request, Settled};
+use super::registry::{Offered, Request, Settled, Shown};
 use super::wires::{ConnId, Side};
 use super::{Job, World};
 
@@ -36,6 +37,8 @@ use super::{Job, World};
 pub struct GatewayHost {
     /// The gateway's keys, which are kept.
     pub keys: OwnKeys,
+    /// The keys of setup codes that count, the current one first; they are kept, too.
+    pub setup: Vec<SetupKey>,
     /// Its connections.
     pub seats: BTreeMap<ConnId, Seat>,
     /// Which connection is a node's live one.
@@ -94,8 +97,10 @@ pub enum Asked {
     Reserve(Option<CodeId>),
     /// Spend a code.
     Spend(CodeId),
-    /// Settle.
-    Settle(Proof),
+    /// Settle, with the code that was proven if one was.
+    Settle(Option<CodeId>),
+    /// Settle with a setup code.
+    SettleSetup(Shown),
     /// It is stored.
     Activate(GrantId),
     /// A chain.
@@ -141,6 +146,8 @@ pub enum Answer {
     Pin(CodeId, String),
     /// To `Prepare`.
     Code(Option<CodeId>, Code),
+    /// To `Prepare`.
+    Setup,
     /// To `Prepare`.
     Settle,
     /// To `Reserve`.
@@ -229,7 +236,13 @@ impl World {
         };
         let scopes = seat.scopes.clone();
         let left = SUBSCRIPTIONS - seat.subscribed.len();
-        let around = Around { keys: &self.gateway.keys, scopes: scopes.as_ref(), subscriptions_left: left, now: unix };
+        let around = Around {
+            keys: &self.gateway.keys,
+            scopes: scopes.as_ref(),
+            setup: &self.gateway.setup,
+            subscriptions_left: left,
+            now: unix,
+        };
         let message = self.gateway.message.and_then(Reason::parse);
         let (mut frame, known, offered, address, payload);
         let room = Label::parse("Hall").expect("a label");
@@ -275,6 +288,7 @@ impl World {
                     Input::Prepared(Prepared::Pin { id, code, expires_in: 300, attempts: 5 })
                 }
                 Answer::Code(id, code) => Input::Prepared(Prepared::Code { id, code }),
+                Answer::Setup => Input::Prepared(Prepared::Setup),
                 Answer::Settle => Input::Prepared(Prepared::Settle),
                 Answer::Reserved(reserved) => Input::Reserved(reserved),
                 Answer::Spent(spent) => Input::Spent(spent.map_err(|()| failed)),
@@ -285,6 +299,7 @@ impl World {
                 Answer::Settled(Settled::Waits) => Input::Settled(Verdict::Waits { expires_in: 600 }),
                 Answer::Settled(Settled::Expired) => Input::Settled(Verdict::Refused(Refusal::Expired)),
                 Answer::Settled(Settled::Revoked) => Input::Settled(Verdict::Refused(Refusal::Revoked)),
+                Answer::Settled(Settled::Spent) => Input::Settled(Verdict::Refused(Refusal::Spent)),
                 Answer::Busy if before == "Preparing" => Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 })),
                 Answer::Busy => Input::Settled(Verdict::Refused(Refusal::Busy { retry_in: 5 })),
                 Answer::Activated(Ok(outcome)) => {
@@ -328,7 +343,12 @@ impl World {
                 }
                 Effect::Reserve(id) => todo.push(Do::Ask(Asked::Reserve(id))),
                 Effect::Spend(id) => todo.push(Do::Ask(Asked::Spend(id))),
-                Effect::Settle(proof) => todo.push(Do::Ask(Asked::Settle(proof))),
+                Effect::Settle(Proof::Nothing) => todo.push(Do::Ask(Asked::Settle(None))),
+                Effect::Settle(Proof::Code(id, _)) => todo.push(Do::Ask(Asked::Settle(Some(id)))),
+                Effect::Settle(Proof::Setup(verified)) => {
+                    let claims = verified.claims();
+                    todo.push(Do::Ask(Asked::SettleSetup(Shown { nonce: claims.nonce, expires_at: claims.expires_at })));
+                }
                 Effect::Activate(grant) => todo.push(Do::Ask(Asked::Activate(grant))),
                 Effect::Observe(_) => seat.observed += 1,
                 Effect::Part(part) => match seat.assembly.take(&part, &mut seat.room[..]) {
@@ -420,7 +440,7 @@ impl World {
             Asked::Find(key) => Answer::Found(if fails { Err(()) } else { Ok(look(store, &key)) }),
             Asked::Attach(_) if fails => Answer::Attached(Err(())),
             Asked::Attach(node_id) => return self.attach(conn, node_id),
-            Asked::Prepare(_) | Asked::Settle(_) if fails => Answer::Busy,
+            Asked::Prepare(_) | Asked::Settle(_) | Asked::SettleSetup(_) if fails => Answer::Busy,
             Asked::Prepare(method) => return self.prepare(conn, method, ids),
             Asked::Reserve(_) if fails => Answer::Reserved(Err(NoGuess::Closed)),
             Asked::Reserve(Some(id)) => {
@@ -438,11 +458,17 @@ impl World {
                 seat.proven |= spent;
                 Answer::Spent(Ok(spent))
             }
+            Asked::SettleSetup(code) => {
+                let Some(request) = seat.request.clone() else { return };
+                let settled = store.settle_setup(&request, code, ids, own, unix);
+                self.yielded(code, &request, &settled);
+                Answer::Settled(settled)
+            }
             Asked::Settle(proof) => {
                 let Some(request) = seat.request.clone() else { return };
                 let proven = seat.proven;
-                assert!(matches!(proof, Proof::Nothing) || proven, "a proof without a spent code");
-                let settled = store.settle(&request, matches!(proof, Proof::Code(..)), ids, own, unix);
+                assert!(proof.is_none() || proven, "a proof without a spent code");
+                let settled = store.settle(&request, proof.is_some(), ids, own, unix);
                 Answer::Settled(settled)
             }
             Asked::Activate(_) if fails => Answer::Activated(Err(())),
@@ -490,6 +516,7 @@ impl World {
         let answer = match plan(standing.as_ref(), method) {
             Plan::RefuseRevoked => Answer::Refused(Refusal::Revoked),
             Plan::OfferAgain | Plan::Settle => Answer::Settle,
+            Plan::AwaitSetup => Answer::Setup,
             Plan::ShowPin => match self.store.window.admits(unix) {
                 Ok(()) => {
                     let code = Code::mint(Alphabet::Digits, 6, &entropy).expect("a PIN");

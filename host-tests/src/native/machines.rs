@@ -106,7 +106,7 @@ pub fn gateway(data: &[u8]) {
         let entropy = || Entropy::from_recorded([argument | 1; 32]);
         let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
         let around =
-            Around { keys: &own, scopes: (argument & 1 == 0).then_some(&known.scopes), subscriptions_left: 1, now: unix };
+            Around { keys: &own, scopes: (argument & 1 == 0).then_some(&known.scopes), setup: &[], subscriptions_left: 1, now: unix };
         let knows = Known { record: &known.record, grants: &known.grants };
         let found = match argument % 4 {
             0 => Err(Refusal::StoreFailed),
@@ -301,7 +301,7 @@ pub fn node(data: &[u8]) {
         1 => Memory::Asked { gateway: paired.gateway },
         _ => Memory::Paired(paired),
     };
-    let own = Own { keys: &own_keys, about: PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY } };
+    let own = Own { keys: &own_keys, about: PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY }, setup: None };
     let mut bytes = Bytes(data);
     let mut now = Instant::from_millis(0);
     let mut machine = Node::boot(now, memory(bytes.byte().unwrap_or(0)), Timing::DEFAULT);

@@ -19,9 +19,12 @@ use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::Connection;
 use handfast_core::flow::native::node::Memory;
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::Limits;
+use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
 use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::wire::setup::Nonce;
 
 use crate::prng::Prng;
 use audit::Audit;
@@ -29,6 +32,15 @@ use gateway::{Answer, Asked, GateIn, GatewayHost};
 use node::{NodeHost, NodeIn};
 use registry::Registry;
 use wires::{ConnId, Item, OnTheWay, Passing, Side, Wire};
+
+/// A key for setup codes.
+///
+/// # Panics
+/// If it is 0.
+#[must_use]
+pub fn setup_key(number: u8) -> SetupKey {
+    SetupKey::new(&Secret::new([number; 32])).expect("not all zero")
+}
 
 /// Everything there is.
 pub struct World {
@@ -61,6 +73,8 @@ pub struct World {
     jobs: Vec<Job>,
     prng: Prng,
     opened: ConnId,
+    rotations: u8,
+    shown: Vec<(String, Nonce)>,
     trace: VecDeque<String>,
 }
 
@@ -116,6 +130,7 @@ impl World {
         };
         let gateway = GatewayHost {
             keys: keys(),
+            setup: vec![setup_key(1)],
             seats: BTreeMap::new(),
             live: BTreeMap::new(),
             on: true,
@@ -144,6 +159,8 @@ impl World {
             jobs: Vec::new(),
             prng,
             opened: 0,
+            rotations: 1,
+            shown: Vec::new(),
             trace: VecDeque::new(),
             nodes,
         };

@@ -5,11 +5,12 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::{Effect, Input, Memory, Node, Own, Timing, Wish};
-use handfast_core::limits::{CHAIN_BYTES, NATIVE_NODE_SCRATCH};
+use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::Label;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::{App, Renew};
+use handfast_core::wire::native::pair::BootstrapToken;
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
@@ -44,6 +45,8 @@ pub struct NodeHost {
     pub apps: Vec<(String, Vec<u8>)>,
     /// Bearer tokens it was given.
     pub bearers: Vec<String>,
+    /// The setup code that its owner scanned; a restart forgets it.
+    pub setup: Option<String>,
     /// A write to flash is under way.
     pub keeping: bool,
     staged: Option<Vec<u8>>,
@@ -100,6 +103,7 @@ impl NodeHost {
             news: Vec::new(),
             apps: Vec::new(),
             bearers: Vec::new(),
+            setup: None,
             keeping: false,
             staged: None,
             assembly: Assembly::IDLE,
@@ -130,6 +134,7 @@ impl World {
             host.on_at = None;
             host.keeping = false;
             host.staged = None;
+            host.setup = None;
             host.assembly = Assembly::IDLE;
             host.machine = Some(Node::boot(now, host.memory, Timing::DEFAULT));
             self.note(|| format!("node {at} starts"));
@@ -162,7 +167,8 @@ impl World {
         let chance = Entropy::from_recorded(*bytes.last_chunk().expect("2 bytes"));
         let label = |text| Label::parse(text).expect("a label");
         let about = PairRequest { name: label(&host.name), room: label("Kitchen"), profile: Profile::EMPTY };
-        let own = Own { keys: &host.keys, about };
+        let setup = host.setup.as_deref().and_then(BootstrapToken::new);
+        let own = Own { keys: &host.keys, about, setup };
         let before = machine.state_name();
         let what = match &input {
             NodeIn::Frame(frame) => format!("Frame of {}", frame.len()),
@@ -197,7 +203,7 @@ impl World {
             NodeIn::Renew(chain) => Input::Renew(if chain { Renew::Chain } else { Renew::Token }),
             NodeIn::Forget => Input::Forget,
         };
-        let mut scratch = [0; NATIVE_NODE_SCRATCH];
+        let mut scratch = [0; NATIVE_SETUP_SCRATCH];
         let Step { next, effects } = machine.step(now, input, &mut scratch);
         let mut todo = Vec::new();
         for effect in effects {

@@ -2,14 +2,18 @@
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::Wish;
+use handfast_core::grant::setup_code::{Terms, issue};
 use handfast_core::id::NodeId;
+use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::registry::codes::{CodeId, Kind, Window};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
 use handfast_core::registry::record::{Credential, Standing};
 use handfast_core::time::Span;
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::wire::setup::ProfileName;
 
 use super::World;
 use super::gateway::GateIn;
@@ -35,6 +39,41 @@ impl World {
         self.store.codes.retain(|_, kept| kept.counted.kind != Kind::Code(selector));
         self.store.mint(id, Kind::Code(selector), secret, expires);
         id
+    }
+
+    /// The operator makes a setup code.
+    pub fn issue_setup(&mut self, ttl: Span) -> String {
+        let entropy = Entropy::from_recorded(self.prng.bytes());
+        let profile = ProfileName::parse("companion-v1").expect("a profile");
+        let terms = Terms { profile, device_label: None, ttl };
+        let key = self.gateway.setup.first().expect("a key");
+        let mut out = [0; SETUP_TOKEN_CHARS];
+        let issued = issue(key, &terms, self.unix(), &entropy, &mut out).expect("a code");
+        self.audit.issued.insert(issued.nonce);
+        let token = issued.token.to_owned();
+        self.note(|| format!("operator: a setup code, {token}"));
+        token
+    }
+
+    /// The operator has a new key for setup codes made; the one before it counts on, and the one before that no more.
+    pub fn rotate_setup(&mut self) {
+        self.rotations = self.rotations.wrapping_add(1).max(2);
+        self.gateway.setup.insert(0, super::setup_key(self.rotations));
+        self.gateway.setup.truncate(2);
+    }
+
+    /// The owner has a node scan a setup code.
+    pub fn pair_by_setup(&mut self, at: usize, token: &str) {
+        let gateway = Fingerprint::of(self.gateway.keys.channel.public());
+        self.pair_by_setup_with(at, token, gateway);
+    }
+
+    /// The same, with the fingerprint that the code comes with.
+    pub fn pair_by_setup_with(&mut self, at: usize, token: &str, gateway: Fingerprint) {
+        if !self.nodes[at].keeping {
+            self.nodes[at].setup = Some(token.to_owned());
+        }
+        self.feed_node_soon(at, NodeIn::Pair(Wish::Setup, Some(gateway)));
     }
 
     /// The operator decides about a node; what is durable is pushed to whom it concerns. `false` where it cannot be decided.

@@ -13,9 +13,11 @@ use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, Windo
 use handfast_core::registry::grants::{self, Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::{NotRedeemed, redeem};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::wire::setup::Nonce;
 
 /// A code as it is kept.
 #[derive(Clone, Debug)]
@@ -59,6 +61,17 @@ pub enum Settled {
     Expired,
     /// The operator said no.
     Revoked,
+    /// The setup code was spent by somebody else.
+    Spent,
+}
+
+/// A setup code that was shown and verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Which.
+    pub nonce: Nonce,
+    /// Its end.
+    pub expires_at: UnixTime,
 }
 
 /// Everything that survives a power cut of the gateway.
@@ -76,6 +89,10 @@ pub struct Registry {
     pub scopes: ScopesBuf,
     /// How long a grant counts.
     pub grant_for: Option<Span>,
+    /// The setup codes that were spent, each with its end.
+    pub setup_spent: BTreeMap<Nonce, UnixTime>,
+    /// The latest end of those that were forgotten.
+    pub setup_mark: UnixTime,
 }
 
 impl Registry {
@@ -175,6 +192,41 @@ impl Registry {
                 Settled::Waits
             }
         }
+    }
+
+    /// Settles a request that showed a setup code: in this one step the code is spent and its yield written. Whoever was paired and shows it once more is
+    /// offered the same again.
+    pub fn settle_setup(
+        &mut self,
+        request: &Request,
+        code: Shown,
+        ids: ([u8; 16], [u8; 16]),
+        own: &OwnKeys,
+        now: UnixTime,
+    ) -> Settled {
+        if self.by_key(&request.holder.channel).is_some_and(|record| matches!(record.standing, Standing::Revoked { .. })) {
+            return Settled::Revoked;
+        }
+        match redeem(code.expires_at, self.setup_mark, self.setup_spent.contains_key(&code.nonce), now) {
+            Ok(()) => {
+                let settled = self.settle(request, true, ids, own, now);
+                self.setup_spent.insert(code.nonce, code.expires_at);
+                self.forget_setup(now);
+                settled
+            }
+            Err(NotRedeemed::Expired) => Settled::Expired,
+            Err(NotRedeemed::AlreadyUsed) => match self.by_key(&request.holder.channel).map(|record| record.standing.clone()) {
+                Some(Standing::Paired { .. } | Standing::Muted { .. }) => self.settle(request, false, ids, own, now),
+                Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. }) | None => Settled::Spent,
+            },
+        }
+    }
+
+    /// Forgets the codes whose time is over; the mark rises over them.
+    fn forget_setup(&mut self, now: UnixTime) {
+        let over = self.setup_spent.values().copied().filter(|end| *end <= now).max();
+        self.setup_mark = self.setup_mark.max(over.unwrap_or(self.setup_mark));
+        self.setup_spent.retain(|_, end| *end > now);
     }
 
     /// A new grant for a node.

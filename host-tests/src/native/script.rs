@@ -28,6 +28,10 @@ pub enum Op {
     ByCode(u8, bool),
     /// By approval.
     ByApproval(u8),
+    /// By a setup code: a fresh one, the latest one, or one that counts no more.
+    BySetup(u8, u8),
+    /// The operator has a new key for setup codes made.
+    RotateSetup,
     /// The owner types a PIN, the right one or not.
     Type(u8, bool),
     /// Owner and operator do what brings a node closer to its link.
@@ -99,13 +103,16 @@ impl Script {
                 6 => Op::Pass(u32::from(arg()) * 20),
                 7 => Op::Pass(u32::from(arg()) * 1_000),
                 8..=12 => Op::Help(arg()),
-                13 => Op::ByPin(arg()),
-                14 => Op::ByCode(arg(), code & 32 == 0),
+                13 if code & 64 == 0 => Op::ByPin(arg()),
+                13 => Op::BySetup(arg(), arg()),
+                14 if code & 64 == 0 => Op::ByCode(arg(), code & 32 == 0),
+                14 => Op::BySetup(arg(), arg()),
                 15 => Op::ByApproval(arg()),
                 16 | 17 => Op::Type(arg(), code & 32 == 0),
                 18 => Op::Decide(arg(), arg()),
                 19 => Op::Window(code & 96 != 0),
-                20 => Op::Mint,
+                20 if code & 64 == 0 => Op::Mint,
+                20 => Op::RotateSetup,
                 21 => Op::Cut(arg()),
                 22 | 23 => Op::CutNode(arg(), arg() % 10),
                 24 | 25 => Op::CutGateway(arg() % 20),
@@ -161,6 +168,8 @@ impl World {
                 self.pair_by_code(at, SELECTOR, &secret.unwrap_or_else(|| "00000000".to_owned()));
             }
             Op::ByApproval(at) => self.pair_by_approval(node(self, at)),
+            Op::BySetup(at, which) => self.by_setup(node(self, at), which),
+            Op::RotateSetup => self.rotate_setup(),
             Op::Type(at, right) => {
                 let at = node(self, at);
                 match self.pin_for(at).filter(|_| right && !self.is_hostile(at)) {
@@ -217,6 +226,23 @@ impl World {
     /// The last node's owner knows no code.
     fn is_hostile(&self, at: usize) -> bool {
         at + 1 == self.nodes.len()
+    }
+
+    /// A node scans a setup code. The last node's owner only comes by codes that others have spent.
+    fn by_setup(&mut self, at: usize, which: u8) {
+        let spent = |world: &Self| world.shown.iter().rfind(|(_, nonce)| world.audit.yielded.contains_key(nonce)).cloned();
+        let token = match which % 4 {
+            _ if self.is_hostile(at) => spent(self).map_or_else(|| "e30.AAAA".to_owned(), |(token, _)| token),
+            0 | 1 => {
+                let token = self.issue_setup(Span::from_secs(30 + u64::from(which)));
+                let nonce = self.audit.issued.iter().copied().find(|nonce| self.shown.iter().all(|(_, known)| known != nonce));
+                self.shown.extend(nonce.map(|nonce| (token.clone(), nonce)));
+                token
+            }
+            2 => self.shown.last().map_or_else(|| "e30.AAAA".to_owned(), |(token, _)| token.clone()),
+            _ => self.shown.first().map_or_else(|| "e30.AAAA".to_owned(), |(token, _)| token.clone()),
+        };
+        self.pair_by_setup(at, &token);
     }
 
     fn secret(&self) -> Option<String> {

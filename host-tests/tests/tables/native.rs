@@ -139,7 +139,7 @@ type GatewayInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> gateway::Input<'w>
 
 fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
     let around =
-        Around { keys: &world.gateway.keys, scopes: Some(&world.store.scopes), subscriptions_left: 16, now: world.unix() };
+        Around { keys: &world.gateway.keys, scopes: Some(&world.store.scopes), setup: &[], subscriptions_left: 16, now: world.unix() };
     gateway::Input::Frame { bytes, entropy: Entropy::from_recorded([1; 32]), around }
 }
 
@@ -295,7 +295,7 @@ type NodeInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> node::Input<'w>;
 fn own(world: &World) -> Own<'_> {
     let label = |text| Label::parse(text).unwrap();
     let about = PairRequest { name: label("lamp"), room: label("hall"), profile: Profile::EMPTY };
-    Own { keys: &world.nodes[0].keys, about }
+    Own { keys: &world.nodes[0].keys, about, setup: None }
 }
 
 fn to_node<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> node::Input<'w> {

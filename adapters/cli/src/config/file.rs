@@ -119,7 +119,7 @@ impl<'a> Found<'a> {
 
     fn entry(&mut self, section: &str, name: &str, offset: usize, value: Value<'a>, heading: &str) {
         let known = |key: &Key| key.section == section && key.name == name;
-        let Some(number) = KEYS.iter().position(known) else {
+        let Some(number) = KEYS.iter().position(|key| known(key)) else {
             self.problems.push(stranger(section, name, offset, heading));
             return;
         };
@@ -135,7 +135,7 @@ impl<'a> Found<'a> {
 fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> Problem {
     let elsewhere = |need: String| Problem::new(format!("unknown key {}", place(name, heading)), offset, need);
     let as_option = name.replace('_', "-");
-    if let Some(key) = KEYS.iter().find(|key| key.name == name || key.option == as_option) {
+    if let Some(key) = KEYS.iter().find(|key| key.name == name || (key.option == as_option && !as_option.is_empty())) {
         return elsewhere(match key.section {
             same if same == section => format!("did you mean `{}`?", key.name),
             "" => format!("did you mean `{}` at the top of the file, before any table?", key.name),

@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use super::keys::{Form, KEYS, Key, SECTIONS};
 use super::settings::Settings;
 use super::value::Value;
-use super::{ConfigError, file};
+use super::{ConfigError, companions, file};
 
 /// What `serve` was told on the command line, for a field with `#[command(flatten)]`.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,7 @@ impl Options {
             (None, Some(_)) => problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned()),
             (Some(_), Some(_)) | (None, None) => {}
         }
+        problems.extend(companions::check(&settings.setup));
         if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems.join("\n"))) }
     }
 }
@@ -55,13 +56,14 @@ impl Args for Options {
             .long("config")
             .value_name("FILE")
             .value_parser(value_parser!(PathBuf))
-            .help("TOML file with settings; every option but this one may stand in it, and an option beats it");
+            .help("TOML file with settings; every option but this one and --print-config may stand in it, and an option beats it");
         let print = Arg::new("print-config")
             .long("print-config")
             .action(ArgAction::SetTrue)
             .help("Print the settings that file and options give, as such a file, and end");
         let defaults = Settings::default();
-        KEYS.iter().fold(command.arg(config).arg(print), |command, key| command.arg(option(key, &defaults)))
+        let keys = KEYS.iter().filter(|key| key.form != Form::FileOnly);
+        keys.fold(command.arg(config).arg(print), |command, key| command.arg(option(key, &defaults)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -83,7 +85,7 @@ fn option(key: &'static Key, defaults: &Settings) -> Arg {
         .help(help)
         .help_heading(heading);
     match key.form {
-        Form::One => arg,
+        Form::One | Form::FileOnly => arg,
         Form::Many => arg.action(ArgAction::Append),
         Form::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
     }
@@ -110,7 +112,7 @@ impl FromArgMatches for Options {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.config = matches.get_one::<PathBuf>("config").cloned();
         self.print_config = matches.get_flag("print-config");
-        let given = |key: &Key| matches.value_source(key.option) == Some(ValueSource::CommandLine);
+        let given = |key: &Key| key.form != Form::FileOnly && matches.value_source(key.option) == Some(ValueSource::CommandLine);
         let words = |key: &Key| matches.get_many::<String>(key.option).into_iter().flatten().cloned().collect();
         self.given = KEYS.iter().enumerate().filter(|(_, key)| given(key)).map(|(number, key)| (number, words(key))).collect();
         Ok(())

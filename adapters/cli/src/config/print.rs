@@ -12,7 +12,7 @@ impl Settings {
     pub fn to_toml(&self) -> String {
         let mut text = "# What this gateway runs with. An option of `handfast serve` beats what stands here.\n\n".to_owned();
         let mut section = "";
-        for key in KEYS {
+        for key in KEYS.iter() {
             if key.section != section {
                 section = key.section;
                 text += &format!("\n[{section}]\n");
@@ -24,10 +24,11 @@ impl Settings {
 }
 
 fn entry(key: &Key, settings: &Settings) -> String {
-    let (help, option, name) = (key.help, key.option, key.name);
+    let (help, name) = (key.help, key.name);
+    let option = if key.option.is_empty() { String::new() } else { format!(" (--{})", key.option) };
     match (key.show)(settings) {
-        Some(value) => format!("# {help} (--{option})\n{name} = {value}\n"),
-        None => format!("# {help} (--{option})\n# {name} =\n"),
+        Some(value) => format!("# {help}{option}\n{name} = {value}\n"),
+        None => format!("# {help}{option}\n# {name} =\n"),
     }
 }
 

@@ -1,11 +1,16 @@
 //! The settings themselves, with their defaults.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use handfast_core::grant::scope::{Scope, ScopeError, Scopes, ScopesBuf};
 use handfast_core::limits::Limits;
+use handfast_server::extension::ExtensionConfig;
+use handfast_server::inbound::InboundSettings;
 use handfast_server::pairing::PairingSettings;
+use handfast_server::setup::url::{Candidates, ExtraHost};
+use handfast_server::setup::{KEY_FILE, SetupSettings};
 
 /// What `serve` does: every setting has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +29,12 @@ pub struct Settings {
     pub serial: Vec<Serial>,
     /// How pairing with PINs and codes goes.
     pub pairing: PairingSettings,
+    /// How setup codes and companions' sessions go.
+    pub setup: Setup,
+    /// How strangers that write over channels are met.
+    pub inbound: InboundSettings,
+    /// Programs that know a channel, or do something else for the gateway, outside its process. Each by itself and all together are fine.
+    pub extensions: Vec<ExtensionConfig>,
     /// Limits of connections and requests.
     pub limits: Limits,
 }
@@ -42,6 +53,81 @@ impl Serial {
     pub const BAUD: u32 = 115_200;
 }
 
+/// How setup codes and companions' sessions go, as it was said; [`Setup::settings`] adds what the running gateway knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Where companions reach this gateway.
+    pub public_url: Option<String>,
+    /// Where a tunnel takes them to it.
+    pub tunnel_url: Option<String>,
+    /// The remote gateway to which they go.
+    pub gateway_url: Option<String>,
+    /// Hosts outside the local network that may be reached without TLS, as [`ExtraHost`] reads them.
+    pub plain_hosts: Vec<String>,
+    /// Origins of web pages that may connect as companions.
+    pub origins: Vec<String>,
+    /// As what companions are let in.
+    pub profile: String,
+    /// How long a code is good for.
+    pub ttl: Duration,
+    /// How long a session lives.
+    pub session_ttl: Duration,
+    /// How long it lives in all.
+    pub session_longest: Duration,
+    /// What companions may do whose profile says nothing else.
+    pub permissions: ScopesBuf,
+    /// What companions of these profiles may do, in the order of the names.
+    pub profiles: Vec<(String, ScopesBuf)>,
+    /// The key that signs codes, if it is not the usual file in the data directory.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    /// As the gateway's own.
+    fn default() -> Self {
+        let SetupSettings { profile, ttl, session_ttl, session_longest, permissions, .. } = SetupSettings::default();
+        Self {
+            public_url: None,
+            tunnel_url: None,
+            gateway_url: None,
+            plain_hosts: Vec::new(),
+            origins: Vec::new(),
+            profile,
+            ttl,
+            session_ttl,
+            session_longest,
+            permissions,
+            profiles: Vec::new(),
+            key_file: None,
+        }
+    }
+}
+
+impl Setup {
+    /// The same for a gateway with this data directory, which is reached on its network at these addresses, best first, under TLS or not.
+    #[must_use]
+    pub fn settings(&self, data: &Path, lan: Vec<SocketAddr>, tls: bool) -> SetupSettings {
+        let Self { public_url, tunnel_url, gateway_url, .. } = self.clone();
+        SetupSettings {
+            key_file: Some(self.key_file.clone().unwrap_or_else(|| data.join(KEY_FILE))),
+            profile: self.profile.clone(),
+            ttl: self.ttl,
+            session_ttl: self.session_ttl,
+            session_longest: self.session_longest,
+            permissions: self.permissions.clone(),
+            profiles: self.profiles.clone(),
+            addresses: Candidates { public: public_url, tunnel: tunnel_url, gateway: gateway_url, lan, tls },
+            plain_hosts: self.extra_hosts(),
+            origins: self.origins.clone(),
+        }
+    }
+
+    /// What [`plain_hosts`](Self::plain_hosts) name. They were read before, so none is left out.
+    pub(super) fn extra_hosts(&self) -> Vec<ExtraHost> {
+        self.plain_hosts.iter().filter_map(|host| host.parse().ok()).collect()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -52,6 +138,9 @@ impl Default for Settings {
             listen_tcp: Vec::new(),
             serial: Vec::new(),
             pairing: PairingSettings::default(),
+            setup: Setup::default(),
+            inbound: InboundSettings::default(),
+            extensions: Vec::new(),
             limits: Limits::DEFAULT,
         }
     }

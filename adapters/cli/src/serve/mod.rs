@@ -140,7 +140,7 @@ async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, Socket
 async fn with_key(path: &Path, builder: GatewayBuilder, pairing: PairingSettings) -> Result<Gateway, End> {
     let file = path.join(key_file::FILE_NAME);
     let fresh = !file.exists();
-    let key = key_file::load_or_create(&file).map_err(End::refused)?;
+    let key = key_file::load_or_create(&file, key_file::Use::Store).map_err(End::refused)?;
     let started = builder.store_key(key).pairing(pairing).start().await;
     if fresh && matches!(started, Err(StartError::WrongStoreKey)) {
         let _ = std::fs::remove_file(&file);

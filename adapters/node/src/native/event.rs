@@ -167,6 +167,8 @@ pub enum PairingRefusal {
         /// When to come again.
         retry_in: Duration,
     },
+    /// The setup code was spent by somebody else.
+    Spent,
     /// The gateway found a message out of place.
     Protocol,
 }
@@ -181,6 +183,7 @@ impl From<Refusal<'_>> for PairingRefusal {
             Refusal::Denied { reason } => Self::Denied { reason: reason.map(|words| words.as_str().to_owned()) },
             Refusal::Revoked => Self::Revoked,
             Refusal::Busy { retry_in } => Self::Busy { retry_in: Duration::from_secs(u64::from(retry_in)) },
+            Refusal::Spent => Self::Spent,
             Refusal::Protocol => Self::Protocol,
         }
     }
@@ -205,6 +208,10 @@ impl fmt::Display for PairingRefusal {
                  and pair again",
             ),
             Self::Busy { retry_in } => write!(f, "the gateway has too much to do; try again in {} s", retry_in.as_secs()),
+            Self::Spent => f.write_str(
+                "this setup code was used already, and not by this node; have a new one made, and find out who used it: handfast setup list, \
+                 handfast paired list",
+            ),
             Self::Protocol => f.write_str(
                 "the gateway found a message of this node out of place; check that both are of the same version (handfast-node --version)",
             ),

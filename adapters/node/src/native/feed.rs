@@ -8,13 +8,14 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::{Effect, Input, Memory, Node, Own, Wish};
-use handfast_core::limits::{CHAIN_BYTES, NATIVE_NODE_SCRATCH};
+use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::Name;
 use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::{App, Renew};
+use handfast_core::wire::native::pair::BootstrapToken;
 use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};
 use handfast_core::wire::path::{Address, Pattern};
 use handfast_core::wire::registration::{PairRequest, Profile};
@@ -56,9 +57,11 @@ pub(super) struct Feeder {
     room: Name,
     profile: String,
     pub(super) vitals: Vitals,
+    /// The token of the setup code that it is to be paired with.
+    pub(super) setup: Option<Zeroizing<String>>,
     chain: Incoming,
     /// Wiped after every step: a sealed message was in clear there before.
-    scratch: Zeroizing<[u8; NATIVE_NODE_SCRATCH]>,
+    scratch: Zeroizing<[u8; NATIVE_SETUP_SCRATCH]>,
 }
 
 /// A capability that is coming in.
@@ -88,14 +91,24 @@ impl Feeder {
     pub(super) fn new(keys: Arc<OwnKeys>, name: Name, room: Name, profile: String) -> Self {
         let buffer = Box::new([0; CHAIN_BYTES]);
         let chain = Incoming { assembly: Assembly::IDLE, buffer, whole: None, next: None };
-        Self { keys, name, room, profile, vitals: Vitals::default(), chain, scratch: Zeroizing::new([0; NATIVE_NODE_SCRATCH]) }
+        Self {
+            keys,
+            name,
+            room,
+            profile,
+            setup: None,
+            vitals: Vitals::default(),
+            chain,
+            scratch: Zeroizing::new([0; NATIVE_SETUP_SCRATCH]),
+        }
     }
 
     /// One step.
     pub(super) fn step(&mut self, node: Node, now: Instant, fed: Fed) -> Result<(Node, Vec<Action>), getrandom::Error> {
-        let Self { keys, name, room, profile, vitals, chain, scratch } = self;
+        let Self { keys, name, room, profile, setup, vitals, chain, scratch } = self;
         let profile = Profile::parse(profile).unwrap_or(Profile::EMPTY);
-        let own = Own { keys, about: PairRequest { name: name.label(), room: room.label(), profile } };
+        let setup = setup.as_deref().and_then(|token| BootstrapToken::new(token.as_str()));
+        let own = Own { keys, about: PairRequest { name: name.label(), room: room.label(), profile }, setup };
         let noise = vitals.noise();
         let (mut frame, message, pattern);
         let input = match fed {

@@ -8,6 +8,7 @@ use handfast_core::flow::native::node::Wish;
 use handfast_core::limits::PAYLOAD_BYTES;
 use handfast_core::wire::path::{Action, Address, Pattern, ScopeError};
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use super::event::AppMessage;
 use crate::event::Vitals;
@@ -48,6 +49,7 @@ type Answer = oneshot::Sender<Result<(), NotSent>>;
 
 pub(super) enum Word {
     Pair(Wish, Option<Fingerprint>),
+    Setup(Zeroizing<String>, Fingerprint),
     Code(Code),
     App(AppMessage, Answer),
     Subscribe(String, Answer),
@@ -70,6 +72,11 @@ impl NativeOwner {
     /// Have the node paired so, and if a fingerprint is given with no other gateway.
     pub async fn pair(&self, wish: Wish, expect: Option<Fingerprint>) {
         let _ = self.0.send(Word::Pair(wish, expect)).await;
+    }
+
+    /// Have the node paired with the token of a setup code, which is shown to the gateway with this fingerprint alone.
+    pub async fn pair_with_setup(&self, token: Zeroizing<String>, gateway: Fingerprint) {
+        let _ = self.0.send(Word::Setup(token, gateway)).await;
     }
 
     /// The PIN that the gateway shows, or another code after a wrong one. Where none is awaited it is dropped.

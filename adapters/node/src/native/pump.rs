@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
-use handfast_core::flow::native::node::{Memory, Node};
+use handfast_core::flow::native::node::{Memory, Node, Wish};
 use handfast_core::grant::capability::Holder;
 use handfast_core::limits::{NATIVE_PROFILE_BYTES, SUBSCRIPTIONS};
 use handfast_core::step::Machine;
@@ -186,6 +186,10 @@ impl Hands {
     fn hear(&mut self, word: Word, node: &Node, feeder: &mut Feeder) -> Option<Fed> {
         match word {
             Word::Pair(wish, expect) => Some(Fed::Pair(wish, expect)),
+            Word::Setup(token, gateway) => {
+                feeder.setup = Some(token);
+                Some(Fed::Pair(Wish::Setup, Some(gateway)))
+            }
             Word::Code(code) => Some(Fed::Code(code)),
             Word::Renew(what) => Some(Fed::Renew(what)),
             Word::Forget => Some(Fed::Forget),

@@ -67,6 +67,24 @@ fn view(event: &Event) -> Value {
         }
         Event::CodeLocked => json!({"event": "code_locked"}),
         Event::WindowOpened { closes } => json!({"event": "window_opened", "closes_at": closes.map(UnixTime::as_secs)}),
+        Event::SessionOpened { session, profile } => {
+            json!({"event": "session_opened", "session": hex(session.as_bytes()), "profile": profile})
+        }
+        Event::SessionRevoked { session } => json!({"event": "session_revoked", "session": hex(session.as_bytes())}),
+        Event::CompanionLinked { session } => json!({"event": "companion_linked", "session": hex(session.as_bytes())}),
+        Event::CompanionUnlinked { session } => json!({"event": "companion_unlinked", "session": hex(session.as_bytes())}),
+        Event::SenderAsked { channel, account, sender } => {
+            json!({"event": "sender_asked", "channel": channel, "account": account, "sender": sender})
+        }
+        Event::SenderAllowed { channel, account, sender } => {
+            json!({"event": "sender_allowed", "channel": channel, "account": account, "sender": sender})
+        }
+        Event::SendersSeeded { channel, account, added } => {
+            json!({"event": "senders_seeded", "channel": channel, "account": account, "added": added})
+        }
+        Event::SenderDecided { channel, account, sender, decision } => {
+            json!({"event": "sender_decided", "channel": channel, "account": account, "sender": sender, "decision": decision})
+        }
         Event::WindowClosed => json!({"event": "window_closed"}),
         Event::WindowLocked => json!({"event": "window_locked"}),
         Event::GrantOffered { node_id, grant } => {

@@ -17,7 +17,7 @@ pub struct ErrorView {
 /// An error for programs and for people.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// `usage`, `not_found`, `ambiguous`, `refused` or `store`.
+    /// `usage`, `not_found`, `ambiguous`, `refused`, `rate_limited`, `key` or `store`.
     pub code: String,
     /// What is wrong and what mends it.
     pub message: String,
@@ -46,9 +46,14 @@ impl IntoResponse for Failure {
                     OperatorError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
                     OperatorError::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous"),
                     OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
-                    OperatorError::NotPaired(_) | OperatorError::NoSuchCode(_) => (StatusCode::NOT_FOUND, "not_found"),
-                    OperatorError::SeveralPaired { .. } => (StatusCode::CONFLICT, "ambiguous"),
-                    OperatorError::NoKeys(_) => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::NotPaired(_) | OperatorError::NoSuchCode(_) | OperatorError::NoSuchSession(_) => {
+                        (StatusCode::NOT_FOUND, "not_found")
+                    }
+                    OperatorError::SeveralPaired { .. } | OperatorError::SeveralSessions { .. } => {
+                        (StatusCode::CONFLICT, "ambiguous")
+                    }
+                    OperatorError::NoKeys(_) | OperatorError::NoUrl(_) => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::SetupKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "key"),
                     OperatorError::Usage(_) => (StatusCode::BAD_REQUEST, "usage"),
                     OperatorError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
                 };

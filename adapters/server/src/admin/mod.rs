@@ -17,6 +17,14 @@
 //! | `GET /api/v1/paired` | lists the nodes that are paired by their keys | `{"paired":[{"device","grants","delegates"}]}` |
 //! | `POST /api/v1/paired/{which}/revoke` | puts out a node (beginning of its id, or its name) or a capability (beginning of its id) | `{"revoked":"node"\|"capability","node_id","friendly_name","capability"}` |
 //! | `POST /api/v1/paired/revoke-all` | puts out all of them | `{"revoked","failed":[…]}` |
+//! | `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional | makes a setup code | `{"url","url_source","bootstrap_token","expires_at","payload"}` |
+//! | `POST /api/v1/setup/rotate` with `{"at_once":true}`, optional | makes a new key for setup codes | `{"rotated":true}` |
+//! | `GET /api/v1/sessions?filter=live\|all` | lists companions' sessions | `{"sessions":[…]}` |
+//! | `POST /api/v1/sessions/{prefix}/revoke` | ends a session | a session |
+//! | `POST /api/v1/sessions/{prefix}/refresh` | prolongs a session | a session |
+//! | `POST /api/v1/sessions/revoke-all` | ends all of them | `{"revoked"}` |
+//! | `GET /api/v1/extensions` | says how the extensions fare | `{"extensions":[…]}` |
+//! | `POST /api/v1/extensions/call` with `{"method","params"}` | calls the extension whose method that is | `{"ok","result","error"}` |
 //! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
@@ -26,10 +34,12 @@
 mod decisions;
 mod device;
 mod events;
+mod extensions;
 mod failure;
 mod paired;
 mod pairing;
 mod permissions;
+mod setup;
 mod socket;
 
 use axum::extract::rejection::QueryRejection;
@@ -41,10 +51,12 @@ use serde::{Deserialize, Serialize};
 
 pub use decisions::IssuedView;
 pub use device::{DeviceView, Sensors};
+pub use extensions::ExtensionList;
 pub use failure::{ErrorBody, ErrorView};
 pub use paired::{DelegateView, GrantView, PairedList, PairedView, RevokedAllView, RevokedView};
 pub use pairing::{CodeList, CodeView, MintedView, PairingView};
 pub use permissions::PermissionsView;
+pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
 pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 
 use crate::gateway::Gateway;
@@ -69,6 +81,14 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .route("/api/v1/paired", get(paired::list))
         .route("/api/v1/paired/revoke-all", post(paired::revoke_all))
         .route("/api/v1/paired/{which}/revoke", post(paired::revoke))
+        .route("/api/v1/setup", post(setup::start))
+        .route("/api/v1/setup/rotate", post(setup::rotate))
+        .route("/api/v1/sessions", get(setup::list))
+        .route("/api/v1/sessions/revoke-all", post(setup::revoke_all))
+        .route("/api/v1/sessions/{prefix}/revoke", post(setup::revoke))
+        .route("/api/v1/sessions/{prefix}/refresh", post(setup::refresh))
+        .route("/api/v1/extensions", get(extensions::list))
+        .route("/api/v1/extensions/call", post(extensions::call))
         .route("/api/v1/events", get(events::follow))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)

@@ -20,6 +20,7 @@ use super::parts::Parts;
 use crate::gateway::Inner;
 use crate::pairing::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
 use crate::pump::observation;
+use crate::setup::OwnedSetup;
 
 /// What to do.
 pub(super) enum Action {
@@ -40,6 +41,7 @@ pub(super) enum Action {
     Wrong(u8),
     Spend(CodeId),
     Settle(Option<CodeId>),
+    SettleSetup(Box<OwnedSetup>),
     Activate(GrantId),
     Observe(Observation),
     /// None: what came in parts was no whole chain.
@@ -100,6 +102,7 @@ pub(super) fn own(effect: Effect<'_>, inner: &Inner, address: IpAddr, parts: &mu
         Effect::Spend(code) => Action::Spend(code),
         Effect::Settle(Proof::Nothing) => Action::Settle(None),
         Effect::Settle(Proof::Code(code, _)) => Action::Settle(Some(code)),
+        Effect::Settle(Proof::Setup(verified)) => Action::SettleSetup(Box::new(verified.claims().into())),
         Effect::Activate(grant) => Action::Activate(grant),
         Effect::Observe(heartbeat) => Action::Observe(observation(heartbeat, inner)),
         Effect::Part(part) => match parts.take(&part) {

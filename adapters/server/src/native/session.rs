@@ -139,11 +139,14 @@ impl<C: Carrier> Session<C> {
     fn frame(&mut self, mut bytes: Vec<u8>) -> Vec<Action> {
         let gateway = self.kept.gateway.clone();
         let scopes = self.kept.scopes();
+        let now = gateway.inner.clock.unix();
+        let setup = gateway.inner.setup.keys.now(now);
         let around = Around {
             keys: gateway.keys(),
             scopes: scopes.as_ref(),
+            setup: &setup,
             subscriptions_left: self.kept.subscriptions_left(),
-            now: gateway.inner.clock.unix(),
+            now,
         };
         self.advance(Input::Frame { bytes: &mut bytes, entropy: chance::draw(), around })
     }
@@ -206,6 +209,7 @@ impl<C: Carrier> Session<C> {
             Action::Reserve(code) => return Some(kept.reserve(code).await),
             Action::Spend(code) => return Some(kept.spend(code).await),
             Action::Settle(code) => return Some(kept.settle(code).await),
+            Action::SettleSetup(code) => return Some(kept.settle_setup(*code).await),
             Action::Activate(grant) => return Some(kept.activate(grant, key.as_ref()).await),
             Action::Present(chain) => return Some(kept.present(chain.as_deref(), key.as_ref()).await),
             Action::Renew(what) => return Some(kept.renew(what).await),
@@ -235,6 +239,7 @@ impl<C: Carrier> Session<C> {
                     self.advance(Input::Prepared(Prepared::Pin { id, code, expires_in, attempts }))
                 }
                 OwnedPrepared::Code { id, code } => self.advance(Input::Prepared(Prepared::Code { id, code })),
+                OwnedPrepared::Setup => self.advance(Input::Prepared(Prepared::Setup)),
                 OwnedPrepared::Settle => self.advance(Input::Prepared(Prepared::Settle)),
             },
             Answer::Reserved(reserved) => {

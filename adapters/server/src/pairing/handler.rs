@@ -58,6 +58,8 @@ pub enum Method {
     Code,
     /// Nothing but its key.
     Approval,
+    /// A setup code of the operator's. No handler is asked about it: making it was the operator's word.
+    Setup,
 }
 
 impl Method {
@@ -68,6 +70,7 @@ impl Method {
             Self::Pin => "pin",
             Self::Code => "code",
             Self::Approval => "approval",
+            Self::Setup => "setup",
         }
     }
 }
@@ -78,6 +81,7 @@ impl From<pair::Method> for Method {
             pair::Method::Approval => Self::Approval,
             pair::Method::Pin => Self::Pin,
             pair::Method::Code { .. } => Self::Code,
+            pair::Method::Setup => Self::Setup,
         }
     }
 }

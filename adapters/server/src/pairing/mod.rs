@@ -41,5 +41,6 @@ pub use window::PairingStatus;
 pub(crate) use approval::check_word;
 pub(crate) use codes::hex;
 pub(crate) use owned::{OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict, RenewKind};
+pub(crate) use seal::{Kind, StoreKey};
 pub(crate) use state::Pairing;
 pub(crate) use window::{at_start, watch};

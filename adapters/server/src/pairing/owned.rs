@@ -41,6 +41,7 @@ pub(crate) enum OwnedPrepared {
     Refused(OwnedRefusal),
     Pin { id: CodeId, code: Code, expires_in: u32, attempts: u8 },
     Code { id: Option<CodeId>, code: Code },
+    Setup,
     Settle,
 }
 
@@ -102,6 +103,7 @@ pub(crate) enum OwnedRefusal {
     Denied { reason: Option<String> },
     Revoked,
     Busy { retry_in: u32 },
+    Spent,
 }
 
 impl OwnedRefusal {
@@ -117,6 +119,7 @@ impl OwnedRefusal {
             Self::Denied { reason } => pair::Refusal::Denied { reason: reason.as_deref().and_then(Reason::parse) },
             Self::Revoked => pair::Refusal::Revoked,
             Self::Busy { retry_in } => pair::Refusal::Busy { retry_in: *retry_in },
+            Self::Spent => pair::Refusal::Spent,
         }
     }
 }

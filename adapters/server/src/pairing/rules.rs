@@ -147,7 +147,7 @@ impl PairingHandler for Rules {
             Some(Verdict::Reject { reason }) => PairingDecision::Reject { reason: reason.clone() },
             None => match (request.method, self.approve) {
                 (Method::Pin | Method::Code, Approve::Auto) => self.approved(request, Terms::default()),
-                (Method::Pin | Method::Code, Approve::Manual) | (Method::Approval, _) => PairingDecision::Ask,
+                (Method::Pin | Method::Code, Approve::Manual) | (Method::Approval | Method::Setup, _) => PairingDecision::Ask,
             },
         }
     }

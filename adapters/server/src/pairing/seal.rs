@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     GatewayKeys,
     /// The secret of a PIN or code.
     Code,
+    /// The key that signs setup codes.
+    SetupKey,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::GatewayKeys => b"handfast/v1/sealed-gateway-keys\0",
             Self::Code => b"handfast/v1/sealed-code\0",
+            Self::SetupKey => b"handfast/v1/sealed-setup-key\0",
         }
     }
 }

@@ -6,7 +6,7 @@ use handfast_core::grant::capability::Holder;
 use handfast_core::id::NodeId;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, Kind};
-use handfast_core::registry::grants::offer_again;
+use handfast_core::registry::grants::{Grant, offer_again};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair;
@@ -19,6 +19,13 @@ use super::rules::Terms;
 use crate::chance;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::hook::Event;
+
+/// What is to be written of a node so that it is paired.
+#[derive(Clone, Debug)]
+pub(crate) struct ToBePaired {
+    pub(crate) record: Record,
+    pub(crate) grant: Grant,
+}
 
 impl Gateway {
     /// This gateway's keys.
@@ -35,6 +42,7 @@ impl Gateway {
                 Plan::OfferAgain | Plan::Settle => OwnedPrepared::Settle,
                 Plan::ShowPin => self.show_pin(request).await?,
                 Plan::FindCode(selector) => self.find_code(selector).await?,
+                Plan::AwaitSetup => OwnedPrepared::Setup,
             })
         };
         prepared.await.unwrap_or_else(|error| {
@@ -120,7 +128,7 @@ impl Gateway {
     }
 
     /// Offers a node that is paired already the newest grant that counts.
-    async fn once_more(&self, stored: Option<&Stored>) -> Result<OwnedVerdict, StoreError> {
+    pub(crate) async fn once_more(&self, stored: Option<&Stored>) -> Result<OwnedVerdict, StoreError> {
         let Some(Stored { record, .. }) = stored else { return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)) };
         let grants = self.inner.store.grants(record.node_id).await?;
         let word = self.inner.pairing.noted(record.node_id).word;
@@ -139,10 +147,30 @@ impl Gateway {
         terms: Terms,
         mode: Mode,
     ) -> Result<Option<OwnedVerdict>, StoreError> {
+        let read_at = stored.as_ref().map(|stored| stored.version);
+        let Some(made) = self.to_be_paired(request, stored.as_ref(), &terms, mode) else {
+            return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+        };
+        let ToBePaired { record, grant } = made.clone();
+        match self.inner.store.offer(record, request.profile.clone(), read_at, grant, self.inner.clock.unix()).await {
+            Ok(_) => Ok(Some(self.paired_now(&made, terms.message))),
+            Err(SaveError::Conflict | SaveError::Missing) => Ok(None),
+            Err(SaveError::Store(error)) => Err(error),
+        }
+    }
+
+    /// What is to be written of a node so that it is paired. `None` if no capability can be issued with the terms.
+    pub(crate) fn to_be_paired(
+        &self,
+        request: &OwnedRequest,
+        stored: Option<&Stored>,
+        terms: &Terms,
+        mode: Mode,
+    ) -> Option<ToBePaired> {
         let now = self.inner.clock.unix();
         let keys = Holder { channel: request.key, signing: request.signing };
         let credential = Credential::Keys;
-        let standing = match stored.as_ref().map(|stored| &stored.record.standing) {
+        let standing = match stored.map(|stored| &stored.record.standing) {
             // What the operator decided about it stays: neither muting nor a mode ends because it pairs again.
             Some(Standing::Muted { restore, .. }) => Standing::Muted { credential, restore: *restore },
             Some(Standing::Paired { mode, .. }) => Standing::Paired { credential, mode: *mode },
@@ -151,35 +179,34 @@ impl Gateway {
             }
         };
         let record = Record {
-            node_id: stored.as_ref().map_or_else(|| NodeId::new(&chance::draw()), |stored| stored.record.node_id),
+            node_id: stored.map_or_else(|| NodeId::new(&chance::draw()), |stored| stored.record.node_id),
             name: request.name.clone(),
             room: request.room.clone(),
             address: request.address.to_canonical(),
             keys: Some(keys),
-            asked_at: stored.as_ref().map_or(now, |stored| stored.record.asked_at),
+            asked_at: stored.map_or(now, |stored| stored.record.asked_at),
             standing,
         };
         let node_id = record.node_id;
-        let scopes = terms.permissions.unwrap_or_default();
-        let grant = match self.fresh_grant(node_id, &keys, scopes, terms.expires, now) {
-            Ok(grant) => grant,
+        let scopes = terms.permissions.clone().unwrap_or_default();
+        match self.fresh_grant(node_id, &keys, scopes, terms.expires, now) {
+            Ok(grant) => Some(ToBePaired { record, grant }),
             Err(error) => {
                 tracing::error!(%node_id, ?error, "no capability can be issued with what was decided");
-                return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+                None
             }
-        };
-        let read_at = stored.map(|stored| stored.version);
-        match self.inner.store.offer(record.clone(), request.profile.clone(), read_at, grant.clone(), now).await {
-            Ok(_) => {}
-            Err(SaveError::Conflict | SaveError::Missing) => return Ok(None),
-            Err(SaveError::Store(error)) => return Err(error),
         }
-        self.event(Event::Paired(node_id));
-        self.event(Event::GrantOffered { node_id, grant: grant.id });
-        Ok(Some(match self.offer_of(&record, &grant, terms.message) {
+    }
+
+    /// It is written: tells of it, and offers the grant.
+    pub(crate) fn paired_now(&self, made: &ToBePaired, message: Option<String>) -> OwnedVerdict {
+        let ToBePaired { record, grant } = made;
+        self.event(Event::Paired(record.node_id));
+        self.event(Event::GrantOffered { node_id: record.node_id, grant: grant.id });
+        match self.offer_of(record, grant, message) {
             Some(offer) => OwnedVerdict::Offered(offer),
             None => OwnedVerdict::Refused(OwnedRefusal::BUSY),
-        }))
+        }
     }
 
     /// Has the operator decide. `None` if somebody else was faster.
@@ -231,7 +258,8 @@ impl Gateway {
 const fn has_code(request: &OwnedRequest) -> bool {
     match request.method {
         pair::Method::Pin | pair::Method::Code { .. } => true,
-        pair::Method::Approval => false,
+        // A setup code is spent in the step that pairs: nobody waits with one.
+        pair::Method::Approval | pair::Method::Setup => false,
     }
 }
 

@@ -47,8 +47,14 @@ pub enum StartError {
          (store.key) that belongs to this registry; nothing was changed"
     )]
     WrongStoreKey,
+    /// The key for setup codes cannot be used.
+    #[error(transparent)]
+    SetupKey(#[from] super::key_file::KeyFileError),
+    /// An extension is configured wrong.
+    #[error(transparent)]
+    Extensions(#[from] crate::extension::ConfigError),
     /// A setting cannot be kept.
-    #[error("the pairing settings are wrong: {0}")]
+    #[error("the settings are wrong: {0}")]
     Settings(String),
 }
 

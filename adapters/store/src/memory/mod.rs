@@ -2,10 +2,13 @@
 
 mod codes;
 mod grants;
+mod inbound;
 mod nodes;
+mod sessions;
 
 use std::collections::HashMap;
 use std::ops::Bound;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -27,11 +30,17 @@ use crate::{
 };
 use codes::Codes;
 use grants::Grants;
+use inbound::Senders;
 use nodes::{Node, Nodes};
+use sessions::Companions;
 
 /// A [`Store`] that forgets everything when it is dropped.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<State>);
+pub struct MemoryStore {
+    state: Mutex<State>,
+    /// Moved on while the state is locked, so that whoever reads it anew reads what was changed.
+    inbound_epoch: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -39,6 +48,28 @@ struct State {
     grants: Grants,
     codes: Codes,
     vault: HashMap<String, Vec<u8>>,
+    companions: Companions,
+    senders: Senders,
+}
+
+impl State {
+    fn offer(
+        &mut self,
+        record: Record,
+        profile: String,
+        read_at: Option<Version>,
+        grant: Grant,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        rules::offerable(&record, &grant)?;
+        self.grants.check_fresh(grant.id)?;
+        let version = match read_at {
+            None => self.nodes.insert(record, profile, now)?,
+            Some(read_at) => self.nodes.replace(record, profile, read_at, now)?,
+        };
+        self.grants.offer(grant, now);
+        Ok(version)
+    }
 }
 
 impl MemoryStore {
@@ -50,7 +81,7 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock can panic half way through a change; a poisoned one is as good as any.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,15 +170,7 @@ impl Store for MemoryStore {
         grant: Grant,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        let State { nodes, grants, .. } = &mut *self.state();
-        rules::offerable(&record, &grant)?;
-        grants.check_fresh(grant.id)?;
-        let version = match read_at {
-            None => nodes.insert(record, profile, now)?,
-            Some(read_at) => nodes.replace(record, profile, read_at, now)?,
-        };
-        grants.offer(grant, now);
-        Ok(version)
+        self.state().offer(record, profile, read_at, grant, now)
     }
 
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {

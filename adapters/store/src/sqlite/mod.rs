@@ -15,20 +15,25 @@
 //! | `reader` | the reading connections and the queries for nodes |
 //! | `grants` | grants and what is revoked: changes and queries |
 //! | `codes` | PINs, codes and the pairing window: changes and queries |
+//! | `sessions` | companions' sessions and spent setup codes: changes and queries |
+//! | `inbound` | those who write over channels: changes and queries |
 //! | `rows` | rows ⇄ records |
 
 mod changes;
 mod codes;
 mod file;
 mod grants;
+mod inbound;
 mod migrations;
 mod reader;
 mod rows;
 mod schema;
+mod sessions;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
@@ -60,6 +65,7 @@ pub struct SqliteStore {
     // In this order they are dropped: the last connection to close tidies the log away, and only the writer may.
     readers: Arc<Readers>,
     writer: Writer,
+    inbound_epoch: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
@@ -76,7 +82,7 @@ impl SqliteStore {
         let readers = Readers::open(path)?;
         file::mark(path, &lock)?;
         let writer = Writer::start(connection, lock)?;
-        Ok(Self { readers: Arc::new(readers), writer })
+        Ok(Self { readers: Arc::new(readers), writer, inbound_epoch: Arc::default() })
     }
 
     /// Runs a read that may take long where it may block.

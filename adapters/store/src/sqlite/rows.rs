@@ -3,11 +3,13 @@
 use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::grant::capability::{self, Holder};
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -73,13 +75,6 @@ pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
 }
 
 fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
-    let name = |column| {
-        let text: String = get(row, column)?;
-        Label::parse(&text)
-            .filter(|label| label.as_str() == text)
-            .map(Name::from)
-            .ok_or_else(|| format!("{column} is not allowed"))
-    };
     let keys = keys(row)?;
     let token = || get(row, "token_hash").map(TokenHash::from_bytes);
     let credential = || match get::<Option<[u8; 32]>>(row, "token_hash")? {
@@ -99,7 +94,7 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
     let address = word(row, "address", |text| text.parse().ok())?;
     let version = u64::try_from(get::<i64>(row, "version")?).map_err(|_| "version is negative")?;
     let record =
-        Record { node_id, name: name("name")?, room: name("room")?, address, keys, asked_at: time(row, "asked_at")?, standing };
+        Record { node_id, name: name(row, "name")?, room: name(row, "room")?, address, keys, asked_at: time(row, "asked_at")?, standing };
     Ok(Stored { record, version: Version(version) })
 }
 
@@ -194,19 +189,51 @@ pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreErro
     Ok(read().map_err(|problem: String| StoreError::Database(format!("the pairing window cannot be read: {problem}"))))
 }
 
+/// Reads a companion's session. The schema allows nothing but 16 bytes as its id.
+pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Result<Session, StoreError>> {
+    let id: [u8; 16] = row.get("session_id")?;
+    let id = SessionId::from_bytes(id);
+    Ok(try_session(row, id).map_err(|problem| {
+        let id = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        StoreError::Database(format!("the stored session {id} cannot be read: {problem}"))
+    }))
+}
+
+fn try_session(row: &Row<'_>, id: SessionId) -> Result<Session, String> {
+    let device_label = match get::<Option<String>>(row, "device_label")? {
+        Some(_) => Some(name(row, "device_label")?),
+        None => None,
+    };
+    Ok(Session {
+        id,
+        hash: SessionHash::from_bytes(get(row, "hash")?),
+        profile: name(row, "profile")?,
+        device_label,
+        issued_at: time(row, "issued_at")?,
+        expires_at: time(row, "expires_at")?,
+        revoked_at: perhaps(row, "revoked_at")?,
+    })
+}
+
+fn name(row: &Row<'_>, column: &str) -> Result<Name, String> {
+    let text: String = get(row, column)?;
+    let label = Label::parse(&text).filter(|label| label.as_str() == text);
+    label.map(Name::from).ok_or_else(|| format!("{column} is not allowed"))
+}
+
 fn scopes(row: &Row<'_>) -> Result<ScopesBuf, String> {
     word(row, "scopes", |text| ScopesBuf::parse(text).ok())
 }
 
-fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, String> {
+pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, String> {
     row.get(column).map_err(|problem| format!("{column}: {problem}"))
 }
 
-fn time(row: &Row<'_>, column: &str) -> Result<UnixTime, String> {
+pub(super) fn time(row: &Row<'_>, column: &str) -> Result<UnixTime, String> {
     u64::try_from(get::<i64>(row, column)?).map(UnixTime::from_secs).map_err(|_| format!("{column} lies before 1970"))
 }
 
-fn perhaps(row: &Row<'_>, column: &str) -> Result<Option<UnixTime>, String> {
+pub(super) fn perhaps(row: &Row<'_>, column: &str) -> Result<Option<UnixTime>, String> {
     get::<Option<i64>>(row, column)?.map(|_| time(row, column)).transpose()
 }
 

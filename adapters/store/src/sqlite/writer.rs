@@ -68,13 +68,30 @@ impl Writer {
         T: Send + 'static,
         E: From<StoreError> + From<rusqlite::Error> + Send + 'static,
     {
+        self.change_then(make, |_| ()).await
+    }
+
+    /// Makes a change durable, and calls `then` between the commit and the answer, whether or not the caller still waits for it. It is not called for a
+    /// change that was not made, but for one that could not be committed.
+    pub(super) async fn change_then<T, E>(
+        &self,
+        make: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + From<rusqlite::Error> + Send + 'static,
+    {
         let (tell, answer) = oneshot::channel();
         let change: Change = Box::new(move |connection| {
             let made = alone(connection, make);
             Box::new(move |committed| {
                 let outcome = match made {
                     Some(Err(own)) => Err(own),
-                    Some(Ok(made)) => committed.map(|()| made).map_err(E::from),
+                    Some(Ok(made)) => {
+                        then(&made);
+                        committed.map(|()| made).map_err(E::from)
+                    }
                     None => {
                         Err(committed.err().unwrap_or_else(|| StoreError::Database("the change was not made".to_owned())).into())
                     }

@@ -39,6 +39,7 @@ pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) ->
         own: Own {
             keys: own.as_ref()?,
             about: PairRequest { name: Label::parse(NAME)?, room: Label::parse(ROOM)?, profile: Profile::EMPTY },
+            setup: None,
         },
     };
     let size = {

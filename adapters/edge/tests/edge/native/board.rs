@@ -221,7 +221,7 @@ pub(crate) async fn live(gateway: &Gateway, wire: Wire, cells: &Cells, fuse: Rc<
         rng: Chance(2),
         owner,
         sensors: Microphone,
-        own: Own { keys: &own, about: identity() },
+        own: Own { keys: &own, about: identity(), setup: None },
     };
     run(ports, &Settings::DEFAULT, &mut Buffers::new()).await;
 }

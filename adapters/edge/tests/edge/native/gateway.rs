@@ -263,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let Ok(mut frame) = cut.map(<[u8]>::to_vec) else { continue };
             let keys = self.gateway.registry().keys.clone();
             let entropy = Entropy::from_recorded(self.gateway.registry().draw());
-            let around = Around { keys: &keys, scopes: None, subscriptions_left: 0, now: NOW };
+            let around = Around { keys: &keys, scopes: None, setup: &[], subscriptions_left: 0, now: NOW };
             self.step(Input::Frame { bytes: &mut frame, entropy, around }).await;
         }
     }
@@ -355,6 +355,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 let id = code.is_some().then(|| CodeId::from_bytes([0xcc; 16]));
                 Prepared::Code { id, code: code.unwrap_or_else(|| Code::nobodys(&Entropy::from_recorded([1; 32]))) }
             }
+            Plan::AwaitSetup => Prepared::Setup,
         }
     }
 

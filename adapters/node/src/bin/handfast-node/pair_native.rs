@@ -1,4 +1,4 @@
-//! `handfast-node pair` with `--pin`, `--code`, `--qr` or `--approval`.
+//! `handfast-node pair` with `--pin`, `--code`, `--qr`, `--setup` or `--approval`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,8 +6,10 @@ use std::time::Duration;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{Memory, Wish};
+use handfast_core::limits::SETUP_PAYLOAD_CHARS;
 use handfast_core::text::{Label, Name, UNKNOWN};
 use handfast_core::wire::invite::{Invite, TypedCode};
+use handfast_core::wire::setup::Payload;
 use handfast_node::native::{GatewayAt, NativeConfig, NativeIdentity, NativeNode};
 use handfast_node::{StateDir, Waits, tokens};
 use zeroize::Zeroizing;
@@ -49,7 +51,10 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
     let node = NativeNode::new(NativeConfig { identity, profile, state, via: None, ca, waits: Waits::DEFAULT })?;
     let (owner, events) = (node.owner(), node.events());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    owner.pair(wanted.wish, wanted.expect).await;
+    match (wanted.setup, wanted.expect) {
+        (Some(token), Some(gateway)) => owner.pair_with_setup(token, gateway).await,
+        (_, expect) => owner.pair(wanted.wish, expect).await,
+    }
     let mut running = tokio::spawn(node.run(async {
         let _ = stopped.await;
     }));
@@ -85,12 +90,14 @@ struct Wanted {
     wish: Wish,
     expect: Option<Fingerprint>,
     gateways: Option<Vec<GatewayAt>>,
+    /// The token of a setup code.
+    setup: Option<Zeroizing<String>>,
     asks: crate::pairing::Asks,
 }
 
 async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Failure> {
     use crate::pairing::Asks;
-    let plain = |wish, asks| Wanted { wish, expect, gateways: None, asks };
+    let plain = |wish, asks| Wanted { wish, expect, gateways: None, setup: None, asks };
     match way {
         Chosen::Pin => Ok(plain(Wish::Pin, Asks::Pin)),
         Chosen::Approval => Ok(plain(Wish::Approval, Asks::Nothing)),
@@ -111,10 +118,44 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
             let gateways = invite.addresses().iter().filter_map(GatewayAt::of_invite).collect();
             let expect = Some(*invite.gateway());
             let TypedCode { selector, code } = invite.into_code();
-            Ok(Wanted { wish: Wish::Code { selector, code }, expect, gateways: Some(gateways), asks: Asks::Nothing })
+            Ok(Wanted { wish: Wish::Code { selector, code }, expect, gateways: Some(gateways), setup: None, asks: Asks::Nothing })
         }
-        Chosen::Token => Err(Failure::Usage("choose a way with --pin, --code, --qr or --approval".into())),
+        Chosen::Setup(text) => {
+            let text = if text == "-" { line("Setup code").await? } else { Zeroizing::new(text) };
+            setup(&text)
+        }
+        Chosen::Token => Err(Failure::Usage("choose a way with --pin, --code, --qr, --setup or --approval".into())),
     }
+}
+
+/// A setup code names its gateway, or it is not shown to any.
+fn setup(text: &str) -> Result<Wanted, Failure> {
+    let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
+    let payload = Payload::decode(text, &mut scratch[..])
+        .ok_or_else(|| Failure::Usage("that is no setup code; copy the whole text under the QR code".into()))?;
+    let Some(gateway) = payload.fingerprint else {
+        return Err(Failure::Usage(
+            "this setup code does not name its gateway's fingerprint, so whoever answers at that address would be given it; have one made \
+             with: handfast setup start --bound"
+                .into(),
+        ));
+    };
+    let (scheme, rest) = payload.url.split_once("://").unwrap_or_default();
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "https" | "wss" => "wss",
+        _ => "ws",
+    };
+    let at: GatewayAt = format!("{scheme}://{}", rest.trim_end_matches('/'))
+        .parse()
+        .map_err(|why| Failure::Usage(format!("the address in this setup code cannot be used: {why}")))?;
+    let token = Zeroizing::new(payload.bootstrap_token.to_owned());
+    Ok(Wanted {
+        wish: Wish::Setup,
+        expect: Some(gateway),
+        gateways: Some(vec![at]),
+        setup: Some(token),
+        asks: crate::pairing::Asks::Nothing,
+    })
 }
 
 async fn line(prompt: &str) -> Result<Zeroizing<String>, Failure> {

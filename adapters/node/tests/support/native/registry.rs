@@ -125,6 +125,8 @@ impl Registry {
                 Some((known, secret)) if *known == selector => Prepared::Code(Some(id), Some(secret.clone())),
                 _ => Prepared::Code(None, None),
             },
+            // This gateway makes no setup codes.
+            Plan::AwaitSetup => Prepared::Refused(Refusal::Spent),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::hook::Event;
 use crate::native::action::Answer;
 use crate::pairing::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
 use crate::pump::{failed, shut_down};
+use crate::setup::OwnedSetup;
 
 impl Kept {
     pub(in crate::native) async fn ask(&mut self, request: Box<OwnedRequest>) -> Answer {
@@ -81,6 +82,16 @@ impl Kept {
             }
             OwnedVerdict::Offered(offer) => self.offered = Some(offer.node_id),
             OwnedVerdict::Refused(_) => {}
+        }
+        Answer::Settled(verdict)
+    }
+
+    /// Pairs whoever showed this setup code.
+    pub(in crate::native) async fn settle_setup(&mut self, code: OwnedSetup) -> Answer {
+        let Some(request) = self.request.take() else { return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY)) };
+        let verdict = self.gateway.settle_setup(&request, code).await;
+        if let OwnedVerdict::Offered(offer) = &verdict {
+            self.offered = Some(offer.node_id);
         }
         Answer::Settled(verdict)
     }

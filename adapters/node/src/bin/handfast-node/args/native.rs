@@ -26,6 +26,9 @@ pub(crate) struct Way {
     /// Pair with what a QR code says (handfast:1?a=…), or - to read it from standard input, where nobody else sees it
     #[arg(long, value_name = "TEXT|-")]
     qr: Option<String>,
+    /// Pair with a setup code (handfast setup start --bound), or - to read it from standard input, where nobody else sees it
+    #[arg(long, value_name = "TEXT|-")]
+    setup: Option<String>,
     /// Pair when the operator has compared this node's fingerprint and approved it
     #[arg(long)]
     approval: bool,
@@ -36,7 +39,7 @@ pub(crate) struct Door {
     #[command(flatten)]
     way: Way,
     /// Pair with the gateway of this fingerprint and no other
-    #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint, conflicts_with = "qr")]
+    #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint, conflicts_with_all = ["qr", "setup"])]
     pub(crate) gateway_key: Option<Fingerprint>,
 }
 
@@ -47,6 +50,7 @@ pub(crate) enum Chosen {
     Pin,
     Code,
     Qr(String),
+    Setup(String),
     Approval,
 }
 
@@ -65,21 +69,22 @@ impl FromStr for Hidden {
 impl Door {
     /// The way, or why it is none.
     pub(crate) fn check(&self) -> Result<Chosen, Failure> {
-        let Way { pin, code, qr, approval } = &self.way;
+        let Way { pin, code, qr, setup, approval } = &self.way;
         let given = |option: &str, what: &str| {
             Failure::Usage(format!(
                 "the {what} does not belong on the command line, where every user of this machine can see it: give {option} alone, and \
                  handfast-node asks for it (or reads it from standard input)"
             ))
         };
-        match (pin, code, qr, approval) {
+        match (pin, code, qr, setup, approval) {
             (Some(Some(Hidden)), ..) => Err(given("--pin", "PIN")),
             (_, Some(Some(Hidden)), ..) => Err(given("--code", "code")),
             (Some(None), ..) => Ok(Chosen::Pin),
             (_, Some(None), ..) => Ok(Chosen::Code),
-            (_, _, Some(text), _) => Ok(Chosen::Qr(text.clone())),
-            (_, _, _, true) => Ok(Chosen::Approval),
-            (None, None, None, false) => Ok(Chosen::Token),
+            (_, _, Some(text), ..) => Ok(Chosen::Qr(text.clone())),
+            (_, _, _, Some(text), _) => Ok(Chosen::Setup(text.clone())),
+            (_, _, _, _, true) => Ok(Chosen::Approval),
+            (None, None, None, None, false) => Ok(Chosen::Token),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use handfast_core::crypto::{cpace, x25519};
 use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{Held, Id};
+use handfast_core::grant::session::SessionHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
@@ -45,39 +46,25 @@ impl Failing {
     }
 }
 
+/// An implementation of a trait whose calls fail, or else are passed on. What stands in braces is part of it as it is.
 macro_rules! fails_or_passes_on {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+    (
+        $trait:ident { $($more:item)* }
+        $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
+    ) => {
         #[async_trait::async_trait]
-        impl Store for Failing {
+        impl $trait for Failing {
             $(async fn $name(&self, $($argument: $type),*) -> $answer {
                 self.fails()?;
                 self.store.$name($($argument),*).await
             })*
-
-            async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
-                self.fails()?;
-                self.store.by_key(key).await
-            }
-
-            async fn grant_of(&self, capability: &Id) -> Result<Option<Grant>, StoreError> {
-                self.fails()?;
-                self.store.grant_of(capability).await
-            }
-
-            async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-                self.fails()?;
-                self.store.vault(name, fresh).await
-            }
-
-            async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
-                self.fails()?;
-                self.store.find(prefix, limit).await
-            }
+            $($more)*
         }
     };
 }
 
 fails_or_passes_on! {
+    Store {}
     admit(asking: Asking, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
     load(node_id: NodeId) -> Result<Option<Stored>, StoreError>;
     save(node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError>;
@@ -101,6 +88,52 @@ fails_or_passes_on! {
     reserve(code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
     spend(code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
     withdraw(code: CodeId, now: UnixTime) -> Result<bool, StoreError>;
+    by_key(key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError>;
+    grant_of(capability: &Id) -> Result<Option<Grant>, StoreError>;
+    vault(name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
+    find(prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError>;
+}
+
+fails_or_passes_on! {
+    Sessions {}
+    redeem(code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError>;
+    insert_session(session: Session) -> Result<(), SaveError>;
+    session_by_hash(hash: &SessionHash) -> Result<Option<Session>, StoreError>;
+    session(id: SessionId) -> Result<Option<Session>, StoreError>;
+    sessions(
+        filter: SessionFilter, after: Option<SessionId>, limit: usize, now: UnixTime
+    ) -> Result<Vec<Session>, StoreError>;
+    live_sessions(now: UnixTime) -> Result<u64, StoreError>;
+    refresh_session(
+        id: SessionId, ttl: Span, longest: Span, now: UnixTime
+    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
+    revoke_session(id: SessionId, now: UnixTime) -> Result<bool, StoreError>;
+}
+
+fails_or_passes_on! {
+    Inbound {
+        fn inbound_epoch(&self) -> u64 {
+            self.store.inbound_epoch()
+        }
+    }
+    facts(sender: SenderId<'_>, limits: &InboundLimits, now: UnixTime) -> Result<Facts, StoreError>;
+    challenge(
+        sender: SenderId<'_>, meta: String, fresh: ChallengeCode, limits: &InboundLimits, now: UnixTime
+    ) -> Result<(Challenged, u32), StoreError>;
+    approve(
+        code: ChallengeCode, via: String, until: Option<UnixTime>, limits: &InboundLimits, now: UnixTime
+    ) -> Result<Approved, StoreError>;
+    change_sender(
+        channel: &str, account: Option<&str>, sender: &str, change: SenderChange, now: UnixTime
+    ) -> Result<u64, StoreError>;
+    seed(channel: &str, account: &str, senders: Vec<String>, via: String, now: UnixTime) -> Result<u64, StoreError>;
+    insert_sender(sender: ListedSender) -> Result<(), SaveError>;
+    senders(
+        filter: SenderFilter, after: Option<ListedSender>, limit: usize, limits: &InboundLimits, now: UnixTime
+    ) -> Result<Vec<ListedSender>, StoreError>;
+    waiting_senders(limits: &InboundLimits, now: UnixTime) -> Result<Vec<(String, u64)>, StoreError>;
+    cursor(poller: &str) -> Result<Option<String>, StoreError>;
+    keep_cursor(poller: &str, cursor: String) -> Result<(), StoreError>;
 }
 
 /// Pairs with a code and links: whether the application heard of the node in the end. Whatever fails, an answer or an end comes soon.

@@ -1,23 +1,9 @@
-//! QR codes on a terminal, two modules to a character.
+//! On a terminal, two modules to a character.
 
-use qrcode::types::QrError;
-use qrcode::{Color, EcLevel, QrCode};
+use super::{Modules, NoQrCode};
 
 /// Most columns of a code with its quiet zone: what the narrowest usual terminal has. A line that wraps would spoil all of it.
 pub const COLUMNS: usize = 80;
-/// Light modules around the code, as many as readers may ask for.
-const QUIET: usize = 4;
-
-/// Why a text is not shown as a QR code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoQrCode {
-    /// It needs more columns than [`COLUMNS`].
-    #[error("a QR code of this text would be wider than {COLUMNS} columns: carry it over as text, or name fewer addresses")]
-    TooWide,
-    /// The encoder fails for a reason that text does not give.
-    #[error("the QR code cannot be made: {0}")]
-    NotEncoded(QrError),
-}
 
 /// A text as lines of half blocks, each ended, for a terminal with light characters on a dark ground; `invert` is for one with dark characters on a
 /// light ground. Upper case takes the fewest modules.
@@ -26,21 +12,26 @@ pub enum NoQrCode {
 /// what a reflection hides. In upper case, an invitation with one address takes 45 columns and 23 lines, one with two addresses 49 and 25; the longest
 /// has 77 and 39.
 ///
+/// Where that would be wider than [`COLUMNS`], level L is taken. The largest code within them is 77 columns wide and has room for 331 bytes at level M,
+/// 425 at level L; text in upper case alone may be half as long again.
+///
 /// # Errors
 /// [`NoQrCode`].
 pub fn render(text: &str, invert: bool) -> Result<String, NoQrCode> {
-    let code = encode(text)?;
-    let width = code.width();
-    let modules = code.into_colors();
-    let lit = |x: usize, y: usize| {
-        let inside = x.checked_sub(QUIET).filter(|x| *x < width).zip(y.checked_sub(QUIET));
-        let color = inside.and_then(|(x, y)| modules.get(y * width + x)).copied();
-        // All around it is light, below the last line too, where half a character remains.
-        (color.unwrap_or(Color::Light) == Color::Light) != invert
-    };
+    render_within(text, invert, COLUMNS)
+}
+
+/// As [`render`], for a terminal that is known to be `columns` wide. Level L has room for 520 bytes in 85 columns, 586 in 89 and 718 in 97.
+///
+/// # Errors
+/// [`NoQrCode`].
+pub fn render_within(text: &str, invert: bool, columns: usize) -> Result<String, NoQrCode> {
+    let modules = Modules::of(text, columns).map_err(|why| if why == NoQrCode::TooLong { NoQrCode::TooWide } else { why })?;
+    let lit = |x: usize, y: usize| modules.is_dark(x, y) == invert;
     let mut out = String::new();
-    for y in (0..width + 2 * QUIET).step_by(2) {
-        out.extend((0..width + 2 * QUIET).map(|x| match (lit(x, y), lit(x, y + 1)) {
+    for y in (0..modules.side()).step_by(2) {
+        // Below the last line it is light too, where half a character remains.
+        out.extend((0..modules.side()).map(|x| match (lit(x, y), lit(x, y + 1)) {
             (true, true) => '█',
             (true, false) => '▀',
             (false, true) => '▄',
@@ -51,17 +42,11 @@ pub fn render(text: &str, invert: bool) -> Result<String, NoQrCode> {
     Ok(out)
 }
 
-fn encode(text: &str) -> Result<QrCode, NoQrCode> {
-    match QrCode::with_error_correction_level(text, EcLevel::M) {
-        Ok(code) if code.width() + 2 * QUIET <= COLUMNS => Ok(code),
-        Ok(_) | Err(QrError::DataTooLong) => Err(NoQrCode::TooWide),
-        Err(error) => Err(NoQrCode::NotEncoded(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::qr::QUIET;
+    use crate::qr::scan::{self, Level};
     use handfast_core::limits::INVITE_BYTES;
     use handfast_core::wire::invite::Invite;
 
@@ -70,13 +55,11 @@ mod tests {
         "handfast:1?a=ws://192.168.1.10:8765&a=tcp://192.168.1.10:7331&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-ABCDEFGHJKLMNPQR";
 
     /// Photographs what a terminal shows, and reads it with a decoder that we did not write.
-    fn scan(shown: &str, characters: u8, ground: u8) -> String {
-        const SIDE: usize = 4;
+    fn photo(shown: &str, characters: u8, ground: u8, columns: usize) -> (Level, String) {
         let lines: Vec<Vec<char>> = shown.lines().map(|line| line.chars().collect()).collect();
         let (width, height) = (lines[0].len(), lines.len() * 2);
-        assert!(width <= COLUMNS && lines.iter().all(|line| line.len() == width));
-        let pixel = |x: usize, y: usize| {
-            let (x, y) = (x / SIDE, y / SIDE);
+        assert!(width <= columns && lines.iter().all(|line| line.len() == width));
+        scan::photo(width, height, |x, y| {
             let set = match lines[y / 2][x] {
                 '█' => true,
                 '▀' => y % 2 == 0,
@@ -85,26 +68,27 @@ mod tests {
                 other => panic!("{other:?} is no half block"),
             };
             if set { characters } else { ground }
-        };
-        let mut image = rqrr::PreparedImage::prepare_from_greyscale(width * SIDE, height * SIDE, pixel);
-        let grids = image.detect_grids();
-        assert_eq!(grids.len(), 1);
-        grids[0].decode().unwrap().1
+        })
+    }
+
+    fn width(shown: &str) -> usize {
+        shown.lines().next().unwrap().chars().count()
     }
 
     #[test]
     fn what_is_shown_is_scanned_as_the_text_on_dark_and_on_light_terminals() {
         let upper = TWO.to_ascii_uppercase();
         let longest = "handfast:1?".repeat(28);
-        for text in ["x", ONE, TWO, &upper, &longest[..INVITE_BYTES], "grüße"] {
-            assert_eq!(scan(&render(text, false).unwrap(), 255, 0), text);
-            assert_eq!(scan(&render(text, true).unwrap(), 0, 255), text);
+        let payloads = [350, 425].map(scan::payload);
+        for text in ["x", ONE, TWO, &upper, &longest[..INVITE_BYTES], "grüße", &payloads[0], &payloads[1]] {
+            assert_eq!(photo(&render(text, false).unwrap(), 255, 0, COLUMNS).1, text);
+            assert_eq!(photo(&render(text, true).unwrap(), 0, 255, COLUMNS).1, text);
         }
     }
 
     #[test]
     fn an_invitation_is_as_small_as_its_documentation_says() {
-        let columns = |text: &str| render(text, false).unwrap().lines().next().unwrap().chars().count();
+        let columns = |text: &str| width(&render(text, false).unwrap());
         let mut out = [0; INVITE_BYTES];
         for (text, as_it_is, upper) in [(ONE, 45, 45), (TWO, 53, 49)] {
             let dense = Invite::parse(text).unwrap().write_for_qr(&mut out).unwrap().to_owned();
@@ -113,6 +97,35 @@ mod tests {
         }
         // Of characters that are as dear as any.
         assert_eq!(columns(&"x".repeat(INVITE_BYTES)), 77);
+    }
+
+    #[test]
+    fn less_is_mended_only_where_the_columns_leave_no_room_for_more() {
+        for (columns, length, level, wide) in [
+            (COLUMNS, 331, Level::M, 77),
+            (COLUMNS, 332, Level::L, 73),
+            (COLUMNS, 425, Level::L, 77),
+            (85, 520, Level::L, 85),
+            (89, 586, Level::L, 89),
+            (97, 718, Level::L, 97),
+            (200, 718, Level::M, 113),
+        ] {
+            let text = scan::payload(length);
+            let shown = render_within(&text, false, columns).unwrap();
+            assert_eq!((photo(&shown, 255, 0, columns), width(&shown)), ((level, text), wide), "{length}");
+            if level == Level::L && length != 332 {
+                let longer = scan::payload(length + 1);
+                assert_eq!(render_within(&longer, false, columns), Err(NoQrCode::TooWide), "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_setup_code_of_425_characters_finds_its_place() {
+        for seed in 1..200 {
+            let text = scan::seeded(425, seed);
+            assert_eq!(width(&render(&text, false).unwrap()), 77, "{text}");
+        }
     }
 
     #[test]
@@ -137,5 +150,6 @@ mod tests {
             assert_eq!(error, NoQrCode::TooWide);
             assert!(error.to_string().contains("as text"));
         }
+        assert_eq!(render_within("x", false, 10), Err(NoQrCode::TooWide));
     }
 }

@@ -1,0 +1,139 @@
+//! Readers and printers of what the tables `setup` and `inbound` say.
+
+use handfast_core::grant::scope::{Scope, ScopesBuf};
+use handfast_core::registry::inbound::Ident;
+use handfast_core::wire::setup::ProfileName;
+use handfast_server::setup::url::{ExtraHost, ExtraHostRefused, GatewayUrl, UrlRefused, UrlSource};
+use url::{Origin, Url};
+
+use super::print::quoted;
+use super::settings::{Setup, scopes};
+use super::tables::{permissions, show_permissions};
+use super::value::{Problem, Value, unknown};
+
+/// Most profiles that a configuration names.
+const MOST_PROFILES: usize = 64;
+
+/// Where companions go; none, for an option that takes back what the file says. Whether it may be reached without TLS is decided when all hosts are known that
+/// may: see [`check`].
+pub(super) fn address(value: &Value<'_>) -> Result<Option<String>, Problem> {
+    let text = value.text()?;
+    if value.as_words().is_some() && text.is_empty() {
+        return Ok(None);
+    }
+    match GatewayUrl::parse(text, &[]) {
+        Ok(url) => Ok(Some(url.as_str().to_owned())),
+        Err(UrlRefused::Plain { .. }) => Ok(Some(text.trim().to_owned())),
+        // Nothing of it is shown: it may hold a password.
+        Err(why) => Err(value.lacks(why.to_string())),
+    }
+}
+
+pub(super) fn hosts(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+    let read = |item: &Value<'_>| {
+        let text = item.text()?.trim();
+        let host: Result<ExtraHost, ExtraHostRefused> = text.parse();
+        host.map(|_| text.to_owned()).map_err(|_| item.wrong("it must be a host or *. and a suffix, as gateway.example, 100.64.0.7, fd00::1 or *.vpn.example, without scheme or port"))
+    };
+    value.items().iter().map(read).collect()
+}
+
+/// Origins as browsers send them.
+pub(super) fn origins(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+    let need = "it must be an origin as browsers send it: http:// or https://, a host, and a port if it is not the usual one, without a slash at the end, as in \
+                \"https://console.example\"";
+    let read = |text: &str| {
+        let origin = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?.origin();
+        (matches!(origin, Origin::Tuple(..)) && origin.ascii_serialization() == text).then(|| text.to_owned())
+    };
+    value.items().iter().map(|item| item.parsed(need, read)).collect()
+}
+
+/// Names of channels.
+pub(super) fn channels(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+    let need = "it must be a name of 1 to 128 bytes, without white space at its ends and without characters that cannot be seen";
+    let read = |text| Ident::parse(text).map(|name| name.as_str().to_owned());
+    value.items().iter().map(|item| item.parsed(need, read)).collect()
+}
+
+/// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option; the profiles in the order of their names.
+pub(super) fn profiles(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
+    let mut found = if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
+    if found.len() > MOST_PROFILES {
+        return Err(value.lacks(format!("there is room for {MOST_PROFILES} profiles")));
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(found)
+}
+
+fn from_tables(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
+    let mut found = Vec::new();
+    for profile in value.fields("[setup.profiles]")? {
+        let table = format!("[setup.profiles.{}]", profile.name);
+        let name = ProfileName::parse(profile.name)
+            .ok_or_else(|| profile.value.lacks("the name of a profile must be 1 to 64 visible characters"))?;
+        let mut allowed = None;
+        for field in profile.value.fields(&table)? {
+            match field.name {
+                "permissions" => allowed = Some(permissions(&field.value, &format!("permissions of {table}"))?),
+                other => return Err(unknown(other, &table, field.offset, &["permissions"])),
+            }
+        }
+        let allowed = allowed.ok_or_else(|| profile.value.lacks("`permissions` is missing"))?;
+        found.push((name.as_str().to_owned(), allowed));
+    }
+    Ok(found)
+}
+
+fn from_words(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
+    let mut found: Vec<(String, Vec<Scope<'_>>)> = Vec::new();
+    for item in value.items() {
+        let split = item.text()?.split_once('=').and_then(|(name, scope)| Some((ProfileName::parse(name)?.as_str(), scope)));
+        let (name, scope) =
+            split.ok_or_else(|| item.wrong("it must read NAME=SCOPE, as in lamp=read:/lights/**, or NAME= for nothing"))?;
+        let at = found.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            found.push((name.to_owned(), Vec::new()));
+            found.len() - 1
+        });
+        if !scope.is_empty() {
+            let scope = Scope::parse(scope).map_err(|error| item.wrong(error.as_str()))?;
+            if let Some((_, all)) = found.get_mut(at) {
+                all.push(scope);
+            }
+        }
+    }
+    let whole = |(name, all): (String, Vec<Scope<'_>>)| {
+        Ok((name, scopes(all).map_err(|error| value.lacks(error.as_str()))?))
+    };
+    found.into_iter().map(whole).collect()
+}
+
+/// None if there are none: an empty table would stand in the way of one that is added to a printed file.
+pub(super) fn show_profiles(profiles: &[(String, ScopesBuf)]) -> Option<String> {
+    let shown = profiles.iter().map(|(name, scopes)| {
+        format!("{} = {{ permissions = {} }}", quoted(name), show_permissions(scopes))
+    });
+    (!profiles.is_empty()).then(|| format!("{{ {} }}", shown.collect::<Vec<_>>().join(", ")))
+}
+
+/// What is wrong with settings that are each fine, in lines.
+pub(super) fn check(setup: &Setup) -> Vec<String> {
+    let named = [
+        ("public_url", UrlSource::Public, &setup.public_url),
+        ("tunnel_url", UrlSource::Tunnel, &setup.tunnel_url),
+        ("gateway_url", UrlSource::Gateway, &setup.gateway_url),
+    ];
+    let plain_hosts = setup.extra_hosts();
+    let refused = named.into_iter().filter_map(|(key, source, text)| {
+        let why = GatewayUrl::parse(text.as_ref()?, &plain_hosts).err()?;
+        Some(format!("the {source} URL ({key} in [setup]) cannot stand in a setup code: {why}"))
+    });
+    let mut problems: Vec<String> = refused.collect();
+    if setup.session_longest < setup.session_ttl {
+        problems.push(
+            "session_longest in [setup] is shorter than session_ttl: a session may not live longer at once than in all; raise the first or lower the second"
+                .to_owned(),
+        );
+    }
+    problems
+}

@@ -1,0 +1,131 @@
+//! The tables `[[extension]]`: how they are read, and how they are printed.
+
+use std::path::Path;
+
+use handfast_core::time::Span;
+use handfast_server::extension::{ExtensionConfig, Timeouts, Transport, validate};
+
+use super::duration::{lasting, show_lasting};
+use super::keys::{DAY, MILLISECOND};
+use super::print::{list, quoted};
+use super::value::{Problem, Value, unknown};
+
+/// What an extension is called in errors.
+const TABLE: &str = "[[extension]]";
+const TIMEOUTS: &str = "[extension.timeouts]";
+const KEYS: [&str; 10] = ["name", "prefix", "command", "url", "channels", "admin", "mounts", "metrics", "poll", "timeouts"];
+const TIMEOUT_KEYS: [&str; 3] = ["call", "scrape", "poll"];
+/// The longest that an extension may be waited for.
+const LONGEST: Span = Span::from_secs(600);
+
+/// Reads an array of tables, and checks the extensions together.
+pub(super) fn extensions(value: &Value<'_>) -> Result<Vec<ExtensionConfig>, Problem> {
+    if !value.is_list() {
+        return Err(value.lacks(format!("extensions stand in tables that are each headed {TABLE}")));
+    }
+    let items = value.items();
+    let found: Vec<ExtensionConfig> = items.iter().map(extension).collect::<Result<_, _>>()?;
+    validate(&found).map_err(|error| value.lacks(error.to_string()))?;
+    Ok(found)
+}
+
+fn extension(value: &Value<'_>) -> Result<ExtensionConfig, Problem> {
+    let (mut name, mut prefix, mut command, mut url) = (None, None, None, None);
+    let mut config = ExtensionConfig::http("", "", "");
+    for field in value.fields(TABLE)? {
+        let value = &field.value;
+        match field.name {
+            "name" => name = Some(value.text()?),
+            "prefix" => prefix = Some(value.text()?),
+            "command" => command = Some(words(value)?),
+            "url" => url = Some(value.text()?.to_owned()),
+            "channels" => config.channels = texts(value)?,
+            "admin" => config.admin = texts(value)?,
+            "mounts" => config.mounts = texts(value)?,
+            "metrics" => config.metrics = value.flag()?,
+            "poll" => config.poll = Some(lasting(value.duration(MILLISECOND..=DAY)?)),
+            "timeouts" => config.timeouts = timeouts(value)?,
+            other => return Err(unknown(other, TABLE, field.offset, &KEYS)),
+        }
+    }
+    let missing = |key: &str| value.lacks(format!("`{key}` is missing"));
+    config.name = name.ok_or_else(|| missing("name"))?.to_owned();
+    config.prefix = prefix.ok_or_else(|| missing("prefix"))?.to_owned();
+    config.transport = match (command, url) {
+        (Some(command), None) => Transport::Stdio { command },
+        (None, Some(url)) => Transport::Http { url },
+        (None, None) => return Err(missing("command` or `url")),
+        (Some(_), Some(_)) => {
+            return Err(value.lacks("`command` and `url` are both there: an extension is either started or asked over HTTP"));
+        }
+    };
+    config.validate().map_err(|error| value.lacks(error.to_string()))?;
+    Ok(config)
+}
+
+/// A program and its arguments. A program with a slash in it that is relative lies beside the file; any other is looked for as a shell does.
+fn words(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+    let mut words = texts(value)?;
+    if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {
+        let found = value.beside(program);
+        *program = found.to_str().ok_or_else(|| value.lacks("the way to the program is not UTF-8"))?.to_owned();
+    }
+    Ok(words)
+}
+
+fn texts(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+    value.items().iter().map(|item| item.text().map(str::to_owned)).collect()
+}
+
+fn timeouts(value: &Value<'_>) -> Result<Timeouts, Problem> {
+    let mut timeouts = Timeouts::default();
+    for field in value.fields(TIMEOUTS)? {
+        let within = |value: &Value<'_>| value.duration(MILLISECOND..=LONGEST).map(lasting);
+        match field.name {
+            "call" => timeouts.call = within(&field.value)?,
+            "scrape" => timeouts.scrape = within(&field.value)?,
+            "poll" => timeouts.poll = within(&field.value)?,
+            other => return Err(unknown(other, TIMEOUTS, field.offset, &TIMEOUT_KEYS)),
+        }
+    }
+    Ok(timeouts)
+}
+
+/// None if there are none: an empty list would stand in the way of tables that are added to a printed file.
+pub(super) fn show_extensions(extensions: &[ExtensionConfig]) -> Option<String> {
+    (!extensions.is_empty()).then(|| list(extensions.iter().map(show)))
+}
+
+fn show(config: &ExtensionConfig) -> String {
+    let texts = |texts: &[String]| (!texts.is_empty()).then(|| list(texts.iter().map(quoted)));
+    let (command, url) = match &config.transport {
+        Transport::Stdio { command } => (Some(list(shown(command).iter().map(quoted))), None),
+        Transport::Http { url } => (None, Some(quoted(url))),
+    };
+    let Timeouts { call, scrape, poll } = config.timeouts;
+    let within = [("call", call), ("scrape", scrape), ("poll", poll)].map(|(name, time)| format!("{name} = {}", quoted(show_lasting(time))));
+    let entries = [
+        ("name", Some(quoted(&config.name))),
+        ("prefix", Some(quoted(&config.prefix))),
+        ("command", command),
+        ("url", url),
+        ("channels", texts(&config.channels)),
+        ("admin", texts(&config.admin)),
+        ("mounts", texts(&config.mounts)),
+        ("metrics", config.metrics.then(|| "true".to_owned())),
+        ("poll", config.poll.map(|every| quoted(show_lasting(every)))),
+        ("timeouts", Some(format!("{{ {} }}", within.join(", ")))),
+    ];
+    let set = entries.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key} = {value}")));
+    format!("{{ {} }}", set.collect::<Vec<_>>().join(", "))
+}
+
+/// A command with the way to its program in full, as it has to be read from wherever the file lies.
+fn shown(command: &[String]) -> Vec<String> {
+    let mut shown = command.to_vec();
+    if let Some(program) = shown.first_mut().filter(|program| program.contains('/')) {
+        let full = std::path::absolute(Path::new(program.as_str())).ok().and_then(|full| full.to_str().map(str::to_owned));
+        *program = full.unwrap_or_else(|| program.clone());
+    }
+    shown
+}

@@ -1,0 +1,195 @@
+//! An image in a file. The code on it is a secret, so the file is its owner's alone.
+
+use std::fs::FileType;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{NoQrCode, SCALE, image};
+
+/// Why there is no image file.
+#[derive(Debug, thiserror::Error)]
+pub enum NotWritten {
+    /// The name does not tell what kind of image it is to be.
+    #[error("{path}: what kind of image this is to be is not known; give it a name that ends in .png or .svg")]
+    Extension {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The text is not shown as a QR code.
+    #[error(transparent)]
+    NoQrCode(#[from] NoQrCode),
+    /// A symbolic link is there: whoever controls it would decide where the secret goes.
+    #[error("{path} is a symbolic link, and the code is a secret: name the file itself, or another one")]
+    Link {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A directory, pipe, socket or device is there.
+    #[error("{path} is there already and is no regular file: name another one")]
+    Irregular {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Writing failed.
+    #[error(
+        "{path}: the image of the code cannot be written: {source}; name a file in a directory that is yours, with room on its disk"
+    )]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Writes a text as a PNG or SVG image, by the ending of the name in upper or lower case, mode 0600. A regular file of that name is replaced at once: whoever
+/// looks sees the old one or all of the new one. Where this fails, nothing has changed. Blocks.
+///
+/// # Errors
+/// [`NotWritten`].
+pub fn write_file(path: &Path, text: &str) -> Result<(), NotWritten> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    let image = match ending.as_deref() {
+        Some("png") => image::png(text, SCALE)?,
+        Some("svg") => image::svg(text)?.into_bytes(),
+        _ => return Err(NotWritten::Extension { path: path.to_owned() }),
+    };
+    let io = |source| NotWritten::Io { path: path.to_owned(), source };
+    match path.symlink_metadata().map(|there| there.file_type()) {
+        Ok(there) if there.is_symlink() => return Err(NotWritten::Link { path: path.to_owned() }),
+        Ok(there) if !FileType::is_file(&there) => return Err(NotWritten::Irregular { path: path.to_owned() }),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io(error)),
+    }
+    replace(path, &image).map_err(io)
+}
+
+/// Writes beside, and gives it the name once it is whole. That takes the place of whatever has the name by then; no link is followed.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Made exclusively with mode 0600, and removed where it does not get its name.
+    let mut beside = tempfile::Builder::new().prefix(".handfast-").suffix(".new").tempfile_in(directory)?;
+    beside.write_all(content)?;
+    beside.as_file().sync_all()?;
+    beside.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const TEXT: &str = "a-code-that-is-a-secret";
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_ending_of_the_name_tells_the_kind_of_image_and_only_its_owner_reads_it() {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["a.png", "b.PNG", "c.svg", "d.x.Svg"] {
+            let path = home.path().join(name);
+            write_file(&path, TEXT).unwrap();
+            let expected = match name.to_ascii_lowercase().ends_with("png") {
+                true => image::png(TEXT, SCALE).unwrap(),
+                false => image::svg(TEXT).unwrap().into_bytes(),
+            };
+            assert!(fs::read(&path).unwrap() == expected, "{name}");
+            assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600, "{name}");
+        }
+        assert_eq!(names(home.path()), ["a.png", "b.PNG", "c.svg", "d.x.Svg"]);
+    }
+
+    #[test]
+    fn another_ending_is_refused_before_anything_is_written() {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["code", "code.jpg", "code.png.txt", ".png", "png", "code.", ".."] {
+            let error = write_file(&home.path().join(name), TEXT).unwrap_err();
+            assert!(matches!(error, NotWritten::Extension { .. }), "{name}: {error}");
+            assert!(error.to_string().contains(".png or .svg") && error.to_string().contains(name), "{error}");
+        }
+        assert!(names(home.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_others_could_read_is_replaced_by_one_that_they_cannot() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("code.svg");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        // Whoever has the old one open keeps the old one.
+        let (mut open, old) = (fs::File::open(&path).unwrap(), path.metadata().unwrap().ino());
+        write_file(&path, TEXT).unwrap();
+        let new = path.metadata().unwrap();
+        assert_eq!(new.mode() & 0o7777, 0o600);
+        assert_ne!(new.ino(), old);
+        assert_eq!(io::read_to_string(&mut open).unwrap(), "old");
+    }
+
+    #[test]
+    fn a_link_is_not_followed_and_what_is_no_file_is_not_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let (target, at) = (home.path().join("target"), |name: &str| home.path().join(name));
+        fs::write(&target, "mine").unwrap();
+        symlink(&target, at("link.png")).unwrap();
+        symlink(at("nowhere"), at("dangling.svg")).unwrap();
+        fs::create_dir(at("directory.png")).unwrap();
+        for name in ["link.png", "dangling.svg"] {
+            let error = write_file(&at(name), TEXT).unwrap_err();
+            assert!(matches!(error, NotWritten::Link { .. }) && error.to_string().contains(name), "{error}");
+            // Whoever puts the link there between the look and the writing gains nothing.
+            replace(&at(name), b"new").unwrap();
+            assert!(at(name).symlink_metadata().unwrap().is_file());
+        }
+        assert!(matches!(write_file(&at("directory.png"), TEXT), Err(NotWritten::Irregular { .. })));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+        assert_eq!(names(home.path()), ["dangling.svg", "directory.png", "link.png", "target"]);
+    }
+
+    #[test]
+    fn a_failure_changes_nothing_and_leaves_nothing_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("code.png");
+        fs::write(&path, "old").unwrap();
+        let error = write_file(&path, &"x".repeat(3000)).unwrap_err();
+        assert!(matches!(error, NotWritten::NoQrCode(NoQrCode::TooLong)), "{error}");
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(home.path())), ("old", vec!["code.png".to_owned()]));
+        // A directory cannot be replaced by a file, so this fails only when all is written.
+        fs::create_dir(home.path().join("directory")).unwrap();
+        replace(&home.path().join("directory"), b"new").unwrap_err();
+        assert_eq!(names(home.path()), ["code.png", "directory"]);
+        let error = write_file(&home.path().join("missing/code.png"), TEXT).unwrap_err();
+        assert!(matches!(error, NotWritten::Io { .. }) && error.to_string().contains("missing/code.png"), "{error}");
+        assert!(!error.to_string().contains(TEXT));
+    }
+
+    #[test]
+    fn whoever_looks_while_it_is_replaced_sees_all_of_one_image() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("code.svg");
+        let texts = ["a".to_owned(), "b".repeat(2000)];
+        let images = [0, 1].map(|at| image::svg(&texts[at]).unwrap());
+        write_file(&path, &texts[0]).unwrap();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looked = scope.spawn(|| {
+                let mut seen = fs::read_to_string(&path).unwrap();
+                while !ended.load(Ordering::Relaxed) {
+                    assert!(images.contains(&seen));
+                    seen = fs::read_to_string(&path).unwrap();
+                }
+                seen
+            });
+            (0..20).for_each(|turn| write_file(&path, &texts[turn % 2]).unwrap());
+            ended.store(true, Ordering::Relaxed);
+            assert!(images.contains(&looked.join().unwrap()));
+        });
+    }
+}

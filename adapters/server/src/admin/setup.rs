@@ -1,0 +1,165 @@
+//! Setup codes, and the sessions that came of them.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use handfast_core::registry::sessions::Session;
+use handfast_core::time::rfc3339;
+use handfast_store::SessionFilter;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::failure::{Failure, parse};
+use crate::gateway::Gateway;
+use crate::pairing::hex;
+use crate::setup::NewSetup;
+
+/// What starting a setup answers: the only time the code is shown.
+#[derive(Serialize, Deserialize)]
+pub struct StartedView {
+    /// Where the companion goes.
+    pub url: String,
+    /// Where that comes from: `public`, `tunnel`, `gateway` or `lan`.
+    pub url_source: String,
+    /// What the companion shows there.
+    pub bootstrap_token: String,
+    /// When it is worth nothing any more, RFC 3339.
+    pub expires_at: String,
+    /// All of it in one text, for a QR code or to be copied.
+    pub payload: String,
+}
+
+/// What `GET /api/v1/sessions` answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SessionList {
+    /// In order of their ids.
+    pub sessions: Vec<SessionView>,
+}
+
+/// A companion's session, without its token. Times are Unix seconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its id: 32 hex digits.
+    pub id: String,
+    /// As what the companion was let in.
+    pub profile: String,
+    /// For which device its code was made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device_label: Option<String>,
+    /// When it was opened.
+    pub issued_at: u64,
+    /// When it ends.
+    pub expires_at: u64,
+    /// When it was ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<u64>,
+    /// Whether a connection of its companion is open now.
+    pub linked: bool,
+}
+
+/// What ending all sessions answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevokedSessionsView {
+    /// How many ended by it.
+    pub revoked: usize,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct StartBody {
+    for_device: Option<String>,
+    profile: Option<String>,
+    ttl: Option<u64>,
+    public_url: Option<String>,
+    #[serde(default)]
+    bound: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RotateBody {
+    #[serde(default)]
+    at_once: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    filter: ListFilter,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum ListFilter {
+    #[default]
+    Live,
+    All,
+}
+
+pub(super) async fn start(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<StartedView>, Failure> {
+    let StartBody { for_device, profile, ttl, public_url, bound } = parse(&body)?;
+    let new = NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
+    let started = gateway.start_setup(&new)?;
+    Ok(Json(StartedView {
+        url: started.url,
+        url_source: started.url_source.to_string(),
+        bootstrap_token: started.bootstrap_token,
+        expires_at: rfc3339::write(started.expires_at).to_string(),
+        payload: started.payload,
+    }))
+}
+
+pub(super) async fn rotate(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<Value>, Failure> {
+    let RotateBody { at_once } = parse(&body)?;
+    gateway.rotate_setup_key(at_once).await?;
+    Ok(Json(json!({"rotated": true})))
+}
+
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<SessionList>, Failure> {
+    let Query(query) = query.map_err(|_| Failure::Usage("filter must be live or all".to_owned()))?;
+    let filter = match query.filter {
+        ListFilter::Live => SessionFilter::Live,
+        ListFilter::All => SessionFilter::All,
+    };
+    let sessions = gateway.companions(filter).await?;
+    Ok(Json(SessionList { sessions: sessions.iter().map(|session| view(&gateway, session)).collect() }))
+}
+
+pub(super) async fn revoke(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Result<Json<SessionView>, Failure> {
+    let session = gateway.companion_by_prefix(&prefix).await?;
+    gateway.revoke_companion(session.id).await?;
+    show(&gateway, &session).await
+}
+
+pub(super) async fn refresh(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Result<Json<SessionView>, Failure> {
+    let session = gateway.companion_by_prefix(&prefix).await?;
+    gateway.refresh_companion(session.id).await?;
+    show(&gateway, &session).await
+}
+
+pub(super) async fn revoke_all(State(gateway): State<Gateway>) -> Result<Json<RevokedSessionsView>, Failure> {
+    Ok(Json(RevokedSessionsView { revoked: gateway.revoke_all_companions().await? }))
+}
+
+async fn show(gateway: &Gateway, session: &Session) -> Result<Json<SessionView>, Failure> {
+    let now = gateway.inner.store.session(session.id).await.map_err(crate::gateway::OperatorError::from)?;
+    Ok(Json(view(gateway, now.as_ref().unwrap_or(session))))
+}
+
+pub(super) fn view(gateway: &Gateway, session: &Session) -> SessionView {
+    SessionView {
+        id: hex(session.id.as_bytes()),
+        profile: session.profile.to_string(),
+        device_label: session.device_label.as_ref().map(ToString::to_string),
+        issued_at: session.issued_at.as_secs(),
+        expires_at: session.expires_at.as_secs(),
+        revoked_at: session.revoked_at.map(handfast_core::time::UnixTime::as_secs),
+        linked: gateway.inner.companions.is_linked(session.id),
+    }
+}

@@ -1,0 +1,206 @@
+//! What extensions may ask of the gateway, and where what they bring goes.
+//!
+//! | method | params | result |
+//! |---|---|---|
+//! | `pairing.should_admit` | `{"channel","account","sender","meta"?}` | `{"decision":"admit"\|"challenge"\|"drop","sender"?,"code"?,"reply"?,"text"?,"reason"?}` |
+//! | `pairing.message` | the same and `"text"` | `{"admitted":bool}`; strangers are challenged by the gateway |
+//!
+//! An extension speaks for its own channels alone: of any other it hears that it may not. What it polled are JSON values; one that is a message, as above, goes
+//! through the gate, everything else to the application as it is.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use async_trait::async_trait;
+use handfast_core::flow::inbound::Dropped;
+use handfast_store::SenderName;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::extension::{ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Services};
+use crate::gateway::{Gateway, Inner};
+use crate::hook::Event;
+use crate::inbound::{Admission, GateEvent, GateObserver, Incoming};
+
+/// Builds the extensions of a gateway, and what they will reach it by; none runs yet.
+pub(crate) fn build(configs: Vec<ExtensionConfig>) -> Result<(Extensions, Arc<Bridge>), ConfigError> {
+    let channels = configs.iter().map(|config| (config.name.clone(), config.channels.clone())).collect();
+    let bridge = Arc::new(Bridge { inner: OnceLock::new(), channels });
+    let services = Services { host: bridge.clone(), cursors: bridge.clone(), items: bridge.clone() };
+    Ok((Extensions::new(configs, services)?, bridge))
+}
+
+/// Makes what happens at the gate events of the gateway.
+pub(crate) fn observer(bridge: &Arc<Bridge>) -> GateObserver {
+    let bridge = Arc::clone(bridge);
+    Arc::new(move |event: &GateEvent| {
+        if let Ok(gateway) = bridge.gateway() {
+            gateway.event(of_gate(event));
+        }
+    })
+}
+
+fn of_gate(event: &GateEvent) -> Event {
+    match event {
+        GateEvent::Asked { sender, code: _ } => {
+            let SenderName { channel, account, sender } = sender.clone();
+            Event::SenderAsked { channel, account, sender }
+        }
+        GateEvent::Approved { sender, via: _ } => {
+            let SenderName { channel, account, sender } = sender.clone();
+            Event::SenderAllowed { channel, account, sender }
+        }
+        GateEvent::Changed { channel, account, sender, change } => {
+            Event::SenderDecided { channel: channel.clone(), account: account.clone(), sender: sender.clone(), decision: change }
+        }
+        GateEvent::Seeded { channel, account, added } => {
+            Event::SendersSeeded { channel: channel.clone(), account: account.clone(), added: *added }
+        }
+    }
+}
+
+/// Registers the channels of a gateway's extensions, and starts them. They end with the gateway.
+pub(crate) fn start(inner: &Arc<Inner>, bridge: &Bridge) {
+    if bridge.inner.set(Arc::downgrade(inner)).is_err() {
+        return;
+    }
+    for channel in inner.extensions.channels() {
+        inner.gate.channels().register(channel);
+    }
+    inner.extensions.start();
+    let (weak, mut shutdown) = (Arc::downgrade(inner), inner.shutdown.subscribe());
+    tokio::spawn(async move {
+        // An error says that the gateway is gone, and its extensions with it.
+        if shutdown.wait_for(|down| *down).await.is_ok()
+            && let Some(inner) = weak.upgrade()
+        {
+            inner.extensions.shut_down().await;
+        }
+    });
+}
+
+/// What extensions reach their gateway by.
+pub(crate) struct Bridge {
+    /// The gateway owns its extensions, and they must not own it.
+    inner: OnceLock<Weak<Inner>>,
+    /// Which channels each extension has.
+    channels: Vec<(String, Vec<String>)>,
+}
+
+/// A message, or who would send one.
+#[derive(Deserialize)]
+struct Message {
+    channel: String,
+    account: String,
+    #[serde(default)]
+    sender: Option<String>,
+    #[serde(default)]
+    meta: Option<Value>,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+impl Bridge {
+    fn gateway(&self) -> Result<Gateway, String> {
+        let inner = self.inner.get().and_then(Weak::upgrade);
+        inner.map(|inner| Gateway { inner }).ok_or_else(|| "the gateway does not run".to_owned())
+    }
+
+    fn check(&self, extension: &str, message: &Message) -> Result<(), String> {
+        let own = self.channels.iter().find(|(name, _)| name == extension).map(|(_, channels)| channels);
+        match own.is_some_and(|channels| channels.contains(&message.channel)) {
+            true => Ok(()),
+            false => Err(format!("{extension:?} has no channel {:?}: name it in its `channels`", message.channel)),
+        }
+    }
+
+    async fn should_admit(&self, message: &Message) -> Result<Value, String> {
+        let gateway = self.gateway()?;
+        let meta = message.meta.as_ref().map(Value::to_string);
+        let admission =
+            gateway.gate().should_admit(incoming(message, meta.as_deref())).await.map_err(|error| error.to_string())?;
+        Ok(match admission {
+            Admission::Admit(admitted) => json!({"decision": "admit", "sender": admitted.sender()}),
+            Admission::Challenge(challenge) => json!({
+                "decision": "challenge", "sender": challenge.sender.sender, "code": challenge.code.as_str(), "reply": challenge.reply,
+                "text": challenge.text,
+            }),
+            Admission::Drop(why) => json!({"decision": "drop", "reason": word(why)}),
+        })
+    }
+
+    /// Whether it was let in; then the application has it.
+    async fn message(&self, message: &Message) -> Result<bool, String> {
+        let gateway = self.gateway()?;
+        let text = message.text.as_deref().ok_or("a message has a `text`")?;
+        let meta = message.meta.as_ref().map(Value::to_string);
+        let received = gateway.gate().receive(incoming(message, meta.as_deref())).await.map_err(|error| error.to_string())?;
+        match received {
+            Some(admitted) => {
+                gateway.inner.application.message(admitted, text).await;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+}
+
+fn incoming<'a>(message: &'a Message, meta: Option<&'a str>) -> Incoming<'a> {
+    Incoming { channel: &message.channel, account: &message.account, sender: message.sender.as_deref(), policy: None, meta }
+}
+
+pub(crate) const fn word(dropped: Dropped) -> &'static str {
+    match dropped {
+        Dropped::NotASender => "not_a_sender",
+        Dropped::Nobody => "absent",
+        Dropped::Blocked => "blocked",
+        Dropped::Full => "full",
+    }
+}
+
+#[async_trait]
+impl Host for Bridge {
+    async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String> {
+        let message = || -> Result<Message, String> {
+            let message =
+                Message::deserialize(&params).map_err(|error| format!("the params of {method} are not understood: {error}"))?;
+            self.check(extension, &message)?;
+            Ok(message)
+        };
+        match method {
+            "pairing.should_admit" => self.should_admit(&message()?).await,
+            "pairing.message" => Ok(json!({"admitted": self.message(&message()?).await?})),
+            _ => Err(format!("there is no method {method:?}; there are pairing.should_admit and pairing.message")),
+        }
+    }
+}
+
+#[async_trait]
+impl Cursors for Bridge {
+    async fn load(&self, extension: &str) -> Result<Option<String>, String> {
+        self.gateway()?.inner.store.cursor(extension).await.map_err(|error| error.to_string())
+    }
+
+    async fn keep(&self, extension: &str, cursor: String) -> Result<(), String> {
+        self.gateway()?.inner.store.keep_cursor(extension, cursor).await.map_err(|error| error.to_string())
+    }
+}
+
+#[async_trait]
+impl Items for Bridge {
+    /// All or none: what a gate cannot decide now is polled once more, and so are those before it. An application that minds looks at what they say.
+    async fn take(&self, extension: &str, items: Vec<Value>) -> Result<(), String> {
+        for item in items {
+            match Message::deserialize(&item) {
+                Ok(message) if message.text.is_some() => match self.check(extension, &message) {
+                    Ok(()) => {
+                        self.message(&message).await?;
+                    }
+                    // It would never get better.
+                    Err(why) => tracing::warn!(extension, why, "a message that was polled is dropped"),
+                },
+                Ok(_) | Err(_) => self.gateway()?.inner.application.polled(extension, &item).await,
+            }
+        }
+        Ok(())
+    }
+}

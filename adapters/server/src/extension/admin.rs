@@ -1,0 +1,100 @@
+//! Methods that an operator calls on extensions, found by their prefixes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::config::{PATH_BYTES, own_word};
+use super::handle::{Extension, Problem};
+use super::wire::shown;
+
+/// Finds the extension of a method: the one with the longest prefix that is the method itself, or is followed by `.` or `/` in it.
+#[derive(Clone, Debug, Default)]
+pub struct AdminRouter {
+    /// The longest first.
+    routes: Vec<(String, Extension)>,
+}
+
+/// What an operator wants of an extension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminRequest {
+    /// Which method, for instance `mail.queue.list`.
+    pub method: String,
+    /// What with; null if nothing is said.
+    #[serde(default)]
+    pub params: Value,
+}
+
+/// What came of it: `{"ok":true,"result":…}` or `{"ok":false,"error":"…"}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdminAnswer {
+    /// Whether it was done.
+    pub ok: bool,
+    /// What the extension answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    ok: bool,
+    result: Option<Box<RawValue>>,
+    error: Option<String>,
+}
+
+impl AdminRouter {
+    /// Routes to the admin prefixes of these extensions.
+    #[must_use]
+    pub fn new(extensions: &[Extension]) -> Self {
+        let of = |extension: &Extension| {
+            let prefixes = extension.config().admin.clone();
+            prefixes.into_iter().map(|prefix| (prefix, extension.clone())).collect::<Vec<_>>()
+        };
+        let mut routes: Vec<_> = extensions.iter().flat_map(of).collect();
+        routes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Self { routes }
+    }
+
+    /// The extension that answers a method.
+    #[must_use]
+    pub fn find(&self, method: &str) -> Option<&Extension> {
+        let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        if method.len() > PATH_BYTES || own_word(method) || !method.split(['.', '/']).all(plain) {
+            return None;
+        }
+        let within =
+            |prefix: &str| method.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']));
+        self.routes.iter().find(|(prefix, _)| within(prefix)).map(|(_, extension)| extension)
+    }
+
+    /// Calls a method, within the extension's call timeout. The extension is asked `<prefix>.admin.call`, so no operator reaches its other methods.
+    pub async fn call(&self, method: &str, params: Value) -> AdminAnswer {
+        let Some(extension) = self.find(method) else {
+            return AdminAnswer::bad(format!("no extension answers the method {:?}", shown(method)));
+        };
+        let request = AdminRequest { method: method.to_owned(), params };
+        let asked = extension.ask(&extension.method("admin.call"), &request, extension.config().timeouts.call).await;
+        let outcome: Outcome = match asked {
+            Ok(outcome) => outcome,
+            Err(error) => return AdminAnswer::bad(error.to_string()),
+        };
+        if !outcome.ok {
+            return AdminAnswer::bad(outcome.error.map_or_else(|| "it gave no reason".to_owned(), |error| shown(&error)));
+        }
+        let result = outcome.result.map_or(Ok(Value::Null), |result| serde_json::from_str(result.get()));
+        match result {
+            Ok(result) => AdminAnswer { ok: true, result: Some(result), error: None },
+            Err(error) => AdminAnswer::bad(extension.failed(Problem::Malformed(shown(&error.to_string()))).to_string()),
+        }
+    }
+}
+
+impl AdminAnswer {
+    fn bad(error: String) -> Self {
+        Self { ok: false, result: None, error: Some(error) }
+    }
+}

@@ -1,0 +1,126 @@
+//! A channel whose senders an extension knows.
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::handle::{Extension, Problem};
+use super::wire::{hidden, shown};
+use crate::inbound::adapter::{AdapterError, ChannelAdapter, Normalised};
+
+/// Longest spelling of a sender, in bytes.
+const SENDER_BYTES: usize = 128;
+/// Longest of what is given as a sender, in bytes.
+const RAW_BYTES: usize = 4096;
+
+/// A channel of an extension. Whatever the extension fails to say is an error, and none is remembered.
+#[derive(Clone, Debug)]
+pub struct ExtensionChannel {
+    extension: Extension,
+    channel: String,
+    /// An extension with several channels is told which; one with one is not.
+    named: bool,
+}
+
+#[derive(Serialize)]
+struct ToNormalise<'a> {
+    raw: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Spelling {
+    // Not an `Option`: a missing key is no null.
+    normalized: Value,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    account: &'a str,
+    to: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    png_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    ok: bool,
+    error: Option<String>,
+}
+
+impl ExtensionChannel {
+    /// A channel, which should be one of those that the extension is configured with.
+    #[must_use]
+    pub fn new(extension: Extension, channel: &str) -> Self {
+        let named = extension.config().channels.len() > 1;
+        Self { extension, channel: channel.to_owned(), named }
+    }
+
+    fn told(&self) -> Option<&str> {
+        self.named.then_some(self.channel.as_str())
+    }
+
+    async fn send(&self, method: &str, message: &Message<'_>) -> Result<(), AdapterError> {
+        let within = self.extension.config().timeouts.call;
+        let asked = self.extension.ask(&self.extension.method(method), message, within).await;
+        let sent: Sent = asked.map_err(|error| self.error(error.to_string()))?;
+        match (sent.ok, sent.error) {
+            (true, _) => Ok(()),
+            (false, why) => {
+                let why = why.map_or_else(|| "it gave no reason".to_owned(), |why| shown(&why));
+                Err(self.failed(Problem::Refused(why)))
+            }
+        }
+    }
+
+    fn failed(&self, problem: Problem) -> AdapterError {
+        self.error(self.extension.failed(problem).to_string())
+    }
+
+    fn error(&self, problem: String) -> AdapterError {
+        AdapterError { channel: self.channel.clone(), problem }
+    }
+}
+
+#[async_trait]
+impl ChannelAdapter for ExtensionChannel {
+    fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    async fn normalise(&self, raw: &str) -> Result<Normalised, AdapterError> {
+        if raw.len() > RAW_BYTES {
+            return Err(self.error(format!("a sender of more than {RAW_BYTES} bytes")));
+        }
+        let config = self.extension.config();
+        let params = ToNormalise { raw, channel: self.told() };
+        let asked = self.extension.ask(&self.extension.method("pairing.normalize_sender"), &params, config.timeouts.call).await;
+        let spelling: Spelling = asked.map_err(|error| self.error(error.to_string()))?;
+        let problem = match spelling.normalized {
+            Value::Null => return Ok(Normalised::NotASender),
+            Value::String(text) if text.is_empty() => return Ok(Normalised::NotASender),
+            Value::String(text) if text.len() > SENDER_BYTES => format!("a sender of more than {SENDER_BYTES} bytes"),
+            Value::String(text) if text.chars().any(hidden) => "a sender with characters that cannot be seen".to_owned(),
+            Value::String(text) => return Ok(Normalised::Sender(text)),
+            _ => "a sender that is neither text nor null".to_owned(),
+        };
+        Err(self.failed(Problem::Malformed(problem)))
+    }
+
+    async fn send_reply(&self, account: &str, to: &str, text: &str) -> Result<(), AdapterError> {
+        let message = Message { account, to, text: Some(text), png_base64: None, channel: self.told() };
+        self.send("pairing.send_reply", &message).await
+    }
+
+    async fn send_qr(&self, account: &str, to: &str, png: &[u8]) -> Result<(), AdapterError> {
+        let message = Message { account, to, text: None, png_base64: Some(STANDARD.encode(png)), channel: self.told() };
+        self.send("pairing.send_qr_image", &message).await
+    }
+}

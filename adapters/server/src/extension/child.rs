@@ -1,0 +1,96 @@
+//! The process of an extension, with all that it starts: nothing of it outlives its owner.
+
+use std::io::ErrorKind;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+
+/// What a program gets of the gateway's environment. The rest may hold secrets of the gateway.
+const KEPT: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+/// How long a killed process may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A running program and its three streams.
+pub(super) struct Program {
+    pub(super) group: Group,
+    pub(super) stdin: ChildStdin,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+}
+
+/// A process group. It is killed when this is dropped.
+pub(super) struct Group {
+    child: Child,
+    /// The leader, which nobody has waited for yet: until then no other process can have its number.
+    leader: Option<Pid>,
+}
+
+impl Program {
+    /// Starts it, in a process group of its own, with an environment that holds no secrets.
+    pub(super) fn start(name: &str, command: &[String]) -> Result<Self, String> {
+        let (program, arguments) = command.split_first().ok_or("no command is configured")?;
+        let environment = KEPT.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
+        let spawned = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .env("HANDFAST_EXTENSION", name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = spawned.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                format!("there is no program {program:?}; name one that is there, by its full path if need be")
+            }
+            _ => format!("{program:?} cannot be started: {error}"),
+        })?;
+        let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let group = Group { child, leader };
+        match streams {
+            (Some(stdin), Some(stdout), Some(stderr)) => Ok(Self { group, stdin, stdout, stderr }),
+            _ => Err(format!("{program:?} has no standard streams")),
+        }
+    }
+}
+
+impl Group {
+    /// Kills what is left of it, and waits until its leader is gone.
+    pub(super) async fn end(mut self) {
+        self.kill();
+        if tokio::time::timeout(GONE_WITHIN, self.child.wait()).await.is_err() {
+            tracing::warn!("a killed extension is still there; the system ends it when it can");
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(leader) = self.leader.take() {
+            // Who is gone already cannot be killed, and need not be.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,194 @@
+//! One life of a program: what it writes is read, what it is sent is written, and neither waits for the other.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::child::Program;
+use super::lines::{Flood, Lines, NoLine};
+use super::rules::{MOST_REQUESTED, MOST_REQUESTS, REQUESTS_PER_SECOND, UNASKED_BYTES, UNASKED_PER_SECOND};
+use super::stdio::{Link, Outgoing};
+use super::wire::{self, Incoming, LINE_BYTES};
+
+/// How long what a program wrote before its input broke is still read.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+/// Longest line of its standard error that is logged; the rest of it is not.
+const LOGGED_BYTES: usize = 1024;
+/// Most lines of its standard error that are logged in one second.
+const LOGGED_PER_SECOND: u64 = 100;
+
+/// Serves a program until it ends, breaks a rule, or is to stop. Says why it ended.
+pub(super) async fn run(
+    link: &Arc<Link>,
+    program: Program,
+    mut queue: mpsc::Receiver<Outgoing>,
+    stop: &mut watch::Receiver<bool>,
+) -> String {
+    let Program { group, stdin, stdout, stderr } = program;
+    let why = {
+        let mut reader = std::pin::pin!(read(link, stdout));
+        let mut errors = std::pin::pin!(log(&link.name, stderr));
+        let outcome = {
+            let mut writer = std::pin::pin!(write(link, stdin, &mut queue));
+            tokio::select! {
+                why = &mut reader => Some(why),
+                why = &mut writer => Some(why),
+                _ = stop.wait_for(|stop| *stop) => None,
+                () = &mut errors => None,
+            }
+        };
+        match outcome {
+            Some(why) => why,
+            None => {
+                // Its input has ended with the writer: a program that heeds it ends by itself.
+                tokio::select! {
+                    _ = &mut reader => {}
+                    () = &mut errors => {}
+                    () = tokio::time::sleep(link.rules.farewell) => {}
+                }
+                "it was shut down".to_owned()
+            }
+        }
+    };
+    group.end().await;
+    why
+}
+
+/// Takes what the program says. Ends with a reason.
+async fn read(link: &Arc<Link>, stdout: ChildStdout) -> String {
+    let mut lines = Lines::new(stdout, LINE_BYTES);
+    let mut desk = Desk {
+        link: link.clone(),
+        requests: JoinSet::new(),
+        slots: Arc::new(Semaphore::new(MOST_REQUESTS)),
+        bytes: Arc::new(Semaphore::new(MOST_REQUESTED)),
+        asked: Flood::new(REQUESTS_PER_SECOND),
+        unasked: Flood::new(UNASKED_PER_SECOND),
+    };
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line,
+            Some(_) = desk.requests.join_next() => continue,
+        };
+        let taken = match line {
+            Ok(line) => desk.take(line),
+            Err(NoLine::Ended) => return "it ended, or closed its standard output".to_owned(),
+            Err(NoLine::TooLong) => Err("a line longer than 1 MiB"),
+            Err(NoLine::Broken(error)) => return format!("its standard output broke: {error}"),
+        };
+        if let Err(problem) = taken {
+            return format!("it was ended, because it wrote {problem}");
+        }
+    }
+}
+
+/// Where the lines of a program are sorted.
+struct Desk {
+    link: Arc<Link>,
+    requests: JoinSet<()>,
+    slots: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    asked: Flood,
+    unasked: Flood,
+}
+
+impl Desk {
+    fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        if line.trim_ascii().is_empty() {
+            return self.unasked(line);
+        }
+        match wire::incoming(line)? {
+            Incoming::Answer { id, answer } => match self.link.answered(id, answer) {
+                true => Ok(()),
+                false => self.unasked(line),
+            },
+            Incoming::Request { id, method, params } => {
+                let slot = self.slots.clone().try_acquire_owned();
+                let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
+                let room = self.bytes.clone().try_acquire_many_owned(length);
+                let Some(outlet) = self.link.outlet() else { return Ok(()) };
+                let (true, Ok(slot), Ok(room)) = (self.asked.count(1), slot, room) else {
+                    outlet.try_answer(wire::reply(id, &Err("too many requests at once; try again later".to_owned())));
+                    return self.unasked(line);
+                };
+                let link = self.link.clone();
+                self.requests.spawn(async move {
+                    let _held = (slot, room);
+                    let work = async {
+                        let params = params.as_ref().map_or("null", |params| params.get());
+                        let answer = match serde_json::from_str(params) {
+                            Ok(params) => link.host.call(&link.name, &method, params).await,
+                            Err(_) => Err("the params are nested too deeply, or hold what is no Unicode".to_owned()),
+                        };
+                        wire::reply(id, &answer)
+                    };
+                    let late = || wire::reply(id, &Err("the gateway took too long to answer".to_owned()));
+                    let line = tokio::time::timeout(link.answer_within, work).await.unwrap_or_else(|_| late());
+                    // Who does not read its answers does not keep them here for ever either.
+                    let _ = tokio::time::timeout(link.rules.write, outlet.answer(line)).await;
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn unasked(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        self.link.ignored.fetch_add(1, Ordering::Relaxed);
+        let cost = 1 + line.len() / UNASKED_BYTES;
+        match self.unasked.count(cost as u64) {
+            true => Ok(()),
+            false => Err("more that nobody had asked for than it may in a second"),
+        }
+    }
+}
+
+/// Writes what is queued. Ends with a reason.
+async fn write(link: &Link, mut stdin: ChildStdin, queue: &mut mpsc::Receiver<Outgoing>) -> String {
+    while let Some(outgoing) = queue.recv().await {
+        // Who asked has gone meanwhile: what was to be done is not done behind their back.
+        if outgoing.call.is_some_and(|id| !link.waits_for(id)) {
+            continue;
+        }
+        let write = async {
+            stdin.write_all(&outgoing.line).await?;
+            stdin.flush().await
+        };
+        match tokio::time::timeout(link.rules.write, write).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                tokio::time::sleep(LAST_WORDS).await;
+                return "it ended, or closed its standard input".to_owned();
+            }
+            Err(_) => return format!("it was ended, because it did not read its standard input for {:?}", link.rules.write),
+        }
+    }
+    std::future::pending().await
+}
+
+/// Logs what the program says on its standard error, and never ends.
+async fn log(name: &str, mut stderr: ChildStderr) {
+    let mut chunk = [0; 4096];
+    let mut line = Vec::with_capacity(LOGGED_BYTES);
+    let mut flood = Flood::new(LOGGED_PER_SECOND);
+    loop {
+        let read = match stderr.read(&mut chunk).await {
+            Ok(0) | Err(_) => std::future::pending().await,
+            Ok(read) => read,
+        };
+        for byte in &chunk[..read] {
+            if *byte == b'\n' {
+                if flood.count(1) {
+                    tracing::debug!(extension = name, line = wire::shown(&String::from_utf8_lossy(&line)), "an extension says");
+                }
+                line.clear();
+            } else if line.len() < LOGGED_BYTES {
+                line.push(*byte);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A handle on one extension, whatever it is spoken to over: calls are bounded in number, in size and in time.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+use super::config::{ConfigError, ExtensionConfig, Transport};
+use super::host::Host;
+use super::http::Http;
+use super::rules::{MOST_CALLS, Rules};
+use super::stdio::Stdio;
+use super::wire;
+
+/// One extension. Clones are the same one; a program ends when the last is dropped, or with [`Extension::shut_down`].
+#[derive(Clone)]
+pub struct Extension {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ExtensionConfig,
+    carrier: Carrier,
+    calls: Semaphore,
+    next_id: AtomicU64,
+    reached: AtomicBool,
+    stopped: AtomicBool,
+    metrics_dropped: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+enum Carrier {
+    Stdio(Stdio),
+    Http(Box<Http>),
+}
+
+/// An extension could not do what was asked of it, or would not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("extension {extension}: {problem}")]
+pub struct ExtensionError {
+    /// Which extension.
+    pub extension: String,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What may go wrong with a call. None of it says whether the extension did what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// 64 calls are under way, or more waits to be written to it than may; nothing was sent.
+    #[error("too much is asked of it at once; try again later")]
+    Busy,
+    /// It does not run, cannot be reached, or went away meanwhile.
+    #[error("it cannot be reached: {0}")]
+    Down(String),
+    /// It did not answer in time. Its answer will be ignored.
+    #[error("it did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The request is larger than a line may be; nothing was sent.
+    #[error("the request is larger than 1 MiB")]
+    TooLarge,
+    /// It answered that it will not, or cannot.
+    #[error("it refused: {0}")]
+    Refused(String),
+    /// It answered something else than what the method has for an answer.
+    #[error("it answered against the protocol: {0}")]
+    Malformed(String),
+}
+
+/// How an extension fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExtensionStatus {
+    /// Its name.
+    pub name: String,
+    /// Of a program: whether it runs. Over HTTP: whether the last call reached it, or none has been made yet.
+    pub alive: bool,
+    /// How many calls are under way.
+    pub calls_in_flight: usize,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How many of its lines nobody had asked for, or came too late.
+    pub ignored: u64,
+    /// How many lines of its metrics were dropped.
+    pub metrics_dropped: u64,
+    /// What went wrong last, without the extension's name.
+    pub last_error: Option<String>,
+}
+
+impl Extension {
+    /// An extension by itself; [`super::Extensions`] has them together. It does not run before [`Extension::start`].
+    ///
+    /// # Errors
+    /// [`ConfigError`] if it cannot be had as it is configured.
+    pub fn new(config: ExtensionConfig, host: Arc<dyn Host>) -> Result<Self, ConfigError> {
+        Self::with_rules(config, host, Rules::default())
+    }
+
+    pub(super) fn with_rules(config: ExtensionConfig, host: Arc<dyn Host>, rules: Rules) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let carrier = match &config.transport {
+            Transport::Stdio { command } => Carrier::Stdio(Stdio::new(&config.name, command, config.timeouts.call, rules, host)),
+            Transport::Http { url } => Carrier::Http(Box::new(Http::new(url).map_err(|problem| ConfigError::Invalid {
+                extension: config.name.clone(),
+                field: "url",
+                value: url.clone(),
+                problem,
+            })?)),
+        };
+        let inner = Inner {
+            config,
+            carrier,
+            calls: Semaphore::new(MOST_CALLS),
+            next_id: AtomicU64::new(1),
+            reached: AtomicBool::new(true),
+            stopped: AtomicBool::new(false),
+            metrics_dropped: AtomicU64::new(0),
+            last_error: Mutex::new(None),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Starts the program, and again whenever it ends: after a second, then two, at most a minute. Does nothing for one over HTTP, and nothing the
+    /// second time. Must be called within a tokio runtime.
+    pub fn start(&self) {
+        if let Carrier::Stdio(stdio) = &self.inner.carrier {
+            stdio.start();
+        }
+    }
+
+    /// Ends the program: its standard input ends, and a second later whatever is left of its process group is killed. Calls under way fail.
+    /// Nothing can be asked of it any more.
+    pub async fn shut_down(&self) {
+        self.inner.stopped.store(true, Ordering::Relaxed);
+        if let Carrier::Stdio(stdio) = &self.inner.carrier {
+            stdio.shut_down().await;
+        }
+    }
+
+    /// Asks something of it.
+    ///
+    /// # Errors
+    /// [`ExtensionError`]. It is returned at once if 64 calls are under way already, and after `within` in any case.
+    pub async fn call(&self, method: &str, params: Value, within: Duration) -> Result<Value, ExtensionError> {
+        self.ask(method, &params, within).await
+    }
+
+    /// Asks something of it whose answer has a known form.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, ExtensionError> {
+        let outcome = self.exchange(method, params, within).await;
+        let outcome = outcome.and_then(|result| {
+            serde_json::from_str(result.get()).map_err(|error| Problem::Malformed(wire::shown(&error.to_string())))
+        });
+        outcome.map_err(|problem| self.failed(problem))
+    }
+
+    async fn exchange(&self, method: &str, params: &impl Serialize, within: Duration) -> Result<Box<RawValue>, Problem> {
+        if self.inner.stopped.load(Ordering::Relaxed) {
+            return Err(Problem::Down("it was shut down".to_owned()));
+        }
+        let _call = self.inner.calls.try_acquire().map_err(|_| Problem::Busy)?;
+        let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
+        let line = wire::request(id, method, params).ok_or(Problem::TooLarge)?;
+        let exchange = async {
+            match &self.inner.carrier {
+                Carrier::Stdio(stdio) => stdio.call(id, line).await,
+                Carrier::Http(http) => http.call(id, line).await,
+            }
+        };
+        let outcome = tokio::time::timeout(within, exchange).await.unwrap_or(Err(Problem::Timeout(within)));
+        self.inner.reached.store(!matches!(outcome, Err(Problem::Down(_) | Problem::Timeout(_))), Ordering::Relaxed);
+        outcome?.map_err(Problem::Refused)
+    }
+
+    /// Notes a problem, and gives it the extension's name.
+    pub(super) fn failed(&self, problem: Problem) -> ExtensionError {
+        *self.inner.last_error.lock().expect("no thread panics while it holds the error") = Some(problem.to_string());
+        ExtensionError { extension: self.inner.config.name.clone(), problem }
+    }
+
+    pub(super) fn dropped_metrics(&self, lines: u64) {
+        self.inner.metrics_dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Its methods begin with its prefix.
+    pub(super) fn method(&self, rest: &str) -> String {
+        format!("{}.{rest}", self.inner.config.prefix)
+    }
+
+    /// How it is configured.
+    #[must_use]
+    pub fn config(&self) -> &ExtensionConfig {
+        &self.inner.config
+    }
+
+    /// How it fares.
+    #[must_use]
+    pub fn status(&self) -> ExtensionStatus {
+        let (alive, restarts, ignored) = match &self.inner.carrier {
+            Carrier::Stdio(stdio) => (stdio.alive(), stdio.restarts(), stdio.ignored()),
+            Carrier::Http(_) => (self.inner.reached.load(Ordering::Relaxed), 0, 0),
+        };
+        ExtensionStatus {
+            name: self.inner.config.name.clone(),
+            alive: alive && !self.inner.stopped.load(Ordering::Relaxed),
+            calls_in_flight: MOST_CALLS - self.inner.calls.available_permits(),
+            restarts,
+            ignored,
+            metrics_dropped: self.inner.metrics_dropped.load(Ordering::Relaxed),
+            last_error: self.inner.last_error.lock().expect("no thread panics while it holds the error").clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Extension {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Extension").field(&self.inner.config.name).finish()
+    }
+}

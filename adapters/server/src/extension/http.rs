@@ -1,0 +1,124 @@
+//! An extension that is asked over HTTP: one POST a call, on a connection of its own.
+
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use url::{Position, Url};
+
+use super::config::endpoint;
+use super::handle::Problem;
+use super::wire::{self, Answer, Incoming, LINE_BYTES};
+
+/// Longest head of an answer, in bytes.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Where calls go.
+pub(super) struct Http {
+    url: Url,
+    /// As the system resolves it: without the brackets of an IPv6 address.
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Http {
+    /// # Errors
+    /// Why the URL is of no use.
+    pub(super) fn new(url: &str) -> Result<Self, String> {
+        let url = endpoint(url)?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = url.port_or_known_default().ok_or("names no port")?;
+        let tls = match url.scheme() {
+            "https" => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| "names a host that no certificate can name")?;
+                Some((TlsConnector::from(trust()?), name))
+            }
+            _ => None,
+        };
+        Ok(Self { url, host, port, tls })
+    }
+
+    /// Sends a request, and waits for as long as the caller does.
+    pub(super) async fn call(&self, id: u64, body: Vec<u8>) -> Result<Answer, Problem> {
+        let unreached = |error: std::io::Error| Problem::Down(error.to_string());
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreached)?;
+        stream.set_nodelay(true).map_err(unreached)?;
+        match &self.tls {
+            None => self.exchange(stream, id, body).await,
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), stream).await.map_err(unreached)?;
+                self.exchange(stream, id, body).await
+            }
+        }
+    }
+
+    async fn exchange<S>(&self, stream: S, id: u64, body: Vec<u8>) -> Result<Answer, Problem>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let broken = |error: hyper::Error| Problem::Down(error.to_string());
+        let mut builder = hyper::client::conn::http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let _driver = Driver(tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to an extension ended");
+            }
+        }));
+        let request = Request::post(&self.url[Position::BeforePath..Position::AfterQuery])
+            .header(HOST, &self.url[Position::BeforeHost..Position::AfterPort])
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| Problem::Down(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(broken)?;
+        if response.status() != StatusCode::OK {
+            return Err(Problem::Malformed(format!("HTTP status {}, not 200", response.status().as_u16())));
+        }
+        let body = Limited::new(response.into_body(), LINE_BYTES).collect().await.map_err(|error| {
+            match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => Problem::Malformed("a body larger than 1 MiB".to_owned()),
+                None => Problem::Down(error.to_string()),
+            }
+        })?;
+        match wire::incoming(&body.to_bytes()) {
+            Ok(Incoming::Answer { id: theirs, answer }) if theirs == id => Ok(answer),
+            Ok(Incoming::Answer { .. }) => Err(Problem::Malformed("the answer to another call".to_owned())),
+            Ok(Incoming::Request { .. }) => Err(Problem::Malformed("a request instead of an answer".to_owned())),
+            Err(problem) => Err(Problem::Malformed(problem.to_owned())),
+        }
+    }
+}
+
+/// Moves the bytes of a connection, until whoever asked has gone.
+struct Driver(tokio::task::JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whom to trust on `https`: whom the system trusts.
+fn trust() -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    // Systems carry old certificates that rustls does not understand; those are as good as absent.
+    let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err("needs trusted certificates, and this system has none; install the package ca-certificates".to_owned());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("cannot be spoken to in TLS: {error}"))?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}

@@ -1,0 +1,89 @@
+//! Extensions that are asked, from time to time, what is new.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::handle::{Extension, Problem};
+use super::host::{Cursors, Items};
+use super::rules::Backoff;
+
+/// Most extensions that are polled at once.
+pub(super) const MOST_TICKS: usize = 4;
+/// Longest cursor, in bytes.
+pub(super) const CURSOR_BYTES: usize = 4096;
+/// Most items of one tick.
+pub(super) const MOST_ITEMS: usize = 1000;
+/// Longest wait after ticks that failed, where the interval is not longer.
+const MOST_WAIT: Duration = Duration::from_secs(600);
+/// How long the gateway may take over a cursor or items.
+const OURS_WITHIN: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+struct Tick {
+    cursor: String,
+    items: Vec<Value>,
+}
+
+/// Where cursors and items go, and how many may be at it.
+#[derive(Clone)]
+pub(super) struct Poller {
+    pub(super) cursors: Arc<dyn Cursors>,
+    pub(super) items: Arc<dyn Items>,
+    pub(super) ticks: Arc<Semaphore>,
+}
+
+impl Poller {
+    /// Polls one extension for ever: at once, then each interval, and less and less often while that fails.
+    pub(super) async fn run(self, extension: Extension, every: Duration) {
+        let mut backoff = Backoff::new(every, MOST_WAIT.max(every), Duration::MAX);
+        loop {
+            let wait = match self.tick(&extension).await {
+                Ok(()) => {
+                    backoff = Backoff::new(every, MOST_WAIT.max(every), Duration::MAX);
+                    every
+                }
+                Err(problem) => {
+                    let wait = backoff.after(Duration::ZERO);
+                    let extension = &extension.config().name;
+                    tracing::warn!(extension, problem, ?wait, "an extension could not be polled; it is tried again");
+                    wait
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn tick(&self, extension: &Extension) -> Result<(), String> {
+        let config = extension.config();
+        let name = config.name.as_str();
+        let _tick = self.ticks.acquire().await.map_err(|error| error.to_string())?;
+        let cursor = ours(self.cursors.load(name)).await?;
+        let asked = extension.ask(&extension.method("poll.tick"), &json!({ "cursor": cursor }), config.timeouts.poll).await;
+        let tick: Tick = asked.map_err(|error| error.problem.to_string())?;
+        let wrong = |what: String| Err(extension.failed(Problem::Malformed(what)).problem.to_string());
+        if tick.cursor.len() > CURSOR_BYTES {
+            return wrong(format!("a cursor of more than {CURSOR_BYTES} bytes"));
+        }
+        if tick.items.len() > MOST_ITEMS {
+            return wrong(format!("more than {MOST_ITEMS} items"));
+        }
+        if !tick.items.is_empty() {
+            ours(self.items.take(name, tick.items)).await?;
+        }
+        // Only now: what was not taken comes again.
+        if cursor.as_deref() != Some(tick.cursor.as_str()) {
+            ours(self.cursors.keep(name, tick.cursor)).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn ours<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::time::timeout(OURS_WITHIN, work)
+        .await
+        .unwrap_or_else(|_| Err(format!("the gateway did not get done with it within {OURS_WITHIN:?}")))
+}

@@ -1,0 +1,300 @@
+//! Prometheus text that somebody else wrote, of which only what harms nobody is kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
+
+/// Most of it that is read.
+const TEXT_BYTES: usize = 256 * 1024;
+/// Longest line.
+const METRIC_LINE_BYTES: usize = 4096;
+/// Most labels of one sample.
+const MOST_LABELS: usize = 32;
+/// What the samples of a family may be called beyond its name, by its type.
+const SUFFIXES: [(&str, &[&str]); 3] =
+    [("histogram", &["_bucket", "_sum", "_count"]), ("summary", &["_sum", "_count"]), ("counter", &["_total"])];
+
+/// What is left of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cleaned {
+    /// Families one after the other; every line is whole.
+    pub(super) text: String,
+    /// How many lines were dropped.
+    pub(super) dropped: u64,
+}
+
+#[derive(Default)]
+struct Family<'a> {
+    kind: Option<&'a str>,
+    help: Option<&'a str>,
+    samples: Vec<String>,
+}
+
+/// Keeps the well-formed lines whose metric begins with the prefix: at most one TYPE and one HELP a family, before its samples, and each series once.
+///
+/// TYPE may be counter, gauge, histogram or summary; without one a metric has none. Dropped besides: timestamps and exemplars with their line, names of
+/// labels that begin with `__`, `# EOF`, what stands beyond 256 KiB. Empty lines and other comments go uncounted.
+pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
+    let mut dropped = 0;
+    let mut end = text.len().min(TEXT_BYTES);
+    if end < text.len() {
+        dropped += 1;
+        end = text.as_bytes()[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    }
+    // All bytes up to a line's end, so no character is cut.
+    let lines = || text.get(..end).unwrap_or_default().split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let mut families: BTreeMap<&str, Family<'_>> = BTreeMap::new();
+    for line in lines() {
+        let Some((what, name, rest)) = comment(line) else { continue };
+        let fine = line.len() <= METRIC_LINE_BYTES && is_name(name) && name.starts_with(prefix);
+        let taken = fine
+            && match what {
+                "TYPE" => is_kind(rest) && families.entry(name).or_default().kind.replace_first(rest),
+                _ => is_help(rest) && families.entry(name).or_default().help.replace_first(rest),
+            };
+        dropped += u64::from(!taken);
+    }
+    let owners = owners(&families);
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for line in lines().filter(|line| !line.trim_ascii().is_empty()) {
+        if line.starts_with('#') {
+            dropped += u64::from(line.trim_end() == "# EOF");
+            continue;
+        }
+        let sample = (line.len() <= METRIC_LINE_BYTES).then(|| sample(line)).flatten();
+        match sample.filter(|sample| sample.name.starts_with(prefix) && seen.insert(sample.series.clone())) {
+            Some(sample) => {
+                let family = owners.get(sample.name).cloned().unwrap_or_else(|| sample.name.to_owned());
+                kept.push((family, format!("{} {}", sample.series, sample.value)));
+            }
+            None => dropped += 1,
+        }
+    }
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (family, line) in kept {
+        match families.get_mut(family.as_str()) {
+            Some(family) => family.samples.push(line),
+            None => others.entry(family).or_default().push(line),
+        }
+    }
+    Cleaned { text: written(&families, &others), dropped }
+}
+
+fn written(families: &BTreeMap<&str, Family<'_>>, others: &BTreeMap<String, Vec<String>>) -> String {
+    let mut text = String::new();
+    for (name, family) in families {
+        for (what, rest) in [("HELP", family.help), ("TYPE", family.kind)] {
+            if let Some(rest) = rest {
+                let _ = writeln!(text, "# {what} {name} {rest}");
+            }
+        }
+        for line in &family.samples {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    for line in others.values().flatten() {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// Which family the samples of longer names belong to.
+fn owners(families: &BTreeMap<&str, Family<'_>>) -> HashMap<String, String> {
+    let mut owners = HashMap::new();
+    for (name, family) in families {
+        let suffixes = SUFFIXES.iter().find(|(kind, _)| family.kind == Some(kind)).map_or(&[][..], |(_, suffixes)| suffixes);
+        for suffix in suffixes {
+            let longer = format!("{name}{suffix}");
+            // A family of that very name is nearer.
+            if !families.contains_key(longer.as_str()) {
+                owners.insert(longer, (*name).to_owned());
+            }
+        }
+    }
+    owners
+}
+
+/// `# TYPE name rest` and `# HELP name rest`.
+fn comment(line: &str) -> Option<(&str, &str, &str)> {
+    let rest = line.strip_prefix("# ")?;
+    let (what, rest) = rest.split_once(' ').filter(|(what, _)| matches!(*what, "TYPE" | "HELP"))?;
+    let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    Some((what, name, rest))
+}
+
+trait ReplaceFirst<T> {
+    fn replace_first(&mut self, value: T) -> bool;
+}
+
+impl<T> ReplaceFirst<T> for Option<T> {
+    /// Sets what is not set yet; `false` if it is.
+    fn replace_first(&mut self, value: T) -> bool {
+        let first = self.is_none();
+        if first {
+            *self = Some(value);
+        }
+        first
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn is_kind(kind: &str) -> bool {
+    matches!(kind, "counter" | "gauge" | "histogram" | "summary")
+}
+
+/// Text without control characters, in which a backslash begins `\\` or `\n`.
+fn is_help(help: &str) -> bool {
+    !help.chars().any(char::is_control) && escapes(help, "\\n")
+}
+
+fn escapes(text: &str, after: &str) -> bool {
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' && !characters.next().is_some_and(|next| after.contains(next)) {
+            return false;
+        }
+    }
+    true
+}
+
+struct Sample<'a> {
+    name: &'a str,
+    /// The name and its labels, in their order, as they are written.
+    series: String,
+    value: &'a str,
+}
+
+/// `name{label="value",…} number`, or without labels.
+fn sample(line: &str) -> Option<Sample<'_>> {
+    let until = line.find(['{', ' ', '\t'])?;
+    let (name, rest) = line.split_at(until);
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(rest) => labels(rest)?,
+        None => (BTreeMap::new(), rest),
+    };
+    let value = rest.trim_matches([' ', '\t']);
+    if !is_name(name) || !is_number(value) {
+        return None;
+    }
+    let mut series = name.to_owned();
+    if !labels.is_empty() {
+        let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let _ = write!(series, "{{{}}}", labels.join(","));
+    }
+    Some(Sample { name, series, value })
+}
+
+/// What stands before `}`, and what follows it.
+fn labels(mut text: &str) -> Option<(BTreeMap<&str, &str>, &str)> {
+    let mut labels = BTreeMap::new();
+    loop {
+        text = text.trim_start_matches(' ');
+        if let Some(rest) = text.strip_prefix('}') {
+            return Some((labels, rest));
+        }
+        let (name, rest) = text.split_once('=')?;
+        let name = name.trim_matches(' ');
+        let rest = rest.trim_start_matches(' ').strip_prefix('"')?;
+        let end = quoted(rest)?;
+        let value = &rest[..end];
+        let fine = is_name(name) && !name.starts_with("__") && !value.chars().any(char::is_control) && escapes(value, "\\n\"");
+        if !fine || labels.len() >= MOST_LABELS || labels.insert(name, value).is_some() {
+            return None;
+        }
+        let rest = rest[end + 1..].trim_start_matches(' ');
+        text = match rest.strip_prefix(',') {
+            Some(rest) => rest,
+            None if rest.starts_with('}') => rest,
+            None => return None,
+        };
+    }
+}
+
+/// Where the closing quotation mark stands.
+fn quoted(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
+}
+
+fn is_number(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    matches!(text, "NaN" | "+Inf" | "-Inf") || (plain && text.len() <= 64 && text.parse::<f64>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(text: &str) -> String {
+        clean(text, "echo_").text
+    }
+
+    #[test]
+    fn well_formed_families_pass_in_order_with_type_and_help_before_their_samples() {
+        let text = "# a comment\n\necho_b{ x = \"1\" , y=\"a\\\"b\",} 2.5e3\n# TYPE echo_a counter\n# HELP echo_a What\\nit is.\necho_a 1\r\n\
+                    echo_h_count 3\n# TYPE echo_h histogram\necho_h_bucket{le=\"+Inf\"} 3\necho_h_sum NaN\n";
+        let expected = "# HELP echo_a What\\nit is.\n# TYPE echo_a counter\necho_a 1\n\
+                        # TYPE echo_h histogram\necho_h_count 3\necho_h_bucket{le=\"+Inf\"} 3\necho_h_sum NaN\n\
+                        echo_b{x=\"1\",y=\"a\\\"b\"} 2.5e3\n";
+        assert_eq!(clean(text, "echo_"), Cleaned { text: expected.to_owned(), dropped: 0 });
+    }
+
+    #[test]
+    fn whatever_could_harm_others_is_dropped_and_counted() {
+        let lies = [
+            "pairing_approvals_total 1",
+            "echo 1",
+            "echoes_x 1",
+            "# TYPE pairing_approvals_total gauge",
+            "# TYPE echo_x untyped",
+            "# TYPE echo_x",
+            "# HELP echo_x bad \\q escape",
+            "# EOF",
+            "echo_x",
+            "echo_x one",
+            "echo_x inf",
+            "echo_x 1 1700000000000",
+            "echo_x 1 # {a=\"b\"} 1",
+            "echo_x{a=\"b\" 1",
+            "echo_x{a=\"b} 1",
+            "echo_x{a=b} 1",
+            "echo_x{a=\"b\"c=\"d\"} 1",
+            "echo_x{a=\"b\",a=\"c\"} 1",
+            "echo_x{__name__=\"pairing_x\"} 1",
+            "echo_x{a=\"\\x\"} 1",
+            "echo_x{a=\"\u{7}\"} 1",
+            "echo_é 1",
+            "echo_x:y 1",
+            " echo_x 1",
+        ];
+        for lie in lies {
+            assert_eq!(clean(lie, "echo_"), Cleaned { text: String::new(), dropped: 1 }, "{lie}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let text = "echo_x{a=\"1\",b=\"2\"} 1\necho_x{b=\"2\",a=\"1\"} 2\n# TYPE echo_x gauge\n# TYPE echo_x counter\n";
+        let expected = "# TYPE echo_x gauge\necho_x{a=\"1\",b=\"2\"} 1\n";
+        assert_eq!(clean(text, "echo_"), Cleaned { text: expected.to_owned(), dropped: 2 });
+    }
+
+    #[test]
+    fn the_text_is_bounded_and_cut_at_a_line() {
+        let line = "echo_é".len();
+        let many: String = (0..100_000).map(|n| format!("echo_x{{n=\"é{n}\"}} {n}\n")).collect();
+        let cleaned = clean(&many, "echo_");
+        assert!(cleaned.text.len() <= TEXT_BYTES && cleaned.text.len() > TEXT_BYTES - 64 && cleaned.dropped == 1, "{line}");
+        assert!(cleaned.text.ends_with('\n'));
+        assert_eq!(kept(&"x".repeat(TEXT_BYTES * 2)), "");
+        assert_eq!(kept(&format!("echo_x{{a=\"{}\"}} 1", "y".repeat(METRIC_LINE_BYTES))), "");
+    }
+}

@@ -1,0 +1,272 @@
+//! HTTP requests to paths that extensions have mounted: what of them an extension gets to see, and what of its answer a client does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+use super::handle::{Extension, Problem};
+use super::path;
+
+/// Largest body, of a request or of an answer: in base64 it fits a line with what belongs to it.
+pub const BODY_BYTES: usize = 700 * 1024;
+/// Most requests of one extension that are under way at once: half of its calls, so that no flood of HTTP keeps pairing from asking.
+const MOST_REQUESTS: usize = 32;
+/// Most bytes of bodies that are on their way to one extension: half of what may wait for it.
+const MOST_BYTES: usize = 4 << 20;
+/// Most headers of an answer, and most bytes of them.
+const MOST_HEADERS: usize = 64;
+const HEADER_BYTES: usize = 16 * 1024;
+/// Of a request, an extension sees none of these, and none that begins with `proxy-`: what concerns one connection, and what proves who somebody is.
+const NOT_ASKED: [&str; 11] = [
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+    "authorization",
+    "cookie",
+    "content-length",
+    "expect",
+];
+/// Of an answer, a client sees none of these, and none that begins with `proxy-`: what concerns one connection, and what would bind the whole
+/// origin, which is the gateway's.
+const NOT_ANSWERED: [&str; 20] = [
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+    "set-cookie",
+    "set-cookie2",
+    "content-length",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "x-content-type-options",
+    "www-authenticate",
+    "clear-site-data",
+    "service-worker-allowed",
+    "strict-transport-security",
+    "alt-svc",
+    "nel",
+    "report-to",
+];
+/// A page of an extension stands at the gateway's origin, but is not of it: it can neither read the operator's pages nor act as they do.
+const SANDBOX: &str = "sandbox allow-forms allow-scripts";
+
+/// Finds the extension of a path, and passes requests on. Clones share their bounds.
+#[derive(Clone, Debug, Default)]
+pub struct Proxy {
+    /// The longest first.
+    mounts: Vec<(String, Mounted)>,
+}
+
+#[derive(Clone, Debug)]
+struct Mounted {
+    extension: Extension,
+    requests: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: &'a str,
+    headers: BTreeMap<String, String>,
+    body_base64: String,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, Values>,
+    #[serde(default)]
+    body_base64: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Values {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Proxy {
+    /// Passes requests on to the mounts of these extensions.
+    #[must_use]
+    pub fn new(extensions: &[Extension]) -> Self {
+        let mut mounts = Vec::new();
+        for extension in extensions {
+            let requests = Arc::new(Semaphore::new(MOST_REQUESTS));
+            let mounted = Mounted { extension: extension.clone(), requests, bytes: Arc::new(Semaphore::new(MOST_BYTES)) };
+            mounts.extend(extension.config().mounts.iter().map(|mount| (mount.clone(), mounted.clone())));
+        }
+        mounts.sort_by_key(|(mount, _)| std::cmp::Reverse(mount.len()));
+        Self { mounts }
+    }
+
+    /// The extension whose mount is this path, or is followed by `/` in it. The path is compared as it was sent, byte by byte.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<&Extension> {
+        self.mounted(path).map(|mounted| &mounted.extension)
+    }
+
+    fn mounted(&self, path: &str) -> Option<&Mounted> {
+        let within = |mount: &str| path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.mounts.iter().find(|(mount, _)| within(mount)).map(|(_, mounted)| mounted)
+    }
+
+    /// Answers a request; `None` if no mount matches its path. Nobody's is one that wants to become something else, for instance a WebSocket, either.
+    ///
+    /// The extension's call timeout covers the body and the answer. Status codes of our own: 400 for a path that could mean another one
+    /// than it seems to, 405 for CONNECT and TRACE, 408 for a slow body, 413 for a large one, 502 for an extension that is gone or answers
+    /// wrongly, 503 for one of which too much is asked, 504 for a slow one.
+    pub async fn serve(&self, request: Request) -> Option<Response> {
+        let mounted = self.mounted(request.uri().path())?;
+        if request.headers().contains_key(header::UPGRADE) {
+            return None;
+        }
+        let within = mounted.extension.config().timeouts.call;
+        Some(mounted.serve(request, within).await.unwrap_or_else(|refusal| refusal))
+    }
+}
+
+impl Mounted {
+    async fn serve(&self, request: Request, within: Duration) -> Result<Response, Response> {
+        let until = tokio::time::Instant::now() + within;
+        let (parts, body) = request.into_parts();
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "This method is not passed on."));
+        }
+        if !path::is_plain(parts.uri.path()) {
+            return Err(refusal(
+                StatusCode::BAD_REQUEST,
+                "This path could mean another one than it seems to, and is not passed on.",
+            ));
+        }
+        let _request = self.requests.try_acquire().map_err(|_| busy())?;
+        let body = tokio::time::timeout_at(until, Limited::new(body, BODY_BYTES).collect())
+            .await
+            .map_err(|_| refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."))?
+            .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 700 KiB."),
+                None => refusal(StatusCode::BAD_REQUEST, "The body broke off."),
+            })?
+            .to_bytes();
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let _bytes = self.bytes.try_acquire_many(length).map_err(|_| busy())?;
+        let asked = Asked {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: forwarded(&parts.headers),
+            body_base64: STANDARD.encode(&body),
+        };
+        let within = until.saturating_duration_since(tokio::time::Instant::now());
+        let answered = self.extension.ask(&self.extension.method("http.request"), &asked, within).await;
+        let answered: Answered = answered.map_err(|error| {
+            tracing::debug!(%error, "an HTTP request was not answered");
+            match error.problem {
+                Problem::Busy => busy(),
+                Problem::Timeout(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "The extension did not answer in time."),
+                Problem::TooLarge => refusal(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB."),
+                Problem::Down(_) => refusal(StatusCode::BAD_GATEWAY, "The extension cannot be reached."),
+                Problem::Refused(_) | Problem::Malformed(_) => wrong(),
+            }
+        })?;
+        response(answered).map_err(|problem| {
+            let error = self.extension.failed(Problem::Malformed(problem.to_owned()));
+            tracing::debug!(%error, "an HTTP request was answered wrongly");
+            wrong()
+        })
+    }
+}
+
+/// What an extension sees of a request's headers: names in lower case, values of one name together.
+fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let connection = headers.get_all(header::CONNECTION);
+    let named: Vec<String> = connection
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
+        .collect();
+    let mut seen = BTreeMap::<String, String>::new();
+    for (name, value) in headers {
+        let name = name.as_str();
+        let hidden = NOT_ASKED.contains(&name) || name.starts_with("proxy-") || named.iter().any(|hop| hop == name);
+        let Some(value) = value.to_str().ok().filter(|_| !hidden) else { continue };
+        let together = seen.entry(name.to_owned()).or_default();
+        if !together.is_empty() {
+            together.push_str(", ");
+        }
+        together.push_str(value);
+    }
+    seen
+}
+
+/// The answer of an extension as a client sees it.
+fn response(answered: Answered) -> Result<Response, &'static str> {
+    let status = StatusCode::from_u16(answered.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+    let status = status.ok_or("a status that is not 200 to 599")?;
+    let body = STANDARD.decode(&answered.body_base64).map_err(|_| "a body that is no base64")?;
+    if body.len() > BODY_BYTES {
+        return Err("a body larger than 700 KiB");
+    }
+    let mut headers = HeaderMap::new();
+    let mut bytes = 0;
+    for (name, values) in &answered.headers {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        if NOT_ANSWERED.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+            continue;
+        }
+        let values = match values {
+            Values::One(value) => std::slice::from_ref(value),
+            Values::Many(values) => values,
+        };
+        for value in values {
+            let Ok(value) = HeaderValue::from_str(value) else { continue };
+            bytes += name.as_str().len() + value.len();
+            if headers.len() >= MOST_HEADERS || bytes > HEADER_BYTES {
+                return Err("more than 64 headers, or more than 16 KiB of them");
+            }
+            headers.append(name.clone(), value);
+        }
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut response = Response::new(if bodiless { Body::empty() } else { Body::from(body) });
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+fn refusal(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], format!("{text}\n")).into_response()
+}
+
+fn wrong() -> Response {
+    refusal(StatusCode::BAD_GATEWAY, "The extension gave no answer that can be passed on.")
+}
+
+fn busy() -> Response {
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "Too much is asked of the extension at once.");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

@@ -1,0 +1,153 @@
+//! All extensions of a gateway.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::admin::AdminRouter;
+use super::channel::ExtensionChannel;
+use super::config::{ConfigError, ExtensionConfig, validate};
+use super::handle::{Extension, ExtensionStatus};
+use super::host::{Cursors, Host, Items, NoHost};
+use super::poll::{MOST_TICKS, Poller};
+use super::proxy::Proxy;
+use super::rules::Rules;
+use super::scrape::scrape;
+use crate::inbound::adapter::ChannelAdapter;
+
+/// What the gateway plugs in.
+#[derive(Clone)]
+pub struct Services {
+    /// Answers what extensions ask.
+    pub host: Arc<dyn Host>,
+    /// Keeps how far they have been polled.
+    pub cursors: Arc<dyn Cursors>,
+    /// Takes what they bring.
+    pub items: Arc<dyn Items>,
+}
+
+impl Default for Services {
+    /// Those of [`NoHost`].
+    fn default() -> Self {
+        Self { host: Arc::new(NoHost), cursors: Arc::new(NoHost), items: Arc::new(NoHost) }
+    }
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Services")
+    }
+}
+
+/// All extensions of a gateway. Their programs end when this and all that came of it is dropped, or with [`Extensions::shut_down`].
+pub struct Extensions {
+    extensions: Vec<Extension>,
+    router: AdminRouter,
+    proxy: Proxy,
+    poller: Poller,
+    /// None after the end.
+    pollers: Mutex<Option<JoinSet<()>>>,
+    scrapes: Semaphore,
+}
+
+/// Most scrapes at once; further ones wait for their turn, within their time.
+const MOST_SCRAPES: usize = 2;
+
+impl Extensions {
+    /// Builds them; none runs yet.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one is wrong, or two want the same.
+    pub fn new(configs: Vec<ExtensionConfig>, services: Services) -> Result<Self, ConfigError> {
+        Self::with_rules(configs, services, Rules::default())
+    }
+
+    pub(super) fn with_rules(configs: Vec<ExtensionConfig>, services: Services, rules: Rules) -> Result<Self, ConfigError> {
+        validate(&configs)?;
+        let one = |config| Extension::with_rules(config, services.host.clone(), rules);
+        let extensions: Vec<Extension> = configs.into_iter().map(one).collect::<Result<_, _>>()?;
+        let ticks = Arc::new(Semaphore::new(MOST_TICKS));
+        Ok(Self {
+            router: AdminRouter::new(&extensions),
+            proxy: Proxy::new(&extensions),
+            poller: Poller { cursors: services.cursors, items: services.items, ticks },
+            pollers: Mutex::new(Some(JoinSet::new())),
+            scrapes: Semaphore::new(MOST_SCRAPES),
+            extensions,
+        })
+    }
+
+    /// Starts the programs, and polls who is to be polled. A second start does nothing. Must be called within a tokio runtime.
+    pub fn start(&self) {
+        self.extensions.iter().for_each(Extension::start);
+        let mut pollers = self.pollers.lock().expect("no thread panics while it holds the pollers");
+        if let Some(pollers) = pollers.as_mut().filter(|pollers| pollers.is_empty()) {
+            for extension in &self.extensions {
+                if let Some(every) = extension.config().poll {
+                    pollers.spawn(self.poller.clone().run(extension.clone(), every));
+                }
+            }
+        }
+    }
+
+    /// Ends polling, and then all programs at once; a program that does not end by itself within a second is killed. Nothing starts again afterwards.
+    pub async fn shut_down(&self) {
+        let pollers = self.pollers.lock().expect("no thread panics while it holds the pollers").take();
+        if let Some(mut pollers) = pollers {
+            pollers.shutdown().await;
+        }
+        join_all(self.extensions.iter().map(Extension::shut_down)).await;
+    }
+
+    /// The extension of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Extension> {
+        self.extensions.iter().find(|extension| extension.config().name == name)
+    }
+
+    /// Methods for operators.
+    #[must_use]
+    pub fn router(&self) -> &AdminRouter {
+        &self.router
+    }
+
+    /// HTTP requests to mounts. Its clones may outlive this.
+    #[must_use]
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// What extensions add to the gateway's metrics; see [`scrape`](super::scrape()). It takes no longer than `within`, 5 s for instance.
+    pub async fn scrape(&self, within: Duration) -> String {
+        let until = tokio::time::Instant::now() + within;
+        // Who asks for metrics over and over takes no calls from anybody else.
+        let Ok(Ok(_turn)) = tokio::time::timeout_at(until, self.scrapes.acquire()).await else { return String::new() };
+        scrape(&self.extensions, until.saturating_duration_since(tokio::time::Instant::now())).await
+    }
+
+    /// The channels of all extensions, to be registered.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Arc<dyn ChannelAdapter>> {
+        let of = |extension: &Extension| {
+            let channels = extension.config().channels.clone();
+            let one = |name: String| Arc::new(ExtensionChannel::new(extension.clone(), &name)) as Arc<dyn ChannelAdapter>;
+            channels.into_iter().map(one).collect::<Vec<_>>()
+        };
+        self.extensions.iter().flat_map(of).collect()
+    }
+
+    /// How each of them fares, in the order of the configuration.
+    #[must_use]
+    pub fn status(&self) -> Vec<ExtensionStatus> {
+        self.extensions.iter().map(Extension::status).collect()
+    }
+}
+
+impl std::fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.extensions).finish()
+    }
+}

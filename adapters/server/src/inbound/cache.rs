@@ -1,0 +1,180 @@
+//! Those whom the gate let in lately, so that their next message need not ask the store.
+//!
+//! A table of fixed size, of many small sets with a lock each: whatever is put in finds its set by a keyed hash and, where that is full, takes the place of
+//! one that no longer holds or of any other. It is found again by its three texts, which are compared one by one.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use handfast_core::flow::inbound::remembered::Remembered;
+use handfast_core::time::UnixTime;
+
+use super::admission::Who;
+
+/// Places in a set.
+const WAYS: usize = 8;
+/// Most that any table holds.
+const MOST: usize = 1 << 24;
+
+/// A message's sender, as its channel gave it.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) channel: &'a str,
+    pub(super) account: &'a str,
+    pub(super) raw: &'a str,
+}
+
+/// The moment for which something holds or not.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    /// The store's, read before what is remembered was.
+    pub(super) epoch: u64,
+    /// The channels', read before the channel was looked up.
+    pub(super) generation: u64,
+    pub(super) now: UnixTime,
+}
+
+struct Kept {
+    hash: u64,
+    raw: Box<str>,
+    who: Arc<Who>,
+    remembered: Remembered,
+    generation: u64,
+}
+
+impl Kept {
+    fn holds(&self, at: Moment) -> bool {
+        self.generation == at.generation && self.remembered.holds(at.epoch, at.now)
+    }
+
+    fn is_of(&self, hash: u64, key: Key<'_>) -> bool {
+        self.hash == hash
+            && *self.raw == *key.raw
+            && *self.who.name.channel == *key.channel
+            && *self.who.name.account == *key.account
+    }
+}
+
+pub(super) struct Cache {
+    keyed: RandomState,
+    ways: usize,
+    sets: Box<[Mutex<Vec<Kept>>]>,
+}
+
+impl Cache {
+    /// A table of at most so many.
+    pub(super) fn new(bound: usize) -> Self {
+        let bound = bound.min(MOST);
+        let ways = bound.min(WAYS);
+        let sets = bound.checked_div(ways).unwrap_or(0);
+        Self { keyed: RandomState::new(), ways, sets: std::iter::repeat_with(Mutex::default).take(sets).collect() }
+    }
+
+    /// Who it is, if that is remembered and still holds.
+    pub(super) fn get(&self, key: Key<'_>, at: Moment) -> Option<Arc<Who>> {
+        let hash = self.hash(key);
+        let set = self.set(hash)?;
+        let kept = set.iter().find(|kept| kept.is_of(hash, key))?;
+        kept.holds(at).then(|| Arc::clone(&kept.who))
+    }
+
+    pub(super) fn insert(&self, raw: &str, who: Arc<Who>, remembered: Remembered, at: Moment) {
+        let key = Key { channel: &who.name.channel, account: &who.name.account, raw };
+        let hash = self.hash(key);
+        let Some(mut set) = self.set(hash) else { return };
+        let same = set.iter().position(|kept| kept.is_of(hash, key));
+        let place = same.or_else(|| set.iter().position(|kept| !kept.holds(at)));
+        let kept = Kept { hash, raw: raw.into(), who, remembered, generation: at.generation };
+        match place {
+            Some(place) => set[place] = kept,
+            None if set.len() < self.ways => set.push(kept),
+            // The set was chosen by the upper bits; the lower ones are as good as drawn.
+            None => set[hash as usize % self.ways] = kept,
+        }
+    }
+
+    /// How many there are, those that hold no longer among them.
+    pub(super) fn len(&self) -> usize {
+        self.sets.iter().map(|set| lock(set).len()).sum()
+    }
+
+    fn hash(&self, key: Key<'_>) -> u64 {
+        let mut hasher = self.keyed.build_hasher();
+        (key.channel, key.account, key.raw).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn set(&self, hash: u64) -> Option<MutexGuard<'_, Vec<Kept>>> {
+        let index = (u128::from(hash) * self.sets.len() as u128) >> 64;
+        self.sets.get(index as usize).map(lock)
+    }
+}
+
+fn lock(set: &Mutex<Vec<Kept>>) -> MutexGuard<'_, Vec<Kept>> {
+    // Nothing that holds the lock leaves a set half changed.
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use handfast_core::registry::inbound::Allowed;
+    use handfast_store::SenderName;
+
+    use super::*;
+    use crate::telemetry::Telemetry;
+
+    fn at(epoch: u64, generation: u64) -> Moment {
+        Moment { epoch, generation, now: UnixTime::from_secs(100) }
+    }
+
+    fn put(cache: &Cache, channel: &str, account: &str, raw: &str, at: Moment) {
+        let name = SenderName { channel: channel.to_owned(), account: account.to_owned(), sender: raw.trim().to_owned() };
+        let who = Arc::new(Who { name, is_sender: true, metrics: Telemetry::new().channel("") });
+        let allowed = Some(Allowed { until: None, revoked_at: None });
+        cache.insert(raw, who, Remembered::admitted(allowed, at.epoch, at.now).unwrap(), at);
+    }
+
+    #[test]
+    fn it_never_holds_more_than_its_bound_and_what_came_last_is_there() {
+        for bound in [0, 1, 7, 8, 9, 64] {
+            let cache = Cache::new(bound);
+            for number in 0..500 {
+                let raw = number.to_string();
+                put(&cache, "c", "a", &raw, at(1, 1));
+                assert!(cache.len() <= bound);
+                let found = cache.get(Key { channel: "c", account: "a", raw: &raw }, at(1, 1));
+                assert_eq!(found.is_some(), bound > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn three_texts_are_never_taken_for_three_others() {
+        let cache = Cache::new(64);
+        put(&cache, "c", "a|b", "c", at(1, 1));
+        put(&cache, "ab", "c", "d", at(1, 1));
+        for (channel, account, raw) in [("c", "a", "b|c"), ("c|a", "b", "c"), ("a", "bc", "d"), ("ab", "cd", ""), ("ab", "c", "D")] {
+            assert!(cache.get(Key { channel, account, raw }, at(1, 1)).is_none(), "{channel} {account} {raw}");
+        }
+        assert!(cache.get(Key { channel: "c", account: "a|b", raw: "c" }, at(1, 1)).is_some());
+    }
+
+    #[test]
+    fn another_epoch_or_another_generation_ends_it_and_makes_room() {
+        let cache = Cache::new(8);
+        for number in 0..8 {
+            put(&cache, "c", "a", &number.to_string(), at(1, 1));
+        }
+        let key = Key { channel: "c", account: "a", raw: "3" };
+        assert!(cache.get(key, at(1, 1)).is_some());
+        assert!(cache.get(key, at(2, 1)).is_none() && cache.get(key, at(1, 2)).is_none());
+        for number in 10..18 {
+            put(&cache, "c", "a", &number.to_string(), at(2, 1));
+        }
+        for number in 10..18 {
+            let raw = number.to_string();
+            assert!(cache.get(Key { raw: &raw, ..key }, at(2, 1)).is_some(), "nobody who holds made room for {raw}");
+        }
+    }
+}

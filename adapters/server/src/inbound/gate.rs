@@ -1,0 +1,380 @@
+//! The way from a message to an answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use handfast_core::budget::Bucket;
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::inbound::remembered::Remembered;
+use handfast_core::flow::inbound::{self as core, Dropped, Policy, Seen, Verdict, decide};
+use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
+use handfast_core::registry::inbound::{ChallengeCode, Ident, SenderId};
+use handfast_core::time::UnixTime;
+use handfast_store::{Challenged, SenderName, Store, StoreError};
+
+use super::adapter::{self, Channels, Normalised};
+use super::admission::{Admission, Admitted, Challenge, GateError, Incoming, Who};
+use super::cache::{Cache, Key, Moment};
+use super::channels::{normalised, spelling};
+use super::settings::{GateEvent, GateObserver, InboundSettings};
+use crate::chance;
+use crate::clock::Clock;
+use crate::telemetry::{self, AdmitPath, ChannelMetrics, Decision, DropReason, Telemetry};
+
+/// Longest of what is given as a sender, in bytes.
+const RAW_BYTES: usize = 512;
+/// How long a channel may take to spell a sender.
+const SPELLED_WITHIN: Duration = Duration::from_secs(5);
+/// How many codes are drawn before it is given up that one is free.
+const MOST_DRAWS: usize = 8;
+
+/// The gate of one registry. Cloning gives another handle to the same one; several over one store agree.
+#[derive(Clone)]
+pub struct Gate {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: InboundSettings,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) clock: Clock,
+    pub(super) channels: Channels,
+    pub(super) wrong_codes: Mutex<Bucket>,
+    cache: Cache,
+    observer: Option<GateObserver>,
+}
+
+/// What is done where nobody registered a channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unregistered {
+    IsAnError,
+    IsSpelledByItsName,
+}
+
+/// What was found out about a message, and on which way.
+struct Outcome {
+    admission: Admission,
+    /// Nothing where nobody is challenged.
+    path: Option<AdmitPath>,
+}
+
+impl Gate {
+    /// A gate over a store, without a gateway.
+    #[must_use]
+    pub fn standalone(store: impl Store, settings: InboundSettings) -> Self {
+        Self::new(Arc::new(store), settings, Arc::default(), Clock::start(), None)
+    }
+
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        settings: InboundSettings,
+        telemetry: Arc<Telemetry>,
+        clock: Clock,
+        observer: Option<GateObserver>,
+    ) -> Self {
+        let wrong_codes = Mutex::new(Bucket::new(settings.approvals_per_minute, clock.now()));
+        let (cache, channels) = (Cache::new(settings.remembered), Channels::default());
+        Self { inner: Arc::new(Inner { store, settings, telemetry, clock, channels, wrong_codes, cache, observer }) }
+    }
+
+    /// The channels. Register each before its messages come; replace them as often as you like.
+    #[must_use]
+    pub fn channels(&self) -> &Channels {
+        &self.inner.channels
+    }
+
+    /// How it is set up.
+    #[must_use]
+    pub fn settings(&self) -> &InboundSettings {
+        &self.inner.settings
+    }
+
+    /// How many of those who were let in are remembered. Some of them may hold no longer.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.inner.cache.len()
+    }
+
+    /// Decides about a message. The first that fits: where nobody is challenged, it is let in, whether or not its sender can be spelled; then see
+    /// [`handfast_core::flow::inbound`]. It sends nothing: see to it yourself where [`Challenge::reply`] says so, or call [`Gate::receive`].
+    ///
+    /// Of a sender that was let in lately this asks neither the channel nor the store.
+    ///
+    /// # Errors
+    /// [`GateError`], and then the message was not let in.
+    pub async fn should_admit(&self, message: Incoming<'_>) -> Result<Admission, GateError> {
+        if let Some(admitted) = self.remembers(&message) {
+            return Ok(Admission::Admit(admitted));
+        }
+        // In a box, so that the future of those who are remembered is small.
+        let admission = Box::pin(self.look(&message, Unregistered::IsAnError)).await?;
+        self.count_as_told(&message, &admission);
+        Ok(admission)
+    }
+
+    /// The same for a program that holds the channel itself, where no adapter of it is registered here: its senders are then spelled as on `whatsapp`, on
+    /// `telegram`, or as they are ([`super::channels::ReadyMade::named`]). The program tells them what they are to be told.
+    ///
+    /// # Errors
+    /// As [`Gate::should_admit`].
+    pub async fn should_admit_elsewhere(&self, message: Incoming<'_>) -> Result<Admission, GateError> {
+        if let Some(admitted) = self.remembers(&message) {
+            return Ok(Admission::Admit(admitted));
+        }
+        let admission = Box::pin(self.look(&message, Unregistered::IsSpelledByItsName)).await?;
+        self.count_as_told(&message, &admission);
+        Ok(admission)
+    }
+
+    /// Decides about a message as [`Gate::should_admit`] does, and tells a sender that is challenged its code, in the background: at most 64 replies are
+    /// under way on a channel, 10 s each, and what comes beyond is not sent. `None` for a message that was not let in.
+    ///
+    /// # Errors
+    /// As [`Gate::should_admit`].
+    pub async fn receive(&self, message: Incoming<'_>) -> Result<Option<Admitted>, GateError> {
+        if let Some(admitted) = self.remembers(&message) {
+            return Ok(Some(admitted));
+        }
+        match Box::pin(self.look(&message, Unregistered::IsAnError)).await? {
+            Admission::Admit(admitted) => Ok(Some(admitted)),
+            Admission::Challenge(challenge) => {
+                self.tell_code(challenge);
+                Ok(None)
+            }
+            Admission::Drop(_) => Ok(None),
+        }
+    }
+
+    fn remembers(&self, message: &Incoming<'_>) -> Option<Admitted> {
+        let mut who = self.find(message)?;
+        if who.metrics.is_to_be_timed() {
+            let begun = Instant::now();
+            who = self.find(message)?;
+            self.inner.telemetry.admit_took(AdmitPath::Cached, begun.elapsed());
+        }
+        who.metrics.decided(Decision::Admitted);
+        Some(Admitted { who })
+    }
+
+    fn find(&self, message: &Incoming<'_>) -> Option<Arc<Who>> {
+        let raw = message.sender.filter(|raw| raw.len() <= RAW_BYTES)?;
+        let key = Key { channel: message.channel, account: message.account, raw };
+        self.inner.cache.get(key, self.moment())
+    }
+
+    fn moment(&self) -> Moment {
+        let inner = &self.inner;
+        Moment { epoch: inner.store.inbound_epoch(), generation: inner.channels.generation(), now: inner.clock.unix() }
+    }
+
+    async fn look(&self, message: &Incoming<'_>, unregistered: Unregistered) -> Result<Admission, GateError> {
+        let begun = Instant::now();
+        // The names of channels that nobody registered come from outside, and are counted together.
+        let known = unregistered == Unregistered::IsSpelledByItsName || self.inner.channels.find(message.channel).is_some();
+        let known = known || self.is_public(message);
+        let metrics = self.inner.telemetry.channel(if known { message.channel } else { "" });
+        let outcome = self.decide(message, unregistered, &metrics).await.inspect_err(|_| metrics.decided(Decision::Failed))?;
+        if let Some(path) = outcome.path {
+            self.inner.telemetry.admit_took(path, begun.elapsed());
+        }
+        metrics.decided(match &outcome.admission {
+            Admission::Admit(_) => Decision::Admitted,
+            Admission::Challenge(_) => Decision::Challenged,
+            Admission::Drop(dropped) => Decision::Dropped(reason(*dropped)),
+        });
+        Ok(outcome.admission)
+    }
+
+    async fn decide(
+        &self,
+        message: &Incoming<'_>,
+        unregistered: Unregistered,
+        metrics: &Arc<ChannelMetrics>,
+    ) -> Result<Outcome, GateError> {
+        let channel = Ident::parse(message.channel).ok_or(GateError::BadId("channel"))?;
+        let account = Ident::parse(message.account).ok_or(GateError::BadId("account"))?;
+        // Before the channel is looked up and the store is read: what changes meanwhile must end what comes of this.
+        let moment = self.moment();
+        let spelled = self.spell_sender(message, unregistered).await;
+        let name = |sender: &str| SenderName {
+            channel: message.channel.to_owned(),
+            account: message.account.to_owned(),
+            sender: sender.to_owned(),
+        };
+        let who = |sender: Option<&str>| {
+            let name = name(sender.unwrap_or_default());
+            Arc::new(Who { name, is_sender: sender.is_some(), metrics: Arc::clone(metrics) })
+        };
+        if self.is_public(message) {
+            let sender = spelled.ok().and_then(Spelled::sender);
+            let admission = Admission::Admit(Admitted { who: who(sender.as_deref()) });
+            return Ok(Outcome { admission, path: None });
+        }
+        let dropped = |dropped| Ok(Outcome { admission: Admission::Drop(dropped), path: None });
+        let sender = match spelled? {
+            Spelled::Sender(sender) => sender,
+            Spelled::NotASender => return dropped(Dropped::NotASender),
+            Spelled::Nobody => return dropped(Dropped::Nobody),
+        };
+        // Nor is it a sender if its channel lets a name through that could pass for another's.
+        let Some(ident) = Ident::parse(&sender) else { return dropped(Dropped::NotASender) };
+        let id = SenderId { channel, account, sender: ident };
+
+        let inner = &self.inner;
+        let limits = &inner.settings.limits;
+        let facts = inner.store.facts(id, limits, moment.now).await?;
+        // This one is never given out: whoever is to get a code gets it from the store.
+        let none = ChallengeCode::new(&Entropy::from_recorded([0; CHALLENGE_CHARS]));
+        let mut path = AdmitPath::Store;
+        let verdict = match decide(ON, Seen::Sender, &facts, limits, none, moment.now) {
+            Verdict::Challenge(core::Challenge::New(_) | core::Challenge::Again(_)) => {
+                path = AdmitPath::New;
+                self.challenge(id, message.meta, moment.now).await?
+            }
+            verdict @ (Verdict::Admit | Verdict::Challenge(core::Challenge::Quiet(_)) | Verdict::Drop(_)) => verdict,
+        };
+        let admission = match verdict {
+            Verdict::Drop(dropped) => Admission::Drop(dropped),
+            Verdict::Challenge(challenge) => Admission::Challenge(self.as_challenged(challenge, name(&sender))),
+            Verdict::Admit => {
+                let who = who(Some(&sender));
+                let remembered = Remembered::admitted(facts.allowed, moment.epoch, moment.now);
+                // Not where no adapter is registered: should_admit has to see that each time.
+                let registered = inner.channels.find(message.channel).is_some();
+                if let (Some(raw), Some(remembered), true) = (message.sender, remembered, registered) {
+                    inner.cache.insert(raw, Arc::clone(&who), remembered, moment);
+                }
+                Admission::Admit(Admitted { who })
+            }
+        };
+        Ok(Outcome { admission, path: Some(path) })
+    }
+
+    /// Has the store decide and write.
+    async fn challenge(&self, id: SenderId<'_>, meta: Option<&str>, now: UnixTime) -> Result<Verdict, GateError> {
+        let meta = meta.filter(|meta| is_meta(meta)).unwrap_or("{}");
+        for _ in 0..MOST_DRAWS {
+            let fresh = ChallengeCode::new(&chance::draw());
+            let limits = &self.inner.settings.limits;
+            let (challenged, expired) = self.inner.store.challenge(id, meta.to_owned(), fresh, limits, now).await?;
+            self.inner.telemetry.codes_expired(expired.into());
+            match challenged {
+                Challenged::Decided(verdict) => return Ok(verdict),
+                Challenged::CodeTaken => {}
+            }
+        }
+        Err(GateError::NoFreeCode)
+    }
+
+    fn as_challenged(&self, challenge: core::Challenge, sender: SenderName) -> Challenge {
+        let code = challenge.code();
+        let (is_new, reply) = match challenge {
+            core::Challenge::New(_) => (true, true),
+            core::Challenge::Again(_) => (false, true),
+            core::Challenge::Quiet(_) => (false, false),
+        };
+        if is_new {
+            self.event(&GateEvent::Asked { sender: sender.clone(), code });
+        }
+        let ours = || adapter::challenge_text(code.as_str());
+        let text = match self.inner.channels.get(&sender.channel) {
+            Some(adapter) => adapter::text(|| adapter.challenge_text(code.as_str()), ours),
+            None => ours(),
+        };
+        Challenge { sender, code, is_new, reply, text }
+    }
+
+    fn is_public(&self, message: &Incoming<'_>) -> bool {
+        let of_channel = || !self.inner.settings.public_channels.iter().any(|public| public == message.channel);
+        !message.policy.map_or_else(of_channel, |policy| policy.auto_challenge)
+    }
+
+    async fn spell_sender(&self, message: &Incoming<'_>, unregistered: Unregistered) -> Result<Spelled, GateError> {
+        let registered = self.inner.channels.find(message.channel);
+        if registered.is_none() && unregistered == Unregistered::IsAnError {
+            return Err(GateError::Channel(message.channel.to_owned()));
+        }
+        let Some(raw) = message.sender else { return Ok(Spelled::Nobody) };
+        Ok(match self.spell(message.channel, raw).await? {
+            Normalised::Sender(sender) => Spelled::Sender(sender),
+            Normalised::NotASender => Spelled::NotASender,
+        })
+    }
+
+    /// How a channel spells a sender; one that is not registered, by its name.
+    pub(super) async fn spell(&self, channel: &str, raw: &str) -> Result<Normalised, adapter::AdapterError> {
+        if raw.len() > RAW_BYTES {
+            return Ok(Normalised::NotASender);
+        }
+        match self.inner.channels.get(channel) {
+            Some(adapter) => adapter::ask(channel, SPELLED_WITHIN, async { adapter.normalise(raw).await }).await,
+            None => Ok(normalised(spelling(channel), raw)),
+        }
+    }
+
+    /// Whoever asks tells the sender itself.
+    fn count_as_told(&self, message: &Incoming<'_>, admission: &Admission) {
+        if let Admission::Challenge(challenge) = admission {
+            self.inner.telemetry.channel(message.channel).challenged(match (challenge.is_new, challenge.reply) {
+                (true, _) => telemetry::Challenge::Sent,
+                (false, true) => telemetry::Challenge::Repeated,
+                (false, false) => telemetry::Challenge::Throttled,
+            });
+        }
+    }
+
+    /// How many senders wait on each channel, for a scrape.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be counted.
+    pub async fn waiting(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.inner.store.waiting_senders(&self.inner.settings.limits, self.inner.clock.unix()).await
+    }
+
+    /// Tells the observer. One that panics is its own problem.
+    pub(super) fn event(&self, event: &GateEvent) {
+        let Some(observer) = &self.inner.observer else { return };
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| observer(event))).is_err() {
+            tracing::error!("an observer of the gate panicked");
+        }
+    }
+}
+
+const ON: Policy = Policy { auto_challenge: true };
+
+/// What is known of a sender by its name alone.
+enum Spelled {
+    Sender(String),
+    NotASender,
+    Nobody,
+}
+
+impl Spelled {
+    fn sender(self) -> Option<String> {
+        match self {
+            Self::Sender(sender) => Some(sender),
+            Self::NotASender | Self::Nobody => None,
+        }
+    }
+}
+
+const fn reason(dropped: Dropped) -> DropReason {
+    match dropped {
+        Dropped::NotASender => DropReason::NotASender,
+        Dropped::Nobody => DropReason::Absent,
+        Dropped::Blocked => DropReason::Blocked,
+        Dropped::Full => DropReason::Full,
+    }
+}
+
+fn is_meta(meta: &str) -> bool {
+    type Object<'a> = std::collections::HashMap<String, serde::de::IgnoredAny>;
+    meta.len() <= SENDER_META_BYTES && serde_json::from_str::<Object<'_>>(meta).is_ok()
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("channels", &self.inner.channels).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! Making a setup code.
+
+use std::time::Duration;
+
+use handfast_core::grant::setup_code::{NotIssued, Terms, issue};
+use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES};
+use handfast_core::text::Label;
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::setup::{Payload, ProfileName};
+
+use super::url::{Candidates, UrlSource, resolve};
+use crate::chance;
+use crate::gateway::{Gateway, OperatorError};
+
+/// What setup code is to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewSetup {
+    /// For which device; at most 64 characters.
+    pub for_device: Option<String>,
+    /// As what its companion is let in; as the settings say, if it does not say.
+    pub profile: Option<String>,
+    /// For how long it is good, in whole seconds; as the settings say, if it does not say.
+    pub ttl: Option<Duration>,
+    /// Where the gateway is reached, before all that the settings say.
+    pub public_url: Option<String>,
+    /// Whether it names the gateway's fingerprint, so that a device may bind it to a key of its own. Companions of the original ignore that.
+    pub bound: bool,
+}
+
+/// A setup code that was just made: the only time it is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StartedSetup {
+    /// Where the companion goes.
+    pub url: String,
+    /// Where that comes from.
+    pub url_source: UrlSource,
+    /// What the companion shows.
+    pub bootstrap_token: String,
+    /// When it is worth nothing any more.
+    pub expires_at: UnixTime,
+    /// All of it, for a QR code or to be copied.
+    pub payload: String,
+}
+
+impl std::fmt::Debug for StartedSetup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StartedSetup").field("url", &self.url).field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Makes a setup code. Nothing is kept of it until it is spent.
+    ///
+    /// # Errors
+    /// [`OperatorError::Usage`] for what cannot be, [`OperatorError::NoUrl`] if it is not known, or not to be told, where companions reach this gateway.
+    pub fn start_setup(&self, new: &NewSetup) -> Result<StartedSetup, OperatorError> {
+        let setup = &self.inner.setup.settings;
+        let now = self.inner.clock.unix();
+        let usage = |text: String| OperatorError::Usage(text);
+        let addresses =
+            Candidates { public: new.public_url.clone().or_else(|| setup.addresses.public.clone()), ..setup.addresses.clone() };
+        let (url, url_source) =
+            resolve(&addresses, &setup.plain_hosts).map_err(|problem| OperatorError::NoUrl(problem.to_string()))?;
+        if url.as_str().len() > SETUP_URL_BYTES {
+            return Err(usage(format!("a URL in a setup code has at most {SETUP_URL_BYTES} bytes")));
+        }
+        let profile = new.profile.as_deref().unwrap_or(&setup.profile);
+        let terms = Terms {
+            profile: ProfileName::parse(profile)
+                .ok_or_else(|| usage(format!("{profile:?} is no name of a profile: it has 1 to 64 visible characters")))?,
+            device_label: match new.for_device.as_deref() {
+                Some(label) if label.trim().is_empty() => return Err(usage("the name of a device is not blank".to_owned())),
+                Some(label) => Some(Label::parse(label).ok_or_else(|| {
+                    usage(
+                        "the name of a device has at most 64 characters, none of which moves a cursor or reorders a line"
+                            .to_owned(),
+                    )
+                })?),
+                None => None,
+            },
+            ttl: Span::from_secs(new.ttl.unwrap_or(setup.ttl).as_secs()),
+        };
+        let mut out = [0; SETUP_TOKEN_CHARS];
+        let keys = self.inner.setup.keys.now(now);
+        let key = keys.first().expect("there is always a current key");
+        let issued = issue(key, &terms, now, &chance::draw(), &mut out).map_err(|why| match why {
+            NotIssued::Ttl => usage(format!(
+                "a setup code is good for {} seconds to {} hours",
+                SETUP_TTL_MIN.as_secs(),
+                SETUP_TTL_MAX.as_secs() / 3600
+            )),
+            NotIssued::BufferTooSmall => usage("the names in this setup code are too long together".to_owned()),
+        })?;
+        let payload = Payload {
+            url: url.as_str(),
+            bootstrap_token: issued.token,
+            expires_at: issued.expires_at,
+            fingerprint: new.bound.then(|| self.fingerprint()),
+        };
+        let (mut scratch, mut text) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
+        let payload = payload.encode(&mut scratch, &mut text).expect("what was just checked is not too long").to_owned();
+        self.inner.telemetry.bootstrap_token_issued(profile);
+        Ok(StartedSetup {
+            url: url.as_str().to_owned(),
+            url_source,
+            bootstrap_token: issued.token.to_owned(),
+            expires_at: issued.expires_at,
+            payload,
+        })
+    }
+
+    /// Makes a new key for setup codes. Codes that are under way stay good until their time is over; `at_once` they are worth nothing, which is for a key that
+    /// was stolen. Nothing happens to sessions.
+    ///
+    /// # Errors
+    /// [`OperatorError::Usage`] if the key has no file, [`OperatorError::SetupKey`] if it could not be replaced.
+    pub async fn rotate_setup_key(&self, at_once: bool) -> Result<(), OperatorError> {
+        let gateway = self.clone();
+        let rotated = tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once)).await;
+        let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
+        rotated.map_err(|error| match error {
+            super::SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
+            other => OperatorError::SetupKey(other.to_string()),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! A setup code that pairs a node with keys: what it yields is bound to the key that showed it.
+
+use handfast_core::registry::sessions::NotRedeemed;
+use handfast_store::{SaveError, StoreError, Yield};
+
+use super::sessions::Redeemable;
+use crate::gateway::{Gateway, MOST_CONFLICTS};
+use crate::pairing::{OwnedRefusal, OwnedRequest, OwnedVerdict, Terms};
+use crate::telemetry::Verification;
+use handfast_core::registry::record::{Cause, Mode, Standing};
+
+/// A setup code that a node has shown on its sealed channel, and that was verified.
+pub(crate) type OwnedSetup = Redeemable;
+
+impl Gateway {
+    /// Pairs whoever showed the code, in the step that spends it: the operator's word was making it. Who shows it once more with the same key, because the
+    /// answer was lost, is offered the same again.
+    pub(crate) async fn settle_setup(&self, request: &OwnedRequest, code: OwnedSetup) -> OwnedVerdict {
+        let (gateway, request) = (self.clone(), request.clone());
+        let settled = tokio::spawn(async move { gateway.settle_setup_now(&request, &code).await });
+        match settled.await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a setup code could not be redeemed");
+                OwnedVerdict::Refused(OwnedRefusal::BUSY)
+            }
+            Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
+        }
+    }
+
+    async fn settle_setup_now(&self, request: &OwnedRequest, code: &OwnedSetup) -> Result<OwnedVerdict, StoreError> {
+        let inner = &self.inner;
+        for _ in 0..MOST_CONFLICTS {
+            let stored = inner.store.by_key(&request.key).await?;
+            match stored.as_ref().map(|stored| &stored.record.standing) {
+                Some(Standing::Revoked { cause: Cause::Unpaired | Cause::Rejected }) => {
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
+                }
+                Some(
+                    Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. },
+                )
+                | None => {}
+            }
+            let permissions = inner.setup.settings.permissions_of(code.profile.as_str()).clone();
+            let terms = Terms { permissions: Some(permissions), ..Terms::default() };
+            let Some(made) = self.to_be_paired(request, stored.as_ref(), &terms, Mode::Full) else {
+                return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+            };
+            let yields = Yield::Node {
+                record: Box::new(made.record.clone()),
+                profile: request.profile.clone(),
+                read_at: stored.as_ref().map(|stored| stored.version),
+                grant: Box::new(made.grant.clone()),
+            };
+            let redeemed = inner.store.redeem(code.code(), yields, inner.clock.unix()).await;
+            let (outcome, verdict) = match redeemed {
+                Ok(Ok(())) => (Verification::Ok, Ok(self.paired_now(&made, None))),
+                Ok(Err(NotRedeemed::AlreadyUsed)) => (Verification::AlreadyUsed, self.shown_again(request).await),
+                Ok(Err(NotRedeemed::Expired)) => (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::Expired))),
+                Err(SaveError::Conflict | SaveError::Missing) => continue,
+                Err(SaveError::Store(error)) => (Verification::Error, Err(error)),
+            };
+            inner.telemetry.bootstrap_token_verified(outcome);
+            return verdict;
+        }
+        Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
+    }
+
+    /// The code is spent: by this key, or by somebody else.
+    async fn shown_again(&self, request: &OwnedRequest) -> Result<OwnedVerdict, StoreError> {
+        let stored = self.inner.store.by_key(&request.key).await?;
+        let is_paired = stored
+            .as_ref()
+            .is_some_and(|stored| matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. }));
+        match is_paired {
+            true => self.once_more(stored.as_ref()).await,
+            false => Ok(OwnedVerdict::Refused(OwnedRefusal::Spent)),
+        }
+    }
+}

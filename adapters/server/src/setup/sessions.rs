@@ -1,0 +1,196 @@
+//! Companions' sessions: opened by a code, shown at each visit, ended by the operator or by time.
+
+use std::time::Duration;
+
+use handfast_core::grant::session::{SessionHash, Token};
+use handfast_core::grant::token;
+use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
+use handfast_core::text::Name;
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::setup::{Claims, Nonce};
+use handfast_store::{SaveError, SessionFilter, SetupCode, StoreError, Yield};
+
+use crate::chance;
+use crate::gateway::{Gateway, OperatorError};
+use crate::hook::Event;
+use crate::pairing::hex;
+use crate::telemetry::{SessionEvent, Verification};
+
+/// How many sessions are read at once while they are listed.
+const PAGE: usize = 500;
+/// How many matches of a beginning are named.
+const MOST_MATCHES: usize = 5;
+
+/// What a verified code said, owned, so that it outlives an await.
+#[derive(Clone, Debug)]
+pub(crate) struct Redeemable {
+    pub(crate) nonce: Nonce,
+    pub(crate) expires_at: UnixTime,
+    pub(crate) profile: Name,
+    pub(crate) device_label: Option<Name>,
+}
+
+impl From<&Claims<'_>> for Redeemable {
+    fn from(claims: &Claims<'_>) -> Self {
+        Self {
+            nonce: claims.nonce,
+            expires_at: claims.expires_at,
+            profile: claims.profile.label().into(),
+            device_label: claims.device_label.map(Name::from),
+        }
+    }
+}
+
+impl Redeemable {
+    pub(super) const fn code(&self) -> SetupCode {
+        SetupCode { nonce: self.nonce, expires_at: self.expires_at }
+    }
+}
+
+impl Gateway {
+    /// Spends a code and opens a session, in one durable step. It runs to its end even if the connection goes.
+    pub(crate) async fn redeem(&self, code: Redeemable) -> Result<Result<Token, NotRedeemed>, StoreError> {
+        let gateway = self.clone();
+        let redeemed = tokio::spawn(async move { gateway.redeem_now(code).await }).await;
+        redeemed.unwrap_or_else(|error| Err(StoreError::Database(error.to_string())))
+    }
+
+    async fn redeem_now(&self, code: Redeemable) -> Result<Result<Token, NotRedeemed>, StoreError> {
+        let inner = &self.inner;
+        let begun = std::time::Instant::now();
+        let now = inner.clock.unix();
+        let token = loop {
+            // One in 64 would be taken for an option where it is typed.
+            if let Some(token) = token::issue(&chance::draw()) {
+                break token;
+            }
+        };
+        let session = Session {
+            id: SessionId::new(&chance::draw()),
+            hash: SessionHash::of(&token),
+            profile: code.profile.clone(),
+            device_label: code.device_label.clone(),
+            issued_at: now,
+            expires_at: now.after(span(inner.setup.settings.session_ttl)),
+            revoked_at: None,
+        };
+        let id = session.id;
+        let redeemed = inner.store.redeem(code.code(), Yield::Session(session), now).await;
+        inner.telemetry.redeem_took(begun.elapsed());
+        let redeemed = redeemed.map_err(|error| match error {
+            SaveError::Store(error) => error,
+            // 128 random bits that are another's.
+            SaveError::Conflict | SaveError::Missing => StoreError::Database("the id of a new session is taken".to_owned()),
+        });
+        inner.telemetry.bootstrap_token_verified(match &redeemed {
+            Ok(Ok(())) => Verification::Ok,
+            Ok(Err(NotRedeemed::AlreadyUsed)) => Verification::AlreadyUsed,
+            Ok(Err(NotRedeemed::Expired)) => Verification::Expired,
+            Err(_) => Verification::Error,
+        });
+        Ok(redeemed?.map(|()| {
+            inner.telemetry.sessions(SessionEvent::Opened, 1);
+            self.event(Event::SessionOpened { session: id, profile: code.profile.to_string() });
+            token
+        }))
+    }
+
+    /// The session that this token shows, if it lets its companion in now.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that is not known; nobody is let in then. The inner error is why it does not; none: there is no such session.
+    pub async fn session_of(&self, token: &Token) -> Result<Result<Session, Option<Ended>>, StoreError> {
+        let found = self.inner.store.session_by_hash(&SessionHash::of(token)).await?;
+        Ok(match found {
+            Some(session) => session.admits(self.inner.clock.unix()).map_err(Some).map(|()| session),
+            None => Err(None),
+        })
+    }
+
+    /// Sessions in order of their ids: those that let their companion in, or all.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn companions(&self, filter: SessionFilter) -> Result<Vec<Session>, OperatorError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.inner.store.sessions(filter, after, PAGE, self.inner.clock.unix()).await?;
+            after = page.last().map(|session| session.id);
+            let full = page.len() == PAGE;
+            all.extend(page);
+            if !full {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The one session whose id begins so, in hex, whether or not it ended.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchSession`], [`OperatorError::SeveralSessions`] or [`OperatorError::Store`].
+    pub async fn companion_by_prefix(&self, prefix: &str) -> Result<Session, OperatorError> {
+        let lower = prefix.to_ascii_lowercase();
+        let well_formed = !lower.is_empty() && lower.len() <= 32 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut found = match well_formed {
+            true => self.companions(SessionFilter::All).await?,
+            false => Vec::new(),
+        };
+        found.retain(|session| hex(session.id.as_bytes()).starts_with(&lower));
+        match found.len() {
+            0 => Err(OperatorError::NoSuchSession(prefix.to_owned())),
+            1 => Ok(found.remove(0)),
+            _ => Err(OperatorError::SeveralSessions {
+                prefix: prefix.to_owned(),
+                matches: found.iter().take(MOST_MATCHES).map(|session| hex(session.id.as_bytes())).collect(),
+            }),
+        }
+    }
+
+    /// Ends a session for good, and its live connection with it. `false` if it had ended before.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn revoke_companion(&self, session: SessionId) -> Result<bool, OperatorError> {
+        let revoked = self.inner.store.revoke_session(session, self.inner.clock.unix()).await?;
+        // Whatever connection there might still be hears it, once more if need be.
+        self.inner.companions.end(session);
+        if revoked {
+            self.inner.telemetry.sessions(SessionEvent::Revoked, 1);
+            self.event(Event::SessionRevoked { session });
+        }
+        Ok(revoked)
+    }
+
+    /// Ends all sessions for good. The answer is how many.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`]; those before it are ended.
+    pub async fn revoke_all_companions(&self) -> Result<usize, OperatorError> {
+        let mut revoked = 0;
+        for session in self.companions(SessionFilter::Live).await? {
+            revoked += usize::from(self.revoke_companion(session.id).await?);
+        }
+        Ok(revoked)
+    }
+
+    /// Prolongs a session; the answer is its end from now on. Its token stays the same.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchSession`] if it has ended or never was, or [`OperatorError::Store`].
+    pub async fn refresh_companion(&self, session: SessionId) -> Result<UnixTime, OperatorError> {
+        let settings = &self.inner.setup.settings;
+        let (ttl, longest) = (span(settings.session_ttl), span(settings.session_longest));
+        let refreshed = self.inner.store.refresh_session(session, ttl, longest, self.inner.clock.unix()).await?;
+        match refreshed {
+            Some(Ok(until)) => {
+                self.inner.telemetry.sessions(SessionEvent::Refreshed, 1);
+                Ok(until)
+            }
+            Some(Err(_)) | None => Err(OperatorError::NoSuchSession(hex(session.as_bytes()))),
+        }
+    }
+}
+
+const fn span(duration: Duration) -> Span {
+    Span::from_secs(duration.as_secs())
+}

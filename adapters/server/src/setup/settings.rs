@@ -1,0 +1,88 @@
+//! What an operator may set.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::limits::{SETUP_TTL, SETUP_TTL_MAX, SETUP_TTL_MIN};
+use handfast_core::wire::setup::ProfileName;
+
+use super::url::{Candidates, ExtraHost};
+
+/// How setup codes and companions' sessions go.
+#[derive(Clone, Debug)]
+pub struct SetupSettings {
+    /// Where the key that signs codes is kept ([`super::KEY_FILE`], for instance). None: sealed in the registry, where it cannot be replaced.
+    pub key_file: Option<PathBuf>,
+    /// As what companions are let in, if a code does not say otherwise.
+    pub profile: String,
+    /// How long a code is good for, if nobody says otherwise; 30 seconds to a day.
+    pub ttl: Duration,
+    /// How long a session lives, and how long it lives on from when it is refreshed; a minute to a year.
+    pub session_ttl: Duration,
+    /// How long a session lives at most, however often it is refreshed.
+    pub session_longest: Duration,
+    /// What companions may do whose profile says nothing else.
+    pub permissions: ScopesBuf,
+    /// What companions of these profiles may do.
+    pub profiles: Vec<(String, ScopesBuf)>,
+    /// Where companions reach this gateway.
+    pub addresses: Candidates,
+    /// Hosts that may be reached without TLS, besides those that are local anyway.
+    pub plain_hosts: Vec<ExtraHost>,
+    /// Origins of web pages that may open `/pair`, besides the gateway's own: `https://console.example`.
+    pub origins: Vec<String>,
+}
+
+impl Default for SetupSettings {
+    fn default() -> Self {
+        Self {
+            key_file: None,
+            profile: "companion-v1".to_owned(),
+            ttl: Duration::from_secs(SETUP_TTL.as_secs()),
+            session_ttl: Duration::from_secs(86_400),
+            session_longest: Duration::from_secs(30 * 86_400),
+            // These parse; the tests say so.
+            permissions: ScopesBuf::parse("read:/**\nwrite:/**\n").unwrap_or_default(),
+            profiles: Vec::new(),
+            addresses: Candidates::default(),
+            plain_hosts: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl SetupSettings {
+    /// What a companion of this profile may do.
+    #[must_use]
+    pub fn permissions_of(&self, profile: &str) -> &ScopesBuf {
+        self.profiles.iter().find(|(name, _)| name == profile).map_or(&self.permissions, |(_, scopes)| scopes)
+    }
+
+    /// Says what is wrong with the settings, and what mends it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (shortest, longest) = (SETUP_TTL_MIN.as_secs(), SETUP_TTL_MAX.as_secs());
+        if !(shortest..=longest).contains(&self.ttl.as_secs()) {
+            return Err(format!(
+                "a setup code is good for {shortest} seconds to {} hours, not for {:?}",
+                longest / 3600,
+                self.ttl
+            ));
+        }
+        if !(60..=365 * 86_400).contains(&self.session_ttl.as_secs()) {
+            return Err(format!("a session lives for a minute to a year, not for {:?}", self.session_ttl));
+        }
+        if self.session_longest < self.session_ttl {
+            return Err(
+                "a session may not live longer at once than it may in all: raise session_longest or lower session_ttl".to_owned()
+            );
+        }
+        let profiles = self.profiles.iter().map(|(name, _)| name).chain([&self.profile]);
+        for profile in profiles {
+            if ProfileName::parse(profile).is_none() {
+                return Err(format!("{profile:?} is no name of a profile: it has 1 to 64 visible characters"));
+            }
+        }
+        Ok(())
+    }
+}

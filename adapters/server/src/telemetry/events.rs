@@ -1,0 +1,86 @@
+//! What the gateway's events are counted as.
+
+use super::words::words;
+use crate::hook::Event;
+
+/// Declares one kind for each variant of [`Event`], under the same name: one that is missing, or there twice, does not compile.
+macro_rules! kinds {
+    ($($variant:ident = $word:literal,)+) => {
+        words! {
+            /// What an event is counted as.
+            pub(super) enum EventKind {
+                $(#[doc = concat!("`Event::", stringify!($variant), "`.")] $variant = $word,)+
+            }
+        }
+
+        impl EventKind {
+            pub(super) fn of(event: &Event) -> Self {
+                match event {
+                    $(Event::$variant { .. } => Self::$variant,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Asked = "asked",
+    AskRefused = "ask_refused",
+    Paired = "paired",
+    Decided = "decided",
+    Linked = "linked",
+    Unlinked = "unlinked",
+    Pushed = "pushed",
+    PairingRequest = "pairing_request",
+    CodeWrong = "code_wrong",
+    CodeLocked = "code_locked",
+    WindowOpened = "window_opened",
+    WindowClosed = "window_closed",
+    SessionOpened = "session_opened",
+    SessionRevoked = "session_revoked",
+    CompanionLinked = "companion_linked",
+    CompanionUnlinked = "companion_unlinked",
+    SenderAsked = "sender_asked",
+    SenderAllowed = "sender_allowed",
+    SenderDecided = "sender_decided",
+    SendersSeeded = "senders_seeded",
+    WindowLocked = "window_locked",
+    GrantOffered = "grant_offered",
+    GrantActivated = "grant_activated",
+    GrantRevoked = "grant_revoked",
+    DelegateLinked = "delegate_linked",
+    DelegateUnlinked = "delegate_unlinked",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::words::Word;
+    use super::*;
+
+    #[test]
+    fn the_word_of_an_event_is_its_name_in_snake_case() {
+        for kind in EventKind::ALL {
+            let mut snake = String::new();
+            for c in format!("{kind:?}").chars() {
+                if c.is_uppercase() && !snake.is_empty() {
+                    snake.push('_');
+                }
+                snake.extend(c.to_lowercase());
+            }
+            assert_eq!(kind.word(), snake);
+        }
+    }
+
+    #[test]
+    fn an_event_is_counted_under_its_own_name() {
+        for (event, kind) in [
+            (Event::WindowClosed, EventKind::WindowClosed),
+            (Event::WindowOpened { closes: None }, EventKind::WindowOpened),
+            (Event::CodeWrong { pin: true, left: 2 }, EventKind::CodeWrong),
+            (Event::CodeLocked, EventKind::CodeLocked),
+        ] {
+            assert_eq!(EventKind::of(&event), kind);
+            assert!(format!("{event:?}").starts_with(&format!("{kind:?}")));
+        }
+    }
+}

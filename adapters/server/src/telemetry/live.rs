@@ -1,0 +1,79 @@
+//! What is counted anew for each scrape.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::labels::Labels;
+
+/// How many of each thing there are now. Whoever answers a scrape fills it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Nodes that wait for the operator.
+    pub nodes_pending: u64,
+    /// Nodes that are paired and heard.
+    pub nodes_paired: u64,
+    /// Nodes that are paired and muted.
+    pub nodes_muted: u64,
+    /// Nodes that were revoked and are remembered.
+    pub nodes_revoked: u64,
+    /// Links that are open.
+    pub links: u64,
+    /// Connections that have not authenticated.
+    pub waiting_connections: u64,
+    /// Sessions of companions that are neither ended nor over.
+    pub sessions: u64,
+    /// Senders that wait to be approved, by channel. A channel that is left out has none; one that is there twice has the sum.
+    pub senders_pending: Vec<(String, u64)>,
+}
+
+/// Appends the gauges. Nothing of it is kept, so scrapes at the same time do not disturb each other.
+pub(super) fn encode(live: &Live, senders_pending: BTreeMap<Arc<str>, u64>, text: &mut String) -> fmt::Result {
+    let mut registry = Registry::default();
+    let plain = [
+        ("pairing_sessions_live", "Sessions of companions that are neither ended nor over", live.sessions),
+        ("handfast_links", "Links that are open", live.links),
+        ("handfast_waiting_connections", "Connections that have not authenticated", live.waiting_connections),
+    ];
+    for (name, help, count) in plain {
+        registry.register(name, help, gauge(count));
+    }
+
+    let nodes = Family::<Labels, Gauge>::default();
+    let standings = [
+        ("pending", live.nodes_pending),
+        ("paired", live.nodes_paired),
+        ("muted", live.nodes_muted),
+        ("revoked", live.nodes_revoked),
+    ];
+    for (standing, count) in standings {
+        set(&nodes, &Labels::closed("standing", standing), count);
+    }
+    registry.register("handfast_nodes", "Nodes in the registry", nodes);
+
+    let pending = Family::<Labels, Gauge>::default();
+    for (channel, count) in senders_pending {
+        set(&pending, &Labels::open("channel", &channel), count);
+    }
+    registry.register("pairing_requests_pending", "Senders that wait to be approved", pending);
+    encode_registry(text, &registry)
+}
+
+fn set(family: &Family<Labels, Gauge>, labels: &Labels, count: u64) {
+    family.get_or_create(labels).set(signed(count));
+}
+
+fn gauge(count: u64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(signed(count));
+    gauge
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

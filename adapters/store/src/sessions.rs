@@ -1,0 +1,119 @@
+//! What a store keeps of companions: their sessions, and the setup codes that were spent for them.
+
+use async_trait::async_trait;
+use handfast_core::grant::session::SessionHash;
+use handfast_core::registry::grants::Grant;
+use handfast_core::registry::record::Record;
+use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::setup::Nonce;
+
+use crate::{SaveError, StoreError, Version};
+
+/// A setup code that is to be spent; that it is valid was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetupCode {
+    /// Which.
+    pub nonce: Nonce,
+    /// Its end: until then it is remembered that it was spent.
+    pub expires_at: UnixTime,
+}
+
+/// What a setup code yields.
+#[derive(Clone, Debug)]
+pub enum Yield {
+    /// A companion's session. Its id and its hash must be new.
+    Session(Session),
+    /// A node that is paired by its keys, exactly as [`offer`](crate::Store::offer) does it.
+    Node {
+        /// Its record.
+        record: Box<Record>,
+        /// What it is made of, as JSON.
+        profile: String,
+        /// At what version an older record of it was read.
+        read_at: Option<Version>,
+        /// What it is offered.
+        grant: Box<Grant>,
+    },
+}
+
+/// Which sessions are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SessionFilter {
+    /// Those that let their companion in.
+    #[default]
+    Live,
+    /// Those that ended, too.
+    All,
+}
+
+/// The part of a [`Store`](crate::Store) that is about companions.
+///
+/// Sessions that ended more than 30 days ago may be missing, and so may spent codes whose time is over: what was forgotten of those is kept as a mark that only
+/// rises ([`handfast_core::registry::sessions`]).
+#[async_trait]
+pub trait Sessions: Send + Sync + 'static {
+    /// Spends a code and writes what it yields, in one step: both or neither, however many show it at once and whenever the process dies.
+    ///
+    /// [`handfast_core::registry::sessions::redeem`] decides. Of the codes whose time is over, and the sessions that ended long ago, at most 32 of each are
+    /// forgotten by a call.
+    ///
+    /// # Errors
+    /// [`SaveError::Conflict`] for a session whose id or hash is taken, and as [`offer`](crate::Store::offer) says for a node; the code is not spent then. The
+    /// inner error is why it cannot be.
+    async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError>;
+
+    /// Adds a session as it is, for instance from another system.
+    ///
+    /// # Errors
+    /// [`SaveError::Conflict`] if its id or its hash is taken; nothing is overwritten.
+    async fn insert_session(&self, session: Session) -> Result<(), SaveError>;
+
+    /// The session with this hash, whether or not it ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that is not known, which is never the same as "there is none".
+    async fn session_by_hash(&self, hash: &SessionHash) -> Result<Option<Session>, StoreError>;
+
+    /// The session with this id, whether or not it ended.
+    ///
+    /// # Errors
+    /// As [`session_by_hash`](Self::session_by_hash).
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
+
+    /// A page of sessions in order of their ids, beginning after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn sessions(
+        &self,
+        filter: SessionFilter,
+        after: Option<SessionId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// How many sessions let their companion in. Costs what one look at an index costs, not one at each.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be counted.
+    async fn live_sessions(&self, now: UnixTime) -> Result<u64, StoreError>;
+
+    /// Prolongs a session as [`Session::refreshed`] decides. The answer is its end from now on; `None` if there is no such session.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable; the inner error is why it cannot be prolonged.
+    async fn refresh_session(
+        &self,
+        id: SessionId,
+        ttl: Span,
+        longest: Span,
+        now: UnixTime,
+    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
+
+    /// Ends a session for good; `false` if there is none that has not ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError>;
+}

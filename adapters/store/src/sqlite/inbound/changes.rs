@@ -1,0 +1,260 @@
+//! What is written, each inside a transaction of the writing thread.
+
+use handfast_core::flow::inbound::{Challenge, Policy, Seen, Verdict, decide};
+use handfast_core::registry::inbound::{ChallengeCode, Limits, SenderId};
+use handfast_core::time::UnixTime;
+use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
+
+use super::{Changed, Live, facts};
+use crate::sqlite::rows::integer;
+use crate::{Approved, Challenged, ListedSender, SaveError, SenderChange, SenderName, SenderStanding, StoreError, rules};
+
+pub(super) fn challenge(
+    connection: &Connection,
+    name: &SenderName,
+    meta: &str,
+    fresh: ChallengeCode,
+    limits: &Limits,
+    now: UnixTime,
+) -> Result<(Challenged, u32), StoreError> {
+    let SenderName { channel, account, sender } = name;
+    let id = SenderId::parse(channel, account, sender);
+    let id = id.map_err(|bad| StoreError::Database(format!("this names no sender: {bad:?}")))?;
+    let live = Live::at(now, limits.pending_for);
+    let (facts, over) = facts::of(connection, id, limits, now)?;
+    let verdict = decide(Policy { auto_challenge: true }, Seen::Sender, &facts, limits, fresh, now);
+    let mut gone = 0;
+    match verdict {
+        Verdict::Challenge(Challenge::New(code)) => {
+            match holder(connection, code)? {
+                Some(held) if held.is_live(live) && held.name != *name => return Ok((Challenged::CodeTaken, 0)),
+                Some(held) => gone += remove(connection, &held.name)?,
+                None => {}
+            }
+            // What is left of itself is over, or it would wait.
+            gone += remove(connection, name)?;
+            let sql = "INSERT INTO sender_pending (channel, account, sender, code, created_at, told_at, meta)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)";
+            let row = params![channel, account, sender, code.as_str(), integer(now), meta];
+            connection.prepare_cached(sql)?.execute(row)?;
+        }
+        Verdict::Challenge(Challenge::Again(_)) => {
+            let sql = "UPDATE sender_pending SET told_at = ?4 WHERE channel = ?1 AND account = ?2 AND sender = ?3";
+            connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(now)])?;
+        }
+        Verdict::Challenge(Challenge::Quiet(_)) | Verdict::Admit | Verdict::Drop(_) => {}
+    }
+    if over > gone {
+        gone += purge(connection, rules::PURGE - gone, live)?;
+    }
+    Ok((Challenged::Decided(verdict), gone))
+}
+
+/// Who waits with a code, or did.
+struct Holder {
+    name: SenderName,
+    created_at: i64,
+}
+
+impl Holder {
+    const fn is_live(&self, Live(after, upto): Live) -> bool {
+        after < self.created_at && self.created_at <= upto
+    }
+}
+
+fn holder(connection: &Connection, code: ChallengeCode) -> rusqlite::Result<Option<Holder>> {
+    connection
+        .prepare_cached("SELECT channel, account, sender, created_at FROM sender_pending WHERE code = ?1")?
+        .query_row([code.as_str()], |row| {
+            let name = SenderName { channel: row.get(0)?, account: row.get(1)?, sender: row.get(2)? };
+            Ok(Holder { name, created_at: row.get(3)? })
+        })
+        .optional()
+}
+
+fn remove(connection: &Connection, SenderName { channel, account, sender }: &SenderName) -> rusqlite::Result<u32> {
+    let sql = "DELETE FROM sender_pending WHERE channel = ?1 AND account = ?2 AND sender = ?3";
+    connection.prepare_cached(sql)?.execute([channel, account, sender]).map(|rows| u32::from(rows > 0))
+}
+
+/// Removes as many at most whose time is over.
+fn purge(connection: &Connection, most: u32, Live(after, upto): Live) -> rusqlite::Result<u32> {
+    let gone = connection
+        .prepare_cached(
+            "DELETE FROM sender_pending WHERE seq IN (SELECT seq FROM sender_pending INDEXED BY sender_pending_by_age
+             WHERE created_at <= ?1 OR created_at > ?2 LIMIT ?3)",
+        )?
+        .execute(params![after, upto, most])?;
+    Ok(u32::try_from(gone).unwrap_or(most))
+}
+
+pub(super) fn approve(
+    connection: &Connection,
+    code: ChallengeCode,
+    via: &str,
+    until: Option<UnixTime>,
+    live: Live,
+    now: UnixTime,
+) -> Result<Changed<Approved>, StoreError> {
+    let Some(held) = holder(connection, code)? else { return Ok((Approved::Unknown, false)) };
+    remove(connection, &held.name)?;
+    if !held.is_live(live) {
+        return Ok((Approved::Expired, false));
+    }
+    if is_blocked(connection, &held.name)? {
+        return Ok((Approved::Unknown, false));
+    }
+    allow(connection, &held.name, via, until, now)?;
+    Ok((Approved::Sender(held.name), true))
+}
+
+fn is_blocked(connection: &Connection, SenderName { channel, account, sender }: &SenderName) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sender_blocked WHERE channel = ?1 AND account IN ('', ?2) AND sender = ?3)";
+    connection.prepare_cached(sql)?.query_row([channel, account, sender], |row| row.get(0))
+}
+
+fn allow(
+    connection: &Connection,
+    SenderName { channel, account, sender }: &SenderName,
+    via: &str,
+    until: Option<UnixTime>,
+    now: UnixTime,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO sender_allowed VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)
+               ON CONFLICT (channel, account, sender) DO UPDATE
+               SET approved_at = excluded.approved_at, via = excluded.via, until = excluded.until, revoked_at = NULL";
+    connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(now), via, until.map(integer)])?;
+    Ok(())
+}
+
+/// A sender of one account, or of all.
+type Meant<'a> = (&'a str, Option<&'a str>, &'a str);
+
+pub(super) fn change(
+    connection: &Connection,
+    meant: Meant<'_>,
+    change: &SenderChange,
+    now: UnixTime,
+) -> Result<Changed<u64>, StoreError> {
+    let (channel, account, sender) = meant;
+    Ok(match change {
+        SenderChange::Allow { via, until } => {
+            rules::readable(via)?;
+            let account = account.ok_or_else(rules::needs_account)?.to_owned();
+            let name = SenderName { channel: channel.to_owned(), account, sender: sender.to_owned() };
+            let sql = "DELETE FROM sender_blocked WHERE channel = ?1 AND account IN ('', ?2) AND sender = ?3";
+            let blocks = connection.prepare_cached(sql)?.execute([channel, &name.account, sender])?;
+            let waited = remove(connection, &name)?;
+            allow(connection, &name, via, *until, now)?;
+            (1 + blocks as u64 + u64::from(waited), true)
+        }
+        SenderChange::Reject => (remove_all(connection, meant)?, false),
+        SenderChange::Block => {
+            let sql = "INSERT INTO sender_blocked VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+            let row = params![channel, account.unwrap_or(""), sender, integer(now)];
+            let standing = connection.prepare_cached(sql)?.execute(row)? as u64 + take_back(connection, meant, now)?;
+            (standing + remove_all(connection, meant)?, standing > 0)
+        }
+        SenderChange::Unblock => {
+            let rows = match account {
+                None => {
+                    let sql = "DELETE FROM sender_blocked WHERE channel = ?1 AND sender = ?2";
+                    execute(connection, sql, &[&channel, &sender])?
+                }
+                Some(account) => {
+                    let sql = "DELETE FROM sender_blocked WHERE channel = ?1 AND account = ?2 AND sender = ?3";
+                    execute(connection, sql, &[&channel, &account, &sender])?
+                }
+            };
+            (rows, rows > 0)
+        }
+        SenderChange::Revoke => {
+            let rows = take_back(connection, meant, now)?;
+            (rows, rows > 0)
+        }
+    })
+}
+
+fn remove_all(connection: &Connection, (channel, account, sender): Meant<'_>) -> rusqlite::Result<u64> {
+    match account {
+        // As many wait as may, so looking at those of the channel costs little.
+        None => execute(connection, "DELETE FROM sender_pending WHERE channel = ?1 AND sender = ?2", &[&channel, &sender]),
+        Some(account) => {
+            let sql = "DELETE FROM sender_pending WHERE channel = ?1 AND account = ?2 AND sender = ?3";
+            execute(connection, sql, &[&channel, &account, &sender])
+        }
+    }
+}
+
+/// Also what has run out: a clock that is set back would bring it back.
+fn take_back(connection: &Connection, (channel, account, sender): Meant<'_>, now: UnixTime) -> rusqlite::Result<u64> {
+    let now = integer(now);
+    match account {
+        None => {
+            let sql = "UPDATE sender_allowed INDEXED BY sender_allowed_by_sender SET revoked_at = ?3
+                       WHERE channel = ?1 AND sender = ?2 AND revoked_at IS NULL";
+            execute(connection, sql, &[&channel, &sender, &now])
+        }
+        Some(account) => {
+            let sql = "UPDATE sender_allowed SET revoked_at = ?4
+                       WHERE channel = ?1 AND account = ?2 AND sender = ?3 AND revoked_at IS NULL";
+            execute(connection, sql, &[&channel, &account, &sender, &now])
+        }
+    }
+}
+
+fn execute(connection: &Connection, sql: &str, parameters: &[&dyn ToSql]) -> rusqlite::Result<u64> {
+    connection.prepare_cached(sql)?.execute(parameters).map(|rows| rows as u64)
+}
+
+pub(super) fn seed(
+    connection: &Connection,
+    (channel, account): (&str, &str),
+    senders: &[String],
+    via: &str,
+    now: UnixTime,
+) -> Result<Changed<u64>, StoreError> {
+    let mut is_in = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM sender_allowed WHERE channel = ?1 AND account = ?2 AND sender = ?3
+                        AND revoked_at IS NULL AND (until IS NULL OR until > ?4))",
+    )?;
+    let mut new = 0;
+    for sender in senders {
+        let name = SenderName { channel: channel.to_owned(), account: account.to_owned(), sender: sender.clone() };
+        let is_in: bool = is_in.query_row(params![channel, account, sender, integer(now)], |row| row.get(0))?;
+        if !is_in && !is_blocked(connection, &name)? {
+            remove(connection, &name)?;
+            allow(connection, &name, via, None, now)?;
+            new += 1;
+        }
+    }
+    Ok((new, new > 0))
+}
+
+/// Adds an entry as it is. The answer is whether it is one of those for which the epoch moves on.
+pub(super) fn insert(connection: &Connection, ListedSender { name, standing }: &ListedSender) -> Result<bool, SaveError> {
+    let SenderName { channel, account, sender } = name;
+    let inserted = match standing {
+        SenderStanding::Pending { code, created_at, meta } => {
+            let sql = "INSERT INTO sender_pending (channel, account, sender, code, created_at, told_at, meta)
+                       VALUES (:channel, :account, :sender, :code, :at, :at, :meta) ON CONFLICT DO NOTHING";
+            connection.prepare_cached(sql)?.execute(named_params! {
+                ":channel": channel, ":account": account, ":sender": sender, ":code": code.as_str(), ":at": integer(*created_at),
+                ":meta": meta,
+            })?
+        }
+        SenderStanding::Allowed { at, via, until, revoked_at } => {
+            let sql = "INSERT INTO sender_allowed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+            let (until, revoked_at) = (until.map(integer), revoked_at.map(integer));
+            connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(*at), via, until, revoked_at])?
+        }
+        SenderStanding::Blocked { at } => {
+            let sql = "INSERT INTO sender_blocked VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+            connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(*at)])?
+        }
+    };
+    match inserted {
+        1 => Ok(!matches!(standing, SenderStanding::Pending { .. })),
+        _ => Err(SaveError::Conflict),
+    }
+}

@@ -1,0 +1,93 @@
+//! What the operator reads.
+
+use handfast_core::time::UnixTime;
+use rusqlite::{Connection, Row, ToSql, named_params};
+
+use super::{Live, rows};
+use crate::inbound::Kind;
+use crate::sqlite::rows::integer;
+use crate::{ListedSender, SenderFilter, StoreError};
+
+/// How a row of a kind is read.
+type Read = fn(&Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>>;
+
+pub(super) fn page(
+    connection: &Connection,
+    filter: &SenderFilter,
+    after: Option<&ListedSender>,
+    limit: usize,
+    Live(live_after, live_upto): Live,
+    now: UnixTime,
+) -> rusqlite::Result<Result<Vec<ListedSender>, StoreError>> {
+    // One state of the registry for all the queries.
+    let snapshot = connection.unchecked_transaction()?;
+    let mut page = Vec::new();
+    for kind in [Kind::Pending, Kind::Allowed, Kind::Blocked] {
+        if kind != Kind::Pending && !filter.all {
+            continue;
+        }
+        let from = match after.map(ListedSender::place) {
+            Some((begun, _)) if kind < begun => continue,
+            Some((begun, name)) if kind == begun => [name.channel.as_str(), &name.account, &name.sender],
+            // Before every name.
+            Some(_) | None => [filter.channel.as_deref().unwrap_or(""), "", ""],
+        };
+        let [channel, account, sender] = from;
+        let most = i64::try_from(limit - page.len()).unwrap_or(i64::MAX);
+        let place = [
+            (":channel", &channel as &dyn ToSql),
+            (":account", &account),
+            (":sender", &sender),
+            (":of", &filter.channel),
+            (":limit", &most),
+        ];
+        let now = integer(now);
+        let (sql, more, read): (_, [(&str, &dyn ToSql); 2], Read) = match kind {
+            Kind::Pending => (
+                "SELECT channel, account, sender, code, created_at, meta FROM sender_pending
+                 WHERE (channel, account, sender) > (:channel, :account, :sender) AND (:of IS NULL OR channel = :of)
+                   AND created_at > :after AND created_at <= :upto
+                 ORDER BY channel, account, sender LIMIT :limit",
+                [(":after", &live_after), (":upto", &live_upto)],
+                rows::pending_sender,
+            ),
+            Kind::Allowed => (
+                "SELECT channel, account, sender, approved_at, via, until, revoked_at FROM sender_allowed
+                 WHERE (channel, account, sender) > (:channel, :account, :sender) AND (:of IS NULL OR channel = :of)
+                   AND (:ended OR (revoked_at IS NULL AND (until IS NULL OR until > :now)))
+                 ORDER BY channel, account, sender LIMIT :limit",
+                [(":ended", &filter.include_revoked), (":now", &now)],
+                rows::allowed_sender,
+            ),
+            Kind::Blocked => (
+                "SELECT channel, account, sender, blocked_at FROM sender_blocked
+                 WHERE (channel, account, sender) > (:channel, :account, :sender) AND (:of IS NULL OR channel = :of)
+                 ORDER BY channel, account, sender LIMIT :limit",
+                [(":of", &filter.channel), (":limit", &most)],
+                rows::blocked_sender,
+            ),
+        };
+        let parameters: Vec<_> = place.into_iter().chain(more).collect();
+        let mut statement = snapshot.prepare_cached(sql)?;
+        for entry in statement.query_map(&*parameters, read)? {
+            match entry? {
+                Ok(entry) => page.push(entry),
+                Err(spoiled) => return Ok(Err(spoiled)),
+            }
+        }
+    }
+    Ok(Ok(page))
+}
+
+pub(super) fn waiting(connection: &Connection, Live(after, upto): Live) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT channel, sum(waiting) AS live FROM
+            (SELECT channel, waiting FROM sender_tally
+             UNION ALL SELECT channel, -1 FROM sender_pending WHERE created_at <= :after OR created_at > :upto)
+         GROUP BY channel HAVING live > 0 ORDER BY channel",
+    )?;
+    let counts = statement.query_map(named_params! { ":after": after, ":upto": upto }, |row| {
+        Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
+    })?;
+    counts.collect()
+}

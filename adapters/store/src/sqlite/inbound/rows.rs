@@ -1,0 +1,78 @@
+//! Rows ⇄ what is known of senders.
+
+use handfast_core::registry::inbound::{Allowed, ChallengeCode, Ident, Pending};
+use handfast_core::time::UnixTime;
+use rusqlite::Row;
+
+use crate::sqlite::rows::{get, perhaps, time};
+use crate::{ListedSender, SenderName, SenderStanding, StoreError, rules};
+
+/// Reads, from the second column on, when a sender was let in, until when, and when that was taken back. By their places: this is read for each message.
+pub(super) fn allowed(row: &Row<'_>) -> Result<Option<Allowed>, StoreError> {
+    match row.get::<_, Option<i64>>(1)? {
+        None => Ok(None),
+        Some(_) => Ok(Some(Allowed { until: at(row, 2)?, revoked_at: at(row, 3)? })),
+    }
+}
+
+/// Reads, from the fifth column on, the code with which a sender waits, since when, and when it was last told.
+pub(super) fn waiting(row: &Row<'_>) -> Result<Option<Pending>, StoreError> {
+    let Some(text) = row.get::<_, Option<String>>(4)? else { return Ok(None) };
+    let code = code(&text).map_err(spoiled)?;
+    let (Some(created_at), Some(told_at)) = (at(row, 5)?, at(row, 6)?) else {
+        return Err(spoiled("a time is missing".to_owned()));
+    };
+    Ok(Some(Pending { code, created_at, told_at }))
+}
+
+fn at(row: &Row<'_>, column: usize) -> Result<Option<UnixTime>, StoreError> {
+    let time = row.get::<_, Option<i64>>(column)?;
+    let time = time.map(|seconds| u64::try_from(seconds).map(UnixTime::from_secs)).transpose();
+    time.map_err(|_| spoiled("a time lies before 1970".to_owned()))
+}
+
+fn code(text: &str) -> Result<ChallengeCode, String> {
+    let code = ChallengeCode::parse(text).filter(|code| code.as_str() == text);
+    code.ok_or_else(|| "code is none".to_owned())
+}
+
+fn spoiled(problem: String) -> StoreError {
+    StoreError::Database(format!("what is stored of a sender cannot be read: {problem}"))
+}
+
+pub(super) fn pending_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>> {
+    Ok(listed(row, |row| {
+        let meta: String = get(row, "meta")?;
+        rules::telling(&meta).map_err(|problem| problem.to_string())?;
+        Ok(SenderStanding::Pending { code: code(&get::<String>(row, "code")?)?, created_at: time(row, "created_at")?, meta })
+    }))
+}
+
+pub(super) fn allowed_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>> {
+    Ok(listed(row, |row| {
+        let via: String = get(row, "via")?;
+        rules::readable(&via).map_err(|problem| problem.to_string())?;
+        let (at, until, revoked_at) = (time(row, "approved_at")?, perhaps(row, "until")?, perhaps(row, "revoked_at")?);
+        Ok(SenderStanding::Allowed { at, via, until, revoked_at })
+    }))
+}
+
+pub(super) fn blocked_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>> {
+    Ok(listed(row, |row| Ok(SenderStanding::Blocked { at: time(row, "blocked_at")? })))
+}
+
+fn listed(
+    row: &Row<'_>,
+    standing: impl FnOnce(&Row<'_>) -> Result<SenderStanding, String>,
+) -> Result<ListedSender, StoreError> {
+    let read = || {
+        let name = |column| {
+            let text: String = get(row, column)?;
+            let is_fine = Ident::parse(&text).is_some() || (column == "account" && text.is_empty());
+            is_fine.then_some(text).ok_or_else(|| format!("{column} is none"))
+        };
+        let name = SenderName { channel: name("channel")?, account: name("account")?, sender: name("sender")? };
+        Ok(ListedSender { name, standing: standing(row)? })
+    };
+    read().map_err(spoiled)
+}

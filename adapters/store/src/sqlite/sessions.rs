@@ -1,0 +1,179 @@
+//! Companions' sessions, and the setup codes that were spent: changes and queries.
+
+use async_trait::async_trait;
+use handfast_core::grant::session::SessionHash;
+use handfast_core::registry::sessions::{self, Ended, NotRedeemed, Session, SessionId};
+use handfast_core::text::Name;
+use handfast_core::time::{Span, UnixTime};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows::{self, integer, seconds};
+use super::{SqliteStore, grants};
+use crate::{SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
+
+fn redeem(
+    connection: &Connection,
+    code: SetupCode,
+    yields: &Yield,
+    now: UnixTime,
+) -> Result<Result<(), NotRedeemed>, SaveError> {
+    let (mark, is_spent) = connection
+        .prepare_cached("SELECT mark, EXISTS (SELECT 1 FROM spent_setup_code WHERE nonce = ?1) FROM setup_mark")?
+        .query_row([code.nonce.as_bytes()], |row| Ok((seconds(row.get(0)?), row.get(1)?)))?;
+    if let Err(no) = sessions::redeem(code.expires_at, mark, is_spent, now) {
+        return Ok(Err(no));
+    }
+    match yields {
+        Yield::Session(session) => insert(connection, session)?,
+        Yield::Node { record, profile, read_at, grant } => {
+            grants::offer(connection, record, profile, *read_at, grant, now)?;
+        }
+    }
+    connection
+        .prepare_cached("INSERT INTO spent_setup_code VALUES (?1, ?2)")?
+        .execute(params![code.nonce.as_bytes(), integer(code.expires_at)])?;
+    purge(connection, now)?;
+    Ok(Ok(()))
+}
+
+/// Forgets the codes whose time is over, which raises the mark, and the sessions that ended long ago.
+fn purge(connection: &Connection, now: UnixTime) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM spent_setup_code WHERE nonce IN (SELECT nonce FROM spent_setup_code INDEXED BY spent_setup_code_by_end
+             WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
+        )?
+        .execute(params![integer(now), rules::PURGE])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM session WHERE seq IN (SELECT seq FROM session INDEXED BY session_by_end
+             WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)",
+        )?
+        .execute(params![integer(rules::oldest_session(now)), rules::PURGE])?;
+    Ok(())
+}
+
+fn insert(connection: &Connection, session: &Session) -> Result<(), SaveError> {
+    let Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at } = session;
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO session (session_id, hash, profile, device_label, issued_at, expires_at, revoked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            id.as_bytes(),
+            hash.as_bytes(),
+            profile.as_str(),
+            device_label.as_ref().map(Name::as_str),
+            integer(*issued_at),
+            integer(*expires_at),
+            revoked_at.map(integer),
+        ])?;
+    match inserted {
+        1 => Ok(()),
+        _ => Err(SaveError::Conflict),
+    }
+}
+
+fn by_hash(connection: &Connection, hash: &SessionHash) -> Result<Option<Session>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM session WHERE hash = ?1")?;
+    statement.query_row([hash.as_bytes()], rows::session).optional()?.transpose()
+}
+
+fn by_id(connection: &Connection, id: SessionId) -> Result<Option<Session>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM session WHERE session_id = ?1")?;
+    statement.query_row([id.as_bytes()], rows::session).optional()?.transpose()
+}
+
+fn list(
+    connection: &Connection,
+    filter: SessionFilter,
+    after: Option<SessionId>,
+    limit: usize,
+    now: UnixTime,
+) -> rusqlite::Result<Result<Vec<Session>, StoreError>> {
+    let sql = "SELECT * FROM session WHERE session_id > ?1 AND (?4 OR (revoked_at IS NULL AND expires_at > ?3))
+               ORDER BY session_id LIMIT ?2";
+    // The empty blob comes before every id.
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map(params![after, limit, integer(now), filter == SessionFilter::All], rows::session)?.collect()
+}
+
+fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<i64> {
+    // Nothing but the index is read.
+    let sql = "SELECT count(*) FROM session INDEXED BY session_by_end WHERE ended_at > ?1 AND revoked_at IS NULL";
+    connection.prepare_cached(sql)?.query_row([integer(now)], |row| row.get(0))
+}
+
+fn refresh(
+    connection: &Connection,
+    id: SessionId,
+    (ttl, longest): (Span, Span),
+    now: UnixTime,
+) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
+    let Some(session) = by_id(connection, id)? else { return Ok(None) };
+    let refreshed = session.refreshed(ttl, longest, now);
+    if let Ok(end) = refreshed
+        && end != session.expires_at
+    {
+        let sql = "UPDATE session SET expires_at = ?2 WHERE session_id = ?1";
+        connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(end)])?;
+    }
+    Ok(Some(refreshed))
+}
+
+/// Reads nothing else of it, so that a spoiled one is ended, too.
+fn revoke(connection: &Connection, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
+    let sql = "UPDATE session SET revoked_at = ?2 WHERE session_id = ?1 AND revoked_at IS NULL AND expires_at > ?2";
+    Ok(connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(now)])? == 1)
+}
+
+#[async_trait]
+impl Sessions for SqliteStore {
+    async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
+        self.writer.change(move |connection| redeem(connection, code, &yields, now)).await
+    }
+
+    async fn insert_session(&self, session: Session) -> Result<(), SaveError> {
+        self.writer.change(move |connection| insert(connection, &session)).await
+    }
+
+    async fn session_by_hash(&self, hash: &SessionHash) -> Result<Option<Session>, StoreError> {
+        self.readers.point(|connection| by_hash(connection, hash))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        self.readers.point(|connection| by_id(connection, id))
+    }
+
+    async fn sessions(
+        &self,
+        filter: SessionFilter,
+        after: Option<SessionId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.page(move |connection| list(connection, filter, after, limit, now)).await?
+    }
+
+    async fn live_sessions(&self, now: UnixTime) -> Result<u64, StoreError> {
+        let live = self.page(move |connection| live(connection, now)).await?;
+        Ok(u64::try_from(live).unwrap_or(0))
+    }
+
+    async fn refresh_session(
+        &self,
+        id: SessionId,
+        ttl: Span,
+        longest: Span,
+        now: UnixTime,
+    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
+        self.writer.change(move |connection| refresh(connection, id, (ttl, longest), now)).await
+    }
+
+    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
+        self.writer.change(move |connection| revoke(connection, id, now)).await
+    }
+}
