@@ -7,6 +7,7 @@ mod samples;
 
 use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::error::Undecodable;
+use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Intent, NotOpened, Open, Versions};
 use handfast_core::wire::native::pair::{self, Ask, Method, NativeProfile, Request, Selector};
 use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
@@ -26,7 +27,7 @@ fn every_message_reads_back_and_is_bit_for_bit_what_postcard_writes() {
     let all = samples();
     let variants = |kind: Kind| all.iter().filter(|(of, _)| *of == kind).map(|(_, bytes)| bytes[0]).max();
     let last = KINDS.map(variants);
-    assert_eq!(last, [3, 8, 9, 10, 1, 1].map(Some), "no variant is without a sample");
+    assert_eq!(last, [4, 8, 9, 10, 1, 1].map(Some), "no variant is without a sample");
 }
 
 #[test]
@@ -57,14 +58,14 @@ fn a_number_written_longer_than_need_be_is_refused_wherever_it_stands() {
 
 #[test]
 fn what_this_version_does_not_know_is_refused() {
-    for (kind, known) in KINDS.into_iter().zip([4, 9, 10, 11, 2, 2]) {
+    for (kind, known) in KINDS.into_iter().zip([5, 9, 10, 11, 2, 2]) {
         for number in known..=127 {
             assert_eq!(kind.again(&[number]), Err(Undecodable::Unknown), "{kind:?} {number}");
         }
     }
     // Refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye.
     for (kind, bytes) in [
-        (Kind::PairFromGateway, &[4, 8][..]),
+        (Kind::PairFromGateway, &[4, 9][..]),
         (Kind::PairFromGateway, &[5, 3]),
         (Kind::LinkFromNode, &[7, 0, 0, 2]),
         (Kind::LinkFromGateway, &[1, 4]),
@@ -122,6 +123,11 @@ fn text_that_its_field_does_not_allow_is_refused() {
         let theirs = mirror::LinkFromNode::Heartbeat { occupancy: None, noise_level: Some(noise_level), wake_word_fp: None };
         assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{noise_level:?}");
     }
+    let long = "a".repeat(SETUP_TOKEN_CHARS + 1);
+    for token in ["", &long] {
+        assert_eq!(refusal(Kind::PairFromNode, &mirror::PairFromNode::SetupCode(token)), Some(Undecodable::Text), "{token:?}");
+    }
+    assert_eq!(Kind::PairFromNode.again(&[4, 1, 0xff]), Err(Undecodable::Text));
     // Not UTF-8 at all.
     assert_eq!(Kind::LinkFromNode.again(&[6, 2, b'/', 0xff]), Err(Undecodable::Text));
 }

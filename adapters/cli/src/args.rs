@@ -4,11 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
 
+mod companion;
 mod devices;
+mod inbound;
 mod pairing;
+mod setup;
 
+pub(crate) use companion::{Companion, CompanionVerb};
 pub(crate) use devices::{DeviceVerb, Devices, Id};
+pub(crate) use inbound::{Inbound, InboundVerb, Sender};
 pub(crate) use pairing::{Minting, Paired, PairedVerb, Pairing, PairingVerb, Permissions, Qr, length_of_time};
+pub(crate) use setup::{Setup, SetupVerb, Start};
 
 /// Pairs devices: nodes ask, an operator approves, tokens authenticate.
 #[derive(Debug, Parser)]
@@ -28,6 +34,12 @@ pub(crate) enum Verb {
     Pairing(Pairing),
     /// See and end what nodes were given when they paired; talks to the running gateway
     Paired(Paired),
+    /// Make setup codes for companions, and see and end their sessions; talks to the running gateway
+    Setup(Setup),
+    /// See and decide who may write over channels; talks to the running gateway
+    Inbound(Inbound),
+    /// Be a companion: show a setup code to its gateway, and use the session that comes of it
+    Companion(Companion),
     /// Show what people compare to know the gateway; talks to the running gateway
     Gateway(Gateway),
     /// Follow what happens, with requests and their PINs, until interrupted; talks to the running gateway

@@ -2,14 +2,17 @@
 
 mod args;
 mod client;
+mod companion;
 mod data;
 mod demo;
 mod devices;
 mod events;
+mod inbound;
 mod paired;
 mod pairing;
 mod print;
 mod serve;
+mod setup;
 mod token;
 mod watch;
 
@@ -33,6 +36,9 @@ fn main() -> ExitCode {
             Verb::Devices(devices) => devices::run(devices).await,
             Verb::Pairing(pairing) => pairing::run(pairing).await,
             Verb::Paired(paired) => paired::run(paired).await,
+            Verb::Setup(setup) => setup::run(setup).await,
+            Verb::Inbound(inbound) => inbound::run(inbound).await,
+            Verb::Companion(companion) => companion::run(companion).await,
             Verb::Gateway(gateway) => watch::gateway(gateway).await,
             Verb::Watch(watch) => watch::run(watch).await,
             Verb::Token(token) => token::run(token).await,

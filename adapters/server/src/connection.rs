@@ -37,6 +37,8 @@ pub(crate) struct Session {
     mailbox: Arc<Mailbox>,
     /// The node whose live connection this is.
     attached: Option<NodeId>,
+    /// What was read already, by whoever found out that this is a node's connection.
+    heard: Option<Box<Message>>,
 }
 
 /// An effect that owns what it needs, so that it can be carried out across awaits.
@@ -81,7 +83,13 @@ impl Session {
     /// Without a seat, it only says that there is none.
     pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, since: Instant, seat: Option<SeatGuard>) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
-        Self { gateway, socket, peer, since, seat, mailbox: Mailbox::new(Dialect::Missy), attached: None }
+        Self { gateway, socket, peer, since, seat, mailbox: Mailbox::new(Dialect::Missy), attached: None, heard: None }
+    }
+
+    /// The same, with a first frame that was read already.
+    pub(crate) fn that_heard(mut self, first: Message) -> Self {
+        self.heard = Some(Box::new(first));
+        self
     }
 
     /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
@@ -137,6 +145,9 @@ impl Session {
         inner: &Inner,
         shutdown: &mut tokio::sync::watch::Receiver<bool>,
     ) -> Happening {
+        if let Some(heard) = self.heard.take() {
+            return Happening::Frame(*heard);
+        }
         let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
         let seat = self.seat.as_ref();
         let needs_seat = connection.linked().is_none();

@@ -13,7 +13,8 @@ use handfast_core::grant::scope::Action;
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::sessions::SessionId;
+use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::text::Name;
 use handfast_core::time::UnixTime;
 
 use crate::inbound::Admitted;

@@ -16,6 +16,7 @@
 
 mod accept;
 pub mod admin;
+mod api;
 pub mod bearer;
 mod bridge;
 mod chance;

@@ -1,4 +1,5 @@
-//! The router to nest: a WebSocket on any path, and `/health`. The subprotocol `handfast.v1` is the native wire; without one it is `missy`.
+//! The router to nest: a WebSocket on any path, and a little HTTP. The subprotocol `handfast.v1` is the native wire; without one it is `missy`, but on
+//! `/pair`, where the first frame says whether it is that or a companion's.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,18 +13,25 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use handfast_core::id::Source;
 use handfast_core::limits::{FRAME_BYTES, MESSAGE_BYTES};
+use handfast_core::time::Instant;
+use tower::ServiceExt;
 
+use crate::api;
+use crate::companion::{self, origin};
 use crate::connection::Session;
 use crate::gateway::Gateway;
 use crate::native::SUBPROTOCOL;
 use crate::native::session::{self, Place};
 use crate::seats::SeatGuard;
-use handfast_core::time::Instant;
 
 /// What a socket reads at once; small, because it stands in memory for every connection.
 const READ_BUFFER: usize = 512;
 /// Most bytes that wait for a slow peer inside the WebSocket: what the mailbox lets through, and its frame.
 const MOST_UNSENT: usize = crate::hub::MOST_QUEUED + 1024;
+
+/// What is answered where the peer's address is not known.
+pub(crate) const NO_PEER: &str =
+    "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
 
 /// The seat that a connection took when it was accepted, on its way to whoever serves it.
 #[derive(Clone)]
@@ -33,14 +41,37 @@ pub(crate) struct Accepted {
 }
 
 impl Gateway {
-    /// The routes of a gateway: a WebSocket on every path, which speaks the native wire if its subprotocol is `handfast.v1`, and `GET /health`.
+    /// The routes of a gateway: a WebSocket on every path that is none of these, which speaks the native wire if its subprotocol is `handfast.v1`, or
+    /// else `missy`, or on `/pair` what a companion speaks; and
+    ///
+    /// | request | does | who may |
+    /// |---|---|---|
+    /// | `GET /health` | says whether the gateway works | everybody |
+    /// | `GET /metrics` | OpenMetrics | this machine; sessions with `read` at `/gateway/metrics` |
+    /// | `GET /api/v1/session` | says whose session it is: `{"id","profile","device_label","expires_at","permissions"}` | the session itself |
+    /// | `POST /api/v1/session/refresh` | prolongs it; the same answer | the session itself |
+    /// | `DELETE /api/v1/session` | ends it: `{"revoked":true}` | the session itself |
+    /// | `/api/v1/…` | what the [operator's API](crate::admin) does | sessions, see below |
+    ///
+    /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a session whose permissions allow `read` at `/gateway`
+    /// and what stands behind `/api/v1` (`/gateway/devices`, for instance); what is below `/events`, `/pairing` and `/setup`, and everything that changes
+    /// something, needs `admin` there. [`SetupSettings`](crate::setup::SetupSettings) say what a session allows.
     ///
     /// Nest it in a server of your own, and serve that with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address, and a request without one is answered 500
     /// with a text that says so. Connections that have not authenticated then take their seat when the WebSocket opens; what
     /// happens before that (sockets that never finish their request) is your server's to bound. [`crate::serve`] does all of it.
     pub fn router(&self) -> Router {
-        Router::new().route("/health", get(health)).fallback(open).with_state(self.clone())
+        let api = api::router(self);
+        let other = async move |gateway: State<Self>, request: Request| match api::is_api(request.uri().path()) {
+            true => api.oneshot(request).await,
+            false => open(gateway, request).await,
+        };
+        Router::new()
+            .route("/health", get(health))
+            .route("/metrics", get(api::metrics::show))
+            .fallback(other)
+            .with_state(self.clone())
     }
 }
 
@@ -62,10 +93,8 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         return Ok((StatusCode::NOT_FOUND, text).into_response());
     };
     let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>().copied() else {
-        let text =
-            "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
-        tracing::error!("{}", text.trim_end());
-        return Ok((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
+        tracing::error!("{}", NO_PEER.trim_end());
+        return Ok((StatusCode::INTERNAL_SERVER_ERROR, NO_PEER).into_response());
     };
     let accepted = parts.extensions.get::<Accepted>();
     let taken = accepted.and_then(|accepted| accepted.seat.lock().ok()?.take());
@@ -80,14 +109,20 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         .max_write_buffer_size(MOST_UNSENT)
         .max_message_size(most)
         .max_frame_size(most);
-    // Either is a task of its own, no larger than the session: the one in which it begins keeps room for the handshake.
-    Ok(match native {
-        true => upgrade.on_upgrade(async move |socket| {
+    // Each is a task of its own, no larger than the session: the one in which it begins keeps room for the handshake.
+    Ok(if native {
+        upgrade.on_upgrade(async move |socket| {
             let place = seat.map_or(Place::Refused, Place::Seat);
             tokio::spawn(Box::new(session::Session::new(gateway, socket, peer.ip(), since, place)).run());
-        }),
-        false => upgrade.on_upgrade(async move |socket| {
+        })
+    } else if parts.uri.path() == companion::PATH {
+        let may_be = origin::is_allowed(&parts.headers, &gateway.inner.setup.settings.origins);
+        upgrade.on_upgrade(async move |socket| {
+            tokio::spawn(Box::new(companion::session::Session::new(gateway, socket, peer, since, seat, may_be)).run());
+        })
+    } else {
+        upgrade.on_upgrade(async move |socket| {
             tokio::spawn(Box::new(Session::new(gateway, socket, peer, since, seat)).run());
-        }),
+        })
     })
 }

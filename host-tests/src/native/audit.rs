@@ -32,8 +32,8 @@ pub struct Audit {
     pub revoked: BTreeSet<[u8; 32]>,
     /// Secrets of codes, also of those that are spent.
     pub secrets: BTreeMap<CodeId, String>,
-    /// Setup codes that the operator had made.
-    pub issued: BTreeSet<Nonce>,
+    /// Setup codes that the operator had made, in order.
+    pub issued: Vec<(String, Nonce)>,
     /// Whose key each that was spent let in, and with what.
     pub yielded: BTreeMap<Nonce, ([u8; 32], GrantId)>,
     reserved: BTreeMap<ConnId, (CodeId, u32)>,
@@ -102,7 +102,7 @@ impl World {
                 self.audit.secrets.insert(*id, secret.unwrap_or_default());
             }
             Asked::SettleSetup(code) => {
-                self.expect(self.audit.issued.contains(&code.nonce), || format!("conn {conn}: {code:?} is nobody's"));
+                self.expect(self.audit.issued.iter().any(|(_, nonce)| *nonce == code.nonce), || format!("conn {conn}: {code:?} is nobody's"));
             }
             Asked::Attach(_) => {
                 let own = wire.map(|at| *self.nodes[at].keys.channel.public());

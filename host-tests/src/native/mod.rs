@@ -24,7 +24,6 @@ use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
 use handfast_core::time::{Instant, Span, UnixTime};
-use handfast_core::wire::setup::Nonce;
 
 use crate::prng::Prng;
 use audit::Audit;
@@ -74,7 +73,6 @@ pub struct World {
     prng: Prng,
     opened: ConnId,
     rotations: u8,
-    shown: Vec<(String, Nonce)>,
     trace: VecDeque<String>,
 }
 
@@ -160,7 +158,6 @@ impl World {
             prng,
             opened: 0,
             rotations: 1,
-            shown: Vec::new(),
             trace: VecDeque::new(),
             nodes,
         };

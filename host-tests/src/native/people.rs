@@ -49,8 +49,8 @@ impl World {
         let key = self.gateway.setup.first().expect("a key");
         let mut out = [0; SETUP_TOKEN_CHARS];
         let issued = issue(key, &terms, self.unix(), &entropy, &mut out).expect("a code");
-        self.audit.issued.insert(issued.nonce);
         let token = issued.token.to_owned();
+        self.audit.issued.push((token.clone(), issued.nonce));
         self.note(|| format!("operator: a setup code, {token}"));
         token
     }

@@ -228,19 +228,19 @@ impl World {
         at + 1 == self.nodes.len()
     }
 
-    /// A node scans a setup code. The last node's owner only comes by codes that others have spent.
+    /// A node scans a setup code. The last node's owner comes by none but those that others have spent.
     fn by_setup(&mut self, at: usize, which: u8) {
-        let spent = |world: &Self| world.shown.iter().rfind(|(_, nonce)| world.audit.yielded.contains_key(nonce)).cloned();
+        let issued = &self.audit.issued;
         let token = match which % 4 {
-            _ if self.is_hostile(at) => spent(self).map_or_else(|| "e30.AAAA".to_owned(), |(token, _)| token),
-            0 | 1 => {
-                let token = self.issue_setup(Span::from_secs(30 + u64::from(which)));
-                let nonce = self.audit.issued.iter().copied().find(|nonce| self.shown.iter().all(|(_, known)| known != nonce));
-                self.shown.extend(nonce.map(|nonce| (token.clone(), nonce)));
-                token
-            }
-            2 => self.shown.last().map_or_else(|| "e30.AAAA".to_owned(), |(token, _)| token.clone()),
-            _ => self.shown.first().map_or_else(|| "e30.AAAA".to_owned(), |(token, _)| token.clone()),
+            _ if self.is_hostile(at) => issued.iter().rfind(|(_, nonce)| self.audit.yielded.contains_key(nonce)).cloned(),
+            0 | 1 => None,
+            2 => issued.last().cloned(),
+            _ => issued.first().cloned(),
+        };
+        let token = match token {
+            Some((token, _)) => token,
+            None if self.is_hostile(at) => "e30.AAAA".to_owned(),
+            None => self.issue_setup(Span::from_secs(30 + u64::from(which))),
         };
         self.pair_by_setup(at, &token);
     }

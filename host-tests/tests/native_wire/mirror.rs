@@ -42,6 +42,7 @@ pub(crate) enum Method {
     Approval,
     Pin,
     Code { selector: [u8; 4] },
+    Setup,
 }
 
 #[derive(Serialize)]
@@ -50,6 +51,7 @@ pub(crate) enum PairFromNode<'b> {
     Ya(Key),
     Ta(Long),
     Stored(Id),
+    SetupCode(&'b str),
 }
 
 #[derive(Serialize)]
@@ -75,6 +77,7 @@ pub(crate) enum Refusal<'b> {
     Revoked,
     Busy { retry_in: u32 },
     Protocol,
+    Spent,
 }
 
 #[derive(Serialize)]

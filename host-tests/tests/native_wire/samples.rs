@@ -5,12 +5,15 @@ use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::crypto::x25519;
 use handfast_core::entropy::Entropy;
 use handfast_core::id::NodeId;
+use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::native::link::{self, Admission, Bye, DispatchId, Outcome, Policy, Renew};
 use handfast_core::wire::native::open::{ClearRefusal, Versions};
-use handfast_core::wire::native::pair::{self, Ask, Chain, Grant, GrantId, Method, NativeProfile, Refusal, Request, Selector};
+use handfast_core::wire::native::pair::{
+    self, Ask, BootstrapToken, Chain, Grant, GrantId, Method, NativeProfile, Refusal, Request, Selector,
+};
 use handfast_core::wire::native::part::{Object, Part};
 use handfast_core::wire::native::{Bounded, CapabilityName, Payload, Reason};
 use handfast_core::wire::path::{Action, Address, Pattern};
@@ -130,13 +133,21 @@ fn pairing(all: &mut Vec<Sample>) {
 
     let ask = Ask::sign(request(), &keys(), &HASH);
     node!(FromNode::Ask(ask), Theirs::Ask(mirrored_ask(&ask)));
-    for (method, theirs) in [(Method::Approval, mirror::Method::Approval), (Method::Pin, mirror::Method::Pin)] {
+    for (method, theirs) in [
+        (Method::Approval, mirror::Method::Approval),
+        (Method::Pin, mirror::Method::Pin),
+        (Method::Setup, mirror::Method::Setup),
+    ] {
         let ask = Ask::sign(Request { method, csr: None, ..request() }, &keys(), &HASH);
         node!(FromNode::Ask(ask), Theirs::Ask(mirror::Ask { method: theirs, csr: None, ..mirrored_ask(&ask) }));
     }
     node!(FromNode::Ya([3; 32]), Theirs::Ya([3; 32]));
     node!(FromNode::Ta([4; 64]), Theirs::Ta(([4; 32], [4; 32])));
     node!(FromNode::Stored(GrantId::from_bytes([1; 16])), Theirs::Stored([1; 16]));
+    let longest = "e".repeat(SETUP_TOKEN_CHARS);
+    for token in ["e30.AAAA", "ä", &longest] {
+        node!(FromNode::SetupCode(BootstrapToken::new(token).expect("a token")), Theirs::SetupCode(token));
+    }
     for expires_in in [0, 127, 128, 300, u32::MAX] {
         gateway!(FromGateway::Waiting { expires_in }, TheirGateway::Waiting { expires_in });
     }
@@ -152,6 +163,7 @@ fn pairing(all: &mut Vec<Sample>) {
     refused!(Refusal::Revoked, TheirRefusal::Revoked);
     refused!(Refusal::Busy { retry_in: 1000 }, TheirRefusal::Busy { retry_in: 1000 });
     refused!(Refusal::Protocol, TheirRefusal::Protocol);
+    refused!(Refusal::Spent, TheirRefusal::Spent);
     let certificates = [8; 2001];
     let theirs = |index, last, bytes| mirror::Part { object: mirror::Object::Certificates, index, last, bytes };
     gateway!(

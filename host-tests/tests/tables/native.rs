@@ -1,11 +1,12 @@
 //! Both machines of the native wire: each state is reached in a world of its own, and given each input.
 
 use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict};
 use handfast_core::flow::native::node::{self, Memory, Node, Own, Wish};
-use handfast_core::limits::{NATIVE_NODE_SCRATCH, NATIVE_SCRATCH};
+use handfast_core::limits::{NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH};
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
@@ -18,7 +19,7 @@ use handfast_core::wire::native::open::{ClearRefusal, Intent};
 use handfast_core::wire::native::pair;
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
-use handfast_host_tests::native::World;
+use handfast_host_tests::native::{World, setup_key};
 use handfast_host_tests::native::gateway::GateIn;
 use handfast_host_tests::native::node::NodeIn;
 use handfast_host_tests::native::raw::{Raw, keys};
@@ -43,6 +44,23 @@ fn by_typed_pin(world: &mut World) {
 
 fn by_approval(world: &mut World) {
     world.pair_by_approval(0);
+}
+
+fn by_setup(world: &mut World) {
+    let token = world.issue_setup(Span::from_secs(600));
+    world.pair_by_setup(0, &token);
+}
+
+fn by_setup_too_late(world: &mut World) {
+    let token = world.issue_setup(Span::from_secs(30));
+    world.now += 30_000;
+    world.pair_by_setup(0, &token);
+}
+
+fn by_forged_setup(world: &mut World) {
+    let token = world.issue_setup(Span::from_secs(600));
+    world.gateway.setup = vec![setup_key(77)];
+    world.pair_by_setup(0, &token);
 }
 
 fn linked(world: &mut World) {
@@ -117,6 +135,9 @@ const CONNECTION: &[(&str, Begin)] = &[
     ("AwaitThird", by_pin),
     ("AwaitAsk", by_pin),
     ("Preparing", by_pin),
+    ("AwaitSetup", by_setup),
+    ("AwaitSetup, its time is over", by_setup_too_late),
+    ("AwaitSetup, signed by nobody", by_forged_setup),
     ("AwaitYa", by_typed_pin),
     ("AwaitTa", by_typed_pin),
     ("Reserving", by_typed_pin),
@@ -138,8 +159,13 @@ const CONNECTION: &[(&str, Begin)] = &[
 type GatewayInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> gateway::Input<'w>;
 
 fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
-    let around =
-        Around { keys: &world.gateway.keys, scopes: Some(&world.store.scopes), setup: &[], subscriptions_left: 16, now: world.unix() };
+    let around = Around {
+        keys: &world.gateway.keys,
+        scopes: Some(&world.store.scopes),
+        setup: &world.gateway.setup,
+        subscriptions_left: 16,
+        now: world.unix(),
+    };
     gateway::Input::Frame { bytes, entropy: Entropy::from_recorded([1; 32]), around }
 }
 
@@ -183,6 +209,7 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
         gateway::Input::Prepared(Prepared::Pin { id: CodeId::from_bytes([1; 16]), code: code(), expires_in: 300, attempts: 5 })
     }),
     ("prepared: code", |_, _| gateway::Input::Prepared(Prepared::Code { id: None, code: code() })),
+    ("prepared: setup", |_, _| gateway::Input::Prepared(Prepared::Setup)),
     ("prepared: settle", |_, _| gateway::Input::Prepared(Prepared::Settle)),
     ("reserved", |_, _| gateway::Input::Reserved(Ok(4))),
     ("not reserved, locked", |_, _| gateway::Input::Reserved(Err(NoGuess::Locked))),
@@ -191,6 +218,7 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("not spent, store failed", |_, _| gateway::Input::Spent(Err(Refusal::StoreFailed))),
     ("settled: offered", |world, _| gateway::Input::Settled(Verdict::Offered(offer(world)))),
     ("settled: waits", |_, _| gateway::Input::Settled(Verdict::Waits { expires_in: 600 })),
+    ("settled: spent", |_, _| gateway::Input::Settled(Verdict::Refused(pair::Refusal::Spent))),
     ("settled: refused", |_, _| gateway::Input::Settled(Verdict::Refused(pair::Refusal::Denied { reason: None }))),
     ("activated", |_, _| gateway::Input::Activated(Ok(Confirmation::Active(None)))),
     ("activated nothing", |_, _| gateway::Input::Activated(Ok(Confirmation::NotThere))),
@@ -225,6 +253,7 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
         Effect::Reserve(id) => format!("Reserve, {}", if id.is_some() { "a code" } else { "nobody's" }),
         Effect::Spend(_) => "Spend".to_owned(),
         Effect::Settle(Proof::Nothing) => "Settle, nothing shown".to_owned(),
+        Effect::Settle(Proof::Setup(_)) => "Settle, a setup code verified".to_owned(),
         Effect::Settle(Proof::Code(..)) => "Settle, a code proven".to_owned(),
         Effect::Activate(_) => "Activate".to_owned(),
         Effect::Observe(_) => "Observe".to_owned(),
@@ -239,7 +268,8 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
 #[test]
 fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
     let mut table = Table::about("flow::native::gateway::Connection");
-    for (state, begin) in CONNECTION {
+    for (title, begin) in CONNECTION {
+        let state = &title.split(',').next().unwrap_or_default();
         for (at, (name, make)) in GATEWAY_INPUTS.iter().enumerate() {
             let mut world = reach(*begin, Side::Gateway, state, gateway_is);
             let conn = *world.gateway.seats.iter().find(|(_, seat)| seat.state() == *state).expect("there").0;
@@ -250,7 +280,7 @@ fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
             };
             let due = machine.deadline().filter(|(due, _)| due.as_millis() < u64::MAX);
             if at == 0 {
-                table.state(&format!("{state}{}", deadline(due)));
+                table.state(&format!("{title}{}", deadline(due)));
             }
             if bytes.is_empty() && name.ends_with("the peer's next") {
                 continue;
@@ -279,6 +309,7 @@ const NODE: &[(&str, Begin)] = &[
     ("Opening", by_pin),
     ("Introducing", by_pin),
     ("AwaitAnswer", by_pin),
+    ("AwaitSettled", by_setup),
     ("AwaitCode", by_pin),
     ("AwaitYb", by_typed_pin),
     ("AwaitTb", by_typed_pin),
@@ -295,7 +326,7 @@ type NodeInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> node::Input<'w>;
 fn own(world: &World) -> Own<'_> {
     let label = |text| Label::parse(text).unwrap();
     let about = PairRequest { name: label("lamp"), room: label("hall"), profile: Profile::EMPTY };
-    Own { keys: &world.nodes[0].keys, about, setup: None }
+    Own { keys: &world.nodes[0].keys, about, setup: world.nodes[0].setup.as_deref().and_then(pair::BootstrapToken::new) }
 }
 
 fn to_node<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> node::Input<'w> {
@@ -318,6 +349,10 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
     ("kept blank", |_, _| node::Input::Kept(Memory::Blank)),
     ("kept asked", |world, _| node::Input::Kept(Memory::Asked { gateway: *world.gateway.keys.channel.public() })),
     ("pair by approval", |_, _| node::Input::Pair(Wish::Approval, None)),
+    ("pair by setup code", |world, _| {
+        let gateway = Fingerprint::of(world.gateway.keys.channel.public());
+        node::Input::Pair(Wish::Setup, Some(gateway))
+    }),
     ("pair by PIN", |_, _| node::Input::Pair(Wish::Pin, None)),
     ("code entered", |world, _| node::Input::CodeEntered(code(), Entropy::from_recorded([1; 32]), own(world))),
     ("application sends", |_, _| node::Input::App(app(&[1]))),
@@ -371,7 +406,7 @@ fn a_node_of_the_native_wire_does_in_every_state_what_its_table_says() {
                 world.now = machine.deadline().map_or(world.now, |(due, _)| due.as_millis());
             }
             let unchanged = format!("{machine:?}");
-            let mut scratch = [0; NATIVE_NODE_SCRATCH];
+            let mut scratch = [0; NATIVE_SETUP_SCRATCH];
             let now = world.instant();
             let Step { next, effects } = machine.step(now, make(&world, &mut bytes), &mut scratch);
             let effects: Vec<String> = effects.iter().map(node_brief).collect();

@@ -5,11 +5,13 @@
 
 mod application;
 mod boards;
+mod chat;
 mod firmware;
 mod keyed;
 mod nodes;
 mod phone;
 mod stage;
+mod strangers;
 mod waits;
 
 use std::net::SocketAddr;
@@ -114,6 +116,8 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
             format!("the gateway is stopped and started again: {} links by itself, with what it kept", paired.name),
         );
     }
+
+    strangers::play(stage, &data, &gateway).await?;
 
     stage.chapter("The same state machines in a microcontroller");
     if args.no_firmware {

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::OperatorError;
+use crate::inbound::{GateError, InboundError};
 
 /// What an error answers.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,11 +29,25 @@ pub(super) enum Failure {
     Usage(String),
     NoRoute,
     Operator(OperatorError),
+    Inbound(InboundError),
+    Gate(GateError),
 }
 
 impl From<OperatorError> for Failure {
     fn from(error: OperatorError) -> Self {
         Self::Operator(error)
+    }
+}
+
+impl From<InboundError> for Failure {
+    fn from(error: InboundError) -> Self {
+        Self::Inbound(error)
+    }
+}
+
+impl From<GateError> for Failure {
+    fn from(error: GateError) -> Self {
+        Self::Gate(error)
     }
 }
 
@@ -59,8 +74,40 @@ impl IntoResponse for Failure {
                 };
                 (status, code, error.to_string())
             }
+            Self::Inbound(error) => {
+                let (status, code) = of_inbound(&error);
+                (status, code, error.to_string())
+            }
+            Self::Gate(error) => {
+                let (status, code) = of_gate(&error);
+                (status, code, error.to_string())
+            }
         };
         (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message } })).into_response()
+    }
+}
+
+const fn of_inbound(error: &InboundError) -> (StatusCode, &'static str) {
+    match error {
+        InboundError::BadId { .. }
+        | InboundError::NotASender { .. }
+        | InboundError::BadCode
+        | InboundError::Usage(_)
+        | InboundError::BadPng => (StatusCode::BAD_REQUEST, "usage"),
+        InboundError::NoSuchCode | InboundError::NoChannel(_) => (StatusCode::NOT_FOUND, "not_found"),
+        InboundError::Expired => (StatusCode::CONFLICT, "refused"),
+        InboundError::RateLimited | InboundError::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+        InboundError::Adapter(_) => (StatusCode::BAD_GATEWAY, "channel"),
+        InboundError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+    }
+}
+
+const fn of_gate(error: &GateError) -> (StatusCode, &'static str) {
+    match error {
+        GateError::Channel(_) => (StatusCode::NOT_FOUND, "not_found"),
+        GateError::BadId(_) => (StatusCode::BAD_REQUEST, "usage"),
+        GateError::Adapter(_) => (StatusCode::BAD_GATEWAY, "channel"),
+        GateError::Store(_) | GateError::NoFreeCode => (StatusCode::SERVICE_UNAVAILABLE, "store"),
     }
 }
 

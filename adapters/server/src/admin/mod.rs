@@ -23,6 +23,12 @@
 //! | `POST /api/v1/sessions/{prefix}/revoke` | ends a session | a session |
 //! | `POST /api/v1/sessions/{prefix}/refresh` | prolongs a session | a session |
 //! | `POST /api/v1/sessions/revoke-all` | ends all of them | `{"revoked"}` |
+//! | `GET /api/v1/inbound?channel=&all=true&include_revoked=true` | lists those who wait to be let in over channels, or all | `{"senders":[…]}` |
+//! | `POST /api/v1/inbound/approve` with `{"code","until"}` | lets in whoever waits with this code | `{"channel","account","sender"}` |
+//! | `POST /api/v1/inbound/reject`, `/block`, `/unblock`, `/revoke` with `{"channel","sender","account"}` | decides about a sender; without an account, for all of them | `{"changed"}` |
+//! | `POST /api/v1/inbound/seed` with `{"channel","account","senders":[…]}` | lets many in | `{"added"}` |
+//! | `POST /api/v1/inbound/admit` with `{"channel","account","sender","meta"}` | asks the gate, for a program that holds a channel itself | `{"decision":"admit"\|"challenge"\|"drop",…}` |
+//! | `POST /api/v1/channels/{channel}/qr` with `{"account","to","png_base64"}` | sends a picture over a channel | `{"sent"}` |
 //! | `GET /api/v1/extensions` | says how the extensions fare | `{"extensions":[…]}` |
 //! | `POST /api/v1/extensions/call` with `{"method","params"}` | calls the extension whose method that is | `{"ok","result","error"}` |
 //! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
@@ -36,6 +42,7 @@ mod device;
 mod events;
 mod extensions;
 mod failure;
+mod inbound;
 mod paired;
 mod pairing;
 mod permissions;
@@ -53,6 +60,7 @@ pub use decisions::IssuedView;
 pub use device::{DeviceView, Sensors};
 pub use extensions::ExtensionList;
 pub use failure::{ErrorBody, ErrorView};
+pub use inbound::{AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView};
 pub use paired::{DelegateView, GrantView, PairedList, PairedView, RevokedAllView, RevokedView};
 pub use pairing::{CodeList, CodeView, MintedView, PairingView};
 pub use permissions::PermissionsView;
@@ -87,6 +95,12 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .route("/api/v1/sessions/revoke-all", post(setup::revoke_all))
         .route("/api/v1/sessions/{prefix}/revoke", post(setup::revoke))
         .route("/api/v1/sessions/{prefix}/refresh", post(setup::refresh))
+        .route("/api/v1/inbound", get(inbound::list))
+        .route("/api/v1/inbound/approve", post(inbound::approve))
+        .route("/api/v1/inbound/seed", post(inbound::seed))
+        .route("/api/v1/inbound/admit", post(inbound::admit))
+        .route("/api/v1/inbound/{decision}", post(inbound::decide))
+        .route("/api/v1/channels/{channel}/qr", post(inbound::qr))
         .route("/api/v1/extensions", get(extensions::list))
         .route("/api/v1/extensions/call", post(extensions::call))
         .route("/api/v1/events", get(events::follow))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address, ScopeError};
 use tower::{Layer, Service};
@@ -55,11 +56,11 @@ pub struct Required<S> {
 }
 
 impl Require {
-    fn check(&self, request: &Request) -> Result<Permit, BearerRefused> {
-        let permit = Permit::of(&self.gateway, request.headers())?;
+    async fn check(&self, parts: &Parts) -> Result<Permit, BearerRefused> {
+        let permit = Permit::of(&self.gateway, parts).await?;
         let allowed = match &self.address {
             Some(address) => allows(&permit, self.action, address)?,
-            None => allows(&permit, self.action, &decoded(request.uri().path()).map_err(BearerRefused::BadAddress)?)?,
+            None => allows(&permit, self.action, &decoded(parts.uri.path()).map_err(BearerRefused::BadAddress)?)?,
         };
         if allowed { Ok(permit) } else { Err(BearerRefused::NotAllowed(self.action)) }
     }
@@ -72,7 +73,7 @@ fn allows(permit: &Permit, action: Action, address: &str) -> Result<bool, Bearer
 
 /// The text of a path, decoded once. An escape that hides a slash, a backslash or another escape is refused: whoever decoded it differently behind us would
 /// serve another address than the one that is allowed.
-fn decoded(path: &str) -> Result<String, ScopeError> {
+pub(crate) fn decoded(path: &str) -> Result<String, ScopeError> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
@@ -103,14 +104,21 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        match self.require.check(&request) {
-            Ok(permit) => {
-                request.extensions_mut().insert(permit);
-                Box::pin(self.inner.call(request))
+    fn call(&mut self, request: Request) -> Self::Future {
+        let require = self.require.clone();
+        // The one that is ready goes; its clone stays.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            match require.check(&parts).await {
+                Ok(permit) => {
+                    parts.extensions.insert(permit);
+                    inner.call(Request::from_parts(parts, body)).await
+                }
+                Err(refused) => Ok(refused.into_response()),
             }
-            Err(refused) => Box::pin(async move { Ok(refused.into_response()) }),
-        }
+        })
     }
 }
 

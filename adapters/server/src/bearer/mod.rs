@@ -22,7 +22,30 @@
 //!     .with_state(gateway.clone())
 //! # }
 //! ```
+//!
+//! The token of a companion's session is a bearer as well. What it allows, the profile of the session says
+//! ([`SetupSettings`](crate::setup::SetupSettings)); and it counts until the session ends. It is looked up in the registry at each request, so a session
+//! that was revoked is refused at once, by whichever gateway. A [`Permit`] takes both kinds, a [`Companion`] only sessions:
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use handfast_server::Gateway;
+//! use handfast_server::bearer::Companion;
+//!
+//! # fn example(gateway: &Gateway) -> Router {
+//! async fn greet(companion: Companion) -> String {
+//!     let device = companion.info().device_label.as_ref().map_or("whoever you are", |label| label.as_str());
+//!     format!("Hello, {device}. Your session ends at {}.", companion.expires_at().as_secs())
+//! }
+//!
+//! Router::new().route("/greeting", get(greet)).with_state(gateway.clone())
+//! # }
+//! ```
+//!
+//! Where the request knows its peer ([`ConnectInfo`](axum::extract::ConnectInfo)), tokens that are nobody's use up the attempts of its source, as wrong
+//! proofs of nodes do; then all that come from there are answered 429 for a while, but for bearers of links.
 
+mod companion;
 mod layer;
 mod permit;
 
@@ -35,12 +58,16 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
+use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::{Instant, Span};
 use handfast_core::wire::token::Token;
 use zeroize::Zeroizing;
 
 use crate::chance;
 
+pub use crate::hook::CompanionInfo;
+pub use companion::Companion;
+pub(crate) use layer::decoded;
 pub use layer::{Require, Required};
 pub use permit::{BearerRefused, Permit};
 
@@ -61,6 +88,8 @@ pub enum Holder {
     Node(NodeId),
     /// A holder of a chain, by its static key.
     Delegate(x25519::PublicKey),
+    /// A companion, by its session.
+    Companion(SessionId),
 }
 
 impl From<Peer> for Holder {

@@ -1,14 +1,17 @@
 //! What an HTTP handler learns of whoever sent a bearer.
 
+use std::net::SocketAddr;
+
 use axum::Json;
+use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRef, FromRequestParts};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address, ScopeError, ScopesBuf};
 
-use super::Holder;
+use super::{Companion, Holder};
 use crate::admin::{ErrorBody, ErrorView};
 use crate::gateway::Gateway;
 
@@ -26,11 +29,17 @@ pub enum BearerRefused {
     #[error("this needs a bearer: send the header `Authorization: Bearer TOKEN` with a token that a link was given")]
     Missing,
     /// 401 `bearer_unknown`: never issued, expired, or revoked.
-    #[error("this bearer does not count, or no longer: get a new one over the link")]
+    #[error("this bearer does not count, or no longer: get a new one over the link, or a new session with a setup code")]
     Unknown,
     /// 403 `not_allowed`.
     #[error("this bearer does not allow to {0} here: pair with wider permissions")]
     NotAllowed(Action),
+    /// 429 `rate_limited`.
+    #[error("too many bearers that count for nothing have come from this address: try again in a minute")]
+    Throttled,
+    /// 503 `store`: nobody is let in.
+    #[error("the registry could not be read, so it is not known whether this bearer counts: try again")]
+    Store,
     /// 400 `bad_address`.
     #[error("the path of this request is no address: {0}")]
     BadAddress(ScopeError),
@@ -55,19 +64,29 @@ impl Permit {
         self.scopes.scopes().allows(action, address)
     }
 
-    /// Checks what a request brings.
-    pub(super) fn of(gateway: &Gateway, parts: &axum::http::HeaderMap) -> Result<Self, BearerRefused> {
-        let mut headers = parts.get_all(AUTHORIZATION).iter();
-        let (Some(header), None) = (headers.next(), headers.next()) else { return Err(BearerRefused::Missing) };
-        let text = header.to_str().map_err(|_| BearerRefused::Missing)?;
-        let (scheme, token) = text.split_once(' ').ok_or(BearerRefused::Missing)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(BearerRefused::Missing);
+    /// Checks what a request brings: first in memory, and only what is not found there in the registry.
+    pub(super) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
+        let text = bearer(&parts.headers)?;
+        if let Some((holder, scopes)) = gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now()) {
+            return Ok(Self { holder, scopes });
         }
-        let found = gateway.inner.pairing.bearers.find(token.trim(), gateway.inner.clock.now());
-        let (holder, scopes) = found.ok_or(BearerRefused::Unknown)?;
-        Ok(Self { holder, scopes })
+        let companion = Companion::by(gateway, text, peer(parts)).await?;
+        Ok(Self { holder: Holder::Companion(companion.info().session), scopes: companion.scopes().clone() })
     }
+}
+
+/// The bearer in the one header that has it.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, BearerRefused> {
+    let mut headers = headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else { return Err(BearerRefused::Missing) };
+    let text = header.to_str().map_err(|_| BearerRefused::Missing)?;
+    let (scheme, token) = text.split_once(' ').ok_or(BearerRefused::Missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(BearerRefused::Missing) }
+}
+
+/// From where a request comes, if whoever serves it says so.
+pub(super) fn peer(parts: &Parts) -> Option<SocketAddr> {
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }
 
 impl<S> FromRequestParts<S> for Permit
@@ -81,7 +100,7 @@ where
         if let Some(permit) = parts.extensions.get::<Self>() {
             return Ok(permit.clone());
         }
-        Self::of(&Gateway::from_ref(state), &parts.headers)
+        Self::of(&Gateway::from_ref(state), parts).await
     }
 }
 
@@ -91,6 +110,8 @@ impl IntoResponse for BearerRefused {
             Self::Missing => (StatusCode::UNAUTHORIZED, "bearer_missing"),
             Self::Unknown => (StatusCode::UNAUTHORIZED, "bearer_unknown"),
             Self::NotAllowed(_) => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::Throttled => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::Store => (StatusCode::SERVICE_UNAVAILABLE, "store"),
             Self::BadAddress(_) => (StatusCode::BAD_REQUEST, "bad_address"),
         };
         let body = ErrorView { error: ErrorBody { code: code.to_owned(), message: self.to_string() } };
@@ -99,7 +120,11 @@ impl IntoResponse for BearerRefused {
             Self::Missing => "Bearer",
             Self::Unknown => "Bearer error=\"invalid_token\"",
             Self::NotAllowed(_) => "Bearer error=\"insufficient_scope\"",
-            Self::BadAddress(_) => return response,
+            Self::Throttled => {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+                return response;
+            }
+            Self::Store | Self::BadAddress(_) => return response,
         };
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         response

@@ -1,23 +1,45 @@
-//! Companions' live connections.
+//! Companions over `/pair`: a setup code becomes a session, and a session's connection carries frames of the application.
+//!
+//! | file | does |
+//! |---|---|
+//! | `session` | drives one connection of core's machine over one WebSocket, or hands it over as a node's |
+//! | `action` | core's effects and their answers, owned, so that they outlive an await |
+//! | `kept` | what the gateway keeps for a connection, and how it carries out what needs no socket |
+//! | `origin` | which web pages may open a connection |
+
+mod action;
+mod kept;
+pub(crate) mod origin;
+pub(crate) mod session;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use axum::extract::ws::Message;
+use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::SessionId;
-use tokio::sync::watch;
 
-/// What a live connection is told by others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    Nothing,
-    Revoked,
-    Replaced,
+use crate::gateway::Gateway;
+use crate::hub::{Letter, Mailbox};
+
+/// The path on which companions are heard, beside nodes of the `missy` dialect.
+pub(crate) const PATH: &str = "/pair";
+
+impl Gateway {
+    /// Queues a text frame for the companion of a session; `false` if it is not linked or has 64 KiB waiting already.
+    #[must_use]
+    pub fn send_companion(&self, session: SessionId, text: String) -> bool {
+        let mailbox = self.inner.companions.mailbox(session);
+        mailbox.is_some_and(|mailbox| mailbox.queue(Letter::Frame(Message::Text(text.into()))))
+    }
 }
 
 /// The live connections of companions, one a session.
 #[derive(Debug, Default)]
 pub(crate) struct Companions {
-    live: Mutex<HashMap<SessionId, Arc<watch::Sender<Told>>>>,
+    live: Mutex<HashMap<SessionId, Arc<Mailbox>>>,
 }
 
 impl Companions {
@@ -28,9 +50,38 @@ impl Companions {
 
     /// Tells a session's live connection, if there is one, that the session was revoked.
     pub(crate) fn end(&self, session: SessionId) {
-        let live = self.live.lock().expect("no thread panics while it holds the companions").get(&session).cloned();
-        if let Some(live) = live {
-            live.send_replace(Told::Revoked);
+        if let Some(mailbox) = self.mailbox(session) {
+            mailbox.notice(Notice::Unpaired);
         }
+    }
+
+    /// Makes this the session's connection; an older one hears that it was replaced. `false` if as many as `most` are open already.
+    fn attach(&self, session: SessionId, mailbox: &Arc<Mailbox>, most: usize) -> bool {
+        let mut live = self.live.lock().expect("no thread panics while it holds the companions");
+        if live.len() >= most && !live.contains_key(&session) {
+            return false;
+        }
+        if let Some(older) = live.insert(session, Arc::clone(mailbox)) {
+            older.notice(Notice::Replaced);
+        }
+        true
+    }
+
+    /// Takes a connection out, unless a newer one has its place. Says whether it was still the session's.
+    fn detach(&self, session: SessionId, mailbox: &Arc<Mailbox>) -> bool {
+        let mut live = self.live.lock().expect("no thread panics while it holds the companions");
+        let mine = live.get(&session).is_some_and(|current| Arc::ptr_eq(current, mailbox));
+        if mine {
+            live.remove(&session);
+            // A table that once held a crowd need not keep its size for a few.
+            if live.capacity() > 1024 && live.len() < live.capacity() / 8 {
+                live.shrink_to_fit();
+            }
+        }
+        mine
+    }
+
+    fn mailbox(&self, session: SessionId) -> Option<Arc<Mailbox>> {
+        self.live.lock().expect("no thread panics while it holds the companions").get(&session).cloned()
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP requests to paths that extensions have mounted: what of them an extension gets to see, and what of its answer a client does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,7 +13,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::handle::{Extension, Problem};
@@ -43,7 +43,7 @@ const NOT_ASKED: [&str; 11] = [
 ];
 /// Of an answer, a client sees none of these, and none that begins with `proxy-`: what concerns one connection, and what would bind the whole
 /// origin, which is the gateway's.
-const NOT_ANSWERED: [&str; 20] = [
+const NOT_ANSWERED: [&str; 22] = [
     "connection",
     "keep-alive",
     "te",
@@ -64,6 +64,8 @@ const NOT_ANSWERED: [&str; 20] = [
     "alt-svc",
     "nel",
     "report-to",
+    "reporting-endpoints",
+    "accept-ch",
 ];
 /// A page of an extension stands at the gateway's origin, but is not of it: it can neither read the operator's pages nor act as they do.
 const SANDBOX: &str = "sandbox allow-forms allow-scripts";

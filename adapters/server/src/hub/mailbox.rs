@@ -121,7 +121,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn notice(&self, notice: Notice) {
+    pub(crate) fn notice(&self, notice: Notice) {
         self.put(|letters| match notice {
             Notice::Unpaired | Notice::Replaced => {
                 letters.end.get_or_insert(notice);
@@ -136,7 +136,7 @@ impl Mailbox {
     }
 
     /// Queues a letter with content; `false` if it is none for this dialect, or too much waits already.
-    pub(super) fn queue(&self, letter: Letter) -> bool {
+    pub(crate) fn queue(&self, letter: Letter) -> bool {
         let fits = match letter {
             Letter::Frame(_) => self.dialect == Dialect::Missy,
             Letter::App(_) => self.dialect == Dialect::Native,

@@ -10,7 +10,7 @@ use handfast_core::flow::inbound::{self as core, Dropped, Policy, Seen, Verdict,
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
 use handfast_core::registry::inbound::{ChallengeCode, Ident, SenderId};
 use handfast_core::time::UnixTime;
-use handfast_store::{Challenged, SenderName, Store, StoreError};
+use handfast_store::{Challenged, Inbound, SenderName, StoreError};
 
 use super::adapter::{self, Channels, Normalised};
 use super::admission::{Admission, Admitted, Challenge, GateError, Incoming, Who};
@@ -35,7 +35,7 @@ pub struct Gate {
 }
 
 pub(super) struct Inner {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Inbound>,
     pub(super) settings: InboundSettings,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Clock,
@@ -62,12 +62,12 @@ struct Outcome {
 impl Gate {
     /// A gate over a store, without a gateway.
     #[must_use]
-    pub fn standalone(store: impl Store, settings: InboundSettings) -> Self {
+    pub fn standalone(store: impl Inbound, settings: InboundSettings) -> Self {
         Self::new(Arc::new(store), settings, Arc::default(), Clock::start(), None)
     }
 
     pub(crate) fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Inbound>,
         settings: InboundSettings,
         telemetry: Arc<Telemetry>,
         clock: Clock,

@@ -5,9 +5,14 @@ pub mod changes;
 pub mod codes;
 pub mod grants;
 pub mod guesses;
+pub mod inbound;
 pub mod keyed;
+pub mod lives;
 pub mod reading;
+pub mod redeeming;
 pub mod revocation;
+pub mod senders;
+pub mod sessions;
 
 use std::net::IpAddr;
 
@@ -15,6 +20,7 @@ use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::entropy::Entropy;
 use handfast_core::grant::capability::{self, Holder};
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
@@ -22,12 +28,14 @@ use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, Counted, Kind};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::wire::setup::Nonce;
 
-use crate::{Code, Entry, Filter, Listed, Store, Version};
+use crate::{Code, Entry, Filter, Listed, SetupCode, Store, Version};
 
 /// Makes a test of each case, for the store that an expression makes: `(store, guard)`, where the guard (a temporary directory, for instance) is
 /// dropped after the case. Where it is used, tokio must be a dependency.
@@ -126,6 +134,63 @@ macro_rules! conformance_tests {
                 no_guess_is_made_at_what_is_dead
                 nobodys_code_always_has_guesses_left
                 a_long_random_life_of_codes_is_the_same_as_in_memory
+            }
+            sessions {
+                a_session_reads_back_as_it_was_inserted
+                only_the_very_hash_finds_a_session
+                no_two_sessions_have_one_id_or_one_hash
+                a_session_is_prolonged_within_its_bounds
+                what_has_ended_is_not_prolonged
+                a_session_is_revoked_once_and_for_good
+                of_all_who_revoke_a_session_at_once_exactly_one_does
+                the_live_are_listed_and_counted_apart_from_those_that_ended
+                pages_of_sessions_cover_everything_once_and_in_order
+            }
+            redeeming {
+                a_code_yields_its_session_once
+                of_a_hundred_who_show_a_code_at_once_exactly_one_gets_a_session
+                a_code_whose_yield_cannot_be_written_is_not_spent
+                a_code_pairs_a_node_by_its_keys_once
+                an_expired_code_yields_nothing
+                a_clock_that_is_set_back_revives_no_code
+                spent_codes_and_old_sessions_do_not_pile_up
+                a_long_random_life_of_companions_is_that_of_a_simple_model
+            }
+            inbound {
+                of_a_stranger_nothing_is_known
+                a_first_message_makes_an_entry_that_is_known_from_then_on
+                first_messages_at_once_make_one_entry_and_one_code
+                strangers_at_once_never_exceed_the_caps
+                a_flood_of_strangers_leaves_nothing_behind_and_shuts_nobody_out_who_is_known
+                who_waits_is_told_its_code_now_and_then
+                those_whose_time_is_over_make_room_and_are_gone
+                a_call_clears_so_many_away_and_the_rest_counts_for_nothing
+                a_code_that_is_anothers_is_not_given_out_again
+                an_approved_sender_is_let_in_and_waits_no_longer
+                of_all_who_approve_a_code_at_once_exactly_one_does
+                an_expired_code_lets_nobody_in
+                an_approval_and_a_block_at_once_end_closed
+                ids_are_three_texts_and_compared_byte_for_byte
+                what_is_told_of_a_stranger_is_a_bounded_json_object
+            }
+            senders {
+                a_rejected_sender_may_ask_again
+                a_blocked_sender_neither_waits_nor_is_let_in
+                a_block_for_all_accounts_holds_for_those_that_come
+                letting_in_ends_a_block_and_needs_an_account
+                what_is_allowed_is_taken_back_for_one_account_or_for_all
+                what_ran_out_is_taken_back_as_well
+                texts_that_name_nobody_are_refused
+                seeding_is_all_or_none_and_once_more_changes_nothing
+                an_inserted_entry_reads_back_and_overwrites_nothing
+                a_blocked_sender_that_still_waits_is_not_approved
+                each_filter_of_senders_lists_what_it_says
+                a_poller_finds_its_cursor_again
+                the_epoch_moves_on_exactly_when_a_standing_changes
+                what_is_remembered_under_the_epoch_is_never_older_than_what_was_answered
+            }
+            lives {
+                a_long_random_life_of_senders_is_that_of_a_simple_model
             }
         }
     };
@@ -240,6 +305,28 @@ fn selected(selector: &str) -> Code {
 
 fn scopes() -> ScopesBuf {
     ScopesBuf::parse("read:/lights/**\nwrite:/lights/*\n").expect("scopes")
+}
+
+/// A companion's session for an hour from [`START`]. Each call makes another.
+#[must_use]
+pub fn session() -> Session {
+    let mut hash = [0x5e; 32];
+    hash[..16].copy_from_slice(&fresh());
+    Session {
+        id: SessionId::from_bytes(fresh()),
+        hash: SessionHash::from_bytes(hash),
+        profile: label("companion-v1").into(),
+        device_label: None,
+        issued_at: START,
+        expires_at: at(3600),
+        revoked_at: None,
+    }
+}
+
+/// A setup code that ends so many seconds after [`START`]. Each call makes another.
+#[must_use]
+pub fn setup_code(seconds: u64) -> SetupCode {
+    SetupCode { nonce: Nonce::from_bytes(fresh()), expires_at: at(seconds) }
 }
 
 /// Bytes that differ from call to call, spread as ids are.

@@ -138,11 +138,8 @@ impl Senders {
         now: UnixTime,
     ) -> Result<Changed<u64>, StoreError> {
         rules::named(channel, account, sender)?;
-        let named = |account: &str| SenderName {
-            channel: channel.to_owned(),
-            account: account.to_owned(),
-            sender: sender.to_owned(),
-        };
+        let named =
+            |account: &str| SenderName { channel: channel.to_owned(), account: account.to_owned(), sender: sender.to_owned() };
         let is_meant = |name: &SenderName| {
             name.channel == channel && name.sender == sender && account.is_none_or(|account| name.account == account)
         };
@@ -324,14 +321,7 @@ impl Inbound for MemoryStore {
         self.change_senders(|senders| senders.change(channel, account, sender, change, now))
     }
 
-    async fn seed(
-        &self,
-        channel: &str,
-        account: &str,
-        list: Vec<String>,
-        via: String,
-        now: UnixTime,
-    ) -> Result<u64, StoreError> {
+    async fn seed(&self, channel: &str, account: &str, list: Vec<String>, via: String, now: UnixTime) -> Result<u64, StoreError> {
         self.change_senders(|senders| senders.seed(channel, account, list, &via, now))
     }
 

@@ -93,8 +93,15 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
     };
     let address = word(row, "address", |text| text.parse().ok())?;
     let version = u64::try_from(get::<i64>(row, "version")?).map_err(|_| "version is negative")?;
-    let record =
-        Record { node_id, name: name(row, "name")?, room: name(row, "room")?, address, keys, asked_at: time(row, "asked_at")?, standing };
+    let record = Record {
+        node_id,
+        name: name(row, "name")?,
+        room: name(row, "room")?,
+        address,
+        keys,
+        asked_at: time(row, "asked_at")?,
+        standing,
+    };
     Ok(Stored { record, version: Version(version) })
 }
 

@@ -11,12 +11,7 @@ use super::rows::{self, integer, seconds};
 use super::{SqliteStore, grants};
 use crate::{SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
-fn redeem(
-    connection: &Connection,
-    code: SetupCode,
-    yields: &Yield,
-    now: UnixTime,
-) -> Result<Result<(), NotRedeemed>, SaveError> {
+fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
     let (mark, is_spent) = connection
         .prepare_cached("SELECT mark, EXISTS (SELECT 1 FROM spent_setup_code WHERE nonce = ?1) FROM setup_mark")?
         .query_row([code.nonce.as_bytes()], |row| Ok((seconds(row.get(0)?), row.get(1)?)))?;

@@ -136,6 +136,8 @@ async fn an_answer_cannot_touch_the_gateways_origin() {
         "Clear-Site-Data": "\"*\"",
         "Service-Worker-Allowed": "/",
         "Alt-Svc": "h2=\"evil.example:443\"",
+        "Reporting-Endpoints": "a=\"https://evil.example\"",
+        "Accept-CH": "UA",
         "Proxy-Authenticate": "Basic",
         "WWW-Authenticate": "Basic",
         "X-Bad": "a\r\nSet-Cookie: b",

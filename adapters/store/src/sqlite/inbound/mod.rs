@@ -19,9 +19,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
 use super::rows::integer;
-use crate::{
-    Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, StoreError, rules,
-};
+use crate::{Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, StoreError, rules};
 
 /// What a change came to, and whether what is known of a sender is another now but for its waiting.
 type Changed<T> = (T, bool);
@@ -102,10 +100,8 @@ impl Inbound for SqliteStore {
     ) -> Result<u64, StoreError> {
         rules::named(channel, account, sender)?;
         let (channel, account, sender) = (channel.to_owned(), account.map(str::to_owned), sender.to_owned());
-        self.change_senders(move |connection| {
-            changes::change(connection, (&channel, account.as_deref(), &sender), &change, now)
-        })
-        .await
+        self.change_senders(move |connection| changes::change(connection, (&channel, account.as_deref(), &sender), &change, now))
+            .await
     }
 
     async fn seed(
@@ -154,6 +150,8 @@ impl Inbound for SqliteStore {
     async fn keep_cursor(&self, poller: &str, cursor: String) -> Result<(), StoreError> {
         let poller = poller.to_owned();
         let sql = "INSERT INTO poller VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor";
-        self.writer.change(move |connection| Ok(connection.prepare_cached(sql)?.execute(params![poller, cursor]).map(drop)?)).await
+        self.writer
+            .change(move |connection| Ok(connection.prepare_cached(sql)?.execute(params![poller, cursor]).map(drop)?))
+            .await
     }
 }

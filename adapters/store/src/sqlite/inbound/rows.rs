@@ -61,10 +61,7 @@ pub(super) fn blocked_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSen
     Ok(listed(row, |row| Ok(SenderStanding::Blocked { at: time(row, "blocked_at")? })))
 }
 
-fn listed(
-    row: &Row<'_>,
-    standing: impl FnOnce(&Row<'_>) -> Result<SenderStanding, String>,
-) -> Result<ListedSender, StoreError> {
+fn listed(row: &Row<'_>, standing: impl FnOnce(&Row<'_>) -> Result<SenderStanding, String>) -> Result<ListedSender, StoreError> {
     let read = || {
         let name = |column| {
             let text: String = get(row, column)?;

@@ -1,0 +1,362 @@
+//! A registry of nodes as `devices.json`: an array of records.
+//!
+//! Each record is read for itself, so that one that is spoiled takes no other with it. A node is paired here only if it was there, with the hash of its token.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use handfast_core::grant::token::TokenHash;
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::{Limits, PROFILE_BYTES};
+use handfast_core::registry::admission::{Asking, RequestKey};
+use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::text::{Label, Name};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_store::Observation;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::report::{FileReport, Named, Part};
+use super::target::{Target, each};
+use super::{END_OF_TIME, clipped};
+use crate::End;
+use crate::print::quoted;
+
+/// Largest file that is read.
+const FILE_BYTES: u64 = 64 << 20;
+/// How many nodes are written at once.
+const AT_ONCE: usize = 256;
+
+/// A record on its way into the registry.
+#[derive(Debug)]
+struct Node {
+    record: Record,
+    profile: String,
+    told: Option<Observation>,
+}
+
+/// Imports such a file.
+pub(super) async fn import(path: &Path, target: &Target, report: &mut FileReport) -> Result<(), End> {
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(problem) => {
+            report.problem = Some(problem);
+            return Ok(());
+        }
+    };
+    let text = without_numbers_that_are_none(&text);
+    let records: Vec<&RawValue> = match serde_json::from_str(&text) {
+        Ok(records) => records,
+        Err(error) => {
+            report.problem = Some(format!("it begins as an array of records does, but is no JSON: {error}"));
+            return Ok(());
+        }
+    };
+    report.kind = Some("a registry of nodes");
+    let mut part = Part::new("nodes", "records");
+    let done = write(&records, target, &mut part).await;
+    report.parts.push(part);
+    done
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > FILE_BYTES {
+        return Err(format!("it is larger than {} MiB", FILE_BYTES >> 20));
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|error| format!("it is no UTF-8 from byte {}", error.utf8_error().valid_up_to()))
+}
+
+async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Result<(), End> {
+    let mut times: HashMap<NodeId, u32> = HashMap::new();
+    let read: Vec<(Named, Result<Node, String>)> =
+        records.iter().zip(1_u64..).map(|(raw, number)| node(raw.get(), number, target.now, &mut times)).collect();
+    let mut batch: Vec<(Named, Node)> = Vec::new();
+    for (about, node) in read {
+        let node = match node {
+            Ok(node) => node,
+            Err(why) => {
+                part.refuse(&about.row, why);
+                continue;
+            }
+        };
+        if times.get(&node.record.node_id).is_some_and(|times| *times > 1) {
+            // Which of them is the true one cannot be known.
+            part.refuse(&about.row, "several records have this node_id; leave the right one in the file");
+            continue;
+        }
+        match node.record.standing {
+            Standing::Pending { .. } => {
+                let (asking, profile) = asking(node);
+                let came = target.waiting_node(asking, profile, Limits::DEFAULT).await?;
+                part.count(&about, came);
+            }
+            Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } | Standing::Revoked { .. } => {
+                batch.push((about, node));
+            }
+        }
+        if batch.len() >= AT_ONCE {
+            flush(&mut batch, target, part).await?;
+        }
+    }
+    flush(&mut batch, target, part).await
+}
+
+async fn flush(batch: &mut Vec<(Named, Node)>, target: &Target, part: &mut Part) -> Result<(), End> {
+    let (about, nodes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+    let came = each(nodes, |Node { record, profile, told }| target.clone().node(record, profile, told)).await?;
+    about.iter().zip(came).for_each(|(about, came)| part.count(about, came));
+    Ok(())
+}
+
+/// A record that waits, as the request that it once was.
+fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
+    let source = Source::of(record.address);
+    let made_of = Profile::parse(&profile).unwrap_or(Profile::EMPTY);
+    let key = RequestKey::of(source, &PairRequest { name: record.name.label(), room: record.room.label(), profile: made_of });
+    (Asking { key, source, record }, profile)
+}
+
+/// Reads a record, and counts its id.
+fn node(raw: &str, number: u64, now: UnixTime, times: &mut HashMap<NodeId, u32>) -> (Named, Result<Node, String>) {
+    let nameless = |why: String| (Named::of(format!("record {number}")), Err(why));
+    let fields: Map<String, Value> = match serde_json::from_str(raw) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) => return nameless("it is no object".to_owned()),
+        Err(error) => return nameless(format!("it cannot be read: {error}")),
+    };
+    let Some(text) = fields.get("node_id").and_then(Value::as_str) else {
+        return nameless("it has no node_id".to_owned());
+    };
+    let Some(node_id) = NodeId::parse(text) else {
+        return nameless(format!("its node_id {} is no UUID in lower case", quoted(&clipped(text))));
+    };
+    *times.entry(node_id).or_default() += 1;
+    let mut about = Named::of(node_id.to_string());
+    let node = Fields { fields: &fields, raw, now }.node(node_id, &mut about);
+    (about, node)
+}
+
+struct Fields<'a> {
+    fields: &'a Map<String, Value>,
+    raw: &'a str,
+    now: UnixTime,
+}
+
+impl Fields<'_> {
+    /// A field; none where there is none or it is null.
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
+    fn node(&self, node_id: NodeId, about: &mut Named) -> Result<Node, String> {
+        let (name, room) = (self.label("friendly_name")?, self.label("room")?);
+        let standing = self.standing(about)?;
+        let address = self.address(about);
+        let profile = self.profile(about);
+        let told = self.told(about);
+        let asked_at = told.map_or(self.now, |told| told.last_seen);
+        Ok(Node { record: Record { node_id, name, room, address, keys: None, asked_at, standing }, profile, told })
+    }
+
+    fn label(&self, field: &str) -> Result<Name, String> {
+        let text = match self.get(field) {
+            None => "",
+            Some(Value::String(text)) => text,
+            Some(_) => return Err(format!("{field} is no text")),
+        };
+        let wrong = || format!("{field} {} must have at most 64 characters, none of them invisible", quoted(&clipped(text)));
+        Label::parse(text).map(Name::from).ok_or_else(wrong)
+    }
+
+    fn standing(&self, about: &mut Named) -> Result<Standing, String> {
+        let paired = self.paired()?;
+        let token = self.token()?;
+        let mode = match self.get("policy_mode") {
+            Some(Value::String(mode)) if mode == "muted" => None,
+            Some(Value::String(mode)) => {
+                let unknown = || format!("policy_mode {} is none of full, safe-chat and muted", quoted(&clipped(mode)));
+                Some(Mode::parse(mode).ok_or_else(unknown)?)
+            }
+            Some(_) => return Err("policy_mode is no text".to_owned()),
+            None => return Err("it has no policy_mode".to_owned()),
+        };
+        if !paired && mode != Some(Mode::Full) {
+            about.change("it is not approved, so its policy_mode is not kept: approving it makes it full");
+        }
+        Ok(match (paired, token, mode) {
+            (true, Some(token), Some(mode)) => Standing::Paired { credential: Credential::Token(token), mode },
+            (true, Some(token), None) => {
+                about.change("it is muted; nothing says what it was before, so unmuting makes it safe-chat");
+                Standing::Muted { credential: Credential::Token(token), restore: Mode::SafeChat }
+            }
+            (false, Some(token), _) => Standing::Unapproved { token },
+            (paired, None, _) => {
+                if paired {
+                    about.change("it was approved, but never got a token: it waits for approval, which gives it one");
+                }
+                Standing::Pending { expires: self.now.after(Limits::DEFAULT.pending_for) }
+            }
+        })
+    }
+
+    /// Whether the node was approved; what says neither is no yes.
+    fn paired(&self) -> Result<bool, String> {
+        match self.get("paired") {
+            None => Ok(false),
+            Some(Value::Bool(paired)) => Ok(*paired),
+            Some(Value::String(text)) => match text.as_str() {
+                "true" | "yes" | "on" | "1" => Ok(true),
+                "false" | "no" | "off" | "0" | "" => Ok(false),
+                other => Err(format!("paired is {}, which is neither yes nor no", quoted(&clipped(other)))),
+            },
+            Some(_) => Err("paired is neither yes nor no".to_owned()),
+        }
+    }
+
+    fn token(&self) -> Result<Option<TokenHash>, String> {
+        let wrong = || "token_hash is no hash: 64 hexadecimal digits, or nothing, are needed".to_owned();
+        let text = match self.get("token_hash") {
+            None => return Ok(None),
+            Some(Value::String(text)) if text.is_empty() => return Ok(None),
+            Some(Value::String(text)) => text.as_bytes(),
+            Some(_) => return Err(wrong()),
+        };
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
+            return Err(wrong());
+        }
+        for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+        }
+        Ok(Some(TokenHash::from_bytes(bytes)))
+    }
+
+    fn address(&self, about: &mut Named) -> IpAddr {
+        const NONE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        match self.get("ip_address") {
+            None => NONE,
+            Some(Value::String(text)) if text.is_empty() => NONE,
+            Some(value) => value.as_str().and_then(|text| text.parse::<IpAddr>().ok()).map_or_else(
+                || {
+                    about.change("ip_address is none; 0.0.0.0 stands in for it");
+                    NONE
+                },
+                |address| address.to_canonical(),
+            ),
+        }
+    }
+
+    /// As it was written, but for white space.
+    fn profile(&self, about: &mut Named) -> String {
+        #[derive(serde::Deserialize)]
+        struct Only<'a> {
+            #[serde(borrow, default)]
+            hardware_profile: Option<&'a RawValue>,
+        }
+        if self.get("hardware_profile").is_none() {
+            return "{}".to_owned();
+        }
+        let only: Option<Only<'_>> = serde_json::from_str(self.raw).ok();
+        let text = only.and_then(|only| only.hardware_profile).map(|raw| without_space(raw.get()));
+        text.filter(|text| Profile::parse(text).is_some()).unwrap_or_else(|| {
+            about.change(format!("hardware_profile is no JSON object of at most {PROFILE_BYTES} bytes; {{}} stands in for it"));
+            "{}".to_owned()
+        })
+    }
+
+    /// What the node told last.
+    fn told(&self, about: &mut Named) -> Option<Observation> {
+        let seen = match self.get("last_seen").map(Value::as_f64) {
+            None => return None,
+            Some(Some(seen)) if seen == 0.0 => return None,
+            Some(seen) => seen.filter(|seen| (0.0..=END_OF_TIME as f64).contains(seen)),
+        };
+        // Whole seconds are enough.
+        let Some(last_seen) = seen.map(|seen| UnixTime::from_secs(seen as u64)).filter(|seen| *seen <= self.now) else {
+            about.change("last_seen is no time in the past; it counts as never seen");
+            return None;
+        };
+        let sensor = |name| self.get("sensor_data").and_then(|data| data.get(name));
+        Some(Observation {
+            last_seen,
+            occupancy: sensor("occupancy").and_then(Value::as_bool),
+            noise_level: sensor("noise_level").and_then(Value::as_f64),
+            wake_word_fp: None,
+        })
+    }
+}
+
+/// What stands outside of texts, piece by piece, with the texts between.
+fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut rest = json;
+    let mut is_text = false;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = if is_text {
+            let mut escaped = false;
+            // From behind the quotation mark with which it begins.
+            let closing = rest.bytes().enumerate().skip(1).find(|(_, byte)| {
+                let closes = *byte == b'"' && !escaped;
+                escaped = *byte == b'\\' && !escaped;
+                closes
+            });
+            closing.map_or(rest.len(), |(at, _)| at + 1)
+        } else {
+            rest.find('"').unwrap_or(rest.len())
+        };
+        let (piece, behind) = rest.split_at(end);
+        let was_text = std::mem::replace(&mut is_text, !is_text);
+        rest = behind;
+        Some((was_text, piece))
+    })
+}
+
+/// The program that writes these files writes `NaN` and `Infinity` for some numbers, which no JSON has: null stands in for them.
+fn without_numbers_that_are_none(json: &str) -> Cow<'_, str> {
+    const NONE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    if !NONE.iter().any(|word| json.contains(word)) {
+        return Cow::Borrowed(json);
+    }
+    let mended = pieces(json).map(|(is_text, piece)| match is_text {
+        true => Cow::Borrowed(piece),
+        false => Cow::Owned(NONE.iter().fold(piece.to_owned(), |piece, word| piece.replace(word, "null"))),
+    });
+    Cow::Owned(mended.collect())
+}
+
+fn without_space(json: &str) -> String {
+    let mut out = String::with_capacity(json.len().min(2 * PROFILE_BYTES));
+    for (is_text, piece) in pieces(json) {
+        if is_text {
+            out.push_str(piece);
+        } else {
+            out.extend(piece.chars().filter(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_only_outside_of_texts() {
+        assert_eq!(without_space("{ \"a b\" : [ 1,\n 2 ] , \"c\\\" d\": \" \\\\\" }"), r#"{"a b":[1,2],"c\" d":" \\"}"#);
+        assert_eq!(without_space("\"never closed "), "\"never closed ");
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_null_and_texts_stay() {
+        let mended = without_numbers_that_are_none(r#"[NaN, -Infinity, Infinity, "NaN", "\"NaN"]"#);
+        assert_eq!(mended, r#"[null, null, null, "NaN", "\"NaN"]"#);
+    }
+}

@@ -1,0 +1,107 @@
+//! `handfast import`: what other systems kept, brought into the registry.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `missy` | a registry of nodes, `devices.json` |
+//! | `nexo` | a database of pairing tables: senders, and companions' sessions |
+//! | `snapshot` | reading a database without touching it |
+//! | `target` | our registry: what is there stays, what is not is added |
+//! | `report` | what it says |
+//!
+//! Without `--apply` it is tried with a copy of the registry, and what it says is what would come.
+
+mod missy;
+mod nexo;
+mod report;
+mod snapshot;
+mod target;
+
+use std::io::Read;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use handfast_core::time::UnixTime;
+
+use crate::End;
+use crate::args::Import;
+use crate::print::put;
+use report::{FileReport, Report};
+use target::Target;
+
+/// 9999-12-31T23:59:59Z: what lies later is no time in seconds.
+const END_OF_TIME: u64 = 253_402_300_799;
+
+pub(crate) async fn run(args: Import) -> Result<(), End> {
+    let data = args.data.path()?;
+    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let target = Target::open(&data, args.apply, now)?;
+    let mut report = Report { files: Vec::new(), applied: args.apply };
+    let mut done = Ok(());
+    for path in args.files {
+        let mut file = FileReport { path, kind: None, problem: None, parts: Vec::new() };
+        done = import(&target, &mut file).await;
+        report.files.push(file);
+        if done.is_err() {
+            break;
+        }
+    }
+    drop(target);
+    put(&if args.json { format!("{}\n", report.json(&data)) } else { report.text(&data) });
+    done?;
+    report.trouble().map_or(Ok(()), |trouble| Err(End::Refused(trouble)))
+}
+
+/// Imports a file as what it is.
+async fn import(target: &Target, file: &mut FileReport) -> Result<(), End> {
+    let path = file.path.clone();
+    match recognised(&path) {
+        Ok(Some(Kind::Database)) => nexo::import(&path, target, file).await,
+        Ok(Some(Kind::Records)) => missy::import(&path, target, file).await,
+        Ok(None) => {
+            file.problem = Some(
+                "it is neither a SQLite database with the tables pairing_pending, pairing_allow_from or pairing_sessions, \
+                 nor a devices.json, which is an array of records"
+                    .to_owned(),
+            );
+            Ok(())
+        }
+        Err(problem) => {
+            file.problem = Some(problem);
+            Ok(())
+        }
+    }
+}
+
+/// What a file seems to be.
+enum Kind {
+    Database,
+    Records,
+}
+
+/// Looks at how a file begins.
+fn recognised(path: &Path) -> Result<Option<Kind>, String> {
+    // Before it is opened: opening a pipe would wait for whoever writes to it.
+    let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !found.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(4096).read_to_end(&mut start).map_err(|error| error.to_string())?;
+    if start.starts_with(b"SQLite format 3\0") {
+        return Ok(Some(Kind::Database));
+    }
+    let first = start.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    Ok((first == Some(&b'[')).then_some(Kind::Records))
+}
+
+/// The beginning of a text that may be long.
+fn clipped(text: &str) -> String {
+    match text.char_indices().nth(64) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

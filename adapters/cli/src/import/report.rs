@@ -1,0 +1,258 @@
+//! What an import did, or would do, in words and as JSON.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::target::Came;
+use crate::print::safe;
+
+/// Most rows of one part that are named; the others are counted.
+const NAMED: usize = 1000;
+
+/// What came of all files.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) files: Vec<FileReport>,
+    /// Whether it was written, or only tried.
+    pub(super) applied: bool,
+}
+
+/// What came of one file.
+#[derive(Debug)]
+pub(super) struct FileReport {
+    pub(super) path: PathBuf,
+    /// What it is; none where that is not clear.
+    pub(super) kind: Option<&'static str>,
+    /// Why nothing, or no more, of it is understood, and what mends that.
+    pub(super) problem: Option<String>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// What came of one table, or of all records of a file.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its rows, in our words.
+    pub(super) what: &'static str,
+    /// Where they stand in the file.
+    pub(super) from: &'static str,
+    pub(super) imported: u64,
+    pub(super) there: u64,
+    pub(super) skipped: u64,
+    pub(super) refused: u64,
+    lines: Vec<Line>,
+    left_out: u64,
+}
+
+/// What is to be said of one row.
+#[derive(Debug)]
+struct Line {
+    about: About,
+    row: String,
+    text: String,
+}
+
+/// What became of a row of which there is something to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// It is not imported, and somebody should look at it.
+    Refused,
+    /// It is not imported, since it no longer means anything.
+    Skipped,
+    /// It is there, and stays what it is in the registry.
+    Kept,
+    /// It is imported as something else than it was.
+    Changed,
+}
+
+impl About {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Skipped => "skipped",
+            Self::Kept => "kept",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// A row by its name, and what is another about it here if it is imported.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) row: String,
+    changes: Vec<String>,
+}
+
+impl Named {
+    pub(super) const fn of(row: String) -> Self {
+        Self { row, changes: Vec::new() }
+    }
+
+    pub(super) fn change(&mut self, text: impl Into<String>) {
+        self.changes.push(text.into());
+    }
+}
+
+impl Part {
+    pub(super) const fn new(what: &'static str, from: &'static str) -> Self {
+        Self { what, from, imported: 0, there: 0, skipped: 0, refused: 0, lines: Vec::new(), left_out: 0 }
+    }
+
+    fn say(&mut self, about: About, row: &str, text: impl Into<String>) {
+        if self.lines.len() < NAMED {
+            self.lines.push(Line { about, row: row.to_owned(), text: text.into() });
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    pub(super) fn refuse(&mut self, row: &str, why: impl Into<String>) {
+        self.refused += 1;
+        self.say(About::Refused, row, why);
+    }
+
+    pub(super) fn skip(&mut self, row: &str, why: impl Into<String>) {
+        self.skipped += 1;
+        self.say(About::Skipped, row, why);
+    }
+
+    /// Counts what became of a row.
+    pub(super) fn count(&mut self, Named { row, changes }: &Named, came: Came) {
+        match came {
+            Came::Imported => {
+                self.imported += 1;
+                changes.iter().for_each(|change| self.say(About::Changed, row, change));
+            }
+            Came::There(differs) => {
+                self.there += 1;
+                if let Some(differs) = differs {
+                    self.say(About::Kept, row, differs);
+                }
+            }
+            Came::Skipped(why) => self.skip(row, why),
+            Came::Refused(why) => self.refuse(row, why),
+        }
+    }
+
+    fn text(&self, applied: bool) -> String {
+        let Self { what, from, imported, there, skipped, refused, lines, left_out } = self;
+        let done = if applied { "imported" } else { "would be imported" };
+        let mut out = format!("  {what} ({from}): {imported} {done}, {there} already there, {skipped} skipped, {refused} refused\n");
+        for Line { about, row, text } in lines {
+            out += &format!("    {:<8} {}: {}\n", about.as_str(), safe(row), safe(text));
+        }
+        if *left_out > 0 {
+            out += &format!("    and {left_out} more\n");
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let rows: Vec<Value> = self
+            .lines
+            .iter()
+            .map(|Line { about, row, text }| json!({"outcome": about.as_str(), "row": row, "why": text}))
+            .collect();
+        json!({
+            "what": self.what, "from": self.from, "imported": self.imported, "already_there": self.there,
+            "skipped": self.skipped, "refused": self.refused, "rows": rows, "rows_left_out": self.left_out,
+        })
+    }
+}
+
+impl Report {
+    /// What keeps the import from being whole; none if nothing does.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let files = self.files.iter().filter(|file| file.problem.is_some()).count();
+        let rows: u64 = self.files.iter().flat_map(|file| &file.parts).map(|part| part.refused).sum();
+        let counted = |number: u64, one: &str, many: &str| match number {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            _ => Some(format!("{number} {many}")),
+        };
+        let rows = counted(rows, "row was refused", "rows were refused");
+        let files = counted(files as u64, "file was not understood", "files were not understood");
+        let parts: Vec<String> = [rows, files].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| format!("{}; see above for why", parts.join(", and ")))
+    }
+
+    /// For people. `data` is where the registry is.
+    pub(super) fn text(&self, data: &Path) -> String {
+        let mut out = String::new();
+        for FileReport { path, kind, problem, parts } in &self.files {
+            let path = safe(&path.display().to_string());
+            match kind {
+                Some(kind) => out += &format!("{path}: {kind}\n"),
+                None => out += &format!("{path}: not understood\n"),
+            }
+            for part in parts {
+                out += &part.text(self.applied);
+            }
+            if let Some(problem) = problem {
+                out += &format!("  {}\n", safe(problem));
+            }
+        }
+        if !self.applied {
+            out += &format!("Nothing was written. To import it, stop the gateway and run:\n  {}\n", self.command(data));
+        }
+        out
+    }
+
+    /// The same for programs.
+    pub(super) fn json(&self, data: &Path) -> Value {
+        let files: Vec<Value> = self
+            .files
+            .iter()
+            .map(|file| {
+                json!({
+                    "file": file.path.to_string_lossy(), "kind": file.kind, "problem": file.problem,
+                    "parts": file.parts.iter().map(Part::json).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        json!({"applied": self.applied, "files": files, "apply_with": (!self.applied).then(|| self.command(data))})
+    }
+
+    /// What a shell takes to do it.
+    fn command(&self, data: &Path) -> String {
+        let mut words = vec!["handfast".to_owned(), "import".to_owned()];
+        words.extend(self.files.iter().map(|file| shell_word(&file.path)));
+        words.extend(["--data".to_owned(), shell_word(data), "--apply".to_owned()]);
+        words.join(" ")
+    }
+}
+
+/// A path as one word of a shell. One that begins with a dash is no option.
+fn shell_word(path: &Path) -> String {
+    let mut text = path.display().to_string();
+    if text.starts_with('-') {
+        text.insert_str(0, "./");
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", safe(&text).replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, word) in [("/a/b-c.db", "/a/b-c.db"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x", "./-x"), ("$(x)", "'$(x)'")] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
+
+    #[test]
+    fn of_very_many_rows_some_are_named_and_all_are_counted() {
+        let mut part = Part::new("nodes", "devices.json");
+        for n in 0..1003 {
+            part.refuse(&n.to_string(), "no");
+        }
+        assert_eq!((part.refused, part.lines.len(), part.left_out), (1003, NAMED, 3));
+        assert!(part.text(false).ends_with("and 3 more\n"));
+    }
+}

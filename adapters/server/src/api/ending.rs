@@ -1,0 +1,51 @@
+//! An answer that goes on, as that of the events does, ends when the session ends that asked for it.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::StreamExt;
+use handfast_core::registry::sessions::SessionId;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::bearer::Companion;
+use crate::gateway::Gateway;
+use crate::hook::Event;
+
+/// How often a session is looked up again, so that its end is noticed here though another gateway was told.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Cuts the answer off with the session, if it has no end of its own.
+pub(super) fn with_the_session(gateway: &Gateway, companion: Companion, response: Response) -> Response {
+    use axum::body::HttpBody as _;
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    // Subscribed after the session was found: what was revoked in between is found at the first look.
+    let (events, gateway) = (gateway.inner.pairing.feed.subscribe(), gateway.clone());
+    let ended = Box::pin(async move { ended(&gateway, companion.info().session, events).await });
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)))
+}
+
+async fn ended(gateway: &Gateway, session: SessionId, mut events: Receiver<Event>) {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Ok(Event::SessionRevoked { session: revoked }) if revoked == session => return,
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => looks.reset_immediately(),
+                Err(RecvError::Closed) => return,
+            },
+            _ = looks.tick() => {
+                let now = gateway.inner.clock.unix();
+                match gateway.inner.store.session(session).await {
+                    Ok(Some(session)) if session.admits(now).is_ok() => {}
+                    // What is not known does not count.
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Who may reach what.
+
+use std::net::SocketAddr;
+
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use handfast_core::grant::scope::{Action, Address};
+
+use super::{BODY_BYTES, PREFIX, ending, refuse};
+use crate::bearer::{BearerRefused, Companion, decoded};
+use crate::companion::origin;
+use crate::gateway::Gateway;
+use crate::router::NO_PEER;
+
+/// Under what the operator's API stands in the addresses of permissions.
+const ADDRESS: &str = "/gateway";
+/// What of the API tells secrets, or how somebody gets in: to look at it is an administrator's, too.
+const SECRET: [&str; 3] = ["events", "pairing", "setup"];
+
+/// What holds for every request: its peer is known, its body is no flood, and no foreign web page changes anything.
+pub(super) async fn everybody(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    if request.extensions().get::<ConnectInfo<SocketAddr>>().is_none() {
+        tracing::error!("{}", NO_PEER.trim_end());
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "usage", NO_PEER.trim_end());
+    }
+    let length = request.headers().get(CONTENT_LENGTH).map(|length| length.to_str().ok().and_then(|text| text.parse().ok()));
+    if length.is_some_and(|length| length.is_none_or(|bytes: usize| bytes > BODY_BYTES)) {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "usage", "the body of a request has at most 64 KiB");
+    }
+    if !is_read(request.method()) && !origin::is_allowed(request.headers(), &gateway.inner.setup.settings.origins) {
+        let text = "a web page of another origin may change nothing here: name its origin in the gateway's settings";
+        return refuse(StatusCode::FORBIDDEN, "origin_not_allowed", text);
+    }
+    next.run(request).await
+}
+
+/// Lets a session through to the operator's API where its permissions allow it.
+pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let companion = match Companion::of(&gateway, &parts).await {
+        Ok(companion) => companion,
+        Err(refused) => return refused.into_response(),
+    };
+    let address = match address(parts.uri.path()) {
+        Ok(address) => address,
+        Err(refused) => return refused.into_response(),
+    };
+    let action = if is_read(&parts.method) && !is_secret(&address) { Action::Read } else { Action::Admin };
+    match Address::parse(&address) {
+        Ok(address) if companion.allows(action, &address) => {}
+        Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
+        Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
+    }
+    ending::with_the_session(&gateway, companion, next.run(Request::from_parts(parts, body)).await)
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Where a path of the API stands for permissions.
+fn address(path: &str) -> Result<String, BearerRefused> {
+    let path = decoded(path).map_err(BearerRefused::BadAddress)?;
+    Ok(format!("{ADDRESS}{}", path.strip_prefix(PREFIX).unwrap_or(&path)))
+}
+
+fn is_secret(address: &str) -> bool {
+    let first = address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1));
+    first.is_none_or(|first| SECRET.contains(&first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tells_secrets_is_an_administrators_however_it_is_spelt() {
+        for path in ["/api/v1/events", "/api/v1/%65vents", "/api/v1/pairing", "/api/v1/pairing/codes", "/api/v1/setup/rotate", "/api/v1"] {
+            assert!(is_secret(&address(path).unwrap()), "{path}");
+        }
+        for path in ["/api/v1/devices", "/api/v1/devices/events", "/api/v1/paired", "/api/v1/sessions"] {
+            assert!(!is_secret(&address(path).unwrap()), "{path}");
+        }
+        assert_eq!(address("/api/v1/devices/a").unwrap(), "/gateway/devices/a");
+        assert!(address("/api/v1/devices%2f..%2fevents").is_err());
+    }
+}

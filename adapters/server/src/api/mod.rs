@@ -1,0 +1,57 @@
+//! HTTP on the public router, for companions with a session.
+//!
+//! | file | does |
+//! |---|---|
+//! | `session` | a companion's own session: who it is, prolonged, ended |
+//! | `guard` | which session may reach what of the operator's API |
+//! | `ending` | an answer that goes on ends with the session |
+//! | `metrics` | the metrics, and who may read them |
+
+mod ending;
+mod guard;
+pub(crate) mod metrics;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+
+use crate::admin::{ErrorBody, ErrorView, admin_router};
+use crate::gateway::Gateway;
+
+/// Under what all of it stands.
+const PREFIX: &str = "/api/v1";
+/// Largest body of a request.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// Whether this is one of the paths that [`router`] answers, there or not.
+pub(crate) fn is_api(path: &str) -> bool {
+    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Everything under `/api/v1`.
+pub(crate) fn router(gateway: &Gateway) -> Router {
+    let operators = admin_router(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
+    Router::new()
+        .route("/api/v1/session", get(session::show).delete(session::end))
+        .route("/api/v1/session/refresh", post(session::refresh))
+        .method_not_allowed_fallback(no_such_route)
+        .fallback_service(operators)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(gateway.clone(), guard::everybody))
+        .with_state(gateway.clone())
+}
+
+async fn no_such_route() -> Response {
+    refuse(StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method")
+}
+
+/// An error as the operator's API has them.
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    let error = ErrorBody { code: code.to_owned(), message: message.to_owned() };
+    (status, Json(ErrorView { error })).into_response()
+}

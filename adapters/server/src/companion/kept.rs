@@ -1,0 +1,170 @@
+//! What the gateway keeps for a companion's connection, and what it does for it without the socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use handfast_core::flow::setup_code::gateway::{Failed, NotOpened};
+use handfast_core::id::Source;
+use handfast_core::registry::sessions::{Ended, Session, SessionId};
+use handfast_core::wire::companion::{Answer as Heard, Word};
+use handfast_store::StoreError;
+
+use super::action::{Action, Answer};
+use crate::gateway::Gateway;
+use crate::hook::{CompanionInfo, Event};
+use crate::hub::{Dialect, Mailbox};
+use crate::pump::interrupted;
+use crate::seats::SeatGuard;
+use crate::telemetry::{SessionEvent, Verification};
+
+/// One connection, as far as it is not its socket.
+pub(super) struct Kept {
+    pub(super) gateway: Gateway,
+    pub(super) peer: SocketAddr,
+    pub(super) seat: Option<SeatGuard>,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// Whether the page that opened it, if it was one, may be a companion.
+    pub(super) origin_allowed: bool,
+    /// The session whose live connection this is.
+    attached: Option<SessionId>,
+    /// Whose it is, once it is let in.
+    info: Option<Box<CompanionInfo>>,
+}
+
+impl Kept {
+    pub(super) fn new(gateway: Gateway, peer: SocketAddr, seat: Option<SeatGuard>, origin_allowed: bool) -> Self {
+        gateway.inner.sessions.send_modify(|open| *open += 1);
+        Self { gateway, peer, seat, mailbox: Mailbox::new(Dialect::Missy), origin_allowed, attached: None, info: None }
+    }
+
+    /// Takes one of its source's attempts; `false` if none is left.
+    pub(super) fn may_try(&self) -> bool {
+        let inner = &self.gateway.inner;
+        inner.failures.take(Source::of(self.peer.ip()), inner.clock.now())
+    }
+
+    /// Carries out what needs no socket.
+    pub(super) async fn answer(&mut self, action: Action) -> Option<Answer> {
+        let inner = &self.gateway.inner;
+        match action {
+            Action::Redeem(code) => {
+                let redeemed = self.gateway.redeem(*code).await;
+                return Some(Answer::Redeemed(match redeemed {
+                    Ok(redeemed) => redeemed.map_err(NotOpened::No),
+                    Err(error) => {
+                        tracing::error!(%error, "a setup code could not be redeemed");
+                        self.refund();
+                        Err(NotOpened::Failed)
+                    }
+                }));
+            }
+            Action::Resume(hash) => {
+                let answer = found(inner.store.session_by_hash(&hash).await);
+                if matches!(answer, Answer::Found(Err(_))) {
+                    // A fault of ours is no failure of whoever came.
+                    self.refund();
+                }
+                return Some(answer);
+            }
+            Action::Attach(session) => {
+                if !self.attach(session) {
+                    return Some(Answer::Full);
+                }
+                let answer = found(self.gateway.inner.store.session(session).await);
+                if let Answer::Found(Ok(Some(session))) = &answer {
+                    self.info = Some(Box::new(CompanionInfo::of(session)));
+                }
+                return Some(answer);
+            }
+            Action::Recheck(session) => {
+                let answer = found(inner.store.session(session).await);
+                let now = inner.clock.unix();
+                if let Answer::Found(Ok(Some(session))) = &answer
+                    && session.admits(now) == Err(Ended::Expired)
+                {
+                    inner.telemetry.sessions(SessionEvent::Expired, 1);
+                }
+                return Some(answer);
+            }
+            Action::Detach => self.detach(),
+            Action::Refund => self.refund(),
+            // A slow application holds up its own frames, but neither a revocation nor the shutdown.
+            Action::App(frame) => {
+                if let Some(info) = &self.info {
+                    tokio::select! {
+                        () = inner.application.companion(info, &frame) => {}
+                        () = interrupted(&self.mailbox, inner) => {}
+                    }
+                }
+            }
+            // Those that need the socket.
+            Action::Send(_) | Action::Close(_) | Action::FinishClose | Action::Break(_) => {}
+        }
+        None
+    }
+
+    fn refund(&self) {
+        let inner = &self.gateway.inner;
+        inner.failures.refund(Source::of(self.peer.ip()), inner.clock.now());
+    }
+
+    /// It was let in: the budget of those that have not authenticated is for others now.
+    pub(super) fn linked(&mut self, session: SessionId) {
+        self.seat = None;
+        self.gateway.event(Event::CompanionLinked { session });
+    }
+
+    /// Counts what a companion is told that is not let in. `first` says whether that is about its first frame alone, without the registry.
+    pub(super) fn told(&self, text: &str, first: bool) {
+        let Heard::Error(word) = Heard::parse(text, &mut [0; 64]) else { return };
+        let telemetry = &self.gateway.inner.telemetry;
+        let Some(word) = Word::ALL.iter().find(|known| known.as_str() == word) else { return };
+        match (word, first) {
+            (Word::UnknownCode, _) => telemetry.bootstrap_token_verified(Verification::Malformed),
+            (Word::InvalidSignature, _) => telemetry.bootstrap_token_verified(Verification::InvalidSignature),
+            (Word::Expired, true) => telemetry.bootstrap_token_verified(Verification::Expired),
+            (Word::UnknownSession, _) => telemetry.sessions(SessionEvent::Refused, 1),
+            // Whoever redeems counts what came of it; and what was not looked at is none of both.
+            (
+                Word::Expired
+                | Word::AlreadyUsed
+                | Word::ExpectedText
+                | Word::Internal
+                | Word::RateLimited
+                | Word::OriginNotAllowed,
+                _,
+            ) => {}
+        }
+    }
+
+    /// Companions take the places that nodes leave. They never keep a node out: those are counted without them.
+    fn attach(&mut self, session: SessionId) -> bool {
+        let inner = &self.gateway.inner;
+        let all = usize::try_from(inner.limits.linked_total).unwrap_or(usize::MAX);
+        let attached = inner.companions.attach(session, &self.mailbox, all.saturating_sub(inner.hub.count()));
+        self.attached = attached.then_some(session);
+        attached
+    }
+
+    fn detach(&mut self) {
+        if let Some(session) = self.attached.take()
+            && self.gateway.inner.companions.detach(session, &self.mailbox)
+        {
+            self.gateway.event(Event::CompanionUnlinked { session });
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.detach();
+        self.gateway.inner.sessions.send_modify(|open| *open -= 1);
+    }
+}
+
+fn found(session: Result<Option<Session>, StoreError>) -> Answer {
+    Answer::Found(session.map(|session| session.map(Box::new)).map_err(|error| {
+        tracing::error!(%error, "a session could not be read");
+        Failed
+    }))
+}
