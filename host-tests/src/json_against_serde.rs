@@ -1,5 +1,6 @@
 //! The core's JSON reader and serde_json must tell the same things of any text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use handfast_core::error::Malformed;
@@ -48,6 +49,18 @@ impl<'de> serde::de::DeserializeSeed<'de> for AsBytes {
         }
         deserializer.deserialize_bytes(Bytes)
     }
+}
+
+/// The members of an object as serde_json has them, each value as it was written, and the last where one stands twice. `None` for what is no object, or is
+/// nested deeper than we read.
+#[must_use]
+pub fn members(text: &str) -> Option<BTreeMap<Vec<u8>, String>> {
+    // Reading a key as bytes would let control characters through.
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let members = reader.deserialize_map(Members(Vec::new())).ok()?.0;
+    reader.end().ok()?;
+    (depth(text) <= JSON_DEPTH).then(|| members.into_iter().map(|(key, value)| (key, value.get().to_owned())).collect())
 }
 
 /// Checks everything about one text.

@@ -1,7 +1,11 @@
 //! What the tests and the fuzz targets of Handfast share: a simulated world, the scripts that drive it, and the properties that fuzzing checks.
 
 pub mod capability;
+#[cfg(feature = "serde")]
+pub mod companion;
 pub mod fuzz;
+#[cfg(feature = "store")]
+pub mod gate;
 pub mod invite;
 #[cfg(feature = "serde")]
 pub mod json_against_serde;
@@ -10,5 +14,9 @@ pub mod native_wire;
 pub mod prng;
 pub mod scopes;
 pub mod script;
+#[cfg(feature = "serde")]
+pub mod setup;
 pub mod streams;
+#[cfg(feature = "server")]
+pub mod urls;
 pub mod world;

@@ -1,10 +1,12 @@
 //! Attacks that must fail, each by its name.
 
 mod codes;
+mod inbound;
 mod links;
 mod middle;
 mod offline;
 mod opening;
+mod setup;
 mod tampering;
 mod tokens;
 

@@ -1,8 +1,12 @@
 //! The operator's command line and the gateway as a process.
 
+mod companion;
 mod gateway;
+mod import;
+mod inbound;
 mod pairing;
 mod serving;
+mod setup;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -83,6 +87,15 @@ fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
         &["paired", "list"],
         &["paired", "revoke", "My Phone"],
         &["paired", "revoke-all", "--yes"],
+        &["setup", "start"],
+        &["setup", "list"],
+        &["setup", "revoke", "--all"],
+        &["setup", "refresh", "ab"],
+        &["setup", "rotate-key"],
+        &["inbound", "list"],
+        &["inbound", "approve", "ABCD2345"],
+        &["inbound", "block", "telegram:@ana"],
+        &["inbound", "seed", "telegram", "bot", "@ana"],
         &["gateway", "fingerprint"],
         &["watch"],
     ] {

@@ -1,7 +1,9 @@
 //! State × input tables of every machine: each state is built, given each input, and the next state and the effects are written down.
 
+mod companion;
 mod connection;
 mod decisions;
+mod inbound;
 mod native;
 mod node;
 

@@ -6,12 +6,14 @@ use clap::{Args as Arguments, Parser, Subcommand};
 
 mod companion;
 mod devices;
+mod import;
 mod inbound;
 mod pairing;
 mod setup;
 
 pub(crate) use companion::{Companion, CompanionVerb};
 pub(crate) use devices::{DeviceVerb, Devices, Id};
+pub(crate) use import::Import;
 pub(crate) use inbound::{Inbound, InboundVerb, Sender};
 pub(crate) use pairing::{Minting, Paired, PairedVerb, Pairing, PairingVerb, Permissions, Qr, length_of_time};
 pub(crate) use setup::{Setup, SetupVerb, Start};
@@ -44,6 +46,8 @@ pub(crate) enum Verb {
     Gateway(Gateway),
     /// Follow what happens, with requests and their PINs, until interrupted; talks to the running gateway
     Watch(Watch),
+    /// Bring in what another system kept: nodes, senders, companions' sessions; works on the registry itself
+    Import(Import),
     /// Work with tokens
     Token(Token),
     /// Show the whole flow on this machine: a gateway, nodes, an operator

@@ -28,6 +28,11 @@ pub(crate) struct Happened {
     subject: String,
     count: u64,
     why: String,
+    session: String,
+    profile: String,
+    channel: String,
+    account: String,
+    sender: String,
 }
 
 impl Happened {
@@ -147,6 +152,29 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
             None => "Pairing is open as long as the gateway runs".to_owned(),
         },
         "window_locked" => locked(data),
+        "session_opened" => {
+            format!(
+                "A companion has a session now: {} as {}\nSee and end it with: handfast setup list --data {data}",
+                short(&happened.session),
+                safe(&happened.profile)
+            )
+        }
+        "session_revoked" => format!("The session {} was ended", short(&happened.session)),
+        "companion_linked" if links => format!("The companion of session {} is linked", short(&happened.session)),
+        "companion_unlinked" if links => format!("The companion of session {} is not linked any more", short(&happened.session)),
+        // Its code is not shown here: others may read this.
+        "sender_asked" => format!(
+            "{} writes over {} to {} and waits to be let in\nSee who waits, with the codes, with: handfast inbound list --data {data}",
+            quoted(&happened.sender),
+            safe(&happened.channel),
+            safe(&happened.account)
+        ),
+        "sender_allowed" => {
+            format!("{} may write over {} to {}", quoted(&happened.sender), safe(&happened.channel), safe(&happened.account))
+        }
+        "sender_decided" => {
+            format!("{} over {}: {}", quoted(&happened.sender), safe(&happened.channel), sender_decision(&happened.decision))
+        }
         "missed" => format!("{} events were missed here", happened.count),
         "ask_refused" if links => {
             format!("A request from {} was turned away: {}", safe(&happened.ip_address), safe(&happened.why))
@@ -163,6 +191,22 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// The beginning of a session's id, which tells it apart in lists.
+fn short(id: &str) -> String {
+    safe(id).chars().take(8).collect()
+}
+
+fn sender_decision(decision: &str) -> String {
+    match decision {
+        "allow" => "let in".to_owned(),
+        "reject" => "rejected".to_owned(),
+        "block" => "blocked".to_owned(),
+        "unblock" => "not blocked any more".to_owned(),
+        "revoke" => "not let in any more".to_owned(),
+        other => safe(other),
+    }
 }
 
 fn locked(data: &str) -> String {
@@ -203,5 +247,26 @@ mod tests {
         assert_eq!(words(r#"{"event":"code_wrong","guesses_left":1}"#).unwrap(), "Wrong code (1 attempt left)");
         assert!(words(r#"{"event":"window_locked"}"#).unwrap().contains("handfast pairing open --data /d"));
         assert_eq!(words(r#"{"event":"something new"}"#), None);
+    }
+
+    #[test]
+    fn companions_and_strangers_are_told_with_what_to_do_about_them() {
+        let opened = words(r#"{"event":"session_opened","session":"0123456789abcdef","profile":"p"}"#).unwrap();
+        assert!(
+            opened.starts_with("A companion has a session now: 01234567 as p\n")
+                && opened.contains("handfast setup list --data /d"),
+            "{opened}"
+        );
+        let asked = words(r#"{"event":"sender_asked","channel":"telegram","account":"a","sender":"x\"\ny"}"#).unwrap();
+        assert!(
+            asked.starts_with("\"x\\\"\\u{a}y\" writes over telegram to a and waits")
+                && asked.contains("handfast inbound list --data /d"),
+            "{asked}"
+        );
+        let decided = r#"{"event":"sender_decided","channel":"telegram","sender":"x","decision":"block"}"#;
+        assert_eq!(words(decided).unwrap(), "\"x\" over telegram: blocked");
+        let linked = Happened::read(r#"{"event":"companion_linked","session":"0123456789abcdef"}"#).unwrap();
+        assert_eq!(alone(&linked, "/d", false), None, "links are told to whoever watches");
+        assert_eq!(alone(&linked, "/d", true).unwrap(), "The companion of session 01234567 is linked");
     }
 }

@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod devices;
 mod events;
+mod import;
 mod inbound;
 mod paired;
 mod pairing;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             Verb::Companion(companion) => companion::run(companion).await,
             Verb::Gateway(gateway) => watch::gateway(gateway).await,
             Verb::Watch(watch) => watch::run(watch).await,
+            Verb::Import(import) => import::run(import).await,
             Verb::Token(token) => token::run(token).await,
             Verb::Demo(demo) => demo::run(demo).await,
         }

@@ -109,7 +109,7 @@ fn started(view: &StartedView, args: &Start) -> String {
         "lan" => "the gateway's address on its network",
         other => other,
     };
-    let until = match rfc3339::parse(&view.expires_at) {
+    let until = match rfc3339::read(&view.expires_at) {
         Some(at) => format!("{} (in {})", safe(&view.expires_at), left(at.as_secs())),
         None => safe(&view.expires_at),
     };

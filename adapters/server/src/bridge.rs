@@ -16,10 +16,11 @@ use handfast_store::SenderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::extension::{ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Services};
+use crate::extension::{ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Problem, Services};
 use crate::gateway::{Gateway, Inner};
 use crate::hook::Event;
 use crate::inbound::{Admission, GateEvent, GateObserver, Incoming};
+use crate::telemetry::ExtensionResult;
 
 /// Builds the extensions of a gateway, and what they will reach it by; none runs yet.
 pub(crate) fn build(configs: Vec<ExtensionConfig>) -> Result<(Extensions, Arc<Bridge>), ConfigError> {
@@ -159,6 +160,20 @@ pub(crate) const fn word(dropped: Dropped) -> &'static str {
 
 #[async_trait]
 impl Host for Bridge {
+    fn called(&self, extension: &str, outcome: Result<(), &Problem>) {
+        let Ok(gateway) = self.gateway() else { return };
+        gateway.inner.telemetry.extension_call(
+            extension,
+            match outcome {
+                Ok(()) => ExtensionResult::Ok,
+                Err(Problem::Refused(_)) => ExtensionResult::Refused,
+                Err(Problem::Timeout(_)) => ExtensionResult::TimedOut,
+                Err(Problem::Busy | Problem::Down(_)) => ExtensionResult::Unavailable,
+                Err(Problem::TooLarge | Problem::Malformed(_)) => ExtensionResult::Malformed,
+            },
+        );
+    }
+
     async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String> {
         let message = || -> Result<Message, String> {
             let message =

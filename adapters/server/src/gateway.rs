@@ -13,7 +13,7 @@ use handfast_core::registry::lifecycle::{self, Decision, Notice};
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
-use handfast_store::{BadRecord, Entry, Filter, MemoryStore, SaveError, Store, StoreError, Stored};
+use handfast_store::{BadRecord, Entry, Filter, Inbound, MemoryStore, SaveError, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
 
 use crate::bearer::Holder;
@@ -188,7 +188,8 @@ impl GatewayBuilder {
         let keys = SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal).await?;
         let (extensions, bridge) = bridge::build(extensions)?;
         let telemetry = Arc::new(Telemetry::new());
-        let gate = Gate::new(Arc::clone(&store), inbound, Arc::clone(&telemetry), clock, Some(bridge::observer(&bridge)));
+        let senders: Arc<dyn Inbound> = store.clone();
+        let gate = Gate::new(senders, inbound, Arc::clone(&telemetry), clock, Some(bridge::observer(&bridge)));
         let inner = Arc::new(Inner {
             store,
             limits,

@@ -35,6 +35,11 @@ pub trait Application: Send + Sync + 'static {
         let _ = (peer, action, address, bytes);
     }
 
+    /// A text frame of a companion on `/pair`, whatever it says. Answers go through [`crate::Gateway::send_companion`].
+    async fn companion(&self, companion: &CompanionInfo, frame: &str) {
+        let _ = (companion, frame);
+    }
+
     /// A message that came over an extension's channel, from a sender that the gate has let in.
     async fn message(&self, from: Admitted, text: &str) {
         let _ = (from, text);
@@ -43,6 +48,23 @@ pub trait Application: Send + Sync + 'static {
     /// Something that an extension brought when it was polled, and that is no message.
     async fn polled(&self, extension: &str, item: &serde_json::Value) {
         let _ = (extension, item);
+    }
+}
+
+/// Who is at the other end of a companion's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompanionInfo {
+    /// Its session; no secret.
+    pub session: SessionId,
+    /// As what it was let in.
+    pub profile: Name,
+    /// For which device its setup code was made.
+    pub device_label: Option<Name>,
+}
+
+impl CompanionInfo {
+    pub(crate) fn of(session: &Session) -> Self {
+        Self { session: session.id, profile: session.profile.clone(), device_label: session.device_label.clone() }
     }
 }
 

@@ -87,8 +87,11 @@ async fn health(State(gateway): State<Gateway>) -> Response {
 }
 
 async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Infallible> {
-    let (mut parts, _) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        if let Some(answer) = gateway.inner.extensions.proxy().serve(Request::from_parts(parts, body)).await {
+            return Ok(answer);
+        }
         let text = "This is a Handfast gateway. Nodes connect here with a WebSocket; GET /health says whether it works.\n";
         return Ok((StatusCode::NOT_FOUND, text).into_response());
     };

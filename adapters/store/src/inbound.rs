@@ -49,7 +49,7 @@ pub enum Approved {
 /// What an operator decides about a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SenderChange {
-    /// Let it in, whether it waits or not. A block goes.
+    /// Let it in, whether it waits or not. A block goes, also one for all accounts: elsewhere the sender is then a stranger again.
     Allow {
         /// By which way it was let in, for the operator to read; at most 64 bytes.
         via: String,
@@ -60,9 +60,9 @@ pub enum SenderChange {
     Reject,
     /// Drop all it writes from now on. It waits no longer, and what was allowed is taken back.
     Block,
-    /// Take back a block. What it was allowed before stays taken back.
+    /// Take back a block: with an account that one's own, without one all of them. What the sender was allowed before stays taken back.
     Unblock,
-    /// Take back what it was allowed. It may ask again.
+    /// Take back what it was allowed, also what has run out. It may ask again.
     Revoke,
 }
 
@@ -138,14 +138,19 @@ pub enum SenderStanding {
 
 /// The part of a [`Store`](crate::Store) that is about those who write over channels.
 ///
-/// Ids are compared byte for byte: whoever calls has spelled them as the channel does.
+/// Ids are compared byte for byte: whoever calls has spelled them as the channel does. A text that is to name somebody and is no
+/// [`Ident`](handfast_core::registry::inbound::Ident) is [`StoreError::Database`], and so is a `via` of more than 64 bytes or with characters that move a cursor.
+///
+/// Entries whose waiting is over count for nothing, whether or not they were removed yet. A blocked sender does not wait.
 #[async_trait]
 pub trait Inbound: Send + Sync + 'static {
     /// A number that is another one after every change of what is [known](Self::facts) of any sender but its waiting, whoever made the change: what was
-    /// remembered under another number is forgotten. Costs nothing. It has moved on before the call that made the change answers.
+    /// remembered under another number is forgotten. Costs nothing. It has moved on before the call that made the change answers, and not before the change can
+    /// be read: so whoever reads this number first and the facts then may remember them under it. It counts from the start of the process.
     fn inbound_epoch(&self) -> u64;
 
-    /// What is known of a sender, at one moment.
+    /// What is known of a sender, at one moment. Of one that is blocked, or let in and that counts now, no more is read than that: it has no `pending`, and
+    /// both counts are 0.
     ///
     /// # Errors
     /// [`StoreError`] if that is not known, which is never the same as "nothing is".
@@ -153,11 +158,11 @@ pub trait Inbound: Send + Sync + 'static {
 
     /// Decides about a sender that is to be challenged ([`handfast_core::flow::inbound::decide`]), and writes what comes of it, in one step: so that at any
     /// number of first messages at once one entry and one code come into being, and the caps hold. `meta` is a JSON object of at most
-    /// [`handfast_core::limits::SENDER_META_BYTES`]. Of the entries whose time is over, at most 32 are removed by a call; how many were is added to the second
-    /// part of the answer.
+    /// [`handfast_core::limits::SENDER_META_BYTES`]. A message of one who need not or may not wait writes nothing. Of the entries whose time is over,
+    /// at most 32 are removed by a call; how many were is the second part of the answer.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable.
+    /// [`StoreError`] if it could not be made durable, or `meta` is none.
     async fn challenge(
         &self,
         sender: SenderId<'_>,
@@ -167,7 +172,8 @@ pub trait Inbound: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError>;
 
-    /// Lets in whoever waits with this code; at any number of calls at once exactly one does.
+    /// Lets in whoever waits with this code; at any number of calls at once exactly one does. A code that is found is used up, whatever comes of it: also that
+    /// its time was over, or that its sender is blocked, which is [`Approved::Unknown`].
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -194,8 +200,8 @@ pub trait Inbound: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<u64, StoreError>;
 
-    /// Lets in many senders of one account at once, all or none. Those that are let in already stay as they are; blocked ones stay blocked. The answer is how
-    /// many are new.
+    /// Lets in many senders of one account at once, without an end, all or none. Those that are let in already stay as they are; blocked ones stay blocked; those
+    /// of which that was taken back are let in anew. The answer is how many are new.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -218,7 +224,7 @@ pub trait Inbound: Send + Sync + 'static {
     /// kind in order of their names. Entries whose waiting is over are not among them.
     ///
     /// # Errors
-    /// [`StoreError`] if they cannot be read.
+    /// [`StoreError`] if they cannot be read, or one of them is spoiled.
     async fn senders(
         &self,
         filter: SenderFilter,
@@ -240,7 +246,7 @@ pub trait Inbound: Send + Sync + 'static {
     /// [`StoreError`] if that is not known.
     async fn cursor(&self, poller: &str) -> Result<Option<String>, StoreError>;
 
-    /// Keeps up to where it has come.
+    /// Keeps up to where it has come. How long that text may be is the caller's concern.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.

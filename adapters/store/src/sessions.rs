@@ -21,6 +21,7 @@ pub struct SetupCode {
 
 /// What a setup code yields.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is made once and handed on")]
 pub enum Yield {
     /// A companion's session. Its id and its hash must be new.
     Session(Session),
@@ -56,7 +57,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// Spends a code and writes what it yields, in one step: both or neither, however many show it at once and whenever the process dies.
     ///
     /// [`handfast_core::registry::sessions::redeem`] decides. Of the codes whose time is over, and the sessions that ended long ago, at most 32 of each are
-    /// forgotten by a call.
+    /// forgotten by a call that spends one.
     ///
     /// # Errors
     /// [`SaveError::Conflict`] for a session whose id or hash is taken, and as [`offer`](crate::Store::offer) says for a node; the code is not spent then. The
@@ -84,7 +85,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// A page of sessions in order of their ids, beginning after `after`, at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError`] if they cannot be read.
+    /// [`StoreError`] if they cannot be read, or one of them is spoiled.
     async fn sessions(
         &self,
         filter: SessionFilter,
@@ -93,7 +94,7 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<Session>, StoreError>;
 
-    /// How many sessions let their companion in. Costs what one look at an index costs, not one at each.
+    /// How many sessions let their companion in. They are counted by the range of an index, without a look at each.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
@@ -111,7 +112,7 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
 
-    /// Ends a session for good; `false` if there is none that has not ended.
+    /// Ends a session for good, a spoiled one, too; `false` if there is none that has not ended.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.

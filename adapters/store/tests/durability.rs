@@ -10,8 +10,10 @@ use std::time::Duration;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
-use handfast_store::conformance::{START, asking, pin};
-use handfast_store::{Code, Filter, SqliteStore, Store, StoreError};
+use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::wire::setup::Nonce;
+use handfast_store::conformance::{START, asking, pin, session, setup_code};
+use handfast_store::{Code, Filter, SessionFilter, Sessions, SetupCode, SqliteStore, Store, StoreError, Yield};
 
 const CHILD: &str = "HANDFAST_STORE_TEST_CHILD";
 const LIMITS: Limits = Limits { pending_total: u32::MAX, pending_per_source: u32::MAX, ..Limits::DEFAULT };
@@ -133,6 +135,69 @@ fn no_guess_is_gained_by_killing_the_gateway() {
         assert_eq!(store.reserve(Some(PIN), START).await.unwrap(), Err(NoGuess::Locked));
         assert_eq!(store.window().await.unwrap().guesses, 5);
         assert_eq!(store.code(PIN).await.unwrap().unwrap().counted.guesses, 5);
+    });
+}
+
+/// The setup code of that number, and the id of the session for which it is spent: the same in every process.
+fn numbered(number: u64) -> (SetupCode, SessionId) {
+    let mut bytes = [0x5c; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    (SetupCode { nonce: Nonce::from_bytes(bytes), ..setup_code(600) }, SessionId::from_bytes(bytes))
+}
+
+#[test]
+fn a_code_whose_session_was_answered_stays_spent_however_the_gateway_dies() {
+    if let Some(path) = child() {
+        runtime().block_on(async {
+            let store = Arc::new(SqliteStore::open(&path).unwrap());
+            let mut tasks = tokio::task::JoinSet::new();
+            for task in 0..32 {
+                let store = Arc::clone(&store);
+                tasks.spawn(async move {
+                    for number in (task..).step_by(32) {
+                        let (code, id) = numbered(number);
+                        let mut hash = *session().hash.as_bytes();
+                        hash[..8].copy_from_slice(&number.to_be_bytes());
+                        hash[8..16].copy_from_slice(&u64::from(std::process::id()).to_be_bytes());
+                        let hash = handfast_core::grant::session::SessionHash::from_bytes(hash);
+                        // Those of the processes before are spent already.
+                        if store.redeem(code, Yield::Session(Session { id, hash, ..session() }), START).await.unwrap().is_ok() {
+                            writeln!(std::io::stdout().lock(), "answered {number};").unwrap();
+                        }
+                    }
+                });
+            }
+            tasks.join_all().await;
+        });
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let answered = |line: String| line.split_once("answered ")?.1.strip_suffix(';')?.parse::<u64>().ok();
+    let mut numbers = Vec::new();
+    for round in 0..4 {
+        let test = "a_code_whose_session_was_answered_stays_spent_however_the_gateway_dies";
+        let mut process = again(test, ":", &path).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok).filter_map(answered);
+        numbers.extend(lines.by_ref().take(1 + round * 211));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        numbers.extend(lines);
+    }
+    let distinct: std::collections::HashSet<_> = numbers.iter().copied().collect();
+    assert!(distinct.len() > 1000 && distinct.len() == numbers.len(), "no code was answered twice: {}", numbers.len());
+    runtime().block_on(async {
+        let store = SqliteStore::open(&path).unwrap();
+        for number in 0..*numbers.iter().max().unwrap() {
+            // Answered or not, a session is there if and only if its code is spent.
+            let (code, id) = numbered(number);
+            let is_there = store.session(id).await.unwrap().is_some();
+            assert!(is_there || !distinct.contains(&number), "{number} was answered and is gone");
+            let spent = store.redeem(code, Yield::Session(Session { id, ..session() }), START).await.unwrap();
+            assert_eq!(spent.is_err(), is_there, "{number}");
+        }
+        let listed = store.sessions(SessionFilter::Live, None, usize::MAX, START).await.unwrap();
+        assert_eq!(store.live_sessions(START).await.unwrap(), listed.len() as u64);
     });
 }
 

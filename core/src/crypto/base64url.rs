@@ -1,13 +1,15 @@
 //! Base64 with the URL-safe alphabet and no padding (RFC 4648, section 5), for secrets: no table look-up depends on the data.
 
+/// How many characters are dealt with at once: as many as one vector has bytes where there are vectors, and each takes the same steps.
+const BLOCK: usize = 32;
+/// The bytes that they stand for.
+const BLOCK_BYTES: usize = BLOCK / 4 * 3;
+
 /// Encodes 32 bytes to 43 characters.
 #[must_use]
 pub fn encode_32(bytes: &[u8; 32]) -> [u8; 43] {
     let mut out = [0; 43];
-    let mut sextets = Sextets { bytes: bytes.iter(), held: 0, bits: 0 };
-    for place in &mut out {
-        *place = character(sextets.next_sextet());
-    }
+    write(bytes, &mut out);
     out
 }
 
@@ -15,11 +17,22 @@ pub fn encode_32(bytes: &[u8; 32]) -> [u8; 43] {
 pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Option<&'o str> {
     let length = bytes.len().checked_mul(4)?.div_ceil(3);
     let out = out.get_mut(..length)?;
-    let mut sextets = Sextets { bytes: bytes.iter(), held: 0, bits: 0 };
-    for place in &mut *out {
-        *place = character(sextets.next_sextet());
-    }
+    write(bytes, out);
     core::str::from_utf8(out).ok()
+}
+
+/// Encodes; what is missing of three bytes at the end counts as zeros.
+fn write(bytes: &[u8], out: &mut [u8]) {
+    for (places, bytes) in out.chunks_mut(BLOCK).zip(bytes.chunks(BLOCK_BYTES)) {
+        let block: [u8; BLOCK_BYTES] = filled(bytes, 0);
+        let mut sextets = [0; BLOCK];
+        for (four, &[a, b, c]) in sextets.as_chunks_mut::<4>().0.iter_mut().zip(block.as_chunks::<3>().0) {
+            *four = [a >> 2, (a << 4 | b >> 4) & 0x3f, (b << 2 | c >> 6) & 0x3f, c & 0x3f];
+        }
+        for (place, character) in places.iter_mut().zip(sextets.map(character)) {
+            *place = character;
+        }
+    }
 }
 
 /// Decodes into `out` what [`encode`] gives, and nothing else, so that the same bytes never have two texts. `None` for a character outside the
@@ -27,48 +40,39 @@ pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Option<&'o str> {
 pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let length = text.len().checked_mul(3)? / 4;
     let out = out.get_mut(..length)?;
-    let mut places = out.iter_mut();
-    let (mut held, mut bits, mut bad) = (0u16, 0u8, 0u8);
-    for &character in text.as_bytes() {
-        let sextet = value(character);
-        bad |= sextet & !0x3f;
-        held = held << 6 | u16::from(sextet & 0x3f);
-        bits = bits.wrapping_add(6);
-        if let Some(rest) = bits.checked_sub(8) {
-            bits = rest;
-            if let Some(place) = places.next() {
-                *place = (held >> rest).to_le_bytes()[0];
-            }
+    let (mut bad, mut left) = (0, 0);
+    for (places, characters) in out.chunks_mut(BLOCK_BYTES).zip(text.as_bytes().chunks(BLOCK)) {
+        let sextets = filled::<BLOCK>(characters, b'A').map(value);
+        bad |= sextets.iter().fold(0, |bad, sextet| bad | sextet & !0x3f);
+        let mut block = [0; BLOCK_BYTES];
+        for (three, &[a, b, c, d]) in block.as_chunks_mut::<3>().0.iter_mut().zip(sextets.as_chunks::<4>().0) {
+            *three = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+        }
+        // Bits that no byte was begun with.
+        left |= block.iter().skip(places.len()).fold(0, |left, byte| left | byte);
+        for (place, byte) in places.iter_mut().zip(block) {
+            *place = byte;
         }
     }
-    // A lone last character leaves six bits, and no byte has begun with them.
-    let left = held.to_le_bytes()[0] & !(0xff_u8.wrapping_shl(bits.into()));
-    (bad == 0 && bits < 6 && left == 0).then_some(out)
+    (bad == 0 && left == 0 && text.len() % 4 != 1).then_some(out)
+}
+
+/// A block of these bytes, and of what counts as zero behind them.
+fn filled<const N: usize>(bytes: &[u8], zero: u8) -> [u8; N] {
+    if let Ok(whole) = bytes.try_into() {
+        return whole;
+    }
+    let mut block = [zero; N];
+    for (to, from) in block.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    block
 }
 
 /// Whether a byte belongs to the alphabet.
 #[must_use]
 pub const fn is_alphabet(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
-}
-
-struct Sextets<'b> {
-    bytes: core::slice::Iter<'b, u8>,
-    held: u16,
-    bits: u8,
-}
-
-impl Sextets<'_> {
-    /// The next six bits, filled up with zeros at the end.
-    fn next_sextet(&mut self) -> u8 {
-        if self.bits < 6 {
-            let byte = self.bytes.next().copied().unwrap_or(0);
-            self.held = self.held << 8 | u16::from(byte);
-            self.bits = self.bits.wrapping_add(8);
-        }
-        self.bits = self.bits.wrapping_sub(6);
-        (self.held >> self.bits & 0x3f).to_le_bytes()[0]
-    }
 }
 
 fn character(sextet: u8) -> u8 {

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{self, Inputs};
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::{HandshakeHash, Prologue, ik, xx};
 use handfast_core::entropy::Entropy;
@@ -11,8 +12,9 @@ use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict};
 use handfast_core::flow::native::node::{self, Memory, Node, Own, Paired, Timing, Wish};
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::setup_code::{Terms, issue};
 use handfast_core::id::NodeId;
-use handfast_core::limits::{Limits, MESSAGE_BYTES, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH};
+use handfast_core::limits::{Limits, MESSAGE_BYTES, NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH, SETUP_TOKEN_CHARS};
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::lifecycle::Notice;
@@ -23,8 +25,9 @@ use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+use handfast_core::wire::setup::ProfileName;
 
-use super::World;
+use super::{World, setup_key};
 use super::raw::{Channel, Says, keys};
 use super::wires::Side;
 
@@ -85,6 +88,8 @@ struct Peer {
     ik: Option<ik::Initiator>,
     third: Option<Vec<u8>>,
     channel: Option<Channel>,
+    /// A good setup code was said.
+    shown: bool,
 }
 
 /// A connection takes any inputs in any order, from a peer who keeps to the handshake or not: after its end nothing happens; a guess is reserved before one
@@ -95,6 +100,7 @@ struct Peer {
 pub fn gateway(data: &[u8]) {
     let (own, theirs) = (keys(2), keys(1));
     let known = recorded();
+    let setup = [setup_key(1)];
     let mut bytes = Bytes(data);
     let mut now = Instant::from_millis(0);
     let unix = UnixTime::from_secs(1_750_000_000);
@@ -106,7 +112,7 @@ pub fn gateway(data: &[u8]) {
         let entropy = || Entropy::from_recorded([argument | 1; 32]);
         let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
         let around =
-            Around { keys: &own, scopes: (argument & 1 == 0).then_some(&known.scopes), setup: &[], subscriptions_left: 1, now: unix };
+            Around { keys: &own, scopes: (argument & 1 == 0).then_some(&known.scopes), setup: &setup, subscriptions_left: 1, now: unix };
         let knows = Known { record: &known.record, grants: &known.grants };
         let found = match argument % 4 {
             0 => Err(Refusal::StoreFailed),
@@ -131,7 +137,8 @@ pub fn gateway(data: &[u8]) {
                 attached |= matches!(found, Ok(Some(_)));
                 gateway::Input::Attached(found, unix)
             }
-            13 => gateway::Input::Prepared(match argument % 5 {
+            13 => gateway::Input::Prepared(match argument % 6 {
+                5 => Prepared::Setup,
                 0 => Prepared::Refused(pair::Refusal::Closed),
                 1 => Prepared::Settle,
                 2 => Prepared::Code { id: (argument & 8 == 0).then_some(id), code: code_of("847291") },
@@ -171,7 +178,7 @@ pub fn gateway(data: &[u8]) {
             _ => gateway::Input::Closed,
         };
         gone |= matches!(input, gateway::Input::Closed);
-        let was_closed = machine.is_closed();
+        let (was_closed, before) = (machine.is_closed(), machine.state_name());
         let mut scratch = [0; NATIVE_SCRATCH];
         let Step { next, effects } = machine.step(now, input, &mut scratch);
         assert!(effects.len() <= MAX_EFFECTS);
@@ -185,6 +192,9 @@ pub fn gateway(data: &[u8]) {
                 }
                 gateway::Effect::Spend(_) => assert!(reserved, "spent before it was reserved"),
                 gateway::Effect::Settle(gateway::Proof::Code(..)) => assert!(spent, "proven before it was spent"),
+                gateway::Effect::Settle(gateway::Proof::Setup(_)) => {
+                    assert!(before == "AwaitSetup" && peer.shown, "settled without a setup code of ours");
+                }
                 _ => {}
             }
         }
@@ -205,7 +215,8 @@ impl Peer {
                     return third;
                 }
                 if let Some(channel) = &mut self.channel {
-                    let said = said(argument, bytes);
+                    let (said, shown) = said(argument, own, &channel.hash, bytes);
+                    self.shown |= shown;
                     return channel.seal(&said);
                 }
                 let intent = [Intent::Pair, Intent::Link, Intent::Delegate][usize::from(argument) % 3];
@@ -257,17 +268,46 @@ impl Peer {
 }
 
 /// Something that can be said in a channel: bytes as they come, or one of the messages.
-fn said(argument: u8, bytes: &mut Bytes<'_>) -> Vec<u8> {
+fn said(argument: u8, own: &OwnKeys, hash: &HandshakeHash, bytes: &mut Bytes<'_>) -> (Vec<u8>, bool) {
     use handfast_core::wire::native::link;
     let id = GrantId::from_bytes([1; 16]);
-    match argument % 6 {
+    let ask = |method| {
+        let profile = pair::NativeProfile::new(Profile::EMPTY).expect("short");
+        let request = pair::Request { name: UNKNOWN, room: UNKNOWN, profile, method, csr: None };
+        pair::FromNode::Ask(pair::Ask::sign(request, &own.signing, hash)).bytes()
+    };
+    let code = |token: &str| pair::FromNode::SetupCode(pair::BootstrapToken::new(token).expect("a token")).bytes();
+    let said = match argument % 12 {
+        6 => ask(pair::Method::Setup),
+        7 => ask(pair::Method::Approval),
+        8 => return (code(setup_code()), true),
+        9 => {
+            let mut forged = setup_code().as_bytes().to_vec();
+            let at = usize::from(argument) % forged.len();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            code(&String::from_utf8_lossy(&forged))
+        }
+        10 => ask(pair::Method::Pin),
         0 => pair::FromNode::Ya(*recorded_element()).bytes(),
         1 => pair::FromNode::Ta([argument; 64]).bytes(),
         2 => pair::FromNode::Stored(id).bytes(),
         3 => link::FromNode::Stored(id).bytes(),
         4 => link::FromNode::Heartbeat(Heartbeat::default()).bytes(),
         _ => bytes.some().to_vec(),
-    }
+    };
+    (said, false)
+}
+
+/// A setup code that counts in these conversations.
+fn setup_code() -> &'static str {
+    static ONCE: OnceLock<String> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let profile = ProfileName::parse("companion-v1").expect("a profile");
+        let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600) };
+        let mut out = [0; SETUP_TOKEN_CHARS];
+        let unix = UnixTime::from_secs(1_750_000_000);
+        issue(&setup_key(1), &terms, unix, &Entropy::from_recorded([8; 16]), &mut out).expect("a code").token.to_owned()
+    })
 }
 
 fn recorded_element() -> &'static cpace::Element {
@@ -301,12 +341,17 @@ pub fn node(data: &[u8]) {
         1 => Memory::Asked { gateway: paired.gateway },
         _ => Memory::Paired(paired),
     };
-    let own = Own { keys: &own_keys, about: PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY }, setup: None };
+    let own = Own {
+        keys: &own_keys,
+        about: PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY },
+        setup: pair::BootstrapToken::new(setup_code()),
+    };
     let mut bytes = Bytes(data);
     let mut now = Instant::from_millis(0);
     let mut machine = Node::boot(now, memory(bytes.byte().unwrap_or(0)), Timing::DEFAULT);
     let mut rogue = RogueEnd::default();
     let mut keeping = None;
+    let mut trusted = false;
     while let Some(code) = bytes.byte() {
         let argument = bytes.byte().unwrap_or(0);
         let entropy = || Entropy::from_recorded([argument | 1; 32]);
@@ -325,8 +370,17 @@ pub fn node(data: &[u8]) {
             16 => {
                 let selector = pair::Selector::parse("K7QF").expect("a selector");
                 let code = Code::parse("847291").expect("a code");
-                let wish = [Wish::Approval, Wish::Pin, Wish::Code { selector, code }].into_iter().nth(usize::from(argument) % 3);
-                node::Input::Pair(wish.expect("three"), None)
+                let wish = [Wish::Approval, Wish::Pin, Wish::Code { selector, code }, Wish::Setup, Wish::Setup];
+                let wish = wish.into_iter().nth(usize::from(argument) % 5).expect("five");
+                // A setup code comes with the gateway's fingerprint, with that of another one, or with none.
+                let of = |seed| Some(Fingerprint::of(keys(seed).channel.public()));
+                let expected = match (&wish, argument & 48) {
+                    (Wish::Setup, 16) => of(3),
+                    (Wish::Setup, 0 | 48) => of(2),
+                    _ => None,
+                };
+                trusted = expected == of(2);
+                node::Input::Pair(wish, expected)
             }
             17 => node::Input::Renew(handfast_core::wire::native::link::Renew::Chain),
             18 if argument < 32 => node::Input::Forget,
@@ -335,9 +389,10 @@ pub fn node(data: &[u8]) {
         let by_frame = matches!(input, node::Input::Frame { .. });
         let forgets = matches!(input, node::Input::Forget);
         let overdue = matches!(input, node::Input::Tick(_)) && machine.deadline().is_some_and(|(at, _)| at <= now);
-        let mut scratch = [0; NATIVE_NODE_SCRATCH];
+        let mut scratch = [0; NATIVE_SETUP_SCRATCH];
         let Step { next, effects } = machine.step(now, input, &mut scratch);
         assert!(effects.len() <= MAX_EFFECTS);
+        assert!(trusted || next.state_name() != "AwaitSettled", "a setup code is shown to somebody else");
         for effect in effects {
             match effect {
                 node::Effect::Keep(memory) => {

@@ -58,7 +58,7 @@ pub(crate) enum InboundVerb {
         #[arg(value_name = "ACCOUNT")]
         account: String,
         /// Who, as the channel names them
-        #[arg(value_name = "SENDER", required = true)]
+        #[arg(value_name = "SENDER", required = true, allow_negative_numbers = true)]
         senders: Vec<String>,
     },
 }

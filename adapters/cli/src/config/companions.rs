@@ -102,17 +102,14 @@ fn from_words(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
             }
         }
     }
-    let whole = |(name, all): (String, Vec<Scope<'_>>)| {
-        Ok((name, scopes(all).map_err(|error| value.lacks(error.as_str()))?))
-    };
+    let whole = |(name, all): (String, Vec<Scope<'_>>)| Ok((name, scopes(all).map_err(|error| value.lacks(error.as_str()))?));
     found.into_iter().map(whole).collect()
 }
 
 /// None if there are none: an empty table would stand in the way of one that is added to a printed file.
 pub(super) fn show_profiles(profiles: &[(String, ScopesBuf)]) -> Option<String> {
-    let shown = profiles.iter().map(|(name, scopes)| {
-        format!("{} = {{ permissions = {} }}", quoted(name), show_permissions(scopes))
-    });
+    let shown =
+        profiles.iter().map(|(name, scopes)| format!("{} = {{ permissions = {} }}", quoted(name), show_permissions(scopes)));
     (!profiles.is_empty()).then(|| format!("{{ {} }}", shown.collect::<Vec<_>>().join(", ")))
 }
 

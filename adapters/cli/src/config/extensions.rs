@@ -103,7 +103,8 @@ fn show(config: &ExtensionConfig) -> String {
         Transport::Http { url } => (None, Some(quoted(url))),
     };
     let Timeouts { call, scrape, poll } = config.timeouts;
-    let within = [("call", call), ("scrape", scrape), ("poll", poll)].map(|(name, time)| format!("{name} = {}", quoted(show_lasting(time))));
+    let within = [("call", call), ("scrape", scrape), ("poll", poll)]
+        .map(|(name, time)| format!("{name} = {}", quoted(show_lasting(time))));
     let entries = [
         ("name", Some(quoted(&config.name))),
         ("prefix", Some(quoted(&config.prefix))),

@@ -52,11 +52,9 @@ impl Options {
 
 impl Args for Options {
     fn augment_args(command: Command) -> Command {
-        let config = Arg::new("config")
-            .long("config")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help("TOML file with settings; every option but this one and --print-config may stand in it, and an option beats it");
+        let config = Arg::new("config").long("config").value_name("FILE").value_parser(value_parser!(PathBuf)).help(
+            "TOML file with settings; every option but this one and --print-config may stand in it, and an option beats it",
+        );
         let print = Arg::new("print-config")
             .long("print-config")
             .action(ArgAction::SetTrue)

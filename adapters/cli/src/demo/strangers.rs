@@ -16,7 +16,8 @@ use crate::serve::Running;
 pub(super) async fn play(stage: &mut Stage, data: &Path, gateway: &Running) -> Result<(), End> {
     stage.chapter("Who writes to a channel is challenged before anything of theirs is admitted");
     let chat = Chat::open(&gateway.gateway).await?;
-    ask(data, Method::POST, "/api/v1/inbound/seed", Some(json!({"channel": CHANNEL, "account": ROOM, "senders": ["Ana"]}))).await?;
+    ask(data, Method::POST, "/api/v1/inbound/seed", Some(json!({"channel": CHANNEL, "account": ROOM, "senders": ["Ana"]})))
+        .await?;
     let mut ana = Guest::enter(&chat, "Ana").await?;
     ana.says("hello").await?;
     hold(ana.hears().await? == "Ana: hello", "a seeded sender is heard")?;

@@ -2,7 +2,6 @@
 //!
 //! Each record is read for itself, so that one that is spoiled takes no other with it. A node is paired here only if it was there, with the hash of its token.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -16,9 +15,11 @@ use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_store::Observation;
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::loose_json::{without_numbers_that_are_none, without_space};
 use super::report::{FileReport, Named, Part};
 use super::target::{Target, each};
 use super::{END_OF_TIME, clipped};
@@ -29,6 +30,39 @@ use crate::print::quoted;
 const FILE_BYTES: u64 = 64 << 20;
 /// How many nodes are written at once.
 const AT_ONCE: usize = 256;
+
+/// Most records that are read.
+const RECORDS: usize = 1_000_000;
+
+/// The records of a file, each for itself.
+struct Records<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Records<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array of records")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<Self::Value, A::Error> {
+                let mut read = Vec::new();
+                while let Some(record) = records.next_element()? {
+                    if read.len() == RECORDS {
+                        return Err(A::Error::custom(format_args!("it has more than {RECORDS} records")));
+                    }
+                    read.push(record);
+                }
+                Ok(read)
+            }
+        }
+
+        deserializer.deserialize_seq(Each).map(Self)
+    }
+}
 
 /// A record on its way into the registry.
 #[derive(Debug)]
@@ -48,10 +82,10 @@ pub(super) async fn import(path: &Path, target: &Target, report: &mut FileReport
         }
     };
     let text = without_numbers_that_are_none(&text);
-    let records: Vec<&RawValue> = match serde_json::from_str(&text) {
+    let Records(records) = match serde_json::from_str(&text) {
         Ok(records) => records,
         Err(error) => {
-            report.problem = Some(format!("it begins as an array of records does, but is no JSON: {error}"));
+            report.problem = Some(format!("it begins as an array of records does, but cannot be read: {error}"));
             return Ok(());
         }
     };
@@ -73,10 +107,12 @@ fn read(path: &Path) -> Result<String, String> {
 
 async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Result<(), End> {
     let mut times: HashMap<NodeId, u32> = HashMap::new();
-    let read: Vec<(Named, Result<Node, String>)> =
-        records.iter().zip(1_u64..).map(|(raw, number)| node(raw.get(), number, target.now, &mut times)).collect();
+    for node_id in records.iter().filter_map(|raw| NodeId::parse(&node_id_of(raw.get())?)) {
+        *times.entry(node_id).or_default() += 1;
+    }
     let mut batch: Vec<(Named, Node)> = Vec::new();
-    for (about, node) in read {
+    for (raw, number) in records.iter().zip(1_u64..) {
+        let (about, node) = node(raw.get(), number, target.now);
         let node = match node {
             Ok(node) => node,
             Err(why) => {
@@ -121,23 +157,32 @@ fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
     (Asking { key, source, record }, profile)
 }
 
-/// Reads a record, and counts its id.
-fn node(raw: &str, number: u64, now: UnixTime, times: &mut HashMap<NodeId, u32>) -> (Named, Result<Node, String>) {
-    let nameless = |why: String| (Named::of(format!("record {number}")), Err(why));
-    let fields: Map<String, Value> = match serde_json::from_str(raw) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => return nameless("it is no object".to_owned()),
-        Err(error) => return nameless(format!("it cannot be read: {error}")),
+/// The id of a record, even of one of which something else cannot be read.
+fn node_id_of(raw: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct OnlyId {
+        node_id: Option<String>,
+    }
+    serde_json::from_str::<OnlyId>(raw).ok()?.node_id
+}
+
+fn node(raw: &str, number: u64, now: UnixTime) -> (Named, Result<Node, String>) {
+    let found = node_id_of(raw);
+    let node_id = found.as_deref().and_then(NodeId::parse);
+    let mut about = Named::of(node_id.map_or_else(|| format!("record {number}"), |node_id| node_id.to_string()));
+    let mut read = || {
+        let fields: Map<String, Value> = match serde_json::from_str(raw) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(_) => return Err("it is no object".to_owned()),
+            Err(error) => return Err(format!("it cannot be read: {error}")),
+        };
+        let node_id = node_id.ok_or_else(|| match &found {
+            Some(text) => format!("its node_id {} is no UUID in lower case", quoted(&clipped(text))),
+            None => "it has no node_id that is a text".to_owned(),
+        })?;
+        Fields { fields: &fields, raw, now }.node(node_id, &mut about)
     };
-    let Some(text) = fields.get("node_id").and_then(Value::as_str) else {
-        return nameless("it has no node_id".to_owned());
-    };
-    let Some(node_id) = NodeId::parse(text) else {
-        return nameless(format!("its node_id {} is no UUID in lower case", quoted(&clipped(text))));
-    };
-    *times.entry(node_id).or_default() += 1;
-    let mut about = Named::of(node_id.to_string());
-    let node = Fields { fields: &fields, raw, now }.node(node_id, &mut about);
+    let node = read();
     (about, node)
 }
 
@@ -274,7 +319,7 @@ impl Fields<'_> {
     fn told(&self, about: &mut Named) -> Option<Observation> {
         let seen = match self.get("last_seen").map(Value::as_f64) {
             None => return None,
-            Some(Some(seen)) if seen == 0.0 => return None,
+            Some(Some(0.0)) => return None,
             Some(seen) => seen.filter(|seen| (0.0..=END_OF_TIME as f64).contains(seen)),
         };
         // Whole seconds are enough.
@@ -289,74 +334,5 @@ impl Fields<'_> {
             noise_level: sensor("noise_level").and_then(Value::as_f64),
             wake_word_fp: None,
         })
-    }
-}
-
-/// What stands outside of texts, piece by piece, with the texts between.
-fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
-    let mut rest = json;
-    let mut is_text = false;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = if is_text {
-            let mut escaped = false;
-            // From behind the quotation mark with which it begins.
-            let closing = rest.bytes().enumerate().skip(1).find(|(_, byte)| {
-                let closes = *byte == b'"' && !escaped;
-                escaped = *byte == b'\\' && !escaped;
-                closes
-            });
-            closing.map_or(rest.len(), |(at, _)| at + 1)
-        } else {
-            rest.find('"').unwrap_or(rest.len())
-        };
-        let (piece, behind) = rest.split_at(end);
-        let was_text = std::mem::replace(&mut is_text, !is_text);
-        rest = behind;
-        Some((was_text, piece))
-    })
-}
-
-/// The program that writes these files writes `NaN` and `Infinity` for some numbers, which no JSON has: null stands in for them.
-fn without_numbers_that_are_none(json: &str) -> Cow<'_, str> {
-    const NONE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
-    if !NONE.iter().any(|word| json.contains(word)) {
-        return Cow::Borrowed(json);
-    }
-    let mended = pieces(json).map(|(is_text, piece)| match is_text {
-        true => Cow::Borrowed(piece),
-        false => Cow::Owned(NONE.iter().fold(piece.to_owned(), |piece, word| piece.replace(word, "null"))),
-    });
-    Cow::Owned(mended.collect())
-}
-
-fn without_space(json: &str) -> String {
-    let mut out = String::with_capacity(json.len().min(2 * PROFILE_BYTES));
-    for (is_text, piece) in pieces(json) {
-        if is_text {
-            out.push_str(piece);
-        } else {
-            out.extend(piece.chars().filter(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')));
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn white_space_goes_only_outside_of_texts() {
-        assert_eq!(without_space("{ \"a b\" : [ 1,\n 2 ] , \"c\\\" d\": \" \\\\\" }"), r#"{"a b":[1,2],"c\" d":" \\"}"#);
-        assert_eq!(without_space("\"never closed "), "\"never closed ");
-    }
-
-    #[test]
-    fn numbers_that_are_none_are_null_and_texts_stay() {
-        let mended = without_numbers_that_are_none(r#"[NaN, -Infinity, Infinity, "NaN", "\"NaN"]"#);
-        assert_eq!(mended, r#"[null, null, null, "NaN", "\"NaN"]"#);
     }
 }

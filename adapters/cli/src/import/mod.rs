@@ -3,13 +3,17 @@
 //! | file | concern |
 //! |---|---|
 //! | `missy` | a registry of nodes, `devices.json` |
+//! | `loose_json` | what is mended in it before it is read |
 //! | `nexo` | a database of pairing tables: senders, and companions' sessions |
+//! | `cells` | its values, each checked |
 //! | `snapshot` | reading a database without touching it |
 //! | `target` | our registry: what is there stays, what is not is added |
 //! | `report` | what it says |
 //!
 //! Without `--apply` it is tried with a copy of the registry, and what it says is what would come.
 
+mod cells;
+mod loose_json;
 mod missy;
 mod nexo;
 mod report;
@@ -34,12 +38,21 @@ const END_OF_TIME: u64 = 253_402_300_799;
 pub(crate) async fn run(args: Import) -> Result<(), End> {
     let data = args.data.path()?;
     let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    let target = Target::open(&data, args.apply, now)?;
+    let files: Vec<_> = args.files.into_iter().map(|path| (recognised(&path), path)).collect();
+    // No registry is made for a mistyped name.
+    let target = match files.iter().any(|(kind, _)| kind.is_ok()) {
+        true => Some(Target::open(&data, args.apply, now)?),
+        false => None,
+    };
     let mut report = Report { files: Vec::new(), applied: args.apply };
     let mut done = Ok(());
-    for path in args.files {
+    for (kind, path) in files {
         let mut file = FileReport { path, kind: None, problem: None, parts: Vec::new() };
-        done = import(&target, &mut file).await;
+        match (kind, &target) {
+            (Ok(kind), Some(target)) => done = import(kind, target, &mut file).await,
+            (Err(problem), _) => file.problem = Some(problem),
+            (Ok(_), None) => {}
+        }
         report.files.push(file);
         if done.is_err() {
             break;
@@ -52,23 +65,11 @@ pub(crate) async fn run(args: Import) -> Result<(), End> {
 }
 
 /// Imports a file as what it is.
-async fn import(target: &Target, file: &mut FileReport) -> Result<(), End> {
+async fn import(kind: Kind, target: &Target, file: &mut FileReport) -> Result<(), End> {
     let path = file.path.clone();
-    match recognised(&path) {
-        Ok(Some(Kind::Database)) => nexo::import(&path, target, file).await,
-        Ok(Some(Kind::Records)) => missy::import(&path, target, file).await,
-        Ok(None) => {
-            file.problem = Some(
-                "it is neither a SQLite database with the tables pairing_pending, pairing_allow_from or pairing_sessions, \
-                 nor a devices.json, which is an array of records"
-                    .to_owned(),
-            );
-            Ok(())
-        }
-        Err(problem) => {
-            file.problem = Some(problem);
-            Ok(())
-        }
+    match kind {
+        Kind::Database => nexo::import(&path, target, file).await,
+        Kind::Records => missy::import(&path, target, file).await,
     }
 }
 
@@ -79,7 +80,7 @@ enum Kind {
 }
 
 /// Looks at how a file begins.
-fn recognised(path: &Path) -> Result<Option<Kind>, String> {
+fn recognised(path: &Path) -> Result<Kind, String> {
     // Before it is opened: opening a pipe would wait for whoever writes to it.
     let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !found.is_file() {
@@ -89,10 +90,17 @@ fn recognised(path: &Path) -> Result<Option<Kind>, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     file.take(4096).read_to_end(&mut start).map_err(|error| error.to_string())?;
     if start.starts_with(b"SQLite format 3\0") {
-        return Ok(Some(Kind::Database));
+        return Ok(Kind::Database);
     }
     let first = start.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
-    Ok((first == Some(&b'[')).then_some(Kind::Records))
+    match first {
+        Some(b'[') => Ok(Kind::Records),
+        Some(_) | None => {
+            Err("it is neither a SQLite database with the tables pairing_pending, pairing_allow_from or pairing_sessions, \
+                               nor a devices.json, which is an array of records"
+                .to_owned())
+        }
+    }
 }
 
 /// The beginning of a text that may be long.

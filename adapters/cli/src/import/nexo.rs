@@ -1,6 +1,6 @@
 //! A database with setup-code sessions and senders of the original's pairing tables.
 //!
-//! SQLite holds a column to no type, so each value is checked for what it is. None that is long is loaded.
+//! It is a copy of the file that is read. Each row is judged for itself, and what comes of it said.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,29 +14,21 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::registration::Profile;
 use handfast_store::{ListedSender, SenderName, SenderStanding};
 use rusqlite::config::DbConfig;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::cells::{Cell, Cells, Table};
 use super::report::{FileReport, Named, Part};
 use super::snapshot::Snapshot;
 use super::target::{Companion, Target, each};
-use super::{END_OF_TIME, clipped};
 use crate::End;
 use crate::print::quoted;
 
-/// Longest value that is looked at.
-const VALUE_BYTES: usize = 2048;
+/// Most rows of a table that are read.
+const ROWS: u64 = 2_000_000;
 /// How many rows are written at once.
 const AT_ONCE: usize = 256;
 /// Longest life of a session that is believed: the longest that one is ever given here.
 const LONGEST_SESSION: u64 = 365 * 86_400;
-
-/// A table of the original, with all its columns.
-struct Table {
-    name: &'static str,
-    columns: &'static [&'static str],
-    order: &'static str,
-}
 
 /// Of two rows that are one sender, the operator's last word is read first, and taking back before letting in. What cannot be read comes before both.
 const ALLOWED: Table = Table {
@@ -141,12 +133,7 @@ fn is_there(connection: &Connection, table: &Table) -> Result<bool, String> {
 
 /// Reads a table and writes what it holds. The inner error is the file's.
 async fn rows(connection: &Connection, table: &Table, target: &Target, part: &mut Part) -> Result<Result<(), String>, End> {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|name| format!("CASE WHEN octet_length(t.{name}) <= {VALUE_BYTES} THEN t.{name} END, octet_length(t.{name})"))
-        .collect();
-    let sql = format!("SELECT {} FROM {} AS t {}", columns.join(", "), table.name, table.order);
+    let sql = table.query();
     let mut statement = match connection.prepare(&sql) {
         Ok(statement) => statement,
         Err(error) => return Ok(Err(error.to_string())),
@@ -164,7 +151,10 @@ async fn rows(connection: &Connection, table: &Table, target: &Target, part: &mu
             Err(error) => break Err(error.to_string()),
         };
         number += 1;
-        let row = Cells { row, table };
+        if number > ROWS {
+            break Err(format!("it has more than {ROWS} rows"));
+        }
+        let row = Cells::of(row, table);
         match table.name {
             "pairing_allow_from" => batch.allowed(&row, part),
             "pairing_pending" => batch.pending(&row, part).await?,
@@ -176,83 +166,6 @@ async fn rows(connection: &Connection, table: &Table, target: &Target, part: &mu
     };
     batch.write(part).await?;
     Ok(ended)
-}
-
-/// The values of one row, in the order of its table's columns.
-struct Cells<'a> {
-    row: &'a Row<'a>,
-    table: &'a Table,
-}
-
-/// One value.
-enum Cell<'a> {
-    Nothing,
-    Integer(i64),
-    Real,
-    Text(&'a str),
-    NoText,
-    Bytes,
-    Long,
-}
-
-impl Cells<'_> {
-    fn cell(&self, at: usize) -> Cell<'_> {
-        let is_there = matches!(self.row.get_ref(2 * at + 1), Ok(ValueRef::Integer(_)));
-        match self.row.get_ref(2 * at) {
-            Ok(ValueRef::Null) if is_there => Cell::Long,
-            Ok(ValueRef::Null) | Err(_) => Cell::Nothing,
-            Ok(ValueRef::Integer(number)) => Cell::Integer(number),
-            Ok(ValueRef::Real(_)) => Cell::Real,
-            Ok(ValueRef::Blob(_)) => Cell::Bytes,
-            Ok(ValueRef::Text(bytes)) => std::str::from_utf8(bytes).map_or(Cell::NoText, Cell::Text),
-        }
-    }
-
-    fn wrong(&self, at: usize, what: &str) -> String {
-        format!("{} {what}", self.table.columns.get(at).unwrap_or(&"a column"))
-    }
-
-    fn text(&self, at: usize) -> Result<&str, String> {
-        match self.cell(at) {
-            Cell::Text(text) => Ok(text),
-            Cell::Nothing => Err(self.wrong(at, "is missing")),
-            Cell::Integer(_) | Cell::Real => Err(self.wrong(at, "is a number and no text")),
-            Cell::NoText => Err(self.wrong(at, "is no UTF-8")),
-            Cell::Bytes => Err(self.wrong(at, "is bytes and no text")),
-            Cell::Long => Err(self.wrong(at, &format!("is longer than {VALUE_BYTES} bytes"))),
-        }
-    }
-
-    fn time(&self, at: usize) -> Result<UnixTime, String> {
-        match self.cell(at) {
-            Cell::Integer(secs) => match u64::try_from(secs) {
-                Ok(secs) if secs <= END_OF_TIME => Ok(UnixTime::from_secs(secs)),
-                Ok(_) => Err(self.wrong(at, "lies after the year 9999; Unix seconds are needed, not milliseconds")),
-                Err(_) => Err(self.wrong(at, "lies before 1970")),
-            },
-            Cell::Nothing => Err(self.wrong(at, "is missing")),
-            Cell::Real | Cell::Text(_) | Cell::NoText | Cell::Bytes | Cell::Long => {
-                Err(self.wrong(at, "is no whole number of Unix seconds"))
-            }
-        }
-    }
-
-    /// A value to tell the row by.
-    fn shown(&self, at: usize) -> String {
-        match self.cell(at) {
-            Cell::Text(text) => quoted(&clipped(text)),
-            Cell::Integer(number) => number.to_string(),
-            Cell::Nothing => "(nothing)".to_owned(),
-            Cell::Real => "(a number)".to_owned(),
-            Cell::NoText | Cell::Bytes => "(bytes)".to_owned(),
-            Cell::Long => "(too long)".to_owned(),
-        }
-    }
-
-    /// The name of a sender's row.
-    fn key(&self) -> String {
-        [self.shown(0), self.shown(1), self.shown(2)].join(" ")
-    }
 }
 
 /// What is read, on its way into the registry.

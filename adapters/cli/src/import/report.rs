@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::target::Came;
 use crate::print::safe;
 
-/// Most rows of one part that are named; the others are counted.
-const NAMED: usize = 1000;
+/// Most rows of one part that are named because they are refused, and because of each other thing; the others are counted.
+const NAMED: [u64; 4] = [1000, 100, 100, 100];
 
 /// What came of all files.
 #[derive(Debug)]
@@ -41,7 +41,8 @@ pub(super) struct Part {
     pub(super) skipped: u64,
     pub(super) refused: u64,
     lines: Vec<Line>,
-    left_out: u64,
+    /// How many there are of each [`About`].
+    said: [u64; 4],
 }
 
 /// What is to be said of one row.
@@ -66,6 +67,8 @@ enum About {
 }
 
 impl About {
+    const ALL: [Self; 4] = [Self::Refused, Self::Skipped, Self::Kept, Self::Changed];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -95,15 +98,21 @@ impl Named {
 
 impl Part {
     pub(super) const fn new(what: &'static str, from: &'static str) -> Self {
-        Self { what, from, imported: 0, there: 0, skipped: 0, refused: 0, lines: Vec::new(), left_out: 0 }
+        Self { what, from, imported: 0, there: 0, skipped: 0, refused: 0, lines: Vec::new(), said: [0; 4] }
     }
 
     fn say(&mut self, about: About, row: &str, text: impl Into<String>) {
-        if self.lines.len() < NAMED {
+        let said = &mut self.said[about as usize];
+        *said += 1;
+        if *said <= NAMED[about as usize] {
             self.lines.push(Line { about, row: row.to_owned(), text: text.into() });
-        } else {
-            self.left_out += 1;
         }
+    }
+
+    /// How many more there are than are named.
+    fn left_out(&self) -> impl Iterator<Item = (About, u64)> {
+        let more = |about: About| (about, self.said[about as usize].saturating_sub(NAMED[about as usize]));
+        About::ALL.into_iter().map(more).filter(|(_, more)| *more > 0)
     }
 
     pub(super) fn refuse(&mut self, row: &str, why: impl Into<String>) {
@@ -135,14 +144,15 @@ impl Part {
     }
 
     fn text(&self, applied: bool) -> String {
-        let Self { what, from, imported, there, skipped, refused, lines, left_out } = self;
+        let Self { what, from, imported, there, skipped, refused, lines, said: _ } = self;
         let done = if applied { "imported" } else { "would be imported" };
-        let mut out = format!("  {what} ({from}): {imported} {done}, {there} already there, {skipped} skipped, {refused} refused\n");
+        let mut out =
+            format!("  {what} ({from}): {imported} {done}, {there} already there, {skipped} skipped, {refused} refused\n");
         for Line { about, row, text } in lines {
             out += &format!("    {:<8} {}: {}\n", about.as_str(), safe(row), safe(text));
         }
-        if *left_out > 0 {
-            out += &format!("    and {left_out} more\n");
+        for (about, more) in self.left_out() {
+            out += &format!("    {:<8} {more} more\n", about.as_str());
         }
         out
     }
@@ -155,7 +165,7 @@ impl Part {
             .collect();
         json!({
             "what": self.what, "from": self.from, "imported": self.imported, "already_there": self.there,
-            "skipped": self.skipped, "refused": self.refused, "rows": rows, "rows_left_out": self.left_out,
+            "skipped": self.skipped, "refused": self.refused, "rows": rows, "rows_left_out": self.left_out().map(|(_, more)| more).sum::<u64>(),
         })
     }
 }
@@ -241,7 +251,9 @@ mod tests {
 
     #[test]
     fn a_path_is_one_word_of_a_shell() {
-        for (path, word) in [("/a/b-c.db", "/a/b-c.db"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x", "./-x"), ("$(x)", "'$(x)'")] {
+        for (path, word) in
+            [("/a/b-c.db", "/a/b-c.db"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x", "./-x"), ("$(x)", "'$(x)'")]
+        {
             assert_eq!(shell_word(Path::new(path)), word);
         }
     }
@@ -249,10 +261,14 @@ mod tests {
     #[test]
     fn of_very_many_rows_some_are_named_and_all_are_counted() {
         let mut part = Part::new("nodes", "devices.json");
+        part.imported = 2;
         for n in 0..1003 {
+            part.count(&Named { row: n.to_string(), changes: vec!["so".to_owned()] }, Came::Imported);
             part.refuse(&n.to_string(), "no");
         }
-        assert_eq!((part.refused, part.lines.len(), part.left_out), (1003, NAMED, 3));
-        assert!(part.text(false).ends_with("and 3 more\n"));
+        assert_eq!((part.refused, part.imported, part.lines.len()), (1003, 1005, 1100));
+        let text = part.text(false);
+        assert!(text.ends_with("    refused  3 more\n    changed  903 more\n"), "{text}");
+        assert_eq!(part.json()["rows_left_out"], 906);
     }
 }

@@ -7,16 +7,14 @@ use std::sync::Arc;
 
 use handfast_core::entropy::Entropy;
 use handfast_core::grant::session::SessionHash;
-use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
-use handfast_core::registry::inbound::{Limits as Waiting, SenderId};
+use handfast_core::registry::inbound::{Facts, Limits as Waiting, SenderId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::text::Name;
 use handfast_core::time::UnixTime;
-use handfast_store::{
-    Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store, StoreError,
-};
+use handfast_store::{Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store, StoreError};
 
 use super::snapshot::Snapshot;
 use crate::{End, data};
@@ -69,11 +67,10 @@ impl Target {
             // Of one that is there, it only says what is wrong.
             data::prepare(directory)?;
         }
-        let copy = Snapshot::of(&path, &["-wal", ".lock"])
-            .map_err(|problem| End::Refused(format!("{}: {problem}", path.display())))?;
+        let copy =
+            Snapshot::of(&path, &["-wal", ".lock"]).map_err(|problem| End::Refused(format!("{}: {problem}", path.display())))?;
         let [there, here] = [copy.directory(), directory].map(|place| place.display().to_string());
-        let store =
-            SqliteStore::open(&copy.path).map_err(|error| End::Refused(error.to_string().replace(&there, &here)))?;
+        let store = SqliteStore::open(&copy.path).map_err(|error| End::Refused(error.to_string().replace(&there, &here)))?;
         Ok(Self { store: Arc::new(store), now, _copy: Some(Arc::new(copy)) })
     }
 
@@ -95,7 +92,7 @@ impl Target {
     }
 
     /// A node that waits for the operator. It counts for the caps of those that do.
-    pub(super) async fn waiting_node(&self, asking: Asking, profile: String, limits: handfast_core::limits::Limits) -> Result<Came, End> {
+    pub(super) async fn waiting_node(&self, asking: Asking, profile: String, limits: Limits) -> Result<Came, End> {
         if let Some(came) = self.known(&asking.record).await? {
             return Ok(came);
         }
@@ -155,7 +152,9 @@ impl Target {
             Ok(facts) => facts,
             Err(came) => return Ok(came),
         };
-        let SenderStanding::Pending { code, .. } = &sender.standing else { return Ok(Came::Refused("it does not wait".to_owned())) };
+        let SenderStanding::Pending { code, .. } = &sender.standing else {
+            return Ok(Came::Refused("it does not wait".to_owned()));
+        };
         if let Some(there) = facts.pending {
             return Ok(Came::There((there.code != *code).then(|| "it waits here with another code".to_owned())));
         }
@@ -167,7 +166,9 @@ impl Target {
         }
         let Waiting { pending_of_account, pending_total, .. } = Waiting::DEFAULT;
         if facts.pending_of_account >= pending_of_account || facts.pending_total >= pending_total {
-            return Ok(Came::Refused("as many wait as may, for its account or in all; it gets a code when it writes again".to_owned()));
+            return Ok(Came::Refused(
+                "as many wait as may, for its account or in all; it gets a code when it writes again".to_owned(),
+            ));
         }
         match self.clone().insert(sender).await? {
             Came::There(_) => Ok(Came::Refused("its code is another's; it gets a new one when it writes again".to_owned())),
@@ -175,7 +176,7 @@ impl Target {
         }
     }
 
-    async fn facts(&self, sender: &ListedSender) -> Result<Result<handfast_core::registry::inbound::Facts, Came>, End> {
+    async fn facts(&self, sender: &ListedSender) -> Result<Result<Facts, Came>, End> {
         let name = &sender.name;
         match SenderId::parse(&name.channel, &name.account, &name.sender) {
             Ok(id) => self.store.facts(id, &Waiting::DEFAULT, self.now).await.map(Ok).map_err(|error| stopped(&error)),
@@ -206,17 +207,6 @@ impl Target {
             Err(SaveError::Store(error)) => Err(stopped(&error)),
         }
     }
-
-    /// Whether this id is in the registry.
-    #[cfg(test)]
-    pub(super) async fn standing(&self, node_id: NodeId) -> Option<Standing> {
-        self.store.load(node_id).await.unwrap().map(|stored| stored.record.standing)
-    }
-
-    #[cfg(test)]
-    pub(super) fn store(&self) -> &SqliteStore {
-        &self.store
-    }
 }
 
 /// Writes many rows at once, so that they share the waits for the disk. The answer is what came of each, in their order.
@@ -234,7 +224,9 @@ where
 
 fn explained(problem: &str) -> String {
     match problem.contains("another process") {
-        true => format!("{problem}. An import needs the registry for itself: end `handfast serve`, and start it again afterwards"),
+        true => {
+            format!("{problem}. An import needs the registry for itself: end `handfast serve`, and start it again afterwards")
+        }
         false => problem.to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use handfast_cli::config::Settings;
 use handfast_server::pairing::PairingStatus;
+use handfast_server::setup::url::NotResolved;
 
 use super::Running;
 use crate::print::{left, safe};
@@ -22,7 +23,7 @@ pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) ->
     }
     if !tls && !address.ip().is_loopback() {
         text += &format!(
-            "warning: {address} is not loopback and this listener is not TLS: tokens of nodes that do not speak the native wire cross the network \
+            "warning: {address} is not loopback and this listener is not TLS: tokens of companions, and of nodes that do not speak the native wire, cross the network \
              readable. Use --tls-cert and --tls-key. Over the native wire everything is sealed\n"
         );
     }
@@ -31,11 +32,25 @@ pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) ->
             &format!("note: {stream} is not loopback and not TLS; the native wire that is spoken there is sealed without it\n");
     }
     text += &format!("fingerprint: {}\n", running.gateway.fingerprint());
+    text += &companions(running, &data);
     match running.gateway.pairing_status().await {
         Ok(status) => text += &pairing(&status, &data),
         Err(error) => text += &format!("warning: how pairing stands is not known: {error}\n"),
     }
     text + &format!("approve nodes with: handfast devices pair --data {data}\n")
+}
+
+/// Where a setup code would take companions.
+fn companions(running: &Running, data: &str) -> String {
+    match &running.companions {
+        Ok((url, source)) => {
+            format!("companions: {} ({source}); bring one with: handfast setup start --data {data}\n", safe(url))
+        }
+        Err(NotResolved::OnlyLoopback) => {
+            "companions: none reach this gateway from other machines; name where with --public-url, or listen with --listen 0.0.0.0:8765\n".to_owned()
+        }
+        Err(why) => format!("warning: companions do not reach this gateway: {}\n", safe(&why.to_string())),
+    }
 }
 
 fn pairing(status: &PairingStatus, data: &str) -> String {

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use handfast_cli::config::Settings;
 use handfast_server::pairing::{PairingSettings, StartError, key_file};
+use handfast_server::setup::url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{Gateway, GatewayBuilder, TlsAcceptor, acceptor, admin};
 use handfast_store::SqliteStore;
 use tokio::net::TcpListener;
@@ -69,6 +70,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// Where it speaks the native wire over TCP.
     pub(crate) tcp: Vec<SocketAddr>,
+    /// Where companions reach it and where that comes from, or why they do not.
+    pub(crate) companions: Result<(String, UrlSource), NotResolved>,
     /// The gateway itself.
     pub(crate) gateway: Gateway,
     stop: watch::Sender<bool>,
@@ -97,8 +100,14 @@ impl Running {
         if pairing.addresses.is_empty() {
             pairing.addresses = addresses::reached(address, tls.is_some(), &tcp);
         }
-        let builder = more(Gateway::builder(store).limits(settings.limits));
-        let gateway = with_key(path, builder, pairing).await?;
+        let setup = settings.setup.settings(path, lan_candidates(address, &lan_addresses()), tls.is_some());
+        let companions = resolve(&setup.addresses, &setup.plain_hosts).map(|(url, source)| (url.to_string(), source));
+        let builder = Gateway::builder(store)
+            .limits(settings.limits)
+            .setup(setup)
+            .inbound(settings.inbound.clone())
+            .extensions(settings.extensions.clone());
+        let gateway = with_key(path, more(builder), pairing).await?;
 
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
@@ -115,7 +124,7 @@ impl Running {
             let (gateway, path, until) = (gateway.clone(), line.path.clone(), until(stopped.clone()));
             tasks.push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
         }
-        Ok(Self { address, tcp, gateway, stop, tasks })
+        Ok(Self { address, tcp, companions, gateway, stop, tasks })
     }
 
     /// Ends every connection and waits for them.
@@ -147,8 +156,9 @@ async fn with_key(path: &Path, builder: GatewayBuilder, pairing: PairingSettings
     }
     started.map_err(|error| match error {
         StartError::WrongStoreKey => End::Refused(format!("{}: {error}", file.display())),
-        StartError::Settings(problem) => End::Usage(format!("the pairing settings are wrong: {problem}")),
-        StartError::Threads(_) | StartError::Store(_) | StartError::NoStoreKey => End::refused(error),
+        StartError::Settings(problem) => End::Usage(format!("the settings are wrong: {problem}")),
+        StartError::Extensions(_) => End::Usage(error.to_string()),
+        StartError::Threads(_) | StartError::Store(_) | StartError::NoStoreKey | StartError::SetupKey(_) => End::refused(error),
     })
 }
 

@@ -163,20 +163,17 @@ pub(super) async fn list(
     State(gateway): State<Gateway>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<SenderList>, Failure> {
-    let Query(query) = query.map_err(|_| Failure::Usage("give channel=NAME, all=true, include_revoked=true or none".to_owned()))?;
-    let filter = SenderFilter {
-        channel: query.channel,
-        all: query.all || query.include_revoked,
-        include_revoked: query.include_revoked,
-    };
+    let Query(query) =
+        query.map_err(|_| Failure::Usage("give channel=NAME, all=true, include_revoked=true or none".to_owned()))?;
+    let filter =
+        SenderFilter { channel: query.channel, all: query.all || query.include_revoked, include_revoked: query.include_revoked };
     let senders = gateway.gate().list(filter).await?;
     Ok(Json(SenderList { senders: senders.into_iter().map(view).collect() }))
 }
 
 pub(super) async fn approve(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<ApprovedView>, Failure> {
     let ApproveBody { code, until } = parse(&body)?;
-    let SenderName { channel, account, sender } =
-        gateway.gate().approve(&code, VIA, until.map(UnixTime::from_secs)).await?;
+    let SenderName { channel, account, sender } = gateway.gate().approve(&code, VIA, until.map(UnixTime::from_secs)).await?;
     Ok(Json(ApprovedView { channel, account, sender }))
 }
 
@@ -205,13 +202,8 @@ pub(super) async fn seed(State(gateway): State<Gateway>, body: Bytes) -> Result<
 pub(super) async fn admit(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<AdmissionView>, Failure> {
     let AdmitBody { channel, account, sender, meta } = parse(&body)?;
     let meta = meta.map(|meta| Value::Object(meta).to_string());
-    let message = Incoming {
-        channel: &channel,
-        account: &account,
-        sender: sender.as_deref(),
-        policy: None,
-        meta: meta.as_deref(),
-    };
+    let message =
+        Incoming { channel: &channel, account: &account, sender: sender.as_deref(), policy: None, meta: meta.as_deref() };
     let nothing = AdmissionView { decision: String::new(), sender: None, code: None, reply: None, text: None, reason: None };
     Ok(Json(match gateway.gate().should_admit_elsewhere(message).await? {
         Admission::Admit(admitted) => {

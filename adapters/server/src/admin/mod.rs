@@ -31,6 +31,7 @@
 //! | `POST /api/v1/channels/{channel}/qr` with `{"account","to","png_base64"}` | sends a picture over a channel | `{"sent"}` |
 //! | `GET /api/v1/extensions` | says how the extensions fare | `{"extensions":[…]}` |
 //! | `POST /api/v1/extensions/call` with `{"method","params"}` | calls the extension whose method that is | `{"ok","result","error"}` |
+//! | `GET /metrics` | tells all that is counted | OpenMetrics |
 //! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
@@ -51,6 +52,7 @@ mod socket;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use handfast_store::Filter;
@@ -67,6 +69,7 @@ pub use permissions::PermissionsView;
 pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
 pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 
+use crate::api;
 use crate::gateway::Gateway;
 use failure::Failure;
 
@@ -101,6 +104,7 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .route("/api/v1/inbound/admit", post(inbound::admit))
         .route("/api/v1/inbound/{decision}", post(inbound::decide))
         .route("/api/v1/channels/{channel}/qr", post(inbound::qr))
+        .route("/metrics", get(metrics))
         .route("/api/v1/extensions", get(extensions::list))
         .route("/api/v1/extensions/call", post(extensions::call))
         .route("/api/v1/events", get(events::follow))
@@ -213,6 +217,10 @@ async fn list(
 
 async fn show(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Result<Json<DeviceView>, Failure> {
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&prefix).await?)))
+}
+
+async fn metrics(State(gateway): State<Gateway>) -> Response {
+    api::metrics::answer(&gateway).await
 }
 
 async fn no_such_route() -> Failure {

@@ -1,6 +1,7 @@
 //! The gateway's metrics.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
@@ -27,11 +28,17 @@ pub(crate) async fn show(State(gateway): State<Gateway>, request: Request) -> Re
     if let Err(refused) = may_read(&gateway, &parts).await {
         return refused;
     }
-    match metrics_text(&gateway, "").await {
+    answer(&gateway).await
+}
+
+/// The metrics, for whoever may read them.
+pub(crate) async fn answer(gateway: &Gateway) -> Response {
+    match metrics_text(gateway).await {
         Ok(text) => ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be counted");
-            (StatusCode::SERVICE_UNAVAILABLE, "The registry cannot be read, so there are no metrics. Try again.\n").into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, "The registry cannot be read, so there are no metrics. Try again.\n")
+                .into_response()
         }
     }
 }
@@ -40,7 +47,7 @@ pub(crate) async fn show(State(gateway): State<Gateway>, request: Request) -> Re
 ///
 /// # Errors
 /// [`StoreError`] if what is in the registry cannot be counted.
-pub(crate) async fn metrics_text(gateway: &Gateway, extensions: &str) -> Result<String, StoreError> {
+async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
     let inner = &gateway.inner;
     let now = inner.clock.unix();
     let nodes = inner.store.counts(now).await?;
@@ -55,8 +62,12 @@ pub(crate) async fn metrics_text(gateway: &Gateway, extensions: &str) -> Result<
         sessions: inner.store.live_sessions(now).await?,
         senders_pending: inner.gate.waiting().await?,
     };
-    Ok(inner.telemetry.encode_with(&live, extensions))
+    let extensions = inner.extensions.scrape(SCRAPE_WITHIN).await;
+    Ok(inner.telemetry.encode_with(&live, &extensions))
 }
+
+/// How long extensions may take for their metrics, all of them together.
+const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Who shows a session is judged by it alone.
 async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
@@ -82,7 +93,8 @@ fn is_here(parts: &Parts) -> bool {
 }
 
 fn names_this_machine(host: &str) -> bool {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
     let ip = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
@@ -93,10 +105,14 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_taken_for_it() {
-        for own in ["localhost", "localhost:8765", "LOCALHOST", "127.0.0.1", "127.8.8.8:1", "[::1]:8765", "[::1]", "[::ffff:127.0.0.1]"] {
+        for own in
+            ["localhost", "localhost:8765", "LOCALHOST", "127.0.0.1", "127.8.8.8:1", "[::1]:8765", "[::1]", "[::ffff:127.0.0.1]"]
+        {
             assert!(names_this_machine(own), "{own}");
         }
-        for other in ["", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "10.0.0.1", "[::2]"] {
+        for other in
+            ["", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "10.0.0.1", "[::2]"]
+        {
             assert!(!names_this_machine(other), "{other}");
         }
     }

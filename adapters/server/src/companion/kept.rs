@@ -60,10 +60,7 @@ impl Kept {
             }
             Action::Resume(hash) => {
                 let answer = found(inner.store.session_by_hash(&hash).await);
-                if matches!(answer, Answer::Found(Err(_))) {
-                    // A fault of ours is no failure of whoever came.
-                    self.refund();
-                }
+                self.refund_if_ours(&answer);
                 return Some(answer);
             }
             Action::Attach(session) => {
@@ -71,6 +68,7 @@ impl Kept {
                     return Some(Answer::Full);
                 }
                 let answer = found(self.gateway.inner.store.session(session).await);
+                self.refund_if_ours(&answer);
                 if let Answer::Found(Ok(Some(session))) = &answer {
                     self.info = Some(Box::new(CompanionInfo::of(session)));
                 }
@@ -108,6 +106,13 @@ impl Kept {
         inner.failures.refund(Source::of(self.peer.ip()), inner.clock.now());
     }
 
+    /// A fault of ours is no failure of whoever came.
+    fn refund_if_ours(&self, answer: &Answer) {
+        if matches!(answer, Answer::Found(Err(_))) {
+            self.refund();
+        }
+    }
+
     /// It was let in: the budget of those that have not authenticated is for others now.
     pub(super) fn linked(&mut self, session: SessionId) {
         self.seat = None;
@@ -116,7 +121,8 @@ impl Kept {
 
     /// Counts what a companion is told that is not let in. `first` says whether that is about its first frame alone, without the registry.
     pub(super) fn told(&self, text: &str, first: bool) {
-        let Heard::Error(word) = Heard::parse(text, &mut [0; 64]) else { return };
+        let mut room = [0; 64];
+        let Heard::Error(word) = Heard::parse(text, &mut room) else { return };
         let telemetry = &self.gateway.inner.telemetry;
         let Some(word) = Word::ALL.iter().find(|known| known.as_str() == word) else { return };
         match (word, first) {

@@ -25,6 +25,7 @@ pub struct Extension {
 
 struct Inner {
     config: ExtensionConfig,
+    host: Arc<dyn Host>,
     carrier: Carrier,
     calls: Semaphore,
     next_id: AtomicU64,
@@ -103,7 +104,9 @@ impl Extension {
     pub(super) fn with_rules(config: ExtensionConfig, host: Arc<dyn Host>, rules: Rules) -> Result<Self, ConfigError> {
         config.validate()?;
         let carrier = match &config.transport {
-            Transport::Stdio { command } => Carrier::Stdio(Stdio::new(&config.name, command, config.timeouts.call, rules, host)),
+            Transport::Stdio { command } => {
+                Carrier::Stdio(Stdio::new(&config.name, command, config.timeouts.call, rules, Arc::clone(&host)))
+            }
             Transport::Http { url } => Carrier::Http(Box::new(Http::new(url).map_err(|problem| ConfigError::Invalid {
                 extension: config.name.clone(),
                 field: "url",
@@ -113,6 +116,7 @@ impl Extension {
         };
         let inner = Inner {
             config,
+            host,
             carrier,
             calls: Semaphore::new(MOST_CALLS),
             next_id: AtomicU64::new(1),
@@ -160,6 +164,7 @@ impl Extension {
         let outcome = outcome.and_then(|result| {
             serde_json::from_str(result.get()).map_err(|error| Problem::Malformed(wire::shown(&error.to_string())))
         });
+        self.inner.host.called(&self.inner.config.name, outcome.as_ref().map(|_| ()));
         outcome.map_err(|problem| self.failed(problem))
     }
 

@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::handle::Problem;
+
 /// Answers what extensions ask the gateway. Sixteen requests of one extension are answered at once, each within its call timeout.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
@@ -11,6 +13,11 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// What the extension is told; it should hold no secrets.
     async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String>;
+
+    /// Hears how a call of an extension ended. Called in passing, so it must not block.
+    fn called(&self, extension: &str, outcome: Result<(), &Problem>) {
+        let _ = (extension, outcome);
+    }
 }
 
 /// Keeps how far each extension has been polled, if possible durably.

@@ -4,7 +4,7 @@
 //! one that no longer holds or of any other. It is found again by its three texts, which are compared one by one.
 
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handfast_core::flow::inbound::remembered::Remembered;
@@ -100,9 +100,7 @@ impl Cache {
     }
 
     fn hash(&self, key: Key<'_>) -> u64 {
-        let mut hasher = self.keyed.build_hasher();
-        (key.channel, key.account, key.raw).hash(&mut hasher);
-        hasher.finish()
+        self.keyed.hash_one((key.channel, key.account, key.raw))
     }
 
     fn set(&self, hash: u64) -> Option<MutexGuard<'_, Vec<Kept>>> {
@@ -154,7 +152,9 @@ mod tests {
         let cache = Cache::new(64);
         put(&cache, "c", "a|b", "c", at(1, 1));
         put(&cache, "ab", "c", "d", at(1, 1));
-        for (channel, account, raw) in [("c", "a", "b|c"), ("c|a", "b", "c"), ("a", "bc", "d"), ("ab", "cd", ""), ("ab", "c", "D")] {
+        for (channel, account, raw) in
+            [("c", "a", "b|c"), ("c|a", "b", "c"), ("a", "bc", "d"), ("ab", "cd", ""), ("ab", "c", "D")]
+        {
             assert!(cache.get(Key { channel, account, raw }, at(1, 1)).is_none(), "{channel} {account} {raw}");
         }
         assert!(cache.get(Key { channel: "c", account: "a|b", raw: "c" }, at(1, 1)).is_some());

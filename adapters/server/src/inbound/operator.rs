@@ -23,7 +23,9 @@ const PAGE: usize = 500;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum InboundError {
     /// A name that cannot be one.
-    #[error("{given:?} is no name of {what}: it has 1 to 128 bytes, no white space at its ends and no characters that cannot be seen")]
+    #[error(
+        "{given:?} is no name of {what}: it has 1 to 128 bytes, no white space at its ends and no characters that cannot be seen"
+    )]
     BadId {
         /// `a channel` or `an account`.
         what: &'static str,

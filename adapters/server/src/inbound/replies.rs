@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use handfast_store::SenderName;
+
 use super::adapter::{self, MOST_REPLIES, Registered};
 use super::admission::Challenge;
 use super::gate::Gate;
 use super::operator::InboundError;
 use crate::telemetry;
-use handfast_store::SenderName;
 
 /// How long a channel may take to send something.
 const SENT_WITHIN: Duration = Duration::from_secs(10);
@@ -35,8 +36,7 @@ impl Gate {
             true => sent,
             false => telemetry::Challenge::ReplyFailed,
         });
-        let is_under_way =
-            send(registered, challenge.sender, challenge.text, move |gone| of_task.challenged(told(gone)));
+        let is_under_way = send(registered, challenge.sender, challenge.text, move |gone| of_task.challenged(told(gone)));
         if !is_under_way {
             metrics.challenged(telemetry::Challenge::ReplyFailed);
         }

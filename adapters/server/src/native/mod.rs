@@ -19,7 +19,7 @@ pub(crate) mod session;
 mod stream;
 mod tcp;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use axum::body::Bytes;
 use handfast_core::flow::native::gateway::Peer;

@@ -41,6 +41,12 @@ pub(super) async fn challenge(store: &dyn Store, name: &SenderName, fresh: u64, 
     }
 }
 
+/// A message of whoever may wait with this code, or does already.
+pub(super) async fn knock(store: &dyn Store, name: &SenderName, fresh: u64, now: UnixTime) {
+    let verdict = challenge(store, name, fresh, now).await;
+    assert!(matches!(verdict, Verdict::Challenge(challenge) if challenge.code() == code(fresh)), "{verdict:?}");
+}
+
 pub(super) async fn approve(store: &dyn Store, number: u64, now: UnixTime) -> Approved {
     store.approve(code(number), "cli".to_owned(), None, &LIMITS, now).await.expect("approve")
 }
@@ -155,7 +161,7 @@ pub async fn who_waits_is_told_its_code_now_and_then(store: Arc<dyn Store>) {
 pub async fn those_whose_time_is_over_make_room_and_are_gone(store: Arc<dyn Store>) {
     let stranger = |number: u64| name("wa", &format!("{}", number / 3), &format!("{number}"));
     for number in 0..8 {
-        challenge(&*store, &stranger(number), number, at(number)).await;
+        knock(&*store, &stranger(number), number, at(number)).await;
     }
     assert_eq!(facts(&*store, &name("wa", "0", "new"), at(99)).await.pending_total, 8);
     assert_eq!(challenge(&*store, &name("wa", "2", "new"), 100, at(99)).await, FULL);
@@ -200,7 +206,7 @@ pub async fn a_call_clears_so_many_away_and_the_rest_counts_for_nothing(store: A
 
 pub async fn a_code_that_is_anothers_is_not_given_out_again(store: Arc<dyn Store>) {
     let (ana, ben) = (name("wa", "home", "ana"), name("wa", "home", "ben"));
-    challenge(&*store, &ana, 1, START).await;
+    knock(&*store, &ana, 1, START).await;
     let taken = store.challenge(id(&ben), "{}".to_owned(), code(1), &LIMITS, at(99)).await.unwrap();
     assert_eq!(taken, (Challenged::CodeTaken, 0));
     assert_eq!(facts(&*store, &ben, at(99)).await.pending, None);
@@ -209,13 +215,13 @@ pub async fn a_code_that_is_anothers_is_not_given_out_again(store: Arc<dyn Store
     assert_eq!(challenged, (Challenged::Decided(new(code(1))), 1));
     assert_eq!(approve(&*store, 1, at(101)).await, Approved::Sender(ben));
     // Its own old code may be drawn once more.
-    challenge(&*store, &ana, 2, at(200)).await;
+    knock(&*store, &ana, 2, at(200)).await;
     assert_eq!(challenge(&*store, &ana, 2, at(300)).await, new(code(2)));
 }
 
 pub async fn an_approved_sender_is_let_in_and_waits_no_longer(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "ana");
-    challenge(&*store, &ana, 1, START).await;
+    knock(&*store, &ana, 1, START).await;
     assert_eq!(approve(&*store, 2, START).await, Approved::Unknown);
     let until = Some(at(50));
     let approved = store.approve(code(1), "page".to_owned(), until, &LIMITS, at(5)).await.unwrap();
@@ -237,7 +243,7 @@ pub async fn an_approved_sender_is_let_in_and_waits_no_longer(store: Arc<dyn Sto
 
 pub async fn of_all_who_approve_a_code_at_once_exactly_one_does(store: Arc<dyn Store>) {
     for round in 0..20 {
-        challenge(&*store, &name("wa", "home", &format!("{round}")), round, START).await;
+        knock(&*store, &name("wa", "home", &format!("{round}")), round, START).await;
         let mut tasks = JoinSet::new();
         for _ in 0..4 {
             let store = Arc::clone(&store);
@@ -252,7 +258,7 @@ pub async fn of_all_who_approve_a_code_at_once_exactly_one_does(store: Arc<dyn S
 
 pub async fn an_expired_code_lets_nobody_in(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "ana");
-    challenge(&*store, &ana, 1, START).await;
+    knock(&*store, &ana, 1, START).await;
     let epoch = store.inbound_epoch();
     assert_eq!(approve(&*store, 1, at(100)).await, Approved::Expired);
     assert_eq!(approve(&*store, 1, at(100)).await, Approved::Unknown);
@@ -264,7 +270,7 @@ pub async fn an_expired_code_lets_nobody_in(store: Arc<dyn Store>) {
 pub async fn an_approval_and_a_block_at_once_end_closed(store: Arc<dyn Store>) {
     for round in 0..40 {
         let ana = name("wa", "home", &format!("{round}"));
-        challenge(&*store, &ana, round, START).await;
+        knock(&*store, &ana, round, START).await;
         let approving = tokio::spawn({
             let store = Arc::clone(&store);
             async move { approve(&*store, round, START).await }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use handfast_core::flow::inbound::{Challenge, Policy, Seen, Verdict, decide};
+use handfast_core::flow::inbound::{Challenge, Dropped, Policy, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Pending};
 use handfast_core::time::{Span, UnixTime};
 
@@ -52,6 +52,9 @@ impl Model {
             && self.waiting.iter().any(|(_, pending)| pending.code == code && is_live(pending))
         {
             return (Challenged::CodeTaken, 0);
+        }
+        if matches!(verdict, Verdict::Admit | Verdict::Drop(Dropped::Blocked)) {
+            return (Challenged::Decided(verdict), 0);
         }
         self.waiting.retain(|(_, pending)| is_live(pending));
         let gone = before - self.waiting.len();

@@ -8,7 +8,7 @@ use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
 use handfast_core::registry::inbound::{Allowed, Facts};
 use handfast_core::time::{Span, UnixTime};
 
-use super::inbound::{LIMITS, allow, approve, challenge, change, code, facts, name, waiting};
+use super::inbound::{LIMITS, allow, approve, challenge, change, code, facts, knock, name, waiting};
 use super::{START, at};
 use crate::{Approved, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, SenderStanding, Store, StoreError};
 
@@ -35,12 +35,12 @@ async fn is_in(store: &dyn Store, name: &SenderName, now: UnixTime) -> bool {
 pub async fn a_rejected_sender_may_ask_again(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "ana");
     assert_eq!(change(&*store, &ana, SenderChange::Reject, START).await, 0);
-    challenge(&*store, &ana, 1, START).await;
+    knock(&*store, &ana, 1, START).await;
     assert_eq!(change(&*store, &ana, SenderChange::Reject, START).await, 1);
     assert_eq!(approve(&*store, 1, START).await, Approved::Unknown);
     assert_eq!(facts(&*store, &ana, START).await, Facts::default());
-    challenge(&*store, &ana, 2, START).await;
-    challenge(&*store, &name("wa", "work", "ana"), 3, START).await;
+    knock(&*store, &ana, 2, START).await;
+    knock(&*store, &name("wa", "work", "ana"), 3, START).await;
     assert_eq!(change_everywhere(&*store, "ana", SenderChange::Reject, START).await, 2);
     assert_eq!(waiting(&*store, START).await, []);
 }
@@ -64,7 +64,7 @@ pub async fn a_blocked_sender_neither_waits_nor_is_let_in(store: Arc<dyn Store>)
 pub async fn a_block_for_all_accounts_holds_for_those_that_come(store: Arc<dyn Store>) {
     let (home, work, later) = (name("wa", "home", "ana"), name("wa", "work", "ana"), name("wa", "later", "ana"));
     change(&*store, &home, allow(), START).await;
-    challenge(&*store, &work, 1, START).await;
+    knock(&*store, &work, 1, START).await;
     assert_eq!(change_everywhere(&*store, "ana", SenderChange::Block, at(1)).await, 3);
     for name in [&home, &work, &later] {
         assert_eq!(challenge(&*store, name, 2, at(2)).await, Verdict::Drop(Dropped::Blocked));
@@ -85,7 +85,7 @@ pub async fn a_block_for_all_accounts_holds_for_those_that_come(store: Arc<dyn S
 
 pub async fn letting_in_ends_a_block_and_needs_an_account(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "ana");
-    challenge(&*store, &ana, 1, START).await;
+    knock(&*store, &ana, 1, START).await;
     assert_eq!(change(&*store, &ana, allow(), START).await, 2, "the permission and the entry");
     assert_eq!(approve(&*store, 1, START).await, Approved::Unknown);
     change(&*store, &ana, SenderChange::Block, START).await;
@@ -153,7 +153,7 @@ pub async fn texts_that_name_nobody_are_refused(store: Arc<dyn Store>) {
 pub async fn seeding_is_all_or_none_and_once_more_changes_nothing(store: Arc<dyn Store>) {
     assert!(seed(&*store, &["ana", "ben", " carl"], START).await.is_err());
     assert_eq!(list(&*store, ALL, START).await, []);
-    challenge(&*store, &name("wa", "home", "ana"), 1, START).await;
+    knock(&*store, &name("wa", "home", "ana"), 1, START).await;
     change(&*store, &name("wa", "home", "dora"), allow(), START).await;
     change(&*store, &name("wa", "home", "evil"), SenderChange::Block, START).await;
     change_everywhere(&*store, "vile", SenderChange::Block, START).await;
@@ -302,8 +302,8 @@ pub async fn the_epoch_moves_on_exactly_when_a_standing_changes(store: Arc<dyn S
         let before = std::mem::replace(&mut epoch, store.inbound_epoch());
         before != epoch
     };
-    challenge(&*store, &ana, 1, START).await;
-    challenge(&*store, &ana, 1, at(20)).await;
+    knock(&*store, &ana, 1, START).await;
+    knock(&*store, &ana, 1, at(20)).await;
     assert!(!has_moved(), "waiting is no standing");
     change(SenderChange::Reject).await;
     assert!(!has_moved(), "nor is waiting no longer");
@@ -320,7 +320,7 @@ pub async fn the_epoch_moves_on_exactly_when_a_standing_changes(store: Arc<dyn S
         change(what.clone()).await;
         assert_eq!(has_moved(), expected, "{what:?}");
     }
-    challenge(&*store, &ana, 2, START).await;
+    knock(&*store, &ana, 2, START).await;
     approve(&*store, 3, START).await;
     assert!(!has_moved());
     approve(&*store, 2, START).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use handfast_core::flow::inbound::{Challenge, Policy, Seen, Verdict, decide};
+use handfast_core::flow::inbound::{Challenge, Dropped, Policy, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Limits, Pending, SenderId};
 use handfast_core::time::UnixTime;
 
@@ -103,7 +103,9 @@ impl Senders {
                     waiting.pending.told_at = now;
                 }
             }
-            Verdict::Challenge(Challenge::Quiet(_)) | Verdict::Admit | Verdict::Drop(_) => {}
+            Verdict::Challenge(Challenge::Quiet(_)) | Verdict::Drop(Dropped::Full) => {}
+            // Who need not wait clears nothing away.
+            Verdict::Admit | Verdict::Drop(_) => return (Challenged::Decided(verdict), 0),
         }
         (Challenged::Decided(verdict), gone + self.purge(rules::PURGE - gone, limits, now))
     }

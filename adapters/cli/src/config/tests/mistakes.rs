@@ -206,3 +206,67 @@ fn a_certificate_without_its_key_is_refused_and_they_may_come_from_different_pla
     assert!(both("", &["--tls-key", "k"]).unwrap_err().contains("there is a tls_key and no tls_cert"));
     assert!(both("tls_cert = \"c\"", &["--tls-key", "k"]).is_ok());
 }
+
+#[test]
+fn what_cannot_stand_in_a_setup_code_is_refused_with_what_can() {
+    for (text, said) in [
+        ("[setup]\npublic_url = \"gateway.example\"", "`public_url` in [setup] at line 2; it does not begin with wss://"),
+        (
+            "[setup]\npublic_url = \"wss://me:secret@gateway.example\"",
+            "`public_url` in [setup] at line 2; it holds a user name or a password",
+        ),
+        ("[setup]\nttl = 29", "`ttl` in [setup] at line 2 is 29; it must be a time from 30s to 1d"),
+        ("[setup]\nprofile = \" \"", "`profile` in [setup] at line 2 is \" \"; it must be"),
+        (
+            "[setup]\norigins = [\"https://console.example/\"]",
+            "`origins` in [setup] at line 2 is \"https://console.example/\"; it must be an origin",
+        ),
+        ("[setup]\nplain_hosts = [\"http://x\"]", "`plain_hosts` in [setup] at line 2 is \"http://x\"; it must be a host"),
+        (
+            "[setup.profiles.lamp]\npermission = {}",
+            "unknown key `permission` in [setup.profiles.lamp] at line 2; did you mean `permissions`?",
+        ),
+        ("[setup.profiles.lamp]", "`lamp` in [setup.profiles] at line 1; `permissions` is missing"),
+        ("[inbound]\npublic_channels = [\" mail\"]", "`public_channels` in [inbound] at line 2 is \" mail\"; it must be a name"),
+    ] {
+        let told = refused(text);
+        assert!(told.starts_with(said) && !told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused_wherever_they_come_from() {
+    let far = "[setup]\npublic_url = \"ws://gateway.example\"";
+    let told = both(far, &[]).unwrap_err();
+    assert!(told.contains("public_url in [setup]") && told.contains("--plain-host"), "{told}");
+    assert!(both(far, &["--plain-host", "gateway.example"]).is_ok());
+    let told = both("[setup]\nsession_longest = \"2h\"", &["--session-ttl", "3h"]).unwrap_err();
+    assert!(told.contains("session_longest in [setup] is shorter than session_ttl"), "{told}");
+}
+
+#[test]
+fn an_extension_that_cannot_be_is_refused_with_its_line() {
+    let with = |more: &str| format!("[[extension]]\nname = \"a\"\nprefix = \"a\"\n{more}");
+    for (text, said) in [
+        (with(""), "`extension` at line 1; `command` or `url` is missing"),
+        (with("command = [\"x\"]\nurl = \"http://a/\""), "`extension` at line 1; `command` and `url` are both there"),
+        (
+            with("url = \"ftp://a/\""),
+            "`extension` at line 1; extension \"a\": url \"ftp://a/\" must begin with http:// or https://",
+        ),
+        (with("command = [\"x\"]\npol = 1"), "unknown key `pol` in [[extension]] at line 5; did you mean `poll`?"),
+        (with("command = [\"x\"]\nmetrics = 1"), "`metrics` in [[extension]] at line 5 is 1; it must be true or false"),
+        (
+            with("url = \"http://a/\"\ntimeouts = { call = \"11m\" }"),
+            "`call` in [extension.timeouts] at line 5 is \"11m\"; it must be a time from 1ms to 10m",
+        ),
+        (
+            with("url = \"http://a/\"\n") + &with("url = \"http://b/\"\n"),
+            "`extension` at line 1; extensions \"a\" and \"a\" both have the name \"a\"",
+        ),
+        ("extension = 1".to_owned(), "`extension` at line 1; extensions stand in tables that are each headed [[extension]]"),
+    ] {
+        let told = refused(&text);
+        assert!(told.starts_with(said), "{told}");
+    }
+}

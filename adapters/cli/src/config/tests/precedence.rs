@@ -1,14 +1,18 @@
 //! Defaults, file and options, one over the other, and what may stand in them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use handfast_core::crypto::code::Alphabet;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::Limits;
+use handfast_server::extension::{ExtensionConfig, Timeouts};
+use handfast_server::inbound::InboundSettings;
 use handfast_server::pairing::{Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When};
+use handfast_server::setup::url::Candidates;
 
 use super::super::keys::{Form, KEYS};
-use super::super::{Serial, Settings};
+use super::super::{Serial, Settings, Setup};
 use super::{both, file, options, read, told};
 
 /// A value of each key that is not its default, as an option has it and as the file has it.
@@ -30,6 +34,25 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("token_expiry", "30d", r#""30d""#),
     ("rule", r#"decision = "ask""#, r#"[{ decision = "ask" }]"#),
     ("addresses", "wss://gateway.example:443", r#"["wss://gateway.example:443"]"#),
+    ("public_url", "wss://gateway.example/x", r#""wss://gateway.example/x""#),
+    ("tunnel_url", "https://tunnel.example", r#""https://tunnel.example""#),
+    ("gateway_url", "ws://vpn.example:8765", r#""ws://vpn.example:8765""#),
+    ("plain_hosts", "*.example", r#"["*.example"]"#),
+    ("origins", "https://console.example", r#"["https://console.example"]"#),
+    ("profile", "console", r#""console""#),
+    ("ttl", "60", "60"),
+    ("session_ttl", "2h", r#""2h""#),
+    ("session_longest", "60d", r#""60d""#),
+    ("permissions", "read:/a/*", r#"{ read = ["/a/*"] }"#),
+    ("profiles", "lamp=read:/lights/**", r#"{ lamp = { permissions = { read = ["/lights/**"] } } }"#),
+    ("key_file", "/s", r#""/s""#),
+    ("pending_for", "2h", r#""2h""#),
+    ("pending_per_account", "0", "0"),
+    ("pending_total", "1", "1"),
+    ("told_every", "5m", r#""5m""#),
+    ("approvals_per_minute", "2", "2"),
+    ("remembered", "0", "0"),
+    ("public_channels", "mail", r#"["mail"]"#),
     ("first_message", "0.5", "0.5"),
     ("ping_every", "250ms", r#""250ms""#),
     ("pong_within", "1", "1"),
@@ -45,9 +68,10 @@ const OTHER: &[(&str, &str, &str)] = &[
 
 #[test]
 fn every_key_says_the_same_in_the_file_and_as_an_option() {
-    assert_eq!(KEYS.len(), OTHER.len(), "each key has a value here");
+    let both_ways = || KEYS.iter().filter(|key| key.form != Form::FileOnly);
+    assert_eq!(both_ways().count(), OTHER.len(), "each key has a value here");
     let (mut words, mut text, mut section) = (Vec::new(), String::new(), "");
-    for (key, (name, word, toml)) in KEYS.iter().zip(OTHER) {
+    for (key, (name, word, toml)) in both_ways().zip(OTHER) {
         assert_eq!(key.name, *name);
         if key.section != section {
             section = key.section;
@@ -59,7 +83,7 @@ fn every_key_says_the_same_in_the_file_and_as_an_option() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let settings = told(&words);
     assert_eq!(file(&text), settings);
-    for key in KEYS.iter().filter(|key| key.name != "port") {
+    for key in both_ways().filter(|key| key.name != "port") {
         assert_ne!((key.show)(&settings), (key.show)(&Settings::default()), "{} took effect", key.name);
     }
 }
@@ -74,6 +98,76 @@ fn without_file_and_options_the_documented_defaults_hold() {
     assert_eq!((enabled, pin_length, pin_timeout), (false, 6, Duration::from_secs(300)));
     assert_eq!((window, token_expiry), (None, Duration::from_secs(90 * 86_400)));
     assert_eq!(settings.pairing.default_permissions.as_str(), "read:/**\nwrite:/**\n");
+    let Setup { public_url, profile, ttl, session_ttl, session_longest, permissions, .. } = settings.setup;
+    assert_eq!((public_url, profile.as_str(), ttl), (None, "companion-v1", Duration::from_secs(600)));
+    assert_eq!((session_ttl, session_longest), (Duration::from_secs(86_400), Duration::from_secs(30 * 86_400)));
+    assert_eq!(permissions.as_str(), "read:/**\nwrite:/**\n");
+    assert_eq!(settings.inbound, InboundSettings::default());
+}
+
+#[test]
+fn the_settings_of_the_gateway_are_those_that_were_said_and_what_it_finds_out_itself() {
+    let words = ["--tunnel-url", "wss://t.example", "--plain-host", "vpn.example", "--companion-origin", "https://c.example"];
+    let setup = told(&words).setup.settings(Path::new("/data"), vec!["10.0.0.1:8765".parse().unwrap()], true);
+    let lan = vec!["10.0.0.1:8765".parse().unwrap()];
+    let tunnel = Some("wss://t.example".to_owned());
+    assert_eq!(setup.addresses, Candidates { tunnel, lan, tls: true, ..Candidates::default() });
+    assert_eq!((setup.plain_hosts, setup.origins), (vec!["vpn.example".parse().unwrap()], vec!["https://c.example".to_owned()]));
+    assert_eq!(setup.key_file.unwrap().to_str(), Some("/data/setup.key"));
+    let own = told(&["--setup-key-file", "/k"]).setup.settings(Path::new("/data"), Vec::new(), false);
+    assert_eq!(own.key_file.unwrap().to_str(), Some("/k"));
+}
+
+#[test]
+fn profiles_stand_in_tables_of_their_own_or_are_put_together_from_options() {
+    let text = "[setup.profiles.lamp]\npermissions = { read = [\"/lights/**\"], write = [\"/lights/*\"] }\n[setup.profiles.\"no one\"]\npermissions = {}";
+    let words = ["no one=", "lamp=write:/lights/*", "lamp=read:/lights/**"].map(|word| format!("--profile-permissions={word}"));
+    let settings = told(&words.each_ref().map(String::as_str));
+    assert_eq!(settings.setup.profiles, file(text).setup.profiles);
+    let [(lamp, may), (nobody, nothing)] = &settings.setup.profiles[..] else { panic!("two") };
+    assert_eq!((lamp.as_str(), may.as_str()), ("lamp", "read:/lights/**\nwrite:/lights/*\n"));
+    assert_eq!((nobody.as_str(), nothing.as_str()), ("no one", ""));
+}
+
+#[test]
+fn an_option_takes_back_a_url_of_the_file() {
+    let text = "[setup]\npublic_url = \"wss://gateway.example\"";
+    assert_eq!(both(text, &["--public-url", ""]).unwrap().setup.public_url, None);
+}
+
+#[test]
+fn extensions_stand_in_tables_with_the_programs_that_lie_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.toml");
+    let text = r#"
+        [[extension]]
+        name = "mail"
+        prefix = "mail"
+        command = ["./mail.py", "--in", "./x"]
+        channels = ["mail"]
+        admin = ["mail.queue"]
+        mounts = ["/mail"]
+        metrics = true
+        poll = "1.5"
+        timeouts = { call = "2s" }
+        [[extension]]
+        name = "chat"
+        prefix = "chat"
+        url = "http://127.0.0.1:9000/"
+    "#;
+    std::fs::write(&path, text).unwrap();
+    let program = folder.path().join("./mail.py");
+    let mail = ExtensionConfig {
+        channels: vec!["mail".to_owned()],
+        admin: vec!["mail.queue".to_owned()],
+        mounts: vec!["/mail".to_owned()],
+        metrics: true,
+        poll: Some(Duration::from_millis(1500)),
+        timeouts: Timeouts { call: Duration::from_secs(2), ..Timeouts::default() },
+        ..ExtensionConfig::stdio("mail", "mail", &[program.to_str().unwrap(), "--in", "./x"])
+    };
+    let chat = ExtensionConfig::http("chat", "chat", "http://127.0.0.1:9000/");
+    assert_eq!(read(&path, &[]).unwrap().extensions, [mail, chat]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The settings as a file.
 
 use super::super::Settings;
-use super::super::keys::KEYS;
+use super::super::keys::{Form, KEYS};
 use super::{file, told};
 
 #[test]
@@ -29,6 +29,27 @@ fn what_is_printed_reads_back_to_the_same_settings() {
         r#"--pairing-rule=decision = "reject", reason = "Küche \\ no""#,
         "--pairing-address=tcp://gateway.example:7331",
         "--pairing-address=ws://[fd00::1]:8765",
+        "--public-url=ws://a.vpn.example/ü?x",
+        "--tunnel-url=wss://tunnel.example:443",
+        "--gateway-url=http://[fd00::1]:80/pair",
+        "--plain-host=*.vpn.example",
+        "--plain-host=fd00::7",
+        "--companion-origin=http://console.example:8080",
+        "--setup-profile=Ana's \"console\"",
+        "--setup-ttl=30s",
+        "--session-ttl=1h",
+        "--session-longest=2h",
+        "--companion-permissions=",
+        "--profile-permissions=a \"b\".c=read:/ü/*",
+        "--profile-permissions=none=",
+        "--setup-key-file=/a \"b\"",
+        "--inbound-pending-for=90",
+        "--inbound-pending-per-account=7",
+        "--inbound-pending-total=8",
+        "--inbound-told-every=1",
+        "--inbound-approvals-per-minute=0",
+        "--inbound-remembered=5",
+        "--public-channel=a b",
         "--ping-every=0.25",
         "--hash-queue=1",
     ]);
@@ -43,8 +64,9 @@ fn what_is_printed_reads_back_to_the_same_settings() {
 #[test]
 fn every_key_is_printed_with_its_help_and_its_option() {
     let text = Settings::default().to_toml();
-    for key in KEYS {
-        assert!(text.contains(&format!("(--{})\n", key.option)), "{}", key.option);
+    for key in KEYS.iter() {
+        let option = if key.form == Form::FileOnly { String::new() } else { format!(" (--{})", key.option) };
+        assert!(text.contains(&format!("# {}{option}\n", key.help)), "{}", key.name);
         assert!(text.contains(&format!("\n{} =", key.name)) || text.contains(&format!("\n# {} =", key.name)), "{}", key.name);
     }
 }
@@ -53,6 +75,37 @@ fn every_key_is_printed_with_its_help_and_its_option() {
 fn a_rule_can_be_added_to_a_printed_file() {
     let text = Settings::default().to_toml() + "\n[[pairing.rule]]\ndecision = \"ask\"\n";
     assert_eq!(file(&text).pairing.rules.len(), 1);
+}
+
+#[test]
+fn a_profile_and_an_extension_can_be_added_to_a_printed_file() {
+    let text = Settings::default().to_toml()
+        + "\n[setup.profiles.lamp]\npermissions = {}\n[[extension]]\nname = \"a\"\nprefix = \"a\"\nurl = \"http://a/\"\n";
+    let settings = file(&text);
+    assert_eq!((settings.setup.profiles.len(), settings.extensions.len()), (1, 1));
+}
+
+#[test]
+fn extensions_are_printed_as_they_read_back() {
+    let text = r#"
+        [[extension]]
+        name = "mail"
+        prefix = "mail"
+        command = ["/bin/mail \"x\"", "-v", ""]
+        channels = ["mail", "list"]
+        admin = ["mail"]
+        mounts = ["/mail/in"]
+        metrics = true
+        poll = "100ms"
+        timeouts = { call = "1ms", scrape = "10m", poll = "1s1ms" }
+        [[extension]]
+        name = "chat"
+        prefix = "chat"
+        url = "https://chat.example/x?y"
+    "#;
+    let settings = file(text);
+    assert_eq!(settings.extensions.len(), 2);
+    assert_eq!(file(&settings.to_toml()), settings);
 }
 
 #[test]

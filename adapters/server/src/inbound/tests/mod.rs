@@ -1,1 +1,8 @@
-//! Attacks on the gate.
+//! The gate over real stores, and whoever tries to get past it.
+
+mod attacks;
+mod decisions;
+mod failures;
+mod operator;
+mod replies;
+mod world;

@@ -1,6 +1,6 @@
 //! The gateway's end over real sockets and a pseudo-terminal.
 
-mod attacks;
+pub(crate) mod attacks;
 mod client;
 mod serial;
 

@@ -10,7 +10,7 @@ use crate::StoreError;
 /// The facts, and how many entries there are whose time is over, as far as that was to be read.
 ///
 /// One statement is enough for a sender that is blocked or let in. It is still open while the other runs, and an open statement holds its state of the registry:
-/// so both read the same one.
+/// so both read the same one. Each begins at the one row of `sender_total`, so that it has a row in any case.
 pub(super) fn of(
     connection: &Connection,
     sender: SenderId<'_>,
@@ -22,7 +22,7 @@ pub(super) fn of(
         "SELECT EXISTS (SELECT 1 FROM sender_blocked WHERE channel = ?1 AND account = ?2 AND sender = ?3)
              OR EXISTS (SELECT 1 FROM sender_blocked WHERE channel = ?1 AND account = '' AND sender = ?3) AS blocked,
                 approved_at, until, revoked_at
-         FROM (SELECT 1) LEFT JOIN sender_allowed ON channel = ?1 AND account = ?2 AND sender = ?3",
+         FROM sender_total LEFT JOIN sender_allowed ON channel = ?1 AND account = ?2 AND sender = ?3 WHERE one = 1",
     )?;
     let mut standing = standing.query(name)?;
     let row = standing.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
@@ -38,11 +38,11 @@ pub(super) fn of(
                  WHERE channel = ?1 AND account = ?2 AND created_at <= ?4)
               + (SELECT count(*) FROM sender_pending INDEXED BY sender_pending_of_account
                  WHERE channel = ?1 AND account = ?2 AND created_at > ?5),
-                (SELECT waiting FROM sender_total),
+                sender_total.waiting,
                 (SELECT count(*) FROM sender_pending INDEXED BY sender_pending_by_age WHERE created_at <= ?4)
               + (SELECT count(*) FROM sender_pending INDEXED BY sender_pending_by_age WHERE created_at > ?5),
                 code, created_at, told_at
-         FROM (SELECT 1) LEFT JOIN sender_pending ON channel = ?1 AND account = ?2 AND sender = ?3",
+         FROM sender_total LEFT JOIN sender_pending ON channel = ?1 AND account = ?2 AND sender = ?3 WHERE one = 1",
     )?;
     let [channel, account, sender] = name;
     let mut waiting = waiting.query(params![channel, account, sender, after, upto])?;

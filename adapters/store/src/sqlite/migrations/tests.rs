@@ -92,3 +92,64 @@ async fn a_registry_of_the_first_version_keeps_everything() {
     let waiting: Vec<Listed> = store.list(Filter::Pending, None, 9, START).await.unwrap();
     assert_eq!(waiting.len(), 1);
 }
+
+/// All rows of the tables that the second version had, as text.
+fn contents(path: &std::path::Path) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let mut rows = Vec::new();
+    for (table, columns) in [
+        ("node", "seq, hex(node_id), name, standing, hex(token_hash), mode, hex(static_key), hex(signing_key), version, profile"),
+        ("granted", "seq, hex(grant_id), hex(node_id), state, until, ended_at, hex(capability), not_before, expires, scopes"),
+        (
+            "code",
+            "seq, hex(code_id), hex(pin_for), selector, expires, dead_since, guesses, uses_left, label, scopes, hex(sealed)",
+        ),
+        ("revocation", "what, hex(id), revoked_at"),
+        ("pairing_window", "opened_at, closes, guesses, strays"),
+        ("vault", "name, hex(sealed)"),
+        ("tally", "standing, nodes"),
+    ] {
+        let mut statement = connection.prepare(&format!("SELECT concat_ws('|', {columns}) FROM {table}")).unwrap();
+        let read: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(!read.is_empty(), "{table}");
+        rows.extend(read);
+    }
+    rows
+}
+
+#[tokio::test]
+async fn a_registry_of_the_second_version_keeps_everything() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let (node, pin) = (keyed(), crate::conformance::pin());
+    {
+        let connection = Connection::open(&path).unwrap();
+        let versions = format!("PRAGMA journal_mode = WAL; {V1} {V2}");
+        connection.execute_batch(&versions).unwrap();
+        let version = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2;");
+        connection.execute_batch(&version).unwrap();
+        // What writes nodes, grants and codes is as it was.
+        crate::sqlite::grants::offer(&connection, &node, "{}", None, &crate::conformance::grant(node.node_id), START).unwrap();
+        let window = handfast_core::registry::codes::Window::open(START, None);
+        crate::sqlite::codes::set_window(&connection, &window).unwrap();
+        crate::sqlite::codes::mint(&connection, &pin, START, &std::sync::atomic::AtomicBool::new(false)).unwrap().unwrap();
+        let key = crate::Revoked::Key(crate::conformance::keys().channel);
+        crate::sqlite::grants::revoke(&connection, &key, START).unwrap();
+        crate::sqlite::changes::vault(&connection, "key", &[7; 9]).unwrap();
+    }
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let before = contents(&path);
+    for _ in 0..2 {
+        drop(SqliteStore::open(&path).unwrap());
+        assert_eq!(contents(&path), before);
+    }
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.load(node.node_id).await.unwrap().unwrap().record, node);
+    assert_eq!(store.code(pin.id).await.unwrap(), Some(pin));
+    // And it has room for what is new.
+    let session = crate::conformance::session();
+    let code = crate::conformance::setup_code(60);
+    assert_eq!(crate::Sessions::redeem(&store, code, crate::Yield::Session(session), START).await.unwrap(), Ok(()));
+    assert_eq!(crate::Sessions::live_sessions(&store, START).await.unwrap(), 1);
+}

@@ -11,11 +11,15 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::grants::Grant;
+use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits as InboundLimits, SenderId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
 use handfast_core::secret::Secret;
+use handfast_core::time::Span;
 use handfast_core::wire::native::pair::{FromNode as Tells, Selector};
 use handfast_store::{
-    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored, Version,
+    Activation, Approved, Challenged, Code, Counts, Filter, Inbound, Listed, ListedSender, NotMinted, Observation, Revoked,
+    SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, SetupCode, Store, StoreError, Stored, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -25,14 +29,19 @@ use crate::pairing::NewCode;
 
 /// A store that fails once so many calls have gone well: once, or from then on.
 #[derive(Clone, Default)]
-struct Failing {
+pub(crate) struct Failing {
     store: Arc<MemoryStore>,
     /// How many calls go well yet, and one. Negative: it does not fail.
-    left: Arc<AtomicI64>,
+    pub(crate) left: Arc<AtomicI64>,
     for_good: bool,
 }
 
 impl Failing {
+    /// One that does not fail yet, and then does until it is told otherwise.
+    pub(crate) fn for_good() -> Self {
+        Self { for_good: true, left: Arc::new(AtomicI64::new(-1)), ..Self::default() }
+    }
+
     fn fails(&self) -> Result<(), StoreError> {
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
         if left == 1 || (left == 0 && self.for_good) {

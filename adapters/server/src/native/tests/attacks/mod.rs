@@ -1,7 +1,7 @@
 //! What a stranger on the network, a malicious node or delegate, a failing store or bad timing may try, over real sockets.
 
 mod codes;
-mod failing;
+pub(crate) mod failing;
 mod floods;
 mod rights;
 

@@ -1,0 +1,34 @@
+//! `handfast companion …`: shows a setup code, keeps the session that comes of it, and uses it.
+
+mod connection;
+mod file;
+mod link;
+mod pair;
+mod place;
+mod session;
+
+use crate::End;
+use crate::args::{Companion, CompanionVerb};
+use file::Place;
+
+pub(crate) async fn run(args: Companion) -> Result<(), End> {
+    let place = Place::named(args.session.clone())?;
+    match (&args.code, &args.verb) {
+        (Some(_), Some(_)) => Err(End::Usage("--code pairs, and needs no verb behind it".to_owned())),
+        (None, None) => Err(End::Usage(
+            "name the setup code with --code PAYLOAD, or - to paste it; or use a session that is there with status, refresh, end, send or listen".to_owned(),
+        )),
+        (Some(code), None) => pair::run(&args, code, &place).await,
+        (None, Some(verb)) => {
+            let kept = place.read()?;
+            let way = place::Way::of(&args, &kept)?;
+            match verb {
+                CompanionVerb::Status => session::status(&way, &kept, args.json).await,
+                CompanionVerb::Refresh => session::refresh(&way, &kept, args.json).await,
+                CompanionVerb::End => session::end(&way, &kept, &place, args.json).await,
+                CompanionVerb::Send { text } => link::send(&way, &kept, text, args.json).await,
+                CompanionVerb::Listen => link::listen(&way, &kept, args.json).await,
+            }
+        }
+    }
+}

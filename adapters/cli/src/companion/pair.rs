@@ -1,0 +1,202 @@
+//! Showing a setup code.
+
+use std::io::BufRead;
+
+use futures_util::{SinkExt, StreamExt};
+use handfast_core::flow::setup_code::companion::{Companion, Effect, Input};
+use handfast_core::grant::session::Token;
+use handfast_core::limits::{COMPANION_SCRATCH, FRAME_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS};
+use handfast_core::step::{Machine, Step};
+use handfast_core::time::Instant;
+use handfast_core::wire::companion::Word;
+use handfast_core::wire::setup::Payload;
+use serde_json::json;
+use tokio::time::{sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use zeroize::Zeroizing;
+
+use super::connection::{Socket, WITHIN, open, silent};
+use super::file::{Kept, Place};
+use super::place::{Way, full};
+use crate::End;
+use crate::args;
+use crate::print::{put, quoted, safe};
+
+/// What a code says.
+struct Code {
+    url: Option<String>,
+    token: Zeroizing<String>,
+}
+
+pub(super) async fn run(args: &args::Companion, code: &str, place: &Place) -> Result<(), End> {
+    let code = if code == "-" { typed()? } else { Zeroizing::new(code.to_owned()) };
+    let code = Code::parse(&code)?;
+    let url = args.url.clone().or(code.url).ok_or_else(|| {
+        End::Usage("this is a bare bootstrap token, which does not say where the gateway is: name that with --url URL".to_owned())
+    })?;
+    let way = Way::to(&url, args.allow_plain.iter(), args.ca.as_deref())?;
+    // Before the code is shown, so that it is still good where this fails.
+    let room = place.make_room(args.force)?;
+    let socket = open(&way).await?;
+    let token = show(&way, socket, &code.token).await?;
+    let kept = Kept {
+        url: way.url.as_str().to_owned(),
+        token,
+        ca: args.ca.as_deref().filter(|_| way.tls.is_some()).map(full),
+        plain_hosts: if way.tls.is_none() { args.allow_plain.clone() } else { Vec::new() },
+    };
+    room.keep(&kept)?;
+    let token = args.show_token.then(|| kept.token.expose());
+    let file = place.path().display().to_string();
+    if args.json {
+        let mut view = json!({ "url": kept.url, "session_file": file });
+        if let Some(token) = token {
+            view["session_token"] = json!(token);
+        }
+        put(&format!("{view}\n"));
+    } else {
+        let token = token.map(|token| format!("{token}\n\n")).unwrap_or_default();
+        put(&format!(
+            "{token}This is a companion of {} now; its session is in {}.\nSee how it stands with: handfast companion status\n",
+            safe(&kept.url),
+            safe(&file)
+        ));
+    }
+    Ok(())
+}
+
+/// Reads a line, as it was pasted.
+fn typed() -> Result<Zeroizing<String>, End> {
+    use std::io::{IsTerminal, Read};
+    if std::io::stdin().is_terminal() {
+        eprint!("Setup code: ");
+    }
+    let mut line = Zeroizing::new(String::new());
+    let most = SETUP_PAYLOAD_CHARS as u64 + 256;
+    let read = std::io::stdin().lock().take(most).read_line(&mut line);
+    read.map_err(|error| End::Refused(format!("standard input cannot be read: {error}")))?;
+    Ok(line)
+}
+
+impl Code {
+    /// A payload, or a token alone: only a token has a dot in it.
+    fn parse(text: &str) -> Result<Self, End> {
+        let text = text.trim();
+        if text.contains('.') && text.len() <= SETUP_TOKEN_CHARS && !text.chars().any(char::is_whitespace) {
+            return Ok(Self { url: None, token: Zeroizing::new(text.to_owned()) });
+        }
+        let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
+        let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
+            // Nothing of it is repeated: it may be most of a code.
+            End::Usage(
+                "this is no setup code: it is the whole line that `handfast setup start` shows below the QR code, or with --url its bootstrap token".to_owned(),
+            )
+        })?;
+        Ok(Self { url: Some(payload.url.to_owned()), token: Zeroizing::new(payload.bootstrap_token.to_owned()) })
+    }
+}
+
+/// Shows the token and waits for the session.
+async fn show(way: &Way, mut socket: Socket, bootstrap: &str) -> Result<Token, End> {
+    let begun = tokio::time::Instant::now();
+    let now = || Instant::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let mut frame = Zeroizing::new([0; 2 * SETUP_TOKEN_CHARS]);
+    let (mut companion, first) = Companion::begin(now(), bootstrap, &mut frame[..])
+        .ok_or_else(|| End::Usage("this is no setup code: its bootstrap token is too long".to_owned()))?;
+    match timeout(WITHIN, socket.send(Message::text(first))).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(End::Refused(format!("the connection to {} broke: {}", way.url, safe(&error.to_string())))),
+        Err(_) => return Err(silent(way)),
+    }
+    let mut scratch = Zeroizing::new(vec![0; COMPANION_SCRATCH.max(FRAME_BYTES)]);
+    loop {
+        let due = companion.deadline().map(|(at, _)| begun + std::time::Duration::from_millis(at.as_millis()));
+        let heard = tokio::select! {
+            heard = socket.next() => Some(heard),
+            () = async { match due { Some(due) => sleep_until(due).await, None => std::future::pending().await } } => None,
+        };
+        let input = match &heard {
+            None => Input::Tick,
+            Some(Some(Ok(Message::Text(text)))) => Input::Text(text),
+            Some(Some(Ok(Message::Binary(_)))) => Input::Binary,
+            Some(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => continue,
+            Some(Some(Ok(Message::Close(_)) | Err(_)) | None) => Input::Closed,
+        };
+        let Step { next, effects } = companion.step(now(), input, &mut scratch);
+        companion = next;
+        for effect in effects {
+            return match effect {
+                Effect::Keep(token) => {
+                    // The session counts whether or not the goodbye goes through.
+                    let _ = timeout(WITHIN, socket.close(None)).await;
+                    Ok(token)
+                }
+                Effect::Refused(word) => Err(End::Refused(refusal(word))),
+                Effect::NotUnderstood => Err(End::Refused(format!(
+                    "{} answered something that is not understood; is it a gateway for companions?",
+                    way.url
+                ))),
+                Effect::NoAnswer => Err(End::Refused(format!(
+                    "{} did not answer, so whether the code is spent is not known: show it once more, and if it is \"already used\" then, let the operator end the \
+                     session that came of it (`handfast setup list`) and make another code",
+                    way.url
+                ))),
+            };
+        }
+    }
+}
+
+/// What the gateway said, and what mends it.
+pub(super) fn refusal(said: &str) -> String {
+    let mends = match Word::ALL.iter().find(|word| word.as_str() == said) {
+        Some(Word::UnknownCode) => "copy the whole code, or let the operator make another one with `handfast setup start`",
+        Some(Word::Expired) => "let the operator make another code with `handfast setup start`",
+        Some(Word::InvalidSignature) => {
+            "it is another gateway's code, or its key was replaced; check the address, and let the operator make another code with `handfast setup start`"
+        }
+        Some(Word::AlreadyUsed) => {
+            "each code is good for one companion. If that was not you, let the operator end the session that came of it (`handfast setup list`), and make another code"
+        }
+        Some(Word::RateLimited) => "too many attempts come from this address; wait a minute and try again",
+        Some(Word::UnknownSession) => "the session was ended; begin another one with: handfast companion --code PAYLOAD --force",
+        Some(Word::Internal) => "the gateway failed; its log says why. Try again",
+        Some(Word::ExpectedText | Word::OriginNotAllowed) | None => {
+            "this command and the gateway do not understand each other; are they of one version?"
+        }
+    };
+    format!("the gateway says {}: {mends}", quoted(said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_of_the_gateway_is_shown_with_what_mends_it_and_no_other_moves_the_cursor() {
+        for word in Word::ALL {
+            let told = refusal(word.as_str());
+            assert!(told.contains(&format!("\"{}\": ", word.as_str())), "{told}");
+        }
+        assert!(!refusal("\u{1b}[2J\u{202e}").contains(['\u{1b}', '\u{202e}']));
+    }
+
+    #[test]
+    fn a_code_is_a_payload_or_a_bare_token() {
+        let payload = Payload {
+            url: "ws://127.0.0.1:8765",
+            bootstrap_token: "e30.AAAA",
+            expires_at: handfast_core::time::UnixTime::from_secs(1),
+            fingerprint: None,
+        };
+        let (mut scratch, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
+        let text = payload.encode(&mut scratch, &mut out).unwrap();
+        let read = Code::parse(&format!("  {text}\n")).unwrap_or_else(|_| panic!("a payload"));
+        assert_eq!((read.url.as_deref(), read.token.as_str()), (Some("ws://127.0.0.1:8765"), "e30.AAAA"));
+        let bare = Code::parse("e30.AAAA").unwrap_or_else(|_| panic!("a token"));
+        assert_eq!((bare.url, bare.token.as_str()), (None, "e30.AAAA"));
+        for none in ["", "e30", "not a code", "e30.AA AA", &"a.".repeat(SETUP_TOKEN_CHARS)] {
+            let Err(End::Usage(told)) = Code::parse(none) else { panic!("{none}") };
+            assert!(none.is_empty() || !told.contains(none) || none.len() < 4, "{told}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What stands between the texts of JSON, and what of that is changed before it is read or kept.
+
+use std::borrow::Cow;
+
+/// What stands outside of texts, piece by piece, with the texts between.
+fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut rest = json;
+    let mut is_text = false;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = if is_text {
+            let mut escaped = false;
+            // From behind the quotation mark with which it begins.
+            let closing = rest.bytes().enumerate().skip(1).find(|(_, byte)| {
+                let closes = *byte == b'"' && !escaped;
+                escaped = *byte == b'\\' && !escaped;
+                closes
+            });
+            closing.map_or(rest.len(), |(at, _)| at + 1)
+        } else {
+            rest.find('"').unwrap_or(rest.len())
+        };
+        let (piece, behind) = rest.split_at(end);
+        let was_text = is_text;
+        (rest, is_text) = (behind, !was_text);
+        Some((was_text, piece))
+    })
+}
+
+/// The program that writes these files writes `NaN` and `Infinity` for some numbers, which no JSON has: null stands in for them.
+pub(super) fn without_numbers_that_are_none(json: &str) -> Cow<'_, str> {
+    const NONE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    if !NONE.iter().any(|word| json.contains(word)) {
+        return Cow::Borrowed(json);
+    }
+    let mended = pieces(json).map(|(is_text, piece)| match is_text {
+        true => Cow::Borrowed(piece),
+        false => Cow::Owned(NONE.iter().fold(piece.to_owned(), |piece, word| piece.replace(word, "null"))),
+    });
+    Cow::Owned(mended.collect())
+}
+
+pub(super) fn without_space(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for (is_text, piece) in pieces(json) {
+        if is_text {
+            out.push_str(piece);
+        } else {
+            out.extend(piece.chars().filter(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_only_outside_of_texts() {
+        assert_eq!(without_space("{ \"a b\" : [ 1,\n 2 ] , \"c\\\" d\": \" \\\\\" }"), r#"{"a b":[1,2],"c\" d":" \\"}"#);
+        assert_eq!(without_space("\"never closed "), "\"never closed ");
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_null_and_texts_stay() {
+        let mended = without_numbers_that_are_none(r#"[NaN, -Infinity, Infinity, "NaN", "\"NaN"]"#);
+        assert_eq!(mended, r#"[null, null, null, "NaN", "\"NaN"]"#);
+    }
+}

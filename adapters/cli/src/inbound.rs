@@ -1,0 +1,133 @@
+//! `handfast inbound …`: who may write over channels. What strangers call themselves is escaped before it is printed.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use handfast_server::admin::{ApprovedView, ChangedView, SeededView, SenderList, SenderView};
+use hyper::Method;
+use serde_json::json;
+
+use crate::End;
+use crate::args::{Inbound, InboundVerb, Sender};
+use crate::client::{ask, encoded, read};
+use crate::print::{ago, left, put, quoted, safe, show, table};
+
+const SENDERS: &str = "/api/v1/inbound";
+
+pub(crate) async fn run(args: Inbound) -> Result<(), End> {
+    let data = args.data.path()?;
+    let json = args.json;
+    match args.verb {
+        InboundVerb::List { channel, all, include_revoked } => {
+            let channel = channel.map(|channel| format!("&channel={}", encoded(&channel))).unwrap_or_default();
+            let path = format!("{SENDERS}?all={all}&include_revoked={include_revoked}{channel}");
+            let answer = ask(&data, Method::GET, &path, None).await?;
+            show(json, &answer, |list: SenderList| listing(&list))
+        }
+        InboundVerb::Approve { code, lasts } => {
+            let until = lasts.map(|lasts| now().saturating_add(lasts.as_secs()));
+            let body = json!({ "code": code, "until": until });
+            let answer = ask(&data, Method::POST, &format!("{SENDERS}/approve"), Some(body)).await?;
+            show(json, &answer, |view: ApprovedView| {
+                let until = until.map(|at| format!(" for {}", left(at))).unwrap_or_default();
+                let who =
+                    format!("{} may write over {} to {}{until}", quoted(&view.sender), safe(&view.channel), safe(&view.account));
+                format!("{who}\n")
+            })
+        }
+        InboundVerb::Reject(sender) => decide(&data, json, "reject", &sender).await,
+        InboundVerb::Block(sender) => decide(&data, json, "block", &sender).await,
+        InboundVerb::Unblock(sender) => decide(&data, json, "unblock", &sender).await,
+        InboundVerb::Revoke(sender) => decide(&data, json, "revoke", &sender).await,
+        InboundVerb::Seed { channel, account, senders } => {
+            let body = json!({ "channel": channel, "account": account, "senders": senders });
+            let answer = ask(&data, Method::POST, &format!("{SENDERS}/seed"), Some(body)).await?;
+            show(json, &answer, |view: SeededView| {
+                format!("{} let in over {} to {}\n", new(view.added), safe(&channel), safe(&account))
+            })
+        }
+    }
+}
+
+/// Decides about a sender. That nothing changed is a failure, unless it is blocked as it was to be.
+async fn decide(data: &Path, json: bool, verb: &str, sender: &Sender) -> Result<(), End> {
+    let Sender { who, account } = sender;
+    let body = json!({ "channel": who.channel, "sender": who.sender, "account": account });
+    let answer = ask(data, Method::POST, &format!("{SENDERS}/{verb}"), Some(body)).await?;
+    let view: ChangedView = read(&answer)?;
+    let place = match account {
+        Some(account) => format!("over {} to {}", safe(&who.channel), safe(account)),
+        None => format!("over {}", safe(&who.channel)),
+    };
+    let name = quoted(&who.sender);
+    if json {
+        put(&format!("{answer}\n"));
+    }
+    let missing = match (verb, view.changed) {
+        (_, 1..) | ("block", 0) => None,
+        ("reject", 0) => Some("does not wait"),
+        ("unblock", 0) => Some("is not blocked"),
+        (_, 0) => Some("is not let in"),
+    };
+    if let Some(missing) = missing {
+        return Err(End::Refused(format!(
+            "{name} {missing} {place}; `inbound list --include-revoked` shows whom the gateway knows"
+        )));
+    }
+    if !json {
+        let done = match verb {
+            "reject" => "is rejected",
+            "block" => "is blocked",
+            "unblock" => "is not blocked any more",
+            _ => "is not let in any more",
+        };
+        put(&format!("{name} {done} {place}\n"));
+    }
+    Ok(())
+}
+
+fn new(added: u64) -> String {
+    if added == 1 { "1 more sender is".to_owned() } else { format!("{added} more senders are") }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn listing(list: &SenderList) -> String {
+    if list.senders.is_empty() {
+        return "nobody waits to be let in, or is otherwise known here\n".to_owned();
+    }
+    let rows: Vec<Vec<String>> = list.senders.iter().map(row).collect();
+    table(&["CHANNEL", "ACCOUNT", "SENDER", "STATE", "SINCE", "CODE", "DETAILS"], &rows)
+}
+
+fn row(view: &SenderView) -> Vec<String> {
+    let account = if view.account.is_empty() { "all".to_owned() } else { safe(&view.account) };
+    let code = view.code.as_deref().map_or_else(|| "-".to_owned(), safe);
+    let via = view.via.as_ref().map(|via| format!("by {}", safe(via)));
+    let until = view.until.map(|at| if at <= now() { format!("until {}", ago(at)) } else { format!("for {}", left(at)) });
+    let revoked = view.revoked_at.map(|at| format!("taken back {}", ago(at)));
+    let told = view.meta.as_ref().filter(|meta| meta.as_object().is_none_or(|object| !object.is_empty()));
+    let details: Vec<String> = [via, until, revoked, told.map(|meta| safe(&meta.to_string()))].into_iter().flatten().collect();
+    vec![safe(&view.channel), account, safe(&view.sender), view.state.clone(), ago(view.since), code, details.join(", ")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_say_moves_no_cursor() {
+        let stranger = json!({
+            "channel": "telegram", "account": "a", "sender": "x\u{202e}y", "state": "pending", "since": 1, "code": "ABCD2345",
+            "meta": { "name": "\u{1b}[2J\nevil" },
+        });
+        let blocked = json!({ "channel": "telegram", "account": "", "sender": "z", "state": "blocked", "since": 1 });
+        let list = serde_json::from_value(json!({ "senders": [stranger, blocked] })).unwrap();
+        let shown = listing(&list);
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+        assert!(shown.contains("x\\u{202e}y") && shown.contains("ABCD2345") && !shown.contains('\u{1b}'), "{shown}");
+        assert!(shown.lines().nth(2).unwrap().starts_with("telegram  all "), "{shown}");
+    }
+}

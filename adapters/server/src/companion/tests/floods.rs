@@ -1,0 +1,34 @@
+use handfast_core::limits::Limits;
+
+use super::*;
+
+#[tokio::test]
+async fn two_hundred_silent_sockets_keep_no_companion_out() {
+    let world = World::new().await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(world.open("/pair").await);
+    }
+    let token = world.session().await;
+    let _linked = world.links(&token).await;
+    let most = usize::try_from(Limits::DEFAULT.waiting_per_source).unwrap();
+    assert!(world.gateway.inner.seats.taken() <= most);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn who_guesses_too_often_is_not_heard_and_nobody_else_is_hurt() {
+    let limits = Limits { failures_per_minute: 5, ..Limits::DEFAULT };
+    let world = World::of(Gateway::builder(MemoryStore::default()).setup(settings()).limits(limits)).await;
+    let code = world.code();
+    for _ in 0..5 {
+        assert_eq!(world.shows_from(ELSEWHERE, "wrong.code").await.unwrap_err(), "unknown code");
+    }
+    assert_eq!(world.shows_from(ELSEWHERE, &code).await.unwrap_err(), "rate limited");
+    // The good code was not even looked at; and whoever succeeds uses nothing up.
+    let token = world.shows(&code).await.unwrap();
+    for _ in 0..10 {
+        assert!(world.shows(&world.code()).await.is_ok());
+        drop(world.links(&token).await);
+    }
+}

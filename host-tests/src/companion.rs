@@ -1,0 +1,217 @@
+//! Both ends of a companion's connection, given anything in any order.
+
+use handfast_core::entropy::Entropy;
+use handfast_core::flow::setup_code::companion::{self, Companion};
+use handfast_core::flow::setup_code::gateway::{self, Connection, Failed, NotOpened};
+use handfast_core::grant::session::{SessionHash, Token};
+use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
+use handfast_core::limits::{COMPANION_SCRATCH, Limits, SETUP_CLAIMS_BYTES, SETUP_TOKEN_CHARS};
+use handfast_core::registry::sessions::{NotRedeemed, Session, SessionId};
+use handfast_core::secret::Secret;
+use handfast_core::step::{MAX_EFFECTS, Machine, Step};
+use handfast_core::text::{Label, Name};
+use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::wire::companion::{Word, is_companions};
+use handfast_core::wire::setup::ProfileName;
+
+use crate::json_against_serde::members;
+use crate::setup::read_token;
+
+/// A session's token.
+pub const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
+const KEY: [u8; 32] = [7; 32];
+const NOW: u64 = 1_750_000_000;
+
+/// A code that the gateway of these tests made, and that is good for so long.
+///
+/// # Panics
+/// If codes cannot be good for so long.
+#[must_use]
+pub fn code(ttl: u64) -> String {
+    let terms =
+        Terms { profile: ProfileName::parse("companion-v1").expect("a profile"), device_label: None, ttl: Span::from_secs(ttl) };
+    let key = SetupKey::new(&Secret::new(KEY)).expect("not all zero");
+    let mut out = [0; SETUP_TOKEN_CHARS];
+    let issued = issue(&key, &terms, UnixTime::from_secs(NOW), &Entropy::from_recorded([1; 16]), &mut out);
+    issued.expect("a code").token.to_owned()
+}
+
+fn session(argument: u8) -> Session {
+    Session {
+        id: SessionId::from_bytes([1; 16]),
+        hash: SessionHash::of(&Token::parse(TOKEN).expect("a token")),
+        profile: Name::from(Label::parse("companion-v1").expect("a label")),
+        device_label: Label::parse("phone").filter(|_| argument & 1 == 0).map(Name::from),
+        issued_at: UnixTime::from_secs(NOW),
+        expires_at: UnixTime::from_secs(NOW + u64::from(argument)),
+        revoked_at: (argument % 7 == 6).then(|| UnixTime::from_secs(NOW)),
+    }
+}
+
+/// A connection takes any inputs in any order. Which first frames are a companion's, it knows as serde_json does. It redeems nothing but what another reader
+/// finds to be a code of ours, once, and says a session's token only when it is told that it is durable; it is let in only with a session that admits, which
+/// was looked up twice; and after its end nothing happens.
+///
+/// # Panics
+/// If it does otherwise.
+pub fn any_frames(data: &[u8]) {
+    let mut bytes = data;
+    let keys = [SetupKey::new(&Secret::new(KEY)).expect("not all zero")];
+    let mut now = Instant::from_millis(0);
+    let mut unix = NOW;
+    let mut machine = Connection::accepted(now, Limits::DEFAULT);
+    let (mut closes, mut gone, mut redeems, mut found, mut detaches) = (0, false, 0, 0, 0);
+    while let Some((code_byte, argument)) = two(&mut bytes) {
+        let before = machine.state_name();
+        let frame = frame(code_byte, argument, &mut bytes);
+        classified(&frame);
+        answered(&frame, argument);
+        let of = session(argument);
+        let mut redeemed = false;
+        let input = match code_byte % 16 {
+            0..=6 => gateway::Input::Text { frame: &frame, keys: &keys, now: UnixTime::from_secs(unix) },
+            7 => [gateway::Input::Binary, gateway::Input::Throttled, gateway::Input::WrongOrigin]
+                .into_iter()
+                .nth(usize::from(argument) % 3)
+                .expect("three"),
+            8 => gateway::Input::Redeemed(match argument % 4 {
+                0 => Err(NotOpened::Failed),
+                1 => Err(NotOpened::No(NotRedeemed::AlreadyUsed)),
+                2 => Err(NotOpened::No(NotRedeemed::Expired)),
+                _ => {
+                    redeemed = true;
+                    Ok(Token::parse(TOKEN).expect("a token"))
+                }
+            }),
+            9 | 10 => {
+                let it = match argument % 5 {
+                    0 => Err(Failed),
+                    1 => Ok(None),
+                    _ => Ok(Some(&of)),
+                };
+                let admits = matches!(it, Ok(Some(session)) if session.admits(UnixTime::from_secs(unix)).is_ok());
+                found = if admits && !matches!(before, "AwaitFirst" | "Redeeming") { found + 1 } else { found };
+                gateway::Input::Found(it, UnixTime::from_secs(unix))
+            }
+            11 => [gateway::Input::Revoked, gateway::Input::Replaced, gateway::Input::Pong]
+                .into_iter()
+                .nth(usize::from(argument) % 3)
+                .expect("three"),
+            12 | 13 => {
+                now = now.after(Span::from_millis(u64::from(argument) * 200));
+                unix += u64::from(argument) / 5;
+                gateway::Input::Tick
+            }
+            14 => [gateway::Input::Shutdown, gateway::Input::Evict].into_iter().nth(usize::from(argument) % 2).expect("two"),
+            _ => gateway::Input::Closed,
+        };
+        gone |= matches!(input, gateway::Input::Closed);
+        let was_closed = machine.is_closed();
+        let mut scratch = [0; COMPANION_SCRATCH];
+        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        assert!(effects.len() <= MAX_EFFECTS);
+        assert!(!was_closed || effects.is_empty(), "something happens after the end");
+        for effect in effects {
+            match effect {
+                gateway::Effect::Close(_) => closes += 1,
+                gateway::Effect::Detach => detaches += 1,
+                gateway::Effect::Send(said) => {
+                    assert_eq!(closes, 0);
+                    is_a_saying(said, redeemed);
+                }
+                gateway::Effect::Redeem(verified) => {
+                    redeems += 1;
+                    let claims = members(&frame).expect("an object");
+                    let token: String = serde_json::from_str(&claims[b"bootstrap_token".as_slice()]).expect("a text");
+                    let read = read_token(&[KEY], &token, unix).expect("only what is valid is redeemed");
+                    assert_eq!(read.nonce, *verified.claims().nonce.as_bytes());
+                }
+                gateway::Effect::Attach(_) | gateway::Effect::Resume(_) => assert!(closes == 0 && detaches == 0),
+                _ => {}
+            }
+        }
+        assert!(redeems <= 1 && closes <= 1 && detaches <= 1);
+        assert!(next.linked().is_none() || found >= 2, "linked without a session that admits");
+        assert_eq!(next.is_closed(), closes == 1 || gone, "it is closed where it was closed");
+        assert!(!next.is_closed() || next.deadline().is_none());
+        machine = next;
+    }
+}
+
+fn two(bytes: &mut &[u8]) -> Option<(u8, u8)> {
+    let (first, rest) = bytes.split_first()?;
+    let (second, rest) = rest.split_first().unwrap_or((&0, rest));
+    *bytes = rest;
+    Some((*first, *second))
+}
+
+/// A frame that begins something, or any text.
+fn frame(code_byte: u8, argument: u8, bytes: &mut &[u8]) -> String {
+    match code_byte % 16 {
+        0 => format!(r#"{{"bootstrap_token":"{}"}}"#, code(600)),
+        1 => format!(r#"{{"bootstrap_token":"{}"}}"#, code(u64::from(argument) + 30)),
+        2 => format!(r#"{{"session_token":"{TOKEN}"}}"#),
+        3 => {
+            // One character of a good code is another.
+            let mut forged = code(600).into_bytes();
+            let at = usize::from(argument) % forged.len();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            format!(r#"{{"bootstrap_token":"{}"}}"#, String::from_utf8_lossy(&forged))
+        }
+        _ => {
+            let (taken, rest) = bytes.split_at(usize::from(argument).min(bytes.len()));
+            *bytes = rest;
+            String::from_utf8_lossy(taken).into_owned()
+        }
+    }
+}
+
+fn classified(frame: &str) {
+    let is_nodes = members(frame).is_some_and(|members| members.contains_key(b"type".as_slice()));
+    assert_eq!(is_companions(frame), !is_nodes, "{frame:?}");
+}
+
+/// What a gateway says is an object with the members of one of its answers, and a token only where one was opened.
+fn is_a_saying(said: &str, redeemed: bool) {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(said).expect("an object");
+    let keys: Vec<&str> = object.keys().map(String::as_str).collect();
+    match keys[..] {
+        ["session_token"] => assert!(redeemed && object["session_token"] == TOKEN),
+        ["error"] => assert!(Word::ALL.iter().any(|word| object["error"] == word.as_str()), "{said}"),
+        ["expires_at"] => {}
+        _ => assert!(object.contains_key("session_id") && !said.contains(TOKEN), "{said}"),
+    }
+}
+
+/// The companion's end, answered with this: it keeps a token only where serde_json finds one alone, and it ends, whatever it was.
+fn answered(frame: &str, argument: u8) {
+    let mut room = [0; SETUP_CLAIMS_BYTES + 1024];
+    let (machine, first) = Companion::begin(Instant::from_millis(0), &code(600), &mut room).expect("it fits");
+    assert_eq!(first, format!(r#"{{"bootstrap_token":"{}"}}"#, code(600)));
+    let mut scratch = [0; 2048];
+    let (now, input) = match argument % 16 {
+        0 => (Instant::from_millis(9_999), companion::Input::Tick),
+        1 => (Instant::from_millis(10_000), companion::Input::Tick),
+        2 => (Instant::from_millis(0), companion::Input::Binary),
+        _ => (Instant::from_millis(0), companion::Input::Text(frame)),
+    };
+    let waits = matches!(argument % 16, 0);
+    let by_text = matches!(input, companion::Input::Text(_));
+    let Step { next, effects } = machine.step(now, input, &mut scratch);
+    assert_eq!((next.is_done(), effects.len()), (!waits, usize::from(!waits)));
+    let members = members(frame).unwrap_or_default();
+    let text = |key: &str| members.get(key.as_bytes()).map(|raw| serde_json::from_str::<String>(raw).ok());
+    for effect in effects {
+        match effect {
+            companion::Effect::Keep(token) => {
+                assert!(by_text && text("error").is_none());
+                assert_eq!(text("session_token").flatten().as_deref(), Some(token.expose()));
+            }
+            companion::Effect::Refused(word) => {
+                assert!(by_text && text("session_token").is_none());
+                assert_eq!(text("error").flatten().as_deref(), Some(word));
+            }
+            companion::Effect::NotUnderstood | companion::Effect::NoAnswer => {}
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Setup codes, read a second time: tokens and payloads must mean to the core what they mean to a reader made of serde_json, hmac and base64.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::entropy::Entropy;
+use handfast_core::grant::setup_code::{NotIssued, NotValid, SetupKey, Terms, VERIFY_SCRATCH, issue, verify};
+use handfast_core::limits::{
+    LABEL_BYTES, LABEL_CHARS, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES,
+};
+use handfast_core::secret::Secret;
+use handfast_core::text::{Label, is_forbidden};
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::setup::{Payload, ProfileName};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::json_against_serde::members;
+
+/// What a token says, as the second reader has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// As what its companion is let in.
+    pub profile: String,
+    /// Its end, in seconds.
+    pub expires_at: u64,
+    /// Which token.
+    pub nonce: [u8; 16],
+    /// For which device.
+    pub device_label: Option<String>,
+}
+
+/// A payload, as the second reader has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Where the gateway is.
+    pub url: String,
+    /// The token.
+    pub bootstrap_token: String,
+    /// Its end, in seconds.
+    pub expires_at: u64,
+    /// Whose code it is, if it is bound.
+    pub fingerprint: Option<String>,
+}
+
+/// Signs claims as the second reader would.
+///
+/// # Panics
+/// Never: HMAC takes a key of any length.
+#[must_use]
+pub fn signed(key: &[u8; 32], claims: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    mac.update(claims);
+    format!("{}.{}", URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// What the second reader says of a token.
+///
+/// # Errors
+/// Why it is not valid.
+pub fn read_token(keys: &[[u8; 32]], token: &str, now: u64) -> Result<Said, NotValid> {
+    let parts: Vec<&str> = token.split('.').collect();
+    let [claims, signature] = parts[..] else { return Err(NotValid::Form) };
+    if token.len() > SETUP_TOKEN_CHARS || claims.is_empty() || signature.is_empty() {
+        return Err(NotValid::Form);
+    }
+    let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| NotValid::ClaimsEncoding)?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| NotValid::SignatureEncoding)?;
+    if signature.len() != 32 {
+        return Err(NotValid::SignatureEncoding);
+    }
+    let is_signed = |key: &[u8; 32]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+        mac.update(&claims);
+        mac.verify_slice(&signature).is_ok()
+    };
+    if !keys.iter().any(is_signed) {
+        return Err(NotValid::Signature);
+    }
+    let said = core::str::from_utf8(&claims).ok().and_then(read_claims).ok_or(NotValid::Claims)?;
+    if said.expires_at <= now { Err(NotValid::Expired) } else { Ok(said) }
+}
+
+fn read_claims(text: &str) -> Option<Said> {
+    let members = members(text)?;
+    let profile = string(&members, "profile")?;
+    let nonce = string(&members, "nonce")?;
+    let digits = nonce.len() == 32 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let nonce = digits.then(|| core::array::from_fn(|at| u8::from_str_radix(&nonce[2 * at..2 * at + 2], 16).expect("hex")))?;
+    let device_label = match members.get(b"device_label".as_slice()) {
+        None => None,
+        Some(value) if value == "null" => None,
+        Some(_) => Some(label(string(&members, "device_label")?)?),
+    };
+    Some(Said {
+        profile: label(profile).filter(|_| !string(&members, "profile").is_none_or(|text| text.trim().is_empty()))?,
+        expires_at: seconds(&string(&members, "expires_at")?)?,
+        nonce,
+        device_label,
+    })
+}
+
+/// What the second reader says of a payload.
+#[must_use]
+pub fn read_payload(text: &str) -> Option<Carried> {
+    let text = text.trim();
+    if text.len() > SETUP_PAYLOAD_CHARS {
+        return None;
+    }
+    let object = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let members = members(&object)?;
+    let fingerprint = match members.get(b"fingerprint".as_slice()) {
+        None => None,
+        Some(value) if value == "null" => None,
+        Some(_) => {
+            let text = string(&members, "fingerprint")?;
+            Some(Fingerprint::parse(&text).is_ok().then_some(text)?)
+        }
+    };
+    let carried = Carried {
+        url: string(&members, "url")?,
+        bootstrap_token: string(&members, "bootstrap_token")?,
+        expires_at: seconds(&string(&members, "expires_at")?)?,
+        fingerprint,
+    };
+    let fits = (1..=SETUP_URL_BYTES).contains(&carried.url.len()) && carried.bootstrap_token.len() <= SETUP_TOKEN_CHARS;
+    fits.then_some(carried)
+}
+
+fn string(members: &BTreeMap<Vec<u8>, String>, key: &str) -> Option<String> {
+    serde_json::from_str(members.get(key.as_bytes())?).ok()
+}
+
+/// A label's rules, written down once more; blank ones are `unknown`.
+fn label(text: String) -> Option<String> {
+    let fine = text.len() <= LABEL_BYTES && text.chars().count() <= LABEL_CHARS && !text.chars().any(is_forbidden);
+    let blank_is_fine = text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden);
+    match blank_is_fine {
+        true => Some("unknown".to_owned()),
+        false => fine.then_some(text),
+    }
+}
+
+/// RFC 3339 by counting years and months.
+fn seconds(text: &str) -> Option<u64> {
+    let number = |text: &str, digits: usize| -> Option<i64> {
+        (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+    };
+    let (date, behind) = (text.get(..10)?, text.get(10..)?);
+    let rest = behind.strip_prefix(['T', 't', ' '])?;
+    let (clock, zone) = (rest.get(..8)?, rest.get(8..)?);
+    let [year, month, day] = <[&str; 3]>::try_from(date.split('-').collect::<Vec<_>>()).ok()?;
+    let [hour, minute, second] = <[&str; 3]>::try_from(clock.split(':').collect::<Vec<_>>()).ok()?;
+    let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+    let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
+    let zone = match zone.strip_prefix('.') {
+        Some(fraction) => Some(fraction.trim_start_matches(|c: char| c.is_ascii_digit())).filter(|rest| rest.len() < fraction.len())?,
+        None => zone,
+    };
+    let offset = match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => 0,
+        (sign @ ("+" | "-"), of) => {
+            let (hours, minutes) = of.split_once(':')?;
+            let (hours, minutes) = (number(hours, 2)?, number(minutes, 2)?);
+            let secs = (hours * 60 + minutes) * 60;
+            (hours < 24 && minutes < 60).then_some(if sign == "+" { secs } else { -secs })?
+        }
+        _ => return None,
+    };
+    let is_leap = |year: i64| year % 400 == 0 || (year % 4 == 0 && year % 100 != 0);
+    let february = if is_leap(year) { 29 } else { 28 };
+    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month - 1).ok().filter(|before| *before < 12)?;
+    if day < 1 || day > months[before] || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let of_years = |from, to| (from..to).map(|year| if is_leap(year) { 366 } else { 365 }).sum::<i64>();
+    let days = of_years(1970, year) - of_years(year, 1970) + months[..before].iter().sum::<i64>() + day - 1;
+    u64::try_from(days * 86_400 + hour * 3600 + minute * 60 + second - offset).ok()
+}
+
+const KEYS: [[u8; 32]; 2] = [[7; 32], [8; 32]];
+const NOW: u64 = 1_750_000_000;
+
+fn keys() -> [SetupKey; 2] {
+    KEYS.map(|key| SetupKey::new(&Secret::new(key)).expect("not all zero"))
+}
+
+/// What the core says of a token, as the second reader would put it.
+///
+/// # Errors
+/// Why it is not valid.
+pub fn verdict(keys: &[SetupKey], token: &str, now: u64) -> Result<Said, NotValid> {
+    let mut scratch = [0; VERIFY_SCRATCH];
+    verify(keys, token, UnixTime::from_secs(now), &mut scratch).map(|verified| {
+        let claims = verified.claims();
+        Said {
+            profile: claims.profile.as_str().to_owned(),
+            expires_at: claims.expires_at.as_secs(),
+            nonce: *claims.nonce.as_bytes(),
+            device_label: claims.device_label.map(|label| label.as_str().to_owned()),
+        }
+    })
+}
+
+fn agree_on(token: &str, now: u64) -> Result<Said, NotValid> {
+    let ours = verdict(&keys(), token, now);
+    assert_eq!(ours, read_token(&KEYS, token, now), "{token:?} at {now}");
+    ours
+}
+
+/// Both readers agree on any token: on one of any characters, on one that signs any claims, and on one that was issued and then changed; and what was issued
+/// is valid until its time is over, and says what it was issued for.
+///
+/// # Panics
+/// If they do not.
+pub fn any_token(data: &[u8]) {
+    let Some((&kind, rest)) = data.split_first() else { return };
+    match kind % 4 {
+        0 => drop(agree_on(&String::from_utf8_lossy(rest), NOW)),
+        1 => drop(agree_on(&signed(&KEYS[usize::from(kind >> 7)], rest), NOW)),
+        2 => {
+            // Any claims with what is needed around them, so that each member is met by itself.
+            let text = String::from_utf8_lossy(rest);
+            let claims = format!(
+                r#"{{"profile":"p","expires_at":"2026-11-22T06:17:50Z","nonce":"00112233445566778899aabbccddeeff",{text}}}"#
+            );
+            drop(agree_on(&signed(&KEYS[0], claims.as_bytes()), NOW));
+        }
+        _ => issued(rest),
+    }
+}
+
+fn issued(data: &[u8]) {
+    let (head, rest) = data.split_at(data.len().min(6));
+    let at = |place: usize| head.get(place).copied().unwrap_or(0);
+    let text = String::from_utf8_lossy(rest);
+    let (profile, label) = text.split_once('\n').map_or((text.as_ref(), None), |(profile, label)| (profile, Some(label)));
+    let Some(profile) = ProfileName::parse(profile) else { return };
+    let device_label = label.and_then(Label::parse);
+    let ttl = Span::from_secs(u64::from(at(0)) * 400);
+    let terms = Terms { profile, device_label, ttl };
+    let entropy = Entropy::from_recorded([at(1); 16]);
+    let key = usize::from(at(2) & 1);
+    let mut out = [0; SETUP_TOKEN_CHARS];
+    let issued = issue(&keys()[key], &terms, UnixTime::from_secs(NOW), &entropy, &mut out);
+    let possible = (SETUP_TTL_MIN..=SETUP_TTL_MAX).contains(&ttl);
+    let Ok(issued) = issued else { return assert_eq!((issued, possible), (Err(NotIssued::Ttl), false)) };
+    let token = issued.token.to_owned();
+    let end = NOW + ttl.as_millis() / 1000;
+    let said = Said {
+        profile: profile.as_str().to_owned(),
+        expires_at: end,
+        nonce: [at(1); 16],
+        device_label: device_label.map(|label| label.as_str().to_owned()),
+    };
+    assert!(possible);
+    assert_eq!(agree_on(&token, NOW), Ok(said.clone()));
+    assert_eq!(agree_on(&token, end - 1), Ok(said));
+    assert_eq!(agree_on(&token, end), Err(NotValid::Expired));
+    assert_eq!(verdict(&keys()[1 - key..2 - key], &token, NOW), Err(NotValid::Signature), "of another key");
+    let mut changed = token.clone().into_bytes();
+    let place = usize::from(at(3)) % changed.len();
+    changed[place] = changed[place].wrapping_add(at(4) | 1);
+    let changed = String::from_utf8_lossy(&changed);
+    assert!(agree_on(&changed, NOW).is_err(), "{changed} for {token}");
+}
+
+/// Both readers agree on any payload, and what is read is written again as one that says the same.
+///
+/// # Panics
+/// If they do not.
+pub fn any_payload(data: &[u8]) {
+    let Some((&kind, rest)) = data.split_first() else { return };
+    let text = match kind % 3 {
+        0 => String::from_utf8_lossy(rest).into_owned(),
+        1 => URL_SAFE_NO_PAD.encode(rest),
+        _ => {
+            let more = String::from_utf8_lossy(rest);
+            let object = format!(
+                r#"{{"url":"wss://gateway.example/","bootstrap_token":"e30.AAAA","expires_at":"2026-11-22T06:17:50Z",{more}}}"#
+            );
+            URL_SAFE_NO_PAD.encode(object)
+        }
+    };
+    let mut scratch = vec![0; 2 * SETUP_PAYLOAD_CHARS];
+    let payload = Payload::decode(&text, &mut scratch);
+    assert_eq!(payload.as_ref().map(carried), read_payload(&text), "{text:?}");
+    let Some(payload) = payload else { return };
+    let (mut room, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
+    let again = payload.encode(&mut room, &mut out).expect("what fits fits again");
+    let mut scratch = vec![0; 2 * SETUP_PAYLOAD_CHARS];
+    let latest = UnixTime::from_secs(253_402_300_799);
+    // The only time that is written otherwise than it was read: one beyond the year 9999, which an offset can make.
+    let expected = Payload { expires_at: payload.expires_at.min(latest), ..payload };
+    assert_eq!(Payload::decode(again, &mut scratch), Some(expected));
+}
+
+fn carried(payload: &Payload<'_>) -> Carried {
+    Carried {
+        url: payload.url.to_owned(),
+        bootstrap_token: payload.bootstrap_token.to_owned(),
+        expires_at: payload.expires_at.as_secs(),
+        fingerprint: payload.fingerprint.map(|fingerprint| String::from_utf8_lossy(&fingerprint.text()).into_owned()),
+    }
+}
