@@ -2,6 +2,7 @@
 //! can be. From inside, the host's loopback is 10.0.2.2.
 
 mod native;
+mod setup;
 
 use std::path::PathBuf;
 

@@ -5,6 +5,7 @@ mod attacks;
 mod binaries;
 mod capability;
 mod cli;
+mod companions;
 mod conformance;
 mod firmware;
 mod frames;

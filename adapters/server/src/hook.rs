@@ -322,7 +322,7 @@ impl Observer for LogObserver {
                 tracing::info!(?channel, ?account, ?sender, "a stranger asks to be let in");
             }
             Event::SenderAllowed { channel, account, sender } => {
-                tracing::info!(?channel, ?account, ?sender, "a sender is let in")
+                tracing::info!(?channel, ?account, ?sender, "a sender is let in");
             }
             Event::SenderDecided { channel, account, sender, decision } => {
                 tracing::info!(?channel, ?account, ?sender, decision, "a sender is decided about");
@@ -333,10 +333,10 @@ impl Observer for LogObserver {
                 tracing::warn!("too many wrong PINs: pairing by PIN is closed until the operator opens it again");
             }
             Event::GrantOffered { node_id, grant } => {
-                tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant is offered")
+                tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant is offered");
             }
             Event::GrantActivated { node_id, grant } => {
-                tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant is active")
+                tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant is active");
             }
             Event::GrantRevoked { node_id, grant: Some(grant) } => {
                 tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant was ended");

@@ -44,7 +44,7 @@ pub mod telemetry;
 mod tls;
 
 pub use gateway::{Gateway, GatewayBuilder};
-pub use hook::{Application, Event, LogObserver, NoApplication, Observer, PeerInfo, Pin};
+pub use hook::{Application, CompanionInfo, Event, LogObserver, NoApplication, Observer, PeerInfo, Pin};
 pub use native::{serve_serial, serve_tcp};
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 pub use serve::serve;

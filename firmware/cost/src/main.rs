@@ -34,17 +34,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     for board in &BOARDS {
         println!("\n## {} ({})", board.folder, board.target);
         let without = Elf::read(&build(&firmware, board, board.image, "")?)?;
-        for wire in ["native", "missy"] {
+        for wire in ["native", "missy", "setup"] {
             let path = build(&firmware, board, board.image, wire)?;
             let with = Elf::read(&path)?;
-            println!("\n### {wire}\n\n| | flash | static RAM |\n|---|---|---|");
+            println!("\n### {}\n\n| | flash | static RAM |\n|---|---|---|", if wire == "setup" { "setup codes" } else { wire });
             println!("| the image that measures | {} | {} |", with.flash, with.ram);
             println!("| the same without the node | {} | {} |", without.flash, without.ram);
             let measured = measure(board, &path)?;
             let measured: Vec<_> = measured.lines().map(|line| line.split_once('\t').unwrap_or(("", line))).collect();
             // The compiler inlines one into the other, so no symbol tells the two apart.
             println!(
-                "| the node and the script that is played to it | {} | {} |",
+                "| {} | {} | {} |",
+                if wire == "setup" { "verifying, and the codes" } else { "the node and the script that is played to it" },
                 with.flash - without.flash,
                 with.ram - without.ram
             );

@@ -1,12 +1,15 @@
 //! What a node does from its first boot to its link, in memory, to be measured on a board: the real core and the real pump, with a gateway that plays a
-//! script, flash in RAM and an owner who types. Nothing here waits, so what is counted is work, and the node's alone.
+//! script, flash in RAM and an owner who types; and what verifying setup codes takes. Nothing here waits, so what is counted is work, and the node's alone.
 #![no_std]
 
 #[cfg(feature = "missy")]
 pub mod missy;
 #[cfg(feature = "native")]
 pub mod native;
+#[cfg(any(feature = "missy", feature = "native"))]
 mod props;
+#[cfg(feature = "setup")]
+pub mod setup;
 
 /// How many measurements there can be.
 const MOST: usize = 16;
@@ -46,6 +49,13 @@ impl Notes {
         self.last = (self.instructions)();
     }
 
+    /// What was done since the last note does not count.
+    #[cfg(feature = "setup")]
+    fn skip(&mut self) {
+        self.last = (self.instructions)();
+    }
+
+    #[cfg(any(feature = "missy", feature = "native"))]
     fn end(mut self, future: usize) -> Measured {
         self.measured.note("bytes of the pump's future", u32::try_from(future).unwrap_or(u32::MAX));
         self.measured
@@ -53,6 +63,7 @@ impl Notes {
 }
 
 /// Makes a future where it is to stay; made by the caller itself, it would be made twice, and each of them counted as stack.
+#[cfg(any(feature = "missy", feature = "native"))]
 #[inline(never)]
 fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
     make()

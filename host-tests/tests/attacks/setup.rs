@@ -40,7 +40,7 @@ fn a_code_that_was_copied_from_a_screen_is_spent_once_its_device_has_shown_it() 
     let before = grants(&world);
     world.pair_by_setup(1, &token);
     world.run();
-    assert!(!is_paired_at(&world, 1) && world.nodes[1].heard("Refused(Spent"), "{:?}", world.nodes[1].news);
+    assert!(!is_paired_at(&world, 1) && world.nodes[1].heard("PairingRefused(Spent"), "{:?}", world.nodes[1].news);
     assert_eq!((grants(&world), world.store.records.len()), (before, 1));
 }
 
@@ -229,7 +229,7 @@ fn a_code_that_somebody_else_was_faster_with_is_refused_to_its_owner_who_so_lear
     assert_eq!(shows(&mut world, 99, &token), None, "it is a bearer's");
     world.pair_by_setup(0, &token);
     world.run();
-    assert!(world.nodes[0].heard("Refused(Spent"), "{:?}", world.nodes[0].news);
+    assert!(world.nodes[0].heard("PairingRefused(Spent"), "{:?}", world.nodes[0].news);
     let intruder = *keys(99).channel.public();
     assert!(world.store.by_key(&intruder).is_some(), "and the operator sees whose key it is");
     assert_ne!(Fingerprint::of(&intruder), Fingerprint::of(world.nodes[0].keys.channel.public()));

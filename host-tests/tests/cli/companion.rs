@@ -118,7 +118,7 @@ fn where_the_session_cannot_be_kept_no_code_is_spent() {
     let (code, _, err) = companion.pairs(&[&payload, "--force"]);
     assert!(code == 1 && err.contains("symbolic link"), "{err}");
     std::fs::remove_file(companion.file()).unwrap();
-    let (code, _, err) = companion.pairs(&[&payload, "--session", "/nowhere/session.json"]);
+    let (code, _, err) = text(&run("handfast", &["companion", "--session", "/nowhere/session.json", "--code", &payload]));
     assert!(code == 1 && err.contains("the code is still good"), "{err}");
 
     std::fs::write(companion.file(), "mine").unwrap();

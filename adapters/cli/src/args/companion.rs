@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args as Arguments, Subcommand};
 use handfast_server::setup::url::ExtraHost;
 
+/// What stands in the file of a session.
+const FILE: &str = "The session's file is JSON that only its owner can read: {\"url\":\"…\",\"session_token\":\"…\"}, where url is the address that the code named; \
+                    beside them ca and plain_hosts, if --ca or --allow-plain were needed, which then need not be given again.";
+
 /// Shows a setup code to its gateway and keeps the session that comes of it, or uses that session.
-///
-/// The session is kept in a file of JSON that only its owner can read: {"url":"…","session_token":"…"}, where "url" is the address that the code named, and,
-/// if they were given, "ca" with the path of --ca and "plain_hosts" with the hosts of --allow-plain, which then need not be given again.
 #[derive(Debug, Arguments)]
+#[command(after_help = FILE)]
 pub(crate) struct Companion {
     /// The setup code: the payload that `handfast setup start` shows, or with --url its bootstrap token alone; - reads it from standard input, where nobody else
     /// sees it

@@ -124,25 +124,24 @@ async fn show(way: &Way, mut socket: Socket, bootstrap: &str) -> Result<Token, E
         };
         let Step { next, effects } = companion.step(now(), input, &mut scratch);
         companion = next;
-        for effect in effects {
-            return match effect {
-                Effect::Keep(token) => {
-                    // The session counts whether or not the goodbye goes through.
-                    let _ = timeout(WITHIN, socket.close(None)).await;
-                    Ok(token)
-                }
-                Effect::Refused(word) => Err(End::Refused(refusal(word))),
-                Effect::NotUnderstood => Err(End::Refused(format!(
-                    "{} answered something that is not understood; is it a gateway for companions?",
-                    way.url
-                ))),
-                Effect::NoAnswer => Err(End::Refused(format!(
-                    "{} did not answer, so whether the code is spent is not known: show it once more, and if it is \"already used\" then, let the operator end the \
+        let Some(effect) = effects.into_iter().next() else { continue };
+        return match effect {
+            Effect::Keep(token) => {
+                // The session counts whether or not the goodbye goes through.
+                let _ = timeout(WITHIN, socket.close(None)).await;
+                Ok(token)
+            }
+            Effect::Refused(word) => Err(End::Refused(refusal(word))),
+            Effect::NotUnderstood => Err(End::Refused(format!(
+                "{} answered something that is not understood; is it a gateway for companions?",
+                way.url
+            ))),
+            Effect::NoAnswer => Err(End::Refused(format!(
+                "{} did not answer, so whether the code is spent is not known: show it once more, and if it is \"already used\" then, let the operator end the \
                      session that came of it (`handfast setup list`) and make another code",
-                    way.url
-                ))),
-            };
-        }
+                way.url
+            ))),
+        };
     }
 }
 

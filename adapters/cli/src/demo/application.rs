@@ -1,9 +1,9 @@
-//! What the demo's gateway is there for: it hears what nodes with keys do.
+//! What the demo's gateway is there for: it hears what nodes with keys and companions do.
 
 use async_trait::async_trait;
 use handfast_core::grant::scope::Action;
 use handfast_core::id::NodeId;
-use handfast_server::{Application, PeerInfo};
+use handfast_server::{Application, CompanionInfo, PeerInfo};
 use tokio::sync::mpsc;
 
 use super::phone::PATIENCE;
@@ -17,6 +17,10 @@ impl Application for Ear {
     async fn text(&self, _: NodeId, _: &str) {}
 
     async fn binary(&self, _: NodeId, _: &[u8]) {}
+
+    async fn companion(&self, _: &CompanionInfo, frame: &str) {
+        let _ = self.0.send(format!("companion {frame}"));
+    }
 
     async fn app(&self, _: &PeerInfo, action: Action, address: &str, _: &[u8]) {
         let _ = self.0.send(format!("{action} {address}"));

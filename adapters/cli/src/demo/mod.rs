@@ -6,6 +6,7 @@
 mod application;
 mod boards;
 mod chat;
+mod companion;
 mod firmware;
 mod keyed;
 mod nodes;
@@ -117,6 +118,7 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
         );
     }
 
+    companion::play(stage, home, &data, &gateway, &mut done).await?;
     strangers::play(stage, &data, &gateway).await?;
 
     stage.chapter("The same state machines in a microcontroller");

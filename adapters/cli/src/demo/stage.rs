@@ -29,6 +29,13 @@ impl Stage {
         self.steps += 1;
     }
 
+    /// A picture of several lines.
+    pub(crate) fn picture(&self, lines: &str) {
+        for line in lines.lines() {
+            println!("             {line}");
+        }
+    }
+
     /// Something to know that is no step.
     pub(crate) fn note(&self, what: &str) {
         println!("  {:>9}  {what}", "-");

@@ -79,7 +79,9 @@ mod tests {
 
     #[test]
     fn what_tells_secrets_is_an_administrators_however_it_is_spelt() {
-        for path in ["/api/v1/events", "/api/v1/%65vents", "/api/v1/pairing", "/api/v1/pairing/codes", "/api/v1/setup/rotate", "/api/v1"] {
+        for path in
+            ["/api/v1/events", "/api/v1/%65vents", "/api/v1/pairing", "/api/v1/pairing/codes", "/api/v1/setup/rotate", "/api/v1"]
+        {
             assert!(is_secret(&address(path).unwrap()), "{path}");
         }
         for path in ["/api/v1/devices", "/api/v1/devices/events", "/api/v1/paired", "/api/v1/sessions"] {

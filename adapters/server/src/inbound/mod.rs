@@ -18,7 +18,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let gate = Gate::standalone(MemoryStore::default(), InboundSettings::default());
 //! gate.channels().register(Arc::new(ReadyMade::whatsapp(NoOutbox)));
-//! gate.seed("whatsapp", "shop", vec!["+57 300".replace(' ', "")], "seed").await?;
+//! gate.seed("whatsapp", "shop", vec!["+57300".to_owned()], "seed").await?;
 //!
 //! match gate.receive(Incoming::new("whatsapp", "shop", "57300@c.us")).await {
 //!     Ok(Some(admitted)) => handle("hello", admitted),

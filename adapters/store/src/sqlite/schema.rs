@@ -40,7 +40,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;
         PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(settings).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    // One plan for all values, and none anew for each.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(128);
     migrate(&mut connection, version, MIGRATIONS).map_err(failed)?;
     Ok(connection)
 }

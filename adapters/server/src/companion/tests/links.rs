@@ -67,7 +67,7 @@ async fn an_application_that_takes_its_time_does_not_hold_up_a_revocation() {
         async fn text(&self, _: NodeId, _: &str) {}
         async fn binary(&self, _: NodeId, _: &[u8]) {}
         async fn companion(&self, _: &CompanionInfo, _: &str) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
     let gateway = Gateway::builder(MemoryStore::default()).setup(settings()).application(Slow).start().await.unwrap();
@@ -112,7 +112,7 @@ async fn a_link_ends_with_its_session_unless_that_was_prolonged() {
     }
     say(&mut prolonged, "still here").await;
     assert_eq!(world.heard.recv().await.unwrap().1, "still here");
-    let text = crate::api::metrics::metrics_text(&world.gateway, "").await.unwrap();
+    let text = world.metrics().await;
     assert!(text.contains("pairing_sessions_total{event=\"expired\"} 1"), "{text}");
 }
 

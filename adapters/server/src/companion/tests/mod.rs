@@ -183,6 +183,12 @@ impl World {
         socket
     }
 
+    async fn metrics(&self) -> String {
+        let answer = crate::api::metrics::answer(&self.gateway).await;
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     /// No connection is left, nor is anything kept of one.
     async fn is_at_rest(&self) {
         let mut open = self.gateway.inner.sessions.subscribe();

@@ -51,16 +51,18 @@ async fn a_code_opens_one_session_one_after_the_other_and_all_at_once() {
 
 #[tokio::test]
 async fn whoever_is_not_let_in_hears_why() {
-    let world = World::of(Gateway::builder(MemoryStore::default()).setup(settings()).limits(Limits {
-        failures_per_minute: 10_000,
-        ..Limits::DEFAULT
-    }));
+    let world = World::of(
+        Gateway::builder(MemoryStore::default())
+            .setup(settings())
+            .limits(Limits { failures_per_minute: 10_000, ..Limits::DEFAULT }),
+    );
     let world = world.await;
     let own = world.gateway.inner.setup.keys.now(world.unix());
     let foreign = SetupKey::new(&Secret::new([9; 32])).unwrap();
     let past = UnixTime::from_secs(world.unix().as_secs() - 31);
     let good = world.code();
-    let flipped: String = good.chars().rev().enumerate().map(|(at, c)| if at == 5 { if c == 'A' { 'B' } else { 'A' } } else { c }).collect();
+    let flipped: String =
+        good.chars().rev().enumerate().map(|(at, c)| if at == 5 { if c == 'A' { 'B' } else { 'A' } } else { c }).collect();
     for (code, expected) in [
         ("", "unknown code"),
         ("nodot", "unknown code"),
@@ -101,7 +103,7 @@ async fn whoever_is_not_let_in_hears_why() {
     assert_eq!(word(&mut socket).await.unwrap_err(), "expected text frame");
     assert!(world.shows(&good).await.is_ok(), "none of it has spent anything");
     world.is_at_rest().await;
-    let text = crate::api::metrics::metrics_text(&world.gateway, "").await.unwrap();
+    let text = world.metrics().await;
     for line in [
         "pairing_bootstrap_tokens_verified_total{result=\"ok\"} 2",
         "pairing_bootstrap_tokens_verified_total{result=\"malformed\"} 8",
@@ -174,12 +176,14 @@ async fn a_node_of_the_missy_dialect_pairs_on_the_same_path_whatever_page_it_is(
     }
     let mut socket = world.open("/pair").await;
     say(&mut socket, r#"{"type":"no such thing"}"#).await;
+    let heard = hear(&mut socket).await;
+    assert!(matches!(&heard, Heard::Text(text) if text.contains("auth or pair_request")), "{heard:?}");
     assert_eq!(hear(&mut socket).await, Heard::Close(1008, "Protocol violation".to_owned()));
     // On every other path, all is a node's.
-    for (path, frame) in [("/", "{"), ("/pair/", "{"), ("/nodes/pair", "[")] {
+    for (path, frame) in [("/", "{"), ("/pair/", "{"), ("/nodes/pair", "")] {
         let mut socket = world.open(path).await;
         say(&mut socket, frame).await;
-        assert!(matches!(hear(&mut socket).await, Heard::Close(1008, _)), "{path}");
+        assert_eq!(hear(&mut socket).await, Heard::Close(1008, "Malformed JSON".to_owned()), "{path}");
     }
     world.is_at_rest().await;
 }

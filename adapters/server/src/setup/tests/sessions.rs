@@ -60,7 +60,8 @@ async fn a_session_is_found_by_the_beginning_of_its_id_and_ended_for_good() {
 #[tokio::test]
 async fn a_session_is_prolonged_but_never_beyond_what_one_may_live_in_all() {
     let (ttl, longest) = (Duration::from_secs(100), Duration::from_secs(150));
-    let gateway = gateway_with(MemoryStore::default(), SetupSettings { session_ttl: ttl, session_longest: longest, ..settings() }).await;
+    let gateway =
+        gateway_with(MemoryStore::default(), SetupSettings { session_ttl: ttl, session_longest: longest, ..settings() }).await;
     let session = opened(&gateway).await;
     assert_eq!(session.expires_at, session.issued_at.after(Span::from_secs(100)));
     let until = gateway.refresh_companion(session.id).await.unwrap();

@@ -38,6 +38,10 @@ fn main() -> ! {
     if measure_native().is_none() {
         process::exit(4);
     }
+    #[cfg(feature = "setup")]
+    if measure_setup().is_none() {
+        process::exit(4);
+    }
     process::exit(0)
 }
 
@@ -62,6 +66,20 @@ fn measure_missy() -> Option<()> {
         println!("{number}\t{name}");
     }
     println!("{peak}\tbytes of stack at most");
+    Some(())
+}
+
+/// Verifies setup codes, good and bad.
+#[cfg(feature = "setup")]
+#[inline(never)]
+fn measure_setup() -> Option<()> {
+    let before = handfast_bare::stack::peak();
+    let codes = handfast_replay::setup::codes(instructions)?;
+    let peak = handfast_bare::stack::peak();
+    for (name, number) in codes.iter() {
+        println!("{number}\t{name}");
+    }
+    println!("{}\tbytes of stack more than until here", peak.saturating_sub(before));
     Some(())
 }
 
