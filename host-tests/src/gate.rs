@@ -23,6 +23,9 @@ const LIMITS: Limits =
 
 type Name = (&'static str, &'static str, &'static str);
 
+/// Whether somebody is blocked, and his permissions: until when, and whether they were taken back.
+type Standing = (bool, Vec<(Option<u64>, bool)>);
+
 #[derive(Clone, Debug)]
 struct Waiting {
     name: Name,
@@ -82,7 +85,10 @@ impl Model {
             self.waiting.push(Waiting { name, code: fresh, since: now, told: now });
             ("new", fresh)
         };
-        self.waiting.retain(|waiting| waiting.is_live(now));
+        // Who need not wait clears nothing away.
+        if !matches!(verdict.0, "admit" | "drop, blocked") {
+            self.waiting.retain(|waiting| waiting.is_live(now));
+        }
         Some(verdict)
     }
 
@@ -116,8 +122,10 @@ impl Model {
     }
 
     /// What may be remembered of anybody.
-    fn standing(&self) -> Vec<(bool, Vec<(Option<u64>, bool)>)> {
-        let of = |name: &Name| self.allowed.iter().filter(|(of, ..)| of == name).map(|(_, until, revoked)| (*until, *revoked)).collect();
+    fn standing(&self) -> Vec<Standing> {
+        let of = |name: &Name| {
+            self.allowed.iter().filter(|(of, ..)| of == name).map(|(_, until, revoked)| (*until, *revoked)).collect()
+        };
         SENDERS.iter().map(|name| (self.is_blocked(*name), of(name))).collect()
     }
 }
@@ -158,12 +166,15 @@ fn operate(store: &MemoryStore, model: &mut Model, now: &mut u64, [code, which, 
         4 => {
             let code = CODES[usize::from(argument) % CODES.len()];
             let found = model.waiting.iter().find(|waiting| waiting.code == code).cloned();
-            let approved = block_on(store.approve(parsed(code), "test".to_owned(), None, &LIMITS, at)).expect("memory does not fail");
+            let approved =
+                block_on(store.approve(parsed(code), "test".to_owned(), None, &LIMITS, at)).expect("memory does not fail");
             model.waiting.retain(|waiting| waiting.code != code);
             match found {
                 Some(waiting) if waiting.is_live(*now) => {
                     model.allow(waiting.name, None);
-                    assert!(matches!(approved, Approved::Sender(name) if (&*name.channel, &*name.account, &*name.sender) == waiting.name));
+                    assert!(
+                        matches!(approved, Approved::Sender(name) if (&*name.channel, &*name.account, &*name.sender) == waiting.name)
+                    );
                 }
                 Some(_) => assert_eq!(approved, Approved::Expired),
                 None => assert_eq!(approved, Approved::Unknown),

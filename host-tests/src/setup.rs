@@ -156,7 +156,9 @@ fn seconds(text: &str) -> Option<u64> {
     let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
     let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
     let zone = match zone.strip_prefix('.') {
-        Some(fraction) => Some(fraction.trim_start_matches(|c: char| c.is_ascii_digit())).filter(|rest| rest.len() < fraction.len())?,
+        Some(fraction) => {
+            Some(fraction.trim_start_matches(|c: char| c.is_ascii_digit())).filter(|rest| rest.len() < fraction.len())?
+        }
         None => zone,
     };
     let offset = match zone.split_at_checked(1)? {

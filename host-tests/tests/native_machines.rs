@@ -78,6 +78,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             vec![0, 0, 10, 0, 1, 0, 1, 0, 5, 3, 13, 3],
             // A delegate.
             vec![0, 2, 10, 0, 1, 2, 1, 2, 1, 5, 3, 4, 1, 1, 18, 0, 19, 0, 21, 255],
+            // By setup code: open, begun, the first of XX, the third, asked, prepared, a code, offered.
+            vec![0, 0, 10, 0, 1, 0, 1, 0, 1, 6, 13, 5, 1, 8, 16, 2, 1, 2, 17, 1],
         ],
         "native_node" => vec![
             // Paired: dials, calls, is let in, hears this and that, is unpaired.
@@ -88,12 +90,17 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             vec![0, 16, 1, 9, 0, 11, 0, 0, 0, 0, 1, 15, 0, 0, 2, 0, 4, 15, 0, 0, 2, 0, 3],
             // By code.
             vec![0, 16, 2, 9, 0, 11, 0, 0, 0, 0, 2, 0, 5],
+            // By setup code, at the gateway that it names and at another.
+            vec![0, 16, 3, 9, 0, 11, 0, 0, 0, 0, 0, 0, 6, 14, 0, 0, 7],
+            vec![0, 16, 19, 9, 0, 11, 0, 0, 0, 0, 0, 0, 6, 14, 0],
         ],
         _ => vec![
             vec![0, 1, 8, 0, 0, 23, 8, 0, 0, 23, 0, 23, 7, 20],
             vec![1, 2, 20, 14, 0, 0, 20, 24, 3, 0, 20, 7, 40, 8, 0, 8, 0],
             vec![0, 3, 15, 0, 0, 23, 18, 0, 0, 24, 4, 0, 23, 7, 30, 29, 3, 5, 0, 20],
             vec![1, 4, 13, 0, 0, 23, 48, 0, 16, 0, 27, 0, 4, 0, 23, 22, 0, 3, 0, 23, 21, 0, 7, 60],
+            // Setup codes: a fresh one with a cut, the same again, shown by another, after a rotation.
+            vec![1, 5, 77, 0, 1, 24, 9, 0, 23, 7, 30, 78, 0, 2, 0, 23, 78, 1, 2, 0, 23, 84, 77, 2, 0, 0, 23, 7, 40],
         ],
     }
 }

@@ -116,7 +116,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "companion_frame" => vec![
             // A code that is redeemed; a session that is resumed, lives, ends and is looked up once more; frames of nodes and of nobody.
             vec![0, 0, 8, 3],
-            vec![2, 0, 9, 200, 9, 200, 12, 150, 11, 2, 4, 2, b'h', b'i', 12, 255, 12, 255, 12, 255, 12, 255, 12, 255, 9, 240, 11, 0],
+            vec![
+                2, 0, 9, 200, 9, 200, 12, 150, 11, 2, 4, 2, b'h', b'i', 12, 255, 12, 255, 12, 255, 12, 255, 12, 255, 9, 240, 11,
+                0,
+            ],
             vec![3, 70],
             [&[4, 15][..], br#"{"type":"auth"}"#].concat(),
             [&[4, 64][..], format!(r#"{{"session_token":"{TOKEN}"}}"#).as_bytes()].concat(),

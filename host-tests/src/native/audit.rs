@@ -102,7 +102,9 @@ impl World {
                 self.audit.secrets.insert(*id, secret.unwrap_or_default());
             }
             Asked::SettleSetup(code) => {
-                self.expect(self.audit.issued.iter().any(|(_, nonce)| *nonce == code.nonce), || format!("conn {conn}: {code:?} is nobody's"));
+                self.expect(self.audit.issued.iter().any(|(_, nonce)| *nonce == code.nonce), || {
+                    format!("conn {conn}: {code:?} is nobody's")
+                });
             }
             Asked::Attach(_) => {
                 let own = wire.map(|at| *self.nodes[at].keys.channel.public());
@@ -123,7 +125,9 @@ impl World {
                 self.audit.yielded.insert(code.nonce, (holder, offered.id));
             }
             Some((first, grant)) if first == holder => {
-                let of = |grant: &&handfast_core::registry::grants::Grant| grant.node_id == offered.node_id && grant.counts(self.unix());
+                let of = |grant: &&handfast_core::registry::grants::Grant| {
+                    grant.node_id == offered.node_id && grant.counts(self.unix())
+                };
                 let latest = self.store.grants.iter().filter(of).map(|grant| grant.id).next_back();
                 let same = offered.id == grant || latest == Some(offered.id);
                 self.expect(same, || format!("{code:?} yields something new: {offered:?}"));

@@ -27,9 +27,9 @@ use handfast_core::wire::native::pair;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::wire::setup::ProfileName;
 
-use super::{World, setup_key};
 use super::raw::{Channel, Says, keys};
 use super::wires::Side;
+use super::{World, setup_key};
 
 /// A conversation that was recorded: both sides' frames, and what the gateway knew after it. Keys and chance are the same each time, so its frames can be
 /// understood again.
@@ -111,8 +111,13 @@ pub fn gateway(data: &[u8]) {
         let argument = bytes.byte().unwrap_or(0);
         let entropy = || Entropy::from_recorded([argument | 1; 32]);
         let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
-        let around =
-            Around { keys: &own, scopes: (argument & 1 == 0).then_some(&known.scopes), setup: &setup, subscriptions_left: 1, now: unix };
+        let around = Around {
+            keys: &own,
+            scopes: (argument & 1 == 0).then_some(&known.scopes),
+            setup: &setup,
+            subscriptions_left: 1,
+            now: unix,
+        };
         let knows = Known { record: &known.record, grants: &known.grants };
         let found = match argument % 4 {
             0 => Err(Refusal::StoreFailed),

@@ -15,7 +15,8 @@ use crate::conformance::Served;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/companion.py");
 
 async fn python(args: Vec<String>) -> (i32, String) {
-    let ended = tokio::task::spawn_blocking(move || Command::new("python3").arg(SCRIPT).args(args).output().expect("python3 starts"));
+    let ended =
+        tokio::task::spawn_blocking(move || Command::new("python3").arg(SCRIPT).args(args).output().expect("python3 starts"));
     let ended = ended.await.unwrap();
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     (ended.status.code().unwrap_or(-1), said + &String::from_utf8_lossy(&ended.stderr))
@@ -66,6 +67,9 @@ async fn shows(token: &str, answer: &str) -> String {
     };
     let heard = lines.next().unwrap().unwrap();
     assert_eq!(heard, format!(r#"frame {{"bootstrap_token":"{token}"}}"#));
+    // It waits for our end of the connection.
+    socket.close(None).await.unwrap();
+    drop(socket);
     assert!(child.wait().unwrap().success(), "the frame is another than it has to be");
     outcome
 }

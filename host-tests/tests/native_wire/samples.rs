@@ -133,11 +133,9 @@ fn pairing(all: &mut Vec<Sample>) {
 
     let ask = Ask::sign(request(), &keys(), &HASH);
     node!(FromNode::Ask(ask), Theirs::Ask(mirrored_ask(&ask)));
-    for (method, theirs) in [
-        (Method::Approval, mirror::Method::Approval),
-        (Method::Pin, mirror::Method::Pin),
-        (Method::Setup, mirror::Method::Setup),
-    ] {
+    for (method, theirs) in
+        [(Method::Approval, mirror::Method::Approval), (Method::Pin, mirror::Method::Pin), (Method::Setup, mirror::Method::Setup)]
+    {
         let ask = Ask::sign(Request { method, csr: None, ..request() }, &keys(), &HASH);
         node!(FromNode::Ask(ask), Theirs::Ask(mirror::Ask { method: theirs, csr: None, ..mirrored_ask(&ask) }));
     }

@@ -25,9 +25,8 @@ fn words(verdict: Verdict) -> String {
 #[test]
 fn a_message_is_let_in_challenged_or_dropped_as_the_table_says() {
     let code = ChallengeCode::parse("KNWN2345").unwrap();
-    let allowed = |until: Option<u64>, revoked_at: Option<u64>| {
-        Some(Allowed { until: until.map(at), revoked_at: revoked_at.map(at) })
-    };
+    let allowed =
+        |until: Option<u64>, revoked_at: Option<u64>| Some(Allowed { until: until.map(at), revoked_at: revoked_at.map(at) });
     let alloweds = [
         ("never allowed", None),
         ("allowed", allowed(None, None)),
@@ -55,8 +54,7 @@ fn a_message_is_let_in_challenged_or_dropped_as_the_table_says() {
                 for (allowed_name, allowed) in alloweds {
                     for (pending_name, pending) in pendings {
                         let of = |(of_account, total): (u32, u32)| {
-                            let facts =
-                                Facts { blocked, allowed, pending, pending_of_account: of_account, pending_total: total };
+                            let facts = Facts { blocked, allowed, pending, pending_of_account: of_account, pending_total: total };
                             let fresh = ChallengeCode::parse("FRESH234").unwrap();
                             words(decide(Policy { auto_challenge }, seen, &facts, &Limits::DEFAULT, fresh, at(NOW)))
                         };

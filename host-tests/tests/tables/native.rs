@@ -19,12 +19,12 @@ use handfast_core::wire::native::open::{ClearRefusal, Intent};
 use handfast_core::wire::native::pair;
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
-use handfast_host_tests::native::{World, setup_key};
 use handfast_host_tests::native::gateway::GateIn;
 use handfast_host_tests::native::node::NodeIn;
 use handfast_host_tests::native::raw::{Raw, keys};
 use handfast_host_tests::native::stranger::clear;
 use handfast_host_tests::native::wires::{Item, Side};
+use handfast_host_tests::native::{World, setup_key};
 
 use super::{Table, deadline};
 

@@ -82,6 +82,8 @@ impl Drop for Chat {
 
 /// One connection, until it ends.
 async fn serve(stream: TcpStream, gateway: Gateway, present: Present) {
+    // Answers of one line do not wait for the next.
+    let _ = stream.set_nodelay(true);
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::new(reading.take(LINE));
     let Some(name) = line(&mut lines).await else { return };
@@ -132,7 +134,9 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) async fn enter(chat: &Chat, name: &str) -> Result<Self, End> {
-        let (reading, writing) = TcpStream::connect(chat.address).await.map_err(End::refused)?.into_split();
+        let stream = TcpStream::connect(chat.address).await.map_err(End::refused)?;
+        stream.set_nodelay(true).map_err(End::refused)?;
+        let (reading, writing) = stream.into_split();
         let mut guest = Self { lines: BufReader::new(reading), writing };
         guest.says(name).await?;
         Ok(guest)

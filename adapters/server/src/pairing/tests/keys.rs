@@ -44,5 +44,5 @@ async fn gateways_of_one_registry_have_the_same_keys_whoever_was_first() {
 async fn settings_that_cannot_be_kept_start_no_gateway() {
     let settings = PairingSettings { pin_length: 3, ..PairingSettings::default() };
     let error = Gateway::builder(MemoryStore::default()).pairing(settings).start().await.err().unwrap();
-    assert_eq!(error.to_string(), "the pairing settings are wrong: a PIN has 4 to 12 characters, not 3");
+    assert_eq!(error.to_string(), "the settings are wrong: a PIN has 4 to 12 characters, not 3");
 }
