@@ -16,6 +16,11 @@ impl<'b> Label<'b> {
         if text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden) {
             return Some(UNKNOWN);
         }
+        // Most names are ASCII, of which a byte is a character.
+        if text.is_ascii() {
+            let fine = text.len() <= LABEL_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            return fine.then_some(Self(text));
+        }
         let allowed = text.chars().take(LABEL_CHARS.saturating_add(1)).all(|c| !is_forbidden(c));
         // Byte length first: it bounds the walk over the characters.
         (text.len() <= LABEL_BYTES && allowed && text.chars().count() <= LABEL_CHARS).then_some(Self(text))

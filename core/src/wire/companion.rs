@@ -10,7 +10,7 @@
 use super::json::{self, Value};
 use super::json_write::ObjectWriter;
 use super::token::Token;
-use crate::registry::sessions::Session;
+use crate::text::Label;
 use crate::time::{UnixTime, rfc3339};
 
 /// Whether the first frame on `/pair` is a companion's: anything but an object that says its type, as all of the `missy` dialect does.
@@ -104,7 +104,16 @@ pub enum Saying<'b> {
     /// The token of the session that was opened.
     Opened(&'b Token),
     /// The session counts.
-    Welcome(&'b Session),
+    Welcome {
+        /// Which.
+        id: &'b [u8; 16],
+        /// As what its companion was let in.
+        profile: Label<'b>,
+        /// For which device its code was made.
+        device_label: Option<Label<'b>>,
+        /// Its end.
+        expires_at: UnixTime,
+    },
     /// The session ends then, from now on.
     Prolonged(UnixTime),
     /// No.
@@ -117,18 +126,18 @@ impl Saying<'_> {
         let object = ObjectWriter::new(out);
         match self {
             Self::Opened(token) => object.text("session_token", token.expose()).finish(),
-            Self::Welcome(session) => {
-                let mut id = [0; 32];
-                let digits = session.id.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
-                for (place, digit) in id.iter_mut().zip(digits) {
+            Self::Welcome { id, profile, device_label, expires_at } => {
+                let mut text = [0; 32];
+                let digits = id.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+                for (place, digit) in text.iter_mut().zip(digits) {
                     *place = crate::id::hex_digit(digit);
                 }
-                let object = object.text("session_id", core::str::from_utf8(&id).ok()?).text("profile", session.profile.as_str());
-                let object = match &session.device_label {
+                let object = object.text("session_id", core::str::from_utf8(&text).ok()?).text("profile", profile.as_str());
+                let object = match device_label {
                     Some(label) => object.text("device_label", label.as_str()),
                     None => object,
                 };
-                object.text("expires_at", rfc3339::write(session.expires_at).as_str()).finish()
+                object.text("expires_at", rfc3339::write(*expires_at).as_str()).finish()
             }
             Self::Prolonged(until) => object.text("expires_at", rfc3339::write(*until).as_str()).finish(),
             Self::No(word) => object.text("error", word.as_str()).finish(),
@@ -172,9 +181,6 @@ impl<'b> Answer<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grant::session::SessionHash;
-    use crate::registry::sessions::SessionId;
-    use crate::text::{Label, Name};
 
     const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
@@ -229,18 +235,11 @@ mod tests {
     #[test]
     fn the_longest_welcome_fits() {
         let wide: std::string::String = core::iter::repeat_n('"', 64).collect();
-        let name = Name::from(Label::parse(&wide).unwrap());
-        let session = Session {
-            id: SessionId::from_bytes([0xab; 16]),
-            hash: SessionHash::from_bytes([0; 32]),
-            profile: name.clone(),
-            device_label: Some(name),
-            issued_at: UnixTime::from_secs(0),
-            expires_at: UnixTime::from_secs(0),
-            revoked_at: None,
-        };
+        let name = Label::parse(&wide).unwrap();
+        let welcome =
+            Saying::Welcome { id: &[0xab; 16], profile: name, device_label: Some(name), expires_at: UnixTime::from_secs(0) };
         let mut out = [0; 1024];
-        let welcome = Saying::Welcome(&session).write(&mut out).unwrap();
+        let welcome = welcome.write(&mut out).unwrap();
         assert!(
             welcome.starts_with(r#"{"session_id":"abababababababababababababababab","profile":"#)
                 && welcome.ends_with(r#""expires_at":"1970-01-01T00:00:00Z"}"#)

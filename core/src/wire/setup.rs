@@ -25,14 +25,14 @@ opaque_id! {
 const NONCE_CHARS: usize = 32;
 
 impl Nonce {
-    fn parse(text: Text<'_>) -> Option<Self> {
-        let mut digits = text.chars();
+    fn parse(text: &str) -> Option<Self> {
+        let digits: &[u8; NONCE_CHARS] = text.as_bytes().try_into().ok()?;
         let mut bytes = [0; 16];
-        for byte in &mut bytes {
-            let mut digit = || digits.next()??.to_digit(16);
-            *byte = u8::try_from(digit()? << 4 | digit()?).ok()?;
+        for (byte, &[high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+            let digit = |digit: u8| char::from(digit).to_digit(16);
+            *byte = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
         }
-        digits.next().is_none().then(|| Self::from_bytes(bytes))
+        Some(Self::from_bytes(bytes))
     }
 
     fn text(&self) -> [u8; NONCE_CHARS] {
@@ -115,7 +115,7 @@ impl<'b> Claims<'b> {
         Some(Self {
             profile: ProfileName::parse(as_text(profile?)?.decode(&mut room)?)?,
             expires_at: rfc3339::read(as_text(expires_at?)?.decode(&mut room)?)?,
-            nonce: Nonce::parse(as_text(nonce?)?)?,
+            nonce: Nonce::parse(as_text(nonce?)?.decode(&mut room)?)?,
             device_label: match label {
                 None | Some(Value::Null) => None,
                 Some(value) => Some(Label::parse(as_text(value)?.decode(&mut room)?)?),

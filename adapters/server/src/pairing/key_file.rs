@@ -34,7 +34,9 @@ impl Use {
     const fn mend(self) -> &'static str {
         match self {
             Self::Store => "restore the file that was made with this registry",
-            Self::Setup => "restore it, or remove it: then a new one is made, and setup codes that are under way are worth nothing",
+            Self::Setup => {
+                "restore it, or remove it: then a new one is made, and setup codes that are under way are worth nothing"
+            }
         }
     }
 }
@@ -208,7 +210,9 @@ mod tests {
         assert!(matches!(load_or_create(&path, Use::Setup), Err(KeyFileError::Blank { key: Use::Setup, .. })));
         for length in [0, 31, 33] {
             std::fs::write(&path, vec![0; length]).unwrap();
-            assert!(matches!(load_or_create(&path, Use::Store), Err(KeyFileError::NotAKey { found, .. }) if found == length as u64));
+            assert!(
+                matches!(load_or_create(&path, Use::Store), Err(KeyFileError::NotAKey { found, .. }) if found == length as u64)
+            );
             assert_eq!(std::fs::metadata(&path).unwrap().len(), length as u64);
         }
     }

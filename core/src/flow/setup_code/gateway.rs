@@ -13,6 +13,7 @@ use crate::limits::{Limits, SETUP_CLAIMS_BYTES};
 use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
 use crate::step::{Machine, Step};
+use crate::text::Name;
 use crate::time::{Instant, Reason, Span, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::companion::{First, Saying, Word};
@@ -301,7 +302,13 @@ fn welcome<'b>(
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
     let linked = Linked { session: session.id, ends: end_of(session, now, unix), keepalive: Keepalive::start(now, limits) };
-    match Saying::Welcome(session).write(scratch) {
+    let said = Saying::Welcome {
+        id: session.id.as_bytes(),
+        profile: session.profile.label(),
+        device_label: session.device_label.as_ref().map(Name::label),
+        expires_at: session.expires_at,
+    };
+    match said.write(scratch) {
         Some(said) => Step::with(State::Linked(linked), [Effect::Refund, Effect::Send(said)]),
         None => end(State::Linked(linked), Close::INTERNAL),
     }

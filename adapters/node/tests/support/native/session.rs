@@ -191,7 +191,8 @@ fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared:
         Fed::Frame(came) => {
             frame = came;
             let left = SUBSCRIPTIONS - around.patterns.len();
-            let around = core::Around { keys: &shared.keys, scopes: scopes.as_ref(), setup: &[], subscriptions_left: left, now: now() };
+            let around =
+                core::Around { keys: &shared.keys, scopes: scopes.as_ref(), setup: &[], subscriptions_left: left, now: now() };
             Input::Frame { bytes: &mut frame, entropy: random(), around }
         }
         Fed::Begun => Input::Begun(Ok(())),
