@@ -30,32 +30,38 @@ async fn is_ended_for(python: &str, reason: &str) {
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn one_that_dies_at_once_fails_its_callers_and_is_started_again() {
     is_ended_for("sys.exit(3)", "ended").await;
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn half_a_line_and_then_death_is_no_answer() {
     is_ended_for("r = next(asked())\nsys.stdout.write('{\"id\":%d,\"ok\":true' % r['id'])\nsys.stdout.flush()", "ended").await;
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_whole_answer_without_the_end_of_its_line_is_none_either() {
     is_ended_for("r = next(asked())\nsys.stdout.write(json.dumps({'id': r['id'], 'ok': True}))\nsys.stdout.flush()", "ended")
         .await;
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_line_over_one_mebibyte_ends_it() {
     is_ended_for("r = next(asked())\nanswer(r, 'x' * (1 << 20))\ntime.sleep(1000)", "longer than 1 MiB").await;
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_line_that_never_ends_ends_it() {
     is_ended_for("next(asked())\nwhile True: sys.stdout.write('x' * 65536)", "longer than 1 MiB").await;
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn what_is_no_envelope_ends_it() {
     is_ended_for("next(asked())\nprint('hello', flush=True)\ntime.sleep(1000)", "no JSON object").await;
     is_ended_for(
@@ -67,6 +73,7 @@ async fn what_is_no_envelope_ends_it() {
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_silent_one_costs_its_callers_their_time_and_nobody_else() {
     let folder = Folder::new();
     let (bad, good) = beside(&folder, "for r in asked(): pass");
@@ -77,6 +84,7 @@ async fn a_silent_one_costs_its_callers_their_time_and_nobody_else() {
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn the_answers_of_a_slow_one_come_too_late_and_are_ignored_without_blame() {
     let folder = Folder::new();
     let slow = "
@@ -100,6 +108,7 @@ for r in asked():
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn answers_with_wrong_ids_and_second_answers_reach_nobody_and_are_counted() {
     let folder = Folder::new();
     let confused = "
@@ -118,6 +127,7 @@ for r in asked():
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_result_nested_deeper_than_is_read_is_an_error_of_its_call_alone() {
     let folder = Folder::new();
     let deep = "

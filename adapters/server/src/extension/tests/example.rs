@@ -104,6 +104,7 @@ async fn does_all_it_should(config: ExtensionConfig, folder: &Folder) -> Extensi
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn over_its_standard_streams_the_example_does_all_it_should_and_asks_the_gateway() {
     let folder = Folder::new();
     let record = folder.path("record");
@@ -133,6 +134,7 @@ async fn listening(folder: &Folder) -> (Child, String) {
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn over_http_the_example_does_all_it_should() {
     let folder = Folder::new();
     let (mut server, port) = listening(&folder).await;

@@ -13,6 +13,7 @@ use super::super::rules::{MOST_UNSENT, Rules};
 use super::{Folder, HASTY, HONEST, LONG, SHORT, gone, problem, until};
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn one_that_writes_what_nobody_asked_for_is_ended_whatever_it_writes() {
     for line in [r#"{"id":7,"ok":true}"#, "", r#"{"id":7,"ok":true,"result":"' + 'x' * 900000 + '"}"#] {
         let folder = Folder::new();
@@ -40,6 +41,7 @@ impl Host for Counting {
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn one_that_floods_the_gateway_with_requests_and_never_reads_an_answer_is_ended() {
     let folder = Folder::new();
     let host = Arc::new(Counting(AtomicU64::new(0)));
@@ -57,6 +59,7 @@ async fn one_that_floods_the_gateway_with_requests_and_never_reads_an_answer_is_
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn one_that_floods_its_standard_error_still_answers() {
     let folder = Folder::new();
     let loud = "
@@ -75,6 +78,7 @@ for r in asked(): answer(r, r['params'])
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn one_that_reads_nothing_gets_no_more_than_the_bound_to_read_and_is_ended() {
     let folder = Folder::new();
     let deaf = "print(os.getpid(), file=open(sys.argv[1] + '/pid', 'w'))\ntime.sleep(1000)";
@@ -96,6 +100,7 @@ async fn one_that_reads_nothing_gets_no_more_than_the_bound_to_read_and_is_ended
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn calls_that_time_out_leave_their_room_to_others() {
     let folder = Folder::new();
     let dozing = "

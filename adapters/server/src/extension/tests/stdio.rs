@@ -13,6 +13,7 @@ use super::super::rules::{MOST_CALLS, MOST_REQUESTS, Rules};
 use super::{Folder, HASTY, HONEST, LONG, SHORT, answers, gone, problem, until};
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn answers_in_any_order_reach_whoever_asked_and_the_call_beyond_the_bound_is_refused_at_once() {
     let folder = Folder::new();
     let backwards = "
@@ -45,6 +46,7 @@ while True:
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn what_an_extension_refuses_and_what_is_too_large_to_ask_are_errors_that_name_it() {
     let folder = Folder::new();
     let refusing = "for r in asked(): say({'id': r['id'], 'ok': False, 'error': 'not \\x1b[31m today'})";
@@ -60,6 +62,7 @@ async fn what_an_extension_refuses_and_what_is_too_large_to_ask_are_errors_that_
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn an_extension_that_ended_is_started_again_and_its_calls_under_way_fail() {
     let folder = Folder::new();
     let mortal = "
@@ -78,6 +81,7 @@ for r in asked():
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_program_that_is_not_there_is_tried_again_no_more_often_than_the_backoff_says() {
     let folder = Folder::new();
     let mut config = folder.config("missing", "");
@@ -101,6 +105,7 @@ async fn a_program_that_is_not_there_is_tried_again_no_more_often_than_the_backo
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_call_whose_caller_has_gone_is_not_sent_behind_their_back() {
     let folder = Folder::new();
     let dozing = "
@@ -128,6 +133,7 @@ for r in asked():
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_program_gets_its_name_and_none_of_the_gateways_environment_that_it_does_not_need() {
     let folder = Folder::new();
     let extension = folder.start("curious", "for r in asked(): answer(r, dict(os.environ))");
@@ -148,6 +154,7 @@ if 'stays' in sys.argv[0]: time.sleep(1000)
 ";
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn after_a_shutdown_the_program_is_gone_with_what_it_had_started_and_nothing_starts_again() {
     for name in ["leaves", "stays"] {
         let folder = Folder::new();
@@ -166,6 +173,7 @@ async fn after_a_shutdown_the_program_is_gone_with_what_it_had_started_and_nothi
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_program_ends_with_its_last_handle() {
     let folder = Folder::new();
     let extension = folder.start("stays", PARENT);
@@ -197,6 +205,7 @@ impl Host for Slow {
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn what_an_extension_asks_the_gateway_is_answered_sixteen_at_a_time_and_never_holds_up_its_own_answers() {
     let folder = Folder::new();
     // Its ids are those of the gateway's calls too; neither side mixes them up.
@@ -238,6 +247,7 @@ for r in asked():
 }
 
 #[tokio::test]
+#[ignore = "needs Python"]
 async fn a_child_may_write_its_last_answer_and_end() {
     let folder = Folder::new();
     let extension = folder.start("brief", "answer(next(asked()), 'bye')");
