@@ -31,7 +31,7 @@ fn key(byte: u8) -> SetupKey {
 
 fn token(key: &SetupKey, out: &mut [u8; SETUP_TOKEN_CHARS]) -> Result<usize, handfast_core::grant::setup_code::NotIssued> {
     let profile = ProfileName::parse("companion-v1").expect("a profile");
-    let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600) };
+    let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600), bound: false };
     issue(key, &terms, NOW, &Entropy::from_recorded([0xab; 16]), out).map(|issued| issued.token.len())
 }
 

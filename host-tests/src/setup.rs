@@ -243,7 +243,7 @@ fn issued(data: &[u8]) {
     let Some(profile) = ProfileName::parse(profile) else { return };
     let device_label = label.and_then(Label::parse);
     let ttl = Span::from_secs(u64::from(at(0)) * 400);
-    let terms = Terms { profile, device_label, ttl };
+    let terms = Terms { profile, device_label, ttl, bound: false };
     let entropy = Entropy::from_recorded([at(1); 16]);
     let key = usize::from(at(2) & 1);
     let mut out = [0; SETUP_TOKEN_CHARS];

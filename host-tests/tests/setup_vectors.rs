@@ -70,6 +70,7 @@ fn the_token_that_we_issue_is_to_the_last_byte_the_one_that_python_made() {
             profile: ProfileName::parse(text(&vector["profile"])).expect("a profile"),
             device_label: vector["device_label"].as_str().and_then(Label::parse),
             ttl: Span::from_secs(600),
+            bound: false,
         };
         let mut out = [0; SETUP_TOKEN_CHARS];
         let issued = issue(&key, &terms, now, &Entropy::from_recorded(hex(&vector["nonce"])), &mut out).expect("a code");

@@ -31,7 +31,7 @@ pub(crate) struct Happened {
     session: String,
     profile: String,
     channel: String,
-    account: String,
+    account: Option<String>,
     sender: String,
 }
 
@@ -167,13 +167,15 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
             "{} writes over {} to {} and waits to be let in\nSee who waits, with the codes, with: handfast inbound list --data {data}",
             quoted(&happened.sender),
             safe(&happened.channel),
-            safe(&happened.account)
+            account(happened)
         ),
         "sender_allowed" => {
-            format!("{} may write over {} to {}", quoted(&happened.sender), safe(&happened.channel), safe(&happened.account))
+            format!("{} may write over {} to {}", quoted(&happened.sender), safe(&happened.channel), account(happened))
         }
         "sender_decided" => {
-            format!("{} over {}: {}", quoted(&happened.sender), safe(&happened.channel), sender_decision(&happened.decision))
+            let (sender, channel, decision) =
+                (quoted(&happened.sender), safe(&happened.channel), sender_decision(&happened.decision));
+            format!("{sender} over {channel} to {}: {decision}", account(happened))
         }
         "missed" => format!("{} events were missed here", happened.count),
         "ask_refused" if links => {
@@ -196,6 +198,11 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
 /// The beginning of a session's id, which tells it apart in lists.
 fn short(id: &str) -> String {
     safe(id).chars().take(8).collect()
+}
+
+/// To which account, for people.
+fn account(happened: &Happened) -> String {
+    happened.account.as_deref().map_or_else(|| "all accounts".to_owned(), safe)
 }
 
 fn sender_decision(decision: &str) -> String {
@@ -263,7 +270,7 @@ mod tests {
                 && asked.contains("handfast inbound list --data /d"),
             "{asked}"
         );
-        let decided = r#"{"event":"sender_decided","channel":"telegram","sender":"x","decision":"block"}"#;
+        let decided = r#"{"event":"sender_decided","channel":"telegram","account":null,"sender":"x","decision":"block"}"#;
         assert_eq!(words(decided).unwrap(), "\"x\" over telegram: blocked");
         let linked = Happened::read(r#"{"event":"companion_linked","session":"0123456789abcdef"}"#).unwrap();
         assert_eq!(alone(&linked, "/d", false), None, "links are told to whoever watches");

@@ -110,7 +110,8 @@ fn row(view: &SenderView) -> Vec<String> {
     let revoked = view.revoked_at.map(|at| format!("taken back {}", ago(at)));
     let told = view.meta.as_ref().filter(|meta| meta.as_object().is_none_or(|object| !object.is_empty()));
     let details: Vec<String> = [via, until, revoked, told.map(|meta| safe(&meta.to_string()))].into_iter().flatten().collect();
-    vec![safe(&view.channel), account, safe(&view.sender), view.state.clone(), ago(view.since), code, details.join(", ")]
+    // In quotes, so that nobody's name passes for the columns beside it.
+    vec![safe(&view.channel), account, quoted(&view.sender), view.state.clone(), ago(view.since), code, details.join(", ")]
 }
 
 #[cfg(test)]

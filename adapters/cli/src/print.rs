@@ -88,9 +88,27 @@ pub(crate) fn permissions(view: &PermissionsView) -> String {
 
 /// Prints an answer: as it is, or for people.
 pub(crate) fn show<T: DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<(), End> {
-    let out = if json { format!("{answer}\n") } else { text(read(answer)?) };
+    if json {
+        // Whatever it is, it is shown as JSON only if it is.
+        read::<serde::de::IgnoredAny>(answer)?;
+    }
+    let out = if json { format!("{}\n", harmless(answer)) } else { text(read(answer)?) };
     put(&out);
     Ok(())
+}
+
+/// The same JSON, with what a terminal would obey or hide as escapes.
+pub(crate) fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c > '\u{7e}' && is_forbidden(c) {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Prints. A closed pipe is the reader's choice.
@@ -102,6 +120,16 @@ pub(crate) fn put(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let answer = "{\"name\":\"a\u{9b}31m\u{202e}\u{e0041}b\u{7f} Küche\"}";
+        let shown = harmless(answer);
+        assert!(!shown.chars().any(|c| c > '\u{7e}' && is_forbidden(c)), "{shown}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&shown), value(answer));
+        assert!(shown.contains("Küche"));
+    }
 
     #[test]
     fn nothing_reaches_the_terminal_that_moves_its_cursor() {

@@ -9,8 +9,8 @@ or it runs by itself, and the gateway sends a POST for each call:
 
     python3 extension.py --http 127.0.0.1:9000 [--prefix echo] [--record FILE]
 
-What it "sends" to people it writes to FILE, one JSON object a line, or else to its standard error. EXTENSIONS.md beside the crate
-handfast-server is the protocol.
+What it "sends" to people it writes to FILE, one JSON object a line; without a FILE it only says on its standard error that it did, for that goes
+to a log, and what it sends may be a code. EXTENSIONS.md beside the crate handfast-server is the protocol.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import sys
 import threading
 
 LINE_BYTES = 1 << 20
+REQUESTS = 16  # The gateway answers so many of ours at once; further ones would only wait there.
 
 
 class Refusal(Exception):
@@ -70,13 +71,11 @@ class Echo:
             return {"ok": False, "error": "nobody has no mailbox"}
         with self.lock:
             self.sent += 1
-            line = json.dumps(message) + "\n"
             if self.record is None:
-                sys.stderr.write(line)
-                sys.stderr.flush()
+                print("sent", file=sys.stderr, flush=True)
             else:
                 with open(self.record, "a", encoding="utf-8") as file:
-                    file.write(line)
+                    file.write(json.dumps(message) + "\n")
         return {"ok": True}
 
     def admin(self, params):
@@ -126,6 +125,7 @@ class Gateway:
         self.lock = threading.Lock()
         self.ids = itertools.count(1)
         self.waiting = {}
+        self.slots = threading.Semaphore(REQUESTS)
 
     def say(self, message):
         line = json.dumps(message, separators=(",", ":")) + "\n"
@@ -135,12 +135,13 @@ class Gateway:
 
     def ask(self, method, params):
         """Asks the gateway something. These ids are ours, and have nothing to do with those of its calls."""
-        number, arrived, box = next(self.ids), threading.Event(), []
-        self.waiting[number] = (arrived, box)
-        self.say({"id": number, "method": method, "params": params})
-        if not arrived.wait(30):
-            self.waiting.pop(number, None)
-            raise Refusal("the gateway does not answer")
+        with self.slots:
+            number, arrived, box = next(self.ids), threading.Event(), []
+            self.waiting[number] = (arrived, box)
+            self.say({"id": number, "method": method, "params": params})
+            if not arrived.wait(30):
+                self.waiting.pop(number, None)
+                raise Refusal("the gateway does not answer")
         if not box[0]["ok"]:
             raise Refusal(box[0]["error"])
         return box[0]["result"]

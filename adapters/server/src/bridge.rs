@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::extension::{ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Problem, Services};
 use crate::gateway::{Gateway, Inner};
 use crate::hook::Event;
-use crate::inbound::{Admission, GateEvent, GateObserver, Incoming};
+use crate::inbound::{Admission, GateError, GateEvent, GateObserver, Incoming};
 use crate::telemetry::ExtensionResult;
 
 /// Builds the extensions of a gateway, and what they will reach it by; none runs yet.
@@ -130,17 +130,46 @@ impl Bridge {
     }
 
     /// Whether it was let in; then the application has it.
-    async fn message(&self, message: &Message) -> Result<bool, String> {
-        let gateway = self.gateway()?;
-        let text = message.text.as_deref().ok_or("a message has a `text`")?;
+    async fn message(&self, message: &Message) -> Result<bool, Undecided> {
+        let gateway = self.gateway().map_err(Undecided::Now)?;
+        let text = message.text.as_deref().ok_or_else(|| Undecided::Ever("a message has a `text`".to_owned()))?;
         let meta = message.meta.as_ref().map(Value::to_string);
-        let received = gateway.gate().receive(incoming(message, meta.as_deref())).await.map_err(|error| error.to_string())?;
-        match received {
+        let received = gateway.gate().receive(incoming(message, meta.as_deref())).await;
+        match received.map_err(|error| Undecided::of(&error))? {
             Some(admitted) => {
                 gateway.inner.application.message(admitted, text).await;
                 Ok(true)
             }
             None => Ok(false),
+        }
+    }
+}
+
+/// Most characters of a reason that are logged: it may name what an extension said.
+const WORDS_LOGGED: usize = 256;
+
+/// Why nothing was decided about a message.
+#[derive(Debug)]
+enum Undecided {
+    /// Later it may be.
+    Now(String),
+    /// The same message would fail again.
+    Ever(String),
+}
+
+impl Undecided {
+    fn of(error: &GateError) -> Self {
+        let passing = match error {
+            GateError::Store(_) | GateError::NoFreeCode => true,
+            GateError::Adapter(error) => error.passing,
+            GateError::Channel(_) | GateError::BadId(_) => false,
+        };
+        if passing { Self::Now(error.to_string()) } else { Self::Ever(error.to_string()) }
+    }
+
+    fn why(self) -> String {
+        match self {
+            Self::Now(why) | Self::Ever(why) => why,
         }
     }
 }
@@ -183,7 +212,7 @@ impl Host for Bridge {
         };
         match method {
             "pairing.should_admit" => self.should_admit(&message()?).await,
-            "pairing.message" => Ok(json!({"admitted": self.message(&message()?).await?})),
+            "pairing.message" => Ok(json!({"admitted": self.message(&message()?).await.map_err(Undecided::why)?})),
             _ => Err(format!("there is no method {method:?}; there are pairing.should_admit and pairing.message")),
         }
     }
@@ -203,19 +232,45 @@ impl Cursors for Bridge {
 #[async_trait]
 impl Items for Bridge {
     /// All or none: what a gate cannot decide now is polled once more, and so are those before it. An application that minds looks at what they say.
+    /// What it can never decide is dropped, so that it does not keep those behind it away.
     async fn take(&self, extension: &str, items: Vec<Value>) -> Result<(), String> {
         for item in items {
             match Message::deserialize(&item) {
-                Ok(message) if message.text.is_some() => match self.check(extension, &message) {
-                    Ok(()) => {
-                        self.message(&message).await?;
+                Ok(message) if message.text.is_some() => {
+                    let taken = match self.check(extension, &message) {
+                        Ok(()) => self.message(&message).await.map(drop),
+                        Err(why) => Err(Undecided::Ever(why)),
+                    };
+                    match taken {
+                        Ok(()) => {}
+                        Err(Undecided::Ever(why)) => {
+                            let why: String = why.chars().take(WORDS_LOGGED).collect();
+                            tracing::warn!(extension, why, "a message that was polled is dropped");
+                        }
+                        Err(Undecided::Now(why)) => return Err(why),
                     }
-                    // It would never get better.
-                    Err(why) => tracing::warn!(extension, why, "a message that was polled is dropped"),
-                },
+                }
                 Ok(_) | Err(_) => self.gateway()?.inner.application.polled(extension, &item).await,
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbound::AdapterError;
+
+    #[test]
+    fn only_what_may_pass_brings_a_message_again() {
+        let adapter =
+            |passing| GateError::Adapter(AdapterError { channel: "mail".to_owned(), problem: "no".to_owned(), passing });
+        for error in [GateError::NoFreeCode, adapter(true)] {
+            assert!(matches!(Undecided::of(&error), Undecided::Now(_)), "{error}");
+        }
+        for error in [GateError::BadId("account"), GateError::Channel("mail".to_owned()), adapter(false)] {
+            assert!(matches!(Undecided::of(&error), Undecided::Ever(_)), "{error}");
+        }
     }
 }

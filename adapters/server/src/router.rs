@@ -40,6 +40,17 @@ pub(crate) struct Accepted {
     pub(crate) seat: std::sync::Arc<std::sync::Mutex<Option<SeatGuard>>>,
 }
 
+impl Accepted {
+    /// Does something with the seat, if a WebSocket has not taken it along.
+    pub(crate) fn seated(&self, what: impl FnOnce(&SeatGuard)) {
+        if let Ok(seat) = self.seat.lock()
+            && let Some(seat) = seat.as_ref()
+        {
+            what(seat);
+        }
+    }
+}
+
 impl Gateway {
     /// The routes of a gateway: a WebSocket on every path that is none of these, which speaks the native wire if its subprotocol is `handfast.v1`, or
     /// else `missy`, or on `/pair` what a companion speaks; and
@@ -54,8 +65,8 @@ impl Gateway {
     /// | `/api/v1/…` | what the [operator's API](crate::admin) does | sessions, see below |
     ///
     /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a session whose permissions allow `read` at `/gateway`
-    /// and what stands behind `/api/v1` (`/gateway/devices`, for instance); what is below `/events`, `/pairing` and `/setup`, and everything that changes
-    /// something, needs `admin` there. [`SetupSettings`](crate::setup::SetupSettings) say what a session allows.
+    /// and what stands behind `/api/v1` (`/gateway/devices`, for instance), with a pattern that begins with `/gateway`; what is below `/events`, `/inbound`, `/pairing` and `/setup`, and everything that changes
+    /// something, needs `admin` there. Setup codes are made at the gateway alone. [`SetupSettings`](crate::setup::SetupSettings) say what a session allows.
     ///
     /// Nest it in a server of your own, and serve that with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address, and a request without one is answered 500

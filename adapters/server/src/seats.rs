@@ -156,6 +156,15 @@ impl SeatGuard {
         }
     }
 
+    /// It waits for nothing any more, and has nothing to come back to: as at the start, it is the first to be displaced.
+    pub(crate) fn falls_silent(&self) {
+        let mut table = self.table.lock().expect("no thread panics while it holds the seats");
+        if table.taken.contains_key(&self.id) {
+            table.busy(self.id, self.source);
+            table.idles(self.id, self.source, Idle::Silent);
+        }
+    }
+
     /// Counts what this connection sends.
     pub(crate) fn meter(&self) -> Arc<Meter> {
         Arc::clone(&self.meter)

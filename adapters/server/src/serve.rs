@@ -1,5 +1,6 @@
 //! HTTP, plain or in TLS, over the accept loop: silent sockets end, and nothing waits for a slow handshake.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,17 +12,24 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::accept::accept;
+use crate::api::ending::Unhurried;
 use crate::gateway::Gateway;
 use crate::meter::Metered;
 use crate::router::Accepted;
 use crate::seats::SeatGuard;
 
-/// How long answering a request may take, beyond the time it had to be asked in.
+/// How long an answer may take to be read, beyond the time that the next request has to be asked in.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a request may take to be answered: longer than anybody behind the gateway may take.
+const WORK_WITHIN: Duration = Duration::from_secs(40);
+/// As good as for ever.
+const A_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// What HTTP reads of one head at most.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -35,8 +43,8 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, tls: Option<TlsAccep
     accept(&gateway, listener, until, each).await;
 }
 
-/// One connection until it has become a WebSocket, which goes on in a task of its own. All it may do before that (TLS, heads of requests, looks at the
-/// health) has one bound together.
+/// One connection until it has become a WebSocket, which goes on in a task of its own. Until when it has to have asked for something, or heard it, is set anew
+/// with each request; while one is answered, silent connections are displaced before it.
 async fn one(
     router: Router,
     stream: TcpStream,
@@ -49,11 +57,12 @@ async fn one(
     let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
     let head_within = Duration::from_millis(gateway.inner.limits.first_message.as_millis());
     let accepted = Accepted { at: gateway.inner.clock.now(), seat: Arc::new(Mutex::new(seat)) };
+    let pace = Pace::new(head_within + ANSWER_WITHIN);
     let work = async {
         match tls {
-            None => http(router, stream, peer, accepted, &gateway, head_within).await,
+            None => http(router, stream, peer, accepted, &gateway, &pace).await,
             Some(tls) => match tokio::time::timeout(head_within, tls.accept(stream)).await {
-                Ok(Ok(stream)) => http(router, stream, peer, accepted, &gateway, head_within).await,
+                Ok(Ok(stream)) => http(router, stream, peer, accepted, &gateway, &pace).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             },
@@ -63,23 +72,77 @@ async fn one(
         () = work => {}
         // Silent before it even asked for a WebSocket, and somebody else needs the seat.
         () = async { match displaced { Some(displaced) => displaced.notified().await, None => std::future::pending().await } } => {}
-        () = tokio::time::sleep(head_within + ANSWER_WITHIN) => tracing::debug!("a connection took too long to ask for something"),
+        () = pace.over() => tracing::debug!("a connection took too long to ask for something, or to hear it"),
     }
 }
 
-async fn http<S>(router: Router, stream: S, peer: SocketAddr, accepted: Accepted, gateway: &Gateway, head_within: Duration)
+/// Until when a connection has to have done its next thing.
+#[derive(Clone)]
+struct Pace {
+    rest: Duration,
+    until: watch::Sender<Instant>,
+}
+
+impl Pace {
+    fn new(rest: Duration) -> Self {
+        Self { rest, until: watch::Sender::new(Instant::now() + rest) }
+    }
+
+    /// A request is answered from now on.
+    fn works(&self) {
+        self.until.send_replace(Instant::now() + WORK_WITHIN);
+    }
+
+    /// It is answered with something that goes on.
+    fn stays(&self) {
+        self.until.send_replace(Instant::now() + A_LIFE);
+    }
+
+    /// It is answered.
+    fn rests(&self) {
+        self.until.send_replace(Instant::now() + self.rest);
+    }
+
+    /// Ends when the time is over.
+    async fn over(&self) {
+        let mut changed = self.until.subscribe();
+        loop {
+            let until = *changed.borrow_and_update();
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                _ = changed.changed() => {}
+            }
+        }
+    }
+}
+
+async fn http<S>(router: Router, stream: S, peer: SocketAddr, accepted: Accepted, gateway: &Gateway, pace: &Pace)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let paced = pace.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(accepted.clone());
-        router.clone().oneshot(request)
+        let (router, accepted, paced) = (router.clone(), accepted.clone(), paced.clone());
+        async move {
+            paced.works();
+            accepted.seated(SeatGuard::rests);
+            let Ok(answer) = router.oneshot(request).await;
+            match answer.extensions().get::<Unhurried>() {
+                Some(Unhurried) => paced.stays(),
+                None => {
+                    accepted.seated(SeatGuard::falls_silent);
+                    paced.rests();
+                }
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_within)
+        .header_read_timeout(Duration::from_millis(gateway.inner.limits.first_message.as_millis()))
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

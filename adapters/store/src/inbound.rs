@@ -172,6 +172,12 @@ pub trait Inbound: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError>;
 
+    /// Removes entries whose waiting is over, at most 32. The answer is how many there were; where none is, nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError>;
+
     /// Lets in whoever waits with this code; at any number of calls at once exactly one does. A code that is found is used up, whatever comes of it: also that
     /// its time was over, or that its sender is blocked, which is [`Approved::Unknown`].
     ///

@@ -64,6 +64,18 @@ pub trait Sessions: Send + Sync + 'static {
     /// inner error is why it cannot be.
     async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError>;
 
+    /// Up to which end codes are taken for spent, whether they are remembered or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that is not known.
+    async fn setup_mark(&self) -> Result<UnixTime, StoreError>;
+
+    /// Forgets all spent codes, and the mark with them. Only for when no key is left that any of them was signed with.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn forget_setup_codes(&self) -> Result<(), StoreError>;
+
     /// Adds a session as it is, for instance from another system.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ pub struct Terms<'b> {
     pub device_label: Option<Label<'b>>,
     /// For how long; [`SETUP_TTL_MIN`] to [`SETUP_TTL_MAX`].
     pub ttl: Span,
+    /// Whether it pairs a device by its own key and opens no session.
+    pub bound: bool,
 }
 
 /// Why no setup code was issued.
@@ -79,7 +81,7 @@ pub fn issue<'o>(
     }
     let nonce = Nonce::new(entropy);
     let expires_at = now.after(terms.ttl);
-    let claims = Claims { profile: terms.profile, expires_at, nonce, device_label: terms.device_label };
+    let claims = Claims { profile: terms.profile, expires_at, nonce, device_label: terms.device_label, bound: terms.bound };
     let mut buffer = [0; SETUP_CLAIMS_BYTES];
     let claims = claims.write(&mut buffer).ok_or(NotIssued::BufferTooSmall)?;
     let token = sign(key, claims, out).ok_or(NotIssued::BufferTooSmall)?;
@@ -176,7 +178,12 @@ mod tests {
     }
 
     fn terms() -> Terms<'static> {
-        Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(600) }
+        Terms {
+            profile: ProfileName::parse("companion-v1").unwrap(),
+            device_label: None,
+            ttl: Span::from_secs(600),
+            bound: false,
+        }
     }
 
     fn token(key: &SetupKey) -> String {

@@ -14,7 +14,7 @@ use crate::text::is_forbidden;
 use crate::time::{Span, UnixTime};
 
 /// The name of a channel or an account, or a sender in its one spelling: 1 to [`SENDER_BYTES`], no white space at its ends, none of the characters that
-/// make one text look like another ([`is_forbidden`]).
+/// make one text look like another ([`is_forbidden`]), and nothing that is not seen. Letters of different scripts may still look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ident<'b>(&'b str);
 
@@ -22,7 +22,8 @@ impl<'b> Ident<'b> {
     /// Checks a text.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
-        let fine = (1..=SENDER_BYTES).contains(&text.len()) && text.trim().len() == text.len() && !text.chars().any(is_forbidden);
+        let fine = (1..=SENDER_BYTES).contains(&text.len()) && text.trim().len() == text.len();
+        let fine = fine && !text.chars().any(|c| is_forbidden(c) || is_unseen(c));
         fine.then_some(Self(text))
     }
 
@@ -31,6 +32,14 @@ impl<'b> Ident<'b> {
     pub const fn as_str(&self) -> &'b str {
         self.0
     }
+}
+
+/// What is not seen, or is seen as nothing but a space: joiners, fillers, variation selectors. Names of people's devices may have some of them; what rights hang
+/// on may not.
+const fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200c}'..='\u{200d}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 /// A sender: three texts, never joined to one, so that no separator inside one of them makes it another's.
@@ -223,7 +232,20 @@ mod tests {
 
     #[test]
     fn names_that_could_be_taken_for_others_are_none() {
-        for bad in ["", " a", "a ", "a\u{a0}", "a\u{200b}b", "a\u{202e}b", "a\nb", "a\0"] {
+        for bad in [
+            "",
+            " a",
+            "a ",
+            "a\u{a0}",
+            "a\u{200b}b",
+            "a\u{202e}b",
+            "a\u{200d}b",
+            "a\u{fe0f}",
+            "\u{2800}",
+            "\u{3164}",
+            "a\nb",
+            "a\0",
+        ] {
             assert_eq!(Ident::parse(bad), None, "{bad:?}");
         }
         let longest: std::string::String = core::iter::repeat_n('a', SENDER_BYTES).collect();

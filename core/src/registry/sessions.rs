@@ -60,6 +60,9 @@ pub struct Session {
     pub revoked_at: Option<UnixTime>,
 }
 
+/// How far two clocks may differ.
+const MOST_AHEAD: Span = Span::from_secs(24 * 3600);
+
 /// Why a session lets nobody in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -79,6 +82,8 @@ impl Session {
         match self.revoked_at {
             Some(_) => Err(Ended::Revoked),
             None if self.expires_at <= now => Err(Ended::Expired),
+            // The clock was ahead when it was opened, or is behind now.
+            None if self.issued_at > now.after(MOST_AHEAD) => Err(Ended::Expired),
             None => Ok(()),
         }
     }
@@ -133,6 +138,9 @@ mod tests {
         assert_eq!(session().admits(at(200)), Err(Ended::Expired));
         let revoked = Session { revoked_at: Some(at(150)), ..session() };
         assert_eq!(revoked.admits(at(120)), Err(Ended::Revoked));
+        let ahead = Session { issued_at: at(100_000), expires_at: at(200_000), ..session() };
+        assert_eq!(ahead.admits(at(100)), Err(Ended::Expired), "opened while the clock was ahead");
+        assert_eq!(ahead.admits(at(99_990)), Ok(()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::UnixTime;
 
-/// Length of a time as [`write`] gives it.
+/// Length of a time as [`write()`] gives it.
 pub const CHARS: usize = 20;
 /// 9999-12-31T23:59:59Z, the last second that has four digits for its year.
 const LAST: u64 = 253_402_300_799;

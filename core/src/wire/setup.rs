@@ -1,7 +1,8 @@
 //! Setup codes as they travel: what a token claims, and the payload of a QR code that carries the token to a companion (the nexo dialect, byte for byte).
 //!
 //! ```text
-//! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits","device_label":"…"}      the label only where there is one
+//! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits","device_label":"…"}      the label only where there is one;
+//!           behind it "bound":true where the code pairs a device by its own key, and opens no session
 //! token   = b64url(claims) "." b64url(HMAC-SHA256(key, claims))                                                  made and verified in [`crate::grant::setup_code`]
 //! payload = b64url({"url":"…","bootstrap_token":"token","expires_at":"…"})                                       and "fingerprint" where the code binds to a device
 //! ```
@@ -80,6 +81,8 @@ pub struct Claims<'b> {
     pub nonce: Nonce,
     /// For which device it was made.
     pub device_label: Option<Label<'b>>,
+    /// Whether it pairs a device by its own key, on the native wire, and opens no session; otherwise it opens a session, and pairs nobody.
+    pub bound: bool,
 }
 
 impl<'b> Claims<'b> {
@@ -90,16 +93,17 @@ impl<'b> Claims<'b> {
             .text("profile", self.profile.as_str())
             .text("expires_at", rfc3339::write(self.expires_at).as_str())
             .text("nonce", core::str::from_utf8(&nonce).ok()?);
-        match self.device_label {
-            Some(label) => object.text("device_label", label.as_str()).finish(),
-            None => object.finish(),
-        }
+        let object = match self.device_label {
+            Some(label) => object.text("device_label", label.as_str()),
+            None => object,
+        };
+        if self.bound { object.boolean("bound", Some(true)).finish() } else { object.finish() }
     }
 
     /// Reads them; text with escapes is decoded into `room`. `None` if they are no claims.
     #[must_use]
     pub fn parse(text: &'b str, mut room: &'b mut [u8]) -> Option<Self> {
-        let (mut profile, mut expires_at, mut nonce, mut label) = (None, None, None, None);
+        let (mut profile, mut expires_at, mut nonce, mut label, mut bound) = (None, None, None, None, None);
         json::members(text, |key, value| {
             if key.is("profile") {
                 profile = Some(value);
@@ -109,6 +113,8 @@ impl<'b> Claims<'b> {
                 nonce = Some(value);
             } else if key.is("device_label") {
                 label = Some(value);
+            } else if key.is("bound") {
+                bound = Some(value);
             }
         })
         .ok()?;
@@ -120,13 +126,20 @@ impl<'b> Claims<'b> {
                 None | Some(Value::Null) => None,
                 Some(value) => Some(Label::parse(as_text(value)?.decode(&mut room)?)?),
             },
+            bound: match bound {
+                None | Some(Value::Null | Value::Bool(false)) => false,
+                Some(Value::Bool(true)) => true,
+                Some(Value::Number(_) | Value::Text(_) | Value::Array(_) | Value::Object(_)) => return None,
+            },
         })
     }
 }
 
 /// A profile and a label of 64 characters of four bytes each, and everything else of its greatest length.
 const _: () = assert!(
-    r#"{"profile":"","expires_at":"2026-11-22T06:17:50Z","nonce":"","device_label":""}"#.len() + NONCE_CHARS + 2 * 256
+    r#"{"profile":"","expires_at":"2026-11-22T06:17:50Z","nonce":"","device_label":"","bound":true}"#.len()
+        + NONCE_CHARS
+        + 2 * 256
         <= SETUP_CLAIMS_BYTES + 1
 );
 
@@ -216,6 +229,7 @@ mod tests {
             expires_at: UnixTime::from_secs(1_705_314_600),
             nonce: Nonce::from_bytes([0xab; 16]),
             device_label: label.map(|label| Label::parse(label).unwrap()),
+            bound: false,
         }
     }
 
@@ -233,6 +247,10 @@ mod tests {
         let written = claims(Some("Ana's \"phone\"")).write(&mut out).unwrap();
         assert!(written.ends_with(r#","device_label":"Ana's \"phone\""}"#), "{written}");
         assert_eq!(Claims::parse(written, &mut [0; 64]), Some(claims(Some("Ana's \"phone\""))));
+        let bound = Claims { bound: true, ..claims(None) };
+        let written = bound.write(&mut out).unwrap();
+        assert!(written.ends_with(r#"ababab","bound":true}"#), "{written}");
+        assert_eq!(Claims::parse(written, &mut [0; 64]), Some(bound));
     }
 
     #[test]
@@ -256,6 +274,7 @@ mod tests {
             ("abab", "ababab"),
             ("abab", "ab"),
             ("}", r#","device_label":7}"#),
+            ("}", r#","bound":1}"#),
             ("}", ""),
         ] {
             assert!(!parsed(&good.replacen(from, to, 1)), "{from} {to}");

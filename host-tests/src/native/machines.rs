@@ -308,7 +308,7 @@ fn setup_code() -> &'static str {
     static ONCE: OnceLock<String> = OnceLock::new();
     ONCE.get_or_init(|| {
         let profile = ProfileName::parse("companion-v1").expect("a profile");
-        let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600) };
+        let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600), bound: true };
         let mut out = [0; SETUP_TOKEN_CHARS];
         let unix = UnixTime::from_secs(1_750_000_000);
         issue(&setup_key(1), &terms, unix, &Entropy::from_recorded([8; 16]), &mut out).expect("a code").token.to_owned()

@@ -45,7 +45,7 @@ impl World {
     pub fn issue_setup(&mut self, ttl: Span) -> String {
         let entropy = Entropy::from_recorded(self.prng.bytes());
         let profile = ProfileName::parse("companion-v1").expect("a profile");
-        let terms = Terms { profile, device_label: None, ttl };
+        let terms = Terms { profile, device_label: None, ttl, bound: true };
         let key = self.gateway.setup.first().expect("a key");
         let mut out = [0; SETUP_TOKEN_CHARS];
         let issued = issue(key, &terms, self.unix(), &entropy, &mut out).expect("a code");

@@ -17,7 +17,7 @@ use super::file::Kept;
 use super::pair::refusal;
 use super::place::Way;
 use crate::End;
-use crate::print::{put, quoted, safe};
+use crate::print::{harmless, put, quoted, safe};
 
 /// The gateway's answer to a session.
 #[derive(Default, Deserialize)]
@@ -139,7 +139,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn line(value: &Value) -> bool {
-    written(&format!("{value}\n"))
+    written(&format!("{}\n", harmless(&value.to_string())))
 }
 
 /// Prints at once; `false` if nobody reads any more.

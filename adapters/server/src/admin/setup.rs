@@ -103,6 +103,7 @@ pub(super) async fn start(State(gateway): State<Gateway>, body: Bytes) -> Result
     let StartBody { for_device, profile, ttl, public_url, bound } = parse(&body)?;
     let new = NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
     let started = gateway.start_setup(&new)?;
+    gateway.check_setup_mark(started.expires_at).await?;
     Ok(Json(StartedView {
         url: started.url,
         url_source: started.url_source.to_string(),

@@ -16,6 +16,10 @@ use crate::hook::Event;
 /// How often a session is looked up again, so that its end is noticed here though another gateway was told.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// Marks an answer that may take as long as it likes, because it ends with a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unhurried;
+
 /// Cuts the answer off with the session, if it has no end of its own.
 pub(super) fn with_the_session(gateway: &Gateway, companion: Companion, response: Response) -> Response {
     use axum::body::HttpBody as _;
@@ -25,7 +29,9 @@ pub(super) fn with_the_session(gateway: &Gateway, companion: Companion, response
     // Subscribed after the session was found: what was revoked in between is found at the first look.
     let (events, gateway) = (gateway.inner.pairing.feed.subscribe(), gateway.clone());
     let ended = Box::pin(async move { ended(&gateway, companion.info().session, events).await });
-    response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)))
+    let mut response = response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)));
+    response.extensions_mut().insert(Unhurried);
+    response
 }
 
 async fn ended(gateway: &Gateway, session: SessionId, mut events: Receiver<Event>) {

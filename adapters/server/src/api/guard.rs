@@ -19,7 +19,7 @@ use crate::router::NO_PEER;
 /// Under what the operator's API stands in the addresses of permissions.
 const ADDRESS: &str = "/gateway";
 /// What of the API tells secrets, or how somebody gets in: to look at it is an administrator's, too.
-const SECRET: [&str; 3] = ["events", "pairing", "setup"];
+const SECRET: [&str; 4] = ["events", "inbound", "pairing", "setup"];
 
 /// What holds for every request: its peer is known, its body is no flood, and no foreign web page changes anything.
 pub(super) async fn everybody(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
@@ -51,11 +51,18 @@ pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, 
     };
     let action = if is_read(&parts.method) && !is_secret(&address) { Action::Read } else { Action::Admin };
     match Address::parse(&address) {
-        Ok(address) if companion.allows(action, &address) => {}
+        // A session makes no setup codes: it could outlive its own end by them, and make wider ones than itself.
+        Ok(_) if is_setup(parts.uri.path()) => return BearerRefused::NotAllowed(Action::Admin).into_response(),
+        Ok(address) if companion.allows_of_gateway(action, &address) => {}
         Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
         Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
     }
     ending::with_the_session(&gateway, companion, next.run(Request::from_parts(parts, body)).await)
+}
+
+/// Whether it is about setup codes, which are made at the gateway alone.
+fn is_setup(path: &str) -> bool {
+    address(path).is_ok_and(|address| address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("setup"))
 }
 
 fn is_read(method: &Method) -> bool {
@@ -79,9 +86,15 @@ mod tests {
 
     #[test]
     fn what_tells_secrets_is_an_administrators_however_it_is_spelt() {
-        for path in
-            ["/api/v1/events", "/api/v1/%65vents", "/api/v1/pairing", "/api/v1/pairing/codes", "/api/v1/setup/rotate", "/api/v1"]
-        {
+        for path in [
+            "/api/v1/events",
+            "/api/v1/%65vents",
+            "/api/v1/pairing",
+            "/api/v1/pairing/codes",
+            "/api/v1/inbound",
+            "/api/v1/setup/rotate",
+            "/api/v1",
+        ] {
             assert!(is_secret(&address(path).unwrap()), "{path}");
         }
         for path in ["/api/v1/devices", "/api/v1/devices/events", "/api/v1/paired", "/api/v1/sessions"] {

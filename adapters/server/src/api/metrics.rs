@@ -76,7 +76,7 @@ async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
     }
     let companion = Companion::of(gateway, parts).await.map_err(IntoResponse::into_response)?;
     match Address::parse(ADDRESS) {
-        Ok(address) if companion.allows(Action::Read, &address) => Ok(()),
+        Ok(address) if companion.allows_of_gateway(Action::Read, &address) => Ok(()),
         Ok(_) | Err(_) => Err(BearerRefused::NotAllowed(Action::Read).into_response()),
     }
 }

@@ -7,7 +7,7 @@
 //! | `ending` | an answer that goes on ends with the session |
 //! | `metrics` | the metrics, and who may read them |
 
-mod ending;
+pub(crate) mod ending;
 mod guard;
 pub(crate) mod metrics;
 mod session;

@@ -49,6 +49,13 @@ impl Companion {
         self.scopes.scopes().allows(action, address)
     }
 
+    /// The same for what is the gateway's own, which is the operator's: a pattern has to name it. One for everything, as companions have, means the
+    /// application's addresses.
+    pub(crate) fn allows_of_gateway(&self, action: Action, address: &Address<'_>) -> bool {
+        let names_it = |pattern: &str| pattern == "/gateway" || pattern.starts_with("/gateway/");
+        self.scopes.scopes().as_slice().iter().any(|scope| names_it(scope.pattern.as_str()) && scope.allows(action, address))
+    }
+
     /// Checks what a request brings.
     pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
         Self::by(gateway, bearer(&parts.headers)?, peer(parts)).await
@@ -58,22 +65,19 @@ impl Companion {
     pub(super) async fn by(gateway: &Gateway, text: &str, peer: Option<SocketAddr>) -> Result<Self, BearerRefused> {
         let inner = &gateway.inner;
         let source = peer.map(|peer| Source::of(peer.ip()));
-        if source.is_some_and(|source| !inner.failures.take(source, inner.clock.now())) {
-            return Err(BearerRefused::Throttled);
-        }
         let found = match Token::parse(text) {
             Some(token) => gateway.session_of(&token).await,
             None => Ok(Err(None)),
         };
-        if let (Some(source), Ok(Ok(_)) | Err(_)) = (source, &found) {
-            // Who is known, or met a fault of ours, has not failed.
-            inner.failures.refund(source, inner.clock.now());
-        }
         match found {
             Ok(Ok(session)) => Ok(Self::with(gateway, &session)),
             Ok(Err(_)) => {
                 inner.telemetry.sessions(SessionEvent::Refused, 1);
-                Err(BearerRefused::Unknown)
+                // Only failing is limited: what others of the same source do keeps nobody out who is known.
+                match source.is_none_or(|source| inner.failures.take(source, inner.clock.now())) {
+                    true => Err(BearerRefused::Unknown),
+                    false => Err(BearerRefused::Throttled),
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "a session could not be looked up");

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use handfast_core::flow::setup_code::gateway::{Failed, NotOpened};
+use handfast_core::grant::setup_code::{VERIFY_SCRATCH, verify};
 use handfast_core::id::Source;
+use handfast_core::limits::SETUP_CLAIMS_BYTES;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
-use handfast_core::wire::companion::{Answer as Heard, Word};
+use handfast_core::wire::companion::{Answer as Heard, First, Word};
 use handfast_store::StoreError;
 
 use super::action::{Action, Answer};
@@ -41,6 +43,19 @@ impl Kept {
     pub(super) fn may_try(&self) -> bool {
         let inner = &self.gateway.inner;
         inner.failures.take(Source::of(self.peer.ip()), inner.clock.now())
+    }
+
+    /// Whether a first frame shows a code that is valid, or a session, which is found or not for little.
+    pub(super) fn is_good(&self, frame: &str) -> bool {
+        let mut room = [0; SETUP_CLAIMS_BYTES];
+        match First::parse(frame, &mut room) {
+            First::Bootstrap(token) => {
+                let now = self.gateway.inner.clock.unix();
+                verify(&self.gateway.inner.setup.keys.now(now), token, now, &mut [0; VERIFY_SCRATCH]).is_ok()
+            }
+            First::Resume(token) => token.is_some(),
+            First::Neither => false,
+        }
     }
 
     /// Carries out what needs no socket.

@@ -126,12 +126,18 @@ impl Session {
         if !self.kept.origin_allowed {
             return self.advance(Input::WrongOrigin);
         }
-        if !self.kept.may_try() {
+        // What is longer is no code of ours, whatever it says.
+        let text = match frame {
+            Message::Text(text) if text.len() <= COMPANION_FIRST_BYTES => text.as_str(),
+            _ => "",
+        };
+        // Only failing is limited: what others of the same source do keeps nobody out who shows something good.
+        if !self.kept.may_try() && !self.kept.is_good(text) {
             return self.advance(Input::Throttled);
         }
-        let Message::Text(text) = frame else { return self.advance(Input::Binary) };
-        // What is longer is no code of ours, whatever it says.
-        let text = if text.len() > COMPANION_FIRST_BYTES { "" } else { text.as_str() };
+        if !matches!(frame, Message::Text(_)) {
+            return self.advance(Input::Binary);
+        }
         let begun = std::time::Instant::now();
         let gateway = self.kept.gateway.clone();
         let now = gateway.inner.clock.unix();

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::handle::{Extension, Problem};
+use super::handle::{Extension, ExtensionError, Problem};
 use super::wire::{hidden, shown};
 use crate::inbound::adapter::{AdapterError, ChannelAdapter, Normalised};
 
@@ -70,7 +70,7 @@ impl ExtensionChannel {
     async fn send(&self, method: &str, message: &Message<'_>) -> Result<(), AdapterError> {
         let within = self.extension.config().timeouts.call;
         let asked = self.extension.ask(&self.extension.method(method), message, within).await;
-        let sent: Sent = asked.map_err(|error| self.error(error.to_string()))?;
+        let sent: Sent = asked.map_err(|error| self.error(&error))?;
         match (sent.ok, sent.error) {
             (true, _) => Ok(()),
             (false, why) => {
@@ -81,11 +81,16 @@ impl ExtensionChannel {
     }
 
     fn failed(&self, problem: Problem) -> AdapterError {
-        self.error(self.extension.failed(problem).to_string())
+        self.error(&self.extension.failed(problem))
     }
 
-    fn error(&self, problem: String) -> AdapterError {
-        AdapterError { channel: self.channel.clone(), problem }
+    /// What it refuses or answers wrongly it would refuse once more; whether it can be reached changes.
+    fn error(&self, error: &ExtensionError) -> AdapterError {
+        let passing = match error.problem {
+            Problem::Busy | Problem::Down(_) | Problem::Timeout(_) => true,
+            Problem::TooLarge | Problem::Refused(_) | Problem::Malformed(_) => false,
+        };
+        AdapterError { channel: self.channel.clone(), problem: error.to_string(), passing }
     }
 }
 
@@ -97,12 +102,13 @@ impl ChannelAdapter for ExtensionChannel {
 
     async fn normalise(&self, raw: &str) -> Result<Normalised, AdapterError> {
         if raw.len() > RAW_BYTES {
-            return Err(self.error(format!("a sender of more than {RAW_BYTES} bytes")));
+            let problem = format!("a sender of more than {RAW_BYTES} bytes");
+            return Err(AdapterError { channel: self.channel.clone(), problem, passing: false });
         }
         let config = self.extension.config();
         let params = ToNormalise { raw, channel: self.told() };
         let asked = self.extension.ask(&self.extension.method("pairing.normalize_sender"), &params, config.timeouts.call).await;
-        let spelling: Spelling = asked.map_err(|error| self.error(error.to_string()))?;
+        let spelling: Spelling = asked.map_err(|error| self.error(&error))?;
         let problem = match spelling.normalized {
             Value::Null => return Ok(Normalised::NotASender),
             Value::String(text) if text.is_empty() => return Ok(Normalised::NotASender),

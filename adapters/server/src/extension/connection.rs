@@ -11,7 +11,10 @@ use tokio::task::JoinSet;
 
 use super::child::Program;
 use super::lines::{Flood, Lines, NoLine};
-use super::rules::{MOST_REQUESTED, MOST_REQUESTS, REQUESTS_PER_SECOND, UNASKED_BYTES, UNASKED_PER_SECOND};
+use super::rules::{
+    MOST_REQUESTED, MOST_REQUESTED_OR_WAITING, MOST_REQUESTS, MOST_REQUESTS_WAITING, REQUESTS_PER_SECOND, UNASKED_BYTES,
+    UNASKED_PER_SECOND,
+};
 use super::stdio::{Link, Outgoing};
 use super::wire::{self, Incoming, LINE_BYTES};
 
@@ -67,6 +70,8 @@ async fn read(link: &Arc<Link>, stdout: ChildStdout) -> String {
         requests: JoinSet::new(),
         slots: Arc::new(Semaphore::new(MOST_REQUESTS)),
         bytes: Arc::new(Semaphore::new(MOST_REQUESTED)),
+        places: Arc::new(Semaphore::new(MOST_REQUESTS + MOST_REQUESTS_WAITING)),
+        room: Arc::new(Semaphore::new(MOST_REQUESTED_OR_WAITING)),
         asked: Flood::new(REQUESTS_PER_SECOND),
         unasked: Flood::new(UNASKED_PER_SECOND),
     };
@@ -91,8 +96,12 @@ async fn read(link: &Arc<Link>, stdout: ChildStdout) -> String {
 struct Desk {
     link: Arc<Link>,
     requests: JoinSet<()>,
+    /// Of requests that are answered now.
     slots: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    /// Of these, and of those that wait for their turn: a burst of an honest program is no offence.
+    places: Arc<Semaphore>,
+    room: Arc<Semaphore>,
     asked: Flood,
     unasked: Flood,
 }
@@ -108,27 +117,29 @@ impl Desk {
                 false => self.unasked(line),
             },
             Incoming::Request { id, method, params } => {
-                let slot = self.slots.clone().try_acquire_owned();
+                let place = self.places.clone().try_acquire_owned();
                 let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-                let room = self.bytes.clone().try_acquire_many_owned(length);
+                let room = self.room.clone().try_acquire_many_owned(length);
                 let Some(outlet) = self.link.outlet() else { return Ok(()) };
-                let (true, Ok(slot), Ok(room)) = (self.asked.count(1), slot, room) else {
+                let (true, Ok(place), Ok(room)) = (self.asked.count(1), place, room) else {
                     outlet.try_answer(wire::reply(id, &Err("too many requests at once; try again later".to_owned())));
                     return self.unasked(line);
                 };
-                let link = self.link.clone();
+                let (link, slots, bytes) = (self.link.clone(), self.slots.clone(), self.bytes.clone());
                 self.requests.spawn(async move {
-                    let _held = (slot, room);
+                    let _held = (place, room);
                     let work = async {
+                        // Neither is ever closed. Who is late gives both back before its answer is written, and keeps its place.
+                        let turn = (slots.acquire_owned().await.ok(), bytes.acquire_many_owned(length).await.ok());
                         let params = params.as_ref().map_or("null", |params| params.get());
                         let answer = match serde_json::from_str(params) {
                             Ok(params) => link.host.call(&link.name, &method, params).await,
                             Err(_) => Err("the params are nested too deeply, or hold what is no Unicode".to_owned()),
                         };
-                        wire::reply(id, &answer)
+                        (wire::reply(id, &answer), turn)
                     };
-                    let late = || wire::reply(id, &Err("the gateway took too long to answer".to_owned()));
-                    let line = tokio::time::timeout(link.answer_within, work).await.unwrap_or_else(|_| late());
+                    let late = || (wire::reply(id, &Err("the gateway took too long to answer".to_owned())), (None, None));
+                    let (line, _turn) = tokio::time::timeout(link.answer_within, work).await.unwrap_or_else(|_| late());
                     // Who does not read its answers does not keep them here for ever either.
                     let _ = tokio::time::timeout(link.rules.write, outlet.answer(line)).await;
                 });

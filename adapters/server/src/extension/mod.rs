@@ -15,7 +15,7 @@
 //! | `host` | the traits that the gateway plugs in |
 //! | `channel` | [`ChannelAdapter`](crate::inbound::adapter::ChannelAdapter) over an extension |
 //! | `admin` | methods for operators |
-//! | `proxy`, `path` | HTTP requests passed on |
+//! | `proxy`, `path`, `readers` | HTTP requests passed on |
 //! | `scrape`, `prometheus` | metrics |
 //! | `poll` | news |
 //! | `set` | all extensions of a gateway |
@@ -33,6 +33,7 @@ mod path;
 mod poll;
 mod prometheus;
 mod proxy;
+mod readers;
 mod rules;
 mod scrape;
 mod set;

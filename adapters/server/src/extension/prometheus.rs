@@ -11,7 +11,10 @@ const METRIC_LINE_BYTES: usize = 4096;
 const MOST_LABELS: usize = 32;
 /// What the samples of a family may be called beyond its name, by its type.
 const SUFFIXES: [(&str, &[&str]); 3] =
-    [("histogram", &["_bucket", "_sum", "_count"]), ("summary", &["_sum", "_count"]), ("counter", &["_total"])];
+    [("histogram", &["_bucket", "_sum", "_count"]), ("summary", &["_sum", "_count"]), ("counter", &[TOTAL])];
+
+/// How the samples of every counter end.
+const TOTAL: &str = "_total";
 
 /// What is left of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,12 +29,21 @@ pub(super) struct Cleaned {
 struct Family<'a> {
     kind: Option<&'a str>,
     help: Option<&'a str>,
-    samples: Vec<String>,
+    samples: Vec<Kept>,
+}
+
+/// A sample that is kept, apart from what it is called.
+struct Kept {
+    name: String,
+    line: String,
+    /// Whether its value may be that of a counter.
+    counts: bool,
 }
 
 /// Keeps the well-formed lines whose metric begins with the prefix: at most one TYPE and one HELP a family, before its samples, and each series once.
 ///
-/// TYPE may be counter, gauge, histogram or summary; without one a metric has none. Dropped besides: timestamps and exemplars with their line, names of
+/// TYPE may be counter, gauge, histogram or summary; without one a metric has none. As OpenMetrics has it, a counter is written without the `_total` that
+/// all of its samples have; one that is none by these rules becomes `unknown`. Dropped besides: timestamps and exemplars with their line, names of
 /// labels that begin with `__`, `# EOF`, what stands beyond 256 KiB. Empty lines and other comments go uncounted.
 pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
     let mut dropped = 0;
@@ -55,7 +67,8 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
     }
     let owners = owners(&families);
     let mut seen = BTreeSet::new();
-    let mut kept: Vec<(String, String)> = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut kept: Vec<(String, Kept)> = Vec::new();
     for line in lines().filter(|line| !line.trim_ascii().is_empty()) {
         if line.starts_with('#') {
             dropped += u64::from(line.trim_end() == "# EOF");
@@ -65,37 +78,63 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
         match sample.filter(|sample| sample.name.starts_with(prefix) && seen.insert(sample.series.clone())) {
             Some(sample) => {
                 let family = owners.get(sample.name).cloned().unwrap_or_else(|| sample.name.to_owned());
-                kept.push((family, format!("{} {}", sample.series, sample.value)));
+                let counts = !sample.value.starts_with('-') && sample.value != "NaN";
+                names.insert(sample.name);
+                kept.push((
+                    family,
+                    Kept { name: sample.name.to_owned(), line: format!("{} {}", sample.series, sample.value), counts },
+                ));
             }
             None => dropped += 1,
         }
     }
-    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut others: BTreeMap<String, Vec<Kept>> = BTreeMap::new();
     for (family, line) in kept {
         match families.get_mut(family.as_str()) {
             Some(family) => family.samples.push(line),
             None => others.entry(family).or_default().push(line),
         }
     }
-    Cleaned { text: written(&families, &others), dropped }
-}
-
-fn written(families: &BTreeMap<&str, Family<'_>>, others: &BTreeMap<String, Vec<String>>) -> String {
+    let is_free = |name: &str| {
+        let begins = name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+        begins && !families.contains_key(name) && !names.contains(name)
+    };
+    let shown: Vec<_> = families.iter().map(|(name, family)| metadata(name, family, &is_free)).collect();
     let mut text = String::new();
-    for (name, family) in families {
-        for (what, rest) in [("HELP", family.help), ("TYPE", family.kind)] {
+    for ((name, kind), family) in shown.into_iter().zip(families.values_mut()) {
+        for (what, rest) in [("HELP", family.help), ("TYPE", kind)] {
             if let Some(rest) = rest {
                 let _ = writeln!(text, "# {what} {name} {rest}");
             }
         }
-        for line in &family.samples {
-            let _ = writeln!(text, "{line}");
+        // What an `unknown` owns under a longer name stands behind it, as one without a type.
+        if kind == Some("unknown") {
+            family.samples.sort_by_key(|sample| sample.name.len());
+        }
+        for sample in &family.samples {
+            let _ = writeln!(text, "{}", sample.line);
         }
     }
-    for line in others.values().flatten() {
-        let _ = writeln!(text, "{line}");
+    for sample in others.values().flatten() {
+        let _ = writeln!(text, "{}", sample.line);
     }
-    text
+    Cleaned { text, dropped }
+}
+
+/// What a family is called, and its type.
+fn metadata<'a>(name: &'a str, family: &Family<'a>, is_free: &impl Fn(&str) -> bool) -> (&'a str, Option<&'a str>) {
+    if family.kind != Some("counter") {
+        return (name, family.kind);
+    }
+    let counts = family.samples.iter().all(|sample| sample.counts);
+    match name.strip_suffix(TOTAL) {
+        // Its base must be nobody else's name.
+        Some(base) if counts && is_free(base) => (base, family.kind),
+        None if counts && family.samples.iter().all(|sample| sample.name.ends_with(TOTAL)) && !family.samples.is_empty() => {
+            (name, family.kind)
+        }
+        Some(_) | None => (name, Some("unknown")),
+    }
 }
 
 /// Which family the samples of longer names belong to.
@@ -239,9 +278,9 @@ mod tests {
 
     #[test]
     fn well_formed_families_pass_in_order_with_type_and_help_before_their_samples() {
-        let text = "# a comment\n\necho_b{ x = \"1\" , y=\"a\\\"b\",} 2.5e3\n# TYPE echo_a counter\n# HELP echo_a What\\nit is.\necho_a 1\r\n\
+        let text = "# a comment\n\necho_b{ x = \"1\" , y=\"a\\\"b\",} 2.5e3\n# TYPE echo_a_total counter\n# HELP echo_a_total What\\nit is.\necho_a_total 1\r\n\
                     echo_h_count 3\n# TYPE echo_h histogram\necho_h_bucket{le=\"+Inf\"} 3\necho_h_sum NaN\n";
-        let expected = "# HELP echo_a What\\nit is.\n# TYPE echo_a counter\necho_a 1\n\
+        let expected = "# HELP echo_a What\\nit is.\n# TYPE echo_a counter\necho_a_total 1\n\
                         # TYPE echo_h histogram\necho_h_count 3\necho_h_bucket{le=\"+Inf\"} 3\necho_h_sum NaN\n\
                         echo_b{x=\"1\",y=\"a\\\"b\"} 2.5e3\n";
         assert_eq!(clean(text, "echo_"), Cleaned { text: expected.to_owned(), dropped: 0 });
@@ -277,6 +316,66 @@ mod tests {
         ];
         for lie in lies {
             assert_eq!(clean(lie, "echo_"), Cleaned { text: String::new(), dropped: 1 }, "{lie}");
+        }
+    }
+
+    /// Reads it as OpenMetrics is read: what belongs to a counter ends in `_total`, counts up from 0, and no two families share a name.
+    fn strictly(text: &str) {
+        let (mut family, mut families, mut seen) = (("", "unknown"), BTreeSet::new(), BTreeSet::new());
+        for line in text.lines() {
+            if let Some((what, name, rest)) = comment(line) {
+                let begins = family.0 != name;
+                assert!(!begins || seen.insert(name), "{line}: a name for the second time");
+                family = (name, if what == "TYPE" { rest } else { "unknown" });
+                continue;
+            }
+            let sample = sample(line).expect(line);
+            let fits = |(name, kind): (&str, &str)| match kind {
+                "counter" => sample.name.strip_suffix(TOTAL) == Some(name),
+                _ => sample.name == name,
+            };
+            if !fits(family) {
+                assert!(seen.insert(sample.name), "{line}: not of {family:?}, and in a second place");
+                family = (sample.name, "unknown");
+            }
+            families.insert(family);
+            assert!(family.1 != "counter" || sample.value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{line}");
+        }
+        for (name, kind) in &families {
+            let total = format!("{name}{TOTAL}");
+            assert!(
+                *kind != "counter" || !families.iter().any(|(other, _)| *other == total),
+                "{name}: its samples are another's too"
+            );
+        }
+    }
+
+    #[test]
+    fn counters_are_written_as_openmetrics_has_them() {
+        for (text, expected) in [
+            (
+                "# HELP echo_a_total x\n# TYPE echo_a_total counter\necho_a_total 1",
+                "# HELP echo_a x\n# TYPE echo_a counter\necho_a_total 1\n",
+            ),
+            ("# TYPE echo_a counter\necho_a_total 1", "# TYPE echo_a counter\necho_a_total 1\n"),
+            ("# TYPE echo_a counter\necho_a 1", "# TYPE echo_a unknown\necho_a 1\n"),
+            ("# TYPE echo_a counter\necho_a_total 1\necho_a 2", "# TYPE echo_a unknown\necho_a 2\necho_a_total 1\n"),
+            ("# TYPE echo_a_total counter\necho_a_total -1", "# TYPE echo_a_total unknown\necho_a_total -1\n"),
+            ("# TYPE echo_a_total counter\necho_a_total NaN", "# TYPE echo_a_total unknown\necho_a_total NaN\n"),
+            ("# TYPE echo_total counter\necho_total 1", "# TYPE echo_total unknown\necho_total 1\n"),
+            ("# TYPE echo_a_total counter\necho_a_total 1\necho_a 2", "# TYPE echo_a_total unknown\necho_a_total 1\necho_a 2\n"),
+            (
+                "# TYPE echo_a gauge\n# TYPE echo_a_total counter\necho_a 1\necho_a_total 2",
+                "# TYPE echo_a gauge\necho_a 1\n# TYPE echo_a_total unknown\necho_a_total 2\n",
+            ),
+            (
+                "# TYPE echo_a counter\n# TYPE echo_a_total counter\necho_a_total 2",
+                "# TYPE echo_a unknown\n# TYPE echo_a_total unknown\necho_a_total 2\n",
+            ),
+            ("# TYPE echo_a gauge\necho_a_total 1\necho_a 2", "# TYPE echo_a gauge\necho_a 2\necho_a_total 1\n"),
+        ] {
+            assert_eq!(clean(text, "echo_"), Cleaned { text: expected.to_owned(), dropped: 0 }, "{text}");
+            strictly(expected);
         }
     }
 

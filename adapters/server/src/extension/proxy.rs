@@ -1,12 +1,15 @@
 //! HTTP requests to paths that extensions have mounted: what of them an extension gets to see, and what of its answer a client does.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -17,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::handle::{Extension, Problem};
 use super::path;
+use super::readers::Readers;
 
 /// Largest body, of a request or of an answer: in base64 it fits a line with what belongs to it.
 pub const BODY_BYTES: usize = 700 * 1024;
@@ -41,9 +45,9 @@ const NOT_ASKED: [&str; 11] = [
     "content-length",
     "expect",
 ];
-/// Of an answer, a client sees none of these, and none that begins with `proxy-`: what concerns one connection, and what would bind the whole
-/// origin, which is the gateway's.
-const NOT_ANSWERED: [&str; 22] = [
+/// Of an answer, a client sees none of these, none that begins with `proxy-` or `x-accel-`, and none that its `connection` names: what concerns one
+/// connection, what would bind the whole origin, which is the gateway's, and what would make a server in front of it send files of its own.
+const NOT_ANSWERED: [&str; 24] = [
     "connection",
     "keep-alive",
     "te",
@@ -66,6 +70,8 @@ const NOT_ANSWERED: [&str; 22] = [
     "report-to",
     "reporting-endpoints",
     "accept-ch",
+    "x-sendfile",
+    "x-lighttpd-send-file",
 ];
 /// A page of an extension stands at the gateway's origin, but is not of it: it can neither read the operator's pages nor act as they do.
 const SANDBOX: &str = "sandbox allow-forms allow-scripts";
@@ -82,6 +88,7 @@ struct Mounted {
     extension: Extension,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    readers: Readers,
 }
 
 #[derive(Serialize)]
@@ -109,6 +116,15 @@ enum Values {
     Many(Vec<String>),
 }
 
+impl Values {
+    fn all(&self) -> &[String] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
+}
+
 impl Proxy {
     /// Passes requests on to the mounts of these extensions.
     #[must_use]
@@ -116,7 +132,12 @@ impl Proxy {
         let mut mounts = Vec::new();
         for extension in extensions {
             let requests = Arc::new(Semaphore::new(MOST_REQUESTS));
-            let mounted = Mounted { extension: extension.clone(), requests, bytes: Arc::new(Semaphore::new(MOST_BYTES)) };
+            let mounted = Mounted {
+                extension: extension.clone(),
+                requests,
+                bytes: Arc::new(Semaphore::new(MOST_BYTES)),
+                readers: Readers::default(),
+            };
             mounts.extend(extension.config().mounts.iter().map(|mount| (mount.clone(), mounted.clone())));
         }
         mounts.sort_by_key(|(mount, _)| std::cmp::Reverse(mount.len()));
@@ -162,15 +183,9 @@ impl Mounted {
                 "This path could mean another one than it seems to, and is not passed on.",
             ));
         }
+        // Only who has said everything takes a place from others.
+        let body = self.body(&parts, body, until).await?;
         let _request = self.requests.try_acquire().map_err(|_| busy())?;
-        let body = tokio::time::timeout_at(until, Limited::new(body, BODY_BYTES).collect())
-            .await
-            .map_err(|_| refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."))?
-            .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 700 KiB."),
-                None => refusal(StatusCode::BAD_REQUEST, "The body broke off."),
-            })?
-            .to_bytes();
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let _bytes = self.bytes.try_acquire_many(length).map_err(|_| busy())?;
         let asked = Asked {
@@ -200,14 +215,26 @@ impl Mounted {
     }
 }
 
+impl Mounted {
+    async fn body(&self, parts: &Parts, body: Body, until: tokio::time::Instant) -> Result<Bytes, Response> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let _reading = self.readers.begin(peer).ok_or_else(busy)?;
+        let body = tokio::time::timeout_at(until, Limited::new(body, BODY_BYTES).collect()).await;
+        let body = body.map_err(|_| refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."))?;
+        let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 700 KiB."),
+            None => refusal(StatusCode::BAD_REQUEST, "The body broke off."),
+        })?;
+        Ok(body.to_bytes())
+    }
+}
+
 /// What an extension sees of a request's headers: names in lower case, values of one name together.
 fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let connection = headers.get_all(header::CONNECTION);
-    let named: Vec<String> = connection
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
-        .collect();
+    let named = hops(headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()));
     let mut seen = BTreeMap::<String, String>::new();
     for (name, value) in headers {
         let name = name.as_str();
@@ -222,6 +249,11 @@ fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
     seen
 }
 
+/// What a `connection` header names.
+fn hops<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
+    values.flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase())).collect()
+}
+
 /// The answer of an extension as a client sees it.
 fn response(answered: Answered) -> Result<Response, &'static str> {
     let status = StatusCode::from_u16(answered.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
@@ -230,18 +262,17 @@ fn response(answered: Answered) -> Result<Response, &'static str> {
     if body.len() > BODY_BYTES {
         return Err("a body larger than 700 KiB");
     }
+    let connection = answered.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let named = hops(connection.flat_map(|(_, values)| values.all()).map(String::as_str));
     let mut headers = HeaderMap::new();
     let mut bytes = 0;
     for (name, values) in &answered.headers {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
-        if NOT_ANSWERED.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+        let hidden = ["proxy-", "x-accel-"].iter().any(|begin| name.as_str().starts_with(begin));
+        if hidden || NOT_ANSWERED.contains(&name.as_str()) || named.iter().any(|hop| hop == name.as_str()) {
             continue;
         }
-        let values = match values {
-            Values::One(value) => std::slice::from_ref(value),
-            Values::Many(values) => values,
-        };
-        for value in values {
+        for value in values.all() {
             let Ok(value) = HeaderValue::from_str(value) else { continue };
             bytes += name.as_str().len() + value.len();
             if headers.len() >= MOST_HEADERS || bytes > HEADER_BYTES {

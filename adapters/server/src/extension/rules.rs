@@ -10,6 +10,10 @@ pub(super) const MOST_UNSENT: usize = 8 << 20;
 pub(super) const MOST_REQUESTS: usize = 16;
 /// Most bytes of requests that the gateway answers at once.
 pub(super) const MOST_REQUESTED: usize = 1 << 20;
+/// Most requests of one extension that wait for others of it to be answered.
+pub(super) const MOST_REQUESTS_WAITING: usize = 256;
+/// Most bytes of requests that are answered or wait.
+pub(super) const MOST_REQUESTED_OR_WAITING: usize = 2 << 20;
 /// Most requests of one extension that are taken in one second.
 pub(super) const REQUESTS_PER_SECOND: u64 = 1000;
 /// Most of what nobody asked for, in one second: lines, and for each of them a further one per 16 KiB.

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::admin::AdminRouter;
 use super::channel::ExtensionChannel;
@@ -50,11 +51,15 @@ pub struct Extensions {
     poller: Poller,
     /// None after the end.
     pollers: Mutex<Option<JoinSet<()>>>,
-    scrapes: Semaphore,
+    /// The metrics that are collected, or were last.
+    collected: Mutex<Option<watch::Receiver<Option<Collected>>>>,
 }
 
-/// Most scrapes at once; further ones wait for their turn, within their time.
-const MOST_SCRAPES: usize = 2;
+/// What all extensions said, and when that was.
+type Collected = (Instant, Arc<str>);
+
+/// How long whoever asks for metrics gets those that were collected for somebody else.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl Extensions {
     /// Builds them; none runs yet.
@@ -75,7 +80,7 @@ impl Extensions {
             proxy: Proxy::new(&extensions),
             poller: Poller { cursors: services.cursors, items: services.items, ticks },
             pollers: Mutex::new(Some(JoinSet::new())),
-            scrapes: Semaphore::new(MOST_SCRAPES),
+            collected: Mutex::new(None),
             extensions,
         })
     }
@@ -120,12 +125,37 @@ impl Extensions {
         &self.proxy
     }
 
-    /// What extensions add to the gateway's metrics; see [`scrape`](super::scrape()). It takes no longer than `within`, 5 s for instance.
+    /// What extensions add to the gateway's metrics; see [`scrape`](super::scrape()). It takes no longer than `within`, 5 s for instance. Whoever asks
+    /// while they are collected, or within a second after that, has what was collected then, and waits no longer than whoever asked first.
     pub async fn scrape(&self, within: Duration) -> String {
-        let until = tokio::time::Instant::now() + within;
-        // Who asks for metrics over and over takes no calls from anybody else.
-        let Ok(Ok(_turn)) = tokio::time::timeout_at(until, self.scrapes.acquire()).await else { return String::new() };
-        scrape(&self.extensions, until.saturating_duration_since(tokio::time::Instant::now())).await
+        let mut collected = self.collected(within);
+        // An error says that it failed; the next one tries again.
+        let text = match collected.wait_for(Option::is_some).await {
+            Ok(collected) => collected.as_ref().map(|(_, text)| Arc::clone(text)),
+            Err(_) => None,
+        };
+        text.as_deref().unwrap_or_default().to_owned()
+    }
+
+    /// One collection at a time, so that who asks for metrics over and over takes no calls from anybody else.
+    fn collected(&self, within: Duration) -> watch::Receiver<Option<Collected>> {
+        let mut last = self.collected.lock().expect("no thread panics while it holds the metrics");
+        let good = last.as_ref().filter(|last| match last.borrow().as_ref() {
+            Some((at, _)) => at.elapsed() < FRESH,
+            None => last.has_changed().is_ok(),
+        });
+        if let Some(good) = good {
+            return good.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        let extensions = self.extensions.clone();
+        // On its own: whoever asked first may go away, and the others wait on.
+        tokio::spawn(async move {
+            let text = scrape(&extensions, within).await;
+            sender.send_replace(Some((Instant::now(), text.into())));
+        });
+        *last = Some(receiver.clone());
+        receiver
     }
 
     /// The channels of all extensions, to be registered.

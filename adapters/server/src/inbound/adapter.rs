@@ -64,6 +64,8 @@ pub struct AdapterError {
     pub channel: String,
     /// What is wrong.
     pub problem: String,
+    /// Whether it may go well later, as when the channel is down; otherwise the same will fail again, as for a sender that has no spelling.
+    pub passing: bool,
 }
 
 /// What a stranger is told on a channel that has no words of its own.
@@ -146,11 +148,11 @@ pub(super) async fn ask<T>(
     within: Duration,
     call: impl Future<Output = Result<T, AdapterError>>,
 ) -> Result<T, AdapterError> {
-    let failed = |problem: String| AdapterError { channel: channel.to_owned(), problem };
+    let failed = |problem: String, passing| AdapterError { channel: channel.to_owned(), problem, passing };
     match tokio::time::timeout(within, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(failed("its adapter panicked".to_owned())),
-        Err(_) => Err(failed(format!("it did not answer within {} s", within.as_secs()))),
+        Ok(Err(_)) => Err(failed("its adapter panicked".to_owned(), false)),
+        Err(_) => Err(failed(format!("it did not answer within {} s", within.as_secs()), true)),
     }
 }
 

@@ -83,7 +83,7 @@ impl<O: Outbox> ReadyMade<O> {
     }
 
     fn failed(&self, problem: String) -> AdapterError {
-        AdapterError { channel: self.channel.clone(), problem }
+        AdapterError { channel: self.channel.clone(), problem, passing: true }
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) channels: Channels,
     pub(super) wrong_codes: Mutex<Bucket>,
+    /// Held while a code is looked for.
+    pub(super) approving: Arc<tokio::sync::Mutex<()>>,
     cache: Cache,
     observer: Option<GateObserver>,
 }
@@ -75,7 +77,19 @@ impl Gate {
     ) -> Self {
         let wrong_codes = Mutex::new(Bucket::new(settings.approvals_per_minute, clock.now()));
         let (cache, channels) = (Cache::new(settings.remembered), Channels::default());
-        Self { inner: Arc::new(Inner { store, settings, telemetry, clock, channels, wrong_codes, cache, observer }) }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                settings,
+                telemetry,
+                clock,
+                channels,
+                wrong_codes,
+                approving: Arc::default(),
+                cache,
+                observer,
+            }),
+        }
     }
 
     /// The channels. Register each before its messages come; replace them as often as you like.
@@ -324,11 +338,24 @@ impl Gate {
         }
     }
 
-    /// How many senders wait on each channel, for a scrape.
+    /// Removes those whose waiting is over, and counts them.
+    pub(super) async fn expire(&self) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        for _ in 0..MOST_EXPIRIES {
+            match inner.store.expire_senders(&inner.settings.limits, inner.clock.unix()).await? {
+                0 => break,
+                gone => inner.telemetry.codes_expired(u64::from(gone)),
+            }
+        }
+        Ok(())
+    }
+
+    /// How many senders wait on each channel, for a scrape. Those whose waiting is over are counted as expired.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
     pub async fn waiting(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.expire().await?;
         self.inner.store.waiting_senders(&self.inner.settings.limits, self.inner.clock.unix()).await
     }
 
@@ -340,6 +367,9 @@ impl Gate {
         }
     }
 }
+
+/// How often what is over is removed at once: as many entries as may wait by default.
+const MOST_EXPIRIES: usize = 64;
 
 const ON: Policy = Policy { auto_challenge: true };
 

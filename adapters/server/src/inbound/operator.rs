@@ -2,6 +2,7 @@
 //! when senders are let in before the program runs that holds it, its name decides ([`super::channels::ReadyMade::named`]).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use handfast_core::registry::inbound::{ChallengeCode, Ident};
 use handfast_core::time::UnixTime;
@@ -82,12 +83,19 @@ impl Gate {
     pub async fn approve(&self, typed: &str, via: &str, until: Option<UnixTime>) -> Result<SenderName, InboundError> {
         let code = ChallengeCode::parse(typed).ok_or(InboundError::BadCode)?;
         self.check_terms(via, until)?;
+        // One after the other: a right code that is looked for is not taken for a wrong one.
+        let turn = Arc::clone(&self.inner.approving).lock_owned().await;
         if !self.wrong_codes(|bucket, now| bucket.take(now)) {
             self.inner.telemetry.channel("").approval(Approval::Error);
             return Err(InboundError::RateLimited);
         }
         let (gate, via) = (self.clone(), via.to_owned());
-        to_its_end(async move { gate.approve_now(code, via, until).await }).await
+        to_its_end(async move {
+            let approved = gate.approve_now(code, via, until).await;
+            drop(turn);
+            approved
+        })
+        .await
     }
 
     async fn approve_now(&self, code: ChallengeCode, via: String, until: Option<UnixTime>) -> Result<SenderName, InboundError> {
@@ -150,6 +158,8 @@ impl Gate {
         change: SenderChange,
     ) -> Result<u64, InboundError> {
         let word = word(&change);
+        // What is over already is not what the operator decided.
+        self.expire().await?;
         let now = self.inner.clock.unix();
         let changed = self.inner.store.change_sender(&channel, account.as_deref(), &sender, change.clone(), now).await?;
         if changed > 0 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use handfast_core::grant::setup_code::{NotIssued, Terms, issue};
 use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES};
 use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::time::{Span, UnixTime, rfc3339};
 use handfast_core::wire::setup::{Payload, ProfileName};
 
 use super::url::{Candidates, UrlSource, resolve};
@@ -23,7 +23,7 @@ pub struct NewSetup {
     pub ttl: Option<Duration>,
     /// Where the gateway is reached, before all that the settings say.
     pub public_url: Option<String>,
-    /// Whether it names the gateway's fingerprint, so that a device may bind it to a key of its own. Companions of the original ignore that.
+    /// Whether it pairs a device by a key of its own, on the native wire. It names the gateway's fingerprint then, and opens no session.
     pub bound: bool,
 }
 
@@ -79,7 +79,11 @@ impl Gateway {
                 None => None,
             },
             ttl: Span::from_secs(new.ttl.unwrap_or(setup.ttl).as_secs()),
+            bound: new.bound,
         };
+        if !setup.knows(profile) {
+            return Err(usage(format!("there is no profile {profile:?}: name its permissions in setup.profiles")));
+        }
         let mut out = [0; SETUP_TOKEN_CHARS];
         let keys = self.inner.setup.keys.now(now);
         let key = keys.first().expect("there is always a current key");
@@ -109,6 +113,22 @@ impl Gateway {
         })
     }
 
+    /// Whether a code that ends then would be taken for spent, because the clock was ahead once.
+    ///
+    /// # Errors
+    /// [`OperatorError::SetupKey`] if so, with what mends it; or [`OperatorError::Store`].
+    pub async fn check_setup_mark(&self, expires_at: UnixTime) -> Result<(), OperatorError> {
+        let mark = self.inner.store.setup_mark().await?;
+        if mark < expires_at {
+            return Ok(());
+        }
+        let until = rfc3339::write(mark);
+        Err(OperatorError::SetupKey(format!(
+            "the clock was ahead once, and codes that end before {until} are taken for spent: begin anew with \
+             `handfast setup rotate-key --at-once`"
+        )))
+    }
+
     /// Makes a new key for setup codes. Codes that are under way stay good until their time is over; `at_once` they are worth nothing, which is for a key that
     /// was stolen. Nothing happens to sessions.
     ///
@@ -121,6 +141,11 @@ impl Gateway {
         rotated.map_err(|error| match error {
             super::SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
             other => OperatorError::SetupKey(other.to_string()),
-        })
+        })?;
+        if at_once {
+            // No code that was made before is valid any more, so none has to be remembered; a mark that a clock had set too far ahead goes as well.
+            self.inner.store.forget_setup_codes().await?;
+        }
+        Ok(())
     }
 }

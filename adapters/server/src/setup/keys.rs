@@ -87,20 +87,26 @@ impl SetupKeys {
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         let previous = beside(path);
         let io = |source| SetupKeyError::Io { path: path.to_owned(), source };
-        remove(&previous).map_err(io)?;
         // The old key gets its new name, or none, before there is a new one: whatever happens in between, the next start finds a key or makes one, and never
         // two current ones.
         match at_once {
-            true => remove(path).map_err(io)?,
-            false => {
-                std::fs::rename(path, &previous).map_err(io)?;
-                // From now on its day is counted.
-                let touched = std::fs::File::options().write(true).open(&previous).and_then(|file| {
-                    file.set_modified(SystemTime::now())?;
-                    file.sync_all()
-                });
-                touched.map_err(io)?;
+            true => {
+                remove(&previous).map_err(io)?;
+                remove(path).map_err(io)?;
             }
+            false => match std::fs::rename(path, &previous) {
+                Ok(()) => {
+                    // From now on its day is counted.
+                    let touched = std::fs::File::options().write(true).open(&previous).and_then(|file| {
+                        file.set_modified(SystemTime::now())?;
+                        file.sync_all()
+                    });
+                    touched.map_err(io)?;
+                }
+                // Somebody took the key away; there is nothing to keep.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(error)),
+            },
         }
         key_file::load_or_create(path, Use::Setup)?;
         *kept = load(path)?;
@@ -135,7 +141,11 @@ fn load(path: &Path) -> Result<Kept, KeyFileError> {
             let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
             Ok(Kept { keys: Arc::new([current, before]), previous_until: Some(UnixTime::from_secs(until)) })
         }
-        None => Ok(Kept { keys: Arc::new([current]), previous_until: None }),
+        None => {
+            // Its day is over: an old secret is not left lying about.
+            let _ = remove(&previous);
+            Ok(Kept { keys: Arc::new([current]), previous_until: None })
+        }
     }
 }
 

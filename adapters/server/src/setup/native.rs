@@ -42,7 +42,9 @@ impl Gateway {
                 | None => {}
             }
             let permissions = inner.setup.settings.permissions_of(code.profile.as_str()).clone();
-            let terms = Terms { permissions: Some(permissions), ..Terms::default() };
+            // No longer than a session could live, however often it was refreshed.
+            let longest = inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
+            let terms = Terms { permissions: Some(permissions), expires: Some(longest), ..Terms::default() };
             let Some(made) = self.to_be_paired(request, stored.as_ref(), &terms, Mode::Full) else {
                 return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY));
             };

@@ -53,10 +53,20 @@ impl Default for SetupSettings {
 }
 
 impl SetupSettings {
-    /// What a companion of this profile may do.
+    /// What a companion of this profile may do: nothing, if permissions were named for other profiles and not for this one.
     #[must_use]
     pub fn permissions_of(&self, profile: &str) -> &ScopesBuf {
-        self.profiles.iter().find(|(name, _)| name == profile).map_or(&self.permissions, |(_, scopes)| scopes)
+        match self.profiles.iter().find(|(name, _)| name == profile) {
+            Some((_, scopes)) => scopes,
+            None if self.knows(profile) => &self.permissions,
+            None => const { &ScopesBuf::EMPTY },
+        }
+    }
+
+    /// Whether a profile means something: the usual one does, each that permissions were named for, and any, if none were.
+    #[must_use]
+    pub fn knows(&self, profile: &str) -> bool {
+        self.profiles.is_empty() || profile == self.profile || self.profiles.iter().any(|(name, _)| name == profile)
     }
 
     /// Says what is wrong with the settings, and what mends it.

@@ -74,6 +74,18 @@ pub async fn of_a_stranger_nothing_is_known(store: Arc<dyn Store>) {
     assert_eq!(waiting(&*store, START).await, []);
 }
 
+pub async fn what_is_over_is_removed_and_counted_and_the_rest_waits_on(store: Arc<dyn Store>) {
+    let (old, young) = (name("wa", "home", "57300"), name("wa", "home", "57301"));
+    let _ = store.challenge(id(&old), "{}".to_owned(), code(1), &LIMITS, at(0)).await.unwrap();
+    let _ = store.challenge(id(&young), "{}".to_owned(), code(2), &LIMITS, at(1)).await.unwrap();
+    let over = at(LIMITS.pending_for.as_secs());
+    assert_eq!(store.expire_senders(&LIMITS, at(1)).await.unwrap(), 0, "nobody's time is over");
+    assert_eq!(store.expire_senders(&LIMITS, over).await.unwrap(), 1);
+    assert_eq!(store.expire_senders(&LIMITS, over).await.unwrap(), 0);
+    assert_eq!(facts(&*store, &old, over).await.pending, None);
+    assert!(facts(&*store, &young, over).await.pending.is_some());
+}
+
 pub async fn a_first_message_makes_an_entry_that_is_known_from_then_on(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "57300");
     let meta = r#"{"name":"Ana \"A\" Ü"}"#.to_owned();

@@ -159,6 +159,7 @@ macro_rules! conformance_tests {
             inbound {
                 of_a_stranger_nothing_is_known
                 a_first_message_makes_an_entry_that_is_known_from_then_on
+                what_is_over_is_removed_and_counted_and_the_rest_waits_on
                 first_messages_at_once_make_one_entry_and_one_code
                 strangers_at_once_never_exceed_the_caps
                 a_flood_of_strangers_leaves_nothing_behind_and_shuts_nobody_out_who_is_known

@@ -300,6 +300,10 @@ impl Inbound for MemoryStore {
         Ok(self.state().senders.challenge(sender.into(), meta, fresh, limits, now))
     }
 
+    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
+        Ok(self.state().senders.purge(rules::PURGE, limits, now))
+    }
+
     async fn approve(
         &self,
         code: ChallengeCode,

@@ -42,6 +42,12 @@ impl Companions {
         }
     }
 
+    fn forget_codes(&mut self) {
+        self.spent.clear();
+        self.spent_by_end.clear();
+        self.mark = UnixTime::default();
+    }
+
     fn insert(&mut self, session: Session) -> Result<(), SaveError> {
         if self.sessions.contains_key(&session.id) || self.by_hash.contains_key(session.hash.as_bytes()) {
             return Err(SaveError::Conflict);
@@ -91,6 +97,15 @@ impl Sessions for MemoryStore {
         }
         state.companions.spend(code, now);
         Ok(Ok(()))
+    }
+
+    async fn setup_mark(&self) -> Result<UnixTime, StoreError> {
+        Ok(self.state().companions.mark)
+    }
+
+    async fn forget_setup_codes(&self) -> Result<(), StoreError> {
+        self.state().companions.forget_codes();
+        Ok(())
     }
 
     async fn insert_session(&self, session: Session) -> Result<(), SaveError> {

@@ -131,6 +131,22 @@ impl Sessions for SqliteStore {
         self.writer.change(move |connection| redeem(connection, code, &yields, now)).await
     }
 
+    async fn setup_mark(&self) -> Result<UnixTime, StoreError> {
+        let sql = "SELECT mark FROM setup_mark";
+        self.readers.point(|connection| Ok(connection.prepare_cached(sql)?.query_row([], |row| Ok(seconds(row.get(0)?)))?))
+    }
+
+    async fn forget_setup_codes(&self) -> Result<(), StoreError> {
+        self.writer
+            .change(|connection| {
+                connection.prepare_cached("DELETE FROM spent_setup_code")?.execute([])?;
+                // Behind the trigger that raises it with each of them.
+                connection.prepare_cached("UPDATE setup_mark SET mark = 0")?.execute([])?;
+                Ok(())
+            })
+            .await
+    }
+
     async fn insert_session(&self, session: Session) -> Result<(), SaveError> {
         self.writer.change(move |connection| insert(connection, &session)).await
     }

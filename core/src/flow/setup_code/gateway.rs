@@ -267,6 +267,8 @@ fn on_first<'b>(frame: &'b str, keys: &[SetupKey], now: UnixTime, scratch: &'b m
     // A token of ours needs no escapes, and so no room.
     match First::parse(frame, room) {
         First::Bootstrap(token) => match verify(keys, token, now, claims) {
+            // One that binds to a device's key is worth nothing without such a key.
+            Ok(verified) if verified.claims().bound => say_no(Word::UnknownCode, words),
             Ok(verified) => Step::with(State::Redeeming, [Effect::Redeem(verified)]),
             Err(NotValid::Expired) => say_no(Word::Expired, words),
             Err(NotValid::Signature) => say_no(Word::InvalidSignature, words),

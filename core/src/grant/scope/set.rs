@@ -81,6 +81,9 @@ fn line_length(scope: &Scope<'_>) -> usize {
 pub struct ScopesBuf(heapless::String<SCOPES_BYTES>);
 
 impl ScopesBuf {
+    /// None: nothing is allowed.
+    pub const EMPTY: Self = Self(heapless::String::new());
+
     /// Reads what [`as_str`](Self::as_str) gave.
     ///
     /// # Errors

@@ -11,7 +11,12 @@ use super::*;
 
 /// A code that was signed with this key at that time, for half a minute.
 fn signed(key: &SetupKey, at: UnixTime) -> String {
-    let terms = Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(30) };
+    let terms = Terms {
+        profile: ProfileName::parse("companion-v1").unwrap(),
+        device_label: None,
+        ttl: Span::from_secs(30),
+        bound: false,
+    };
     let mut out = [0; SETUP_TOKEN_CHARS];
     issue(key, &terms, at, &entropy(), &mut out).unwrap().token.to_owned()
 }

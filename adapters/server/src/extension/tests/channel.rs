@@ -59,7 +59,10 @@ async fn whatever_else_is_answered_is_an_error_and_no_sender() {
         let (channel, _) = channel(lie.clone()).await;
         let error = channel.normalise("x").await.unwrap_err();
         assert!(error.to_string().starts_with("channel mail: extension mail: it "), "{lie}: {error}");
+        assert!(!error.passing, "{lie}: it would be answered once more");
     }
+    let gone = ExtensionChannel::new(extension(bare("mail")), "mail").normalise("x").await.unwrap_err();
+    assert!(gone.passing, "{gone}");
 }
 
 #[tokio::test]

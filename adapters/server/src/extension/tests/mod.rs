@@ -7,6 +7,7 @@ mod config;
 mod example;
 mod floods;
 mod http;
+mod items;
 mod poll;
 mod proxy;
 mod scrape;

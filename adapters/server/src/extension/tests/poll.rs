@@ -98,28 +98,76 @@ async fn ticks_that_break_the_bounds_move_nothing_and_come_less_often() {
 }
 
 #[tokio::test]
-async fn no_more_than_four_are_polled_at_once_and_none_twice_at_once() {
+async fn an_item_that_is_no_unicode_or_too_deep_is_dropped_alone() {
+    let book = Arc::new(Book::default());
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let tick = format!(r#"RAW{{"id":ID,"ok":true,"result":{{"cursor":"1","items":["a","\ud800",{deep},"b"]}}}}"#);
+    let config = each(bare("mail"), move |params| match params["cursor"].as_str() {
+        None => Value::from(tick.replace("ID", "1")),
+        Some(cursor) => json!({"cursor": cursor, "items": []}),
+    });
+    let extensions = polled(vec![config.await], &book);
+    until(|| book.cursors.lock().unwrap().contains_key("mail")).await;
+    extensions.shut_down().await;
+    assert_eq!(*book.done.lock().unwrap(), [r#"take ["a","b"]"#, "keep 1"]);
+}
+
+#[tokio::test]
+async fn extensions_that_are_slow_to_say_what_is_new_take_no_turn_from_others_and_none_is_asked_twice_at_once() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let book = Arc::new(Book::default());
-    let config = |n: usize| {
+    let slow = |n: usize| {
         let name = format!("e{n}x");
         let mut config = ExtensionConfig::http(&name, &name, &format!("http://{}/", listener.local_addr().unwrap()));
         config.poll = Some(Duration::from_millis(100));
         config
     };
-    let extensions = polled((0..8).map(config).collect(), &book);
+    let honest = each(bare("mail"), |_| json!({"cursor": "1", "items": ["a"]})).await;
+    let most = 2 * MOST_TICKS;
+    let extensions = polled((0..most).map(slow).chain([honest]).collect(), &book);
     let mut held = Vec::new();
-    for _ in 0..MOST_TICKS {
+    for _ in 0..most {
         held.push(listener.accept().await.unwrap().0);
     }
-    let in_flight = || extensions.status().iter().map(|status| status.calls_in_flight).collect::<Vec<_>>();
-    assert!(in_flight().iter().all(|calls| *calls <= 1));
-    assert_eq!(in_flight().iter().sum::<usize>(), MOST_TICKS);
-    // One of them ends in an error, and only then does a fifth come.
-    drop(held.pop());
-    held.push(listener.accept().await.unwrap().0);
-    assert_eq!(in_flight().iter().sum::<usize>(), MOST_TICKS);
+    until(|| book.cursors.lock().unwrap().contains_key("mail")).await;
+    let in_flight = || extensions.status()[..most].iter().map(|status| status.calls_in_flight).collect::<Vec<_>>();
+    assert_eq!(in_flight(), vec![1; most]);
     extensions.shut_down().await;
     extensions.start();
-    assert_eq!(in_flight().iter().sum::<usize>(), 0, "nothing is polled after the end");
+    assert_eq!(in_flight(), vec![0; most], "nothing is polled after the end");
+}
+
+/// Never gets done, and knows how many are at it.
+#[derive(Default)]
+struct Stuck(AtomicUsize);
+
+#[async_trait]
+impl Items for Stuck {
+    async fn take(&self, _: &str, _: Vec<Value>) -> Result<(), String> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn the_items_of_no_more_than_four_are_taken_at_once() {
+    let (book, stuck) = (Arc::new(Book::default()), Arc::new(Stuck::default()));
+    let ticks = Arc::new(AtomicUsize::new(0));
+    let mut configs = Vec::new();
+    for n in 0..2 * MOST_TICKS {
+        let ticks = ticks.clone();
+        let config = each(bare(&format!("e{n}x")), move |_| {
+            ticks.fetch_add(1, Ordering::SeqCst);
+            json!({"cursor": "1", "items": ["a"]})
+        });
+        configs.push(config.await);
+    }
+    let services = Services { host: Arc::new(NoHost), cursors: book.clone(), items: stuck.clone() };
+    let extensions = Extensions::new(configs, services).unwrap();
+    extensions.start();
+    until(|| ticks.load(Ordering::SeqCst) == 2 * MOST_TICKS && extensions.status().iter().all(|of| of.calls_in_flight == 0))
+        .await;
+    until(|| stuck.0.load(Ordering::SeqCst) >= MOST_TICKS).await;
+    assert_eq!(stuck.0.load(Ordering::SeqCst), MOST_TICKS);
+    extensions.shut_down().await;
 }

@@ -1,12 +1,15 @@
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
+use axum::extract::connect_info::ConnectInfo;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -140,6 +143,12 @@ async fn an_answer_cannot_touch_the_gateways_origin() {
         "Accept-CH": "UA",
         "Proxy-Authenticate": "Basic",
         "WWW-Authenticate": "Basic",
+        "connection": ["X-Hop, close", "x-other"],
+        "X-Hop": "1",
+        "x-other": "1",
+        "X-Accel-Redirect": "/etc/passwd",
+        "X-Sendfile": "/etc/passwd",
+        "X-LIGHTTPD-send-file": "/etc/passwd",
         "X-Bad": "a\r\nSet-Cookie: b",
         "bad name": "x",
         "": "x",
@@ -238,4 +247,24 @@ async fn a_dead_a_slow_and_a_busy_extension_have_statuses_of_their_own() {
     assert_eq!(beyond.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(beyond.headers()["retry-after"], "1");
     assert_eq!(extension.status().calls_in_flight, 32, "half of its calls are left to others");
+}
+
+#[tokio::test]
+async fn slow_bodies_take_no_place_from_requests_that_are_whole_nor_from_bodies_of_others() {
+    let proxy = answering(json!({"status": 200})).await;
+    let post = |last: u8, body: Body| {
+        let peer = SocketAddr::from(([192, 0, 2, last], 9));
+        proxy.serve(Request::post("/mail").extension(ConnectInfo(peer)).body(body).unwrap())
+    };
+    let endless = || Body::from_stream(futures_util::stream::pending::<Result<&'static str, std::io::Error>>());
+    let mut slow: Vec<_> = (0..40).map(|n| Box::pin(post(n / 8, endless()))).collect();
+    for request in &mut slow {
+        assert!(request.as_mut().now_or_never().is_none());
+    }
+    assert_eq!(get(&proxy, "/mail").await.unwrap().status(), StatusCode::OK);
+    assert_eq!(post(9, Body::from("all of it")).await.unwrap().status(), StatusCode::OK);
+    let ninth = post(0, endless()).await.unwrap();
+    assert_eq!(ninth.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(slow.remove(0));
+    assert_eq!(post(0, Body::from("now")).await.unwrap().status(), StatusCode::OK);
 }

@@ -1,5 +1,9 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::super::{ExtensionConfig, Extensions, Services};
@@ -31,4 +35,22 @@ async fn all_are_asked_at_once_and_a_silent_or_lying_one_takes_nothing_from_the_
     let dropped: Vec<u64> = extensions.status().iter().map(|status| status.metrics_dropped).collect();
     assert_eq!(dropped, [0, 4, 0, 0, 1, 0]);
     assert!(extensions.status()[0].last_error.as_ref().unwrap().contains("did not answer within"));
+}
+
+#[tokio::test]
+async fn whoever_asks_at_the_same_time_or_right_after_has_the_same_metrics() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let config =
+        served(bare("good"), move |_, _| json!({"text": format!("good_x {}\n", counted.fetch_add(1, Ordering::SeqCst))}));
+    let extensions = Extensions::new(vec![with_metrics(config.await)], Services::default()).unwrap();
+    let all = join_all((0..20).map(|_| extensions.scrape(LONG))).await;
+    assert!(all.iter().all(|text| text == "good_x 0\n"), "{all:?}");
+    // Whoever asked first has gone: the others have it all the same.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    assert!(extensions.scrape(LONG).now_or_never().is_none());
+    assert_eq!(extensions.scrape(LONG).await, "good_x 1\n");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }

@@ -113,7 +113,7 @@ impl Odd {
 async fn does(what: Does) -> Result<(), AdapterError> {
     match what {
         Does::Fine => Ok(()),
-        Does::Fails => Err(AdapterError { channel: "odd".to_owned(), problem: "out of order".to_owned() }),
+        Does::Fails => Err(AdapterError { channel: "odd".to_owned(), problem: "out of order".to_owned(), passing: true }),
         Does::Panics => panic!("the adapter of the test panics"),
         Does::NeverEnds => std::future::pending().await,
     }
@@ -241,6 +241,10 @@ impl Inbound for Moody {
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError> {
         self.inner.senders(filter, after, limit, limits, now).await
+    }
+
+    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
+        self.inner.expire_senders(limits, now).await
     }
 
     async fn waiting_senders(&self, limits: &Limits, now: UnixTime) -> Result<Vec<(String, u64)>, StoreError> {

@@ -77,8 +77,15 @@ fn remove(connection: &Connection, SenderName { channel, account, sender }: &Sen
     connection.prepare_cached(sql)?.execute([channel, account, sender]).map(|rows| u32::from(rows > 0))
 }
 
+/// Whether the time of any is over.
+pub(super) fn any_over(connection: &Connection, Live(after, upto): Live) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM sender_pending INDEXED BY sender_pending_by_age WHERE created_at <= ?1 OR created_at > ?2)";
+    Ok(connection.prepare_cached(sql)?.query_row([after, upto], |row| row.get(0))?)
+}
+
 /// Removes as many at most whose time is over.
-fn purge(connection: &Connection, most: u32, Live(after, upto): Live) -> rusqlite::Result<u32> {
+pub(super) fn purge(connection: &Connection, most: u32, Live(after, upto): Live) -> rusqlite::Result<u32> {
     let gone = connection
         .prepare_cached(
             "DELETE FROM sender_pending WHERE seq IN (SELECT seq FROM sender_pending INDEXED BY sender_pending_by_age

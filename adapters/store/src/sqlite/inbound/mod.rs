@@ -77,6 +77,14 @@ impl Inbound for SqliteStore {
         self.writer.change(move |connection| changes::challenge(connection, &name, &meta, fresh, &limits, now)).await
     }
 
+    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
+        let live = Live::at(now, limits.pending_for);
+        if !self.readers.point(|connection| changes::any_over(connection, live))? {
+            return Ok(0);
+        }
+        self.writer.change(move |connection| Ok(changes::purge(connection, rules::PURGE, live)?)).await
+    }
+
     async fn approve(
         &self,
         code: ChallengeCode,

@@ -235,7 +235,11 @@ fn on_frame<'b>(
         (Stage::AwaitSetup, Ok(FromNode::SetupCode(token))) => {
             let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
             match verify(around.setup, token.expose(), around.now, claims) {
-                Ok(verified) => Step::with(pairing.at(SETTLING), [Effect::Refund, Effect::Settle(Proof::Setup(verified))]),
+                Ok(verified) if verified.claims().bound => {
+                    Step::with(pairing.at(SETTLING), [Effect::Refund, Effect::Settle(Proof::Setup(verified))])
+                }
+                // One that opens a session pairs nobody.
+                Ok(_) => refuse(pairing, &Refusal::WrongCode { attempts_left: 0 }, out),
                 Err(NotValid::Expired) => refuse(pairing, &Refusal::Expired, out),
                 Err(
                     NotValid::Form

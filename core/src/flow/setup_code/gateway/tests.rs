@@ -17,7 +17,12 @@ fn keys() -> [SetupKey; 1] {
 }
 
 fn code() -> String {
-    let terms = Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(600) };
+    issued(false)
+}
+
+fn issued(bound: bool) -> String {
+    let terms =
+        Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(600), bound };
     let mut out = [0; SETUP_TOKEN_CHARS];
     issue(&keys()[0], &terms, UNIX, &Entropy::from_recorded([1; 16]), &mut out).unwrap().token.to_string()
 }
@@ -88,6 +93,7 @@ fn every_code_that_lets_nobody_in_is_told_why_in_the_originals_words() {
         (String::from("no json"), UNIX, "unknown code"),
         (frame(&std::format!("e30.{}", good.split_once('.').unwrap().1)), UNIX, "invalid signature"),
         (frame(&good), late, "expired"),
+        (frame(&issued(true)), UNIX, "unknown code"),
         (String::from(r#"{"session_token":"short"}"#), UNIX, "unknown session"),
     ] {
         let (connection, said) = step(fresh(), 1, text(&frame, &keys(), now));

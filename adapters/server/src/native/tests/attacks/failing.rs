@@ -106,6 +106,8 @@ fails_or_passes_on! {
 fails_or_passes_on! {
     Sessions {}
     redeem(code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError>;
+    setup_mark() -> Result<UnixTime, StoreError>;
+    forget_setup_codes() -> Result<(), StoreError>;
     insert_session(session: Session) -> Result<(), SaveError>;
     session_by_hash(hash: &SessionHash) -> Result<Option<Session>, StoreError>;
     session(id: SessionId) -> Result<Option<Session>, StoreError>;
@@ -129,6 +131,7 @@ fails_or_passes_on! {
     challenge(
         sender: SenderId<'_>, meta: String, fresh: ChallengeCode, limits: &InboundLimits, now: UnixTime
     ) -> Result<(Challenged, u32), StoreError>;
+    expire_senders(limits: &InboundLimits, now: UnixTime) -> Result<u32, StoreError>;
     approve(
         code: ChallengeCode, via: String, until: Option<UnixTime>, limits: &InboundLimits, now: UnixTime
     ) -> Result<Approved, StoreError>;

@@ -1,0 +1,71 @@
+//! Whose bodies are being read: so few of one peer that nobody keeps the others from being heard.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex};
+
+/// Most bodies of one peer that are read at once.
+pub(super) const MOST_OF_PEER: usize = 8;
+/// Most bodies that are read at once for one extension, whoever sends them.
+pub(super) const MOST_AT_ONCE: usize = 64;
+
+/// Counts the bodies that are read for one extension. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Readers {
+    reading: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
+}
+
+/// A body that is read, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Reading {
+    readers: Readers,
+    peer: Option<IpAddr>,
+}
+
+impl Readers {
+    /// Begins with a body; nothing, if too many are read already. All of whom no address is known are one peer, and so is a network of IPv6.
+    pub(super) fn begin(&self, peer: Option<IpAddr>) -> Option<Reading> {
+        let peer = peer.map(|peer| match peer.to_canonical() {
+            IpAddr::V6(peer) => IpAddr::V6(Ipv6Addr::from_bits(peer.to_bits() >> 64 << 64)),
+            peer @ IpAddr::V4(_) => peer,
+        });
+        let mut reading = self.reading.lock().expect("no thread panics while it holds the readers");
+        let of_peer = reading.get(&peer).copied().unwrap_or_default();
+        if of_peer >= MOST_OF_PEER || reading.values().sum::<usize>() >= MOST_AT_ONCE {
+            return None;
+        }
+        reading.insert(peer, of_peer + 1);
+        Some(Reading { readers: self.clone(), peer })
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut reading = self.readers.reading.lock().expect("no thread panics while it holds the readers");
+        match reading.get_mut(&self.peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(reading.remove(&self.peer)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_has_so_many_bodies_and_all_together_have_a_bound_too() {
+        let readers = Readers::default();
+        let peer = |n: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]));
+        let mut first: Vec<_> = (0..MOST_OF_PEER).map(|_| readers.begin(peer(0)).unwrap()).collect();
+        let beside = Some("2001:db8::ffff".parse().unwrap());
+        assert!(readers.begin(peer(0)).is_none() && readers.begin(beside).is_none(), "the network counts");
+        let rest = (MOST_OF_PEER..MOST_AT_ONCE).map(|n| readers.begin(peer(u16::try_from(n).unwrap())).unwrap());
+        let rest: Vec<_> = rest.collect();
+        assert!(readers.begin(None).is_none());
+        first.pop();
+        drop(readers.begin(peer(0)).unwrap());
+        drop((first, rest));
+        assert!(readers.reading.lock().unwrap().is_empty(), "who has gone is not remembered");
+    }
+}
