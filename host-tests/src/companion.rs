@@ -28,8 +28,12 @@ const NOW: u64 = 1_750_000_000;
 /// If codes cannot be good for so long.
 #[must_use]
 pub fn code(ttl: u64) -> String {
-    let terms =
-        Terms { profile: ProfileName::parse("companion-v1").expect("a profile"), device_label: None, ttl: Span::from_secs(ttl), bound: false };
+    let terms = Terms {
+        profile: ProfileName::parse("companion-v1").expect("a profile"),
+        device_label: None,
+        ttl: Span::from_secs(ttl),
+        bound: false,
+    };
     let key = SetupKey::new(&Secret::new(KEY)).expect("not all zero");
     let mut out = [0; SETUP_TOKEN_CHARS];
     let issued = issue(&key, &terms, UnixTime::from_secs(NOW), &Entropy::from_recorded([1; 16]), &mut out);

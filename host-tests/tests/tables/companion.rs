@@ -34,7 +34,12 @@ fn key(byte: u8) -> SetupKey {
 }
 
 fn code(key: &SetupKey) -> String {
-    let terms = Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(600), bound: false };
+    let terms = Terms {
+        profile: ProfileName::parse("companion-v1").unwrap(),
+        device_label: None,
+        ttl: Span::from_secs(600),
+        bound: false,
+    };
     let mut out = [0; SETUP_TOKEN_CHARS];
     let issued = issue(key, &terms, NOW, &Entropy::from_recorded([1; 16]), &mut out).unwrap();
     format!(r#"{{"bootstrap_token":"{}"}}"#, issued.token)

@@ -146,3 +146,25 @@ async fn over_http_the_example_does_all_it_should() {
     assert!(!extensions.status()[0].alive);
     extensions.shut_down().await;
 }
+
+#[test]
+#[ignore = "needs Python"]
+fn without_a_file_the_example_keeps_what_it_sends_to_itself() {
+    let mut child = std::process::Command::new("python3")
+        .arg(SCRIPT)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let request =
+        json!({"id": 1, "method": "echo.pairing.send_reply", "params": {"account": "a", "to": "ann", "text": "code ABCD2345"}});
+    std::io::Write::write_all(&mut stdin, format!("{request}\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut answer).unwrap();
+    assert_eq!(answer, "{\"id\":1,\"ok\":true,\"result\":{\"ok\":true}}\n");
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "sent\n");
+}
