@@ -44,7 +44,7 @@ pub(crate) enum SetupVerb {
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Make a new key for setup codes; codes that were made before stay good until their time is over, and sessions stay as they are
+    /// Make a new key for setup codes; codes that were made with the key before it stay good until their time is over, and sessions stay as they are
     RotateKey {
         /// End codes that were made before, because the old key was stolen
         #[arg(long)]

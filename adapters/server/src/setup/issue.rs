@@ -129,7 +129,7 @@ impl Gateway {
         )))
     }
 
-    /// Makes a new key for setup codes. Codes that are under way stay good until their time is over; `at_once` they are worth nothing, which is for a key that
+    /// Makes a new key for setup codes. Codes of the key before it stay good until their time is over; `at_once` they are worth nothing, which is for a key that
     /// was stolen. Nothing happens to sessions.
     ///
     /// # Errors
