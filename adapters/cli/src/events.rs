@@ -271,7 +271,7 @@ mod tests {
             "{asked}"
         );
         let decided = r#"{"event":"sender_decided","channel":"telegram","account":null,"sender":"x","decision":"block"}"#;
-        assert_eq!(words(decided).unwrap(), "\"x\" over telegram: blocked");
+        assert_eq!(words(decided).unwrap(), "\"x\" over telegram to all accounts: blocked");
         let linked = Happened::read(r#"{"event":"companion_linked","session":"0123456789abcdef"}"#).unwrap();
         assert_eq!(alone(&linked, "/d", false), None, "links are told to whoever watches");
         assert_eq!(alone(&linked, "/d", true).unwrap(), "The companion of session 01234567 is linked");
