@@ -46,9 +46,11 @@ pub(crate) async fn run(args: Setup) -> Result<(), End> {
         }
         SetupVerb::RotateKey { at_once } => {
             let answer = ask(&data, Method::POST, "/api/v1/setup/rotate", Some(json!({ "at_once": at_once }))).await?;
-            show(json, &answer, |_: Value| match at_once {
+            show(json, &answer, |_: Value| {
+                match at_once {
                 true => "the key is new; setup codes that were made before are worth nothing any more\n".to_owned(),
                 false => "the key is new; setup codes that were made with the key before it stay good until their time is over, older ones do not\n".to_owned(),
+            }
             })
         }
     }
