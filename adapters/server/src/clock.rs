@@ -1,4 +1,4 @@
-//! The two clocks of the process, read here and nowhere else.
+//! The two clocks of the process: what is decided by time is decided by what is read here. How long something took is measured where it is done.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

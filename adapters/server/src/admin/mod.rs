@@ -36,7 +36,8 @@
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
 //!
-//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`) or 503 (`store`).
+//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`), 429
+//! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`).
 
 mod decisions;
 mod device;
