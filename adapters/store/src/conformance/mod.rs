@@ -151,6 +151,7 @@ macro_rules! conformance_tests {
                 of_a_hundred_who_show_a_code_at_once_exactly_one_gets_a_session
                 a_code_whose_yield_cannot_be_written_is_not_spent
                 a_code_pairs_a_node_by_its_keys_once
+                beginning_anew_forgets_the_codes_and_a_mark_that_a_clock_had_set_too_far_ahead
                 an_expired_code_yields_nothing
                 a_clock_that_is_set_back_revives_no_code
                 spent_codes_and_old_sessions_do_not_pile_up

@@ -109,6 +109,18 @@ pub async fn a_clock_that_is_set_back_revives_no_code(store: Arc<dyn Store>) {
     assert_eq!(count(&*store).await, 7);
 }
 
+pub async fn beginning_anew_forgets_the_codes_and_a_mark_that_a_clock_had_set_too_far_ahead(store: Arc<dyn Store>) {
+    assert_eq!(store.setup_mark().await.unwrap(), UnixTime::default());
+    assert_eq!(spend(&*store, setup_code(1000), START).await, Ok(()));
+    // The clock is ahead, and forgets the first.
+    assert_eq!(spend(&*store, setup_code(9000), at(5000)).await, Ok(()));
+    assert_eq!(store.setup_mark().await.unwrap(), at(1000));
+    assert_eq!(spend(&*store, setup_code(900), START).await, Err(NotRedeemed::Expired));
+    store.forget_setup_codes().await.unwrap();
+    assert_eq!(store.setup_mark().await.unwrap(), UnixTime::default());
+    assert_eq!(spend(&*store, setup_code(900), START).await, Ok(()));
+}
+
 pub async fn spent_codes_and_old_sessions_do_not_pile_up(store: Arc<dyn Store>) {
     let codes: Vec<_> = (0..100).map(|_| setup_code(10)).collect();
     for code in &codes {
