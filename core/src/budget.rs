@@ -4,14 +4,21 @@ use crate::entropy::Entropy;
 use crate::limits::Limits;
 use crate::time::{Instant, Span};
 
-/// A bucket of attempts that refills evenly, a full load a minute.
+/// A bucket of attempts that refills evenly. It holds what it gains in a minute, unless it is made [with another load](Bucket::with_load).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     /// In parts of which [`ATTEMPT`] are one attempt.
     level: u64,
     per_minute: u64,
+    load: u64,
     filled: Instant,
 }
+
+/// One attempt that was taken from a [`Bucket`]. Whoever drops it leaves the attempt spent; only [`Bucket::give_back`] takes it back, so nothing is
+/// given back that was not taken, and nothing twice.
+#[derive(Debug)]
+#[must_use = "an attempt that is dropped stays spent"]
+pub struct Attempt(());
 
 /// One attempt a minute gains one part in each millisecond, so refilling never rounds.
 const ATTEMPT: u64 = 60_000;
@@ -20,8 +27,42 @@ impl Bucket {
     /// A full bucket of `per_minute` attempts.
     #[must_use]
     pub const fn new(per_minute: u32, now: Instant) -> Self {
-        let per_minute = per_minute as u64;
-        Self { level: per_minute.saturating_mul(ATTEMPT), per_minute, filled: now }
+        Self::with_load(per_minute, per_minute, now)
+    }
+
+    /// A full bucket that gains `per_minute` attempts a minute and holds `load` of them at most.
+    #[must_use]
+    pub const fn with_load(per_minute: u32, load: u32, now: Instant) -> Self {
+        let load = (load as u64).saturating_mul(ATTEMPT);
+        Self { level: load, per_minute: per_minute as u64, load, filled: now }
+    }
+
+    /// Takes one attempt as something that can be given back, if any is left.
+    pub fn attempt(&mut self, now: Instant) -> Option<Attempt> {
+        if self.take(now) { Some(Attempt(())) } else { None }
+    }
+
+    /// Takes back an attempt that was no failure.
+    pub fn give_back(&mut self, attempt: Attempt) {
+        let Attempt(()) = attempt;
+        self.level = self.level.saturating_add(ATTEMPT).min(self.load);
+    }
+
+    /// Whether no attempt is left now.
+    #[must_use]
+    pub fn is_empty(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.level < ATTEMPT
+    }
+
+    /// How long it takes until there is an attempt; nothing if there is one. A bucket that gains nothing says a minute.
+    #[must_use]
+    pub fn wait(&mut self, now: Instant) -> Span {
+        self.refill(now);
+        let missing = ATTEMPT.saturating_sub(self.level);
+        Span::from_millis(
+            missing.saturating_add(self.per_minute).saturating_sub(1).checked_div(self.per_minute).unwrap_or(ATTEMPT),
+        )
     }
 
     /// Takes one attempt; `false` when none is left, and then nothing is taken.
@@ -39,23 +80,19 @@ impl Bucket {
 
     /// Gives one attempt back, because it was no failure.
     pub fn refund(&mut self) {
-        self.level = self.level.saturating_add(ATTEMPT).min(self.capacity());
+        self.level = self.level.saturating_add(ATTEMPT).min(self.load);
     }
 
     /// Whether it is as good as new, so that a table of buckets may forget it.
     #[must_use]
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.level == self.capacity()
-    }
-
-    const fn capacity(&self) -> u64 {
-        self.per_minute.saturating_mul(ATTEMPT)
+        self.level == self.load
     }
 
     fn refill(&mut self, now: Instant) {
         let gained = now.since(self.filled).as_millis().saturating_mul(self.per_minute);
-        self.level = self.level.saturating_add(gained).min(self.capacity());
+        self.level = self.level.saturating_add(gained).min(self.load);
         self.filled = self.filled.max(now);
     }
 }
@@ -191,6 +228,36 @@ mod tests {
         assert!(bucket.take(at(0)) && bucket.take(at(0)) && !bucket.take(at(0)));
         bucket.refund();
         assert!(bucket.take(at(0)));
+    }
+
+    #[test]
+    fn only_what_was_taken_is_given_back() {
+        let mut bucket = Bucket::new(2, at(0));
+        let (first, second) = (bucket.attempt(at(0)), bucket.attempt(at(0)));
+        assert!(bucket.attempt(at(0)).is_none() && bucket.is_empty(at(0)));
+        bucket.give_back(first.unwrap());
+        assert!(!bucket.is_empty(at(0)));
+        drop(second);
+        assert!(bucket.take(at(0)) && !bucket.take(at(0)), "what was dropped stays spent");
+    }
+
+    #[test]
+    fn a_bucket_with_a_smaller_load_gives_that_at_once_and_the_rest_evenly() {
+        let mut bucket = Bucket::with_load(120_000, 100, at(0));
+        assert_eq!((0..1000).filter(|_| bucket.take(at(5000))).count(), 100);
+        assert_eq!(bucket.wait(at(5000)), Span::from_millis(1));
+        assert_eq!((5001..=6000).flat_map(|ms| [ms; 5]).filter(|&ms| bucket.take(at(ms))).count(), 2000);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_there_then_and_not_before() {
+        for rate in [1, 7, 59, 61, 1_001, 70_000] {
+            let mut bucket = Bucket::new(rate, at(0));
+            while bucket.take(at(0)) {}
+            let wait = bucket.wait(at(0)).as_millis();
+            assert!(bucket.is_empty(at(wait - 1)) && !bucket.is_empty(at(wait)), "{rate} a minute: {wait} ms");
+            assert_eq!(bucket.wait(at(wait)), Span::from_millis(0));
+        }
     }
 
     #[test]

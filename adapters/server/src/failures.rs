@@ -1,49 +1,127 @@
-//! How often each source may still fail to authenticate.
+//! How often each source, or whoever else a budget is kept for, may still fail.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
 
-use handfast_core::budget::Bucket;
+use handfast_core::budget::{Attempt, Bucket};
 use handfast_core::id::Source;
 use handfast_core::time::Instant;
 
-/// Most sources that are remembered; a full bucket is as good as an unknown source.
-const MOST_SOURCES: usize = 65_536;
+/// Most keys that are remembered; a full bucket is as good as an unknown key.
+const MOST_KEYS: usize = 65_536;
 
-/// One bucket per source that failed lately.
+type Buckets<K> = Arc<Mutex<HashMap<K, Bucket>>>;
+
+/// One bucket per source, or per whatever else the budget is for, that failed lately. Each flow has one of its own.
 #[derive(Debug)]
-pub(crate) struct Failures {
+pub(crate) struct Failures<K = Source> {
     per_minute: u32,
-    buckets: Mutex<HashMap<Source, Bucket>>,
+    buckets: Buckets<K>,
 }
 
-impl Failures {
+/// One attempt of a key. It stays spent unless this permit is given back: whoever leaves in the middle, or fails to say how it went, has failed.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped stays spent"]
+pub(crate) struct Permit<K = Source> {
+    key: K,
+    attempt: Attempt,
+    buckets: Buckets<K>,
+}
+
+impl<K: Eq + Hash + Copy> Failures<K> {
     pub(crate) fn new(per_minute: u32) -> Self {
-        Self { per_minute, buckets: Mutex::default() }
+        Self { per_minute, buckets: Arc::default() }
     }
 
-    /// Takes one attempt of a source; `false` if it has none left.
-    pub(crate) fn take(&self, source: Source, now: Instant) -> bool {
+    /// Takes one attempt of a key, if it has any left.
+    pub(crate) fn permit(&self, key: K, now: Instant) -> Option<Permit<K>> {
+        let attempt = self.with(key, now, |bucket| bucket.attempt(now))?;
+        Some(Permit { key, attempt, buckets: Arc::clone(&self.buckets) })
+    }
+
+    /// Counts a failure that is known already.
+    pub(crate) fn charge(&self, key: K, now: Instant) {
+        drop(self.permit(key, now));
+    }
+
+    /// Whether a key has no attempt left. Asking costs none.
+    pub(crate) fn is_empty(&self, key: K, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
-        if buckets.len() >= MOST_SOURCES && !buckets.contains_key(&source) {
+        buckets.get_mut(&key).is_some_and(|bucket| bucket.is_empty(now))
+    }
+
+    /// Takes one attempt of a key; `false` if it has none left.
+    pub(crate) fn take(&self, key: K, now: Instant) -> bool {
+        self.with(key, now, |bucket| bucket.take(now))
+    }
+
+    fn with<T>(&self, key: K, now: Instant, what: impl FnOnce(&mut Bucket) -> T) -> T {
+        let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
+        if buckets.len() >= MOST_KEYS && !buckets.contains_key(&key) {
             buckets.retain(|_, bucket| !bucket.is_full(now));
-            // A flood from more networks than we remember is held by the bounded hashing pool; here any one of them may be forgotten.
+            // A flood from more networks than we remember is held by what bounds the work of all; here any one of them may be forgotten.
             let any = buckets.keys().next().copied();
-            if let Some(any) = any.filter(|_| buckets.len() >= MOST_SOURCES) {
+            if let Some(any) = any.filter(|_| buckets.len() >= MOST_KEYS) {
                 buckets.remove(&any);
             }
         }
-        buckets.entry(source).or_insert_with(|| Bucket::new(self.per_minute, now)).take(now)
+        what(buckets.entry(key).or_insert_with(|| Bucket::new(self.per_minute, now)))
     }
 
     /// The attempt was no failure.
-    pub(crate) fn refund(&self, source: Source, now: Instant) {
+    pub(crate) fn refund(&self, key: K, now: Instant) {
         let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
-        if let Some(bucket) = buckets.get_mut(&source) {
+        if let Some(bucket) = buckets.get_mut(&key) {
             bucket.refund();
             if bucket.is_full(now) {
-                buckets.remove(&source);
+                buckets.remove(&key);
             }
         }
+    }
+}
+
+impl<K: Eq + Hash> Permit<K> {
+    /// The attempt was no failure.
+    pub(crate) fn give_back(self, now: Instant) {
+        let Self { key, attempt, buckets } = self;
+        let mut buckets = buckets.lock().expect("no thread panics while it holds the buckets");
+        // A key that was forgotten meanwhile has a full bucket.
+        if let Some(bucket) = buckets.get_mut(&key) {
+            bucket.give_back(attempt);
+            if bucket.is_full(now) {
+                buckets.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    #[test]
+    fn a_permit_that_is_dropped_is_a_failure_and_one_that_is_given_back_is_none() {
+        let now = Instant::from_millis(0);
+        let failures = Failures::new(2);
+        let (one, other) = (failures.permit(source(1), now), failures.permit(source(1), now));
+        assert!(failures.permit(source(1), now).is_none() && failures.is_empty(source(1), now));
+        assert!(failures.permit(source(2), now).is_some(), "another source has a bucket of its own");
+        one.unwrap().give_back(now);
+        drop(other);
+        assert!(failures.permit(source(1), now).is_some());
+        assert!(failures.permit(source(1), now).is_none(), "the dropped one stays spent");
+    }
+
+    #[test]
+    fn whoever_gives_everything_back_is_forgotten() {
+        let now = Instant::from_millis(0);
+        let failures = Failures::new(2);
+        failures.permit(source(1), now).unwrap().give_back(now);
+        assert!(failures.buckets.lock().unwrap().is_empty());
     }
 }
