@@ -95,7 +95,7 @@ async fn only_pending(data: &Path) -> Result<String, End> {
         0 => Err(End::Refused("no node waits for approval".to_owned())),
         1 => Ok(list.devices.remove(0).node_id),
         _ => {
-            eprint!("{}", listing(&list, true));
+            handfast_stdio::note(&listing(&list, true));
             Err(End::Usage("several nodes wait; choose one: devices pair ID".to_owned()))
         }
     }

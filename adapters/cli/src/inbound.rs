@@ -60,8 +60,9 @@ async fn decide(data: &Path, json: bool, verb: &str, sender: &Sender) -> Result<
         None => format!("over {}", safe(&who.channel)),
     };
     let name = quoted(&who.sender);
+    let mut printed = Ok(());
     if json {
-        put(&format!("{answer}\n"));
+        printed = put(&format!("{answer}\n"));
     }
     let missing = match (verb, view.changed) {
         (_, 1..) | ("block", 0) => None,
@@ -81,9 +82,9 @@ async fn decide(data: &Path, json: bool, verb: &str, sender: &Sender) -> Result<
             "unblock" => "is not blocked any more",
             _ => "is not let in any more",
         };
-        put(&format!("{name} {done} {place}\n"));
+        printed = put(&format!("{name} {done} {place}\n"));
     }
-    Ok(())
+    printed
 }
 
 fn new(added: u64) -> String {

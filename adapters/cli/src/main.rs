@@ -1,5 +1,7 @@
 //! The `handfast` command: the gateway, and what its operator does with it.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod client;
 mod companion;
@@ -20,14 +22,17 @@ mod watch;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
-use clap::Parser;
+use handfast_stdio::{Unwritten, note_line};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match handfast_stdio::parse() {
+        Ok(args) => args,
+        Err(code) => return ExitCode::from(code),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("handfast: the async runtime cannot be started: {error}");
+            note_line(&format!("handfast: the async runtime cannot be started: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -50,12 +55,18 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(End::Refused(message)) => {
-            eprintln!("handfast: {message}");
+            note_line(&format!("handfast: {message}"));
             ExitCode::from(1)
         }
         Err(End::Usage(message)) => {
-            eprintln!("handfast: {message}");
+            note_line(&format!("handfast: {message}"));
             ExitCode::from(2)
+        }
+        // Its reader has enough.
+        Err(End::Unwritten(unwritten)) if unwritten.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(End::Unwritten(unwritten)) => {
+            note_line(&format!("handfast: {unwritten}; what was to be done is done, only its output is lost"));
+            ExitCode::from(1)
         }
     }
 }
@@ -67,6 +78,14 @@ pub(crate) enum End {
     Refused(String),
     /// Asked for in a way that cannot be carried out: exit code 2.
     Usage(String),
+    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a pipe has enough.
+    Unwritten(Unwritten),
+}
+
+impl From<Unwritten> for End {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Unwritten(unwritten)
+    }
 }
 
 impl End {

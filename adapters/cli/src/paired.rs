@@ -31,9 +31,9 @@ pub(crate) async fn run(args: Paired) -> Result<(), End> {
             }
             let answer = ask(&data, Method::POST, "/api/v1/paired/revoke-all", None).await?;
             let view: RevokedAllView = read(&answer)?;
-            put(&if args.json { format!("{answer}\n") } else { format!("{} revoked\n", count(view.revoked)) });
+            let printed = put(&if args.json { format!("{answer}\n") } else { format!("{} revoked\n", count(view.revoked)) });
             let failed: Vec<String> = view.failed.iter().map(|one| format!("{}: {}", one.node_id, safe(&one.problem))).collect();
-            if failed.is_empty() { Ok(()) } else { Err(End::Refused(format!("not revoked: {}", failed.join("; ")))) }
+            if failed.is_empty() { printed } else { Err(End::Refused(format!("not revoked: {}", failed.join("; ")))) }
         }
     }
 }
@@ -44,10 +44,10 @@ async fn confirm(data: &Path) -> Result<(), End> {
         return Err(End::Usage("this ends every pairing for good, and nobody is here to be asked; say so with --yes".to_owned()));
     }
     let list: PairedList = read(&ask(data, Method::GET, "/api/v1/paired", None).await?)?;
-    eprint!(
+    handfast_stdio::note(&format!(
         "End the pairing of {} for good? Each has to be reset before it can pair again. Type yes: ",
         count(list.paired.len())
-    );
+    ));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(End::refused)?;
     match answer.trim() {

@@ -7,6 +7,7 @@ use handfast_core::limits::{GUESSES_PER_WINDOW, INVITE_BYTES};
 use handfast_core::wire::gateway_address::Host;
 use handfast_core::wire::invite::Invite;
 use handfast_server::admin::{CodeList, CodeView, MintedView, PairingView};
+use handfast_stdio::note_line;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -70,8 +71,7 @@ async fn list(data: &Path, json: bool) -> Result<(), End> {
     let codes = ask(data, Method::GET, CODES, None).await?;
     if json {
         let (window, codes): (Value, Value) = (read(&window)?, read(&codes)?);
-        put(&format!("{}\n", json!({ "pairing": window, "codes": codes["codes"] })));
-        return Ok(());
+        return put(&format!("{}\n", json!({ "pairing": window, "codes": codes["codes"] })));
     }
     let (window, list): (PairingView, CodeList) = (read(&window)?, read(&codes)?);
     let mut out = format!("{}\ngateway {}\n", stands(&window), window.fingerprint);
@@ -81,8 +81,7 @@ async fn list(data: &Path, json: bool) -> Result<(), End> {
         let rows: Vec<Vec<String>> = list.codes.iter().map(line).collect();
         out += &format!("\n{}", table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES", "TRIES"], &rows));
     }
-    put(&out);
-    Ok(())
+    put(&out)
 }
 
 fn line(code: &CodeView) -> Vec<String> {
@@ -134,27 +133,25 @@ async fn scanned(data: &Path, json: bool, args: Qr) -> Result<(), End> {
         Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
     });
     if loopback {
-        eprintln!(
+        note_line(&format!(
             "warning: this code leads to this machine alone ({}); for nodes elsewhere start the gateway with --listen 0.0.0.0:8765, or name \
              where they reach it with --address",
             invite.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        );
+        ));
     }
     if json {
-        put(&format!("{answer}\n"));
-        return Ok(());
+        return put(&format!("{answer}\n"));
     }
     if !args.text {
         let mut dense = [0; INVITE_BYTES];
         let shown = invite.write_for_qr(&mut dense).map(|dense| qr::render(dense, args.invert));
         match shown {
-            Some(Ok(picture)) => put(&format!("{picture}\n")),
-            Some(Err(why)) => eprintln!("warning: {why}"),
-            None => eprintln!("warning: there is no room for a picture"),
+            Some(Ok(picture)) => put(&format!("{picture}\n"))?,
+            Some(Err(why)) => note_line(&format!("warning: {why}")),
+            None => note_line("warning: there is no room for a picture"),
         }
     }
-    put(&format!("{text}\n\n{}", minted(&view, "scan it, or paste the line into: handfast-node pair --qr -")));
-    Ok(())
+    put(&format!("{text}\n\n{}", minted(&view, "scan it, or paste the line into: handfast-node pair --qr -")))
 }
 
 async fn withdraw(data: &Path, json: bool, which: &str) -> Result<(), End> {

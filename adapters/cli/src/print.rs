@@ -93,8 +93,7 @@ pub(crate) fn show<T: DeserializeOwned>(json: bool, answer: &str, text: impl FnO
         read::<serde::de::IgnoredAny>(answer)?;
     }
     let out = if json { format!("{}\n", harmless(answer)) } else { text(read(answer)?) };
-    put(&out);
-    Ok(())
+    put(&out)
 }
 
 /// The same JSON, with what a terminal would obey or hide as escapes.
@@ -111,10 +110,9 @@ pub(crate) fn harmless(json: &str) -> String {
     out
 }
 
-/// Prints. A closed pipe is the reader's choice.
-pub(crate) fn put(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Prints.
+pub(crate) fn put(text: &str) -> Result<(), End> {
+    Ok(handfast_stdio::put(text)?)
 }
 
 #[cfg(test)]

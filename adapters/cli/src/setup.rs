@@ -7,6 +7,7 @@ use handfast_cli::qr::{self, NoQrCode};
 use handfast_core::time::rfc3339;
 use handfast_server::admin::{RevokedSessionsView, SessionList, SessionView, StartedView};
 use handfast_server::setup::url::GatewayUrl;
+use handfast_stdio::note_line;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -71,29 +72,27 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
         qr::write_file(path, &view.payload).map_err(End::refused)?;
     }
     if GatewayUrl::parse(&view.url, &[]).is_ok_and(|url| url.is_loopback()) {
-        eprintln!(
+        note_line(&format!(
             "warning: this code leads to this machine alone ({}); for companions elsewhere name where they reach the gateway with --public-url, or start it \
              with --listen 0.0.0.0:8765",
             safe(&view.url)
-        );
+        ));
     }
     if json {
-        put(&format!("{answer}\n"));
-        return Ok(());
+        return put(&format!("{answer}\n"));
     }
     if !args.no_qr {
         let columns = columns();
         match qr::render_within(&view.payload, args.invert, columns) {
-            Ok(picture) => put(&format!("{picture}\n")),
-            Err(NoQrCode::TooWide) => eprintln!(
+            Ok(picture) => put(&format!("{picture}\n"))?,
+            Err(NoQrCode::TooWide) => note_line(&format!(
                 "note: the QR code of this text does not fit into {columns} columns; widen the terminal, or write an image with --qr-png FILE. The line below \
                  says the same"
-            ),
-            Err(why) => eprintln!("note: {why}"),
+            )),
+            Err(why) => note_line(&format!("note: {why}")),
         }
     }
-    put(&started(&view, args));
-    Ok(())
+    put(&started(&view, args))
 }
 
 /// How wide the terminal is, as far as that is known.

@@ -6,6 +6,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::End;
 use crate::args;
+use crate::print::put;
 
 /// More than a token and its line end is no token.
 const MOST_INPUT: u64 = 256;
@@ -23,6 +24,5 @@ pub(crate) async fn run(args: args::Token) -> Result<(), End> {
     })?;
     let hash = HashJob { node_id, token }.run().hash;
     let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("{hex}");
-    Ok(())
+    put(&format!("{hex}\n"))
 }

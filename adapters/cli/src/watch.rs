@@ -1,7 +1,5 @@
 //! `handfast watch` and `handfast gateway`.
 
-use std::io::Write;
-
 use handfast_server::admin::PairingView;
 use hyper::Method;
 
@@ -9,7 +7,7 @@ use crate::End;
 use crate::args;
 use crate::client::{Lines, ask, read};
 use crate::events::{Happened, Narrator};
-use crate::print::show;
+use crate::print::{put, show};
 
 pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
     let data = args.data.path()?;
@@ -20,13 +18,8 @@ pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
             true => Some(line + "\n"),
             false => narrator.tell(&Happened::read(&line)?).await,
         };
-        let printed = text.map_or(Ok(()), |text| {
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
-        });
-        if printed.is_err() {
-            // Whoever reads has enough.
-            return Ok(());
+        if let Some(text) = text {
+            put(&text)?;
         }
     }
     Err(End::Refused("the gateway has ended, and with it what there was to watch".to_owned()))

@@ -72,7 +72,7 @@ pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> R
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
         driver.abort();
         let too_long = |_| End::Refused(format!("{} did not answer to its end, or at too great a length", way.url));
-        Ok((status, body.map_err(too_long)?.to_bytes()))
+        Ok::<_, End>((status, body.map_err(too_long)?.to_bytes()))
     });
     let (status, body) = asked.await.map_err(|_| silent(way))??;
     let text = String::from_utf8_lossy(&body).into_owned();

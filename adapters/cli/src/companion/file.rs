@@ -239,6 +239,7 @@ mod tests {
         match result {
             Err(End::Refused(message)) => message,
             Err(End::Usage(message)) => panic!("not a matter of usage: {message}"),
+            Err(End::Unwritten(why)) => panic!("{why}"),
             Ok(_) => panic!("it is not refused"),
         }
     }

@@ -1,11 +1,11 @@
 //! The companions' socket with a session: what the gateway's application sends, and what is sent to it.
 
-use std::io::Write;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::crypto::base64url;
 use handfast_core::limits::{FRAME_BYTES, Limits};
+use handfast_stdio::note_line;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -46,15 +46,14 @@ pub(super) async fn send(way: &Way, kept: &Kept, text: &str, json: bool) -> Resu
         Ok(Err(error)) => return Err(End::Refused(format!("the text was not sent: {}", safe(&error.to_string())))),
         Err(_) => return Err(silent(way)),
     }
-    put(&if json { format!("{}\n", json!({ "sent": bytes })) } else { format!("sent, {bytes} bytes\n") });
-    Ok(())
+    put(&if json { format!("{}\n", json!({ "sent": bytes })) } else { format!("sent, {bytes} bytes\n") })
 }
 
 pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), End> {
     let (mut socket, welcome) = linked(way, kept).await?;
-    eprintln!("linked to {} as {}", way.url, safe(welcome["profile"].as_str().unwrap_or("a companion")));
-    if as_json && !line(&json!({ "event": "linked", "session": welcome })) {
-        return Ok(());
+    note_line(&format!("linked to {} as {}", way.url, safe(welcome["profile"].as_str().unwrap_or("a companion"))));
+    if as_json {
+        line(&json!({ "event": "linked", "session": welcome }))?;
     }
     // As often as the gateway asks whether we are there; pings are answered by the socket itself.
     let quiet = Duration::from_millis(Limits::DEFAULT.ping_every.as_millis() + Limits::DEFAULT.pong_within.as_millis());
@@ -72,12 +71,12 @@ pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), 
             }
         };
         asked = false;
-        let going_on = match message {
-            Some(Ok(Message::Text(text))) if as_json => line(&json!({ "event": "text", "text": text.as_str() })),
-            Some(Ok(Message::Text(text))) => written(&format!("{}\n", safe(&text))),
-            Some(Ok(Message::Binary(bytes))) if as_json => line(&json!({ "event": "binary", "base64url": base64(&bytes) })),
-            Some(Ok(Message::Binary(bytes))) => written(&format!("({} bytes that are no text)\n", bytes.len())),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => true,
+        match message {
+            Some(Ok(Message::Text(text))) if as_json => line(&json!({ "event": "text", "text": text.as_str() }))?,
+            Some(Ok(Message::Text(text))) => put(&format!("{}\n", safe(&text)))?,
+            Some(Ok(Message::Binary(bytes))) if as_json => line(&json!({ "event": "binary", "base64url": base64(&bytes) }))?,
+            Some(Ok(Message::Binary(bytes))) => put(&format!("({} bytes that are no text)\n", bytes.len()))?,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Close(frame))) => {
                 let why = frame
                     .map(|frame| format!(": {} (code {})", quoted(&frame.reason), u16::from(frame.code)))
@@ -86,10 +85,6 @@ pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), 
             }
             Some(Err(error)) => return Err(End::Refused(format!("the connection broke: {}", safe(&error.to_string())))),
             None => return Err(End::Refused("the connection ended without a word".to_owned())),
-        };
-        if !going_on {
-            // Whoever reads has enough.
-            return Ok(());
         }
     }
 }
@@ -138,12 +133,6 @@ fn base64(bytes: &[u8]) -> String {
     base64url::encode(bytes, &mut out).unwrap_or_default().to_owned()
 }
 
-fn line(value: &Value) -> bool {
-    written(&format!("{}\n", harmless(&value.to_string())))
-}
-
-/// Prints at once; `false` if nobody reads any more.
-fn written(text: &str) -> bool {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+fn line(value: &Value) -> Result<(), End> {
+    put(&format!("{}\n", harmless(&value.to_string())))
 }

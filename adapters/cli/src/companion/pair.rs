@@ -53,23 +53,22 @@ pub(super) async fn run(args: &args::Companion, code: &str, place: &Place) -> Re
         if let Some(token) = token {
             view["session_token"] = json!(token);
         }
-        put(&format!("{view}\n"));
+        put(&format!("{view}\n"))
     } else {
         let token = token.map(|token| format!("{token}\n\n")).unwrap_or_default();
         put(&format!(
             "{token}This is a companion of {} now; its session is in {}.\nSee how it stands with: handfast companion status\n",
             safe(&kept.url),
             safe(&file)
-        ));
+        ))
     }
-    Ok(())
 }
 
 /// Reads a line, as it was pasted.
 fn typed() -> Result<Zeroizing<String>, End> {
     use std::io::{IsTerminal, Read};
     if std::io::stdin().is_terminal() {
-        eprint!("Setup code: ");
+        handfast_stdio::note("Setup code: ");
     }
     let mut line = Zeroizing::new(String::new());
     let most = SETUP_PAYLOAD_CHARS as u64 + 256;

@@ -39,11 +39,9 @@ pub(crate) async fn run(args: args::Demo) -> Result<(), End> {
     let mut stage = Stage::open();
     let outcome = play(&mut stage, home.path(), &args).await;
     match outcome {
-        Ok(()) => {
-            stage.close();
-            Ok(())
-        }
+        Ok(()) => Ok(stage.close()?),
         Err(End::Refused(problem) | End::Usage(problem)) => Err(End::Refused(format!("the demo failed: {problem}"))),
+        Err(unwritten @ End::Unwritten(_)) => Err(unwritten),
     }
 }
 

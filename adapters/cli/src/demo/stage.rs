@@ -1,30 +1,36 @@
 //! The lines of the demo.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
+
+use handfast_stdio::Unwritten;
 
 /// Prints what happened and how long it took.
 pub(crate) struct Stage {
     opened: Instant,
     last: Instant,
     steps: usize,
+    /// Why a line could not be written. The demo goes on, so that it still tells by its exit code whether all held.
+    unwritten: RefCell<Option<Unwritten>>,
 }
 
 impl Stage {
     pub(crate) fn open() -> Self {
-        println!("Handfast pairs devices. This is the whole of it on this machine; every line has really happened.");
         let now = Instant::now();
-        Self { opened: now, last: now, steps: 0 }
+        let stage = Self { opened: now, last: now, steps: 0, unwritten: RefCell::default() };
+        stage.say("Handfast pairs devices. This is the whole of it on this machine; every line has really happened.");
+        stage
     }
 
     pub(crate) fn chapter(&mut self, title: &str) {
-        println!("\n{title}");
+        self.say(&format!("\n{title}"));
         self.last = Instant::now();
     }
 
     /// A step that held; its time is that since the last one.
     pub(crate) fn step(&mut self, who: &str, what: String) {
         let took = self.last.elapsed();
-        println!("  {:>9}  {who:<9} {what}", format(took));
+        self.say(&format!("  {:>9}  {who:<9} {what}", format(took)));
         self.last = Instant::now();
         self.steps += 1;
     }
@@ -32,17 +38,25 @@ impl Stage {
     /// A picture of several lines.
     pub(crate) fn picture(&self, lines: &str) {
         for line in lines.lines() {
-            println!("             {line}");
+            self.say(&format!("             {line}"));
         }
     }
 
     /// Something to know that is no step.
     pub(crate) fn note(&self, what: &str) {
-        println!("  {:>9}  {what}", "-");
+        self.say(&format!("  {:>9}  {what}", "-"));
     }
 
-    pub(crate) fn close(self) {
-        println!("\nAll {} steps held, in {}.", self.steps, format(self.opened.elapsed()));
+    pub(crate) fn close(self) -> Result<(), Unwritten> {
+        self.say(&format!("\nAll {} steps held, in {}.", self.steps, format(self.opened.elapsed())));
+        self.unwritten.into_inner().map_or(Ok(()), Err)
+    }
+
+    fn say(&self, line: &str) {
+        let mut unwritten = self.unwritten.borrow_mut();
+        if unwritten.is_none() {
+            *unwritten = handfast_stdio::put(&format!("{line}\n")).err();
+        }
     }
 }
 

@@ -59,9 +59,9 @@ pub(crate) async fn run(args: Import) -> Result<(), End> {
         }
     }
     drop(target);
-    put(&if args.json { format!("{}\n", report.json(&data)) } else { report.text(&data) });
+    let printed = put(&if args.json { format!("{}\n", report.json(&data)) } else { report.text(&data) });
     done?;
-    report.trouble().map_or(Ok(()), |trouble| Err(End::Refused(trouble)))
+    report.trouble().map_or(printed, |trouble| Err(End::Refused(trouble)))
 }
 
 /// Imports a file as what it is.

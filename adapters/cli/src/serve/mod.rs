@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::End;
 use crate::args::{DataDir, Serve};
 use crate::data;
+use crate::print::put;
 use console::Console;
 
 /// The registry's file in the data directory.
@@ -32,8 +33,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let path = DataDir { data: settings.data.take() }.path()?;
     settings.data = Some(path.clone());
     if args.options.print_config {
-        use std::io::Write;
-        return std::io::stdout().write_all(settings.to_toml().as_bytes()).map_err(End::refused);
+        return put(&settings.to_toml());
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     // Log lines wait in a bounded queue and are dropped rather than waited for: whoever reads them, or stopped reading, cannot hold up the gateway.

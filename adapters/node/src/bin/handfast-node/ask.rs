@@ -1,6 +1,6 @@
 //! Asking for a secret: on the terminal without showing it, or a line of standard input.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
@@ -19,8 +19,7 @@ impl Question {
     pub(crate) fn ask(prompt: &str) -> Self {
         let quiet = io::stdin().is_terminal().then(Quiet::begin).flatten();
         if quiet.is_some() {
-            eprint!("{prompt}: ");
-            let _ = io::stderr().flush();
+            handfast_stdio::note(&format!("{prompt}: "));
         }
         let (answer_in, answer) = oneshot::channel();
         // A thread of its own, which nobody waits for: reading cannot be broken off when the question is moot.

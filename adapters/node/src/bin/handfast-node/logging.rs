@@ -13,6 +13,8 @@ pub(crate) fn start(otherwise: &str) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_target(false)
+        // It would be said on the very stream that failed, by a macro that panics then.
+        .log_internal_errors(false)
         .finish();
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

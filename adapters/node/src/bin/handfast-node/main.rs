@@ -1,5 +1,7 @@
 //! The `handfast-node` command: the Handfast node for Linux.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod ask;
 mod logging;
@@ -16,7 +18,7 @@ mod token;
 use std::fmt;
 use std::process::ExitCode;
 
-use clap::Parser;
+use handfast_stdio::{Unwritten, note_line};
 
 use crate::args::{Args, Verb};
 
@@ -26,6 +28,8 @@ enum Failure {
     Failed(String),
     /// Asked for in a way that cannot be meant: exit code 2.
     Usage(String),
+    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a pipe has enough.
+    Unwritten(Unwritten),
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -38,13 +42,22 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(why) | Self::Usage(why) => f.write_str(why),
+            Self::Unwritten(why) => why.fmt(f),
         }
     }
 }
 
+/// Prints.
+fn put(text: &str) -> Result<(), Failure> {
+    handfast_stdio::put(text).map_err(Failure::Unwritten)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Args { verb } = Args::parse();
+    let Args { verb } = match handfast_stdio::parse() {
+        Ok(args) => args,
+        Err(code) => return ExitCode::from(code),
+    };
     logging::start(match verb {
         Verb::Run(_) => "info",
         // These tell their outcome themselves.
@@ -70,10 +83,12 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // Its reader has enough.
+        Err(Failure::Unwritten(unwritten)) if unwritten.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("handfast-node: {failure}");
+            note_line(&format!("handfast-node: {failure}"));
             ExitCode::from(match failure {
-                Failure::Failed(_) => 1,
+                Failure::Failed(_) | Failure::Unwritten(_) => 1,
                 Failure::Usage(_) => 2,
             })
         }

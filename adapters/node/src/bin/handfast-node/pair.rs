@@ -6,9 +6,10 @@ use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::wire::registration::Profile;
 use handfast_node::native::GatewayAt;
 use handfast_node::{Event, Events, HeldState, Identity, LinuxNode, Lost, NodeConfig, Waits, token_file};
+use handfast_stdio::note_line;
 
-use crate::Failure;
 use crate::args::{self, native::Chosen};
+use crate::{Failure, put};
 
 pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
     let way = args.door.check()?;
@@ -35,7 +36,7 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
     let profile = read_profile(&profile)?;
     let ca = ca.checked(&gateway)?;
     if let Some(warning) = gateway.warning() {
-        eprintln!("handfast-node: warning: {warning}");
+        note_line(&format!("handfast-node: warning: {warning}"));
     }
     let state: HeldState = state.dir()?.hold()?;
     if state.dir().load_native()?.is_some_and(|(_, memory)| memory != Memory::Blank) {
@@ -56,17 +57,18 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
             return Err(Failure::Failed("the node ended before the gateway answered".into()));
         }
     };
-    println!("This node waits for approval. Its node id is\n\n  {node_id}\n");
-    println!("On the gateway, the operator types\n\n  handfast devices pair --node-id {node_id}\n");
-    println!("and is shown a token once. Here, keep it and start the node:\n");
-    println!("  install -D -m 600 /dev/stdin {}", token_file::DEFAULT_PATH);
-    println!("  handfast-node run");
+    let mut out = format!(
+        "This node waits for approval. Its node id is\n\n  {node_id}\n\n\
+         On the gateway, the operator types\n\n  handfast devices pair --node-id {node_id}\n\n\
+         and is shown a token once. Here, keep it and start the node:\n\n  install -D -m 600 /dev/stdin {}\n  handfast-node run\n",
+        token_file::DEFAULT_PATH
+    );
     if let Some(before) = before.filter(|before| *before != node_id) {
-        println!(
-            "\nUntil now this node was {before}; that id is forgotten here, and a token issued for it does not fit any more."
+        out += &format!(
+            "\nUntil now this node was {before}; that id is forgotten here, and a token issued for it does not fit any more.\n"
         );
     }
-    Ok(())
+    put(&out)
 }
 
 /// What becomes of the one attempt.

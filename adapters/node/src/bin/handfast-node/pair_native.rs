@@ -12,6 +12,7 @@ use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::setup::Payload;
 use handfast_node::native::{GatewayAt, NativeConfig, NativeIdentity, NativeNode};
 use handfast_node::{StateDir, Waits, tokens};
+use handfast_stdio::note_line;
 use zeroize::Zeroizing;
 
 use crate::Failure;
@@ -106,7 +107,7 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
             match TypedCode::parse(&typed) {
                 Ok(TypedCode { selector, code }) => return Ok(plain(Wish::Code { selector, code }, Asks::Code(selector))),
                 Err(_) => {
-                    eprintln!("that is no code: it has four letters and digits, a dash, and at least six more, like K7QF-847291");
+                    note_line("that is no code: it has four letters and digits, a dash, and at least six more, like K7QF-847291");
                 }
             }
         },

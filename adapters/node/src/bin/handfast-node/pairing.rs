@@ -7,6 +7,7 @@ use handfast_core::flow::native::node::Trust;
 use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::native::pair::Selector;
 use handfast_node::native::{GatewayAt, NativeEvent, NativeEvents, NativeOwner, PairingRefusal};
+use handfast_stdio::{Unwritten, note_line};
 use zeroize::Zeroizing;
 
 use crate::Failure;
@@ -39,6 +40,8 @@ pub(crate) struct Pairing {
     granted: Option<String>,
     why: Option<String>,
     attempts: u8,
+    /// Why what was told first could not be written. What is being paired does not end for that.
+    unwritten: Option<Unwritten>,
 }
 
 /// How often a connection that broke after the code was right is tried again before that is left to `run`.
@@ -46,12 +49,12 @@ const ATTEMPTS: u8 = 5;
 
 impl Pairing {
     pub(crate) fn new(shown: Shown, asks: Asks) -> Self {
-        Self { shown, asks, question: None, known: false, granted: None, why: None, attempts: 0 }
+        Self { shown, asks, question: None, known: false, granted: None, why: None, attempts: 0, unwritten: None }
     }
 
     /// Until the node is paired and linked, or that failed.
     pub(crate) async fn follow(&mut self, owner: NativeOwner, mut events: NativeEvents) -> Result<(), Failure> {
-        println!("This node  {}", self.shown.own);
+        self.tell(&format!("This node  {}\n", self.shown.own));
         loop {
             let patience = if self.granted.is_some() { LINK_WITHIN } else { Duration::MAX };
             let asking = async {
@@ -62,7 +65,7 @@ impl Pairing {
             };
             tokio::select! {
                 event = events.next() => match event {
-                    Some(event) => if self.hear(event)? { return Ok(()) },
+                    Some(event) => if self.hear(event)? { return self.told() },
                     None => return Err(Failure::Failed("the node ended before it was paired".into())),
                 },
                 typed = asking => {
@@ -71,25 +74,37 @@ impl Pairing {
                     self.entered(&owner, typed).await?;
                 }
                 () = tokio::time::sleep(patience) => {
-                    println!("Not linked yet; {} goes on with that.", self.shown.run);
-                    return Ok(());
+                    self.tell(&format!("Not linked yet; {} goes on with that.\n", self.shown.run));
+                    return self.told();
                 }
             }
         }
     }
 
+    /// Prints.
+    fn tell(&mut self, text: &str) {
+        if self.unwritten.is_none() {
+            self.unwritten = handfast_stdio::put(text).err();
+        }
+    }
+
+    /// How it ends for a node that is paired.
+    fn told(&mut self) -> Result<(), Failure> {
+        self.unwritten.take().map_or(Ok(()), |unwritten| Err(Failure::Unwritten(unwritten)))
+    }
+
     /// Whether it is done.
     fn hear(&mut self, event: NativeEvent) -> Result<bool, Failure> {
         match event {
-            NativeEvent::Gateway { fingerprint, trust } => println!(
-                "Gateway    {fingerprint}  {}",
+            NativeEvent::Gateway { fingerprint, trust } => self.tell(&format!(
+                "Gateway    {fingerprint}  {}\n",
                 match trust {
                     Trust::Pinned => "(as expected)",
                     Trust::Code => "(the code will tell whether it is the one)",
                     Trust::FirstUse =>
                         "(trust on first use: compare it with what the gateway shows, or name it with --gateway-key)",
                 }
-            ),
+            )),
             NativeEvent::OtherGateway(fingerprint) => {
                 return Err(Failure::Failed(format!(
                     "another gateway answers: {fingerprint}. Nothing was told to it. Check the address and the fingerprint; if this node \
@@ -97,13 +112,13 @@ impl Pairing {
                 )));
             }
             NativeEvent::TypeThePin { expires_in, attempts } => {
-                eprintln!("The gateway shows a PIN for {} s; it may be tried {attempts} times.", expires_in.as_secs());
+                note_line(&format!("The gateway shows a PIN for {} s; it may be tried {attempts} times.", expires_in.as_secs()));
                 self.question = Some(Question::ask("PIN"));
             }
             NativeEvent::WrongCode { attempts_left } => self.wrong(attempts_left)?,
             NativeEvent::CodeConfirmed => {
                 self.known = true;
-                println!("The code is right, and the gateway is the one that knows it.");
+                self.tell("The code is right, and the gateway is the one that knows it.\n");
             }
             NativeEvent::GatewayUnproven => {
                 return Err(Failure::Failed(
@@ -114,23 +129,23 @@ impl Pairing {
             }
             NativeEvent::WaitsForApproval { expires_in } => {
                 self.known = true;
-                println!(
+                self.tell(&format!(
                     "Waits for the operator ({} s), who compares\n\n  {}\n\nand approves it. Ctrl-C ends the waiting here; handfast-node run goes \
-                     on with it.",
+                     on with it.\n",
                     expires_in.as_secs(),
                     self.shown.own
-                );
+                ));
             }
             NativeEvent::PairingRefused(refusal) => return Err(refused(&refusal)),
             NativeEvent::Granted { node_id, room, message } => {
-                println!("Paired     {node_id} (room {room})");
+                self.tell(&format!("Paired     {node_id} (room {room})\n"));
                 if let Some(message) = message {
-                    println!("The gateway says: {message}");
+                    self.tell(&format!("The gateway says: {message}\n"));
                 }
                 self.granted = Some(node_id.to_string());
             }
             NativeEvent::Linked(_) if self.granted.is_some() => {
-                println!("Linked. Stay so with\n\n  {}", self.shown.run);
+                self.tell(&format!("Linked. Stay so with\n\n  {}\n", self.shown.run));
                 return Ok(true);
             }
             NativeEvent::Lost(lost) => self.why = Some(lost.to_string()),
@@ -176,7 +191,7 @@ impl Pairing {
             }
         };
         let attempts = if attempts_left == 1 { "attempt" } else { "attempts" };
-        eprintln!("wrong {prompt}, {attempts_left} {attempts} left", prompt = prompt_in_words(prompt));
+        note_line(&format!("wrong {prompt}, {attempts_left} {attempts} left", prompt = prompt_in_words(prompt)));
         self.question = Some(Question::ask(prompt));
         Ok(())
     }
@@ -187,7 +202,7 @@ impl Pairing {
             Asks::Pin => match pin(&typed) {
                 Ok(code) => owner.enter_code(code).await,
                 Err(why) => {
-                    eprintln!("{why}");
+                    note_line(why);
                     self.question = Some(Question::ask("PIN"));
                 }
             },
@@ -199,7 +214,7 @@ impl Pairing {
                     ));
                 }
                 Err(_) => {
-                    eprintln!("that is no code: it reads like K7QF-847291");
+                    note_line("that is no code: it reads like K7QF-847291");
                     self.question = Some(Question::ask("Code"));
                 }
             },

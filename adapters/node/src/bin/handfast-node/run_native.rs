@@ -7,9 +7,9 @@ use handfast_node::native::{AppMessage, GatewayAt, NativeConfig, NativeEvent, Na
 use handfast_node::{StateDir, Waits};
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args;
 use crate::run::Stop;
+use crate::{Failure, put};
 
 /// Whether the directory keeps a node of the native wire that has something to do.
 pub(crate) fn is_kept(dir: &StateDir) -> Result<bool, Failure> {
@@ -50,13 +50,24 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
         return Ok(node.run(stop.requested()).await?);
     }
     let mut events = node.events();
-    let print = async {
+    let (reading, unread) = tokio::sync::oneshot::channel::<()>();
+    // A program reads these; where none does any more, the node ends in order.
+    let print = async move {
+        let _reading = reading;
         while let Some(event) = events.next().await {
-            println!("{}", as_json(&event));
+            put(&format!("{}\n", as_json(&event)))?;
+        }
+        Ok(())
+    };
+    let stop = async {
+        tokio::select! {
+            () = stop.requested() => {}
+            _ = unread => {}
         }
     };
-    let (ended, ()) = tokio::join!(node.run(stop.requested()), print);
-    Ok(ended?)
+    let (ended, printed) = tokio::join!(node.run(stop), print);
+    ended?;
+    printed
 }
 
 /// The first gateway of an identity, for texts.

@@ -5,10 +5,11 @@ use std::path::Path;
 use handfast_core::flow::native::node::Memory as Native;
 use handfast_core::flow::registration::node::Memory;
 use handfast_node::token_file;
+use handfast_stdio::note_line;
 use serde_json::json;
 
-use crate::Failure;
 use crate::args;
+use crate::{Failure, put};
 
 pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let dir = args.state.dir()?;
@@ -20,7 +21,7 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let place = dir.path().display();
     let Some((identity, memory)) = dir.load()? else {
         if args.json {
-            println!("{}", json!({ "state": place.to_string(), "node_id": null, "running": false }));
+            put(&format!("{}\n", json!({ "state": place.to_string(), "node_id": null, "running": false })))?;
         }
         return Err(Failure::Failed(format!("nothing is kept in {place}; ask to be paired first: handfast-node pair")));
     };
@@ -44,17 +45,18 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
             "token": token,
             "running": running,
         });
-        println!("{shown}");
-    } else {
-        println!("node id  {}", node_id.as_deref().unwrap_or("none yet"));
-        println!("gateway  {}", identity.gateway);
-        println!("name     {}", identity.name);
-        println!("room     {}", identity.room);
-        println!("token    {told}");
-        println!("state    {place}");
-        println!("running  {}", if running { "yes" } else { "no" });
+        return put(&format!("{shown}\n"));
     }
-    Ok(())
+    let rows = [
+        ("node id", node_id.unwrap_or_else(|| "none yet".to_owned())),
+        ("gateway", identity.gateway.to_string()),
+        ("name", identity.name.to_string()),
+        ("room", identity.room.to_string()),
+        ("token", told),
+        ("state", place.to_string()),
+        ("running", if running { "yes" } else { "no" }.to_owned()),
+    ];
+    put(&rows.into_iter().map(|(label, value)| format!("{label:<9}{value}\n")).collect::<String>())
 }
 
 pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {
@@ -74,11 +76,10 @@ pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {
     if let Ok(Some((identity, _))) = held.dir().load_native()
         && let Err(why) = crate::status_native::forget_token(&identity, held.dir().path())
     {
-        eprintln!("handfast-node: warning: the token stays in its store: {why}");
+        note_line(&format!("handfast-node: warning: the token stays in its store: {why}"));
     }
     if !held.erase()? {
         return Err(Failure::Failed(format!("nothing is kept in {place}")));
     }
-    println!("Forgotten. The gateway still lists the node; the operator can remove it with handfast devices unpair.");
-    Ok(())
+    put("Forgotten. The gateway still lists the node; the operator can remove it with handfast devices unpair.\n")
 }

@@ -10,7 +10,7 @@ use handfast_node::native::{NativeIdentity, open_tokens, unix_now};
 use handfast_node::tokens::{Entry, TokensError};
 use serde_json::json;
 
-use crate::Failure;
+use crate::{Failure, put};
 
 pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory, as_json: bool) -> Result<(), Failure> {
     let own = dir.load_keys()?.map(|keys| Fingerprint::of(keys.channel.public()).to_string());
@@ -51,24 +51,25 @@ pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory,
             "state": dir.path(),
             "running": running,
         });
-        println!("{shown}");
-        return Ok(());
+        return put(&format!("{shown}\n"));
     }
     let none = || "none yet".to_owned();
-    println!("door         native ({door})");
-    println!("node id      {}", node_id.unwrap_or_else(none));
-    println!("fingerprint  {}", own.unwrap_or_else(none));
-    println!("gateway      {}", gateways.join(", "));
-    println!("its key      {}", gateway_key.unwrap_or_else(none));
-    println!("name         {}", identity.name);
-    println!("room         {}", identity.room);
-    println!("token        {token}");
-    println!("permissions  {}", if permissions.is_empty() { "none".to_owned() } else { permissions.join(", ") });
-    println!("expires      {}", expires.map_or_else(|| "never".to_owned(), left));
-    println!("tokens       {}", identity.tokens.display());
-    println!("state        {}", dir.path().display());
-    println!("running      {}", if running { "yes" } else { "no" });
-    Ok(())
+    let rows = [
+        ("door", format!("native ({door})")),
+        ("node id", node_id.unwrap_or_else(none)),
+        ("fingerprint", own.unwrap_or_else(none)),
+        ("gateway", gateways.join(", ")),
+        ("its key", gateway_key.unwrap_or_else(none)),
+        ("name", identity.name.to_string()),
+        ("room", identity.room.to_string()),
+        ("token", token),
+        ("permissions", if permissions.is_empty() { "none".to_owned() } else { permissions.join(", ") }),
+        ("expires", expires.map_or_else(|| "never".to_owned(), left)),
+        ("tokens", identity.tokens.display().to_string()),
+        ("state", dir.path().display().to_string()),
+        ("running", if running { "yes" } else { "no" }.to_owned()),
+    ];
+    put(&rows.into_iter().map(|(label, value)| format!("{label:<13}{value}\n")).collect::<String>())
 }
 
 /// The kept token.

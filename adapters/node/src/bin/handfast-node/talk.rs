@@ -5,12 +5,13 @@ use std::time::Duration;
 use handfast_core::wire::path::Action;
 use handfast_node::Waits;
 use handfast_node::native::{AppMessage, NativeEvent, NativeEvents, NativeNode, NativeOwner, NotSent};
+use handfast_stdio::note_line;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::Failure;
 use crate::args::native::{Listen, Send};
 use crate::run_native::{app_as_json, node};
+use crate::{Failure, put};
 
 /// A gateway says at once what it does not allow, and nothing of what it allows.
 const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
@@ -43,13 +44,13 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
     let mut linked = Linked::open(node).await?;
     linked.owner.subscribe(&pattern).await.map_err(not_sent)?;
     if !json {
-        eprintln!("Listens at {pattern} until Ctrl-C.");
+        note_line(&format!("Listens at {pattern} until Ctrl-C."));
     }
     let heard = async {
         while let Some(event) = linked.events.next().await {
             objection(&event)?;
             if let NativeEvent::App(message) = event {
-                print_message(&message, json);
+                print_message(&message, json)?;
             }
         }
         Ok(())
@@ -75,15 +76,15 @@ pub(crate) fn not_allowed(action: Action, pattern: &str) -> Failure {
     ))
 }
 
-pub(crate) fn print_message(message: &AppMessage, json: bool) {
+pub(crate) fn print_message(message: &AppMessage, json: bool) -> Result<(), Failure> {
     if json {
-        println!("{}", app_as_json(message));
+        put(&format!("{}\n", app_as_json(message)))
     } else {
         let text: String = String::from_utf8_lossy(&message.bytes)
             .chars()
             .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
             .collect();
-        println!("{} {} {text}", message.action, message.address);
+        put(&format!("{} {} {text}\n", message.action, message.address))
     }
 }
 
@@ -114,7 +115,7 @@ impl Linked {
                 let _ = stopped.await;
             });
             if let Err(why) = ended.await {
-                eprintln!("handfast-node: {why}");
+                note_line(&format!("handfast-node: {why}"));
             }
         });
         let mut linked = Self { owner, events, stop, running };

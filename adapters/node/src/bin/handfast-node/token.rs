@@ -11,12 +11,13 @@ use handfast_core::grant::capability::Holder;
 use handfast_node::native::{self, Delegate, DelegateEvent, GatewayAt, NotDelegated};
 use handfast_node::tokens::SecretText;
 use handfast_node::{StateDir, Waits};
+use handfast_stdio::{note_line, put_secret};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::Failure;
 use crate::args::native as args;
 use crate::talk::{not_allowed, not_sent, print_message};
+use crate::{Failure, put};
 
 /// As in `talk`: what is not allowed is said at once.
 const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
@@ -29,13 +30,10 @@ pub(crate) fn identity(args: &args::Identity) -> Result<(), Failure> {
         (native::write_public(keys.channel.public().as_bytes()), native::write_public(keys.signing.public().as_bytes()));
     let fingerprint = Fingerprint::of(keys.channel.public());
     if args.json {
-        println!("{}", json!({ "channel_key": channel, "signing_key": signing, "fingerprint": fingerprint.to_string() }));
+        put(&format!("{}\n", json!({ "channel_key": channel, "signing_key": signing, "fingerprint": fingerprint.to_string() })))
     } else {
-        println!("channel key  {channel}");
-        println!("signing key  {signing}");
-        println!("fingerprint  {fingerprint}");
+        put(&format!("channel key  {channel}\nsigning key  {signing}\nfingerprint  {fingerprint}\n"))
     }
-    Ok(())
 }
 
 /// The node's keys, made if there are none; a running node need not be stopped to look at them.
@@ -62,12 +60,12 @@ pub(crate) fn delegate(args: &args::Delegate) -> Result<(), Failure> {
         NotDelegated::Scope(_) | NotDelegated::NoTime => Failure::Usage(why.to_string()),
         _ => Failure::Failed(why.to_string()),
     })?;
-    println!("{}", made.expose());
-    eprintln!(
+    put_secret(&format!("{}\n", made.expose())).map_err(Failure::Unwritten)?;
+    note_line(&format!(
         "It counts only for the holder of those keys, at {}. The gateway's fingerprint, for --gateway-key there: {}",
         crate::run_native::gateway_of(&identity),
         entry.fingerprint.map(|it| it.to_string()).unwrap_or_default()
-    );
+    ));
     Ok(())
 }
 
@@ -80,7 +78,7 @@ pub(crate) async fn present(args: args::Present) -> Result<(), Failure> {
     let stop = crate::run::Stop::new()?;
     let mut link = Delegate::open(gateways, &keys, &token, expect, ca, Waits::DEFAULT).await?;
     if expect.is_none() {
-        eprintln!("The gateway is {} (trust on first use; name it with --gateway-key)", link.gateway());
+        note_line(&format!("The gateway is {} (trust on first use; name it with --gateway-key)", link.gateway()));
     }
     let outcome = match (args.send.as_deref(), args.listen) {
         (Some([action, address, text]), _) => send(&mut link, action, address, text).await,
@@ -88,10 +86,7 @@ pub(crate) async fn present(args: args::Present) -> Result<(), Failure> {
             outcome = listen(&mut link, &pattern, args.json) => outcome,
             () = stop.requested() => Ok(()),
         },
-        (_, None) => {
-            println!("The gateway accepts the token.");
-            Ok(())
-        }
+        (_, None) => put("The gateway accepts the token.\n"),
     };
     link.close().await;
     outcome
@@ -137,7 +132,7 @@ async fn listen(link: &mut Delegate, pattern: &str, json: bool) -> Result<(), Fa
         match link.next().await? {
             DelegateEvent::NotAllowed { action, pattern } => return Err(not_allowed(action, &pattern)),
             DelegateEvent::Ended(bye) => return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})"))),
-            DelegateEvent::App(message) => print_message(&message, json),
+            DelegateEvent::App(message) => print_message(&message, json)?,
         }
     }
 }
