@@ -11,7 +11,8 @@ fn built() -> &'static Path {
         let exe = std::env::current_exe().expect("a test knows where it is");
         let profile = exe.parent().and_then(Path::parent).expect("tests live in target/PROFILE/deps").to_owned();
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "-p", "handfast-cli", "-p", "handfast-node", "--bins"]);
+        // The same selection as that of the tests: another one would build the dependencies once more, with other features.
+        cargo.args(["build", "--quiet", "--workspace", "--bins", "--test", "main"]);
         cargo.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
         cargo.arg("--target-dir").arg(profile.parent().expect("target/PROFILE has a parent"));
         if profile.ends_with("release") {
