@@ -35,6 +35,8 @@ pub const VERSIONS: usize = 8;
 pub const NATIVE_NODE_SCRATCH: usize = MESSAGE_BYTES + 256;
 /// The same for a node that may be paired with a setup code, which goes out with all of that.
 pub const NATIVE_SETUP_SCRATCH: usize = NATIVE_NODE_SCRATCH + MESSAGE_BYTES;
+/// How often a minute one source may fail with tokens for one paired node before it waits with the strangers.
+pub const FAILURES_FOR_ONE_NODE: u32 = 10;
 /// Wrong guesses that kill a PIN or a code.
 pub const GUESSES_PER_CODE: u8 = 5;
 /// Wrong PINs that close a pairing window, over all PINs of it.

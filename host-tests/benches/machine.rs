@@ -66,7 +66,7 @@ fn authenticate(record: &Record, key: &ProofKey, kept: Option<ProofTag>) {
     let (next, job) = {
         let step = step.next.step(NOW, Input::Loaded(lookup), &mut []);
         let job = step.effects.into_iter().find_map(|effect| match effect {
-            Effect::Hash(job) => Some(job),
+            Effect::Hash(job, _) => Some(job),
             _ => None,
         });
         (step.next, job)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
-use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
+use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
 use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SCRATCH;
@@ -20,6 +20,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::chance;
 use crate::gateway::{Gateway, Inner};
+use crate::hashing::Attempt;
 use crate::hook::Event;
 use crate::hub::{Dialect, Letter, Mailbox};
 use crate::native::carrier::rules_broken;
@@ -37,8 +38,10 @@ pub(crate) struct Session {
     mailbox: Arc<Mailbox>,
     /// The node whose live connection this is.
     attached: Option<NodeId>,
-    /// What was read already, by whoever found out that this is a node's connection.
+    /// What was read already: by whoever found out that this is a node's connection, or while its token was hashed.
     heard: Option<Box<Message>>,
+    /// What its token cost; given back if it was right.
+    attempt: Option<Box<Attempt>>,
 }
 
 /// An effect that owns what it needs, so that it can be carried out across awaits.
@@ -49,7 +52,7 @@ enum Action {
     FinishClose,
     Admit(Box<Asking>, String),
     Load(NodeId),
-    Hash(HashJob),
+    Hash(HashJob, Claim),
     CountFailure,
     Refund,
     Remember(NodeId, ProofTag),
@@ -66,6 +69,8 @@ enum Answer {
     Loaded(Result<Option<Stored>, Refusal>, NodeId),
     Hashed(Result<handfast_core::grant::token::Hashed, Refusal>),
     Attached(Result<Option<Stored>, Refusal>),
+    /// The peer left meanwhile.
+    Gone,
 }
 
 /// What the world did.
@@ -83,7 +88,8 @@ impl Session {
     /// Without a seat, it only says that there is none.
     pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, since: Instant, seat: Option<SeatGuard>) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
-        Self { gateway, socket, peer, since, seat, mailbox: Mailbox::new(Dialect::Missy), attached: None, heard: None }
+        let mailbox = Mailbox::new(Dialect::Missy);
+        Self { gateway, socket, peer, since, seat, mailbox, attached: None, heard: None, attempt: None }
     }
 
     /// The same, with a first frame that was read already.
@@ -188,6 +194,9 @@ impl Session {
                 }
                 other => match self.answer(other, inner).await {
                     Some(answer) => {
+                        if matches!(answer, Answer::Gone) {
+                            queue.push_back(Action::FinishClose);
+                        }
                         let next = feed(connection, inner, self.peer, answer);
                         if next.0.linked().is_some() {
                             // The budget of those that have not authenticated is for others now.
@@ -211,21 +220,22 @@ impl Session {
         match action {
             Action::Admit(asking, profile) => return Some(Answer::Admitted(self.admit(*asking, profile, inner).await)),
             Action::Load(node_id) => return Some(Answer::Loaded(inner.store.load(node_id).await.map_err(failed), node_id)),
-            Action::Hash(job) => {
-                let allowed = inner.failures.take(source, now);
-                let hashed = match allowed {
-                    true => inner.pool.hash(job).await.ok_or(Refusal::RateLimited),
-                    false => Err(Refusal::RateLimited),
+            Action::Hash(job, claim) => {
+                let hashed = tokio::select! {
+                    hashed = inner.pool.hash(job, claim, source, now) => hashed,
+                    () = gone(&mut self.socket, &mut self.heard) => return Some(Answer::Gone),
                 };
-                if allowed && hashed.is_err() {
-                    inner.failures.refund(source, now);
+                return Some(Answer::Hashed(hashed.ok_or(Refusal::RateLimited).map(|(hashed, attempt)| {
+                    self.attempt = Some(Box::new(attempt));
+                    hashed
+                })));
+            }
+            Action::CountFailure => inner.pool.charge(source, now),
+            Action::Refund => {
+                if let Some(attempt) = self.attempt.take() {
+                    attempt.give_back(now);
                 }
-                return Some(Answer::Hashed(hashed));
             }
-            Action::CountFailure => {
-                let _ = inner.failures.take(source, now);
-            }
-            Action::Refund => inner.failures.refund(source, now),
             Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
             Action::Attach(node_id) => {
                 let refused = inner.hub.attach(Peer::Node(node_id), &self.mailbox).err();
@@ -319,6 +329,18 @@ impl Drop for Session {
     }
 }
 
+/// Ends when the peer is gone. One frame that it sends before it may is kept; nothing more is read then.
+async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
+    while heard.is_none() {
+        match socket.recv().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(frame @ (Message::Text(_) | Message::Binary(_)))) => *heard = Some(Box::new(frame)),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+        }
+    }
+    std::future::pending().await
+}
+
 /// One step of core. Scratch lives on this stack only, so an idle connection holds none.
 fn advance(connection: Connection, inner: &Inner, peer: SocketAddr, input: Input<'_>) -> (Connection, Vec<Action>) {
     let mut scratch = [0; SCRATCH];
@@ -337,6 +359,7 @@ fn feed(connection: Connection, inner: &Inner, peer: SocketAddr, answer: Answer)
     match answer {
         Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
         Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),
+        Answer::Gone => advance(connection, inner, peer, Input::Closed),
         Answer::Loaded(stored, node_id) => {
             let record = stored.as_ref().map(|stored| stored.as_ref().map(|s| &s.record)).map_err(|refusal| *refusal);
             let lookup = Lookup { record, kept: inner.proven.of(node_id), key: &inner.proven.key };
@@ -360,7 +383,7 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: SocketAddr) -> Action {
             Action::Admit(Box::new(asking), request.profile.as_str().to_owned())
         }
         Effect::Load(node_id) => Action::Load(node_id),
-        Effect::Hash(job) => Action::Hash(job),
+        Effect::Hash(job, claim) => Action::Hash(job, claim),
         Effect::CountFailure => Action::CountFailure,
         Effect::Refund => Action::Refund,
         Effect::Remember(node_id, tag) => Action::Remember(node_id, tag),

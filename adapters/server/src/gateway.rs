@@ -199,7 +199,7 @@ impl GatewayBuilder {
             failures: Failures::new(limits.failures_per_minute),
             links: Failures::new(limits.failures_per_minute),
             proven: Proven::new(),
-            pool: HashPool::start(limits.hash_queue)?,
+            pool: HashPool::start(&limits)?,
             application,
             observer,
             shutdown: watch::Sender::new(false),

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use handfast_core::budget::{Bucket, Seat, Waiting};
+use handfast_core::budget::{Attempt, Bucket, Seat, Waiting};
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
+use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
 use handfast_core::grant::token::{HashJob, Hashed, ProofKey, ProofTag};
 use handfast_core::id::{NodeId, Source};
-use handfast_core::limits::SCRATCH;
+use handfast_core::limits::{FAILURES_FOR_ONE_NODE, SCRATCH};
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
@@ -38,9 +38,12 @@ pub struct GatewayHost {
     attached: u64,
     key: ProofKey,
     proven: BTreeMap<NodeId, ProofTag>,
-    buckets: BTreeMap<Source, Bucket>,
+    buckets: BTreeMap<Budget, Bucket>,
     hashing: u32,
 }
+
+/// What a failed attempt is charged to: whoever says from there to be this paired node, or the source.
+type Budget = (Option<NodeId>, Source);
 
 /// A connection's place.
 #[derive(Debug)]
@@ -54,6 +57,7 @@ pub struct Seated {
     /// The order in which connections were attached.
     pub attached: u64,
     source: Source,
+    attempt: Option<(Budget, Attempt)>,
     address: IpAddr,
     heard: bool,
     inbox: VecDeque<Frame>,
@@ -82,7 +86,7 @@ enum Act {
     Close(Close),
     Admit(Box<Asking>),
     Load(NodeId),
-    Hash(HashJob),
+    Hash(HashJob, Claim),
     CountFailure,
     Refund,
     Remember(NodeId, ProofTag),
@@ -177,6 +181,7 @@ impl World {
             presented: None,
             attached: 0,
             source,
+            attempt: None,
             address,
             heard: false,
             inbox: VecDeque::new(),
@@ -273,7 +278,7 @@ impl World {
                 Effect::Close(close) => Act::Close(close),
                 Effect::Admit(request) => Act::Admit(Box::new(Asking::new(&request, address, unix, &limits, &fresh))),
                 Effect::Load(node_id) => Act::Load(node_id),
-                Effect::Hash(job) => Act::Hash(job),
+                Effect::Hash(job, claim) => Act::Hash(job, claim),
                 Effect::CountFailure => Act::CountFailure,
                 Effect::Refund => Act::Refund,
                 Effect::Remember(node_id, tag) => Act::Remember(node_id, tag),
@@ -312,22 +317,25 @@ impl World {
             Act::Close(close) => self.hang_up(conn, Side::Gateway, close),
             Act::Admit(asking) => self.ask_store(Waiter::Conn(conn), Asked::Admit(asking)),
             Act::Load(node_id) => self.ask_store(Waiter::Conn(conn), Asked::Load(node_id)),
-            Act::Hash(job) => {
+            Act::Hash(job, claim) => {
                 let room = self.gateway.hashing < self.limits.hash_queue;
-                let granted = room && self.bucket(conn).is_some_and(|(bucket, now)| bucket.take(now));
+                let granted = room && self.takes_attempt(conn, job.node_id, claim);
                 let outcome = if granted { Ok(hashing::run(job)) } else { Err(Refusal::RateLimited) };
                 self.gateway.hashing += 1;
                 let done = self.now + 14 * u64::from(self.gateway.hashing) + self.prng.below(5);
                 self.at(done, Event::Hashed { life: self.gateway.life, waiter: Waiter::Conn(conn), outcome });
             }
             Act::CountFailure => {
-                if let Some((bucket, now)) = self.bucket(conn) {
-                    let _ = bucket.take(now);
+                if let Some(source) = self.gateway.seats.get(&conn).map(|seat| seat.source) {
+                    drop(self.attempt((None, source)));
                 }
             }
             Act::Refund => {
-                if let Some((bucket, _)) = self.bucket(conn) {
-                    bucket.refund();
+                let attempt = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.attempt.take());
+                if let Some((budget, attempt)) = attempt
+                    && let Some(bucket) = self.gateway.buckets.get_mut(&budget)
+                {
+                    bucket.give_back(attempt);
                 }
             }
             Act::Remember(node_id, tag) => {
@@ -376,11 +384,25 @@ impl World {
         }
     }
 
-    fn bucket(&mut self, conn: ConnId) -> Option<(&mut Bucket, handfast_core::time::Instant)> {
+    fn takes_attempt(&mut self, conn: ConnId, node_id: NodeId, claim: Claim) -> bool {
+        let Some(source) = self.gateway.seats.get(&conn).map(|seat| seat.source) else { return false };
+        let known = match claim {
+            Claim::Paired => self.attempt((Some(node_id), source)),
+            Claim::Other => None,
+        };
+        let attempt = known.or_else(|| self.attempt((None, source)));
+        let granted = attempt.is_some();
+        if let Some(seat) = self.gateway.seats.get_mut(&conn) {
+            seat.attempt = attempt;
+        }
+        granted
+    }
+
+    fn attempt(&mut self, budget: Budget) -> Option<(Budget, Attempt)> {
         let now = self.instant();
-        let source = self.gateway.seats.get(&conn)?.source;
-        let failures = self.limits.failures_per_minute;
-        Some((self.gateway.buckets.entry(source).or_insert_with(|| Bucket::new(failures, now)), now))
+        let per_minute = if budget.0.is_some() { FAILURES_FOR_ONE_NODE } else { self.limits.failures_per_minute };
+        let bucket = self.gateway.buckets.entry(budget).or_insert_with(|| Bucket::new(per_minute, now));
+        Some((budget, bucket.attempt(now)?))
     }
 
     /// Counts an effect; true if the power fails before it.

@@ -236,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     answers.push(Answer::Admitted(id));
                 }
                 Effect::Load(id) => answers.push(Answer::Loaded(id)),
-                Effect::Hash(job) => answers.push(Answer::Hashed(job)),
+                Effect::Hash(job, _) => answers.push(Answer::Hashed(job)),
                 Effect::Attach(id) => {
                     if let Some(older) = self.gateway.registry().live.insert(id, self.pushes.clone()) {
                         let _ = older.send(Notice::Replaced);

@@ -185,7 +185,7 @@ fn action(effect: Effect<'_>, from: IpAddr) -> Action {
             standing: Standing::Pending { expires: UnixTime::from_secs(u64::MAX) },
         })),
         Effect::Load(id) => Action::Load(id),
-        Effect::Hash(job) => Action::Hash(job),
+        Effect::Hash(job, _) => Action::Hash(job),
         Effect::Attach(id) => Action::Attach(id),
         Effect::Observe(id, heartbeat) if heartbeat.wake_word_fp.is_some() => {
             Action::Saw(Seen::Heartbeat(id, heartbeat.occupancy))

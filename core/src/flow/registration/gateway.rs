@@ -95,11 +95,11 @@ pub enum Effect<'b> {
     Admit(PairRequest<'b>),
     /// Look the node up.
     Load(NodeId),
-    /// Count one attempt of this source, and hash the token in the pool if it may.
-    Hash(HashJob),
+    /// Hash the token in the pool, in the queue of that claim, as one attempt that counts as a failure unless it is given back.
+    Hash(HashJob, Claim),
     /// Count one failed attempt of this source; nothing was hashed.
     CountFailure,
-    /// The attempt that was counted was no failure.
+    /// Give the attempt of the [hashing](Effect::Hash) back: it was no failure.
     Refund,
     /// Recognise this token from now on.
     Remember(NodeId, ProofTag),
@@ -113,6 +113,26 @@ pub enum Effect<'b> {
     ApplicationText(NodeId, &'b str),
     /// Hand a binary frame to the application.
     ApplicationBinary(NodeId, &'b [u8]),
+}
+
+/// In which queue a token waits to be hashed. Known or not, it costs the same work; under load those that are known are not held up by everybody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The id is that of a node that was approved and has a token.
+    Paired,
+    /// It is anybody's.
+    Other,
+}
+
+impl Claim {
+    /// The claim of whoever names the node of this record.
+    #[must_use]
+    pub const fn of(record: Option<&Record>) -> Self {
+        match record {
+            Some(Record { standing: Standing::Paired { .. } | Standing::Muted { .. }, keys: None, .. }) => Self::Paired,
+            Some(_) | None => Self::Other,
+        }
+    }
 }
 
 impl Connection {
@@ -264,10 +284,11 @@ fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>
 
 /// A token that this process has verified before is recognised in microseconds; every other one costs one PBKDF2, whether the node exists or not.
 fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<State, Effect<'b>> {
-    let stored = match lookup.record {
-        Ok(record) => record.and_then(|record| record.standing.token()),
+    let record = match lookup.record {
+        Ok(record) => record,
         Err(refusal) => return close(close_for(refusal)),
     };
+    let stored = record.and_then(|record| record.standing.token());
     let tagged = stored.map(|hash| (hash.clone(), lookup.key.tag(node_id, hash, &token)));
     let recognised = match (&tagged, &lookup.kept) {
         (Some((hash, tag)), Some(kept)) => ProofKey::recognise(hash, tag, kept),
@@ -275,7 +296,9 @@ fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<Stat
     };
     match recognised {
         Some(verified) => Step::with(State::Attaching { node_id, verified }, [Effect::Attach(node_id)]),
-        None => Step::with(State::Hashing { node_id, stored: tagged }, [Effect::Hash(HashJob { node_id, token })]),
+        None => {
+            Step::with(State::Hashing { node_id, stored: tagged }, [Effect::Hash(HashJob { node_id, token }, Claim::of(record))])
+        }
     }
 }
 

@@ -1,0 +1,212 @@
+//! Which token is hashed next: a pure, bounded structure. The threads of the pool only carry out what it says.
+//!
+//! ```text
+//!  id of a paired node ──▶ known:  one waits per (id, source); ids take turns, and within an id its sources ──┐ 3 : 1 while
+//!  everything else ──────▶ others: sources take turns ────────────────────────────────────────────────────────┘ both hold work
+//! ```
+//!
+//! A queue that is full makes room for whoever has fewer jobs in it than another, by dropping the newest job of who has most. So neither many sources that
+//! know one id nor many jobs of one source keep others out.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+use handfast_core::id::{NodeId, Source};
+
+/// Jobs of the first queue that are served before one of the second, while both hold work.
+const KNOWN_IN_A_ROW: u8 = 3;
+
+/// What waits to be hashed.
+pub(crate) trait Job {
+    /// Whether nobody waits for it any more. It is not worth the work then.
+    fn is_gone(&self) -> bool;
+}
+
+/// A job of the first queue: one that says to be this node's, from there.
+pub(crate) type Claimant = (NodeId, Source);
+
+/// A job that is under way from now on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Next<J> {
+    pub(crate) job: J,
+    /// Whose, if it came out of the first queue: [`Schedule::done`] wants to know.
+    pub(crate) claimant: Option<Claimant>,
+}
+
+/// Why a job does not wait in the first queue.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken<J> {
+    /// One of the same id and source waits already; this one belongs to everything else.
+    Waits(J),
+    /// The queue is full, and nobody in it has more jobs than this one's id.
+    Full,
+}
+
+/// The two queues, and what is under way.
+#[derive(Debug)]
+pub(crate) struct Schedule<J> {
+    known: Turns<NodeId, (Source, J)>,
+    others: Turns<Source, J>,
+    /// At most as many as there are threads.
+    under_way: Vec<Claimant>,
+    /// How many of the first queue were served since one of the second.
+    in_a_row: u8,
+    most: usize,
+}
+
+impl<J: Job> Schedule<J> {
+    /// Two queues of at most `most` jobs each.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { known: Turns::default(), others: Turns::default(), under_way: Vec::new(), in_a_row: 0, most: most.max(1) }
+    }
+
+    /// Puts a job into the first queue.
+    pub(crate) fn offer_known(&mut self, (node_id, source): Claimant, job: J) -> Result<(), NotTaken<J>> {
+        if let Some(queue) = self.known.queues.get_mut(&node_id) {
+            if let Some((_, waits)) = queue.iter_mut().find(|(from, _)| *from == source) {
+                if !waits.is_gone() {
+                    return Err(NotTaken::Waits(job));
+                }
+                *waits = job;
+                return Ok(());
+            }
+        }
+        match self.known.make_room(&node_id, self.most, |(_, job)| job.is_gone()) {
+            true => {
+                self.known.push(node_id, (source, job));
+                Ok(())
+            }
+            false => Err(NotTaken::Full),
+        }
+    }
+
+    /// Puts a job into the second queue; `false` if it is full, and no source in it has more jobs than this one.
+    pub(crate) fn offer_other(&mut self, source: Source, job: J) -> bool {
+        let room = self.others.make_room(&source, self.most, J::is_gone);
+        if room {
+            self.others.push(source, job);
+        }
+        room
+    }
+
+    /// The job to do now, if any can be done now.
+    pub(crate) fn next(&mut self) -> Option<Next<J>> {
+        if self.others.len == 0 {
+            self.in_a_row = 0;
+        }
+        if self.in_a_row < KNOWN_IN_A_ROW
+            && let Some(next) = self.next_known()
+        {
+            self.in_a_row += 1;
+            return Some(next);
+        }
+        if let Some(job) = self.others.take(J::is_gone, |_, _| true) {
+            self.in_a_row = 0;
+            return Some(Next { job, claimant: None });
+        }
+        self.next_known()
+    }
+
+    fn next_known(&mut self) -> Option<Next<J>> {
+        let Self { known, under_way, .. } = self;
+        let mut of = None;
+        let (source, job) = known.take(
+            |(_, job)| job.is_gone(),
+            |node_id, (source, _)| {
+                let free = !under_way.contains(&(*node_id, *source));
+                if free {
+                    of = Some(*node_id);
+                }
+                free
+            },
+        )?;
+        let claimant = of.map(|node_id| (node_id, source));
+        under_way.extend(claimant);
+        Some(Next { job, claimant })
+    }
+
+    /// A job of the first queue is done.
+    pub(crate) fn done(&mut self, claimant: Claimant) {
+        if let Some(place) = self.under_way.iter().position(|other| *other == claimant) {
+            self.under_way.swap_remove(place);
+        }
+    }
+}
+
+/// A queue in which keys take turns.
+#[derive(Debug)]
+struct Turns<K, J> {
+    /// Each key that has jobs, once; the first is next.
+    order: VecDeque<K>,
+    queues: HashMap<K, VecDeque<J>>,
+    len: usize,
+}
+
+impl<K, J> Default for Turns<K, J> {
+    fn default() -> Self {
+        Self { order: VecDeque::new(), queues: HashMap::new(), len: 0 }
+    }
+}
+
+impl<K: Copy + Eq + Hash, J> Turns<K, J> {
+    fn push(&mut self, key: K, job: J) {
+        let queue = self.queues.entry(key).or_default();
+        if queue.is_empty() {
+            self.order.push_back(key);
+        }
+        queue.push_back(job);
+        self.len += 1;
+    }
+
+    /// The first job of the key whose turn it is that is free. Those that are gone are dropped on the way.
+    fn take(&mut self, is_gone: impl Fn(&J) -> bool, mut is_free: impl FnMut(&K, &J) -> bool) -> Option<J> {
+        for _ in 0..self.order.len() {
+            let key = self.order.pop_front()?;
+            let Some(queue) = self.queues.get_mut(&key) else { continue };
+            let before = queue.len();
+            queue.retain(|job| !is_gone(job));
+            let taken = queue.iter().position(|job| is_free(&key, job)).and_then(|place| queue.remove(place));
+            self.len -= before - queue.len();
+            match queue.is_empty() {
+                true => drop(self.queues.remove(&key)),
+                false => self.order.push_back(key),
+            }
+            if taken.is_some() {
+                return taken;
+            }
+        }
+        None
+    }
+
+    /// Whether one more job of this key has room; if there is none, whoever has at least two more than it loses the newest.
+    fn make_room(&mut self, key: &K, most: usize, is_gone: impl Fn(&J) -> bool) -> bool {
+        if self.len < most {
+            return true;
+        }
+        self.sweep(is_gone);
+        if self.len < most {
+            return true;
+        }
+        let own = self.queues.get(key).map_or(0, VecDeque::len);
+        let Some(queue) = self.queues.values_mut().max_by_key(|queue| queue.len()) else { return false };
+        if queue.len() < own + 2 {
+            return false;
+        }
+        drop(queue.pop_back());
+        self.len -= 1;
+        true
+    }
+
+    fn sweep(&mut self, is_gone: impl Fn(&J) -> bool) {
+        self.queues.retain(|_, queue| {
+            queue.retain(|job| !is_gone(job));
+            !queue.is_empty()
+        });
+        let queues = &self.queues;
+        self.order.retain(|key| queues.contains_key(key));
+        self.len = self.queues.values().map(VecDeque::len).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests;
