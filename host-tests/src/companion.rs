@@ -74,7 +74,7 @@ pub fn any_frames(data: &[u8]) {
         let mut redeemed = false;
         let input = match code_byte % 16 {
             0..=6 => gateway::Input::Text { frame: &frame, keys: &keys, now: UnixTime::from_secs(unix) },
-            7 => [gateway::Input::Binary, gateway::Input::Throttled, gateway::Input::WrongOrigin]
+            7 => [gateway::Input::Binary, gateway::Input::Charged(argument & 8 == 0), gateway::Input::WrongOrigin]
                 .into_iter()
                 .nth(usize::from(argument) % 3)
                 .expect("three"),

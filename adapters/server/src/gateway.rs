@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::companion::Companions;
 use crate::extension::{ExtensionConfig, Extensions};
 use crate::failures::Failures;
+use crate::flow_budgets::FlowBudgets;
 use crate::hashing::HashPool;
 use crate::hook::{Application, Event, LogObserver, NoApplication, Observer};
 use crate::hub::Hub;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) hub: Hub,
     pub(crate) seats: Seats,
     pub(crate) failures: Failures,
+    pub(crate) budgets: FlowBudgets,
     /// Handshakes of known nodes, or of whoever says to be one: no stranger of the same source uses these up by asking to be paired.
     pub(crate) links: Failures,
     pub(crate) proven: Proven,
@@ -197,6 +199,7 @@ impl GatewayBuilder {
             hub: Hub::new(limits.linked_total),
             seats: Seats::new(limits),
             failures: Failures::new(limits.failures_per_minute),
+            budgets: FlowBudgets::new(&limits),
             links: Failures::new(limits.failures_per_minute),
             proven: Proven::new(),
             pool: HashPool::start(&limits)?,

@@ -25,6 +25,7 @@ mod companion;
 mod connection;
 pub mod extension;
 mod failures;
+mod flow_budgets;
 mod gateway;
 mod hashing;
 mod hook;

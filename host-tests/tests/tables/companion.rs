@@ -88,7 +88,8 @@ const INPUTS: &[(&str, Make)] = &[
     ("text, both", |g| g.text(r#"{"bootstrap_token":"a","session_token":"b"}"#, NOW)),
     ("text, anything", |g| g.text("anything", NOW)),
     ("binary", |_| Input::Binary),
-    ("throttled", |_| Input::Throttled),
+    ("charged", |_| Input::Charged(true)),
+    ("charged too often", |_| Input::Charged(false)),
     ("wrong origin", |_| Input::WrongOrigin),
     ("redeemed", |_| Input::Redeemed(Ok(token()))),
     ("not redeemed, spent", |_| Input::Redeemed(Err(NotOpened::No(NotRedeemed::AlreadyUsed)))),
@@ -121,6 +122,7 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ("Linked, ping is due", RESUMED, 21_000),
     ("Linked, its session ends", RESUMED, 101_000),
     ("Rechecking", &["text, a session", "found", "found", "tick at its end"], 101_000),
+    ("Failing", &["text, anything"], 1_000),
     ("Closed", &["closed"], 1_000),
 ];
 

@@ -74,7 +74,7 @@ impl Companion {
             Ok(Err(_)) => {
                 inner.telemetry.sessions(SessionEvent::Refused, 1);
                 // Only failing is limited: what others of the same source do keeps nobody out who is known.
-                match source.is_none_or(|source| inner.failures.take(source, inner.clock.now())) {
+                match source.is_none_or(|source| inner.budgets.bearers.permit(source, inner.clock.now()).is_some()) {
                     true => Err(BearerRefused::Unknown),
                     false => Err(BearerRefused::Throttled),
                 }

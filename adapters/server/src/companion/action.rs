@@ -1,7 +1,7 @@
 //! Core's effects, owned, so that they can be carried out across awaits; and what they are answered with.
 
 use axum::extract::ws::Message;
-use handfast_core::flow::setup_code::gateway::{Effect, Failed, NotOpened};
+use handfast_core::flow::setup_code::gateway::{Effect, Failed, Failure, NotOpened};
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::wire::close::Close;
@@ -21,7 +21,7 @@ pub(super) enum Action {
     Attach(SessionId),
     Detach,
     Recheck(SessionId),
-    Refund,
+    Charge(Failure),
     App(String),
 }
 
@@ -29,6 +29,7 @@ pub(super) enum Action {
 pub(super) enum Answer {
     Redeemed(Result<Token, NotOpened>),
     Found(Result<Option<Box<Session>>, Failed>),
+    Charged(bool),
     /// There is no room for another one.
     Full,
 }
@@ -44,7 +45,7 @@ pub(super) fn own(effect: Effect<'_>) -> Action {
         Effect::Attach(session) => Action::Attach(session),
         Effect::Detach => Action::Detach,
         Effect::Recheck(session) => Action::Recheck(session),
-        Effect::Refund => Action::Refund,
+        Effect::Charge(failure) => Action::Charge(failure),
         Effect::App(frame) => Action::App(frame.to_owned()),
     }
 }

@@ -3,12 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use handfast_core::flow::setup_code::gateway::{Failed, NotOpened};
-use handfast_core::grant::setup_code::{VERIFY_SCRATCH, verify};
+use handfast_core::flow::setup_code::gateway::{Failed, Failure, NotOpened};
 use handfast_core::id::Source;
-use handfast_core::limits::SETUP_CLAIMS_BYTES;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
-use handfast_core::wire::companion::{Answer as Heard, First, Word};
+use handfast_core::wire::companion::Word;
 use handfast_store::StoreError;
 
 use super::action::{Action, Answer};
@@ -39,25 +37,6 @@ impl Kept {
         Self { gateway, peer, seat, mailbox: Mailbox::new(Dialect::Missy), origin_allowed, attached: None, info: None }
     }
 
-    /// Takes one of its source's attempts; `false` if none is left.
-    pub(super) fn may_try(&self) -> bool {
-        let inner = &self.gateway.inner;
-        inner.failures.take(Source::of(self.peer.ip()), inner.clock.now())
-    }
-
-    /// Whether a first frame shows a code that is valid, or a session, which is found or not for little.
-    pub(super) fn is_good(&self, frame: &str) -> bool {
-        let mut room = [0; SETUP_CLAIMS_BYTES];
-        match First::parse(frame, &mut room) {
-            First::Bootstrap(token) => {
-                let now = self.gateway.inner.clock.unix();
-                verify(&self.gateway.inner.setup.keys.now(now), token, now, &mut [0; VERIFY_SCRATCH]).is_ok()
-            }
-            First::Resume(token) => token.is_some(),
-            First::Neither => false,
-        }
-    }
-
     /// Carries out what needs no socket.
     pub(super) async fn answer(&mut self, action: Action) -> Option<Answer> {
         let inner = &self.gateway.inner;
@@ -68,22 +47,16 @@ impl Kept {
                     Ok(redeemed) => redeemed.map_err(NotOpened::No),
                     Err(error) => {
                         tracing::error!(%error, "a setup code could not be redeemed");
-                        self.refund();
                         Err(NotOpened::Failed)
                     }
                 }));
             }
-            Action::Resume(hash) => {
-                let answer = found(inner.store.session_by_hash(&hash).await);
-                self.refund_if_ours(&answer);
-                return Some(answer);
-            }
+            Action::Resume(hash) => return Some(found(inner.store.session_by_hash(&hash).await)),
             Action::Attach(session) => {
                 if !self.attach(session) {
                     return Some(Answer::Full);
                 }
                 let answer = found(self.gateway.inner.store.session(session).await);
-                self.refund_if_ours(&answer);
                 if let Answer::Found(Ok(Some(session))) = &answer {
                     self.info = Some(Box::new(CompanionInfo::of(session)));
                 }
@@ -100,7 +73,7 @@ impl Kept {
                 return Some(answer);
             }
             Action::Detach => self.detach(),
-            Action::Refund => self.refund(),
+            Action::Charge(failure) => return Some(Answer::Charged(self.charge(failure))),
             // A slow application holds up its own frames, but neither a revocation nor the shutdown.
             Action::App(frame) => {
                 if let Some(info) = &self.info {
@@ -116,16 +89,15 @@ impl Kept {
         None
     }
 
-    fn refund(&self) {
+    /// Counts a failure; `false` if its source has none left of this kind.
+    fn charge(&self, failure: Failure) -> bool {
         let inner = &self.gateway.inner;
-        inner.failures.refund(Source::of(self.peer.ip()), inner.clock.now());
-    }
-
-    /// A fault of ours is no failure of whoever came.
-    fn refund_if_ours(&self, answer: &Answer) {
-        if matches!(answer, Answer::Found(Err(_))) {
-            self.refund();
-        }
+        self.count(failure);
+        let budget = match failure {
+            Failure::Code(_) | Failure::Redeem(_) => &inner.budgets.codes,
+            Failure::Session(_) => &inner.budgets.sessions,
+        };
+        budget.permit(Source::of(self.peer.ip()), inner.clock.now()).is_some()
     }
 
     /// It was let in: the budget of those that have not authenticated is for others now.
@@ -134,27 +106,15 @@ impl Kept {
         self.gateway.event(Event::CompanionLinked { session });
     }
 
-    /// Counts what a companion is told that is not let in. `first` says whether that is about its first frame alone, without the registry.
-    pub(super) fn told(&self, text: &str, first: bool) {
-        let mut room = [0; 64];
-        let Heard::Error(word) = Heard::parse(text, &mut room) else { return };
+    /// Whoever redeems counts what came of it.
+    fn count(&self, failure: Failure) {
         let telemetry = &self.gateway.inner.telemetry;
-        let Some(word) = Word::ALL.iter().find(|known| known.as_str() == word) else { return };
-        match (word, first) {
-            (Word::UnknownCode, _) => telemetry.bootstrap_token_verified(Verification::Malformed),
-            (Word::InvalidSignature, _) => telemetry.bootstrap_token_verified(Verification::InvalidSignature),
-            (Word::Expired, true) => telemetry.bootstrap_token_verified(Verification::Expired),
-            (Word::UnknownSession, _) => telemetry.sessions(SessionEvent::Refused, 1),
-            // Whoever redeems counts what came of it; and what was not looked at is none of both.
-            (
-                Word::Expired
-                | Word::AlreadyUsed
-                | Word::ExpectedText
-                | Word::Internal
-                | Word::RateLimited
-                | Word::OriginNotAllowed,
-                _,
-            ) => {}
+        match failure {
+            Failure::Code(Word::UnknownCode) => telemetry.bootstrap_token_verified(Verification::Malformed),
+            Failure::Code(Word::InvalidSignature) => telemetry.bootstrap_token_verified(Verification::InvalidSignature),
+            Failure::Code(Word::Expired) => telemetry.bootstrap_token_verified(Verification::Expired),
+            Failure::Session(Word::UnknownSession) => telemetry.sessions(SessionEvent::Refused, 1),
+            Failure::Code(_) | Failure::Redeem(_) | Failure::Session(_) => {}
         }
     }
 

@@ -131,10 +131,6 @@ impl Session {
             Message::Text(text) if text.len() <= COMPANION_FIRST_BYTES => text.as_str(),
             _ => "",
         };
-        // Only failing is limited: what others of the same source do keeps nobody out who shows something good.
-        if !self.kept.may_try() && !self.kept.is_good(text) {
-            return self.advance(Input::Throttled);
-        }
         if !matches!(frame, Message::Text(_)) {
             return self.advance(Input::Binary);
         }
@@ -185,20 +181,12 @@ impl Session {
     fn advance(&mut self, input: Input<'_>) -> Vec<Action> {
         let Some(connection) = self.connection.take() else { return Vec::new() };
         let mut scratch = [0; COMPANION_SCRATCH];
-        let (was, first) = (connection.linked(), matches!(input, Input::Text { .. }));
+        let was = connection.linked();
         let step = connection.step(self.kept.gateway.inner.clock.now(), input, &mut scratch);
         let actions: Vec<_> = step.effects.into_iter().map(own).collect();
         let next = self.connection.insert(step.next);
-        match (was, next.linked()) {
-            (None, Some(session)) => self.kept.linked(session),
-            (None, None) => {
-                for action in &actions {
-                    if let Action::Send(Message::Text(text)) = action {
-                        self.kept.told(text, first);
-                    }
-                }
-            }
-            (Some(_), _) => {}
+        if let (None, Some(session)) = (was, next.linked()) {
+            self.kept.linked(session);
         }
         actions
     }
@@ -235,6 +223,7 @@ impl Session {
             Answer::Redeemed(outcome) => self.advance(Input::Redeemed(outcome)),
             Answer::Found(Ok(session)) => self.advance(Input::Found(Ok(session.as_deref()), now)),
             Answer::Found(Err(failed)) => self.advance(Input::Found(Err(failed), now)),
+            Answer::Charged(charged) => self.advance(Input::Charged(charged)),
             Answer::Full => vec![Action::Break(Close::AT_CAPACITY)],
         }
     }

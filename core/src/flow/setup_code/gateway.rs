@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! AwaitFirst ─┬─ code, verified ─▶ Redeeming ─▶ Closed          the session's token is said once it is durable
-//!             └─ session ────────▶ Resuming ─▶ Attaching ─▶ Linked ─ its end ─▶ Rechecking ─▶ Linked
+//!             ├─ session ────────▶ Resuming ─▶ Attaching ─▶ Linked ─ its end ─▶ Rechecking ─▶ Linked
+//!             └─ nothing good ───▶ Failing ─▶ Closed             counted first, so that who fails too often hears only that
 //! ```
+//! Only what failed is counted, after it was looked at: what others of the same source do keeps nobody out who shows something good.
+//!
 //! A session is looked up once more after pushes reach the connection, so that no revocation is missed in between; and at its end, because it may have been
 //! prolonged meanwhile.
 
@@ -33,6 +36,7 @@ enum State {
     Attaching,
     Linked(Linked),
     Rechecking(Linked),
+    Failing(Word),
     Closed,
 }
 
@@ -57,8 +61,8 @@ pub enum Input<'b> {
     },
     /// A binary frame came.
     Binary,
-    /// Too many came from the same source: the first frame is not looked at.
-    Throttled,
+    /// Answers [`Effect::Charge`]: whether the source had an attempt left for this.
+    Charged(bool),
     /// The first frame is a web page's of another origin.
     WrongOrigin,
     /// Answers [`Effect::Redeem`] with the token of the session that is durable now.
@@ -94,6 +98,17 @@ pub enum NotOpened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
 
+/// What was no good, and the word for it. Codes and sessions have a budget each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The first frame shows no code that is good now.
+    Code(Word),
+    /// A code that is good opened no session.
+    Redeem(Word),
+    /// No session that has not ended has this token.
+    Session(Word),
+}
+
 /// What a connection asks for.
 #[derive(Debug)]
 pub enum Effect<'b> {
@@ -113,8 +128,8 @@ pub enum Effect<'b> {
     Detach,
     /// Look the session up once more.
     Recheck(SessionId),
-    /// Whoever is there is known: its source need not have counted the attempt.
-    Refund,
+    /// Count this failure for the source.
+    Charge(Failure),
     /// A frame for the application.
     App(&'b str),
 }
@@ -131,7 +146,12 @@ impl Connection {
     pub const fn linked(&self) -> Option<SessionId> {
         match self.state {
             State::Linked(linked) | State::Rechecking(linked) => Some(linked.session),
-            State::AwaitFirst { .. } | State::Redeeming | State::Resuming | State::Attaching | State::Closed => None,
+            State::AwaitFirst { .. }
+            | State::Redeeming
+            | State::Resuming
+            | State::Attaching
+            | State::Failing(_)
+            | State::Closed => None,
         }
     }
 
@@ -145,7 +165,7 @@ impl Connection {
     #[must_use]
     pub const fn awaits_answer(&self) -> bool {
         match self.state {
-            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) => true,
+            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) | State::Failing(_) => true,
             State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
         }
     }
@@ -160,6 +180,7 @@ impl Connection {
             State::Attaching => "Attaching",
             State::Linked(_) => "Linked",
             State::Rechecking(_) => "Rechecking",
+            State::Failing(_) => "Failing",
             State::Closed => "Closed",
         }
     }
@@ -182,31 +203,29 @@ impl Machine for Connection {
             (state @ State::AwaitFirst { .. }, Input::Evict) => end(state, Close::AT_CAPACITY),
 
             (State::AwaitFirst { .. }, Input::Text { frame, keys, now: unix }) => on_first(frame, keys, unix, scratch),
-            (State::AwaitFirst { .. }, Input::Binary) => say_no(Word::ExpectedText, scratch),
-            (State::AwaitFirst { .. }, Input::Throttled) => say_no(Word::RateLimited, scratch),
+            (State::AwaitFirst { .. }, Input::Binary) => charge(Failure::Code(Word::ExpectedText)),
             (State::AwaitFirst { .. }, Input::WrongOrigin) => say_no(Word::OriginNotAllowed, scratch),
             (state @ State::AwaitFirst { until }, Input::Tick) if until <= now => end(state, Close::AUTHENTICATION_TIMEOUT),
 
             (State::Redeeming, Input::Redeemed(Ok(token))) => match Saying::Opened(&token).write(scratch) {
-                Some(said) => Step::with(State::Closed, [Effect::Refund, Effect::Send(said), Effect::Close(Close::GOODBYE)]),
+                Some(said) => Step::with(State::Closed, [Effect::Send(said), Effect::Close(Close::GOODBYE)]),
                 None => end(State::Redeeming, Close::INTERNAL),
             },
-            (State::Redeeming, Input::Redeemed(Err(why))) => {
-                let word = match why {
-                    NotOpened::No(NotRedeemed::AlreadyUsed) => Word::AlreadyUsed,
-                    NotOpened::No(NotRedeemed::Expired) => Word::Expired,
-                    NotOpened::Failed => Word::Internal,
-                };
-                say_no(word, scratch)
-            }
+            (State::Redeeming, Input::Redeemed(Err(why))) => match why {
+                NotOpened::No(NotRedeemed::AlreadyUsed) => charge(Failure::Redeem(Word::AlreadyUsed)),
+                NotOpened::No(NotRedeemed::Expired) => charge(Failure::Redeem(Word::Expired)),
+                NotOpened::Failed => say_no(Word::Internal, scratch),
+            },
+            (State::Failing(word), Input::Charged(true)) => say_no(word, scratch),
+            (State::Failing(_), Input::Charged(false)) => say_no(Word::RateLimited, scratch),
 
             (State::Resuming, Input::Found(found, unix)) => match admitted(found, unix) {
                 Ok(session) => Step::with(State::Attaching, [Effect::Attach(session.id)]),
-                Err(word) => say_no(word, scratch),
+                Err(word) => no_session(word, scratch),
             },
             (State::Attaching, Input::Found(found, unix)) => match admitted(found, unix) {
                 Ok(session) => welcome(session, now, unix, &limits, scratch),
-                Err(word) => say_no(word, scratch).first(Effect::Detach),
+                Err(word) => no_session(word, scratch).first(Effect::Detach),
             },
             (State::Rechecking(linked), Input::Found(found, unix)) => match admitted(found, unix) {
                 Ok(session) => Step::quiet(State::Linked(Linked { ends: end_of(session, now, unix), ..linked })),
@@ -252,7 +271,9 @@ impl Machine for Connection {
                 let (at, reason) = linked.keepalive.deadline();
                 Some(if linked.ends <= at { (linked.ends, Reason::Answer) } else { (at, reason) })
             }
-            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) | State::Closed => None,
+            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) | State::Failing(_) | State::Closed => {
+                None
+            }
         }
     }
 }
@@ -261,24 +282,44 @@ fn on_first<'b>(frame: &'b str, keys: &[SetupKey], now: UnixTime, scratch: &'b m
     let Some((room, rest)) = scratch.split_at_mut_checked(SETUP_CLAIMS_BYTES) else {
         return end(State::Redeeming, Close::INTERNAL);
     };
-    let Some((claims, words)) = rest.split_at_mut_checked(VERIFY_SCRATCH) else {
+    let Some((claims, _)) = rest.split_at_mut_checked(VERIFY_SCRATCH) else {
         return end(State::Redeeming, Close::INTERNAL);
     };
     // A token of ours needs no escapes, and so no room.
     match First::parse(frame, room) {
         First::Bootstrap(token) => match verify(keys, token, now, claims) {
             // One that binds to a device's key is worth nothing without such a key.
-            Ok(verified) if verified.claims().bound => say_no(Word::UnknownCode, words),
+            Ok(verified) if verified.claims().bound => charge(Failure::Code(Word::UnknownCode)),
             Ok(verified) => Step::with(State::Redeeming, [Effect::Redeem(verified)]),
-            Err(NotValid::Expired) => say_no(Word::Expired, words),
-            Err(NotValid::Signature) => say_no(Word::InvalidSignature, words),
+            Err(NotValid::Expired) => charge(Failure::Code(Word::Expired)),
+            Err(NotValid::Signature) => charge(Failure::Code(Word::InvalidSignature)),
             Err(NotValid::Form | NotValid::ClaimsEncoding | NotValid::SignatureEncoding | NotValid::Claims) => {
-                say_no(Word::UnknownCode, words)
+                charge(Failure::Code(Word::UnknownCode))
             }
         },
         First::Resume(Some(token)) => Step::with(State::Resuming, [Effect::Resume(SessionHash::of(&token))]),
-        First::Resume(None) => say_no(Word::UnknownSession, words),
-        First::Neither => say_no(Word::UnknownCode, words),
+        First::Resume(None) => charge(Failure::Session(Word::UnknownSession)),
+        First::Neither => charge(Failure::Code(Word::UnknownCode)),
+    }
+}
+
+fn charge<'b>(failure: Failure) -> Step<State, Effect<'b>> {
+    let (Failure::Code(word) | Failure::Redeem(word) | Failure::Session(word)) = failure;
+    Step::with(State::Failing(word), [Effect::Charge(failure)])
+}
+
+/// A fault of ours is no failure of whoever came.
+fn no_session<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+    match word {
+        Word::Internal => say_no(word, scratch),
+        Word::UnknownCode
+        | Word::Expired
+        | Word::InvalidSignature
+        | Word::ExpectedText
+        | Word::AlreadyUsed
+        | Word::UnknownSession
+        | Word::RateLimited
+        | Word::OriginNotAllowed => charge(Failure::Session(word)),
     }
 }
 
@@ -311,7 +352,7 @@ fn welcome<'b>(
         expires_at: session.expires_at,
     };
     match said.write(scratch) {
-        Some(said) => Step::with(State::Linked(linked), [Effect::Refund, Effect::Send(said)]),
+        Some(said) => Step::with(State::Linked(linked), [Effect::Send(said)]),
         None => end(State::Linked(linked), Close::INTERNAL),
     }
 }
@@ -341,7 +382,7 @@ fn end<'b>(state: State, reason: Close) -> Step<State, Effect<'b>> {
         State::Attaching | State::Linked(_) | State::Rechecking(_) => {
             Step::with(State::Closed, [Effect::Detach, Effect::Close(reason)])
         }
-        State::AwaitFirst { .. } | State::Redeeming | State::Resuming | State::Closed => {
+        State::AwaitFirst { .. } | State::Redeeming | State::Resuming | State::Failing(_) | State::Closed => {
             Step::with(State::Closed, [Effect::Close(reason)])
         }
     }

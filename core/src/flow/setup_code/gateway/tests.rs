@@ -43,6 +43,15 @@ fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
 }
 
+/// One step, and the next if that only counts a failure, which is within the budget.
+fn fails(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
+    let (connection, mut said) = step(connection, millis, input);
+    assert!(said.pop().is_some_and(|last| last.starts_with("Charge(")) && connection.awaits_answer(), "{connection:?}");
+    let (connection, then) = step(connection, millis, Input::Charged(true));
+    said.extend(then);
+    (connection, said)
+}
+
 /// One step, with its effects as text.
 fn step(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
     let mut scratch = [0; COMPANION_SCRATCH];
@@ -79,7 +88,7 @@ fn a_verified_code_is_redeemed_and_its_token_said_only_when_it_is_durable() {
     assert_eq!(said, ["redeem companion-v1"]);
     assert!(connection.awaits_answer());
     let (connection, said) = step(connection, 2, Input::Redeemed(Ok(Token::parse(TOKEN).unwrap())));
-    assert_eq!(said, ["Refund", &std::format!(r#"{{"session_token":"{TOKEN}"}}"#), "1000 "]);
+    assert_eq!(said, [&std::format!(r#"{{"session_token":"{TOKEN}"}}"#), "1000 "]);
     assert!(connection.is_closed());
 }
 
@@ -96,24 +105,35 @@ fn every_code_that_lets_nobody_in_is_told_why_in_the_originals_words() {
         (frame(&issued(true)), UNIX, "unknown code"),
         (String::from(r#"{"session_token":"short"}"#), UNIX, "unknown session"),
     ] {
-        let (connection, said) = step(fresh(), 1, text(&frame, &keys(), now));
+        let (connection, said) = fails(fresh(), 1, text(&frame, &keys(), now));
         assert_eq!(said, [std::format!(r#"{{"error":"{word}"}}"#), String::from("1008 Not let in")], "{frame}");
         assert!(connection.is_closed());
     }
-    for (why, word) in [
-        (NotOpened::No(NotRedeemed::AlreadyUsed), r#"{"error":"already used"}"#),
-        (NotOpened::No(NotRedeemed::Expired), r#"{"error":"expired"}"#),
-        (NotOpened::Failed, r#"{"error":"internal"}"#),
-    ] {
+    for (why, word) in
+        [(NotRedeemed::AlreadyUsed, r#"{"error":"already used"}"#), (NotRedeemed::Expired, r#"{"error":"expired"}"#)]
+    {
         let (connection, _) = step(fresh(), 1, text(&frame(&good), &keys(), UNIX));
-        assert_eq!(step(connection, 2, Input::Redeemed(Err(why))).1[0], word);
+        assert_eq!(fails(connection, 2, Input::Redeemed(Err(NotOpened::No(why)))).1[0], word);
     }
-    for (input, word) in [
-        (Input::Binary, r#"{"error":"expected text frame"}"#),
-        (Input::Throttled, r#"{"error":"rate limited"}"#),
-        (Input::WrongOrigin, r#"{"error":"origin not allowed"}"#),
+    let (connection, _) = step(fresh(), 1, text(&frame(&good), &keys(), UNIX));
+    assert_eq!(step(connection, 2, Input::Redeemed(Err(NotOpened::Failed))).1[0], r#"{"error":"internal"}"#);
+    assert_eq!(fails(fresh(), 1, Input::Binary).1[0], r#"{"error":"expected text frame"}"#);
+    assert_eq!(step(fresh(), 1, Input::WrongOrigin).1[0], r#"{"error":"origin not allowed"}"#);
+}
+
+#[test]
+fn who_fails_too_often_hears_only_that_and_each_kind_has_a_budget_of_its_own() {
+    let resume = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
+    let (resuming, _) = step(fresh(), 1, text(&resume, &keys(), UNIX));
+    for (connection, input, charged) in [
+        (fresh(), text("{}", &[], UNIX), "Charge(Code(UnknownCode))"),
+        (resuming, Input::Found(Ok(None), UNIX), "Charge(Session(UnknownSession))"),
     ] {
-        assert_eq!(step(fresh(), 1, input).1[0], word);
+        let (connection, said) = step(connection, 2, input);
+        assert_eq!(said, [charged]);
+        let (connection, said) = step(connection, 2, Input::Charged(false));
+        assert_eq!(said, [r#"{"error":"rate limited"}"#, "1013 Too many attempts, try again later"]);
+        assert!(connection.is_closed());
     }
 }
 
@@ -132,7 +152,7 @@ fn a_session_is_looked_up_again_after_it_is_attached_so_that_no_revocation_slips
     let (attaching, said) = step(resuming, 2, Input::Found(Ok(Some(&session())), UNIX));
     assert!(said[0].starts_with("Attach("), "{said:?}");
     let revoked = Session { revoked_at: Some(UNIX), ..session() };
-    let (connection, said) = step(attaching, 3, Input::Found(Ok(Some(&revoked)), UNIX));
+    let (connection, said) = fails(attaching, 3, Input::Found(Ok(Some(&revoked)), UNIX));
     assert_eq!(said, ["Detach", r#"{"error":"unknown session"}"#, "1008 Not let in"]);
     assert!(connection.is_closed());
 }
@@ -140,11 +160,9 @@ fn a_session_is_looked_up_again_after_it_is_attached_so_that_no_revocation_slips
 #[test]
 fn a_registry_that_cannot_be_read_lets_nobody_in() {
     let frame = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
-    for found in [Err(Failed), Ok(None)] {
-        let (resuming, _) = step(fresh(), 1, text(&frame, &keys(), UNIX));
-        let (connection, said) = step(resuming, 2, Input::Found(found, UNIX));
-        assert!(connection.is_closed() && said[0].contains("error"), "{said:?}");
-    }
+    let (resuming, _) = step(fresh(), 1, text(&frame, &keys(), UNIX));
+    let (connection, said) = step(resuming, 2, Input::Found(Err(Failed), UNIX));
+    assert!(connection.is_closed() && said[0].contains("internal"), "{said:?}");
 }
 
 #[test]
