@@ -37,6 +37,14 @@ pub const NATIVE_NODE_SCRATCH: usize = MESSAGE_BYTES + 256;
 pub const NATIVE_SETUP_SCRATCH: usize = NATIVE_NODE_SCRATCH + MESSAGE_BYTES;
 /// How often a minute one source may fail with tokens for one paired node before it waits with the strangers.
 pub const FAILURES_FOR_ONE_NODE: u32 = 10;
+/// How often a node's readings, and that it was there, are written.
+pub const READINGS_EVERY: Span = Span::from_secs(5);
+/// How soon after they were written last they are written once more because it has left.
+pub const READINGS_LAST: Span = Span::from_secs(1);
+/// Text frames that a node of the `missy` dialect may send a minute; then they are read as fast as they may come.
+pub const TEXTS_A_MINUTE: u32 = 12_000;
+/// How many of them may come at once.
+pub const TEXTS_AT_ONCE: u32 = 400;
 /// Wrong guesses that kill a PIN or a code.
 pub const GUESSES_PER_CODE: u8 = 5;
 /// Wrong PINs that close a pairing window, over all PINs of it.

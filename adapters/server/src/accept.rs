@@ -79,6 +79,8 @@ where
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("some connections did not end in time and were dropped");
     }
+    let inner = &gateway.inner;
+    inner.readings.flush(&inner.store, inner.clock.now()).await;
 }
 
 /// Without this, an answer in two writes waits 40 ms for the peer's acknowledgement.

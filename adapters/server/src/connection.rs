@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use handfast_core::budget::Bucket;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
 use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::{NodeId, Source};
-use handfast_core::limits::SCRATCH;
+use handfast_core::limits::{SCRATCH, TEXTS_A_MINUTE, TEXTS_AT_ONCE};
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::record::Standing;
 use handfast_core::step::Machine;
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     attached: Option<NodeId>,
     /// What was read already: by whoever found out that this is a node's connection, or while its token was hashed.
     heard: Option<Box<Message>>,
+    /// How many text frames it may send; made with the first of a link.
+    texts: Option<Box<Bucket>>,
     /// What its token cost; given back if it was right.
     attempt: Option<Box<Attempt>>,
 }
@@ -89,7 +92,7 @@ impl Session {
     pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, since: Instant, seat: Option<SeatGuard>) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         let mailbox = Mailbox::new(Dialect::Missy);
-        Self { gateway, socket, peer, since, seat, mailbox, attached: None, heard: None, attempt: None }
+        Self { gateway, socket, peer, since, seat, mailbox, attached: None, heard: None, texts: None, attempt: None }
     }
 
     /// The same, with a first frame that was read already.
@@ -108,6 +111,12 @@ impl Session {
             let (next, actions) = match happening {
                 Happening::Frame(Message::Text(text)) => {
                     self.spoke();
+                    if connection.linked().is_some() {
+                        let now = inner.clock.now();
+                        let texts =
+                            self.texts.get_or_insert_with(|| Box::new(Bucket::with_load(TEXTS_A_MINUTE, TEXTS_AT_ONCE, now)));
+                        let _within = texts.take(now);
+                    }
                     advance(connection, &inner, self.peer, Input::Text(text.as_str()))
                 }
                 Happening::Frame(Message::Binary(bytes)) => {
@@ -155,6 +164,9 @@ impl Session {
             return Happening::Frame(*heard);
         }
         let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
+        let now = inner.clock.now();
+        let pause = self.texts.as_mut().map(|texts| texts.wait(now)).filter(|wait| wait.as_millis() > 0);
+        let pause = pause.map(|wait| inner.clock.wake_at(now.after(wait)));
         let seat = self.seat.as_ref();
         let needs_seat = connection.linked().is_none();
         tokio::select! {
@@ -164,7 +176,13 @@ impl Session {
             () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
             // Before frames, so that a flood of pings does not push it out.
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
-            frame = self.socket.recv(), if !connection.awaits_answer() => match frame {
+            // Who sends more than it may is read later, and nothing of it is lost.
+            frame = async {
+                if let Some(pause) = pause {
+                    sleep_until(pause).await;
+                }
+                self.socket.recv().await
+            }, if !connection.awaits_answer() => match frame {
                 Some(Ok(frame)) => Happening::Frame(frame),
                 Some(Err(error)) => rules_broken(&error).map_or(Happening::Gone, Happening::Broken),
                 None => Happening::Gone,
@@ -249,11 +267,7 @@ impl Session {
                 }));
             }
             Action::Detach => self.detach(),
-            Action::Observe(node_id, observation) => {
-                if let Err(error) = inner.store.observe(node_id, observation).await {
-                    tracing::error!(%node_id, %error, "what the node told could not be kept");
-                }
-            }
+            Action::Observe(node_id, observation) => inner.readings.tell(node_id, observation, now),
             // A slow application holds up its own frames, but neither a decision nor the shutdown.
             Action::ApplicationText(node_id, frame) => tokio::select! {
                 () = inner.application.text(node_id, &frame) => {}
@@ -292,6 +306,7 @@ impl Session {
         if let Some(node_id) = self.attached.take()
             && self.gateway.inner.hub.detach(Peer::Node(node_id), &self.mailbox)
         {
+            self.gateway.inner.readings.leave(node_id, self.gateway.inner.clock.now());
             self.gateway.event(Event::Unlinked(node_id));
         }
     }

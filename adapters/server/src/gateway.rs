@@ -31,6 +31,7 @@ use crate::inbound::{Gate, InboundSettings};
 pub(crate) use crate::operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError, Terms};
 use crate::proven::Proven;
+use crate::readings::{self, Readings};
 use crate::seats::Seats;
 use crate::setup::{SetupKeys, SetupSettings};
 use crate::telemetry::Telemetry;
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     /// Handshakes of known nodes, or of whoever says to be one: no stranger of the same source uses these up by asking to be paired.
     pub(crate) links: Failures,
     pub(crate) proven: Proven,
+    pub(crate) readings: Arc<Readings>,
     pub(crate) pool: HashPool,
     pub(crate) application: Arc<dyn Application>,
     pub(crate) observer: Arc<dyn Observer>,
@@ -202,6 +204,7 @@ impl GatewayBuilder {
             budgets: FlowBudgets::new(&limits),
             links: Failures::new(limits.failures_per_minute),
             proven: Proven::new(),
+            readings: Arc::default(),
             pool: HashPool::start(&limits)?,
             application,
             observer,
@@ -218,6 +221,7 @@ impl GatewayBuilder {
         });
         bridge::start(&inner, &bridge);
         pairing::watch(&inner);
+        readings::watch(&inner);
         Ok(Gateway { inner })
     }
 }
@@ -474,9 +478,10 @@ impl Gateway {
         self.inner.event(&event);
     }
 
-    pub(crate) fn device(&self, entry: Entry) -> Device {
-        let online = self.inner.hub.is_live(entry.record.node_id);
-        Device { entry, online }
+    pub(crate) fn device(&self, mut entry: Entry) -> Device {
+        let node_id = entry.record.node_id;
+        entry.observed = self.inner.readings.over(node_id, entry.observed);
+        Device { entry, online: self.inner.hub.is_live(node_id) }
     }
 }
 

@@ -37,6 +37,7 @@ mod operator;
 pub mod pairing;
 mod proven;
 mod pump;
+mod readings;
 mod router;
 mod seats;
 mod serve;

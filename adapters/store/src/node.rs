@@ -61,7 +61,8 @@ pub struct Observation {
 
 impl Observation {
     /// This one, filled up with what an earlier one knew.
-    pub(crate) fn over(self, earlier: Option<Self>) -> Self {
+    #[must_use]
+    pub fn over(self, earlier: Option<Self>) -> Self {
         Self {
             last_seen: self.last_seen,
             occupancy: self.occupancy.or(earlier.and_then(|e| e.occupancy)),

@@ -2,6 +2,7 @@
 
 mod auth;
 mod first_message;
+mod floods;
 mod limits;
 mod link;
 mod operator;

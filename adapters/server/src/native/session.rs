@@ -218,7 +218,7 @@ impl<C: Carrier> Session<C> {
             Action::Refund => kept.refund(),
             Action::Detach => kept.detach(),
             Action::Wrong(left) => kept.wrong(left).await,
-            Action::Observe(observation) => kept.observe(observation).await,
+            Action::Observe(observation) => kept.observe(observation),
             Action::App(action, address, bytes) => kept.app(key.as_ref(), action, &address, &bytes).await,
             Action::Subscribe(pattern) => kept.subscribe(pattern),
             // Those that need the carrier.

@@ -80,7 +80,9 @@ impl Gateway {
     pub(crate) async fn entry(&self, node_id: NodeId) -> Result<Entry, OperatorError> {
         let text = node_id.to_string();
         let found = self.inner.store.find(&text, 1).await?.pop();
-        Ok(found.ok_or(OperatorError::NotFound(text))?.map_err(StoreError::from)?)
+        let mut entry = found.ok_or(OperatorError::NotFound(text))?.map_err(StoreError::from)?;
+        entry.observed = self.inner.readings.over(node_id, entry.observed);
+        Ok(entry)
     }
 }
 

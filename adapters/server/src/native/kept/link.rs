@@ -175,12 +175,10 @@ impl Kept {
         Answer::Renewed(self.gateway.renew(peer, what, scopes.as_ref(), expires, held).await)
     }
 
-    pub(in crate::native) async fn observe(&self, observation: Observation) {
+    pub(in crate::native) fn observe(&self, observation: Observation) {
         // Of a delegate the registry knows nothing to keep it with.
-        if let Some(Peer::Node(node_id)) = self.attached
-            && let Err(error) = self.gateway.inner.store.observe(node_id, observation).await
-        {
-            tracing::error!(%node_id, %error, "what the node told could not be kept");
+        if let Some(Peer::Node(node_id)) = self.attached {
+            self.gateway.inner.readings.tell(node_id, observation, self.gateway.inner.clock.now());
         }
     }
 }

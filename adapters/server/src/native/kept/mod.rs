@@ -195,6 +195,9 @@ impl Kept {
         if let Some(peer) = self.attached.take()
             && hub.detach(peer, &self.mailbox)
         {
+            if let Peer::Node(node_id) = peer {
+                self.gateway.inner.readings.leave(node_id, self.gateway.inner.clock.now());
+            }
             self.gateway.event(match peer {
                 Peer::Node(node_id) => Event::Unlinked(node_id),
                 Peer::Delegate(key) => Event::DelegateUnlinked { fingerprint: Fingerprint::of(&key) },
