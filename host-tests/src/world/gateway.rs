@@ -327,7 +327,7 @@ impl World {
             }
             Act::CountFailure => {
                 if let Some(source) = self.gateway.seats.get(&conn).map(|seat| seat.source) {
-                    drop(self.attempt((None, source)));
+                    let _spent = self.attempt((None, source));
                 }
             }
             Act::Refund => {

@@ -62,14 +62,13 @@ impl<J: Job> Schedule<J> {
 
     /// Puts a job into the first queue.
     pub(crate) fn offer_known(&mut self, (node_id, source): Claimant, job: J) -> Result<(), NotTaken<J>> {
-        if let Some(queue) = self.known.queues.get_mut(&node_id) {
-            if let Some((_, waits)) = queue.iter_mut().find(|(from, _)| *from == source) {
-                if !waits.is_gone() {
-                    return Err(NotTaken::Waits(job));
-                }
-                *waits = job;
-                return Ok(());
+        let queue = self.known.queues.get_mut(&node_id);
+        if let Some((_, waits)) = queue.and_then(|queue| queue.iter_mut().find(|(from, _)| *from == source)) {
+            if !waits.is_gone() {
+                return Err(NotTaken::Waits(job));
             }
+            *waits = job;
+            return Ok(());
         }
         match self.known.make_room(&node_id, self.most, |(_, job)| job.is_gone()) {
             true => {
