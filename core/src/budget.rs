@@ -1,8 +1,18 @@
 //! Budgets as plain values: how often something may fail, who may still come in, and how long to wait before trying again.
 
+mod proving;
+mod reading;
+mod replays;
+mod shares;
+
 use crate::entropy::Entropy;
-use crate::limits::Limits;
+use crate::limits::{Limits, STALLED_AFTER};
 use crate::time::{Instant, Span};
+
+pub use proving::{NoPlace, Proving};
+pub use reading::{Reading, Turn};
+pub use replays::{Replays, WAYS};
+pub use shares::{Linked, Room, delegates_per_subject};
 
 /// A bucket of attempts that refills evenly. It holds what it gains in a minute, unless it is made [with another load](Bucket::with_load).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +137,32 @@ impl Waiting {
             Seat::EvictFromAll
         } else {
             Seat::Free
+        }
+    }
+}
+
+/// What a connection does that has not authenticated and may lose its seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Idle {
+    /// It has sent nothing yet.
+    Silent,
+    /// It has begun something, and owes its next part.
+    Stalled,
+    /// It waits for a person, and can come back to what it waits for.
+    Resting,
+}
+
+impl Idle {
+    /// Of which kind the one is that makes room, where there is need: the oldest of it does. `stalled` says since when the oldest of those stalls. None: nobody
+    /// may be displaced.
+    #[must_use]
+    pub fn gives_way(silent: bool, stalled: Option<Instant>, resting: bool, now: Instant) -> Option<Self> {
+        match stalled {
+            Some(since) if now.since(since) >= STALLED_AFTER => Some(Self::Stalled),
+            _ if silent => Some(Self::Silent),
+            Some(_) => Some(Self::Stalled),
+            None if resting => Some(Self::Resting),
+            None => None,
         }
     }
 }
@@ -278,6 +314,17 @@ mod tests {
         }
         let (wait, _) = Backoff::longest().wait(&Entropy::from_recorded([255, 255]));
         assert_eq!(wait, Span::from_secs(72));
+    }
+
+    #[test]
+    fn whoever_has_stalled_for_a_second_gives_way_first_and_whoever_waits_for_a_person_last() {
+        let (then, now) = (Some(at(0)), at(1000));
+        assert_eq!(Idle::gives_way(true, then, true, now), Some(Idle::Stalled));
+        assert_eq!(Idle::gives_way(true, then, true, at(999)), Some(Idle::Silent));
+        assert_eq!(Idle::gives_way(false, then, true, at(999)), Some(Idle::Stalled));
+        assert_eq!(Idle::gives_way(true, None, true, now), Some(Idle::Silent));
+        assert_eq!(Idle::gives_way(false, None, true, now), Some(Idle::Resting));
+        assert_eq!(Idle::gives_way(false, None, false, now), None);
     }
 
     #[test]

@@ -49,6 +49,20 @@ pub const TEXTS_AT_ONCE: u32 = 400;
 pub const GUESSES_PER_CODE: u8 = 5;
 /// Wrong PINs that close a pairing window, over all PINs of it.
 pub const GUESSES_PER_WINDOW: u8 = 20;
+/// Wrong PINs of one source in a pairing window; then it hears that PINs are locked, while others go on.
+pub const GUESSES_PER_SOURCE: u8 = 8;
+/// Most PINs of one source that live at once.
+pub const PINS_PER_SOURCE: usize = 4;
+/// Handshakes of one known key that may wait at once for their first sealed message.
+pub const PROVING_PER_KEY: usize = 4;
+/// How long each may.
+pub const PROVE_WITHIN: Span = Span::from_secs(3);
+/// How long none of them is displaced by another of the same key.
+pub const PROVING_AT_LEAST: Span = Span::from_secs(1);
+/// First messages of links that are remembered, so that a recording of one is told from a node.
+pub const REPLAYS: usize = 65_536;
+/// After this time, whoever has begun a handshake and owes its next message is the first to lose its seat.
+pub const STALLED_AFTER: Span = Span::from_secs(1);
 /// How long a grant that was offered waits for the node to confirm that it has stored it.
 pub const OFFERED_FOR: Span = Span::from_secs(24 * 3600);
 /// Most patterns to which one link subscribes.
@@ -159,6 +173,8 @@ pub struct Limits {
     pub failures_per_minute: u32,
     /// Most tokens that wait to be hashed.
     pub hash_queue: u32,
+    /// First messages of links that are read in a second, of all sources together. Above it, those of sources that failed too often wait.
+    pub first_messages_per_second: u32,
 }
 
 impl Limits {
@@ -175,6 +191,7 @@ impl Limits {
         linked_total: 20_000,
         failures_per_minute: 60,
         hash_queue: 256,
+        first_messages_per_second: 2000,
     };
 }
 

@@ -23,6 +23,11 @@ fn a_node_takes_any_inputs_in_any_order() {
 }
 
 #[test]
+fn the_budgets_keep_their_word_whatever_is_asked_of_them() {
+    any_bytes(5, 20_000, 200, handfast_host_tests::budgets::budgets);
+}
+
+#[test]
 fn how_a_byte_stream_is_cut_up_makes_no_difference() {
     any_bytes(3, 20_000, 200, handfast_host_tests::streams::stream_frames);
     any_bytes(4, 20_000, 200, handfast_host_tests::streams::websocket_frames);

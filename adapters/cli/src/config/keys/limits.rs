@@ -115,4 +115,14 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.number(1..=65_536).map(|given| settings.limits.hash_queue = given),
         show: |settings| Some(settings.limits.hash_queue.to_string()),
     },
+    Key {
+        section: "limits",
+        name: "first_messages_per_second",
+        option: "first-messages-per-second",
+        placeholder: "N",
+        form: Form::One,
+        help: "First messages of links read in a second; above it, those of sources that failed too often wait",
+        read: |settings, value| value.number(1..=1_000_000).map(|given| settings.limits.first_messages_per_second = given),
+        show: |settings| Some(settings.limits.first_messages_per_second.to_string()),
+    },
 ];
