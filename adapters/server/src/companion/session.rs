@@ -169,7 +169,10 @@ impl Session {
             }
             // Of nodes; nobody puts them into this mailbox.
             Happening::Letter(
-                Letter::Notice(Notice::Muted | Notice::Unmuted | Notice::Decided) | Letter::App(_) | Letter::Cut,
+                Letter::Notice(Notice::Muted | Notice::Unmuted | Notice::Decided)
+                | Letter::App(_)
+                | Letter::Displaced
+                | Letter::Cut,
             ) => Vec::new(),
             Happening::Deadline => self.advance(Input::Tick),
             Happening::Shutdown => self.advance(Input::Shutdown),

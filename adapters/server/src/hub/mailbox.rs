@@ -33,6 +33,8 @@ pub(crate) enum Dialect {
 struct Letters {
     /// The first one ends the link, so one is enough.
     end: Option<Notice>,
+    /// Somebody else needs its place.
+    displaced: bool,
     /// What it rests on may be gone.
     cut: bool,
     /// Muted or not: only the last one counts.
@@ -46,6 +48,8 @@ struct Letters {
 #[derive(Debug)]
 pub(crate) enum Letter {
     Notice(Notice),
+    /// Somebody else needs the place of this link.
+    Displaced,
     /// What the peer's link rests on has changed: a block or a holder of its chain was revoked, or its grant replaced. It is to be looked at again.
     Cut,
     /// A frame of the `missy` dialect.
@@ -66,13 +70,16 @@ pub(crate) struct Delivery {
 
 impl Letters {
     fn has_notice(&self) -> bool {
-        self.end.is_some() || self.cut || self.mute.is_some() || self.decided
+        self.end.is_some() || self.displaced || self.cut || self.mute.is_some() || self.decided
     }
 
     /// What ends the link comes first, and frames last.
     fn take(&mut self) -> Option<Letter> {
         if let Some(end) = self.end.take() {
             return Some(Letter::Notice(end));
+        }
+        if std::mem::take(&mut self.displaced) {
+            return Some(Letter::Displaced);
         }
         if std::mem::take(&mut self.cut) {
             return Some(Letter::Cut);
@@ -131,6 +138,10 @@ impl Mailbox {
         });
     }
 
+    pub(super) fn displace(&self) {
+        self.put(|letters| letters.displaced = true);
+    }
+
     pub(super) fn cut(&self) {
         self.put(|letters| letters.cut = true);
     }
@@ -140,7 +151,7 @@ impl Mailbox {
         let fits = match letter {
             Letter::Frame(_) => self.dialect == Dialect::Missy,
             Letter::App(_) => self.dialect == Dialect::Native,
-            Letter::Notice(_) | Letter::Cut => false,
+            Letter::Notice(_) | Letter::Displaced | Letter::Cut => false,
         };
         fits && self.put(|letters| {
             let bytes = letters.bytes.saturating_add(size(&letter));
@@ -162,7 +173,7 @@ impl Mailbox {
 
 fn size(letter: &Letter) -> usize {
     let payload = match letter {
-        Letter::Notice(_) | Letter::Cut => 0,
+        Letter::Notice(_) | Letter::Displaced | Letter::Cut => 0,
         Letter::App(delivery) => delivery.bytes.len().saturating_add(delivery.address.len()),
         Letter::Frame(Message::Text(text)) => text.len(),
         Letter::Frame(Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes)) => bytes.len(),

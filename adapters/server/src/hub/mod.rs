@@ -1,10 +1,10 @@
 //! The live connections: where decisions are pushed to, where the newest connection wins, and who hears what an application says.
 
+mod live;
 mod mailbox;
 mod tables;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::extract::ws::Message;
 use handfast_core::crypto::x25519::PublicKey;
@@ -13,16 +13,18 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::{Held, Id};
 use handfast_core::grant::scope::Address;
 use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Notice;
 
+use live::{Live, Who};
 pub(crate) use mailbox::{Delivery, Dialect, Letter, MOST_QUEUED, Mailbox};
 use tables::{Subscriptions, Table};
 
 /// The table of live connections, and the tables of those that depend on something.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    most: usize,
-    live: Mutex<HashMap<Who, Arc<Mailbox>>>,
+    limits: Limits,
+    live: Mutex<Live>,
     /// Connections that wait for a decision, by the entry in the registry.
     waiting: Table<NodeId>,
     /// Those that rest on a chain, by its blocks.
@@ -32,26 +34,10 @@ pub(crate) struct Hub {
     subscriptions: Subscriptions,
 }
 
-/// Whose connection it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Who {
-    Node(NodeId),
-    Delegate(PublicKey),
-}
-
-impl From<Peer> for Who {
-    fn from(peer: Peer) -> Self {
-        match peer {
-            Peer::Node(node_id) => Self::Node(node_id),
-            Peer::Delegate(key) => Self::Delegate(key),
-        }
-    }
-}
-
 impl Hub {
-    pub(crate) fn new(most: u32) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            most: usize::try_from(most).unwrap_or(usize::MAX),
+            limits,
             live: Mutex::default(),
             waiting: Table::default(),
             blocks: Table::default(),
@@ -60,32 +46,23 @@ impl Hub {
         }
     }
 
-    /// Makes this the peer's connection; an older one hears that it was replaced.
-    pub(crate) fn attach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
-        let who = Who::from(peer);
-        let mut live = self.live.lock().expect("no thread panics while it holds the hub");
-        if live.len() >= self.most && !live.contains_key(&who) {
-            return Err(Refusal::AtCapacity);
-        }
-        if let Some(older) = live.insert(who, Arc::clone(mailbox)) {
-            older.notice(Notice::Replaced);
-        }
-        Ok(())
+    /// Makes this the node's connection; an older one hears that it was replaced. Where there is no room, a delegate makes some.
+    pub(crate) fn attach(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
+        self.live().attach(node_id, mailbox, &self.limits)
+    }
+
+    /// The same for a delegate that stands under this subject: it takes what nodes leave, and no more than the subject's share.
+    pub(crate) fn attach_delegate(&self, key: PublicKey, subject: PublicKey, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
+        self.live().attach_delegate(key, subject, mailbox, &self.limits)
     }
 
     /// Takes a connection out, unless a newer one has its place. Says whether it was still the peer's.
     pub(crate) fn detach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> bool {
-        let who = Who::from(peer);
-        let mut live = self.live.lock().expect("no thread panics while it holds the hub");
-        let mine = live.get(&who).is_some_and(|current| Arc::ptr_eq(current, mailbox));
-        if mine {
-            live.remove(&who);
-            // A table that once held a crowd need not keep its size for a few.
-            if live.capacity() > 1024 && live.len() < live.capacity() / 8 {
-                live.shrink_to_fit();
-            }
-        }
-        mine
+        self.live().detach(Who::from(peer), mailbox)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().expect("no thread panics while it holds the hub")
     }
 
     /// Pushes a notice to the node's connection, or that its request was decided to all that wait for it; `false` if there is none.
@@ -176,11 +153,11 @@ impl Hub {
     }
 
     pub(crate) fn is_live(&self, node_id: NodeId) -> bool {
-        self.live.lock().expect("no thread panics while it holds the hub").contains_key(&Who::Node(node_id))
+        self.live().of(Who::Node(node_id)).is_some()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.live.lock().expect("no thread panics while it holds the hub").len()
+        self.live().count()
     }
 
     #[cfg(test)]
@@ -189,7 +166,7 @@ impl Hub {
     }
 
     fn mailbox(&self, peer: Peer) -> Option<Arc<Mailbox>> {
-        self.live.lock().expect("no thread panics while it holds the hub").get(&Who::from(peer)).cloned()
+        self.live().of(Who::from(peer)).cloned()
     }
 }
 
@@ -199,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_decision_reaches_every_connection_that_waits_for_it_and_a_cut_exactly_those_that_rest_on_it() {
-        let hub = Hub::new(2);
+        let hub = Hub::new(Limits { linked_total: 2, ..Limits::DEFAULT });
         let node_id = NodeId::from_bytes([1; 16]);
         let (one, other, bystander) =
             (Mailbox::new(Dialect::Native), Mailbox::new(Dialect::Native), Mailbox::new(Dialect::Native));

@@ -8,7 +8,7 @@ use handfast_core::time::UnixTime;
 
 use crate::hook::Event;
 
-/// Most delegates that are remembered; then the one that was longest away is forgotten.
+/// Most delegates that are remembered; then one is forgotten of the subject that has most: the one that was longest away.
 const MOST_DELEGATES: usize = 4096;
 
 /// A holder of a chain that linked.
@@ -35,7 +35,11 @@ impl Delegates {
         match event {
             Event::DelegateLinked { fingerprint, subject } => {
                 if all.len() >= MOST_DELEGATES && !all.contains_key(fingerprint.as_bytes()) {
-                    let longest_away = all.values().min_by_key(|delegate| (delegate.online, delegate.seen)).copied();
+                    let mut subjects: HashMap<_, usize> = HashMap::new();
+                    all.values().for_each(|delegate| *subjects.entry(*delegate.subject.as_bytes()).or_default() += 1);
+                    let most = subjects.values().copied().max().unwrap_or_default();
+                    let crowd = all.values().filter(|delegate| subjects.get(delegate.subject.as_bytes()) == Some(&most));
+                    let longest_away = crowd.min_by_key(|delegate| (delegate.online, delegate.seen)).copied();
                     longest_away.map(|delegate| all.remove(delegate.fingerprint.as_bytes()));
                 }
                 let delegate = Delegate { fingerprint: *fingerprint, subject: *subject, online: true, seen: now };
@@ -98,5 +102,13 @@ mod tests {
         let seen = &delegates.by_subject()[fingerprint(9).as_bytes()];
         assert_eq!(seen.len(), MOST_DELEGATES);
         assert!(!seen.iter().any(|delegate| delegate.fingerprint == numbered(7)));
+        // However many of one subject come, the single one of another stays.
+        let at = UnixTime::from_secs(0);
+        delegates.learn(&Event::DelegateLinked { fingerprint: fingerprint(1), subject: fingerprint(8) }, at);
+        delegates.learn(&Event::DelegateUnlinked { fingerprint: fingerprint(1) }, at);
+        for number in MOST_DELEGATES + 1..MOST_DELEGATES + 10 {
+            delegates.learn(&Event::DelegateLinked { fingerprint: numbered(number), subject: fingerprint(9) }, at);
+        }
+        assert_eq!(delegates.by_subject()[fingerprint(8).as_bytes()].len(), 1);
     }
 }

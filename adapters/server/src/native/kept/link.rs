@@ -20,7 +20,7 @@ use crate::pump::{failed, interrupted};
 impl Kept {
     /// Registers first and looks then, so that whatever is decided from now on is either seen or pushed.
     pub(in crate::native) async fn attach(&mut self, node_id: NodeId, key: Option<&PublicKey>) -> Answer {
-        let refused = self.gateway.inner.hub.attach(Peer::Node(node_id), &self.mailbox).err();
+        let refused = self.gateway.inner.hub.attach(node_id, &self.mailbox).err();
         self.attached = refused.is_none().then_some(Peer::Node(node_id));
         let lookup = match self.gateway.inner.store.load(node_id).await {
             Ok(stored) => self.with_grants(stored).await,
@@ -103,11 +103,12 @@ impl Kept {
         let expires = rights.expires;
         self.take_rights(rights);
         if self.attached.is_none() {
-            let peer = Peer::Delegate(*key);
-            if hub.attach(peer, &self.mailbox).is_err() {
-                return Answer::Unable;
+            let subject = self.rights.as_ref().map_or(*key, |rights| rights.subject);
+            if hub.attach_delegate(*key, subject, &self.mailbox).is_err() {
+                self.not_its_fault();
+                return Answer::Full;
             }
-            self.attached = Some(peer);
+            self.attached = Some(Peer::Delegate(*key));
         }
         Answer::Presented(expires)
     }

@@ -94,6 +94,10 @@ impl Link {
         }
     }
 
+    pub(super) const fn stalls(&self) -> bool {
+        matches!(&self.stage, Stage::AwaitChain { .. })
+    }
+
     pub(super) const fn receives(&self) -> bool {
         matches!(&self.stage, Stage::Open(Open { muted: false, .. }))
     }
@@ -148,9 +152,14 @@ pub(super) fn step<'b>(
         (Stage::Attaching { .. } | Stage::Open(_), Input::Closed) => Step::with(State::Closed, [Effect::Detach]),
         (_, Input::Closed) => Step::quiet(State::Closed),
         (stage, Input::Shutdown) => leave(link, &stage, None, Bye::ShuttingDown, Close::SHUTTING_DOWN, out),
-        (stage @ (Stage::Proving { .. } | Stage::AwaitChain { .. }), Input::Evict) => {
-            leave(link, &stage, None, Bye::Busy, Close::AT_CAPACITY, out)
-        }
+        // A delegate's place is a node's that needs it.
+        (
+            stage @ (Stage::Proving { .. }
+            | Stage::AwaitChain { .. }
+            | Stage::Presenting
+            | Stage::Open(Open { peer: Peer::Delegate(_), .. })),
+            Input::Evict,
+        ) => leave(link, &stage, None, Bye::Busy, Close::AT_CAPACITY, out),
         (Stage::Proving { until, .. } | Stage::AwaitChain { until }, Input::Tick(_)) if until <= now => {
             close(Close::AUTHENTICATION_TIMEOUT)
         }
