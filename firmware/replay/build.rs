@@ -186,7 +186,7 @@ impl Play {
                         messages.push(message.to_vec());
                         continue;
                     }
-                    gateway::Effect::Begin(_) => gateway::Input::Begun(Ok(())),
+                    gateway::Effect::Enter(..) => gateway::Input::Entered(Ok(())),
                     gateway::Effect::Find(_) => gateway::Input::Found(Ok(Some(known)), TODAY, entropy()),
                     gateway::Effect::Attach(_) => gateway::Input::Attached(Ok(Some(known)), TODAY),
                     gateway::Effect::Ask(..) => {

@@ -17,10 +17,10 @@ fn seeds() -> std::ops::Range<u64> {
 /// Where machines can be, but `Presenting`, `AwaitChain` and `PresentingMore`: nobody delegates here.
 const STATES: [&str; 36] = [
     "AwaitOpen",
-    "Beginning",
     "AwaitFirst",
     "AwaitThird",
     "Finding",
+    "Entering",
     "AwaitAsk",
     "Preparing",
     "AwaitSetup",

@@ -143,7 +143,7 @@ impl Session {
                     (connection, actions)
                 }
                 // Of the native wire; a mailbox of this dialect takes none, and no chain is presented in it.
-                Happening::Letter(Letter::App(_) | Letter::Cut) => continue,
+                Happening::Letter(Letter::App(_) | Letter::Displaced | Letter::Cut) => continue,
                 Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
                 Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
                 Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
@@ -256,7 +256,7 @@ impl Session {
             }
             Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
             Action::Attach(node_id) => {
-                let refused = inner.hub.attach(Peer::Node(node_id), &self.mailbox).err();
+                let refused = inner.hub.attach(node_id, &self.mailbox).err();
                 self.attached = refused.is_none().then_some(node_id);
                 let record = inner.store.load(node_id).await.map_err(failed);
                 // Who would not be let in anyway hears why, whether there is room or not.

@@ -28,6 +28,7 @@ use crate::hashing::HashPool;
 use crate::hook::{Application, Event, LogObserver, NoApplication, Observer};
 use crate::hub::Hub;
 use crate::inbound::{Gate, InboundSettings};
+use crate::native::budgets::Budgets;
 pub(crate) use crate::operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError, Terms};
 use crate::proven::Proven;
@@ -50,8 +51,8 @@ pub(crate) struct Inner {
     pub(crate) seats: Seats,
     pub(crate) failures: Failures,
     pub(crate) budgets: FlowBudgets,
-    /// Handshakes of known nodes, or of whoever says to be one: no stranger of the same source uses these up by asking to be paired.
-    pub(crate) links: Failures,
+    /// Of the native wire.
+    pub(crate) native: Budgets,
     pub(crate) proven: Proven,
     pub(crate) readings: Arc<Readings>,
     pub(crate) pool: HashPool,
@@ -62,8 +63,6 @@ pub(crate) struct Inner {
     pub(crate) sessions: watch::Sender<usize>,
     /// Places for connections that have heard our goodbye and still owe theirs.
     pub(crate) lingering: Semaphore,
-    /// Places for handshakes of strangers over the native wire.
-    pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) pairing: Pairing,
     pub(crate) setup: Setup,
     pub(crate) companions: Companions,
@@ -198,11 +197,11 @@ impl GatewayBuilder {
             store,
             limits,
             clock,
-            hub: Hub::new(limits.linked_total),
-            seats: Seats::new(limits),
+            hub: Hub::new(limits),
+            seats: Seats::new(limits, clock),
             failures: Failures::new(limits.failures_per_minute),
             budgets: FlowBudgets::new(&limits),
-            links: Failures::new(limits.failures_per_minute),
+            native: Budgets::new(&limits, clock),
             proven: Proven::new(),
             readings: Arc::default(),
             pool: HashPool::start(&limits)?,
@@ -211,7 +210,6 @@ impl GatewayBuilder {
             shutdown: watch::Sender::new(false),
             sessions: watch::Sender::new(0),
             lingering: Semaphore::new(MOST_LINGERING),
-            handshakes: Arc::new(Semaphore::new(crate::native::MOST_HANDSHAKES)),
             pairing,
             setup: Setup { settings: setup, keys },
             companions: Companions::default(),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use handfast_core::budget::{Attempt, Bucket, NoPlace, Proving, Replays};
 use handfast_core::crypto::code::{Alphabet, Code};
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
-    Around, Confirmation, Connection, Effect, Input, Known, Offer, Peer, Plan, Prepared, Proof, Verdict, plan,
+    Around, Confirmation, Connection, Cost, Effect, Input, Known, Offer, Peer, Plan, Prepared, Proof, Verdict, plan,
 };
 use handfast_core::grant::capability::{Chain, Check, Holder, verify};
 use handfast_core::grant::scope::ScopesBuf;
@@ -19,6 +20,7 @@ use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{self, Grant, GrantId};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
+use handfast_core::secret::Secret;
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::Label;
 use handfast_core::time::UnixTime;
@@ -53,8 +55,14 @@ pub struct GatewayHost {
     pub failing: u32,
     /// What is said to whoever is paired.
     pub message: Option<&'static str>,
-    /// Handshakes that were counted, and given back.
+    /// What was read for strangers, and was no failure after all.
     pub counted: (u32, u32),
+    /// What all sources together may fail; the world has one source.
+    pub failures: Bucket,
+    /// First messages that were read.
+    pub replays: Replays<Vec<u64>>,
+    /// Whose handshakes have still to prove themselves.
+    pub proving: BTreeMap<[u8; 32], Proving>,
     /// What the display shows: for which key, and which PIN.
     pub display: Vec<(PublicKey, CodeId, String)>,
 }
@@ -77,6 +85,8 @@ pub struct Seat {
     /// How many heartbeats were kept.
     pub observed: u32,
     guesses: u8,
+    attempt: Option<Attempt>,
+    enters: Option<[u8; 32]>,
     came: Option<Vec<u8>>,
     assembly: Assembly,
     room: Box<[u8; CHAIN_BYTES]>,
@@ -85,10 +95,10 @@ pub struct Seat {
 /// What is asked of the store.
 #[derive(Debug)]
 pub enum Asked {
-    /// Count a handshake.
-    Begin,
     /// Who is it?
     Find(PublicKey),
+    /// A place to prove itself.
+    Enter(PublicKey, [u8; 32]),
     /// Make it live.
     Attach(NodeId),
     /// With what does it go on?
@@ -134,8 +144,8 @@ pub enum GateIn {
 /// What the store answers.
 #[derive(Debug)]
 pub enum Answer {
-    /// To `Begin`.
-    Begun(bool),
+    /// To `Enter`.
+    Entered(Result<(), NoPlace>),
     /// To `Find`.
     Found(Result<Option<(Record, Vec<Grant>)>, ()>),
     /// To `Attach`.
@@ -171,6 +181,7 @@ enum Do {
     Close,
     Ask(Asked),
     Detach,
+    Proven,
 }
 
 impl Seat {
@@ -184,6 +195,8 @@ impl Seat {
             apps: Vec::new(),
             observed: 0,
             guesses: 0,
+            attempt: None,
+            enters: None,
             came: None,
             assembly: Assembly::IDLE,
             room: Box::new([0; CHAIN_BYTES]),
@@ -195,6 +208,11 @@ impl Seat {
     pub fn state(&self) -> &'static str {
         self.machine.as_ref().map_or("gone", Connection::state_name)
     }
+}
+
+/// A memory for as many first messages as a world sees.
+pub(super) fn replays() -> Replays<Vec<u64>> {
+    Replays::new(vec![0; 1024], Secret::new([7; 32]))
 }
 
 impl World {
@@ -213,6 +231,8 @@ impl World {
         gateway.fuel = None;
         gateway.on_at = Some(back);
         gateway.live.clear();
+        gateway.replays = replays();
+        gateway.proving.clear();
         let conns: Vec<ConnId> = core::mem::take(&mut gateway.seats).into_keys().collect();
         self.jobs.retain(|job| !job.is_of_gateway());
         for conn in conns {
@@ -252,7 +272,16 @@ impl World {
         let input = match input {
             GateIn::Frame(bytes) => {
                 frame = bytes;
-                Input::Frame { bytes: &mut frame, entropy, around }
+                let cost = machine.cost(&frame);
+                if cost != Cost::Nothing {
+                    self.gateway.counted.0 += 1;
+                    seat.attempt = self.gateway.failures.attempt(now);
+                }
+                if matches!(cost, Cost::Link(Some(ephemeral)) if self.gateway.replays.knows(ephemeral)) {
+                    Input::Repeated
+                } else {
+                    Input::Frame { bytes: &mut frame, entropy, around }
+                }
             }
             GateIn::Push(notice) => Input::Push(notice),
             GateIn::Tick => Input::Tick(unix),
@@ -265,8 +294,7 @@ impl World {
                 Input::Deliver(App { action, address, bytes: Payload::new(&payload).expect("a payload") }, unix)
             }
             GateIn::Answer(answer) => match answer {
-                Answer::Begun(true) => Input::Begun(Ok(())),
-                Answer::Begun(false) => Input::Begun(Err(failed)),
+                Answer::Entered(outcome) => Input::Entered(outcome),
                 Answer::Found(found) => {
                     known = found;
                     let known = known.as_ref().map(|known| known.as_ref().map(|(record, grants)| Known { record, grants }));
@@ -328,12 +356,15 @@ impl World {
             match effect {
                 Effect::Send(frame) => todo.push(Do::Send(frame.to_vec())),
                 Effect::Close(_) => todo.push(Do::Close),
-                Effect::Begin(_) => {
-                    self.gateway.counted.0 += 1;
-                    todo.push(Do::Ask(Asked::Begin));
+                Effect::Refund => {
+                    self.gateway.counted.1 += 1;
+                    if let Some(attempt) = seat.attempt.take() {
+                        self.gateway.failures.give_back(attempt);
+                    }
+                    todo.push(Do::Proven);
                 }
-                Effect::Refund => self.gateway.counted.1 += 1,
                 Effect::Find(key) => todo.push(Do::Ask(Asked::Find(key))),
+                Effect::Enter(key, ephemeral) => todo.push(Do::Ask(Asked::Enter(key, ephemeral))),
                 Effect::Attach(node_id) => todo.push(Do::Ask(Asked::Attach(node_id))),
                 Effect::Detach => todo.push(Do::Detach),
                 Effect::Ask(key, asked) => {
@@ -383,6 +414,7 @@ impl World {
             self.gateway_does(conn, effect);
         }
         if closed {
+            self.proven(conn);
             self.gateway.seats.remove(&conn);
             self.jobs.retain(|job| !job.is_of_conn(conn));
             self.leave(conn, Side::Gateway);
@@ -418,6 +450,7 @@ impl World {
                 self.check_asked(conn, &asked);
                 self.job(Job::Store { conn, asked });
             }
+            Do::Proven => self.proven(conn),
             Do::Detach => self.gateway.live.retain(|_, live| *live != conn),
         }
     }
@@ -436,7 +469,7 @@ impl World {
             store.by_key(key).map(|record| (record.clone(), store.grants_of(record.node_id)))
         };
         let answer = match asked {
-            Asked::Begin => Answer::Begun(!fails),
+            Asked::Enter(key, ephemeral) => return self.enter(conn, *key.as_bytes(), &ephemeral),
             Asked::Find(key) => Answer::Found(if fails { Err(()) } else { Ok(look(store, &key)) }),
             Asked::Attach(_) if fails => Answer::Attached(Err(())),
             Asked::Attach(node_id) => return self.attach(conn, node_id),
@@ -496,6 +529,33 @@ impl World {
     fn answer(&mut self, conn: ConnId, answer: Answer) {
         if self.gateway_may() {
             self.job(Job::Answer { conn, answer });
+        }
+    }
+
+    /// A place for a handshake that has still to prove itself, if need be that of an older one.
+    fn enter(&mut self, conn: ConnId, key: [u8; 32], ephemeral: &[u8; 32]) {
+        let now = self.instant();
+        let outcome = match self.gateway.replays.remember(ephemeral) {
+            true => self.gateway.proving.entry(key).or_default().enter(u64::from(conn), now),
+            false => Err(NoPlace::Repeated),
+        };
+        if let (Ok(_), Some(seat)) = (outcome, self.gateway.seats.get_mut(&conn)) {
+            seat.enters = Some(key);
+        }
+        if let Ok(Some(Ok(displaced))) = outcome.map(|displaced| displaced.map(ConnId::try_from)) {
+            self.feed_gateway(displaced, GateIn::Evict);
+        }
+        self.answer(conn, Answer::Entered(outcome.map(drop)));
+    }
+
+    /// A handshake needs its place no more.
+    fn proven(&mut self, conn: ConnId) {
+        let Some(key) = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.enters.take()) else { return };
+        if let Some(proving) = self.gateway.proving.get_mut(&key) {
+            proving.leave(u64::from(conn));
+            if proving.is_empty() {
+                self.gateway.proving.remove(&key);
+            }
         }
     }
 

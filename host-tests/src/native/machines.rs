@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{self, Inputs};
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -136,7 +137,12 @@ pub fn gateway(data: &[u8]) {
         };
         let input = match code % 24 {
             0..=9 => gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around },
-            10 => gateway::Input::Begun(if argument == 255 { Err(Refusal::RateLimited) } else { Ok(()) }),
+            10 => match argument {
+                255 => gateway::Input::Entered(Err(NoPlace::Full)),
+                254 => gateway::Input::Entered(Err(NoPlace::Repeated)),
+                253 => gateway::Input::Repeated,
+                _ => gateway::Input::Entered(Ok(())),
+            },
             11 => gateway::Input::Found(found, unix, entropy()),
             12 => {
                 attached |= matches!(found, Ok(Some(_)));

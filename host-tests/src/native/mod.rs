@@ -14,6 +14,7 @@ pub mod wires;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use handfast_core::budget::Bucket;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::Connection;
@@ -137,6 +138,9 @@ impl World {
             failing: 0,
             message: None,
             counted: (0, 0),
+            failures: Bucket::new(60, Instant::from_millis(0)),
+            replays: gateway::replays(),
+            proving: BTreeMap::new(),
             display: Vec::new(),
         };
         let nodes = (0..nodes).map(|at| NodeHost::new(at, keys())).collect::<Vec<_>>();

@@ -1,5 +1,6 @@
 //! Both machines of the native wire: each state is reached in a world of its own, and given each input.
 
+use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
@@ -130,7 +131,6 @@ fn node_is(world: &World, state: &str) -> bool {
 
 const CONNECTION: &[(&str, Begin)] = &[
     ("AwaitOpen", by_pin),
-    ("Beginning", by_pin),
     ("AwaitFirst", by_pin),
     ("AwaitThird", by_pin),
     ("AwaitAsk", by_pin),
@@ -146,7 +146,9 @@ const CONNECTION: &[(&str, Begin)] = &[
     ("Waiting", by_approval),
     ("AwaitStored", by_typed_pin),
     ("Activating", by_typed_pin),
+    ("AwaitFirst, of a link", linking),
     ("Finding", linking),
+    ("Entering", linking),
     ("Proving", linking),
     ("Attaching", linking),
     ("Confirming", linking),
@@ -194,8 +196,10 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
         *bytes = vec![7; 64];
         frame(world, bytes)
     }),
-    ("begun", |_, _| gateway::Input::Begun(Ok(()))),
-    ("not begun", |_, _| gateway::Input::Begun(Err(Refusal::RateLimited))),
+    ("repeated", |_, _| gateway::Input::Repeated),
+    ("entered", |_, _| gateway::Input::Entered(Ok(()))),
+    ("not entered, repeated", |_, _| gateway::Input::Entered(Err(NoPlace::Repeated))),
+    ("not entered, full", |_, _| gateway::Input::Entered(Err(NoPlace::Full))),
     ("found", |world, _| gateway::Input::Found(known(world), world.unix(), Entropy::from_recorded([2; 32]))),
     ("found nothing", |world, _| gateway::Input::Found(Ok(None), world.unix(), Entropy::from_recorded([2; 32]))),
     ("not found, store failed", |world, _| {
@@ -244,9 +248,9 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
     match effect {
         Effect::Send(frame) => format!("Send {} bytes", frame.len()),
         Effect::Close(close) => format!("Close {} {:?}", close.code, close.reason),
-        Effect::Begin(intent) => format!("Begin({intent:?})"),
         Effect::Refund => "Refund".to_owned(),
         Effect::Find(_) => "Find".to_owned(),
+        Effect::Enter(..) => "Enter".to_owned(),
         Effect::Attach(_) => "Attach".to_owned(),
         Effect::Detach => "Detach".to_owned(),
         Effect::Ask(_, asked) => format!("Ask, {:?}", asked.request().method),

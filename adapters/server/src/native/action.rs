@@ -1,5 +1,6 @@
 //! Core's effects, owned, so that they can be carried out across awaits; and what they are answered with.
 
+use handfast_core::budget::NoPlace;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{Confirmation, Effect, Known, Peer, Proof};
 use handfast_core::grant::scope;
@@ -10,7 +11,6 @@ use handfast_core::registry::record::Record;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::link::Renew;
-use handfast_core::wire::native::open::Intent;
 use handfast_core::{crypto::x25519::PublicKey, wire::native::pair::Asked};
 use handfast_store::Observation;
 use std::net::IpAddr;
@@ -30,9 +30,9 @@ pub(super) enum Action {
     FinishClose,
     /// The peer broke the rules.
     Break(Close),
-    Begin(Intent),
     Refund,
     Find(PublicKey),
+    Enter(PublicKey, [u8; 32]),
     Attach(NodeId),
     Detach,
     Ask(Box<OwnedRequest>),
@@ -71,8 +71,8 @@ pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
 
 /// What an action is answered with; becomes the next input.
 pub(super) enum Answer {
-    Begun(Result<(), Refusal>),
     Found(Lookup),
+    Entered(Result<(), NoPlace>),
     Attached(Lookup),
     Prepared(OwnedPrepared),
     Reserved(Result<u8, NoGuess>),
@@ -83,6 +83,8 @@ pub(super) enum Answer {
     Renewed(Option<OwnedOffer>),
     /// What the link rests on counts no more.
     Ended,
+    /// There is no room for it.
+    Full,
     /// It cannot be known now, and the machine has no word for that: end, and let the peer come again.
     Unable,
 }
@@ -92,9 +94,9 @@ pub(super) fn own(effect: Effect<'_>, inner: &Inner, address: IpAddr, parts: &mu
     Some(match effect {
         Effect::Send(frame) => Action::Send(frame.to_vec()),
         Effect::Close(close) => Action::Close(close),
-        Effect::Begin(intent) => Action::Begin(intent),
         Effect::Refund => Action::Refund,
         Effect::Find(key) => Action::Find(key),
+        Effect::Enter(key, ephemeral) => Action::Enter(key, ephemeral),
         Effect::Attach(node_id) => Action::Attach(node_id),
         Effect::Detach => Action::Detach,
         Effect::Ask(key, asked) => Action::Ask(Box::new(request(key, &asked, address))),

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `session` | drives one connection of core's machine over one carrier |
 //! | `action` | core's effects and their answers, owned, so that they outlive an await |
+//! | `budgets` | what strangers may cost, and in which order they are read |
 //! | `kept` | what the gateway keeps for a connection, and how it carries out what needs no carrier |
 //! | `rights` | what a peer may do: by its grant, or by the chain that it presents |
 //! | `carrier`, `stream` | frames over WebSockets and over byte streams |
 //! | `tcp`, `serial` | where byte streams come from |
 
 mod action;
+pub(crate) mod budgets;
 pub(crate) mod carrier;
 mod kept;
 mod parts;
@@ -34,9 +36,6 @@ pub use tcp::serve_tcp;
 
 /// The subprotocol of the native wire over WebSockets.
 pub(crate) const SUBPROTOCOL: &str = "handfast.v1";
-/// Most handshakes of strangers, to pair or to delegate, that are under way at once. A node that links again needs no place among them, so that a
-/// flood of strangers keeps no known node out.
-pub(crate) const MOST_HANDSHAKES: usize = 256;
 
 impl Gateway {
     /// Queues something for a peer that is linked over the native wire, whatever its scopes; `false` if it is not linked or has 64 KiB waiting

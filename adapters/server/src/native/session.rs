@@ -18,8 +18,8 @@ use tokio::time::{sleep_until, timeout};
 
 use super::action::{Action, Answer, lend, own};
 use super::carrier::{Carrier, Received};
-use super::kept::Kept;
 pub(crate) use super::kept::Place;
+use super::kept::{Kept, Read};
 use crate::chance;
 use crate::gateway::Gateway;
 use crate::hub::{Delivery, Letter};
@@ -32,12 +32,17 @@ pub(crate) struct Session<C> {
     /// Always there but within a step.
     connection: Option<Connection>,
     kept: Kept,
+    /// A frame whose turn to be read has not come.
+    #[allow(clippy::box_collection, reason = "it stands in memory for every connection, and hardly any has one")]
+    held: Option<Box<Vec<u8>>>,
     /// Whether the last thing that happened was a delivery.
     delivered: bool,
 }
 
 /// What the world did.
 enum Happening {
+    /// The turn of the frame that is held has come.
+    Turn,
     Received(Received),
     Letter(Letter),
     Deadline,
@@ -49,7 +54,7 @@ impl<C: Carrier> Session<C> {
     /// A connection that was accepted at `since`; its first message is due that much later.
     pub(crate) fn new(gateway: Gateway, carrier: C, address: IpAddr, since: Instant, place: Place) -> Self {
         let connection = Some(Connection::accepted(since, gateway.inner.limits));
-        Self { carrier, connection, kept: Kept::new(gateway, address, place), delivered: false }
+        Self { carrier, connection, kept: Kept::new(gateway, address, place), held: None, delivered: false }
     }
 
     /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
@@ -67,7 +72,7 @@ impl<C: Carrier> Session<C> {
 
     /// Waits for whatever comes first. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
-        let Self { carrier, connection, kept, delivered } = self;
+        let Self { carrier, connection, kept, held, delivered } = self;
         let deadline = connection.as_ref().and_then(Connection::deadline).map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
         // Who is sent more than its carrier takes is heard all the same: after each delivery one frame, if there is one.
@@ -78,7 +83,7 @@ impl<C: Carrier> Session<C> {
         {
             return Happening::Received(received);
         }
-        let place = &kept.place;
+        let (place, proving, waits) = (&kept.place, kept.proving.as_deref(), held.is_some());
         tokio::select! {
             // What comes in or goes out in floods pushes nothing else out.
             biased;
@@ -86,12 +91,16 @@ impl<C: Carrier> Session<C> {
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             letter = kept.mailbox.next() => Happening::Letter(letter),
             () = async {
-                match place {
-                    Place::Seat(seat) => seat.evicted().await,
-                    Place::Refused => {}
-                    Place::Free => std::future::pending().await,
+                match (proving, place) {
+                    // Nobody else needs its seat now.
+                    (Some(proving), _) => proving.displaced().await,
+                    (None, Place::Seat(seat)) => seat.evicted().await,
+                    (None, Place::Refused) => {}
+                    (None, Place::Free) => std::future::pending().await,
                 }
             } => Happening::Evicted,
+            // Boxed, because hardly any connection ever waits.
+            () = async { match waits { true => Box::pin(kept.turn()).await, false => std::future::pending().await } } => Happening::Turn,
             received = carrier.recv(), if reads => Happening::Received(received),
         }
     }
@@ -102,14 +111,26 @@ impl<C: Carrier> Session<C> {
             actions
         };
         match happening {
+            // Before the first message is answered, its sender has no more to say.
+            Happening::Received(Received::Frame(_)) if self.held.is_some() => {
+                then(self.advance(Input::Closed), Action::Close(Close::PROTOCOL_VIOLATION))
+            }
             Happening::Received(Received::Frame(frame)) => {
                 self.kept.spoke();
-                self.frame(frame)
+                self.came(frame)
             }
+            Happening::Turn => match self.held.take() {
+                Some(frame) => {
+                    self.kept.reads();
+                    self.frame(*frame)
+                }
+                None => Vec::new(),
+            },
             Happening::Received(Received::Gone) => self.advance(Input::Closed),
             Happening::Received(Received::Goodbye) => then(self.advance(Input::Closed), Action::FinishClose),
             Happening::Received(Received::Broken(why)) => then(self.advance(Input::Closed), Action::Close(why)),
             Happening::Letter(Letter::Notice(notice)) => self.advance(Input::Push(notice)),
+            Happening::Letter(Letter::Displaced) => self.advance(Input::Evict),
             Happening::Letter(Letter::Cut) => self.kept.attached.map(Action::LookAgain).into_iter().collect(),
             Happening::Letter(Letter::App(delivery)) => {
                 self.delivered = true;
@@ -134,6 +155,18 @@ impl<C: Carrier> Session<C> {
         let actions = step.effects.into_iter().filter_map(|effect| own(effect, inner, address, parts)).collect();
         kept.stepped(self.connection.insert(step.next), was);
         actions
+    }
+
+    fn came(&mut self, frame: Vec<u8>) -> Vec<Action> {
+        let Some(connection) = &self.connection else { return Vec::new() };
+        match self.kept.may_read(connection.cost(&frame)) {
+            Read::Now => self.frame(frame),
+            Read::Later => {
+                self.held = Some(Box::new(frame));
+                Vec::new()
+            }
+            Read::Repeated => self.advance(Input::Repeated),
+        }
     }
 
     fn frame(&mut self, mut bytes: Vec<u8>) -> Vec<Action> {
@@ -195,15 +228,17 @@ impl<C: Carrier> Session<C> {
         let key = self.connection.as_ref().and_then(Connection::peer_key).copied();
         let kept = &mut self.kept;
         let action = match action {
-            Action::Activate(_) | Action::Present(_) | Action::Renew(_) | Action::Observe(_) if !kept.may_bother() => {
+            Action::Activate(_) | Action::Present(_) | Action::Renew(_) | Action::Observe(_)
+                if !kept.may_bother(key.as_ref()) =>
+            {
                 tracing::debug!("a peer asks for more than it needs; it is not served");
                 return without(&action);
             }
             action => action,
         };
         match action {
-            Action::Begin(intent) => return Some(kept.begin(intent)),
             Action::Find(key) => return Some(kept.find(&key).await),
+            Action::Enter(key, ephemeral) => return Some(kept.enter(&key, &ephemeral)),
             Action::Attach(node_id) => return Some(kept.attach(node_id, key.as_ref()).await),
             Action::Ask(request) => return Some(kept.ask(request).await),
             Action::Reserve(code) => return Some(kept.reserve(code).await),
@@ -230,8 +265,8 @@ impl<C: Carrier> Session<C> {
     fn feed(&mut self, answer: Answer) -> Vec<Action> {
         let unix = self.kept.gateway.inner.clock.unix();
         match answer {
-            Answer::Begun(outcome) => self.advance(Input::Begun(outcome)),
             Answer::Found(lookup) => self.advance(Input::Found(lend(&lookup), unix, chance::draw())),
+            Answer::Entered(outcome) => self.advance(Input::Entered(outcome)),
             Answer::Attached(lookup) => self.advance(Input::Attached(lend(&lookup), unix)),
             Answer::Prepared(prepared) => match prepared {
                 OwnedPrepared::Refused(refusal) => self.advance(Input::Prepared(Prepared::Refused(refusal.lend()))),
@@ -259,6 +294,7 @@ impl<C: Carrier> Session<C> {
             Answer::Activated(outcome) => self.advance(Input::Activated(outcome)),
             Answer::Presented(until) => self.advance(Input::Presented(until)),
             Answer::Ended => self.advance(Input::Push(Notice::Unpaired)),
+            Answer::Full => self.advance(Input::Evict),
             Answer::Renewed(None) => self.advance(Input::Renewed(None)),
             Answer::Renewed(Some(mut offer)) => self.advance(Input::Renewed(Some(offer.lend()))),
             Answer::Unable => self.advance(Input::Shutdown),

@@ -66,6 +66,12 @@ impl Initiator {
     }
 }
 
+/// The ephemeral key in front of a message 1, before anything is made of it. None if it is too short for one.
+#[must_use]
+pub fn ephemeral(first: &[u8]) -> Option<&[u8; 32]> {
+    first.first_chunk()
+}
+
 /// A responder that has read message 1 and knows who says to be calling.
 #[derive(Debug)]
 pub struct Responder {
@@ -96,6 +102,12 @@ impl Responder {
     #[must_use]
     pub const fn peer(&self) -> &PublicKey {
         &self.peer
+    }
+
+    /// The initiator's ephemeral key. An honest initiator uses one once, so it tells a repeated message 1.
+    #[must_use]
+    pub const fn ephemeral(&self) -> &PublicKey {
+        &self.peer_ephemeral
     }
 
     /// Writes message 2: `e, ee, se`. A refusal goes the same way, as its payload.

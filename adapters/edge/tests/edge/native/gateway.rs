@@ -229,7 +229,7 @@ struct Served<S> {
 
 /// What an effect asks to be answered with.
 enum Answer {
-    Begun,
+    Entered,
     Found(PublicKey),
     Attached(NodeId),
     Ask(Plan),
@@ -281,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         };
         let (found, input);
         match due {
-            Answer::Begun => input = Input::Begun(Ok(())),
+            Answer::Entered => input = Input::Entered(Ok(())),
             Answer::Found(key) => {
                 let record = self.gateway.registry().by_key(&key).cloned();
                 found = known(&self.gateway, record);
@@ -372,7 +372,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     let _ = self.stream.write_all(frame).await;
                     continue;
                 }
-                Effect::Begin(_) => Answer::Begun,
+                Effect::Enter(..) => Answer::Entered,
                 Effect::Find(key) => Answer::Found(key),
                 Effect::Attach(id) => {
                     if let Some(older) = self.gateway.registry().live.insert(id, self.pushes.clone()) {

@@ -88,7 +88,7 @@ impl Wire {
 
 enum Fed {
     Frame(Vec<u8>),
-    Begun,
+    Entered,
     Found(PublicKey),
     Attached,
     Prepared(Prepared),
@@ -124,7 +124,7 @@ fn carry_out(effect: Effect<'_>, peer: Option<PublicKey>, around: &mut Around, s
     match effect {
         Effect::Send(frame) => around.out.push(frame.to_vec()),
         Effect::Close(_) => around.close = true,
-        Effect::Begin(_) => return Some(Fed::Begun),
+        Effect::Enter(..) => return Some(Fed::Entered),
         Effect::Find(key) => return Some(Fed::Found(key)),
         Effect::Attach(id) => {
             around.node = Some(id);
@@ -195,7 +195,7 @@ fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared:
                 core::Around { keys: &shared.keys, scopes: scopes.as_ref(), setup: &[], subscriptions_left: left, now: now() };
             Input::Frame { bytes: &mut frame, entropy: random(), around }
         }
-        Fed::Begun => Input::Begun(Ok(())),
+        Fed::Entered => Input::Entered(Ok(())),
         Fed::Found(key) => {
             known = registry.known(&key);
             Input::Found(Ok(known.as_ref().map(|(record, grants)| Known { record, grants })), now(), random())

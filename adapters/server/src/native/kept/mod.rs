@@ -6,23 +6,20 @@ mod pairing;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use handfast_core::budget::Bucket;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::{Connection, Peer};
+use handfast_core::flow::native::gateway::{Connection, Cost, Peer};
 use handfast_core::grant::scope;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::time::UnixTime;
-use handfast_core::wire::native::open::Intent;
 use handfast_store::Stored;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::action::{Answer, Loaded, Lookup};
+use super::budgets::{ProvingPlace, Queue};
 use super::parts::Parts;
 use super::rights::Rights;
-use crate::failures::Failures;
+use crate::failures::Permit;
 use crate::gateway::Gateway;
 use crate::hook::Event;
 use crate::hub::{Dialect, Mailbox};
@@ -39,8 +36,15 @@ pub(crate) enum Place {
     Free,
 }
 
-/// How often one connection may tell something that is kept, present a chain, or confirm or renew a grant.
-const EFFORTS_A_MINUTE: u32 = 120;
+/// Whether a frame is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::native) enum Read {
+    Now,
+    /// Once its turn has come: [`Kept::turn`].
+    Later,
+    /// Never: it was sent before.
+    Repeated,
+}
 
 /// What is kept for one connection.
 pub(in crate::native) struct Kept {
@@ -49,12 +53,12 @@ pub(in crate::native) struct Kept {
     pub(in crate::native) place: Place,
     pub(in crate::native) mailbox: Arc<Mailbox>,
     pub(in crate::native) parts: Parts,
-    /// The place of its handshake among those of strangers.
-    handshake: Option<OwnedSemaphorePermit>,
-    /// Whether its handshake counts among those of nodes that link again.
+    /// What was read of it counts as a failure of its source until the peer has proven itself.
+    permit: Option<Box<Permit>>,
+    /// The place of its handshake among those of the same key, until then.
+    pub(in crate::native) proving: Option<Box<ProvingPlace>>,
+    /// Whether what is to be read is a first message of a link.
     links: bool,
-    /// How often it may yet have the gateway write or verify something.
-    efforts: Bucket,
     /// What it asked, until that is settled.
     request: Option<Box<OwnedRequest>>,
     /// The entry about which a decision is awaited.
@@ -77,9 +81,9 @@ impl Kept {
             place,
             mailbox: Mailbox::new(Dialect::Native),
             parts: Parts::default(),
-            handshake: None,
+            permit: None,
+            proving: None,
             links: false,
-            efforts: Bucket::new(EFFORTS_A_MINUTE, gateway.inner.clock.now()),
             request: None,
             waiting: None,
             reserved_at: UnixTime::from_secs(0),
@@ -100,13 +104,14 @@ impl Kept {
         if connection.linked().is_some() || connection.is_closed() {
             // The budget of those that have not authenticated is for others now.
             self.place = Place::Free;
-            self.handshake = None;
+            self.proving = None;
         }
-        if connection.waits_for_person() {
-            // Nothing is under way, and whoever waits can come back to the same entry or PIN: it makes room if need be.
-            self.handshake = None;
-            if let Place::Seat(seat) = &self.place {
+        if let Place::Seat(seat) = &self.place {
+            if connection.waits_for_person() {
+                // Nothing is under way, and whoever waits can come back to the same entry or PIN: it makes room if need be.
                 seat.rests();
+            } else if connection.stalls() {
+                seat.stalls();
             }
         }
         if was.is_none() {
@@ -136,42 +141,79 @@ impl Kept {
         SUBSCRIPTIONS.saturating_sub(self.subscriptions.len())
     }
 
-    pub(in crate::native) fn begin(&mut self, intent: Intent) -> Answer {
-        let inner = &self.gateway.inner;
-        let place = match intent {
-            Intent::Link => None,
-            Intent::Pair | Intent::Delegate => match Arc::clone(&inner.handshakes).try_acquire_owned() {
-                Ok(place) => Some(place),
-                Err(_) => return Answer::Begun(Err(Refusal::RateLimited)),
-            },
+    fn source(&self) -> Source {
+        Source::of(self.address)
+    }
+
+    fn queue(&self) -> &Queue {
+        let native = &self.gateway.inner.native;
+        if self.links { &native.links } else { &native.strangers }
+    }
+
+    /// Takes a turn for a frame that costs something to read, or says that it has to wait for one.
+    pub(in crate::native) fn may_read(&mut self, cost: Cost<'_>) -> Read {
+        self.links = match cost {
+            Cost::Nothing => return Read::Now,
+            Cost::Link(ephemeral) => {
+                if ephemeral.is_some_and(|ephemeral| self.gateway.inner.native.knows(ephemeral)) {
+                    self.gateway.inner.native.links.charge(self.source());
+                    return Read::Repeated;
+                }
+                true
+            }
+            Cost::Stranger => false,
         };
-        self.links = place.is_none();
-        if !self.budget().take(Source::of(self.address), inner.clock.now()) {
-            return Answer::Begun(Err(Refusal::RateLimited));
+        if !self.queue().goes_first(self.source()) {
+            return Read::Later;
         }
-        self.handshake = place;
-        Answer::Begun(Ok(()))
+        self.reads();
+        Read::Now
     }
 
-    pub(in crate::native) fn refund(&self) {
-        self.budget().refund(Source::of(self.address), self.gateway.inner.clock.now());
+    /// Waits for the turn of what has to wait for one.
+    pub(in crate::native) async fn turn(&self) {
+        self.queue().wait().await;
     }
 
-    fn budget(&self) -> &Failures {
+    /// What is read now is the source's failure, unless it turns out not to be.
+    pub(in crate::native) fn reads(&mut self) {
+        self.permit = self.queue().permit(self.source()).map(Box::new);
+    }
+
+    /// The peer has proven itself.
+    pub(in crate::native) fn refund(&mut self) {
+        self.not_its_fault();
+        self.proving = None;
+    }
+
+    /// What was read was no failure of the source's.
+    pub(in crate::native) fn not_its_fault(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            permit.give_back(self.gateway.inner.clock.now());
+        }
+    }
+
+    /// Whether the peer may have the gateway write or verify something once more: one that means well asks for much less. What counts is its key, however many
+    /// connections it makes.
+    pub(in crate::native) fn may_bother(&self, key: Option<&PublicKey>) -> bool {
         let inner = &self.gateway.inner;
-        if self.links { &inner.links } else { &inner.failures }
+        key.is_none_or(|key| inner.native.efforts.permit(*key, inner.clock.now()).is_some())
     }
 
-    /// Whether the peer may have the gateway write or verify something once more: one that means well asks for much less.
-    pub(in crate::native) fn may_bother(&mut self) -> bool {
-        self.efforts.take(self.gateway.inner.clock.now())
+    pub(in crate::native) fn enter(&mut self, key: &PublicKey, ephemeral: &[u8; 32]) -> Answer {
+        let inner = &self.gateway.inner;
+        Answer::Entered(inner.native.enter(key, ephemeral, inner.clock.now()).map(|place| self.proving = Some(Box::new(place))))
     }
 
-    pub(in crate::native) async fn find(&self, key: &PublicKey) -> Answer {
-        Answer::Found(match self.gateway.inner.store.by_key(key).await {
+    pub(in crate::native) async fn find(&mut self, key: &PublicKey) -> Answer {
+        let found = match self.gateway.inner.store.by_key(key).await {
             Ok(stored) => self.with_grants(stored).await,
             Err(error) => Err(failed(error)),
-        })
+        };
+        if found.is_err() {
+            self.not_its_fault();
+        }
+        Answer::Found(found)
     }
 
     async fn with_grants(&self, stored: Option<Stored>) -> Lookup {

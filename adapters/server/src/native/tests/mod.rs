@@ -244,16 +244,24 @@ async fn a_holder_of_a_chain_is_let_in_until_what_it_rests_on_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_flood_of_strangers_keeps_no_known_node_out() {
+async fn strangers_who_begin_handshakes_and_stall_keep_neither_a_known_node_nor_another_stranger_out() {
     let mut world = World::new().await;
-    let all = u32::try_from(super::MOST_HANDSHAKES).unwrap();
-    let _flood = world.gateway.inner.handshakes.try_acquire_many(all).unwrap();
-    let mut stranger = world.tcp().await;
-    stranger.send(Open::new(Intent::Pair).as_bytes()).await;
-    assert_eq!(stranger.recv().await.unwrap().len(), 1, "a refusal in clear");
+    let mut stalling = Vec::new();
+    // More than a source has seats.
+    for stalled in 0..100 {
+        let mut stranger = world.tcp().await;
+        let intent = [Intent::Link, Intent::Pair, Intent::Delegate][stalled % 3];
+        stranger.send(Open::new(intent).as_bytes()).await;
+        stalling.push(stranger);
+    }
+    let own = OwnKeys::generate(&chance::draw());
+    let mut honest = Client::stranger(Intent::Pair, world.tcp().await, &own).await;
+    honest.ask(&own, "sensor").await;
+    assert!(honest.hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. })).await.unwrap());
     let mut client = world.linked(world.tcp().await).await;
     client.app("/lights/a", b"").await;
     assert!(world.heard.recv().await.is_some());
+    assert!(world.gateway.inner.seats.taken() <= 64);
 }
 
 #[tokio::test]

@@ -1,16 +1,20 @@
 //! The gateway's end of one connection of the native wire, from `Open` to its close.
 //!
 //! ```text
-//! AwaitOpen ─▶ Beginning ─▶ AwaitFirst ─┬─ XX ─▶ AwaitThird ─┬─ Pair ─────▶ Pairing …
-//!                                       │                    └─ Delegate ─▶ Link (a chain is due)
-//!                                       └─ IK ─▶ Finding ─▶ Proving ─first sealed message─▶ Attaching ─▶ Link
+//! AwaitOpen ─▶ AwaitFirst ─┬─ XX ─▶ AwaitThird ─┬─ Pair ─────▶ Pairing …
+//!                          │                    └─ Delegate ─▶ Link (a chain is due)
+//!                          └─ IK ─▶ Finding ─▶ Entering ─▶ Proving ─first sealed message─▶ Attaching ─▶ Link
 //! ```
+//! `Open` costs nothing and is charged to nobody. What a frame costs to be read, [`Connection::cost`] says, and who reads it takes a turn first, and a permit
+//! of its source's budget; the permit is given back at [`Effect::Refund`], and stays spent where the connection ends before.
+//!
 //! What IK's first message says can be a replay. Until the node's first sealed message nothing changes because of it: no older link ends, nothing is kept.
 
 mod link;
 mod opening;
 mod pairing;
 
+use crate::budget::NoPlace;
 use crate::crypto::code::Code;
 use crate::crypto::cpace::Confirmed;
 use crate::crypto::keys::OwnKeys;
@@ -31,7 +35,6 @@ use crate::time::{Instant, Reason, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::native::Reason as Words;
 use crate::wire::native::link::{App, Renew};
-use crate::wire::native::open::Intent;
 use crate::wire::native::pair::{self, Asked};
 use crate::wire::native::part::Part;
 use crate::wire::path::Pattern;
@@ -83,10 +86,12 @@ pub enum Input<'b> {
         /// The rest.
         around: Around<'b>,
     },
-    /// Answers [`Effect::Begin`].
-    Begun(Result<(), Refusal>),
+    /// A frame came that was [to be a first message](Cost::Link), and somebody sent it before.
+    Repeated,
     /// Answers [`Effect::Find`] with what is known of the key. Carries the ephemeral key of the answer.
     Found(Result<Option<Known<'b>>, Refusal>, UnixTime, Entropy<32>),
+    /// Answers [`Effect::Enter`].
+    Entered(Result<(), NoPlace>),
     /// Answers [`Effect::Attach`] with the same as it is once pushes reach this connection.
     Attached(Result<Option<Known<'b>>, Refusal>, UnixTime),
     /// Answers [`Effect::Ask`].
@@ -115,6 +120,17 @@ pub enum Input<'b> {
     Evict,
     /// The connection is gone.
     Closed,
+}
+
+/// What it takes to read a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost<'f> {
+    /// Next to nothing, or it comes from a peer that has paid.
+    Nothing,
+    /// Two key agreements: it is to be the first message of a link, with this ephemeral key.
+    Link(Option<&'f [u8; 32]>),
+    /// Three: a stranger's handshake is to be answered.
+    Stranger,
 }
 
 /// What the registry knows of a static key.
@@ -234,12 +250,13 @@ pub enum Effect<'b> {
     Send(&'b [u8]),
     /// Close the connection; a byte stream just ends.
     Close(Close),
-    /// Count a handshake of this source and this purpose, before anything costly is done for it.
-    Begin(Intent),
-    /// The handshake led to something: its source need not have counted it.
+    /// The peer has proven what it says to be: give back the permit that was taken to read it, and the place of its handshake.
     Refund,
     /// Look up what is known of this static key.
     Find(PublicKey),
+    /// Give this handshake of a known key one of the key's places to prove itself ([`crate::budget::Proving`]), unless its ephemeral key came
+    /// [before](crate::budget::Replays): somebody may repeat what the node once sent.
+    Enter(PublicKey, [u8; 32]),
     /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then look it up once more.
     Attach(NodeId),
     /// Take the connection out of the table of live ones, if it is still the node's there.
@@ -333,6 +350,26 @@ impl Connection {
     #[must_use]
     pub const fn waits_for_person(&self) -> bool {
         matches!(&self.state, State::Pairing(pairing) if pairing.waits_for_person())
+    }
+
+    /// What it takes to read this frame, if it is the next one.
+    #[must_use]
+    pub fn cost<'f>(&self, frame: &'f [u8]) -> Cost<'f> {
+        match &self.state {
+            State::Opening(opening) => opening.cost(frame),
+            State::Pairing(_) | State::Link(_) | State::Closed => Cost::Nothing,
+        }
+    }
+
+    /// Whether the peer, which has proven nothing yet, owes its next message: it may have to make room.
+    #[must_use]
+    pub const fn stalls(&self) -> bool {
+        match &self.state {
+            State::Opening(opening) => opening.stalls(),
+            State::Pairing(pairing) => pairing.stalls(),
+            State::Link(link) => link.stalls(),
+            State::Closed => false,
+        }
     }
 
     /// The static key that the peer has proven to hold, once it has.

@@ -2,10 +2,12 @@
 
 use super::link::Link;
 use super::pairing::Pairing;
-use super::{Around, Effect, Input, State, close};
+use super::{Around, Cost, Effect, Input, State, close};
+use crate::budget::NoPlace;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
-use crate::limits::Limits;
+use crate::id::NodeId;
+use crate::limits::{Limits, PROVE_WITHIN};
 use crate::link::channel::{Channel, Outbox};
 use crate::step::Step;
 use crate::time::{Instant, Reason};
@@ -17,10 +19,10 @@ use crate::wire::native::open::{ClearRefusal, Intent, NotOpened, Open, Versions}
 #[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with")]
 pub(super) enum Opening {
     AwaitOpen { until: Instant },
-    Beginning { intent: Intent, until: Instant },
     AwaitFirst { intent: Intent, until: Instant },
     AwaitThird { delegate: bool, answered: xx::Answered, until: Instant },
     Finding { responder: ik::Responder, until: Instant },
+    Entering { responder: ik::Responder, node_id: NodeId, entropy: Entropy<32>, until: Instant },
 }
 
 impl Opening {
@@ -30,7 +32,7 @@ impl Opening {
 
     pub(super) const fn awaits_answer(&self) -> bool {
         match self {
-            Self::Beginning { .. } | Self::Finding { .. } => true,
+            Self::Finding { .. } | Self::Entering { .. } => true,
             Self::AwaitOpen { .. } | Self::AwaitFirst { .. } | Self::AwaitThird { .. } => false,
         }
     }
@@ -38,20 +40,36 @@ impl Opening {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::AwaitOpen { .. } => "AwaitOpen",
-            Self::Beginning { .. } => "Beginning",
             Self::AwaitFirst { .. } => "AwaitFirst",
             Self::AwaitThird { .. } => "AwaitThird",
             Self::Finding { .. } => "Finding",
+            Self::Entering { .. } => "Entering",
+        }
+    }
+
+    /// Whether it owes the next message of a handshake that it began.
+    pub(super) const fn stalls(&self) -> bool {
+        match self {
+            Self::AwaitFirst { .. } | Self::AwaitThird { .. } => true,
+            Self::AwaitOpen { .. } | Self::Finding { .. } | Self::Entering { .. } => false,
+        }
+    }
+
+    pub(super) fn cost<'f>(&self, frame: &'f [u8]) -> Cost<'f> {
+        match self {
+            Self::AwaitFirst { intent: Intent::Link, .. } => Cost::Link(ik::ephemeral(frame)),
+            Self::AwaitFirst { intent: Intent::Pair | Intent::Delegate, .. } => Cost::Stranger,
+            Self::AwaitOpen { .. } | Self::AwaitThird { .. } | Self::Finding { .. } | Self::Entering { .. } => Cost::Nothing,
         }
     }
 
     const fn until(&self) -> Instant {
         match self {
             Self::AwaitOpen { until }
-            | Self::Beginning { until, .. }
             | Self::AwaitFirst { until, .. }
             | Self::AwaitThird { until, .. }
-            | Self::Finding { until, .. } => *until,
+            | Self::Finding { until, .. }
+            | Self::Entering { until, .. } => *until,
         }
     }
 
@@ -76,18 +94,12 @@ pub(super) fn step<'b>(
         (opening, Input::Tick(_)) if !opening.awaits_answer() && until <= now => close(Close::AUTHENTICATION_TIMEOUT),
 
         (Opening::AwaitOpen { .. }, Input::Frame { bytes, .. }) => match Open::parse(bytes) {
-            Ok(open) => {
-                let intent = open.intent();
-                Step::with(State::Opening(Opening::Beginning { intent, until }), [Effect::Begin(intent)])
-            }
+            Ok(open) => Step::quiet(State::Opening(Opening::AwaitFirst { intent: open.intent(), until })),
             Err(NotOpened::Version(_)) => say(&ClearRefusal::Unsupported { versions: Versions::OURS }, out),
             Err(NotOpened::Malformed(_)) => say(&ClearRefusal::Refused, out),
         },
-        (Opening::Beginning { intent, .. }, Input::Begun(Ok(()))) => {
-            Step::quiet(State::Opening(Opening::AwaitFirst { intent, until }))
-        }
-        (Opening::Beginning { .. }, Input::Begun(Err(_))) => say(&ClearRefusal::Refused, out),
-
+        // Somebody repeats what a node sent before: nothing of it is read.
+        (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Repeated) => say(&ClearRefusal::Refused, out),
         (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Frame { bytes, around, .. }) => {
             match ik::Responder::read_first(Open::new(Intent::Link).prologue(), &around.keys.channel, bytes) {
                 // What it carries could be a replay's, so nothing is looked at.
@@ -118,8 +130,18 @@ pub(super) fn step<'b>(
                 // One refusal, whatever the reason; but what is our fault is not said to be the node's.
                 Err(_) => return say(&ClearRefusal::Refused, out),
             };
-            answer_ik(responder, node, &entropy, now.after(limits.first_message), out)
+            match node {
+                Some(node_id) => {
+                    let enter = Effect::Enter(*responder.peer(), *responder.ephemeral().as_bytes());
+                    Step::with(State::Opening(Opening::Entering { responder, node_id, entropy, until }), [enter])
+                }
+                None => answer_ik(responder, None, &entropy, until, out),
+            }
         }
+        (Opening::Entering { responder, node_id, entropy, .. }, Input::Entered(Ok(()))) => {
+            answer_ik(responder, Some(node_id), &entropy, now.after(PROVE_WITHIN), out)
+        }
+        (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => say(&ClearRefusal::Refused, out),
         (opening, _) => Step::quiet(State::Opening(opening)),
     }
 }
@@ -150,7 +172,7 @@ fn answer_xx<'b>(
 /// Known or not, muted or not: one message of one length, for the same work.
 fn answer_ik<'b>(
     responder: ik::Responder,
-    node: Option<crate::id::NodeId>,
+    node: Option<NodeId>,
     entropy: &Entropy<32>,
     until: Instant,
     mut out: Outbox<'b>,

@@ -113,6 +113,11 @@ impl Pairing {
         matches!(self.stage, Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. })
     }
 
+    /// It has shown nothing, and owes what it wants to show.
+    pub(super) const fn stalls(&self) -> bool {
+        matches!(self.stage, Stage::AwaitAsk | Stage::AwaitSetup)
+    }
+
     pub(super) const fn name(&self) -> &'static str {
         match &self.stage {
             Stage::AwaitAsk => "AwaitAsk",

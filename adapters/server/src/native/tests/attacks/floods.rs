@@ -12,15 +12,11 @@ use handfast_core::wire::native::pair::{self, Selector};
 
 use super::*;
 use crate::hub::MOST_QUEUED;
-use crate::native::MOST_HANDSHAKES;
 
 /// Nothing is kept for anybody.
 pub(super) async fn is_at_rest(gateway: &Gateway) {
     let inner = &gateway.inner;
-    until(|| {
-        *inner.sessions.borrow() == 0 && inner.seats.taken() == 0 && inner.handshakes.available_permits() == MOST_HANDSHAKES
-    })
-    .await;
+    until(|| *inner.sessions.borrow() == 0 && inner.seats.taken() == 0 && inner.native.is_at_rest()).await;
     assert!(inner.hub.is_empty() && inner.hub.count() == 0);
 }
 
@@ -41,7 +37,6 @@ async fn strangers_who_stall_in_the_middle_of_a_code_keep_no_known_node_out() {
     for _ in 0..4 {
         stalling.push(stalls(&door).await);
     }
-    until(|| door.gateway.inner.handshakes.available_permits() == MOST_HANDSHAKES).await;
     let _link = door.link(&lamp).await;
     let busy = |message: pair::FromGateway<'_>| matches!(message, pair::FromGateway::Refused(pair::Refusal::Busy { .. }));
     assert_eq!(stalling.remove(0).hear_to_pair(busy).await, Ok(true), "the one who stalled longest made room");

@@ -2,6 +2,7 @@
 
 mod codes;
 pub(crate) mod failing;
+mod first_messages;
 mod floods;
 mod rights;
 
