@@ -51,7 +51,7 @@ fn of_two_links_of_a_node_the_newer_wins_once_it_is_proven_and_not_before() {
     let own = own_keys(&world);
     let (mut raw, admission) = Raw::links(&mut world, &own).unwrap();
     assert_eq!(admission, Admission::Welcome);
-    world.pass(Span::from_secs(5));
+    world.pass(Span::from_secs(2));
     assert!(world.is_linked(0), "only a handshake");
     world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
     raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));

@@ -64,6 +64,7 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("linked_total", "6", "0x6"),
     ("failures_per_minute", "7", "7"),
     ("hash_queue", "65536", "65_536"),
+    ("first_messages_per_second", "8", "8"),
 ];
 
 #[test]
