@@ -51,11 +51,6 @@ impl<K: Eq + Hash + Copy> Failures<K> {
         buckets.get_mut(&key).is_some_and(|bucket| bucket.is_empty(now))
     }
 
-    /// Takes one attempt of a key; `false` if it has none left.
-    pub(crate) fn take(&self, key: K, now: Instant) -> bool {
-        self.with(key, now, |bucket| bucket.take(now))
-    }
-
     fn with<T>(&self, key: K, now: Instant, what: impl FnOnce(&mut Bucket) -> T) -> T {
         let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
         if buckets.len() >= MOST_KEYS && !buckets.contains_key(&key) {
@@ -67,17 +62,6 @@ impl<K: Eq + Hash + Copy> Failures<K> {
             }
         }
         what(buckets.entry(key).or_insert_with(|| Bucket::new(self.per_minute, now)))
-    }
-
-    /// The attempt was no failure.
-    pub(crate) fn refund(&self, key: K, now: Instant) {
-        let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
-        if let Some(bucket) = buckets.get_mut(&key) {
-            bucket.refund();
-            if bucket.is_full(now) {
-                buckets.remove(&key);
-            }
-        }
     }
 }
 

@@ -22,7 +22,6 @@ use crate::chance;
 use crate::clock::Clock;
 use crate::companion::Companions;
 use crate::extension::{ExtensionConfig, Extensions};
-use crate::failures::Failures;
 use crate::flow_budgets::FlowBudgets;
 use crate::hashing::HashPool;
 use crate::hook::{Application, Event, LogObserver, NoApplication, Observer};
@@ -49,7 +48,6 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
     pub(crate) seats: Seats,
-    pub(crate) failures: Failures,
     pub(crate) budgets: FlowBudgets,
     /// Of the native wire.
     pub(crate) native: Budgets,
@@ -199,7 +197,6 @@ impl GatewayBuilder {
             clock,
             hub: Hub::new(limits),
             seats: Seats::new(limits, clock),
-            failures: Failures::new(limits.failures_per_minute),
             budgets: FlowBudgets::new(&limits),
             native: Budgets::new(&limits, clock),
             proven: Proven::new(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use handfast_core::budget::Attempt;
 use handfast_core::registry::inbound::{ChallengeCode, Ident};
 use handfast_core::time::UnixTime;
 use handfast_store::{Approved, ListedSender, SenderChange, SenderFilter, SenderName, StoreError};
@@ -85,31 +86,41 @@ impl Gate {
         self.check_terms(via, until)?;
         // One after the other: a right code that is looked for is not taken for a wrong one.
         let turn = Arc::clone(&self.inner.approving).lock_owned().await;
-        if !self.wrong_codes(|bucket, now| bucket.take(now)) {
+        let Some(attempt) = self.wrong_codes(|bucket, now| bucket.attempt(now)) else {
             self.inner.telemetry.channel("").approval(Approval::Error);
             return Err(InboundError::RateLimited);
-        }
+        };
         let (gate, via) = (self.clone(), via.to_owned());
         to_its_end(async move {
-            let approved = gate.approve_now(code, via, until).await;
+            let approved = gate.approve_now(code, via, until, attempt).await;
             drop(turn);
             approved
         })
         .await
     }
 
-    async fn approve_now(&self, code: ChallengeCode, via: String, until: Option<UnixTime>) -> Result<SenderName, InboundError> {
+    async fn approve_now(
+        &self,
+        code: ChallengeCode,
+        via: String,
+        until: Option<UnixTime>,
+        attempt: Attempt,
+    ) -> Result<SenderName, InboundError> {
         let inner = &self.inner;
         let (limits, now) = (&inner.settings.limits, inner.clock.unix());
         let nobody = inner.telemetry.channel("");
-        let approved = inner.store.approve(code, via.clone(), until, limits, now).await.inspect_err(|_| {
-            // It was no guess: nothing was learned by it.
-            self.wrong_codes(|bucket, _| bucket.refund());
-            nobody.approval(Approval::Error);
-        })?;
+        let approved = match inner.store.approve(code, via.clone(), until, limits, now).await {
+            Ok(approved) => approved,
+            Err(error) => {
+                // It was no guess: nothing was learned by it.
+                self.wrong_codes(|bucket, _| bucket.give_back(attempt));
+                nobody.approval(Approval::Error);
+                return Err(error.into());
+            }
+        };
         match approved {
             Approved::Sender(sender) => {
-                self.wrong_codes(|bucket, _| bucket.refund());
+                self.wrong_codes(|bucket, _| bucket.give_back(attempt));
                 inner.telemetry.channel(&sender.channel).approval(Approval::Approved);
                 self.event(&GateEvent::Approved { sender: sender.clone(), via });
                 self.tell_approved(sender.clone());
