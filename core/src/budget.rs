@@ -259,7 +259,7 @@ mod tests {
         assert!(bucket.attempt(at(0)).is_none() && bucket.is_empty(at(0)));
         bucket.give_back(first.unwrap());
         assert!(!bucket.is_empty(at(0)));
-        drop(second);
+        let _dropped = second;
         let again = bucket.attempt(at(0));
         assert!(again.is_some() && !bucket.take(at(0)), "what was dropped stays spent");
         // What it has gained meanwhile is not more than it holds.
