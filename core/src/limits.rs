@@ -10,6 +10,12 @@ pub const LABEL_BYTES: usize = 256;
 pub const PROFILE_BYTES: usize = 4096;
 /// Most bytes of one frame of the `missy` dialect; a larger one ends the connection with 1009.
 pub const FRAME_BYTES: usize = 1_048_576;
+/// Most entries of a header of reverse proxies that are looked at, from its right end.
+pub const FORWARDED_ENTRIES: usize = 32;
+/// Most bytes that a PROXY header has behind its first 16: addresses, and what else a proxy tells.
+pub const PROXY_HEADER_BYTES: usize = 4096;
+/// How long a proxy may take to send its PROXY header.
+pub const PROXY_HEADER_WITHIN: Span = Span::from_secs(2);
 /// Deepest nesting of JSON that is read.
 pub const JSON_DEPTH: u32 = 127;
 /// Most characters of a number in JSON that is handed on.

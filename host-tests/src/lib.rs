@@ -4,6 +4,7 @@ pub mod budgets;
 pub mod capability;
 #[cfg(feature = "serde")]
 pub mod companion;
+pub mod forwarded;
 pub mod fuzz;
 #[cfg(feature = "store")]
 pub mod gate;

@@ -8,6 +8,7 @@ mod cli;
 mod companions;
 mod conformance;
 mod firmware;
+mod forwarded;
 mod frames;
 mod interop;
 mod invite;

@@ -2,6 +2,7 @@
 
 pub mod close;
 pub mod companion;
+pub mod forwarded;
 pub mod frame;
 pub mod gateway_address;
 pub mod invite;
