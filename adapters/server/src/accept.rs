@@ -1,4 +1,5 @@
-//! Our own accept loop, for whatever is spoken over it: seats are counted from accept, and who is silent makes room.
+//! Our own accept loop, for whatever is spoken over it: seats are counted from accept, and who is silent makes room. Behind a proxy that speaks the PROXY
+//! protocol a connection arrives when its header has been read.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -6,25 +7,79 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handfast_core::id::Source;
+use handfast_core::limits::PROXY_HEADER_WITHIN;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::gateway::Gateway;
-use crate::seats::SeatGuard;
+use crate::proxies::read_header;
+use crate::seats::{SeatGuard, Seats};
 
 /// How long connections may take to end at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 /// Connections over the limit that may be told so at the same time; more are dropped without a word.
 const MOST_REFUSALS: usize = 64;
 
-/// Accepts until `until` ends and gives each connection to `each`, without a seat if there is none: then it is only to be told so. In the end it shuts the
-/// gateway down and waits a moment for its connections.
-pub(crate) async fn accept<F, W>(gateway: &Gateway, listener: TcpListener, until: impl Future<Output = ()>, each: F)
+/// A listener, and what its connections begin with.
+#[derive(Debug)]
+pub struct Listening {
+    /// The listener.
+    pub listener: TcpListener,
+    /// Whether each connection begins with a PROXY header of version 2. Only listed proxies may connect then
+    /// ([`ProxySettings`](crate::proxies::ProxySettings)), and they have to send it within two seconds.
+    pub proxy_protocol: bool,
+}
+
+impl From<TcpListener> for Listening {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, proxy_protocol: false }
+    }
+}
+
+/// A connection, ready to be served.
+pub(crate) struct Arrived {
+    pub(crate) stream: TcpStream,
+    /// Where it comes from, or where a proxy says that it does.
+    pub(crate) peer: SocketAddr,
+    /// Without one, it is only to be told that there is none. That of a listed proxy's connection is of no source yet.
+    pub(crate) seat: Option<SeatGuard>,
+}
+
+/// Accepts until `until` ends and gives each connection to `each`. In the end it shuts the gateway down and waits a moment for its connections.
+pub(crate) async fn accept<F, W>(gateway: &Gateway, listening: Listening, until: impl Future<Output = ()>, each: F)
 where
-    F: Fn(TcpStream, SocketAddr, Option<SeatGuard>) -> W,
+    F: Fn(Arrived) -> W + Send + Sync + 'static,
     W: Future<Output = ()> + Send + 'static,
 {
+    let mut connections = accept_with(gateway, &gateway.inner.seats, listening, until, each).await;
+    gateway.shut_down();
+    let mut sessions = gateway.inner.sessions.subscribe();
+    let all = async {
+        while connections.join_next().await.is_some() {}
+        let _ = sessions.wait_for(|open| *open == 0).await;
+    };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("some connections did not end in time and were dropped");
+    }
+    let inner = &gateway.inner;
+    inner.readings.flush(&inner.store, inner.clock.now()).await;
+}
+
+/// The same with seats of its own, and without an end of the gateway: what is still open is returned.
+pub(crate) async fn accept_with<F, W>(
+    gateway: &Gateway,
+    seats: &Seats,
+    listening: Listening,
+    until: impl Future<Output = ()>,
+    each: F,
+) -> JoinSet<()>
+where
+    F: Fn(Arrived) -> W + Send + Sync + 'static,
+    W: Future<Output = ()> + Send + 'static,
+{
+    let Listening { listener, proxy_protocol } = listening;
+    let (each, proxies) = (Arc::new(each), &gateway.inner.proxies);
     let refusals = Arc::new(Semaphore::new(MOST_REFUSALS));
     let mut connections = JoinSet::new();
     let mut complained: Option<tokio::time::Instant> = None;
@@ -44,7 +99,7 @@ where
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: whoever has sent nothing makes room.
-                gateway.inner.seats.evict_oldest();
+                seats.evict_oldest();
                 if complained.is_none_or(|last| last.elapsed() > Duration::from_secs(1)) {
                     complained = Some(tokio::time::Instant::now());
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -53,7 +108,13 @@ where
                 continue;
             }
         };
-        let seat = gateway.inner.seats.take(Source::of(peer.ip()));
+        let listed = proxies.lists(peer.ip());
+        if proxy_protocol && !listed {
+            tracing::debug!(%peer, "a connection came from no listed proxy, where only these may connect");
+            continue;
+        }
+        // For whom a proxy asks is not known yet: only the total bounds its connections.
+        let seat = seats.take((!listed).then(|| Source::of(peer.ip())));
         let refusal = match &seat {
             Some(_) => None,
             None => match Arc::clone(&refusals).try_acquire_owned() {
@@ -62,25 +123,40 @@ where
             },
         };
         tune(&stream);
-        let work = each(stream, peer, seat);
+        let each = Arc::clone(&each);
+        let arrived = Arrived { stream, peer, seat };
         connections.spawn(async move {
-            work.await;
+            match proxy_protocol {
+                false => each(arrived).await,
+                true => {
+                    if let Some(arrived) = Box::pin(arrived.behind_a_header()).await {
+                        each(arrived).await;
+                    }
+                }
+            }
             // One that found no seat is told so; only so many at a time are.
             drop(refusal);
         });
     }
-    drop(listener);
-    gateway.shut_down();
-    let mut sessions = gateway.inner.sessions.subscribe();
-    let all = async {
-        while connections.join_next().await.is_some() {}
-        let _ = sessions.wait_for(|open| *open == 0).await;
-    };
-    if tokio::time::timeout(GRACE, all).await.is_err() {
-        tracing::warn!("some connections did not end in time and were dropped");
+    connections
+}
+
+impl Arrived {
+    /// The same connection with the peer that its PROXY header names; `None` if it has none.
+    async fn behind_a_header(mut self) -> Option<Self> {
+        let within = Duration::from_millis(PROXY_HEADER_WITHIN.as_millis());
+        match tokio::time::timeout(within, read_header(&mut self.stream)).await {
+            Ok(Ok(named)) => Some(Self { peer: named.unwrap_or(self.peer), ..self }),
+            Ok(Err(error)) => {
+                tracing::debug!(proxy = %self.peer, %error, "a proxy's connection is closed");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(proxy = %self.peer, "a proxy took too long to say for whom it connects");
+                None
+            }
+        }
     }
-    let inner = &gateway.inner;
-    inner.readings.flush(&inner.store, inner.clock.now()).await;
 }
 
 /// Without this, an answer in two writes waits 40 ms for the peer's acknowledgement.

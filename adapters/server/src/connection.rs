@@ -1,6 +1,5 @@
 //! Drives one [`Connection`] of core over one WebSocket.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -9,7 +8,7 @@ use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
 use handfast_core::grant::token::{HashJob, ProofTag};
-use handfast_core::id::{NodeId, Source};
+use handfast_core::id::NodeId;
 use handfast_core::limits::{SCRATCH, TEXTS_A_MINUTE, TEXTS_AT_ONCE};
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::record::Standing;
@@ -25,6 +24,7 @@ use crate::hashing::Attempt;
 use crate::hook::Event;
 use crate::hub::{Dialect, Letter, Mailbox};
 use crate::native::carrier::rules_broken;
+use crate::proxies::PeerAddress;
 use crate::pump::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
 use crate::seats::SeatGuard;
 
@@ -32,7 +32,7 @@ use crate::seats::SeatGuard;
 pub(crate) struct Session {
     gateway: Gateway,
     socket: WebSocket,
-    peer: SocketAddr,
+    peer: PeerAddress,
     /// When it was accepted; its first message is due that much later.
     since: Instant,
     seat: Option<SeatGuard>,
@@ -89,7 +89,7 @@ enum Happening {
 
 impl Session {
     /// Without a seat, it only says that there is none.
-    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: SocketAddr, since: Instant, seat: Option<SeatGuard>) -> Self {
+    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: PeerAddress, since: Instant, seat: Option<SeatGuard>) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         let mailbox = Mailbox::new(Dialect::Missy);
         Self { gateway, socket, peer, since, seat, mailbox, attached: None, heard: None, texts: None, attempt: None }
@@ -233,7 +233,7 @@ impl Session {
 
     /// Carries out what needs no socket.
     async fn answer(&mut self, action: Action, inner: &Inner) -> Option<Answer> {
-        let source = Source::of(self.peer.ip());
+        let source = self.peer.source();
         let now = inner.clock.now();
         match action {
             Action::Admit(asking, profile) => return Some(Answer::Admitted(self.admit(*asking, profile, inner).await)),
@@ -357,7 +357,7 @@ async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
 }
 
 /// One step of core. Scratch lives on this stack only, so an idle connection holds none.
-fn advance(connection: Connection, inner: &Inner, peer: SocketAddr, input: Input<'_>) -> (Connection, Vec<Action>) {
+fn advance(connection: Connection, inner: &Inner, peer: PeerAddress, input: Input<'_>) -> (Connection, Vec<Action>) {
     let mut scratch = [0; SCRATCH];
     let was_linked = connection.linked();
     let step = connection.step(inner.clock.now(), input, &mut scratch);
@@ -370,7 +370,7 @@ fn advance(connection: Connection, inner: &Inner, peer: SocketAddr, input: Input
     (step.next, actions)
 }
 
-fn feed(connection: Connection, inner: &Inner, peer: SocketAddr, answer: Answer) -> (Connection, Vec<Action>) {
+fn feed(connection: Connection, inner: &Inner, peer: PeerAddress, answer: Answer) -> (Connection, Vec<Action>) {
     match answer {
         Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
         Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),
@@ -388,7 +388,7 @@ fn feed(connection: Connection, inner: &Inner, peer: SocketAddr, answer: Answer)
 }
 
 /// Turns a borrowing effect into an owned action before the first await.
-fn own(effect: Effect<'_>, inner: &Inner, peer: SocketAddr) -> Action {
+fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
     match effect {
         Effect::Send(text) => Action::Send(Message::Text(text.into())),
         Effect::Ping => Action::Send(Message::Ping(axum::body::Bytes::new())),

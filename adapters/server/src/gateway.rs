@@ -31,6 +31,7 @@ use crate::native::budgets::Budgets;
 pub(crate) use crate::operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError, Terms};
 use crate::proven::Proven;
+use crate::proxies::ProxySettings;
 use crate::readings::{self, Readings};
 use crate::seats::Seats;
 use crate::setup::{SetupKeys, SetupSettings};
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
     pub(crate) seats: Seats,
+    pub(crate) proxies: ProxySettings,
     pub(crate) budgets: FlowBudgets,
     /// Of the native wire.
     pub(crate) native: Budgets,
@@ -96,6 +98,7 @@ pub struct GatewayBuilder {
     pairing: PairingSettings,
     setup: SetupSettings,
     inbound: InboundSettings,
+    proxies: ProxySettings,
     extensions: Vec<ExtensionConfig>,
     handler: Option<Arc<dyn PairingHandler>>,
     store_key: Option<Secret<32>>,
@@ -140,6 +143,12 @@ impl GatewayBuilder {
         Self { inbound, ..self }
     }
 
+    /// Which proxies in front of the gateway are believed when they say for whom they ask. Without this, none is.
+    #[must_use]
+    pub fn proxies(self, proxies: ProxySettings) -> Self {
+        Self { proxies, ..self }
+    }
+
     /// Programs outside the gateway that bring channels, methods, pages, metrics and items. They start with the gateway and end with it.
     #[must_use]
     pub fn extensions(self, extensions: Vec<ExtensionConfig>) -> Self {
@@ -172,6 +181,7 @@ impl GatewayBuilder {
             pairing: settings,
             setup,
             inbound,
+            proxies,
             extensions,
             handler,
             store_key,
@@ -197,6 +207,7 @@ impl GatewayBuilder {
             clock,
             hub: Hub::new(limits),
             seats: Seats::new(limits, clock),
+            proxies,
             budgets: FlowBudgets::new(&limits),
             native: Budgets::new(&limits, clock),
             proven: Proven::new(),
@@ -237,6 +248,7 @@ impl Gateway {
             pairing: PairingSettings::default(),
             setup: SetupSettings::default(),
             inbound: InboundSettings::default(),
+            proxies: ProxySettings::default(),
             extensions: Vec::new(),
             handler: None,
             store_key: None,

@@ -3,15 +3,14 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::connect_info::ConnectInfo;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use handfast_core::id::Source;
 use handfast_core::limits::{FRAME_BYTES, MESSAGE_BYTES};
 use handfast_core::time::Instant;
 use tower::ServiceExt;
@@ -22,6 +21,7 @@ use crate::connection::Session;
 use crate::gateway::Gateway;
 use crate::native::SUBPROTOCOL;
 use crate::native::session::{self, Place};
+use crate::proxies::PeerAddress;
 use crate::seats::SeatGuard;
 
 /// What a socket reads at once; small, because it stands in memory for every connection.
@@ -37,10 +37,20 @@ pub(crate) const NO_PEER: &str =
 #[derive(Clone)]
 pub(crate) struct Accepted {
     pub(crate) at: Instant,
-    pub(crate) seat: std::sync::Arc<std::sync::Mutex<Option<SeatGuard>>>,
+    pub(crate) seat: Arc<Mutex<Option<SeatGuard>>>,
 }
 
+/// The address of the gateway's to which a connection came.
+#[derive(Clone, Copy)]
+pub(crate) struct LocalAddress(pub(crate) SocketAddr);
+
 impl Accepted {
+    /// Makes the seat one of this address, or of none; `false` if that has its share. A connection without a seat has none to give.
+    pub(crate) fn counts_for(&self, address: Option<PeerAddress>) -> bool {
+        let seat = self.seat.lock().ok();
+        seat.as_ref().and_then(|seat| seat.as_ref()).is_none_or(|seat| seat.counts_for(address.map(PeerAddress::source)))
+    }
+
     /// Does something with the seat, if a WebSocket has not taken it along.
     pub(crate) fn seated(&self, what: impl FnOnce(&SeatGuard)) {
         if let Ok(seat) = self.seat.lock()
@@ -58,7 +68,7 @@ impl Gateway {
     /// | request | does | who may |
     /// |---|---|---|
     /// | `GET /health` | says whether the gateway works | everybody |
-    /// | `GET /metrics` | OpenMetrics | this machine; sessions with `read` at `/gateway/metrics` |
+    /// | `GET /metrics` | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` | sessions with `read` at `/gateway/metrics`; see [`crate::serve_metrics`] |
     /// | `GET /api/v1/session` | says whose session it is: `{"id","profile","device_label","expires_at","permissions"}` | the session itself |
     /// | `POST /api/v1/session/refresh` | prolongs it; the same answer | the session itself |
     /// | `DELETE /api/v1/session` | ends it: `{"revoked":true}` | the session itself |
@@ -70,8 +80,10 @@ impl Gateway {
     ///
     /// Nest it in a server of your own, and serve that with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address, and a request without one is answered 500
-    /// with a text that says so. Connections that have not authenticated then take their seat when the WebSocket opens; what
-    /// happens before that (sockets that never finish their request) is your server's to bound. [`crate::serve`] does all of it.
+    /// with a text that says so. Behind [listed proxies](crate::proxies::ProxySettings) the header that they write is read here, too; where you find out by other
+    /// means for whom a request is, insert a [`PeerAddress`] into its extensions in a layer of yours. Connections that have not authenticated then take their seat
+    /// when the WebSocket opens, in the share of that address. These budgets are your server's: how many sockets are open, how many of one address, how long one
+    /// may take for its request and its TLS handshake, and a PROXY header ahead of it. [`crate::serve`] does all of it.
     pub fn router(&self) -> Router {
         let api = api::router(self);
         let other = async move |gateway: State<Self>, request: Request| match api::is_api(request.uri().path()) {
@@ -100,20 +112,23 @@ async fn health(State(gateway): State<Gateway>) -> Response {
 async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Infallible> {
     let (mut parts, body) = request.into_parts();
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        if let Some(address) = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers) {
+            parts.extensions.insert(address);
+        }
         if let Some(answer) = gateway.inner.extensions.proxy().serve(Request::from_parts(parts, body)).await {
             return Ok(answer);
         }
         let text = "This is a Handfast gateway. Nodes connect here with a WebSocket; GET /health says whether it works.\n";
         return Ok((StatusCode::NOT_FOUND, text).into_response());
     };
-    let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>().copied() else {
+    let Some(address) = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers) else {
         tracing::error!("{}", NO_PEER.trim_end());
         return Ok((StatusCode::INTERNAL_SERVER_ERROR, NO_PEER).into_response());
     };
     let accepted = parts.extensions.get::<Accepted>();
     let taken = accepted.and_then(|accepted| accepted.seat.lock().ok()?.take());
     let since = accepted.map_or_else(|| gateway.inner.clock.now(), |accepted| accepted.at);
-    let seat = taken.or_else(|| gateway.inner.seats.take(Source::of(peer.ip())));
+    let seat = taken.or_else(|| gateway.inner.seats.take(Some(address.source())));
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     let native = upgrade.selected_protocol().is_some();
     let most = if native { MESSAGE_BYTES } else { FRAME_BYTES };
@@ -127,16 +142,16 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     Ok(if native {
         upgrade.on_upgrade(async move |socket| {
             let place = seat.map_or(Place::Refused, Place::Seat);
-            tokio::spawn(Box::new(session::Session::new(gateway, socket, peer.ip(), since, place)).run());
+            tokio::spawn(Box::new(session::Session::new(gateway, socket, address.ip(), since, place)).run());
         })
     } else if parts.uri.path() == companion::PATH {
-        let may_be = origin::is_allowed(&parts.headers, &gateway.inner.setup.settings.origins);
+        let may_be = origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
         upgrade.on_upgrade(async move |socket| {
-            tokio::spawn(Box::new(companion::session::Session::new(gateway, socket, peer, since, seat, may_be)).run());
+            tokio::spawn(Box::new(companion::session::Session::new(gateway, socket, address, since, seat, may_be)).run());
         })
     } else {
         upgrade.on_upgrade(async move |socket| {
-            tokio::spawn(Box::new(Session::new(gateway, socket, peer, since, seat)).run());
+            tokio::spawn(Box::new(Session::new(gateway, socket, address, since, seat)).run());
         })
     })
 }

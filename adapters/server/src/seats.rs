@@ -1,7 +1,8 @@
 //! Seats for connections that have not authenticated, counted from accept.
 //!
 //! Silence is not allowed to lock anyone out: where seats run out, the connection that has owed the next message of its handshake for longest loses its seat, or
-//! the oldest that has sent nothing yet, or else the oldest that waits for a person ([`Idle::gives_way`]); and a source that is over its own share only displaces its own.
+//! the oldest that has sent nothing yet, or else the oldest that waits for a person ([`Idle::gives_way`]); and a source that is over its own share only displaces its own. The connections of
+//! a proxy are of no source until a request says for whom it asks; all that are of none count as one crowd.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicUsize;
@@ -31,12 +32,13 @@ struct Table {
     next: u64,
     taken: HashMap<u64, Taken>,
     silent: BTreeSet<Turn>,
-    sources: HashMap<Source, Share>,
+    sources: HashMap<Option<Source>, Share>,
 }
 
 #[derive(Debug)]
 struct Taken {
-    source: Source,
+    /// `None` while it is not known for whom a proxy holds it.
+    source: Option<Source>,
     /// `None` if it may not be displaced.
     idle: Option<(Idle, Instant)>,
     evicted: Arc<Notify>,
@@ -55,7 +57,7 @@ type Turn = ((Idle, Instant), u64);
 #[derive(Debug)]
 pub(crate) struct SeatGuard {
     id: u64,
-    source: Source,
+    limits: Limits,
     clock: Clock,
     evicted: Arc<Notify>,
     table: Arc<Mutex<Table>>,
@@ -67,30 +69,23 @@ impl Seats {
         Self { limits, clock, table: Arc::default(), sent: Arc::default() }
     }
 
-    /// A seat for a connection of this source, if need be that of the oldest silent one; `None` if nobody silent is left to make room.
-    pub(crate) fn take(&self, source: Source) -> Option<SeatGuard> {
+    /// A seat for a connection of this source, if need be that of the oldest silent one; `None` if nobody silent is left to make room. One of no source is
+    /// bounded by the total alone.
+    pub(crate) fn take(&self, source: Option<Source>) -> Option<SeatGuard> {
         let now = self.clock.now();
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
-        let waiting = Waiting {
-            total: u32::try_from(table.taken.len()).unwrap_or(u32::MAX),
-            of_source: table.sources.get(&source).map_or(0, |share| share.taken),
-        };
-        let displaced = match waiting.seat(&self.limits) {
-            Seat::Free => None,
-            Seat::EvictFromSource => Some(first(&table.sources.get(&source)?.silent, now)?),
-            Seat::EvictFromAll => Some(first(table.crowd(), now).or_else(|| first(&table.silent, now))?),
-        };
-        if let Some(displaced) = displaced {
-            table.evict(displaced);
-        }
+        let total = u32::try_from(table.taken.len()).unwrap_or(u32::MAX);
+        let waiting = Waiting { total, of_source: table.of_source(source) };
+        table.make_room(waiting, source, &self.limits, now)?;
         let id = table.next;
         table.next += 1;
         let evicted = Arc::new(Notify::new());
         table.taken.insert(id, Taken { source, idle: None, evicted: Arc::clone(&evicted) });
         table.sources.entry(source).or_default().taken += 1;
-        table.idles(id, source, Some((Idle::Silent, now)));
+        table.idles(id, Some((Idle::Silent, now)));
         drop(table);
-        Some(SeatGuard { id, source, clock: self.clock, evicted, table: Arc::clone(&self.table), meter: Meter::new(&self.sent) })
+        let meter = Meter::new(&self.sent);
+        Some(SeatGuard { id, limits: self.limits, clock: self.clock, evicted, table: Arc::clone(&self.table), meter })
     }
 
     /// Takes the seat of the oldest connection that has sent nothing, so that its descriptor becomes free.
@@ -132,11 +127,27 @@ impl Table {
         self.forget(id);
     }
 
+    /// How many seats a source has.
+    fn of_source(&self, source: Option<Source>) -> u32 {
+        source.and_then(|_| self.sources.get(&source)).map_or(0, |share| share.taken)
+    }
+
+    /// Displaces whoever has to go for one more seat of a source; `None` if nobody may be displaced.
+    fn make_room(&mut self, waiting: Waiting, source: Option<Source>, limits: &Limits, now: Instant) -> Option<()> {
+        let displaced = match waiting.seat(limits) {
+            Seat::Free => return Some(()),
+            Seat::EvictFromSource => first(&self.sources.get(&source)?.silent, now)?,
+            Seat::EvictFromAll => first(self.crowd(), now).or_else(|| first(&self.silent, now))?,
+        };
+        self.evict(displaced);
+        Some(())
+    }
+
     /// It may be displaced, or not.
-    fn idles(&mut self, id: u64, source: Source, idle: Option<(Idle, Instant)>) {
+    fn idles(&mut self, id: u64, idle: Option<(Idle, Instant)>) {
         let Some(taken) = self.taken.get_mut(&id) else { return };
         let before = std::mem::replace(&mut taken.idle, idle);
-        let share = self.sources.get_mut(&source).map(|share| &mut share.silent);
+        let share = self.sources.get_mut(&taken.source).map(|share| &mut share.silent);
         for silent in [Some(&mut self.silent), share].into_iter().flatten() {
             if let Some(before) = before {
                 silent.remove(&(before, id));
@@ -147,21 +158,58 @@ impl Table {
         }
     }
 
+    /// It is a source's from now on, or of none.
+    fn counts_for(&mut self, id: u64, source: Option<Source>) {
+        let Some(taken) = self.taken.get_mut(&id) else { return };
+        let (before, idle) = (std::mem::replace(&mut taken.source, source), taken.idle);
+        self.leaves(id, before, idle);
+        let share = self.sources.entry(source).or_default();
+        share.taken += 1;
+        share.silent.extend(idle.map(|idle| (idle, id)));
+    }
+
+    /// A seat is none of a share any more.
+    fn leaves(&mut self, id: u64, source: Option<Source>, idle: Option<(Idle, Instant)>) {
+        let Some(share) = self.sources.get_mut(&source) else { return };
+        share.taken -= 1;
+        if let Some(idle) = idle {
+            share.silent.remove(&(idle, id));
+        }
+        if share.taken == 0 {
+            self.sources.remove(&source);
+        }
+    }
+
     /// Takes a seat out of the books; does nothing if it is out already, as a displaced one is.
     fn forget(&mut self, id: u64) {
-        let Some(source) = self.taken.get(&id).map(|taken| taken.source) else { return };
-        self.idles(id, source, None);
-        self.taken.remove(&id);
-        if let Some(share) = self.sources.get_mut(&source) {
-            share.taken -= 1;
-            if share.taken == 0 {
-                self.sources.remove(&source);
-            }
+        self.idles(id, None);
+        if let Some(Taken { source, idle, .. }) = self.taken.remove(&id) {
+            self.leaves(id, source, idle);
         }
     }
 }
 
 impl SeatGuard {
+    /// Makes it a seat of this source, or of none, from now on: what comes over a proxy's connection is now for one source and then for another. `false` if the
+    /// source has its share and nobody silent in it, or if the seat is gone; then it is of no source.
+    #[must_use]
+    pub(crate) fn counts_for(&self, source: Option<Source>) -> bool {
+        let now = self.clock.now();
+        let mut table = self.table.lock().expect("no thread panics while it holds the seats");
+        match table.taken.get(&self.id) {
+            None => return false,
+            Some(taken) if taken.source == source => return true,
+            Some(_) => table.counts_for(self.id, None),
+        }
+        // It has its place among all already.
+        let waiting = Waiting { total: 0, of_source: table.of_source(source) };
+        let room = table.make_room(waiting, source, &self.limits, now).is_some();
+        if room {
+            table.counts_for(self.id, source);
+        }
+        room
+    }
+
     /// The connection has sent its first message: from now on nobody may displace it.
     pub(crate) fn spoke(&self) {
         self.idles(None);
@@ -185,7 +233,7 @@ impl SeatGuard {
     fn idles(&self, how: Option<Idle>) {
         let now = self.clock.now();
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
-        table.idles(self.id, self.source, how.map(|how| (how, now)));
+        table.idles(self.id, how.map(|how| (how, now)));
     }
 
     /// Counts what this connection sends.
@@ -228,8 +276,8 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_silent_connection_makes_room() {
         let seats = seats(2, 2);
-        let (first, _second) = (seats.take(source(1)).unwrap(), seats.take(source(2)).unwrap());
-        let _third = seats.take(source(3)).unwrap();
+        let (first, _second) = (seats.take(Some(source(1))).unwrap(), seats.take(Some(source(2))).unwrap());
+        let _third = seats.take(Some(source(3))).unwrap();
         first.evicted().await;
         assert_eq!(seats.taken(), 2);
         drop(first);
@@ -239,21 +287,21 @@ mod tests {
     #[test]
     fn a_connection_that_has_spoken_is_not_displaced() {
         let seats = seats(1, 1);
-        let first = seats.take(source(1)).unwrap();
+        let first = seats.take(Some(source(1))).unwrap();
         first.spoke();
-        assert!(seats.take(source(1)).is_none());
-        assert!(seats.take(source(2)).is_none());
+        assert!(seats.take(Some(source(1))).is_none());
+        assert!(seats.take(Some(source(2))).is_none());
         drop(first);
-        assert!(seats.take(source(2)).is_some());
+        assert!(seats.take(Some(source(2))).is_some());
     }
 
     #[tokio::test]
     async fn a_connection_that_only_waits_makes_room_again() {
         let seats = seats(1, 1);
-        let first = seats.take(source(1)).unwrap();
+        let first = seats.take(Some(source(1))).unwrap();
         first.spoke();
         first.rests();
-        let _second = seats.take(source(2)).unwrap();
+        let _second = seats.take(Some(source(2))).unwrap();
         first.evicted().await;
         first.rests();
         drop(first);
@@ -263,11 +311,11 @@ mod tests {
     #[tokio::test]
     async fn whoever_is_silent_makes_room_before_whoever_waits() {
         let seats = seats(2, 2);
-        let waits = seats.take(source(1)).unwrap();
+        let waits = seats.take(Some(source(1))).unwrap();
         waits.spoke();
         waits.rests();
-        let silent = seats.take(source(1)).unwrap();
-        let _third = seats.take(source(1)).unwrap();
+        let silent = seats.take(Some(source(1))).unwrap();
+        let _third = seats.take(Some(source(1))).unwrap();
         silent.evicted().await;
         let never = tokio::time::timeout(std::time::Duration::ZERO, waits.evicted()).await;
         assert!(never.is_err());
@@ -276,10 +324,10 @@ mod tests {
     #[tokio::test]
     async fn a_full_source_displaces_its_own_and_no_one_else() {
         let seats = seats(3, 2);
-        let other = seats.take(source(9)).unwrap();
-        let first = seats.take(source(1)).unwrap();
-        let _second = seats.take(source(1)).unwrap();
-        let _third = seats.take(source(1)).unwrap();
+        let other = seats.take(Some(source(9))).unwrap();
+        let first = seats.take(Some(source(1))).unwrap();
+        let _second = seats.take(Some(source(1))).unwrap();
+        let _third = seats.take(Some(source(1))).unwrap();
         first.evicted().await;
         let never = tokio::time::timeout(std::time::Duration::ZERO, other.evicted()).await;
         assert!(never.is_err());
@@ -288,26 +336,65 @@ mod tests {
     #[tokio::test]
     async fn whoever_owes_the_next_message_of_a_handshake_makes_room() {
         let seats = seats(2, 2);
-        let stalls = seats.take(source(1)).unwrap();
+        let stalls = seats.take(Some(source(1))).unwrap();
         stalls.stalls();
-        let busy = seats.take(source(1)).unwrap();
+        let busy = seats.take(Some(source(1))).unwrap();
         busy.spoke();
-        let third = seats.take(source(1)).unwrap();
+        let third = seats.take(Some(source(1))).unwrap();
         stalls.evicted().await;
         third.spoke();
-        assert!(seats.take(source(1)).is_none());
+        assert!(seats.take(Some(source(1))).is_none());
     }
 
     #[tokio::test]
     async fn where_all_seats_are_taken_the_source_with_most_of_them_makes_room() {
         let seats = seats(4, 3);
-        let single = seats.take(source(9)).unwrap();
+        let single = seats.take(Some(source(9))).unwrap();
         single.stalls();
-        let crowd: Vec<_> = (0..3).map(|_| seats.take(source(1)).unwrap()).collect();
+        let crowd: Vec<_> = (0..3).map(|_| seats.take(Some(source(1))).unwrap()).collect();
         crowd.iter().for_each(SeatGuard::stalls);
-        let _newcomer = seats.take(source(8)).unwrap();
+        let _newcomer = seats.take(Some(source(8))).unwrap();
         crowd[0].evicted().await;
         let never = tokio::time::timeout(std::time::Duration::ZERO, single.evicted()).await;
+        assert!(never.is_err());
+    }
+
+    #[test]
+    fn connections_of_a_proxy_are_bounded_in_total_alone_until_they_say_for_whom() {
+        let seats = seats(4, 1);
+        let proxied: Vec<_> = (0..4).map(|_| seats.take(None).unwrap()).collect();
+        assert!(proxied[0].counts_for(Some(source(1))));
+        proxied[0].spoke();
+        assert!(!proxied[1].counts_for(Some(source(1))), "that source has its share");
+        assert!(proxied[1].counts_for(Some(source(2))), "and another one its own");
+        assert!(proxied[0].counts_for(Some(source(1))), "what is a source's already stays so");
+        assert!(proxied[0].counts_for(None) && proxied[2].counts_for(Some(source(1))), "a share that is given back is another's");
+        drop(proxied);
+        assert_eq!(seats.taken(), 0);
+        assert!(seats.table.lock().unwrap().sources.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_asks_through_a_proxy_displaces_its_own_and_no_one_else() {
+        let seats = seats(8, 1);
+        let (own, other, asks) = (seats.take(None).unwrap(), seats.take(None).unwrap(), seats.take(None).unwrap());
+        assert!(own.counts_for(Some(source(1))) && other.counts_for(Some(source(2))));
+        assert!(asks.counts_for(Some(source(1))));
+        own.evicted().await;
+        let never = tokio::time::timeout(std::time::Duration::ZERO, other.evicted()).await;
+        assert!(never.is_err());
+        assert!(!own.counts_for(Some(source(3))), "a seat that is gone is nobody's");
+        assert_eq!(seats.taken(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_connections_that_say_for_nobody_makes_room_before_somebody_who_came_alone() {
+        let seats = seats(3, 2);
+        let alone = seats.take(Some(source(1))).unwrap();
+        let flood = [seats.take(None).unwrap(), seats.take(None).unwrap()];
+        let _more = seats.take(None).unwrap();
+        flood[0].evicted().await;
+        let never = tokio::time::timeout(std::time::Duration::ZERO, alone.evicted()).await;
         assert!(never.is_err());
     }
 }

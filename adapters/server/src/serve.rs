@@ -3,25 +3,27 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::accept::accept;
+use crate::accept::{Arrived, Listening, accept};
 use crate::api::ending::Unhurried;
 use crate::gateway::Gateway;
 use crate::meter::Metered;
-use crate::router::Accepted;
+use crate::router::{Accepted, LocalAddress};
 use crate::seats::SeatGuard;
 
 /// How long an answer may take to be read, beyond the time that the next request has to be asked in.
@@ -35,24 +37,20 @@ const HEAD_BYTES: usize = 16 * 1024;
 
 /// Serves a gateway on a listener until `until` ends, then closes every connection with "going away" and waits a moment for them.
 ///
-/// With `tls`, only TLS is spoken. TCP_NODELAY is on. Failing accepts are logged and tried again.
-pub async fn serve(gateway: Gateway, listener: TcpListener, tls: Option<TlsAcceptor>, until: impl Future<Output = ()>) {
+/// With `tls`, only TLS is spoken. TCP_NODELAY is on. Failing accepts are logged and tried again. Each request over the connection of a listed proxy counts for
+/// the address that the proxy names ([`ProxySettings`](crate::proxies::ProxySettings)).
+pub async fn serve(gateway: Gateway, listener: impl Into<Listening>, tls: Option<TlsAcceptor>, until: impl Future<Output = ()>) {
     let router = gateway.router();
     let served = gateway.clone();
-    let each = move |stream, peer, seat| one(router.clone(), stream, peer, tls.clone(), seat, served.clone());
-    accept(&gateway, listener, until, each).await;
+    let each = move |arrived| one(router.clone(), arrived, tls.clone(), served.clone());
+    accept(&gateway, listener.into(), until, each).await;
 }
 
 /// One connection until it has become a WebSocket, which goes on in a task of its own. Until when it has to have asked for something, or heard it, is set anew
 /// with each request; while one is answered, silent connections are displaced before it.
-async fn one(
-    router: Router,
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    seat: Option<SeatGuard>,
-    gateway: Gateway,
-) {
+pub(crate) async fn one(router: Router, arrived: Arrived, tls: Option<TlsAcceptor>, gateway: Gateway) {
+    let Arrived { stream, peer, seat } = arrived;
+    let at = (peer, stream.local_addr().ok());
     let displaced = seat.as_ref().map(SeatGuard::watch);
     let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
     let head_within = Duration::from_millis(gateway.inner.limits.first_message.as_millis());
@@ -60,9 +58,9 @@ async fn one(
     let pace = Pace::new(head_within + ANSWER_WITHIN);
     let work = async {
         match tls {
-            None => http(router, stream, peer, accepted, &gateway, &pace).await,
+            None => http(router, stream, at, accepted, &gateway, &pace).await,
             Some(tls) => match tokio::time::timeout(head_within, tls.accept(stream)).await {
-                Ok(Ok(stream)) => http(router, stream, peer, accepted, &gateway, &pace).await,
+                Ok(Ok(stream)) => http(router, stream, at, accepted, &gateway, &pace).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             },
@@ -116,24 +114,54 @@ impl Pace {
     }
 }
 
-async fn http<S>(router: Router, stream: S, peer: SocketAddr, accepted: Accepted, gateway: &Gateway, pace: &Pace)
-where
+/// The requests of one connection, from the one address to the other.
+async fn http<S>(
+    router: Router,
+    stream: S,
+    (peer, local): (SocketAddr, Option<SocketAddr>),
+    accepted: Accepted,
+    gateway: &Gateway,
+    pace: &Pace,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let paced = pace.clone();
+    let (paced, served) = (pace.clone(), gateway.clone());
+    let proxied = gateway.inner.proxies.lists(peer.ip());
+    let again = AtomicBool::new(false);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(accepted.clone());
-        let (router, accepted, paced) = (router.clone(), accepted.clone(), paced.clone());
+        let address = served.inner.proxies.address(peer.ip(), request.headers());
+        // The first message is due from accept on; over a connection that was used before, from the request on.
+        let since = if again.swap(true, Ordering::Relaxed) { served.inner.clock.now() } else { accepted.at };
+        let mut accepted = Accepted { at: since, ..accepted.clone() };
+        let crowded = proxied && !accepted.counts_for(Some(address));
+        if crowded {
+            // The seat stays with the connection, for whoever is next.
+            accepted.seat = Arc::default();
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(peer));
+        extensions.insert(address);
+        extensions.insert(accepted.clone());
+        if let Some(local) = local {
+            extensions.insert(LocalAddress(local));
+        }
+        let (router, paced) = (router.clone(), paced.clone());
         async move {
             paced.works();
+            if crowded && !request.headers().contains_key(header::UPGRADE) {
+                paced.rests();
+                return Ok(crowd());
+            }
             accepted.seated(SeatGuard::rests);
             let Ok(answer) = router.oneshot(request).await;
             match answer.extensions().get::<Unhurried>() {
                 Some(Unhurried) => paced.stays(),
                 None => {
                     accepted.seated(SeatGuard::falls_silent);
+                    if proxied {
+                        accepted.counts_for(None);
+                    }
                     paced.rests();
                 }
             }
@@ -159,4 +187,10 @@ where
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended");
     }
+}
+
+/// The answer to a request that a proxy makes for somebody who has his share of connections that have not authenticated.
+fn crowd() -> Response {
+    let text = "Too many connections from your address have not authenticated. Try again in a moment.\n";
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], text).into_response()
 }

@@ -1,8 +1,5 @@
 //! Who may reach what.
 
-use std::net::SocketAddr;
-
-use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{Method, StatusCode};
@@ -23,7 +20,7 @@ const SECRET: [&str; 4] = ["events", "inbound", "pairing", "setup"];
 
 /// What holds for every request: its peer is known, its body is no flood, and no foreign web page changes anything.
 pub(super) async fn everybody(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    if request.extensions().get::<ConnectInfo<SocketAddr>>().is_none() {
+    if gateway.inner.proxies.address_of(request.extensions(), request.headers()).is_none() {
         tracing::error!("{}", NO_PEER.trim_end());
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, "usage", NO_PEER.trim_end());
     }
@@ -31,7 +28,7 @@ pub(super) async fn everybody(State(gateway): State<Gateway>, request: Request, 
     if length.is_some_and(|length| length.is_none_or(|bytes: usize| bytes > BODY_BYTES)) {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "usage", "the body of a request has at most 64 KiB");
     }
-    if !is_read(request.method()) && !origin::is_allowed(request.headers(), &gateway.inner.setup.settings.origins) {
+    if !is_read(request.method()) && !origin::may_come(&request, &gateway.inner.setup.settings) {
         let text = "a web page of another origin may change nothing here: name its origin in the gateway's settings";
         return refuse(StatusCode::FORBIDDEN, "origin_not_allowed", text);
     }

@@ -1,18 +1,16 @@
 //! What an HTTP handler learns of the companion whose session a request shows.
 
-use std::net::SocketAddr;
-
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use handfast_core::grant::scope::{Action, Address, ScopesBuf};
 use handfast_core::grant::session::Token;
-use handfast_core::id::Source;
 use handfast_core::registry::sessions::Session;
 use handfast_core::time::UnixTime;
 
-use super::permit::{BearerRefused, bearer, peer};
+use super::permit::{BearerRefused, allows_of_gateway, bearer, peer};
 use crate::gateway::Gateway;
 use crate::hook::CompanionInfo;
+use crate::proxies::PeerAddress;
 use crate::telemetry::SessionEvent;
 
 /// Shows that a request came with the token of a companion's session that has not ended. An axum extractor for every state that a [`Gateway`] can be taken
@@ -49,22 +47,20 @@ impl Companion {
         self.scopes.scopes().allows(action, address)
     }
 
-    /// The same for what is the gateway's own, which is the operator's: a pattern has to name it. One for everything, as companions have, means the
-    /// application's addresses.
+    /// The same for what is the gateway's own: see [`allows_of_gateway`].
     pub(crate) fn allows_of_gateway(&self, action: Action, address: &Address<'_>) -> bool {
-        let names_it = |pattern: &str| pattern == "/gateway" || pattern.starts_with("/gateway/");
-        self.scopes.scopes().as_slice().iter().any(|scope| names_it(scope.pattern.as_str()) && scope.allows(action, address))
+        allows_of_gateway(&self.scopes, action, address)
     }
 
     /// Checks what a request brings.
     pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
-        Self::by(gateway, bearer(&parts.headers)?, peer(parts)).await
+        Self::by(gateway, bearer(&parts.headers)?, peer(gateway, parts)).await
     }
 
     /// The companion whose token this is. One look-up by its hash; what has not the form of a token is not looked up.
-    pub(super) async fn by(gateway: &Gateway, text: &str, peer: Option<SocketAddr>) -> Result<Self, BearerRefused> {
+    pub(super) async fn by(gateway: &Gateway, text: &str, peer: Option<PeerAddress>) -> Result<Self, BearerRefused> {
         let inner = &gateway.inner;
-        let source = peer.map(|peer| Source::of(peer.ip()));
+        let source = peer.map(PeerAddress::source);
         let found = match Token::parse(text) {
             Some(token) => gateway.session_of(&token).await,
             None => Ok(Err(None)),

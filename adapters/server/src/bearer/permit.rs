@@ -1,9 +1,6 @@
 //! What an HTTP handler learns of whoever sent a bearer.
 
-use std::net::SocketAddr;
-
 use axum::Json;
-use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
@@ -14,6 +11,7 @@ use handfast_core::grant::scope::{Action, Address, ScopeError, ScopesBuf};
 use super::{Companion, Holder};
 use crate::admin::{ErrorBody, ErrorView};
 use crate::gateway::Gateway;
+use crate::proxies::PeerAddress;
 
 /// Shows that a request came with a bearer that counts. An axum extractor for every state that a [`Gateway`] can be taken from.
 #[derive(Clone, Debug)]
@@ -64,15 +62,27 @@ impl Permit {
         self.scopes.scopes().allows(action, address)
     }
 
+    /// The same for what is the gateway's own: see [`allows_of_gateway`].
+    pub(crate) fn allows_of_gateway(&self, action: Action, address: &Address<'_>) -> bool {
+        allows_of_gateway(&self.scopes, action, address)
+    }
+
     /// Checks what a request brings: first in memory, and only what is not found there in the registry.
-    pub(super) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
+    pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
         let text = bearer(&parts.headers)?;
         if let Some((holder, scopes)) = gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now()) {
             return Ok(Self { holder, scopes });
         }
-        let companion = Companion::by(gateway, text, peer(parts)).await?;
+        let companion = Companion::by(gateway, text, peer(gateway, parts)).await?;
         Ok(Self { holder: Holder::Companion(companion.info().session), scopes: companion.scopes().clone() })
     }
+}
+
+/// Whether scopes allow something of what is the gateway's own, which is the operator's: a pattern has to name it. One for everything, as companions have, means
+/// the application's addresses.
+pub(super) fn allows_of_gateway(scopes: &ScopesBuf, action: Action, address: &Address<'_>) -> bool {
+    let names_it = |pattern: &str| pattern == "/gateway" || pattern.starts_with("/gateway/");
+    scopes.scopes().as_slice().iter().any(|scope| names_it(scope.pattern.as_str()) && scope.allows(action, address))
 }
 
 /// The bearer in the one header that has it.
@@ -85,8 +95,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, BearerRefused> {
 }
 
 /// From where a request comes, if whoever serves it says so.
-pub(super) fn peer(parts: &Parts) -> Option<SocketAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
+pub(super) fn peer(gateway: &Gateway, parts: &Parts) -> Option<PeerAddress> {
+    gateway.inner.proxies.address_of(&parts.extensions, &parts.headers)
 }
 
 impl<S> FromRequestParts<S> for Permit

@@ -1,10 +1,8 @@
 //! What the gateway keeps for a companion's connection, and what it does for it without the socket.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use handfast_core::flow::setup_code::gateway::{Failed, Failure, NotOpened};
-use handfast_core::id::Source;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
 use handfast_core::wire::companion::Word;
 use handfast_store::StoreError;
@@ -13,6 +11,7 @@ use super::action::{Action, Answer};
 use crate::gateway::Gateway;
 use crate::hook::{CompanionInfo, Event};
 use crate::hub::{Dialect, Mailbox};
+use crate::proxies::PeerAddress;
 use crate::pump::interrupted;
 use crate::seats::SeatGuard;
 use crate::telemetry::{SessionEvent, Verification};
@@ -20,7 +19,7 @@ use crate::telemetry::{SessionEvent, Verification};
 /// One connection, as far as it is not its socket.
 pub(super) struct Kept {
     pub(super) gateway: Gateway,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: PeerAddress,
     pub(super) seat: Option<SeatGuard>,
     pub(super) mailbox: Arc<Mailbox>,
     /// Whether the page that opened it, if it was one, may be a companion.
@@ -32,7 +31,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(gateway: Gateway, peer: SocketAddr, seat: Option<SeatGuard>, origin_allowed: bool) -> Self {
+    pub(super) fn new(gateway: Gateway, peer: PeerAddress, seat: Option<SeatGuard>, origin_allowed: bool) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         Self { gateway, peer, seat, mailbox: Mailbox::new(Dialect::Missy), origin_allowed, attached: None, info: None }
     }
@@ -97,7 +96,7 @@ impl Kept {
             Failure::Code(_) | Failure::Redeem(_) => &inner.budgets.codes,
             Failure::Session(_) => &inner.budgets.sessions,
         };
-        budget.permit(Source::of(self.peer.ip()), inner.clock.now()).is_some()
+        budget.permit(self.peer.source(), inner.clock.now()).is_some()
     }
 
     /// It was let in: the budget of those that have not authenticated is for others now.

@@ -1,34 +1,70 @@
 //! Which web pages may speak to the gateway. Programs send no `Origin`; browsers always do, and no page can change it.
+//!
+//! Which origin is the gateway's own follows from the addresses that it was configured with, and from the address at which a connection came in. A request's
+//! `Host`, or what a proxy says of it, decides nothing: a page whose name resolves to the gateway's address names its own host there.
 
-use axum::http::HeaderMap;
-use axum::http::header::{HOST, ORIGIN};
-use url::{Origin, Url};
+use std::net::SocketAddr;
 
-/// Whether whoever sent these headers is no web page, or one of the gateway's own origin, or one of the `others`.
-pub(crate) fn is_allowed(headers: &HeaderMap, others: &[String]) -> bool {
+use axum::extract::Request;
+use axum::http::header::ORIGIN;
+use axum::http::{Extensions, HeaderMap};
+use url::{Host, Origin, Url};
+
+use crate::router::LocalAddress;
+use crate::setup::SetupSettings;
+
+/// Whether whoever sent this request is no web page, or one of the gateway's own origin, or one that the operator named.
+pub(crate) fn may_come(request: &Request, settings: &SetupSettings) -> bool {
+    is_allowed(request.headers(), request.extensions(), settings)
+}
+
+/// The same for the parts of a request.
+pub(crate) fn is_allowed(headers: &HeaderMap, extensions: &Extensions, settings: &SetupSettings) -> bool {
+    let local = extensions.get::<LocalAddress>().map(|LocalAddress(address)| *address);
+    let addresses = &settings.addresses;
+    let own = [&addresses.public, &addresses.tunnel, &addresses.gateway].into_iter().flatten().filter_map(|url| of_url(url));
+    let others = settings.origins.iter().filter_map(|other| origin(other));
+    allows(headers, local, own.chain(others))
+}
+
+fn allows(headers: &HeaderMap, local: Option<SocketAddr>, mut named: impl Iterator<Item = Origin>) -> bool {
     let mut all = headers.get_all(ORIGIN).iter();
     let Some(first) = all.next() else { return true };
     let Some(text) = first.to_str().ok().filter(|_| all.next().is_none()) else { return false };
     let Some(page) = origin(text).filter(Origin::is_tuple) else { return false };
-    is_own(&page, text, headers) || others.iter().any(|other| origin(other).as_ref() == Some(&page))
+    named.any(|other| other == page) || local.is_some_and(|local| is_at(&page, local))
 }
 
-/// The origin of the page's scheme at the host that the request was sent to.
-fn is_own(page: &Origin, text: &str, headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
-    let (Some(Ok(host)), None) = (hosts.next().map(|host| host.to_str()), hosts.next()) else { return false };
-    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-    origin(&format!("{scheme}://{host}")).as_ref() == Some(page)
+/// Whether a page came from this address of the gateway's: no name leads there but `localhost`, which nobody else can have.
+fn is_at(page: &Origin, local: SocketAddr) -> bool {
+    let Origin::Tuple(_, host, port) = page else { return false };
+    let ip = local.ip().to_canonical();
+    let same = match host {
+        Host::Domain(name) => name.eq_ignore_ascii_case("localhost") && ip.is_loopback(),
+        Host::Ipv4(host) => ip == *host,
+        Host::Ipv6(host) => ip == std::net::IpAddr::from(*host).to_canonical(),
+    };
+    same && *port == local.port()
+}
+
+/// The origin of an address at which the gateway is reached.
+fn of_url(url: &str) -> Option<Origin> {
+    let url = Url::parse(url.trim()).ok()?;
+    Some(Origin::Tuple(web_scheme(url.scheme())?.to_owned(), url.host()?.to_owned(), url.port_or_known_default()?))
+}
+
+fn web_scheme(scheme: &str) -> Option<&'static str> {
+    match scheme {
+        "ws" | "http" => Some("http"),
+        "wss" | "https" => Some("https"),
+        _ => None,
+    }
 }
 
 /// Reads a scheme, a host and perhaps a port, and nothing else: decided on what the parser found, not on the text. None for anything else, also for `null`.
 fn origin(text: &str) -> Option<Origin> {
     let url = Url::parse(text.strip_suffix('/').unwrap_or(text)).ok()?;
-    let scheme = match url.scheme() {
-        "ws" | "http" => "http",
-        "wss" | "https" => "https",
-        _ => return None,
-    };
+    let scheme = web_scheme(url.scheme())?;
     let bare = url.username().is_empty()
         && url.password().is_none()
         && matches!(url.path(), "" | "/")
@@ -41,32 +77,57 @@ fn origin(text: &str) -> Option<Origin> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use axum::http::header::HOST;
 
     use super::*;
+    use crate::setup::url::Candidates;
 
-    fn allowed(host: &str, origins: &[&str], others: &[&str]) -> bool {
+    fn allowed(local: &str, origins: &[&str], others: &[&str]) -> bool {
         let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::from_str(host).unwrap());
         for origin in origins {
             headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
         }
-        let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-        is_allowed(&headers, &others)
+        let others: Vec<_> = others.iter().filter_map(|other| origin(other)).collect();
+        allows(&headers, local.parse().ok(), others.into_iter())
     }
 
     #[test]
     fn a_program_and_a_page_of_the_gateways_own_may_speak() {
-        for (host, origins) in [
-            ("gateway.example:8765", &[][..]),
-            ("gateway.example:8765", &["http://gateway.example:8765"]),
-            ("GATEWAY.example:8765", &["https://gateway.example:8765"]),
-            ("gateway.example", &["https://gateway.example"]),
-            ("gateway.example:443", &["https://gateway.example"]),
-            ("gateway.example", &["wss://gateway.example:443"]),
+        for (local, origins) in [
+            ("192.0.2.1:8765", &[][..]),
+            ("192.0.2.1:8765", &["http://192.0.2.1:8765"]),
+            ("[::ffff:192.0.2.1]:8765", &["https://192.0.2.1:8765"]),
+            ("192.0.2.1:443", &["https://192.0.2.1"]),
             ("[::1]:8765", &["http://[::1]:8765"]),
             ("127.0.0.1:8765", &["ws://127.0.0.1:8765"]),
+            ("127.0.0.1:8765", &["http://localhost:8765"]),
+            ("", &[]),
         ] {
-            assert!(allowed(host, origins, &[]), "{host} {origins:?}");
+            assert!(allowed(local, origins, &[]), "{local} {origins:?}");
+        }
+    }
+
+    #[test]
+    fn the_configured_addresses_say_which_origin_is_the_gateways_own_and_the_host_header_does_not() {
+        let addresses = Candidates { public: Some("wss://gateway.example/ours".to_owned()), ..Candidates::default() };
+        let settings = SetupSettings { addresses, ..SetupSettings::default() };
+        let mut extensions = Extensions::new();
+        extensions.insert(LocalAddress("127.0.0.1:8765".parse().unwrap()));
+        for (page, host, is) in [
+            ("https://gateway.example", "gateway.example", true),
+            ("https://gateway.example", "whatever.example", true),
+            ("http://gateway.example", "gateway.example", false),
+            ("http://127.0.0.1:8765", "127.0.0.1:8765", true),
+            // A page whose name leads to our address says so itself.
+            ("http://evil.example:8765", "evil.example:8765", false),
+            ("https://evil.example", "evil.example", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ORIGIN, HeaderValue::from_static(page));
+            headers.insert(HOST, HeaderValue::from_static(host));
+            headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+            headers.insert("x-forwarded-host", HeaderValue::from_static(host));
+            assert_eq!(is_allowed(&headers, &extensions, &settings), is, "{page} at {host}");
         }
     }
 
@@ -77,23 +138,23 @@ mod tests {
             &["file://"],
             &[""],
             &["http://evil.example"],
-            &["http://gateway.example"],
-            &["http://gateway.example:8766"],
-            &["http://gateway.example:8765@evil.example"],
-            &["http://evil.example@gateway.example:8765"],
-            &["http://@gateway.example:8765"],
-            &["http://evil.example\\@gateway.example:8765"],
-            &["http://gateway.example:8765/page"],
-            &["http://gateway.example:8765?x"],
-            &["http://gateway.example:8765#x"],
-            &["gateway.example:8765"],
-            &["ftp://gateway.example:8765"],
-            &["http://gateway.example:8765", "http://gateway.example:8765"],
+            &["http://192.0.2.1"],
+            &["http://192.0.2.1:8766"],
+            &["http://localhost:8765"],
+            &["http://192.0.2.1:8765@evil.example"],
+            &["http://evil.example@192.0.2.1:8765"],
+            &["http://@192.0.2.1:8765"],
+            &["http://evil.example\\@192.0.2.1:8765"],
+            &["http://192.0.2.1:8765/page"],
+            &["http://192.0.2.1:8765?x"],
+            &["http://192.0.2.1:8765#x"],
+            &["192.0.2.1:8765"],
+            &["ftp://192.0.2.1:8765"],
+            &["http://192.0.2.1:8765", "http://192.0.2.1:8765"],
         ] {
-            assert!(!allowed("gateway.example:8765", origins, &[]), "{origins:?}");
+            assert!(!allowed("192.0.2.1:8765", origins, &[]), "{origins:?}");
         }
-        assert!(!allowed("gateway.example:80/x", &["http://gateway.example"], &[]));
-        assert!(!allowed("x@gateway.example", &["http://gateway.example"], &[]));
+        assert!(!allowed("", &["http://192.0.2.1:8765"], &[]));
         assert!(!allowed("", &["null"], &["null"]));
 
         let others = ["https://console.example", "wss://other.example:99/"];
@@ -105,7 +166,7 @@ mod tests {
             ("https://other.example:99", true),
             ("https://other.example", false),
         ] {
-            assert_eq!(allowed("gateway.example:8765", &[origin], &others), is, "{origin}");
+            assert_eq!(allowed("192.0.2.1:8765", &[origin], &others), is, "{origin}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Drives one connection on `/pair`: a companion's, or, if its first frame says so, one that goes on as a node's.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use handfast_core::flow::setup_code::gateway::{Connection, Input};
@@ -20,6 +19,7 @@ use crate::connection;
 use crate::gateway::Gateway;
 use crate::hub::Letter;
 use crate::native::carrier::rules_broken;
+use crate::proxies::PeerAddress;
 use crate::pump::{CLOSE_WITHIN, PATIENCE};
 use crate::seats::SeatGuard;
 
@@ -51,7 +51,7 @@ impl Session {
     pub(crate) fn new(
         gateway: Gateway,
         socket: WebSocket,
-        peer: SocketAddr,
+        peer: PeerAddress,
         since: Instant,
         seat: Option<SeatGuard>,
         origin_allowed: bool,

@@ -1,13 +1,11 @@
 //! HTTP requests to paths that extensions have mounted: what of them an extension gets to see, and what of its answer a client does.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -21,6 +19,7 @@ use tokio::sync::Semaphore;
 use super::handle::{Extension, Problem};
 use super::path;
 use super::readers::Readers;
+use crate::proxies::PeerAddress;
 
 /// Largest body, of a request or of an answer: in base64 it fits a line with what belongs to it.
 pub const BODY_BYTES: usize = 700 * 1024;
@@ -220,7 +219,7 @@ impl Mounted {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.ip());
         let _reading = self.readers.begin(peer).ok_or_else(busy)?;
         let body = tokio::time::timeout_at(until, Limited::new(body, BODY_BYTES).collect()).await;
         let body = body.map_err(|_| refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."))?;

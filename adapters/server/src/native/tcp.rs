@@ -2,24 +2,26 @@
 
 use std::future::Future;
 
-use tokio::net::TcpListener;
-
 use super::session::{Place, Session};
 use super::stream::Framed;
-use crate::accept::accept;
+use crate::accept::{Arrived, Listening, accept};
 use crate::gateway::Gateway;
 use crate::meter::Metered;
+use crate::proxies::PeerAddress;
 use crate::seats::SeatGuard;
 
 /// Serves the native wire on a listener until `until` ends, then closes every connection and waits a moment for them. Seats, budgets and what happens
 /// without descriptors are as for [`crate::serve`]; TCP_NODELAY is on.
-pub async fn serve_tcp(gateway: Gateway, listener: TcpListener, until: impl Future<Output = ()>) {
+pub async fn serve_tcp(gateway: Gateway, listener: impl Into<Listening>, until: impl Future<Output = ()>) {
     let served = gateway.clone();
-    let each = move |stream, peer: std::net::SocketAddr, seat: Option<_>| {
+    let each = move |Arrived { stream, peer, seat }: Arrived| {
         let (gateway, since) = (served.clone(), served.inner.clock.now());
+        let address = PeerAddress::new(peer.ip());
+        // It may have come without a source.
+        let seat = seat.filter(|seat| seat.counts_for(Some(address.source())));
         let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
         let place = seat.map_or(Place::Refused, Place::Seat);
-        Box::new(Session::new(gateway, Framed::new(stream), peer.ip(), since, place)).run()
+        Box::new(Session::new(gateway, Framed::new(stream), address.ip(), since, place)).run()
     };
-    accept(&gateway, listener, until, each).await;
+    accept(&gateway, listener.into(), until, each).await;
 }

@@ -30,7 +30,8 @@ pub struct SetupSettings {
     pub addresses: Candidates,
     /// Hosts that may be reached without TLS, besides those that are local anyway.
     pub plain_hosts: Vec<ExtraHost>,
-    /// Origins of web pages that may open `/pair`, besides the gateway's own: `https://console.example`.
+    /// Origins of web pages that may open `/pair`, besides the gateway's own: `https://console.example`. Its own are those of its configured addresses, and the
+    /// address at which a connection came to [`crate::serve`].
     pub origins: Vec<String>,
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::extract::connect_info::ConnectInfo;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use base64::Engine;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::super::{BODY_BYTES, Extension, ExtensionConfig, Proxy};
 use super::{LONG, bare, extension, served};
+use crate::proxies::PeerAddress;
 
 fn with_mounts(mut config: ExtensionConfig, mounts: &[&str]) -> Extension {
     config.mounts = mounts.iter().map(|mount| (*mount).to_owned()).collect();
@@ -254,7 +254,7 @@ async fn slow_bodies_take_no_place_from_requests_that_are_whole_nor_from_bodies_
     let proxy = answering(json!({"status": 200})).await;
     let post = |last: u8, body: Body| {
         let peer = SocketAddr::from(([192, 0, 2, last], 9));
-        proxy.serve(Request::post("/mail").extension(ConnectInfo(peer)).body(body).unwrap())
+        proxy.serve(Request::post("/mail").extension(PeerAddress::new(peer.ip())).body(body).unwrap())
     };
     let endless = || Body::from_stream(futures_util::stream::pending::<Result<&'static str, std::io::Error>>());
     let mut slow: Vec<_> = (0..40).map(|n| Box::pin(post(n / 8, endless()))).collect();
