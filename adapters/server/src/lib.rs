@@ -47,6 +47,7 @@ pub mod telemetry;
 mod tls;
 
 pub use accept::Listening;
+pub use api::metrics::serve_metrics;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use hook::{Application, CompanionInfo, Event, LogObserver, NoApplication, Observer, PeerInfo, Pin};
 pub use native::{serve_serial, serve_tcp};

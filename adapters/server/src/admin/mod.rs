@@ -31,7 +31,7 @@
 //! | `POST /api/v1/channels/{channel}/qr` with `{"account","to","png_base64"}` | sends a picture over a channel | `{"sent"}` |
 //! | `GET /api/v1/extensions` | says how the extensions fare | `{"extensions":[…]}` |
 //! | `POST /api/v1/extensions/call` with `{"method","params"}` | calls the extension whose method that is | `{"ok","result","error"}` |
-//! | `GET /metrics` | tells all that is counted | OpenMetrics |
+//! | `GET /metrics` | tells all that is counted | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` |
 //! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
@@ -53,6 +53,7 @@ mod socket;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -220,8 +221,8 @@ async fn show(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Res
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&prefix).await?)))
 }
 
-async fn metrics(State(gateway): State<Gateway>) -> Response {
-    api::metrics::answer(&gateway).await
+async fn metrics(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    api::metrics::answer(&gateway, &headers).await
 }
 
 async fn no_such_route() -> Failure {

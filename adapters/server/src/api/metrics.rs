@@ -1,40 +1,73 @@
-//! The gateway's metrics.
+//! The gateway's metrics, and who may read them: on the operator's socket whoever reaches it, on the main listener sessions that may, and on a listener of
+//! their own everybody.
 
-use std::net::{IpAddr, SocketAddr};
+use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::extract::connect_info::ConnectInfo;
+use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HOST, VIA};
+use axum::http::header::{CONTENT_TYPE, HOST, VARY, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use handfast_core::grant::scope::{Action, Address};
+use handfast_core::limits::Limits;
 use handfast_store::StoreError;
 
-use crate::bearer::{BearerRefused, Companion};
+use super::accept::wants_text;
+use crate::accept::{Arrived, Listening, accept_with};
+use crate::bearer::{BearerRefused, Permit};
 use crate::gateway::Gateway;
-use crate::telemetry::{self, Live};
+use crate::seats::Seats;
+use crate::serve::one;
+use crate::telemetry::{self, Live, text};
 
 /// What a session has to be allowed to read.
 const ADDRESS: &str = "/gateway/metrics";
-/// What a proxy adds, so that its own address is not taken for whoever asks.
-const OF_PROXIES: [HeaderName; 4] =
-    [FORWARDED, VIA, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
+/// Most connections to a listener of the metrics' own, in all and of one source.
+const MOST_READERS: (u32, u32) = (64, 16);
 
-/// `GET /metrics`.
+/// `GET /metrics` on the main listener.
 pub(crate) async fn show(State(gateway): State<Gateway>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     if let Err(refused) = may_read(&gateway, &parts).await {
         return refused;
     }
-    answer(&gateway).await
+    answer(&gateway, &parts.headers).await
 }
 
-/// The metrics, for whoever may read them.
-pub(crate) async fn answer(gateway: &Gateway) -> Response {
+/// Serves `GET /metrics` on a listener until `until` ends, to everybody who reaches it, and nothing else. Its connections have seats of their own. On loopback a
+/// request has to name this machine as its host, so that no web page that gave its own name our address reads them.
+pub async fn serve_metrics(gateway: Gateway, listener: impl Into<Listening>, until: impl Future<Output = ()>) {
+    let listening = listener.into();
+    let here = listening.listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let (waiting_total, waiting_per_source) = MOST_READERS;
+    let seats = Seats::new(Limits { waiting_total, waiting_per_source, ..gateway.inner.limits }, gateway.inner.clock);
+    let read = async move |State(gateway): State<Gateway>, headers: HeaderMap| match here && !names_this_machine(&headers) {
+        true => (StatusCode::FORBIDDEN, NOT_HERE).into_response(),
+        false => answer(&gateway, &headers).await,
+    };
+    let router = Router::new()
+        .route("/metrics", get(read))
+        .fallback(async || (StatusCode::NOT_FOUND, "Here are metrics alone: GET /metrics.\n"))
+        .with_state(gateway.clone());
+    let served = gateway.clone();
+    let each = move |arrived: Arrived| one(router.clone(), arrived, None, served.clone());
+    drop(accept_with(&gateway, &seats, listening, until, each).await);
+}
+
+/// The metrics, for whoever may read them, in the format that was asked for.
+pub(crate) async fn answer(gateway: &Gateway, headers: &HeaderMap) -> Response {
     match metrics_text(gateway).await {
-        Ok(text) => ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
+        Ok(open) => {
+            let (kind, text) = match wants_text(headers) {
+                true => (text::CONTENT_TYPE, text::from_open_metrics(&open)),
+                false => (telemetry::CONTENT_TYPE, open),
+            };
+            ([(CONTENT_TYPE, kind), (VARY, "accept")], text).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "the metrics could not be counted");
             (StatusCode::SERVICE_UNAVAILABLE, "The registry cannot be read, so there are no metrics. Try again.\n")
@@ -69,30 +102,32 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
 /// How long extensions may take for their metrics, all of them together.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Who shows a session is judged by it alone.
 async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
-    if !parts.headers.contains_key(AUTHORIZATION) {
-        return if is_here(parts) { Ok(()) } else { Err((StatusCode::FORBIDDEN, WHO_MAY).into_response()) };
-    }
-    let companion = Companion::of(gateway, parts).await.map_err(IntoResponse::into_response)?;
+    let permit = match Permit::of(gateway, parts).await {
+        Ok(permit) => permit,
+        Err(BearerRefused::Missing) => {
+            return Err((StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], WHO_MAY).into_response());
+        }
+        Err(refused) => return Err(refused.into_response()),
+    };
     match Address::parse(ADDRESS) {
-        Ok(address) if companion.allows_of_gateway(Action::Read, &address) => Ok(()),
+        Ok(address) if permit.allows_of_gateway(Action::Read, &address) => Ok(()),
         Ok(_) | Err(_) => Err(BearerRefused::NotAllowed(Action::Read).into_response()),
     }
 }
 
-const WHO_MAY: &str = "The metrics are for programs on the gateway's own machine, asking at localhost or a loopback address and through no proxy, and \
-                       for sessions that may read at /gateway/metrics: send the header `Authorization: Bearer TOKEN`.\n";
+const WHO_MAY: &str = "Here the metrics are for bearers that may read at /gateway/metrics: send the header `Authorization: Bearer TOKEN`. Without one they \
+                       are read on the operator's socket (curl --unix-socket DATA/handfast.sock http://localhost/metrics) and on a listener of their own \
+                       (handfast serve --listen-metrics 127.0.0.1:9464).\n";
+const NOT_HERE: &str = "This listener is on loopback: ask for localhost or a loopback address.\n";
 
-/// Whether somebody on this machine asks, knowing that it does: no proxy, and no web page that gave its own name our address.
-fn is_here(parts: &Parts) -> bool {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let local = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
-    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-    local && host.is_some_and(names_this_machine) && !OF_PROXIES.iter().any(|header| parts.headers.contains_key(header))
+/// Whether a request knows that it asks this machine.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    matches!((hosts.next().map(|host| host.to_str()), hosts.next()), (Some(Ok(host)), None) if is_this_machine(host))
 }
 
-fn names_this_machine(host: &str) -> bool {
+fn is_this_machine(host: &str) -> bool {
     let name =
         host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
     let ip = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
@@ -108,12 +143,12 @@ mod tests {
         for own in
             ["localhost", "localhost:8765", "LOCALHOST", "127.0.0.1", "127.8.8.8:1", "[::1]:8765", "[::1]", "[::ffff:127.0.0.1]"]
         {
-            assert!(names_this_machine(own), "{own}");
+            assert!(is_this_machine(own), "{own}");
         }
         for other in
             ["", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "10.0.0.1", "[::2]"]
         {
-            assert!(!names_this_machine(other), "{other}");
+            assert!(!is_this_machine(other), "{other}");
         }
     }
 }

@@ -6,7 +6,9 @@
 //! | `guard` | which session may reach what of the operator's API |
 //! | `ending` | an answer that goes on ends with the session |
 //! | `metrics` | the metrics, and who may read them |
+//! | `accept` | in which format |
 
+mod accept;
 pub(crate) mod ending;
 mod guard;
 pub(crate) mod metrics;

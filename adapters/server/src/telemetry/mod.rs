@@ -8,6 +8,7 @@ mod labels;
 mod live;
 #[cfg(test)]
 mod tests;
+pub(crate) mod text;
 mod words;
 
 use std::collections::BTreeMap;
@@ -160,7 +161,7 @@ impl Telemetry {
         self.admit[path.index()].observe(took);
     }
 
-    /// All of it as text that ends with `# EOF`; its type is [`CONTENT_TYPE`].
+    /// All of it as OpenMetrics text that ends with `# EOF`; its type is [`CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self, live: &Live) -> String {
         self.encode_with(live, "")

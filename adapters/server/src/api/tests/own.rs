@@ -114,8 +114,8 @@ async fn a_store_that_fails_lets_nobody_in() {
         store.left.store(2, Ordering::SeqCst);
         assert_eq!(ask(&world, HERE, method, path, by(&token)).await.code(), (503, "store".to_owned()), "{method} {path}");
     }
-    store.left.store(1, Ordering::SeqCst);
-    let answer = ask(&world, HERE, "GET", "/metrics", Saying::default()).await;
+    store.left.store(2, Ordering::SeqCst);
+    let answer = ask(&world, HERE, "GET", "/metrics", by(&token)).await;
     assert_eq!(answer.status, 503);
     store.left.store(-1, Ordering::SeqCst);
     assert_eq!(get(&world, SESSION, &token).await.status, 200);

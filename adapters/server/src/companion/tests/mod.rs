@@ -184,7 +184,7 @@ impl World {
     }
 
     async fn metrics(&self) -> String {
-        let answer = crate::api::metrics::answer(&self.gateway).await;
+        let answer = crate::api::metrics::answer(&self.gateway, &Default::default()).await;
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         String::from_utf8(body.to_vec()).unwrap()
     }
