@@ -20,7 +20,7 @@ mod tests;
 
 pub use duration::{parse as length_of_time, show as time_in_words};
 pub use options::Options;
-pub use settings::{Serial, Settings, Setup};
+pub use settings::{Listener, Serial, Settings, Setup};
 
 /// Everything that is wrong with a configuration, one finding a line, each with the place where it stands and what would be right.
 #[derive(Debug, thiserror::Error)]

@@ -45,6 +45,13 @@ impl Options {
             (None, Some(_)) => problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned()),
             (Some(_), Some(_)) | (None, None) => {}
         }
+        let headed = settings.proxy_protocol || settings.listen_tcp.iter().any(|listener| listener.proxy_protocol);
+        if headed && settings.proxies.trusted.is_empty() {
+            problems.push(
+                "there is a proxy_protocol and no trusted_proxies, so nobody could connect; name the proxies with --trusted-proxy or trusted_proxies"
+                    .to_owned(),
+            );
+        }
         problems.extend(companions::check(&settings.setup));
         if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems.join("\n"))) }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use handfast_core::grant::scope::{Scope, ScopeError, Scopes, ScopesBuf};
 use handfast_core::limits::Limits;
+use handfast_server::ProxySettings;
 use handfast_server::extension::ExtensionConfig;
 use handfast_server::inbound::InboundSettings;
 use handfast_server::pairing::PairingSettings;
@@ -24,7 +25,13 @@ pub struct Settings {
     /// Private key of the listener.
     pub tls_key: Option<PathBuf>,
     /// Where the native wire is spoken over TCP.
-    pub listen_tcp: Vec<SocketAddr>,
+    pub listen_tcp: Vec<Listener>,
+    /// Where the metrics are served, and nothing else.
+    pub listen_metrics: Vec<SocketAddr>,
+    /// Which proxies in front of the gateway are believed.
+    pub proxies: ProxySettings,
+    /// Whether connections to [`listen`](Self::listen) begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// Serial lines on which the native wire is spoken.
     pub serial: Vec<Serial>,
     /// How pairing with PINs and codes goes.
@@ -37,6 +44,21 @@ pub struct Settings {
     pub extensions: Vec<ExtensionConfig>,
     /// Limits of connections and requests.
     pub limits: Limits,
+}
+
+/// A listener for the native wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Whether connections to it begin with a PROXY header.
+    pub proxy_protocol: bool,
+}
+
+impl From<SocketAddr> for Listener {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, proxy_protocol: false }
+    }
 }
 
 /// A serial line.
@@ -136,6 +158,9 @@ impl Default for Settings {
             tls_cert: None,
             tls_key: None,
             listen_tcp: Vec::new(),
+            listen_metrics: Vec::new(),
+            proxies: ProxySettings::default(),
+            proxy_protocol: false,
             serial: Vec::new(),
             pairing: PairingSettings::default(),
             setup: Setup::default(),

@@ -4,13 +4,58 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use handfast_core::limits::INVITE_ADDRESSES;
+use handfast_core::wire::forwarded::ForwardedHeader;
 use handfast_core::wire::gateway_address::GatewayAddress;
+use handfast_server::pairing::{Net, NotANet};
 
 use super::duration::lasting;
 use super::keys::{ADDRESS, DAY, SECOND};
 use super::print::quoted;
-use super::settings::Serial;
-use super::value::{Problem, Value};
+use super::settings::{Listener, Serial};
+use super::value::{Problem, Value, unknown};
+
+/// The headers of proxies.
+pub(super) const HEADERS: [(&str, ForwardedHeader); 2] =
+    [("x-forwarded-for", ForwardedHeader::XForwardedFor), ("forwarded", ForwardedHeader::Forwarded)];
+
+/// Listeners for the native wire: an address each, or a table; as a word of an option, an address and perhaps `,proxy_protocol`.
+pub(super) fn listeners(value: &Value<'_>) -> Result<Vec<Listener>, Problem> {
+    value.items().iter().map(listener).collect()
+}
+
+fn listener(item: &Value<'_>) -> Result<Listener, Problem> {
+    const TABLE: &str = "a listener in listen_tcp";
+    let address = |value: &Value<'_>, text: &str| text.parse().map_err(|_| value.wrong(ADDRESS));
+    if !item.is_table() {
+        let text = item.text().map_err(|_| item.wrong(ADDRESS))?;
+        let bare = item.as_words().and_then(|_| text.strip_suffix(",proxy_protocol"));
+        return Ok(Listener { address: address(item, bare.unwrap_or(text))?, proxy_protocol: bare.is_some() });
+    }
+    let (mut found, mut proxy_protocol) = (None, false);
+    for field in item.fields(TABLE)? {
+        match field.name {
+            "address" => found = Some(address(&field.value, field.value.text()?)?),
+            "proxy_protocol" => proxy_protocol = field.value.flag()?,
+            name => return Err(unknown(name, TABLE, field.offset, &["address", "proxy_protocol"])),
+        }
+    }
+    let address = found.ok_or_else(|| item.lacks("`address` is missing: an IP address and a port"))?;
+    Ok(Listener { address, proxy_protocol })
+}
+
+/// A listener as TOML.
+pub(super) fn show_listener(listener: &Listener) -> String {
+    match listener.proxy_protocol {
+        false => quoted(listener.address),
+        true => format!("{{ address = {}, proxy_protocol = true }}", quoted(listener.address)),
+    }
+}
+
+/// Networks, or addresses alone.
+pub(super) fn nets(value: &Value<'_>) -> Result<Vec<Net>, Problem> {
+    let read = |item: &Value<'_>| item.text()?.parse().map_err(|error: NotANet| item.wrong(error.to_string()));
+    value.items().iter().map(read).collect()
+}
 
 pub(super) fn addresses(value: &Value<'_>) -> Result<Vec<SocketAddr>, Problem> {
     value.items().iter().map(|item| item.parsed(ADDRESS, |text| text.parse().ok())).collect()

@@ -217,6 +217,10 @@ impl<'a> Value<'a> {
         matches!(self.raw, Raw::File { value, .. } if value.get_ref().is_array())
     }
 
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.raw, Raw::File { value, .. } if value.get_ref().is_table())
+    }
+
     /// The words of an option that stand for a list of scopes, or for a table.
     pub(super) fn as_words(&self) -> Option<&'a [String]> {
         match self.raw {

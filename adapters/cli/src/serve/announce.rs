@@ -18,6 +18,9 @@ pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) ->
     for stream in &running.tcp {
         text += &format!("native wire: tcp://{stream}\n");
     }
+    for metrics in &running.metrics {
+        text += &format!("metrics: http://{metrics}/metrics, for everybody who can reach it\n");
+    }
     for line in &settings.serial {
         text += &format!("native wire: serial line {} at {} baud\n", safe(&line.path.display().to_string()), line.baud);
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 use handfast_cli::config::Settings;
 use handfast_server::pairing::{PairingSettings, StartError, key_file};
 use handfast_server::setup::url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
-use handfast_server::{Gateway, GatewayBuilder, TlsAcceptor, acceptor, admin};
+use handfast_server::{Gateway, GatewayBuilder, Listening, TlsAcceptor, acceptor, admin};
 use handfast_store::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -70,6 +70,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// Where it speaks the native wire over TCP.
     pub(crate) tcp: Vec<SocketAddr>,
+    /// Where it serves its metrics alone.
+    pub(crate) metrics: Vec<SocketAddr>,
     /// Where companions reach it and where that comes from, or why they do not.
     pub(crate) companions: Result<(String, UrlSource), NotResolved>,
     /// The gateway itself.
@@ -92,8 +94,14 @@ impl Running {
         let (listener, address) = listen(settings.listen, "--listen").await?;
         let mut streams = Vec::new();
         for wanted in &settings.listen_tcp {
-            streams.push(listen(*wanted, "--listen-tcp").await?);
+            let (listener, address) = listen(wanted.address, "--listen-tcp").await?;
+            streams.push((Listening { listener, proxy_protocol: wanted.proxy_protocol }, address));
         }
+        let mut scraped = Vec::new();
+        for wanted in &settings.listen_metrics {
+            scraped.push(listen(*wanted, "--listen-metrics").await?);
+        }
+        let metrics = scraped.iter().map(|(_, address)| *address).collect();
         let tcp: Vec<SocketAddr> = streams.iter().map(|(_, address)| *address).collect();
         let socket = admin::bind(path).map_err(End::refused)?;
         let mut pairing = settings.pairing.clone();
@@ -106,6 +114,7 @@ impl Running {
             .limits(settings.limits)
             .setup(setup)
             .inbound(settings.inbound.clone())
+            .proxies(settings.proxies.clone())
             .extensions(settings.extensions.clone());
         let gateway = with_key(path, more(builder), pairing).await?;
 
@@ -113,18 +122,22 @@ impl Running {
         let until = |mut stopped: watch::Receiver<bool>| async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
+        let web = Listening { listener, proxy_protocol: settings.proxy_protocol };
         let mut tasks = vec![
-            tokio::spawn(handfast_server::serve(gateway.clone(), listener, tls, until(stopped.clone()))),
+            tokio::spawn(handfast_server::serve(gateway.clone(), web, tls, until(stopped.clone()))),
             tokio::spawn(admin::serve_admin(gateway.clone(), socket, until(stopped.clone()))),
         ];
         for (listener, _) in streams {
             tasks.push(tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, until(stopped.clone()))));
         }
+        for (listener, _) in scraped {
+            tasks.push(tokio::spawn(handfast_server::serve_metrics(gateway.clone(), listener, until(stopped.clone()))));
+        }
         for line in &settings.serial {
             let (gateway, path, until) = (gateway.clone(), line.path.clone(), until(stopped.clone()));
             tasks.push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
         }
-        Ok(Self { address, tcp, companions, gateway, stop, tasks })
+        Ok(Self { address, tcp, metrics, companions, gateway, stop, tasks })
     }
 
     /// Ends every connection and waits for them.

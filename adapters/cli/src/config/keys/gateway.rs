@@ -2,7 +2,7 @@
 
 use super::super::extensions::{extensions, show_extensions};
 use super::super::print::{line, list, path, quoted};
-use super::super::simple::{addresses, serial};
+use super::super::simple::{HEADERS, addresses, listeners, name_of, nets, serial, show_listener};
 use super::{ADDRESS, Form, Key};
 
 pub(super) const KEYS: &[Key] = &[
@@ -62,9 +62,49 @@ pub(super) const KEYS: &[Key] = &[
         option: "listen-tcp",
         placeholder: "ADDR:PORT",
         form: Form::Many,
-        help: "Address on which the native wire is spoken over TCP, without WebSockets; may be repeated",
-        read: |settings, value| addresses(value).map(|given| settings.listen_tcp = given),
-        show: |settings| Some(list(settings.listen_tcp.iter().map(quoted))),
+        help: "Address on which the native wire is spoken over TCP, without WebSockets; with ,proxy_protocol behind it (in the file { address = \"ADDR:PORT\", proxy_protocol = true }) connections begin with a PROXY v2 header; may be repeated",
+        read: |settings, value| listeners(value).map(|given| settings.listen_tcp = given),
+        show: |settings| Some(list(settings.listen_tcp.iter().map(show_listener))),
+    },
+    Key {
+        section: "",
+        name: "listen_metrics",
+        option: "listen-metrics",
+        placeholder: "ADDR:PORT",
+        form: Form::Many,
+        help: "Address on which GET /metrics is served to everybody, without TLS, and nothing else is; may be repeated. On the main listener the metrics are for bearers that may read /gateway/metrics",
+        read: |settings, value| addresses(value).map(|given| settings.listen_metrics = given),
+        show: |settings| Some(list(settings.listen_metrics.iter().map(quoted))),
+    },
+    Key {
+        section: "",
+        name: "trusted_proxies",
+        option: "trusted-proxy",
+        placeholder: "NET",
+        form: Form::Many,
+        help: "Address or network of reverse proxies, as 10.0.0.5/32, that are believed when they say for whom they ask; may be repeated",
+        read: |settings, value| nets(value).map(|given| settings.proxies.trusted = given),
+        show: |settings| Some(list(settings.proxies.trusted.iter().map(quoted))),
+    },
+    Key {
+        section: "",
+        name: "proxy_header",
+        option: "proxy-header",
+        placeholder: "HEADER",
+        form: Form::One,
+        help: "The header in which trusted proxies say it, x-forwarded-for or forwarded; the other one is ignored",
+        read: |settings, value| value.choice(&HEADERS).map(|given| settings.proxies.header = given),
+        show: |settings| name_of(&HEADERS, settings.proxies.header),
+    },
+    Key {
+        section: "",
+        name: "proxy_protocol",
+        option: "proxy-protocol",
+        placeholder: "true|false",
+        form: Form::Flag,
+        help: "Connections to `listen` begin with a PROXY v2 header; only trusted proxies may connect then",
+        read: |settings, value| value.flag().map(|given| settings.proxy_protocol = given),
+        show: |settings| Some(settings.proxy_protocol.to_string()),
     },
     Key {
         section: "",

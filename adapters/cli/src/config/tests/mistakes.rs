@@ -52,6 +52,45 @@ fn an_unknown_key_is_refused_with_its_line_and_the_key_that_was_meant() {
 }
 
 #[test]
+fn proxies_that_cannot_be_are_refused_and_so_is_their_protocol_without_any() {
+    for (text, said) in [
+        (
+            "proxy_protocol = true",
+            "there is a proxy_protocol and no trusted_proxies, so nobody could connect; name the proxies with --trusted-proxy or trusted_proxies",
+        ),
+        (
+            "listen_tcp = { address = \"[::1]:1\", proxy_protocol = true }",
+            "there is a proxy_protocol and no trusted_proxies, so nobody could connect; name the proxies with --trusted-proxy or trusted_proxies",
+        ),
+    ] {
+        assert_eq!(both(text, &[]).unwrap_err(), said);
+    }
+    for (text, said) in [
+        (
+            "trusted_proxies = [\"10.0.0.5/8\"]",
+            "`trusted_proxies` at line 1 is \"10.0.0.5/8\"; the address has bits behind its first 8; the network that holds it is 10.0.0.0/8",
+        ),
+        (
+            "trusted_proxies = \"nginx\"",
+            "`trusted_proxies` at line 1 is \"nginx\"; a network reads 192.168.1.0/24, fd00::/8, or is one address",
+        ),
+        (
+            "proxy_header = \"x-real-ip\"",
+            "`proxy_header` at line 1 is \"x-real-ip\"; it must be \"x-forwarded-for\" or \"forwarded\"",
+        ),
+        ("listen_tcp = [{ proxy_protocol = true }]", "`listen_tcp` at line 1; `address` is missing: an IP address and a port"),
+        (
+            "listen_tcp = [{ adress = \"[::1]:1\" }]",
+            "unknown key `adress` in a listener in listen_tcp at line 1; did you mean `address`?",
+        ),
+        ("listen_tcp = 5", "`listen_tcp` at line 1 is 5; it must be an IP address and a port, as in \"127.0.0.1:8765\""),
+    ] {
+        assert_eq!(refused(text), said);
+    }
+    assert!(wrong(&["--listen-tcp", "[::1]:1,proxy"]).contains("it must be an IP address and a port"));
+}
+
+#[test]
 fn a_value_that_cannot_be_is_refused_with_what_can() {
     for (text, said) in [
         ("[pairing]\npin_length = 13", "`pin_length` in [pairing] at line 2 is 13; it must be a whole number from 4 to 12"),

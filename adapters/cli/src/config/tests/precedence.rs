@@ -23,6 +23,10 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("tls_cert", "/c", r#""/c""#),
     ("tls_key", "/k", r#""/k""#),
     ("listen_tcp", "[::1]:2", r#"["[::1]:2"]"#),
+    ("listen_metrics", "127.0.0.1:9464", r#""127.0.0.1:9464""#),
+    ("trusted_proxies", "10.0.0.5/32", r#"["10.0.0.5"]"#),
+    ("proxy_header", "forwarded", r#""forwarded""#),
+    ("proxy_protocol", "true", "true"),
     ("serial", "/dev/ttyS1:9600", r#""/dev/ttyS1:9600""#),
     ("enabled", "true", "true"),
     ("pin_length", "8", "8"),
@@ -87,6 +91,14 @@ fn every_key_says_the_same_in_the_file_and_as_an_option() {
     for key in both_ways().filter(|key| key.name != "port") {
         assert_ne!((key.show)(&settings), (key.show)(&Settings::default()), "{} took effect", key.name);
     }
+}
+
+#[test]
+fn a_listener_behind_a_proxy_is_a_table_in_the_file_and_a_word_more_as_an_option() {
+    let text = "trusted_proxies = \"::1\"\nlisten_tcp = [\"[::1]:2\", { address = \"[::1]:3\", proxy_protocol = true }, { address = \"[::1]:4\" }]";
+    let words = ["--trusted-proxy=::1", "--listen-tcp=[::1]:2", "--listen-tcp=[::1]:3,proxy_protocol", "--listen-tcp=[::1]:4"];
+    assert_eq!(file(text), told(&words));
+    assert_eq!(told(&words).listen_tcp.iter().map(|listener| listener.proxy_protocol).collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[test]
@@ -184,7 +196,7 @@ fn an_option_beats_the_file_and_the_file_beats_the_default() {
 fn a_list_of_an_option_stands_in_place_of_that_of_the_file() {
     let text = "listen_tcp = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nserial = \"/dev/ttyS0\"";
     let settings = both(text, &["--listen-tcp", "127.0.0.1:3", "--serial", ""]).unwrap();
-    assert_eq!(settings.listen_tcp, ["127.0.0.1:3".parse().unwrap()]);
+    assert_eq!(settings.listen_tcp, ["127.0.0.1:3".parse::<std::net::SocketAddr>().unwrap().into()]);
     assert_eq!(settings.serial, []);
 }
 
@@ -200,10 +212,11 @@ fn permissions_that_are_named_are_all_the_permissions() {
 }
 
 #[test]
-fn the_flag_that_opens_pairing_needs_no_value() {
+fn the_flags_need_no_value() {
     assert!(told(&["--pairing", "--pairing-timeout", "300"]).pairing.enabled);
     assert!(options(&["--pairing", "true"]).is_err());
-    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 1);
+    assert!(told(&["--proxy-protocol", "--trusted-proxy", "::1"]).proxy_protocol);
+    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 2);
 }
 
 #[test]
