@@ -42,6 +42,9 @@ has cc || apt_install build-essential
 has python3 || apt_install python3
 has qemu-system-arm || apt_install qemu-system-arm
 has dbus-run-session || apt_install dbus
+has nginx || [ -x /usr/sbin/nginx ] || apt_install nginx-light
+has haproxy || [ -x /usr/sbin/haproxy ] || apt_install haproxy
+has promtool || apt_install prometheus
 has gnome-keyring-daemon || apt_install gnome-keyring
 rustup component add --toolchain stable rustfmt clippy llvm-tools >/dev/null 2>&1 || die "rustfmt, clippy or llvm-tools cannot be installed"
 # shellcheck disable=SC2086

@@ -6,6 +6,7 @@ mod floods;
 mod limits;
 mod link;
 mod operator;
+mod proxies;
 mod tls;
 
 use std::net::SocketAddr;
@@ -49,6 +50,11 @@ impl Served {
         let until = async { drop(stopped.await) };
         tokio::spawn(handfast_server::serve(gateway.clone(), listener, None, until));
         Self { gateway, address, _stop: stop }
+    }
+
+    /// One that is served otherwise, for as long as the test runs.
+    fn of(gateway: Gateway, address: SocketAddr) -> Self {
+        Self { gateway, address, _stop: oneshot::channel().0 }
     }
 
     pub(crate) async fn connect(&self) -> Client {

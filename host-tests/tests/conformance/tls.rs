@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_server::{Gateway, acceptor};
+use handfast_server::{Gateway, TlsAcceptor, acceptor};
 use handfast_store::MemoryStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
 
 fn certificate(dir: &Path) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -17,16 +18,11 @@ fn certificate(dir: &Path) {
     std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
 }
 
-#[tokio::test]
-async fn a_gateway_with_certificate_files_speaks_tls_and_nothing_else() {
+/// Both sides of TLS with a certificate of `localhost`.
+pub(super) fn both_sides() -> (TlsAcceptor, TlsConnector, ServerName<'static>) {
     let dir = tempfile::tempdir().unwrap();
     certificate(dir.path());
     let tls = acceptor(&dir.path().join("cert.pem"), &dir.path().join("key.pem")).unwrap();
-    let gateway = Gateway::builder(MemoryStore::new()).start().await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(handfast_server::serve(gateway, listener, Some(tls), std::future::pending()));
-
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(dir.path().join("cert.pem")).unwrap()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -34,9 +30,19 @@ async fn a_gateway_with_certificate_files_speaks_tls_and_nothing_else() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    (tls, TlsConnector::from(Arc::new(config)), ServerName::try_from("localhost").unwrap())
+}
+
+#[tokio::test]
+async fn a_gateway_with_certificate_files_speaks_tls_and_nothing_else() {
+    let (tls, connector, name) = both_sides();
+    let gateway = Gateway::builder(MemoryStore::new()).start().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(handfast_server::serve(gateway, listener, Some(tls), std::future::pending()));
+
     let stream = TcpStream::connect(address).await.unwrap();
-    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let stream = connector.connect(name, stream).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async("wss://localhost/", stream).await.unwrap();
     socket.send(json!({"type": "pair_request"}).to_string().into()).await.unwrap();
     assert!(socket.next().await.unwrap().unwrap().into_text().unwrap().contains("pair_pending"));
