@@ -25,6 +25,7 @@ use handfast_core::limits::{Limits, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH, STREAM_
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::step::Machine;
 use handfast_core::text::Label;
 use handfast_core::time::{Instant, UnixTime};
@@ -91,7 +92,16 @@ impl Play {
             standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
         };
         let (capability, scopes, expires) = (None, ScopesBuf::default(), None);
-        let grants = vec![Grant { id, node_id, capability, scopes, not_before: TODAY, expires, state: State::Active }];
+        let grants = vec![Grant {
+            id,
+            node_id,
+            capability,
+            scopes,
+            not_before: TODAY,
+            expires,
+            state: State::Active,
+            maker: Maker::Operator,
+        }];
         let gateway_keys = OwnKeys::generate(&Entropy::from_recorded([0x77; 64]));
         Self { keys, gateway_keys, record, grants, connection: 0, heard: 0, said: Vec::new() }
     }

@@ -6,7 +6,7 @@ use handfast_core::flow::setup_code::gateway::{self, Connection, Failed, NotOpen
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
 use handfast_core::limits::{COMPANION_SCRATCH, Limits, SETUP_CLAIMS_BYTES, SETUP_TOKEN_CHARS};
-use handfast_core::registry::sessions::{NotRedeemed, Session, SessionId};
+use handfast_core::registry::sessions::{Maker, NotRedeemed, Session, SessionId};
 use handfast_core::secret::Secret;
 use handfast_core::step::{MAX_EFFECTS, Machine, Step};
 use handfast_core::text::{Label, Name};
@@ -49,6 +49,8 @@ fn session(argument: u8) -> Session {
         issued_at: UnixTime::from_secs(NOW),
         expires_at: UnixTime::from_secs(NOW + u64::from(argument)),
         revoked_at: (argument % 7 == 6).then(|| UnixTime::from_secs(NOW)),
+        maker: Maker::Operator,
+        prolonged: None,
     }
 }
 

@@ -10,6 +10,7 @@
 use crate::crypto::x25519;
 use crate::id::opaque_id;
 use crate::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
+use crate::registry::sessions::Maker;
 use crate::time::UnixTime;
 use crate::wire::native::pair::Selector;
 
@@ -57,13 +58,21 @@ pub struct Opened {
     pub at: UnixTime,
     /// It closes by itself then; never, if there is no time.
     pub closes: Option<UnixTime>,
+    /// Who opened it, and so has made the PINs that are shown meanwhile.
+    pub by: Maker,
 }
 
 impl Window {
     /// One that the operator opens now.
     #[must_use]
     pub const fn open(at: UnixTime, closes: Option<UnixTime>) -> Self {
-        Self { opened: Some(Opened { at, closes }), guesses: 0 }
+        Self::open_by(at, closes, Maker::Operator)
+    }
+
+    /// One that somebody opens now.
+    #[must_use]
+    pub const fn open_by(at: UnixTime, closes: Option<UnixTime>, by: Maker) -> Self {
+        Self { opened: Some(Opened { at, closes, by }), guesses: 0 }
     }
 
     /// Whether too many wrong PINs have closed it.

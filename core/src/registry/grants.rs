@@ -8,6 +8,7 @@
 use crate::grant::capability;
 use crate::grant::scope::ScopesBuf;
 use crate::id::NodeId;
+use crate::registry::sessions::Maker;
 use crate::time::UnixTime;
 pub use crate::wire::native::pair::GrantId;
 
@@ -28,6 +29,8 @@ pub struct Grant {
     pub expires: Option<UnixTime>,
     /// How far it is.
     pub state: State,
+    /// Who made it. It ends with a session that did.
+    pub maker: Maker,
 }
 
 /// How far a grant is.
@@ -98,6 +101,7 @@ mod tests {
             not_before: NOW,
             expires: Some(LATER),
             state,
+            maker: Maker::Operator,
         }
     }
 

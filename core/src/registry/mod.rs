@@ -1,6 +1,7 @@
 //! The registry: the nodes a gateway knows, whichever door they came through.
 
 pub mod admission;
+pub mod authority;
 pub mod codes;
 pub mod grants;
 pub mod inbound;

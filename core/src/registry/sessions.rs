@@ -17,6 +17,34 @@ opaque_id! {
     SessionId
 }
 
+/// Who made something that the registry keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Maker {
+    /// An operator, the configuration, or the program that embeds the gateway.
+    #[default]
+    Operator,
+    /// A companion's session. What it made ends with it.
+    Session(SessionId),
+}
+
+impl Maker {
+    /// The session, if it was one.
+    #[must_use]
+    pub const fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Operator => None,
+            Self::Session(id) => Some(id),
+        }
+    }
+
+    /// The maker that a store kept as a session's id, or as none.
+    #[must_use]
+    pub fn stored(session: Option<[u8; 16]>) -> Self {
+        session.map_or(Self::Operator, |id| Self::Session(SessionId::from_bytes(id)))
+    }
+}
+
 /// Why a verified code opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -58,6 +86,32 @@ pub struct Session {
     pub expires_at: UnixTime,
     /// When the operator, or the companion itself, ended it.
     pub revoked_at: Option<UnixTime>,
+    /// Who made its code. It ends with a session that did.
+    pub maker: Maker,
+    /// The part of its life that another session gave it.
+    pub prolonged: Option<Prolonged>,
+}
+
+/// The part of a session's life that another session gave it. It ends with that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prolonged {
+    /// Which session did.
+    pub by: SessionId,
+    /// When the session would have ended without.
+    pub before: UnixTime,
+}
+
+/// How a session is prolonged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prolonging {
+    /// How long it lives from now on.
+    pub ttl: Span,
+    /// How long it lives in all, from when it was opened.
+    pub longest: Span,
+    /// When it ends at the latest: with whoever made it, and with whoever prolongs it.
+    pub ends: Option<UnixTime>,
+    /// Who prolongs it: another session; or the operator and the session itself, where there is none.
+    pub by: Option<SessionId>,
 }
 
 /// How far two clocks may differ.
@@ -88,13 +142,35 @@ impl Session {
         }
     }
 
-    /// When it ends if it is refreshed now: `ttl` from now, but no later than `longest` after it was opened, and never earlier than it would have.
+    /// What it is if it is refreshed now: it ends `ttl` from now, but no later than `longest` after it was opened and than `ends`, and never earlier than it
+    /// would have. Whatever another session adds is marked as its part.
     ///
     /// # Errors
     /// [`Ended`]: what has ended is not brought back.
-    pub fn refreshed(&self, ttl: Span, longest: Span, now: UnixTime) -> Result<UnixTime, Ended> {
+    pub fn refreshed(&self, how: &Prolonging, now: UnixTime) -> Result<(UnixTime, Option<Prolonged>), Ended> {
         self.admits(now)?;
-        Ok(now.after(ttl).min(self.issued_at.after(longest)).max(self.expires_at))
+        let end = now.after(how.ttl).min(self.issued_at.after(how.longest));
+        let end = how.ends.map_or(end, |ends| end.min(ends));
+        let own = self.prolonged.map_or(self.expires_at, |prolonged| prolonged.before);
+        Ok(match how.by {
+            Some(by) if by != self.id => match end > self.expires_at {
+                true => (end, Some(Prolonged { by, before: own })),
+                false => (self.expires_at, self.prolonged),
+            },
+            Some(_) | None => match self.prolonged {
+                // What another has added goes on until its own end.
+                Some(prolonged) if end < self.expires_at => {
+                    (self.expires_at, Some(Prolonged { before: own.max(end), ..prolonged }))
+                }
+                Some(_) | None => (end.max(self.expires_at), None),
+            },
+        })
+    }
+
+    /// When it ends once the session has ended that prolonged it.
+    #[must_use]
+    pub fn without(&self, by: SessionId) -> Option<UnixTime> {
+        self.prolonged.filter(|prolonged| prolonged.by == by).map(|prolonged| prolonged.before.min(self.expires_at))
     }
 }
 
@@ -116,6 +192,8 @@ mod tests {
             issued_at: at(100),
             expires_at: at(200),
             revoked_at: None,
+            maker: Maker::Operator,
+            prolonged: None,
         }
     }
 
@@ -145,11 +223,32 @@ mod tests {
 
     #[test]
     fn refreshing_prolongs_within_bounds_and_brings_nothing_back() {
-        let refreshed = |session: Session, now| session.refreshed(Span::from_secs(100), Span::from_secs(150), at(now));
+        let how = Prolonging { ttl: Span::from_secs(100), longest: Span::from_secs(150), ends: None, by: None };
+        let refreshed = |session: Session, now| session.refreshed(&how, at(now)).map(|(end, _)| end);
         assert_eq!(refreshed(session(), 110), Ok(at(210)));
         assert_eq!(refreshed(session(), 199), Ok(at(250)), "no longer than it may live in all");
         assert_eq!(refreshed(Session { expires_at: at(300), ..session() }, 110), Ok(at(300)), "never shortened");
         assert_eq!(refreshed(session(), 200), Err(Ended::Expired));
         assert_eq!(refreshed(Session { revoked_at: Some(at(1)), ..session() }, 110), Err(Ended::Revoked));
+    }
+
+    #[test]
+    fn what_another_session_adds_ends_with_it_and_never_outlives_it() {
+        let other = SessionId::from_bytes([9; 16]);
+        let how = |ends, by| Prolonging { ttl: Span::from_secs(300), longest: Span::from_secs(900), ends, by };
+        let (end, prolonged) = session().refreshed(&how(Some(at(350)), Some(other)), at(110)).unwrap();
+        assert_eq!((end, prolonged), (at(350), Some(Prolonged { by: other, before: at(200) })));
+        let longer = Session { expires_at: end, prolonged, ..session() };
+        assert_eq!(longer.without(other), Some(at(200)));
+        assert_eq!(longer.without(session().id), None);
+        // Once more, by another: what was its own stays so.
+        let third = SessionId::from_bytes([8; 16]);
+        let (_, again) = longer.refreshed(&how(Some(at(400)), Some(third)), at(120)).unwrap();
+        assert_eq!(again, Some(Prolonged { by: third, before: at(200) }));
+        // Its own refreshing makes that time its own.
+        let own = longer.refreshed(&how(Some(at(300)), None), at(120)).unwrap();
+        assert_eq!(own, (at(350), Some(Prolonged { by: other, before: at(300) })));
+        assert_eq!(longer.refreshed(&how(None, Some(session().id)), at(120)).unwrap(), (at(420), None));
+        assert_eq!(session().refreshed(&how(Some(at(150)), Some(other)), at(110)).unwrap(), (at(200), None));
     }
 }

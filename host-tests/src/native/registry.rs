@@ -13,6 +13,7 @@ use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, Windo
 use handfast_core::registry::grants::{self, Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::registry::sessions::{NotRedeemed, redeem};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
@@ -239,6 +240,7 @@ impl Registry {
             not_before: now,
             expires: self.grant_for.map(|span| now.after(span)),
             state: State::Offered { until: now.after(OFFERED_FOR) },
+            maker: Maker::Operator,
         };
         let mut room = [0; CAPABILITY_BYTES];
         grant.capability = self.issue(&grant, own, &mut room).map(|chain| *chain.leaf().id());

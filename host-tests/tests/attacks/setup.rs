@@ -4,6 +4,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::Memory;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::NotValid;
+use handfast_core::registry::sessions::Maker;
 use handfast_core::registry::sessions::{NotRedeemed, Session, SessionId};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::{Span, UnixTime};
@@ -245,11 +246,13 @@ fn session(number: u8) -> Session {
         issued_at: UnixTime::from_secs(1_000),
         expires_at: UnixTime::from_secs(90_000),
         revoked_at: None,
+        maker: Maker::Operator,
+        prolonged: None,
     }
 }
 
 fn setup_code(number: u8, expires_at: u64) -> SetupCode {
-    SetupCode { nonce: Nonce::from_bytes([number; 16]), expires_at: UnixTime::from_secs(expires_at) }
+    SetupCode { nonce: Nonce::from_bytes([number; 16]), expires_at: UnixTime::from_secs(expires_at), maker: Maker::Operator }
 }
 
 #[test]

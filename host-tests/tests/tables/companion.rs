@@ -55,6 +55,8 @@ impl Given {
             issued_at: NOW,
             expires_at: NOW.after(Span::from_secs(100)),
             revoked_at: None,
+            maker: handfast_core::registry::sessions::Maker::Operator,
+            prolonged: None,
         };
         Self {
             keys: [key(7)],

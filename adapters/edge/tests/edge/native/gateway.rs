@@ -18,6 +18,7 @@ use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::step::Machine;
 use handfast_core::text::{Label, Name};
 use handfast_core::time::{Instant, UnixTime};
@@ -69,7 +70,7 @@ impl Registry {
         let id = GrantId::from_bytes(self.draw());
         let state = State::Offered { until: NOW.after(handfast_core::limits::OFFERED_FOR) };
         let (capability, scopes, expires) = (None, ScopesBuf::default(), None);
-        self.grants.push(Grant { id, node_id, capability, scopes, not_before: NOW, expires, state });
+        self.grants.push(Grant { id, node_id, capability, scopes, not_before: NOW, expires, state, maker: Maker::Operator });
         id
     }
 

@@ -17,6 +17,7 @@ use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::{Method, Refusal, Selector};
@@ -170,6 +171,7 @@ impl Registry {
             not_before: now(),
             expires: Some(UnixTime::from_secs(now().as_secs() + self.lasts)),
             state: State::Offered { until: UnixTime::from_secs(now().as_secs() + 600) },
+            maker: Maker::Operator,
         };
         self.grants.push(grant.clone());
         self.sign(keys, &grant, asking)

@@ -5,6 +5,7 @@ use super::*;
 use crate::entropy::Entropy;
 use crate::grant::setup_code::{Terms, issue};
 use crate::limits::{COMPANION_SCRATCH, SETUP_TOKEN_CHARS};
+use crate::registry::sessions::Maker;
 use crate::secret::Secret;
 use crate::text::{Label, Name};
 use crate::wire::setup::ProfileName;
@@ -36,6 +37,8 @@ fn session() -> Session {
         issued_at: UNIX,
         expires_at: UNIX.after(Span::from_secs(100)),
         revoked_at: None,
+        maker: Maker::Operator,
+        prolonged: None,
     }
 }
 
