@@ -65,7 +65,7 @@ pub struct Issued<'o> {
     pub expires_at: UnixTime,
 }
 
-/// Issues a setup code.
+/// Issues a setup code of an operator's.
 ///
 /// # Errors
 /// [`NotIssued`].
@@ -76,12 +76,27 @@ pub fn issue<'o>(
     entropy: &Entropy<16>,
     out: &'o mut [u8],
 ) -> Result<Issued<'o>, NotIssued> {
+    issue_by(key, terms, None, now, entropy, out)
+}
+
+/// Issues a setup code that a session makes, by its id, and that ends with it; or an operator's, where there is none.
+///
+/// # Errors
+/// [`NotIssued`]; [`NotIssued::BufferTooSmall`] also where the names and the session's id are too long together.
+pub fn issue_by<'o>(
+    key: &SetupKey,
+    terms: &Terms<'_>,
+    by: Option<[u8; 16]>,
+    now: UnixTime,
+    entropy: &Entropy<16>,
+    out: &'o mut [u8],
+) -> Result<Issued<'o>, NotIssued> {
     if !(SETUP_TTL_MIN..=SETUP_TTL_MAX).contains(&terms.ttl) {
         return Err(NotIssued::Ttl);
     }
     let nonce = Nonce::new(entropy);
     let expires_at = now.after(terms.ttl);
-    let claims = Claims { profile: terms.profile, expires_at, nonce, device_label: terms.device_label, bound: terms.bound };
+    let claims = Claims { profile: terms.profile, expires_at, nonce, device_label: terms.device_label, bound: terms.bound, by };
     let mut buffer = [0; SETUP_CLAIMS_BYTES];
     let claims = claims.write(&mut buffer).ok_or(NotIssued::BufferTooSmall)?;
     let token = sign(key, claims, out).ok_or(NotIssued::BufferTooSmall)?;

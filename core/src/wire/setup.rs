@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits","device_label":"…"}      the label only where there is one;
-//!           behind it "bound":true where the code pairs a device by its own key, and opens no session
+//!           behind it "bound":true where the code pairs a device by its own key, and opens no session,
+//!           and "by":"22 characters of base64" where a session made the code: its id
 //! token   = b64url(claims) "." b64url(HMAC-SHA256(key, claims))                                                  made and verified in [`crate::grant::setup_code`]
 //! payload = b64url({"url":"…","bootstrap_token":"token","expires_at":"…"})                                       and "fingerprint" where the code binds to a device
 //! ```
@@ -22,6 +23,8 @@ opaque_id! {
     Nonce
 }
 
+/// Characters of a session's id as base64.
+const BY_CHARS: usize = 22;
 /// Characters of a [`Nonce`] as text: lower-case hex.
 const NONCE_CHARS: usize = 32;
 
@@ -83,10 +86,12 @@ pub struct Claims<'b> {
     pub device_label: Option<Label<'b>>,
     /// Whether it pairs a device by its own key, on the native wire, and opens no session; otherwise it opens a session, and pairs nobody.
     pub bound: bool,
+    /// The session that made it, with which it ends; none if an operator did.
+    pub by: Option<[u8; 16]>,
 }
 
 impl<'b> Claims<'b> {
-    /// Writes them. `None` if they do not fit, which cannot be for [`SETUP_CLAIMS_BYTES`].
+    /// Writes them. `None` if they do not fit: those of an operator's code always do in [`SETUP_CLAIMS_BYTES`].
     pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let nonce = self.nonce.text();
         let object = ObjectWriter::new(out)
@@ -97,13 +102,16 @@ impl<'b> Claims<'b> {
             Some(label) => object.text("device_label", label.as_str()),
             None => object,
         };
-        if self.bound { object.boolean("bound", Some(true)).finish() } else { object.finish() }
+        let object = if self.bound { object.boolean("bound", Some(true)) } else { object };
+        let Some(by) = self.by else { return object.finish() };
+        let mut text = [0; BY_CHARS];
+        object.text("by", base64url::encode(&by, &mut text)?).finish()
     }
 
     /// Reads them; text with escapes is decoded into `room`. `None` if they are no claims.
     #[must_use]
     pub fn parse(text: &'b str, mut room: &'b mut [u8]) -> Option<Self> {
-        let (mut profile, mut expires_at, mut nonce, mut label, mut bound) = (None, None, None, None, None);
+        let (mut profile, mut expires_at, mut nonce, mut label, mut bound, mut by) = (None, None, None, None, None, None);
         json::members(text, |key, value| {
             if key.is("profile") {
                 profile = Some(value);
@@ -115,6 +123,8 @@ impl<'b> Claims<'b> {
                 label = Some(value);
             } else if key.is("bound") {
                 bound = Some(value);
+            } else if key.is("by") {
+                by = Some(value);
             }
         })
         .ok()?;
@@ -130,6 +140,15 @@ impl<'b> Claims<'b> {
                 None | Some(Value::Null | Value::Bool(false)) => false,
                 Some(Value::Bool(true)) => true,
                 Some(Value::Number(_) | Value::Text(_) | Value::Array(_) | Value::Object(_)) => return None,
+            },
+            // Whoever made it must be known: one that cannot be read is no operator's.
+            by: match by {
+                None => None,
+                Some(value) => {
+                    let mut id = [0; 16];
+                    let decoded = base64url::decode(as_text(value)?.decode(&mut room)?, &mut id)?.len();
+                    Some(id).filter(|_| decoded == 16).map(Some)?
+                }
             },
         })
     }
@@ -230,6 +249,7 @@ mod tests {
             nonce: Nonce::from_bytes([0xab; 16]),
             device_label: label.map(|label| Label::parse(label).unwrap()),
             bound: false,
+            by: None,
         }
     }
 
@@ -251,6 +271,10 @@ mod tests {
         let written = bound.write(&mut out).unwrap();
         assert!(written.ends_with(r#"ababab","bound":true}"#), "{written}");
         assert_eq!(Claims::parse(written, &mut [0; 64]), Some(bound));
+        let made = Claims { by: Some([0xff; 16]), ..claims(None) };
+        let written = made.write(&mut out).unwrap();
+        assert!(written.ends_with(r#"ababab","by":"_____________________w"}"#), "{written}");
+        assert_eq!(Claims::parse(written, &mut [0; 64]), Some(made));
     }
 
     #[test]
@@ -275,6 +299,11 @@ mod tests {
             ("abab", "ab"),
             ("}", r#","device_label":7}"#),
             ("}", r#","bound":1}"#),
+            ("}", r#","by":null}"#),
+            ("}", r#","by":7}"#),
+            ("}", r#","by":""}"#),
+            ("}", r#","by":"____________________w"}"#),
+            ("}", r#","by":"______________________w"}"#),
             ("}", ""),
         ] {
             assert!(!parsed(&good.replacen(from, to, 1)), "{from} {to}");
