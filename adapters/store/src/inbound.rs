@@ -218,6 +218,22 @@ pub trait Inbound: Send + Sync + 'static {
         senders: Vec<String>,
         via: String,
         now: UnixTime,
+    ) -> Result<u64, StoreError> {
+        self.seed_until(channel, account, senders, via, None, now).await
+    }
+
+    /// The same for a time.
+    ///
+    /// # Errors
+    /// As [`seed`](Self::seed).
+    async fn seed_until(
+        &self,
+        channel: &str,
+        account: &str,
+        senders: Vec<String>,
+        via: String,
+        until: Option<UnixTime>,
+        now: UnixTime,
     ) -> Result<u64, StoreError>;
 
     /// Adds an entry as it is, for instance from another system.

@@ -7,6 +7,7 @@
 pub mod conformance;
 mod error;
 mod inbound;
+mod makers;
 mod memory;
 mod node;
 mod pairing;
@@ -25,11 +26,13 @@ use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 pub use error::{BadRecord, SaveError, StoreError};
 pub use inbound::{Approved, Challenged, Inbound, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding};
+pub use makers::{EndedWith, via_session};
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
@@ -85,6 +88,19 @@ pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// [`SaveError::Conflict`] if somebody else changed it first: read it again and decide anew. [`SaveError::Missing`] if there is no such node (any more).
     async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError>;
 
+    /// The same for an approval: it is kept who gave it. It ends with a session that did: the node then waits to be approved again.
+    ///
+    /// # Errors
+    /// As [`save`](Store::save); [`SaveError::Conflict`] also if the session that gives it has ended.
+    async fn save_by(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        maker: Maker,
+        now: UnixTime,
+    ) -> Result<Version, SaveError>;
+
     /// Adds a record as it is, for instance from another system.
     ///
     /// # Errors
@@ -129,7 +145,8 @@ pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// Older offers of the node that were never confirmed end. An active grant goes on until the new one is [activated](Store::activate).
     ///
     /// # Errors
-    /// [`SaveError::Conflict`] if somebody else changed the record first or it is gone, if it is revoked or has another static key, or if its id (of a new
+    /// [`SaveError::Conflict`] if somebody else changed the record first or it is gone, if it is revoked or has another static key, if whoever makes the grant
+    /// has ended, or if its id (of a new
     /// one) or its static key is another record's: read again and decide anew. [`StoreError::Database`] for a record without keys, and for another node's grant.
     async fn offer(
         &self,

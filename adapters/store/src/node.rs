@@ -2,6 +2,7 @@
 
 use handfast_core::id::NodeId;
 use handfast_core::registry::record::Record;
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 
 use crate::BadRecord;
@@ -32,6 +33,8 @@ pub struct Entry {
     pub changed_at: UnixTime,
     /// What it told last, if it ever did.
     pub observed: Option<Observation>,
+    /// Who approved it, if it proves itself with a token; of a node with keys, its grants say that.
+    pub maker: Maker,
 }
 
 /// A node in a listing: everything about it, or that its record is spoiled.

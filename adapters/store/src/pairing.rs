@@ -4,6 +4,7 @@ use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::codes::{CodeId, Counted, NoGuess};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 
 /// Most PINs that are live at once. Each is shown to somebody, and nobody reads more; it bounds what strangers who ask for PINs can fill.
@@ -49,6 +50,8 @@ pub struct Code {
     pub created_at: UnixTime,
     /// What people call it.
     pub label: String,
+    /// Who minted it. It ends with a session that did.
+    pub maker: Maker,
 }
 
 /// Why a PIN or code was not minted.
@@ -62,6 +65,8 @@ pub enum NotMinted {
     TooMany,
     /// A live code has this selector; draw another.
     Taken,
+    /// The session that would make it has ended.
+    MakerEnded,
 }
 
 impl From<NoGuess> for NotMinted {

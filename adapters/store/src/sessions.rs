@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::record::Record;
-use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
+use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::Nonce;
 
-use crate::{SaveError, StoreError, Version};
+use crate::{EndedWith, SaveError, StoreError, Version};
 
 /// A setup code that is to be spent; that it is valid was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct SetupCode {
     pub nonce: Nonce,
     /// Its end: until then it is remembered that it was spent.
     pub expires_at: UnixTime,
+    /// Who made it. It is worth nothing once a session has ended that did.
+    pub maker: Maker,
 }
 
 /// What a setup code yields.
@@ -56,7 +58,7 @@ pub enum SessionFilter {
 pub trait Sessions: Send + Sync + 'static {
     /// Spends a code and writes what it yields, in one step: both or neither, however many show it at once and whenever the process dies.
     ///
-    /// [`handfast_core::registry::sessions::redeem`] decides. Of the codes whose time is over, and the sessions that ended long ago, at most 32 of each are
+    /// [`handfast_core::registry::sessions::redeem`] decides; one whose maker has ended has expired. Of the codes whose time is over, and the sessions that ended long ago, at most 32 of each are
     /// forgotten by a call that spends one.
     ///
     /// # Errors
@@ -112,21 +114,50 @@ pub trait Sessions: Send + Sync + 'static {
     /// [`StoreError`] if they cannot be counted.
     async fn live_sessions(&self, now: UnixTime) -> Result<u64, StoreError>;
 
-    /// Prolongs a session as [`Session::refreshed`] decides. The answer is its end from now on; `None` if there is no such session.
+    /// Prolongs a session as [`Session::refreshed`] decides, no further than to the end of whoever made it or prolongs it. The answer is its end from now on;
+    /// `None` if there is no such session.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable; the inner error is why it cannot be prolonged.
+    async fn prolong_session(
+        &self,
+        id: SessionId,
+        how: Prolonging,
+        now: UnixTime,
+    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
+
+    /// The same for the operator, or for the session itself.
+    ///
+    /// # Errors
+    /// As [`prolong_session`](Self::prolong_session).
     async fn refresh_session(
         &self,
         id: SessionId,
         ttl: Span,
         longest: Span,
         now: UnixTime,
-    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
+    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
+        self.prolong_session(id, Prolonging { ttl, longest, ends: None, by: None }, now).await
+    }
 
-    /// Ends a session for good, a spoiled one, too; `false` if there is none that has not ended.
+    /// Ends a session for good, a spoiled one, too, and in the same step all that it has made, and what was made by that. Says whether it had not ended
+    /// before, and what ended with it.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
-    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError>;
+    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError>;
+
+    /// The same, for whoever need not know what ended with it.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
+        Ok(self.end_session(id, now).await?.0)
+    }
+
+    /// Ends what was made by sessions that have ended, however they did.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError>;
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Opened, Window};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 use tokio::task::JoinSet;
@@ -63,7 +64,7 @@ pub async fn a_window_reads_back_as_it_was_set(store: Arc<dyn Store>) {
     assert_eq!(store.window().await.unwrap(), Window::default());
     for window in [
         Window::open(START, None),
-        Window { opened: Some(Opened { at: at(1), closes: Some(at(300)) }), guesses: 19 },
+        Window { opened: Some(Opened { at: at(1), closes: Some(at(300)), by: Maker::Operator }), guesses: 19 },
         Window::default(),
     ] {
         store.set_window(window).await.unwrap();

@@ -8,6 +8,7 @@ use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use tokio::task::JoinSet;
 
 use super::{START, asking, at, entry, grant, keyed, keys, load, record, revoked};
@@ -60,7 +61,10 @@ pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn St
     let profile = r#"{"leds":1}"#.to_owned();
     let offered = store.offer(paired.clone(), profile.clone(), Some(version), grant.clone(), at(7)).await.unwrap();
     assert!(offered > version);
-    assert_eq!(entry(&*store, id).await, Entry { record: paired, version: offered, profile, changed_at: at(7), observed: None });
+    assert_eq!(
+        entry(&*store, id).await,
+        Entry { record: paired, version: offered, profile, changed_at: at(7), observed: None, maker: Maker::Operator }
+    );
     assert_eq!(store.grants(id).await.unwrap(), [grant]);
     // And its place among those who wait is free.
     assert_eq!(store.counts(START).await.unwrap().pending, 0);

@@ -9,6 +9,7 @@ use handfast_core::grant::capability::Holder;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::{Span, UnixTime};
 use tokio::task::JoinSet;
 
@@ -57,7 +58,10 @@ pub async fn a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks(stor
     assert_eq!(found, Ok(id));
     // What it says is new. Where and when it first asked is not, nor is how long it waits.
     let record = Record { name: asking.record.name, room: asking.record.room, ..before.record };
-    assert_eq!(entry(&*store, id).await, Entry { record, profile, version: Version(2), changed_at: at(5), observed: None });
+    assert_eq!(
+        entry(&*store, id).await,
+        Entry { record, profile, version: Version(2), changed_at: at(5), observed: None, maker: Maker::Operator }
+    );
     assert_eq!(all(&*store, Filter::All, at(5)).await, [id]);
 }
 

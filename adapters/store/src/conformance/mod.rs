@@ -8,6 +8,7 @@ pub mod guesses;
 pub mod inbound;
 pub mod keyed;
 pub mod lives;
+pub mod makers;
 pub mod reading;
 pub mod redeeming;
 pub mod revocation;
@@ -28,7 +29,7 @@ use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, Counted, Kind};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
@@ -194,6 +195,17 @@ macro_rules! conformance_tests {
             lives {
                 a_long_random_life_of_senders_is_that_of_a_simple_model
             }
+            makers {
+                who_made_it_reads_back
+                all_that_a_session_made_ends_with_it_down_to_the_last
+                what_others_made_goes_on
+                nothing_is_made_for_a_session_that_has_ended
+                what_outlived_its_maker_is_found_and_ended
+                what_a_session_added_to_another_ends_with_it
+                a_session_ends_no_later_than_the_one_that_made_it_however_it_is_prolonged
+                a_node_that_a_session_approved_waits_again
+                those_that_a_session_let_in_are_strangers_again
+            }
         }
     };
     ($make:expr => $($concern:ident { $($case:ident)+ })+) => {
@@ -277,6 +289,7 @@ pub fn grant(node_id: NodeId) -> Grant {
         not_before: START,
         expires: Some(at(24 * 3600)),
         state: State::Offered { until: at(3600) },
+        maker: Maker::Operator,
     }
 }
 
@@ -291,6 +304,7 @@ pub fn code(kind: Kind) -> Code {
         grant_for: None,
         created_at: START,
         label: "the kitchen's".to_owned(),
+        maker: Maker::Operator,
     }
 }
 
@@ -322,13 +336,15 @@ pub fn session() -> Session {
         issued_at: START,
         expires_at: at(3600),
         revoked_at: None,
+        maker: Maker::Operator,
+        prolonged: None,
     }
 }
 
 /// A setup code that ends so many seconds after [`START`]. Each call makes another.
 #[must_use]
 pub fn setup_code(seconds: u64) -> SetupCode {
-    SetupCode { nonce: Nonce::from_bytes(fresh()), expires_at: at(seconds) }
+    SetupCode { nonce: Nonce::from_bytes(fresh()), expires_at: at(seconds), maker: Maker::Operator }
 }
 
 /// Bytes that differ from call to call, spread as ids are.

@@ -183,7 +183,8 @@ pub async fn a_long_random_life_of_companions_is_that_of_a_simple_model(store: A
                     session.revoked_at = if is_open { Some(now) } else { session.revoked_at };
                 } else {
                     let (ttl, longest) = (Span::from_secs(50), Span::from_secs(120));
-                    let expected = session.refreshed(ttl, longest, now);
+                    let how = handfast_core::registry::sessions::Prolonging { ttl, longest, ends: None, by: None };
+                    let expected = session.refreshed(&how, now).map(|(end, _)| end);
                     let here = store.refresh_session(session.id, ttl, longest, now).await.unwrap();
                     assert_eq!(here, Some(expected), "round {round}");
                     session.expires_at = expected.unwrap_or(session.expires_at);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use handfast_core::crypto::x25519;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Reserved, Window, reserve, spend};
+use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
@@ -136,6 +137,25 @@ impl Codes {
     pub(super) fn withdraw(&mut self, id: CodeId, now: UnixTime) -> bool {
         let live = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)).filter(|minted| minted.lives(now));
         live.map(|minted| minted.kill(now)).is_some()
+    }
+
+    /// Kills those that this session minted and that outlast what they may. The answer is how many there were.
+    pub(super) fn end_made_by(&mut self, session: SessionId, outlasts: impl Fn(Option<UnixTime>) -> bool, now: UnixTime) -> u64 {
+        let made = self.all.values_mut().filter(|minted| minted.code.maker == Maker::Session(session));
+        let killed = made.filter(|minted| minted.code.counted.uses_left > 0 && outlasts(Some(minted.dead_since)));
+        killed.map(|minted| minted.kill(now)).count() as u64
+    }
+
+    /// Closes the window, if this session opened it and it outlasts what it may.
+    pub(super) fn close_opened_by(&mut self, session: SessionId, outlasts: impl Fn(Option<UnixTime>) -> bool) -> bool {
+        let opened = self.window.opened.filter(|opened| opened.by == Maker::Session(session) && outlasts(opened.closes));
+        self.window.opened = self.window.opened.filter(|_| opened.is_none());
+        opened.is_some()
+    }
+
+    /// Who minted those that live.
+    pub(super) fn makers(&self, now: UnixTime) -> impl Iterator<Item = Maker> {
+        self.all.values().filter(move |minted| minted.lives(now)).map(|minted| minted.code.maker)
     }
 
     fn purge(&mut self, now: UnixTime) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use handfast_core::grant::capability;
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
 use crate::{Activation, Revoked, StoreError, rules};
@@ -70,6 +71,24 @@ impl Grants {
     pub(super) fn end(&mut self, node_id: NodeId, which: Option<GrantId>, now: UnixTime) -> Vec<capability::Id> {
         let these = self.places(node_id, |_, grant| which.is_none_or(|id| id == grant.id));
         self.end_all(&these, now)
+    }
+
+    /// Ends those that this session made and that outlast what they may. The answer is which, and the capabilities that no other grant carries on.
+    pub(super) fn end_made_by(
+        &mut self,
+        session: SessionId,
+        outlasts: impl Fn(Option<UnixTime>) -> bool,
+        now: UnixTime,
+    ) -> (Vec<(NodeId, GrantId)>, Vec<capability::Id>) {
+        let made = self.all.iter().filter(|(_, grant)| grant.maker == Maker::Session(session) && grant.state != State::Ended);
+        let made: Vec<_> = made.filter(|(_, grant)| outlasts(grant.expires)).map(|(place, grant)| (*place, grant.id)).collect();
+        let places: Vec<_> = made.iter().map(|(place, _)| *place).collect();
+        (made.iter().map(|((node_id, _), id)| (*node_id, *id)).collect(), self.end_all(&places, now))
+    }
+
+    /// Who made those that have not ended.
+    pub(super) fn makers(&self) -> impl Iterator<Item = Maker> {
+        self.all.values().filter(|grant| grant.state != State::Ended).map(|grant| grant.maker)
     }
 
     pub(super) fn with(&self, capability: &capability::Id) -> Option<&Grant> {

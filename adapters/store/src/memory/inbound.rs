@@ -11,8 +11,8 @@ use handfast_core::time::UnixTime;
 use super::MemoryStore;
 use crate::inbound::Kind;
 use crate::{
-    Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, SenderStanding, StoreError,
-    rules,
+    Approved, Challenged, EndedWith, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, SenderStanding,
+    StoreError, rules,
 };
 
 #[derive(Debug, Default)]
@@ -52,7 +52,23 @@ impl MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// What is known of senders is another now, if any were let in by what ended.
+    pub(super) fn moves(&self, with: &EndedWith) {
+        if with.senders > 0 {
+            self.inbound_epoch.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
 impl Senders {
+    /// Takes back what was allowed by this way and outlasts what it may. The answer is how many there were.
+    pub(super) fn end_let_in(&mut self, via: &str, outlasts: impl Fn(Option<UnixTime>) -> bool, now: UnixTime) -> u64 {
+        let let_in = self.allowed.values_mut().filter(|permission| permission.via == via);
+        let open = let_in.filter(|it| it.allowed.revoked_at.is_none() && outlasts(it.allowed.until));
+        open.map(|permission| permission.allowed.revoked_at = Some(now)).count() as u64
+    }
+
     fn is_blocked(&self, name: &SenderName) -> bool {
         self.blocked.contains_key(name) || self.blocked.contains_key(&SenderName { account: String::new(), ..name.clone() })
     }
@@ -182,7 +198,7 @@ impl Senders {
         channel: &str,
         account: &str,
         senders: Vec<String>,
-        via: &str,
+        (via, until): (&str, Option<UnixTime>),
         now: UnixTime,
     ) -> Result<Changed<u64>, StoreError> {
         rules::readable(via)?;
@@ -193,7 +209,7 @@ impl Senders {
             let is_in = self.allowed.get(&name).is_some_and(|permission| permission.allowed.is_active(now));
             if !is_in && !self.is_blocked(&name) {
                 self.remove(&name);
-                self.allow(name, via.to_owned(), None, now);
+                self.allow(name, via.to_owned(), until, now);
                 new += 1;
             }
         }
@@ -327,8 +343,16 @@ impl Inbound for MemoryStore {
         self.change_senders(|senders| senders.change(channel, account, sender, change, now))
     }
 
-    async fn seed(&self, channel: &str, account: &str, list: Vec<String>, via: String, now: UnixTime) -> Result<u64, StoreError> {
-        self.change_senders(|senders| senders.seed(channel, account, list, &via, now))
+    async fn seed_until(
+        &self,
+        channel: &str,
+        account: &str,
+        list: Vec<String>,
+        via: String,
+        until: Option<UnixTime>,
+        now: UnixTime,
+    ) -> Result<u64, StoreError> {
+        self.change_senders(|senders| senders.seed(channel, account, list, (&via, until), now))
     }
 
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError> {

@@ -3,6 +3,7 @@
 mod codes;
 mod grants;
 mod inbound;
+mod makers;
 mod nodes;
 mod sessions;
 
@@ -21,6 +22,7 @@ use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
@@ -63,6 +65,9 @@ impl State {
     ) -> Result<Version, SaveError> {
         rules::offerable(&record, &grant)?;
         self.grants.check_fresh(grant.id)?;
+        if self.end_of(grant.maker, now).is_none() {
+            return Err(SaveError::Conflict);
+        }
         let version = match read_at {
             None => self.nodes.insert(record, profile, now)?,
             Some(read_at) => self.nodes.replace(record, profile, read_at, now)?,
@@ -119,6 +124,25 @@ impl Store for MemoryStore {
         let version = nodes.save(node_id, read_at, standing, now)?;
         if is_revoked {
             grants.end(node_id, None, now);
+        }
+        Ok(version)
+    }
+
+    async fn save_by(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        maker: Maker,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        let mut state = self.state();
+        if state.end_of(maker, now).is_none() {
+            return Err(SaveError::Conflict);
+        }
+        let version = state.nodes.save(node_id, read_at, standing, now)?;
+        if let Some(node) = state.nodes.all.get_mut(&node_id) {
+            node.entry.maker = maker;
         }
         Ok(version)
     }
@@ -233,7 +257,11 @@ impl Store for MemoryStore {
     }
 
     async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
-        self.state().codes.mint(code, now)
+        let mut state = self.state();
+        if state.end_of(code.maker, now).is_none() {
+            return Ok(Err(NotMinted::MakerEnded));
+        }
+        state.codes.mint(code, now)
     }
 
     async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError> {

@@ -9,6 +9,7 @@ use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{Admission, Asking, RequestKey, decide};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
 use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
@@ -143,6 +144,31 @@ impl Nodes {
         .ok_or(SaveError::Conflict)
     }
 
+    /// Has those with tokens wait again that this session approved. The answer is which.
+    pub(super) fn end_approved_by(&mut self, session: SessionId, now: UnixTime) -> Vec<NodeId> {
+        let approved = self.all.values().map(|node| &node.entry).filter(|entry| entry.maker == Maker::Session(session));
+        let paired = approved.filter_map(|entry| match entry.record.standing {
+            Standing::Paired { .. } | Standing::Muted { .. } => {
+                Some((entry.record.node_id, entry.record.standing.token()?.clone()))
+            }
+            Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => None,
+        });
+        let paired: Vec<_> = paired.collect();
+        for (id, token) in &paired {
+            self.change(*id, now, |node| {
+                node.entry.record.standing = Standing::Unapproved { token: token.clone() };
+                node.entry.maker = Maker::Operator;
+            });
+        }
+        paired.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Who approved those that are paired.
+    pub(super) fn approvers(&self) -> impl Iterator<Item = Maker> {
+        let is_paired = |node: &&Node| matches!(node.entry.record.standing, Standing::Paired { .. } | Standing::Muted { .. });
+        self.all.values().filter(is_paired).map(|node| node.entry.maker)
+    }
+
     fn change(&mut self, id: NodeId, now: UnixTime, change: impl FnOnce(&mut Node)) -> Option<Version> {
         let mut node = self.take(id)?;
         change(&mut node);
@@ -209,6 +235,10 @@ impl Nodes {
 
 impl Node {
     fn new(record: Record, source: Source, request: Option<RequestKey>, profile: String, now: UnixTime) -> Self {
-        Self { entry: Entry { record, version: Version(1), profile, changed_at: now, observed: None }, source, request }
+        Self {
+            entry: Entry { record, version: Version(1), profile, changed_at: now, observed: None, maker: Maker::Operator },
+            source,
+            request,
+        }
     }
 }

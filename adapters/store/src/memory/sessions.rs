@@ -5,12 +5,13 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
-use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId, redeem};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId, redeem};
+use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
 
 use super::MemoryStore;
-use crate::{SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
+use crate::makers::Ending;
+use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
 #[derive(Debug, Default)]
 pub(super) struct Companions {
@@ -46,6 +47,45 @@ impl Companions {
         self.spent.clear();
         self.spent_by_end.clear();
         self.mark = UnixTime::default();
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    /// Ends those that this session's codes opened and that outlast what they may. The answer is which.
+    pub(super) fn end_made_by(
+        &mut self,
+        maker: SessionId,
+        outlasts: impl Fn(Option<UnixTime>) -> bool,
+        now: UnixTime,
+    ) -> Vec<SessionId> {
+        let made =
+            self.sessions.values().filter(|session| session.maker == Maker::Session(maker) && session.revoked_at.is_none());
+        let made: Vec<_> = made.filter(|session| outlasts(Some(session.expires_at))).map(|session| session.id).collect();
+        made.iter().for_each(|id| self.change(*id, |session| session.revoked_at = Some(now)));
+        made
+    }
+
+    /// Takes back what this session has added to others that outlast what they may. The answer is which, and when they end now.
+    pub(super) fn shorten_what_was_prolonged_by(
+        &mut self,
+        by: SessionId,
+        outlasts: impl Fn(Option<UnixTime>) -> bool,
+    ) -> Vec<(SessionId, UnixTime)> {
+        let longer = self.sessions.values().filter(|session| outlasts(Some(session.expires_at)));
+        let longer: Vec<_> = longer.filter_map(|session| Some((session.id, session.without(by)?))).collect();
+        for (id, end) in &longer {
+            self.change(*id, |session| (session.expires_at, session.prolonged) = (*end, None));
+        }
+        longer
+    }
+
+    /// Who made those that have not ended, or has prolonged any.
+    pub(super) fn makers(&self, now: UnixTime) -> impl Iterator<Item = Maker> {
+        let open = self.sessions.values().filter(move |session| session.revoked_at.is_none() && session.expires_at > now);
+        let prolonged = self.sessions.values().filter_map(|session| session.prolonged);
+        open.map(|session| session.maker).chain(prolonged.map(|prolonged| Maker::Session(prolonged.by)))
     }
 
     fn insert(&mut self, session: Session) -> Result<(), SaveError> {
@@ -88,6 +128,9 @@ impl Sessions for MemoryStore {
         let mut state = self.state();
         if let Err(no) = state.companions.spendable(code, now) {
             return Ok(Err(no));
+        }
+        if state.end_of(code.maker, now).is_none() {
+            return Ok(Err(NotRedeemed::Expired));
         }
         match yields {
             Yield::Session(session) => state.companions.insert(session)?,
@@ -142,28 +185,40 @@ impl Sessions for MemoryStore {
         Ok(not_over.filter(|(_, id)| sessions.get(id).is_some_and(|session| session.admits(now).is_ok())).count() as u64)
     }
 
-    async fn refresh_session(
+    async fn prolong_session(
         &self,
         id: SessionId,
-        ttl: Span,
-        longest: Span,
+        how: Prolonging,
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
-        let companions = &mut self.state().companions;
-        let Some(session) = companions.sessions.get(&id) else { return Ok(None) };
-        let refreshed = session.refreshed(ttl, longest, now);
-        if let Ok(end) = refreshed {
-            companions.change(id, |session| session.expires_at = end);
+        let mut state = self.state();
+        let Some(session) = state.companions.session(id).cloned() else { return Ok(None) };
+        let by = how.by.map_or(Maker::Operator, Maker::Session);
+        let (Some(made), Some(by)) = (state.end_of(session.maker, now), state.end_of(by, now)) else {
+            return Ok(Some(Err(Ended::Revoked)));
+        };
+        let how = Prolonging { ends: [how.ends, made, by].into_iter().flatten().min(), ..how };
+        let refreshed = session.refreshed(&how, now);
+        if let Ok((end, prolonged)) = refreshed {
+            state.companions.change(id, |session| (session.expires_at, session.prolonged) = (end, prolonged));
         }
-        Ok(Some(refreshed))
+        Ok(Some(refreshed.map(|(end, _)| end)))
     }
 
-    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
-        let companions = &mut self.state().companions;
-        let is_open = companions.sessions.get(&id).is_some_and(|session| session.admits(now).is_ok());
+    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
+        let mut state = self.state();
+        let is_open = state.companions.session(id).is_some_and(|session| session.admits(now).is_ok());
         if is_open {
-            companions.change(id, |session| session.revoked_at = Some(now));
+            state.companions.change(id, |session| session.revoked_at = Some(now));
         }
-        Ok(is_open)
+        let with = state.end_made_by(vec![Ending::whole(id)], now);
+        self.moves(&with);
+        Ok((is_open, with))
+    }
+
+    async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {
+        let with = self.state().end_orphans(now);
+        self.moves(&with);
+        Ok(with)
     }
 }

@@ -7,11 +7,12 @@ use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{Admission, Asking, RequestKey, decide};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::rows::{Columns, integer, seconds};
-use super::{grants, reader};
+use super::rows::{Columns, integer, seconds, session};
+use super::{grants, makers, reader};
 use crate::{Observation, SaveError, StoreError, Stored, Version, rules};
 
 pub(super) fn admit(
@@ -190,6 +191,24 @@ pub(super) fn save(
         grants::end(connection, id, None, now)?;
     }
     Ok(Version(read_at.0 + 1))
+}
+
+/// Saves an approval, and who gave it.
+pub(super) fn save_by(
+    connection: &Connection,
+    id: NodeId,
+    read_at: Version,
+    standing: &Standing,
+    maker: Maker,
+    now: UnixTime,
+) -> Result<Version, SaveError> {
+    if makers::end_of(connection, maker, now)?.is_none() {
+        return Err(SaveError::Conflict);
+    }
+    let version = save(connection, id, read_at, standing, now)?;
+    let sql = "UPDATE node SET approved_by = ?2 WHERE node_id = ?1 AND approved_by IS NOT ?2";
+    connection.prepare_cached(sql)?.execute(params![id.as_bytes(), session(maker)])?;
+    Ok(version)
 }
 
 /// Gives a record that has its keys proven anew what was proven with them.

@@ -4,25 +4,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, Reserved, Window};
+use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
+use super::makers;
 use super::rows::{self, integer};
 use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
 
 pub(super) fn window(connection: &Connection) -> Result<Window, StoreError> {
-    connection.prepare_cached("SELECT opened_at, closes, guesses FROM pairing_window")?.query_row([], rows::window)?
+    connection.prepare_cached("SELECT opened_at, closes, opened_by, guesses FROM pairing_window")?.query_row([], rows::window)?
 }
 
 pub(super) fn set_window(connection: &Connection, window: &Window) -> Result<(), StoreError> {
     let Window { opened, guesses } = window;
     let closes = opened.and_then(|opened| opened.closes);
-    connection.prepare_cached("UPDATE pairing_window SET opened_at = ?1, closes = ?2, guesses = ?3")?.execute(params![
-        opened.map(|opened| integer(opened.at)),
-        closes.map(integer),
-        guesses
-    ])?;
+    connection.prepare_cached("UPDATE pairing_window SET opened_at = ?1, closes = ?2, guesses = ?3, opened_by = ?4")?.execute(
+        params![
+            opened.map(|opened| integer(opened.at)),
+            closes.map(integer),
+            guesses,
+            opened.and_then(|opened| rows::session(opened.by))
+        ],
+    )?;
     Ok(())
 }
 
@@ -36,6 +41,9 @@ pub(super) fn mint(
     purge(connection, now, erased)?;
     if self::code(connection, code.id)?.is_some() {
         return Err(StoreError::Database("the fresh id of a code is taken".to_owned()));
+    }
+    if makers::end_of(connection, code.maker, now)?.is_none() {
+        return Ok(Err(NotMinted::MakerEnded));
     }
     let fits = match code.counted.kind {
         Kind::Pin(key) => match window(connection)?.admits(now) {
@@ -76,7 +84,7 @@ pub(super) fn mint(
 }
 
 fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
-    let Code { id, counted, sealed, scopes, grant_for, created_at, label } = code;
+    let Code { id, counted, sealed, scopes, grant_for, created_at, label, maker } = code;
     let Counted { kind, expires, guesses, uses_left } = counted;
     let (pin_for, selector) = match kind {
         Kind::Pin(key) => (Some(key.as_bytes()), None),
@@ -85,8 +93,8 @@ fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO code (code_id, pin_for, selector, expires, dead_since, guesses, uses_left, grant_for, created_at, label,
-                               scopes, sealed)
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                               scopes, sealed, maker)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             id.as_bytes(),
@@ -100,6 +108,7 @@ fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
             label,
             scopes.as_str(),
             Some(sealed).filter(|_| *uses_left > 0),
+            rows::session(*maker),
         ])?;
     Ok(())
 }
@@ -117,7 +126,7 @@ pub(super) fn by_selector(connection: &Connection, selector: Selector, now: Unix
 
 pub(super) fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<Result<Vec<Code>, StoreError>> {
     let mut statement = connection.prepare_cached(
-        "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, NULL AS sealed
+        "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, NULL AS sealed
          FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC",
     )?;
     statement.query_map([integer(now)], rows::code)?.collect()
@@ -183,6 +192,21 @@ pub(super) fn withdraw(connection: &Connection, id: CodeId, now: UnixTime, erase
         .execute(params![id.as_bytes(), integer(now)])?;
     note(erased, withdrawn);
     Ok(withdrawn == 1)
+}
+
+/// Kills those that this session minted and that live after this time. The answer is how many there were.
+pub(super) fn end_made_by(
+    connection: &Connection,
+    session: SessionId,
+    after: i64,
+    now: UnixTime,
+    erased: &AtomicBool,
+) -> Result<u64, StoreError> {
+    let sql = "UPDATE code INDEXED BY code_by_maker SET expires = min(expires, ?2), dead_since = min(dead_since, ?2),
+                      uses_left = 0, sealed = NULL WHERE maker = ?1 AND uses_left > 0 AND dead_since > ?3";
+    let killed = connection.prepare_cached(sql)?.execute(params![session.as_bytes(), integer(now), after])?;
+    note(erased, killed);
+    Ok(killed as u64)
 }
 
 /// Removes what has been dead for long, and erases the secrets of what is dead.

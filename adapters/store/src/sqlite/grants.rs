@@ -7,8 +7,8 @@ use handfast_core::registry::record::Record;
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::changes;
-use super::rows::{grant, integer};
+use super::rows::{grant, integer, session};
+use super::{changes, makers};
 use crate::{Activation, BadRecord, Revoked, SaveError, StoreError, Version, rules};
 
 pub(super) fn offer(
@@ -20,6 +20,9 @@ pub(super) fn offer(
     now: UnixTime,
 ) -> Result<Version, SaveError> {
     rules::offerable(record, grant)?;
+    if makers::end_of(connection, grant.maker, now)?.is_none() {
+        return Err(SaveError::Conflict);
+    }
     let version = match read_at {
         None => changes::insert(connection, record, profile, now).map(|()| Version(1)),
         Some(read_at) => changes::replace(connection, record, profile, read_at, now),
@@ -31,7 +34,7 @@ pub(super) fn offer(
 }
 
 fn add(connection: &Connection, grant: &Grant, now: UnixTime) -> Result<(), StoreError> {
-    let Grant { id, node_id, capability, scopes, not_before, expires, state } = grant;
+    let Grant { id, node_id, capability, scopes, not_before, expires, state, maker } = grant;
     let (state, until, ended_at) = match state {
         State::Offered { until } => ("offered", Some(integer(*until)), None),
         State::Active => ("active", None, None),
@@ -39,8 +42,8 @@ fn add(connection: &Connection, grant: &Grant, now: UnixTime) -> Result<(), Stor
     };
     let added = connection
         .prepare_cached(
-            "INSERT INTO granted (grant_id, node_id, state, until, ended_at, capability, not_before, expires, scopes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (grant_id) DO NOTHING",
+            "INSERT INTO granted (grant_id, node_id, state, until, ended_at, capability, not_before, expires, scopes, maker)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (grant_id) DO NOTHING",
         )?
         .execute(params![
             id.as_bytes(),
@@ -52,6 +55,7 @@ fn add(connection: &Connection, grant: &Grant, now: UnixTime) -> Result<(), Stor
             integer(*not_before),
             expires.map(integer),
             scopes.as_str(),
+            session(*maker),
         ])?;
     match added {
         1 => Ok(()),
@@ -140,7 +144,7 @@ fn end_such(connection: &Connection, node_id: NodeId, such: Such, now: UnixTime)
 }
 
 /// Whether its grant has ended, and no other carries it on.
-fn has_ended(connection: &Connection, capability: &capability::Id) -> rusqlite::Result<bool> {
+pub(super) fn has_ended(connection: &Connection, capability: &capability::Id) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM granted INDEXED BY granted_by_capability WHERE capability = ?1 AND state = 'ended')

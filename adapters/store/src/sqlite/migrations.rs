@@ -1,9 +1,10 @@
 //! What made the tables what they are.
 
 mod v3;
+mod v4;
 
 /// Each brings the schema from the version that is its place here to the next. What has been released is never changed.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, v3::V3];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, v3::V3, v4::V4];
 
 /// The rows of `node` are in the order in which they came, so that the admissions of one group share pages; ids are random, and only the small entries of
 /// their index are scattered. The profile comes last, so that reading a record never walks past it.

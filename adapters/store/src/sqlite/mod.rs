@@ -15,6 +15,7 @@
 //! | `reader` | the reading connections and the queries for nodes |
 //! | `grants` | grants and what is revoked: changes and queries |
 //! | `codes` | PINs, codes and the pairing window: changes and queries |
+//! | `makers` | what ends with the session that made it |
 //! | `sessions` | companions' sessions and spent setup codes: changes and queries |
 //! | `inbound` | those who write over channels: changes and queries |
 //! | `rows` | rows ⇄ records |
@@ -24,6 +25,7 @@ mod codes;
 mod file;
 mod grants;
 mod inbound;
+mod makers;
 mod migrations;
 mod reader;
 mod rows;
@@ -45,6 +47,7 @@ use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 use rusqlite::ErrorCode;
@@ -129,6 +132,17 @@ impl Store for SqliteStore {
 
     async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
         self.writer.change(move |connection| changes::save(connection, node_id, read_at, &standing, now)).await
+    }
+
+    async fn save_by(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        maker: Maker,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.writer.change(move |connection| changes::save_by(connection, node_id, read_at, &standing, maker, now)).await
     }
 
     async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {

@@ -85,7 +85,7 @@ macro_rules! select_listed {
     ($rest:literal) => {
         concat!(
             "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
-                    changed_at, profile, last_seen, occupancy, noise_level, wake_word_fp
+                    changed_at, profile, approved_by, last_seen, occupancy, noise_level, wake_word_fp
              FROM node ",
             $rest
         )

@@ -9,7 +9,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::registry::sessions::{Maker, Prolonged, Session, SessionId};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -55,6 +55,15 @@ pub(super) fn integer(time: UnixTime) -> i64 {
 /// A stored time.
 pub(super) fn seconds(stored: i64) -> UnixTime {
     UnixTime::from_secs(u64::try_from(stored).unwrap_or(0))
+}
+
+/// A maker as it is stored: the session's id.
+pub(super) fn session(maker: Maker) -> Option<[u8; 16]> {
+    maker.session().map(|id| *id.as_bytes())
+}
+
+fn maker(row: &Row<'_>, column: &str) -> Result<Maker, String> {
+    get(row, column).map(Maker::stored)
 }
 
 /// The first column. The schema allows nothing but 16 bytes there, so another content is a damaged database, not a bad record.
@@ -118,7 +127,8 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
             wake_word_fp: get(row, "wake_word_fp")?,
         }),
     };
-    Ok(Entry { record, version, profile, changed_at: time(row, "changed_at")?, observed })
+    let maker = maker(row, "approved_by")?;
+    Ok(Entry { record, version, profile, changed_at: time(row, "changed_at")?, observed, maker })
 }
 
 /// Both keys, or none.
@@ -156,6 +166,7 @@ fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
         not_before: time(row, "not_before")?,
         expires: perhaps(row, "expires")?,
         state,
+        maker: maker(row, "maker")?,
     })
 }
 
@@ -181,6 +192,7 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
         grant_for: perhaps(row, "grant_for")?.map(UnixTime::as_secs),
         created_at: time(row, "created_at")?,
         label: get(row, "label")?,
+        maker: maker(row, "maker")?,
     })
 }
 
@@ -188,7 +200,7 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
 pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreError>> {
     let read = || {
         let opened = match perhaps(row, "opened_at")? {
-            Some(at) => Some(Opened { at, closes: perhaps(row, "closes")? }),
+            Some(at) => Some(Opened { at, closes: perhaps(row, "closes")?, by: maker(row, "opened_by")? }),
             None => None,
         };
         Ok(Window { opened, guesses: get(row, "guesses")? })
@@ -197,7 +209,7 @@ pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreErro
 }
 
 /// Reads a companion's session. The schema allows nothing but 16 bytes as its id.
-pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Result<Session, StoreError>> {
+pub(super) fn companion(row: &Row<'_>) -> rusqlite::Result<Result<Session, StoreError>> {
     let id: [u8; 16] = row.get("session_id")?;
     let id = SessionId::from_bytes(id);
     Ok(try_session(row, id).map_err(|problem| {
@@ -219,6 +231,11 @@ fn try_session(row: &Row<'_>, id: SessionId) -> Result<Session, String> {
         issued_at: time(row, "issued_at")?,
         expires_at: time(row, "expires_at")?,
         revoked_at: perhaps(row, "revoked_at")?,
+        maker: maker(row, "maker")?,
+        prolonged: match get::<Option<[u8; 16]>>(row, "prolonged_by")? {
+            Some(by) => Some(Prolonged { by: SessionId::from_bytes(by), before: time(row, "own_end")? }),
+            None => None,
+        },
     })
 }
 

@@ -1,15 +1,19 @@
 //! Companions' sessions, and the setup codes that were spent: changes and queries.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
-use handfast_core::registry::sessions::{self, Ended, NotRedeemed, Session, SessionId};
+use handfast_core::registry::sessions::{self, Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
 use handfast_core::text::Name;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, integer, seconds};
-use super::{SqliteStore, grants};
-use crate::{SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
+use super::{SqliteStore, grants, makers};
+use crate::makers::Ending;
+use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
 fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
     let (mark, is_spent) = connection
@@ -17,6 +21,9 @@ fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTim
         .query_row([code.nonce.as_bytes()], |row| Ok((seconds(row.get(0)?), row.get(1)?)))?;
     if let Err(no) = sessions::redeem(code.expires_at, mark, is_spent, now) {
         return Ok(Err(no));
+    }
+    if makers::end_of(connection, code.maker, now)?.is_none() {
+        return Ok(Err(NotRedeemed::Expired));
     }
     match yields {
         Yield::Session(session) => insert(connection, session)?,
@@ -49,11 +56,11 @@ fn purge(connection: &Connection, now: UnixTime) -> rusqlite::Result<()> {
 }
 
 fn insert(connection: &Connection, session: &Session) -> Result<(), SaveError> {
-    let Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at } = session;
+    let Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at, maker, prolonged } = session;
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO session (session_id, hash, profile, device_label, issued_at, expires_at, revoked_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            "INSERT INTO session (session_id, hash, profile, device_label, issued_at, expires_at, revoked_at, maker, prolonged_by, own_end)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             id.as_bytes(),
@@ -63,6 +70,9 @@ fn insert(connection: &Connection, session: &Session) -> Result<(), SaveError> {
             integer(*issued_at),
             integer(*expires_at),
             revoked_at.map(integer),
+            rows::session(*maker),
+            prolonged.map(|prolonged| *prolonged.by.as_bytes()),
+            prolonged.map(|prolonged| integer(prolonged.before)),
         ])?;
     match inserted {
         1 => Ok(()),
@@ -72,12 +82,12 @@ fn insert(connection: &Connection, session: &Session) -> Result<(), SaveError> {
 
 fn by_hash(connection: &Connection, hash: &SessionHash) -> Result<Option<Session>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT * FROM session WHERE hash = ?1")?;
-    statement.query_row([hash.as_bytes()], rows::session).optional()?.transpose()
+    statement.query_row([hash.as_bytes()], rows::companion).optional()?.transpose()
 }
 
-fn by_id(connection: &Connection, id: SessionId) -> Result<Option<Session>, StoreError> {
+pub(super) fn by_id(connection: &Connection, id: SessionId) -> Result<Option<Session>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT * FROM session WHERE session_id = ?1")?;
-    statement.query_row([id.as_bytes()], rows::session).optional()?.transpose()
+    statement.query_row([id.as_bytes()], rows::companion).optional()?.transpose()
 }
 
 fn list(
@@ -93,7 +103,7 @@ fn list(
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(params![after, limit, integer(now), filter == SessionFilter::All], rows::session)?.collect()
+    statement.query_map(params![after, limit, integer(now), filter == SessionFilter::All], rows::companion)?.collect()
 }
 
 fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<i64> {
@@ -102,27 +112,41 @@ fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<i64> {
     connection.prepare_cached(sql)?.query_row([integer(now)], |row| row.get(0))
 }
 
-fn refresh(
+fn prolong(
     connection: &Connection,
     id: SessionId,
-    (ttl, longest): (Span, Span),
+    how: Prolonging,
     now: UnixTime,
 ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
     let Some(session) = by_id(connection, id)? else { return Ok(None) };
-    let refreshed = session.refreshed(ttl, longest, now);
-    if let Ok(end) = refreshed
-        && end != session.expires_at
+    let by = how.by.map_or(Maker::Operator, Maker::Session);
+    let (Some(made), Some(by)) = (makers::end_of(connection, session.maker, now)?, makers::end_of(connection, by, now)?) else {
+        return Ok(Some(Err(Ended::Revoked)));
+    };
+    let how = Prolonging { ends: [how.ends, made, by].into_iter().flatten().min(), ..how };
+    let refreshed = session.refreshed(&how, now);
+    if let Ok((end, prolonged)) = refreshed
+        && (end, prolonged) != (session.expires_at, session.prolonged)
     {
-        let sql = "UPDATE session SET expires_at = ?2 WHERE session_id = ?1";
-        connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(end)])?;
+        let sql = "UPDATE session SET expires_at = ?2, prolonged_by = ?3, own_end = ?4 WHERE session_id = ?1";
+        let (by, own) = (prolonged.map(|it| *it.by.as_bytes()), prolonged.map(|it| integer(it.before)));
+        connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(end), by, own])?;
     }
-    Ok(Some(refreshed))
+    Ok(Some(refreshed.map(|(end, _)| end)))
 }
 
 /// Reads nothing else of it, so that a spoiled one is ended, too.
-fn revoke(connection: &Connection, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
+fn end(connection: &Connection, id: SessionId, now: UnixTime, erased: &AtomicBool) -> Result<(bool, EndedWith), StoreError> {
     let sql = "UPDATE session SET revoked_at = ?2 WHERE session_id = ?1 AND revoked_at IS NULL AND expires_at > ?2";
-    Ok(connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(now)])? == 1)
+    let revoked = connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(now)])? == 1;
+    Ok((revoked, makers::end_made_by(connection, vec![Ending::whole(id)], now, erased)?))
+}
+
+/// What is known of senders is another now, if any were let in by what ended.
+fn moves(epoch: &AtomicU64, with: &EndedWith) {
+    if with.senders > 0 {
+        epoch.fetch_add(1, Ordering::Release);
+    }
 }
 
 #[async_trait]
@@ -174,17 +198,24 @@ impl Sessions for SqliteStore {
         Ok(u64::try_from(live).unwrap_or(0))
     }
 
-    async fn refresh_session(
+    async fn prolong_session(
         &self,
         id: SessionId,
-        ttl: Span,
-        longest: Span,
+        how: Prolonging,
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
-        self.writer.change(move |connection| refresh(connection, id, (ttl, longest), now)).await
+        self.writer.change(move |connection| prolong(connection, id, how, now)).await
     }
 
-    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
-        self.writer.change(move |connection| revoke(connection, id, now)).await
+    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
+        let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
+        let then = move |(_, with): &(bool, EndedWith)| moves(&epoch, with);
+        self.writer.change_then(move |connection| end(connection, id, now, &erased), then).await
+    }
+
+    async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {
+        let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
+        let then = move |with: &EndedWith| moves(&epoch, with);
+        self.writer.change_then(move |connection| makers::end_orphans(connection, now, &erased), then).await
     }
 }

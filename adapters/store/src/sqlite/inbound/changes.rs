@@ -218,7 +218,7 @@ pub(super) fn seed(
     connection: &Connection,
     (channel, account): (&str, &str),
     senders: &[String],
-    via: &str,
+    (via, until): (&str, Option<UnixTime>),
     now: UnixTime,
 ) -> Result<Changed<u64>, StoreError> {
     let mut is_in = connection.prepare_cached(
@@ -231,7 +231,7 @@ pub(super) fn seed(
         let is_in: bool = is_in.query_row(params![channel, account, sender, integer(now)], |row| row.get(0))?;
         if !is_in && !is_blocked(connection, &name)? {
             remove(connection, &name)?;
-            allow(connection, &name, via, None, now)?;
+            allow(connection, &name, via, until, now)?;
             new += 1;
         }
     }

@@ -112,18 +112,19 @@ impl Inbound for SqliteStore {
             .await
     }
 
-    async fn seed(
+    async fn seed_until(
         &self,
         channel: &str,
         account: &str,
         senders: Vec<String>,
         via: String,
+        until: Option<UnixTime>,
         now: UnixTime,
     ) -> Result<u64, StoreError> {
         rules::readable(&via)?;
         senders.iter().try_for_each(|sender| rules::named(channel, Some(account), sender))?;
         let (channel, account) = (channel.to_owned(), account.to_owned());
-        self.change_senders(move |connection| changes::seed(connection, (&channel, &account), &senders, &via, now)).await
+        self.change_senders(move |connection| changes::seed(connection, (&channel, &account), &senders, (&via, until), now)).await
     }
 
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError> {

@@ -1,6 +1,7 @@
 //! A file of an older version, opened by this one.
 
 use handfast_core::limits::Limits;
+use handfast_core::registry::codes::Kind;
 use rusqlite::{Connection, params};
 
 use super::*;
@@ -129,11 +130,42 @@ async fn a_registry_of_the_second_version_keeps_everything() {
         connection.execute_batch(&versions).unwrap();
         let version = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2;");
         connection.execute_batch(&version).unwrap();
-        // What writes nodes, grants and codes is as it was.
-        crate::sqlite::grants::offer(&connection, &node, "{}", None, &crate::conformance::grant(node.node_id), START).unwrap();
-        let window = handfast_core::registry::codes::Window::open(START, None);
-        crate::sqlite::codes::set_window(&connection, &window).unwrap();
-        crate::sqlite::codes::mint(&connection, &pin, START, &std::sync::atomic::AtomicBool::new(false)).unwrap().unwrap();
+        // What writes nodes is as it was.
+        crate::sqlite::changes::insert(&connection, &node, "{}", START).unwrap();
+        let grant = crate::conformance::grant(node.node_id);
+        let capability = grant.capability.as_ref().map(|id| id.as_bytes());
+        connection
+            .execute(
+                "INSERT INTO granted (grant_id, node_id, state, until, capability, not_before, expires, scopes)
+                 VALUES (?1, ?2, 'offered', ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    grant.id.as_bytes(),
+                    node.node_id.as_bytes(),
+                    integer(at(3600)),
+                    capability,
+                    integer(START),
+                    integer(at(86_400)),
+                    grant.scopes.as_str()
+                ],
+            )
+            .unwrap();
+        connection.execute("UPDATE pairing_window SET opened_at = ?1", [integer(START)]).unwrap();
+        let Kind::Pin(pin_for) = pin.counted.kind else { panic!("it is a PIN") };
+        connection
+            .execute(
+                "INSERT INTO code (code_id, pin_for, expires, dead_since, guesses, uses_left, created_at, label, scopes, sealed)
+                 VALUES (?1, ?2, ?3, ?3, 0, 1, ?4, ?5, ?6, ?7)",
+                params![
+                    pin.id.as_bytes(),
+                    pin_for.as_bytes(),
+                    integer(pin.counted.expires),
+                    integer(START),
+                    pin.label,
+                    pin.scopes.as_str(),
+                    pin.sealed
+                ],
+            )
+            .unwrap();
         let key = crate::Revoked::Key(crate::conformance::keys().channel);
         crate::sqlite::grants::revoke(&connection, &key, START).unwrap();
         crate::sqlite::changes::vault(&connection, "key", &[7; 9]).unwrap();
@@ -146,7 +178,8 @@ async fn a_registry_of_the_second_version_keeps_everything() {
     }
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.load(node.node_id).await.unwrap().unwrap().record, node);
-    assert_eq!(store.code(pin.id).await.unwrap(), Some(pin));
+    assert_eq!(store.code(pin.id).await.unwrap(), Some(pin), "an operator made it");
+    assert_eq!(store.grants(node.node_id).await.unwrap().len(), 1);
     // And it has room for what is new.
     let session = crate::conformance::session();
     let code = crate::conformance::setup_code(60);

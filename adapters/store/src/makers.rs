@@ -1,0 +1,47 @@
+//! What ends with the session that made it.
+
+use handfast_core::grant::capability;
+use handfast_core::id::NodeId;
+use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::sessions::SessionId;
+use handfast_core::time::UnixTime;
+
+/// What ended because whoever made it has ended. Live connections that rest on it are to be cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndedWith {
+    /// Sessions that were opened by the codes of one that ended.
+    pub sessions: Vec<SessionId>,
+    /// Sessions that end earlier now, because the one has ended that prolonged them.
+    pub shortened: Vec<SessionId>,
+    /// Grants that ended, and their nodes.
+    pub grants: Vec<(NodeId, GrantId)>,
+    /// The capabilities of those that no other grant carries on.
+    pub capabilities: Vec<capability::Id>,
+    /// Nodes with tokens that wait for approval again.
+    pub unapproved: Vec<NodeId>,
+    /// How many PINs and codes died.
+    pub codes: u64,
+    /// Whether the pairing window closed.
+    pub window: bool,
+    /// How many senders were let in by it, and are not any more.
+    pub senders: u64,
+}
+
+/// A session whose works end: all of them, or those that outlast a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) session: SessionId,
+    pub(crate) outlasting: Option<UnixTime>,
+}
+
+impl Ending {
+    pub(crate) const fn whole(session: SessionId) -> Self {
+        Self { session, outlasting: None }
+    }
+}
+
+/// How a sender is marked that a session has let in: by which way, as the operator reads it.
+#[must_use]
+pub fn via_session(session: SessionId) -> String {
+    session.as_bytes().iter().fold("session ".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}

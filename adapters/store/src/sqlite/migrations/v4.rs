@@ -1,0 +1,26 @@
+//! What the fourth version adds.
+
+/// All of it, a section for each concern. A record that the checks would not let in is taken over as it is: that it is spoiled is said where it is read.
+///
+/// **Makers.** What a companion's session made has its id; nothing there means an operator made it. `own_end` is when a session would have ended that
+/// another has prolonged.
+pub(super) const V4: &str = "
+PRAGMA ignore_check_constraints = ON;
+
+ALTER TABLE session ADD COLUMN maker BLOB CHECK (maker IS NULL OR length(maker) = 16);
+ALTER TABLE session ADD COLUMN prolonged_by BLOB CHECK (prolonged_by IS NULL OR length(prolonged_by) = 16);
+ALTER TABLE session ADD COLUMN own_end INTEGER CHECK ((own_end IS NULL) = (prolonged_by IS NULL));
+ALTER TABLE code ADD COLUMN maker BLOB CHECK (maker IS NULL OR length(maker) = 16);
+ALTER TABLE granted ADD COLUMN maker BLOB CHECK (maker IS NULL OR length(maker) = 16);
+ALTER TABLE node ADD COLUMN approved_by BLOB CHECK (approved_by IS NULL OR length(approved_by) = 16);
+ALTER TABLE pairing_window ADD COLUMN opened_by BLOB CHECK (opened_by IS NULL OR length(opened_by) = 16);
+
+CREATE INDEX session_by_maker      ON session (maker)        WHERE maker IS NOT NULL;
+CREATE INDEX session_by_prolonger  ON session (prolonged_by) WHERE prolonged_by IS NOT NULL;
+CREATE INDEX code_by_maker         ON code (maker)           WHERE maker IS NOT NULL;
+CREATE INDEX granted_by_maker      ON granted (maker)        WHERE maker IS NOT NULL;
+CREATE INDEX node_by_approver      ON node (approved_by)     WHERE approved_by IS NOT NULL;
+CREATE INDEX sender_allowed_by_via ON sender_allowed (via)   WHERE revoked_at IS NULL;
+
+PRAGMA ignore_check_constraints = OFF;
+";
