@@ -9,6 +9,7 @@ use handfast_core::flow::registration::operator::{self, Approval, Purpose};
 use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
+use handfast_core::registry::authority::{Authority, Maker};
 use handfast_core::registry::lifecycle::{self, Decision, Notice};
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
@@ -33,6 +34,7 @@ use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError,
 use crate::proven::Proven;
 use crate::proxies::ProxySettings;
 use crate::readings::{self, Readings};
+use crate::rights;
 use crate::seats::Seats;
 use crate::setup::{SetupKeys, SetupSettings};
 use crate::telemetry::Telemetry;
@@ -228,7 +230,9 @@ impl GatewayBuilder {
         bridge::start(&inner, &bridge);
         pairing::watch(&inner);
         readings::watch(&inner);
-        Ok(Gateway { inner })
+        let gateway = Gateway { inner };
+        rights::watch(&gateway).await?;
+        Ok(gateway)
     }
 }
 
@@ -326,23 +330,47 @@ impl Gateway {
     /// # Errors
     /// As for [`Gateway::pair`], and [`OperatorError::NoKeys`] for terms where a token carries none.
     pub async fn pair_on(&self, node_id: NodeId, purpose: Purpose, terms: Terms) -> Result<Issued, OperatorError> {
+        self.pair_by(&Authority::OWNER, node_id, purpose, terms).await
+    }
+
+    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and what it gave ends with it. A node that proves itself with a
+    /// token has neither scopes nor an end; such a right approves it only if its profile says so, and it waits for approval again when the right ends.
+    ///
+    /// # Errors
+    /// As for [`Gateway::pair_on`], and [`OperatorError::Wider`].
+    pub async fn pair_by(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: Terms,
+    ) -> Result<Issued, OperatorError> {
         pairing::check_word(terms.message.as_deref())?;
         if terms.expires.is_some_and(|expires| expires.as_secs() == 0) {
             return Err(OperatorError::Usage("a grant lives for a second at least".to_owned()));
         }
-        let gateway = self.clone();
-        to_its_end(async move { gateway.pair_now(node_id, purpose, &terms).await }).await
+        let (gateway, authority) = (self.clone(), authority.clone());
+        to_its_end(async move { gateway.pair_now(&authority, node_id, purpose, &terms).await }).await
     }
 
-    async fn pair_now(&self, node_id: NodeId, purpose: Purpose, terms: &Terms) -> Result<Issued, OperatorError> {
+    async fn pair_now(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: &Terms,
+    ) -> Result<Issued, OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
             let credential = match entry.record.keys {
-                Some(holder) => self.grant(&entry, holder, purpose, terms).await?.map(Box::new).map(IssuedCredential::Grant),
+                Some(holder) => {
+                    self.grant(authority, &entry, holder, purpose, terms).await?.map(Box::new).map(IssuedCredential::Grant)
+                }
                 None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
                 None => {
+                    authority.approve_unbounded()?;
                     let stored = Stored { record: entry.record, version: entry.version };
-                    self.approve(stored, purpose).await?.map(IssuedCredential::Token)
+                    self.approve(stored, purpose, authority.maker()?).await?.map(IssuedCredential::Token)
                 }
             };
             if let Some(credential) = credential {
@@ -413,7 +441,7 @@ impl Gateway {
     }
 
     /// Drives one approval; `None` if somebody else changed the record meanwhile.
-    async fn approve(&self, stored: Stored, purpose: Purpose) -> Result<Option<Token>, OperatorError> {
+    async fn approve(&self, stored: Stored, purpose: Purpose, maker: Maker) -> Result<Option<Token>, OperatorError> {
         use operator::{Effect, Input};
         let inner = &self.inner;
         let (node_id, at) = (stored.record.node_id, inner.clock.unix());
@@ -431,7 +459,7 @@ impl Gateway {
                 },
                 Effect::Save(change) => {
                     notice = change.notice;
-                    match inner.store.save(node_id, stored.version, change.standing, at).await {
+                    match inner.store.save_by(node_id, stored.version, change.standing, maker, at).await {
                         Ok(_) => Input::Saved(Ok(())),
                         Err(SaveError::Conflict) => return Ok(None),
                         Err(SaveError::Missing) => return Err(OperatorError::NotFound(node_id.to_string())),

@@ -13,7 +13,7 @@ use handfast_core::grant::scope::Action;
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::text::Name;
 use handfast_core::time::UnixTime;
 
@@ -171,6 +171,8 @@ pub enum Event {
         expires_in: u32,
         /// From where it asks; 0.0.0.0 for a serial line.
         address: IpAddr,
+        /// Who opened pairing by PIN.
+        opened_by: Maker,
     },
     /// A PIN or a code was guessed wrong.
     CodeWrong {
@@ -302,7 +304,7 @@ impl Observer for LogObserver {
             Event::Unlinked(node_id) => tracing::info!(%node_id, "unlinked"),
             Event::Pushed(node_id, notice) => tracing::info!(%node_id, ?notice, "pushed"),
             // Without the PIN: a log is no trusted display.
-            Event::PairingRequest { name, room, fingerprint, pin: _, expires_in, address } => {
+            Event::PairingRequest { name, room, fingerprint, pin: _, expires_in, address, opened_by: _ } => {
                 tracing::info!(?name, ?room, %fingerprint, expires_in, %address, "a node asks to be paired with a PIN");
             }
             Event::CodeWrong { pin: true, left } => tracing::warn!(left, "a wrong PIN"),

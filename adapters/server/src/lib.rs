@@ -39,6 +39,7 @@ mod proven;
 pub mod proxies;
 mod pump;
 mod readings;
+mod rights;
 mod router;
 mod seats;
 mod serve;

@@ -3,6 +3,7 @@
 use handfast_core::error::Refusal;
 use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;
+use handfast_core::registry::authority::Wider;
 use handfast_core::registry::grants::Grant;
 use handfast_store::{Counts, Entry, StoreError};
 
@@ -113,12 +114,27 @@ pub enum OperatorError {
         /// Some of the sessions it could be.
         matches: Vec<String>,
     },
+    /// It is wider than the right by which it was asked for, or would last longer.
+    #[error("{0}")]
+    Wider(Box<Wider>),
     /// What was asked for cannot be; the text says what mends it.
     #[error("{0}")]
     Usage(String),
     /// The store failed; nothing was changed.
     #[error("the registry could not be read or written: {0}")]
     Store(#[from] StoreError),
+}
+
+impl From<Box<Wider>> for OperatorError {
+    fn from(wider: Box<Wider>) -> Self {
+        Self::Wider(wider)
+    }
+}
+
+impl From<Wider> for OperatorError {
+    fn from(wider: Wider) -> Self {
+        Self::Wider(Box::new(wider))
+    }
 }
 
 /// Says a refusal in words that tell what mends it.

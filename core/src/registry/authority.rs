@@ -178,9 +178,7 @@ impl Authority {
     pub fn reaches(&self, action: Action, address: &Address<'_>) -> bool {
         match self {
             Self::Operator(role) => role.allows(action, address),
-            Self::Delegated(Delegated { scopes, .. }) => {
-                scopes.scopes().as_slice().iter().any(|scope| names_gateway(scope) && scope.allows(action, address))
-            }
+            Self::Delegated(Delegated { scopes, .. }) => reaches(scopes, action, address),
         }
     }
 
@@ -246,6 +244,12 @@ impl Authority {
             Self::Delegated(Delegated { may_approve: false, .. }) => Err(Wider::Unbounded),
         }
     }
+}
+
+/// Whether delegated scopes allow something of what is the gateway's own: see [`Authority::reaches`].
+#[must_use]
+pub fn reaches(own: &ScopesBuf, action: Action, address: &Address<'_>) -> bool {
+    own.scopes().as_slice().iter().any(|scope| names_gateway(scope) && scope.allows(action, address))
 }
 
 /// Whether the scopes of a right cover all that is to be minted from it. What names [`GATEWAY`] is covered by what names it, too.

@@ -11,7 +11,7 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::inbound::{Facts, Limits as Waiting, SenderId};
 use handfast_core::registry::record::{Record, Standing};
-use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::text::Name;
 use handfast_core::time::UnixTime;
 use handfast_store::{Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store, StoreError};
@@ -200,7 +200,8 @@ impl Target {
         }
         let entropy = Entropy::try_draw(&mut getrandom::SysRng).map_err(End::refused)?;
         let id = SessionId::new(&entropy);
-        let session = Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at: None };
+        let (maker, prolonged) = (Maker::Operator, None);
+        let session = Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at: None, maker, prolonged };
         match self.store.insert_session(session).await {
             Ok(()) => Ok(Came::Imported),
             Err(SaveError::Conflict | SaveError::Missing) => Ok(Came::There(None)),

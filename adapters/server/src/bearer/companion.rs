@@ -4,10 +4,10 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use handfast_core::grant::scope::{Action, Address, ScopesBuf};
 use handfast_core::grant::session::Token;
-use handfast_core::registry::sessions::Session;
+use handfast_core::registry::authority::{Authority, Delegated};
 use handfast_core::time::UnixTime;
 
-use super::permit::{BearerRefused, allows_of_gateway, bearer, peer};
+use super::permit::{BearerRefused, bearer, peer};
 use crate::gateway::Gateway;
 use crate::hook::CompanionInfo;
 use crate::proxies::PeerAddress;
@@ -18,8 +18,8 @@ use crate::telemetry::SessionEvent;
 #[derive(Clone, Debug)]
 pub struct Companion {
     info: CompanionInfo,
+    right: Delegated,
     expires_at: UnixTime,
-    scopes: ScopesBuf,
 }
 
 impl Companion {
@@ -35,21 +35,22 @@ impl Companion {
         self.expires_at
     }
 
-    /// What its profile allows.
+    /// What its profile allows; no more than what the session allows that made it, if one did.
     #[must_use]
     pub const fn scopes(&self) -> &ScopesBuf {
-        &self.scopes
+        &self.right.scopes
     }
 
     /// Whether that allows this action at the address.
     #[must_use]
     pub fn allows(&self, action: Action, address: &Address<'_>) -> bool {
-        self.scopes.scopes().allows(action, address)
+        self.right.scopes.scopes().allows(action, address)
     }
 
-    /// The same for what is the gateway's own: see [`allows_of_gateway`].
-    pub(crate) fn allows_of_gateway(&self, action: Action, address: &Address<'_>) -> bool {
-        allows_of_gateway(&self.scopes, action, address)
+    /// What it may mint, for the methods of [`Gateway`] that ask whose right something is made by.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        Authority::Delegated(self.right.clone())
     }
 
     /// Checks what a request brings.
@@ -66,7 +67,15 @@ impl Companion {
             None => Ok(Err(None)),
         };
         match found {
-            Ok(Ok(session)) => Ok(Self::with(gateway, &session)),
+            Ok(Ok(session)) => match gateway.right_of(&session).await {
+                Ok(Some(right)) => Ok(Self { info: CompanionInfo::of(&session), right, expires_at: session.expires_at }),
+                // The session that made it has ended, and it ends with that one.
+                Ok(None) => Err(BearerRefused::Unknown),
+                Err(error) => {
+                    tracing::error!(%error, "the session that made a session could not be looked up");
+                    Err(BearerRefused::Store)
+                }
+            },
             Ok(Err(_)) => {
                 inner.telemetry.sessions(SessionEvent::Refused, 1);
                 // Only failing is limited: what others of the same source do keeps nobody out who is known.
@@ -80,11 +89,6 @@ impl Companion {
                 Err(BearerRefused::Store)
             }
         }
-    }
-
-    fn with(gateway: &Gateway, session: &Session) -> Self {
-        let scopes = gateway.inner.setup.settings.permissions_of(session.profile.as_str()).clone();
-        Self { info: CompanionInfo::of(session), expires_at: session.expires_at, scopes }
     }
 }
 

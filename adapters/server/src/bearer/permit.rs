@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address, ScopeError, ScopesBuf};
+use handfast_core::registry::authority;
 
 use super::{Companion, Holder};
 use crate::admin::{ErrorBody, ErrorView};
@@ -62,9 +63,9 @@ impl Permit {
         self.scopes.scopes().allows(action, address)
     }
 
-    /// The same for what is the gateway's own: see [`allows_of_gateway`].
+    /// The same for what is the gateway's own, which a pattern has to name.
     pub(crate) fn allows_of_gateway(&self, action: Action, address: &Address<'_>) -> bool {
-        allows_of_gateway(&self.scopes, action, address)
+        authority::reaches(&self.scopes, action, address)
     }
 
     /// Checks what a request brings: first in memory, and only what is not found there in the registry.
@@ -76,13 +77,6 @@ impl Permit {
         let companion = Companion::by(gateway, text, peer(gateway, parts)).await?;
         Ok(Self { holder: Holder::Companion(companion.info().session), scopes: companion.scopes().clone() })
     }
-}
-
-/// Whether scopes allow something of what is the gateway's own, which is the operator's: a pattern has to name it. One for everything, as companions have, means
-/// the application's addresses.
-pub(super) fn allows_of_gateway(scopes: &ScopesBuf, action: Action, address: &Address<'_>) -> bool {
-    let names_it = |pattern: &str| pattern == "/gateway" || pattern.starts_with("/gateway/");
-    scopes.scopes().as_slice().iter().any(|scope| names_it(scope.pattern.as_str()) && scope.allows(action, address))
 }
 
 /// The bearer in the one header that has it.

@@ -191,10 +191,25 @@ impl Gate {
     /// As [`Gate::change`]; [`InboundError::NotASender`] names the first of them that is none, [`InboundError::Usage`] says that there are more than
     /// [`MOST_SEEDED`].
     pub async fn seed(&self, channel: &str, account: &str, senders: Vec<String>, via: &str) -> Result<u64, InboundError> {
+        self.seed_until(channel, account, senders, via, None).await
+    }
+
+    /// The same for a time.
+    ///
+    /// # Errors
+    /// As [`Gate::seed`].
+    pub async fn seed_until(
+        &self,
+        channel: &str,
+        account: &str,
+        senders: Vec<String>,
+        via: &str,
+        until: Option<UnixTime>,
+    ) -> Result<u64, InboundError> {
         if senders.len() > MOST_SEEDED {
             return Err(InboundError::Usage(format!("at most {MOST_SEEDED} senders are let in at once: do it in parts")));
         }
-        self.check_terms(via, None)?;
+        self.check_terms(via, until)?;
         let mut spelled = BTreeSet::new();
         check_ids(channel, Some(account))?;
         for sender in &senders {
@@ -204,7 +219,7 @@ impl Gate {
         let (channel, account) = (channel.to_owned(), account.to_owned());
         to_its_end(async move {
             let now = gate.inner.clock.unix();
-            let added = gate.inner.store.seed(&channel, &account, spelled.into_iter().collect(), via, now).await?;
+            let added = gate.inner.store.seed_until(&channel, &account, spelled.into_iter().collect(), via, until, now).await?;
             if added > 0 {
                 gate.event(&GateEvent::Seeded { channel, account, added });
             }

@@ -1,12 +1,16 @@
 //! The operator's word about a node with keys: paired, with what permissions; or turned down, and why.
 
+use std::time::Duration;
+
 use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{CannotIssue, Holder};
 use handfast_core::id::NodeId;
+use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::lifecycle::{self, Decision};
 use handfast_core::registry::record::{Credential, Record, Standing};
+use handfast_core::time::Span;
 use handfast_core::wire::native::Reason;
 use handfast_store::{Entry, SaveError, StoreError};
 
@@ -30,6 +34,7 @@ impl Gateway {
     /// Pairs a node with keys, or makes a new grant for one that is paired: one durable step. `None` if somebody else changed it meanwhile.
     pub(crate) async fn grant(
         &self,
+        authority: &Authority,
         entry: &Entry,
         holder: Holder,
         purpose: Purpose,
@@ -55,7 +60,18 @@ impl Gateway {
         let proposed = inner.pairing.noted(node_id).proposed;
         let scopes = terms.permissions.clone().or(newest.map(|grant| grant.scopes)).or(proposed.permissions);
         let scopes = scopes.unwrap_or_else(|| inner.pairing.settings.default_permissions.clone());
-        let grant = self.fresh_grant(node_id, &holder, scopes, terms.expires.or(proposed.expires), now);
+        let lives = |lives: Duration| now.after(Span::from_secs(lives.as_secs().max(1)));
+        let until = match (terms.expires, proposed.expires) {
+            (Some(said), _) => Until::Exactly(lives(said)),
+            (None, Some(proposed)) => Until::AtMost(lives(proposed)),
+            (None, None) => Until::AtMost(lives(inner.pairing.settings.token_expiry)),
+        };
+        let ends = authority.mint(&scopes.scopes(), until)?;
+        if let Some(said) = terms.expires {
+            let said = Span::from_secs(said.as_secs());
+            inner.pairing.settings.bounds.check_grant(said).map_err(|which| self.exceeded(which))?;
+        }
+        let grant = self.fresh_grant(node_id, &holder, scopes, (ends, authority.maker()?), now);
         let grant = grant.map_err(|error| match error {
             CannotIssue::NeverInForce | CannotIssue::TooLong => {
                 OperatorError::Usage("the permissions or their time are too much".to_owned())

@@ -6,6 +6,7 @@ use handfast_core::crypto::code::{Alphabet, Code};
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::INVITE_BYTES;
+use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{CodeId, Counted, Kind};
 use handfast_core::text::is_forbidden;
 use handfast_core::time::{Span, UnixTime};
@@ -40,10 +41,10 @@ pub enum CodeKind {
 pub struct NewCode {
     /// What whoever pairs with it may do; as the settings say, if it does not say.
     pub permissions: Option<ScopesBuf>,
-    /// How long the code lives, in whole seconds.
-    pub expires: Duration,
+    /// How long the code lives, in whole seconds; five minutes, if it does not say, or as long as whoever mints it may.
+    pub expires: Option<Duration>,
     /// How many nodes may pair with it.
-    pub uses: u8,
+    pub uses: u64,
     /// How long the grant lives that it brings, in whole seconds; as the settings say, if it does not say.
     pub grant_for: Option<Duration>,
     /// What people call it; at most 64 characters.
@@ -55,7 +56,7 @@ pub struct NewCode {
 impl Default for NewCode {
     /// A QR code for one node and five minutes.
     fn default() -> Self {
-        Self { permissions: None, expires: OPEN_FOR, uses: 1, grant_for: None, label: String::new(), kind: CodeKind::Qr }
+        Self { permissions: None, expires: None, uses: 1, grant_for: None, label: String::new(), kind: CodeKind::Qr }
     }
 }
 
@@ -91,6 +92,8 @@ pub struct LiveCode {
     pub created: UnixTime,
     /// What people call it.
     pub label: String,
+    /// Who minted it.
+    pub maker: Maker,
 }
 
 impl Gateway {
@@ -99,9 +102,18 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::Usage`] for what cannot be minted, or if too many codes live already; [`OperatorError::Store`].
     pub async fn mint_code(&self, new: NewCode) -> Result<MintedCode, OperatorError> {
+        self.mint_code_by(&Authority::OWNER, new).await
+    }
+
+    /// The same by somebody's right: a delegated one mints nothing wider or longer than itself, also where something is left out, and what it minted ends
+    /// with it.
+    ///
+    /// # Errors
+    /// As for [`Gateway::mint_code`], and [`OperatorError::Wider`].
+    pub async fn mint_code_by(&self, authority: &Authority, new: NewCode) -> Result<MintedCode, OperatorError> {
         let NewCode { permissions, expires, uses, grant_for, label, kind } = new;
         let usage = |problem: &str| Err(OperatorError::Usage(problem.to_owned()));
-        if expires.as_secs() == 0 || grant_for.is_some_and(|lives| lives.as_secs() == 0) {
+        if expires.is_some_and(|lives| lives.as_secs() == 0) || grant_for.is_some_and(|lives| lives.as_secs() == 0) {
             return usage("a code, and the grant that it brings, live for a second at least");
         }
         if uses == 0 {
@@ -116,8 +128,16 @@ impl Gateway {
             CodeKind::Typed => (pairing.settings.pin_alphabet, usize::from(pairing.settings.pin_length.max(6))),
         };
         let now = self.inner.clock.unix();
-        let expires = now.after(Span::from_secs(expires.as_secs()));
         let scopes = permissions.unwrap_or_else(|| pairing.settings.default_permissions.clone());
+        let lives = Span::from_secs(expires.unwrap_or(OPEN_FOR).as_secs());
+        let grants = grant_for.map(|lives| Span::from_secs(lives.as_secs()));
+        let until = if expires.is_some() { Until::Exactly(now.after(lives)) } else { Until::AtMost(now.after(lives)) };
+        let expires = authority.mint(&scopes.scopes(), until)?;
+        if let Some(lives) = grants {
+            authority.mint(&scopes.scopes(), Until::Exactly(now.after(lives)))?;
+        }
+        pairing.settings.bounds.check_code(lives, uses, grants).map_err(|which| self.exceeded(which))?;
+        let (uses, maker) = (u8::try_from(uses).unwrap_or(u8::MAX), authority.maker()?);
         for _ in 0..MOST_DRAWS {
             let (id, selector) = (CodeId::new(&chance::draw()), Selector::mint(&chance::draw()));
             let Some(code) = Code::mint(alphabet, length, &chance::draw()) else {
@@ -131,15 +151,22 @@ impl Gateway {
                 grant_for: grant_for.map(|lives| lives.as_secs()),
                 created_at: now,
                 label: label.clone(),
+                maker,
             };
             match self.inner.store.mint(minted, now).await? {
                 Ok(()) => return Ok(MintedCode { id, code: TypedCode { selector, code }, expires }),
                 Err(NotMinted::Taken) => {}
                 Err(NotMinted::TooMany) => return usage("too many codes live already; withdraw some, or wait until they expire"),
                 Err(NotMinted::Closed | NotMinted::Locked) => return usage("pairing is closed; open it first"),
+                Err(NotMinted::MakerEnded) => return Err(self.has_ended(maker)),
             }
         }
         usage("no free selector was found; withdraw some codes")
+    }
+
+    /// Whose right has ended while it was used.
+    pub(crate) fn has_ended(&self, maker: Maker) -> OperatorError {
+        OperatorError::NoSuchSession(maker.session().map(|id| hex(id.as_bytes())).unwrap_or_default())
     }
 
     /// The fingerprint of this gateway, for nodes and people to compare.
@@ -187,6 +214,7 @@ impl Gateway {
             permissions: code.scopes,
             created: code.created_at,
             label: code.label,
+            maker: code.maker,
         };
         Ok(live.into_iter().map(view).collect())
     }

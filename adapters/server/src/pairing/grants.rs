@@ -1,14 +1,13 @@
 //! Grants: made, written as capabilities, and offered.
 
-use std::time::Duration;
-
 use handfast_core::grant::capability::{self, CannotIssue, Holder, Terms};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
+use handfast_core::registry::authority::Maker;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Record;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::time::UnixTime;
 use handfast_core::wire::native::Reason;
 
 use super::owned::OwnedOffer;
@@ -16,24 +15,24 @@ use crate::chance;
 use crate::gateway::Gateway;
 
 impl Gateway {
-    /// A grant that begins now, and is not in the registry yet. It lives for whole seconds, at least one; as the settings say, if nobody says how long.
+    /// A grant that begins now, and is not in the registry yet: until when, and made by whom.
     pub(super) fn fresh_grant(
         &self,
         node_id: NodeId,
         holder: &Holder,
         scopes: ScopesBuf,
-        lives: Option<Duration>,
+        (ends, maker): (UnixTime, Maker),
         now: UnixTime,
     ) -> Result<Grant, CannotIssue> {
-        let lives = lives.unwrap_or(self.inner.pairing.settings.token_expiry).as_secs().max(1);
         let grant = Grant {
             id: GrantId::new(&chance::draw()),
             node_id,
             capability: None,
             scopes,
             not_before: now,
-            expires: Some(now.after(Span::from_secs(lives))),
+            expires: Some(ends),
             state: State::Offered { until: now.after(OFFERED_FOR) },
+            maker,
         };
         let capability = self.capability(holder, &grant)?.map(|(id, _)| id);
         Ok(Grant { capability, ..grant })

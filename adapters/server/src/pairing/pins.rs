@@ -29,6 +29,8 @@ impl Gateway {
         if let Some(pin) = self.live_pin(&request.key, &window, now).await? {
             return Ok(pin);
         }
+        // A PIN is made by whoever opened pairing.
+        let maker = window.opened.map(|opened| opened.by).unwrap_or_default();
         let settings = &pairing.settings;
         let length = usize::from(settings.pin_length);
         let Some(code) = Code::mint(settings.pin_alphabet, length, &chance::draw()) else {
@@ -44,10 +46,11 @@ impl Gateway {
             grant_for: None,
             created_at: now,
             label: String::new(),
+            maker,
         };
         if let Err(no) = store.mint(minted, now).await? {
             return Ok(OwnedPrepared::Refused(match no {
-                NotMinted::Closed => OwnedRefusal::Closed,
+                NotMinted::Closed | NotMinted::MakerEnded => OwnedRefusal::Closed,
                 NotMinted::Locked => OwnedRefusal::Locked,
                 NotMinted::TooMany | NotMinted::Taken => OwnedRefusal::BUSY,
             }));
@@ -61,6 +64,7 @@ impl Gateway {
             fingerprint: Fingerprint::of(&request.key),
             pin: Pin::new(seen),
             expires_in,
+            opened_by: maker,
         });
         Ok(OwnedPrepared::Pin { id, code, expires_in, attempts: attempts(0, &window) })
     }

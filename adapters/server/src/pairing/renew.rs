@@ -7,6 +7,7 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::Held;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
+use handfast_core::registry::authority::{Authority, Delegated, Right, Until};
 use handfast_core::registry::grants::{Grant, GrantId, State, current};
 use handfast_core::registry::record::Standing;
 use handfast_core::text::{Name, UNKNOWN};
@@ -14,6 +15,7 @@ use handfast_core::time::{Span, UnixTime};
 use handfast_store::SaveError;
 
 use super::owned::{OwnedOffer, RenewKind};
+use crate::bearer::LIFETIME;
 use crate::chance;
 use crate::gateway::{Gateway, MOST_CONFLICTS, OperatorError};
 use crate::hook::Event;
@@ -65,8 +67,28 @@ impl Gateway {
                 tracing::warn!(%node_id, "a node renews its grant over and over; it gets no other one today");
                 return Ok(None);
             }
-            let lives = newest.expires.map(|expires| lifetime(newest, expires));
-            let Ok(grant) = self.fresh_grant(node_id, &holder, newest.scopes.clone(), lives, now) else { return Ok(None) };
+            let Some(authority) = self.authority_of(newest.maker).await? else { return Ok(None) };
+            let lives = newest.expires.map_or(self.inner.pairing.settings.token_expiry, |expires| lifetime(newest, expires));
+            let until = Until::AtMost(now.after(Span::from_secs(lives.as_secs().max(1))));
+            let ends = match authority.mint(&newest.scopes.scopes(), until) {
+                // It ends with whoever made it, and is as long as it can be already.
+                Ok(ends)
+                    if authority.is_delegated()
+                        && newest.counts(now)
+                        && newest.expires.is_some_and(|expires| ends <= expires) =>
+                {
+                    return Ok(Some(newest)
+                        .filter(|newest| current.id != newest.id)
+                        .and_then(|newest| self.offer_of(&entry.record, newest, None)));
+                }
+                Ok(ends) => ends,
+                Err(wider) => {
+                    tracing::warn!(%node_id, %wider, "the session that made a node's grant may do less by now; the grant is not renewed");
+                    return Ok(None);
+                }
+            };
+            let fresh = self.fresh_grant(node_id, &holder, newest.scopes.clone(), (ends, newest.maker), now);
+            let Ok(grant) = fresh else { return Ok(None) };
             let offered = self.inner.store.offer(entry.record.clone(), entry.profile, Some(entry.version), grant.clone(), now);
             match offered.await {
                 Ok(_) => {
@@ -91,7 +113,12 @@ impl Gateway {
     ) -> Result<Option<OwnedOffer>, OperatorError> {
         let inner = &self.inner;
         let (bearers, now) = (&inner.pairing.bearers, inner.clock.unix());
-        let left = expires.map(|expires| Duration::from_secs(expires.as_secs().saturating_sub(now.as_secs())));
+        let right = Right::Capability(held.last().map(|leaf| leaf.id));
+        let own = Authority::Delegated(Delegated { right, scopes: scopes.clone(), ends: expires, may_approve: false });
+        let until = Until::AtMost(now.after(Span::from_secs(LIFETIME.as_secs())));
+        // A bearer has what its link has, and ends no later.
+        let Ok(ends) = own.mint(&scopes.scopes(), until) else { return Ok(None) };
+        let left = Some(Duration::from_secs(ends.as_secs().saturating_sub(now.as_secs())));
         // It is there before the registry is looked at: what is revoked from now on is either seen here or ends it.
         let token = bearers.issue((peer.into(), held), scopes.clone(), left, inner.clock.now());
         let rests = self.rests(peer, held).await;

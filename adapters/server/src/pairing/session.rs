@@ -5,10 +5,11 @@ use handfast_core::flow::native::gateway::{Plan, plan};
 use handfast_core::grant::capability::Holder;
 use handfast_core::id::NodeId;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::authority::{Authority, Maker, Until, Wider};
 use handfast_core::registry::codes::{CodeId, Kind};
 use handfast_core::registry::grants::{Grant, offer_again};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::time::UnixTime;
+use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_store::{SaveError, StoreError, Stored};
@@ -69,9 +70,9 @@ impl Gateway {
 
     async fn settle_now(&self, request: &OwnedRequest, code: Option<CodeId>) -> Result<OwnedVerdict, StoreError> {
         let inner = &self.inner;
-        let shown = match code {
-            Some(id) => Some(self.shown(id).await?),
-            None => None,
+        let (shown, maker) = match code {
+            Some(id) => self.shown(id).await.map(|(shown, maker)| (Some(shown), maker))?,
+            None => (None, Maker::Operator),
         };
         let mut decided = None;
         for _ in 0..MOST_CONFLICTS {
@@ -97,10 +98,21 @@ impl Gateway {
                 Some(decision) => decision.clone(),
                 None => decided.insert(handler::ask(&inner.pairing.handler, request, shown.as_ref()).await).clone(),
             };
+            let Some(authority) = self.authority_of(maker).await? else {
+                // The code has ended with the session that made it.
+                return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+            };
             let settled = match decision {
                 PairingDecision::Approve { permissions, expires_in, mode, message } => {
                     let terms = Terms { permissions: Some(permissions), expires: expires_in, message };
-                    self.approve_request(request, stored, terms, mode).await?
+                    match self.approve_request(&authority, request, stored.as_ref(), &terms, mode).await? {
+                        Ok(verdict) => verdict,
+                        // What is more than whoever made the code may give, an operator gives.
+                        Err(wider) => {
+                            tracing::warn!(name = ?request.name, %wider, "a code brings more than its maker may give by now; the operator is asked");
+                            self.ask_operator(request, stored.as_ref(), terms, shown.as_ref()).await?
+                        }
+                    }
                 }
                 PairingDecision::Reject { reason } => {
                     tracing::info!(name = ?request.name, address = %request.address, "the pairing handler turned a request down");
@@ -117,14 +129,15 @@ impl Gateway {
     }
 
     /// What a handler may know of a code that was proven.
-    async fn shown(&self, id: CodeId) -> Result<Shown, StoreError> {
+    async fn shown(&self, id: CodeId) -> Result<(Shown, Maker), StoreError> {
         let gone = || StoreError::Database("the code that was just proven is gone".to_owned());
         let code = self.inner.store.code(id).await?.ok_or_else(gone)?;
         let permissions = match code.counted.kind {
             Kind::Pin(_) => None,
             Kind::Code(_) => Some(code.scopes),
         };
-        Ok(Shown { label: code.label, permissions, expires_in: code.grant_for.map(std::time::Duration::from_secs) })
+        let expires_in = code.grant_for.map(std::time::Duration::from_secs);
+        Ok((Shown { label: code.label, permissions, expires_in }, code.maker))
     }
 
     /// Offers a node that is paired already the newest grant that counts.
@@ -139,34 +152,41 @@ impl Gateway {
         })
     }
 
-    /// Pairs the node and offers it its grant, in one step. `None` if somebody else was faster.
+    /// Pairs the node and offers it its grant, in one step, by the right of whoever made what it has shown; `None` if somebody else was faster. The inner error
+    /// says that it is more than that right may give.
     async fn approve_request(
         &self,
+        authority: &Authority,
         request: &OwnedRequest,
-        stored: Option<Stored>,
-        terms: Terms,
+        stored: Option<&Stored>,
+        terms: &Terms,
         mode: Mode,
-    ) -> Result<Option<OwnedVerdict>, StoreError> {
-        let read_at = stored.as_ref().map(|stored| stored.version);
-        let Some(made) = self.to_be_paired(request, stored.as_ref(), &terms, mode) else {
-            return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+    ) -> Result<Result<Option<OwnedVerdict>, Box<Wider>>, StoreError> {
+        let made = match self.to_be_paired(authority, request, stored, terms, mode) {
+            Ok(Some(made)) => made,
+            Ok(None) => return Ok(Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)))),
+            Err(wider) => return Ok(Err(wider)),
         };
-        let ToBePaired { record, grant } = made.clone();
+        let (read_at, ToBePaired { record, grant }) = (stored.map(|stored| stored.version), made.clone());
         match self.inner.store.offer(record, request.profile.clone(), read_at, grant, self.inner.clock.unix()).await {
-            Ok(_) => Ok(Some(self.paired_now(&made, terms.message))),
-            Err(SaveError::Conflict | SaveError::Missing) => Ok(None),
+            Ok(_) => Ok(Ok(Some(self.paired_now(&made, terms.message.clone())))),
+            Err(SaveError::Conflict | SaveError::Missing) => Ok(Ok(None)),
             Err(SaveError::Store(error)) => Err(error),
         }
     }
 
     /// What is to be written of a node so that it is paired. `None` if no capability can be issued with the terms.
+    ///
+    /// # Errors
+    /// [`Wider`] if the terms are more than the right may give.
     pub(crate) fn to_be_paired(
         &self,
+        authority: &Authority,
         request: &OwnedRequest,
         stored: Option<&Stored>,
         terms: &Terms,
         mode: Mode,
-    ) -> Option<ToBePaired> {
+    ) -> Result<Option<ToBePaired>, Box<Wider>> {
         let now = self.inner.clock.unix();
         let keys = Holder { channel: request.key, signing: request.signing };
         let credential = Credential::Keys;
@@ -189,13 +209,19 @@ impl Gateway {
         };
         let node_id = record.node_id;
         let scopes = terms.permissions.clone().unwrap_or_default();
-        match self.fresh_grant(node_id, &keys, scopes, terms.expires, now) {
+        let settings = &self.inner.pairing.settings;
+        let lives = Span::from_secs(terms.expires.unwrap_or(settings.token_expiry).as_secs().max(1));
+        if let Err(exceeded) = settings.bounds.check_grant(lives) {
+            tracing::warn!(%node_id, ?exceeded, "a grant is to live longer than any may; it lives as long as it may");
+        }
+        let ends = authority.mint(&scopes.scopes(), Until::AtMost(now.after(lives.min(settings.bounds.grant_for))))?;
+        Ok(match self.fresh_grant(node_id, &keys, scopes, (ends, authority.maker()?), now) {
             Ok(grant) => Some(ToBePaired { record, grant }),
             Err(error) => {
                 tracing::error!(%node_id, ?error, "no capability can be issued with what was decided");
                 None
             }
-        }
+        })
     }
 
     /// It is written: tells of it, and offers the grant.

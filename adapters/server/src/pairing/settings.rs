@@ -5,9 +5,10 @@ use std::time::Duration;
 use handfast_core::crypto::code::Alphabet;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::INVITE_ADDRESSES;
+use handfast_core::registry::authority::Bounds;
 use handfast_core::wire::gateway_address::GatewayAddress;
 
-use super::rules::Rule;
+use super::rules::{Rule, Verdict};
 
 /// How long an operator opens pairing for without saying so.
 pub const OPEN_FOR: Duration = Duration::from_secs(300);
@@ -34,6 +35,8 @@ pub struct PairingSettings {
     pub default_permissions: ScopesBuf,
     /// How long a grant lives for which nobody decides otherwise; at least a second.
     pub token_expiry: Duration,
+    /// How long codes and grants may live at most, and for how many nodes a code may be, whoever makes them.
+    pub bounds: Bounds,
     /// What decides before [`approve`](Self::approve) does; the first rule that fits counts.
     pub rules: Vec<Rule>,
     /// Where nodes reach this gateway, for invitations: `ws://host:port`, `wss://host:port` or `tcp://host:port`, at most three.
@@ -62,6 +65,7 @@ impl Default for PairingSettings {
             // These parse; the tests say so.
             default_permissions: ScopesBuf::parse("read:/**\nwrite:/**\n").unwrap_or_default(),
             token_expiry: Duration::from_secs(90 * 86_400),
+            bounds: Bounds::DEFAULT,
             rules: Vec::new(),
             addresses: Vec::new(),
         }
@@ -89,6 +93,23 @@ impl PairingSettings {
         }
         if self.token_expiry.as_secs() == 0 {
             return Err("a grant lives for a second at least".to_owned());
+        }
+        if self.bounds.code_uses == 0 || self.bounds.code_for.as_secs() == 0 || self.bounds.grant_for.as_secs() == 0 {
+            return Err(
+                "the bounds of codes leave no room for any: a code lives for a second at least, and is for one node".to_owned()
+            );
+        }
+        let longest = Duration::from_secs(self.bounds.grant_for.as_secs());
+        let rules = self.rules.iter().filter_map(|rule| match &rule.verdict {
+            Verdict::Approve(terms) | Verdict::Ask(terms) => terms.expires,
+            Verdict::Reject { .. } => None,
+        });
+        if let Some(lives) = rules.chain([self.token_expiry]).find(|lives| *lives > longest) {
+            return Err(format!(
+                "a grant lives for {} days at most, not for {:?}: lower that time, or raise grant_longest",
+                longest.as_secs() / 86_400,
+                lives
+            ));
         }
         if self.addresses.len() > INVITE_ADDRESSES {
             return Err(format!(

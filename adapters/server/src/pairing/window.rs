@@ -3,11 +3,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{Opened, Window};
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::{Store, StoreError};
 
-use super::settings::PairingSettings;
+use super::settings::{Approve, PairingSettings};
 use crate::gateway::{Gateway, Inner, OperatorError};
 use crate::hook::Event;
 
@@ -50,15 +52,38 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::Store`], and [`OperatorError::Usage`] for less than a second.
     pub async fn open_pairing(&self, open_for: Option<Duration>) -> Result<PairingStatus, OperatorError> {
+        self.open_pairing_by(&Authority::OWNER, open_for).await
+    }
+
+    /// The same by somebody's right: a delegated one opens pairing only if it covers what a PIN alone brings, for no longer than itself, and it closes with it.
+    ///
+    /// # Errors
+    /// As for [`Gateway::open_pairing`], and [`OperatorError::Wider`].
+    pub async fn open_pairing_by(
+        &self,
+        authority: &Authority,
+        open_for: Option<Duration>,
+    ) -> Result<PairingStatus, OperatorError> {
+        let said = open_for.is_some();
         let seconds = open_for.unwrap_or_else(|| self.inner.pairing.settings.opened_for()).as_secs();
         if seconds == 0 {
             return Err(OperatorError::Usage("pairing opens for a second at least".to_owned()));
         }
         let now = self.inner.clock.unix();
-        let window = Window::open(now, Some(now.after(Span::from_secs(seconds))));
+        let closes = now.after(Span::from_secs(seconds));
+        let settings = &self.inner.pairing.settings;
+        let brings = match settings.approve {
+            Approve::Auto => settings.default_permissions.clone(),
+            // The operator says what each brings.
+            Approve::Manual => ScopesBuf::default(),
+        };
+        let until = if said { Until::Exactly(closes) } else { Until::AtMost(closes) };
+        let (closes, maker) = (authority.mint(&brings.scopes(), until)?, authority.maker()?);
+        let window = Window::open_by(now, Some(closes), maker);
         let _alone = self.inner.pairing.minting.lock().await;
         self.inner.store.set_window(window).await?;
         let closes = window.opened.and_then(|opened| opened.closes);
+        self.check_maker(maker).await?;
         self.event(Event::WindowOpened { closes });
         self.inner.pairing.window_changed.notify_one();
         Ok(PairingStatus::of(window, now))
@@ -96,7 +121,7 @@ pub(crate) async fn at_start(store: &dyn Store, settings: &PairingSettings, now:
     let opened = match (settings.enabled, before.opened) {
         (true, _) => {
             let closes = settings.window.map(|window| now.after(Span::from_secs(window.as_secs())));
-            Some(Opened { at: now, closes })
+            Some(Opened { at: now, closes, by: Maker::Operator })
         }
         // The operator's time goes on; what was to last as long as the gateway ran is over.
         (false, Some(opened @ Opened { closes: Some(_), .. })) => Some(opened),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use handfast_core::grant::setup_code::{NotIssued, Terms, issue};
+use handfast_core::grant::setup_code::{NotIssued, Terms, issue_by};
 use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES};
+use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime, rfc3339};
 use handfast_core::wire::setup::{Payload, ProfileName};
@@ -54,6 +55,15 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::Usage`] for what cannot be, [`OperatorError::NoUrl`] if it is not known, or not to be told, where companions reach this gateway.
     pub fn start_setup(&self, new: &NewSetup) -> Result<StartedSetup, OperatorError> {
+        self.start_setup_by(&Authority::OWNER, new)
+    }
+
+    /// The same by somebody's right: a delegated one makes no code for a profile that is wider than itself, the code lives no longer than it, and what the
+    /// code opens ends with it.
+    ///
+    /// # Errors
+    /// As for [`Gateway::start_setup`], and [`OperatorError::Wider`].
+    pub fn start_setup_by(&self, authority: &Authority, new: &NewSetup) -> Result<StartedSetup, OperatorError> {
         let setup = &self.inner.setup.settings;
         let now = self.inner.clock.unix();
         let usage = |text: String| OperatorError::Usage(text);
@@ -84,10 +94,18 @@ impl Gateway {
         if !setup.knows(profile) {
             return Err(usage(format!("there is no profile {profile:?}: name its permissions in setup.profiles")));
         }
+        if setup.may_approve(profile) {
+            authority.approve_unbounded()?;
+        }
+        let until = now.after(terms.ttl);
+        let until = if new.ttl.is_some() { Until::Exactly(until) } else { Until::AtMost(until) };
+        let ends = authority.mint(&setup.permissions_of(profile).scopes(), until)?;
+        let terms = Terms { ttl: terms.ttl.min(Span::from_secs(ends.as_secs().saturating_sub(now.as_secs()))), ..terms };
+        let by = authority.maker()?.session().map(|id| *id.as_bytes());
         let mut out = [0; SETUP_TOKEN_CHARS];
         let keys = self.inner.setup.keys.now(now);
         let key = keys.first().expect("there is always a current key");
-        let issued = issue(key, &terms, now, &chance::draw(), &mut out).map_err(|why| match why {
+        let issued = issue_by(key, &terms, by, now, &chance::draw(), &mut out).map_err(|why| match why {
             NotIssued::Ttl => usage(format!(
                 "a setup code is good for {} seconds to {} hours",
                 SETUP_TTL_MIN.as_secs(),

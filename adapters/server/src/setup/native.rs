@@ -45,8 +45,17 @@ impl Gateway {
             // No longer than a session could live, however often it was refreshed.
             let longest = inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
             let terms = Terms { permissions: Some(permissions), expires: Some(longest), ..Terms::default() };
-            let Some(made) = self.to_be_paired(request, stored.as_ref(), &terms, Mode::Full) else {
-                return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+            let Some(authority) = self.authority_of(code.maker).await? else {
+                // The code has ended with the session that made it.
+                return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+            };
+            let made = match self.to_be_paired(&authority, request, stored.as_ref(), &terms, Mode::Full) {
+                Ok(Some(made)) => made,
+                Ok(None) => return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)),
+                Err(wider) => {
+                    tracing::warn!(%wider, "a setup code brings more than its maker may give by now; it brings nothing");
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+                }
             };
             let yields = Yield::Node {
                 record: Box::new(made.record.clone()),

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
-use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
+use handfast_core::registry::authority::{Authority, Until};
+use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
 use handfast_core::text::Name;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Claims, Nonce};
 use handfast_store::{SaveError, SessionFilter, SetupCode, StoreError, Yield};
 
 use crate::chance;
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::{Gateway, OperatorError, to_its_end};
 use crate::hook::Event;
 use crate::pairing::hex;
 use crate::telemetry::{SessionEvent, Verification};
@@ -28,6 +29,8 @@ pub(crate) struct Redeemable {
     pub(crate) expires_at: UnixTime,
     pub(crate) profile: Name,
     pub(crate) device_label: Option<Name>,
+    /// Who made it.
+    pub(crate) maker: Maker,
 }
 
 impl From<&Claims<'_>> for Redeemable {
@@ -37,13 +40,14 @@ impl From<&Claims<'_>> for Redeemable {
             expires_at: claims.expires_at,
             profile: claims.profile.label().into(),
             device_label: claims.device_label.map(Name::from),
+            maker: Maker::stored(claims.by),
         }
     }
 }
 
 impl Redeemable {
     pub(super) const fn code(&self) -> SetupCode {
-        SetupCode { nonce: self.nonce, expires_at: self.expires_at }
+        SetupCode { nonce: self.nonce, expires_at: self.expires_at, maker: self.maker }
     }
 }
 
@@ -65,14 +69,25 @@ impl Gateway {
                 break token;
             }
         };
+        let lives = Until::AtMost(now.after(span(inner.setup.settings.session_ttl)));
+        let permissions = inner.setup.settings.permissions_of(code.profile.as_str());
+        // Whoever made the code may have ended, or may do less by now.
+        let authority = self.authority_of(code.maker).await?;
+        let ends = authority.and_then(|authority| authority.mint(&permissions.scopes(), lives).ok());
+        let Some(expires_at) = ends else {
+            inner.telemetry.bootstrap_token_verified(Verification::Expired);
+            return Ok(Err(NotRedeemed::Expired));
+        };
         let session = Session {
             id: SessionId::new(&chance::draw()),
             hash: SessionHash::of(&token),
             profile: code.profile.clone(),
             device_label: code.device_label.clone(),
             issued_at: now,
-            expires_at: now.after(span(inner.setup.settings.session_ttl)),
+            expires_at,
             revoked_at: None,
+            maker: code.maker,
+            prolonged: None,
         };
         let id = session.id;
         let redeemed = inner.store.redeem(code.code(), Yield::Session(session), now).await;
@@ -146,18 +161,24 @@ impl Gateway {
         }
     }
 
-    /// Ends a session for good, and its live connection with it. `false` if it had ended before.
+    /// Ends a session for good, its live connection with it, and all that it has made. `false` if it had ended before.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
     pub async fn revoke_companion(&self, session: SessionId) -> Result<bool, OperatorError> {
-        let revoked = self.inner.store.revoke_session(session, self.inner.clock.unix()).await?;
+        let gateway = self.clone();
+        to_its_end(async move { gateway.revoke_companion_now(session).await }).await
+    }
+
+    async fn revoke_companion_now(&self, session: SessionId) -> Result<bool, OperatorError> {
+        let (revoked, ended) = self.inner.store.end_session(session, self.inner.clock.unix()).await?;
         // Whatever connection there might still be hears it, once more if need be.
         self.inner.companions.end(session);
         if revoked {
             self.inner.telemetry.sessions(SessionEvent::Revoked, 1);
             self.event(Event::SessionRevoked { session });
         }
+        self.cut_what_ended(ended).await;
         Ok(revoked)
     }
 
@@ -178,9 +199,31 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::NoSuchSession`] if it has ended or never was, or [`OperatorError::Store`].
     pub async fn refresh_companion(&self, session: SessionId) -> Result<UnixTime, OperatorError> {
-        let settings = &self.inner.setup.settings;
+        self.refresh_companion_by(&Authority::OWNER, session).await
+    }
+
+    /// The same by somebody's right: a delegated one prolongs only a session whose permissions it covers, no further than to its own end, and what it has added
+    /// ends with it.
+    ///
+    /// # Errors
+    /// As for [`Gateway::refresh_companion`], and [`OperatorError::Wider`].
+    pub async fn refresh_companion_by(&self, authority: &Authority, session: SessionId) -> Result<UnixTime, OperatorError> {
+        let (settings, now) = (&self.inner.setup.settings, self.inner.clock.unix());
         let (ttl, longest) = (span(settings.session_ttl), span(settings.session_longest));
-        let refreshed = self.inner.store.refresh_session(session, ttl, longest, self.inner.clock.unix()).await?;
+        // Its own time is the configuration's to give.
+        let by = authority.maker()?.session().filter(|by| *by != session);
+        let mut ends = None;
+        if by.is_some() {
+            let found = self.inner.store.session(session).await?;
+            let found = found.ok_or_else(|| OperatorError::NoSuchSession(hex(session.as_bytes())))?;
+            if settings.may_approve(found.profile.as_str()) {
+                authority.approve_unbounded()?;
+            }
+            let permissions = settings.permissions_of(found.profile.as_str());
+            ends = Some(authority.mint(&permissions.scopes(), Until::AtMost(now.after(ttl)))?);
+        }
+        let how = Prolonging { ttl, longest, ends, by };
+        let refreshed = self.inner.store.prolong_session(session, how, now).await?;
         match refreshed {
             Some(Ok(until)) => {
                 self.inner.telemetry.sessions(SessionEvent::Refreshed, 1);

@@ -26,6 +26,8 @@ pub struct SetupSettings {
     pub permissions: ScopesBuf,
     /// What companions of these profiles may do.
     pub profiles: Vec<(String, ScopesBuf)>,
+    /// Which of these profiles may approve nodes that prove themselves with a token. Such a node has no scopes, so no other session's right bounds it.
+    pub approvers: Vec<String>,
     /// Where companions reach this gateway.
     pub addresses: Candidates,
     /// Hosts that may be reached without TLS, besides those that are local anyway.
@@ -46,6 +48,7 @@ impl Default for SetupSettings {
             // These parse; the tests say so.
             permissions: ScopesBuf::parse("read:/**\nwrite:/**\n").unwrap_or_default(),
             profiles: Vec::new(),
+            approvers: Vec::new(),
             addresses: Candidates::default(),
             plain_hosts: Vec::new(),
             origins: Vec::new(),
@@ -62,6 +65,12 @@ impl SetupSettings {
             None if self.knows(profile) => &self.permissions,
             None => const { &ScopesBuf::EMPTY },
         }
+    }
+
+    /// Whether companions of this profile may approve nodes that prove themselves with a token.
+    #[must_use]
+    pub fn may_approve(&self, profile: &str) -> bool {
+        self.approvers.iter().any(|name| name == profile)
     }
 
     /// Whether a profile means something: the usual one does, each that permissions were named for, and any, if none were.

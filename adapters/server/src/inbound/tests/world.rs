@@ -217,15 +217,16 @@ impl Inbound for Moody {
         self.inner.change_sender(channel, account, sender, change, now).await
     }
 
-    async fn seed(
+    async fn seed_until(
         &self,
         channel: &str,
         account: &str,
         senders: Vec<String>,
         via: String,
+        until: Option<UnixTime>,
         now: UnixTime,
     ) -> Result<u64, StoreError> {
-        self.inner.seed(channel, account, senders, via, now).await
+        self.inner.seed_until(channel, account, senders, via, until, now).await
     }
 
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError> {

@@ -1,6 +1,7 @@
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::registry::grants::{GrantId, State};
 use handfast_core::registry::record::{Credential, Mode, Record};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
 use handfast_store::Version;
@@ -32,8 +33,10 @@ fn node(name: &str, id: u8, capability: u8) -> PairedNode {
         not_before: NOW,
         expires: None,
         state: State::Active,
+        maker: Maker::Operator,
     };
-    let entry = Entry { record, version: Version(1), profile: "{}".to_owned(), changed_at: NOW, observed: None };
+    let entry =
+        Entry { record, version: Version(1), profile: "{}".to_owned(), changed_at: NOW, observed: None, maker: Maker::Operator };
     PairedNode { device: Device { entry, online: false }, keys, grants: vec![grant], delegates: Vec::new() }
 }
 

@@ -1,0 +1,157 @@
+//! Whose right something is made by, and what ends with it.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use handfast_core::grant::scope::Scopes;
+use handfast_core::registry::authority::{Authority, Delegated, Exceeded, Maker, Right, SESSION_DEPTH, Until, Wider, within};
+use handfast_core::registry::grants::current;
+use handfast_core::registry::lifecycle::Notice;
+use handfast_core::registry::sessions::Session;
+use handfast_core::time::UnixTime;
+use handfast_store::{EndedWith, StoreError};
+
+use crate::gateway::{Gateway, Inner, OperatorError};
+use crate::hook::Event;
+use crate::telemetry::SessionEvent;
+
+/// Later than anything ends.
+const FOREVER: UnixTime = UnixTime::from_secs(u64::MAX);
+/// How often it is looked for what has outlived its maker. Its own end is no later, so this finds only what a clock that was set has left behind.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+impl Gateway {
+    /// What a session that lets its companion in may mint. What one allows that another made is no more than what that one allows. `None` if one of those
+    /// has ended that made each other, or they are too many.
+    pub(crate) async fn right_of(&self, session: &Session) -> Result<Option<Delegated>, StoreError> {
+        let settings = &self.inner.setup.settings;
+        let mut right = Delegated {
+            right: Right::Session(session.id),
+            scopes: settings.permissions_of(session.profile.as_str()).clone(),
+            ends: Some(session.expires_at),
+            may_approve: settings.may_approve(session.profile.as_str()),
+        };
+        let mut maker = session.maker;
+        for _ in 0..SESSION_DEPTH {
+            let Maker::Session(id) = maker else { return Ok(Some(right)) };
+            let Some(above) = self.inner.store.session(id).await? else { return Ok(None) };
+            if above.admits(self.inner.clock.unix()).is_err() {
+                return Ok(None);
+            }
+            right.scopes = within(settings.permissions_of(above.profile.as_str()), &right.scopes);
+            right.may_approve &= settings.may_approve(above.profile.as_str());
+            right.ends = right.ends.min(Some(above.expires_at));
+            maker = above.maker;
+        }
+        Ok(None)
+    }
+
+    /// What this maker may mint now; `None` if it has ended.
+    pub(crate) async fn authority_of(&self, maker: Maker) -> Result<Option<Authority>, StoreError> {
+        let Maker::Session(id) = maker else { return Ok(Some(Authority::OWNER)) };
+        let Some(session) = self.inner.store.session(id).await? else { return Ok(None) };
+        if session.admits(self.inner.clock.unix()).is_err() {
+            return Ok(None);
+        }
+        Ok(self.right_of(&session).await?.map(Authority::Delegated))
+    }
+
+    /// Cuts at once what rests on what has ended with its maker; that is durable already.
+    pub(crate) async fn cut_what_ended(&self, ended: EndedWith) {
+        let EndedWith { sessions, shortened, grants, capabilities, unapproved, codes, window, senders } = ended;
+        let (now, inner) = (self.inner.clock.unix(), &self.inner);
+        for session in sessions {
+            inner.companions.end(session);
+            inner.telemetry.sessions(SessionEvent::Revoked, 1);
+            self.event(Event::SessionRevoked { session });
+        }
+        // They look whether they are over.
+        for session in shortened {
+            inner.companions.end(session);
+        }
+        for (node_id, grant) in &grants {
+            self.event(Event::GrantRevoked { node_id: *node_id, grant: Some(*grant) });
+        }
+        self.cut(&capabilities);
+        for (node_id, _) in grants {
+            match inner.store.grants(node_id).await.map(|grants| current(&grants, now).is_some()) {
+                Ok(true) => inner.hub.look_again(node_id),
+                Ok(false) => self.push(node_id, Some(Notice::Unpaired)),
+                Err(error) => {
+                    // What is not known does not count.
+                    tracing::error!(%node_id, %error, "what a node has left could not be read; its link is cut");
+                    self.push(node_id, Some(Notice::Unpaired));
+                }
+            }
+        }
+        for node_id in unapproved {
+            self.push(node_id, Some(Notice::Unpaired));
+            self.event(Event::Decided { node_id, decision: "unapproved" });
+        }
+        if window {
+            self.event(Event::WindowClosed);
+            inner.pairing.window_changed.notify_one();
+        }
+        if codes > 0 || senders > 0 {
+            tracing::info!(codes, senders, "codes died and senders were let out with the session that made them");
+        }
+    }
+
+    /// Until when somebody is let in by this right; without an end, if nobody says one and the right has none.
+    pub(crate) fn lets_in_until(authority: &Authority, until: Option<UnixTime>) -> Result<Option<UnixTime>, Box<Wider>> {
+        let wanted = until.map_or(Until::AtMost(FOREVER), Until::Exactly);
+        Ok(Some(authority.mint(&Scopes::new(), wanted)?).filter(|ends| *ends != FOREVER))
+    }
+
+    /// After something was written that the store does not tie to its maker in the same step: if the maker has ended meanwhile, it ends at once.
+    pub(crate) async fn check_maker(&self, maker: Maker) -> Result<(), OperatorError> {
+        let Maker::Session(id) = maker else { return Ok(()) };
+        if self.authority_of(maker).await?.is_none() {
+            self.revoke_companion(id).await?;
+            return Err(self.has_ended(maker));
+        }
+        Ok(())
+    }
+
+    /// Says which bound of codes and grants is exceeded, and what mends it.
+    pub(crate) fn exceeded(&self, which: Exceeded) -> OperatorError {
+        let bounds = &self.inner.pairing.settings.bounds;
+        let hours = bounds.code_for.as_secs() as f64 / 3600.0;
+        let days = bounds.grant_for.as_secs() as f64 / 86_400.0;
+        OperatorError::Usage(match which {
+            Exceeded::CodeFor => format!(
+                "a code lives for {hours} hours at most: ask for less, or raise code_longest in [pairing] of the gateway's configuration"
+            ),
+            Exceeded::CodeUses => format!(
+                "a code is for {} nodes at most: mint several, or raise code_uses in [pairing] of the gateway's configuration",
+                bounds.code_uses
+            ),
+            Exceeded::GrantFor => format!(
+                "a grant lives for {days} days at most: ask for less, or raise grant_longest in [pairing] of the gateway's configuration"
+            ),
+        })
+    }
+}
+
+/// Ends what has outlived its maker while no gateway ran, and from then on what does.
+pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
+    let ended = gateway.inner.store.end_orphans(gateway.inner.clock.unix()).await?;
+    gateway.cut_what_ended(ended).await;
+    tokio::spawn(watcher(Arc::downgrade(&gateway.inner)));
+    Ok(())
+}
+
+async fn watcher(gateway: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(inner) = gateway.upgrade() else { return };
+        if *inner.shutdown.borrow() {
+            return;
+        }
+        let gateway = Gateway { inner };
+        match gateway.inner.store.end_orphans(gateway.inner.clock.unix()).await {
+            Ok(ended) => gateway.cut_what_ended(ended).await,
+            Err(error) => tracing::error!(%error, "what has outlived its maker could not be ended; it is looked for again"),
+        }
+    }
+}
