@@ -12,9 +12,9 @@ use handfast_core::registry::record::Mode;
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use super::DeviceView;
 use super::failure::{Failure, parse};
 use super::permissions::PermissionsView;
+use super::{Caller, DeviceView};
 use crate::gateway::{Gateway, IssuedCredential};
 use crate::pairing::Terms;
 
@@ -67,6 +67,7 @@ struct RejectBody {
 
 pub(super) async fn pair(
     State(gateway): State<Gateway>,
+    caller: Caller,
     Path(prefix): Path<String>,
     body: Bytes,
 ) -> Result<Json<IssuedView>, Failure> {
@@ -78,7 +79,7 @@ pub(super) async fn pair(
     let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
     let terms = Terms { permissions, expires: body.expires.map(Duration::from_secs), message: body.message };
     let record = gateway.device_by_prefix(&prefix).await?.entry.record;
-    let issued = gateway.pair_on(record.node_id, purpose, terms).await?;
+    let issued = gateway.pair_by(caller.authority(), record.node_id, purpose, terms).await?;
     let grant = match &issued.credential {
         IssuedCredential::Grant(grant) => Some(grant),
         IssuedCredential::Token(_) => None,

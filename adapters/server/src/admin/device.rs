@@ -1,10 +1,11 @@
 //! A node as the operator's API shows it.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::registry::record::{Mode, Standing};
+use handfast_core::registry::record::{Credential, Mode, Standing};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::caller::made_by;
 use crate::gateway::Device;
 
 /// A node. Times are Unix seconds.
@@ -37,6 +38,9 @@ pub struct DeviceView {
     pub cause: Option<String>,
     /// `online` while its link is open, else `offline`.
     pub status: String,
+    /// Who approved it, if it is paired with a token: `operator`, or `session ID`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approved_by: Option<String>,
     /// When it asked.
     pub asked_at: u64,
     /// When its request expires; only while pending.
@@ -88,6 +92,11 @@ impl From<&Device> for DeviceView {
             restores,
             cause,
             status: if *online { "online" } else { "offline" }.to_owned(),
+            approved_by: match record.standing {
+                Standing::Paired { credential: Credential::Token(_), .. }
+                | Standing::Muted { credential: Credential::Token(_), .. } => Some(made_by(entry.maker)),
+                _ => None,
+            },
             asked_at: record.asked_at.as_secs(),
             expires_at,
             changed_at: entry.changed_at.as_secs(),

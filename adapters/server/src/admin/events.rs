@@ -8,44 +8,47 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use handfast_core::error::Refusal;
+use handfast_core::registry::authority::Authority;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::time::UnixTime;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::Caller;
 use crate::gateway::Gateway;
 use crate::hook::Event;
 use crate::pairing::hex;
 
 /// Ends with the gateway. Whoever reads too slowly misses events, and is told how many.
-pub(super) async fn follow(State(gateway): State<Gateway>) -> Response {
+pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
     let (events, shutdown) = (gateway.inner.pairing.feed.subscribe(), gateway.inner.shutdown.subscribe());
     // Said at once, so that whoever listens knows from when on nothing is missed.
     let first = Some(json!({"event": "listening"}));
-    let lines = stream::unfold((first, events, shutdown), async |(first, mut events, mut shutdown)| {
+    let lines = stream::unfold((first, events, shutdown, caller), async |(first, mut events, mut shutdown, caller)| {
         let value = match first {
             Some(first) => first,
             None => tokio::select! {
                 _ = shutdown.wait_for(|down| *down) => return None,
                 happened = events.recv() => match happened {
-                    Ok(event) => view(&event),
+                    Ok(event) => view(&event, caller.authority()),
                     Err(RecvError::Lagged(missed)) => json!({"event": "missed", "count": missed}),
                     Err(RecvError::Closed) => return None,
                 },
             },
         };
         let line = Bytes::from(value.to_string() + "\n");
-        Some((Ok::<_, Infallible>(line), (None, events, shutdown)))
+        Some((Ok::<_, Infallible>(line), (None, events, shutdown, caller)))
     });
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
-/// An event as a JSON object. The PIN is in it: whoever may follow is the operator.
-fn view(event: &Event) -> Value {
+/// An event as a JSON object. The PIN is in it for operators, and for the session that opened pairing: whoever knows it can pair a node with it.
+fn view(event: &Event, authority: &Authority) -> Value {
     match event {
-        Event::PairingRequest { name, room, fingerprint, pin, expires_in, address } => json!({
+        Event::PairingRequest { name, room, fingerprint, pin, expires_in, address, opened_by } => json!({
             "event": "pairing_request", "friendly_name": name, "room": room, "fingerprint": fingerprint.to_string(),
-            "pin": pin.expose(), "expires_in": expires_in, "ip_address": address.to_string(),
+            "pin": authority.is_shown_secrets_of(*opened_by).then(|| pin.expose()),
+            "expires_in": expires_in, "ip_address": address.to_string(),
         }),
         Event::Asked { node_id, name, room, address } => json!({
             "event": "asked", "node_id": node_id.to_string(), "friendly_name": name, "room": room, "ip_address": address.to_string(),

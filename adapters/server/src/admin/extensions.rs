@@ -6,8 +6,9 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Caller;
 use super::failure::{Failure, parse};
-use crate::extension::{AdminAnswer, ExtensionStatus};
+use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
 use crate::gateway::Gateway;
 
 /// What `GET /api/v1/extensions` answers.
@@ -30,7 +31,8 @@ pub(super) async fn list(State(gateway): State<Gateway>) -> Json<ExtensionList> 
 }
 
 /// Answered 200 with `"ok":false` where the extension says no or does not answer: its words are no errors of the gateway's.
-pub(super) async fn call(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<AdminAnswer>, Failure> {
+pub(super) async fn call(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<AdminAnswer>, Failure> {
     let CallBody { method, params } = parse(&body)?;
-    Ok(Json(gateway.extensions().router().call(&method, params).await))
+    let on_behalf_of = OnBehalfOf::of(caller.authority());
+    Ok(Json(gateway.extensions().router().call_for(&method, params, on_behalf_of).await))
 }

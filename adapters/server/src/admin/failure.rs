@@ -18,16 +18,18 @@ pub struct ErrorView {
 /// An error for programs and for people.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// `usage`, `not_found`, `ambiguous`, `refused`, `rate_limited`, `key` or `store`.
+    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `refused`, `rate_limited`, `key` or `store`.
     pub code: String,
     /// What is wrong and what mends it.
     pub message: String,
 }
 
 /// Why a request was not carried out.
-pub(super) enum Failure {
+pub(crate) enum Failure {
     Usage(String),
     NoRoute,
+    /// No layer has said by whose right the request comes.
+    NoCaller,
     Operator(OperatorError),
     Inbound(InboundError),
     Gate(GateError),
@@ -56,8 +58,13 @@ impl IntoResponse for Failure {
         let (status, code, message) = match self {
             Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
             Self::NoRoute => (StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method".to_owned()),
+            Self::NoCaller => {
+                let text = "nobody says by whose right this comes, so it is not done".to_owned();
+                (StatusCode::INTERNAL_SERVER_ERROR, "usage", text)
+            }
             Self::Operator(error) => {
                 let (status, code) = match &error {
+                    OperatorError::Wider(_) => (StatusCode::FORBIDDEN, "wider_than_yours"),
                     OperatorError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
                     OperatorError::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous"),
                     OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),

@@ -6,13 +6,15 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use handfast_core::registry::authority::Maker;
 use handfast_core::time::UnixTime;
-use handfast_store::{ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding};
+use handfast_store::{ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, via_session};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Caller;
 use super::failure::{Failure, parse};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, OperatorError};
 use crate::inbound::{Admission, Dropped, Incoming};
 
 /// How those are marked that were let in over this API.
@@ -161,6 +163,7 @@ struct QrBody {
 
 pub(super) async fn list(
     State(gateway): State<Gateway>,
+    caller: Caller,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<SenderList>, Failure> {
     let Query(query) =
@@ -168,12 +171,20 @@ pub(super) async fn list(
     let filter =
         SenderFilter { channel: query.channel, all: query.all || query.include_revoked, include_revoked: query.include_revoked };
     let senders = gateway.gate().list(filter).await?;
-    Ok(Json(SenderList { senders: senders.into_iter().map(view).collect() }))
+    let mut senders: Vec<_> = senders.into_iter().map(view).collect();
+    if caller.authority().is_viewer() {
+        // Whoever knows the code can let its sender in.
+        senders.iter_mut().for_each(|sender| sender.code = None);
+    }
+    Ok(Json(SenderList { senders }))
 }
 
-pub(super) async fn approve(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<ApprovedView>, Failure> {
+pub(super) async fn approve(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<ApprovedView>, Failure> {
     let ApproveBody { code, until } = parse(&body)?;
-    let SenderName { channel, account, sender } = gateway.gate().approve(&code, VIA, until.map(UnixTime::from_secs)).await?;
+    let (via, maker) = by(&caller)?;
+    let until = bounded(&caller, until.map(UnixTime::from_secs))?;
+    let SenderName { channel, account, sender } = gateway.gate().approve(&code, &via, until).await?;
+    gateway.check_maker(maker).await?;
     Ok(Json(ApprovedView { channel, account, sender }))
 }
 
@@ -194,9 +205,23 @@ pub(super) async fn decide(
     Ok(Json(ChangedView { changed }))
 }
 
-pub(super) async fn seed(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<SeededView>, Failure> {
+pub(super) async fn seed(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<SeededView>, Failure> {
     let SeedBody { channel, account, senders } = parse(&body)?;
-    Ok(Json(SeededView { added: gateway.gate().seed(&channel, &account, senders, "seed").await? }))
+    let (via, maker) = by(&caller)?;
+    let via = if maker == Maker::Operator { "seed" } else { &via };
+    let added = gateway.gate().seed_until(&channel, &account, senders, via, bounded(&caller, None)?).await?;
+    gateway.check_maker(maker).await?;
+    Ok(Json(SeededView { added }))
+}
+
+/// By which way a caller lets senders in, and who it is: whom a session lets in is let in until it ends.
+fn by(caller: &Caller) -> Result<(String, Maker), OperatorError> {
+    let maker = caller.authority().maker()?;
+    Ok((maker.session().map_or_else(|| VIA.to_owned(), via_session), maker))
+}
+
+fn bounded(caller: &Caller, until: Option<UnixTime>) -> Result<Option<UnixTime>, OperatorError> {
+    Ok(Gateway::lets_in_until(caller.authority(), until)?)
 }
 
 pub(super) async fn admit(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<AdmissionView>, Failure> {

@@ -36,9 +36,15 @@
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
 //!
-//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`), 429
+//! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and what it makes (codes, setup codes and what these open, grants,
+//! prolonged sessions, senders that are let in) is bounded by them: no scope that they do not cover, no later end than its own, and all of it ends with
+//! the session. What would be wider is 403 (`wider_than_yours`), naming the first scope that is not covered; a time that is left out is as long as it may be.
+//! A session that did not make or show a PIN does not see it. Whatever is listed says by whom it was made (`made_by`: `operator`, or `session ID`).
+//!
+//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`), 429
 //! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`).
 
+mod caller;
 mod decisions;
 mod device;
 mod events;
@@ -56,10 +62,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use handfast_core::registry::authority::Authority;
 use handfast_store::Filter;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use caller::Caller;
 pub use decisions::IssuedView;
 pub use device::{DeviceView, Sensors};
 pub use extensions::ExtensionList;
@@ -78,8 +86,13 @@ use failure::Failure;
 /// How many nodes are read from the store at once while a listing is made.
 const PAGE: usize = 500;
 
-/// The operator's routes. Whoever can reach them decides about every node: serve them only where only the operator can connect.
+/// The operator's routes. Whoever can reach them is the owner and decides about every node: serve them only where only the operator can connect.
 pub fn admin_router(gateway: &Gateway) -> Router {
+    routes(gateway).layer(Extension(Caller::new(Authority::OWNER)))
+}
+
+/// The routes, for a layer that says by whose right each request comes ([`Caller`]). Without one they change nothing.
+pub(crate) fn routes(gateway: &Gateway) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/devices", get(list))

@@ -6,6 +6,7 @@ use handfast_core::registry::grants::State as GrantState;
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
+use super::caller::{by_operator, made_by};
 use super::failure::Failure;
 use super::permissions::PermissionsView;
 use super::{DamagedView, DeviceView};
@@ -48,6 +49,9 @@ pub struct GrantView {
     pub expires_at: Option<u64>,
     /// `offered` until the node has stored it, then `active`.
     pub state: String,
+    /// Who made it: `operator`, or `session ID`, with which it ends.
+    #[serde(default = "by_operator")]
+    pub made_by: String,
 }
 
 /// A holder of a chain under a node.
@@ -131,6 +135,7 @@ fn view(node: &PairedNode) -> PairedView {
             GrantState::Ended => "ended",
         }
         .to_owned(),
+        made_by: made_by(grant.maker),
     });
     let delegates = node.delegates.iter().map(delegate).collect();
     PairedView { device: DeviceView::from(&node.device), grants: grants.collect(), delegates }

@@ -11,6 +11,8 @@ use handfast_core::registry::codes::{CodeId, Kind};
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
+use super::Caller;
+use super::caller::{by_operator, made_by};
 use super::failure::{Failure, parse};
 use super::permissions::PermissionsView;
 use crate::gateway::Gateway;
@@ -68,6 +70,9 @@ pub struct CodeView {
     pub guesses_left: u8,
     /// With how many nodes it may be used yet.
     pub uses_left: u8,
+    /// Who minted it, or opened pairing for a PIN: `operator`, or `session ID`, with which it dies.
+    #[serde(default = "by_operator")]
+    pub made_by: String,
 }
 
 /// What minting a code answers: the only time it is shown.
@@ -101,7 +106,7 @@ struct WindowBody {
 struct MintBody {
     permissions: Option<PermissionsView>,
     expires: Option<u64>,
-    uses: Option<u8>,
+    uses: Option<u64>,
     grant_expires: Option<u64>,
     #[serde(default)]
     label: String,
@@ -123,9 +128,11 @@ pub(super) async fn show(State(gateway): State<Gateway>) -> Result<Json<PairingV
     Ok(Json(view(&gateway, gateway.pairing_status().await?)))
 }
 
-pub(super) async fn set(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<PairingView>, Failure> {
+pub(super) async fn set(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<PairingView>, Failure> {
     let status = match parse(&body)? {
-        WindowBody { open: true, open_for } => gateway.open_pairing(open_for.map(Duration::from_secs)).await?,
+        WindowBody { open: true, open_for } => {
+            gateway.open_pairing_by(caller.authority(), open_for.map(Duration::from_secs)).await?
+        }
         WindowBody { open: false, open_for: None } => gateway.close_pairing().await?,
         WindowBody { open: false, open_for: Some(_) } => {
             return Err(Failure::Usage("pairing is opened for a time, and closed for good: leave out `for`".to_owned()));
@@ -138,7 +145,7 @@ pub(super) async fn codes(State(gateway): State<Gateway>) -> Result<Json<CodeLis
     Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
 }
 
-pub(super) async fn mint(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<MintedView>, Failure> {
+pub(super) async fn mint(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<MintedView>, Failure> {
     let body: MintBody = parse(&body)?;
     let defaults = NewCode::default();
     let kind = match body.kind {
@@ -147,13 +154,13 @@ pub(super) async fn mint(State(gateway): State<Gateway>, body: Bytes) -> Result<
     };
     let new = NewCode {
         permissions: body.permissions.as_ref().map(PermissionsView::scopes).transpose()?,
-        expires: body.expires.map_or(defaults.expires, Duration::from_secs),
+        expires: body.expires.map(Duration::from_secs),
         uses: body.uses.unwrap_or(defaults.uses),
         grant_for: body.grant_expires.map(Duration::from_secs),
         label: body.label,
         kind,
     };
-    let minted = gateway.mint_code(new).await?;
+    let minted = gateway.mint_code_by(caller.authority(), new).await?;
     let (id, selector, text, expires) = (minted.id, minted.code.selector, minted.text(), minted.expires);
     let invites = kind == CodeKind::Qr && !gateway.addresses(&body.addresses).is_empty();
     let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose() {
@@ -207,6 +214,7 @@ fn code(live: &LiveCode) -> CodeView {
         expires_at: live.counted.expires.as_secs(),
         guesses_left: GUESSES_PER_CODE.saturating_sub(live.counted.guesses),
         uses_left: live.counted.uses_left,
+        made_by: made_by(live.maker),
     }
 }
 

@@ -12,6 +12,8 @@ use handfast_store::SessionFilter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Caller;
+use super::caller::{by_operator, made_by};
 use super::failure::{Failure, parse};
 use crate::gateway::Gateway;
 use crate::pairing::hex;
@@ -53,6 +55,9 @@ pub struct SessionView {
     pub issued_at: u64,
     /// When it ends.
     pub expires_at: u64,
+    /// Who made the code that opened it: `operator`, or `session ID`, with which it ends.
+    #[serde(default = "by_operator")]
+    pub made_by: String,
     /// When it was ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revoked_at: Option<u64>,
@@ -99,10 +104,10 @@ enum ListFilter {
     All,
 }
 
-pub(super) async fn start(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<StartedView>, Failure> {
+pub(super) async fn start(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<StartedView>, Failure> {
     let StartBody { for_device, profile, ttl, public_url, bound } = parse(&body)?;
     let new = NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
-    let started = gateway.start_setup(&new)?;
+    let started = gateway.start_setup_by(caller.authority(), &new)?;
     gateway.check_setup_mark(started.expires_at).await?;
     Ok(Json(StartedView {
         url: started.url,
@@ -138,9 +143,13 @@ pub(super) async fn revoke(State(gateway): State<Gateway>, Path(prefix): Path<St
     show(&gateway, &session).await
 }
 
-pub(super) async fn refresh(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Result<Json<SessionView>, Failure> {
+pub(super) async fn refresh(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    Path(prefix): Path<String>,
+) -> Result<Json<SessionView>, Failure> {
     let session = gateway.companion_by_prefix(&prefix).await?;
-    gateway.refresh_companion(session.id).await?;
+    gateway.refresh_companion_by(caller.authority(), session.id).await?;
     show(&gateway, &session).await
 }
 
@@ -160,6 +169,7 @@ pub(super) fn view(gateway: &Gateway, session: &Session) -> SessionView {
         device_label: session.device_label.as_ref().map(ToString::to_string),
         issued_at: session.issued_at.as_secs(),
         expires_at: session.expires_at.as_secs(),
+        made_by: made_by(session.maker),
         revoked_at: session.revoked_at.map(handfast_core::time::UnixTime::as_secs),
         linked: gateway.inner.companions.is_linked(session.id),
     }

@@ -6,15 +6,17 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address};
+use handfast_core::registry::authority::{self, Authority, Role};
 
 use super::{BODY_BYTES, PREFIX, ending, refuse};
+use crate::admin::Caller;
 use crate::bearer::{BearerRefused, Companion, decoded};
 use crate::companion::origin;
 use crate::gateway::Gateway;
 use crate::router::NO_PEER;
 
 /// Under what the operator's API stands in the addresses of permissions.
-const ADDRESS: &str = "/gateway";
+const ADDRESS: &str = authority::GATEWAY;
 /// What of the API tells secrets, or how somebody gets in: to look at it is an administrator's, too.
 const SECRET: [&str; 4] = ["events", "inbound", "pairing", "setup"];
 
@@ -37,7 +39,7 @@ pub(super) async fn everybody(State(gateway): State<Gateway>, request: Request, 
 
 /// Lets a session through to the operator's API where its permissions allow it.
 pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let companion = match Companion::of(&gateway, &parts).await {
         Ok(companion) => companion,
         Err(refused) => return refused.into_response(),
@@ -46,20 +48,32 @@ pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, 
         Ok(address) => address,
         Err(refused) => return refused.into_response(),
     };
-    let action = if is_read(&parts.method) && !is_secret(&address) { Action::Read } else { Action::Admin };
+    let authority = companion.authority();
+    let action = action(&parts.method, &address, &authority);
     match Address::parse(&address) {
-        // A session makes no setup codes: it could outlive its own end by them, and make wider ones than itself.
-        Ok(_) if is_setup(parts.uri.path()) => return BearerRefused::NotAllowed(Action::Admin).into_response(),
-        Ok(address) if companion.allows_of_gateway(action, &address) => {}
+        // A new key ends the codes of all others, and what it makes ends with nobody.
+        Ok(_) if authority.is_delegated() && is_key(&address) => return BearerRefused::NotAllowed(Action::Admin).into_response(),
+        Ok(address) if authority.reaches(action, &address) => {}
         Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
         Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
     }
+    // What is made behind here is made by this right, and bounded by it.
+    parts.extensions.insert(Caller::new(authority));
     ending::with_the_session(&gateway, companion, next.run(Request::from_parts(parts, body)).await)
 }
 
-/// Whether it is about setup codes, which are made at the gateway alone.
-fn is_setup(path: &str) -> bool {
-    address(path).is_ok_and(|address| address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("setup"))
+/// What somebody has to be allowed to do. What tells secrets is an administrator's, but for a viewer, who is not told them.
+fn action(method: &Method, address: &str, authority: &Authority) -> Action {
+    let told_all = match authority {
+        Authority::Operator(Role::Viewer) => false,
+        Authority::Operator(Role::Operator | Role::Owner) | Authority::Delegated(_) => true,
+    };
+    if is_read(method) && !(told_all && is_secret(address)) { Action::Read } else { Action::Admin }
+}
+
+/// Whether it is about the key that signs setup codes.
+fn is_key(address: &str) -> bool {
+    address.strip_prefix(ADDRESS).is_some_and(|rest| rest == "/setup/rotate" || rest.starts_with("/setup/rotate/"))
 }
 
 fn is_read(method: &Method) -> bool {
@@ -99,5 +113,16 @@ mod tests {
         }
         assert_eq!(address("/api/v1/devices/a").unwrap(), "/gateway/devices/a");
         assert!(address("/api/v1/devices%2f..%2fevents").is_err());
+    }
+
+    #[test]
+    fn a_viewer_looks_at_everything_and_changes_nothing() {
+        let viewer = Authority::Operator(Role::Viewer);
+        for path in ["/gateway/events", "/gateway/inbound", "/gateway/pairing/codes", "/gateway/devices"] {
+            assert_eq!(action(&Method::GET, path, &viewer), Action::Read, "{path}");
+            assert_eq!(action(&Method::POST, path, &viewer), Action::Admin, "{path}");
+        }
+        assert_eq!(action(&Method::GET, "/gateway/events", &Authority::OWNER), Action::Admin);
+        assert!(is_key("/gateway/setup/rotate") && !is_key("/gateway/setup"));
     }
 }

@@ -14,7 +14,7 @@ mod guard;
 pub(crate) mod metrics;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 
-use crate::admin::{ErrorBody, ErrorView, admin_router};
+use crate::admin::{ErrorBody, ErrorView, routes};
 use crate::gateway::Gateway;
 
 /// Under what all of it stands.
@@ -37,7 +37,7 @@ pub(crate) fn is_api(path: &str) -> bool {
 
 /// Everything under `/api/v1`.
 pub(crate) fn router(gateway: &Gateway) -> Router {
-    let operators = admin_router(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
+    let operators = routes(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
     Router::new()
         .route("/api/v1/session", get(session::show).delete(session::end))
         .route("/api/v1/session/refresh", post(session::refresh))

@@ -1,5 +1,7 @@
 //! Methods that an operator calls on extensions, found by their prefixes.
 
+use handfast_core::registry::authority::{Authority, Delegated, Right};
+use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -7,6 +9,7 @@ use serde_json::value::RawValue;
 use super::config::{PATH_BYTES, own_word};
 use super::handle::{Extension, Problem};
 use super::wire::shown;
+use crate::pairing::hex;
 
 /// Finds the extension of a method: the one with the longest prefix that is the method itself, or is followed by `.` or `/` in it.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,33 @@ pub struct AdminRequest {
     /// What with; null if nothing is said.
     #[serde(default)]
     pub params: Value,
+    /// For whom, if it is no operator: what the extension does for it is bounded by what it may do itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<OnBehalfOf>,
+}
+
+/// A companion's session, for which a method is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnBehalfOf {
+    /// Its id: 32 hex digits.
+    pub session: String,
+    /// What it may do, as `action:pattern`.
+    pub scopes: Vec<String>,
+    /// When it ends, in Unix seconds.
+    pub ends_at: Option<u64>,
+}
+
+impl OnBehalfOf {
+    /// For a delegated right; none for an operator.
+    pub(crate) fn of(authority: &Authority) -> Option<Self> {
+        let Authority::Delegated(Delegated { right, scopes, ends, .. }) = authority else { return None };
+        let session = match right {
+            Right::Session(id) => hex(id.as_bytes()),
+            Right::Capability(_) | Right::Bearer => String::new(),
+        };
+        let scopes = scopes.scopes().as_slice().iter().map(ToString::to_string).collect();
+        Some(Self { session, scopes, ends_at: ends.map(UnixTime::as_secs) })
+    }
 }
 
 /// What came of it: `{"ok":true,"result":…}` or `{"ok":false,"error":"…"}`.
@@ -73,10 +103,15 @@ impl AdminRouter {
 
     /// Calls a method, within the extension's call timeout. The extension is asked `<prefix>.admin.call`, so no operator reaches its other methods.
     pub async fn call(&self, method: &str, params: Value) -> AdminAnswer {
+        self.call_for(method, params, None).await
+    }
+
+    /// The same on behalf of somebody who is no operator: the extension is told.
+    pub async fn call_for(&self, method: &str, params: Value, on_behalf_of: Option<OnBehalfOf>) -> AdminAnswer {
         let Some(extension) = self.find(method) else {
             return AdminAnswer::bad(format!("no extension answers the method {:?}", shown(method)));
         };
-        let request = AdminRequest { method: method.to_owned(), params };
+        let request = AdminRequest { method: method.to_owned(), params, on_behalf_of };
         let asked = extension.ask(&extension.method("admin.call"), &request, extension.config().timeouts.call).await;
         let outcome: Outcome = match asked {
             Ok(outcome) => outcome,

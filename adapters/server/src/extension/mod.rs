@@ -43,7 +43,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AdminAnswer, AdminRequest, AdminRouter};
+pub use admin::{AdminAnswer, AdminRequest, AdminRouter, OnBehalfOf};
 pub use channel::ExtensionChannel;
 pub use config::{ConfigError, ExtensionConfig, MOST_EXTENSIONS, Timeouts, Transport, validate};
 pub use handle::{Extension, ExtensionError, ExtensionStatus, Problem};

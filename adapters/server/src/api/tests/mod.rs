@@ -19,35 +19,35 @@ use crate::setup::SetupSettings;
 
 /// What was answered.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    fn code(&self) -> (u16, String) {
+    pub(crate) fn code(&self) -> (u16, String) {
         (self.status, self.json()["error"]["code"].as_str().unwrap_or_default().to_owned())
     }
 }
 
 /// What a request says besides its method and path.
 #[derive(Clone, Copy, Default)]
-struct Saying<'a> {
-    bearer: Option<&'a str>,
-    headers: &'a str,
-    body: &'a str,
+pub(crate) struct Saying<'a> {
+    pub(crate) bearer: Option<&'a str>,
+    pub(crate) headers: &'a str,
+    pub(crate) body: &'a str,
 }
 
-fn by(token: &str) -> Saying<'_> {
+pub(crate) fn by(token: &str) -> Saying<'_> {
     Saying { bearer: Some(token), ..Saying::default() }
 }
 
-async fn ask(world: &World, source: IpAddr, method: &str, path: &str, says: Saying<'_>) -> Answer {
+pub(crate) async fn ask(world: &World, source: IpAddr, method: &str, path: &str, says: Saying<'_>) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", says.body.len());
     if !says.headers.contains("Host:") {
         request += &format!("Host: {}\r\n", world.address);

@@ -19,8 +19,8 @@ async fn what_a_session_may_reach_its_permissions_say() {
         ("GET", "/api/v1/pairing", &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)]),
         ("GET", "/api/v1/pairing/codes", &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)]),
         ("GET", "/api/v1/events", &[("reader", 403), ("one", 403), ("none", 403)]),
-        // Setup codes are made at the gateway alone.
-        ("POST", "/api/v1/setup", &[("admin", 403), ("reader", 403), ("one", 403), ("none", 403)]),
+        ("POST", "/api/v1/setup", &[("reader", 403), ("one", 403), ("none", 403)]),
+        // The key for setup codes is replaced at the gateway alone.
         ("POST", "/api/v1/setup/rotate", &[("admin", 403)]),
         ("GET", "/api/v1/inbound", &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)]),
         ("POST", nobody, &[("admin", 404), ("reader", 403), ("one", 403), ("none", 403)]),

@@ -12,7 +12,7 @@ use handfast_core::entropy::Entropy;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
 use handfast_core::id::NodeId;
-use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
 use handfast_store::{MemoryStore, Store};
@@ -121,6 +121,8 @@ impl World {
             issued_at: now,
             expires_at: UnixTime::from_secs(now.as_secs() + seconds),
             revoked_at: None,
+            maker: Maker::Operator,
+            prolonged: None,
         };
         self.gateway.inner.store.insert_session(session.clone()).await.unwrap();
         (session, token.expose().to_owned())
@@ -128,6 +130,16 @@ impl World {
 
     pub(crate) async fn id_of(&self, token: &str) -> SessionId {
         self.gateway.session_of(&Token::parse(token).unwrap()).await.unwrap().unwrap().id
+    }
+
+    /// A stranger writes over a channel: the code with which it is challenged.
+    pub(crate) async fn challenge(&self, sender: &str) -> String {
+        let message =
+            crate::inbound::Incoming { channel: "signal", account: "me", sender: Some(sender), policy: None, meta: None };
+        match self.gateway.gate().should_admit_elsewhere(message).await.unwrap() {
+            crate::inbound::Admission::Challenge(challenge) => challenge.code.to_string(),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn unix(&self) -> UnixTime {

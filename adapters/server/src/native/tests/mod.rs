@@ -17,6 +17,7 @@ use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::text::Label;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::Bounded;
@@ -94,6 +95,7 @@ impl World {
             expires: Some(expires),
             scopes: scopes.clone(),
             state: State::Offered { until: later() },
+            maker: Maker::Operator,
         };
         gateway.inner.store.offer(record, "{}".to_owned(), None, grant, unix()).await.unwrap();
         Self { gateway, keys, node_id, chain: chain.as_bytes().to_vec(), heard }

@@ -71,7 +71,7 @@ pub(super) async fn guesses(
 }
 
 /// Takes the grant that follows, and confirms it.
-async fn takes_the_grant(client: &mut Client) {
+pub(super) async fn takes_the_grant(client: &mut Client) {
     let Said::Grant(grant) = hears(client).await.unwrap() else { panic!("no grant") };
     client.say_to_pair(&Tells::Stored(grant)).await;
     assert_eq!(hears(client).await.unwrap(), Said::Active);

@@ -13,13 +13,13 @@ use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits as InboundLimits, SenderId};
 use handfast_core::registry::record::{Record, Standing};
-use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
+use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
 use handfast_core::secret::Secret;
-use handfast_core::time::Span;
 use handfast_core::wire::native::pair::{FromNode as Tells, Selector};
 use handfast_store::{
-    Activation, Approved, Challenged, Code, Counts, Filter, Inbound, Listed, ListedSender, NotMinted, Observation, Revoked,
-    SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, SetupCode, Store, StoreError, Stored, Version, Yield,
+    Activation, Approved, Challenged, Code, Counts, EndedWith, Filter, Inbound, Listed, ListedSender, NotMinted, Observation,
+    Revoked, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, SetupCode, Store, StoreError, Stored, Version,
+    Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -77,6 +77,9 @@ fails_or_passes_on! {
     admit(asking: Asking, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
     load(node_id: NodeId) -> Result<Option<Stored>, StoreError>;
     save(node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError>;
+    save_by(
+        node_id: NodeId, read_at: Version, standing: Standing, maker: Maker, now: UnixTime
+    ) -> Result<Version, SaveError>;
     insert(record: Record, profile: String, now: UnixTime) -> Result<(), SaveError>;
     observe(node_id: NodeId, observation: Observation) -> Result<(), StoreError>;
     list(filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
@@ -115,10 +118,9 @@ fails_or_passes_on! {
         filter: SessionFilter, after: Option<SessionId>, limit: usize, now: UnixTime
     ) -> Result<Vec<Session>, StoreError>;
     live_sessions(now: UnixTime) -> Result<u64, StoreError>;
-    refresh_session(
-        id: SessionId, ttl: Span, longest: Span, now: UnixTime
-    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
-    revoke_session(id: SessionId, now: UnixTime) -> Result<bool, StoreError>;
+    prolong_session(id: SessionId, how: Prolonging, now: UnixTime) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
+    end_session(id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError>;
+    end_orphans(now: UnixTime) -> Result<EndedWith, StoreError>;
 }
 
 fails_or_passes_on! {
@@ -138,7 +140,9 @@ fails_or_passes_on! {
     change_sender(
         channel: &str, account: Option<&str>, sender: &str, change: SenderChange, now: UnixTime
     ) -> Result<u64, StoreError>;
-    seed(channel: &str, account: &str, senders: Vec<String>, via: String, now: UnixTime) -> Result<u64, StoreError>;
+    seed_until(
+        channel: &str, account: &str, senders: Vec<String>, via: String, until: Option<UnixTime>, now: UnixTime
+    ) -> Result<u64, StoreError>;
     insert_sender(sender: ListedSender) -> Result<(), SaveError>;
     senders(
         filter: SenderFilter, after: Option<ListedSender>, limit: usize, limits: &InboundLimits, now: UnixTime

@@ -1,6 +1,7 @@
 //! What a stranger on the network, a malicious node or delegate, a failing store or bad timing may try, over real sockets.
 
 mod codes;
+mod delegated;
 pub(crate) mod failing;
 mod first_messages;
 mod floods;
