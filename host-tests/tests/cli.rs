@@ -1,6 +1,7 @@
 //! The operator's command line and the gateway as a process.
 
 mod companion;
+mod delegated;
 mod gateway;
 mod import;
 mod inbound;

@@ -15,6 +15,7 @@ use crate::End;
 use crate::args::{Minting, Pairing, PairingVerb, Qr};
 use crate::client::{ask, read};
 use crate::print::{left, permissions, put, safe, show, table};
+use crate::setup;
 
 const WINDOW: &str = "/api/v1/pairing";
 const CODES: &str = "/api/v1/pairing/codes";
@@ -79,7 +80,10 @@ async fn list(data: &Path, json: bool) -> Result<(), End> {
         out += "no PIN or code lives\n";
     } else {
         let rows: Vec<Vec<String>> = list.codes.iter().map(line).collect();
-        out += &format!("\n{}", table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES", "TRIES"], &rows));
+        out += &format!(
+            "\n{}",
+            table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES", "TRIES", "MADE BY"], &rows)
+        );
     }
     put(&out)
 }
@@ -91,7 +95,18 @@ fn line(code: &CodeView) -> Vec<String> {
     let label = if code.label.is_empty() { "-".to_owned() } else { safe(&code.label) };
     let id: String = code.id.chars().take(8).collect();
     let (uses, tries) = (code.uses_left.to_string(), code.guesses_left.to_string());
-    vec![id, code.kind.clone(), selector, label, whom, may, format!("in {}", left(code.expires_at)), uses, tries]
+    vec![
+        id,
+        code.kind.clone(),
+        selector,
+        label,
+        whom,
+        may,
+        format!("in {}", left(code.expires_at)),
+        uses,
+        tries,
+        setup::maker(&code.made_by),
+    ]
 }
 
 fn body(minting: &Minting, kind: &str) -> Result<Value, End> {

@@ -142,6 +142,15 @@ fn whose(view: &SessionView) -> String {
     }
 }
 
+/// Who made something, short.
+pub(crate) fn maker(made_by: &str) -> String {
+    safe(
+        &made_by
+            .strip_prefix("session ")
+            .map_or_else(|| made_by.to_owned(), |id| format!("session {}", id.chars().take(SHORT).collect::<String>())),
+    )
+}
+
 fn listing(list: &SessionList, all: bool) -> String {
     if list.sessions.is_empty() {
         return match all {
@@ -165,11 +174,12 @@ fn listing(list: &SessionList, all: bool) -> String {
                 view.device_label.as_deref().map_or_else(|| "-".to_owned(), safe),
                 ago(view.issued_at),
                 ends,
+                maker(&view.made_by),
                 status.to_owned(),
             ]
         })
         .collect();
-    table(&["ID", "PROFILE", "DEVICE", "OPENED", "ENDS", "STATUS"], &rows)
+    table(&["ID", "PROFILE", "DEVICE", "OPENED", "ENDS", "MADE BY", "STATUS"], &rows)
 }
 
 #[cfg(test)]

@@ -56,18 +56,26 @@ pub(super) fn channels(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     value.items().iter().map(|item| item.parsed(need, read)).collect()
 }
 
+/// What the sessions of each profile may do, and the names of those that may approve nodes with tokens.
+type Profiles = (Vec<(String, ScopesBuf)>, Vec<String>);
+
+/// The word for that.
+const MAY_APPROVE: &str = "may_approve";
+
 /// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option; the profiles in the order of their names.
-pub(super) fn profiles(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
-    let mut found = if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
+pub(super) fn profiles(value: &Value<'_>) -> Result<Profiles, Problem> {
+    let (mut found, mut approvers) = if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
     if found.len() > MOST_PROFILES {
         return Err(value.lacks(format!("there is room for {MOST_PROFILES} profiles")));
     }
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(found)
+    approvers.sort();
+    approvers.dedup();
+    Ok((found, approvers))
 }
 
-fn from_tables(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
-    let mut found = Vec::new();
+fn from_tables(value: &Value<'_>) -> Result<Profiles, Problem> {
+    let (mut found, mut approvers) = (Vec::new(), Vec::new());
     for profile in value.fields("[setup.profiles]")? {
         let table = format!("[setup.profiles.{}]", profile.name);
         let name = ProfileName::parse(profile.name)
@@ -76,16 +84,19 @@ fn from_tables(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
         for field in profile.value.fields(&table)? {
             match field.name {
                 "permissions" => allowed = Some(permissions(&field.value, &format!("permissions of {table}"))?),
-                other => return Err(unknown(other, &table, field.offset, &["permissions"])),
+                MAY_APPROVE if field.value.flag()? => approvers.push(name.as_str().to_owned()),
+                MAY_APPROVE => {}
+                other => return Err(unknown(other, &table, field.offset, &["permissions", MAY_APPROVE])),
             }
         }
         let allowed = allowed.ok_or_else(|| profile.value.lacks("`permissions` is missing"))?;
         found.push((name.as_str().to_owned(), allowed));
     }
-    Ok(found)
+    Ok((found, approvers))
 }
 
-fn from_words(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
+fn from_words(value: &Value<'_>) -> Result<Profiles, Problem> {
+    let mut approvers = Vec::new();
     let mut found: Vec<(String, Vec<Scope<'_>>)> = Vec::new();
     for item in value.items() {
         let split = item.text()?.split_once('=').and_then(|(name, scope)| Some((ProfileName::parse(name)?.as_str(), scope)));
@@ -95,7 +106,9 @@ fn from_words(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
             found.push((name.to_owned(), Vec::new()));
             found.len() - 1
         });
-        if !scope.is_empty() {
+        if scope == MAY_APPROVE {
+            approvers.push(name.to_owned());
+        } else if !scope.is_empty() {
             let scope = Scope::parse(scope).map_err(|error| item.wrong(error.as_str()))?;
             if let Some((_, all)) = found.get_mut(at) {
                 all.push(scope);
@@ -103,13 +116,15 @@ fn from_words(value: &Value<'_>) -> Result<Vec<(String, ScopesBuf)>, Problem> {
         }
     }
     let whole = |(name, all): (String, Vec<Scope<'_>>)| Ok((name, scopes(all).map_err(|error| value.lacks(error.as_str()))?));
-    found.into_iter().map(whole).collect()
+    Ok((found.into_iter().map(whole).collect::<Result<_, _>>()?, approvers))
 }
 
 /// None if there are none: an empty table would stand in the way of one that is added to a printed file.
-pub(super) fn show_profiles(profiles: &[(String, ScopesBuf)]) -> Option<String> {
-    let shown =
-        profiles.iter().map(|(name, scopes)| format!("{} = {{ permissions = {} }}", quoted(name), show_permissions(scopes)));
+pub(super) fn show_profiles(profiles: &[(String, ScopesBuf)], approvers: &[String]) -> Option<String> {
+    let shown = profiles.iter().map(|(name, scopes)| {
+        let more = if approvers.contains(name) { ", may_approve = true" } else { "" };
+        format!("{} = {{ permissions = {}{more} }}", quoted(name), show_permissions(scopes))
+    });
     (!profiles.is_empty()).then(|| format!("{{ {} }}", shown.collect::<Vec<_>>().join(", ")))
 }
 

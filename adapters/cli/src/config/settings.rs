@@ -100,6 +100,8 @@ pub struct Setup {
     pub permissions: ScopesBuf,
     /// What companions of these profiles may do, in the order of the names.
     pub profiles: Vec<(String, ScopesBuf)>,
+    /// Which of them may approve nodes that prove themselves with a token.
+    pub approvers: Vec<String>,
     /// The key that signs codes, if it is not the usual file in the data directory.
     pub key_file: Option<PathBuf>,
 }
@@ -120,6 +122,7 @@ impl Default for Setup {
             session_longest,
             permissions,
             profiles: Vec::new(),
+            approvers: Vec::new(),
             key_file: None,
         }
     }
@@ -138,6 +141,7 @@ impl Setup {
             session_longest: self.session_longest,
             permissions: self.permissions.clone(),
             profiles: self.profiles.clone(),
+            approvers: self.approvers.clone(),
             addresses: Candidates { public: public_url, tunnel: tunnel_url, gateway: gateway_url, lan, tls },
             plain_hosts: self.extra_hosts(),
             origins: self.origins.clone(),

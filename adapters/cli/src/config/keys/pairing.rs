@@ -3,11 +3,11 @@
 use handfast_core::crypto::code::Alphabet;
 use handfast_server::pairing::Approve;
 
-use super::super::duration::{lasting, show_lasting};
+use super::super::duration::{lasting, show, show_lasting};
 use super::super::print::{list, quoted};
 use super::super::simple::{invited_to, name_of, window};
 use super::super::tables::{permissions, rules, show_permissions, show_rules};
-use super::{DAY, EXPIRIES, Form, Key, SECOND};
+use super::{DAY, EXPIRIES, Form, Key, SECOND, YEAR};
 
 const ALPHABETS: [(&str, Alphabet); 2] = [("digits", Alphabet::Digits), ("unambiguous", Alphabet::Unambiguous)];
 const APPROVERS: [(&str, Approve); 2] = [("auto", Approve::Auto), ("manual", Approve::Manual)];
@@ -94,6 +94,36 @@ pub(super) const KEYS: &[Key] = &[
         help: "How long a token lives, at least 1h",
         read: |settings, value| value.duration(EXPIRIES).map(|given| settings.pairing.token_expiry = lasting(given)),
         show: |settings| Some(quoted(show_lasting(settings.pairing.token_expiry))),
+    },
+    Key {
+        section: "pairing",
+        name: "code_longest",
+        option: "code-longest",
+        placeholder: "TIME",
+        form: Form::One,
+        help: "How long a code may live at most, whoever mints it",
+        read: |settings, value| value.duration(SECOND..=YEAR).map(|given| settings.pairing.bounds.code_for = given),
+        show: |settings| Some(quoted(show(settings.pairing.bounds.code_for))),
+    },
+    Key {
+        section: "pairing",
+        name: "code_uses",
+        option: "code-uses",
+        placeholder: "N",
+        form: Form::One,
+        help: "How many nodes a code may be for at most, from 1 to 255",
+        read: |settings, value| value.number(1..=255).map(|given| settings.pairing.bounds.code_uses = given),
+        show: |settings| Some(settings.pairing.bounds.code_uses.to_string()),
+    },
+    Key {
+        section: "pairing",
+        name: "grant_longest",
+        option: "grant-longest",
+        placeholder: "TIME",
+        form: Form::One,
+        help: "How long a grant may live at most, whoever gives it, at least 1h; token_expiry and the times of rules are no longer",
+        read: |settings, value| value.duration(EXPIRIES).map(|given| settings.pairing.bounds.grant_for = given),
+        show: |settings| Some(quoted(show(settings.pairing.bounds.grant_for))),
     },
     Key {
         section: "pairing",

@@ -130,9 +130,9 @@ pub(super) const KEYS: &[Key] = &[
         option: "profile-permissions",
         placeholder: "NAME=SCOPE",
         form: Form::Many,
-        help: "What companions of a profile may do in place of that, as lamp=read:/lights/**; may be repeated, and NAME= alone is nothing",
-        read: |settings, value| profiles(value).map(|given| settings.setup.profiles = given),
-        show: |settings| show_profiles(&settings.setup.profiles),
+        help: "What companions of a profile may do in place of that, as lamp=read:/lights/**; may be repeated, and NAME= alone is nothing. NAME=may_approve (may_approve = true in the table): they may also approve nodes that prove themselves with a token",
+        read: |settings, value| profiles(value).map(|given| (settings.setup.profiles, settings.setup.approvers) = given),
+        show: |settings| show_profiles(&settings.setup.profiles, &settings.setup.approvers),
     },
     Key {
         section: "setup",
