@@ -94,6 +94,11 @@ fn read_claims(text: &str) -> Option<Said> {
         Some(value) if value == "null" => None,
         Some(_) => Some(label(string(&members, "device_label")?)?),
     };
+    // Which session made it is 16 bytes, or it is not there.
+    if members.contains_key(b"by".as_slice()) {
+        let id = URL_SAFE_NO_PAD.decode(string(&members, "by")?).ok()?;
+        (id.len() == 16).then_some(())?;
+    }
     Some(Said {
         profile: label(profile).filter(|_| !string(&members, "profile").is_none_or(|text| text.trim().is_empty()))?,
         expires_at: seconds(&string(&members, "expires_at")?)?,

@@ -9,7 +9,7 @@ use handfast_core::registry::grants::current;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::Session;
 use handfast_core::time::UnixTime;
-use handfast_store::{EndedWith, StoreError};
+use handfast_store::{EndedWith, StoreError, node_id};
 
 use crate::gateway::{Gateway, Inner, OperatorError};
 use crate::hook::Event;
@@ -17,6 +17,8 @@ use crate::telemetry::SessionEvent;
 
 /// Later than anything ends.
 const FOREVER: UnixTime = UnixTime::from_secs(u64::MAX);
+/// How many nodes are read from the store at once.
+const PAGE: usize = 500;
 /// How often it is looked for what has outlived its maker. Its own end is no later, so this finds only what a clock that was set has left behind.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -137,8 +139,33 @@ impl Gateway {
 pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
     let ended = gateway.inner.store.end_orphans(gateway.inner.clock.unix()).await?;
     gateway.cut_what_ended(ended).await;
+    end_what_is_wider(gateway).await?;
     tokio::spawn(watcher(Arc::downgrade(&gateway.inner)));
     Ok(())
+}
+
+/// Ends the grants that allow more than the sessions that made them do by now: the configuration may give their profiles less than before.
+async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
+    let (store, now) = (&gateway.inner.store, gateway.inner.clock.unix());
+    let mut after = None;
+    loop {
+        let page = store.list_granted(after, PAGE, now).await?;
+        after = page.last().map(|(listed, _)| node_id(listed));
+        let full = page.len() == PAGE;
+        for grant in page.into_iter().flat_map(|(_, grants)| grants).filter(|grant| grant.maker != Maker::Operator) {
+            let authority = gateway.authority_of(grant.maker).await?;
+            let until = Until::AtMost(grant.expires.unwrap_or(now));
+            if authority.is_none_or(|authority| authority.mint(&grant.scopes.scopes(), until).is_err()) {
+                tracing::warn!(node_id = %grant.node_id, "a grant ends: the session that made it may do less by now");
+                let capabilities = store.end_grants(grant.node_id, Some(grant.id), now).await?;
+                let grants = vec![(grant.node_id, grant.id)];
+                gateway.cut_what_ended(EndedWith { grants, capabilities, ..EndedWith::default() }).await;
+            }
+        }
+        if !full {
+            return Ok(());
+        }
+    }
 }
 
 async fn watcher(gateway: Weak<Inner>) {

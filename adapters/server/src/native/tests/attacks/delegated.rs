@@ -209,6 +209,21 @@ async fn what_a_session_minted_is_out_with_it_at_once_and_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_grant_ends_at_a_start_whose_configuration_gives_its_maker_less() {
+    let store = Failing::default();
+    let world = World::over(store.clone(), profiles()).await;
+    let token = world.session_as("lights").await;
+    let body = json!({"permissions": {"read": ["/lights/**"]}});
+    let minted = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
+    let own = pairs(&world, &minted).await.unwrap();
+    drop(links(&world, &own).await.unwrap());
+    let mut narrower = profiles();
+    narrower.profiles[1].1 = scopes("read:/lights/hall\n");
+    let world = World::over(store, narrower).await;
+    is_not_let_in(&world, &own).await;
+}
+
+#[tokio::test]
 async fn what_a_session_minted_ends_when_its_time_is_over() {
     let key = handfast_core::secret::Secret::new([7; 32]);
     let limits = handfast_core::limits::Limits { ping_every: handfast_core::time::Span::from_millis(500), ..Default::default() };
