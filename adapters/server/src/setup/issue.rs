@@ -67,13 +67,6 @@ impl Gateway {
         let setup = &self.inner.setup.settings;
         let now = self.inner.clock.unix();
         let usage = |text: String| OperatorError::Usage(text);
-        let addresses =
-            Candidates { public: new.public_url.clone().or_else(|| setup.addresses.public.clone()), ..setup.addresses.clone() };
-        let (url, url_source) =
-            resolve(&addresses, &setup.plain_hosts).map_err(|problem| OperatorError::NoUrl(problem.to_string()))?;
-        if url.as_str().len() > SETUP_URL_BYTES {
-            return Err(usage(format!("a URL in a setup code has at most {SETUP_URL_BYTES} bytes")));
-        }
         let profile = new.profile.as_deref().unwrap_or(&setup.profile);
         let terms = Terms {
             profile: ProfileName::parse(profile)
@@ -102,6 +95,13 @@ impl Gateway {
         let ends = authority.mint(&setup.permissions_of(profile).scopes(), until)?;
         let terms = Terms { ttl: terms.ttl.min(Span::from_secs(ends.as_secs().saturating_sub(now.as_secs()))), ..terms };
         let by = authority.maker()?.session().map(|id| *id.as_bytes());
+        let addresses =
+            Candidates { public: new.public_url.clone().or_else(|| setup.addresses.public.clone()), ..setup.addresses.clone() };
+        let (url, url_source) =
+            resolve(&addresses, &setup.plain_hosts).map_err(|problem| OperatorError::NoUrl(problem.to_string()))?;
+        if url.as_str().len() > SETUP_URL_BYTES {
+            return Err(usage(format!("a URL in a setup code has at most {SETUP_URL_BYTES} bytes")));
+        }
         let mut out = [0; SETUP_TOKEN_CHARS];
         let keys = self.inner.setup.keys.now(now);
         let key = keys.first().expect("there is always a current key");
