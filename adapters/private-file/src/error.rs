@@ -1,0 +1,83 @@
+//! What can go wrong with a private file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    path: PathBuf,
+    kind: Kind,
+    problem: String,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// No file has the name.
+    NotFound,
+    /// Something has the name already.
+    Exists,
+    /// A link has the name.
+    Link,
+    /// Neither a file nor a link.
+    Irregular,
+    /// Others may read or write it.
+    TooOpen,
+    /// It is not what it should be.
+    Content,
+    /// No space is left, or the file may not grow any more.
+    Full,
+    /// The system refused.
+    System,
+}
+
+impl Error {
+    pub(crate) const fn new(path: PathBuf, kind: Kind, problem: String) -> Self {
+        Self { path, kind, problem }
+    }
+
+    pub(crate) fn link(path: &Path) -> Self {
+        let target = std::fs::read_link(path).map_or_else(|_| "another".to_owned(), |target| target.display().to_string());
+        let problem = format!("this is a link to {target}, and no link is followed here; put the file itself in its place");
+        Self::new(path.to_owned(), Kind::Link, problem)
+    }
+
+    pub(crate) fn io(path: &Path, what: &str, source: &io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            io::ErrorKind::AlreadyExists => Kind::Exists,
+            io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded => Kind::Full,
+            _ => Kind::System,
+        };
+        let mend = if kind == Kind::Full { "; free disk space and try again" } else { "" };
+        Self::new(path.to_owned(), kind, format!("{what}: {source}{mend}"))
+    }
+
+    /// The kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The file or directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is wrong with it and what mends it, without the path.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
+    }
+}
+
+impl std::error::Error for Error {}
