@@ -66,6 +66,9 @@ pub(crate) struct DataDir {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) options: handfast_cli::config::Options,
+    /// Go on with a registry that is older than what it acknowledged: nodes that were revoked since may be let in again
+    #[arg(long)]
+    pub(crate) accept_older_store: bool,
 }
 
 #[derive(Debug, Arguments)]

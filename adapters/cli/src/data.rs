@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::End;
 use crate::args::DataDir;
 
+/// The registry's file in the data directory.
+pub(crate) const DATABASE: &str = "handfast.db";
+
 impl DataDir {
     /// The directory that was named, or the default.
     pub(crate) fn path(&self) -> Result<PathBuf, End> {

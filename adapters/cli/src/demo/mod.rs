@@ -137,7 +137,8 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
 
 async fn start(data: &Path, listen: SocketAddr, tcp: SocketAddr, ear: &mpsc::UnboundedSender<String>) -> Result<Running, End> {
     let settings = Settings { listen, listen_tcp: vec![tcp.into()], ..Settings::default() };
-    Running::start(data, &settings, None, |builder| builder.application(Ear(ear.clone()))).await
+    Running::start(crate::serve::store(data, false)?, data, &settings, None, |builder| builder.application(Ear(ear.clone())))
+        .await
 }
 
 async fn approve(data: &Path, pi: &Pi) -> Result<String, End> {

@@ -92,7 +92,7 @@ pub(super) async fn import(path: &Path, target: &Target, report: &mut FileReport
 const KIND: &str = "a database with pairing tables";
 
 fn open(path: &Path) -> Result<Connection, String> {
-    let copy = Snapshot::of(path, &["-wal", "-journal"])?;
+    let copy = Snapshot::of(path, &["-wal", "-journal"], &[])?;
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&copy.path, flags)?;

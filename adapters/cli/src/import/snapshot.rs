@@ -19,16 +19,18 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Copies a file and, where they are there, what stands beside it under these suffixes: its logs. Others may read the copy as little as the original.
+    /// Copies a file and, where they are there, what stands beside it under these suffixes, its logs, and under these extensions in place of its own. Others
+    /// may read the copy as little as the original.
     ///
     /// # Errors
     /// What is wrong and what mends it, without the file's name.
-    pub(super) fn of(path: &Path, suffixes: &[&str]) -> Result<Self, String> {
+    pub(super) fn of(path: &Path, suffixes: &[&str], extensions: &[&str]) -> Result<Self, String> {
         let directory = private().map_err(|error| format!("a temporary directory cannot be made: {error}"))?;
         let name = path.file_name().ok_or("this names no file")?;
         let copy = directory.path().join(name);
         let files: Vec<(PathBuf, PathBuf)> = std::iter::once((path.to_owned(), copy.clone()))
             .chain(suffixes.iter().map(|suffix| (beside(path, suffix), beside(&copy, suffix))))
+            .chain(extensions.iter().map(|extension| (path.with_extension(extension), copy.with_extension(extension))))
             .collect();
         let states = || files.iter().map(|(from, _)| state(from)).collect::<Result<Vec<_>, _>>();
         let before = states()?;
@@ -92,7 +94,7 @@ mod tests {
         let path = folder.path().join("a.db");
         std::fs::write(&path, "one").unwrap();
         std::fs::write(beside(&path, "-wal"), "two").unwrap();
-        let snapshot = Snapshot::of(&path, &["-wal", "-journal"]).unwrap();
+        let snapshot = Snapshot::of(&path, &["-wal", "-journal"], &[]).unwrap();
         assert_eq!(std::fs::read(&snapshot.path).unwrap(), b"one");
         assert_eq!(std::fs::read(beside(&snapshot.path, "-wal")).unwrap(), b"two");
         assert!(!beside(&snapshot.path, "-journal").exists());
@@ -105,6 +107,6 @@ mod tests {
     #[test]
     fn what_is_no_file_is_not_copied() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Snapshot::of(folder.path(), &[]).unwrap_err(), "it is no file");
+        assert_eq!(Snapshot::of(folder.path(), &[], &[]).unwrap_err(), "it is no file");
     }
 }

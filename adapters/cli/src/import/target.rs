@@ -17,10 +17,8 @@ use handfast_core::time::UnixTime;
 use handfast_store::{Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store, StoreError};
 
 use super::snapshot::Snapshot;
-use crate::{End, data};
-
-/// The registry's file in the data directory.
-const DATABASE: &str = "handfast.db";
+use crate::End;
+use crate::data::{self, DATABASE};
 
 /// What became of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +65,8 @@ impl Target {
             // Of one that is there, it only says what is wrong.
             data::prepare(directory)?;
         }
-        let copy =
-            Snapshot::of(&path, &["-wal", ".lock"]).map_err(|problem| End::Refused(format!("{}: {problem}", path.display())))?;
+        let copy = Snapshot::of(&path, &["-wal", ".lock"], &["generation"])
+            .map_err(|problem| End::Refused(format!("{}: {problem}", path.display())))?;
         let [there, here] = [copy.directory(), directory].map(|place| place.display().to_string());
         let store = SqliteStore::open(&copy.path).map_err(|error| End::Refused(error.to_string().replace(&there, &here)))?;
         Ok(Self { store: Arc::new(store), now, _copy: Some(Arc::new(copy)) })
@@ -224,7 +222,7 @@ where
 }
 
 fn explained(problem: &str) -> String {
-    match problem.contains("another process") {
+    match problem.contains("has this registry open") {
         true => {
             format!("{problem}. An import needs the registry for itself: end `handfast serve`, and start it again afterwards")
         }

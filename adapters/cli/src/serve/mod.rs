@@ -21,12 +21,9 @@ use tokio::task::JoinHandle;
 
 use crate::End;
 use crate::args::{DataDir, Serve};
-use crate::data;
+use crate::data::{self, DATABASE};
 use crate::print::put;
 use console::Console;
-
-/// The registry's file in the data directory.
-const DATABASE: &str = "handfast.db";
 
 pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let mut settings = args.options.settings().map_err(|error| End::Usage(error.to_string()))?;
@@ -51,7 +48,8 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     };
     settings.limits = descriptors::within_descriptors(settings.limits);
     let signals = Signals::catch()?;
-    let running = Running::start(&path, &settings, tls, |builder| builder).await?;
+    let store = store(&path, args.accept_older_store)?;
+    let running = Running::start(store, &path, &settings, tls, |builder| builder).await?;
     let mut console = Console::open();
     // It listens before anybody is told where to connect, so it misses nobody's request.
     let followed = console.follow(&path).await?;
@@ -83,14 +81,12 @@ pub(crate) struct Running {
 impl Running {
     /// Opens everything first, so that a gateway that cannot run says so and serves nothing.
     pub(crate) async fn start(
+        store: SqliteStore,
         path: &Path,
         settings: &Settings,
         tls: Option<TlsAcceptor>,
         more: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Result<Self, End> {
-        admin::socket_path(path).map_err(End::refused)?;
-        data::prepare(path)?;
-        let store = SqliteStore::open(&path.join(DATABASE)).map_err(End::refused)?;
         let (listener, address) = listen(settings.listen, "--listen").await?;
         let mut streams = Vec::new();
         for wanted in &settings.listen_tcp {
@@ -147,6 +143,26 @@ impl Running {
             let _ = task.await;
         }
     }
+}
+
+/// Opens the registry of a data directory, or makes both.
+pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End> {
+    admin::socket_path(path).map_err(End::refused)?;
+    data::prepare(path)?;
+    let database = path.join(DATABASE);
+    if !accept_older {
+        return SqliteStore::open(&database).map_err(End::refused);
+    }
+    let (store, older) = SqliteStore::open_accepting_older(&database).map_err(End::refused)?;
+    match older {
+        Some(older) => tracing::warn!(
+            "{}: this registry is older than what it acknowledged and was accepted: {older}; nodes, sessions and senders that were put out since \
+             are let in again, so look through them",
+            database.display()
+        ),
+        None => tracing::info!("--accept-older-store was not needed; leave it out"),
+    }
+    Ok(store)
 }
 
 async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr), End> {

@@ -1,55 +1,70 @@
 //! The file itself: who may read it, and that one process has it at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use handfast_private_file as private_file;
+use private_file::Kind;
+
+use super::generation;
 use crate::StoreError;
 
-const PRIVATE: u32 = 0o600;
+/// The first line of a lock beside which there is a registry.
+const MARK: &str = "a registry is beside this file\n";
+/// Most bytes of a lock that are read.
+const LOCK_BYTES: u64 = 256;
 
-/// Takes the lock that one process holds for as long as it has the store open. The kernel lets go of it when the process dies, however it dies.
+/// Takes the lock that one process holds for as long as it has the store open. The kernel releases it when the process ends, however it ends.
 ///
 /// SQLite's own locks would not do: they let several processes take turns, and each would miss what the others push to their connections.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let lock = beside(path, ".lock");
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(&lock).map_err(|e| error(&lock, e))?;
-    make_private(&file, &lock)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(error(path, "another process has this registry open; stop it first, or talk to it instead"))
-        }
-        Err(TryLockError::Error(problem)) => Err(error(&lock, problem)),
+    private_file::lock(&lock)?.ok_or_else(|| {
+        let who = holder(path).map_or_else(|| "another process has".to_owned(), |pid| format!("process {pid} has"));
+        error(path, format!("{who} this registry open; stop it first, or talk to it instead"))
+    })
+}
+
+/// The process that has the registry at this path open, as it has written itself into the lock.
+///
+/// `None` if nobody has it, or if it is only just being opened.
+#[must_use]
+pub fn holder(path: &Path) -> Option<u32> {
+    let lock = beside(path, ".lock");
+    if !private_file::is_locked(&lock).ok()? {
+        return None;
     }
+    let text = String::from_utf8(private_file::read(&lock, LOCK_BYTES).ok()??).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("process ")?.parse().ok())
 }
 
 /// Refuses a registry that was here once and is gone or empty now: beginning anew without a word would lock every node out.
 pub(super) fn refuse_vanished(path: &Path, lock: &File) -> Result<(), StoreError> {
     let was_here = lock.metadata().map_err(|e| error(path, e))?.len() > 0;
-    let is_here = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len() > 0,
-        Err(problem) if problem.kind() == ErrorKind::NotFound => false,
-        Err(problem) => return Err(error(path, problem)),
-    };
-    if was_here && !is_here {
-        let lock = beside(path, ".lock");
+    if was_here && !is_here(path)? {
         let problem = format!(
-            "the registry was here and is {} now; put it back from a backup, or remove {} to begin anew with no nodes",
+            "the registry was here and is {} now; put it back with `handfast restore`, or remove {} and {} to begin anew with no nodes",
             if path.exists() { "empty" } else { "gone" },
-            lock.display()
+            beside(path, ".lock").display(),
+            generation::path(path).display(),
         );
         return Err(error(path, problem));
     }
     Ok(())
 }
 
-/// Remembers beside the file that there is a registry in it.
+/// Whether there is a file that is not empty.
+pub(super) fn is_here(path: &Path) -> Result<bool, StoreError> {
+    refuse_link(path)?;
+    Ok(private_file::inspect(path)? && std::fs::metadata(path).map_err(|e| error(path, e))?.len() > 0)
+}
+
+/// Remembers beside the file that there is a registry in it, and which process has it.
 pub(super) fn mark(path: &Path, lock: &File) -> Result<(), StoreError> {
-    use std::os::unix::fs::FileExt;
-    lock.write_all_at(b"a registry is beside this file\n", 0)
+    let text = format!("{MARK}process {}\n", std::process::id());
+    lock.write_all_at(text.as_bytes(), 0)
+        .and_then(|()| lock.set_len(text.len() as u64))
         .and_then(|()| lock.sync_all())
         .map_err(|e| error(&beside(path, ".lock"), e))
 }
@@ -57,44 +72,42 @@ pub(super) fn mark(path: &Path, lock: &File) -> Result<(), StoreError> {
 /// Creates the file if there is none, readable by its owner only from its first moment; refuses one that others may read. SQLite gives the files
 /// it puts beside it the same permissions, whatever the umask.
 pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
-    match OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path) {
-        Ok(file) => {
-            make_private(&file, path)?;
-            // SQLite makes the contents durable; that there is such a file is up to us.
-            let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(directory).and_then(|d| d.sync_all()).map_err(|e| error(directory, e))
-        }
-        Err(problem) if problem.kind() == ErrorKind::AlreadyExists => {
-            [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")].iter().try_for_each(|file| refuse_public(file))
-        }
-        Err(problem) => Err(error(path, problem)),
+    refuse_link(path)?;
+    match private_file::create_new(path, b"") {
+        Ok(()) => Ok(()),
+        Err(problem) if problem.kind() == Kind::Exists => check(path),
+        Err(problem) => Err(problem.into()),
     }
 }
 
-/// Mends what an unusual umask took away (it can add nothing).
-fn make_private(file: &File, path: &Path) -> Result<(), StoreError> {
-    file.set_permissions(std::fs::Permissions::from_mode(PRIVATE)).map_err(|e| error(path, e))
-}
-
-fn refuse_public(path: &Path) -> Result<(), StoreError> {
-    let metadata = match std::fs::metadata(path) {
-        Err(problem) if problem.kind() == ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(|e| error(path, e))?,
-    };
-    if !metadata.is_file() {
-        return Err(error(path, "not a file"));
-    }
-    if metadata.permissions().mode() & 0o077 != 0 {
-        let problem = format!(
-            "group or others may read or write this file, and it holds what tokens are checked against; chmod 600 {}",
-            path.display()
-        );
-        return Err(error(path, problem));
+/// Checks that the file and its logs are private.
+pub(super) fn check(path: &Path) -> Result<(), StoreError> {
+    refuse_link(path)?;
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        private_file::inspect(&file)?;
     }
     Ok(())
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// A database behind a link has its log and its lock where the file is, or beside the link, depending on who opens it: one of the two is always missing.
+fn refuse_link(path: &Path) -> Result<(), StoreError> {
+    match std::fs::read_link(path) {
+        Ok(target) => {
+            let target = path.parent().unwrap_or(Path::new(".")).join(target);
+            let home = target.parent().unwrap_or(Path::new(".")).display();
+            let problem = format!(
+                "this is a link to {}, and its log and its lock would not be found beside it; name the directory in which the file itself is: \
+                 --data {home}",
+                target.display()
+            );
+            Err(error(path, problem))
+        }
+        // It is no link, or there is nothing.
+        Err(_) => Ok(()),
+    }
+}
+
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -102,4 +115,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 pub(super) fn error(path: &Path, problem: impl ToString) -> StoreError {
     StoreError::File { path: path.to_owned(), problem: problem.to_string() }
+}
+
+impl From<private_file::Error> for StoreError {
+    fn from(error: private_file::Error) -> Self {
+        Self::File { path: error.path().to_owned(), problem: error.problem().to_owned() }
+    }
 }

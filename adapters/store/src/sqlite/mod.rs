@@ -10,7 +10,9 @@
 //! | `file` | permissions, and one process at a time |
 //! | `schema` | opening, and bringing up to date |
 //! | `migrations` | the tables |
+//! | `generation` | that a registry is older than what it acknowledged |
 //! | `writer` | the thread that commits groups of changes |
+//! | `keeper` | the thread that marks what was committed, and has the log emptied when it is quiet |
 //! | `changes` | the changes of nodes |
 //! | `reader` | the reading connections and the queries for nodes |
 //! | `grants` | grants and what is revoked: changes and queries |
@@ -23,8 +25,10 @@
 mod changes;
 mod codes;
 mod file;
+mod generation;
 mod grants;
 mod inbound;
+mod keeper;
 mod makers;
 mod migrations;
 mod reader;
@@ -56,13 +60,20 @@ use crate::{
     Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored, Version,
     prefix,
 };
+use keeper::Keeper;
 use reader::Readers;
 use writer::Writer;
 
+pub use file::holder;
+
 /// A [`Store`] in one file, for one process at a time.
 ///
-/// Beside the file at `path` there are `-wal` and `-shm`, which belong to it (copy it with `sqlite3 FILE .backup`, not with `cp`), and `.lock`. All of them are
-/// readable by their owner only. The directory is the caller's concern. Dropping the store waits for the changes under way.
+/// Beside the file at `path` there are `-wal` and `-shm`, which belong to it (copy it with [`backup`](crate::backup()), not with `cp`), `.lock`, and
+/// the mark (`handfast.generation` for `handfast.db`), which says up to which change the registry was acknowledged. All of them are readable by their owner
+/// only. The directory is the caller's concern. Dropping the store waits for the changes under way.
+///
+/// A database that is below its mark, or another one, is refused: it was put back, copied while it was in use, or has lost its log. What cannot be
+/// noticed is that the changes of the last second are missing, or that the whole directory was put back.
 #[derive(Debug)]
 pub struct SqliteStore {
     // In this order they are dropped: the last connection to close tidies the log away, and only the writer may.
@@ -75,17 +86,30 @@ impl SqliteStore {
     /// Opens the file, creates it if there is none, and brings an older one up to date. Blocks for some milliseconds.
     ///
     /// # Errors
-    /// [`StoreError::File`] if another process has it, others than its owner could read it, it is no registry, or a newer version wrote it. In all of
-    /// these cases nothing is changed.
+    /// [`StoreError::File`] if another process has it, others than its owner could read it, it is a link, it is no registry, a newer version wrote it, or it is
+    /// older than what it acknowledged. In all of these cases nothing is changed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_either(path, false).map(|(store, _)| store)
+    }
+
+    /// The same, but goes on with a registry that is older than what it acknowledged. The answer says in what it is.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    pub fn open_accepting_older(path: &Path) -> Result<(Self, Option<String>), StoreError> {
+        Self::open_either(path, true)
+    }
+
+    fn open_either(path: &Path, accept_older: bool) -> Result<(Self, Option<String>), StoreError> {
         let lock = file::lock(path)?;
         file::refuse_vanished(path, &lock)?;
         file::prepare(path)?;
-        let connection = schema::open(path)?;
+        let schema::Opened { connection, generation, accepted } = schema::open(path, accept_older)?;
         let readers = Readers::open(path)?;
         file::mark(path, &lock)?;
-        let writer = Writer::start(connection, lock)?;
-        Ok(Self { readers: Arc::new(readers), writer, inbound_epoch: Arc::default() })
+        let writer = Writer::start(connection, lock, Keeper::new(path, generation))?;
+        let store = Self { readers: Arc::new(readers), writer, inbound_epoch: Arc::default() };
+        Ok((store, accepted.map(|older| older.to_string())))
     }
 
     /// Runs a read that may take long where it may block.

@@ -7,6 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::file::error;
+use super::generation::{self, Generation, Older};
 use super::migrations::MIGRATIONS;
 use crate::StoreError;
 
@@ -16,8 +17,17 @@ pub(super) const APPLICATION_ID: i64 = 0x4866_5374;
 /// How long to wait for an operator's `sqlite3` shell that has the file locked.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// Opens the writing connection on a file that exists, and brings its schema up to date.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+/// The writing connection, and what the database is.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) generation: Generation,
+    /// Why it would have been refused, had the caller not accepted it.
+    pub(super) accepted: Option<Older>,
+}
+
+/// Opens the writing connection on a file that exists, and brings its schema up to date. A registry that is older than what it acknowledged is refused,
+/// unless the caller accepts it.
+pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError> {
     let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => error(path, "not a registry, and not any other SQLite file either"),
         _ => error(path, e),
@@ -28,27 +38,33 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     // Until it is clear that the file is ours, closing it must not tidy up in it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     let version = recognise(&connection, MIGRATIONS.len()).map_err(failed)?.map_err(|problem| error(path, problem))?;
+    let older = generation::compare(&connection, path, version)?;
+    let acceptable = accept_older && !matches!(older, Some(Older::Mixed { .. }));
+    if let (Some(older), false) = (&older, acceptable) {
+        return Err(generation::refusal(path, older));
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
 
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         return Err(error(path, "this file system cannot keep SQLite's write-ahead log; put the registry on a local disk"));
     }
-    // FULL: a commit has reached the disk when it returns. The log is copied into the file about every 16 MB and cut to 64 MB after a rush. What is erased is
+    // FULL: a commit has reached the disk when it returns. The writer copies the log into the file, and it is cut to 64 MB after a rush. What is erased is
     // overwritten.
     let settings =
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;
-        PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
+        PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(settings).map_err(failed)?;
     // One plan for all values, and none anew for each.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(128);
     migrate(&mut connection, version, MIGRATIONS).map_err(failed)?;
-    Ok(connection)
+    let generation = generation::settle(&connection, path, older.is_some())?;
+    Ok(Opened { connection, generation, accepted: older })
 }
 
 /// Tells a new file, or one of ours, from everything else, without changing anything. The answer is the version of its schema, or why it is not for us.
-fn recognise(connection: &Connection, known: usize) -> rusqlite::Result<Result<usize, String>> {
+pub(super) fn recognise(connection: &Connection, known: usize) -> rusqlite::Result<Result<usize, String>> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let version = number("PRAGMA user_version")?;
     Ok(match number("PRAGMA application_id")? {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::generation;
+use super::keeper::Keeper;
 use super::schema::BUSY;
 use crate::StoreError;
 
@@ -21,35 +23,51 @@ const GATHER_AT_MOST: Duration = Duration::from_millis(2);
 /// How often to look whether it is.
 const GATHER: Duration = Duration::from_micros(50);
 
+/// How long the log may become before it is copied into the file.
+const LOG_BYTES: u64 = 16 << 20;
+/// Least time between two attempts to cut a long log.
+const CUT_EVERY: Duration = Duration::from_millis(500);
 /// How long cutting the log may wait for those who read it.
 const CUT: Duration = Duration::from_millis(20);
 
 /// Whether a change has erased a secret, of which the log still holds a copy.
 pub(super) type Erased = Arc<AtomicBool>;
 
+/// What the thread is asked to do.
+pub(super) enum Work {
+    /// Make a change durable.
+    Change(Change),
+    /// Empty the log, because nothing is written at the moment.
+    Rest,
+}
+
 /// Makes a change inside the open transaction.
-type Change = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+pub(super) type Change = Box<dyn FnOnce(&Connection) -> Answer + Send>;
 /// Tells the caller, once it is known whether the transaction was committed.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The way to the writing thread.
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Change>>,
+    queue: Option<mpsc::Sender<Work>>,
     thread: Option<JoinHandle<()>>,
     erased: Erased,
 }
 
 impl Writer {
     /// Starts the thread. It keeps `lock` until the connection is closed.
-    pub(super) fn start(connection: Connection, lock: File) -> Result<Self, StoreError> {
+    pub(super) fn start(connection: Connection, lock: File, keeper: Arc<Keeper>) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
         // Nobody knows what a process that was killed has erased, so the log is cut soon after the start as well.
         let erased = Erased::new(AtomicBool::new(true));
         let erasures = Arc::clone(&erased);
+        let marking = keeper.start(queue.downgrade())?;
         let run = move || {
-            serve(&connection, arriving, &erasures);
+            serve(&connection, arriving, &erasures, &keeper);
             drop(connection);
+            keeper.stop();
+            // It panicked, or the last commit is marked.
+            let _ = marking.join();
             drop(lock);
         };
         let thread = std::thread::Builder::new().name("handfast-store".to_owned()).spawn(run);
@@ -102,7 +120,7 @@ impl Writer {
         });
         let stopped = || E::from(StoreError::Database("the writing thread has stopped".to_owned()));
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue.send(change).await.map_err(|_| stopped())?;
+        queue.send(Work::Change(change)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -117,22 +135,48 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Change>, erased: &AtomicBool) {
+fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Work>, erased: &AtomicBool, keeper: &Keeper) {
+    let mut arrived = Vec::with_capacity(GROUP);
     let mut group = Vec::with_capacity(GROUP);
     let mut answers = Vec::with_capacity(GROUP);
     let mut last = Last { changes: 1, took: Duration::ZERO };
-    while arriving.blocking_recv_many(&mut group, GROUP) > 0 {
-        last.gather(&mut group, &mut arriving);
-        let begun = Instant::now();
-        let committed = commit(connection, &mut group, &mut answers);
-        last = Last { changes: answers.len(), took: begun.elapsed() };
-        // Only now: nobody hears of a change that is not durable.
-        for answer in answers.drain(..) {
-            answer(committed.clone());
+    // Up to which number the file is known to have everything.
+    let mut base = 0;
+    let mut tried = Instant::now();
+    let mut number = generation::read(connection).ok().flatten().map_or(0, |(generation, _)| generation.number);
+    while arriving.blocking_recv_many(&mut arrived, GROUP) > 0 {
+        for work in arrived.drain(..) {
+            match work {
+                Work::Change(change) => group.push(change),
+                Work::Rest => erased.store(true, Ordering::Relaxed),
+            }
         }
-        // Only while nobody waits. If a long read is in the way, there is another chance after the next group.
-        if erased.load(Ordering::Relaxed) && arriving.is_empty() && cut_log(connection).unwrap_or(false) {
-            erased.store(false, Ordering::Relaxed);
+        if !group.is_empty() {
+            last.gather(&mut group, &mut arriving);
+            let begun = Instant::now();
+            let committed = commit(connection, &mut group, &mut answers, base);
+            last = Last { changes: answers.len(), took: begun.elapsed() };
+            if let Ok(Some(raised)) = &committed {
+                number = *raised;
+                keeper.committed(number);
+            }
+            // Only now: nobody hears of a change that is not durable.
+            let committed = committed.map(drop);
+            for answer in answers.drain(..) {
+                answer(committed.clone());
+            }
+        }
+        // Only while nobody waits, or where the log has grown long. If a long read is in the way, there is another chance later.
+        let is_due = match erased.load(Ordering::Relaxed) && arriving.is_empty() {
+            true => true,
+            false => tried.elapsed() > CUT_EVERY && keeper.log_bytes() > LOG_BYTES,
+        };
+        if is_due {
+            tried = Instant::now();
+            if cut_log(connection).unwrap_or(false) {
+                erased.store(false, Ordering::Relaxed);
+                base = number;
+            }
         }
     }
 }
@@ -154,22 +198,32 @@ struct Last {
 impl Last {
     /// Waits a moment for those who have just heard of their last change and come with the next one. Without it, the first of them would start a commit
     /// of its own, the others would sit it out, and everybody would wait for the disk twice. A single writer never waits.
-    fn gather(&self, group: &mut Vec<Change>, arriving: &mut mpsc::Receiver<Change>) {
+    fn gather(&self, group: &mut Vec<Change>, arriving: &mut mpsc::Receiver<Work>) {
         let until = Instant::now() + (self.took / 4).min(GATHER_AT_MOST);
         while group.len() + arriving.len() < self.changes && Instant::now() < until {
             std::thread::sleep(GATHER);
         }
         while group.len() < GROUP
-            && let Ok(change) = arriving.try_recv()
+            && let Ok(work) = arriving.try_recv()
         {
-            group.push(change);
+            match work {
+                Work::Change(change) => group.push(change),
+                // It is not quiet after all.
+                Work::Rest => {}
+            }
         }
     }
 }
 
-/// One transaction for the whole group. Whatever comes of it, no transaction is left open.
-fn commit(connection: &Connection, group: &mut Vec<Change>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+/// One transaction for the whole group; the answer is its number, if it has changed anything. Whatever comes of it, no transaction is left open.
+fn commit(
+    connection: &Connection,
+    group: &mut Vec<Change>,
+    answers: &mut Vec<Answer>,
+    base: u64,
+) -> Result<Option<u64>, StoreError> {
     let begun = run(connection, "BEGIN IMMEDIATE");
+    let before = connection.total_changes();
     // If it could not begin, or SQLite gave it up half way, the changes that follow are not made: outside a transaction each would commit by itself.
     answers.extend(group.drain(..).map(|change| change(connection)));
     begun?;
@@ -178,13 +232,17 @@ fn commit(connection: &Connection, group: &mut Vec<Change>, answers: &mut Vec<An
             "a change of the same group found the disk full or failing; nothing of the group was kept".to_owned(),
         ));
     }
-    run(connection, "COMMIT").inspect_err(|_| {
+    let committed = || {
+        let number = if connection.total_changes() == before { None } else { Some(generation::raise(connection, base)?) };
+        run(connection, "COMMIT")?;
+        Ok(number)
+    };
+    Ok(committed().inspect_err(|_: &rusqlite::Error| {
         if !connection.is_autocommit() {
             // It fails only where there is nothing to undo.
             let _ = run(connection, "ROLLBACK");
         }
-    })?;
-    Ok(())
+    })?)
 }
 
 /// Makes one change of a group so that its failure is its own. `None` if there is no transaction to make it in.

@@ -4,6 +4,9 @@
 ///
 /// **Makers.** What a companion's session made has its id; nothing there means an operator made it. `own_end` is when a session would have ended that
 /// another has prolonged.
+///
+/// **Generation.** The number of the registry's last commit, and the id of the database. `base` is the number up to which the file itself is known to
+/// hold everything; what the log holds on top of it belongs to no file that holds less.
 pub(super) const V4: &str = "
 PRAGMA ignore_check_constraints = ON;
 
@@ -23,4 +26,11 @@ CREATE INDEX node_by_approver      ON node (approved_by)     WHERE approved_by I
 CREATE INDEX sender_allowed_by_via ON sender_allowed (via)   WHERE revoked_at IS NULL;
 
 PRAGMA ignore_check_constraints = OFF;
+
+CREATE TABLE generation (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    number   INTEGER NOT NULL CHECK (number >= 0),
+    base     INTEGER NOT NULL CHECK (base >= 0),
+    database BLOB NOT NULL CHECK (length(database) = 16)
+) STRICT;
 ";
