@@ -48,6 +48,10 @@ pub(crate) enum Verb {
     Watch(Watch),
     /// Bring in what another system kept: nodes, senders, companions' sessions; works on the registry itself
     Import(Import),
+    /// Copy the registry into one file, while the gateway runs or not
+    Backup(Backup),
+    /// Bring a backup of the registry in, while no gateway runs
+    Restore(Restore),
     /// Work with tokens
     Token(Token),
     /// Show the whole flow on this machine: a gateway, nodes, an operator
@@ -69,6 +73,30 @@ pub(crate) struct Serve {
     /// Go on with a registry that is older than what it acknowledged: nodes that were revoked since may be let in again
     #[arg(long)]
     pub(crate) accept_older_store: bool,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Backup {
+    /// The file to write; one that is there is replaced if it is a backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct Restore {
+    /// The backup to bring in
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Arguments)]

@@ -3,6 +3,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod backup;
 mod client;
 mod companion;
 mod data;
@@ -48,6 +49,8 @@ fn main() -> ExitCode {
             Verb::Gateway(gateway) => watch::gateway(gateway).await,
             Verb::Watch(watch) => watch::run(watch).await,
             Verb::Import(import) => import::run(import).await,
+            Verb::Backup(backup) => backup::run(backup),
+            Verb::Restore(restore) => backup::restore(restore),
             Verb::Token(token) => token::run(token).await,
             Verb::Demo(demo) => demo::run(demo).await,
         }

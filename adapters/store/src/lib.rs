@@ -37,7 +37,7 @@ pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
-pub use sqlite::{SqliteStore, holder};
+pub use sqlite::{Backup, Lost, Restored, SqliteStore, backup, holder, restore};
 
 /// A registry that outlives the process.
 ///

@@ -269,6 +269,24 @@ fn a_registry_whose_log_is_gone_or_cut_after_kill_9_is_refused() {
 }
 
 #[test]
+fn a_backup_that_finds_the_disk_full_leaves_nothing_half_written() {
+    if let Some(path) = child() {
+        let problem = handfast_store::backup(&path, &path.with_file_name("backup")).unwrap_err().to_string();
+        assert!(problem.contains("free disk space"), "{problem}");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    drop(SqliteStore::open(&path).unwrap());
+    let output = again("a_backup_that_finds_the_disk_full_leaves_nothing_half_written", "trap '' XFSZ; ulimit -f 128", &path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains("backup")), "{names:?}");
+}
+
+#[test]
 fn every_file_is_its_owners_alone_whatever_the_umask() {
     if let Some(path) = child() {
         runtime().block_on(async {

@@ -405,3 +405,63 @@ fn a_link_in_the_place_of_the_registry_is_refused_naming_its_target_and_the_opti
         assert!(!home.join("nowhere.db").exists());
     }
 }
+
+#[tokio::test]
+async fn a_backup_of_a_registry_in_use_is_whole_private_and_restorable_and_says_what_it_does_not_know() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, file) = (directory.path().join("handfast.db"), directory.path().join("backup"));
+    let store = SqliteStore::open(&path).unwrap();
+    let nodes: Vec<_> = (0..3).map(|_| record(paired())).collect();
+    for node in &nodes {
+        store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
+    }
+    let made = handfast_store::backup(&path, &file).unwrap();
+    assert_eq!((made.nodes, std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777), (3, 0o600));
+    let revoked = Standing::Revoked { cause: handfast_core::registry::record::Cause::Unpaired };
+    store.save(nodes[0].node_id, Version(1), revoked, START).await.unwrap();
+    store.insert(record(paired()), "{}".to_owned(), START).await.unwrap();
+    let running = handfast_store::restore(&file, &path).unwrap_err().to_string();
+    assert!(running.contains(&format!("process {} has this registry open", std::process::id())), "{running}");
+    drop(store);
+
+    let restored = handfast_store::restore(&file, &path).unwrap();
+    let lost = restored.lost.unwrap();
+    assert_eq!((restored.nodes, lost.revoked_nodes, lost.new_nodes, lost.muted_nodes), (3, 1, 1, 0));
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(everything(&store).await.len(), 3);
+    drop(store);
+    // What was replaced is whole, and no longer what belongs here.
+    let replaced = restored.replaced.unwrap();
+    std::fs::copy(&replaced, &path).unwrap();
+    assert!(refused(&path).contains("database "));
+    // On a new machine there is nothing to compare with.
+    let elsewhere = directory.path().join("elsewhere.db");
+    assert_eq!(handfast_store::restore(&file, &elsewhere).unwrap().lost, None);
+    assert_eq!(everything(&SqliteStore::open(&elsewhere).unwrap()).await.len(), 3);
+}
+
+#[test]
+fn a_backup_goes_over_no_file_that_is_none_and_a_restore_takes_no_file_that_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, file) = (directory.path().join("handfast.db"), directory.path().join("letter"));
+    assert!(handfast_store::backup(&path, &file).unwrap_err().to_string().contains("no registry"));
+    drop(SqliteStore::open(&path).unwrap());
+    std::fs::write(&file, "dear").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(handfast_store::backup(&path, &file).unwrap_err().to_string().contains("letter"));
+    assert!(handfast_store::restore(&file, &path).is_err());
+    assert_eq!(std::fs::read(&file).unwrap(), b"dear");
+    assert!(handfast_store::backup(&path, &path).is_err() && handfast_store::restore(&path, &path).is_err());
+    let backup = directory.path().join("backup");
+    for _ in 0..2 {
+        handfast_store::backup(&path, &backup).unwrap();
+    }
+    let spoiled: Vec<u8> =
+        std::fs::read(&backup).unwrap().iter().enumerate().map(|(n, b)| if n > 4096 { !b } else { *b }).collect();
+    std::fs::write(&backup, spoiled).unwrap();
+    assert!(handfast_store::restore(&backup, &path).is_err());
+    SqliteStore::open(&path).unwrap();
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.ends_with(".new") || name.contains("before")), "{names:?}");
+}

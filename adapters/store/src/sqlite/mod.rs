@@ -11,6 +11,7 @@
 //! | `schema` | opening, and bringing up to date |
 //! | `migrations` | the tables |
 //! | `generation` | that a registry is older than what it acknowledged |
+//! | `copy` | backups, and the way back |
 //! | `writer` | the thread that commits groups of changes |
 //! | `keeper` | the thread that marks what was committed, and has the log emptied when it is quiet |
 //! | `changes` | the changes of nodes |
@@ -24,6 +25,7 @@
 
 mod changes;
 mod codes;
+mod copy;
 mod file;
 mod generation;
 mod grants;
@@ -64,6 +66,7 @@ use keeper::Keeper;
 use reader::Readers;
 use writer::Writer;
 
+pub use copy::{Backup, Lost, Restored, backup, restore};
 pub use file::holder;
 
 /// A [`Store`] in one file, for one process at a time.

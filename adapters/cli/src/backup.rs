@@ -1,0 +1,103 @@
+//! `handfast backup` and `handfast restore`: the registry as one file, and the way back.
+
+use std::path::Path;
+
+use handfast_store::{Lost, Restored};
+use serde_json::json;
+
+use crate::End;
+use crate::args::{Backup, Restore};
+use crate::data::{self, DATABASE};
+use crate::print::{put, safe};
+
+pub(crate) fn run(args: Backup) -> Result<(), End> {
+    let data = args.data.path()?;
+    let made = handfast_store::backup(&data.join(DATABASE), &args.file).map_err(End::refused)?;
+    if args.json {
+        return put(&format!("{}\n", json!({"nodes": made.nodes, "bytes": made.bytes, "change": made.number})));
+    }
+    put(&format!(
+        "{}: {} nodes, {} bytes, up to change {}\n\
+         Keep {} with it: the gateway's own keys in the backup cannot be opened without it.\n",
+        safe(&args.file.display().to_string()),
+        made.nodes,
+        made.bytes,
+        made.number,
+        safe(&data.join("store.key").display().to_string()),
+    ))
+}
+
+pub(crate) fn restore(args: Restore) -> Result<(), End> {
+    let directory = args.data.path()?;
+    data::prepare(&directory)?;
+    let restored = handfast_store::restore(&args.file, &directory.join(DATABASE)).map_err(End::refused)?;
+    if args.json {
+        let lost = restored.lost.map(|lost| {
+            json!({
+                "revoked_nodes": lost.revoked_nodes, "muted_nodes": lost.muted_nodes, "new_nodes": lost.new_nodes,
+                "revoked_capabilities": lost.revoked_capabilities, "ended_sessions": lost.ended_sessions,
+                "spent_setup_codes": lost.spent_setup_codes, "blocked_senders": lost.blocked_senders,
+            })
+        });
+        return put(&format!("{}\n", json!({"nodes": restored.nodes, "lost": lost, "replaced": restored.replaced})));
+    }
+    put(&text(&restored, &args.file, &directory))
+}
+
+fn text(restored: &Restored, file: &Path, directory: &Path) -> String {
+    let shown = |path: &Path| safe(&path.display().to_string());
+    let mut text = format!("{}: {} nodes from {}\n", shown(directory), restored.nodes, shown(file));
+    match &restored.lost {
+        Some(lost) => {
+            let parts = in_words(lost);
+            if parts.is_empty() {
+                text += "Nothing was put out or let in since that backup.\n";
+            } else {
+                text += "Lost, because it was decided after the backup:\n";
+                parts.iter().for_each(|part| text += &format!("  {part}\n"));
+                text += "Put out again who is to stay out before you start the gateway for everybody.\n";
+            }
+        }
+        None => {
+            text += "What was revoked, muted or blocked after the backup is lost, and how much that is cannot be told: there was no registry to compare with, \
+                     or it cannot be read.\n";
+        }
+    }
+    if let Some(replaced) = &restored.replaced {
+        text += &format!("The registry that was here is kept as {}; remove it when you no longer need it.\n", shown(replaced));
+    }
+    if !directory.join("store.key").exists() {
+        text += &format!("Put the store.key that belongs to it into {} before you start the gateway.\n", shown(directory));
+    }
+    text + &format!("Start the gateway with: handfast serve --data {}\n", shown(directory))
+}
+
+fn in_words(lost: &Lost) -> Vec<String> {
+    let part = |number: u64, one: &str, many: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {many}")),
+    };
+    let parts = [
+        part(lost.revoked_nodes, "node was revoked and is let in again", "nodes were revoked and are let in again"),
+        part(lost.muted_nodes, "node was muted and may speak again", "nodes were muted and may speak again"),
+        part(lost.new_nodes, "node was paired and has to pair again", "nodes were paired and have to pair again"),
+        part(
+            lost.revoked_capabilities,
+            "capability or key was revoked and counts again",
+            "capabilities or keys were revoked and count again",
+        ),
+        part(
+            lost.ended_sessions,
+            "companion's session was ended and counts again",
+            "companions' sessions were ended and count again",
+        ),
+        part(
+            lost.spent_setup_codes,
+            "setup code was spent and can be used again until it expires",
+            "setup codes were spent and can be used again until they expire",
+        ),
+        part(lost.blocked_senders, "sender was put out and may write again", "senders were put out and may write again"),
+    ];
+    parts.into_iter().flatten().collect()
+}
