@@ -60,6 +60,50 @@ pub struct Change {
     pub notice: Option<Notice>,
 }
 
+/// One part of carrying out a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect<'c> {
+    /// Keep the node out from now on and push this to its live connections. This holds whether or not the save that follows succeeds:
+    /// one that fails is to be tried again until it does.
+    EndLinks(Notice),
+    /// Save this standing. What follows is done only once it is durable.
+    Save(&'c Standing),
+    /// Push this to its live connections.
+    Push(Notice),
+}
+
+impl Change {
+    /// Whether it takes away what the node had. Such a change does not wait for the disk.
+    #[must_use]
+    pub const fn takes_away(&self) -> bool {
+        match (&self.standing, self.notice) {
+            (Standing::Revoked { .. }, _) | (Standing::Muted { .. }, Some(Notice::Muted)) => true,
+            (
+                Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. },
+                Some(Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Decided) | None,
+            ) => false,
+        }
+    }
+
+    /// What is to be carried out, in this order. What takes something away is in force before it is stored, what gives something only after.
+    pub fn effects(&self) -> impl Iterator<Item = Effect<'_>> {
+        let save = Some(Effect::Save(&self.standing));
+        let [first, last] = match (self.notice, self.takes_away()) {
+            (Some(notice), true) => [Some(Effect::EndLinks(notice)), save],
+            (Some(notice), false) => [save, Some(Effect::Push(notice))],
+            (None, _) => [save, None],
+        };
+        first.into_iter().chain(last)
+    }
+}
+
+/// The standing that counts while a decision is in force that is not stored yet. Where the decision means nothing (any more) for what is stored, that counts.
+#[must_use]
+pub fn in_force(stored: &Standing, held: &Decision) -> Standing {
+    // A request that has run out is no less turned down.
+    decide(stored, held.clone(), UnixTime::from_secs(0)).map_or_else(|_| stored.clone(), |change| change.standing)
+}
+
 /// Applies a decision. Deciding again what holds already is no error where nothing could be misunderstood (muting a muted node); approving twice is one.
 ///
 /// # Errors
@@ -109,6 +153,8 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
 
     const NOW: UnixTime = UnixTime::from_secs(1000);
@@ -154,6 +200,46 @@ mod tests {
     fn a_request_that_ran_out_cannot_be_approved() {
         let late = UnixTime::from_secs(1001);
         assert_eq!(decide(&pending(), Decision::Approve(Credential::Token(hash(1))), late), Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn what_takes_away_comes_before_the_disk_and_what_gives_comes_after() {
+        let paired = Standing::Paired { credential: credential(1), mode: Mode::Full };
+        let muted = decide(&paired, Decision::Mute, NOW).unwrap().standing;
+        for (standing, decision, first) in [
+            (&paired, Decision::Mute, Some(Notice::Muted)),
+            (&muted, Decision::Mute, Some(Notice::Muted)),
+            (&paired, Decision::Unpair, Some(Notice::Unpaired)),
+            (&muted, Decision::Unpair, Some(Notice::Unpaired)),
+            (&pending(), Decision::Reject, Some(Notice::Decided)),
+            (&pending(), Decision::Unpair, Some(Notice::Decided)),
+            (&pending(), Decision::Approve(credential(1)), None),
+            (&muted, Decision::Unmute, None),
+            (&muted, Decision::SetMode(Mode::Full), None),
+            (&paired, Decision::Reissue(hash(2)), None),
+            (&muted, Decision::Reissue(hash(2)), None),
+            (&paired, Decision::Unmute, None),
+        ] {
+            let change = decide(standing, decision.clone(), NOW).unwrap();
+            let effects: Vec<_> = change.effects().collect();
+            let save = effects.iter().position(|effect| matches!(effect, Effect::Save(_))).unwrap();
+            let ends = effects.iter().position(|effect| matches!(effect, Effect::EndLinks(_)));
+            assert_eq!((change.takes_away(), ends), (first.is_some(), first.map(|_| 0)), "{decision:?}");
+            assert_eq!(save, usize::from(first.is_some()), "{decision:?}");
+            assert_eq!(effects.len(), 1 + usize::from(change.notice.is_some()));
+        }
+    }
+
+    #[test]
+    fn a_decision_that_is_not_stored_counts_until_what_is_stored_goes_beyond_it() {
+        let paired = Standing::Paired { credential: credential(1), mode: Mode::SafeChat };
+        let muted = Standing::Muted { credential: credential(1), restore: Mode::SafeChat };
+        let revoked = Standing::Revoked { cause: Cause::Unpaired };
+        assert_eq!(in_force(&paired, &Decision::Mute), muted);
+        assert_eq!(in_force(&muted, &Decision::Unpair), revoked);
+        assert_eq!(in_force(&revoked, &Decision::Mute), revoked);
+        let ran_out = Standing::Pending { expires: UnixTime::from_secs(0) };
+        assert_eq!(in_force(&ran_out, &Decision::Mute), ran_out);
     }
 
     #[test]
