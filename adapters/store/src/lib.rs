@@ -6,6 +6,7 @@
 
 pub mod conformance;
 mod error;
+pub mod held;
 mod inbound;
 mod makers;
 mod memory;
@@ -31,13 +32,14 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 pub use error::{BadRecord, SaveError, StoreError};
+pub use held::HeldStore;
 pub use inbound::{Approved, Challenged, Inbound, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding};
 pub use makers::{EndedWith, via_session};
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
-pub use sqlite::{Backup, Lost, Restored, SqliteStore, backup, holder, restore};
+pub use sqlite::{Backup, Holder, Lost, Restored, SqliteStore, backup, holder, restore};
 
 /// A registry that outlives the process.
 ///
@@ -54,6 +56,7 @@ pub use sqlite::{Backup, Lost, Restored, SqliteStore, backup, holder, restore};
 /// | revocation of chains | [`revoke`](Store::revoke), [`is_revoked`](Store::is_revoked) |
 /// | PINs and codes | [`window`](Store::window) to [`withdraw`](Store::withdraw) |
 /// | the gateways' own secrets | [`vault`](Store::vault) |
+/// | whether writing works | [`probe`](Store::probe) |
 /// | companions | all of [`Sessions`] |
 /// | those who write over channels | all of [`Inbound`] |
 #[async_trait]
@@ -273,4 +276,10 @@ pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
+
+    /// Writes something that means nothing, to find out whether anything can be written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn probe(&self) -> Result<(), StoreError>;
 }

@@ -291,4 +291,8 @@ impl Store for MemoryStore {
     async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
         Ok(self.state().vault.entry(name.to_owned()).or_insert(fresh).clone())
     }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -21,22 +21,34 @@ const LOCK_BYTES: u64 = 256;
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let lock = beside(path, ".lock");
     private_file::lock(&lock)?.ok_or_else(|| {
-        let who = holder(path).map_or_else(|| "another process has".to_owned(), |pid| format!("process {pid} has"));
-        error(path, format!("{who} this registry open; stop it first, or talk to it instead"))
+        let who = holder(path).unwrap_or(Holder(None));
+        error(path, format!("{who} has this registry open; stop it first, or talk to it instead"))
     })
 }
 
-/// The process that has the registry at this path open, as it has written itself into the lock.
-///
-/// `None` if nobody has it, or if it is only just being opened.
+/// A process that has a registry open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder(Option<u32>);
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            // It is only just opening it.
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+/// The process that has the registry at this path open; `None` if nobody has.
 #[must_use]
-pub fn holder(path: &Path) -> Option<u32> {
+pub fn holder(path: &Path) -> Option<Holder> {
     let lock = beside(path, ".lock");
     if !private_file::is_locked(&lock).ok()? {
         return None;
     }
-    let text = String::from_utf8(private_file::read(&lock, LOCK_BYTES).ok()??).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("process ")?.parse().ok())
+    let text = private_file::read(&lock, LOCK_BYTES).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+    Some(Holder(text.and_then(|text| text.lines().find_map(|line| line.strip_prefix("process ")?.parse().ok()))))
 }
 
 /// Refuses a registry that was here once and is gone or empty now: beginning anew without a word would lock every node out.

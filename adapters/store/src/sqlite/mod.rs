@@ -67,7 +67,7 @@ use reader::Readers;
 use writer::Writer;
 
 pub use copy::{Backup, Lost, Restored, backup, restore};
-pub use file::holder;
+pub use file::{Holder, holder};
 
 /// A [`Store`] in one file, for one process at a time.
 ///
@@ -288,6 +288,10 @@ impl Store for SqliteStore {
     async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
         let name = name.to_owned();
         self.writer.change(move |connection| changes::vault(connection, &name, &fresh)).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.writer.change(|connection| Ok(connection.execute("UPDATE generation SET base = base", []).map(drop)?)).await
     }
 }
 

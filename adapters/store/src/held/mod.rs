@@ -1,0 +1,349 @@
+//! A store that keeps in force what it cannot write.
+//!
+//! A decision that takes something away does not wait for the disk: the gateway [holds](Held::hold) it here, ends the links, and has it stored then. Until it
+//! is stored every read answers as if it were, so that nobody who is out comes back by connecting anew. What cannot be stored is tried again by
+//! [`HeldStore::store_held`]. Decisions that give something are never held.
+//!
+//! The tallies of [`counts`](Store::counts) and the listing of senders show what is stored.
+
+mod cut;
+mod inbound;
+mod sessions;
+mod table;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use handfast_core::crypto::x25519;
+use handfast_core::error::Refusal;
+use handfast_core::grant::capability::{self, Held as Block};
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::Asking;
+use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::lifecycle::{self, Decision};
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
+
+use crate::{
+    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored, Version,
+};
+
+pub use cut::Cut;
+pub use table::{Held, HeldView, Ticket};
+
+/// A store, and on top of it what is in force without being stored.
+#[derive(Clone)]
+pub struct HeldStore {
+    store: Arc<dyn Store>,
+    held: Arc<Held>,
+}
+
+impl HeldStore {
+    /// On top of a store that holds nothing yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, held: Arc::default() }
+    }
+
+    /// The held decisions.
+    #[must_use]
+    pub const fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// Reads a record as it is stored, whatever is held.
+    ///
+    /// # Errors
+    /// As for [`Store::load`].
+    pub async fn load_stored(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {
+        self.store.load(node_id).await
+    }
+
+    /// Tries to store what is held, and if nothing is, whether writing works again. The answer is what was stored by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the first that could not be stored; the others were not tried.
+    pub async fn store_held(&self, now: UnixTime) -> Result<Vec<HeldView>, StoreError> {
+        let mut stored = Vec::new();
+        let entries = self.held.entries();
+        if entries.is_empty() && self.held.is_failing() {
+            self.probe().await?;
+        }
+        for entry in entries {
+            match self.store_cut(&entry.cut, entry.since, now).await {
+                Ok(()) => {
+                    self.held.works();
+                    self.held.release(&entry.ticket);
+                    stored.push(HeldView { what: entry.what, since: entry.since });
+                }
+                // A damaged record keeps nobody else out.
+                Err(StoreError::BadRecord(_)) => {}
+                Err(error) => {
+                    if stored.is_empty() {
+                        return Err(error);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    async fn store_cut(&self, cut: &Cut, since: UnixTime, now: UnixTime) -> Result<(), StoreError> {
+        match cut {
+            Cut::Node { node_id, decision, .. } => self.store_decision(*node_id, decision, now).await,
+            Cut::Grants { node_id, which, .. } => self.wrote(self.store.end_grants(*node_id, *which, now).await).map(drop),
+            Cut::Revoked(what) => self.wrote(self.store.revoke(*what, since).await),
+            Cut::Session(id) => self.wrote(self.store.revoke_session(*id, since).await).map(drop),
+            Cut::Code(id) => self.wrote(self.store.withdraw(*id, now).await).map(drop),
+            Cut::Window => {
+                let before = self.store.window().await?;
+                self.wrote(self.store.set_window(Window { opened: None, ..before }).await)
+            }
+            Cut::Sender { channel, account, sender, change } => {
+                let changed = self.store.change_sender(channel, account.as_deref(), sender, change.clone(), now).await;
+                self.wrote(changed).map(drop)
+            }
+        }
+    }
+
+    async fn store_decision(&self, node_id: NodeId, decision: &Decision, now: UnixTime) -> Result<(), StoreError> {
+        loop {
+            let Some(Stored { record, version }) = self.store.load(node_id).await? else { return Ok(()) };
+            // Where it means nothing any more, what was stored since goes beyond it.
+            let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else { return Ok(()) };
+            match self.wrote_save(self.store.save(node_id, version, change.standing, now).await) {
+                Ok(_) | Err(SaveError::Missing) => return Ok(()),
+                Err(SaveError::Conflict) => {}
+                Err(SaveError::Store(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Notices a write that failed. That one worked says little: it may have found nothing to write.
+    fn wrote<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        outcome.inspect_err(|error| {
+            if !matches!(error, StoreError::BadRecord(_)) {
+                self.held.failed();
+            }
+        })
+    }
+
+    fn wrote_save<T>(&self, outcome: Result<T, SaveError>) -> Result<T, SaveError> {
+        match outcome {
+            Err(SaveError::Store(error)) => self.wrote(Err(error)).map_err(SaveError::Store),
+            other @ (Ok(_) | Err(SaveError::Conflict | SaveError::Missing)) => other,
+        }
+    }
+
+    fn seen(&self, mut record: Record) -> Record {
+        if let Some(Cut::Node { decision, .. }) = self.held.node(record.node_id) {
+            record.standing = lifecycle::in_force(&record.standing, &decision);
+        }
+        record
+    }
+
+    fn seen_stored(&self, stored: Option<Stored>) -> Option<Stored> {
+        stored.map(|Stored { record, version }| Stored { record: self.seen(record), version })
+    }
+
+    fn seen_listed(&self, listed: Listed) -> Listed {
+        listed.map(|entry| crate::Entry { record: self.seen(entry.record.clone()), ..entry })
+    }
+
+    fn seen_grant(&self, node_id: NodeId, grant: Grant) -> Grant {
+        let is_out = self.held.has_grant(node_id, grant.id)
+            || matches!(self.held.node(node_id), Some(Cut::Node { decision: Decision::Unpair | Decision::Reject, .. }));
+        if is_out { Grant { state: State::Ended, ..grant } } else { grant }
+    }
+
+    /// A withdrawn code has no use and no secret left.
+    fn seen_code(&self, mut code: Code) -> Code {
+        if self.held.has_code(code.id) {
+            code.counted.uses_left = 0;
+            code.sealed = Vec::new();
+        }
+        code
+    }
+}
+
+#[async_trait]
+impl Store for HeldStore {
+    async fn admit(
+        &self,
+        asking: Asking,
+        profile: String,
+        limits: Limits,
+        now: UnixTime,
+    ) -> Result<Result<NodeId, Refusal>, StoreError> {
+        self.wrote(self.store.admit(asking, profile, limits, now).await)
+    }
+
+    async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {
+        Ok(self.seen_stored(self.store.load(node_id).await?))
+    }
+
+    async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
+        self.wrote_save(self.store.save(node_id, read_at, standing, now).await)
+    }
+
+    async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {
+        self.wrote_save(self.store.insert(record, profile, now).await)
+    }
+
+    async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError> {
+        self.wrote(self.store.observe(node_id, observation).await)
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let found = self.store.find(prefix, limit).await?;
+        Ok(found.into_iter().map(|listed| self.seen_listed(listed)).collect())
+    }
+
+    async fn list(&self, filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+        let listed = self.store.list(filter, after, limit, now).await?;
+        Ok(listed.into_iter().map(|listed| self.seen_listed(listed)).collect())
+    }
+
+    async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError> {
+        self.store.counts(now).await
+    }
+
+    async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
+        Ok(self.seen_stored(self.store.by_key(key).await?))
+    }
+
+    async fn offer(
+        &self,
+        record: Record,
+        profile: String,
+        read_at: Option<Version>,
+        grant: Grant,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.wrote_save(self.store.offer(record, profile, read_at, grant, now).await)
+    }
+
+    async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
+        let grants = self.store.grants(node_id).await?;
+        Ok(grants.into_iter().map(|grant| self.seen_grant(node_id, grant)).collect())
+    }
+
+    async fn activate(&self, node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError> {
+        let is_out = self.held.has_grant(node_id, grant)
+            || matches!(self.held.node(node_id), Some(Cut::Node { decision: Decision::Unpair | Decision::Reject, .. }));
+        if is_out {
+            return Ok(Activation::NotThere);
+        }
+        self.wrote(self.store.activate(node_id, grant, now).await)
+    }
+
+    async fn end_grants(
+        &self,
+        node_id: NodeId,
+        which: Option<GrantId>,
+        now: UnixTime,
+    ) -> Result<Vec<capability::Id>, StoreError> {
+        self.wrote(self.store.end_grants(node_id, which, now).await)
+    }
+
+    async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError> {
+        let grant = self.store.grant_of(capability).await?;
+        Ok(grant.map(|grant| self.seen_grant(grant.node_id, grant)))
+    }
+
+    async fn list_granted(
+        &self,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError> {
+        let page = self.store.list_granted(after, limit, now).await?;
+        let seen = |(listed, grants): (Listed, Vec<Grant>)| {
+            let node_id = crate::node_id(&listed);
+            let grants = grants.into_iter().map(|grant| self.seen_grant(node_id, grant)).filter(|grant| grant.counts(now));
+            (self.seen_listed(listed), grants.collect())
+        };
+        Ok(page.into_iter().map(seen).collect())
+    }
+
+    async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError> {
+        self.wrote(self.store.revoke(what, now).await)
+    }
+
+    async fn is_revoked(&self, chain: Vec<Block>) -> Result<bool, StoreError> {
+        if self.held.cuts(&chain) {
+            return Ok(true);
+        }
+        self.store.is_revoked(chain).await
+    }
+
+    async fn window(&self) -> Result<Window, StoreError> {
+        let window = self.store.window().await?;
+        Ok(if self.held.has_window() { Window { opened: None, ..window } } else { window })
+    }
+
+    async fn set_window(&self, window: Window) -> Result<(), StoreError> {
+        let held = self.held.ticket(&Cut::Window);
+        self.wrote(self.store.set_window(window).await)?;
+        // However it stands now, that was decided later.
+        held.iter().for_each(|ticket| self.held.release(ticket));
+        Ok(())
+    }
+
+    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+        if self.held.has_window() && matches!(code.counted.kind, handfast_core::registry::codes::Kind::Pin(_)) {
+            return Ok(Err(NotMinted::Closed));
+        }
+        self.wrote(self.store.mint(code, now).await)
+    }
+
+    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError> {
+        Ok(self.store.code(id).await?.map(|code| self.seen_code(code)))
+    }
+
+    async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+        let code = self.store.code_by_selector(selector, now).await?;
+        Ok(code.filter(|code| !self.held.has_code(code.id)))
+    }
+
+    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError> {
+        let mut codes = self.store.codes(now).await?;
+        codes.retain(|code| !self.held.has_code(code.id));
+        Ok(codes)
+    }
+
+    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+        // A guess at a code that is out is counted as one at nobody's, so that it takes as long.
+        let is_out = code.is_some_and(|code| self.held.has_code(code));
+        let reserved = self.wrote(self.store.reserve(code.filter(|_| !is_out), now).await)?;
+        Ok(if is_out { Err(NoGuess::Expired) } else { reserved })
+    }
+
+    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+        if self.held.has_code(code) {
+            return Ok(false);
+        }
+        self.wrote(self.store.spend(code, reserved_at, now).await)
+    }
+
+    async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {
+        self.wrote(self.store.withdraw(code, now).await)
+    }
+
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        self.wrote(self.store.vault(name, fresh).await)
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.wrote(self.store.probe().await)?;
+        self.held.works();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Companions' sessions, with those that are out.
+
+use async_trait::async_trait;
+use handfast_core::grant::session::SessionHash;
+use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
+use handfast_core::time::{Span, UnixTime};
+
+use super::HeldStore;
+use crate::{SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield};
+
+impl HeldStore {
+    fn seen_session(&self, session: Session) -> Session {
+        match self.held.session(session.id) {
+            Some(since) => Session { revoked_at: session.revoked_at.or(Some(since)), ..session },
+            None => session,
+        }
+    }
+}
+
+#[async_trait]
+impl Sessions for HeldStore {
+    async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
+        self.wrote_save(self.store.redeem(code, yields, now).await)
+    }
+
+    async fn setup_mark(&self) -> Result<UnixTime, StoreError> {
+        self.store.setup_mark().await
+    }
+
+    async fn forget_setup_codes(&self) -> Result<(), StoreError> {
+        self.wrote(self.store.forget_setup_codes().await)
+    }
+
+    async fn insert_session(&self, session: Session) -> Result<(), SaveError> {
+        self.wrote_save(self.store.insert_session(session).await)
+    }
+
+    async fn session_by_hash(&self, hash: &SessionHash) -> Result<Option<Session>, StoreError> {
+        Ok(self.store.session_by_hash(hash).await?.map(|session| self.seen_session(session)))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        Ok(self.store.session(id).await?.map(|session| self.seen_session(session)))
+    }
+
+    async fn sessions(
+        &self,
+        filter: SessionFilter,
+        after: Option<SessionId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Session>, StoreError> {
+        let page = self.store.sessions(filter, after, limit, now).await?;
+        Ok(page.into_iter().map(|session| self.seen_session(session)).collect())
+    }
+
+    async fn live_sessions(&self, now: UnixTime) -> Result<u64, StoreError> {
+        self.store.live_sessions(now).await
+    }
+
+    async fn refresh_session(
+        &self,
+        id: SessionId,
+        ttl: Span,
+        longest: Span,
+        now: UnixTime,
+    ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
+        if self.held.session(id).is_some() {
+            return Ok(Some(Err(Ended::Revoked)));
+        }
+        self.wrote(self.store.refresh_session(id, ttl, longest, now).await)
+    }
+
+    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
+        self.wrote(self.store.revoke_session(id, now).await)
+    }
+}

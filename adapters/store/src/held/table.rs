@@ -1,0 +1,234 @@
+//! The table of decisions that are in force and not stored.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use handfast_core::grant::capability::{self, Held as Block};
+use handfast_core::id::NodeId;
+use handfast_core::registry::codes::CodeId;
+use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::sessions::SessionId;
+use handfast_core::time::UnixTime;
+
+use super::cut::{Cut, Subject};
+
+/// Most decisions that are held at once.
+const MOST: usize = 65_536;
+
+/// The decisions that are in force and not stored, and how writing goes.
+#[derive(Debug, Default)]
+pub struct Held {
+    table: Mutex<Table>,
+    /// How many there are, so that looking costs nothing while there are none.
+    count: AtomicUsize,
+    /// Raised with every change about a sender.
+    epoch: AtomicU64,
+    failing: AtomicBool,
+    failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: HashMap<Subject, Entry>,
+    keys: HashMap<[u8; 32], usize>,
+    blocks: HashMap<capability::Id, usize>,
+    next: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) cut: Cut,
+    pub(super) since: UnixTime,
+    pub(super) what: String,
+    pub(super) ticket: Ticket,
+}
+
+/// Names one held decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    subject: Subject,
+    number: u64,
+}
+
+/// A held decision as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldView {
+    /// Who or what is out.
+    pub what: String,
+    /// Since when.
+    pub since: UnixTime,
+}
+
+impl Held {
+    /// Puts a decision in force. A held one about the same is replaced. `None` if too many are held.
+    #[must_use]
+    pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<Ticket> {
+        let mut table = self.table();
+        let subject = cut.subject();
+        if table.entries.len() >= MOST && !table.entries.contains_key(&subject) {
+            return None;
+        }
+        table.remove(&subject);
+        table.next += 1;
+        let ticket = Ticket { subject, number: table.next };
+        table.insert(Entry { cut, since, what, ticket: ticket.clone() });
+        self.changed(&table);
+        Some(ticket)
+    }
+
+    /// A held decision is stored, or means nothing any more. A newer one about the same stays.
+    pub fn release(&self, ticket: &Ticket) {
+        let mut table = self.table();
+        if table.entries.get(&ticket.subject).is_some_and(|entry| entry.ticket == *ticket) {
+            table.remove(&ticket.subject);
+            self.changed(&table);
+        }
+    }
+
+    /// The decision that is held about a node.
+    #[must_use]
+    pub fn of_node(&self, node_id: NodeId) -> Option<Ticket> {
+        self.entry(&Subject::Node(node_id)).map(|entry| entry.ticket)
+    }
+
+    /// Whether any is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// All of them, the oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<HeldView> {
+        self.entries().into_iter().map(|entry| HeldView { what: entry.what, since: entry.since }).collect()
+    }
+
+    /// Whether a write has failed and none has worked since that had something to write.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// How many writes have failed since the store was opened.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn works(&self) {
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn ticket(&self, cut: &Cut) -> Option<Ticket> {
+        self.entry(&cut.subject()).map(|entry| entry.ticket)
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut all: Vec<_> = self.table().entries.values().cloned().collect();
+        all.sort_by_key(|entry| entry.ticket.number);
+        all
+    }
+
+    pub(super) fn node(&self, node_id: NodeId) -> Option<Cut> {
+        self.entry(&Subject::Node(node_id)).map(|entry| entry.cut)
+    }
+
+    pub(super) fn has_grant(&self, node_id: NodeId, grant: GrantId) -> bool {
+        !self.is_empty() && {
+            let table = self.table();
+            [None, Some(grant)].iter().any(|which| table.entries.contains_key(&Subject::Grants(node_id, *which)))
+        }
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> Option<UnixTime> {
+        self.entry(&Subject::Session(id)).map(|entry| entry.since)
+    }
+
+    pub(super) fn has_code(&self, id: CodeId) -> bool {
+        self.entry(&Subject::Code(id)).is_some()
+    }
+
+    pub(super) fn has_window(&self) -> bool {
+        self.entry(&Subject::Window).is_some()
+    }
+
+    /// The decisions about a sender, for its account and for all.
+    pub(super) fn sender(&self, channel: &str, account: &str, sender: &str) -> Vec<Entry> {
+        let subject = |account: Option<&str>| Subject::Sender(channel.to_owned(), account.map(str::to_owned), sender.to_owned());
+        if self.is_empty() {
+            return Vec::new();
+        }
+        [Some(account), None].into_iter().filter_map(|account| self.entry(&subject(account))).collect()
+    }
+
+    /// The decisions about a sender on a channel, whatever the account.
+    pub(super) fn everywhere(&self, channel: &str, sender: &str) -> Vec<Entry> {
+        let about = |subject: &Subject| matches!(subject, Subject::Sender(on, _, who) if on == channel && who == sender);
+        self.entries().into_iter().filter(|entry| about(&entry.ticket.subject)).collect()
+    }
+
+    /// Whether a chain with these blocks is out.
+    pub(super) fn cuts(&self, chain: &[Block]) -> bool {
+        !self.is_empty() && {
+            let table = self.table();
+            chain.iter().any(|block| table.blocks.contains_key(&block.id) || table.keys.contains_key(block.by.as_bytes()))
+        }
+    }
+
+    fn entry(&self, subject: &Subject) -> Option<Entry> {
+        if self.is_empty() { None } else { self.table().entries.get(subject).cloned() }
+    }
+
+    fn changed(&self, table: &Table) {
+        self.count.store(table.entries.len(), Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("no thread panics while it holds the table")
+    }
+}
+
+impl Table {
+    fn insert(&mut self, entry: Entry) {
+        if let Some(key) = entry.cut.key() {
+            *self.keys.entry(*key.as_bytes()).or_default() += 1;
+        }
+        for block in entry.cut.blocks() {
+            *self.blocks.entry(*block).or_default() += 1;
+        }
+        self.entries.insert(entry.ticket.subject.clone(), entry);
+    }
+
+    fn remove(&mut self, subject: &Subject) {
+        let Some(entry) = self.entries.remove(subject) else { return };
+        if let Some(key) = entry.cut.key() {
+            less(&mut self.keys, key.as_bytes());
+        }
+        for block in entry.cut.blocks() {
+            less(&mut self.blocks, block);
+        }
+    }
+}
+
+fn less<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+use handfast_core::registry::inbound::{self, Facts};
+use handfast_core::registry::record::{Cause, Credential, Mode};
+use handfast_core::registry::sessions::Ended;
+
+use super::*;
+use crate::conformance::{START, at, code, grant, keyed, pin, record, session};
+use crate::{Inbound, MemoryStore, SenderChange, Sessions};
+
+struct Bench {
+    raw: Arc<MemoryStore>,
+    store: HeldStore,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let raw = Arc::new(MemoryStore::new());
+        Self { store: HeldStore::new(raw.clone()), raw }
+    }
+
+    fn hold(&self, cut: Cut) -> Ticket {
+        self.store.held().hold(cut, "it".to_owned(), START).unwrap()
+    }
+
+    async fn stores_all(&self) {
+        let held = self.store.held().list().len();
+        assert_eq!(self.store.store_held(at(1)).await.unwrap().len(), held);
+        assert!(self.store.held().is_empty());
+    }
+}
+
+fn node(node_id: NodeId, decision: Decision) -> Cut {
+    Cut::Node { node_id, decision, key: None }
+}
+
+#[tokio::test]
+async fn a_node_that_is_held_out_is_out_in_every_read_and_in_the_store_once_that_is_written() {
+    let bench = Bench::new();
+    let paired = Standing::Paired { credential: Credential::Keys, mode: Mode::SafeChat };
+    let muted = Standing::Muted { credential: Credential::Keys, restore: Mode::SafeChat };
+    let revoked = Standing::Revoked { cause: Cause::Unpaired };
+    let one = Record { standing: paired.clone(), ..keyed() };
+    let given = grant(one.node_id);
+    bench.store.offer(one.clone(), "{}".to_owned(), None, given.clone(), START).await.unwrap();
+    let key = one.keys.unwrap().channel;
+    let chain = vec![Block { id: given.capability.unwrap(), by: key }];
+    for (decision, standing) in [(Decision::Mute, muted), (Decision::Unpair, revoked)] {
+        let is_final = decision == Decision::Unpair;
+        bench.hold(Cut::Node { node_id: one.node_id, decision, key: Some(key) });
+        assert_eq!(bench.store.load(one.node_id).await.unwrap().unwrap().record.standing, standing);
+        assert_eq!(bench.store.by_key(&key).await.unwrap().unwrap().record.standing, standing);
+        let listed = bench.store.list(Filter::All, None, 9, START).await.unwrap().remove(0).unwrap();
+        let found = bench.store.find(&one.node_id.to_string(), 9).await.unwrap().remove(0).unwrap();
+        assert_eq!((listed.record.standing, found.record.standing), (standing.clone(), standing.clone()));
+        assert_eq!(bench.store.is_revoked(chain.clone()).await.unwrap(), is_final);
+        assert_eq!(bench.store.grants(one.node_id).await.unwrap()[0].state == State::Ended, is_final);
+        if is_final {
+            assert_eq!(bench.store.activate(one.node_id, given.id, START).await.unwrap(), Activation::NotThere);
+        }
+        assert_ne!(bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing, standing, "it is not stored yet");
+        bench.stores_all().await;
+        assert_eq!(bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing, standing);
+        assert_eq!(bench.raw.is_revoked(chain.clone()).await.unwrap(), is_final);
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_later_and_goes_beyond_a_held_decision_stays() {
+    let bench = Bench::new();
+    let paired = Standing::Paired { credential: Credential::Keys, mode: Mode::Full };
+    let one = Record { standing: paired, ..keyed() };
+    bench.store.insert(one.clone(), "{}".to_owned(), START).await.unwrap();
+    let revoked = Standing::Revoked { cause: Cause::Unpaired };
+    bench.hold(node(one.node_id, Decision::Mute));
+    bench.store.save(one.node_id, Version(1), revoked.clone(), START).await.unwrap();
+    assert_eq!(bench.store.load(one.node_id).await.unwrap().unwrap().record.standing, revoked);
+    bench.stores_all().await;
+    assert_eq!(bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing, revoked);
+    // A node that is no more takes nothing with it.
+    bench.hold(node(record(revoked).node_id, Decision::Unpair));
+    bench.stores_all().await;
+    // And only the decision that was stored is released, not the newer one about the same.
+    let older = bench.hold(node(one.node_id, Decision::Mute));
+    bench.hold(node(one.node_id, Decision::Unpair));
+    bench.store.held().release(&older);
+    assert!(!bench.store.held().is_empty());
+}
+
+#[tokio::test]
+async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stored() {
+    let bench = Bench::new();
+    let one = keyed();
+    let (first, second) = (grant(one.node_id), grant(one.node_id));
+    bench.store.offer(one.clone(), "{}".to_owned(), None, first.clone(), START).await.unwrap();
+    let held = |id, by| vec![Block { id, by }];
+    let (block, key) = (capability::Id::from_bytes([8; 32]), one.keys.unwrap().channel);
+    let foreign = keyed().keys.unwrap().channel;
+    bench.hold(Cut::Revoked(Revoked::Block(block)));
+    assert!(bench.store.is_revoked(held(block, foreign)).await.unwrap());
+    bench.hold(Cut::Revoked(Revoked::Key(foreign)));
+    assert!(bench.store.is_revoked(held(capability::Id::from_bytes([9; 32]), foreign)).await.unwrap());
+    assert!(!bench.store.is_revoked(held(second.capability.unwrap(), key)).await.unwrap());
+    let capabilities = vec![first.capability.unwrap()];
+    bench.hold(Cut::Grants { node_id: one.node_id, which: Some(first.id), capabilities });
+    assert_eq!(bench.store.grant_of(&first.capability.unwrap()).await.unwrap().unwrap().state, State::Ended);
+    assert!(bench.store.list_granted(None, 9, START).await.unwrap()[0].1.is_empty());
+    assert!(bench.store.is_revoked(held(first.capability.unwrap(), key)).await.unwrap());
+
+    bench.store.set_window(Window::open(START, None)).await.unwrap();
+    let pin = pin();
+    bench.store.mint(pin.clone(), START).await.unwrap().unwrap();
+    bench.hold(Cut::Code(pin.id));
+    assert_eq!(bench.store.reserve(Some(pin.id), START).await.unwrap(), Err(NoGuess::Expired));
+    assert!(!bench.store.spend(pin.id, START, START).await.unwrap() && bench.store.codes(START).await.unwrap().is_empty());
+    assert!(bench.store.code(pin.id).await.unwrap().unwrap().sealed.is_empty());
+    let other = code(crate::conformance::pin().counted.kind);
+    bench.hold(Cut::Window);
+    assert!(bench.store.window().await.unwrap().opened.is_none());
+    assert_eq!(bench.store.mint(other, START).await.unwrap(), Err(NotMinted::Closed));
+
+    let session = session();
+    bench.store.insert_session(session.clone()).await.unwrap();
+    bench.hold(Cut::Session(session.id));
+    for found in [bench.store.session(session.id).await, bench.store.session_by_hash(&session.hash).await] {
+        assert_eq!(found.unwrap().unwrap().admits(START), Err(Ended::Revoked));
+    }
+    let longer = handfast_core::time::Span::from_secs(9);
+    assert_eq!(bench.store.refresh_session(session.id, longer, longer, START).await.unwrap(), Some(Err(Ended::Revoked)));
+
+    bench.stores_all().await;
+    assert!(bench.raw.window().await.unwrap().opened.is_none() && bench.raw.codes(START).await.unwrap().is_empty());
+    assert_eq!(bench.raw.session(session.id).await.unwrap().unwrap().admits(START), Err(Ended::Revoked));
+    for (id, by) in [(block, key), (capability::Id::from_bytes([9; 32]), foreign), (first.capability.unwrap(), key)] {
+        assert!(bench.raw.is_revoked(held(id, by)).await.unwrap());
+    }
+    // Opening pairing anew goes beyond that it was closed.
+    bench.hold(Cut::Window);
+    bench.store.set_window(Window::open(at(2), None)).await.unwrap();
+    assert!(bench.store.window().await.unwrap().opened.is_some() && bench.store.held().is_empty());
+}
+
+#[tokio::test]
+async fn a_sender_that_is_held_out_writes_no_longer_and_what_was_remembered_of_it_is_forgotten() {
+    let bench = Bench::new();
+    let ident = |text| inbound::Ident::parse(text).unwrap();
+    let sender = inbound::SenderId { channel: ident("telegram"), account: ident("bot"), sender: ident("@ana") };
+    bench.store.seed("telegram", "bot", vec!["@ana".to_owned()], "seed".to_owned(), START).await.unwrap();
+    let facts = async || bench.store.facts(sender, &inbound::Limits::DEFAULT, START).await.unwrap();
+    assert!(facts().await.allowed.unwrap().is_active(START));
+    let cut = |account: Option<&str>, change| Cut::Sender {
+        channel: "telegram".to_owned(),
+        account: account.map(str::to_owned),
+        sender: "@ana".to_owned(),
+        change,
+    };
+    let epoch = bench.store.inbound_epoch();
+    bench.hold(cut(Some("bot"), SenderChange::Revoke));
+    assert!(!facts().await.allowed.unwrap().is_active(START));
+    assert_ne!(bench.store.inbound_epoch(), epoch);
+    bench.hold(cut(None, SenderChange::Block));
+    assert_eq!(facts().await, Facts { blocked: true, ..Facts::default() });
+    bench.stores_all().await;
+    assert!(facts().await.blocked);
+    bench.hold(cut(None, SenderChange::Block));
+    bench.store.change_sender("telegram", None, "@ana", SenderChange::Unblock, START).await.unwrap();
+    assert!(!facts().await.blocked && bench.store.held().is_empty());
+}
