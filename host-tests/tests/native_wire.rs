@@ -65,7 +65,7 @@ fn what_this_version_does_not_know_is_refused() {
     }
     // Refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye.
     for (kind, bytes) in [
-        (Kind::PairFromGateway, &[4, 9][..]),
+        (Kind::PairFromGateway, &[4, 10][..]),
         (Kind::PairFromGateway, &[5, 3]),
         (Kind::LinkFromNode, &[7, 0, 0, 2]),
         (Kind::LinkFromGateway, &[1, 4]),

@@ -104,6 +104,7 @@ async fn every_refusal_has_a_text_of_its_own_and_ends_with_one() {
         (Refusal::Expired, "ran out"),
         (Refusal::Revoked, "handfast-node reset --yes"),
         (Refusal::Busy { retry_in: 7 }, "try again in 7 s"),
+        (Refusal::CannotStore { retry_in: 7 }, "cannot store anything at the moment"),
     ] {
         gateway.registry(|registry| (registry.refuses, registry.guesses_left) = (Some(refusal), 5));
         let ended = paired_by_pin(&home, &mut gateway, &url).await;

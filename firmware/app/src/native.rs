@@ -195,6 +195,7 @@ fn refused(refusal: &Refusal<'_>, f: &mut Formatter<'_>) -> Result {
         Refusal::Denied { reason: None } => f.write_str("refused by the operator"),
         Refusal::Revoked => f.write_str("refused: this node was revoked for good"),
         Refusal::Busy { retry_in } => write!(f, "refused for {retry_in} s: the gateway is busy"),
+        Refusal::CannotStore { retry_in } => write!(f, "refused for {retry_in} s: the gateway cannot store now"),
         Refusal::Protocol => f.write_str("refused: a message was out of place"),
         Refusal::Spent => f.write_str("refused: the setup code was used already"),
     }

@@ -78,6 +78,7 @@ pub(crate) enum Refusal<'b> {
     Busy { retry_in: u32 },
     Protocol,
     Spent,
+    CannotStore { retry_in: u32 },
 }
 
 #[derive(Serialize)]

@@ -162,6 +162,7 @@ fn pairing(all: &mut Vec<Sample>) {
     refused!(Refusal::Busy { retry_in: 1000 }, TheirRefusal::Busy { retry_in: 1000 });
     refused!(Refusal::Protocol, TheirRefusal::Protocol);
     refused!(Refusal::Spent, TheirRefusal::Spent);
+    refused!(Refusal::CannotStore { retry_in: 5 }, TheirRefusal::CannotStore { retry_in: 5 });
     let certificates = [8; 2001];
     let theirs = |index, last, bytes| mirror::Part { object: mirror::Object::Certificates, index, last, bytes };
     gateway!(

@@ -239,6 +239,7 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("push decided", |_, _| gateway::Input::Push(Notice::Decided)),
     ("tick at the deadline", |world, _| gateway::Input::Tick(world.unix())),
     ("shutdown", |_, _| gateway::Input::Shutdown),
+    ("store failed", |_, _| gateway::Input::StoreFailed),
     ("evict", |_, _| gateway::Input::Evict),
     ("closed", |_, _| gateway::Input::Closed),
 ];

@@ -169,6 +169,11 @@ pub enum PairingRefusal {
     },
     /// The setup code was spent by somebody else.
     Spent,
+    /// The gateway cannot store anything at the moment.
+    CannotStore {
+        /// When to come again.
+        retry_in: Duration,
+    },
     /// The gateway found a message out of place.
     Protocol,
 }
@@ -184,6 +189,7 @@ impl From<Refusal<'_>> for PairingRefusal {
             Refusal::Revoked => Self::Revoked,
             Refusal::Busy { retry_in } => Self::Busy { retry_in: Duration::from_secs(u64::from(retry_in)) },
             Refusal::Spent => Self::Spent,
+            Refusal::CannotStore { retry_in } => Self::CannotStore { retry_in: Duration::from_secs(u64::from(retry_in)) },
             Refusal::Protocol => Self::Protocol,
         }
     }
@@ -208,6 +214,11 @@ impl fmt::Display for PairingRefusal {
                  and pair again",
             ),
             Self::Busy { retry_in } => write!(f, "the gateway has too much to do; try again in {} s", retry_in.as_secs()),
+            Self::CannotStore { retry_in } => write!(
+                f,
+                "the gateway cannot store anything at the moment, for instance because its disk is full; tell its operator, and try again in {} s",
+                retry_in.as_secs()
+            ),
             Self::Spent => f.write_str(
                 "this setup code was used already, and not by this node; have a new one made, and find out who used it: handfast setup list, \
                  handfast paired list",

@@ -87,6 +87,8 @@ pub(super) enum Answer {
     Full,
     /// It cannot be known now, and the machine has no word for that: end, and let the peer come again.
     Unable,
+    /// The store failed.
+    StoreFailed,
 }
 
 /// Turns a borrowing effect into an owned action before the first await. `None` if that was all there was to do.

@@ -90,7 +90,7 @@ impl Gateway {
             grants::State::Active | grants::State::Ended => Ok(true),
             grants::State::Offered { .. } => match store.activate(grant.node_id, grant.id, now).await? {
                 Activation::Active { ended } => {
-                    self.cut(&ended);
+                    self.cut_blocks(&ended);
                     self.inner.hub.look_again(grant.node_id);
                     self.event(Event::GrantActivated { node_id: grant.node_id, grant: grant.id });
                     Ok(true)

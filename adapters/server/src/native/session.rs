@@ -298,6 +298,7 @@ impl<C: Carrier> Session<C> {
             Answer::Renewed(None) => self.advance(Input::Renewed(None)),
             Answer::Renewed(Some(mut offer)) => self.advance(Input::Renewed(Some(offer.lend()))),
             Answer::Unable => self.advance(Input::Shutdown),
+            Answer::StoreFailed => self.advance(Input::StoreFailed),
         }
     }
 

@@ -104,11 +104,15 @@ pub(crate) enum OwnedRefusal {
     Revoked,
     Busy { retry_in: u32 },
     Spent,
+    CannotStore { retry_in: u32 },
 }
 
 impl OwnedRefusal {
     /// When to come again if the fault is ours, in seconds.
     pub(crate) const BUSY: Self = Self::Busy { retry_in: 5 };
+
+    /// The store failed.
+    pub(crate) const CANNOT_STORE: Self = Self::CannotStore { retry_in: 5 };
 
     /// The refusal as core takes it.
     pub(crate) fn lend(&self) -> pair::Refusal<'_> {
@@ -120,6 +124,7 @@ impl OwnedRefusal {
             Self::Revoked => pair::Refusal::Revoked,
             Self::Busy { retry_in } => pair::Refusal::Busy { retry_in: *retry_in },
             Self::Spent => pair::Refusal::Spent,
+            Self::CannotStore { retry_in } => pair::Refusal::CannotStore { retry_in: *retry_in },
         }
     }
 }

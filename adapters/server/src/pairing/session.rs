@@ -48,7 +48,7 @@ impl Gateway {
         };
         prepared.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a pairing request could not be prepared");
-            OwnedPrepared::Refused(OwnedRefusal::BUSY)
+            OwnedPrepared::Refused(OwnedRefusal::CANNOT_STORE)
         })
     }
 
@@ -62,7 +62,7 @@ impl Gateway {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a pairing request could not be settled");
-                OwnedVerdict::Refused(OwnedRefusal::BUSY)
+                OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
             }
             Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
         }

@@ -22,7 +22,7 @@ impl Gateway {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a setup code could not be redeemed");
-                OwnedVerdict::Refused(OwnedRefusal::BUSY)
+                OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
             }
             Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
         }

@@ -371,6 +371,11 @@ pub enum Refusal<'b> {
     Protocol,
     /// The setup code was spent by somebody else.
     Spent,
+    /// The gateway cannot store anything at the moment.
+    CannotStore {
+        /// When to come again, in seconds.
+        retry_in: u32,
+    },
 }
 
 variants!('b Refusal<'b> {
@@ -383,6 +388,7 @@ variants!('b Refusal<'b> {
     6 Busy { retry_in };
     7 Protocol;
     8 Spent;
+    9 CannotStore { retry_in };
 });
 
 opaque_id! {

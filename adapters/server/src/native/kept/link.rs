@@ -54,7 +54,7 @@ impl Kept {
             Ok(Activation::NotThere) => return Answer::Activated(Ok(Confirmation::NotThere)),
             Err(error) => return Answer::Activated(Err(failed(error))),
         };
-        self.gateway.cut(&ended);
+        self.gateway.cut_blocks(&ended);
         let Some(of) = before.into_iter().find(|of| of.id == grant) else {
             return Answer::Activated(Ok(Confirmation::NotThere));
         };
@@ -97,7 +97,7 @@ impl Kept {
             Ok(false) => return Answer::Presented(None),
             Err(error) => {
                 failed(error);
-                return Answer::Unable;
+                return Answer::StoreFailed;
             }
         }
         let expires = rights.expires;
@@ -121,7 +121,7 @@ impl Kept {
             (Ok(false), Peer::Delegate(_)) => return Some(Answer::Ended),
             (Err(error), Peer::Delegate(_)) => {
                 failed(error);
-                return Some(Answer::Unable);
+                return Some(Answer::StoreFailed);
             }
             (Ok(false) | Err(_), Peer::Node(node_id)) => {
                 let grants = self.gateway.inner.store.grants(node_id).await.map_err(failed).unwrap_or_default();

@@ -33,7 +33,7 @@ impl Kept {
             // What is not counted is not compared, and it is not the code's fault.
             Err(error) => {
                 failed(error);
-                Answer::Unable
+                Answer::StoreFailed
             }
         }
     }
@@ -71,7 +71,7 @@ impl Kept {
                 Ok(_) => gateway.settle(&request, code).await,
                 Err(error) => {
                     failed(error);
-                    OwnedVerdict::Refused(OwnedRefusal::BUSY)
+                    OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
                 }
             };
         }

@@ -152,6 +152,7 @@ pub(super) fn step<'b>(
         (Stage::Attaching { .. } | Stage::Open(_), Input::Closed) => Step::with(State::Closed, [Effect::Detach]),
         (_, Input::Closed) => Step::quiet(State::Closed),
         (stage, Input::Shutdown) => leave(link, &stage, None, Bye::ShuttingDown, Close::SHUTTING_DOWN, out),
+        (stage, Input::StoreFailed) => leave(link, &stage, None, Bye::Internal, Close::INTERNAL, out),
         // A delegate's place is a node's that needs it.
         (
             stage @ (Stage::Proving { .. }

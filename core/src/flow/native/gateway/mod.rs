@@ -114,6 +114,8 @@ pub enum Input<'b> {
     Push(Notice),
     /// The deadline has come; and what time it is.
     Tick(UnixTime),
+    /// What was asked of the store last could not be done.
+    StoreFailed,
     /// The gateway shuts down.
     Shutdown,
     /// Somebody else needs the seat.

@@ -90,6 +90,7 @@ pub(super) fn step<'b>(
     match (opening, input) {
         (_, Input::Closed) => Step::quiet(State::Closed),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
+        (_, Input::StoreFailed) => close(Close::INTERNAL),
         (opening, Input::Evict) if !opening.awaits_answer() => close(Close::AT_CAPACITY),
         (opening, Input::Tick(_)) if !opening.awaits_answer() && until <= now => close(Close::AUTHENTICATION_TIMEOUT),
 

@@ -155,6 +155,7 @@ pub(super) fn step<'b>(
     match (stage, input) {
         (_, Input::Closed) => Step::quiet(State::Closed),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
+        (_, Input::StoreFailed) => refuse(pairing, &ours(crate::error::Refusal::StoreFailed), out),
         (Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. }, Input::Evict) => {
             refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out)
         }
@@ -190,7 +191,7 @@ pub(super) fn step<'b>(
             },
             // Somebody else had it, too, and was first.
             Ok(false) => refuse(pairing, &Refusal::Expired, out),
-            Err(_) => refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out),
+            Err(refusal) => refuse(pairing, &ours(refusal), out),
         },
         (Stage::Settling { .. }, Input::Push(Notice::Decided)) => Step::quiet(pairing.at(Stage::Settling { decided: true })),
         (Stage::Settling { decided: true }, Input::Settled(Verdict::Waits { .. }))
@@ -200,12 +201,30 @@ pub(super) fn step<'b>(
             let (message, reason) = match outcome {
                 Ok(Confirmation::Active(_)) => (FromGateway::Active(grant), Close::GOODBYE),
                 Ok(Confirmation::NotThere) => (FromGateway::NotPaired, Close::AUTHENTICATION_FAILED),
-                Err(_) => (FromGateway::Refused(Refusal::Busy { retry_in: RETRY }), Close::INTERNAL),
+                Err(refusal) => (FromGateway::Refused(ours(refusal)), Close::INTERNAL),
             };
             last_words(pairing, &message, reason, out)
         }
 
         (stage, _) => Step::quiet(pairing.at(stage)),
+    }
+}
+
+/// What a node is told where the fault is ours.
+const fn ours(refusal: crate::error::Refusal) -> Refusal<'static> {
+    match refusal {
+        crate::error::Refusal::StoreFailed => Refusal::CannotStore { retry_in: RETRY },
+        crate::error::Refusal::InvalidCredentials
+        | crate::error::Refusal::NotApproved
+        | crate::error::Refusal::Muted
+        | crate::error::Refusal::AlreadyPaired
+        | crate::error::Refusal::Revoked
+        | crate::error::Refusal::NotPaired
+        | crate::error::Refusal::NoToken
+        | crate::error::Refusal::Expired
+        | crate::error::Refusal::TooManyPending
+        | crate::error::Refusal::RateLimited
+        | crate::error::Refusal::AtCapacity => Refusal::Busy { retry_in: RETRY },
     }
 }
 

@@ -319,7 +319,7 @@ fn on_refused<'b>(node: Node, now: Instant, channel: Channel, stage: &Stage, ref
             let next = node.to(State::Pairing { channel, stage: Stage::AwaitCode { method }, until });
             Step::with(next, [Effect::Tell(News::WrongCode { attempts_left })])
         }
-        (Refusal::Busy { .. }, _) => {
+        (Refusal::Busy { .. } | Refusal::CannotStore { .. }, _) => {
             let node = Node { backoff: Backoff::longest(), ..node };
             node.close(stage.wish_left(), Rest::Retry).first(Effect::Tell(News::PairingRefused(refusal)))
         }

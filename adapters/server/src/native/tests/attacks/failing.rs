@@ -103,6 +103,7 @@ fails_or_passes_on! {
     by_key(key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError>;
     grant_of(capability: &Id) -> Result<Option<Grant>, StoreError>;
     vault(name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
+    probe() -> Result<(), StoreError>;
     find(prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError>;
 }
 
