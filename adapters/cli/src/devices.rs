@@ -186,9 +186,16 @@ fn details(d: &DeviceView) -> String {
 }
 
 fn summary(status: &StatusView) -> String {
-    let StatusView { nodes, linked, waiting } = status;
-    format!(
+    let StatusView { nodes, linked, waiting, store } = status;
+    let mut text = format!(
         "nodes: {} pending, {} paired, {} muted, {} revoked\nconnections: {linked} linked, {waiting} not yet authenticated\n",
         nodes.pending, nodes.paired, nodes.muted, nodes.revoked
-    )
+    );
+    if store.failing {
+        text += "store: the registry cannot be written; free disk space\n";
+    }
+    for one in &store.unstored {
+        text += &format!("not stored yet: {} is out since {}, until this gateway restarts\n", safe(&one.what), ago(one.since));
+    }
+    text
 }

@@ -10,11 +10,12 @@ use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::authority::{Authority, Maker};
-use handfast_core::registry::lifecycle::{self, Decision, Notice};
+use handfast_core::registry::lifecycle::{self, Decision, Effect, Notice};
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
-use handfast_store::{BadRecord, Entry, Filter, Inbound, MemoryStore, SaveError, Store, StoreError, Stored};
+use handfast_store::held::Cut;
+use handfast_store::{BadRecord, Entry, Filter, HeldStore, Inbound, MemoryStore, SaveError, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
 
 use crate::bearer::Holder;
@@ -38,6 +39,7 @@ use crate::rights;
 use crate::seats::Seats;
 use crate::setup::{SetupKeys, SetupSettings};
 use crate::telemetry::Telemetry;
+use crate::unstored;
 
 /// A running gateway. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct Gateway {
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
+    /// The same store, by what is in force without being stored.
+    pub(crate) held: HeldStore,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
@@ -194,6 +198,8 @@ impl GatewayBuilder {
             None if forgets => chance::key(),
             None => return Err(StartError::NoStoreKey),
         };
+        let held = HeldStore::new(store);
+        let store: Arc<dyn Store> = Arc::new(held.clone());
         let clock = Clock::start();
         let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
         pairing::at_start(&*store, &pairing.settings, clock.unix()).await?;
@@ -202,9 +208,11 @@ impl GatewayBuilder {
         let (extensions, bridge) = bridge::build(extensions)?;
         let telemetry = Arc::new(Telemetry::new());
         let senders: Arc<dyn Inbound> = store.clone();
-        let gate = Gate::new(senders, inbound, Arc::clone(&telemetry), clock, Some(bridge::observer(&bridge)));
+        let holding = Some(Arc::clone(held.held()));
+        let gate = Gate::new(senders, inbound, Arc::clone(&telemetry), clock, Some(bridge::observer(&bridge)), holding);
         let inner = Arc::new(Inner {
             store,
+            held,
             limits,
             clock,
             hub: Hub::new(limits),
@@ -230,6 +238,7 @@ impl GatewayBuilder {
         bridge::start(&inner, &bridge);
         pairing::watch(&inner);
         readings::watch(&inner);
+        unstored::watch(&inner);
         let gateway = Gateway { inner };
         rights::watch(&gateway).await?;
         Ok(gateway)
@@ -392,29 +401,75 @@ impl Gateway {
 
     async fn decide_now(&self, node_id: NodeId, decision: &Decision) -> Result<(), OperatorError> {
         for _ in 0..MOST_CONFLICTS {
+            let before = self.inner.held.held().of_node(node_id);
             let Stored { record, version } = self.load(node_id).await?;
             let now = self.inner.clock.unix();
-            let change = match lifecycle::decide(&record.standing, decision.clone(), now) {
+            let decided = match lifecycle::decide(&record.standing, decision.clone(), now) {
+                // What is in force already and not stored is stored by deciding it once more.
+                Ok(change) if change.takes_away() && before.is_some() => {
+                    let stored = self.inner.held.load_stored(node_id).await?;
+                    let stored = stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))?;
+                    lifecycle::decide(&stored.record.standing, decision.clone(), now)
+                }
+                other => other,
+            };
+            let change = match decided {
                 Ok(change) => change,
                 Err(refusal) => {
                     // Out for good already: whatever link there might still be hears it once more.
                     if refusal == Refusal::Revoked {
                         self.push(node_id, Some(Notice::Unpaired));
                     }
+                    if before.is_some() {
+                        self.still_not_stored(node_id).await?;
+                    }
                     return Err(OperatorError::Refused { node_id, refusal });
                 }
             };
-            match self.inner.store.save(node_id, version, change.standing, now).await {
+            let what = || format!("node {node_id} ({:?})", record.name.as_str());
+            let mut held = None;
+            let mut saved = Ok(version);
+            for effect in change.effects() {
+                match effect {
+                    Effect::EndLinks(notice) => {
+                        let key = record.keys.as_ref().map(|keys| keys.channel);
+                        held = Some(self.hold(Cut::Node { node_id, decision: decision.clone(), key }, &what())?);
+                        self.end_what_rests_on(&record, Some(notice));
+                        self.push(node_id, Some(notice));
+                    }
+                    Effect::Save(standing) => {
+                        saved = self.inner.store.save(node_id, version, standing.clone(), now).await;
+                        if saved.is_err() {
+                            break;
+                        }
+                    }
+                    Effect::Push(notice) => {
+                        self.end_what_rests_on(&record, Some(notice));
+                        self.push(node_id, Some(notice));
+                    }
+                }
+            }
+            let error = match saved {
                 Ok(_) => {
-                    self.end_what_rests_on(&record, change.notice);
-                    self.push(node_id, change.notice);
+                    // Whatever was held of this node when it was read, what is stored now goes beyond it.
+                    held.iter().chain(&before).for_each(|ticket| self.inner.held.held().release(ticket));
                     self.event(Event::Decided { node_id, decision: word(decision) });
                     return Ok(());
                 }
+                Err(SaveError::Store(error)) => error,
                 Err(SaveError::Conflict) => continue,
-                Err(SaveError::Missing) => return Err(OperatorError::NotFound(node_id.to_string())),
-                Err(SaveError::Store(error)) => return Err(error.into()),
-            }
+                Err(SaveError::Missing) => {
+                    held.iter().for_each(|ticket| self.inner.held.held().release(ticket));
+                    return Err(OperatorError::NotFound(node_id.to_string()));
+                }
+            };
+            return Err(match held {
+                Some(ticket) => {
+                    self.event(Event::Decided { node_id, decision: word(decision) });
+                    self.not_stored(&ticket, what(), error)
+                }
+                None => error.into(),
+            });
         }
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }

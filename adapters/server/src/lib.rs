@@ -46,6 +46,7 @@ mod serve;
 pub mod setup;
 pub mod telemetry;
 mod tls;
+mod unstored;
 
 pub use accept::Listening;
 pub use api::metrics::serve_metrics;
@@ -57,3 +58,4 @@ pub use proxies::{PeerAddress, ProxySettings};
 pub use serve::serve;
 pub use tls::{TlsError, acceptor};
 pub use tokio_rustls::TlsAcceptor;
+pub use unstored::StoreStatus;

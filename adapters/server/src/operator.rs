@@ -120,6 +120,16 @@ pub enum OperatorError {
     /// What was asked for cannot be; the text says what mends it.
     #[error("{0}")]
     Usage(String),
+    /// The decision is in force, and the store could not be written.
+    #[error(
+        "{what} is out until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
+    )]
+    CutNotStored {
+        /// Who or what is out.
+        what: String,
+        /// Why it is not stored.
+        error: StoreError,
+    },
     /// The store failed; nothing was changed.
     #[error("the registry could not be read or written: {0}")]
     Store(#[from] StoreError),

@@ -67,7 +67,8 @@ impl Gateway {
     ///
     /// | request | does | who may |
     /// |---|---|---|
-    /// | `GET /health` | says whether the gateway works | everybody |
+    /// | `GET /health` | says whether the gateway works: 503 while its registry cannot be read or written | everybody |
+    /// | `GET /ready` | says whether it may be sent nodes, and if not (503), why: `{"ready":false,"reasons":[…]}` | everybody |
     /// | `GET /metrics` | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` | sessions with `read` at `/gateway/metrics`; see [`crate::serve_metrics`] |
     /// | `GET /api/v1/session` | says whose session it is: `{"id","profile","device_label","expires_at","permissions"}` | the session itself |
     /// | `POST /api/v1/session/refresh` | prolongs it; the same answer | the session itself |
@@ -92,6 +93,7 @@ impl Gateway {
         };
         Router::new()
             .route("/health", get(health))
+            .route("/ready", get(ready))
             .route("/metrics", get(api::metrics::show))
             .fallback(other)
             .with_state(self.clone())
@@ -99,14 +101,45 @@ impl Gateway {
 }
 
 async fn health(State(gateway): State<Gateway>) -> Response {
-    match gateway.summary().await {
-        Ok(_) => (StatusCode::OK, axum::Json(serde_json::json!({"status": "ok"}))).into_response(),
+    let problem = match gateway.summary().await {
+        Ok(_) => gateway.store_status().failing.then_some(CANNOT_WRITE),
         Err(error) => {
             tracing::error!(%error, "not healthy");
-            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(serde_json::json!({"status": "the registry cannot be read"})))
-                .into_response()
+            Some(CANNOT_READ)
         }
+    };
+    let status = if problem.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(serde_json::json!({"status": problem.unwrap_or("ok")}))).into_response()
+}
+
+const CANNOT_READ: &str = "the registry cannot be read";
+const CANNOT_WRITE: &str = "the registry cannot be written; free disk space";
+
+/// What keeps the gateway from doing all that it is there for. Nothing of it names a node.
+async fn reasons(gateway: &Gateway) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if gateway.summary().await.is_err() {
+        reasons.push(CANNOT_READ.to_owned());
     }
+    let store = gateway.store_status();
+    if store.failing {
+        reasons.push(CANNOT_WRITE.to_owned());
+    }
+    match store.unstored.len() {
+        0 => {}
+        1 => reasons.push("1 decision is in force and not stored yet".to_owned()),
+        several => reasons.push(format!("{several} decisions are in force and not stored yet")),
+    }
+    if *gateway.inner.shutdown.borrow() {
+        reasons.push("the gateway shuts down".to_owned());
+    }
+    reasons
+}
+
+async fn ready(State(gateway): State<Gateway>) -> Response {
+    let reasons = reasons(&gateway).await;
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(serde_json::json!({"ready": reasons.is_empty(), "reasons": reasons}))).into_response()
 }
 
 async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Infallible> {

@@ -18,7 +18,8 @@ pub struct ErrorView {
 /// An error for programs and for people.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `refused`, `rate_limited`, `key` or `store`.
+    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `refused`, `rate_limited`, `channel`, `key`, `store`, or `cut_not_stored` for a decision that is
+    /// in force and not stored yet.
     pub code: String,
     /// What is wrong and what mends it.
     pub message: String,
@@ -77,6 +78,7 @@ impl IntoResponse for Failure {
                     OperatorError::NoKeys(_) | OperatorError::NoUrl(_) => (StatusCode::CONFLICT, "refused"),
                     OperatorError::SetupKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "key"),
                     OperatorError::Usage(_) => (StatusCode::BAD_REQUEST, "usage"),
+                    OperatorError::CutNotStored { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored"),
                     OperatorError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
                 };
                 (status, code, error.to_string())
@@ -105,6 +107,7 @@ const fn of_inbound(error: &InboundError) -> (StatusCode, &'static str) {
         InboundError::Expired => (StatusCode::CONFLICT, "refused"),
         InboundError::RateLimited | InboundError::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         InboundError::Adapter(_) => (StatusCode::BAD_GATEWAY, "channel"),
+        InboundError::CutNotStored { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored"),
         InboundError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
     }
 }

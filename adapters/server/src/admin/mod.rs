@@ -2,7 +2,7 @@
 //!
 //! | request | does | answers |
 //! |---|---|---|
-//! | `GET /api/v1/status` | counts | `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting"}` |
+//! | `GET /api/v1/status` | counts, and says how the store fares | `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting","store":{"failing","failures","unstored":[{"what","since"}]}}` |
 //! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
 //! | `GET /api/v1/devices/{prefix}` | shows one | a device |
 //! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token"}`, or for a node with keys `"fingerprint","permissions","expires_at"` in place of the token |
@@ -42,7 +42,8 @@
 //! A session that did not make or show a PIN does not see it. Whatever is listed says by whom it was made (`made_by`: `operator`, or `session ID`).
 //!
 //! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`), 429
-//! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`).
+//! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored` says that the decision is in force, on live connections too, and
+//! that the store could not be written: it is lost by a restart before it is stored, which is tried again by itself.
 
 mod caller;
 mod decisions;
@@ -81,6 +82,7 @@ pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 
 use crate::api;
 use crate::gateway::Gateway;
+use crate::unstored::StoreStatus;
 use failure::Failure;
 
 /// How many nodes are read from the store at once while a listing is made.
@@ -137,6 +139,29 @@ pub struct StatusView {
     pub linked: usize,
     /// Connections that have not authenticated.
     pub waiting: usize,
+    /// How the store fares.
+    #[serde(default)]
+    pub store: StoreView,
+}
+
+/// How the store fares.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct StoreView {
+    /// Whether the last write failed.
+    pub failing: bool,
+    /// How many writes have failed since the gateway started.
+    pub failures: u64,
+    /// Decisions that are in force and not stored yet.
+    pub unstored: Vec<UnstoredView>,
+}
+
+/// A decision that is in force and not stored yet.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UnstoredView {
+    /// Who or what is out.
+    pub what: String,
+    /// Since when, Unix seconds.
+    pub since: u64,
 }
 
 /// Nodes by standing.
@@ -194,7 +219,10 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Fail
         muted: summary.nodes.muted,
         revoked: summary.nodes.revoked,
     };
-    Ok(Json(StatusView { nodes, linked: summary.linked, waiting: summary.waiting }))
+    let StoreStatus { failing, failures, unstored } = gateway.store_status();
+    let unstored = unstored.into_iter().map(|one| UnstoredView { what: one.what, since: one.since.as_secs() }).collect();
+    let store = StoreView { failing, failures, unstored };
+    Ok(Json(StatusView { nodes, linked: summary.linked, waiting: summary.waiting, store }))
 }
 
 async fn list(

@@ -1,7 +1,7 @@
 //! The Unix socket in the data directory. Who may open the directory is the operator.
 
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -66,14 +66,58 @@ pub fn bind(data: &Path) -> Result<UnixListener, SocketError> {
     Ok(listener)
 }
 
-/// Serves the operator's routes on the socket until `until` ends; requests under way are finished.
-pub async fn serve_admin(gateway: Gateway, listener: UnixListener, until: impl Future<Output = ()>) {
+/// How often to look whether the socket still has its name.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Which file a name stands for.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+/// Makes the socket anew where its name is gone or stands for something else. `None` if all is well, or it cannot be made yet.
+fn restored(directory: &Path, own: &mut Option<(u64, u64)>, warned: &mut bool) -> Option<UnixListener> {
+    let path = directory.join(SOCKET_NAME);
+    if own.is_some() && file_at(&path) == *own {
+        return None;
+    }
+    match bind(directory) {
+        Ok(listener) => {
+            (*own, *warned) = (file_at(&path), false);
+            tracing::warn!("{}: the operator's socket was removed; it is there again", path.display());
+            Some(listener)
+        }
+        Err(error) => {
+            if !*warned {
+                *warned = true;
+                tracing::error!(%error, "the operator's socket was removed and cannot be made again yet");
+            }
+            None
+        }
+    }
+}
+
+/// Serves the operator's routes on the socket until `until` ends; requests under way are finished. A socket whose file is removed is made again.
+pub async fn serve_admin(gateway: Gateway, mut listener: UnixListener, until: impl Future<Output = ()>) {
     let router = admin_router(&gateway);
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+    let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
+    // One that was bound by the caller under another name is the caller's to keep.
+    let directory = path.as_deref().filter(|path| path.ends_with(SOCKET_NAME)).and_then(Path::parent);
+    let mut own = path.as_deref().and_then(file_at);
+    let mut warned = false;
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tokio::pin!(until);
     loop {
         let stream = tokio::select! {
             () = &mut until => break,
+            _ = look.tick() => {
+                if let Some(again) = directory.and_then(|directory| restored(directory, &mut own, &mut warned)) {
+                    listener = again;
+                }
+                continue;
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {

@@ -84,6 +84,7 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
     let inner = &gateway.inner;
     let now = inner.clock.unix();
     let nodes = inner.store.counts(now).await?;
+    let store = gateway.store_status();
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let live = Live {
         nodes_pending: nodes.pending,
@@ -93,6 +94,9 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
         links: count(inner.hub.count()),
         waiting_connections: count(inner.seats.taken()),
         sessions: inner.store.live_sessions(now).await?,
+        store_write_failures: store.failures,
+        store_failing: store.failing,
+        decisions_unstored: count(store.unstored.len()),
         senders_pending: inner.gate.waiting().await?,
     };
     let extensions = inner.extensions.scrape(SCRAPE_WITHIN).await;

@@ -59,6 +59,9 @@ pub(super) async fn end(State(gateway): State<Gateway>, companion: Companion) ->
 fn failed(error: OperatorError) -> Response {
     match error {
         OperatorError::NoSuchSession(_) => BearerRefused::Unknown.into_response(),
+        error @ OperatorError::CutNotStored { .. } => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored", &error.to_string())
+        }
         error => {
             tracing::error!(%error, "a companion's session could not be changed");
             refuse(StatusCode::SERVICE_UNAVAILABLE, "store", "the registry could not be written; nothing was changed: try again")

@@ -40,7 +40,7 @@ const OWN_WORDS: [&str; 25] = [
     "system",
 ];
 /// First segments of paths that are the gateway's own.
-const OWN_PATHS: [&str; 5] = ["pair", "api", "health", "metrics", "admin"];
+const OWN_PATHS: [&str; 6] = ["pair", "api", "health", "ready", "metrics", "admin"];
 
 /// One extension, as the operator configures it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use handfast_core::flow::inbound::{self as core, Dropped, Policy, Seen, Verdict,
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
 use handfast_core::registry::inbound::{ChallengeCode, Ident, SenderId};
 use handfast_core::time::UnixTime;
+use handfast_store::held::Held;
 use handfast_store::{Challenged, Inbound, SenderName, StoreError};
 
 use super::adapter::{self, Channels, Normalised};
@@ -45,6 +46,8 @@ pub(super) struct Inner {
     pub(super) approving: Arc<tokio::sync::Mutex<()>>,
     cache: Cache,
     observer: Option<GateObserver>,
+    /// Where a decision is in force before it is stored. Without one it is in force once it is stored.
+    pub(super) held: Option<Arc<Held>>,
 }
 
 /// What is done where nobody registered a channel.
@@ -65,7 +68,7 @@ impl Gate {
     /// A gate over a store, without a gateway.
     #[must_use]
     pub fn standalone(store: impl Inbound, settings: InboundSettings) -> Self {
-        Self::new(Arc::new(store), settings, Arc::default(), Clock::start(), None)
+        Self::new(Arc::new(store), settings, Arc::default(), Clock::start(), None, None)
     }
 
     pub(crate) fn new(
@@ -74,6 +77,7 @@ impl Gate {
         telemetry: Arc<Telemetry>,
         clock: Clock,
         observer: Option<GateObserver>,
+        held: Option<Arc<Held>>,
     ) -> Self {
         let wrong_codes = Mutex::new(Bucket::new(settings.approvals_per_minute, clock.now()));
         let (cache, channels) = (Cache::new(settings.remembered), Channels::default());
@@ -88,6 +92,7 @@ impl Gate {
                 approving: Arc::default(),
                 cache,
                 observer,
+                held,
             }),
         }
     }
@@ -355,7 +360,10 @@ impl Gate {
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
     pub async fn waiting(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        self.expire().await?;
+        // What cannot be removed now is not counted all the same.
+        if let Err(error) = self.expire().await {
+            tracing::debug!(%error, "senders whose waiting is over could not be removed");
+        }
         self.inner.store.waiting_senders(&self.inner.settings.limits, self.inner.clock.unix()).await
     }
 

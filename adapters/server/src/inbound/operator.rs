@@ -7,6 +7,7 @@ use std::sync::Arc;
 use handfast_core::budget::Attempt;
 use handfast_core::registry::inbound::{ChallengeCode, Ident};
 use handfast_core::time::UnixTime;
+use handfast_store::held::Cut;
 use handfast_store::{Approved, ListedSender, SenderChange, SenderFilter, SenderName, StoreError};
 
 use super::adapter::{AdapterError, Normalised};
@@ -69,6 +70,16 @@ pub enum InboundError {
     /// The channel could not do its part.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
+    /// The decision is in force, and the store could not be written.
+    #[error(
+        "{what} is out until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
+    )]
+    CutNotStored {
+        /// Who is out.
+        what: String,
+        /// Why it is not stored.
+        error: StoreError,
+    },
     /// The store failed.
     #[error("the registry could not be read or written: {0}")]
     Store(#[from] StoreError),
@@ -168,20 +179,44 @@ impl Gate {
         sender: String,
         change: SenderChange,
     ) -> Result<u64, InboundError> {
-        let word = word(&change);
+        let inner = &self.inner;
+        let held = match (&inner.held, takes_away(&change)) {
+            (Some(held), true) => Some(held),
+            (Some(_) | None, false) | (None, true) => None,
+        };
         // What is over already is not what the operator decided.
-        self.expire().await?;
-        let now = self.inner.clock.unix();
-        let changed = self.inner.store.change_sender(&channel, account.as_deref(), &sender, change.clone(), now).await?;
+        match self.expire().await {
+            // What takes something away does not wait for the disk.
+            Err(_) if held.is_some() => {}
+            other => other.map(drop)?,
+        }
+        let now = inner.clock.unix();
+        let what = format!("sender {sender:?} on {channel}");
+        let ticket = held.and_then(|held| {
+            let (channel, account, sender) = (channel.clone(), account.clone(), sender.clone());
+            held.hold(Cut::Sender { channel, account, sender, change: change.clone() }, what.clone(), now)
+        });
+        let stored = inner.store.change_sender(&channel, account.as_deref(), &sender, change.clone(), now).await;
+        let (changed, failed) = match (stored, &ticket) {
+            (Ok(changed), ticket) => {
+                held.zip(ticket.as_ref()).into_iter().for_each(|(held, ticket)| held.release(ticket));
+                (changed, None)
+            }
+            (Err(error), Some(_)) => (1, Some(error)),
+            (Err(error), None) => return Err(error.into()),
+        };
         if changed > 0 {
             match change {
-                SenderChange::Allow { .. } => self.inner.telemetry.channel(&channel).approval(Approval::Approved),
-                SenderChange::Reject => self.inner.telemetry.channel(&channel).approval(Approval::Rejected),
+                SenderChange::Allow { .. } => inner.telemetry.channel(&channel).approval(Approval::Approved),
+                SenderChange::Reject => inner.telemetry.channel(&channel).approval(Approval::Rejected),
                 SenderChange::Block | SenderChange::Unblock | SenderChange::Revoke => {}
             }
-            self.event(&GateEvent::Changed { channel, account, sender, change: word });
+            self.event(&GateEvent::Changed { channel, account, sender, change: word(&change) });
         }
-        Ok(changed)
+        match failed {
+            Some(error) => Err(InboundError::CutNotStored { what, error }),
+            None => Ok(changed),
+        }
     }
 
     /// Lets in many senders of one account at once, all or none. Those who are let in already stay as they are; who is blocked stays blocked. The answer is
@@ -301,6 +336,13 @@ fn check_ids(channel: &str, account: Option<&str>) -> Result<(), InboundError> {
 
 fn shortened(given: &str) -> String {
     given.chars().take(64).collect()
+}
+
+const fn takes_away(change: &SenderChange) -> bool {
+    match change {
+        SenderChange::Reject | SenderChange::Block | SenderChange::Revoke => true,
+        SenderChange::Allow { .. } | SenderChange::Unblock => false,
+    }
 }
 
 const fn word(change: &SenderChange) -> &'static str {

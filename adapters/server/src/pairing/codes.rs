@@ -14,6 +14,7 @@ use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::native::pair::Selector;
 use handfast_store::NotMinted;
+use handfast_store::held::Cut;
 
 use super::settings::OPEN_FOR;
 use crate::chance;
@@ -224,7 +225,8 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::NoSuchCode`] if none with this id lives, and [`OperatorError::Store`].
     pub async fn withdraw_code(&self, id: CodeId) -> Result<(), OperatorError> {
-        match self.inner.store.withdraw(id, self.inner.clock.unix()).await? {
+        let stored = self.inner.store.withdraw(id, self.inner.clock.unix());
+        match self.cut(Cut::Code(id), format!("code {}", hex(id.as_bytes())), |_| (), stored).await? {
             true => Ok(()),
             false => Err(OperatorError::NoSuchCode(hex(id.as_bytes()))),
         }

@@ -7,6 +7,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::grants::{Grant, current};
 use handfast_core::registry::lifecycle::{Decision, Notice};
 use handfast_core::registry::record::Standing;
+use handfast_store::held::Cut;
 use handfast_store::{BadRecord, Entry, Revoked, node_id};
 
 use super::delegates::Delegate;
@@ -142,32 +143,37 @@ impl Gateway {
         let (store, now) = (&self.inner.store, self.inner.clock.unix());
         let grants = store.grants(node_id).await?;
         let rests_on_it = current(&grants, now).is_some_and(|grant| grant.capability == Some(id));
-        let those: Vec<_> = grants.iter().filter(|grant| grant.capability == Some(id)).map(|grant| grant.id).collect();
-        let mut ended = Vec::new();
-        if rests_on_it {
-            ended = store.end_grants(node_id, None, now).await?;
-            self.event(Event::GrantRevoked { node_id, grant: None });
-        } else {
-            for grant in those {
-                ended.extend(store.end_grants(node_id, Some(grant), now).await?);
-                self.event(Event::GrantRevoked { node_id, grant: Some(grant) });
-            }
-        }
-        self.cut(&ended);
-        if rests_on_it {
-            self.push(node_id, Some(Notice::Unpaired));
+        let of = |grant: &&Grant| rests_on_it || grant.capability == Some(id);
+        let capabilities: Vec<_> = grants.iter().filter(of).filter_map(|grant| grant.capability).collect();
+        let those = match rests_on_it {
+            true => vec![None],
+            false => grants.iter().filter(of).map(|grant| Some(grant.id)).collect(),
+        };
+        for which in those {
+            let cut = Cut::Grants { node_id, which, capabilities: capabilities.clone() };
+            let end = |gateway: &Self| {
+                gateway.event(Event::GrantRevoked { node_id, grant: which });
+                gateway.cut_blocks(&capabilities);
+                if rests_on_it {
+                    gateway.push(node_id, Some(Notice::Unpaired));
+                }
+            };
+            let ended =
+                self.cut(cut, format!("capability {id} of node {node_id}"), end, store.end_grants(node_id, which, now)).await?;
+            self.cut_blocks(&ended);
         }
         Ok(())
     }
 
     async fn revoke_block(&self, id: capability::Id) -> Result<Revocation, OperatorError> {
-        self.inner.store.revoke(Revoked::Block(id), self.inner.clock.unix()).await?;
-        self.cut(&[id]);
+        let what = Revoked::Block(id);
+        let stored = self.inner.store.revoke(what, self.inner.clock.unix());
+        self.cut(Cut::Revoked(what), format!("capability {id}"), |gateway| gateway.cut_blocks(&[id]), stored).await?;
         Ok(Revocation::Capability { id, node_id: None })
     }
 
     /// Ends at once what rests on these blocks: links, and bearers that were given out over them.
-    pub(crate) fn cut(&self, blocks: &[capability::Id]) {
+    pub(crate) fn cut_blocks(&self, blocks: &[capability::Id]) {
         self.inner.pairing.bearers.drop_blocks(blocks);
         self.inner.hub.cut(blocks);
     }

@@ -7,6 +7,7 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{Opened, Window};
 use handfast_core::time::{Span, UnixTime};
+use handfast_store::held::Cut;
 use handfast_store::{Store, StoreError};
 
 use super::settings::{Approve, PairingSettings};
@@ -98,11 +99,13 @@ impl Gateway {
         let _alone = self.inner.pairing.minting.lock().await;
         let before = self.inner.store.window().await?;
         let closed = Window { opened: None, ..before };
-        self.inner.store.set_window(closed).await?;
-        if before.opened.is_some() {
-            self.event(Event::WindowClosed);
-        }
-        self.inner.pairing.window_changed.notify_one();
+        let end = |gateway: &Self| {
+            if before.opened.is_some() {
+                gateway.event(Event::WindowClosed);
+            }
+            gateway.inner.pairing.window_changed.notify_one();
+        };
+        self.cut(Cut::Window, "pairing by PIN".to_owned(), end, self.inner.store.set_window(closed)).await?;
         Ok(PairingStatus::of(closed, now))
     }
 

@@ -9,6 +9,7 @@ use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, S
 use handfast_core::text::Name;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Claims, Nonce};
+use handfast_store::held::Cut;
 use handfast_store::{SaveError, SessionFilter, SetupCode, StoreError, Yield};
 
 use crate::chance;
@@ -171,9 +172,17 @@ impl Gateway {
     }
 
     async fn revoke_companion_now(&self, session: SessionId) -> Result<bool, OperatorError> {
-        let (revoked, ended) = self.inner.store.end_session(session, self.inner.clock.unix()).await?;
+        let what = format!("session {}", hex(session.as_bytes()));
         // Whatever connection there might still be hears it, once more if need be.
-        self.inner.companions.end(session);
+        let end = |gateway: &Self| gateway.inner.companions.end(session);
+        let stored = self.inner.store.end_session(session, self.inner.clock.unix());
+        let (revoked, ended) = match self.cut(Cut::Session(session), what, end, stored).await {
+            Err(error @ OperatorError::CutNotStored { .. }) => {
+                self.event(Event::SessionRevoked { session });
+                return Err(error);
+            }
+            other => other?,
+        };
         if revoked {
             self.inner.telemetry.sessions(SessionEvent::Revoked, 1);
             self.event(Event::SessionRevoked { session });

@@ -5,11 +5,14 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Most labels of one sample.
 const MOST_LABELS: usize = 64;
 /// The families that are the gateway's own, exposed yet or not.
-pub(super) const OWN: [&str; 18] = [
+pub(super) const OWN: [&str; 21] = [
+    "handfast_decisions_unstored",
     "handfast_events",
     "handfast_extension_calls",
     "handfast_links",
     "handfast_nodes",
+    "handfast_store_failing",
+    "handfast_store_write_failures",
     "handfast_waiting_connections",
     "pairing_admit_seconds",
     "pairing_approvals",

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -28,6 +29,12 @@ pub struct Live {
     pub waiting_connections: u64,
     /// Sessions of companions that are neither ended nor over.
     pub sessions: u64,
+    /// Writes of the registry that failed since the gateway started.
+    pub store_write_failures: u64,
+    /// Whether the last write of the registry failed.
+    pub store_failing: bool,
+    /// Decisions that are in force and not stored.
+    pub decisions_unstored: u64,
     /// Senders that wait to be approved, by channel. A channel that is left out has none; one that is there twice has the sum.
     pub senders_pending: Vec<(String, u64)>,
 }
@@ -39,7 +46,12 @@ pub(super) fn encode(live: &Live, senders_pending: BTreeMap<Arc<str>, u64>, text
         ("pairing_sessions_live", "Sessions of companions that are neither ended nor over", live.sessions),
         ("handfast_links", "Links that are open", live.links),
         ("handfast_waiting_connections", "Connections that have not authenticated", live.waiting_connections),
+        ("handfast_store_failing", "Whether the last write of the registry failed", u64::from(live.store_failing)),
+        ("handfast_decisions_unstored", "Decisions that are in force and not stored", live.decisions_unstored),
     ];
+    let failures = Counter::<u64>::default();
+    failures.inc_by(live.store_write_failures);
+    registry.register("handfast_store_write_failures", "Writes of the registry that failed", failures);
     for (name, help, count) in plain {
         registry.register(name, help, gauge(count));
     }

@@ -210,6 +210,9 @@ fn the_gauges_are_those_of_the_moment() {
         links: 4,
         waiting_connections: 5,
         sessions: 6,
+        store_write_failures: 7,
+        store_failing: true,
+        decisions_unstored: 8,
         senders_pending: vec![("telegram".to_owned(), 2), ("mail".to_owned(), 1), ("telegram".to_owned(), 3)],
     };
     let scrape = Scrape::read(&telemetry.encode(&live));
@@ -221,6 +224,9 @@ fn the_gauges_are_those_of_the_moment() {
         ("handfast_links", 4.0),
         ("handfast_waiting_connections", 5.0),
         ("pairing_sessions_live", 6.0),
+        ("handfast_store_write_failures_total", 7.0),
+        ("handfast_store_failing", 1.0),
+        ("handfast_decisions_unstored", 8.0),
         ("pairing_requests_pending{channel=\"telegram\"}", 5.0),
         ("pairing_requests_pending{channel=\"mail\"}", 1.0),
         ("pairing_requests_pending{channel=\"signal\"}", 0.0),

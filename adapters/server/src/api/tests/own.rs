@@ -110,13 +110,17 @@ async fn a_store_that_fails_lets_nobody_in() {
         store.left.store(1, Ordering::SeqCst);
         assert_eq!(ask(&world, HERE, method, path, by(&token)).await.code(), (503, "store".to_owned()), "{method} {path}");
     }
-    for (method, path) in [("POST", REFRESH), ("DELETE", SESSION)] {
-        store.left.store(2, Ordering::SeqCst);
-        assert_eq!(ask(&world, HERE, method, path, by(&token)).await.code(), (503, "store".to_owned()), "{method} {path}");
-    }
+    store.left.store(2, Ordering::SeqCst);
+    assert_eq!(ask(&world, HERE, "POST", REFRESH, by(&token)).await.code(), (503, "store".to_owned()));
     store.left.store(2, Ordering::SeqCst);
     let answer = ask(&world, HERE, "GET", "/metrics", by(&token)).await;
     assert_eq!(answer.status, 503);
     store.left.store(-1, Ordering::SeqCst);
     assert_eq!(get(&world, SESSION, &token).await.status, 200);
+    // Ended is ended, whether or not that can be stored.
+    store.left.store(2, Ordering::SeqCst);
+    let ended = ask(&world, HERE, "DELETE", SESSION, by(&token)).await;
+    assert_eq!(ended.code(), (503, "cut_not_stored".to_owned()));
+    store.left.store(-1, Ordering::SeqCst);
+    assert_eq!(get(&world, SESSION, &token).await.status, 401);
 }

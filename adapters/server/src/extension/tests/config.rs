@@ -40,7 +40,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     }
     for mount in [
         "", "/", "mail", "/mail/", "//mail", "/a/../b", "/.", "/a%2fb", "/a b", "/pair", "/pair/x", "/Pair", "/api/v1",
-        "/health", "/metrics", "/admin",
+        "/health", "/ready", "/metrics", "/admin",
     ] {
         assert!(refused(|config| config.mounts = list(&[mount])).contains("mount"), "{mount}");
     }

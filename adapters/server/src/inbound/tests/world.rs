@@ -50,7 +50,7 @@ impl World {
         let (telemetry, events) = (Arc::new(Telemetry::new()), Arc::<Mutex<Vec<_>>>::default());
         let heard = Arc::clone(&events);
         let observer: GateObserver = Arc::new(move |event: &GateEvent| heard.lock().unwrap().push(event.clone()));
-        let gate = Gate::new(Arc::clone(store), settings, Arc::clone(&telemetry), Clock::start(), Some(observer));
+        let gate = Gate::new(Arc::clone(store), settings, Arc::clone(&telemetry), Clock::start(), Some(observer), None);
         gate.channels().register(Arc::new(ReadyMade::whatsapp(NoOutbox)));
         gate.channels().register(Arc::new(ReadyMade::named("chat", NoOutbox)));
         Self { gate, telemetry, events }

@@ -1,0 +1,129 @@
+//! Decisions that take something away do not wait for the disk.
+//!
+//! Such a decision is put in force in memory first, then the links end, and then it is stored. Where that fails it stays in force, is tried again until it is
+//! stored, and the operator is told that it is not stored yet. A restart before that forgets it.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use handfast_core::id::NodeId;
+use handfast_store::StoreError;
+use handfast_store::held::{Cut, HeldView, Ticket};
+
+use crate::gateway::{Gateway, Inner, OperatorError};
+
+/// How often it is tried again to store what is not.
+const TRY_EVERY: Duration = Duration::from_secs(2);
+/// How often it is tried while the gateway shuts down.
+const TRY_AT_THE_END: Duration = Duration::from_millis(200);
+
+/// How the store fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Whether the last write failed.
+    pub failing: bool,
+    /// How many writes have failed since the gateway started.
+    pub failures: u64,
+    /// Decisions that are in force and not stored, the oldest first.
+    pub unstored: Vec<HeldView>,
+}
+
+impl Gateway {
+    /// How the store fares.
+    #[must_use]
+    pub fn store_status(&self) -> StoreStatus {
+        let held = self.inner.held.held();
+        StoreStatus { failing: held.is_failing(), failures: held.failures(), unstored: held.list() }
+    }
+
+    /// Carries out a decision that takes something away: in memory, on live links (`end`), in the store.
+    pub(crate) async fn cut<T>(
+        &self,
+        cut: Cut,
+        what: String,
+        end: impl FnOnce(&Self),
+        stored: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, OperatorError> {
+        let ticket = self.hold(cut, &what)?;
+        end(self);
+        match stored.await {
+            Ok(done) => {
+                self.inner.held.held().release(&ticket);
+                Ok(done)
+            }
+            Err(error) => Err(self.not_stored(&ticket, what, error)),
+        }
+    }
+
+    /// Puts a decision in force that is not stored yet.
+    pub(crate) fn hold(&self, cut: Cut, what: &str) -> Result<Ticket, OperatorError> {
+        let held = self.inner.held.held().hold(cut, what.to_owned(), self.inner.clock.unix());
+        held.ok_or_else(|| StoreError::Database("too many decisions wait to be stored; free disk space first".to_owned()).into())
+    }
+
+    /// What the operator is told about a decision that is in force and could not be stored.
+    pub(crate) fn not_stored(&self, ticket: &Ticket, what: String, error: StoreError) -> OperatorError {
+        if matches!(error, StoreError::BadRecord(_)) {
+            // Nothing can be written over it, however often that is tried.
+            self.inner.held.held().release(ticket);
+            return error.into();
+        }
+        tracing::error!(%error, "{what} is out, but that is not stored yet");
+        OperatorError::CutNotStored { what, error }
+    }
+
+    /// Says about a node that is out already whether that is stored, and tries to store it first.
+    pub(crate) async fn still_not_stored(&self, node_id: NodeId) -> Result<(), OperatorError> {
+        let tried = self.inner.held.store_held(self.inner.clock.unix()).await;
+        match (self.inner.held.held().of_node(node_id), tried) {
+            (Some(_), Err(error)) => Err(OperatorError::CutNotStored { what: format!("node {node_id}"), error }),
+            (Some(_) | None, Ok(_)) | (None, Err(_)) => Ok(()),
+        }
+    }
+
+    /// Waits for decisions that are not stored yet, for so long at most. The answer is those that are lost by ending now.
+    pub async fn store_the_rest(&self, within: Duration) -> Vec<HeldView> {
+        let until = tokio::time::Instant::now() + within;
+        loop {
+            let left = self.inner.held.held().list();
+            if left.is_empty() || tokio::time::Instant::now() >= until {
+                return left;
+            }
+            if try_again(&self.inner).await {
+                continue;
+            }
+            tokio::time::sleep(TRY_AT_THE_END).await;
+        }
+    }
+}
+
+/// Tries again and again to store what is not, as long as there is a gateway.
+pub(crate) fn watch(inner: &Arc<Inner>) {
+    tokio::spawn(watcher(Arc::downgrade(inner)));
+}
+
+async fn watcher(gateway: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(TRY_EVERY).await;
+        let Some(inner) = gateway.upgrade() else { return };
+        if !inner.held.held().is_empty() || inner.held.held().is_failing() {
+            try_again(&inner).await;
+        }
+    }
+}
+
+/// Whether something was stored.
+async fn try_again(inner: &Inner) -> bool {
+    match inner.held.store_held(inner.clock.unix()).await {
+        Ok(stored) => {
+            for one in &stored {
+                tracing::info!("{}: the decision is stored now", one.what);
+            }
+            !stored.is_empty()
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the store still cannot write");
+            false
+        }
+    }
+}
