@@ -8,6 +8,7 @@ mod inbound;
 mod pairing;
 mod serving;
 mod setup;
+mod store;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

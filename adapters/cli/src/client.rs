@@ -1,6 +1,8 @@
 //! The operator's side of the Unix socket.
 
+use std::io::ErrorKind;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use handfast_server::admin::{ErrorView, socket_path};
 use http_body_util::{BodyExt, Full};
@@ -11,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::End;
+use crate::data::DATABASE;
 
 /// Asks the gateway that runs on a data directory, and reads its answer as JSON text.
 pub(crate) async fn ask(data: &Path, method: Method, path: &str, body: Option<serde_json::Value>) -> Result<String, End> {
@@ -67,6 +70,37 @@ impl Drop for Driver {
     }
 }
 
+/// How long a gateway has to make its socket again that was removed.
+const SOCKET_WITHIN: Duration = Duration::from_secs(3);
+
+/// Connects to the gateway of a data directory. Where the socket is gone though a gateway runs, that makes it again by itself.
+async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
+    let until = Instant::now() + SOCKET_WITHIN;
+    loop {
+        let error = match UnixStream::connect(socket).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
+            return Err(End::Refused(format!("{}: the gateway's socket cannot be opened: {error}", socket.display())));
+        }
+        let shown = data.display();
+        match handfast_store::holder(&data.join(DATABASE)) {
+            None => {
+                return Err(End::Refused(format!("no gateway runs on {shown}; start one with: handfast serve --data {shown}")));
+            }
+            Some(holder) if Instant::now() >= until => {
+                return Err(End::Refused(format!(
+                    "{holder} has the registry in {shown} open, and {} does not answer: it is just starting, it is no gateway (an import, for instance), or it \
+                     hangs; wait for it, or end it and start a gateway with: handfast serve --data {shown}",
+                    socket.display()
+                )));
+            }
+            Some(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 async fn send(
     data: &Path,
     method: Method,
@@ -74,13 +108,7 @@ async fn send(
     body: Option<serde_json::Value>,
 ) -> Result<(Driver, Response<Incoming>), End> {
     let socket = socket_path(data).map_err(End::refused)?;
-    let stream = UnixStream::connect(&socket).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => End::Refused(format!(
-            "no gateway runs on {data}; start one with: handfast serve --data {data}",
-            data = data.display()
-        )),
-        _ => End::Refused(format!("{}: the gateway's socket cannot be opened: {error}", socket.display())),
-    })?;
+    let stream = connect(data, &socket).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
     let mut request = Request::builder().method(method).uri(path).header("host", "handfast");

@@ -168,20 +168,33 @@ impl Gateway {
     /// A node that pairs in this way.
     pub(super) fn node(&self, name: &str, way: &[&str]) -> Node {
         let state = private_dir();
+        let node = self.node_in(&state, name, way);
+        Node { _state: Some(state), ..node }
+    }
+
+    /// A paired node that links and stays.
+    pub(super) fn run_node(&self, state: &TempDir) -> Running {
+        let mut command = program("handfast-node");
+        command.args(["run", "--gateway", &format!("ws://{}", self.address), "--state"]).arg(state.path());
+        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// A node that pairs in this way and keeps what it gets there.
+    pub(super) fn node_in(&self, state: &TempDir, name: &str, way: &[&str]) -> Node {
         let mut command = program("handfast-node");
         command.arg("pair").args(way).arg("--state").arg(state.path()).args(["--name", name, "--room", "Study"]);
         if !way.contains(&"--qr") {
             command.args(["--gateway", &format!("ws://{}", self.address)]);
         }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Node { child, _state: state }
+        Node { child, _state: None }
     }
 }
 
 /// A `handfast-node pair` that runs.
 pub(super) struct Node {
     child: Child,
-    _state: TempDir,
+    _state: Option<TempDir>,
 }
 
 impl Node {

@@ -25,6 +25,9 @@ use crate::data::{self, DATABASE};
 use crate::print::put;
 use console::Console;
 
+/// How long the end waits for decisions that are not stored yet.
+const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let mut settings = args.options.settings().map_err(|error| End::Usage(error.to_string()))?;
     let path = DataDir { data: settings.data.take() }.path()?;
@@ -142,6 +145,13 @@ impl Running {
         for task in self.tasks {
             let _ = task.await;
         }
+        let lost = self.gateway.store_the_rest(STORE_WITHIN).await;
+        for one in &lost {
+            tracing::error!(
+                "{}: the decision could not be stored and ends with this gateway; decide it again after the next start",
+                one.what
+            );
+        }
     }
 }
 
@@ -195,12 +205,19 @@ async fn with_key(path: &Path, builder: GatewayBuilder, pairing: PairingSettings
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// That a file may not grow any more is an error like a full disk, and not the end of the process.
+    _file_too_large: Signal,
 }
 
 impl Signals {
     fn catch() -> Result<Self, End> {
         let caught = |kind| signal(kind).map_err(End::refused);
-        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
+        let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Self {
+            terminate: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            _file_too_large: caught(file_too_large)?,
+        })
     }
 
     async fn wait(mut self) {
