@@ -74,7 +74,7 @@ impl Gateway {
         for (node_id, grant) in &grants {
             self.event(Event::GrantRevoked { node_id: *node_id, grant: Some(*grant) });
         }
-        self.cut(&capabilities);
+        self.cut_blocks(&capabilities);
         for (node_id, _) in grants {
             match inner.store.grants(node_id).await.map(|grants| current(&grants, now).is_some()) {
                 Ok(true) => inner.hub.look_again(node_id),

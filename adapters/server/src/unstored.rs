@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use handfast_core::id::NodeId;
-use handfast_store::StoreError;
 use handfast_store::held::{Cut, HeldView, Ticket};
+use handfast_store::{Store, StoreError};
 
 use crate::gateway::{Gateway, Inner, OperatorError};
 
@@ -72,12 +72,12 @@ impl Gateway {
         OperatorError::CutNotStored { what, error }
     }
 
-    /// Says about a node that is out already whether that is stored, and tries to store it first.
+    /// Says about a node that is out already whether that waits for the store.
     pub(crate) async fn still_not_stored(&self, node_id: NodeId) -> Result<(), OperatorError> {
-        let tried = self.inner.held.store_held(self.inner.clock.unix()).await;
+        let tried = self.inner.held.probe().await;
         match (self.inner.held.held().of_node(node_id), tried) {
             (Some(_), Err(error)) => Err(OperatorError::CutNotStored { what: format!("node {node_id}"), error }),
-            (Some(_) | None, Ok(_)) | (None, Err(_)) => Ok(()),
+            (Some(_) | None, Ok(())) | (None, Err(_)) => Ok(()),
         }
     }
 
@@ -89,7 +89,7 @@ impl Gateway {
             if left.is_empty() || tokio::time::Instant::now() >= until {
                 return left;
             }
-            if try_again(&self.inner).await {
+            if try_again(self).await {
                 continue;
             }
             tokio::time::sleep(TRY_AT_THE_END).await;
@@ -107,19 +107,23 @@ async fn watcher(gateway: Weak<Inner>) {
         tokio::time::sleep(TRY_EVERY).await;
         let Some(inner) = gateway.upgrade() else { return };
         if !inner.held.held().is_empty() || inner.held.held().is_failing() {
-            try_again(&inner).await;
+            try_again(&Gateway { inner }).await;
         }
     }
 }
 
 /// Whether something was stored.
-async fn try_again(inner: &Inner) -> bool {
-    match inner.held.store_held(inner.clock.unix()).await {
+async fn try_again(gateway: &Gateway) -> bool {
+    match gateway.inner.held.store_held(gateway.inner.clock.unix()).await {
         Ok(stored) => {
-            for one in &stored {
+            let is_progress = !stored.is_empty();
+            for (one, ended) in stored {
                 tracing::info!("{}: the decision is stored now", one.what);
+                if let Some(ended) = ended {
+                    gateway.cut_what_ended(ended).await;
+                }
             }
-            !stored.is_empty()
+            is_progress
         }
         Err(error) => {
             tracing::debug!(%error, "the store still cannot write");

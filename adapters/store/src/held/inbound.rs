@@ -79,15 +79,16 @@ impl Inbound for HeldStore {
         Ok(changed)
     }
 
-    async fn seed(
+    async fn seed_until(
         &self,
         channel: &str,
         account: &str,
         senders: Vec<String>,
         via: String,
+        until: Option<UnixTime>,
         now: UnixTime,
     ) -> Result<u64, StoreError> {
-        self.wrote(self.store.seed(channel, account, senders, via, now).await)
+        self.wrote(self.store.seed_until(channel, account, senders, via, until, now).await)
     }
 
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError> {

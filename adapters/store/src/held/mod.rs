@@ -24,11 +24,13 @@ use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Decision};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 use crate::{
-    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored, Version,
+    Activation, Code, Counts, EndedWith, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored,
+    Version,
 };
 
 pub use cut::Cut;
@@ -66,7 +68,7 @@ impl HeldStore {
     ///
     /// # Errors
     /// [`StoreError`] of the first that could not be stored; the others were not tried.
-    pub async fn store_held(&self, now: UnixTime) -> Result<Vec<HeldView>, StoreError> {
+    pub async fn store_held(&self, now: UnixTime) -> Result<Vec<(HeldView, Option<EndedWith>)>, StoreError> {
         let mut stored = Vec::new();
         let entries = self.held.entries();
         if entries.is_empty() && self.held.is_failing() {
@@ -74,10 +76,10 @@ impl HeldStore {
         }
         for entry in entries {
             match self.store_cut(&entry.cut, entry.since, now).await {
-                Ok(()) => {
+                Ok(ended) => {
                     self.held.works();
                     self.held.release(&entry.ticket);
-                    stored.push(HeldView { what: entry.what, since: entry.since });
+                    stored.push((HeldView { what: entry.what, since: entry.since }, ended));
                 }
                 // A damaged record keeps nobody else out.
                 Err(StoreError::BadRecord(_)) => {}
@@ -92,12 +94,13 @@ impl HeldStore {
         Ok(stored)
     }
 
-    async fn store_cut(&self, cut: &Cut, since: UnixTime, now: UnixTime) -> Result<(), StoreError> {
-        match cut {
+    /// Stores a decision. The answer is what ended with a session.
+    async fn store_cut(&self, cut: &Cut, since: UnixTime, now: UnixTime) -> Result<Option<EndedWith>, StoreError> {
+        let stored = match cut {
+            Cut::Session(id) => return self.wrote(self.store.end_session(*id, since).await).map(|(_, ended)| Some(ended)),
             Cut::Node { node_id, decision, .. } => self.store_decision(*node_id, decision, now).await,
             Cut::Grants { node_id, which, .. } => self.wrote(self.store.end_grants(*node_id, *which, now).await).map(drop),
             Cut::Revoked(what) => self.wrote(self.store.revoke(*what, since).await),
-            Cut::Session(id) => self.wrote(self.store.revoke_session(*id, since).await).map(drop),
             Cut::Code(id) => self.wrote(self.store.withdraw(*id, now).await).map(drop),
             Cut::Window => {
                 let before = self.store.window().await?;
@@ -107,7 +110,8 @@ impl HeldStore {
                 let changed = self.store.change_sender(channel, account.as_deref(), sender, change.clone(), now).await;
                 self.wrote(changed).map(drop)
             }
-        }
+        };
+        stored.map(|()| None)
     }
 
     async fn store_decision(&self, node_id: NodeId, decision: &Decision, now: UnixTime) -> Result<(), StoreError> {
@@ -156,13 +160,23 @@ impl HeldStore {
 
     fn seen_grant(&self, node_id: NodeId, grant: Grant) -> Grant {
         let is_out = self.held.has_grant(node_id, grant.id)
+            || self.has_ended(grant.maker)
             || matches!(self.held.node(node_id), Some(Cut::Node { decision: Decision::Unpair | Decision::Reject, .. }));
         if is_out { Grant { state: State::Ended, ..grant } } else { grant }
     }
 
+    /// Whether who made something is out: that ends with it.
+    fn has_ended(&self, maker: Maker) -> bool {
+        maker.session().is_some_and(|session| self.held.session(session).is_some())
+    }
+
+    fn is_out(&self, code: &Code) -> bool {
+        self.held.has_code(code.id) || self.has_ended(code.maker)
+    }
+
     /// A withdrawn code has no use and no secret left.
     fn seen_code(&self, mut code: Code) -> Code {
-        if self.held.has_code(code.id) {
+        if self.is_out(&code) {
             code.counted.uses_left = 0;
             code.sealed = Vec::new();
         }
@@ -188,6 +202,17 @@ impl Store for HeldStore {
 
     async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
         self.wrote_save(self.store.save(node_id, read_at, standing, now).await)
+    }
+
+    async fn save_by(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        maker: Maker,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.wrote_save(self.store.save_by(node_id, read_at, standing, maker, now).await)
     }
 
     async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {
@@ -307,12 +332,12 @@ impl Store for HeldStore {
 
     async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
         let code = self.store.code_by_selector(selector, now).await?;
-        Ok(code.filter(|code| !self.held.has_code(code.id)))
+        Ok(code.filter(|code| !self.is_out(code)))
     }
 
     async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError> {
         let mut codes = self.store.codes(now).await?;
-        codes.retain(|code| !self.held.has_code(code.id));
+        codes.retain(|code| !self.is_out(code));
         Ok(codes)
     }
 

@@ -2,15 +2,17 @@
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
-use handfast_core::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::registry::sessions::{Ended, NotRedeemed, Prolonging, Session, SessionId};
+use handfast_core::time::UnixTime;
 
 use super::HeldStore;
-use crate::{SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield};
+use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield};
 
 impl HeldStore {
     fn seen_session(&self, session: Session) -> Session {
-        match self.held.session(session.id) {
+        // What a session made ends with it.
+        let maker = session.maker.session().and_then(|maker| self.held.session(maker));
+        match self.held.session(session.id).or(maker) {
             Some(since) => Session { revoked_at: session.revoked_at.or(Some(since)), ..session },
             None => session,
         }
@@ -58,20 +60,23 @@ impl Sessions for HeldStore {
         self.store.live_sessions(now).await
     }
 
-    async fn refresh_session(
+    async fn prolong_session(
         &self,
         id: SessionId,
-        ttl: Span,
-        longest: Span,
+        how: Prolonging,
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
         if self.held.session(id).is_some() {
             return Ok(Some(Err(Ended::Revoked)));
         }
-        self.wrote(self.store.refresh_session(id, ttl, longest, now).await)
+        self.wrote(self.store.prolong_session(id, how, now).await)
     }
 
-    async fn revoke_session(&self, id: SessionId, now: UnixTime) -> Result<bool, StoreError> {
-        self.wrote(self.store.revoke_session(id, now).await)
+    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
+        self.wrote(self.store.end_session(id, now).await)
+    }
+
+    async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {
+        self.wrote(self.store.end_orphans(now).await)
     }
 }
