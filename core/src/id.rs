@@ -164,10 +164,27 @@ impl Source {
         }
     }
 
+    /// A source that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the network, for a store's index.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+/// As people write it: an IPv4 address, or the /64 of IPv6.
+impl core::fmt::Display for Source {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let address = core::net::Ipv6Addr::from(self.0);
+        match address.to_ipv4_mapped() {
+            Some(address) => address.fmt(f),
+            None => write!(f, "{address}/64"),
+        }
     }
 }
 
@@ -211,6 +228,8 @@ mod tests {
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_eq!((of("192.0.2.1").to_string(), of("2001:db8::1").to_string()), ("192.0.2.1".into(), "2001:db8::/64".into()));
+        assert_eq!(Source::from_bytes(*of("2001:db8::1").as_bytes()), of("2001:db8::2"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 }

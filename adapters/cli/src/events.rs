@@ -144,8 +144,13 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
             };
             format!("Pairing request from {name}\n{pin}\nExpires in {}", in_words(happened.expires_in))
         }
-        "pin_wrong" => format!("Wrong PIN ({})", attempts(happened.guesses_left)),
-        "code_wrong" => format!("Wrong code ({})", attempts(happened.guesses_left)),
+        "pin_wrong" => format!("Wrong PIN from {} ({})", safe(&happened.ip_address), attempts(happened.guesses_left)),
+        "code_wrong" => format!("Wrong code from {} ({})", safe(&happened.ip_address), attempts(happened.guesses_left)),
+        "pins_locked_for" => format!(
+            "Too many wrong PINs from {}: they are locked for it until pairing is opened anew; others may go on\n{}",
+            safe(&happened.ip_address),
+            beforehand(data)
+        ),
         "code_locked" => "PIN locked: it was tried wrong too often and is dead; whoever asks again is shown a new one".to_owned(),
         "window_opened" => match happened.closes_at {
             Some(at) => format!("Pairing is open for {}", left(at)),
@@ -216,8 +221,18 @@ fn sender_decision(decision: &str) -> String {
     }
 }
 
+/// What to do where somebody guesses PINs.
+pub(crate) fn beforehand(data: &str) -> String {
+    format!(
+        "A code made beforehand needs no open pairing, and nobody can use it up without knowing it: handfast pairing code --data {data}"
+    )
+}
+
 fn locked(data: &str) -> String {
-    format!("Pairing is locked: too many wrong PINs; open it again with: handfast pairing open --data {data}")
+    format!(
+        "Pairing is locked: too many wrong PINs; open it again with: handfast pairing open --data {data}\n{}",
+        beforehand(data)
+    )
 }
 
 #[cfg(test)]
@@ -250,8 +265,11 @@ mod tests {
 
     #[test]
     fn wrong_tries_say_how_many_are_left() {
-        assert_eq!(words(r#"{"event":"pin_wrong","guesses_left":4}"#).unwrap(), "Wrong PIN (4 attempts left)");
-        assert_eq!(words(r#"{"event":"code_wrong","guesses_left":1}"#).unwrap(), "Wrong code (1 attempt left)");
+        let wrong = |kind| words(&format!(r#"{{"event":"{kind}","guesses_left":1,"ip_address":"192.0.2.7"}}"#)).unwrap();
+        assert_eq!(wrong("pin_wrong"), "Wrong PIN from 192.0.2.7 (1 attempt left)");
+        assert_eq!(wrong("code_wrong"), "Wrong code from 192.0.2.7 (1 attempt left)");
+        let locked = words(r#"{"event":"pins_locked_for","ip_address":"192.0.2.7"}"#).unwrap();
+        assert!(locked.contains("192.0.2.7") && locked.contains("handfast pairing code --data /d"), "{locked}");
         assert!(words(r#"{"event":"window_locked"}"#).unwrap().contains("handfast pairing open --data /d"));
         assert_eq!(words(r#"{"event":"something new"}"#), None);
     }

@@ -6,7 +6,7 @@ use handfast_cli::qr;
 use handfast_core::limits::{GUESSES_PER_WINDOW, INVITE_BYTES};
 use handfast_core::wire::gateway_address::Host;
 use handfast_core::wire::invite::Invite;
-use handfast_server::admin::{CodeList, CodeView, MintedView, PairingView};
+use handfast_server::admin::{CodeList, CodeView, GuesserView, MintedView, PairingView};
 use handfast_stdio::note_line;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: Pairing) -> Result<(), End> {
         }
         PairingVerb::Close => {
             let answer = ask(&data, Method::POST, WINDOW, Some(json!({ "open": false }))).await?;
-            show(json, &answer, |view: PairingView| format!("{}\n", stands(&view)))
+            show(json, &answer, |view: PairingView| format!("{}\n{}", stands(&view), guessers(&view, &data)))
         }
         PairingVerb::List => list(&data, json).await,
         PairingVerb::Qr(args) => scanned(&data, json, args).await,
@@ -67,6 +67,20 @@ fn stands(view: &PairingView) -> String {
     }
 }
 
+/// Who guessed PINs wrong, a line each, and what to do about it once somebody guessed too often.
+fn guessers(view: &PairingView, data: &Path) -> String {
+    let mut lines = String::new();
+    for GuesserView { source, wrong_pins, locked } in &view.guessers {
+        let locked = if *locked { "; PINs are locked for it until pairing is opened anew" } else { "" };
+        lines += &format!("  {wrong_pins} wrong from {}{locked}\n", safe(source));
+    }
+    if view.locked || view.guessers.iter().any(|guesser| guesser.locked) {
+        let data = safe(&data.display().to_string());
+        lines += &format!("{}\n", crate::events::beforehand(&data));
+    }
+    lines
+}
+
 async fn list(data: &Path, json: bool) -> Result<(), End> {
     let window = ask(data, Method::GET, WINDOW, None).await?;
     let codes = ask(data, Method::GET, CODES, None).await?;
@@ -75,7 +89,7 @@ async fn list(data: &Path, json: bool) -> Result<(), End> {
         return put(&format!("{}\n", json!({ "pairing": window, "codes": codes["codes"] })));
     }
     let (window, list): (PairingView, CodeList) = (read(&window)?, read(&codes)?);
-    let mut out = format!("{}\ngateway {}\n", stands(&window), window.fingerprint);
+    let mut out = format!("{}\n{}gateway {}\n", stands(&window), guessers(&window, data), window.fingerprint);
     if list.codes.is_empty() {
         out += "no PIN or code lives\n";
     } else {

@@ -180,9 +180,16 @@ pub enum Event {
         pin: bool,
         /// How often it may be tried yet.
         left: u8,
+        /// From where.
+        address: IpAddr,
     },
     /// A PIN or a code was guessed wrong too often: it is dead.
     CodeLocked,
+    /// Too many PINs were guessed wrong from one source: for it they are locked until pairing is opened anew. Others go on.
+    PinsLockedFor {
+        /// From where the last one was guessed.
+        address: IpAddr,
+    },
     /// Pairing by PIN is open.
     WindowOpened {
         /// It closes by itself then; never, if there is no time.
@@ -307,8 +314,11 @@ impl Observer for LogObserver {
             Event::PairingRequest { name, room, fingerprint, pin: _, expires_in, address, opened_by: _ } => {
                 tracing::info!(?name, ?room, %fingerprint, expires_in, %address, "a node asks to be paired with a PIN");
             }
-            Event::CodeWrong { pin: true, left } => tracing::warn!(left, "a wrong PIN"),
-            Event::CodeWrong { pin: false, left } => tracing::warn!(left, "a wrong code"),
+            Event::CodeWrong { pin: true, left, address } => tracing::warn!(left, %address, "a wrong PIN"),
+            Event::CodeWrong { pin: false, left, address } => tracing::warn!(left, %address, "a wrong code"),
+            Event::PinsLockedFor { address } => {
+                tracing::warn!(%address, "too many wrong PINs from there: PINs are locked for it until pairing is opened anew");
+            }
             Event::CodeLocked => tracing::warn!("a PIN or code was guessed wrong too often and is dead"),
             Event::WindowOpened { closes } => tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open"),
             Event::SessionOpened { session, profile } => {

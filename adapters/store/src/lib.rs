@@ -21,10 +21,10 @@ use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held};
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
-use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
@@ -218,13 +218,14 @@ pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// [`StoreError`] if it cannot be read.
     async fn window(&self) -> Result<Window, StoreError>;
 
-    /// Opens or closes the pairing window.
+    /// Opens or closes the pairing window. Where it has no guesses, no source has any.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn set_window(&self, window: Window) -> Result<(), StoreError>;
 
-    /// Adds a PIN or code with its sealed secret. A PIN needs a [window that admits it](Window::admits), and an older one for the same key dies.
+    /// Adds a PIN or code with its sealed secret. A PIN needs a [window that admits it](Window::admits), and an older one for the same key dies; another may
+    /// have to make room for it ([`handfast_core::registry::codes::pin_room`]).
     ///
     /// The secrets of codes that have expired are erased, and those dead for longer than a day removed, at most 32 of each a call.
     ///
@@ -250,20 +251,26 @@ pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// [`StoreError`] if they cannot be read.
     async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError>;
 
-    /// Reserves a guess before it is compared ([`handfast_core::registry::codes::reserve`]). The answer is how many more there are if it is wrong.
+    /// Who guessed PINs of the window wrong, or is guessing, in the order of their sources.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn guessers(&self) -> Result<Vec<Guesser>, StoreError>;
+
+    /// Reserves a guess of this source before it is compared ([`handfast_core::registry::codes::reserve`]). The answer is how many more there are if it is wrong.
     ///
     /// `None` is for a guess at nobody's code: it writes as much as one at a code, so that nobody can tell the two by how long they take.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable, and then nothing may be compared; the inner error is why no guess may be made.
-    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
+    async fn reserve(&self, code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
 
-    /// The guess that was reserved at that time was right: gives it back, and takes one use of the code ([`handfast_core::registry::codes::spend`]). With the
+    /// The guess that this source reserved at that time was right: gives it back, and takes one use of the code ([`handfast_core::registry::codes::spend`]). With the
     /// last one its secret is erased. `false` if it was spent or withdrawn meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable; then nobody is paired by it.
-    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
+    async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
 
     /// Kills a live PIN or code and erases its secret, even if a guess is under way; `false` if no such one is live.
     ///

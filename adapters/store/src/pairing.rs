@@ -3,11 +3,13 @@
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::id::Source;
 use handfast_core::registry::codes::{CodeId, Counted, NoGuess};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 
-/// Most PINs that are live at once. Each is shown to somebody, and nobody reads more; it bounds what strangers who ask for PINs can fill.
+/// Most PINs that are live at once. Each is shown to somebody, and nobody reads more; it bounds what strangers who ask for PINs can fill. How sources share
+/// them, [`handfast_core::registry::codes::pin_room`] says.
 pub const PINS: u32 = 64;
 /// Most codes of the operator's that are live at once.
 pub const CODES: u32 = 256;
@@ -52,6 +54,8 @@ pub struct Code {
     pub label: String,
     /// Who minted it. It ends with a session that did.
     pub maker: Maker,
+    /// Who asked for a PIN, if that is known; nobody for a code of the operator's.
+    pub source: Option<Source>,
 }
 
 /// Why a PIN or code was not minted.
@@ -61,7 +65,7 @@ pub enum NotMinted {
     Closed,
     /// Too many wrong PINs have closed it.
     Locked,
-    /// [`PINS`] or [`CODES`] are live already.
+    /// [`PINS`] or [`CODES`] are live already, or as many of the source's as may be, and none can make room.
     TooMany,
     /// A live code has this selector; draw another.
     Taken,

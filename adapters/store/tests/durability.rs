@@ -12,7 +12,7 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::wire::setup::Nonce;
-use handfast_store::conformance::{START, asking, pin, session, setup_code};
+use handfast_store::conformance::{START, asking, here, pin, session, setup_code};
 use handfast_store::{Code, Filter, SessionFilter, Sessions, SetupCode, SqliteStore, Store, StoreError, Yield};
 
 const CHILD: &str = "HANDFAST_STORE_TEST_CHILD";
@@ -111,7 +111,7 @@ fn no_guess_is_gained_by_killing_the_gateway() {
                 store.mint(Code { id: PIN, ..pin() }, START).await.unwrap().unwrap();
             }
             loop {
-                let guess = store.reserve(Some(PIN), START).await.unwrap();
+                let guess = store.reserve(Some(PIN), here(), START).await.unwrap();
                 writeln!(std::io::stdout().lock(), "guess {guess:?};").unwrap();
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -132,7 +132,7 @@ fn no_guess_is_gained_by_killing_the_gateway() {
     assert!((1..=5).contains(&granted), "{granted}");
     runtime().block_on(async {
         let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(store.reserve(Some(PIN), START).await.unwrap(), Err(NoGuess::Locked));
+        assert_eq!(store.reserve(Some(PIN), here(), START).await.unwrap(), Err(NoGuess::Locked));
         assert_eq!(store.window().await.unwrap().guesses, 5);
         assert_eq!(store.code(PIN).await.unwrap().unwrap().counted.guesses, 5);
     });

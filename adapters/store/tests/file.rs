@@ -8,7 +8,7 @@ use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{Counted, Window};
 use handfast_core::registry::record::{Credential, Mode, Standing};
-use handfast_store::conformance::{START, asking, at, code, grant, keyed, pin, record};
+use handfast_store::conformance::{START, asking, at, code, grant, here, keyed, pin, record};
 use handfast_store::{Code, Filter, Listed, Observation, Revoked, SqliteStore, Store, StoreError, Version, node_id};
 use rusqlite::Connection;
 
@@ -219,7 +219,7 @@ async fn the_secret_of_a_dead_code_is_soon_in_no_file() {
             // While the log is copied into the file, a look at one after the other may miss both.
             assert!((0..20).any(|_| is_on_disk(&path, &code.sealed[..32])));
         }
-        assert!(store.spend(spent.id, now, now).await.unwrap());
+        assert!(store.spend(spent.id, here(), now, now).await.unwrap());
         assert!(store.withdraw(withdrawn.id, now).await.unwrap());
         store.mint(code(replaced.counted.kind), now).await.unwrap().unwrap();
         for dead in [spent, withdrawn, replaced] {

@@ -5,11 +5,12 @@
 //!             ▲──────────────┘ close, or its time is over
 //! ```
 //! A guess is **reserved before it is compared**: [`reserve`] answers what to write, and only when that is durable may the comparison be made. What was
-//! right is given back ([`spend`]). So neither a crash, nor a new session, address or start, nor a thousand guesses at once gains one more.
+//! right is given back ([`spend`]). Each source has a share of a window's guesses, and of the PINs that live, so that one stranger neither closes it for all nor
+//! leaves no PIN to anybody else. So neither a crash, nor a new session, address or start, nor a thousand guesses at once gains one more.
 
 use crate::crypto::x25519;
-use crate::id::opaque_id;
-use crate::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
+use crate::id::{Source, opaque_id};
+use crate::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, PINS_PER_SOURCE};
 use crate::registry::sessions::Maker;
 use crate::time::UnixTime;
 use crate::wire::native::pair::Selector;
@@ -51,6 +52,23 @@ pub struct Window {
     pub guesses: u8,
 }
 
+/// How often one source guessed PINs of a window wrong, or is guessing them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guesser {
+    /// Who.
+    pub source: Source,
+    /// How often.
+    pub guesses: u8,
+}
+
+impl Guesser {
+    /// Whether it has guessed too often: for it, PINs are locked until the window is opened anew.
+    #[must_use]
+    pub const fn is_locked(&self) -> bool {
+        self.guesses >= GUESSES_PER_SOURCE
+    }
+}
+
 /// An open window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -60,6 +78,17 @@ pub struct Opened {
     pub closes: Option<UnixTime>,
     /// Who opened it, and so has made the PINs that are shown meanwhile.
     pub by: Maker,
+}
+
+impl Counted {
+    /// What it is for the place of another PIN; none for a code of the operator's, and for one that may not be guessed any more.
+    #[must_use]
+    pub const fn live_pin(&self, source: Option<Source>) -> Option<LivePin> {
+        match self.kind {
+            Kind::Pin(_) if self.guesses < GUESSES_PER_CODE => Some(LivePin { source, begun: self.guesses > 0 }),
+            Kind::Pin(_) | Kind::Code(_) => None,
+        }
+    }
 }
 
 impl Window {
@@ -99,13 +128,24 @@ impl Window {
     }
 }
 
+impl Window {
+    /// The same for a source that has guessed so many PINs of it wrong.
+    ///
+    /// # Errors
+    /// As for [`Window::admits`].
+    pub fn admits_source(&self, of_source: u8, now: UnixTime) -> Result<(), NoGuess> {
+        self.admits(now)?;
+        if of_source >= GUESSES_PER_SOURCE { Err(NoGuess::Locked) } else { Ok(()) }
+    }
+}
+
 /// Why no guess may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NoGuess {
     /// Its time is over, or it was spent, or the operator withdrew it.
     Expired,
-    /// Guessed wrong too often: this code, or all PINs of the window together.
+    /// Guessed wrong too often: this code, or all PINs of the window together, or those that this source guessed.
     Locked,
     /// Pairing is not open.
     Closed,
@@ -119,15 +159,17 @@ pub struct Reserved {
     pub guesses: u8,
     /// The window as it is from now on; the same as before for a code that is no PIN.
     pub window: Window,
+    /// How many PINs of the window its source has guessed wrong, or is guessing; the same as before for a code that is no PIN.
+    pub of_source: u8,
     /// How many more guesses there are if this one is wrong.
     pub left: u8,
 }
 
-/// Reserves a guess. A store calls this inside the transaction that writes its outcome.
+/// Reserves a guess of a source that has guessed `of_source` PINs of this window wrong. A store calls this inside the transaction that writes its outcome.
 ///
 /// # Errors
 /// [`NoGuess`]; then nothing is to be written.
-pub fn reserve(code: &Counted, window: &Window, now: UnixTime) -> Result<Reserved, NoGuess> {
+pub fn reserve(code: &Counted, window: &Window, of_source: u8, now: UnixTime) -> Result<Reserved, NoGuess> {
     if code.expires <= now || code.uses_left == 0 {
         return Err(NoGuess::Expired);
     }
@@ -137,24 +179,73 @@ pub fn reserve(code: &Counted, window: &Window, now: UnixTime) -> Result<Reserve
     let guesses = code.guesses.saturating_add(1);
     let left = GUESSES_PER_CODE.saturating_sub(guesses);
     match code.kind {
-        Kind::Code(_) => Ok(Reserved { guesses, window: *window, left }),
+        Kind::Code(_) => Ok(Reserved { guesses, window: *window, of_source, left }),
         Kind::Pin(_) => {
-            window.admits(now)?;
+            window.admits_source(of_source, now)?;
             let window = Window { guesses: window.guesses.saturating_add(1), ..*window };
-            Ok(Reserved { guesses, window, left: left.min(GUESSES_PER_WINDOW.saturating_sub(window.guesses)) })
+            let of_source = of_source.saturating_add(1);
+            let left = left.min(GUESSES_PER_WINDOW.saturating_sub(window.guesses));
+            Ok(Reserved { guesses, window, of_source, left: left.min(GUESSES_PER_SOURCE.saturating_sub(of_source)) })
         }
     }
 }
 
 /// Gives a guess back that was right, and takes one use of the code. A store calls this inside the transaction that writes its outcome. `None` if the code
-/// was spent by another node meanwhile. The guesses of a window that was opened after the guess was reserved stay as they are.
+/// was spent by another node meanwhile. The guesses of a window that was opened after the guess was reserved stay as they are, and those of the source in it.
 #[must_use]
-pub fn spend(code: &Counted, window: &Window, reserved_at: UnixTime) -> Option<(Counted, Window)> {
+pub fn spend(code: &Counted, window: &Window, of_source: u8, reserved_at: UnixTime) -> Option<(Counted, Window, u8)> {
     let uses_left = code.uses_left.checked_sub(1)?;
     let code = Counted { guesses: code.guesses.saturating_sub(1), uses_left, ..*code };
     let counted_here = matches!(code.kind, Kind::Pin(_)) && window.opened.is_some_and(|opened| opened.at <= reserved_at);
-    let guesses = if counted_here { window.guesses.saturating_sub(1) } else { window.guesses };
-    Some((code, Window { guesses, ..*window }))
+    let given_back = u8::from(counted_here);
+    let window = Window { guesses: window.guesses.saturating_sub(given_back), ..*window };
+    Some((code, window, of_source.saturating_sub(given_back)))
+}
+
+/// A PIN that lives, as far as the place of another depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LivePin {
+    /// Who asked for it, if that is known.
+    pub source: Option<Source>,
+    /// Whether somebody has begun to type it.
+    pub begun: bool,
+}
+
+/// Whether one more PIN may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinRoom {
+    /// It may.
+    Free,
+    /// It may in place of this one, by its place among those that live.
+    InPlaceOf(usize),
+    /// It may not.
+    Full,
+}
+
+/// Decides about one more PIN for a source, beside those that live and may still be guessed: the oldest first, and without one that the same key had. A source has
+/// [`PINS_PER_SOURCE`] of them, and its oldest that nobody began to type makes room for its newest. Where `most` live, the oldest such one of a source makes room
+/// that has most of them, if that is more than the asking source would have.
+#[must_use]
+pub fn pin_room(live: &[LivePin], source: Option<Source>, most: usize) -> PinRoom {
+    let of = |source: Option<Source>| live.iter().filter(|pin| pin.source == source).count();
+    let oldest = |source: Option<Source>| live.iter().position(|pin| pin.source == source && !pin.begun);
+    // Without a source nobody makes room, and it has no share.
+    let own = if source.is_some() { of(source) } else { most };
+    if source.is_some() && own >= PINS_PER_SOURCE {
+        return oldest(source).map_or(PinRoom::Full, PinRoom::InPlaceOf);
+    }
+    if live.len() < most {
+        return PinRoom::Free;
+    }
+    let untouched = live.iter().filter(|pin| !pin.begun);
+    // The first of equals, and so the oldest.
+    let crowd = untouched.map(|pin| (of(pin.source), pin.source)).fold(None, |crowd: Option<(usize, Option<Source>)>, next| {
+        if crowd.is_some_and(|(most, _)| most >= next.0) { crowd } else { Some(next) }
+    });
+    match crowd {
+        Some((most, source)) if most > own.saturating_add(1) => oldest(source).map_or(PinRoom::Full, PinRoom::InPlaceOf),
+        Some(_) | None => PinRoom::Full,
+    }
 }
 
 #[cfg(test)]
@@ -175,50 +266,95 @@ mod tests {
         let mut window = Window::open(NOW, None);
         for of_window in 0..GUESSES_PER_WINDOW {
             let guessed = Counted { guesses: of_window % GUESSES_PER_CODE, ..pin() };
-            window = reserve(&guessed, &window, NOW).unwrap().window;
+            window = reserve(&guessed, &window, 0, NOW).unwrap().window;
         }
-        assert_eq!(reserve(&pin(), &window, NOW), Err(NoGuess::Locked));
+        assert_eq!(reserve(&pin(), &window, 0, NOW), Err(NoGuess::Locked));
         assert!(window.is_locked());
         let dead = Counted { guesses: GUESSES_PER_CODE, ..pin() };
-        assert_eq!(reserve(&dead, &Window::open(NOW, None), NOW), Err(NoGuess::Locked));
+        assert_eq!(reserve(&dead, &Window::open(NOW, None), 0, NOW), Err(NoGuess::Locked));
     }
 
     #[test]
     fn what_is_left_is_the_less_of_the_codes_and_the_windows() {
         let nearly = Window { guesses: GUESSES_PER_WINDOW - 2, ..Window::open(NOW, None) };
-        assert_eq!(reserve(&pin(), &nearly, NOW).unwrap().left, 1);
-        assert_eq!(reserve(&pin(), &Window::open(NOW, None), NOW).unwrap().left, GUESSES_PER_CODE - 1);
+        assert_eq!(reserve(&pin(), &nearly, 0, NOW).unwrap().left, 1);
+        assert_eq!(reserve(&pin(), &Window::open(NOW, None), 0, NOW).unwrap().left, GUESSES_PER_CODE - 1);
     }
 
     #[test]
     fn a_window_closes_by_itself_and_a_code_dies_with_its_time() {
         let window = Window::open(NOW, Some(LATER));
         assert_eq!(window.admits(LATER), Err(NoGuess::Closed));
-        assert_eq!(reserve(&pin(), &window, LATER), Err(NoGuess::Expired));
-        assert_eq!(reserve(&Counted { expires: UnixTime::from_secs(9999), ..pin() }, &window, LATER), Err(NoGuess::Closed));
+        assert_eq!(reserve(&pin(), &window, 0, LATER), Err(NoGuess::Expired));
+        assert_eq!(reserve(&Counted { expires: UnixTime::from_secs(9999), ..pin() }, &window, 0, LATER), Err(NoGuess::Closed));
         assert_eq!(Window::default().admits(NOW), Err(NoGuess::Closed));
     }
 
     #[test]
     fn a_right_guess_is_given_back_and_spends_the_code_once() {
         let window = Window::open(NOW, None);
-        let Reserved { guesses, window, .. } = reserve(&pin(), &window, NOW).unwrap();
-        let (spent, window) = spend(&Counted { guesses, ..pin() }, &window, NOW).unwrap();
-        assert_eq!((spent.guesses, spent.uses_left, window.guesses), (0, 0, 0));
-        assert_eq!(spend(&spent, &window, NOW), None);
-        assert_eq!(reserve(&spent, &window, NOW), Err(NoGuess::Expired));
+        let Reserved { guesses, window, of_source, .. } = reserve(&pin(), &window, 7, NOW).unwrap();
+        assert_eq!(of_source, 8);
+        let (spent, window, of_source) = spend(&Counted { guesses, ..pin() }, &window, of_source, NOW).unwrap();
+        assert_eq!((spent.guesses, spent.uses_left, window.guesses, of_source), (0, 0, 0, 7));
+        assert_eq!(spend(&spent, &window, of_source, NOW), None);
+        assert_eq!(reserve(&spent, &window, 0, NOW), Err(NoGuess::Expired));
     }
 
     #[test]
     fn a_code_of_the_operators_needs_no_window_and_counts_for_none() {
         let code = Counted { kind: Kind::Code(Selector::parse("K7QF").unwrap()), ..pin() };
-        let reserved = reserve(&code, &Window::default(), NOW).unwrap();
+        let reserved = reserve(&code, &Window::default(), 0, NOW).unwrap();
         assert_eq!((reserved.window, reserved.left), (Window::default(), GUESSES_PER_CODE - 1));
     }
 
     #[test]
     fn the_guesses_of_a_newer_window_are_not_given_back() {
         let newer = Window { guesses: 3, ..Window::open(LATER, None) };
-        assert_eq!(spend(&Counted { guesses: 1, ..pin() }, &newer, NOW).unwrap().1.guesses, 3);
+        let (_, window, of_source) = spend(&Counted { guesses: 1, ..pin() }, &newer, 2, NOW).unwrap();
+        assert_eq!((window.guesses, of_source), (3, 2));
+    }
+
+    #[test]
+    fn a_source_that_has_used_its_eight_hears_locked_while_others_go_on() {
+        let mut window = Window::open(NOW, None);
+        let mut of_source = 0;
+        for guess in 0..8 {
+            let guessed = Counted { guesses: guess % GUESSES_PER_CODE, ..pin() };
+            let reserved = reserve(&guessed, &window, of_source, NOW).unwrap();
+            (window, of_source) = (reserved.window, reserved.of_source);
+            assert!(reserved.left <= 7 - guess);
+        }
+        assert_eq!(reserve(&pin(), &window, of_source, NOW), Err(NoGuess::Locked));
+        assert!(!window.is_locked() && Guesser { source: source(1), guesses: of_source }.is_locked());
+        assert_eq!(reserve(&pin(), &window, 0, NOW).unwrap().left, GUESSES_PER_CODE - 1);
+        let code = Counted { kind: Kind::Code(Selector::parse("K7QF").unwrap()), ..pin() };
+        assert!(reserve(&code, &window, of_source, NOW).is_ok(), "a code of the operator's is not a PIN");
+    }
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    fn shown(last: u8, begun: bool) -> LivePin {
+        LivePin { source: Some(source(last)), begun }
+    }
+
+    #[test]
+    fn a_sources_newest_pin_takes_the_place_of_its_oldest_that_nobody_began_to_type() {
+        let live = [shown(1, true), shown(2, false), shown(1, false), shown(1, false), shown(1, true)];
+        assert_eq!(pin_room(&live, Some(source(1)), 64), PinRoom::InPlaceOf(2));
+        assert_eq!(pin_room(&live[..3], Some(source(1)), 64), PinRoom::Free);
+        assert_eq!(pin_room(&[shown(1, true); 4], Some(source(1)), 64), PinRoom::Full);
+    }
+
+    #[test]
+    fn where_as_many_live_as_may_one_of_the_source_with_most_makes_room() {
+        let live = [shown(1, false), shown(2, true), shown(2, false), shown(2, false), shown(3, false), shown(3, false)];
+        assert_eq!(pin_room(&live, Some(source(9)), 6), PinRoom::InPlaceOf(2));
+        assert_eq!(pin_room(&live, Some(source(1)), 6), PinRoom::InPlaceOf(2));
+        assert_eq!(pin_room(&live, Some(source(3)), 6), PinRoom::Full, "it would have as many itself");
+        assert_eq!(pin_room(&[shown(1, false), shown(2, false)], Some(source(9)), 2), PinRoom::Full);
+        assert_eq!((pin_room(&live, None, 6), pin_room(&live, None, 7)), (PinRoom::Full, PinRoom::Free));
     }
 }

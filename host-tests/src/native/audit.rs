@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::native::node::Memory;
-use handfast_core::id::NodeId;
-use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW};
 use handfast_core::registry::codes::{CodeId, Kind, NoGuess};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::record::Standing;
@@ -36,13 +36,16 @@ pub struct Audit {
     pub issued: Vec<(String, Nonce)>,
     /// Whose key each that was spent let in, and with what.
     pub yielded: BTreeMap<Nonce, ([u8; 32], GrantId)>,
-    reserved: BTreeMap<ConnId, (CodeId, u32)>,
+    reserved: BTreeMap<ConnId, (CodeId, u32, Source)>,
+    /// Wrong PINs since the window was opened, by who guessed them.
+    wrong_of_source: BTreeMap<Source, u32>,
     windows: u32,
 }
 
 impl World {
     pub(super) fn window_opened(&mut self) {
         self.audit.wrong_in_window = 0;
+        self.audit.wrong_of_source.clear();
         self.audit.windows += 1;
     }
 
@@ -64,13 +67,14 @@ impl World {
 
     pub(super) fn reserved(&mut self, conn: ConnId, id: CodeId, outcome: Result<u8, NoGuess>) {
         if outcome.is_ok() {
-            self.audit.reserved.insert(conn, (id, self.audit.windows));
+            let source = self.source(conn);
+            self.audit.reserved.insert(conn, (id, self.audit.windows, source));
         }
     }
 
     /// A connection has compared a tag.
     pub(super) fn compared(&mut self, conn: ConnId, right: bool) {
-        let Some((id, window)) = self.audit.reserved.remove(&conn) else {
+        let Some((id, window, source)) = self.audit.reserved.remove(&conn) else {
             return self.expect(!right, || format!("conn {conn}: nobody's code is right"));
         };
         if right {
@@ -83,6 +87,10 @@ impl World {
         let is_pin = self.store.codes.get(&id).is_some_and(|kept| matches!(kept.counted.kind, Kind::Pin(_)));
         if is_pin && window == self.audit.windows {
             self.audit.wrong_in_window += 1;
+            let of_source = self.audit.wrong_of_source.entry(source).or_default();
+            *of_source += 1;
+            let of_source = *of_source;
+            self.expect(of_source <= u32::from(GUESSES_PER_SOURCE), || format!("{of_source} guesses of one source"));
         }
         let all = self.audit.wrong_in_window;
         self.expect(all <= u32::from(GUESSES_PER_WINDOW), || format!("{all} guesses in a window"));

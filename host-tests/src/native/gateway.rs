@@ -14,7 +14,7 @@ use handfast_core::grant::capability::{Chain, Check, Holder, verify};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::grant::token::Token;
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SCRATCH, SUBSCRIPTIONS};
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{self, Grant, GrantId};
@@ -460,6 +460,7 @@ impl World {
         let (unix, ids) = (self.unix(), (self.prng.bytes(), self.prng.bytes()));
         let fails = self.gateway.failing > 0;
         self.gateway.failing = self.gateway.failing.saturating_sub(1);
+        let source = self.source(conn);
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
         let peer = seat.machine.as_ref().and_then(Connection::linked);
@@ -477,7 +478,7 @@ impl World {
             Asked::Prepare(method) => return self.prepare(conn, method, ids),
             Asked::Reserve(_) if fails => Answer::Reserved(Err(NoGuess::Closed)),
             Asked::Reserve(Some(id)) => {
-                let reserved = store.reserve(id, unix);
+                let reserved = store.reserve(id, source, unix);
                 self.reserved(conn, id, reserved);
                 Answer::Reserved(reserved)
             }
@@ -487,7 +488,7 @@ impl World {
             }
             Asked::Spend(_) if fails => Answer::Spent(Err(())),
             Asked::Spend(id) => {
-                let spent = store.spend(id);
+                let spent = store.spend(id, source);
                 seat.proven |= spent;
                 Answer::Spent(Ok(spent))
             }
@@ -532,6 +533,19 @@ impl World {
         }
     }
 
+    /// From where a connection comes: each node is somewhere, and strangers have a few addresses.
+    pub(super) fn source(&self, conn: ConnId) -> Source {
+        let node = self.wires.get(&conn).and_then(|wire| wire.node);
+        Self::source_of(node, conn)
+    }
+
+    /// The same for a node, or for the connection of a stranger.
+    #[must_use]
+    pub fn source_of(node: Option<usize>, conn: ConnId) -> Source {
+        let (network, host) = node.map_or((66, conn % 4), |at| (1, u32::try_from(at).unwrap_or(0)));
+        Source::of([10, 0, network, u8::try_from(host % 256).unwrap_or(0)].into())
+    }
+
     /// A place for a handshake that has still to prove itself, if need be that of an older one.
     fn enter(&mut self, conn: ConnId, key: [u8; 32], ephemeral: &[u8; 32]) {
         let now = self.instant();
@@ -571,20 +585,25 @@ impl World {
     fn prepare(&mut self, conn: ConnId, method: Method, ids: ([u8; 16], [u8; 16])) {
         let unix = self.unix();
         let entropy = Entropy::from_recorded(self.prng.bytes());
+        let source = self.source(conn);
         let Some(request) = self.gateway.seats.get(&conn).and_then(|seat| seat.request.clone()) else { return };
         let standing = self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
         let answer = match plan(standing.as_ref(), method) {
             Plan::RefuseRevoked => Answer::Refused(Refusal::Revoked),
             Plan::OfferAgain | Plan::Settle => Answer::Settle,
             Plan::AwaitSetup => Answer::Setup,
-            Plan::ShowPin => match self.store.window.admits(unix) {
+            Plan::ShowPin => match self.store.window.admits_source(self.store.guesses_of(source), unix) {
                 Ok(()) => {
                     let code = Code::mint(Alphabet::Digits, 6, &entropy).expect("a PIN");
                     let pin = String::from_utf8_lossy(code.expose()).into_owned();
                     let id = CodeId::from_bytes(ids.0);
-                    self.store.mint_pin(id, request.holder.channel, &pin, unix);
-                    self.gateway.display.push((request.holder.channel, id, pin.clone()));
-                    Answer::Pin(id, pin)
+                    match self.store.mint_pin(id, request.holder.channel, source, &pin, unix) {
+                        true => {
+                            self.gateway.display.push((request.holder.channel, id, pin.clone()));
+                            Answer::Pin(id, pin)
+                        }
+                        false => Answer::Busy,
+                    }
                 }
                 Err(NoGuess::Locked) => Answer::Refused(Refusal::Locked),
                 Err(NoGuess::Closed | NoGuess::Expired) => Answer::Refused(Refusal::Closed),

@@ -22,13 +22,13 @@ use super::node::NodeIn;
 impl World {
     /// The operator opens pairing by PIN.
     pub fn open_window(&mut self) {
-        self.store.window = Window::open(self.unix(), None);
+        self.store.set_window(Window::open(self.unix(), None));
         self.window_opened();
     }
 
     /// The operator closes it.
     pub fn close_window(&mut self) {
-        self.store.window = Window::default();
+        self.store.set_window(Window::default());
     }
 
     /// The operator mints a code.

@@ -7,9 +7,9 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::capability::{self, Holder, Terms};
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
-use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, Window};
+use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, PinRoom, Window};
 use handfast_core::registry::grants::{self, Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
@@ -29,7 +29,14 @@ pub struct Kept {
     pub secret: Option<String>,
     /// When its latest guess was reserved.
     pub reserved_at: UnixTime,
+    /// Who asked for it.
+    pub source: Option<Source>,
+    /// How many were minted before it.
+    pub minted: usize,
 }
+
+/// Most PINs that live at once.
+const MOST_PINS: usize = 64;
 
 /// Who asks, as the gateway keeps it from `Ask` on.
 #[derive(Clone, Debug)]
@@ -84,8 +91,12 @@ pub struct Registry {
     pub grants: Vec<Grant>,
     /// PINs and codes.
     pub codes: BTreeMap<CodeId, Kept>,
+    /// How many were minted.
+    pub minted: usize,
     /// The pairing window.
     pub window: Window,
+    /// How often each source guessed PINs of it wrong.
+    pub guesses: BTreeMap<Source, u8>,
     /// What a grant allows.
     pub scopes: ScopesBuf,
     /// How long a grant counts.
@@ -109,19 +120,41 @@ impl Registry {
         self.grants.iter().filter(|grant| grant.node_id == node_id).cloned().collect()
     }
 
-    /// A new PIN for this key, in place of an older one.
-    pub fn mint_pin(&mut self, id: CodeId, key: PublicKey, pin: &str, now: UnixTime) {
+    /// A new PIN for this key, in place of an older one, and perhaps of another of the same source; `false` if there is no room.
+    pub fn mint_pin(&mut self, id: CodeId, key: PublicKey, source: Source, pin: &str, now: UnixTime) -> bool {
+        let lives = |kept: &Kept| kept.counted.expires > now && kept.counted.uses_left > 0 && kept.counted.kind != Kind::Pin(key);
+        let mut live: Vec<_> = self.codes.iter().filter(|(_, kept)| lives(kept)).collect();
+        live.sort_by_key(|(_, kept)| kept.minted);
+        let live: Vec<_> = live.into_iter().filter_map(|(id, kept)| Some((*id, kept.counted.live_pin(kept.source)?))).collect();
+        let pins: Vec<_> = live.iter().map(|(_, pin)| *pin).collect();
+        match codes::pin_room(&pins, Some(source), MOST_PINS) {
+            PinRoom::Free => {}
+            PinRoom::InPlaceOf(at) => {
+                if let Some(kept) = live.get(at).and_then(|(id, _)| self.codes.get_mut(id)) {
+                    kept.counted.expires = kept.counted.expires.min(now);
+                    kept.secret = None;
+                }
+            }
+            PinRoom::Full => return false,
+        }
         for kept in self.codes.values_mut().filter(|kept| kept.counted.kind == Kind::Pin(key)) {
             kept.counted.expires = kept.counted.expires.min(now);
             kept.secret = None;
         }
         self.mint(id, Kind::Pin(key), pin, now.after(Span::from_secs(300)));
+        if let Some(kept) = self.codes.get_mut(&id) {
+            kept.source = Some(source);
+        }
+        true
     }
 
     /// A new code.
     pub fn mint(&mut self, id: CodeId, kind: Kind, secret: &str, expires: UnixTime) {
         let counted = Counted { kind, expires, guesses: 0, uses_left: 1 };
-        self.codes.insert(id, Kept { counted, secret: Some(secret.to_owned()), reserved_at: UnixTime::from_secs(0) });
+        let minted = self.minted;
+        self.minted += 1;
+        let kept = Kept { counted, secret: Some(secret.to_owned()), reserved_at: UnixTime::from_secs(0), source: None, minted };
+        self.codes.insert(id, kept);
     }
 
     /// The code with this selector.
@@ -131,13 +164,29 @@ impl Registry {
         Some((*found.0, Code::parse(found.1.secret.as_deref()?).ok()?))
     }
 
-    /// Reserves a guess.
+    /// How often a source guessed PINs of the window wrong.
+    #[must_use]
+    pub fn guesses_of(&self, source: Source) -> u8 {
+        self.guesses.get(&source).copied().unwrap_or_default()
+    }
+
+    /// The operator opens or closes the window.
+    pub fn set_window(&mut self, window: Window) {
+        self.window = window;
+        if window.guesses == 0 {
+            self.guesses.clear();
+        }
+    }
+
+    /// Reserves a guess of a source.
     ///
     /// # Errors
     /// Why none may be made.
-    pub fn reserve(&mut self, id: CodeId, now: UnixTime) -> Result<u8, NoGuess> {
+    pub fn reserve(&mut self, id: CodeId, source: Source, now: UnixTime) -> Result<u8, NoGuess> {
+        let of_source = self.guesses_of(source);
         let kept = self.codes.get_mut(&id).ok_or(NoGuess::Expired)?;
-        let reserved = codes::reserve(&kept.counted, &self.window, now)?;
+        let reserved = codes::reserve(&kept.counted, &self.window, of_source, now)?;
+        self.guesses.insert(source, reserved.of_source);
         kept.counted.guesses = reserved.guesses;
         kept.reserved_at = now;
         self.window = reserved.window;
@@ -145,9 +194,13 @@ impl Registry {
     }
 
     /// Gives a right guess back and spends the code.
-    pub fn spend(&mut self, id: CodeId) -> bool {
+    pub fn spend(&mut self, id: CodeId, source: Source) -> bool {
+        let of_source = self.guesses_of(source);
         let Some(kept) = self.codes.get_mut(&id) else { return false };
-        let Some((counted, window)) = codes::spend(&kept.counted, &self.window, kept.reserved_at) else { return false };
+        let Some((counted, window, of_source)) = codes::spend(&kept.counted, &self.window, of_source, kept.reserved_at) else {
+            return false;
+        };
+        self.guesses.insert(source, of_source);
         kept.counted = counted;
         if counted.uses_left == 0 {
             kept.secret = None;

@@ -281,7 +281,8 @@ impl World {
             }
             (_, Some(Standing::Pending { .. })) if !self.is_hostile(at) => drop(self.approve(at)),
             ("Idle", _) => {
-                if self.store.window.admits(self.unix()).is_err() {
+                let guesses = self.store.guesses_of(Self::source_of(Some(at), 0));
+                if self.store.window.admits_source(guesses, self.unix()).is_err() {
                     self.open_window();
                 }
                 self.pair_by_pin(at);

@@ -14,7 +14,7 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
     let mut phone = gateway.node("My Phone", &["--pin"]);
     let pin = gateway.pin(1);
     phone.types(&other(&pin));
-    gateway.shows("Wrong PIN (4 attempts left)\n");
+    gateway.shows("Wrong PIN from 127.0.0.1 (4 attempts left)\n");
     phone.types(&pin);
     let (code, said) = phone.ends();
     assert_eq!(code, 0, "{said}");
@@ -56,28 +56,30 @@ fn pairing_is_closed_until_it_is_opened_and_closes_by_itself() {
 }
 
 #[test]
-fn a_window_that_wrong_pins_locked_stays_locked_over_a_restart_until_it_is_opened() {
+fn pins_that_one_address_guessed_too_often_stay_locked_for_it_over_a_restart_until_pairing_is_opened() {
     let gateway = Gateway::start_with(&["--pairing"]);
-    for number in 1..=4 {
+    for (number, guesses) in [(1, 5), (2, 3)] {
         let mut stranger = gateway.node("Stranger", &["--pin"]);
         let wrong = other(&gateway.pin(number));
-        for _ in 0..5 {
+        for _ in 0..guesses {
             stranger.types(&wrong);
         }
         let (code, said) = stranger.ends();
         assert_eq!(code, 1, "{said}");
     }
-    let shown = gateway.shows("Pairing is locked");
-    assert_eq!(shown.matches("PIN locked").count(), 3, "the fourth closed the window: {shown}");
+    let shown = gateway.shows("Too many wrong PINs from 127.0.0.1");
+    assert_eq!(shown.matches("Wrong PIN from 127.0.0.1").count(), 8, "{shown}");
+    assert!(shown.contains("handfast pairing code --data"), "what to do instead: {shown}");
     let gateway = gateway.crash_and_restart_with(&["--pairing"]);
-    let shown = gateway.shown();
-    assert!(shown.contains("warning: pairing is locked") && shown.contains("handfast pairing open --data"), "{shown}");
     let window = &gateway.answer(&["pairing", "list"])["pairing"];
-    assert_eq!((&window["open"], &window["locked"], &window["wrong_pins"]), (&json!(false), &json!(true), &json!(20)));
+    assert_eq!((&window["open"], &window["locked"], &window["wrong_pins"]), (&json!(true), &json!(false), &json!(8)));
+    assert_eq!(window["guessers"], json!([{ "source": "127.0.0.1", "wrong_pins": 8, "locked": true }]));
+    let (_, out, _) = gateway.verb(&["pairing", "list"]);
+    assert!(out.contains("8 wrong from 127.0.0.1; PINs are locked for it") && out.contains("handfast pairing code"), "{out}");
     let (code, said) = gateway.node("Late", &["--pin"]).ends();
     assert!(code == 1 && said.contains("locked"), "{said}");
     let window = gateway.answer(&["pairing", "open"]);
-    assert_eq!((&window["open"], &window["wrong_pins"]), (&json!(true), &json!(0)));
+    assert_eq!((&window["open"], &window["wrong_pins"], &window["guessers"]), (&json!(true), &json!(0), &json!([])));
 }
 
 #[test]

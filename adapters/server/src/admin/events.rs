@@ -65,9 +65,10 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::Pushed(node_id, notice) => {
             json!({"event": "pushed", "node_id": node_id.to_string(), "notice": word(*notice)})
         }
-        Event::CodeWrong { pin, left } => {
-            json!({"event": if *pin { "pin_wrong" } else { "code_wrong" }, "guesses_left": left})
-        }
+        Event::CodeWrong { pin, left, address } => json!({
+            "event": if *pin { "pin_wrong" } else { "code_wrong" }, "guesses_left": left, "ip_address": address.to_string(),
+        }),
+        Event::PinsLockedFor { address } => json!({"event": "pins_locked_for", "ip_address": address.to_string()}),
         Event::CodeLocked => json!({"event": "code_locked"}),
         Event::WindowOpened { closes } => json!({"event": "window_opened", "closes_at": closes.map(UnixTime::as_secs)}),
         Event::SessionOpened { session, profile } => {

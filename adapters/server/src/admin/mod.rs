@@ -9,7 +9,7 @@
 //! | `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/unpair`, `/mute`, `/unmute` | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"\|"safe-chat"\|"muted"}` | decides | a device |
-//! | `GET /api/v1/pairing` | says whether pairing by PIN is open | `{"open","locked","since","closes_at","wrong_pins","fingerprint"}` |
+//! | `GET /api/v1/pairing` | says whether pairing by PIN is open | `{"open","locked","since","closes_at","wrong_pins","guessers":[{"source","wrong_pins","locked"}],"fingerprint"}` |
 //! | `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` | opens or closes it | the same |
 //! | `GET /api/v1/pairing/codes` | lists PINs and codes that live, without their secrets | `{"codes":[…]}` |
 //! | `POST /api/v1/pairing/codes` with `{"kind":"qr"\|"typed","permissions","expires","uses","grant_expires","label","addresses"}`, all optional | mints a code | `{"id","selector","code","expires_at","fingerprint","invitation"}` |
@@ -75,7 +75,7 @@ pub use extensions::ExtensionList;
 pub use failure::{ErrorBody, ErrorView};
 pub use inbound::{AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView};
 pub use paired::{DelegateView, GrantView, PairedList, PairedView, RevokedAllView, RevokedView};
-pub use pairing::{CodeList, CodeView, MintedView, PairingView};
+pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView};
 pub use permissions::PermissionsView;
 pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
 pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};

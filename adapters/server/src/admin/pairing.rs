@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::limits::GUESSES_PER_CODE;
-use handfast_core::registry::codes::{CodeId, Kind};
+use handfast_core::registry::codes::{CodeId, Guesser, Kind};
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +33,22 @@ pub struct PairingView {
     pub closes_at: Option<u64>,
     /// Wrong PINs since it was opened.
     pub wrong_pins: u8,
+    /// From where they came.
+    #[serde(default)]
+    pub guessers: Vec<GuesserView>,
     /// The fingerprint of this gateway, for nodes to compare.
     pub fingerprint: String,
+}
+
+/// A source that guessed PINs wrong since pairing was opened.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GuesserView {
+    /// Its IPv4 address, or the /64 of its IPv6 address.
+    pub source: String,
+    /// How often.
+    pub wrong_pins: u8,
+    /// Whether it guessed too often: for it PINs are locked, while they are open to others.
+    pub locked: bool,
 }
 
 /// What `GET /api/v1/pairing/codes` answers.
@@ -187,6 +201,10 @@ pub(super) async fn withdraw(State(gateway): State<Gateway>, Path(id): Path<Stri
     codes(State(gateway)).await
 }
 
+fn guesser(guesser: &Guesser) -> GuesserView {
+    GuesserView { source: guesser.source.to_string(), wrong_pins: guesser.guesses, locked: guesser.is_locked() }
+}
+
 fn view(gateway: &Gateway, status: PairingStatus) -> PairingView {
     PairingView {
         open: status.open,
@@ -194,6 +212,7 @@ fn view(gateway: &Gateway, status: PairingStatus) -> PairingView {
         since: status.since.map(UnixTime::as_secs),
         closes_at: status.closes.map(UnixTime::as_secs),
         wrong_pins: status.wrong,
+        guessers: status.guessers.iter().map(guesser).collect(),
         fingerprint: gateway.fingerprint().to_string(),
     }
 }

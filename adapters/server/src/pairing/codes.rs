@@ -153,6 +153,7 @@ impl Gateway {
                 created_at: now,
                 label: label.clone(),
                 maker,
+                source: None,
             };
             match self.inner.store.mint(minted, now).await? {
                 Ok(()) => return Ok(MintedCode { id, code: TypedCode { selector, code }, expires }),

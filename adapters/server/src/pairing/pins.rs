@@ -4,7 +4,8 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
+use handfast_core::id::Source;
+use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW};
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Window};
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
@@ -23,10 +24,13 @@ impl Gateway {
         let _one_at_a_time = pairing.minting.lock().await;
         let now = self.inner.clock.unix();
         let window = store.window().await?;
-        if let Err(no) = window.admits(now) {
+        let source = Source::of(request.address);
+        let guessers = store.guessers().await?;
+        let of_source = guessers.iter().find(|guesser| guesser.source == source).map_or(0, |guesser| guesser.guesses);
+        if let Err(no) = window.admits_source(of_source, now) {
             return Ok(OwnedPrepared::Refused(refusal(no)));
         }
-        if let Some(pin) = self.live_pin(&request.key, &window, now).await? {
+        if let Some(pin) = self.live_pin(&request.key, &window, of_source, now).await? {
             return Ok(pin);
         }
         // A PIN is made by whoever opened pairing.
@@ -47,6 +51,7 @@ impl Gateway {
             created_at: now,
             label: String::new(),
             maker,
+            source: Some(source),
         };
         if let Err(no) = store.mint(minted, now).await? {
             return Ok(OwnedPrepared::Refused(match no {
@@ -66,7 +71,7 @@ impl Gateway {
             expires_in,
             opened_by: maker,
         });
-        Ok(OwnedPrepared::Pin { id, code, expires_in, attempts: attempts(0, &window) })
+        Ok(OwnedPrepared::Pin { id, code, expires_in, attempts: attempts(0, &window, of_source) })
     }
 
     /// The PIN that was shown for this key and may still be guessed.
@@ -74,6 +79,7 @@ impl Gateway {
         &self,
         key: &x25519::PublicKey,
         window: &Window,
+        of_source: u8,
         now: UnixTime,
     ) -> Result<Option<OwnedPrepared>, StoreError> {
         let live = self.inner.store.codes(now).await?;
@@ -82,7 +88,8 @@ impl Gateway {
         // A listing has no secrets.
         let Some(found) = self.inner.store.code(found.id).await? else { return Ok(None) };
         let Ok(code) = self.inner.pairing.seal.open_code(found.id.as_bytes(), &found.sealed) else { return Ok(None) };
-        let (expires_in, attempts) = (seconds_until(found.counted.expires, now), attempts(found.counted.guesses, window));
+        let (expires_in, attempts) =
+            (seconds_until(found.counted.expires, now), attempts(found.counted.guesses, window, of_source));
         Ok(Some(OwnedPrepared::Pin { id: found.id, code, expires_in, attempts }))
     }
 
@@ -109,8 +116,9 @@ fn copy(code: &Code) -> Result<Code, StoreError> {
 }
 
 /// How often a PIN may be tried yet.
-fn attempts(guesses: u8, window: &Window) -> u8 {
-    GUESSES_PER_CODE.saturating_sub(guesses).min(GUESSES_PER_WINDOW.saturating_sub(window.guesses))
+fn attempts(guesses: u8, window: &Window, of_source: u8) -> u8 {
+    let of_all = GUESSES_PER_WINDOW.saturating_sub(window.guesses).min(GUESSES_PER_SOURCE.saturating_sub(of_source));
+    GUESSES_PER_CODE.saturating_sub(guesses).min(of_all)
 }
 
 const fn refusal(no: NoGuess) -> OwnedRefusal {

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::grant::capability::{self, Chain, Check};
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::Mode;
 use handfast_core::secret::Secret;
@@ -24,6 +25,10 @@ use super::*;
 use crate::chance;
 use crate::gateway::{Gateway, GatewayBuilder};
 use crate::hook::{Event, Observer};
+
+fn here() -> Source {
+    Source::of(ADDRESS)
+}
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
@@ -128,7 +133,7 @@ async fn proves_pin(gateway: &Gateway, request: &OwnedRequest) -> OwnedVerdict {
     let OwnedPrepared::Pin { id, .. } = gateway.prepare(request).await else { panic!("no PIN is shown") };
     let store = &gateway.inner.store;
     let now = gateway.inner.clock.unix();
-    store.reserve(Some(id), now).await.unwrap().unwrap();
-    assert!(store.spend(id, now, now).await.unwrap());
+    store.reserve(Some(id), here(), now).await.unwrap().unwrap();
+    assert!(store.spend(id, here(), now, now).await.unwrap());
     gateway.settle(request, Some(id)).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::authority::{Authority, Maker, Until};
-use handfast_core::registry::codes::{Opened, Window};
+use handfast_core::registry::codes::{Guesser, Opened, Window};
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{Store, StoreError};
@@ -18,7 +18,7 @@ use crate::hook::Event;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// How the pairing mode stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairingStatus {
     /// Whether PINs are shown and may be guessed now.
     pub open: bool,
@@ -30,10 +30,12 @@ pub struct PairingStatus {
     pub closes: Option<UnixTime>,
     /// Wrong PINs since it was opened, over all PINs, and those under way.
     pub wrong: u8,
+    /// Who guessed them, in the order of their addresses. Whoever guessed too often hears that PINs are locked, while they are open to others.
+    pub guessers: Vec<Guesser>,
 }
 
 impl PairingStatus {
-    fn of(window: Window, now: UnixTime) -> Self {
+    fn of(window: Window, guessers: Vec<Guesser>, now: UnixTime) -> Self {
         let open = window.admits(now).is_ok();
         let locked = window.is_locked();
         let opened = window.opened.filter(|_| open || locked);
@@ -43,6 +45,7 @@ impl PairingStatus {
             since: opened.map(|opened| opened.at),
             closes: opened.filter(|_| open).and_then(|opened| opened.closes),
             wrong: window.guesses,
+            guessers,
         }
     }
 }
@@ -87,7 +90,7 @@ impl Gateway {
         self.check_maker(maker).await?;
         self.event(Event::WindowOpened { closes });
         self.inner.pairing.window_changed.notify_one();
-        Ok(PairingStatus::of(window, now))
+        Ok(PairingStatus::of(window, Vec::new(), now))
     }
 
     /// Closes pairing by PIN. PINs that are shown cannot be guessed any more.
@@ -106,7 +109,8 @@ impl Gateway {
             gateway.inner.pairing.window_changed.notify_one();
         };
         self.cut(Cut::Window, "pairing by PIN".to_owned(), end, self.inner.store.set_window(closed)).await?;
-        Ok(PairingStatus::of(closed, now))
+        let guessers = self.inner.store.guessers().await?;
+        Ok(PairingStatus::of(closed, guessers, now))
     }
 
     /// How the pairing mode stands.
@@ -114,7 +118,8 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::Store`].
     pub async fn pairing_status(&self) -> Result<PairingStatus, OperatorError> {
-        Ok(PairingStatus::of(self.inner.store.window().await?, self.inner.clock.unix()))
+        let (window, guessers) = (self.inner.store.window().await?, self.inner.store.guessers().await?);
+        Ok(PairingStatus::of(window, guessers, self.inner.clock.unix()))
     }
 }
 

@@ -34,6 +34,7 @@ kinds! {
     PairingRequest = "pairing_request",
     CodeWrong = "code_wrong",
     CodeLocked = "code_locked",
+    PinsLockedFor = "pins_locked_for",
     WindowOpened = "window_opened",
     WindowClosed = "window_closed",
     SessionOpened = "session_opened",
@@ -76,7 +77,7 @@ mod tests {
         for (event, kind) in [
             (Event::WindowClosed, EventKind::WindowClosed),
             (Event::WindowOpened { closes: None }, EventKind::WindowOpened),
-            (Event::CodeWrong { pin: true, left: 2 }, EventKind::CodeWrong),
+            (Event::CodeWrong { pin: true, left: 2, address: [192, 0, 2, 1].into() }, EventKind::CodeWrong),
             (Event::CodeLocked, EventKind::CodeLocked),
         ] {
             assert_eq!(EventKind::of(&event), kind);

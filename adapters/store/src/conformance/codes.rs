@@ -10,7 +10,7 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 use tokio::task::JoinSet;
 
-use super::{START, at, code, keys, pin, selected};
+use super::{START, at, code, here, keys, pin, selected, source};
 use crate::{CODES, Code, NotMinted, PINS, Store};
 
 const DAY: u64 = 24 * 3600;
@@ -48,6 +48,7 @@ pub async fn a_code_reads_back_as_it_was_minted(store: Arc<dyn Store>) {
         sealed: (0..=255).collect(),
         grant_for: Some(u64::from(u32::MAX)),
         created_at: at(9),
+        source: Some(source(7)),
         ..code(Kind::Pin(keys().channel))
     };
     for code in [plain, rich] {
@@ -89,12 +90,12 @@ pub async fn a_newer_pin_for_the_same_node_kills_the_older(store: Arc<dyn Store>
     for code in [&older, &others, &by_code] {
         mint(&*store, code, START).await.unwrap();
     }
-    assert_eq!(store.reserve(Some(older.id), START).await.unwrap(), Ok(4));
+    assert_eq!(store.reserve(Some(older.id), here(), START).await.unwrap(), Ok(4));
     let newer = code(older.counted.kind);
     mint(&*store, &newer, at(1)).await.unwrap();
     assert_eq!(live(&*store, at(1)).await, [newer.id, by_code.id, others.id]);
-    assert_eq!(store.reserve(Some(older.id), at(1)).await.unwrap(), Err(NoGuess::Expired));
-    assert!(!store.spend(older.id, START, at(1)).await.unwrap());
+    assert_eq!(store.reserve(Some(older.id), here(), at(1)).await.unwrap(), Err(NoGuess::Expired));
+    assert!(!store.spend(older.id, here(), START, at(1)).await.unwrap());
     assert_eq!(read(&*store, older.id).await.sealed, []);
     // One that is not minted kills nothing.
     store.set_window(Window::default()).await.unwrap();
@@ -110,7 +111,7 @@ pub async fn a_selector_is_taken_while_its_code_lives(store: Arc<dyn Store>) {
         assert_eq!(by_selector(&*store, first, START).await, Some(code.id));
         let dead_at = match how {
             0 => {
-                assert!(store.spend(code.id, START, START).await.unwrap());
+                assert!(store.spend(code.id, here(), START, START).await.unwrap());
                 START
             }
             1 => {
@@ -171,10 +172,10 @@ pub async fn a_withdrawn_code_is_dead_even_to_a_guess_under_way(store: Arc<dyn S
     open(&*store).await;
     for code in [pin(), selected("K7QF")] {
         mint(&*store, &code, START).await.unwrap();
-        store.reserve(Some(code.id), START).await.unwrap().unwrap();
+        store.reserve(Some(code.id), here(), START).await.unwrap().unwrap();
         assert!(store.withdraw(code.id, at(1)).await.unwrap());
         assert!(!store.withdraw(code.id, at(1)).await.unwrap());
-        assert!(!store.spend(code.id, START, at(1)).await.unwrap());
+        assert!(!store.spend(code.id, here(), START, at(1)).await.unwrap());
         let Code { counted, sealed, .. } = read(&*store, code.id).await;
         assert_eq!((counted.expires, sealed), (at(1), vec![]));
     }
@@ -189,7 +190,7 @@ pub async fn the_dead_lose_their_secrets_and_are_gone_after_a_day(store: Arc<dyn
     for code in [&expired, &spent, &alive] {
         mint(&*store, code, START).await.unwrap();
     }
-    assert!(store.spend(spent.id, START, at(10)).await.unwrap());
+    assert!(store.spend(spent.id, here(), START, at(10)).await.unwrap());
     assert_eq!(read(&*store, spent.id).await.sealed, []);
 
     mint(&*store, &counted_until(selected("DDDD"), 9 * DAY), at(300)).await.unwrap();

@@ -23,7 +23,7 @@ use handfast_core::grant::capability::{self, Holder};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, Counted, Kind};
@@ -126,6 +126,8 @@ macro_rules! conformance_tests {
                 the_first_secret_of_a_name_stays
             }
             guesses {
+                eight_wrong_pins_of_a_source_lock_them_for_it_until_the_window_is_opened_anew
+                a_sources_fifth_pin_takes_the_place_of_its_oldest_that_nobody_began_to_type
                 ten_thousand_guesses_at_once_at_one_pin_are_five
                 guesses_at_ten_pins_at_once_are_twenty
                 only_the_operator_opens_a_locked_window_again
@@ -305,7 +307,19 @@ pub fn code(kind: Kind) -> Code {
         created_at: START,
         label: "the kitchen's".to_owned(),
         maker: Maker::Operator,
+        source: None,
     }
+}
+
+/// Who guesses, where it does not matter.
+#[must_use]
+pub fn here() -> Source {
+    source(1)
+}
+
+/// One of several who guess.
+fn source(number: u8) -> Source {
+    Source::of([192, 0, 2, number].into())
 }
 
 /// A [`code`] for a node of its own.

@@ -17,10 +17,10 @@ use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held as Block};
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
-use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Decision};
 use handfast_core::registry::record::{Record, Standing};
@@ -341,18 +341,22 @@ impl Store for HeldStore {
         Ok(codes)
     }
 
-    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+    async fn guessers(&self) -> Result<Vec<Guesser>, StoreError> {
+        self.store.guessers().await
+    }
+
+    async fn reserve(&self, code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
         // A guess at a code that is out is counted as one at nobody's, so that it takes as long.
         let is_out = code.is_some_and(|code| self.held.has_code(code));
-        let reserved = self.wrote(self.store.reserve(code.filter(|_| !is_out), now).await)?;
+        let reserved = self.wrote(self.store.reserve(code.filter(|_| !is_out), source, now).await)?;
         Ok(if is_out { Err(NoGuess::Expired) } else { reserved })
     }
 
-    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+    async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
         if self.held.has_code(code) {
             return Ok(false);
         }
-        self.wrote(self.store.spend(code, reserved_at, now).await)
+        self.wrote(self.store.spend(code, source, reserved_at, now).await)
     }
 
     async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {

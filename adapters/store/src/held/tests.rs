@@ -3,7 +3,7 @@ use handfast_core::registry::record::{Cause, Credential, Mode};
 use handfast_core::registry::sessions::Ended;
 
 use super::*;
-use crate::conformance::{START, at, code, grant, keyed, pin, record, session};
+use crate::conformance::{START, at, code, grant, here, keyed, pin, record, session};
 use crate::{Inbound, MemoryStore, SenderChange, Sessions};
 
 struct Bench {
@@ -109,8 +109,10 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     let pin = pin();
     bench.store.mint(pin.clone(), START).await.unwrap().unwrap();
     bench.hold(Cut::Code(pin.id));
-    assert_eq!(bench.store.reserve(Some(pin.id), START).await.unwrap(), Err(NoGuess::Expired));
-    assert!(!bench.store.spend(pin.id, START, START).await.unwrap() && bench.store.codes(START).await.unwrap().is_empty());
+    assert_eq!(bench.store.reserve(Some(pin.id), here(), START).await.unwrap(), Err(NoGuess::Expired));
+    assert!(
+        !bench.store.spend(pin.id, here(), START, START).await.unwrap() && bench.store.codes(START).await.unwrap().is_empty()
+    );
     assert!(bench.store.code(pin.id).await.unwrap().unwrap().sealed.is_empty());
     let other = code(crate::conformance::pin().counted.kind);
     bench.hold(Cut::Window);

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use handfast_core::crypto::x25519;
+use handfast_core::id::Source;
 use handfast_core::limits::GUESSES_PER_CODE;
-use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Reserved, Window, reserve, spend};
+use handfast_core::registry::codes::{
+    CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window, pin_room, reserve, spend,
+};
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -14,6 +17,8 @@ use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
 #[derive(Debug, Default)]
 pub(super) struct Codes {
     pub(super) window: Window,
+    /// Guesses of the window by source; none is 0.
+    guesses: BTreeMap<Source, u8>,
     /// In the order in which they were minted.
     all: BTreeMap<u64, Minted>,
     minted: u64,
@@ -38,6 +43,10 @@ impl Minted {
             Kind::Pin(key) => Some(key),
             Kind::Code(_) => None,
         }
+    }
+
+    fn live_pin(&self) -> Option<LivePin> {
+        self.code.counted.live_pin(self.code.source)
     }
 
     fn selector(&self) -> Option<Selector> {
@@ -72,10 +81,18 @@ impl Codes {
                 if let Err(no) = self.window.admits(now) {
                     return Ok(Err(no.into()));
                 }
-                let (older, others): (Vec<_>, Vec<_>) =
+                let (older, mut others): (Vec<_>, Vec<_>) =
                     live.filter(|minted| minted.pin_for().is_some()).partition(|minted| minted.pin_for() == Some(key));
-                if others.len() >= PINS as usize {
-                    return Ok(Err(NotMinted::TooMany));
+                others.retain(|minted| minted.live_pin().is_some());
+                let shown: Vec<_> = others.iter().filter_map(|minted| minted.live_pin()).collect();
+                match pin_room(&shown, code.source, PINS as usize) {
+                    PinRoom::Free => {}
+                    PinRoom::InPlaceOf(at) => {
+                        if let Some(minted) = others.get_mut(at) {
+                            minted.kill(now);
+                        }
+                    }
+                    PinRoom::Full => return Ok(Err(NotMinted::TooMany)),
                 }
                 older.into_iter().for_each(|minted| minted.kill(now));
             }
@@ -110,27 +127,55 @@ impl Codes {
         live.map(|minted| Code { sealed: Vec::new(), ..minted.code.clone() }).collect()
     }
 
-    pub(super) fn reserve(&mut self, id: Option<CodeId>, now: UnixTime) -> Result<u8, NoGuess> {
+    pub(super) fn set_window(&mut self, window: Window) {
+        self.window = window;
+        if window.guesses == 0 {
+            self.guesses.clear();
+        }
+    }
+
+    pub(super) fn guessers(&self) -> Vec<Guesser> {
+        self.guesses.iter().map(|(source, guesses)| Guesser { source: *source, guesses: *guesses }).collect()
+    }
+
+    fn of(&self, source: Source) -> u8 {
+        self.guesses.get(&source).copied().unwrap_or_default()
+    }
+
+    fn count(&mut self, source: Source, guesses: u8) {
+        match guesses {
+            0 => self.guesses.remove(&source),
+            some => self.guesses.insert(source, some),
+        };
+    }
+
+    pub(super) fn reserve(&mut self, id: Option<CodeId>, source: Source, now: UnixTime) -> Result<u8, NoGuess> {
         let Some(id) = id else {
             self.strays += 1;
             return Ok(GUESSES_PER_CODE - 1);
         };
+        let before = self.of(source);
         let minted = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)).ok_or(NoGuess::Expired)?;
-        let Reserved { guesses, window, left } = reserve(&minted.code.counted, &self.window, now)?;
+        let Reserved { guesses, window, of_source, left } = reserve(&minted.code.counted, &self.window, before, now)?;
         minted.code.counted.guesses = guesses;
         self.window = window;
+        self.count(source, of_source);
         Ok(left)
     }
 
-    pub(super) fn spend(&mut self, id: CodeId, reserved_at: UnixTime, now: UnixTime) -> bool {
+    pub(super) fn spend(&mut self, id: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> bool {
+        let before = self.of(source);
         let Some(minted) = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)) else { return false };
-        let Some((counted, window)) = spend(&minted.code.counted, &self.window, reserved_at) else { return false };
+        let Some((counted, window, of_source)) = spend(&minted.code.counted, &self.window, before, reserved_at) else {
+            return false;
+        };
         minted.code.counted = counted;
         self.window = window;
         if let Counted { uses_left: 0, .. } = counted {
             minted.dead_since = minted.dead_since.min(now);
             minted.erase();
         }
+        self.count(source, of_source);
         true
     }
 

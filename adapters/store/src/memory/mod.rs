@@ -16,10 +16,10 @@ use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held};
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
-use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
@@ -252,7 +252,7 @@ impl Store for MemoryStore {
     }
 
     async fn set_window(&self, window: Window) -> Result<(), StoreError> {
-        self.state().codes.window = window;
+        self.state().codes.set_window(window);
         Ok(())
     }
 
@@ -276,12 +276,16 @@ impl Store for MemoryStore {
         Ok(self.state().codes.live(now))
     }
 
-    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
-        Ok(self.state().codes.reserve(code, now))
+    async fn guessers(&self) -> Result<Vec<Guesser>, StoreError> {
+        Ok(self.state().codes.guessers())
     }
 
-    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
-        Ok(self.state().codes.spend(code, reserved_at, now))
+    async fn reserve(&self, code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+        Ok(self.state().codes.reserve(code, source, now))
+    }
+
+    async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+        Ok(self.state().codes.spend(code, source, reserved_at, now))
     }
 
     async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use handfast_core::id::Source;
 use handfast_core::limits::GUESSES_PER_CODE;
-use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, Reserved, Window};
+use handfast_core::registry::codes::{self, CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window};
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -31,6 +32,50 @@ pub(super) fn set_window(connection: &Connection, window: &Window) -> Result<(),
     Ok(())
 }
 
+/// Sets the window from outside. Where it has no guesses, no source has any.
+pub(super) fn begin_window(connection: &Connection, window: &Window) -> Result<(), StoreError> {
+    set_window(connection, window)?;
+    if window.guesses == 0 {
+        connection.prepare_cached("DELETE FROM pin_guesses")?.execute([])?;
+    }
+    Ok(())
+}
+
+pub(super) fn guessers(connection: &Connection) -> rusqlite::Result<Result<Vec<Guesser>, StoreError>> {
+    let mut statement = connection.prepare_cached("SELECT source, guesses FROM pin_guesses ORDER BY source")?;
+    let read = statement.query_map([], |row| Ok(Guesser { source: Source::from_bytes(row.get(0)?), guesses: row.get(1)? }))?;
+    read.collect::<Result<_, _>>().map(Ok)
+}
+
+fn of(connection: &Connection, source: Source) -> rusqlite::Result<u8> {
+    let mut statement = connection.prepare_cached("SELECT guesses FROM pin_guesses WHERE source = ?1")?;
+    Ok(statement.query_row([source.as_bytes()], |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
+fn count(connection: &Connection, source: Source, guesses: u8) -> rusqlite::Result<()> {
+    let sql = match guesses {
+        0 => "DELETE FROM pin_guesses WHERE source = ?1 AND ?2 = 0",
+        _ => "INSERT INTO pin_guesses VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET guesses = ?2",
+    };
+    connection.prepare_cached(sql)?.execute(params![source.as_bytes(), guesses]).map(drop)
+}
+
+/// The PINs that live for other keys than this, the oldest first.
+fn others(connection: &Connection, key: &[u8; 32], now: UnixTime) -> rusqlite::Result<(Vec<LivePin>, Vec<i64>)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, source, guesses FROM code INDEXED BY code_pins
+         WHERE pin_for IS NOT NULL AND dead_since > ?1 AND uses_left > 0 AND pin_for <> ?2 AND guesses < ?3 ORDER BY seq",
+    )?;
+    let pins = statement.query_map(params![integer(now), key, GUESSES_PER_CODE], |row| {
+        let source = row.get::<_, Option<[u8; 16]>>(1)?.map(Source::from_bytes);
+        Ok((LivePin { source, begun: row.get::<_, u8>(2)? > 0 }, row.get::<_, i64>(0)?))
+    })?;
+    pins.collect()
+}
+
+const KILL: &str =
+    "UPDATE code SET expires = min(expires, ?2), dead_since = min(dead_since, ?2), uses_left = 0, sealed = NULL WHERE seq = ?1";
+
 /// `erased` is set where a secret is erased: the log has to be cut then.
 pub(super) fn mint(
     connection: &Connection,
@@ -49,9 +94,9 @@ pub(super) fn mint(
         Kind::Pin(key) => match window(connection)?.admits(now) {
             Err(no) => Err(no.into()),
             Ok(()) => {
-                let others = "SELECT count(*) FROM code INDEXED BY code_pins
-                              WHERE pin_for IS NOT NULL AND dead_since > ?1 AND uses_left > 0 AND pin_for <> ?2";
-                if number(connection, others, params![integer(now), key.as_bytes()])? >= PINS {
+                let (pins, places) = others(connection, key.as_bytes(), now)?;
+                let room = codes::pin_room(&pins, code.source, PINS as usize);
+                if room == PinRoom::Full {
                     Err(NotMinted::TooMany)
                 } else {
                     let killed = connection
@@ -61,6 +106,11 @@ pub(super) fn mint(
                         ))?
                         .execute(params![integer(now), key.as_bytes()])?;
                     note(erased, killed);
+                    if let PinRoom::InPlaceOf(at) = room
+                        && let Some(place) = places.get(at)
+                    {
+                        note(erased, connection.prepare_cached(KILL)?.execute(params![place, integer(now)])?);
+                    }
                     Ok(())
                 }
             }
@@ -84,7 +134,7 @@ pub(super) fn mint(
 }
 
 fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
-    let Code { id, counted, sealed, scopes, grant_for, created_at, label, maker } = code;
+    let Code { id, counted, sealed, scopes, grant_for, created_at, label, maker, source } = code;
     let Counted { kind, expires, guesses, uses_left } = counted;
     let (pin_for, selector) = match kind {
         Kind::Pin(key) => (Some(key.as_bytes()), None),
@@ -93,8 +143,8 @@ fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO code (code_id, pin_for, selector, expires, dead_since, guesses, uses_left, grant_for, created_at, label,
-                               scopes, sealed, maker)
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                               scopes, sealed, maker, source)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             id.as_bytes(),
@@ -109,6 +159,7 @@ fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
             scopes.as_str(),
             Some(sealed).filter(|_| *uses_left > 0),
             rows::session(*maker),
+            source.as_ref().map(Source::as_bytes),
         ])?;
     Ok(())
 }
@@ -126,28 +177,34 @@ pub(super) fn by_selector(connection: &Connection, selector: Selector, now: Unix
 
 pub(super) fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<Result<Vec<Code>, StoreError>> {
     let mut statement = connection.prepare_cached(
-        "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, NULL AS sealed
+        "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, source, NULL AS sealed
          FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC",
     )?;
     statement.query_map([integer(now)], rows::code)?.collect()
 }
 
-pub(super) fn reserve(connection: &Connection, id: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
-    // Nobody's code is looked for, too, and the window read: each way costs two reads and one row written.
+pub(super) fn reserve(
+    connection: &Connection,
+    id: Option<CodeId>,
+    source: Source,
+    now: UnixTime,
+) -> Result<Result<u8, NoGuess>, StoreError> {
+    // Nobody's code is looked for, too, and the window read: each way costs three reads and one row written.
     let code = code(connection, id.unwrap_or(CodeId::from_bytes([0; 16])))?;
-    let window = window(connection)?;
+    let (window, before) = (window(connection)?, of(connection, source)?);
     let Some(id) = id else {
         connection.prepare_cached("UPDATE pairing_window SET strays = strays + 1")?.execute([])?;
         return Ok(Ok(GUESSES_PER_CODE - 1));
     };
     let Some(Code { counted, .. }) = code else { return Ok(Err(NoGuess::Expired)) };
-    let Reserved { guesses, window: counting, left } = match codes::reserve(&counted, &window, now) {
+    let Reserved { guesses, window: counting, of_source, left } = match codes::reserve(&counted, &window, before, now) {
         Ok(reserved) => reserved,
         Err(no) => return Ok(Err(no)),
     };
     connection.prepare_cached("UPDATE code SET guesses = ?2 WHERE code_id = ?1")?.execute(params![id.as_bytes(), guesses])?;
     if counting != window {
         set_window(connection, &counting)?;
+        count(connection, source, of_source)?;
     }
     Ok(Ok(left))
 }
@@ -155,13 +212,14 @@ pub(super) fn reserve(connection: &Connection, id: Option<CodeId>, now: UnixTime
 pub(super) fn spend(
     connection: &Connection,
     id: CodeId,
+    source: Source,
     reserved_at: UnixTime,
     now: UnixTime,
     erased: &AtomicBool,
 ) -> Result<bool, StoreError> {
     let Some(Code { counted, .. }) = code(connection, id)? else { return Ok(false) };
-    let window = window(connection)?;
-    let Some((counted, given_back)) = codes::spend(&counted, &window, reserved_at) else { return Ok(false) };
+    let (window, before) = (window(connection)?, of(connection, source)?);
+    let Some((counted, given_back, of_source)) = codes::spend(&counted, &window, before, reserved_at) else { return Ok(false) };
     let Counted { guesses, uses_left, .. } = counted;
     if uses_left > 0 {
         connection.prepare_cached("UPDATE code SET guesses = ?2, uses_left = ?3 WHERE code_id = ?1")?.execute(params![
@@ -179,6 +237,7 @@ pub(super) fn spend(
     }
     if given_back != window {
         set_window(connection, &given_back)?;
+        count(connection, source, of_source)?;
     }
     Ok(true)
 }

@@ -47,10 +47,10 @@ use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held};
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
-use handfast_core::registry::codes::{CodeId, NoGuess, Window};
+use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
@@ -251,7 +251,7 @@ impl Store for SqliteStore {
     }
 
     async fn set_window(&self, window: Window) -> Result<(), StoreError> {
-        self.writer.change(move |connection| codes::set_window(connection, &window)).await
+        self.writer.change(move |connection| codes::begin_window(connection, &window)).await
     }
 
     async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
@@ -271,13 +271,17 @@ impl Store for SqliteStore {
         self.page(move |connection| codes::live(connection, now)).await?
     }
 
-    async fn reserve(&self, code: Option<CodeId>, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
-        self.writer.change(move |connection| codes::reserve(connection, code, now)).await
+    async fn guessers(&self) -> Result<Vec<Guesser>, StoreError> {
+        self.page(codes::guessers).await?
     }
 
-    async fn spend(&self, code: CodeId, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+    async fn reserve(&self, code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+        self.writer.change(move |connection| codes::reserve(connection, code, source, now)).await
+    }
+
+    async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
         let erased = self.writer.erased();
-        self.writer.change(move |connection| codes::spend(connection, code, reserved_at, now, &erased)).await
+        self.writer.change(move |connection| codes::spend(connection, code, source, reserved_at, now, &erased)).await
     }
 
     async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {

@@ -5,7 +5,7 @@ use handfast_core::grant::capability::{self, Holder};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
@@ -193,6 +193,7 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
         created_at: time(row, "created_at")?,
         label: get(row, "label")?,
         maker: maker(row, "maker")?,
+        source: get::<Option<_>>(row, "source")?.map(Source::from_bytes),
     })
 }
 

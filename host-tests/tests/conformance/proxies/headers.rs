@@ -1,5 +1,6 @@
 //! What a listed proxy says in a header.
 
+use futures_util::StreamExt;
 use handfast_core::limits::Limits;
 use handfast_server::proxies::ForwardedHeader;
 use serde_json::json;
@@ -104,18 +105,19 @@ async fn the_share_of_a_source_is_taken_when_the_headers_are_read_and_others_kee
 }
 
 #[tokio::test]
-async fn a_request_for_a_source_that_has_its_share_is_refused_and_the_connection_serves_the_next() {
+async fn a_request_for_a_source_that_has_its_share_takes_the_place_of_what_stalls_in_it_and_of_nobody_else() {
     let served = behind(ForwardedHeader::XForwardedFor, Limits { waiting_per_source: 1, ..Limits::DEFAULT }).await;
-    // A handshake that has begun keeps its place.
-    let native = [(X, "203.0.113.7"), ("Sec-WebSocket-Protocol", "handfast.v1")];
-    let mut begun = websocket(from(PROXY, served.address).await, "/", &native).await;
+    let native = |source| [(X, source), ("Sec-WebSocket-Protocol", "handfast.v1")];
+    let mut begun = websocket(from(PROXY, served.address).await, "/", &native("203.0.113.7")).await;
     begun.send(Message::binary(vec![1, 1])).await;
+    let mut other = websocket(from(PROXY, served.address).await, "/", &native("203.0.113.9")).await;
     let mut proxy = from(PROXY, served.address).await;
-    eventually(async || get(&mut proxy, "/health", &[(X, "203.0.113.7")]).await.0 == 429).await;
     assert_eq!(get(&mut proxy, "/health", &[(X, "203.0.113.8")]).await.0, 200);
-    assert_eq!(get(&mut proxy, "/health", &[(X, "203.0.113.7")]).await.0, 429);
-    drop(begun);
-    eventually(async || get(&mut proxy, "/health", &[(X, "203.0.113.7")]).await.0 == 200).await;
+    assert_eq!(get(&mut proxy, "/health", &[(X, "203.0.113.7")]).await.0, 200);
+    begun.expect_close(1013, "Server at capacity").await;
+    // The other one is still heard: what it says is answered, and then it is closed, for it is no Open.
+    other.send(Message::binary(vec![9; 20])).await;
+    assert!(matches!(other.socket.next().await, Some(Ok(Message::Binary(_)))));
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ impl Kept {
         SUBSCRIPTIONS.saturating_sub(self.subscriptions.len())
     }
 
-    fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         Source::of(self.address)
     }
 

@@ -23,7 +23,7 @@ impl Kept {
 
     pub(in crate::native) async fn reserve(&mut self, code: Option<CodeId>) -> Answer {
         self.reserved_at = self.now();
-        match self.gateway.inner.store.reserve(code, self.reserved_at).await {
+        match self.gateway.inner.store.reserve(code, self.source(), self.reserved_at).await {
             Ok(reserved) => {
                 if reserved == Err(NoGuess::Locked) {
                     self.gateway.event(Event::CodeLocked);
@@ -41,17 +41,22 @@ impl Kept {
     /// Tells of a wrong guess, and of what it closed.
     pub(in crate::native) async fn wrong(&self, left: u8) {
         let pin = self.request.as_ref().is_some_and(|request| matches!(request.method, Method::Pin));
-        self.gateway.event(Event::CodeWrong { pin, left });
+        let address = self.address;
+        self.gateway.event(Event::CodeWrong { pin, left, address });
         if left == 0 {
-            self.gateway.event(match self.gateway.inner.store.window().await {
-                Ok(window) if window.is_locked() => Event::WindowLocked,
+            let store = &self.gateway.inner.store;
+            let guessers = if pin { store.guessers().await.unwrap_or_default() } else { Vec::new() };
+            let too_often = guessers.iter().any(|guesser| guesser.source == self.source() && guesser.is_locked());
+            self.gateway.event(match store.window().await {
+                Ok(window) if pin && window.is_locked() => Event::WindowLocked,
+                Ok(_) if too_often => Event::PinsLockedFor { address },
                 Ok(_) | Err(_) => Event::CodeLocked,
             });
         }
     }
 
     pub(in crate::native) async fn spend(&self, code: CodeId) -> Answer {
-        Answer::Spent(self.gateway.inner.store.spend(code, self.reserved_at, self.now()).await.map_err(failed))
+        Answer::Spent(self.gateway.inner.store.spend(code, self.source(), self.reserved_at, self.now()).await.map_err(failed))
     }
 
     /// Decides about the request, or has it decided. Whoever decides for the operator may take long, and must not hold up the shutdown.

@@ -90,8 +90,8 @@ async fn a_code_brings_its_own_permissions_and_one_that_nobody_minted_looks_like
         };
         assert_eq!((id, &code), (minted.id, &minted.code.code));
         let now = gateway.inner.clock.unix();
-        gateway.inner.store.reserve(Some(id), now).await.unwrap().unwrap();
-        assert!(gateway.inner.store.spend(id, now, now).await.unwrap());
+        gateway.inner.store.reserve(Some(id), here(), now).await.unwrap().unwrap();
+        assert!(gateway.inner.store.spend(id, here(), now, now).await.unwrap());
         let offer = offered(gateway.settle(&request, Some(id)).await);
         assert_eq!(verifies(&gateway, &own, &offer.chain.unwrap()).as_str(), "read:/public/**\n");
         let grant = gateway.inner.store.grants(offer.node_id).await.unwrap().pop().unwrap();

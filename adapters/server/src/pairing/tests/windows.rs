@@ -1,5 +1,5 @@
 use handfast_core::crypto::code::Alphabet;
-use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW};
+use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW};
 use handfast_core::registry::codes::Window;
 
 use super::*;
@@ -52,11 +52,11 @@ async fn twenty_wrong_pins_lock_pairing_until_the_operator_opens_it_and_a_restar
         || PairingSettings { enabled: true, pin_length: 12, pin_alphabet: Alphabet::Unambiguous, ..PairingSettings::default() };
     let start = async || Gateway::builder(let_go(&directory).await).store_key(key()).pairing(settings()).start().await.unwrap();
     let gateway = start().await;
-    for _ in 0..GUESSES_PER_WINDOW / GUESSES_PER_CODE {
+    for number in 0..GUESSES_PER_WINDOW / GUESSES_PER_CODE {
         let OwnedPrepared::Pin { id, code, .. } = gateway.prepare(&asks(&node(), "phone", Method::Pin)).await else { panic!() };
         assert_eq!(code.expose().len(), 12);
         for _ in 0..GUESSES_PER_CODE {
-            gateway.inner.store.reserve(Some(id), gateway.inner.clock.unix()).await.unwrap().unwrap();
+            gateway.inner.store.reserve(Some(id), source(number), gateway.inner.clock.unix()).await.unwrap().unwrap();
         }
     }
     assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Locked));
@@ -64,9 +64,47 @@ async fn twenty_wrong_pins_lock_pairing_until_the_operator_opens_it_and_a_restar
     let gateway = start().await;
     let status = gateway.pairing_status().await.unwrap();
     assert!(status.locked && !status.open);
+    let guessers: Vec<_> = status.guessers.iter().map(|guesser| (guesser.source, guesser.guesses)).collect();
+    assert_eq!(guessers, [0, 1, 2, 3].map(|number| (source(number), GUESSES_PER_CODE)));
     assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Locked));
     assert!(gateway.open_pairing(None).await.unwrap().open);
     assert_eq!(refusal(&gateway).await, None);
+}
+
+fn source(number: u8) -> Source {
+    Source::of([192, 0, 2, number].into())
+}
+
+#[tokio::test]
+async fn a_source_that_guessed_eight_pins_wrong_hears_locked_and_others_are_shown_theirs() {
+    let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
+    gateway.open_pairing(None).await.unwrap();
+    for guesses in [5, 3] {
+        let OwnedPrepared::Pin { id, .. } = gateway.prepare(&asks(&node(), "phone", Method::Pin)).await else { panic!() };
+        for _ in 0..guesses {
+            gateway.inner.store.reserve(Some(id), here(), gateway.inner.clock.unix()).await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Locked));
+    let elsewhere = OwnedRequest { address: [198, 51, 100, 1].into(), ..asks(&node(), "phone", Method::Pin) };
+    assert!(matches!(gateway.prepare(&elsewhere).await, OwnedPrepared::Pin { attempts: GUESSES_PER_CODE, .. }));
+    let status = gateway.pairing_status().await.unwrap();
+    assert!(status.open && !status.locked && status.guessers.iter().all(handfast_core::registry::codes::Guesser::is_locked));
+    assert!(gateway.open_pairing(None).await.unwrap().guessers.is_empty());
+    assert_eq!(refusal(&gateway).await, None);
+}
+
+#[tokio::test]
+async fn a_stranger_who_asks_for_pin_after_pin_leaves_room_for_everybody_else() {
+    let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
+    gateway.open_pairing(None).await.unwrap();
+    let OwnedPrepared::Pin { id: honest, .. } = gateway.prepare(&asks(&node(), "phone", Method::Pin)).await else { panic!() };
+    for _ in 0..100 {
+        let stranger = OwnedRequest { address: [198, 51, 100, 1].into(), ..asks(&node(), "stranger", Method::Pin) };
+        assert!(matches!(gateway.prepare(&stranger).await, OwnedPrepared::Pin { .. }));
+    }
+    let live = gateway.codes().await.unwrap();
+    assert!(live.len() == 5 && live.iter().any(|code| code.id == honest));
 }
 
 #[tokio::test]
@@ -76,11 +114,11 @@ async fn a_pin_that_was_guessed_too_often_is_replaced_when_its_node_comes_back()
     let request = asks(&node(), "phone", Method::Pin);
     let OwnedPrepared::Pin { id: dead, .. } = gateway.prepare(&request).await else { panic!() };
     for _ in 0..GUESSES_PER_CODE {
-        gateway.inner.store.reserve(Some(dead), gateway.inner.clock.unix()).await.unwrap().unwrap();
+        gateway.inner.store.reserve(Some(dead), here(), gateway.inner.clock.unix()).await.unwrap().unwrap();
     }
     let OwnedPrepared::Pin { id, attempts, .. } = gateway.prepare(&request).await else { panic!() };
     assert_ne!(id, dead);
-    assert_eq!(attempts, GUESSES_PER_CODE);
+    assert_eq!(attempts, GUESSES_PER_SOURCE - GUESSES_PER_CODE, "its source has guessed before");
 }
 
 #[tokio::test]

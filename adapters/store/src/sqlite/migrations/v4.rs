@@ -7,6 +7,8 @@
 ///
 /// **Generation.** The number of the registry's last commit, and the id of the database. `base` is the number up to which the file itself is known to
 /// hold everything; what the log holds on top of it belongs to no file that holds less.
+///
+/// **PINs.** Who asked for a PIN, and how often each source guessed PINs of the window wrong.
 pub(super) const V4: &str = "
 PRAGMA ignore_check_constraints = ON;
 
@@ -24,6 +26,13 @@ CREATE INDEX code_by_maker         ON code (maker)           WHERE maker IS NOT 
 CREATE INDEX granted_by_maker      ON granted (maker)        WHERE maker IS NOT NULL;
 CREATE INDEX node_by_approver      ON node (approved_by)     WHERE approved_by IS NOT NULL;
 CREATE INDEX sender_allowed_by_via ON sender_allowed (via)   WHERE revoked_at IS NULL;
+
+ALTER TABLE code ADD COLUMN source BLOB CHECK (source IS NULL OR length(source) = 16);
+
+CREATE TABLE pin_guesses (
+    source  BLOB    NOT NULL PRIMARY KEY CHECK (length(source) = 16),
+    guesses INTEGER NOT NULL CHECK (guesses > 0)
+) STRICT, WITHOUT ROWID;
 
 PRAGMA ignore_check_constraints = OFF;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace;
 use handfast_core::crypto::cpace::Tag;
-use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_WINDOW, Limits};
+use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, Limits};
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{FromGateway as Says, FromNode as Tells, Refusal, Selector};
 use handfast_store::SqliteStore;
@@ -163,15 +163,17 @@ async fn the_right_pin_in_two_sessions_at_once_pairs_in_exactly_one() {
     assert_eq!(door.gateway.pairing_status().await.unwrap().wrong, 0);
 }
 
-/// Many sockets ask, and then guess at once, each as often as it is let: how many guesses were compared.
-async fn flood(door: &Door, nodes: usize, sockets: usize) -> usize {
+/// Many sockets ask, those of each node from an address of its own unless it is `one`, and then guess at once, each as often as it is let: how many guesses were
+/// compared.
+async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
     let mut feed = door.gateway.inner.pairing.feed.subscribe();
     let mut tasks = tokio::task::JoinSet::new();
-    let all_asked = Arc::new(tokio::sync::Barrier::new(nodes * sockets));
-    for _ in 0..nodes {
+    let all_asked = Arc::new(tokio::sync::Barrier::new(usize::from(nodes) * sockets));
+    for number in 0..nodes {
+        let address = [127, 0, 0, if one { 99 } else { 1 + number }];
         let stored = keys().to_stored();
         for _ in 0..sockets {
-            let (gateway, own, wire) = (door.gateway.clone(), OwnKeys::from_stored(&stored), door.wire().await);
+            let (gateway, own, wire) = (door.gateway.clone(), OwnKeys::from_stored(&stored), door.wire_from(address).await);
             let all_asked = Arc::clone(&all_asked);
             tasks.spawn(async move {
                 let mut client = Client::stranger(Intent::Pair, wire, &own).await;
@@ -201,18 +203,20 @@ async fn flood(door: &Door, nodes: usize, sockets: usize) -> usize {
 }
 
 #[tokio::test]
-async fn of_guesses_by_many_sockets_at_once_five_of_a_pin_and_twenty_of_a_window_are_compared() {
+async fn of_guesses_by_many_sockets_at_once_five_of_a_pin_eight_of_a_source_and_twenty_of_a_window_are_compared() {
     let limits = Limits { failures_per_minute: 10_000, waiting_per_source: 1000, ..Limits::DEFAULT };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("handfast.db");
     let open = || Gateway::builder(SqliteStore::open(&path).unwrap()).store_key(Secret::new([7; 32])).limits(limits);
     let memory = Door::of(Gateway::builder(MemoryStore::default()).limits(limits)).await;
     memory.gateway.open_pairing(None).await.unwrap();
-    assert_eq!(flood(&memory, 1, 16).await, usize::from(GUESSES_PER_CODE));
-    assert_eq!(flood(&memory, 8, 4).await, usize::from(GUESSES_PER_WINDOW - GUESSES_PER_CODE));
+    assert_eq!(flood(&memory, 1, 16, false).await, usize::from(GUESSES_PER_CODE));
+    assert_eq!(flood(&memory, 8, 4, false).await, usize::from(GUESSES_PER_WINDOW - GUESSES_PER_CODE));
     assert!(memory.gateway.pairing_status().await.unwrap().locked);
+    assert_eq!(memory.gateway.pairing_status().await.unwrap().guessers.iter().map(|guesser| guesser.guesses).sum::<u8>(), 20);
     let file = Door::of(open()).await;
     file.gateway.open_pairing(None).await.unwrap();
-    assert_eq!(flood(&file, 6, 4).await, usize::from(GUESSES_PER_WINDOW));
-    assert_eq!(flood(&file, 1, 1).await, 0);
+    assert_eq!(flood(&file, 4, 4, true).await, usize::from(GUESSES_PER_SOURCE));
+    assert_eq!(flood(&file, 4, 4, false).await, usize::from(GUESSES_PER_WINDOW - GUESSES_PER_SOURCE));
+    assert_eq!(flood(&file, 1, 1, false).await, 0);
 }

@@ -25,7 +25,7 @@ use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{Chain, Method};
 use handfast_core::wire::native::part::{Object, Part};
 use handfast_store::MemoryStore;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use super::client::{Client, Wire};
@@ -69,6 +69,15 @@ impl Door {
     async fn wire(&self) -> Wire {
         let stream = TcpStream::connect(self.tcp).await.unwrap();
         // Two small writes in a row wait for no acknowledgement.
+        stream.set_nodelay(true).unwrap();
+        Wire::Tcp(Framed::new(stream))
+    }
+
+    /// The same from another address of ours.
+    async fn wire_from(&self, source: [u8; 4]) -> Wire {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = socket.connect(self.tcp).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Wire::Tcp(Framed::new(stream))
     }
