@@ -72,6 +72,7 @@ pub fn agree(text: &str) {
     let outcome = json::members(text, |key, value| ours.push((key, value)));
     let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
     let deepest = depth(text);
+    agree_on_python(text, &ours, outcome);
     // Where an object is not the outermost value, our reader counts one level for the object it had hoped for.
     let limit = if text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') { JSON_DEPTH } else { JSON_DEPTH - 1 };
     match outcome {
@@ -89,6 +90,54 @@ pub fn agree(text: &str) {
             }
         }
     }
+}
+
+/// What Python writes is read as if `null` stood in place of the numbers that JSON has no word for, and everything else as ever.
+fn agree_on_python(text: &str, ours: &[(Text<'_>, Value<'_>)], outcome: Result<(), Malformed>) {
+    let (mut members, plain) = (Vec::new(), nulls(text));
+    let python = json::members_of_python(text, |key, value| members.push((key, value)));
+    if outcome.is_ok() {
+        assert_eq!((python, &members[..]), (outcome, ours), "{text:?}");
+    }
+    let mut of_plain = Vec::new();
+    let read = json::members(&plain, |key, value| of_plain.push((key, value)));
+    assert_eq!(python, read, "{text:?} and {plain:?}");
+    if read.is_ok() {
+        assert_eq!(members.len(), of_plain.len(), "{text:?}");
+        for ((key, value), (plain_key, plain_value)) in members.iter().zip(&of_plain) {
+            let nested = matches!(value, Value::Array(_) | Value::Object(_));
+            assert!(characters(*key) == characters(*plain_key) && (nested || value == plain_value), "{text:?}");
+        }
+        let mut room = vec![0; plain.len()];
+        assert_eq!(json::without_python(text, &mut room), Some(plain.as_str()));
+        assert!(plain.is_empty() || json::without_python(text, &mut room[..plain.len() - 1]).is_none());
+    }
+}
+
+/// The text with `null` in place of what Python writes for numbers that are none, outside of strings.
+fn nulls(text: &str) -> String {
+    let (mut out, mut in_string, mut rest) = (String::new(), false, text);
+    while let Some(first) = rest.chars().next() {
+        let word = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| !in_string && rest.starts_with(word));
+        let taken = match (word, first) {
+            (Some(word), _) => {
+                out.push_str("null");
+                word.len()
+            }
+            (None, '\\') => {
+                let two: String = rest.chars().take(2).collect();
+                out.push_str(&two);
+                two.len()
+            }
+            (None, _) => {
+                in_string ^= first == '"';
+                out.push(first);
+                first.len_utf8()
+            }
+        };
+        rest = &rest[taken..];
+    }
+    out
 }
 
 fn agree_on_value(ours: &Value<'_>, theirs: &str) {

@@ -17,7 +17,7 @@ use crate::time::{UnixTime, rfc3339};
 #[must_use]
 pub fn is_companions(frame: &str) -> bool {
     let mut has_type = false;
-    let object = json::members(frame, |key, _| has_type |= key.is("type")).is_ok();
+    let object = json::members_of_python(frame, |key, _| has_type |= key.is("type")).is_ok();
     !(object && has_type)
 }
 

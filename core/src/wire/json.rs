@@ -143,8 +143,45 @@ impl Unescape<'_> {
 ///
 /// # Errors
 /// [`Malformed::Json`] where the grammar is broken or nested too deep, [`Malformed::NotAnObject`] for any other valid value.
-pub fn members<'b>(text: &'b str, mut visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
-    let mut scan = Scan::new(text);
+pub fn members<'b>(text: &'b str, visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
+    object_of(Scan::new(text), visit)
+}
+
+/// The same of what Python's `json` writes: its numbers may be `NaN`, `Infinity` and `-Infinity`, which JSON has no word for. They count as `null`.
+///
+/// # Errors
+/// As for [`members`].
+pub fn members_of_python<'b>(text: &'b str, visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
+    object_of(Scan { python: true, ..Scan::new(text) }, visit)
+}
+
+/// Rewrites a text that [`members_of_python`] accepts into JSON: with `null` in place of each number that it has no word for. `None` if it does not fit.
+pub fn without_python<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o str> {
+    let (mut at, mut rest, mut in_string) = (0usize, text, false);
+    while let Some(first) = rest.chars().next() {
+        let found = PYTHON.iter().find(|word| !in_string && rest.starts_with(**word));
+        let (taken, written) = match (found, first) {
+            (Some(word), _) => (word.len(), "null"),
+            // What is escaped neither ends a string nor begins one.
+            (None, '\\') => {
+                let two = rest.char_indices().nth(2).map_or(rest.len(), |(two, _)| two);
+                (two, rest.get(..two)?)
+            }
+            (None, _) => (first.len_utf8(), rest.get(..first.len_utf8())?),
+        };
+        in_string ^= first == '"';
+        let end = at.checked_add(written.len())?;
+        out.get_mut(at..end)?.copy_from_slice(written.as_bytes());
+        at = end;
+        rest = rest.get(taken..)?;
+    }
+    core::str::from_utf8(out.get(..at)?).ok()
+}
+
+/// What Python writes for numbers that are none.
+const PYTHON: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
+fn object_of<'b>(mut scan: Scan<'b>, mut visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
     scan.space();
     if scan.peek() != Some(b'{') {
         scan.value().and_then(|_| scan.end()).map_err(|Syntax| Malformed::Json)?;
@@ -158,11 +195,13 @@ struct Syntax;
 struct Scan<'b> {
     text: &'b str,
     at: usize,
+    /// Whether numbers may be written as Python does.
+    python: bool,
 }
 
 impl<'b> Scan<'b> {
     const fn new(text: &'b str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, python: false }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -237,8 +276,17 @@ impl<'b> Scan<'b> {
             b't' => self.word("true", Value::Bool(true)),
             b'f' => self.word("false", Value::Bool(false)),
             b'n' => self.word("null", Value::Null),
+            b'N' | b'I' | b'-' if self.python && self.python_number() => Ok(Value::Null),
             _ => self.number().map(|text| Value::Number(Number(text))),
         }
+    }
+
+    /// Skips a number that JSON has no word for; `false` if here is none.
+    fn python_number(&mut self) -> bool {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let found = PYTHON.iter().find(|word| rest.starts_with(word.as_bytes()));
+        self.at = self.at.saturating_add(found.map_or(0, |word| word.len()));
+        found.is_some()
     }
 
     fn word(&mut self, word: &str, value: Value<'b>) -> Result<Value<'b>, Syntax> {

@@ -15,7 +15,8 @@ use crate::text::{Label, UNKNOWN};
 /// What is wrong with the frame; nothing of a message that is wrong in part is returned.
 pub fn decode_from_node<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<NodeMessage<'b>, Malformed> {
     let mut fields = NodeFields::default();
-    json::members(frame, |key, value| fields.take(key, value))?;
+    // The original's nodes write their numbers as Python does, `-Infinity` for a silent microphone: such a reading is none.
+    json::members_of_python(frame, |key, value| fields.take(key, value))?;
     let mut room = scratch;
     let Some(Value::Text(kind)) = fields.kind else {
         return Ok(NodeMessage::Other);
@@ -26,7 +27,7 @@ pub fn decode_from_node<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<Nod
             room: label(fields.room, Field::Room, &mut room)?,
             profile: match fields.profile {
                 None => Profile::EMPTY,
-                Some(Value::Object(text)) => Profile::parse(text).ok_or(Malformed::Field(Field::HardwareProfile))?,
+                Some(Value::Object(text)) => profile(text, &mut room).ok_or(Malformed::Field(Field::HardwareProfile))?,
                 Some(_) => return Err(Malformed::Field(Field::HardwareProfile)),
             },
         }))
@@ -232,6 +233,16 @@ fn label<'b>(value: Option<Value<'b>>, field: Field, room: &mut &'b mut [u8]) ->
     }
 }
 
+/// A profile as JSON has it, whatever its numbers were.
+fn profile<'b>(text: &'b str, room: &mut &'b mut [u8]) -> Option<Profile<'b>> {
+    Profile::parse(text).or_else(|| {
+        let length = json::without_python(text, room)?.len();
+        let (mine, rest) = core::mem::take(room).split_at_mut_checked(length)?;
+        *room = rest;
+        Profile::parse(core::str::from_utf8(mine).ok()?)
+    })
+}
+
 /// Decodes and parses in one go; what does not decode parses as nothing.
 fn parse_decoded<'b, T>(text: Text<'b>, room: &mut &'b mut [u8], parse: fn(&str) -> Option<T>) -> Option<T> {
     parse(text.decode(room)?)
@@ -247,6 +258,37 @@ mod tests {
     fn from_node(frame: &str) -> Result<std::string::String, Malformed> {
         let mut scratch = [0; SCRATCH];
         decode_from_node(frame, &mut scratch).map(|m| std::format!("{m:?}"))
+    }
+
+    #[test]
+    fn numbers_as_python_writes_them_count_as_none_and_the_rest_of_the_frame_is_used() {
+        for number in ["NaN", "Infinity", "-Infinity"] {
+            let frame =
+                std::format!(r#"{{"type":"heartbeat","occupancy":true,"noise_level":{number},"x":[{number},{{"y":{number}}}]}}"#);
+            let mut scratch = [0; SCRATCH];
+            let heartbeat = Heartbeat { occupancy: Some(true), ..Heartbeat::default() };
+            assert_eq!(decode_from_node(&frame, &mut scratch), Ok(NodeMessage::Heartbeat(heartbeat)), "{frame}");
+            let frame = std::format!(r#"{{"type":"heartbeat","occupancy":{number},"noise_level":-3.5}}"#);
+            let noise_level = json::Number::parse("-3.5");
+            assert_eq!(
+                decode_from_node(&frame, &mut [0; SCRATCH]),
+                Ok(NodeMessage::Heartbeat(Heartbeat { noise_level, ..Heartbeat::default() }))
+            );
+            let frame = std::format!(r#"{{"type":"pair_request","hardware_profile":{{"a\"NaN":"NaN \\","b":[{number}, 1]}}}}"#);
+            let mut scratch = [0; SCRATCH];
+            let Ok(NodeMessage::PairRequest(request)) = decode_from_node(&frame, &mut scratch) else { panic!("{frame}") };
+            assert_eq!(request.profile.as_str(), r#"{"a\"NaN":"NaN \\","b":[null, 1]}"#, "what is kept is JSON");
+            assert_eq!(from_node(&std::format!(r#"{{"type":"levels","db":{number}}}"#)), Ok("Other".into()));
+        }
+        for wrong in ["-NaN", "+Infinity", "nan", "inf", "Infinit", "Infinityx", "--Infinity", "NaNNaN", "- Infinity"] {
+            assert_eq!(
+                from_node(&std::format!(r#"{{"type":"heartbeat","noise_level":{wrong}}}"#)),
+                Err(Malformed::Json),
+                "{wrong}"
+            );
+        }
+        let named = r#"{"type":"pair_request","friendly_name":NaN}"#;
+        assert_eq!(from_node(named), Err(Malformed::Field(Field::FriendlyName)));
     }
 
     #[test]
