@@ -87,7 +87,7 @@ fn separators_inside_of_names_make_nobody_anybody_else() {
 #[test]
 fn every_spelling_of_a_sender_is_the_same_sender_and_what_looks_like_it_is_none() {
     for same in ["573001234567", "+573001234567", " 573001234567@c.us\n", "+573001234567@s.whatsapp.net"] {
-        assert_eq!(whatsapp(same).unwrap().as_str(), "573001234567", "{same:?}");
+        assert_eq!(whatsapp(same).unwrap().as_str(), "+573001234567", "{same:?}");
     }
     // Digits of other scripts and widths, invisible characters, groups, other servers, words around the number.
     for other in [

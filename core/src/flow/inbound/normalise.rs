@@ -30,15 +30,15 @@ impl core::fmt::Debug for Sender {
     }
 }
 
-/// WhatsApp: the number alone. White space around it goes, and so do `@c.us`, `@s.whatsapp.net` and a leading `+`. Groups (`…@g.us`), broadcasts and
-/// whatever else is not 1 to 20 digits then are no senders.
+/// WhatsApp: the number with exactly one `+` before it, which is added where it is missing. White space around it goes, and so do `@c.us` and
+/// `@s.whatsapp.net`. Groups (`…@g.us`), broadcasts and whatever else is not 1 to 20 digits then are no senders.
 #[must_use]
 pub fn whatsapp(raw: &str) -> Option<Sender> {
     let trimmed = raw.trim();
     let bare = trimmed.strip_suffix("@c.us").or_else(|| trimmed.strip_suffix("@s.whatsapp.net")).unwrap_or(trimmed);
     let number = bare.strip_prefix('+').unwrap_or(bare);
     let is_number = (1..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Sender::collect("", number.chars())).flatten()
+    is_number.then(|| Sender::collect("+", number.chars())).flatten()
 }
 
 /// Telegram: a numeric id as it is (a negative one is a group's, and no sender), or `@name` in lower case, since names there have no case. Without its `@`,
@@ -79,10 +79,10 @@ mod tests {
         all(
             whatsapp,
             &[
-                ("573001234567", Some("573001234567")),
-                (" +573001234567\n", Some("573001234567")),
-                ("573001234567@c.us", Some("573001234567")),
-                ("+573001234567@s.whatsapp.net", Some("573001234567")),
+                ("573001234567", Some("+573001234567")),
+                (" +573001234567\n", Some("+573001234567")),
+                ("573001234567@c.us", Some("+573001234567")),
+                ("+573001234567@s.whatsapp.net", Some("+573001234567")),
                 ("573001234567@c.us@c.us", None),
                 ("++573001234567", None),
                 ("573001234567@evil.example", None),

@@ -9,6 +9,9 @@
 /// hold everything; what the log holds on top of it belongs to no file that holds less.
 ///
 /// **PINs.** Who asked for a PIN, and how often each source guessed PINs of the window wrong.
+///
+/// **Senders on WhatsApp** are spelled with their plus, as the original's database and lists have them. Where both spellings stand (a channel of the operator's
+/// own may have kept the other one), what was taken back or blocked counts.
 pub(super) const V4: &str = "
 PRAGMA ignore_check_constraints = ON;
 
@@ -42,4 +45,17 @@ CREATE TABLE generation (
     base     INTEGER NOT NULL CHECK (base >= 0),
     database BLOB NOT NULL CHECK (length(database) = 16)
 ) STRICT;
+
+UPDATE OR IGNORE sender_blocked SET sender = '+' || sender WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
+DELETE FROM sender_blocked WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
+UPDATE sender_allowed AS kept SET revoked_at = (
+    SELECT bare.revoked_at FROM sender_allowed AS bare
+    WHERE bare.channel = kept.channel AND bare.account = kept.account AND '+' || bare.sender = kept.sender)
+    WHERE channel = 'whatsapp' AND revoked_at IS NULL AND EXISTS (
+        SELECT 1 FROM sender_allowed AS bare WHERE bare.channel = kept.channel AND bare.account = kept.account
+            AND '+' || bare.sender = kept.sender AND bare.revoked_at IS NOT NULL);
+UPDATE OR IGNORE sender_allowed SET sender = '+' || sender WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
+DELETE FROM sender_allowed WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
+UPDATE OR IGNORE sender_pending SET sender = '+' || sender WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
+DELETE FROM sender_pending WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
 ";
