@@ -176,7 +176,9 @@ fn operate(store: &MemoryStore, model: &mut Model, now: &mut u64, [code, which, 
                         matches!(approved, Approved::Sender(name) if (&*name.channel, &*name.account, &*name.sender) == waiting.name)
                     );
                 }
-                Some(_) => assert_eq!(approved, Approved::Expired),
+                Some(waiting) => assert!(
+                    matches!(approved, Approved::Expired(name) if (&*name.channel, &*name.account, &*name.sender) == waiting.name)
+                ),
                 None => assert_eq!(approved, Approved::Unknown),
             }
         }

@@ -40,8 +40,8 @@ pub enum Challenged {
 pub enum Approved {
     /// This sender is let in from now on.
     Sender(SenderName),
-    /// Its time was over, and it is gone.
-    Expired,
+    /// The time of this sender was over, and it waits no longer.
+    Expired(SenderName),
     /// Nobody waits with this code.
     Unknown,
 }

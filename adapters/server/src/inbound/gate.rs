@@ -335,10 +335,9 @@ impl Gate {
     /// Whoever asks tells the sender itself.
     fn count_as_told(&self, message: &Incoming<'_>, admission: &Admission) {
         if let Admission::Challenge(challenge) = admission {
-            self.inner.telemetry.channel(message.channel).challenged(match (challenge.is_new, challenge.reply) {
-                (true, _) => telemetry::Challenge::Sent,
-                (false, true) => telemetry::Challenge::Repeated,
-                (false, false) => telemetry::Challenge::Throttled,
+            self.inner.telemetry.channel(message.channel).challenged(match challenge.reply {
+                true => telemetry::Challenge::DeliveredViaBroker,
+                false => telemetry::Challenge::Throttled,
             });
         }
     }

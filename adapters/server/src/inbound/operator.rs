@@ -137,8 +137,8 @@ impl Gate {
                 self.tell_approved(sender.clone());
                 Ok(sender)
             }
-            Approved::Expired => {
-                nobody.approval(Approval::NotFound);
+            Approved::Expired(sender) => {
+                inner.telemetry.channel(&sender.channel).approval(Approval::Expired);
                 inner.telemetry.codes_expired(1);
                 Err(InboundError::Expired)
             }

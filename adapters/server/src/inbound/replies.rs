@@ -25,20 +25,16 @@ impl Gate {
         if !challenge.reply {
             return metrics.challenged(telemetry::Challenge::Throttled);
         }
-        let sent = match challenge.is_new {
-            true => telemetry::Challenge::Sent,
-            false => telemetry::Challenge::Repeated,
-        };
         let Some(registered) = self.inner.channels.find(&challenge.sender.channel) else {
-            return metrics.challenged(telemetry::Challenge::ReplyFailed);
+            return metrics.challenged(telemetry::Challenge::NoWay);
         };
-        let (of_task, told) = (Arc::clone(&metrics), move |gone: bool| match gone {
-            true => sent,
-            false => telemetry::Challenge::ReplyFailed,
+        let (of_task, told) = (Arc::clone(&metrics), |gone: bool| match gone {
+            true => telemetry::Challenge::DeliveredViaAdapter,
+            false => telemetry::Challenge::PublishFailed,
         });
         let is_under_way = send(registered, challenge.sender, challenge.text, move |gone| of_task.challenged(told(gone)));
         if !is_under_way {
-            metrics.challenged(telemetry::Challenge::ReplyFailed);
+            metrics.challenged(telemetry::Challenge::PublishFailed);
         }
     }
 

@@ -148,8 +148,12 @@ fn busy() -> Telemetry {
 fn every_counter_has_its_name_its_labels_and_its_words() {
     let scrape = Scrape::of(&busy());
     let per_channel = [
-        ("pairing_approvals_total", "result", vec!["approved", "not_found", "rejected", "error"]),
-        ("pairing_inbound_challenged_total", "result", vec!["sent", "repeated", "throttled", "reply_failed"]),
+        ("pairing_approvals_total", "result", vec!["ok", "expired", "not_found", "rejected", "error"]),
+        (
+            "pairing_inbound_challenged_total",
+            "result",
+            vec!["delivered_via_adapter", "delivered_via_broker", "publish_failed", "no_adapter_no_broker_topic", "throttled"],
+        ),
         ("pairing_inbound_dropped_total", "reason", vec!["blocked", "not_a_sender", "absent", "full"]),
     ];
     for (name, key, words) in per_channel {

@@ -41,11 +41,15 @@ macro_rules! words {
 
 pub(super) use words;
 
+// The values that the original has are part of the names that are kept: dashboards and alerts are written against them. Ours stand beside them.
+
 words! {
     /// What became of an operator's approval of a sender.
     pub enum Approval {
         /// The sender is let in.
-        Approved = "approved",
+        Approved = "ok",
+        /// Its time was over.
+        Expired = "expired",
         /// No request waits under that code.
         NotFound = "not_found",
         /// The operator rejected the request.
@@ -58,14 +62,16 @@ words! {
 words! {
     /// What became of a challenge that was due.
     pub enum Challenge {
-        /// A new code was sent.
-        Sent = "sent",
-        /// The code that waits already was sent again.
-        Repeated = "repeated",
+        /// The channel has sent the code.
+        DeliveredViaAdapter = "delivered_via_adapter",
+        /// The program that holds the channel itself, and asked the gate, was given the code to send.
+        DeliveredViaBroker = "delivered_via_broker",
+        /// The channel could not send it.
+        PublishFailed = "publish_failed",
+        /// There is nothing that could send it.
+        NoWay = "no_adapter_no_broker_topic",
         /// Nothing was sent: the last reply is too recent.
         Throttled = "throttled",
-        /// The channel could not send the reply.
-        ReplyFailed = "reply_failed",
     }
 }
 

@@ -272,7 +272,7 @@ pub async fn an_expired_code_lets_nobody_in(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "ana");
     knock(&*store, &ana, 1, START).await;
     let epoch = store.inbound_epoch();
-    assert_eq!(approve(&*store, 1, at(100)).await, Approved::Expired);
+    assert_eq!(approve(&*store, 1, at(100)).await, Approved::Expired(ana.clone()));
     assert_eq!(approve(&*store, 1, at(100)).await, Approved::Unknown);
     // Nor when the clock is set back.
     assert_eq!(approve(&*store, 1, START).await, Approved::Unknown);

@@ -75,7 +75,7 @@ impl Model {
         let Some(place) = self.waiting.iter().position(|(_, pending)| pending.code == code) else { return Approved::Unknown };
         let (name, pending) = self.waiting.remove(place);
         if !pending.is_live(&LIMITS, now) {
-            return Approved::Expired;
+            return Approved::Expired(name);
         }
         self.allow(&name, None, now);
         Approved::Sender(name)

@@ -138,7 +138,7 @@ impl Senders {
         let is_live = self.is_live(&name, limits, now);
         self.remove(&name);
         if !is_live {
-            return (Approved::Expired, false);
+            return (Approved::Expired(name), false);
         }
         if self.is_blocked(&name) {
             return (Approved::Unknown, false);

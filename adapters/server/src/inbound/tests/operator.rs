@@ -73,9 +73,10 @@ async fn what_happened_is_told_and_counted_once_it_is_durable() {
         assert_eq!(events[1], GateEvent::Approved { sender: asked.sender, via: "cli".to_owned() });
         assert!(matches!(events[2], GateEvent::Asked { .. }));
         assert!(matches!(&events[3], GateEvent::Changed { change: "reject", .. }) && events.len() == 4, "{events:?}");
-        assert_eq!(world.counted(r#"pairing_approvals_total{channel="chat",result="approved"}"#), 1);
+        assert_eq!(world.counted(r#"pairing_approvals_total{channel="chat",result="ok"}"#), 1);
         assert_eq!(world.counted(r#"pairing_approvals_total{channel="chat",result="rejected"}"#), 1);
         assert_eq!(world.counted(r#"pairing_approvals_total{channel="unknown",result="not_found"}"#), 1);
+        assert_eq!(world.counted(r#"pairing_approvals_total{channel="chat",result="expired"}"#), 0);
     }
 }
 

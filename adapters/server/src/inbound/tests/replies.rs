@@ -28,8 +28,8 @@ async fn a_stranger_that_writes_a_hundred_times_is_told_once() {
     }
     let (account, to, text) = sent.recv().await.unwrap();
     assert_eq!((account.as_str(), to.as_str()), ("a", "ana"));
-    until(&world, "sent", 1).await;
-    assert_eq!((challenged(&world, "sent"), challenged(&world, "throttled")), (1, 99));
+    until(&world, "delivered_via_adapter", 1).await;
+    assert_eq!((challenged(&world, "delivered_via_adapter"), challenged(&world, "throttled")), (1, 99));
 
     let code = world.challenge("odd", "a", "ana").await.code;
     assert!(text.contains(code.as_str()));
@@ -50,12 +50,12 @@ async fn a_channel_that_never_sends_holds_up_nobody_and_no_more_than_its_places(
         let sender = format!("stranger {number}");
         assert!(world.gate.receive(Incoming::new("odd", "a", &sender)).await.unwrap().is_none());
     }
-    assert_eq!(challenged(&world, "reply_failed"), 36, "more than 64 are not begun");
-    until(&world, "reply_failed", 100).await;
+    assert_eq!(challenged(&world, "publish_failed"), 36, "more than 64 are not begun");
+    until(&world, "publish_failed", 100).await;
     let begun = std::iter::from_fn(|| sent.try_recv().ok()).count();
     assert_eq!(begun, 64);
     assert!(world.gate.receive(Incoming::new("odd", "a", "one more")).await.unwrap().is_none());
-    until(&world, "reply_failed", 101).await;
+    until(&world, "publish_failed", 101).await;
     assert!(sent.try_recv().is_ok(), "the places are free again");
 }
 
@@ -66,7 +66,7 @@ async fn a_reply_that_fails_or_panics_is_counted_and_changes_nothing_else() {
         let (odd, _sent) = Odd::new(Does::Fine, sending);
         world.gate.channels().register(odd);
         assert!(world.gate.receive(Incoming::new("odd", "a", "ana")).await.unwrap().is_none());
-        until(&world, "reply_failed", 1).await;
+        until(&world, "publish_failed", 1).await;
         let code = world.challenge("odd", "a", "ana").await.code;
         world.gate.approve(code.as_str(), "test", None).await.unwrap();
         assert!(matches!(world.ask("odd", "a", "ana").await, Admission::Admit(_)));

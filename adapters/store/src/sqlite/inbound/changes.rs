@@ -106,7 +106,7 @@ pub(super) fn approve(
     let Some(held) = holder(connection, code)? else { return Ok((Approved::Unknown, false)) };
     remove(connection, &held.name)?;
     if !held.is_live(live) {
-        return Ok((Approved::Expired, false));
+        return Ok((Approved::Expired(held.name), false));
     }
     if is_blocked(connection, &held.name)? {
         return Ok((Approved::Unknown, false));
