@@ -17,8 +17,8 @@ use super::failure::{Failure, parse};
 use crate::gateway::{Gateway, OperatorError};
 use crate::inbound::{Admission, Dropped, Incoming};
 
-/// How those are marked that were let in over this API.
-const VIA: &str = "api";
+/// How those are marked that an operator let in, by the command line: as in the original.
+const VIA: &str = "cli";
 
 /// What `GET /api/v1/inbound` answers.
 #[derive(Debug, Serialize, Deserialize)]
