@@ -36,9 +36,8 @@ def decoded(payload):
 
 
 async def show(args):
+    # It connects exactly where the payload says, as the original's companion does.
     url, token = decoded(args.payload) if args.payload else (args.url, args.token)
-    url = url.rstrip("/")
-    url = url if url.endswith("/pair") else url + "/pair"
     async with connect(url) as socket:
         await socket.send(first_frame(token))
         answer = await asyncio.wait_for(socket.recv(), 20)

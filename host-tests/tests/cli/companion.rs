@@ -65,7 +65,7 @@ fn a_code_opens_one_session_which_its_owner_alone_can_read_and_which_ends_when_t
     let kept = companion.kept();
     let token = kept["session_token"].as_str().unwrap().to_owned();
     assert!(token.len() == 43 && !out.contains(&token) && !err.contains(&token), "{out}");
-    assert_eq!(kept["url"], format!("ws://{}", gateway.address));
+    assert_eq!(kept["url"], format!("ws://{}/pair", gateway.address));
     assert_eq!(kept.as_object().unwrap().len(), 2, "{kept}");
     assert_eq!(std::fs::metadata(companion.file()).unwrap().permissions().mode() & 0o7777, 0o600);
 

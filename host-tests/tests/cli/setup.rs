@@ -43,7 +43,7 @@ fn a_setup_code_is_shown_as_json_in_the_documented_order_and_as_text_with_a_pict
     assert_eq!(view.as_object().unwrap().len(), keys.len(), "{out}");
     assert_eq!(
         (view["url_source"].as_str(), view["url"].as_str()),
-        (Some("public"), Some(&*format!("ws://{}", gateway.address)))
+        (Some("public"), Some(&*format!("ws://{}/pair", gateway.address)))
     );
     assert!(err.contains("leads to this machine alone"), "{err}");
 
@@ -152,5 +152,5 @@ fn a_gateway_says_at_the_start_where_companions_reach_it() {
     let far = Gateway::start_with(&["--public-url", "wss://gateway.example"]);
     let said = format!("companions: wss://gateway.example (public); bring one with: handfast setup start --data {}", far.data());
     assert!(far.shown().contains(&said), "{}", far.shown());
-    assert_eq!(far.answer(&["setup", "start"])["url"], "wss://gateway.example");
+    assert_eq!(far.answer(&["setup", "start"])["url"], "wss://gateway.example/pair");
 }

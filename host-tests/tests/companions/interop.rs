@@ -36,7 +36,7 @@ async fn a_companion_that_is_not_ours_gets_a_session_from_us_once() {
     assert!(!said.contains("more "), "{said}");
     let (code, said) = python(words(&["show", "--payload", &payload])).await;
     assert!(code == 1 && said.starts_with("answer {\"error\":\"already used\"}\n"), "{said}");
-    let url = format!("ws://{}", served.address);
+    let url = format!("ws://{}/pair", served.address);
     let (code, said) = python(words(&["show", "--url", &url, "--token", "nonsense"])).await;
     assert!(code == 1 && said.starts_with("answer {\"error\":\"unknown code\"}\n"), "{said}");
     assert_eq!(sessions(&served).await, 1);

@@ -99,7 +99,9 @@ impl Gateway {
             Candidates { public: new.public_url.clone().or_else(|| setup.addresses.public.clone()), ..setup.addresses.clone() };
         let (url, url_source) =
             resolve(&addresses, &setup.plain_hosts).map_err(|problem| OperatorError::NoUrl(problem.to_string()))?;
-        if url.as_str().len() > SETUP_URL_BYTES {
+        // Companions connect to it exactly as it stands.
+        let url = url.pair_text();
+        if url.len() > SETUP_URL_BYTES {
             return Err(usage(format!("a URL in a setup code has at most {SETUP_URL_BYTES} bytes")));
         }
         let mut out = [0; SETUP_TOKEN_CHARS];
@@ -114,7 +116,7 @@ impl Gateway {
             NotIssued::BufferTooSmall => usage("the names in this setup code are too long together".to_owned()),
         })?;
         let payload = Payload {
-            url: url.as_str(),
+            url: &url,
             bootstrap_token: issued.token,
             expires_at: issued.expires_at,
             fingerprint: new.bound.then(|| self.fingerprint()),
@@ -122,13 +124,7 @@ impl Gateway {
         let (mut scratch, mut text) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
         let payload = payload.encode(&mut scratch, &mut text).expect("what was just checked is not too long").to_owned();
         self.inner.telemetry.bootstrap_token_issued(profile);
-        Ok(StartedSetup {
-            url: url.as_str().to_owned(),
-            url_source,
-            bootstrap_token: issued.token.to_owned(),
-            expires_at: issued.expires_at,
-            payload,
-        })
+        Ok(StartedSetup { url, url_source, bootstrap_token: issued.token.to_owned(), expires_at: issued.expires_at, payload })
     }
 
     /// Whether a code that ends then would be taken for spent, because the clock was ahead once.

@@ -46,7 +46,7 @@ async fn a_code_says_what_the_operator_wished_or_else_what_the_settings_say() {
     let read_plain = read(&gateway, &plain.bootstrap_token, now).unwrap();
     assert_eq!((read_plain.profile.as_str(), &read_plain.device_label), ("companion-v1", &None));
     assert!((598..=600).contains(&(plain.expires_at.as_secs() - now.as_secs())));
-    assert_eq!((plain.url.as_str(), plain.url_source.to_string().as_str()), ("wss://gateway.example", "public"));
+    assert_eq!((plain.url.as_str(), plain.url_source.to_string().as_str()), ("wss://gateway.example/pair", "public"));
 
     let new = NewSetup {
         for_device: Some("Ada's phone".to_owned()),
@@ -59,7 +59,7 @@ async fn a_code_says_what_the_operator_wished_or_else_what_the_settings_say() {
     let read_wished = read(&gateway, &wished.bootstrap_token, now).unwrap();
     assert_eq!(read_wished.profile.as_str(), "guest");
     assert_eq!(read_wished.device_label.unwrap().as_str(), "Ada's phone");
-    assert_eq!(wished.url, "wss://other.example/x");
+    assert_eq!(wished.url, "wss://other.example/x/pair");
     assert_ne!(read_plain.nonce, read_wished.nonce);
     let shown = format!("{wished:?}");
     assert!(!shown.contains(&wished.bootstrap_token) && !shown.contains(&wished.payload), "{shown}");

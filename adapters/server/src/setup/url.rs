@@ -173,6 +173,22 @@ impl GatewayUrl {
     }
 }
 
+impl GatewayUrl {
+    /// The same address as a text that a companion connects to as it stands, which the original's does: `ws` or `wss`, and a path that ends in `/pair`.
+    /// A port that was named stays, because there are programs with another default.
+    #[must_use]
+    pub fn pair_text(&self) -> String {
+        let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
+        let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+        let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let base = path.strip_suffix(PAIR).unwrap_or(path);
+        let scheme = if self.is_secure() { "wss" } else { "ws" };
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{scheme}://{authority}{base}{PAIR}{query}")
+    }
+}
+
 impl fmt::Display for GatewayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -341,7 +341,15 @@ fn a_companion_connects_to_the_pair_path_under_the_same_security() {
         ("https://gateway.example/base?t=1&u=/pair", "wss://gateway.example/base/pair?t=1&u=/pair"),
     ] {
         assert_eq!(accepted(given).pair_url().as_str(), pair, "{given}");
+        // As text, which the original's companion connects to exactly as it stands, it means the same.
+        assert_eq!(Url::parse(&accepted(given).pair_text()).unwrap().as_str(), pair, "{given}");
     }
+    assert_eq!(
+        accepted("https://gateway.example:443/x/?t=1").pair_text(),
+        "wss://gateway.example:443/x/pair?t=1",
+        "a named port stays"
+    );
+    assert_eq!(accepted("ws://[::1]:8765").pair_text(), "ws://[::1]:8765/pair");
 }
 
 #[test]
