@@ -26,6 +26,16 @@ impl<'b> Label<'b> {
         (text.len() <= LABEL_BYTES && allowed && text.chars().count() <= LABEL_CHARS).then_some(Self(text))
     }
 
+    /// As much of a text that another system wrote as may be shown: it ends before the 65th character, and before one that is forbidden. `None` if nothing is
+    /// left of it.
+    #[must_use]
+    pub fn beginning(text: &'b str) -> Option<Self> {
+        let shown = text.char_indices().take(LABEL_CHARS).take_while(|(_, c)| !is_forbidden(*c));
+        let end = shown.last().map_or(0, |(at, c)| at.saturating_add(c.len_utf8()));
+        let beginning = text.get(..end)?;
+        (!beginning.trim().is_empty()).then_some(Self(beginning))
+    }
+
     /// As text.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
@@ -92,6 +102,19 @@ pub fn is_forbidden(c: char) -> bool {
 mod tests {
     use super::*;
     use std::string::String;
+
+    #[test]
+    fn a_longer_text_is_shown_up_to_the_bound_and_never_cut_within_a_character() {
+        let wide: std::string::String = core::iter::repeat_n('𐍈', 65).collect();
+        let shown = Label::beginning(&wide).unwrap();
+        assert_eq!(shown.as_str().chars().count(), LABEL_CHARS);
+        assert_eq!(Label::parse(shown.as_str()), Some(shown));
+        assert_eq!(Label::beginning("Ana's phone\u{202e}x").map(|label| label.0), Some("Ana's phone"));
+        assert_eq!(Label::beginning("Küche").map(|label| label.0), Some("Küche"));
+        for nothing in ["", "  ", "\nAna", " \u{7}"] {
+            assert_eq!(Label::beginning(nothing), None, "{nothing:?}");
+        }
+    }
 
     #[test]
     fn sixty_four_characters_of_any_script_fit() {

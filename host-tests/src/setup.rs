@@ -92,7 +92,7 @@ fn read_claims(text: &str) -> Option<Said> {
     let device_label = match members.get(b"device_label".as_slice()) {
         None => None,
         Some(value) if value == "null" => None,
-        Some(_) => Some(label(string(&members, "device_label")?)?),
+        Some(_) => beginning(&string(&members, "device_label")?),
     };
     // Which session made it is 16 bytes, or it is not there.
     if members.contains_key(b"by".as_slice()) {
@@ -110,7 +110,7 @@ fn read_claims(text: &str) -> Option<Said> {
 /// What the second reader says of a payload.
 #[must_use]
 pub fn read_payload(text: &str) -> Option<Carried> {
-    let text = text.trim();
+    let text: String = text.split_whitespace().collect();
     if text.len() > SETUP_PAYLOAD_CHARS {
         return None;
     }
@@ -136,6 +136,12 @@ pub fn read_payload(text: &str) -> Option<Carried> {
 
 fn string(members: &BTreeMap<Vec<u8>, String>, key: &str) -> Option<String> {
     serde_json::from_str(members.get(key.as_bytes())?).ok()
+}
+
+/// What is shown of a label that somebody else wrote.
+fn beginning(text: &str) -> Option<String> {
+    let shown: String = text.chars().take(LABEL_CHARS).take_while(|c| !is_forbidden(*c)).collect();
+    (!shown.trim().is_empty()).then_some(shown)
 }
 
 /// A label's rules, written down once more; blank ones are `unknown`.

@@ -97,10 +97,11 @@ impl ChallengeCode {
         if typed.len() > 4 * CHALLENGE_CHARS {
             return None;
         }
-        let mut characters = typed.bytes().filter(|byte| !matches!(byte, b' ' | b'-')).map(|byte| byte.to_ascii_uppercase());
+        let mut characters = typed.chars().filter(|c| *c != '-' && !c.is_whitespace()).map(|c| c.to_ascii_uppercase());
         let mut code = [0; CHALLENGE_CHARS];
         for place in &mut code {
-            *place = characters.next().filter(|byte| matches!(byte, b'A'..=b'H' | b'J'..=b'N' | b'P'..=b'Z' | b'2'..=b'9'))?;
+            let character = characters.next().filter(|c| matches!(c, 'A'..='H' | 'J'..='N' | 'P'..='Z' | '2'..='9'))?;
+            *place = u8::try_from(character).ok()?;
         }
         characters.next().is_none().then_some(Self(code))
     }

@@ -106,7 +106,7 @@ impl TypedCode {
         if typed.len() > TYPED_BYTES {
             return Err(NotACode);
         }
-        let mut characters = typed.char_indices().filter(|(_, character)| !matches!(character, ' ' | '-'));
+        let mut characters = typed.char_indices().filter(|(_, character)| *character != '-' && !character.is_whitespace());
         let mut selector = [0; 4];
         for place in &mut selector {
             let (_, character) = characters.next().ok_or(NotACode)?;

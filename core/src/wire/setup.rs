@@ -134,7 +134,8 @@ impl<'b> Claims<'b> {
             nonce: Nonce::parse(as_text(nonce?)?.decode(&mut room)?)?,
             device_label: match label {
                 None | Some(Value::Null) => None,
-                Some(value) => Some(Label::parse(as_text(value)?.decode(&mut room)?)?),
+                // It is only for people to read: one beyond our bounds, as the original issues them, must not make the code worthless.
+                Some(value) => Label::beginning(as_text(value)?.decode(&mut room)?),
             },
             bound: match bound {
                 None | Some(Value::Null | Value::Bool(false)) => false,
@@ -193,16 +194,28 @@ impl<'b> Payload<'b> {
         base64url::encode(object.as_bytes(), out)
     }
 
-    /// Decodes what [`encode`](Self::encode) made, or the original did. Spaces and line breaks around it, which copying adds, are ignored. `None` if it is no
-    /// payload.
+    /// Decodes what [`encode`](Self::encode) made, or the original did. Spaces and line breaks around it and within, which copying and wrapping add, are
+    /// ignored. `None` if it is no payload.
     #[must_use]
     pub fn decode(text: &str, scratch: &'b mut [u8]) -> Option<Self> {
-        let text = text.trim();
-        if text.len() > SETUP_PAYLOAD_CHARS {
+        let length = text.split_whitespace().fold(0usize, |length, part| length.saturating_add(part.len()));
+        if length > SETUP_PAYLOAD_CHARS {
             return None;
         }
-        let (here, mut room) = scratch.split_at_mut_checked(text.len().checked_mul(3)?.checked_div(4)?)?;
-        let object = core::str::from_utf8(base64url::decode(text, here)?).ok()?;
+        let (here, mut room) = scratch.split_at_mut_checked(length.checked_mul(3)?.checked_div(4)?)?;
+        let object = if text.trim().len() == length {
+            base64url::decode(text.trim(), here)?
+        } else {
+            // Put together in the room, which what it decodes to needs only then.
+            let mut at = 0usize;
+            for part in text.split_whitespace() {
+                let end = at.checked_add(part.len())?;
+                room.get_mut(at..end)?.copy_from_slice(part.as_bytes());
+                at = end;
+            }
+            base64url::decode(core::str::from_utf8(room.get(..length)?).ok()?, here)?
+        };
+        let object = core::str::from_utf8(object).ok()?;
         let (mut url, mut token, mut expires_at, mut fingerprint) = (None, None, None, None);
         json::members(object, |key, value| {
             if key.is("url") {
@@ -241,6 +254,7 @@ fn as_text(value: Value<'_>) -> Option<Text<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::borrow::ToOwned;
 
     fn claims(label: Option<&'static str>) -> Claims<'static> {
         Claims {
@@ -275,6 +289,28 @@ mod tests {
         let written = made.write(&mut out).unwrap();
         assert!(written.ends_with(r#"ababab","by":"_____________________w"}"#), "{written}");
         assert_eq!(Claims::parse(written, &mut [0; 64]), Some(made));
+    }
+
+    #[test]
+    fn a_label_longer_than_ours_shortens_what_is_shown_and_not_what_the_code_is_good_for() {
+        let with = |label: &str| {
+            std::format!(
+                r#"{{"profile":"p","expires_at":"2024-01-15T10:30:00Z","nonce":"{}","device_label":"{label}"}}"#,
+                "ab".repeat(16)
+            )
+        };
+        for (label, shown) in [
+            ("x".repeat(65), Some("x".repeat(64))),
+            ("ü".repeat(200), Some("ü".repeat(64))),
+            ("Ana\\u0007".to_owned(), Some("Ana".to_owned())),
+            ("\\n".to_owned(), None),
+            (std::string::String::new(), None),
+        ] {
+            let text = with(&label);
+            let mut room = [0; SETUP_CLAIMS_BYTES];
+            let claims = Claims::parse(&text, &mut room).expect(&text);
+            assert_eq!(claims.device_label.map(|label| label.as_str().to_owned()), shown);
+        }
     }
 
     #[test]
@@ -325,6 +361,14 @@ mod tests {
         let mut decoded = [0; 128];
         assert_eq!(base64url::decode(text, &mut decoded).unwrap(), object.as_bytes());
         assert_eq!(Payload::decode(&std::format!(" {text}\n"), &mut [0; 256]), Some(payload));
+        for width in [1, 7, 76] {
+            let lines: std::vec::Vec<&str> =
+                text.as_bytes().chunks(width).map(|line| core::str::from_utf8(line).unwrap()).collect();
+            for between in ["\n", "\r\n", " ", "\r\n  \t", "\u{a0}"] {
+                assert_eq!(Payload::decode(&lines.join(between), &mut [0; 512]), Some(payload), "{width} {between:?}");
+            }
+        }
+        assert_eq!(Payload::decode(&text.replacen('e', "e>", 1), &mut [0; 512]), None);
     }
 
     #[test]

@@ -64,25 +64,43 @@ pub(super) async fn run(args: &args::Companion, code: &str, place: &Place) -> Re
     }
 }
 
-/// Reads a line, as it was pasted.
+/// Reads a code as it was pasted: line after line until it is whole, because a mail program wraps it; an empty line ends it, too.
 fn typed() -> Result<Zeroizing<String>, End> {
     use std::io::{IsTerminal, Read};
     if std::io::stdin().is_terminal() {
         handfast_stdio::note("Setup code: ");
     }
-    let mut line = Zeroizing::new(String::new());
-    let most = SETUP_PAYLOAD_CHARS as u64 + 256;
-    let read = std::io::stdin().lock().take(most).read_line(&mut line);
-    read.map_err(|error| End::Refused(format!("standard input cannot be read: {error}")))?;
-    Ok(line)
+    let most = 2 * SETUP_PAYLOAD_CHARS;
+    let mut lines = Zeroizing::new(String::with_capacity(most + 1));
+    let mut input = std::io::stdin().lock().take(most as u64);
+    loop {
+        let before = lines.len();
+        input.read_line(&mut lines).map_err(|error| End::Refused(format!("standard input cannot be read: {error}")))?;
+        let ends = lines.get(before..).is_none_or(|line| line.trim().is_empty());
+        if ends || is_whole(&lines) {
+            return Ok(lines);
+        }
+    }
 }
+
+/// Whether this is all of a payload, or of a token: a signature has 43 characters.
+fn is_whole(text: &str) -> bool {
+    let behind_dot = text.split_once('.').map(|(_, signature)| signature.chars().filter(|c| !c.is_whitespace()).count());
+    behind_dot.map_or_else(|| Code::parse(text).is_ok(), |signature| signature >= SIGNATURE_CHARS)
+}
+
+/// Characters of a token behind its dot.
+const SIGNATURE_CHARS: usize = 43;
 
 impl Code {
     /// A payload, or a token alone: only a token has a dot in it.
     fn parse(text: &str) -> Result<Self, End> {
-        let text = text.trim();
-        if text.contains('.') && text.len() <= SETUP_TOKEN_CHARS && !text.chars().any(char::is_whitespace) {
-            return Ok(Self { url: None, token: Zeroizing::new(text.to_owned()) });
+        if text.contains('.') {
+            let mut token = Zeroizing::new(String::with_capacity(text.len()));
+            text.split_whitespace().for_each(|part| token.push_str(part));
+            if token.len() <= SETUP_TOKEN_CHARS {
+                return Ok(Self { url: None, token });
+            }
         }
         let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
         let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
@@ -192,7 +210,14 @@ mod tests {
         assert_eq!((read.url.as_deref(), read.token.as_str()), (Some("ws://127.0.0.1:8765"), "e30.AAAA"));
         let bare = Code::parse("e30.AAAA").unwrap_or_else(|_| panic!("a token"));
         assert_eq!((bare.url, bare.token.as_str()), (None, "e30.AAAA"));
-        for none in ["", "e30", "not a code", "e30.AA AA", &"a.".repeat(SETUP_TOKEN_CHARS)] {
+        let wrapped =
+            text.as_bytes().chunks(20).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>().join("\r\n  ");
+        let read = Code::parse(&wrapped).unwrap_or_else(|_| panic!("a payload"));
+        assert_eq!((read.url.as_deref(), read.token.as_str()), (Some("ws://127.0.0.1:8765"), "e30.AAAA"));
+        assert!(is_whole(&wrapped) && !is_whole(&wrapped[..wrapped.len() - 4]));
+        let read = Code::parse(" e30.\n AA\u{a0}AA\r\n").unwrap_or_else(|_| panic!("a token"));
+        assert_eq!(read.token.as_str(), "e30.AAAA");
+        for none in ["", "e30", "not a code", &"a.".repeat(SETUP_TOKEN_CHARS)] {
             let Err(End::Usage(told)) = Code::parse(none) else { panic!("{none}") };
             assert!(none.is_empty() || !told.contains(none) || none.len() < 4, "{told}");
         }

@@ -112,8 +112,12 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
             }
         },
         Chosen::Qr(text) => {
-            let text = if text == "-" { line("Invitation").await? } else { Zeroizing::new(text) };
-            let invite = Invite::parse(text.trim()).map_err(|why| {
+            let text = match text == "-" {
+                true => asked(Question::until("Invitation", |text| Invite::parse(&unwrapped(text)).is_ok())).await?,
+                false => Zeroizing::new(text),
+            };
+            let text = unwrapped(&text);
+            let invite = Invite::parse(&text).map_err(|why| {
                 Failure::Usage(format!("that is no invitation: {why}; copy the whole text that begins with handfast:1?"))
             })?;
             let gateways = invite.addresses().iter().filter_map(GatewayAt::of_invite).collect();
@@ -122,7 +126,11 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
             Ok(Wanted { wish: Wish::Code { selector, code }, expect, gateways: Some(gateways), setup: None, asks: Asks::Nothing })
         }
         Chosen::Setup(text) => {
-            let text = if text == "-" { line("Setup code").await? } else { Zeroizing::new(text) };
+            let is_whole = |text: &str| Payload::decode(text, &mut Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS])[..]).is_some();
+            let text = match text == "-" {
+                true => asked(Question::until("Setup code", is_whole)).await?,
+                false => Zeroizing::new(text),
+            };
             setup(&text)
         }
         Chosen::Token => Err(Failure::Usage("choose a way with --pin, --code, --qr, --setup or --approval".into())),
@@ -160,7 +168,17 @@ fn setup(text: &str) -> Result<Wanted, Failure> {
 }
 
 async fn line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
-    let mut question = Question::ask(prompt);
+    asked(Question::ask(prompt)).await
+}
+
+/// What was pasted, without what wrapping has put in between.
+fn unwrapped(text: &str) -> Zeroizing<String> {
+    let mut whole = Zeroizing::new(String::with_capacity(text.len()));
+    text.split_whitespace().for_each(|part| whole.push_str(part));
+    whole
+}
+
+async fn asked(mut question: Question) -> Result<Zeroizing<String>, Failure> {
     let answer = tokio::select! {
         answer = question.answer() => answer,
         _ = tokio::signal::ctrl_c() => None,
