@@ -2,6 +2,25 @@
 
 use std::borrow::Cow;
 
+/// The text of a file, whatever some editors mark its encoding with: a byte order mark goes, and UTF-16 is read behind its own. What is no text becomes
+/// replacement characters.
+pub(super) fn decoded(bytes: &[u8]) -> String {
+    let units = |unit: fn([u8; 2]) -> u16| bytes.as_chunks::<2>().0.iter().skip(1).map(move |bytes| unit(*bytes));
+    let wide = |units: &mut dyn Iterator<Item = u16>| {
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>()
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => wide(&mut units(u16::from_le_bytes)),
+        [0xfe, 0xff, ..] => wide(&mut units(u16::from_be_bytes)),
+        _ => String::from_utf8_lossy(without_mark(bytes)).into_owned(),
+    }
+}
+
+/// The same without the byte order mark of UTF-8.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// What stands outside of texts, piece by piece, with the texts between.
 fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut rest = json;

@@ -19,7 +19,7 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::loose_json::{without_numbers_that_are_none, without_space};
+use super::loose_json::{decoded, without_mark, without_numbers_that_are_none, without_space};
 use super::report::{FileReport, Named, Part};
 use super::target::{Target, each};
 use super::{END_OF_TIME, clipped};
@@ -102,7 +102,11 @@ fn read(path: &Path) -> Result<String, String> {
         return Err(format!("it is larger than {} MiB", FILE_BYTES >> 20));
     }
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes).map_err(|error| format!("it is no UTF-8 from byte {}", error.utf8_error().valid_up_to()))
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes[..] {
+        return Ok(decoded(&bytes));
+    }
+    let text = std::str::from_utf8(without_mark(&bytes));
+    text.map(str::to_owned).map_err(|error| format!("it is no UTF-8 from byte {}", error.valid_up_to()))
 }
 
 async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Result<(), End> {
@@ -199,7 +203,7 @@ impl Fields<'_> {
     }
 
     fn node(&self, node_id: NodeId, about: &mut Named) -> Result<Node, String> {
-        let (name, room) = (self.label("friendly_name")?, self.label("room")?);
+        let (name, room) = (self.label("friendly_name", about)?, self.label("room", about)?);
         let standing = self.standing(about)?;
         let address = self.address(about);
         let profile = self.profile(about);
@@ -208,14 +212,24 @@ impl Fields<'_> {
         Ok(Node { record: Record { node_id, name, room, address, keys: None, asked_at, standing }, profile, told })
     }
 
-    fn label(&self, field: &str) -> Result<Name, String> {
+    /// It is only for people to read: one beyond our bounds is shown up to them, and its node is not left behind.
+    fn label(&self, field: &str, about: &mut Named) -> Result<Name, String> {
         let text = match self.get(field) {
             None => "",
             Some(Value::String(text)) => text,
             Some(_) => return Err(format!("{field} is no text")),
         };
+        if let Some(label) = Label::parse(text) {
+            return Ok(label.into());
+        }
         let wrong = || format!("{field} {} must have at most 64 characters, none of them invisible", quoted(&clipped(text)));
-        Label::parse(text).map(Name::from).ok_or_else(wrong)
+        let label = Label::beginning(text).ok_or_else(wrong)?;
+        about.change(format!(
+            "{field} {} has more than 64 characters or an invisible one; {} stands in for it",
+            quoted(&clipped(text)),
+            quoted(label.as_str())
+        ));
+        Ok(label.into())
     }
 
     fn standing(&self, about: &mut Named) -> Result<Standing, String> {

@@ -92,7 +92,8 @@ fn recognised(path: &Path) -> Result<Kind, String> {
     if start.starts_with(b"SQLite format 3\0") {
         return Ok(Kind::Database);
     }
-    let first = start.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    let start = loose_json::decoded(&start);
+    let first = start.as_bytes().iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     match first {
         Some(b'[') => Ok(Kind::Records),
         Some(_) | None => {

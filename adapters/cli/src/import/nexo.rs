@@ -249,10 +249,11 @@ impl Batch<'_> {
     fn session(&mut self, row: &Cells<'_>, number: u64, part: &mut Part) {
         // The token is the key, and a secret.
         let key = format!("row {number} ({})", row.shown(2));
-        match companion(row, self.target.now) {
-            Ok(Some(companion)) => self.sessions.push((Named::of(key), companion)),
-            Ok(None) => part.skip(&key, "it has ended"),
-            Err(why) => part.refuse(&key, why),
+        let mut about = Named::of(key);
+        match companion(row, self.target.now, &mut about) {
+            Ok(Some(companion)) => self.sessions.push((about, companion)),
+            Ok(None) => part.skip(&about.row, "it has ended"),
+            Err(why) => part.refuse(&about.row, why),
         }
     }
 
@@ -312,7 +313,7 @@ fn named(row: &Cells<'_>) -> Result<SenderName, String> {
 }
 
 /// Reads a session; none if it has ended.
-fn companion(row: &Cells<'_>, now: UnixTime) -> Result<Option<Companion>, String> {
+fn companion(row: &Cells<'_>, now: UnixTime, about: &mut Named) -> Result<Option<Companion>, String> {
     let token = row.text(0)?;
     let token = Token::parse(token).ok_or("its token is none: 43 characters of A-Z, a-z, 0-9, - and _ are needed")?;
     let label = |at: usize, text: &str| {
@@ -322,7 +323,15 @@ fn companion(row: &Cells<'_>, now: UnixTime) -> Result<Option<Companion>, String
     let profile = label(1, row.text(1)?)?;
     let device_label = match row.cell(2) {
         Cell::Nothing | Cell::Text("") => None,
-        _ => Some(label(2, row.text(2)?)?),
+        // It is only for people to read, and its companion goes on with its session.
+        _ => match (row.text(2)?, label(2, row.text(2)?)) {
+            (_, Ok(label)) => Some(label),
+            (text, Err(_)) => {
+                let shown = Label::beginning(text);
+                about.change("device_label has more than 64 characters or an invisible one; what stands before that is shown");
+                shown.map(Name::from)
+            }
+        },
     };
     let (issued_at, expires_at) = (row.time(3)?, row.time(4)?);
     if expires_at <= now {

@@ -180,7 +180,7 @@ async fn records_that_mean_ill_are_refused_one_by_one_and_none_is_paired() {
         json!({"token_hash": 7}),
         json!({"friendly_name": 7}),
         json!({"friendly_name": "\u{1b}[2J"}),
-        json!({"room": "x".repeat(1 << 20)}),
+        json!({"room": format!("\u{1b}{}", "x".repeat(1 << 20))}),
     ];
     let mut records: Vec<_> = hostile.iter().zip(1..).map(|(more, n)| record(&id(n), more.clone())).collect();
     records.extend([json!(7), json!({}), json!(null), record(&ID.to_uppercase(), json!({})), record("../x\u{1b}", json!({}))]);
@@ -215,6 +215,44 @@ async fn what_a_node_only_tells_never_keeps_it_out() {
     }
     let entry = bench.store().find(&id(1), 1).await.unwrap().remove(0).unwrap();
     assert_eq!((entry.profile.as_str(), entry.observed.unwrap().noise_level), ("{}", None));
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_ahead_of_the_records_changes_nothing() {
+    let bench = Bench::new();
+    let text = serde_json::to_string(&json!([record(ID, json!({"friendly_name": "Küche"}))])).unwrap();
+    let wide =
+        |bytes: fn(u16) -> [u8; 2]| std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(bytes).collect::<Vec<u8>>();
+    let marked = [&b"\xef\xbb\xbf"[..], text.as_bytes()].concat();
+    for bytes in [marked, wide(u16::to_le_bytes), wide(u16::to_be_bytes)] {
+        let path = bench.path("devices.json");
+        std::fs::write(&path, bytes).unwrap();
+        let (counts, text) = bench.counts(&path, false).await;
+        assert_eq!(counts, [1, 0, 0, 0], "{text}");
+    }
+    let (counts, _) = bench.counts(&bench.path("devices.json"), true).await;
+    assert_eq!(counts, [1, 0, 0, 0]);
+    let entry = bench.store().find(ID, 1).await.unwrap().remove(0).unwrap();
+    assert_eq!(entry.record.name.as_str(), "Küche");
+}
+
+#[tokio::test]
+async fn a_name_beyond_our_bounds_is_shown_up_to_them_and_its_node_comes_along() {
+    let bench = Bench::new();
+    let long = json!([record(ID, json!({"friendly_name": "ü".repeat(70), "room": "Hall\u{202e}x"}))]);
+    let (counts, text) = bench.counts(&bench.devices(&long), true).await;
+    assert_eq!(counts, [1, 0, 0, 0], "{text}");
+    assert!(text.contains("friendly_name") && text.contains("stands in for it"), "{text}");
+    let entry = bench.store().find(ID, 1).await.unwrap().remove(0).unwrap();
+    assert_eq!((entry.record.name.as_str(), entry.record.room.as_str()), (&*"ü".repeat(64), "Hall"));
+
+    let database = bench.database();
+    let token = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
+    let (issued, ends) = (NOW.as_secs() - 10, NOW.as_secs() + 1000);
+    let row = format!("INSERT INTO pairing_sessions VALUES ('{token}', 'companion-v1', '{}', {issued}, {ends})", "x".repeat(100));
+    database.execute_batch(&row).unwrap();
+    let file = bench.run(&bench.path("pairing.db"), true).await;
+    assert!(file.parts.iter().any(|part| part.imported == 1), "{file:?}");
 }
 
 #[tokio::test]
@@ -275,14 +313,14 @@ async fn senders_and_sessions_come_in_one_spelling_and_only_as_hashes() {
     assert_eq!(counts, dry.parts.iter().map(|p| (p.from, p.imported, p.there, p.skipped, p.refused)).collect::<Vec<_>>());
     let text = Report { files: vec![file], applied: true }.text(&bench.data());
     for said in
-        ["the sender is spelled \"573001234567\"", "the same sender as another row", "meta_json", "code is none", "it has ended"]
+        ["the sender is spelled \"+573001234567\"", "the same sender as another row", "meta_json", "code is none", "it has ended"]
     {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert!(!text.contains(&open) && !text.contains(&over), "no token is shown");
 
     let is_in = async |channel, sender| bench.facts(channel, sender).await.allowed.is_some_and(|allowed| allowed.is_active(NOW));
-    assert!(is_in("whatsapp", "573001234567").await && is_in("telegram", "@user").await);
+    assert!(is_in("whatsapp", "+573001234567").await && is_in("telegram", "@user").await);
     assert!(!is_in("mail", "ana@example.org").await);
     assert!(!is_in("whatsapp", "111").await, "what was taken back last stays so");
     assert!(is_in("telegram", "@ana").await, "what was let in last stays so");
