@@ -49,6 +49,28 @@ async fn a_heartbeat_updates_the_sensors_and_null_keeps_the_last_value() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_with_a_number_that_only_python_writes_is_used_but_for_that_number() {
+    let served = Served::start().await;
+    let (node_id, token) = served.paired("Kitchen Pi").await;
+    let mut link = served.linked(node_id, &token).await;
+    link.say(json!({"type": "heartbeat", "noise_level": -3.5})).await;
+    for number in ["-Infinity", "Infinity", "NaN"] {
+        link.text(&format!(r#"{{"type": "heartbeat", "occupancy": true, "noise_level": {number}, "wake_word_fp": true}}"#)).await;
+    }
+    // It is answered to nothing but what is malformed.
+    link.expect_open().await;
+    let observed = served.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().entry.observed.unwrap();
+    assert_eq!((observed.occupancy, observed.noise_level, observed.wake_word_fp), (Some(true), Some(-3.5), Some(true)));
+
+    let mut asks = served.connect().await;
+    asks.text(r#"{"type":"pair_request","friendly_name":"Attic Pi","room":"Attic","hardware_profile":{"floor":-Infinity,"name":"NaN"}}"#)
+        .await;
+    let pending = asks.hear().await;
+    let device = served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
+    assert_eq!(device.entry.profile, r#"{"floor":null,"name":"NaN"}"#);
+}
+
+#[tokio::test]
 async fn a_node_is_online_while_it_is_linked_and_offline_after() {
     let served = Served::start().await;
     let (node_id, token) = served.paired("Kitchen Pi").await;

@@ -5,6 +5,7 @@ mod first_message;
 mod floods;
 mod limits;
 mod link;
+mod metrics;
 mod operator;
 mod proxies;
 mod tls;
