@@ -71,6 +71,14 @@ pub const REPLAYS: usize = 65_536;
 pub const STALLED_AFTER: Span = Span::from_secs(1);
 /// How long a grant that was offered waits for the node to confirm that it has stored it.
 pub const OFFERED_FOR: Span = Span::from_secs(24 * 3600);
+/// By how much the wall clock and the time in use may differ before that is a step.
+pub const CLOCK_STEP: Span = Span::from_secs(60);
+/// By how much the wall clock may be past all that is known before it is doubted.
+pub const CLOCK_FAR: Span = Span::from_secs(30 * 24 * 3600);
+/// For how long a doubted clock is synchronised without another step before it is believed.
+pub const CLOCK_BELIEVED_AFTER: Span = Span::from_secs(24 * 3600);
+/// How often the mark of the time is written: so much a crash may take from it.
+pub const MARK_EVERY: Span = Span::from_secs(20);
 /// Most patterns to which one link subscribes.
 pub const SUBSCRIPTIONS: usize = 16;
 /// Most bytes of a hardware profile on the native wire.

@@ -87,6 +87,20 @@ impl UnixTime {
     pub const fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.as_secs()))
     }
+
+    /// Moved by so many seconds, later or earlier; stays at the ends of time.
+    #[must_use]
+    pub const fn moved(self, by: i64) -> Self {
+        Self(self.0.saturating_add_signed(by))
+    }
+
+    /// The seconds from this time to `other`; negative if that lies before it.
+    #[must_use]
+    pub const fn until(self, other: Self) -> i64 {
+        let span = other.0.abs_diff(self.0);
+        let span = if span > i64::MAX.unsigned_abs() { i64::MAX } else { span.cast_signed() };
+        if other.0 < self.0 { span.saturating_neg() } else { span }
+    }
 }
 
 /// Why a machine wants to be woken at its deadline.

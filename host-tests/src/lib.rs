@@ -19,6 +19,7 @@ pub mod script;
 #[cfg(feature = "serde")]
 pub mod setup;
 pub mod streams;
+pub mod trusted_time;
 #[cfg(feature = "server")]
 pub mod urls;
 pub mod world;

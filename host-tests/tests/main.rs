@@ -26,5 +26,6 @@ mod setup_vectors;
 mod simulation;
 mod snapshot;
 mod tables;
+mod trusted_time;
 mod two_peers;
 mod vectors;

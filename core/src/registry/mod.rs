@@ -8,3 +8,4 @@ pub mod inbound;
 pub mod lifecycle;
 pub mod record;
 pub mod sessions;
+pub mod trusted_time;
