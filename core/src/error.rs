@@ -112,6 +112,8 @@ pub enum Refusal {
     RateLimited,
     /// No room for another connection.
     AtCapacity,
+    /// It would be over only by a jump of the gateway's clock that is in doubt; until that is settled it counts for nothing.
+    ClockInDoubt,
     /// The store could not make it durable.
     StoreFailed,
 }

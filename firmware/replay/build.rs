@@ -99,6 +99,7 @@ impl Play {
             scopes,
             not_before: TODAY,
             expires,
+            moved: 0,
             state: State::Active,
             maker: Maker::Operator,
         }];

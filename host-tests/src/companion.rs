@@ -49,6 +49,7 @@ fn session(argument: u8) -> Session {
         issued_at: UnixTime::from_secs(NOW),
         expires_at: UnixTime::from_secs(NOW + u64::from(argument)),
         revoked_at: (argument % 7 == 6).then(|| UnixTime::from_secs(NOW)),
+        over: false,
         maker: Maker::Operator,
         prolonged: None,
     }
@@ -91,7 +92,7 @@ pub fn any_frames(data: &[u8]) {
             }),
             9 | 10 => {
                 let it = match argument % 5 {
-                    0 => Err(Failed),
+                    0 => Err(Failed::Store),
                     1 => Ok(None),
                     _ => Ok(Some(&of)),
                 };

@@ -223,7 +223,7 @@ fn words(challenged: Challenged) -> Option<(&'static str, String)> {
         Verdict::Admit => ("admit", String::new()),
         Verdict::Drop(Dropped::Blocked) => ("drop, blocked", String::new()),
         Verdict::Drop(Dropped::Full) => ("drop, full", String::new()),
-        Verdict::Drop(Dropped::Nobody | Dropped::NotASender) => ("drop, nobody", String::new()),
+        Verdict::Drop(Dropped::Nobody | Dropped::NotASender | Dropped::ClockInDoubt) => ("drop, nobody", String::new()),
         Verdict::Challenge(Challenge::New(code)) => ("new", code.to_string()),
         Verdict::Challenge(Challenge::Again(code)) => ("again", code.to_string()),
         Verdict::Challenge(Challenge::Quiet(code)) => ("quiet", code.to_string()),

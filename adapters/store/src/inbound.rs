@@ -5,7 +5,7 @@ use handfast_core::flow::inbound::Verdict;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
 use handfast_core::time::UnixTime;
 
-use crate::{SaveError, StoreError};
+use crate::{SaveError, StoreError, Timekeeping};
 
 /// A sender, as a store gives it out: three texts, each a [`handfast_core::registry::inbound::Ident`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,7 +143,7 @@ pub enum SenderStanding {
 ///
 /// Entries whose waiting is over count for nothing, whether or not they were removed yet. A blocked sender does not wait.
 #[async_trait]
-pub trait Inbound: Send + Sync + 'static {
+pub trait Inbound: Timekeeping + Send + Sync + 'static {
     /// A number that is another one after every change of what is [known](Self::facts) of any sender but its waiting, whoever made the change: what was
     /// remembered under another number is forgotten. Costs nothing. It has moved on before the call that made the change answers, and not before the change can
     /// be read: so whoever reads this number first and the facts then may remember them under it. It counts from the start of the process.

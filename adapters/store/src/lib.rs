@@ -16,6 +16,7 @@ mod prefix;
 mod rules;
 mod sessions;
 mod sqlite;
+mod time;
 
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
@@ -40,6 +41,7 @@ pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node
 pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
 pub use sqlite::{Backup, Holder, Lost, Restored, SqliteStore, backup, holder, restore};
+pub use time::{Over, Run, TakenOver, Timekeeping};
 
 /// A registry that outlives the process.
 ///
@@ -59,6 +61,7 @@ pub use sqlite::{Backup, Holder, Lost, Restored, SqliteStore, backup, holder, re
 /// | whether writing works | [`probe`](Store::probe) |
 /// | companions | all of [`Sessions`] |
 /// | those who write over channels | all of [`Inbound`] |
+/// | time | all of [`Timekeeping`] |
 #[async_trait]
 pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// Lets a pairing request in: finds the entry with the same key that has not expired, or enters the record under the caps of `limits`
@@ -272,7 +275,8 @@ pub trait Store: Sessions + Inbound + Send + Sync + 'static {
     /// [`StoreError`] if it could not be made durable; then nobody is paired by it.
     async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
 
-    /// Kills a live PIN or code and erases its secret, even if a guess is under way; `false` if no such one is live.
+    /// Kills a PIN or code and erases its secret, even if a guess is under way and whatever the clock says; `false` if it was spent or withdrawn, or there is
+    /// none.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.

@@ -1,7 +1,7 @@
 //! What both stores hold to, and core does not decide.
 
 use handfast_core::error::Refusal;
-use handfast_core::limits::{SENDER_BYTES, SENDER_META_BYTES};
+use handfast_core::limits::{CLOCK_STEP, SENDER_BYTES, SENDER_META_BYTES};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::Ident;
 use handfast_core::registry::record::{Credential, Record, Standing};
@@ -35,6 +35,18 @@ pub(crate) fn oldest_death(now: UnixTime) -> UnixTime {
 /// The session that ended before this is no longer listed.
 pub(crate) fn oldest_session(now: UnixTime) -> UnixTime {
     before(now, SESSION_ENDED_FOR)
+}
+
+/// The time that a run begins at no earlier than: behind the mark, and behind what the run before made after it had written that for the last time.
+pub(crate) fn begins_after(mark: UnixTime, made: impl IntoIterator<Item = UnixTime>) -> UnixTime {
+    let latest = latest_made(mark);
+    let made = made.into_iter().filter(|made| *made <= latest).max();
+    made.map_or(mark, |made| mark.max(made.after(Span::from_secs(1))))
+}
+
+/// What was made after this was made under a false time, where the true one is `now`.
+pub(crate) fn latest_made(now: UnixTime) -> UnixTime {
+    now.after(CLOCK_STEP)
 }
 
 fn before(now: UnixTime, span: Span) -> UnixTime {

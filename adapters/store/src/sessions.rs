@@ -140,7 +140,7 @@ pub trait Sessions: Send + Sync + 'static {
         self.prolong_session(id, Prolonging { ttl, longest, ends: None, by: None }, now).await
     }
 
-    /// Ends a session for good, a spoiled one, too, and in the same step all that it has made, and what was made by that. Says whether it had not ended
+    /// Ends a session for good, a spoiled one, too, and whatever the clock says, and in the same step all that it has made, and what was made by that. Says whether it was not revoked
     /// before, and what ended with it.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::crypto::x25519;
 use crate::id::{Source, opaque_id};
 use crate::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, PINS_PER_SOURCE};
 use crate::registry::sessions::Maker;
+use crate::registry::trusted_time::Moment;
 use crate::time::UnixTime;
 use crate::wire::native::pair::Selector;
 
@@ -102,6 +103,12 @@ impl Window {
     #[must_use]
     pub const fn open_by(at: UnixTime, closes: Option<UnixTime>, by: Maker) -> Self {
         Self { opened: Some(Opened { at, closes, by }), guesses: 0 }
+    }
+
+    /// Whether its time would be over only by a jump of a clock that is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self, moment: &Moment) -> bool {
+        self.opened.is_some_and(|opened| opened.closes.is_some_and(|closes| moment.doubts(opened.at, closes)))
     }
 
     /// Whether too many wrong PINs have closed it.

@@ -9,6 +9,7 @@ use crate::grant::capability;
 use crate::grant::scope::ScopesBuf;
 use crate::id::NodeId;
 use crate::registry::sessions::Maker;
+use crate::registry::trusted_time::Moment;
 use crate::time::UnixTime;
 pub use crate::wire::native::pair::GrantId;
 
@@ -27,6 +28,8 @@ pub struct Grant {
     pub not_before: UnixTime,
     /// From then on it allows nothing, and the node pairs again. Every grant with scopes has an end.
     pub expires: Option<UnixTime>,
+    /// By how many seconds its times were moved with a step of the clock. Its capability was made before that, and says the older ones.
+    pub moved: i64,
     /// How far it is.
     pub state: State,
     /// Who made it. It ends with a session that did.
@@ -70,6 +73,21 @@ impl Grant {
     }
 }
 
+impl Grant {
+    /// Whether it would be over only by a jump of a clock that is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self, moment: &Moment) -> bool {
+        self.counts(moment.now) && self.ends().is_some_and(|ends| moment.doubts(self.not_before, ends))
+    }
+
+    /// From when to when its capability says that it is in force.
+    #[must_use]
+    pub fn as_issued(&self) -> (UnixTime, Option<UnixTime>) {
+        let back = self.moved.saturating_neg();
+        (self.not_before.moved(back), self.expires.map(|expires| expires.moved(back)))
+    }
+}
+
 /// The grant on which a link rests: the confirmed one, or else the newest offer. None: the node is not paired (any more). The grants are those of one node
 /// in the order in which they were made.
 #[must_use]
@@ -100,6 +118,7 @@ mod tests {
             scopes: ScopesBuf::default(),
             not_before: NOW,
             expires: Some(LATER),
+            moved: 0,
             state,
             maker: Maker::Operator,
         }

@@ -115,13 +115,14 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
     let change = |standing, notice| Ok(Change { standing, notice });
     match (standing, decision) {
         (Revoked { .. }, _) => Err(Refusal::Revoked),
+        // Without a look at the clock: what is turned down stays so, even if it was over and the clock is set back.
+        (Pending { .. } | Unapproved { .. }, Reject) => change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided)),
+        (Pending { .. } | Unapproved { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Decided)),
         (Pending { expires }, _) if *expires <= now => Err(Refusal::Expired),
 
         (Pending { .. } | Unapproved { .. }, Approve(credential)) => {
             change(Paired { credential, mode: Mode::Full }, Some(Notice::Decided))
         }
-        (Pending { .. } | Unapproved { .. }, Reject) => change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided)),
-        (Pending { .. } | Unapproved { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Decided)),
         (Pending { .. } | Unapproved { .. }, Reissue(_) | Mute | Unmute | SetMode(_)) => Err(Refusal::NotPaired),
 
         (Paired { .. } | Muted { .. }, Approve(_) | Reject) => Err(Refusal::AlreadyPaired),
@@ -200,6 +201,7 @@ mod tests {
     fn a_request_that_ran_out_cannot_be_approved() {
         let late = UnixTime::from_secs(1001);
         assert_eq!(decide(&pending(), Decision::Approve(Credential::Token(hash(1))), late), Err(Refusal::Expired));
+        assert!(decide(&pending(), Decision::Reject, late).is_ok(), "but turning it down does not read the clock");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use crate::grant::capability::Holder;
 use crate::grant::token::TokenHash;
 use crate::id::NodeId;
+use crate::registry::trusted_time::Moment;
 use crate::text::Name;
 use crate::time::UnixTime;
 
@@ -26,6 +27,17 @@ pub struct Record {
     pub asked_at: UnixTime,
     /// Where it is in its life.
     pub standing: Standing,
+}
+
+impl Record {
+    /// Whether its request would be over only by a jump of a clock that is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self, moment: &Moment) -> bool {
+        match self.standing {
+            Standing::Pending { expires } => moment.doubts(self.asked_at, expires),
+            Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } | Standing::Revoked { .. } => false,
+        }
+    }
 }
 
 /// Where a node is in its life; [`super::lifecycle`] holds the moves.

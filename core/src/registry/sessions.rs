@@ -9,6 +9,8 @@
 
 use crate::grant::session::SessionHash;
 use crate::id::opaque_id;
+use crate::limits::CLOCK_STEP;
+use crate::registry::trusted_time::Moment;
 use crate::text::Name;
 use crate::time::{Span, UnixTime};
 
@@ -53,6 +55,8 @@ pub enum NotRedeemed {
     AlreadyUsed,
     /// Its time is over, or is not known to be not.
     Expired,
+    /// Its time would be over only by a jump of a clock that is in doubt. Nothing is written.
+    ClockInDoubt,
 }
 
 /// Decides whether a code may be spent. A store calls this inside the transaction that spends it and writes what it yields.
@@ -86,6 +90,8 @@ pub struct Session {
     pub expires_at: UnixTime,
     /// When the operator, or the companion itself, ended it.
     pub revoked_at: Option<UnixTime>,
+    /// Whether it was seen to be over: it stays so, whatever the clock says later.
+    pub over: bool,
     /// Who made its code. It ends with a session that did.
     pub maker: Maker,
     /// The part of its life that another session gave it.
@@ -115,7 +121,7 @@ pub struct Prolonging {
 }
 
 /// How far two clocks may differ.
-const MOST_AHEAD: Span = Span::from_secs(24 * 3600);
+const MOST_AHEAD: Span = CLOCK_STEP;
 
 /// Why a session lets nobody in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +131,8 @@ pub enum Ended {
     Revoked,
     /// Its time is over.
     Expired,
+    /// Its time would be over only by a jump of a clock that is in doubt: it has not ended, and does not count until that is settled.
+    ClockInDoubt,
 }
 
 impl Session {
@@ -135,11 +143,17 @@ impl Session {
     pub fn admits(&self, now: UnixTime) -> Result<(), Ended> {
         match self.revoked_at {
             Some(_) => Err(Ended::Revoked),
-            None if self.expires_at <= now => Err(Ended::Expired),
+            None if self.over || self.expires_at <= now => Err(Ended::Expired),
             // The clock was ahead when it was opened, or is behind now.
             None if self.issued_at > now.after(MOST_AHEAD) => Err(Ended::Expired),
             None => Ok(()),
         }
+    }
+
+    /// Whether it would be over only by a jump of a clock that is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self, moment: &Moment) -> bool {
+        self.revoked_at.is_none() && !self.over && moment.doubts(self.issued_at, self.expires_at)
     }
 
     /// What it is if it is refreshed now: it ends `ttl` from now, but no later than `longest` after it was opened and than `ends`, and never earlier than it
@@ -192,6 +206,7 @@ mod tests {
             issued_at: at(100),
             expires_at: at(200),
             revoked_at: None,
+            over: false,
             maker: Maker::Operator,
             prolonged: None,
         }
@@ -219,6 +234,7 @@ mod tests {
         let ahead = Session { issued_at: at(100_000), expires_at: at(200_000), ..session() };
         assert_eq!(ahead.admits(at(100)), Err(Ended::Expired), "opened while the clock was ahead");
         assert_eq!(ahead.admits(at(99_990)), Ok(()));
+        assert_eq!(Session { over: true, ..session() }.admits(at(150)), Err(Ended::Expired), "whatever the clock says");
     }
 
     #[test]

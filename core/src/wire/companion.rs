@@ -96,6 +96,8 @@ words! {
     UnknownSession = "unknown session";
     /// A web page of another origin opened the connection.
     OriginNotAllowed = "origin not allowed";
+    /// The code or the session would be over only by a jump of the gateway's clock, which is in doubt: come again later.
+    ClockInDoubt = "clock in doubt";
 }
 
 /// What a gateway says to a companion.

@@ -268,7 +268,7 @@ impl Registry {
                 self.forget_setup(now);
                 settled
             }
-            Err(NotRedeemed::Expired) => Settled::Expired,
+            Err(NotRedeemed::Expired | NotRedeemed::ClockInDoubt) => Settled::Expired,
             Err(NotRedeemed::AlreadyUsed) => match self.by_key(&request.holder.channel).map(|record| record.standing.clone()) {
                 Some(Standing::Paired { .. } | Standing::Muted { .. }) => self.settle(request, false, ids, own, now),
                 Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. }) | None => Settled::Spent,
@@ -292,6 +292,7 @@ impl Registry {
             scopes: self.scopes.clone(),
             not_before: now,
             expires: self.grant_for.map(|span| now.after(span)),
+            moved: 0,
             state: State::Offered { until: now.after(OFFERED_FOR) },
             maker: Maker::Operator,
         };
@@ -303,7 +304,8 @@ impl Registry {
 
     fn issue<'o>(&self, grant: &Grant, own: &OwnKeys, room: &'o mut [u8; CAPABILITY_BYTES]) -> Option<capability::Chain<'o>> {
         let holder = self.records.get(&grant.node_id)?.keys?;
-        let (not_before, expires) = (grant.not_before, grant.expires?);
+        let (not_before, expires) = grant.as_issued();
+        let expires = expires?;
         let terms = Terms { scopes: grant.scopes.scopes(), not_before, expires, audience: None };
         capability::issue(&own.signing, &holder, &terms, room).ok()
     }

@@ -246,6 +246,7 @@ fn session(number: u8) -> Session {
         issued_at: UnixTime::from_secs(1_000),
         expires_at: UnixTime::from_secs(90_000),
         revoked_at: None,
+        over: false,
         maker: Maker::Operator,
         prolonged: None,
     }

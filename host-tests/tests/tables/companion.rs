@@ -55,6 +55,7 @@ impl Given {
             issued_at: NOW,
             expires_at: NOW.after(Span::from_secs(100)),
             revoked_at: None,
+            over: false,
             maker: handfast_core::registry::sessions::Maker::Operator,
             prolonged: None,
         };
@@ -101,7 +102,7 @@ const INPUTS: &[(&str, Make)] = &[
     ("found, time is over", |g| Input::Found(Ok(Some(&g.expired)), NOW)),
     ("found, revoked", |g| Input::Found(Ok(Some(&g.revoked)), NOW)),
     ("found nothing", |_| Input::Found(Ok(None), NOW)),
-    ("not found, store failed", |_| Input::Found(Err(Failed), NOW)),
+    ("not found, store failed", |_| Input::Found(Err(Failed::Store), NOW)),
     ("revoked", |_| Input::Revoked),
     ("replaced", |_| Input::Replaced),
     ("pong", |_| Input::Pong),

@@ -181,7 +181,8 @@ pub async fn a_withdrawn_code_is_dead_even_to_a_guess_under_way(store: Arc<dyn S
     }
     let expired = counted_until(selected("LATE"), 10);
     mint(&*store, &expired, START).await.unwrap();
-    assert!(!store.withdraw(expired.id, at(10)).await.unwrap());
+    assert!(store.withdraw(expired.id, at(10)).await.unwrap(), "a clock that is set back would bring it back");
+    assert_eq!(store.code_by_selector(Selector::parse("LATE").unwrap(), at(9)).await.unwrap(), None);
     assert!(!store.withdraw(pin().id, START).await.unwrap());
 }
 

@@ -14,6 +14,7 @@ pub mod redeeming;
 pub mod revocation;
 pub mod senders;
 pub mod sessions;
+pub mod timekeeping;
 
 use std::net::IpAddr;
 
@@ -194,6 +195,16 @@ macro_rules! conformance_tests {
                 the_epoch_moves_on_exactly_when_a_standing_changes
                 what_is_remembered_under_the_epoch_is_never_older_than_what_was_answered
             }
+            timekeeping {
+                a_run_is_numbered_and_finds_the_mark_of_the_one_before
+                a_run_begins_behind_what_the_one_before_made_after_it_had_written_the_mark
+                a_step_moves_what_this_run_made_and_nothing_of_an_earlier_one
+                a_session_that_was_prolonged_by_this_run_moves_its_end_alone
+                what_has_no_end_is_not_moved
+                setting_the_time_back_moves_what_this_run_made_and_ends_what_earlier_ones_made_later
+                what_was_seen_to_be_over_stays_so_when_the_clock_is_set_back
+                what_is_not_there_is_not_over
+            }
             lives {
                 a_long_random_life_of_senders_is_that_of_a_simple_model
             }
@@ -290,6 +301,7 @@ pub fn grant(node_id: NodeId) -> Grant {
         scopes: scopes(),
         not_before: START,
         expires: Some(at(24 * 3600)),
+        moved: 0,
         state: State::Offered { until: at(3600) },
         maker: Maker::Operator,
     }
@@ -350,6 +362,7 @@ pub fn session() -> Session {
         issued_at: START,
         expires_at: at(3600),
         revoked_at: None,
+        over: false,
         maker: Maker::Operator,
         prolonged: None,
     }

@@ -103,7 +103,8 @@ pub async fn a_session_is_revoked_once_and_for_good(store: Arc<dyn Store>) {
     assert_eq!(store.live_sessions(START).await.unwrap(), 0);
     assert_eq!(read(&*store, revoked.id).await, Some(revoked));
     let expired = opened(&*store, Session { expires_at: at(9), ..super::session() }).await;
-    assert!(!store.revoke_session(expired.id, at(9)).await.unwrap());
+    assert!(store.revoke_session(expired.id, at(9)).await.unwrap(), "a clock that is set back would bring it back");
+    assert_eq!(read(&*store, expired.id).await.unwrap().admits(at(8)), Err(Ended::Revoked));
     assert!(!store.revoke_session(super::session().id, START).await.unwrap());
 }
 

@@ -10,6 +10,7 @@ mod cut;
 mod inbound;
 mod sessions;
 mod table;
+mod time;
 
 use std::sync::Arc;
 

@@ -12,11 +12,15 @@ use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
+use super::time::moved;
 use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
 
 #[derive(Debug, Default)]
 pub(super) struct Codes {
     pub(super) window: Window,
+    window_run: u64,
+    /// The run that makes what is made now.
+    pub(super) run: u64,
     /// Guesses of the window by source; none is 0.
     guesses: BTreeMap<Source, u8>,
     /// In the order in which they were minted.
@@ -31,6 +35,7 @@ pub(super) struct Codes {
 struct Minted {
     code: Code,
     dead_since: UnixTime,
+    run: u64,
 }
 
 impl Minted {
@@ -108,7 +113,7 @@ impl Codes {
         }
         let dead_since = code.counted.expires;
         self.by_id.insert(code.id, self.minted);
-        self.all.insert(self.minted, Minted { code, dead_since });
+        self.all.insert(self.minted, Minted { code, dead_since, run: self.run });
         self.minted += 1;
         Ok(Ok(()))
     }
@@ -128,6 +133,9 @@ impl Codes {
     }
 
     pub(super) fn set_window(&mut self, window: Window) {
+        if window.opened != self.window.opened {
+            self.window_run = self.run;
+        }
         self.window = window;
         if window.guesses == 0 {
             self.guesses.clear();
@@ -180,8 +188,65 @@ impl Codes {
     }
 
     pub(super) fn withdraw(&mut self, id: CodeId, now: UnixTime) -> bool {
-        let live = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)).filter(|minted| minted.lives(now));
+        let minted = self.by_id.get(&id).and_then(|place| self.all.get_mut(place));
+        let live = minted.filter(|minted| minted.code.counted.uses_left > 0);
         live.map(|minted| minted.kill(now)).is_some()
+    }
+
+    /// Moves the times of what this run made.
+    pub(super) fn move_by(&mut self, by: i64) -> u64 {
+        let mut count = 0;
+        for minted in self.all.values_mut().filter(|minted| minted.run == self.run) {
+            minted.code.created_at = moved(minted.code.created_at, by);
+            minted.code.counted.expires = moved(minted.code.counted.expires, by);
+            minted.dead_since = moved(minted.dead_since, by);
+            count += 1;
+        }
+        if self.window_run == self.run {
+            if let Some(opened) = &mut self.window.opened {
+                opened.at = moved(opened.at, by);
+                opened.closes = opened.closes.map(|closes| moved(closes, by));
+            }
+            count += 1;
+        }
+        count
+    }
+
+    /// Ends what earlier runs made later than that.
+    pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
+        let mut count = 0;
+        let made_falsely =
+            |minted: &&mut Minted| minted.run != self.run && minted.code.counted.uses_left > 0 && minted.code.created_at > latest;
+        for minted in self.all.values_mut().filter(made_falsely) {
+            minted.kill(latest);
+            count += 1;
+        }
+        if self.window_run != self.run && self.window.opened.is_some_and(|opened| opened.at > latest) {
+            self.window.opened = None;
+            count += 1;
+        }
+        count
+    }
+
+    /// When this run made each.
+    pub(super) fn made_last(&self) -> Vec<UnixTime> {
+        let ours = self.all.values().filter(|minted| minted.run == self.run).map(|minted| minted.code.created_at);
+        let window = self.window.opened.filter(|_| self.window_run == self.run).map(|opened| opened.at);
+        ours.chain(window).collect()
+    }
+
+    pub(super) fn write_over(&mut self, id: CodeId, now: UnixTime) -> bool {
+        let minted = self.by_id.get(&id).and_then(|place| self.all.get_mut(place));
+        let over = minted.filter(|minted| minted.code.counted.uses_left > 0 && minted.code.counted.expires <= now);
+        over.map(|minted| minted.kill(now)).is_some()
+    }
+
+    pub(super) fn close_over(&mut self, now: UnixTime) -> bool {
+        let is_over = self.window.opened.and_then(|opened| opened.closes).is_some_and(|closes| closes <= now);
+        if is_over {
+            self.window.opened = None;
+        }
+        is_over
     }
 
     /// Kills those that this session minted and that outlast what they may. The answer is how many there were.

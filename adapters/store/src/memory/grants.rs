@@ -8,6 +8,7 @@ use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
+use super::time::moved;
 use crate::{Activation, Revoked, StoreError, rules};
 
 /// Whose grant, and the how manieth of all.
@@ -21,6 +22,10 @@ pub(super) struct Grants {
     by_capability: HashMap<capability::Id, BTreeSet<Place>>,
     by_end: BTreeSet<(UnixTime, Place)>,
     revoked: HashSet<Revoked>,
+    /// The run that makes what is made now.
+    pub(super) run: u64,
+    /// Which run made each.
+    runs: HashMap<Place, u64>,
 }
 
 impl Grants {
@@ -43,6 +48,7 @@ impl Grants {
         let place = (grant.node_id, self.made);
         self.made += 1;
         self.by_id.insert(grant.id, place);
+        self.runs.insert(place, self.run);
         if let Some(capability) = grant.capability {
             self.by_capability.entry(capability).or_default().insert(place);
         }
@@ -108,6 +114,43 @@ impl Grants {
         has_ended || self.revoked.contains(&what)
     }
 
+    /// Moves the times of what this run made.
+    pub(super) fn move_by(&mut self, by: i64) -> u64 {
+        let these = self.all.iter_mut().filter(|(place, _)| self.runs.get(place) == Some(&self.run));
+        let each = these.map(|(_, grant)| {
+            grant.not_before = moved(grant.not_before, by);
+            grant.expires = grant.expires.map(|expires| moved(expires, by));
+            grant.moved += by;
+            if let State::Offered { until } = &mut grant.state {
+                *until = moved(*until, by);
+            }
+        });
+        each.count() as u64
+    }
+
+    /// Ends what earlier runs made later than that.
+    pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
+        let such = |(place, grant): &(&Place, &Grant)| {
+            self.runs.get(place) != Some(&self.run) && grant.state != State::Ended && grant.not_before > latest
+        };
+        let these: Vec<_> = self.all.iter().filter(such).map(|(place, _)| *place).collect();
+        self.end_all(&these, latest);
+        these.len() as u64
+    }
+
+    /// When this run made each.
+    pub(super) fn made_last(&self) -> Vec<UnixTime> {
+        let ours = self.all.iter().filter(|(place, _)| self.runs.get(place) == Some(&self.run));
+        ours.map(|(_, grant)| grant.not_before).collect()
+    }
+
+    pub(super) fn write_over(&mut self, node_id: NodeId, id: GrantId, now: UnixTime) -> bool {
+        let these = self.places(node_id, |_, grant| grant.id == id && grant.expires.is_some_and(|expires| expires <= now));
+        let end = these.first().and_then(|place| self.all.get(place)?.expires);
+        self.end_all(&these, end.unwrap_or(now));
+        !these.is_empty()
+    }
+
     /// Where those of a node are that have not ended, as far as they are such ones.
     fn places(&self, node_id: NodeId, such: impl Fn(Place, &Grant) -> bool) -> Vec<Place> {
         let grants = self.all.range((node_id, 0)..=(node_id, u64::MAX));
@@ -135,6 +178,7 @@ impl Grants {
             self.by_end.pop_first();
             let Some(grant) = self.all.remove(&place) else { continue };
             self.by_id.remove(&grant.id);
+            self.runs.remove(&place);
             let Some(capability) = grant.capability else { continue };
             let is_carried_on = self.with(&capability).is_some_and(|other| other.state != State::Ended);
             if grant.expires.is_none_or(|expires| now < expires) && !is_carried_on {

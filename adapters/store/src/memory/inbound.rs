@@ -9,6 +9,7 @@ use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Limits, Pe
 use handfast_core::time::UnixTime;
 
 use super::MemoryStore;
+use super::time::moved;
 use crate::inbound::Kind;
 use crate::{
     Approved, Challenged, EndedWith, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, SenderStanding,
@@ -23,12 +24,15 @@ pub(super) struct Senders {
     /// Those for all accounts have none.
     blocked: BTreeMap<SenderName, UnixTime>,
     cursors: HashMap<String, String>,
+    /// The run that makes what is made now.
+    pub(super) run: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
     pending: Pending,
     meta: String,
+    run: u64,
 }
 
 #[derive(Debug)]
@@ -36,6 +40,7 @@ struct Permission {
     at: UnixTime,
     via: String,
     allowed: Allowed,
+    run: u64,
 }
 
 /// What a change came to, and whether what is known of a sender is another now but for its waiting.
@@ -112,7 +117,7 @@ impl Senders {
                 for over in holder.iter().chain([&name]) {
                     gone += u32::from(self.remove(over).is_some());
                 }
-                self.wait(name, Waiting { pending: Pending { code, created_at: now, told_at: now }, meta });
+                self.wait(name, Waiting { pending: Pending { code, created_at: now, told_at: now }, meta, run: self.run });
             }
             Verdict::Challenge(Challenge::Again(_)) => {
                 if let Some(waiting) = self.waiting.get_mut(&name) {
@@ -227,11 +232,11 @@ impl Senders {
         }
         match standing {
             SenderStanding::Pending { code, created_at, meta } => {
-                self.wait(name, Waiting { pending: Pending { code, created_at, told_at: created_at }, meta });
+                self.wait(name, Waiting { pending: Pending { code, created_at, told_at: created_at }, meta, run: self.run });
                 return Ok(false);
             }
             SenderStanding::Allowed { at, via, until, revoked_at } => {
-                self.allowed.insert(name, Permission { at, via, allowed: Allowed { until, revoked_at } });
+                self.allowed.insert(name, Permission { at, via, allowed: Allowed { until, revoked_at }, run: self.run });
             }
             SenderStanding::Blocked { at } => {
                 self.blocked.insert(name, at);
@@ -271,7 +276,7 @@ impl Senders {
     }
 
     fn allow(&mut self, name: SenderName, via: String, until: Option<UnixTime>, now: UnixTime) {
-        self.allowed.insert(name, Permission { at: now, via, allowed: Allowed { until, revoked_at: None } });
+        self.allowed.insert(name, Permission { at: now, via, allowed: Allowed { until, revoked_at: None }, run: self.run });
     }
 
     fn take_back(&mut self, such: impl Fn(&SenderName) -> bool, now: UnixTime) -> u64 {
@@ -279,13 +284,58 @@ impl Senders {
         open.map(|(_, permission)| permission.allowed.revoked_at = Some(now)).count() as u64
     }
 
+    /// Moves the times of what this run made.
+    pub(super) fn move_by(&mut self, by: i64) -> u64 {
+        let mut count = 0;
+        for Waiting { pending, .. } in self.waiting.values_mut().filter(|waiting| waiting.run == self.run) {
+            pending.created_at = moved(pending.created_at, by);
+            pending.told_at = moved(pending.told_at, by);
+            count += 1;
+        }
+        for Permission { at, allowed, .. } in self.allowed.values_mut().filter(|permission| permission.run == self.run) {
+            *at = moved(*at, by);
+            allowed.until = allowed.until.map(|until| moved(until, by));
+            count += 1;
+        }
+        count
+    }
+
+    /// Ends what earlier runs made later than that.
+    pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
+        let run = self.run;
+        let over = self.waiting.iter().filter(|(_, waiting)| waiting.run != run && waiting.pending.created_at > latest);
+        let over: Vec<_> = over.map(|(name, _)| name.clone()).collect();
+        let mut count = over.iter().filter_map(|name| self.remove(name)).count() as u64;
+        let made_falsely = |permission: &&mut Permission| permission.run != run && permission.at > latest;
+        for Permission { allowed, .. } in self.allowed.values_mut().filter(made_falsely) {
+            if allowed.revoked_at.is_none() && allowed.until.is_some() {
+                allowed.revoked_at = Some(latest);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// When this run made each.
+    pub(super) fn made_last(&self) -> Vec<UnixTime> {
+        let waiting = self.waiting.values().filter(|waiting| waiting.run == self.run).map(|waiting| waiting.pending.created_at);
+        let allowed = self.allowed.values().filter(|permission| permission.run == self.run).map(|permission| permission.at);
+        waiting.chain(allowed).collect()
+    }
+
+    pub(super) fn write_over(&mut self, name: &SenderName, now: UnixTime) -> bool {
+        let allowed = self.allowed.get_mut(name).map(|permission| &mut permission.allowed);
+        let over = allowed.filter(|allowed| allowed.revoked_at.is_none() && allowed.until.is_some_and(|until| until <= now));
+        over.map(|allowed| allowed.revoked_at = allowed.until).is_some()
+    }
+
     /// All that is listed, in order.
     fn listed(&self) -> impl Iterator<Item = (Kind, &SenderName, SenderStanding)> {
-        let waiting = self.waiting.iter().map(|(name, Waiting { pending, meta })| {
+        let waiting = self.waiting.iter().map(|(name, Waiting { pending, meta, .. })| {
             let standing = SenderStanding::Pending { code: pending.code, created_at: pending.created_at, meta: meta.clone() };
             (Kind::Pending, name, standing)
         });
-        let allowed = self.allowed.iter().map(|(name, Permission { at, via, allowed: Allowed { until, revoked_at } })| {
+        let allowed = self.allowed.iter().map(|(name, Permission { at, via, allowed: Allowed { until, revoked_at }, .. })| {
             let standing = SenderStanding::Allowed { at: *at, via: via.clone(), until: *until, revoked_at: *revoked_at };
             (Kind::Allowed, name, standing)
         });

@@ -6,6 +6,7 @@ mod inbound;
 mod makers;
 mod nodes;
 mod sessions;
+mod time;
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -52,6 +53,7 @@ struct State {
     vault: HashMap<String, Vec<u8>>,
     companions: Companions,
     senders: Senders,
+    time: time::Kept,
 }
 
 impl State {

@@ -12,6 +12,7 @@ use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
+use super::time::moved;
 use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
 
 /// Every change goes through [`Nodes::put`] and [`Nodes::take`], which keep what is derived from the nodes in step with them.
@@ -24,6 +25,8 @@ pub(super) struct Nodes {
     of_source: HashMap<Source, u32>,
     /// The expired that are not purged yet count as pending here.
     counts: Counts,
+    /// The run that makes what is made now.
+    pub(super) run: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Node {
     source: Source,
     /// Only while it is pending.
     request: Option<RequestKey>,
+    /// Which run made it, or set its end.
+    run: u64,
 }
 
 impl Nodes {
@@ -80,7 +85,7 @@ impl Nodes {
             }
             Admission::Enter => {
                 let id = record.node_id;
-                self.put(Node::new(record, source, Some(key), profile, now));
+                self.put(Node::new(record, source, Some(key), profile, (now, self.run)));
                 Ok(id)
             }
         })
@@ -103,7 +108,7 @@ impl Nodes {
             return Err(SaveError::Conflict);
         }
         let source = Source::of(record.address);
-        self.put(Node::new(record, source, None, profile, now));
+        self.put(Node::new(record, source, None, profile, (now, self.run)));
         Ok(Version(1))
     }
 
@@ -171,7 +176,11 @@ impl Nodes {
 
     fn change(&mut self, id: NodeId, now: UnixTime, change: impl FnOnce(&mut Node)) -> Option<Version> {
         let mut node = self.take(id)?;
+        let end = node.end();
         change(&mut node);
+        if node.end().is_some() && node.end() != end {
+            node.run = self.run;
+        }
         node.request = node.request.filter(|_| matches!(node.entry.record.standing, Standing::Pending { .. }));
         node.entry.version = Version(node.entry.version.0 + 1);
         node.entry.changed_at = now;
@@ -233,12 +242,67 @@ impl Nodes {
     }
 }
 
+impl Nodes {
+    /// Moves the times of what this run made.
+    pub(super) fn move_by(&mut self, by: i64) -> u64 {
+        let run = self.run;
+        self.each(
+            |node| node.run == run,
+            |nodes, mut node| {
+                let record = &mut node.entry.record;
+                record.asked_at = moved(record.asked_at, by);
+                if let Standing::Pending { expires } = &mut record.standing {
+                    *expires = moved(*expires, by);
+                }
+                nodes.put(node);
+            },
+        )
+    }
+
+    /// Ends what earlier runs made later than that.
+    pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
+        let run = self.run;
+        let such = |node: &Node| node.run != run && node.end().is_some() && node.entry.record.asked_at > latest;
+        self.each(such, |_, _gone| {})
+    }
+
+    /// When this run made each.
+    pub(super) fn made_last(&self) -> Vec<UnixTime> {
+        let ours = self.all.values().filter(|node| node.run == self.run);
+        ours.map(|node| node.entry.record.asked_at).collect()
+    }
+
+    pub(super) fn write_over(&mut self, id: NodeId, now: UnixTime) -> bool {
+        let is_over = self.all.get(&id).and_then(Node::end).is_some_and(|end| end <= now);
+        is_over && self.take(id).is_some()
+    }
+
+    fn each(&mut self, such: impl Fn(&Node) -> bool, change: impl Fn(&mut Self, Node)) -> u64 {
+        let these: Vec<_> = self.all.iter().filter(|(_, node)| such(node)).map(|(id, _)| *id).collect();
+        for id in &these {
+            if let Some(node) = self.take(*id) {
+                change(self, node);
+            }
+        }
+        these.len() as u64
+    }
+}
+
 impl Node {
-    fn new(record: Record, source: Source, request: Option<RequestKey>, profile: String, now: UnixTime) -> Self {
+    /// When its request is over.
+    const fn end(&self) -> Option<UnixTime> {
+        match self.entry.record.standing {
+            Standing::Pending { expires } => Some(expires),
+            Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } | Standing::Revoked { .. } => None,
+        }
+    }
+
+    fn new(record: Record, source: Source, request: Option<RequestKey>, profile: String, (now, run): (UnixTime, u64)) -> Self {
         Self {
             entry: Entry { record, version: Version(1), profile, changed_at: now, observed: None, maker: Maker::Operator },
             source,
             request,
+            run,
         }
     }
 }

@@ -10,6 +10,7 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
 
 use super::MemoryStore;
+use super::time::moved;
 use crate::makers::Ending;
 use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
@@ -21,6 +22,18 @@ pub(super) struct Companions {
     spent: HashMap<Nonce, UnixTime>,
     spent_by_end: BTreeSet<(UnixTime, Nonce)>,
     mark: UnixTime,
+    /// The run that makes what is made now.
+    pub(super) run: u64,
+    runs: HashMap<SessionId, Runs>,
+    spent_runs: HashMap<Nonce, u64>,
+}
+
+/// Which runs made a session and set its end, and when the latter was set anew.
+#[derive(Clone, Copy, Debug)]
+struct Runs {
+    made: u64,
+    end: u64,
+    renewed: Option<UnixTime>,
 }
 
 impl Companions {
@@ -30,21 +43,25 @@ impl Companions {
 
     fn spend(&mut self, code: SetupCode, now: UnixTime) {
         self.spent.insert(code.nonce, code.expires_at);
+        self.spent_runs.insert(code.nonce, self.run);
         self.spent_by_end.insert((code.expires_at, code.nonce));
         for _ in 0..rules::PURGE {
             let Some((end, nonce)) = self.spent_by_end.first().copied().filter(|(end, _)| *end <= now) else { break };
             self.spent_by_end.pop_first();
             self.spent.remove(&nonce);
+            self.spent_runs.remove(&nonce);
             self.mark = self.mark.max(end);
         }
         for _ in 0..rules::PURGE {
             let Some((_, id)) = self.by_end.first().copied().filter(|(end, _)| *end < rules::oldest_session(now)) else { break };
             self.take(id);
+            self.runs.remove(&id);
         }
     }
 
     fn forget_codes(&mut self) {
         self.spent.clear();
+        self.spent_runs.clear();
         self.spent_by_end.clear();
         self.mark = UnixTime::default();
     }
@@ -92,6 +109,7 @@ impl Companions {
         if self.sessions.contains_key(&session.id) || self.by_hash.contains_key(session.hash.as_bytes()) {
             return Err(SaveError::Conflict);
         }
+        self.runs.insert(session.id, Runs { made: self.run, end: self.run, renewed: None });
         self.put(session);
         Ok(())
     }
@@ -107,6 +125,76 @@ impl Companions {
         self.by_hash.remove(session.hash.as_bytes());
         self.by_end.remove(&(end(&session), id));
         Some(session)
+    }
+
+    /// Moves the times of what this run made.
+    pub(super) fn move_by(&mut self, by: i64) -> u64 {
+        let mut count = 0;
+        for (id, runs) in self.runs.clone() {
+            let run = self.run;
+            if runs.made == run {
+                self.change(id, |session| {
+                    session.issued_at = moved(session.issued_at, by);
+                    if let Some(prolonged) = &mut session.prolonged {
+                        prolonged.before = moved(prolonged.before, by);
+                    }
+                });
+                count += 1;
+            }
+            if runs.end == run {
+                self.change(id, |session| session.expires_at = moved(session.expires_at, by));
+                if let Some(runs) = self.runs.get_mut(&id) {
+                    runs.renewed = runs.renewed.map(|renewed| moved(renewed, by));
+                }
+                count += 1;
+            }
+        }
+        for (nonce, end) in &mut self.spent {
+            if self.spent_runs.get(nonce) == Some(&self.run) {
+                self.spent_by_end.remove(&(*end, *nonce));
+                *end = moved(*end, by);
+                self.spent_by_end.insert((*end, *nonce));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Ends what earlier runs made later than that.
+    pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
+        let mut count = 0;
+        for session in self.sessions.values_mut() {
+            let Some(runs) = self.runs.get(&session.id) else { continue };
+            let made = runs.made != self.run && session.issued_at > latest;
+            let renewed = runs.end != self.run && runs.renewed.is_some_and(|renewed| renewed > latest);
+            if (made || renewed) && session.revoked_at.is_none() && !session.over {
+                session.over = true;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// When this run made each, or set its end.
+    pub(super) fn made_last(&self) -> Vec<UnixTime> {
+        let each = self.runs.iter().flat_map(|(id, runs)| {
+            let issued = self.sessions.get(id).filter(|_| runs.made == self.run).map(|session| session.issued_at);
+            [issued, runs.renewed.filter(|_| runs.end == self.run)]
+        });
+        each.flatten().collect()
+    }
+
+    pub(super) fn write_over(&mut self, id: SessionId, now: UnixTime) -> bool {
+        let over = self.sessions.get_mut(&id).filter(|session| !session.over && session.expires_at <= now);
+        over.map(|session| session.over = true).is_some()
+    }
+
+    pub(super) fn mark_over(&mut self, end: UnixTime, now: UnixTime) -> bool {
+        let rises = self.mark < end && end <= now;
+        if rises {
+            self.mark = end;
+        }
+        rises
     }
 
     fn change(&mut self, id: SessionId, change: impl FnOnce(&mut Session)) {
@@ -201,13 +289,19 @@ impl Sessions for MemoryStore {
         let refreshed = session.refreshed(&how, now);
         if let Ok((end, prolonged)) = refreshed {
             state.companions.change(id, |session| (session.expires_at, session.prolonged) = (end, prolonged));
+            let run = state.companions.run;
+            if end != session.expires_at
+                && let Some(runs) = state.companions.runs.get_mut(&id)
+            {
+                *runs = Runs { end: run, renewed: Some(now), ..*runs };
+            }
         }
         Ok(Some(refreshed.map(|(end, _)| end)))
     }
 
     async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
         let mut state = self.state();
-        let is_open = state.companions.session(id).is_some_and(|session| session.admits(now).is_ok());
+        let is_open = state.companions.session(id).is_some_and(|session| session.revoked_at.is_none());
         if is_open {
             state.companions.change(id, |session| session.revoked_at = Some(now));
         }

@@ -246,7 +246,7 @@ pub(super) fn withdraw(connection: &Connection, id: CodeId, now: UnixTime, erase
     let withdrawn = connection
         .prepare_cached(
             "UPDATE code SET expires = min(expires, ?2), dead_since = min(dead_since, ?2), uses_left = 0, sealed = NULL
-             WHERE code_id = ?1 AND dead_since > ?2 AND uses_left > 0",
+             WHERE code_id = ?1 AND uses_left > 0",
         )?
         .execute(params![id.as_bytes(), integer(now)])?;
     note(erased, withdrawn);

@@ -34,7 +34,7 @@ pub(super) fn offer(
 }
 
 fn add(connection: &Connection, grant: &Grant, now: UnixTime) -> Result<(), StoreError> {
-    let Grant { id, node_id, capability, scopes, not_before, expires, state, maker } = grant;
+    let Grant { id, node_id, capability, scopes, not_before, expires, moved: _, state, maker } = grant;
     let (state, until, ended_at) = match state {
         State::Offered { until } => ("offered", Some(integer(*until)), None),
         State::Active => ("active", None, None),

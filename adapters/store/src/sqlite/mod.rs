@@ -21,6 +21,7 @@
 //! | `makers` | what ends with the session that made it |
 //! | `sessions` | companions' sessions and spent setup codes: changes and queries |
 //! | `inbound` | those who write over channels: changes and queries |
+//! | `time` | the mark, the run and the moves of a step |
 //! | `rows` | rows ⇄ records |
 
 mod changes;
@@ -37,6 +38,7 @@ mod reader;
 mod rows;
 mod schema;
 mod sessions;
+mod time;
 mod writer;
 
 use std::path::Path;

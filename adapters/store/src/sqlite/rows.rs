@@ -165,6 +165,7 @@ fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
         scopes: scopes(row)?,
         not_before: time(row, "not_before")?,
         expires: perhaps(row, "expires")?,
+        moved: get(row, "moved")?,
         state,
         maker: maker(row, "maker")?,
     })
@@ -232,6 +233,7 @@ fn try_session(row: &Row<'_>, id: SessionId) -> Result<Session, String> {
         issued_at: time(row, "issued_at")?,
         expires_at: time(row, "expires_at")?,
         revoked_at: perhaps(row, "revoked_at")?,
+        over: get(row, "over")?,
         maker: maker(row, "maker")?,
         prolonged: match get::<Option<[u8; 16]>>(row, "prolonged_by")? {
             Some(by) => Some(Prolonged { by: SessionId::from_bytes(by), before: time(row, "own_end")? }),

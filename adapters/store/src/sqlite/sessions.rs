@@ -32,7 +32,7 @@ fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTim
         }
     }
     connection
-        .prepare_cached("INSERT INTO spent_setup_code VALUES (?1, ?2)")?
+        .prepare_cached("INSERT INTO spent_setup_code (nonce, expires) VALUES (?1, ?2)")?
         .execute(params![code.nonce.as_bytes(), integer(code.expires_at)])?;
     purge(connection, now)?;
     Ok(Ok(()))
@@ -56,11 +56,11 @@ fn purge(connection: &Connection, now: UnixTime) -> rusqlite::Result<()> {
 }
 
 fn insert(connection: &Connection, session: &Session) -> Result<(), SaveError> {
-    let Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at, maker, prolonged } = session;
+    let Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at, over, maker, prolonged } = session;
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO session (session_id, hash, profile, device_label, issued_at, expires_at, revoked_at, maker, prolonged_by, own_end)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+            "INSERT INTO session (session_id, hash, profile, device_label, issued_at, expires_at, revoked_at, over, maker, prolonged_by, own_end)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             id.as_bytes(),
@@ -70,6 +70,7 @@ fn insert(connection: &Connection, session: &Session) -> Result<(), SaveError> {
             integer(*issued_at),
             integer(*expires_at),
             revoked_at.map(integer),
+            over,
             rows::session(*maker),
             prolonged.map(|prolonged| *prolonged.by.as_bytes()),
             prolonged.map(|prolonged| integer(prolonged.before)),
@@ -97,19 +98,24 @@ fn list(
     limit: usize,
     now: UnixTime,
 ) -> rusqlite::Result<Result<Vec<Session>, StoreError>> {
-    let sql = "SELECT * FROM session WHERE session_id > ?1 AND (?4 OR (revoked_at IS NULL AND expires_at > ?3))
+    let sql = "SELECT * FROM session WHERE session_id > ?1 AND (?4 OR (revoked_at IS NULL AND over = 0 AND expires_at > ?3 AND issued_at <= ?5))
                ORDER BY session_id LIMIT ?2";
     // The empty blob comes before every id.
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(params![after, limit, integer(now), filter == SessionFilter::All], rows::companion)?.collect()
+    statement
+        .query_map(
+            params![after, limit, integer(now), filter == SessionFilter::All, integer(rules::latest_made(now))],
+            rows::companion,
+        )?
+        .collect()
 }
 
 fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<i64> {
     // Nothing but the index is read.
-    let sql = "SELECT count(*) FROM session INDEXED BY session_by_end WHERE ended_at > ?1 AND revoked_at IS NULL";
-    connection.prepare_cached(sql)?.query_row([integer(now)], |row| row.get(0))
+    let sql = "SELECT count(*) FROM session INDEXED BY session_by_end WHERE ended_at > ?1 AND revoked_at IS NULL AND over = 0 AND issued_at <= ?2";
+    connection.prepare_cached(sql)?.query_row([integer(now), integer(rules::latest_made(now))], |row| row.get(0))
 }
 
 fn prolong(
@@ -128,16 +134,16 @@ fn prolong(
     if let Ok((end, prolonged)) = refreshed
         && (end, prolonged) != (session.expires_at, session.prolonged)
     {
-        let sql = "UPDATE session SET expires_at = ?2, prolonged_by = ?3, own_end = ?4 WHERE session_id = ?1";
+        let sql = "UPDATE session SET expires_at = ?2, prolonged_by = ?3, own_end = ?4, renewed = ?5 WHERE session_id = ?1";
         let (by, own) = (prolonged.map(|it| *it.by.as_bytes()), prolonged.map(|it| integer(it.before)));
-        connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(end), by, own])?;
+        connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(end), by, own, integer(now)])?;
     }
     Ok(Some(refreshed.map(|(end, _)| end)))
 }
 
-/// Reads nothing else of it, so that a spoiled one is ended, too.
+/// Reads nothing else of it, so that a spoiled one is ended, too; and no clock, so that one that has expired stays ended when the clock is set back.
 fn end(connection: &Connection, id: SessionId, now: UnixTime, erased: &AtomicBool) -> Result<(bool, EndedWith), StoreError> {
-    let sql = "UPDATE session SET revoked_at = ?2 WHERE session_id = ?1 AND revoked_at IS NULL AND expires_at > ?2";
+    let sql = "UPDATE session SET revoked_at = ?2 WHERE session_id = ?1 AND revoked_at IS NULL";
     let revoked = connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(now)])? == 1;
     Ok((revoked, makers::end_made_by(connection, vec![Ending::whole(id)], now, erased)?))
 }

@@ -82,6 +82,8 @@ pub enum Dropped {
     Blocked,
     /// Too many wait already, for this account or in all.
     Full,
+    /// What its sender was allowed would be over only by a jump of a clock that is in doubt.
+    ClockInDoubt,
 }
 
 /// Decides. `fresh` is the code of a sender that is challenged for the first time.

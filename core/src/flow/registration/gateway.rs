@@ -380,7 +380,7 @@ const fn close_for(refusal: Refusal) -> Close {
     match refusal {
         Refusal::TooManyPending | Refusal::AtCapacity => Close::AT_CAPACITY,
         Refusal::RateLimited => Close::RATE_LIMITED,
-        Refusal::StoreFailed => Close::INTERNAL,
+        Refusal::StoreFailed | Refusal::ClockInDoubt => Close::INTERNAL,
         Refusal::InvalidCredentials
         | Refusal::NotApproved
         | Refusal::Muted

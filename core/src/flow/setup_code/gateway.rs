@@ -94,9 +94,14 @@ pub enum NotOpened {
     Failed,
 }
 
-/// The registry could not be read.
+/// Why it is not known whether a session counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed;
+pub enum Failed {
+    /// The registry could not be read.
+    Store,
+    /// The session would be over only by a jump of a clock that is in doubt.
+    ClockInDoubt,
+}
 
 /// What was no good, and the word for it. Codes and sessions have a budget each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +219,7 @@ impl Machine for Connection {
             (State::Redeeming, Input::Redeemed(Err(why))) => match why {
                 NotOpened::No(NotRedeemed::AlreadyUsed) => charge(Failure::Redeem(Word::AlreadyUsed)),
                 NotOpened::No(NotRedeemed::Expired) => charge(Failure::Redeem(Word::Expired)),
+                NotOpened::No(NotRedeemed::ClockInDoubt) => say_no(Word::ClockInDoubt, scratch),
                 NotOpened::Failed => say_no(Word::Internal, scratch),
             },
             (State::Failing(word), Input::Charged(true)) => say_no(word, scratch),
@@ -311,7 +317,7 @@ fn charge<'b>(failure: Failure) -> Step<State, Effect<'b>> {
 /// A fault of ours is no failure of whoever came.
 fn no_session<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
     match word {
-        Word::Internal => say_no(word, scratch),
+        Word::Internal | Word::ClockInDoubt => say_no(word, scratch),
         Word::UnknownCode
         | Word::Expired
         | Word::InvalidSignature
@@ -324,12 +330,17 @@ fn no_session<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> 
 }
 
 fn admitted(found: Result<Option<&Session>, Failed>, now: UnixTime) -> Result<&Session, Word> {
-    let session = found.map_err(|Failed| Word::Internal)?.ok_or(Word::UnknownSession)?;
+    let session = found.map_err(|failed| match failed {
+        Failed::Store => Word::Internal,
+        Failed::ClockInDoubt => Word::ClockInDoubt,
+    });
+    let session = session?.ok_or(Word::UnknownSession)?;
     match session.admits(now) {
         Ok(()) => Ok(session),
         // That there was one is nobody's business.
         Err(Ended::Revoked) => Err(Word::UnknownSession),
         Err(Ended::Expired) => Err(Word::Expired),
+        Err(Ended::ClockInDoubt) => Err(Word::ClockInDoubt),
     }
 }
 
@@ -367,6 +378,7 @@ fn say_no<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
         | Word::ExpectedText
         | Word::AlreadyUsed
         | Word::UnknownSession
+        | Word::ClockInDoubt
         | Word::OriginNotAllowed => Close::NOT_LET_IN,
     };
     let close = Effect::Close(reason);

@@ -70,7 +70,17 @@ impl Registry {
         let id = GrantId::from_bytes(self.draw());
         let state = State::Offered { until: NOW.after(handfast_core::limits::OFFERED_FOR) };
         let (capability, scopes, expires) = (None, ScopesBuf::default(), None);
-        self.grants.push(Grant { id, node_id, capability, scopes, not_before: NOW, expires, state, maker: Maker::Operator });
+        self.grants.push(Grant {
+            id,
+            node_id,
+            capability,
+            scopes,
+            not_before: NOW,
+            expires,
+            moved: 0,
+            state,
+            maker: Maker::Operator,
+        });
         id
     }
 

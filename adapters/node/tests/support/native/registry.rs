@@ -170,6 +170,7 @@ impl Registry {
             scopes: ScopesBuf::parse(scopes).unwrap(),
             not_before: now(),
             expires: Some(UnixTime::from_secs(now().as_secs() + self.lasts)),
+            moved: 0,
             state: State::Offered { until: UnixTime::from_secs(now().as_secs() + 600) },
             maker: Maker::Operator,
         };

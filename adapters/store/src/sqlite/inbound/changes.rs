@@ -127,7 +127,7 @@ fn allow(
     until: Option<UnixTime>,
     now: UnixTime,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO sender_allowed VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)
+    let sql = "INSERT INTO sender_allowed (channel, account, sender, approved_at, via, until, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)
                ON CONFLICT (channel, account, sender) DO UPDATE
                SET approved_at = excluded.approved_at, via = excluded.via, until = excluded.until, revoked_at = NULL";
     connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(now), via, until.map(integer)])?;
@@ -251,7 +251,7 @@ pub(super) fn insert(connection: &Connection, ListedSender { name, standing }: &
             })?
         }
         SenderStanding::Allowed { at, via, until, revoked_at } => {
-            let sql = "INSERT INTO sender_allowed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+            let sql = "INSERT INTO sender_allowed (channel, account, sender, approved_at, via, until, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
             let (until, revoked_at) = (until.map(integer), revoked_at.map(integer));
             connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(*at), via, until, revoked_at])?
         }

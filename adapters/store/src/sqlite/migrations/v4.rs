@@ -5,6 +5,10 @@
 /// **Makers.** What a companion's session made has its id; nothing there means an operator made it. `own_end` is when a session would have ended that
 /// another has prolonged.
 ///
+/// **Time.** `run` is the number of the process that made a row, or set its end (`end_run`): the times of what the present one made move with a step of the
+/// clock that is taken over. It is written by triggers, so that no statement can forget it. `over` is set where a row was seen to be over, `moved` says by how
+/// much the times of a grant were moved after its capability was made. A record that the checks would not let in is left as it is.
+///
 /// **Generation.** The number of the registry's last commit, and the id of the database. `base` is the number up to which the file itself is known to
 /// hold everything; what the log holds on top of it belongs to no file that holds less.
 ///
@@ -39,6 +43,63 @@ CREATE TABLE pin_guesses (
 
 PRAGMA ignore_check_constraints = OFF;
 
+CREATE TABLE time_kept (one INTEGER PRIMARY KEY CHECK (one = 1), run INTEGER NOT NULL, mark INTEGER) STRICT;
+INSERT INTO time_kept VALUES (1, 0, NULL);
+
+PRAGMA ignore_check_constraints = ON;
+ALTER TABLE node             ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE granted          ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE granted          ADD COLUMN moved    INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE code             ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pairing_window   ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session          ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session          ADD COLUMN end_run  INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session          ADD COLUMN renewed  INTEGER;
+ALTER TABLE session          ADD COLUMN over     INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE spent_setup_code ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sender_pending   ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sender_allowed   ADD COLUMN run      INTEGER NOT NULL DEFAULT 0;
+PRAGMA ignore_check_constraints = OFF;
+
+DROP INDEX session_by_end;
+CREATE INDEX session_by_end ON session (ended_at, revoked_at, over, issued_at);
+
+CREATE TRIGGER node_has_run AFTER INSERT ON node BEGIN
+    UPDATE node SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER node_end_has_run AFTER UPDATE OF expires ON node WHEN NEW.expires IS NOT NULL AND NEW.expires IS NOT OLD.expires BEGIN
+    UPDATE node SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER granted_has_run AFTER INSERT ON granted BEGIN
+    UPDATE granted SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER code_has_run AFTER INSERT ON code BEGIN
+    UPDATE code SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER window_has_run AFTER UPDATE OF opened_at ON pairing_window
+    WHEN NEW.opened_at IS NOT OLD.opened_at OR NEW.closes IS NOT OLD.closes BEGIN
+    UPDATE pairing_window SET run = (SELECT run FROM time_kept);
+END;
+CREATE TRIGGER session_has_run AFTER INSERT ON session BEGIN
+    UPDATE session SET run = (SELECT run FROM time_kept), end_run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER session_end_has_run AFTER UPDATE OF expires_at ON session WHEN NEW.expires_at <> OLD.expires_at BEGIN
+    UPDATE session SET end_run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER spent_setup_code_has_run AFTER INSERT ON spent_setup_code BEGIN
+    UPDATE spent_setup_code SET run = (SELECT run FROM time_kept) WHERE nonce = NEW.nonce;
+END;
+CREATE TRIGGER sender_pending_has_run AFTER INSERT ON sender_pending BEGIN
+    UPDATE sender_pending SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER sender_allowed_has_run AFTER INSERT ON sender_allowed BEGIN
+    UPDATE sender_allowed SET run = (SELECT run FROM time_kept)
+    WHERE channel = NEW.channel AND account = NEW.account AND sender = NEW.sender;
+END;
+CREATE TRIGGER sender_allowed_anew_has_run AFTER UPDATE OF approved_at ON sender_allowed BEGIN
+    UPDATE sender_allowed SET run = (SELECT run FROM time_kept)
+    WHERE channel = NEW.channel AND account = NEW.account AND sender = NEW.sender;
+END;
 CREATE TABLE generation (
     one      INTEGER PRIMARY KEY CHECK (one = 1),
     number   INTEGER NOT NULL CHECK (number >= 0),

@@ -224,6 +224,7 @@ const fn ours(refusal: crate::error::Refusal) -> Refusal<'static> {
         | crate::error::Refusal::Expired
         | crate::error::Refusal::TooManyPending
         | crate::error::Refusal::RateLimited
+        | crate::error::Refusal::ClockInDoubt
         | crate::error::Refusal::AtCapacity => Refusal::Busy { retry_in: RETRY },
     }
 }

@@ -37,6 +37,7 @@ fn session() -> Session {
         issued_at: UNIX,
         expires_at: UNIX.after(Span::from_secs(100)),
         revoked_at: None,
+        over: false,
         maker: Maker::Operator,
         prolonged: None,
     }
@@ -164,7 +165,7 @@ fn a_session_is_looked_up_again_after_it_is_attached_so_that_no_revocation_slips
 fn a_registry_that_cannot_be_read_lets_nobody_in() {
     let frame = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
     let (resuming, _) = step(fresh(), 1, text(&frame, &keys(), UNIX));
-    let (connection, said) = step(resuming, 2, Input::Found(Err(Failed), UNIX));
+    let (connection, said) = step(resuming, 2, Input::Found(Err(Failed::Store), UNIX));
     assert!(connection.is_closed() && said[0].contains("internal"), "{said:?}");
 }
 

@@ -1,0 +1,163 @@
+//! The mark, the run, the moves of a step, and what was seen to be over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use handfast_core::registry::trusted_time::Step;
+use handfast_core::time::UnixTime;
+use rusqlite::{Connection, params};
+
+use super::SqliteStore;
+use super::rows::{integer, seconds};
+use crate::{Over, Run, SenderName, StoreError, TakenOver, Timekeeping, rules};
+
+fn begin(connection: &Connection) -> Result<Run, StoreError> {
+    let begun = connection
+        .prepare_cached("UPDATE time_kept SET run = run + 1 RETURNING run, mark")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let (number, mark) = begun;
+    let mark = match mark.map(seconds) {
+        Some(mark) => Some(rules::begins_after(mark, made_last(connection, number - 1, mark)?)),
+        None => None,
+    };
+    Ok(Run { number: u64::try_from(number).unwrap_or(0), mark })
+}
+
+/// When the run before made the last of each kind.
+fn made_last(connection: &Connection, run: i64, mark: UnixTime) -> rusqlite::Result<Vec<UnixTime>> {
+    let mut made = Vec::new();
+    for (table, of, columns) in MOVED {
+        let Some(column) = columns.first().filter(|_| table != "spent_setup_code") else { continue };
+        let column = if of == "end_run" { "renewed" } else { column };
+        let sql = format!("SELECT max({column}) FROM {table} WHERE {of} = ?1 AND {column} <= ?2");
+        let last: Option<i64> = connection.query_row(&sql, params![run, integer(rules::latest_made(mark))], |row| row.get(0))?;
+        made.extend(last.map(seconds));
+    }
+    Ok(made)
+}
+
+fn raise(connection: &Connection, mark: UnixTime) -> Result<(), StoreError> {
+    let sql = "UPDATE time_kept SET mark = ?1 WHERE mark IS NULL OR mark < ?1";
+    Ok(connection.prepare_cached(sql)?.execute([integer(mark)]).map(drop)?)
+}
+
+/// What has a beginning or an end: where, of which run, and the columns. The end of a session may be of another run than its beginning.
+const MOVED: [(&str, &str, &[&str]); 9] = [
+    ("node", "run", &["asked_at", "expires"]),
+    ("granted", "run", &["not_before", "expires", "until"]),
+    ("code", "run", &["created_at", "expires", "dead_since"]),
+    ("pairing_window", "run", &["opened_at", "closes"]),
+    ("session", "run", &["issued_at", "own_end"]),
+    ("session", "end_run", &["expires_at", "renewed"]),
+    ("spent_setup_code", "run", &["expires"]),
+    ("sender_pending", "run", &["created_at", "told_at"]),
+    ("sender_allowed", "run", &["approved_at", "until"]),
+];
+
+/// What earlier runs made under a false time: how it ends. `?1` is the last time that it may have been made at, `?2` this run.
+const ENDED: [&str; 7] = [
+    "DELETE FROM node WHERE standing = 'pending' AND run <> ?2 AND asked_at > ?1",
+    "UPDATE granted SET state = 'ended', until = NULL, ended_at = ?1 WHERE state <> 'ended' AND run <> ?2 AND not_before > ?1",
+    "UPDATE code SET expires = min(expires, ?1), dead_since = min(dead_since, ?1), uses_left = 0, sealed = NULL
+     WHERE uses_left > 0 AND run <> ?2 AND created_at > ?1",
+    "UPDATE pairing_window SET opened_at = NULL, closes = NULL WHERE run <> ?2 AND opened_at > ?1",
+    "UPDATE session SET over = 1 WHERE over = 0 AND revoked_at IS NULL
+        AND ((run <> ?2 AND issued_at > ?1) OR (end_run <> ?2 AND renewed > ?1))",
+    "DELETE FROM sender_pending WHERE run <> ?2 AND created_at > ?1",
+    "UPDATE sender_allowed SET revoked_at = ?1 WHERE revoked_at IS NULL AND until IS NOT NULL AND run <> ?2 AND approved_at > ?1",
+];
+
+fn take_over(connection: &Connection, step: Step, erased: &AtomicBool) -> Result<TakenOver, StoreError> {
+    let run: i64 = connection.prepare_cached("SELECT run FROM time_kept")?.query_row([], |row| row.get(0))?;
+    // No time that is kept is so late that this could wrap.
+    let by = step.by().clamp(-(1 << 60), 1 << 60);
+    let mut taken = TakenOver::default();
+    if by != 0 {
+        for (table, of, columns) in MOVED {
+            // A time without an end stays one.
+            let moved =
+                |column: &&str| format!("{column} = CASE WHEN {column} >= 1 << 60 THEN {column} ELSE max(0, {column} + ?1) END");
+            let mut sets: Vec<String> = columns.iter().map(moved).collect();
+            sets.extend((table == "granted").then(|| "moved = moved + ?1".to_owned()));
+            let sql = format!("UPDATE {table} SET {} WHERE {of} = ?2", sets.join(", "));
+            taken.moved += connection.execute(&sql, params![by, run])? as u64;
+        }
+    }
+    if step.sets_back() {
+        for sql in ENDED {
+            taken.ended += connection.execute(sql, params![integer(rules::latest_made(step.mark())), run])? as u64;
+        }
+        // Secrets of codes may be among it.
+        erased.store(true, Ordering::Relaxed);
+    }
+    connection.prepare_cached("UPDATE time_kept SET mark = ?1")?.execute([integer(step.mark())])?;
+    Ok(taken)
+}
+
+fn write_over(connection: &Connection, what: &Over, now: UnixTime, erased: &AtomicBool) -> Result<bool, StoreError> {
+    let now = integer(now);
+    let rows = match what {
+        Over::Session(id) => connection
+            .prepare_cached("UPDATE session SET over = 1 WHERE session_id = ?1 AND over = 0 AND expires_at <= ?2")?
+            .execute(params![id.as_bytes(), now])?,
+        Over::Grant(node_id, id) => connection
+            .prepare_cached(
+                "UPDATE granted SET state = 'ended', ended_at = expires, until = NULL
+                 WHERE node_id = ?1 AND grant_id = ?2 AND state <> 'ended' AND expires <= ?3",
+            )?
+            .execute(params![node_id.as_bytes(), id.as_bytes(), now])?,
+        Over::Request(node_id) => connection
+            .prepare_cached("DELETE FROM node WHERE node_id = ?1 AND standing = 'pending' AND expires <= ?2")?
+            .execute(params![node_id.as_bytes(), now])?,
+        Over::Code(id) => {
+            let killed = connection
+                .prepare_cached(
+                    "UPDATE code SET uses_left = 0, sealed = NULL WHERE code_id = ?1 AND uses_left > 0 AND expires <= ?2",
+                )?
+                .execute(params![id.as_bytes(), now])?;
+            erased.fetch_or(killed > 0, Ordering::Relaxed);
+            killed
+        }
+        Over::Window => connection
+            .prepare_cached(
+                "UPDATE pairing_window SET opened_at = NULL, closes = NULL WHERE opened_at IS NOT NULL AND closes <= ?1",
+            )?
+            .execute([now])?,
+        Over::SetupCode(end) => connection
+            .prepare_cached("UPDATE setup_mark SET mark = ?1 WHERE mark < ?1 AND ?1 <= ?2")?
+            .execute(params![integer(*end), now])?,
+        Over::Sender(SenderName { channel, account, sender }) => connection
+            .prepare_cached(
+                "UPDATE sender_allowed SET revoked_at = until
+                 WHERE channel = ?1 AND account = ?2 AND sender = ?3 AND revoked_at IS NULL AND until <= ?4",
+            )?
+            .execute(params![channel, account, sender, now])?,
+    };
+    Ok(rows > 0)
+}
+
+#[async_trait]
+impl Timekeeping for SqliteStore {
+    async fn begin_run(&self) -> Result<Run, StoreError> {
+        self.writer.change(begin).await
+    }
+
+    async fn raise_mark(&self, mark: UnixTime) -> Result<(), StoreError> {
+        self.writer.change(move |connection| raise(connection, mark)).await
+    }
+
+    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+        let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
+        // What is remembered of senders has ends that were moved.
+        let before_answer = move |_: &TakenOver| {
+            epoch.fetch_add(1, Ordering::Release);
+        };
+        self.writer.change_then(move |connection| take_over(connection, step, &erased), before_answer).await
+    }
+
+    async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {
+        let erased = self.writer.erased();
+        self.writer.change(move |connection| write_over(connection, &what, now, &erased)).await
+    }
+}
