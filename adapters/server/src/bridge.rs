@@ -184,6 +184,7 @@ pub(crate) const fn word(dropped: Dropped) -> &'static str {
         Dropped::Nobody => "absent",
         Dropped::Blocked => "blocked",
         Dropped::Full => "full",
+        Dropped::ClockInDoubt => "clock_in_doubt",
     }
 }
 

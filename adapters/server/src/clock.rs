@@ -1,19 +1,97 @@
-//! The two clocks of the process: what is decided by time is decided by what is read here. How long something took is measured where it is done.
+//! The clocks of the process: what is decided by time is decided by what is read here. How long something took is measured where it is done.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use handfast_core::registry::trusted_time::{Moment, RELEASED, Reading, TrustedTime};
 use handfast_core::time::{Instant, UnixTime};
+use rustix::time::{ClockId, clock_gettime};
 
-/// A monotonic clock that starts at zero with the gateway, beside the wall clock.
-#[derive(Clone, Copy, Debug)]
+/// The file by which systemd says that the clock was synchronised since the system started.
+pub const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
+
+/// The clocks of the system that a gateway runs on.
+pub trait SystemClock: Send + Sync + 'static {
+    /// The wall clock; before 1970 counts as 1970.
+    fn wall(&self) -> UnixTime;
+
+    /// A clock that nobody sets, and that goes on while the system sleeps.
+    fn elapsed(&self) -> Instant;
+
+    /// Whether the system calls its wall clock synchronised. Where that is not known, it is not.
+    fn is_synchronised(&self) -> bool;
+}
+
+/// The clocks of this system. A file says whether the wall clock is synchronised: it is, where there is one.
+#[derive(Clone, Debug)]
+pub struct LocalClock {
+    synchronised_file: PathBuf,
+}
+
+impl LocalClock {
+    /// The clocks, with the file that something else than systemd makes once the wall clock is right.
+    #[must_use]
+    pub fn with_file(synchronised_file: &Path) -> Self {
+        Self { synchronised_file: synchronised_file.to_owned() }
+    }
+}
+
+impl Default for LocalClock {
+    fn default() -> Self {
+        Self::with_file(Path::new(SYNCHRONISED_FILE))
+    }
+}
+
+impl SystemClock for LocalClock {
+    fn wall(&self) -> UnixTime {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixTime::from_secs(since.as_secs())
+    }
+
+    fn elapsed(&self) -> Instant {
+        let read = clock_gettime(SINCE_BOOT);
+        let seconds = u64::try_from(read.tv_sec).unwrap_or(0);
+        let millis = u64::try_from(read.tv_nsec).unwrap_or(0) / 1_000_000;
+        Instant::from_millis(seconds.saturating_mul(1000).saturating_add(millis))
+    }
+
+    fn is_synchronised(&self) -> bool {
+        self.synchronised_file.exists()
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SINCE_BOOT: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SINCE_BOOT: ClockId = ClockId::Monotonic;
+
+/// A monotonic clock that starts at zero with the gateway, beside the time that its registry goes by.
+#[derive(Clone)]
 pub(crate) struct Clock {
     start: tokio::time::Instant,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    system: Box<dyn SystemClock>,
+    trusted: Mutex<TrustedTime>,
+    /// Held while a step is taken over.
+    taking: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clock").field("trusted", &*self.trusted()).finish_non_exhaustive()
+    }
 }
 
 impl Clock {
-    /// Starts it.
-    pub(crate) fn start() -> Self {
-        Self { start: tokio::time::Instant::now() }
+    /// Starts it. The mark is what earlier runs left.
+    pub(crate) fn start(system: Box<dyn SystemClock>, mark: Option<UnixTime>) -> Self {
+        let trusted = TrustedTime::begin(mark, RELEASED, read(&*system));
+        let shared = Shared { system, trusted: Mutex::new(trusted), taking: tokio::sync::Mutex::default() };
+        Self { start: tokio::time::Instant::now(), shared: Arc::new(shared) }
     }
 
     /// The monotonic time, in milliseconds.
@@ -29,9 +107,38 @@ impl Clock {
         self.start.checked_add(span).unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400))
     }
 
-    /// The wall clock; before 1970 counts as 1970.
+    /// The time that the registry goes by. A step of the wall clock does not change it.
     pub(crate) fn unix(&self) -> UnixTime {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixTime::from_secs(since.as_secs())
+        let elapsed = self.shared.system.elapsed();
+        self.trusted().now(elapsed)
     }
+
+    /// The same with the doubt about it.
+    pub(crate) fn moment(&self) -> Moment {
+        let elapsed = self.shared.system.elapsed();
+        self.trusted().moment(elapsed)
+    }
+
+    /// A clock that nobody sets, as the system has it.
+    pub(crate) fn elapsed(&self) -> Instant {
+        self.shared.system.elapsed()
+    }
+
+    pub(crate) fn read(&self) -> Reading {
+        read(&*self.shared.system)
+    }
+
+    pub(crate) fn trusted(&self) -> MutexGuard<'_, TrustedTime> {
+        // Nothing that holds it can panic half way through a change.
+        self.shared.trusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody else takes a step over.
+    pub(crate) async fn taking(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.taking.lock().await
+    }
+}
+
+fn read(system: &dyn SystemClock) -> Reading {
+    Reading { wall: system.wall(), elapsed: system.elapsed(), synchronised: system.is_synchronised() }
 }

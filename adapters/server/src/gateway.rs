@@ -15,13 +15,13 @@ use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
 use handfast_store::held::Cut;
-use handfast_store::{BadRecord, Entry, Filter, HeldStore, Inbound, MemoryStore, SaveError, Store, StoreError, Stored};
+use handfast_store::{BadRecord, Entry, Filter, HeldStore, Inbound, MemoryStore, Over, SaveError, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
 
 use crate::bearer::Holder;
 use crate::bridge;
 use crate::chance;
-use crate::clock::Clock;
+use crate::clock::{Clock, LocalClock, SystemClock};
 use crate::companion::Companions;
 use crate::extension::{ExtensionConfig, Extensions};
 use crate::flow_budgets::FlowBudgets;
@@ -37,8 +37,9 @@ use crate::proxies::ProxySettings;
 use crate::readings::{self, Readings};
 use crate::rights;
 use crate::seats::Seats;
-use crate::setup::{SetupKeys, SetupSettings};
+use crate::setup::{IssuedSetups, SetupKeys, SetupSettings};
 use crate::telemetry::Telemetry;
+use crate::timekeeping;
 use crate::unstored;
 
 /// A running gateway. Cloning gives another handle to the same one.
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
 pub(crate) struct Setup {
     pub(crate) settings: SetupSettings,
     pub(crate) keys: SetupKeys,
+    pub(crate) issued: IssuedSetups,
 }
 
 impl Inner {
@@ -107,6 +109,7 @@ pub struct GatewayBuilder {
     proxies: ProxySettings,
     extensions: Vec<ExtensionConfig>,
     handler: Option<Arc<dyn PairingHandler>>,
+    clock: Box<dyn SystemClock>,
     store_key: Option<Secret<32>>,
     /// Nothing of the registry outlives the process, so its secrets need not be opened again.
     forgets: bool,
@@ -167,6 +170,12 @@ impl GatewayBuilder {
         Self { handler: Some(Arc::new(handler)), ..self }
     }
 
+    /// The clocks to go by, in place of this system's.
+    #[must_use]
+    pub fn clock(self, clock: impl SystemClock) -> Self {
+        Self { clock: Box::new(clock), ..self }
+    }
+
     /// What seals the registry's secrets: the gateway's keys, PINs and codes. A registry is opened with the key with which it was made; only a
     /// [`MemoryStore`] needs none. [`pairing::key_file`] keeps one in a file.
     #[must_use]
@@ -190,6 +199,7 @@ impl GatewayBuilder {
             proxies,
             extensions,
             handler,
+            clock,
             store_key,
             forgets,
         } = self;
@@ -200,23 +210,26 @@ impl GatewayBuilder {
         };
         let held = HeldStore::new(store);
         let store: Arc<dyn Store> = Arc::new(held.clone());
-        let clock = Clock::start();
+        let run = store.begin_run().await?;
+        let clock = Clock::start(clock, run.mark);
+        // Before anything is made.
+        store.raise_mark(clock.unix()).await?;
         let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
         pairing::at_start(&*store, &pairing.settings, clock.unix()).await?;
         setup.check().map_err(StartError::Settings)?;
-        let keys = SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal).await?;
+        let keys = SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
         let (extensions, bridge) = bridge::build(extensions)?;
         let telemetry = Arc::new(Telemetry::new());
         let senders: Arc<dyn Inbound> = store.clone();
         let holding = Some(Arc::clone(held.held()));
-        let gate = Gate::new(senders, inbound, Arc::clone(&telemetry), clock, Some(bridge::observer(&bridge)), holding);
+        let gate = Gate::new(senders, inbound, Arc::clone(&telemetry), clock.clone(), Some(bridge::observer(&bridge)), holding);
         let inner = Arc::new(Inner {
             store,
             held,
             limits,
-            clock,
+            clock: clock.clone(),
             hub: Hub::new(limits),
-            seats: Seats::new(limits, clock),
+            seats: Seats::new(limits, clock.clone()),
             proxies,
             budgets: FlowBudgets::new(&limits),
             native: Budgets::new(&limits, clock),
@@ -229,7 +242,7 @@ impl GatewayBuilder {
             sessions: watch::Sender::new(0),
             lingering: Semaphore::new(MOST_LINGERING),
             pairing,
-            setup: Setup { settings: setup, keys },
+            setup: Setup { settings: setup, keys, issued: IssuedSetups::default() },
             companions: Companions::default(),
             gate,
             telemetry,
@@ -237,6 +250,7 @@ impl GatewayBuilder {
         });
         bridge::start(&inner, &bridge);
         pairing::watch(&inner);
+        timekeeping::watch(&inner);
         readings::watch(&inner);
         unstored::watch(&inner);
         let gateway = Gateway { inner };
@@ -264,6 +278,7 @@ impl Gateway {
             proxies: ProxySettings::default(),
             extensions: Vec::new(),
             handler: None,
+            clock: Box::new(LocalClock::default()),
             store_key: None,
             store: Arc::new(store),
             limits: Limits::DEFAULT,
@@ -371,6 +386,9 @@ impl Gateway {
     ) -> Result<Issued, OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
+            if entry.record.is_doubted(&self.inner.clock.moment()) {
+                return Err(OperatorError::Refused { node_id, refusal: Refusal::ClockInDoubt });
+            }
             let credential = match entry.record.keys {
                 Some(holder) => {
                     self.grant(authority, &entry, holder, purpose, terms).await?.map(Box::new).map(IssuedCredential::Grant)
@@ -419,6 +437,9 @@ impl Gateway {
                     // Out for good already: whatever link there might still be hears it once more.
                     if refusal == Refusal::Revoked {
                         self.push(node_id, Some(Notice::Unpaired));
+                    }
+                    if refusal == Refusal::Expired {
+                        self.note_over(Over::Request(node_id)).await;
                     }
                     if before.is_some() {
                         self.still_not_stored(node_id).await?;

@@ -114,6 +114,9 @@ pub enum OperatorError {
         /// Some of the sessions it could be.
         matches: Vec<String>,
     },
+    /// The system's clock is not as it must be; the text says what mends it.
+    #[error("{0}")]
+    Clock(String),
     /// It is wider than the right by which it was asked for, or would last longer.
     #[error("{0}")]
     Wider(Box<Wider>),
@@ -156,6 +159,9 @@ fn explain(refusal: Refusal) -> &'static str {
         Refusal::Revoked => "it was revoked, which is final; let it ask again and approve its new id",
         Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
         Refusal::Expired => "its request has expired; let it ask again",
+        Refusal::ClockInDoubt => {
+            "the gateway's clock is in doubt, and by what it says the request has expired; `clock` says what mends that, or let it ask again"
+        }
         Refusal::NoToken => "it proves itself with its keys and has no token",
         Refusal::StoreFailed => "the registry could not be written; nothing was changed",
         Refusal::InvalidCredentials

@@ -68,7 +68,7 @@ impl Gateway {
     /// | request | does | who may |
     /// |---|---|---|
     /// | `GET /health` | says whether the gateway works: 503 while its registry cannot be read or written | everybody |
-    /// | `GET /ready` | says whether it may be sent nodes, and if not (503), why: `{"ready":false,"reasons":[…]}` | everybody |
+    /// | `GET /ready` | says whether it may be sent nodes, and if not (503), why, and how the clock stands: `{"ready":false,"reasons":[…],"clock":"good"}` | everybody |
     /// | `GET /metrics` | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` | sessions with `read` at `/gateway/metrics`; see [`crate::serve_metrics`] |
     /// | `GET /api/v1/session` | says whose session it is: `{"id","profile","device_label","expires_at","permissions"}` | the session itself |
     /// | `POST /api/v1/session/refresh` | prolongs it; the same answer | the session itself |
@@ -139,7 +139,11 @@ async fn reasons(gateway: &Gateway) -> Vec<String> {
 async fn ready(State(gateway): State<Gateway>) -> Response {
     let reasons = reasons(&gateway).await;
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, axum::Json(serde_json::json!({"ready": reasons.is_empty(), "reasons": reasons}))).into_response()
+    (
+        status,
+        axum::Json(serde_json::json!({"ready": reasons.is_empty(), "reasons": reasons, "clock": gateway.clock().state.as_str()})),
+    )
+        .into_response()
 }
 
 async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Infallible> {

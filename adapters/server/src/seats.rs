@@ -85,7 +85,7 @@ impl Seats {
         table.idles(id, Some((Idle::Silent, now)));
         drop(table);
         let meter = Meter::new(&self.sent);
-        Some(SeatGuard { id, limits: self.limits, clock: self.clock, evicted, table: Arc::clone(&self.table), meter })
+        Some(SeatGuard { id, limits: self.limits, clock: self.clock.clone(), evicted, table: Arc::clone(&self.table), meter })
     }
 
     /// Takes the seat of the oldest connection that has sent nothing, so that its descriptor becomes free.
@@ -270,7 +270,10 @@ mod tests {
     }
 
     fn seats(total: u32, per_source: u32) -> Seats {
-        Seats::new(Limits { waiting_total: total, waiting_per_source: per_source, ..Limits::DEFAULT }, Clock::start())
+        Seats::new(
+            Limits { waiting_total: total, waiting_per_source: per_source, ..Limits::DEFAULT },
+            Clock::start(Box::new(crate::clock::LocalClock::default()), None),
+        )
     }
 
     #[tokio::test]

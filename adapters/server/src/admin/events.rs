@@ -126,6 +126,7 @@ const fn why(refusal: Refusal) -> &'static str {
         Refusal::Revoked => "revoked",
         Refusal::AlreadyPaired => "paired already",
         Refusal::Expired => "expired",
+        Refusal::ClockInDoubt => "the clock is in doubt",
         Refusal::InvalidCredentials | Refusal::NotApproved | Refusal::Muted | Refusal::NotPaired | Refusal::NoToken => "refused",
     }
 }

@@ -76,6 +76,7 @@ impl IntoResponse for Failure {
                         (StatusCode::CONFLICT, "ambiguous")
                     }
                     OperatorError::NoKeys(_) | OperatorError::NoUrl(_) => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::Clock(_) => (StatusCode::CONFLICT, "refused"),
                     OperatorError::SetupKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "key"),
                     OperatorError::Usage(_) => (StatusCode::BAD_REQUEST, "usage"),
                     OperatorError::CutNotStored { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored"),
@@ -104,7 +105,7 @@ const fn of_inbound(error: &InboundError) -> (StatusCode, &'static str) {
         | InboundError::Usage(_)
         | InboundError::BadPng => (StatusCode::BAD_REQUEST, "usage"),
         InboundError::NoSuchCode | InboundError::NoChannel(_) => (StatusCode::NOT_FOUND, "not_found"),
-        InboundError::Expired => (StatusCode::CONFLICT, "refused"),
+        InboundError::Expired | InboundError::ClockInDoubt => (StatusCode::CONFLICT, "refused"),
         InboundError::RateLimited | InboundError::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         InboundError::Adapter(_) => (StatusCode::BAD_GATEWAY, "channel"),
         InboundError::CutNotStored { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored"),

@@ -296,5 +296,6 @@ const fn reason(dropped: Dropped) -> &'static str {
         Dropped::Nobody => "absent",
         Dropped::Blocked => "blocked",
         Dropped::Full => "full",
+        Dropped::ClockInDoubt => "clock_in_doubt",
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! | request | does | answers |
 //! |---|---|---|
-//! | `GET /api/v1/status` | counts, and says how the store fares | `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting","store":{"failing","failures","unstored":[{"what","since"}]}}` |
+//! | `GET /api/v1/status` | counts, and says how the store fares and how the clock stands | `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting","store":{"failing","failures","unstored":[{"what","since"}]},"clock"}` |
+//! | `GET /api/v1/clock` | says how the clock stands | `{"state":"good"\|"behind"\|"doubtful","now","system","mark","synchronised","synchronised_for","mend"}` |
+//! | `POST /api/v1/clock` with `{"at"}`, optional; over the Unix socket alone | takes the word that the system's clock is right, or that it is that time | `{"clock","moved","ended"}` |
 //! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
 //! | `GET /api/v1/devices/{prefix}` | shows one | a device |
 //! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token"}`, or for a node with keys `"fingerprint","permissions","expires_at"` in place of the token |
@@ -46,6 +48,7 @@
 //! that the store could not be written: it is lost by a restart before it is stored, which is tried again by itself.
 
 mod caller;
+mod clock;
 mod decisions;
 mod device;
 mod events;
@@ -69,6 +72,7 @@ use handfast_store::Filter;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use caller::Caller;
+pub use clock::{AcceptedView, ClockView};
 pub use decisions::IssuedView;
 pub use device::{DeviceView, Sensors};
 pub use extensions::ExtensionList;
@@ -97,6 +101,7 @@ pub fn admin_router(gateway: &Gateway) -> Router {
 pub(crate) fn routes(gateway: &Gateway) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/clock", get(clock::show).post(clock::accept))
         .route("/api/v1/devices", get(list))
         .route("/api/v1/devices/{prefix}", get(show))
         .route("/api/v1/devices/{prefix}/pair", post(decisions::pair))
@@ -139,6 +144,8 @@ pub struct StatusView {
     pub linked: usize,
     /// Connections that have not authenticated.
     pub waiting: usize,
+    /// How the clock stands.
+    pub clock: ClockView,
     /// How the store fares.
     #[serde(default)]
     pub store: StoreView,
@@ -222,7 +229,7 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Fail
     let StoreStatus { failing, failures, unstored } = gateway.store_status();
     let unstored = unstored.into_iter().map(|one| UnstoredView { what: one.what, since: one.since.as_secs() }).collect();
     let store = StoreView { failing, failures, unstored };
-    Ok(Json(StatusView { nodes, linked: summary.linked, waiting: summary.waiting, store }))
+    Ok(Json(StatusView { nodes, linked: summary.linked, waiting: summary.waiting, clock: gateway.clock().into(), store }))
 }
 
 async fn list(

@@ -51,6 +51,10 @@ pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, 
     let authority = companion.authority();
     let action = action(&parts.method, &address, &authority);
     match Address::parse(&address) {
+        // No session says what time it is, or nothing would end it.
+        Ok(_) if authority.is_delegated() && address == "/gateway/clock" && action == Action::Admin => {
+            return BearerRefused::NotAllowed(Action::Admin).into_response();
+        }
         // A new key ends the codes of all others, and what it makes ends with nobody.
         Ok(_) if authority.is_delegated() && is_key(&address) => return BearerRefused::NotAllowed(Action::Admin).into_response(),
         Ok(address) if authority.reaches(action, &address) => {}

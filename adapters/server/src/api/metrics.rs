@@ -44,7 +44,7 @@ pub async fn serve_metrics(gateway: Gateway, listener: impl Into<Listening>, unt
     let listening = listener.into();
     let here = listening.listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let (waiting_total, waiting_per_source) = MOST_READERS;
-    let seats = Seats::new(Limits { waiting_total, waiting_per_source, ..gateway.inner.limits }, gateway.inner.clock);
+    let seats = Seats::new(Limits { waiting_total, waiting_per_source, ..gateway.inner.limits }, gateway.inner.clock.clone());
     let read = async move |State(gateway): State<Gateway>, headers: HeaderMap| match here && !names_this_machine(&headers) {
         true => (StatusCode::FORBIDDEN, NOT_HERE).into_response(),
         false => answer(&gateway, &headers).await,

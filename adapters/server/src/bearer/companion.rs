@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use handfast_core::grant::scope::{Action, Address, ScopesBuf};
 use handfast_core::grant::session::Token;
 use handfast_core::registry::authority::{Authority, Delegated};
+use handfast_core::registry::sessions::Ended;
 use handfast_core::time::UnixTime;
 
 use super::permit::{BearerRefused, bearer, peer};
@@ -76,7 +77,8 @@ impl Companion {
                     Err(BearerRefused::Store)
                 }
             },
-            Ok(Err(_)) => {
+            Ok(Err(Some(Ended::ClockInDoubt))) => Err(BearerRefused::ClockInDoubt),
+            Ok(Err(Some(Ended::Revoked | Ended::Expired) | None)) => {
                 inner.telemetry.sessions(SessionEvent::Refused, 1);
                 // Only failing is limited: what others of the same source do keeps nobody out who is known.
                 match source.is_none_or(|source| inner.budgets.bearers.permit(source, inner.clock.now()).is_some()) {

@@ -33,6 +33,9 @@ pub enum BearerRefused {
     /// 403 `not_allowed`.
     #[error("this bearer does not allow to {0} here: pair with wider permissions")]
     NotAllowed(Action),
+    /// 503 `clock_in_doubt`.
+    #[error("the gateway's clock is in doubt, and by what it says this bearer has expired: try again once it is right")]
+    ClockInDoubt,
     /// 429 `rate_limited`.
     #[error("too many bearers that count for nothing have come from this address: try again in a minute")]
     Throttled,
@@ -116,6 +119,7 @@ impl IntoResponse for BearerRefused {
             Self::NotAllowed(_) => (StatusCode::FORBIDDEN, "not_allowed"),
             Self::Throttled => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Store => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+            Self::ClockInDoubt => (StatusCode::SERVICE_UNAVAILABLE, "clock_in_doubt"),
             Self::BadAddress(_) => (StatusCode::BAD_REQUEST, "bad_address"),
         };
         let body = ErrorView { error: ErrorBody { code: code.to_owned(), message: self.to_string() } };
@@ -128,7 +132,7 @@ impl IntoResponse for BearerRefused {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
                 return response;
             }
-            Self::Store | Self::BadAddress(_) => return response,
+            Self::Store | Self::ClockInDoubt | Self::BadAddress(_) => return response,
         };
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         response

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use handfast_core::flow::setup_code::gateway::{Failed, Failure, NotOpened};
+use handfast_core::limits::SETUP_CLAIMS_BYTES;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
-use handfast_core::wire::companion::Word;
+use handfast_core::time::UnixTime;
+use handfast_core::wire::companion::{First, Word};
 use handfast_store::StoreError;
 
 use super::action::{Action, Answer};
@@ -36,6 +38,15 @@ impl Kept {
         Self { gateway, peer, seat, mailbox: Mailbox::new(Dialect::Missy), origin_allowed, attached: None, info: None }
     }
 
+    /// The time by which a first frame is judged.
+    pub(super) fn setup_moment(&self, frame: &str) -> UnixTime {
+        let mut room = [0; SETUP_CLAIMS_BYTES];
+        match First::parse(frame, &mut room) {
+            First::Bootstrap(token) => self.gateway.setup_moment(token),
+            First::Resume(_) | First::Neither => self.gateway.inner.clock.unix(),
+        }
+    }
+
     /// Carries out what needs no socket.
     pub(super) async fn answer(&mut self, action: Action) -> Option<Answer> {
         let inner = &self.gateway.inner;
@@ -50,19 +61,19 @@ impl Kept {
                     }
                 }));
             }
-            Action::Resume(hash) => return Some(found(inner.store.session_by_hash(&hash).await)),
+            Action::Resume(hash) => return Some(self.found(inner.store.session_by_hash(&hash).await).await),
             Action::Attach(session) => {
                 if !self.attach(session) {
                     return Some(Answer::Full);
                 }
-                let answer = found(self.gateway.inner.store.session(session).await);
+                let answer = self.found(self.gateway.inner.store.session(session).await).await;
                 if let Answer::Found(Ok(Some(session))) = &answer {
                     self.info = Some(Box::new(CompanionInfo::of(session)));
                 }
                 return Some(answer);
             }
             Action::Recheck(session) => {
-                let answer = found(inner.store.session(session).await);
+                let answer = self.found(inner.store.session(session).await).await;
                 let now = inner.clock.unix();
                 if let Answer::Found(Ok(Some(session))) = &answer
                     && session.admits(now) == Err(Ended::Expired)
@@ -126,6 +137,24 @@ impl Kept {
         attached
     }
 
+    /// What was read of a session, as the connection hears it.
+    async fn found(&self, session: Result<Option<Session>, StoreError>) -> Answer {
+        let session = match session {
+            Ok(session) => session,
+            Err(error) => {
+                tracing::error!(%error, "a session could not be read");
+                return Answer::Found(Err(Failed::Store));
+            }
+        };
+        if let Some(session) = &session {
+            if session.is_doubted(&self.gateway.inner.clock.moment()) {
+                return Answer::Found(Err(Failed::ClockInDoubt));
+            }
+            self.gateway.note_session(session).await;
+        }
+        Answer::Found(Ok(session.map(Box::new)))
+    }
+
     fn detach(&mut self) {
         if let Some(session) = self.attached.take()
             && self.gateway.inner.companions.detach(session, &self.mailbox)
@@ -140,11 +169,4 @@ impl Drop for Kept {
         self.detach();
         self.gateway.inner.sessions.send_modify(|open| *open -= 1);
     }
-}
-
-fn found(session: Result<Option<Session>, StoreError>) -> Answer {
-    Answer::Found(session.map(|session| session.map(Box::new)).map_err(|error| {
-        tracing::error!(%error, "a session could not be read");
-        Failed
-    }))
 }

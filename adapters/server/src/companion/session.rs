@@ -136,7 +136,7 @@ impl Session {
         }
         let begun = std::time::Instant::now();
         let gateway = self.kept.gateway.clone();
-        let now = gateway.inner.clock.unix();
+        let now = self.kept.setup_moment(text);
         let actions = self.advance(Input::Text { frame: text, keys: &gateway.inner.setup.keys.now(now), now });
         if !actions.iter().any(|action| matches!(action, Action::Resume(_))) {
             gateway.inner.telemetry.verify_took(begun.elapsed());

@@ -8,10 +8,10 @@ use handfast_core::entropy::Entropy;
 use handfast_core::flow::inbound::remembered::Remembered;
 use handfast_core::flow::inbound::{self as core, Dropped, Policy, Seen, Verdict, decide};
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
-use handfast_core::registry::inbound::{ChallengeCode, Ident, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Facts, Ident, SenderId};
 use handfast_core::time::UnixTime;
 use handfast_store::held::Held;
-use handfast_store::{Challenged, Inbound, SenderName, StoreError};
+use handfast_store::{Challenged, Inbound, Over, SenderFilter, SenderName, SenderStanding, StoreError};
 
 use super::adapter::{self, Channels, Normalised};
 use super::admission::{Admission, Admitted, Challenge, GateError, Incoming, Who};
@@ -19,7 +19,7 @@ use super::cache::{Cache, Key, Moment};
 use super::channels::{normalised, spelling};
 use super::settings::{GateEvent, GateObserver, InboundSettings};
 use crate::chance;
-use crate::clock::Clock;
+use crate::clock::{Clock, LocalClock};
 use crate::telemetry::{self, AdmitPath, ChannelMetrics, Decision, DropReason, Telemetry};
 
 /// Longest of what is given as a sender, in bytes.
@@ -68,7 +68,7 @@ impl Gate {
     /// A gate over a store, without a gateway.
     #[must_use]
     pub fn standalone(store: impl Inbound, settings: InboundSettings) -> Self {
-        Self::new(Arc::new(store), settings, Arc::default(), Clock::start(), None, None)
+        Self::new(Arc::new(store), settings, Arc::default(), Clock::start(Box::new(LocalClock::default()), None), None, None)
     }
 
     pub(crate) fn new(
@@ -243,6 +243,10 @@ impl Gate {
         let inner = &self.inner;
         let limits = &inner.settings.limits;
         let facts = inner.store.facts(id, limits, moment.now).await?;
+        self.note_over(&facts, || name(&sender)).await;
+        if self.is_doubted(&facts, || name(&sender)).await? {
+            return dropped(Dropped::ClockInDoubt);
+        }
         // This one is never given out: whoever is to get a code gets it from the store.
         let none = ChallengeCode::new(&Entropy::from_recorded([0; CHALLENGE_CHARS]));
         let mut path = AdmitPath::Store;
@@ -268,6 +272,57 @@ impl Gate {
             }
         };
         Ok(Outcome { admission, path: Some(path) })
+    }
+
+    /// Writes that what a sender was allowed is over, where it is and the clock is good.
+    async fn note_over(&self, facts: &Facts, name: impl FnOnce() -> SenderName) {
+        let inner = &self.inner;
+        let now = inner.clock.unix();
+        let over = facts.allowed.is_some_and(|allowed| allowed.revoked_at.is_none() && !allowed.is_active(now));
+        if !over || !inner.clock.trusted().is_good() {
+            return;
+        }
+        if let Err(error) = inner.store.write_over(Over::Sender(name()), now).await {
+            tracing::warn!(%error, "that what a sender was allowed is over could not be written");
+        }
+    }
+
+    /// Whether what a sender was allowed would be over only by a jump of the clock that is in doubt.
+    async fn is_doubted(&self, facts: &Facts, name: impl FnOnce() -> SenderName) -> Result<bool, StoreError> {
+        let inner = &self.inner;
+        let moment = inner.clock.moment();
+        let allowed = facts.allowed.filter(|allowed| !facts.blocked && allowed.is_active(moment.now));
+        let Some(until) = allowed.and_then(|allowed| allowed.until) else { return Ok(false) };
+        if !moment.doubts(UnixTime::from_secs(0), until) {
+            return Ok(false);
+        }
+        // The facts do not say when it was let in.
+        let (name, limits) = (name(), &inner.settings.limits);
+        let filter = SenderFilter { channel: Some(name.channel.clone()), all: true, include_revoked: false };
+        let all = inner.store.senders(filter, None, usize::MAX, limits, moment.now).await?;
+        Ok(all.into_iter().filter(|sender| sender.name == name).any(|sender| match sender.standing {
+            SenderStanding::Allowed { at, until: Some(until), .. } => moment.doubts(at, until),
+            SenderStanding::Allowed { until: None, .. } | SenderStanding::Pending { .. } | SenderStanding::Blocked { .. } => {
+                false
+            }
+        }))
+    }
+
+    /// Whether whoever waits with this code would wait no longer only by a jump of the clock that is in doubt.
+    pub(super) async fn waits_in_doubt(&self, code: ChallengeCode) -> Result<bool, StoreError> {
+        let inner = &self.inner;
+        let moment = inner.clock.moment();
+        if moment.claimed().is_none() {
+            return Ok(false);
+        }
+        let limits = &inner.settings.limits;
+        let waiting = inner.store.senders(SenderFilter::default(), None, usize::MAX, limits, moment.now).await?;
+        Ok(waiting.into_iter().any(|sender| match sender.standing {
+            SenderStanding::Pending { code: known, created_at, .. } => {
+                known == code && moment.doubts(created_at, created_at.after(limits.pending_for))
+            }
+            SenderStanding::Allowed { .. } | SenderStanding::Blocked { .. } => false,
+        }))
     }
 
     /// Has the store decide and write.
@@ -402,6 +457,7 @@ const fn reason(dropped: Dropped) -> DropReason {
         Dropped::Nobody => DropReason::Absent,
         Dropped::Blocked => DropReason::Blocked,
         Dropped::Full => DropReason::Full,
+        Dropped::ClockInDoubt => DropReason::ClockInDoubt,
     }
 }
 

@@ -49,6 +49,11 @@ pub enum InboundError {
     /// Nobody waits with this code.
     #[error("nobody waits with this code: it was approved or rejected already, or is mistyped; `inbound list` shows who waits")]
     NoSuchCode,
+    /// By what the clock says its time is over, and the clock is in doubt.
+    #[error(
+        "the gateway's clock is in doubt, and by what it says this code has expired; `clock` says what mends that, or let it write again"
+    )]
+    ClockInDoubt,
     /// Its time was over.
     #[error("this code has expired; let its sender write once more, which then gets a new one")]
     Expired,
@@ -120,6 +125,10 @@ impl Gate {
         let inner = &self.inner;
         let (limits, now) = (&inner.settings.limits, inner.clock.unix());
         let nobody = inner.telemetry.channel("");
+        if self.waits_in_doubt(code).await? {
+            self.wrong_codes(|bucket, _| bucket.give_back(attempt));
+            return Err(InboundError::ClockInDoubt);
+        }
         let approved = match inner.store.approve(code, via.clone(), until, limits, now).await {
             Ok(approved) => approved,
             Err(error) => {

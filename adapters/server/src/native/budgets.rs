@@ -45,9 +45,9 @@ pub(crate) struct Queue {
 impl Queue {
     fn new(failures_per_minute: u32, per_second: u32, clock: Clock) -> Self {
         Self {
-            clock,
             failures: Failures::new(failures_per_minute),
             reading: Mutex::new(Reading::new(per_second, clock.now())),
+            clock,
             front: tokio::sync::Mutex::default(),
         }
     }
@@ -105,7 +105,7 @@ impl Budgets {
         let replays = Replays::new(vec![0; REPLAYS].into_boxed_slice(), chance::key());
         let handshakes = Handshakes { replays, proving: HashMap::new(), displaced: HashMap::new(), next: 0 };
         Self {
-            links: Queue::new(failures_per_minute, first_messages_per_second, clock),
+            links: Queue::new(failures_per_minute, first_messages_per_second, clock.clone()),
             strangers: Queue::new(failures_per_minute, strangers, clock),
             efforts: Failures::new(EFFORTS_A_MINUTE),
             handshakes: Arc::new(Mutex::new(handshakes)),

@@ -6,7 +6,7 @@ use handfast_core::grant::scope::{Pattern, ScopesBuf};
 use handfast_core::registry::grants::{self, Grant};
 use handfast_core::registry::record::Standing;
 use handfast_core::time::UnixTime;
-use handfast_store::{Activation, StoreError, Stored};
+use handfast_store::{Activation, Over, StoreError, Stored};
 
 use crate::gateway::Gateway;
 use crate::hook::Event;
@@ -46,6 +46,21 @@ impl Rights {
 }
 
 impl Gateway {
+    /// Whether the grant on which a link would rest would be over only by a jump of a clock that is in doubt.
+    pub(crate) fn doubts(&self, all: &[Grant]) -> bool {
+        let moment = self.inner.clock.moment();
+        grants::current(all, moment.now).is_some_and(|current| current.is_doubted(&moment))
+    }
+
+    /// Writes that grants are over, where they are and that was not written.
+    pub(crate) async fn note_grants(&self, all: &[Grant]) {
+        let now = self.inner.clock.unix();
+        let over = |grant: &&Grant| grant.state != grants::State::Ended && grant.expires.is_some_and(|expires| expires <= now);
+        for grant in all.iter().filter(over) {
+            self.note_over(Over::Grant(grant.node_id, grant.id)).await;
+        }
+    }
+
     /// Verifies a chain for the holder of this key, but for what the registry knows of it: [`Gateway::still_counts`].
     pub(super) fn verify(&self, chain: &[u8], key: &PublicKey) -> Option<Rights> {
         let gateway = self.keys().signing.public();
@@ -85,7 +100,11 @@ impl Gateway {
             }
         }
         // A registry that was restored may not have it: then its operator cannot see it either, nor end it.
-        let Some(grant) = store.grant_of(&root.id).await?.filter(|grant| grant.counts(now)) else { return Ok(false) };
+        let Some(grant) = store.grant_of(&root.id).await? else { return Ok(false) };
+        self.note_grants(std::slice::from_ref(&grant)).await;
+        if !grant.counts(now) || grant.is_doubted(&self.inner.clock.moment()) {
+            return Ok(false);
+        }
         match grant.state {
             grants::State::Active | grants::State::Ended => Ok(true),
             grants::State::Offered { .. } => match store.activate(grant.node_id, grant.id, now).await? {

@@ -31,6 +31,7 @@ impl Gateway {
             scopes,
             not_before: now,
             expires: Some(ends),
+            moved: 0,
             state: State::Offered { until: now.after(OFFERED_FOR) },
             maker,
         };
@@ -41,8 +42,9 @@ impl Gateway {
     /// The capability of a grant: its id and its bytes, the same each time. None for a grant without scopes, or without an end.
     pub(super) fn capability(&self, holder: &Holder, grant: &Grant) -> Result<Option<(capability::Id, Vec<u8>)>, CannotIssue> {
         let scopes = grant.scopes.scopes();
-        let Some(expires) = grant.expires.filter(|_| !scopes.as_slice().is_empty()) else { return Ok(None) };
-        let terms = Terms { scopes, not_before: grant.not_before, expires, audience: None };
+        let (not_before, expires) = grant.as_issued();
+        let Some(expires) = expires.filter(|_| !scopes.as_slice().is_empty()) else { return Ok(None) };
+        let terms = Terms { scopes, not_before, expires, audience: None };
         let mut out = [0; CAPABILITY_BYTES];
         let chain = capability::issue(&self.keys().signing, holder, &terms, &mut out)?;
         Ok(Some((*chain.root().id(), chain.as_bytes().to_vec())))

@@ -30,6 +30,10 @@ impl Gateway {
         if let Err(no) = window.admits_source(of_source, now) {
             return Ok(OwnedPrepared::Refused(refusal(no)));
         }
+        if window.is_doubted(&self.inner.clock.moment()) {
+            tracing::warn!("the clock is in doubt, and by what it says pairing has closed: no PIN is shown; open pairing again");
+            return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
+        }
         if let Some(pin) = self.live_pin(&request.key, &window, of_source, now).await? {
             return Ok(pin);
         }
@@ -83,8 +87,11 @@ impl Gateway {
         now: UnixTime,
     ) -> Result<Option<OwnedPrepared>, StoreError> {
         let live = self.inner.store.codes(now).await?;
+        let moment = self.inner.clock.moment();
+        let live = live.into_iter().filter(|code| !moment.doubts(code.created_at, code.counted.expires));
         let guessable = |counted: &Counted| counted.kind == Kind::Pin(*key) && counted.guesses < GUESSES_PER_CODE;
-        let Some(found) = live.into_iter().find(|code| guessable(&code.counted)) else { return Ok(None) };
+        let mut live = live;
+        let Some(found) = live.find(|code| guessable(&code.counted)) else { return Ok(None) };
         // A listing has no secrets.
         let Some(found) = self.inner.store.code(found.id).await? else { return Ok(None) };
         let Ok(code) = self.inner.pairing.seal.open_code(found.id.as_bytes(), &found.sealed) else { return Ok(None) };
@@ -97,6 +104,13 @@ impl Gateway {
     pub(super) async fn find_code(&self, selector: Selector) -> Result<OwnedPrepared, StoreError> {
         let seal = &self.inner.pairing.seal;
         if let Some(found) = self.inner.store.code_by_selector(selector, self.inner.clock.unix()).await? {
+            if self.inner.clock.moment().doubts(found.created_at, found.counted.expires) {
+                tracing::warn!(
+                    selector = selector.as_str(),
+                    "the clock is in doubt, and by what it says this code has expired: it is refused now"
+                );
+                return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
+            }
             if let Ok(code) = seal.open_code(found.id.as_bytes(), &found.sealed) {
                 return Ok(OwnedPrepared::Code { id: Some(found.id), code });
             }

@@ -57,6 +57,9 @@ impl Gateway {
             };
             let grants = self.inner.store.grants(node_id).await?;
             let Some(current) = current(&grants, now) else { return Ok(None) };
+            if self.doubts(&grants) {
+                return Ok(None);
+            }
             // One that ran out unconfirmed is still the operator's last word on what the node may do.
             let Some(newest) = grants.iter().rev().find(|grant| grant.state != State::Ended) else { return Ok(None) };
             if newest.counts(now) && is_fresh(newest, now) && current.id != newest.id {
@@ -140,6 +143,9 @@ impl Gateway {
         };
         let Some(stored) = store.load(node_id).await? else { return Ok(None) };
         let grants = store.grants(node_id).await?;
+        if self.doubts(&grants) {
+            return Ok(None);
+        }
         Ok(match (&stored.record.standing, current(&grants, self.inner.clock.unix())) {
             (Standing::Paired { .. }, Some(grant)) => Some((grant.id, node_id, stored.record.room)),
             // Who is muted says nothing through another door either.

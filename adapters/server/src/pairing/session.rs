@@ -144,6 +144,9 @@ impl Gateway {
     pub(crate) async fn once_more(&self, stored: Option<&Stored>) -> Result<OwnedVerdict, StoreError> {
         let Some(Stored { record, .. }) = stored else { return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)) };
         let grants = self.inner.store.grants(record.node_id).await?;
+        if self.doubts(&grants) {
+            return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+        }
         let word = self.inner.pairing.noted(record.node_id).word;
         let offer = offer_again(&grants, self.inner.clock.unix()).and_then(|grant| self.offer_of(record, grant, word));
         Ok(match offer {

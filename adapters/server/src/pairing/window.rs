@@ -8,7 +8,7 @@ use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{Guesser, Opened, Window};
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::held::Cut;
-use handfast_store::{Store, StoreError};
+use handfast_store::{Over, Store, StoreError};
 
 use super::settings::{Approve, PairingSettings};
 use crate::gateway::{Gateway, Inner, OperatorError};
@@ -156,9 +156,17 @@ async fn watcher(gateway: Weak<Inner>) {
         match inner.store.window().await {
             Ok(window) => match window.opened {
                 Some(Opened { closes: Some(closes), .. }) if closes <= now => {
-                    let closed = Window { opened: None, ..window };
-                    match inner.store.set_window(closed).await {
-                        Ok(()) => inner.event(&Event::WindowClosed),
+                    // Where the clock is not good it is closed all the same, but that is not written: it would stay so when the clock is right again.
+                    let written = match inner.clock.trusted().is_good() {
+                        true => Some(inner.store.write_over(Over::Window, now)),
+                        false => None,
+                    };
+                    match match written {
+                        Some(written) => written.await,
+                        None => Ok(false),
+                    } {
+                        Ok(true) => inner.event(&Event::WindowClosed),
+                        Ok(false) => {}
                         Err(error) => {
                             tracing::error!(%error, "that pairing has closed could not be written down; it is closed all the same");
                         }

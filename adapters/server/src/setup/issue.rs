@@ -115,6 +115,7 @@ impl Gateway {
             )),
             NotIssued::BufferTooSmall => usage("the names in this setup code are too long together".to_owned()),
         })?;
+        self.inner.setup.issued.remember(issued.nonce, self.inner.clock.elapsed(), terms.ttl);
         let payload = Payload {
             url: &url,
             bootstrap_token: issued.token,
@@ -150,7 +151,8 @@ impl Gateway {
     /// [`OperatorError::Usage`] if the key has no file, [`OperatorError::SetupKey`] if it could not be replaced.
     pub async fn rotate_setup_key(&self, at_once: bool) -> Result<(), OperatorError> {
         let gateway = self.clone();
-        let rotated = tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once)).await;
+        let now = self.inner.clock.unix();
+        let rotated = tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once, now)).await;
         let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
         rotated.map_err(|error| match error {
             super::SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
@@ -161,5 +163,18 @@ impl Gateway {
             self.inner.store.forget_setup_codes().await?;
         }
         Ok(())
+    }
+
+    /// Begins anew with setup codes where the time is set back. A key that has no file stays, and the mark of its spent codes with it.
+    pub(crate) async fn renew_setup_key(&self) -> Result<(), OperatorError> {
+        match self.rotate_setup_key(true).await {
+            Err(OperatorError::Usage(_)) => {
+                tracing::warn!(
+                    "the setup key has no file and is not replaced: codes that end before those of the false time stay refused"
+                );
+                Ok(())
+            }
+            rotated => rotated,
+        }
     }
 }

@@ -60,9 +60,14 @@ struct Kept {
 
 impl SetupKeys {
     /// Opens the keys, or makes one.
-    pub(crate) async fn open(file: Option<PathBuf>, store: &dyn Store, seal: &StoreKey) -> Result<Self, StartError> {
+    pub(crate) async fn open(
+        file: Option<PathBuf>,
+        store: &dyn Store,
+        seal: &StoreKey,
+        now: UnixTime,
+    ) -> Result<Self, StartError> {
         let kept = match &file {
-            Some(path) => load(path)?,
+            Some(path) => load(path, now)?,
             None => Kept { keys: Arc::new([sealed(store, seal).await?]), previous_until: None },
         };
         Ok(Self { file, kept: RwLock::new(kept) })
@@ -82,7 +87,7 @@ impl SetupKeys {
     }
 
     /// Makes a new key. The old one counts for another day, as long as a code of it may live; or, `at_once`, no more. Blocks.
-    pub(crate) fn rotate(&self, at_once: bool) -> Result<(), SetupKeyError> {
+    pub(crate) fn rotate(&self, at_once: bool, now: UnixTime) -> Result<(), SetupKeyError> {
         let path = self.file.as_deref().ok_or(SetupKeyError::NoFile)?;
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         let previous = beside(path);
@@ -98,7 +103,7 @@ impl SetupKeys {
                 Ok(()) => {
                     // From now on its day is counted.
                     let touched = std::fs::File::options().write(true).open(&previous).and_then(|file| {
-                        file.set_modified(SystemTime::now())?;
+                        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs()))?;
                         file.sync_all()
                     });
                     touched.map_err(io)?;
@@ -109,7 +114,7 @@ impl SetupKeys {
             },
         }
         key_file::load_or_create(path, Use::Setup)?;
-        *kept = load(path)?;
+        *kept = load(path, now)?;
         Ok(())
     }
 }
@@ -127,14 +132,15 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn load(path: &Path) -> Result<Kept, KeyFileError> {
+fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
     let current = key(&key_file::load_or_create(path, Use::Setup)?, path)?;
     let previous = beside(path);
     let overlap = Duration::from_secs(SETUP_TTL_MAX.as_secs());
     let until =
         std::fs::symlink_metadata(&previous).and_then(|found| found.modified()).ok().and_then(|at| at.checked_add(overlap));
     // A file from the future would count for longer than a code may live.
-    let (now, until) = (SystemTime::now(), until.map(|until| until.min(SystemTime::now() + overlap)));
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+    let until = until.map(|until| until.min(now + overlap));
     match until.filter(|until| now < *until) {
         Some(until) => {
             let before = key(&key_file::load(&previous, Use::Setup)?, &previous)?;

@@ -63,11 +63,16 @@ impl Gateway {
                 read_at: stored.as_ref().map(|stored| stored.version),
                 grant: Box::new(made.grant.clone()),
             };
-            let redeemed = inner.store.redeem(code.code(), yields, inner.clock.unix()).await;
+            let redeemed = match code.spendable(self) {
+                Ok(spendable) => inner.store.redeem(spendable, yields, inner.clock.unix()).await,
+                Err(no) => Ok(Err(no)),
+            };
             let (outcome, verdict) = match redeemed {
                 Ok(Ok(())) => (Verification::Ok, Ok(self.paired_now(&made, None))),
                 Ok(Err(NotRedeemed::AlreadyUsed)) => (Verification::AlreadyUsed, self.shown_again(request).await),
                 Ok(Err(NotRedeemed::Expired)) => (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::Expired))),
+                // Words that its dialect has: come again later.
+                Ok(Err(NotRedeemed::ClockInDoubt)) => (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))),
                 Err(SaveError::Conflict | SaveError::Missing) => continue,
                 Err(SaveError::Store(error)) => (Verification::Error, Err(error)),
             };

@@ -10,8 +10,9 @@ use handfast_core::text::Name;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Claims, Nonce};
 use handfast_store::held::Cut;
-use handfast_store::{SaveError, SessionFilter, SetupCode, StoreError, Yield};
+use handfast_store::{Over, SaveError, SessionFilter, SetupCode, StoreError, Yield};
 
+use super::issued;
 use crate::chance;
 use crate::gateway::{Gateway, OperatorError, to_its_end};
 use crate::hook::Event;
@@ -47,8 +48,17 @@ impl From<&Claims<'_>> for Redeemable {
 }
 
 impl Redeemable {
-    pub(super) const fn code(&self) -> SetupCode {
-        SetupCode { nonce: self.nonce, expires_at: self.expires_at, maker: self.maker }
+    /// The code as it is to be spent. One of this run ends when its time has elapsed, whatever became of the clock meanwhile; of any other the clock
+    /// decides, if it is not in doubt.
+    pub(super) fn spendable(&self, gateway: &Gateway) -> Result<SetupCode, NotRedeemed> {
+        let inner = &gateway.inner;
+        let moment = inner.clock.moment();
+        let expires_at = match inner.setup.issued.left(&self.nonce, inner.clock.elapsed()) {
+            Some(left) => moment.now.after(left),
+            None if moment.doubts(UnixTime::from_secs(0), self.expires_at) => return Err(NotRedeemed::ClockInDoubt),
+            None => self.expires_at,
+        };
+        Ok(SetupCode { nonce: self.nonce, expires_at, maker: self.maker })
     }
 }
 
@@ -63,6 +73,10 @@ impl Gateway {
     async fn redeem_now(&self, code: Redeemable) -> Result<Result<Token, NotRedeemed>, StoreError> {
         let inner = &self.inner;
         let begun = std::time::Instant::now();
+        let spendable = match code.spendable(self) {
+            Ok(spendable) => spendable,
+            Err(no) => return Ok(Err(no)),
+        };
         let now = inner.clock.unix();
         let token = loop {
             // One in 64 would be taken for an option where it is typed.
@@ -87,11 +101,12 @@ impl Gateway {
             issued_at: now,
             expires_at,
             revoked_at: None,
+            over: false,
             maker: code.maker,
             prolonged: None,
         };
         let id = session.id;
-        let redeemed = inner.store.redeem(code.code(), Yield::Session(session), now).await;
+        let redeemed = inner.store.redeem(spendable, Yield::Session(session), now).await;
         inner.telemetry.redeem_took(begun.elapsed());
         let redeemed = redeemed.map_err(|error| match error {
             SaveError::Store(error) => error,
@@ -101,7 +116,7 @@ impl Gateway {
         inner.telemetry.bootstrap_token_verified(match &redeemed {
             Ok(Ok(())) => Verification::Ok,
             Ok(Err(NotRedeemed::AlreadyUsed)) => Verification::AlreadyUsed,
-            Ok(Err(NotRedeemed::Expired)) => Verification::Expired,
+            Ok(Err(NotRedeemed::Expired | NotRedeemed::ClockInDoubt)) => Verification::Expired,
             Err(_) => Verification::Error,
         });
         Ok(redeemed?.map(|()| {
@@ -117,10 +132,37 @@ impl Gateway {
     /// [`StoreError`] if that is not known; nobody is let in then. The inner error is why it does not; none: there is no such session.
     pub async fn session_of(&self, token: &Token) -> Result<Result<Session, Option<Ended>>, StoreError> {
         let found = self.inner.store.session_by_hash(&SessionHash::of(token)).await?;
-        Ok(match found {
-            Some(session) => session.admits(self.inner.clock.unix()).map_err(Some).map(|()| session),
-            None => Err(None),
-        })
+        let Some(session) = found else { return Ok(Err(None)) };
+        if session.is_doubted(&self.inner.clock.moment()) {
+            return Ok(Err(Some(Ended::ClockInDoubt)));
+        }
+        self.note_session(&session).await;
+        Ok(session.admits(self.inner.clock.unix()).map_err(Some).map(|()| session))
+    }
+
+    /// Writes that a session is over, if it is.
+    pub(crate) async fn note_session(&self, session: &Session) {
+        if !session.over && session.admits(self.inner.clock.unix()) == Err(Ended::Expired) {
+            self.note_over(Over::Session(session.id)).await;
+        }
+    }
+
+    /// The time by which a setup code is judged. One that this run made has its time from when it was made, whatever became of the clock meanwhile; that
+    /// another one is over is written, where the clock is good.
+    pub(crate) fn setup_moment(&self, token: &str) -> UnixTime {
+        let inner = &self.inner;
+        let now = inner.clock.unix();
+        let Some((nonce, expires_at)) = issued::signed(&inner.setup.keys.now(now), token) else { return now };
+        match inner.setup.issued.left(&nonce, inner.clock.elapsed()) {
+            Some(left) => expires_at.moved(-i64::try_from(left.as_secs()).unwrap_or(i64::MAX)),
+            None => {
+                if expires_at <= now {
+                    let gateway = self.clone();
+                    tokio::spawn(async move { gateway.note_over(Over::SetupCode(expires_at)).await });
+                }
+                now
+            }
+        }
     }
 
     /// Sessions in order of their ids: those that let their companion in, or all.
@@ -191,14 +233,16 @@ impl Gateway {
         Ok(revoked)
     }
 
-    /// Ends all sessions for good. The answer is how many.
+    /// Ends all sessions for good, whatever the clock says. The answer is how many of them were good.
     ///
     /// # Errors
     /// [`OperatorError::Store`]; those before it are ended.
     pub async fn revoke_all_companions(&self) -> Result<usize, OperatorError> {
         let mut revoked = 0;
-        for session in self.companions(SessionFilter::Live).await? {
-            revoked += usize::from(self.revoke_companion(session.id).await?);
+        // Those that have expired as well: the clock may be ahead, and set back later.
+        for session in self.companions(SessionFilter::All).await?.into_iter().filter(|session| session.revoked_at.is_none()) {
+            let is_live = session.admits(self.inner.clock.unix()).is_ok();
+            revoked += usize::from(self.revoke_companion(session.id).await? && is_live);
         }
         Ok(revoked)
     }
@@ -217,6 +261,9 @@ impl Gateway {
     /// # Errors
     /// As for [`Gateway::refresh_companion`], and [`OperatorError::Wider`].
     pub async fn refresh_companion_by(&self, authority: &Authority, session: SessionId) -> Result<UnixTime, OperatorError> {
+        if self.inner.store.session(session).await?.is_some_and(|session| session.is_doubted(&self.inner.clock.moment())) {
+            return Err(OperatorError::Clock(self.clock().mend().unwrap_or_default()));
+        }
         let (settings, now) = (&self.inner.setup.settings, self.inner.clock.unix());
         let (ttl, longest) = (span(settings.session_ttl), span(settings.session_longest));
         // Its own time is the configuration's to give.

@@ -86,6 +86,8 @@ words! {
         Absent = "absent",
         /// As many senders as may wait do, for its account or in all.
         Full = "full",
+        /// What it was allowed would be over only by a jump of the clock, which is in doubt.
+        ClockInDoubt = "clock_in_doubt",
     }
 }
 

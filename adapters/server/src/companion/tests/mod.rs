@@ -121,6 +121,7 @@ impl World {
             issued_at: now,
             expires_at: UnixTime::from_secs(now.as_secs() + seconds),
             revoked_at: None,
+            over: false,
             maker: Maker::Operator,
             prolonged: None,
         };

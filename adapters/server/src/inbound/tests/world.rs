@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
+use handfast_core::registry::trusted_time::Step;
 use handfast_core::time::UnixTime;
 use handfast_store::{
-    Approved, Challenged, Inbound, ListedSender, MemoryStore, SaveError, SenderChange, SenderFilter, SqliteStore, StoreError,
+    Approved, Challenged, Inbound, ListedSender, MemoryStore, Over, Run, SaveError, SenderChange, SenderFilter, SqliteStore,
+    StoreError, TakenOver, Timekeeping,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -50,7 +52,14 @@ impl World {
         let (telemetry, events) = (Arc::new(Telemetry::new()), Arc::<Mutex<Vec<_>>>::default());
         let heard = Arc::clone(&events);
         let observer: GateObserver = Arc::new(move |event: &GateEvent| heard.lock().unwrap().push(event.clone()));
-        let gate = Gate::new(Arc::clone(store), settings, Arc::clone(&telemetry), Clock::start(), Some(observer), None);
+        let gate = Gate::new(
+            Arc::clone(store),
+            settings,
+            Arc::clone(&telemetry),
+            Clock::start(Box::new(crate::clock::LocalClock::default()), None),
+            Some(observer),
+            None,
+        );
         gate.channels().register(Arc::new(ReadyMade::whatsapp(NoOutbox)));
         gate.channels().register(Arc::new(ReadyMade::named("chat", NoOutbox)));
         Self { gate, telemetry, events }
@@ -161,6 +170,25 @@ impl Moody {
 
 fn fail_if(fails: &AtomicBool) -> Result<(), StoreError> {
     if fails.load(Ordering::SeqCst) { Err(StoreError::DiskFull) } else { Ok(()) }
+}
+
+#[async_trait]
+impl Timekeeping for Moody {
+    async fn begin_run(&self) -> Result<Run, StoreError> {
+        self.inner.begin_run().await
+    }
+
+    async fn raise_mark(&self, mark: UnixTime) -> Result<(), StoreError> {
+        self.inner.raise_mark(mark).await
+    }
+
+    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+        self.inner.take_over(step).await
+    }
+
+    async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {
+        self.inner.write_over(what, now).await
+    }
 }
 
 #[async_trait]

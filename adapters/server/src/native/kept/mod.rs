@@ -219,6 +219,11 @@ impl Kept {
     async fn with_grants(&self, stored: Option<Stored>) -> Lookup {
         let Some(Stored { record, .. }) = stored else { return Ok(None) };
         let grants = self.gateway.inner.store.grants(record.node_id).await.map_err(failed)?;
+        self.gateway.note_grants(&grants).await;
+        if self.gateway.doubts(&grants) {
+            tracing::warn!(node_id = %record.node_id, "the clock is in doubt, and by what it says the node's grant has expired: it gets no link now");
+            return Err(handfast_core::error::Refusal::ClockInDoubt);
+        }
         Ok(Some(Box::new(Loaded { record, grants })))
     }
 

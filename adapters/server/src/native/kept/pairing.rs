@@ -4,6 +4,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::record::Standing;
 use handfast_core::wire::native::pair::Method;
+use handfast_store::Over;
 
 use super::Kept;
 use crate::hook::Event;
@@ -25,6 +26,9 @@ impl Kept {
         self.reserved_at = self.now();
         match self.gateway.inner.store.reserve(code, self.source(), self.reserved_at).await {
             Ok(reserved) => {
+                if let (Some(code), Err(NoGuess::Expired)) = (code, reserved) {
+                    self.gateway.note_over(Over::Code(code)).await;
+                }
                 if reserved == Err(NoGuess::Locked) {
                     self.gateway.event(Event::CodeLocked);
                 }

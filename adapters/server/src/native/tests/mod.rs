@@ -94,6 +94,7 @@ impl World {
             not_before: terms.not_before,
             expires: Some(expires),
             scopes: scopes.clone(),
+            moved: 0,
             state: State::Offered { until: later() },
             maker: Maker::Operator,
         };

@@ -32,6 +32,7 @@ fn node(name: &str, id: u8, capability: u8) -> PairedNode {
         scopes: handfast_core::grant::scope::ScopesBuf::default(),
         not_before: NOW,
         expires: None,
+        moved: 0,
         state: State::Active,
         maker: Maker::Operator,
     };

@@ -70,6 +70,7 @@ async fn ending_in(world: &World, profile: &str, seconds: u64) -> (SessionId, St
         issued_at: unix(),
         expires_at: in_seconds(seconds),
         revoked_at: None,
+        over: false,
         maker: Maker::Operator,
         prolonged: None,
     };

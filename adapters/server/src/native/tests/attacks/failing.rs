@@ -15,12 +15,13 @@ use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits as InboundLimits, SenderId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
+use handfast_core::registry::trusted_time::Step;
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{FromNode as Tells, Selector};
 use handfast_store::{
     Activation, Approved, Challenged, Code, Counts, EndedWith, Filter, Inbound, Listed, ListedSender, NotMinted, Observation,
-    Revoked, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, SetupCode, Store, StoreError, Stored, Version,
-    Yield,
+    Over, Revoked, Run, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, SetupCode, Store, StoreError, Stored,
+    TakenOver, Timekeeping, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -124,6 +125,26 @@ fails_or_passes_on! {
     prolong_session(id: SessionId, how: Prolonging, now: UnixTime) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
     end_session(id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError>;
     end_orphans(now: UnixTime) -> Result<EndedWith, StoreError>;
+}
+
+/// What nobody asks for never fails: it would take the failure from what is tried.
+#[async_trait::async_trait]
+impl Timekeeping for Failing {
+    async fn begin_run(&self) -> Result<Run, StoreError> {
+        self.store.begin_run().await
+    }
+
+    async fn raise_mark(&self, mark: UnixTime) -> Result<(), StoreError> {
+        self.store.raise_mark(mark).await
+    }
+
+    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+        self.store.take_over(step).await
+    }
+
+    async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {
+        self.store.write_over(what, now).await
+    }
 }
 
 fails_or_passes_on! {

@@ -1,0 +1,165 @@
+//! How the gateway keeps the time: it reads the clocks, takes steps over, writes the mark, and writes down what is over.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use handfast_core::registry::trusted_time::{ClockState, NotAccepted, Step};
+use handfast_core::time::{UnixTime, rfc3339};
+use handfast_store::{Over, StoreError, TakenOver};
+
+use crate::gateway::{Gateway, Inner, OperatorError};
+
+/// How often the clocks are read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How the gateway's clock stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStatus {
+    /// Good, behind or doubtful.
+    pub state: ClockState,
+    /// The time that the gateway goes by.
+    pub now: UnixTime,
+    /// What the system's clock says.
+    pub wall: UnixTime,
+    /// The latest time that is known to have been.
+    pub mark: UnixTime,
+    /// Whether the system calls its clock synchronised.
+    pub synchronised: bool,
+}
+
+impl ClockStatus {
+    /// What is wrong and what mends it; nothing where the clock is good.
+    #[must_use]
+    pub fn mend(&self) -> Option<String> {
+        let (wall, now) = (rfc3339::write(self.wall), rfc3339::write(self.now));
+        match self.state {
+            ClockState::Good { ahead } if ahead.unsigned_abs() <= 60 => None,
+            ClockState::Good { .. } => Some(format!(
+                "the system's clock was set to {wall} and is not known to be synchronised, so the gateway goes on from {now}; what it says is taken \
+                 over at the next start, or with `handfast clock accept`"
+            )),
+            ClockState::Behind { .. } => Some(format!(
+                "the system's clock says {wall}, which cannot be: the gateway has known a later time, and goes on from {now}. Set the system's clock; \
+                 if the later time was false, say what time it is with `handfast clock accept --at TIME`"
+            )),
+            ClockState::Doubtful { ahead, .. } => Some(format!(
+                "the system's clock says {wall}, {} days after all that the gateway has known: what would be over only by that is refused, and is not \
+                 ended. It is believed once it has been synchronised for 24 hours, or with `handfast clock accept`; or set the system's clock",
+                ahead.as_secs() / 86_400
+            )),
+        }
+    }
+}
+
+impl Gateway {
+    /// How the clock stands.
+    #[must_use]
+    pub fn clock(&self) -> ClockStatus {
+        status(&self.inner)
+    }
+
+    /// Takes the operator's word that the system's clock is right, or what time it is. The latter is for the gateway's owner alone: it lets the mark fall, and
+    /// so what was not written as ended may count again. What earlier runs made later than that time ends, for nobody knows when it should.
+    ///
+    /// # Errors
+    /// [`OperatorError::Clock`] if the system's clock is behind, [`OperatorError::SetupKey`] if there can be no new key for setup codes, and
+    /// [`OperatorError::Store`]. Nothing was changed then, but setup codes that were not spent may be worth nothing.
+    pub async fn accept_clock(&self, at: Option<UnixTime>) -> Result<TakenOver, OperatorError> {
+        let clock = &self.inner.clock;
+        let taking = clock.taking().await;
+        let accepted = {
+            let reading = clock.read();
+            let trusted = clock.trusted();
+            match at {
+                Some(at) => Ok(trusted.accept_at(at, reading)),
+                None => trusted.accept(reading),
+            }
+        };
+        let step = accepted.map_err(|NotAccepted::Behind| {
+            OperatorError::Clock(self.clock().mend().unwrap_or_else(|| "the system's clock is behind".to_owned()))
+        })?;
+        if step.sets_back() {
+            // Which codes were spent under the false time is forgotten with it, so none of that time is to be good in the true one.
+            self.renew_setup_key().await?;
+        }
+        let taken = take(&self.inner, step).await?;
+        drop(taking);
+        Ok(taken)
+    }
+
+    /// Writes that something is over, where the clock is good: it stays so whatever the clock says later.
+    pub(crate) async fn note_over(&self, what: Over) {
+        if !self.inner.clock.trusted().is_good() {
+            return;
+        }
+        // It is over all the same; whoever asks next has it written.
+        if let Err(error) = self.inner.store.write_over(what, self.inner.clock.unix()).await {
+            tracing::warn!(%error, "that something is over could not be written");
+        }
+    }
+}
+
+fn status(inner: &Inner) -> ClockStatus {
+    let reading = inner.clock.read();
+    let trusted = inner.clock.trusted();
+    ClockStatus {
+        state: trusted.state(reading.elapsed),
+        now: trusted.now(reading.elapsed),
+        wall: reading.wall,
+        mark: trusted.mark(),
+        synchronised: reading.synchronised,
+    }
+}
+
+/// Carries a step out: durably first.
+async fn take(inner: &Inner, step: Step) -> Result<TakenOver, StoreError> {
+    let taken = inner.store.take_over(step).await?;
+    inner.clock.trusted().taken(step);
+    tracing::warn!(
+        seconds = step.by(),
+        moved = taken.moved,
+        ended = taken.ended,
+        now = rfc3339::write(inner.clock.unix()).as_str(),
+        "a step of the clock was taken over: what this run made keeps its remaining life"
+    );
+    Ok(taken)
+}
+
+/// Reads the clocks as long as there is a gateway.
+pub(crate) fn watch(inner: &Arc<Inner>) {
+    tokio::spawn(watcher(Arc::downgrade(inner)));
+}
+
+async fn watcher(gateway: Weak<Inner>) {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut said = "good";
+    loop {
+        looks.tick().await;
+        let Some(inner) = gateway.upgrade() else { return };
+        if let Err(error) = look(&inner).await {
+            tracing::error!(%error, "the time could not be written; it is tried again");
+        }
+        let status = status(&inner);
+        if status.state.as_str() != said {
+            said = status.state.as_str();
+            match status.mend() {
+                Some(mend) => tracing::warn!(clock = said, "{mend}"),
+                None => tracing::info!(clock = said, "the system's clock is good"),
+            }
+        }
+    }
+}
+
+async fn look(inner: &Inner) -> Result<(), StoreError> {
+    let _taking = inner.clock.taking().await;
+    let reading = inner.clock.read();
+    let due = inner.clock.trusted().observe(reading);
+    if let Some(step) = due.step {
+        take(inner, step).await?;
+    } else if let Some(mark) = due.mark {
+        inner.store.raise_mark(mark).await?;
+        inner.clock.trusted().marked(mark);
+    }
+    Ok(())
+}
