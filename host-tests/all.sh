@@ -40,6 +40,7 @@ step "tools"
 has rustup || die "rustup is missing: https://rustup.rs"
 has cc || apt_install build-essential
 has python3 || apt_install python3
+has faketime || apt_install faketime
 has qemu-system-arm || apt_install qemu-system-arm
 has dbus-run-session || apt_install dbus
 has nginx || [ -x /usr/sbin/nginx ] || apt_install nginx-light

@@ -9,6 +9,7 @@ mod pairing;
 mod serving;
 mod setup;
 mod store;
+mod time;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -99,6 +100,8 @@ fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
         &["inbound", "block", "telegram:@ana"],
         &["inbound", "seed", "telegram", "bot", "@ana"],
         &["gateway", "fingerprint"],
+        &["clock"],
+        &["clock", "accept"],
         &["watch"],
     ] {
         let mut args = verb.to_vec();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
 
+mod clock;
 mod companion;
 mod devices;
 mod import;
@@ -11,6 +12,7 @@ mod inbound;
 mod pairing;
 mod setup;
 
+pub(crate) use clock::{Clock, ClockVerb};
 pub(crate) use companion::{Companion, CompanionVerb};
 pub(crate) use devices::{DeviceVerb, Devices, Id};
 pub(crate) use import::Import;
@@ -44,6 +46,8 @@ pub(crate) enum Verb {
     Companion(Companion),
     /// Show what people compare to know the gateway; talks to the running gateway
     Gateway(Gateway),
+    /// See how the gateway's clock stands, and say that it is right; talks to the running gateway
+    Clock(Clock),
     /// Follow what happens, with requests and their PINs, until interrupted; talks to the running gateway
     Watch(Watch),
     /// Bring in what another system kept: nodes, senders, companions' sessions; works on the registry itself

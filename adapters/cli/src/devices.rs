@@ -186,10 +186,11 @@ fn details(d: &DeviceView) -> String {
 }
 
 fn summary(status: &StatusView) -> String {
-    let StatusView { nodes, linked, waiting, store } = status;
+    let StatusView { nodes, linked, waiting, store, clock } = status;
+    let mend = clock.mend.as_ref().map_or_else(String::new, |mend| format!(": {mend}"));
     let mut text = format!(
-        "nodes: {} pending, {} paired, {} muted, {} revoked\nconnections: {linked} linked, {waiting} not yet authenticated\n",
-        nodes.pending, nodes.paired, nodes.muted, nodes.revoked
+        "nodes: {} pending, {} paired, {} muted, {} revoked\nconnections: {linked} linked, {waiting} not yet authenticated\nclock: {}{mend}\n",
+        nodes.pending, nodes.paired, nodes.muted, nodes.revoked, clock.state
     );
     if store.failing {
         text += "store: the registry cannot be written; free disk space\n";

@@ -5,6 +5,7 @@
 mod args;
 mod backup;
 mod client;
+mod clock;
 mod companion;
 mod data;
 mod demo;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             Verb::Inbound(inbound) => inbound::run(inbound).await,
             Verb::Companion(companion) => companion::run(companion).await,
             Verb::Gateway(gateway) => watch::gateway(gateway).await,
+            Verb::Clock(clock) => clock::run(clock).await,
             Verb::Watch(watch) => watch::run(watch).await,
             Verb::Import(import) => import::run(import).await,
             Verb::Backup(backup) => backup::run(backup),

@@ -61,7 +61,7 @@ fn import(files: &[&Path], data: &Path, more: &[&str]) -> (i32, String, String) 
 }
 
 /// Sends one request; the answer's status and body.
-fn ask(mut stream: impl Read + Write, line: &str, more: &str, body: &str) -> (u16, Value) {
+pub(super) fn ask(mut stream: impl Read + Write, line: &str, more: &str, body: &str) -> (u16, Value) {
     let length = body.len();
     let head = format!("{line} HTTP/1.1\r\nhost: handfast\r\nconnection: close\r\ncontent-length: {length}\r\n{more}\r\n");
     stream.write_all((head + body).as_bytes()).unwrap();

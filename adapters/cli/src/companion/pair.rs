@@ -175,6 +175,9 @@ pub(super) fn refusal(said: &str) -> String {
         }
         Some(Word::RateLimited) => "too many attempts come from this address; wait a minute and try again",
         Some(Word::UnknownSession) => "the session was ended; begin another one with: handfast companion --code PAYLOAD --force",
+        Some(Word::ClockInDoubt) => {
+            "the gateway's clock may be wrong, and by what it says this is over; let the operator look at `handfast clock`, and try again"
+        }
         Some(Word::Internal) => "the gateway failed; its log says why. Try again",
         Some(Word::ExpectedText | Word::OriginNotAllowed) | None => {
             "this command and the gateway do not understand each other; are they of one version?"

@@ -20,6 +20,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The data directory that was named; without one the usual place is taken.
     pub data: Option<PathBuf>,
+    /// What says that the system's clock is synchronised, if not systemd's file.
+    pub clock_synchronised_file: Option<PathBuf>,
     /// Certificate chain of the listener; there is one exactly if there is a [key](Self::tls_key).
     pub tls_cert: Option<PathBuf>,
     /// Private key of the listener.
@@ -159,6 +161,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
             data: None,
+            clock_synchronised_file: None,
             tls_cert: None,
             tls_key: None,
             listen_tcp: Vec::new(),

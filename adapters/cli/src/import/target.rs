@@ -199,7 +199,8 @@ impl Target {
         let entropy = Entropy::try_draw(&mut getrandom::SysRng).map_err(End::refused)?;
         let id = SessionId::new(&entropy);
         let (maker, prolonged) = (Maker::Operator, None);
-        let session = Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at: None, maker, prolonged };
+        let session =
+            Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at: None, over: false, maker, prolonged };
         match self.store.insert_session(session).await {
             Ok(()) => Ok(Came::Imported),
             Err(SaveError::Conflict | SaveError::Missing) => Ok(Came::There(None)),

@@ -12,7 +12,7 @@ use std::path::Path;
 use handfast_cli::config::Settings;
 use handfast_server::pairing::{PairingSettings, StartError, key_file};
 use handfast_server::setup::url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
-use handfast_server::{Gateway, GatewayBuilder, Listening, TlsAcceptor, acceptor, admin};
+use handfast_server::{Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, acceptor, admin};
 use handfast_store::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -115,6 +115,10 @@ impl Running {
             .inbound(settings.inbound.clone())
             .proxies(settings.proxies.clone())
             .extensions(settings.extensions.clone());
+        let builder = match &settings.clock_synchronised_file {
+            Some(file) => builder.clock(LocalClock::with_file(file)),
+            None => builder,
+        };
         let gateway = with_key(path, more(builder), pairing).await?;
 
         let (stop, stopped) = watch::channel(false);

@@ -38,6 +38,16 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "",
+        name: "clock_synchronised_file",
+        option: "clock-synchronised-file",
+        placeholder: "FILE",
+        form: Form::One,
+        help: "File that is there once the system's clock is synchronised [default: systemd's, /run/systemd/timesync/synchronized]",
+        read: |settings, value| value.path().map(|given| settings.clock_synchronised_file = Some(given)),
+        show: |settings| settings.clock_synchronised_file.as_deref().map(path),
+    },
+    Key {
+        section: "",
         name: "tls_cert",
         option: "tls-cert",
         placeholder: "FILE",

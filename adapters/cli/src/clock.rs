@@ -1,0 +1,52 @@
+//! `handfast clock`: what time the gateway goes by, and how far it believes the system's clock.
+
+use handfast_core::time::{UnixTime, rfc3339};
+use handfast_server::admin::{AcceptedView, ClockView};
+use hyper::Method;
+use serde_json::json;
+
+use crate::End;
+use crate::args::{Clock, ClockVerb};
+use crate::client::ask;
+use crate::print::show;
+
+const CLOCK: &str = "/api/v1/clock";
+
+pub(crate) async fn run(args: Clock) -> Result<(), End> {
+    let data = args.data.path()?;
+    match args.verb.unwrap_or(ClockVerb::Show) {
+        ClockVerb::Show => {
+            let answer = ask(&data, Method::GET, CLOCK, None).await?;
+            show(args.json, &answer, |view: ClockView| stands(&view))
+        }
+        ClockVerb::Accept { at } => {
+            let body = json!({ "at": at.map(UnixTime::as_secs) });
+            let answer = ask(&data, Method::POST, CLOCK, Some(body)).await?;
+            show(args.json, &answer, |view: AcceptedView| accepted(&view))
+        }
+    }
+}
+
+fn time(secs: u64) -> String {
+    rfc3339::write(UnixTime::from_secs(secs)).as_str().to_owned()
+}
+
+fn stands(view: &ClockView) -> String {
+    let synchronised = if view.synchronised { "synchronised" } else { "not known to be synchronised" };
+    let mend = view.mend.as_ref().map_or_else(String::new, |mend| format!("{mend}\n"));
+    format!(
+        "clock: {}\nthe gateway goes by {}\nthe system's clock says {}, {synchronised}\n{mend}",
+        view.state,
+        time(view.now),
+        time(view.system)
+    )
+}
+
+fn accepted(view: &AcceptedView) -> String {
+    let AcceptedView { clock, moved, ended } = view;
+    let ended = match ended {
+        0 => String::new(),
+        ended => format!("ended, because they were made under a false time: {ended}; such nodes and companions pair again\n"),
+    };
+    format!("{}moved with the clock, with the same life left: {moved}\n{ended}", stands(clock))
+}
