@@ -162,3 +162,31 @@ fn the_top_level_holds_only_what_the_design_names() {
     let strangers: Vec<String> = names.filter(|name| !name.starts_with('.') && !allowed.contains(&name.as_str())).collect();
     assert!(strangers.is_empty(), "{strangers:?} can stand elsewhere or be hidden");
 }
+
+/// Which of our crates each may use; one that is not named here may use any.
+const USES: [(&str, &[&str]); 3] =
+    [("core", &[]), ("adapters/private-file", &[]), ("adapters/store", &["handfast-core", "handfast-private-file"])];
+
+#[test]
+fn the_crates_below_use_only_those_that_are_named_for_them() {
+    for (folder, allowed) in USES {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest reads");
+        let used = section(&manifest, "dependencies");
+        let ours: Vec<&str> =
+            used.keys().filter_map(|name| name.split('.').next()).filter(|name| name.starts_with("handfast")).collect();
+        assert_eq!(ours, allowed, "{folder}");
+    }
+}
+
+#[test]
+fn the_stores_files_are_opened_and_written_by_the_crate_for_private_files_alone() {
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("adapters/store/src")) {
+        for (number, line) in code(&path).iter().enumerate() {
+            if ["OpenOptions", "create_new(true)", "custom_flags", "NOFOLLOW"].iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
