@@ -189,6 +189,8 @@ pub struct Limits {
     pub hash_queue: u32,
     /// First messages of links that are read in a second, of all sources together. Above it, those of sources that failed too often wait.
     pub first_messages_per_second: u32,
+    /// How long a secret that is shown once may be on its way before the decision is taken back.
+    pub deliver_within: Span,
 }
 
 impl Limits {
@@ -206,6 +208,7 @@ impl Limits {
         failures_per_minute: 60,
         hash_queue: 256,
         first_messages_per_second: 2000,
+        deliver_within: Span::from_secs(60),
     };
 }
 

@@ -2,9 +2,11 @@
 
 mod companion;
 mod delegated;
+mod delivery;
 mod gateway;
 mod import;
 mod inbound;
+mod output;
 mod pairing;
 mod serving;
 mod setup;

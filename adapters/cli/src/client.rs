@@ -17,12 +17,32 @@ use crate::data::DATABASE;
 
 /// Asks the gateway that runs on a data directory, and reads its answer as JSON text.
 pub(crate) async fn ask(data: &Path, method: Method, path: &str, body: Option<serde_json::Value>) -> Result<String, End> {
-    let (driver, response) = send(data, method, path, body).await?;
+    try_ask(data, method, path, body).await.map_err(|unanswered| match unanswered {
+        Unanswered::Broken(end) | Unanswered::Refused(end) => end,
+    })
+}
+
+/// Why there is no answer.
+pub(crate) enum Unanswered {
+    /// No gateway runs, or it ended before it answered.
+    Broken(End),
+    /// The gateway refused.
+    Refused(End),
+}
+
+/// The same, for whoever may ask again where no gateway answers.
+pub(crate) async fn try_ask(
+    data: &Path,
+    method: Method,
+    path: &str,
+    body: Option<serde_json::Value>,
+) -> Result<String, Unanswered> {
+    let (driver, response) = send(data, method, path, body).await.map_err(Unanswered::Broken)?;
     let status = response.status();
-    let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
+    let bytes = response.into_body().collect().await.map_err(|error| Unanswered::Broken(broken(error)))?.to_bytes();
     drop(driver);
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    if status.is_success() { Ok(text) } else { Err(failed(status, &text)) }
+    if status.is_success() { Ok(text) } else { Err(Unanswered::Refused(failed(status, &text))) }
 }
 
 /// Lines that the gateway sends as they come about.

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::End;
 use crate::args::{DeviceVerb, Devices, Id};
 use crate::client::{ask, read, segment};
-use crate::print::{ago, left, permissions, quoted, safe, show, table};
+use crate::delivery::Delivery;
+use crate::print::{ago, left, permissions, put_secret, quoted, safe, show, shown, table};
 
 pub(crate) async fn run(args: Devices) -> Result<(), End> {
     let data = args.data.path()?;
@@ -42,10 +43,17 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             let mut body = json!({ "reissue": reissue });
             body["permissions"] = permissions.view()?;
             body["expires"] = json!(expires.map(|lasts| lasts.as_secs()));
-            let answer = ask(&data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(body)).await?;
+            // Before anything is decided: nothing may fail between the decision and what is shown of it.
             let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
             let gateway = read::<PairingView>(&pairing)?.fingerprint;
-            show(json, &answer, |view| issued(&view, &gateway))
+            let answer = ask(&data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(body)).await?;
+            let delivery = read::<IssuedView>(&answer)?.delivery;
+            let undone = match reissue {
+                true => "the node stands as before, with the token that it had",
+                false => "the node waits for approval as before",
+            };
+            let delivery = Delivery { data: &data, id: delivery.as_deref(), what: "the token", undone };
+            delivery.show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?)).await
         }
         DeviceVerb::Reject(id) => decide(&data, json, &id.id, "reject", None, "rejected").await,
         DeviceVerb::Unpair(id) => decide(&data, json, &id.id, "unpair", None, "unpaired").await,
@@ -125,6 +133,7 @@ fn nodes(devices: &[DeviceView], pending: bool) -> String {
                 _ => d.standing.clone(),
             };
             let seen = d.last_seen.map_or_else(|| "never".to_owned(), ago);
+            let state = if d.undelivered_until.is_some() { format!("{state}, token on its way") } else { state };
             let mut row = vec![
                 d.node_id.clone(),
                 safe(&d.friendly_name),
@@ -178,6 +187,7 @@ fn details(d: &DeviceView) -> String {
     let optional =
         [("fingerprint", &d.fingerprint), ("mode", &d.policy_mode), ("unmuting restores", &d.restores), ("cause", &d.cause)];
     rows.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
+    rows.extend(d.undelivered_until.map(|until| ("token on its way", format!("for {}", left(until)))));
     let told = |value: Option<String>| value.unwrap_or_else(|| "not told".to_owned());
     rows.push(("occupancy", told(d.sensor_data.occupancy.map(|o| o.to_string()))));
     rows.push(("noise level", told(d.sensor_data.noise_level.map(|n| n.to_string()))));

@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod companion;
 mod data;
+mod delivery;
 mod demo;
 mod devices;
 mod events;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::End;
 use crate::args::{Minting, Pairing, PairingVerb, Qr};
 use crate::client::{ask, read};
-use crate::print::{left, permissions, put, safe, show, table};
+use crate::delivery::Delivery;
+use crate::print::{left, permissions, put, put_secret, safe, show, shown, table};
 use crate::setup;
 
 const WINDOW: &str = "/api/v1/pairing";
@@ -43,9 +44,11 @@ pub(crate) async fn run(args: Pairing) -> Result<(), End> {
         PairingVerb::Qr(args) => scanned(&data, json, args).await,
         PairingVerb::Code(args) => {
             let answer = ask(&data, Method::POST, CODES, Some(body(&args, "typed")?)).await?;
-            show(json, &answer, |view: MintedView| {
+            let delivery = read::<MintedView>(&answer)?.delivery;
+            let text = shown(json, &answer, |view: MintedView| {
                 format!("{}\n\n{}", safe(&view.code), minted(&view, "type it into: handfast-node pair --code"))
-            })
+            });
+            of_code(&data, &delivery).show(|| put_secret(&text?)).await
         }
         PairingVerb::Withdraw { which } => withdraw(&data, json, &which).await,
     }
@@ -134,6 +137,10 @@ fn body(minting: &Minting, kind: &str) -> Result<Value, End> {
     }))
 }
 
+fn of_code<'a>(data: &'a Path, id: &'a str) -> Delivery<'a> {
+    Delivery { data, id: Some(id), what: "the code", undone: "it is withdrawn; mint another one" }
+}
+
 /// Who may use a code, and how long.
 fn minted(view: &MintedView, how: &str) -> String {
     format!(
@@ -168,19 +175,21 @@ async fn scanned(data: &Path, json: bool, args: Qr) -> Result<(), End> {
             invite.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         ));
     }
-    if json {
-        return put(&format!("{answer}\n"));
-    }
-    if !args.text {
+    let mut out = String::new();
+    if !json && !args.text {
         let mut dense = [0; INVITE_BYTES];
         let shown = invite.write_for_qr(&mut dense).map(|dense| qr::render(dense, args.invert));
         match shown {
-            Some(Ok(picture)) => put(&format!("{picture}\n"))?,
+            Some(Ok(picture)) => out += &format!("{picture}\n"),
             Some(Err(why)) => note_line(&format!("warning: {why}")),
             None => note_line("warning: there is no room for a picture"),
         }
     }
-    put(&format!("{text}\n\n{}", minted(&view, "scan it, or paste the line into: handfast-node pair --qr -")))
+    out += &match json {
+        true => format!("{answer}\n"),
+        false => format!("{text}\n\n{}", minted(&view, "scan it, or paste the line into: handfast-node pair --qr -")),
+    };
+    of_code(data, &view.delivery).show(|| put_secret(&out)).await
 }
 
 async fn withdraw(data: &Path, json: bool, which: &str) -> Result<(), End> {

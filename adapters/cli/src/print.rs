@@ -88,12 +88,16 @@ pub(crate) fn permissions(view: &PermissionsView) -> String {
 
 /// Prints an answer: as it is, or for people.
 pub(crate) fn show<T: DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<(), End> {
+    put(&shown(json, answer, text)?)
+}
+
+/// An answer as it is printed.
+pub(crate) fn shown<T: DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<String, End> {
     if json {
         // Whatever it is, it is shown as JSON only if it is.
         read::<serde::de::IgnoredAny>(answer)?;
     }
-    let out = if json { format!("{}\n", harmless(answer)) } else { text(read(answer)?) };
-    put(&out)
+    Ok(if json { format!("{}\n", harmless(answer)) } else { text(read(answer)?) })
 }
 
 /// The same JSON, with what a terminal would obey or hide as escapes.
@@ -108,6 +112,11 @@ pub(crate) fn harmless(json: &str) -> String {
         }
     }
     out
+}
+
+/// Prints a secret that is shown this once.
+pub(crate) fn put_secret(text: &str) -> Result<(), End> {
+    Ok(handfast_stdio::put_secret(text)?)
 }
 
 /// Prints.

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::End;
 use crate::args::{Setup, SetupVerb, Start};
 use crate::client::{ask, encoded, read};
-use crate::print::{ago, left, put, quoted, safe, show, table};
+use crate::delivery::Delivery;
+use crate::print::{ago, left, put_secret, quoted, safe, show, table};
 
 const SESSIONS: &str = "/api/v1/sessions";
 /// How many digits of an id tell it apart in lists.
@@ -67,10 +68,6 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
     });
     let answer = ask(data, Method::POST, "/api/v1/setup", Some(body)).await?;
     let view: StartedView = read(&answer)?;
-    // Before anything is shown: a code that is not where it was meant to be is one that nobody has seen.
-    for path in [&args.qr_png, &args.qr_svg].into_iter().flatten() {
-        qr::write_file(path, &view.payload).map_err(End::refused)?;
-    }
     if GatewayUrl::parse(&view.url, &[]).is_ok_and(|url| url.is_loopback()) {
         note_line(&format!(
             "warning: this code leads to this machine alone ({}); for companions elsewhere name where they reach the gateway with --public-url, or start it \
@@ -78,13 +75,11 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
             safe(&view.url)
         ));
     }
-    if json {
-        return put(&format!("{answer}\n"));
-    }
-    if !args.no_qr {
+    let mut out = String::new();
+    if !json && !args.no_qr {
         let columns = columns();
         match qr::render_within(&view.payload, args.invert, columns) {
-            Ok(picture) => put(&format!("{picture}\n"))?,
+            Ok(picture) => out += &format!("{picture}\n"),
             Err(NoQrCode::TooWide) => note_line(&format!(
                 "note: the QR code of this text does not fit into {columns} columns; widen the terminal, or write an image with --qr-png FILE. The line below \
                  says the same"
@@ -92,7 +87,37 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
             Err(why) => note_line(&format!("note: {why}")),
         }
     }
-    put(&started(&view, args))
+    out += &match json {
+        true => format!("{answer}\n"),
+        false => started(&view, args),
+    };
+    let delivery =
+        Delivery { data, id: Some(&view.delivery), what: "the setup code", undone: "nobody can use it; start another one" };
+    delivery.show(|| written(&view, args, &out)).await
+}
+
+/// Writes the files, and then what is printed. Of a code that could not be shown everywhere no file is left.
+fn written(view: &StartedView, args: &Start, out: &str) -> Result<(), End> {
+    let mut files = Vec::new();
+    let mut all = || {
+        for path in [&args.qr_png, &args.qr_svg].into_iter().flatten() {
+            qr::write_file(path, &view.payload).map_err(End::refused)?;
+            files.push(path);
+        }
+        put_secret(out)
+    };
+    let outcome = all();
+    if outcome.is_err() {
+        for file in files {
+            if let Err(error) = std::fs::remove_file(file) {
+                note_line(&format!(
+                    "warning: {}: the image of a code that is worth nothing cannot be removed: {error}",
+                    file.display()
+                ));
+            }
+        }
+    }
+    outcome
 }
 
 /// How wide the terminal is, as far as that is known.

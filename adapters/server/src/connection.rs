@@ -11,6 +11,7 @@ use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{SCRATCH, TEXTS_A_MINUTE, TEXTS_AT_ONCE};
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::record::Standing;
 use handfast_core::step::Machine;
 use handfast_core::time::Instant;
@@ -59,6 +60,7 @@ enum Action {
     CountFailure,
     Refund,
     Remember(NodeId, ProofTag),
+    Confirm(NodeId, DeliveryId),
     Attach(NodeId),
     Detach,
     Observe(NodeId, Observation),
@@ -71,6 +73,7 @@ enum Answer {
     Admitted(Result<NodeId, Refusal>),
     Loaded(Result<Option<Stored>, Refusal>, NodeId),
     Hashed(Result<handfast_core::grant::token::Hashed, Refusal>),
+    Confirmed(Result<(), Refusal>),
     Attached(Result<Option<Stored>, Refusal>),
     /// The peer left meanwhile.
     Gone,
@@ -255,6 +258,9 @@ impl Session {
                 }
             }
             Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
+            Action::Confirm(node_id, delivery) => {
+                return Some(Answer::Confirmed(self.gateway.token_used(node_id, delivery).await));
+            }
             Action::Attach(node_id) => {
                 let refused = inner.hub.attach(node_id, &self.mailbox).err();
                 self.attached = refused.is_none().then_some(node_id);
@@ -375,6 +381,7 @@ fn feed(connection: Connection, inner: &Inner, peer: PeerAddress, answer: Answer
         Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
         Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),
         Answer::Gone => advance(connection, inner, peer, Input::Closed),
+        Answer::Confirmed(outcome) => advance(connection, inner, peer, Input::Confirmed(outcome)),
         Answer::Loaded(stored, node_id) => {
             let record = stored.as_ref().map(|stored| stored.as_ref().map(|s| &s.record)).map_err(|refusal| *refusal);
             let lookup = Lookup { record, kept: inner.proven.of(node_id), key: &inner.proven.key };
@@ -402,6 +409,7 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
         Effect::CountFailure => Action::CountFailure,
         Effect::Refund => Action::Refund,
         Effect::Remember(node_id, tag) => Action::Remember(node_id, tag),
+        Effect::Confirm(node_id, delivery) => Action::Confirm(node_id, delivery),
         Effect::Attach(node_id) => Action::Attach(node_id),
         Effect::Detach(_) => Action::Detach,
         Effect::Observe(node_id, heartbeat) => Action::Observe(node_id, observation(heartbeat, inner)),

@@ -10,6 +10,7 @@ use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::authority::{Authority, Maker};
+use handfast_core::registry::delivery::Ticket;
 use handfast_core::registry::lifecycle::{self, Decision, Effect, Notice};
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
@@ -23,6 +24,7 @@ use crate::bridge;
 use crate::chance;
 use crate::clock::{Clock, LocalClock, SystemClock};
 use crate::companion::Companions;
+use crate::delivery::{self, Deliveries};
 use crate::extension::{ExtensionConfig, Extensions};
 use crate::flow_budgets::FlowBudgets;
 use crate::hashing::HashPool;
@@ -76,6 +78,7 @@ pub(crate) struct Inner {
     pub(crate) gate: Gate,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) extensions: Extensions,
+    pub(crate) deliveries: Deliveries,
 }
 
 /// Everything that setup codes need besides the registry.
@@ -247,12 +250,14 @@ impl GatewayBuilder {
             gate,
             telemetry,
             extensions,
+            deliveries: Deliveries::default(),
         });
         bridge::start(&inner, &bridge);
         pairing::watch(&inner);
         timekeeping::watch(&inner);
         readings::watch(&inner);
         unstored::watch(&inner);
+        delivery::watch(&inner);
         let gateway = Gateway { inner };
         rights::watch(&gateway).await?;
         Ok(gateway)
@@ -341,7 +346,8 @@ impl Gateway {
     }
 
     /// Approves a node, or gives it a new token or grant, on the terms that were proposed for it or the settings'. What it yields is durable before it is
-    /// returned, a token as its hash.
+    /// returned, a token as its hash. A token is on its way then: whoever has it where it belongs [confirms](Gateway::confirm_delivery) that, or the node uses
+    /// it; else the decision is undone after [`Limits::deliver_within`].
     ///
     /// # Errors
     /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of [`OperatorError`].
@@ -389,20 +395,22 @@ impl Gateway {
             if entry.record.is_doubted(&self.inner.clock.moment()) {
                 return Err(OperatorError::Refused { node_id, refusal: Refusal::ClockInDoubt });
             }
-            let credential = match entry.record.keys {
+            let issued = match entry.record.keys {
                 Some(holder) => {
-                    self.grant(authority, &entry, holder, purpose, terms).await?.map(Box::new).map(IssuedCredential::Grant)
+                    let grant = self.grant(authority, &entry, holder, purpose, terms).await?;
+                    grant.map(|grant| (IssuedCredential::Grant(Box::new(grant)), None))
                 }
                 None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
                 None => {
                     authority.approve_unbounded()?;
                     let stored = Stored { record: entry.record, version: entry.version };
-                    self.approve(stored, purpose, authority.maker()?).await?.map(IssuedCredential::Token)
+                    let issued = self.approve(stored, purpose, authority.maker()?).await?;
+                    issued.map(|(token, ticket)| (IssuedCredential::Token(token), Some(ticket)))
                 }
             };
-            if let Some(credential) = credential {
+            if let Some((credential, delivery)) = issued {
                 self.event(Event::Paired(node_id));
-                return Ok(Issued { node_id, credential });
+                return Ok(Issued { node_id, credential, delivery });
             }
         }
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
@@ -517,13 +525,14 @@ impl Gateway {
     }
 
     /// Drives one approval; `None` if somebody else changed the record meanwhile.
-    async fn approve(&self, stored: Stored, purpose: Purpose, maker: Maker) -> Result<Option<Token>, OperatorError> {
+    async fn approve(&self, stored: Stored, purpose: Purpose, maker: Maker) -> Result<Option<(Token, Ticket)>, OperatorError> {
         use operator::{Effect, Input};
         let inner = &self.inner;
         let (node_id, at) = (stored.record.node_id, inner.clock.unix());
         let refused = |refusal| OperatorError::Refused { node_id, refusal };
         let mut notice = None;
-        let mut step = Approval::begin(&stored.record, purpose, at).map_err(refused)?;
+        let ticket = self.ticket();
+        let mut step = Approval::begin(&stored.record, purpose, ticket, at).map_err(refused)?;
         loop {
             let Some(effect) = step.effects.into_iter().next() else { return Err(refused(Refusal::StoreFailed)) };
             let input = match effect {
@@ -544,7 +553,8 @@ impl Gateway {
                 }
                 Effect::Reveal(token) => {
                     self.push(node_id, notice);
-                    return Ok(Some(token));
+                    self.delivery_begun();
+                    return Ok(Some((token, ticket)));
                 }
                 Effect::Refuse(refusal) => return Err(refused(refusal)),
             };
@@ -592,6 +602,7 @@ impl Gateway {
     pub(crate) fn device(&self, mut entry: Entry) -> Device {
         let node_id = entry.record.node_id;
         entry.observed = self.inner.readings.over(node_id, entry.observed);
+        entry.record.standing = lifecycle::as_delivered(&entry.record.standing, self.inner.clock.unix());
         Device { entry, online: self.inner.hub.is_live(node_id) }
     }
 }
@@ -608,7 +619,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 
 const fn word(decision: &Decision) -> &'static str {
     match decision {
-        Decision::Approve(_) => "pair",
+        Decision::Approve(_) | Decision::Issue(_) => "pair",
         Decision::Reissue(_) => "reissue",
         Decision::Reject => "reject",
         Decision::Mute => "mute",

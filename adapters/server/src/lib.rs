@@ -23,6 +23,7 @@ mod chance;
 mod clock;
 mod companion;
 mod connection;
+mod delivery;
 pub mod extension;
 mod failures;
 mod flow_budgets;

@@ -4,6 +4,7 @@ use handfast_core::error::Refusal;
 use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;
 use handfast_core::registry::authority::Wider;
+use handfast_core::registry::delivery::{NotSettled, Ticket};
 use handfast_core::registry::grants::Grant;
 use handfast_store::{Counts, Entry, StoreError};
 
@@ -34,6 +35,8 @@ pub struct Issued {
     pub node_id: NodeId,
     /// With what it proves itself.
     pub credential: IssuedCredential,
+    /// How a token is to be [confirmed](crate::Gateway::confirm_delivery), and until when.
+    pub delivery: Option<Ticket>,
 }
 
 /// With what an approved node proves itself.
@@ -120,6 +123,14 @@ pub enum OperatorError {
     /// It is wider than the right by which it was asked for, or would last longer.
     #[error("{0}")]
     Wider(Box<Wider>),
+    /// A secret's delivery does not end so.
+    #[error("delivery {id}: {}", undelivered(*.why))]
+    Delivery {
+        /// Which.
+        id: String,
+        /// Why.
+        why: NotSettled,
+    },
     /// What was asked for cannot be; the text says what mends it.
     #[error("{0}")]
     Usage(String),
@@ -147,6 +158,17 @@ impl From<Box<Wider>> for OperatorError {
 impl From<Wider> for OperatorError {
     fn from(wider: Wider) -> Self {
         Self::Wider(Box::new(wider))
+    }
+}
+
+/// What became of a secret that was shown once.
+const fn undelivered(why: NotSettled) -> &'static str {
+    match why {
+        NotSettled::Unknown => "no such secret is on its way",
+        NotSettled::Undone => "it was undone, so the secret is worth nothing; ask for another one",
+        NotSettled::Late => "its time is over, so it is undone and the secret is worth nothing; ask for another one",
+        NotSettled::Delivered => "it was confirmed or used already, so it counts; revoke what it is for, if that is not meant",
+        NotSettled::Early => "its time is not over",
     }
 }
 

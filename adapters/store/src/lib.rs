@@ -5,6 +5,7 @@
 //! file. [`conformance`] is the suite that every store passes.
 
 pub mod conformance;
+mod deliveries;
 mod error;
 pub mod held;
 mod inbound;
@@ -32,6 +33,7 @@ use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
+pub use deliveries::{Delivered, Deliveries, Delivery, Settlement};
 pub use error::{BadRecord, SaveError, StoreError};
 pub use held::HeldStore;
 pub use inbound::{Approved, Challenged, Inbound, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding};
@@ -62,8 +64,9 @@ pub use time::{Over, Run, TakenOver, Timekeeping};
 /// | companions | all of [`Sessions`] |
 /// | those who write over channels | all of [`Inbound`] |
 /// | time | all of [`Timekeeping`] |
+/// | secrets that are shown once | all of [`Deliveries`] |
 #[async_trait]
-pub trait Store: Sessions + Inbound + Send + Sync + 'static {
+pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// Lets a pairing request in: finds the entry with the same key that has not expired, or enters the record under the caps of `limits`
     /// (see [`handfast_core::registry::admission::decide`]). `profile` is a JSON object. Expired entries make room first.
     ///

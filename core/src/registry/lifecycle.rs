@@ -9,9 +9,13 @@
 //! ```
 //!
 //! `Unapproved`, which only an import makes, moves like `Pending` without an expiry.
+//!
+//! A token is issued in two steps: until its [delivery](super::delivery) is settled the standing keeps what it was before, and [`settle`] moves it there and
+//! back.
 
 use crate::error::Refusal;
 use crate::grant::token::TokenHash;
+use crate::registry::delivery::{self, Before, NotSettled, Outcome, Settled, Ticket, Undelivered};
 use crate::registry::record::{Cause, Credential, Mode, Standing};
 use crate::time::UnixTime;
 
@@ -20,8 +24,10 @@ use crate::time::UnixTime;
 pub enum Decision {
     /// Let it in; it will prove itself with this.
     Approve(Credential),
-    /// Give it another token; the old one dies.
-    Reissue(TokenHash),
+    /// Let it in with a token that is on its way to it.
+    Issue(NewToken),
+    /// Give it another token; the old one dies when the new one is delivered.
+    Reissue(NewToken),
     /// Turn its request down.
     Reject,
     /// Keep it out for a while.
@@ -32,6 +38,30 @@ pub enum Decision {
     SetMode(Mode),
     /// Put it out for good.
     Unpair,
+}
+
+/// A token that is to be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its hash.
+    pub hash: TokenHash,
+    /// Its delivery.
+    pub ticket: Ticket,
+}
+
+impl NewToken {
+    const fn after(self, before: Before) -> Credential {
+        Credential::Undelivered(Undelivered { token: self.hash, ticket: self.ticket, before })
+    }
+
+    /// In place of the token that this credential is; one that was never delivered leaves no trace.
+    fn instead_of(self, credential: &Credential) -> Result<Credential, Refusal> {
+        match credential {
+            Credential::Token(old) => Ok(self.after(Before::Token(old.clone()))),
+            Credential::Undelivered(Undelivered { before, .. }) => Ok(self.after(before.clone())),
+            Credential::Keys => Err(Refusal::NoToken),
+        }
+    }
 }
 
 /// What a live connection of the node has to hear at once.
@@ -109,11 +139,11 @@ pub fn in_force(stored: &Standing, held: &Decision) -> Standing {
 /// # Errors
 /// Why the decision cannot be taken in this standing.
 pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<Change, Refusal> {
-    use Decision::{Approve, Mute, Reissue, Reject, SetMode, Unmute, Unpair};
+    use Decision::{Approve, Issue, Mute, Reissue, Reject, SetMode, Unmute, Unpair};
     use Standing::{Muted, Paired, Pending, Revoked, Unapproved};
 
     let change = |standing, notice| Ok(Change { standing, notice });
-    match (standing, decision) {
+    match (&as_delivered(standing, now), decision) {
         (Revoked { .. }, _) => Err(Refusal::Revoked),
         // Without a look at the clock: what is turned down stays so, even if it was over and the clock is set back.
         (Pending { .. } | Unapproved { .. }, Reject) => change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided)),
@@ -123,18 +153,24 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         (Pending { .. } | Unapproved { .. }, Approve(credential)) => {
             change(Paired { credential, mode: Mode::Full }, Some(Notice::Decided))
         }
+        (Pending { expires }, Issue(new)) => {
+            let credential = new.after(Before::Pending { expires: *expires });
+            change(Paired { credential, mode: Mode::Full }, Some(Notice::Decided))
+        }
+        (Unapproved { token }, Issue(new)) => {
+            let credential = new.after(Before::Unapproved { token: token.clone() });
+            change(Paired { credential, mode: Mode::Full }, Some(Notice::Decided))
+        }
         (Pending { .. } | Unapproved { .. }, Reissue(_) | Mute | Unmute | SetMode(_)) => Err(Refusal::NotPaired),
 
-        (Paired { .. } | Muted { .. }, Approve(_) | Reject) => Err(Refusal::AlreadyPaired),
+        (Paired { .. } | Muted { .. }, Approve(_) | Issue(_) | Reject) => Err(Refusal::AlreadyPaired),
         (Paired { .. } | Muted { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Unpaired)),
-        (Paired { credential: Credential::Keys, .. } | Muted { credential: Credential::Keys, .. }, Reissue(_)) => {
-            Err(Refusal::NoToken)
+        // The live link goes on with the old token until the new one is delivered.
+        (Paired { credential, mode }, Reissue(new)) => {
+            change(Paired { credential: new.instead_of(credential)?, mode: *mode }, None)
         }
-        (Paired { mode, .. }, Reissue(token)) => {
-            change(Paired { credential: Credential::Token(token), mode: *mode }, Some(Notice::Unpaired))
-        }
-        (Muted { restore, .. }, Reissue(token)) => {
-            change(Muted { credential: Credential::Token(token), restore: *restore }, None)
+        (Muted { credential, restore }, Reissue(new)) => {
+            change(Muted { credential: new.instead_of(credential)?, restore: *restore }, None)
         }
         (Paired { credential, mode }, Mute) => {
             change(Muted { credential: credential.clone(), restore: *mode }, Some(Notice::Muted))
@@ -152,13 +188,81 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
     }
 }
 
+/// Settles the delivery of a node's token.
+///
+/// # Errors
+/// [`NotSettled::Unknown`] if no delivery with this id is under way in this standing, and as [`delivery::settle`] says.
+pub fn settle(
+    standing: &Standing,
+    id: delivery::DeliveryId,
+    outcome: Outcome,
+    now: UnixTime,
+) -> Result<(Settled, Change), NotSettled> {
+    let undelivered = standing.undelivered().filter(|undelivered| undelivered.ticket.id == id).ok_or(NotSettled::Unknown)?;
+    let settled = delivery::settle(undelivered.ticket.until, outcome, now)?;
+    let change = match settled {
+        Settled::Delivered => {
+            let with = Credential::Token(undelivered.token.clone());
+            match (standing, &undelivered.before) {
+                // Whoever is linked is so with the old token.
+                (Standing::Paired { mode, .. }, Before::Token(_)) => {
+                    Change { standing: Standing::Paired { credential: with, mode: *mode }, notice: Some(Notice::Unpaired) }
+                }
+                (Standing::Paired { mode, .. }, Before::Pending { .. } | Before::Unapproved { .. }) => {
+                    Change { standing: Standing::Paired { credential: with, mode: *mode }, notice: None }
+                }
+                (Standing::Muted { restore, .. }, _) => {
+                    Change { standing: Standing::Muted { credential: with, restore: *restore }, notice: None }
+                }
+                (Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. }, _) => {
+                    return Err(NotSettled::Unknown);
+                }
+            }
+        }
+        Settled::Undone => Change { standing: undone(standing, undelivered), notice: None },
+    };
+    Ok((settled, change))
+}
+
+/// The standing as it counts: one whose token was not delivered in time is what it was before, even if nobody has written that down yet.
+#[must_use]
+pub fn as_delivered(standing: &Standing, now: UnixTime) -> Standing {
+    match standing.undelivered() {
+        Some(undelivered) if undelivered.ticket.until <= now => undone(standing, undelivered),
+        Some(_) | None => standing.clone(),
+    }
+}
+
+fn undone(standing: &Standing, undelivered: &Undelivered) -> Standing {
+    match (&undelivered.before, standing) {
+        (Before::Pending { expires }, _) => Standing::Pending { expires: *expires },
+        (Before::Unapproved { token }, _) => Standing::Unapproved { token: token.clone() },
+        (Before::Token(token), Standing::Paired { mode, .. }) => {
+            Standing::Paired { credential: Credential::Token(token.clone()), mode: *mode }
+        }
+        (Before::Token(token), Standing::Muted { restore, .. }) => {
+            Standing::Muted { credential: Credential::Token(token.clone()), restore: *restore }
+        }
+        (Before::Token(_), same @ (Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. })) => {
+            same.clone()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::registry::delivery::DeliveryId;
 
     const NOW: UnixTime = UnixTime::from_secs(1000);
+    const LATE: UnixTime = UnixTime::from_secs(1060);
+    const ID: DeliveryId = DeliveryId::from_bytes([1; 16]);
+
+    fn new(byte: u8) -> NewToken {
+        NewToken { hash: hash(byte), ticket: Ticket { id: ID, until: LATE } }
+    }
 
     fn hash(byte: u8) -> TokenHash {
         TokenHash::from_bytes([byte; 32])
@@ -186,7 +290,8 @@ mod tests {
         let revoked = decide(&pending(), Decision::Reject, NOW).unwrap().standing;
         for decision in [
             Decision::Approve(Credential::Token(hash(1))),
-            Decision::Reissue(hash(1)),
+            Decision::Issue(new(1)),
+            Decision::Reissue(new(1)),
             Decision::Reject,
             Decision::Mute,
             Decision::Unmute,
@@ -218,8 +323,8 @@ mod tests {
             (&pending(), Decision::Approve(credential(1)), None),
             (&muted, Decision::Unmute, None),
             (&muted, Decision::SetMode(Mode::Full), None),
-            (&paired, Decision::Reissue(hash(2)), None),
-            (&muted, Decision::Reissue(hash(2)), None),
+            (&paired, Decision::Reissue(new(2)), None),
+            (&muted, Decision::Reissue(new(2)), None),
             (&paired, Decision::Unmute, None),
         ] {
             let change = decide(standing, decision.clone(), NOW).unwrap();
@@ -245,10 +350,41 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_ends_the_live_connection_of_the_old_one() {
-        let paired = Standing::Paired { credential: credential(1), mode: Mode::Full };
-        let change = decide(&paired, Decision::Reissue(hash(2)), NOW).unwrap();
-        assert_eq!(change.standing, Standing::Paired { credential: credential(2), mode: Mode::Full });
-        assert_eq!(change.notice, Some(Notice::Unpaired));
+    fn an_approval_whose_token_nobody_got_never_happened() {
+        let waits = Standing::Pending { expires: UnixTime::from_secs(4000) };
+        let issued = decide(&waits, Decision::Issue(new(1)), NOW).unwrap().standing;
+        assert!(matches!(issued, Standing::Paired { .. }), "the token works at once");
+        for (outcome, at) in [(Outcome::Cancelled, NOW), (Outcome::Lapsed, LATE)] {
+            let (settled, change) = settle(&issued, ID, outcome, at).unwrap();
+            assert_eq!((settled, change.standing, change.notice), (Settled::Undone, waits.clone(), None));
+        }
+        assert_eq!(as_delivered(&issued, NOW), issued);
+        assert_eq!(as_delivered(&issued, LATE), waits, "whether or not anybody has written that down");
+        assert_eq!(settle(&issued, ID, Outcome::Confirmed, LATE), Err(NotSettled::Late));
+        assert_eq!(settle(&issued, DeliveryId::from_bytes([2; 16]), Outcome::Confirmed, NOW), Err(NotSettled::Unknown));
+        let muted = decide(&issued, Decision::Mute, NOW).unwrap().standing;
+        assert_eq!(settle(&muted, ID, Outcome::Lapsed, LATE).unwrap().1.standing, waits);
+    }
+
+    #[test]
+    fn the_old_token_counts_until_the_new_one_is_delivered_and_then_its_link_ends() {
+        let paired = Standing::Paired { credential: credential(1), mode: Mode::SafeChat };
+        let Change { standing, notice } = decide(&paired, Decision::Reissue(new(2)), NOW).unwrap();
+        assert_eq!((standing.token(), standing.older_token(), notice), (Some(&hash(2)), Some(&hash(1)), None));
+        for outcome in [Outcome::Confirmed, Outcome::Used] {
+            let (_, change) = settle(&standing, ID, outcome, NOW).unwrap();
+            assert_eq!(change.standing, Standing::Paired { credential: credential(2), mode: Mode::SafeChat });
+            assert_eq!(change.notice, Some(Notice::Unpaired));
+        }
+        assert_eq!(settle(&standing, ID, Outcome::Cancelled, NOW).unwrap().1, Change { standing: paired, notice: None });
+    }
+
+    #[test]
+    fn a_token_in_place_of_one_that_nobody_got_falls_back_to_what_was_before_both() {
+        let issued = decide(&pending(), Decision::Issue(new(1)), NOW).unwrap().standing;
+        assert_eq!(decide(&issued, Decision::Issue(new(2)), NOW), Err(Refusal::AlreadyPaired));
+        let again = decide(&issued, Decision::Reissue(new(2)), NOW).unwrap().standing;
+        assert_eq!((again.token(), again.older_token()), (Some(&hash(2)), None));
+        assert_eq!(settle(&again, ID, Outcome::Cancelled, NOW).unwrap().1.standing, pending());
     }
 }

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod authority;
 pub mod codes;
+pub mod delivery;
 pub mod grants;
 pub mod inbound;
 pub mod lifecycle;

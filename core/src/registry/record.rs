@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use crate::grant::capability::Holder;
 use crate::grant::token::TokenHash;
 use crate::id::NodeId;
+use crate::registry::delivery::{Before, Undelivered};
 use crate::registry::trusted_time::Moment;
 use crate::text::Name;
 use crate::time::UnixTime;
@@ -75,17 +76,42 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The hash of the token that counts for this node, if any does.
+    /// The hash of the newest token of this node, delivered or not, if it has any.
     #[must_use]
     pub const fn token(&self) -> Option<&TokenHash> {
         match self {
             Self::Unapproved { token }
             | Self::Paired { credential: Credential::Token(token), .. }
-            | Self::Muted { credential: Credential::Token(token), .. } => Some(token),
+            | Self::Muted { credential: Credential::Token(token), .. }
+            | Self::Paired { credential: Credential::Undelivered(Undelivered { token, .. }), .. }
+            | Self::Muted { credential: Credential::Undelivered(Undelivered { token, .. }), .. } => Some(token),
             Self::Paired { credential: Credential::Keys, .. }
             | Self::Muted { credential: Credential::Keys, .. }
             | Self::Pending { .. }
             | Self::Revoked { .. } => None,
+        }
+    }
+
+    /// The token that is on its way to the node, if one is.
+    #[must_use]
+    pub const fn undelivered(&self) -> Option<&Undelivered> {
+        match self {
+            Self::Paired { credential: Credential::Undelivered(undelivered), .. }
+            | Self::Muted { credential: Credential::Undelivered(undelivered), .. } => Some(undelivered),
+            Self::Paired { credential: Credential::Token(_) | Credential::Keys, .. }
+            | Self::Muted { credential: Credential::Token(_) | Credential::Keys, .. }
+            | Self::Unapproved { .. }
+            | Self::Pending { .. }
+            | Self::Revoked { .. } => None,
+        }
+    }
+
+    /// The hash of the token that works on while a newer one is on its way.
+    #[must_use]
+    pub const fn older_token(&self) -> Option<&TokenHash> {
+        match self.undelivered() {
+            Some(Undelivered { before: Before::Token(token), .. }) => Some(token),
+            Some(Undelivered { before: Before::Pending { .. } | Before::Unapproved { .. }, .. }) | None => None,
         }
     }
 }
@@ -95,6 +121,8 @@ impl Standing {
 pub enum Credential {
     /// A bearer token, of which this is the hash.
     Token(TokenHash),
+    /// A bearer token that was answered, and nobody has confirmed or used yet.
+    Undelivered(Undelivered),
     /// The static key of its [`Record::keys`]; what it may do, and for how long, its [grants](super::grants) say.
     Keys,
 }

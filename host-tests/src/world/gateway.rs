@@ -11,6 +11,7 @@ use handfast_core::grant::token::{HashJob, Hashed, ProofKey, ProofTag};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{FAILURES_FOR_ONE_NODE, SCRATCH};
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::delivery::{DeliveryId, Outcome};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::step::{Machine, Step};
@@ -72,6 +73,7 @@ pub(super) enum ConnInput {
     Admitted(Result<NodeId, Refusal>),
     Loaded(NodeId, Result<Option<Record>, Refusal>),
     Hashed(Result<Hashed, Refusal>),
+    Confirmed(Result<(), Refusal>),
     Attached(Result<Option<Record>, Refusal>),
     Push(Notice),
     Tick,
@@ -90,6 +92,7 @@ enum Act {
     CountFailure,
     Refund,
     Remember(NodeId, ProofTag),
+    Confirm(NodeId, DeliveryId),
     Attach(NodeId),
     Detach(NodeId),
     Observe(NodeId),
@@ -136,6 +139,7 @@ impl World {
         if !self.gateway.on {
             let key = self.prng.bytes();
             self.gateway = GatewayHost::started(self.gateway.life + 1, key);
+            self.undo_what_lapsed();
         }
     }
 
@@ -263,6 +267,7 @@ impl World {
             }
             ConnInput::Hashed(Err(refusal)) => Input::Hashed(Err(*refusal)),
             ConnInput::Attached(outcome) => Input::Attached(outcome.as_ref().map(Option::as_ref).map_err(|refusal| *refusal)),
+            ConnInput::Confirmed(outcome) => Input::Confirmed(*outcome),
             ConnInput::Push(notice) => Input::Push(*notice),
             ConnInput::Tick => Input::Tick,
             ConnInput::Shutdown => Input::Shutdown,
@@ -282,6 +287,7 @@ impl World {
                 Effect::CountFailure => Act::CountFailure,
                 Effect::Refund => Act::Refund,
                 Effect::Remember(node_id, tag) => Act::Remember(node_id, tag),
+                Effect::Confirm(node_id, id) => Act::Confirm(node_id, id),
                 Effect::Attach(node_id) => Act::Attach(node_id),
                 Effect::Detach(node_id) => Act::Detach(node_id),
                 Effect::Observe(node_id, _) => Act::Observe(node_id),
@@ -340,6 +346,9 @@ impl World {
             }
             Act::Remember(node_id, tag) => {
                 self.gateway.proven.insert(node_id, tag);
+            }
+            Act::Confirm(node_id, id) => {
+                self.ask_store(Waiter::Conn(conn), Asked::Settle { node_id, id, outcome: Outcome::Used });
             }
             Act::Attach(node_id) => {
                 self.gateway.attached += 1;

@@ -189,10 +189,16 @@ impl World {
         let end = self.now + millis;
         while let Some(at) = self.next_event().filter(|&at| at <= end) {
             self.now = self.now.max(at);
+            if self.gateway.on {
+                self.undo_what_lapsed();
+            }
             self.happen();
             self.check();
         }
         self.now = end;
+        if self.gateway.on {
+            self.undo_what_lapsed();
+        }
     }
 
     fn run_until(&mut self, state: &str) {

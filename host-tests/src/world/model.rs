@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::delivery::Settled;
 use handfast_core::registry::record::{Cause, Mode, Standing};
 
 use super::World;
@@ -26,6 +27,8 @@ pub struct Known {
     pub hashes: Vec<[u8; 32]>,
     /// Decisions that are durable, but that the gateway does not know to be.
     pub unacknowledged: u32,
+    /// The life to which an undelivered token leads back, and when it does.
+    undelivered: Option<(Option<Life>, u64)>,
     key: [u8; 32],
     source: Source,
 }
@@ -87,6 +90,12 @@ impl Model {
         (waiting().count(), waiting().filter(|known| known.source == source).count())
     }
 
+    pub(super) fn unacknowledged(&mut self, node_id: NodeId) {
+        if let Some(known) = self.nodes.get_mut(&node_id) {
+            known.unacknowledged += 1;
+        }
+    }
+
     pub(super) fn acknowledged(&mut self, node_id: NodeId) {
         if let Some(known) = self.nodes.get_mut(&node_id) {
             known.unacknowledged = known.unacknowledged.saturating_sub(1);
@@ -109,7 +118,11 @@ impl World {
             known.life = Life::RanOut;
         }
         let key = *asking.key.as_bytes();
-        let same = self.model.nodes.iter().find(|(_, known)| known.key == key && known.waits(now)).map(|(id, _)| *id);
+        // An approval that may be undone is the same request still.
+        let may_wait = |known: &Known| {
+            known.waits(now) || matches!(known.undelivered, Some((Some(Life::Waiting { until }), _)) if now < until)
+        };
+        let same = self.model.nodes.iter().find(|(_, known)| known.key == key && may_wait(known)).map(|(id, _)| *id);
         let (total, of_source) = self.model.waiting(asking.source, now);
         let room = total < self.limits.pending_total as usize && of_source < self.limits.pending_per_source as usize;
         let expected = match same {
@@ -121,7 +134,7 @@ impl World {
         if same.is_none() && outcome.is_ok() {
             let until = asking.record.asked_at.as_secs() + self.limits.pending_for.as_secs();
             let life = Life::Waiting { until };
-            let known = Known { life, hashes: Vec::new(), unacknowledged: 0, key, source: asking.source };
+            let known = Known { life, hashes: Vec::new(), unacknowledged: 0, undelivered: None, key, source: asking.source };
             let before = self.model.nodes.insert(asking.record.node_id, known);
             self.expect(before.is_none(), || format!("{} was given out twice", asking.record.node_id));
         }
@@ -135,11 +148,31 @@ impl World {
         self.expect(alike, || format!("{verdict:?} of {life:?}: core refuses {refused:?}, the model says {expected:?}"));
     }
 
+    /// The delivery of a token has ended; the record must say what the model says.
+    pub(super) fn model_settles(&mut self, node_id: NodeId, settled: Settled) {
+        let known = self.model.nodes.get_mut(&node_id).expect("only known ids have deliveries");
+        let under_way = known.undelivered.take();
+        if let (Settled::Undone, Some((Some(back), _))) = (settled, under_way) {
+            known.life = back;
+        }
+        let waits = matches!(known.life, Life::Waiting { .. });
+        let stands = matches!(self.store.rows[&node_id].record.standing, Standing::Pending { .. });
+        self.expect(under_way.is_some() && waits == stands, || format!("the delivery of {node_id} ended as {settled:?}"));
+    }
+
     /// A decision is durable; the record must say what the model says.
     pub(super) fn model_commits(&mut self, node_id: NodeId, verdict: Verdict) {
         // The decision was taken when the record was read; the version shows that nothing changed since, except that time passed.
+        let lasts = self.unix().as_secs() + self.limits.deliver_within.as_secs();
         let known = self.model.nodes.get_mut(&node_id).expect("only known ids are saved");
         let next = after(known.life, verdict, 0);
+        known.undelivered = match (verdict, known.undelivered) {
+            (Verdict::Approve, _) => Some((Some(known.life), lasts)),
+            (Verdict::Reissue, Some((back, _))) => Some((back, lasts)),
+            (Verdict::Reissue, None) => Some((None, lasts)),
+            (Verdict::Reject | Verdict::Unpair, _) => None,
+            (Verdict::Mute | Verdict::Unmute | Verdict::SafeChat | Verdict::Full, same) => same,
+        };
         known.life = next.unwrap_or(known.life);
         known.unacknowledged += 1;
         let standing = self.store.rows[&node_id].record.standing.clone();

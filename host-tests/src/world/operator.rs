@@ -7,6 +7,7 @@ use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpose};
 use handfast_core::grant::token::Hashed;
 use handfast_core::id::NodeId;
+use handfast_core::registry::delivery::{DeliveryId, Outcome, Ticket};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::Mode;
 use handfast_core::step::{Machine, Step};
@@ -25,6 +26,8 @@ pub const NOBODYS_TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 pub struct Papers {
     /// The tokens shown for each node, oldest first.
     pub shown: BTreeMap<NodeId, Vec<String>>,
+    /// Every token that the gateway ever answered with, written down or not.
+    pub answered: Vec<String>,
     drawn: BTreeMap<NodeId, u64>,
     runs: u32,
 }
@@ -36,6 +39,7 @@ pub(super) struct ApprovalRun {
     node_id: NodeId,
     version: u64,
     verdict: Verdict,
+    delivery: DeliveryId,
 }
 
 impl World {
@@ -53,13 +57,18 @@ impl World {
         let decision = match verdict {
             Verdict::Approve | Verdict::Reissue => {
                 let purpose = if verdict == Verdict::Approve { Purpose::Approve } else { Purpose::Reissue };
-                let begun = Approval::begin(&row.record, purpose, now);
+                let mut id = [0xde; 16];
+                id[..4].copy_from_slice(&(self.papers.runs + 1).to_be_bytes());
+                let ticket = Ticket { id: DeliveryId::from_bytes(id), until: now.after(self.limits.deliver_within) };
+                let begun = Approval::begin(&row.record, purpose, ticket, now);
                 self.check_decision(node_id, verdict, begun.as_ref().err().copied());
                 let Step { next, effects } = begun?;
                 self.papers.runs += 1;
                 let run = self.papers.runs;
                 let machine = Some(next);
-                self.gateway.approvals.insert(run, ApprovalRun { machine, node_id, version: row.version, verdict });
+                self.gateway
+                    .approvals
+                    .insert(run, ApprovalRun { machine, node_id, version: row.version, verdict, delivery: ticket.id });
                 self.approval_acts(run, effects.into_iter().collect());
                 return Ok(());
             }
@@ -96,7 +105,7 @@ impl World {
     fn approval_acts(&mut self, run: u32, acts: Vec<Effect>) {
         for act in acts {
             let Some(approval) = self.gateway.approvals.get(&run) else { return };
-            let (node_id, version, verdict) = (approval.node_id, approval.version, approval.verdict);
+            let (node_id, version, verdict, delivery) = (approval.node_id, approval.version, approval.verdict, approval.delivery);
             if self.burn_gateway() {
                 return;
             }
@@ -113,7 +122,7 @@ impl World {
                 Effect::Save(change) => {
                     self.ask_store(Waiter::Approval(run), Asked::Save { node_id, version, verdict, change });
                 }
-                Effect::Reveal(token) => self.reveal(node_id, token.expose()),
+                Effect::Reveal(token) => self.reveal(node_id, token.expose(), delivery),
                 Effect::Refuse(_) => {}
             }
         }
@@ -158,10 +167,23 @@ impl World {
         Entropy::from_recorded(bytes)
     }
 
-    fn reveal(&mut self, node_id: NodeId, token: &str) {
-        self.note(|| format!("operator is shown the token of {node_id}"));
+    /// The operator's command has the answer. Mostly it writes the token down and confirms it; it may also die before the one or the other.
+    fn reveal(&mut self, node_id: NodeId, token: &str, id: DeliveryId) {
         self.check_revealed(node_id, token);
-        self.papers.shown.entry(node_id).or_default().push(token.to_owned());
+        let (writes, confirms) = match self.prng.below(16) {
+            0 => (false, None),
+            1 => (false, Some(Outcome::Cancelled)),
+            2 => (true, None),
+            _ => (true, Some(Outcome::Confirmed)),
+        };
+        self.note(|| format!("operator is answered with the token of {node_id}: written {writes}, then {confirms:?}"));
+        self.papers.answered.push(token.to_owned());
+        if writes {
+            self.papers.shown.entry(node_id).or_default().push(token.to_owned());
+        }
+        if let Some(outcome) = confirms {
+            self.ask_store(Waiter::Operator, Asked::Settle { node_id, id, outcome });
+        }
     }
 
     /// The owner types a token in, if there is one to type. Whether the node keeps it shows in its news.

@@ -8,6 +8,8 @@ use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{self, Admission, Asking, RequestKey};
+use handfast_core::registry::delivery::{Before, DeliveryId, NotSettled, Outcome, Settled, Undelivered};
+use handfast_core::registry::lifecycle;
 use handfast_core::registry::lifecycle::Change;
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::time::UnixTime;
@@ -27,6 +29,8 @@ pub struct Store {
     pub failing: u32,
     /// Ids that were given out, or are offered to a request on its way: no request is offered one of them.
     taken: BTreeSet<NodeId>,
+    /// How deliveries ended.
+    settled: BTreeMap<DeliveryId, Settled>,
     pub(super) offered: BTreeSet<NodeId>,
 }
 
@@ -58,6 +62,7 @@ pub(super) enum Asked {
     Load(NodeId),
     Reread(NodeId),
     Save { node_id: NodeId, version: u64, verdict: Verdict, change: Change },
+    Settle { node_id: NodeId, id: DeliveryId, outcome: Outcome },
 }
 
 /// What the store answers.
@@ -65,6 +70,7 @@ pub(super) enum Asked {
 pub(super) enum Answer {
     Conn(Box<ConnInput>),
     Saved { node_id: NodeId, verdict: Verdict, change: Change, outcome: Result<(), Refusal> },
+    Settled { node_id: NodeId, outcome: Result<Change, Refusal> },
 }
 
 impl Store {
@@ -84,7 +90,11 @@ impl Store {
             self.rows.remove(node_id);
         }
         let waiting = || self.rows.values().filter(|r| matches!(r.record.standing, Standing::Pending { .. }));
-        let same = waiting().find(|r| r.key == asking.key).map(|r| r.record.node_id);
+        let would_wait = |r: &&Row| match r.record.standing.undelivered() {
+            Some(Undelivered { before: Before::Pending { expires }, .. }) => *expires > now,
+            Some(_) | None => matches!(r.record.standing, Standing::Pending { .. }),
+        };
+        let same = self.rows.values().filter(would_wait).find(|r| r.key == asking.key).map(|r| r.record.node_id);
         let count = Pending {
             total: waiting().count() as u32,
             of_source: waiting().filter(|r| r.source == asking.source).count() as u32,
@@ -154,9 +164,48 @@ impl World {
                 }
                 Answer::Saved { node_id, verdict, change, outcome }
             }
+            Asked::Settle { node_id, .. } if fails => Answer::Settled { node_id, outcome: Err(Refusal::StoreFailed) },
+            Asked::Settle { node_id, id, outcome } => {
+                let outcome = self.settle_delivery(node_id, id, outcome).map_err(|_| Refusal::InvalidCredentials);
+                if outcome.is_ok() {
+                    self.model.unacknowledged(node_id);
+                }
+                Answer::Settled { node_id, outcome }
+            }
         };
         let answered = self.now + if self.prng.one_in(4) { self.prng.below(60) } else { self.prng.below(4) };
         self.at(answered, Event::Answer { life: self.gateway.life, waiter, answer });
+    }
+
+    /// Ends a delivery as core decides it. One that is over already as it is to be is no change.
+    fn settle_delivery(&mut self, node_id: NodeId, id: DeliveryId, outcome: Outcome) -> Result<Change, NotSettled> {
+        let now = self.unix();
+        let row = self.store.rows.get_mut(&node_id).ok_or(NotSettled::Unknown)?;
+        if let (Some(settled), None) =
+            (self.store.settled.get(&id), row.record.standing.undelivered().filter(|u| u.ticket.id == id))
+        {
+            handfast_core::registry::delivery::settle_again(*settled, outcome)?;
+            return Ok(Change { standing: row.record.standing.clone(), notice: None });
+        }
+        let (settled, change) = lifecycle::settle(&row.record.standing, id, outcome, now)?;
+        self.store.settled.insert(id, settled);
+        row.version += 1;
+        row.record.standing = change.standing.clone();
+        self.model_settles(node_id, settled);
+        Ok(change)
+    }
+
+    /// What the gateway's task does when it wakes: it undoes what is over.
+    pub(super) fn undo_what_lapsed(&mut self) {
+        let now = self.unix();
+        let over = |row: &Row| row.record.standing.undelivered().filter(|u| u.ticket.until <= now).map(|u| u.ticket.id);
+        let lapsed: Vec<(NodeId, DeliveryId)> =
+            self.store.rows.iter().filter_map(|(node_id, row)| Some((*node_id, over(row)?))).collect();
+        for (node_id, id) in lapsed {
+            let undone = self.settle_delivery(node_id, id, Outcome::Lapsed);
+            self.note(|| format!("the delivery of the token of {node_id} lapses: {undone:?}"));
+            self.expect(undone.is_ok(), || format!("the delivery of the token of {node_id} does not lapse"));
+        }
     }
 
     fn read(&self, node_id: NodeId, fails: bool) -> Result<Option<Record>, Refusal> {
@@ -168,6 +217,15 @@ impl World {
             (Waiter::Conn(conn), Answer::Conn(input)) => self.answer_conn(conn, *input),
             (waiter, Answer::Saved { node_id, verdict, change, outcome }) => {
                 self.saved(waiter, node_id, verdict, &change, outcome);
+            }
+            (waiter, Answer::Settled { node_id, outcome }) => {
+                if let Ok(change) = &outcome {
+                    self.push(node_id, change.notice);
+                    self.model.acknowledged(node_id);
+                }
+                if let Waiter::Conn(conn) = waiter {
+                    self.answer_conn(conn, ConnInput::Confirmed(outcome.map(drop)));
+                }
             }
             (Waiter::Approval(_) | Waiter::Operator, Answer::Conn(_)) => {}
         }

@@ -8,6 +8,7 @@ use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::link::gateway::{self as link, Link};
 use handfast_core::link::keepalive::Keepalive;
+use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::step::{Machine, Step};
@@ -31,6 +32,8 @@ struct Given {
     pending: Record,
     revoked: Record,
     reissued: Record,
+    on_its_way: Record,
+    replacing: Record,
     key: ProofKey,
 }
 
@@ -45,6 +48,11 @@ impl Given {
             asked_at: UnixTime::from_secs(0),
             standing,
         };
+        let on_its_way = |byte, before| {
+            let ticket = Ticket { id: DeliveryId::from_bytes([1; 16]), until: UnixTime::from_secs(60) };
+            let undelivered = Undelivered { token: hash(byte), ticket, before };
+            Standing::Paired { credential: Credential::Undelivered(undelivered), mode: Mode::Full }
+        };
         Self {
             paired: record(Standing::Paired { credential: Credential::Token(hash(5)), mode: Mode::Full }),
             muted: record(Standing::Muted { credential: Credential::Token(hash(5)), restore: Mode::Full }),
@@ -52,6 +60,8 @@ impl Given {
             pending: record(Standing::Pending { expires: UnixTime::from_secs(9) }),
             revoked: record(Standing::Revoked { cause: Cause::Unpaired }),
             reissued: record(Standing::Paired { credential: Credential::Token(hash(6)), mode: Mode::Full }),
+            on_its_way: record(on_its_way(5, Before::Pending { expires: UnixTime::from_secs(9) })),
+            replacing: record(on_its_way(6, Before::Token(hash(5)))),
             key: ProofKey::new(&Entropy::from_recorded([1; 32])),
         }
     }
@@ -98,11 +108,18 @@ const INPUTS: &[(&str, Make)] = &[
     ("loaded pending", |g| g.lookup(Ok(Some(&g.pending)), false)),
     ("loaded reissued, proven before", |g| g.lookup(Ok(Some(&g.reissued)), true)),
     ("loaded revoked, proven before", |g| g.lookup(Ok(Some(&g.revoked)), true)),
+    ("loaded on its way", |g| g.lookup(Ok(Some(&g.on_its_way)), false)),
+    ("loaded on its way, the older proven before", |g| g.lookup(Ok(Some(&g.replacing)), true)),
+    ("loaded on its way, the older counts", |g| g.lookup(Ok(Some(&g.replacing)), false)),
     ("loaded nothing", |g| g.lookup(Ok(None), false)),
     ("not loaded, store failed", |g| g.lookup(Err(Refusal::StoreFailed), false)),
     ("hashed right", |_| hashed(5)),
     ("hashed wrong", |_| hashed(7)),
     ("not hashed, too many", |_| Input::Hashed(Err(Refusal::RateLimited))),
+    ("confirmed", |_| Input::Confirmed(Ok(()))),
+    ("not confirmed, undone", |_| Input::Confirmed(Err(Refusal::InvalidCredentials))),
+    ("not confirmed, store failed", |_| Input::Confirmed(Err(Refusal::StoreFailed))),
+    ("attached on its way", |g| Input::Attached(Ok(Some(&g.on_its_way)))),
     ("attached paired", |g| Input::Attached(Ok(Some(&g.paired)))),
     ("attached muted", |g| Input::Attached(Ok(Some(&g.muted)))),
     ("attached unapproved", |g| Input::Attached(Ok(Some(&g.unapproved)))),
@@ -129,6 +146,8 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ("Loading", &["text auth"], 1_000),
     ("Hashing, node is known", &["text auth", "loaded paired"], 1_000),
     ("Hashing, node is unknown", &["text auth", "loaded nothing"], 1_000),
+    ("Hashing, the older counts", &["text auth", "loaded on its way, the older counts"], 1_000),
+    ("Confirming", &["text auth", "loaded on its way", "hashed right"], 1_000),
     ("Attaching", &["text auth", "loaded paired", "hashed right"], 1_000),
     ("Linked", &["text auth", "loaded paired", "hashed right", "attached paired"], 1_000),
     ("Linked, ping is due", &["text auth", "loaded paired", "hashed right", "attached paired"], 21_000),

@@ -5,7 +5,8 @@ use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpose};
 use handfast_core::grant::token::{Hashed, TokenHash};
 use handfast_core::id::NodeId;
-use handfast_core::registry::lifecycle::{Decision, decide};
+use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
+use handfast_core::registry::lifecycle::{Decision, NewToken, decide};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::step::{Effects, Machine, Step};
 use handfast_core::text::UNKNOWN;
@@ -20,8 +21,20 @@ fn hash(byte: u8) -> TokenHash {
     TokenHash::from_bytes([byte; 32])
 }
 
-fn standings() -> [(&'static str, Standing); 11] {
+fn ticket(byte: u8) -> Ticket {
+    Ticket { id: DeliveryId::from_bytes([byte; 16]), until: UnixTime::from_secs(1_060) }
+}
+
+fn new() -> NewToken {
+    NewToken { hash: hash(2), ticket: ticket(2) }
+}
+
+fn standings() -> [(&'static str, Standing); 14] {
     let token = || Credential::Token(hash(1));
+    let on_its_way = |before, until| {
+        let ticket = Ticket { until: UnixTime::from_secs(until), ..ticket(3) };
+        Standing::Paired { credential: Credential::Undelivered(Undelivered { token: hash(3), ticket, before }), mode: Mode::Full }
+    };
     let pending = |secs| Standing::Pending { expires: UnixTime::from_secs(secs) };
     [
         ("Pending", pending(1_001)),
@@ -31,6 +44,9 @@ fn standings() -> [(&'static str, Standing); 11] {
         ("Paired, safe-chat", Standing::Paired { credential: token(), mode: Mode::SafeChat }),
         ("Muted, was full", Standing::Muted { credential: token(), restore: Mode::Full }),
         ("Muted, was safe-chat", Standing::Muted { credential: token(), restore: Mode::SafeChat }),
+        ("Paired, token on its way", on_its_way(Before::Pending { expires: UnixTime::from_secs(9_000) }, 1_060)),
+        ("Paired, another token on its way", on_its_way(Before::Token(hash(1)), 1_060)),
+        ("Paired, another token not delivered", on_its_way(Before::Token(hash(1)), 1_000)),
         ("Paired by keys", Standing::Paired { credential: Credential::Keys, mode: Mode::Full }),
         ("Muted, paired by keys", Standing::Muted { credential: Credential::Keys, restore: Mode::Full }),
         ("Revoked, rejected", Standing::Revoked { cause: Cause::Rejected }),
@@ -45,6 +61,12 @@ fn words(standing: &Standing) -> String {
     {
         token = ", by keys";
     }
+    let on_its_way = standing.undelivered().map(|undelivered| match undelivered.before {
+        Before::Pending { .. } => ", on its way, else Pending",
+        Before::Unapproved { .. } => ", on its way, else Unapproved",
+        Before::Token(_) => ", on its way, the older works",
+    });
+    let token = format!("{token}{}", on_its_way.unwrap_or_default());
     match standing {
         Standing::Pending { .. } => "Pending".to_owned(),
         Standing::Unapproved { .. } => format!("Unapproved{token}"),
@@ -60,7 +82,8 @@ fn the_operators_decisions_lead_where_the_table_says() {
     let decisions = [
         ("approve", Decision::Approve(Credential::Token(hash(2)))),
         ("approve by keys", Decision::Approve(Credential::Keys)),
-        ("reissue", Decision::Reissue(hash(2))),
+        ("issue", Decision::Issue(new())),
+        ("reissue", Decision::Reissue(new())),
         ("reject", Decision::Reject),
         ("mute", Decision::Mute),
         ("unmute", Decision::Unmute),
@@ -123,7 +146,7 @@ fn feed(approval: Approval, input: Input) -> (Approval, Effects<Effect>) {
 
 fn reach(path: &[&str]) -> Approval {
     let pending = record(Standing::Pending { expires: UnixTime::from_secs(1_001) });
-    let start = Approval::begin(&pending, Purpose::Approve, NOW).expect("it can be approved").next;
+    let start = Approval::begin(&pending, Purpose::Approve, ticket(2), NOW).expect("it can be approved").next;
     path.iter().fold(start, |approval, wanted| {
         let (_, make) = INPUTS.iter().find(|(name, _)| name == wanted).expect("a known input");
         feed(approval, make()).0
@@ -136,7 +159,7 @@ fn an_approval_reveals_a_token_only_where_its_table_says() {
     for (name, standing) in standings() {
         table.state(&format!("begin, {name}"));
         for purpose in [Purpose::Approve, Purpose::Reissue] {
-            match Approval::begin(&record(standing.clone()), purpose, NOW) {
+            match Approval::begin(&record(standing.clone()), purpose, ticket(2), NOW) {
                 Ok(step) => {
                     let effects: Vec<String> = step.effects.iter().map(|effect| format!("{effect:?}")).collect();
                     table.row(&format!("{purpose:?}"), "Drawing", &effects);

@@ -250,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 }
                 Effect::CountFailure
                 | Effect::Refund
+                | Effect::Confirm(..)
                 | Effect::Remember(..)
                 | Effect::ApplicationText(..)
                 | Effect::ApplicationBinary(..) => {}

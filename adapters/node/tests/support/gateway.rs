@@ -193,6 +193,7 @@ fn action(effect: Effect<'_>, from: IpAddr) -> Action {
         Effect::Observe(..)
         | Effect::CountFailure
         | Effect::Refund
+        | Effect::Confirm(..)
         | Effect::Remember(..)
         | Effect::Detach(_)
         | Effect::ApplicationText(..)

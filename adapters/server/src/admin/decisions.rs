@@ -16,7 +16,7 @@ use super::failure::{Failure, parse};
 use super::permissions::PermissionsView;
 use super::{Caller, DeviceView};
 use crate::gateway::{Gateway, IssuedCredential};
-use crate::pairing::Terms;
+use crate::pairing::{Terms, hex};
 
 /// What approving answers: the only time a token is shown. A node with keys needs none; it is offered its permissions over its own channel.
 #[derive(Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct IssuedView {
     /// The token; absent for a node with keys.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token: Option<String>,
+    /// The delivery of the token, to be confirmed once it is where it belongs; absent with the token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery: Option<String>,
     /// The fingerprint of its static key; absent for a node with a token, as are the others.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
@@ -90,6 +93,7 @@ pub(super) async fn pair(
         room: record.room.to_string(),
         ip_address: record.address.to_string(),
         token: issued.credential.token().map(|token| token.expose().to_owned()),
+        delivery: issued.delivery.map(|ticket| hex(ticket.id.as_bytes())),
         fingerprint: record.keys.as_ref().map(|keys| Fingerprint::of(&keys.channel).to_string()),
         permissions: grant.map(|grant| PermissionsView::of(&grant.scopes)),
         expires_at: grant.and_then(|grant| grant.expires).map(UnixTime::as_secs),

@@ -36,6 +36,9 @@ pub struct DeviceView {
     /// `rejected` or `unpaired`; only once revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
+    /// Until when its newest token may be confirmed or used, before it counts for good; only while one is on its way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undelivered_until: Option<u64>,
     /// `online` while its link is open, else `offline`.
     pub status: String,
     /// Who approved it, if it is paired with a token: `operator`, or `session ID`.
@@ -91,6 +94,7 @@ impl From<&Device> for DeviceView {
             policy_mode,
             restores,
             cause,
+            undelivered_until: record.standing.undelivered().map(|undelivered| undelivered.ticket.until.as_secs()),
             status: if *online { "online" } else { "offline" }.to_owned(),
             approved_by: match record.standing {
                 Standing::Paired { credential: Credential::Token(_), .. }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use handfast_core::registry::delivery::NotSettled;
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::OperatorError;
@@ -75,6 +76,8 @@ impl IntoResponse for Failure {
                     OperatorError::SeveralPaired { .. } | OperatorError::SeveralSessions { .. } => {
                         (StatusCode::CONFLICT, "ambiguous")
                     }
+                    OperatorError::Delivery { why: NotSettled::Unknown, .. } => (StatusCode::NOT_FOUND, "not_found"),
+                    OperatorError::Delivery { .. } => (StatusCode::CONFLICT, "refused"),
                     OperatorError::NoKeys(_) | OperatorError::NoUrl(_) => (StatusCode::CONFLICT, "refused"),
                     OperatorError::Clock(_) => (StatusCode::CONFLICT, "refused"),
                     OperatorError::SetupKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "key"),

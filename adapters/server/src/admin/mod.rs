@@ -7,19 +7,21 @@
 //! | `POST /api/v1/clock` with `{"at"}`, optional; over the Unix socket alone | takes the word that the system's clock is right, or that it is that time | `{"clock","moved","ended"}` |
 //! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
 //! | `GET /api/v1/devices/{prefix}` | shows one | a device |
-//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token"}`, or for a node with keys `"fingerprint","permissions","expires_at"` in place of the token |
+//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys `"fingerprint","permissions","expires_at"` in place of the token |
 //! | `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/unpair`, `/mute`, `/unmute` | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"\|"safe-chat"\|"muted"}` | decides | a device |
 //! | `GET /api/v1/pairing` | says whether pairing by PIN is open | `{"open","locked","since","closes_at","wrong_pins","guessers":[{"source","wrong_pins","locked"}],"fingerprint"}` |
 //! | `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` | opens or closes it | the same |
 //! | `GET /api/v1/pairing/codes` | lists PINs and codes that live, without their secrets | `{"codes":[…]}` |
-//! | `POST /api/v1/pairing/codes` with `{"kind":"qr"\|"typed","permissions","expires","uses","grant_expires","label","addresses"}`, all optional | mints a code | `{"id","selector","code","expires_at","fingerprint","invitation"}` |
+//! | `POST /api/v1/pairing/codes` with `{"kind":"qr"\|"typed","permissions","expires","uses","grant_expires","label","addresses"}`, all optional | mints a code | `{"id","selector","code","expires_at","fingerprint","invitation","delivery"}` |
 //! | `DELETE /api/v1/pairing/codes/{id}` | kills a PIN or code | as listing |
 //! | `GET /api/v1/paired` | lists the nodes that are paired by their keys | `{"paired":[{"device","grants","delegates"}]}` |
 //! | `POST /api/v1/paired/{which}/revoke` | puts out a node (beginning of its id, or its name) or a capability (beginning of its id) | `{"revoked":"node"\|"capability","node_id","friendly_name","capability"}` |
 //! | `POST /api/v1/paired/revoke-all` | puts out all of them | `{"revoked","failed":[…]}` |
-//! | `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional | makes a setup code | `{"url","url_source","bootstrap_token","expires_at","payload"}` |
+//! | `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional | makes a setup code | `{"url","url_source","bootstrap_token","expires_at","payload","delivery"}` |
+//! | `POST /api/v1/deliveries/{delivery}/confirm` | says that a secret is where it belongs | `{"delivery","settled":"delivered"}` |
+//! | `POST /api/v1/deliveries/{delivery}/cancel` | says that it could not be shown, and undoes what was decided with it | `{"delivery","settled":"undone"}` |
 //! | `POST /api/v1/setup/rotate` with `{"at_once":true}`, optional | makes a new key for setup codes | `{"rotated":true}` |
 //! | `GET /api/v1/sessions?filter=live\|all` | lists companions' sessions | `{"sessions":[…]}` |
 //! | `POST /api/v1/sessions/{prefix}/revoke` | ends a session | a session |
@@ -36,6 +38,9 @@
 //! | `GET /metrics` | tells all that is counted | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` |
 //! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
 //!
+//! An answer with `"delivery"` holds a secret that is told this once. Whoever has written it where it belongs confirms that delivery; if nobody does for a minute
+//! (`limits.deliver_within`) and nobody uses the secret, what was decided is undone: a request waits again, a node's old token goes on, a code is withdrawn.
+//!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
 //!
 //! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and what it makes (codes, setup codes and what these open, grants,
@@ -50,6 +55,7 @@
 mod caller;
 mod clock;
 mod decisions;
+mod deliveries;
 mod device;
 mod events;
 mod extensions;
@@ -74,6 +80,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use caller::Caller;
 pub use clock::{AcceptedView, ClockView};
 pub use decisions::IssuedView;
+pub use deliveries::DeliveryView;
 pub use device::{DeviceView, Sensors};
 pub use extensions::ExtensionList;
 pub use failure::{ErrorBody, ErrorView};
@@ -108,6 +115,8 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/devices/{prefix}/policy", post(decisions::policy))
         .route("/api/v1/devices/{prefix}/reject", post(decisions::reject))
         .route("/api/v1/devices/{prefix}/{decision}", post(decisions::decide))
+        .route("/api/v1/deliveries/{id}/confirm", post(deliveries::confirm))
+        .route("/api/v1/deliveries/{id}/cancel", post(deliveries::cancel))
         .route("/api/v1/pairing", get(pairing::show).post(pairing::set))
         .route("/api/v1/pairing/codes", get(pairing::codes).post(pairing::mint))
         .route("/api/v1/pairing/codes/{id}", delete(pairing::withdraw))

@@ -105,6 +105,9 @@ pub struct MintedView {
     /// What a QR code carries, or a line to be copied; absent for a code that is typed, and where no address of the gateway is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub invitation: Option<String>,
+    /// Its delivery, to be confirmed once it was shown.
+    #[serde(default)]
+    pub delivery: String,
 }
 
 #[derive(Deserialize)]
@@ -175,6 +178,7 @@ pub(super) async fn mint(State(gateway): State<Gateway>, caller: Caller, body: B
         kind,
     };
     let minted = gateway.mint_code_by(caller.authority(), new).await?;
+    let delivery = hex(minted.delivery.id.as_bytes());
     let (id, selector, text, expires) = (minted.id, minted.code.selector, minted.text(), minted.expires);
     let invites = kind == CodeKind::Qr && !gateway.addresses(&body.addresses).is_empty();
     let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose() {
@@ -192,6 +196,7 @@ pub(super) async fn mint(State(gateway): State<Gateway>, caller: Caller, body: B
         expires_at: expires.as_secs(),
         fingerprint: gateway.fingerprint().to_string(),
         invitation,
+        delivery,
     }))
 }
 

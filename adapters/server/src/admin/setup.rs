@@ -32,6 +32,9 @@ pub struct StartedView {
     pub expires_at: String,
     /// All of it in one text, for a QR code or to be copied.
     pub payload: String,
+    /// Its delivery, to be confirmed once it was shown.
+    #[serde(default)]
+    pub delivery: String,
 }
 
 /// What `GET /api/v1/sessions` answers.
@@ -109,12 +112,14 @@ pub(super) async fn start(State(gateway): State<Gateway>, caller: Caller, body: 
     let new = NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
     let started = gateway.start_setup_by(caller.authority(), &new)?;
     gateway.check_setup_mark(started.expires_at).await?;
+    let delivery = gateway.deliver_setup(&started).await?;
     Ok(Json(StartedView {
         url: started.url,
         url_source: started.url_source.to_string(),
         bootstrap_token: started.bootstrap_token,
         expires_at: rfc3339::write(started.expires_at).to_string(),
         payload: started.payload,
+        delivery: hex(delivery.id.as_bytes()),
     }))
 }
 

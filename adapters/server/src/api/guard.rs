@@ -57,6 +57,8 @@ pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, 
         }
         // A new key ends the codes of all others, and what it makes ends with nobody.
         Ok(_) if authority.is_delegated() && is_key(&address) => return BearerRefused::NotAllowed(Action::Admin).into_response(),
+        // Nobody but whom a secret was answered to knows the id of its delivery.
+        Ok(_) if is_delivery(parts.uri.path()) => {}
         Ok(address) if authority.reaches(action, &address) => {}
         Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
         Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
@@ -78,6 +80,11 @@ fn action(method: &Method, address: &str, authority: &Authority) -> Action {
 /// Whether it is about the key that signs setup codes.
 fn is_key(address: &str) -> bool {
     address.strip_prefix(ADDRESS).is_some_and(|rest| rest == "/setup/rotate" || rest.starts_with("/setup/rotate/"))
+}
+
+/// Whether it is about a secret on its way.
+fn is_delivery(path: &str) -> bool {
+    address(path).is_ok_and(|address| address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("deliveries"))
 }
 
 fn is_read(method: &Method) -> bool {

@@ -8,13 +8,14 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::INVITE_BYTES;
 use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{CodeId, Counted, Kind};
+use handfast_core::registry::delivery::{Outcome, Ticket};
 use handfast_core::text::is_forbidden;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::native::pair::Selector;
-use handfast_store::NotMinted;
 use handfast_store::held::Cut;
+use handfast_store::{Delivered, NotMinted};
 
 use super::settings::OPEN_FOR;
 use crate::chance;
@@ -70,6 +71,8 @@ pub struct MintedCode {
     pub code: TypedCode,
     /// From then on it is dead.
     pub expires: UnixTime,
+    /// How it is to be [confirmed](Gateway::confirm_delivery), and until when.
+    pub delivery: Ticket,
 }
 
 impl MintedCode {
@@ -155,8 +158,14 @@ impl Gateway {
                 maker,
                 source: None,
             };
-            match self.inner.store.mint(minted, now).await? {
-                Ok(()) => return Ok(MintedCode { id, code: TypedCode { selector, code }, expires }),
+            // Ahead of the code, so that there is none without it.
+            let delivery = self.begin_delivery(Delivered::Code(id)).await?;
+            let outcome = self.inner.store.mint(minted, now).await?;
+            if outcome.is_err() {
+                let _nothing_is_on_its_way = self.inner.store.settle(delivery.id, Outcome::Cancelled, now).await?;
+            }
+            match outcome {
+                Ok(()) => return Ok(MintedCode { id, code: TypedCode { selector, code }, expires, delivery }),
                 Err(NotMinted::Taken) => {}
                 Err(NotMinted::TooMany) => return usage("too many codes live already; withdraw some, or wait until they expire"),
                 Err(NotMinted::Closed | NotMinted::Locked) => return usage("pairing is closed; open it first"),

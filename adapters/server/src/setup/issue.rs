@@ -7,7 +7,7 @@ use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MA
 use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime, rfc3339};
-use handfast_core::wire::setup::{Payload, ProfileName};
+use handfast_core::wire::setup::{Nonce, Payload, ProfileName};
 
 use super::url::{Candidates, UrlSource, resolve};
 use crate::chance;
@@ -39,6 +39,8 @@ pub struct StartedSetup {
     pub bootstrap_token: String,
     /// When it is worth nothing any more.
     pub expires_at: UnixTime,
+    /// Which code it is.
+    pub(crate) nonce: Nonce,
     /// All of it, for a QR code or to be copied.
     pub payload: String,
 }
@@ -125,7 +127,14 @@ impl Gateway {
         let (mut scratch, mut text) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
         let payload = payload.encode(&mut scratch, &mut text).expect("what was just checked is not too long").to_owned();
         self.inner.telemetry.bootstrap_token_issued(profile);
-        Ok(StartedSetup { url, url_source, bootstrap_token: issued.token.to_owned(), expires_at: issued.expires_at, payload })
+        Ok(StartedSetup {
+            url,
+            url_source,
+            bootstrap_token: issued.token.to_owned(),
+            expires_at: issued.expires_at,
+            nonce: issued.nonce,
+            payload,
+        })
     }
 
     /// Whether a code that ends then would be taken for spent, because the clock was ahead once.

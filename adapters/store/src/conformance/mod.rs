@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod changes;
 pub mod codes;
+pub mod deliveries;
 pub mod grants;
 pub mod guesses;
 pub mod inbound;
@@ -113,6 +114,16 @@ macro_rules! conformance_tests {
                 a_block_or_a_key_is_revoked_for_good
                 one_revoked_block_is_enough
                 the_key_of_a_revoked_node_is_revoked_and_that_of_a_muted_one_is_not
+            }
+            deliveries {
+                what_a_node_falls_back_to_reads_back
+                an_approval_that_is_undone_is_a_request_that_is_found_again
+                a_token_that_is_delivered_takes_the_place_of_the_older_and_says_so_to_its_link
+                a_delivery_ends_once_and_tells_it_again
+                a_delivery_that_another_takes_the_place_of_is_undone_and_changes_nothing
+                a_code_that_nobody_was_shown_is_withdrawn_unless_it_was_used
+                a_setup_code_that_nobody_was_shown_opens_nothing
+                deliveries_are_listed_by_their_end
             }
             codes {
                 a_code_reads_back_as_it_was_minted

@@ -6,12 +6,21 @@ use std::sync::Arc;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
-use handfast_core::registry::lifecycle::{Decision, decide};
+use handfast_core::registry::delivery::{DeliveryId, Ticket};
+use handfast_core::registry::lifecycle::{Decision, NewToken, decide};
 use handfast_core::registry::record::{Cause, Credential, Mode, Standing};
 use handfast_core::time::{Span, UnixTime};
 
 use super::{START, all, asking, asking_at, at, ids, load, paired, record, revoked};
 use crate::{Counts, Filter, MemoryStore, Store, Version};
+
+fn new_token() -> NewToken {
+    NewToken { hash: token(), ticket: Ticket { id: DeliveryId::from_bytes([3; 16]), until: at_the_end() } }
+}
+
+fn at_the_end() -> UnixTime {
+    START.after(Span::from_secs(1 << 40))
+}
 
 fn token() -> TokenHash {
     TokenHash::from_bytes([9; 32])
@@ -115,7 +124,7 @@ pub async fn counts_are_right_through_a_life(store: Arc<dyn Store>) {
     for (decision, expected) in [
         (Decision::Approve(Credential::Token(token())), counts(2, 1, 0, 0)),
         (Decision::Mute, counts(2, 0, 1, 0)),
-        (Decision::Reissue(token()), counts(2, 0, 1, 0)),
+        (Decision::Reissue(new_token()), counts(2, 0, 1, 0)),
         (Decision::Unmute, counts(2, 1, 0, 0)),
         (Decision::Unpair, counts(2, 0, 0, 1)),
     ] {

@@ -7,6 +7,7 @@
 //! The tallies of [`counts`](Store::counts) and the listing of senders show what is stored.
 
 mod cut;
+mod deliveries;
 mod inbound;
 mod sessions;
 mod table;

@@ -1,6 +1,7 @@
 //! The registry in memory: for tests and for the demo.
 
 mod codes;
+mod deliveries;
 mod grants;
 mod inbound;
 mod makers;
@@ -32,6 +33,7 @@ use crate::{
     Version, prefix, rules,
 };
 use codes::Codes;
+use deliveries::UnderWay;
 use grants::Grants;
 use inbound::Senders;
 use nodes::{Node, Nodes};
@@ -54,6 +56,7 @@ struct State {
     companions: Companions,
     senders: Senders,
     time: time::Kept,
+    deliveries: UnderWay,
 }
 
 impl State {
@@ -121,9 +124,10 @@ impl Store for MemoryStore {
     }
 
     async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
-        let State { nodes, grants, .. } = &mut *self.state();
+        let State { nodes, grants, deliveries, .. } = &mut *self.state();
         let is_revoked = matches!(standing, Standing::Revoked { .. });
-        let version = nodes.save(node_id, read_at, standing, now)?;
+        let version = nodes.save(node_id, read_at, standing.clone(), now)?;
+        deliveries.follow(node_id, &standing, now);
         if is_revoked {
             grants.end(node_id, None, now);
         }
@@ -150,7 +154,11 @@ impl Store for MemoryStore {
     }
 
     async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {
-        self.state().nodes.insert(record, profile, now).map(drop)
+        let State { nodes, deliveries, .. } = &mut *self.state();
+        let (node_id, standing) = (record.node_id, record.standing.clone());
+        nodes.insert(record, profile, now)?;
+        deliveries.follow(node_id, &standing, now);
+        Ok(())
     }
 
     async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError> {
@@ -287,7 +295,12 @@ impl Store for MemoryStore {
     }
 
     async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
-        Ok(self.state().codes.spend(code, source, reserved_at, now))
+        let State { codes, deliveries, .. } = &mut *self.state();
+        let spent = codes.spend(code, source, reserved_at, now);
+        if spent {
+            deliveries.code_used(code);
+        }
+        Ok(spent)
     }
 
     async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {

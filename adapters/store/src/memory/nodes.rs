@@ -8,6 +8,7 @@ use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{Admission, Asking, RequestKey, decide};
+use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
@@ -33,7 +34,7 @@ pub(super) struct Nodes {
 pub(super) struct Node {
     pub(super) entry: Entry,
     source: Source,
-    /// Only while it is pending.
+    /// Only while it is pending, or may be so again.
     request: Option<RequestKey>,
     /// Which run made it, or set its end.
     run: u64,
@@ -59,7 +60,9 @@ impl Nodes {
         self.purge(now);
         let Asking { key, source, record } = asking;
         let same = match &record.keys {
-            None => self.by_request.get(&key).copied(),
+            None => self.by_request.get(&key).copied().filter(|id| {
+                self.all.get(id).and_then(|node| asks(&node.entry.record.standing)).is_some_and(|expires| expires > now)
+            }),
             Some(keys) => match self.with_key(&keys.channel).map(|node| &node.entry.record) {
                 None => None,
                 Some(found) => match rules::asked_again(&found.standing) {
@@ -181,7 +184,7 @@ impl Nodes {
         if node.end().is_some() && node.end() != end {
             node.run = self.run;
         }
-        node.request = node.request.filter(|_| matches!(node.entry.record.standing, Standing::Pending { .. }));
+        node.request = node.request.filter(|_| asks(&node.entry.record.standing).is_some());
         node.entry.version = Version(node.entry.version.0 + 1);
         node.entry.changed_at = now;
         let version = node.entry.version;
@@ -198,7 +201,11 @@ impl Nodes {
         if let Standing::Pending { expires } = node.entry.record.standing {
             self.by_expiry.insert((expires, id));
             *self.of_source.entry(node.source).or_default() += 1;
-            if let Some(request) = node.request {
+        }
+        if let Some(request) = node.request {
+            // Another request of the same may have come meanwhile; there is one for each.
+            let holder = self.by_request.get(&request).and_then(|holder| self.all.get(holder));
+            if !holder.is_some_and(|holder| matches!(holder.entry.record.standing, Standing::Pending { .. })) {
                 self.by_request.insert(request, id);
             }
         }
@@ -219,9 +226,11 @@ impl Nodes {
                     self.of_source.remove(&node.source);
                 }
             }
-            if let Some(request) = node.request {
-                self.by_request.remove(&request);
-            }
+        }
+        if let Some(request) = node.request
+            && self.by_request.get(&request) == Some(&id)
+        {
+            self.by_request.remove(&request);
         }
         Some(node)
     }
@@ -285,6 +294,14 @@ impl Nodes {
             }
         }
         these.len() as u64
+    }
+}
+
+/// Until when a request counts that waits, or would wait again if its approval were undone.
+fn asks(standing: &Standing) -> Option<UnixTime> {
+    match (standing, standing.undelivered()) {
+        (Standing::Pending { expires }, _) | (_, Some(Undelivered { before: Before::Pending { expires }, .. })) => Some(*expires),
+        (_, Some(_) | None) => None,
     }
 }
 

@@ -59,6 +59,12 @@ impl Companions {
         }
     }
 
+    /// Makes a code worth nothing that nobody was shown.
+    pub(super) fn spoil(&mut self, nonce: Nonce, expires_at: UnixTime) {
+        self.spent.insert(nonce, expires_at);
+        self.spent_by_end.insert((expires_at, nonce));
+    }
+
     fn forget_codes(&mut self) {
         self.spent.clear();
         self.spent_runs.clear();
@@ -227,6 +233,7 @@ impl Sessions for MemoryStore {
             }
         }
         state.companions.spend(code, now);
+        state.deliveries.setup_used(code.nonce);
         Ok(Ok(()))
     }
 

@@ -12,7 +12,7 @@ use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::rows::{Columns, integer, seconds, session};
-use super::{grants, makers, reader};
+use super::{deliveries, grants, makers, reader};
 use crate::{Observation, SaveError, StoreError, Stored, Version, rules};
 
 pub(super) fn admit(
@@ -62,7 +62,8 @@ fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Opti
             connection.prepare_cached("DELETE FROM node WHERE seq = ?1")?.execute([seq])?;
             Ok(None)
         }
-        None => Ok(None),
+        // One whose approval may be undone is the same request still.
+        None => Ok(deliveries::same(connection, key, now)?),
     }
 }
 
@@ -155,7 +156,7 @@ fn enter(
 pub(super) fn insert(connection: &Connection, record: &Record, profile: &str, now: UnixTime) -> Result<(), SaveError> {
     rules::provable(&record.standing, record.keys.is_some())?;
     match enter(connection, record, Source::of(record.address), None, profile, now)? {
-        true => Ok(()),
+        true => Ok(deliveries::follow(connection, record.node_id, &record.standing, None, now)?),
         false => Err(SaveError::Conflict),
     }
 }
@@ -176,6 +177,7 @@ pub(super) fn save(
         return Err(SaveError::Conflict);
     }
     rules::provable(standing, has_keys)?;
+    let request = deliveries::request(connection, id)?;
     let Columns { standing: word, expires, token_hash, mode, cause } = Columns::of(standing);
     connection
         .prepare_cached(
@@ -187,6 +189,7 @@ pub(super) fn save(
             ":standing": word, ":expires": expires, ":token_hash": token_hash, ":mode": mode, ":cause": cause,
             ":now": integer(now), ":node_id": id.as_bytes(),
         })?;
+    deliveries::follow(connection, id, standing, request, now)?;
     if matches!(standing, Standing::Revoked { .. }) {
         grants::end(connection, id, None, now)?;
     }

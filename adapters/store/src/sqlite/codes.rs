@@ -10,6 +10,7 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
+use super::deliveries;
 use super::makers;
 use super::rows::{self, integer};
 use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
@@ -235,6 +236,7 @@ pub(super) fn spend(
             .execute(params![id.as_bytes(), guesses, integer(now)])?;
         note(erased, spent);
     }
+    deliveries::used(connection, id.as_bytes())?;
     if given_back != window {
         set_window(connection, &given_back)?;
         count(connection, source, of_source)?;

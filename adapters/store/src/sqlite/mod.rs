@@ -22,11 +22,13 @@
 //! | `sessions` | companions' sessions and spent setup codes: changes and queries |
 //! | `inbound` | those who write over channels: changes and queries |
 //! | `time` | the mark, the run and the moves of a step |
+//! | `deliveries` | secrets that are shown once: changes and queries |
 //! | `rows` | rows ⇄ records |
 
 mod changes;
 mod codes;
 mod copy;
+mod deliveries;
 mod file;
 mod generation;
 mod grants;

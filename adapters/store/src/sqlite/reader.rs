@@ -85,7 +85,8 @@ macro_rules! select_listed {
     ($rest:literal) => {
         concat!(
             "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
-                    changed_at, profile, approved_by, last_seen, occupancy, noise_level, wake_word_fp
+                    changed_at, profile, approved_by, last_seen, occupancy, noise_level, wake_word_fp,
+                    delivery_id, delivery_until, fallback, fallback_expires, fallback_token
              FROM node ",
             $rest
         )
@@ -96,7 +97,8 @@ macro_rules! select_listed {
 macro_rules! select_stored {
     ($rest:literal) => {
         concat!(
-            "SELECT node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key
+            "SELECT node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
+                    delivery_id, delivery_until, fallback, fallback_expires, fallback_token
              FROM node ",
             $rest
         )

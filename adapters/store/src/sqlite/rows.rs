@@ -7,6 +7,7 @@ use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
+use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::{Maker, Prolonged, Session, SessionId};
@@ -87,7 +88,10 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
     let keys = keys(row)?;
     let token = || get(row, "token_hash").map(TokenHash::from_bytes);
     let credential = || match get::<Option<[u8; 32]>>(row, "token_hash")? {
-        Some(hash) => Ok(Credential::Token(TokenHash::from_bytes(hash))),
+        Some(hash) => match get::<Option<[u8; 16]>>(row, "delivery_id")? {
+            None => Ok(Credential::Token(TokenHash::from_bytes(hash))),
+            Some(id) => undelivered(row, TokenHash::from_bytes(hash), DeliveryId::from_bytes(id)).map(Credential::Undelivered),
+        },
         None if keys.is_some() => Ok(Credential::Keys),
         None => Err("token_hash is missing, and there are no keys".to_owned()),
     };
@@ -112,6 +116,18 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
         standing,
     };
     Ok(Stored { record, version: Version(version) })
+}
+
+/// What is kept of a token on its way.
+fn undelivered(row: &Row<'_>, token: TokenHash, id: DeliveryId) -> Result<Undelivered, String> {
+    let older = || get(row, "fallback_token").map(TokenHash::from_bytes);
+    let before = match get::<String>(row, "fallback")?.as_str() {
+        "pending" => Before::Pending { expires: time(row, "fallback_expires")? },
+        "unapproved" => Before::Unapproved { token: older()? },
+        "token" => Before::Token(older()?),
+        other => return Err(format!("fallback {other:?} is unknown")),
+    };
+    Ok(Undelivered { token, ticket: Ticket { id, until: time(row, "delivery_until")? }, before })
 }
 
 fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {

@@ -8,10 +8,11 @@ use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::sessions::{self, Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
 use handfast_core::text::Name;
 use handfast_core::time::UnixTime;
+use handfast_core::wire::setup::Nonce;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, integer, seconds};
-use super::{SqliteStore, grants, makers};
+use super::{SqliteStore, deliveries, grants, makers};
 use crate::makers::Ending;
 use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
@@ -34,8 +35,17 @@ fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTim
     connection
         .prepare_cached("INSERT INTO spent_setup_code (nonce, expires) VALUES (?1, ?2)")?
         .execute(params![code.nonce.as_bytes(), integer(code.expires_at)])?;
+    deliveries::used(connection, code.nonce.as_bytes())?;
     purge(connection, now)?;
     Ok(Ok(()))
+}
+
+/// Makes a code worth nothing that nobody was shown.
+pub(super) fn spoil(connection: &Connection, nonce: Nonce, expires_at: UnixTime) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO spent_setup_code (nonce, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute(params![nonce.as_bytes(), integer(expires_at)])?;
+    Ok(())
 }
 
 /// Forgets the codes whose time is over, which raises the mark, and the sessions that ended long ago.

@@ -10,12 +10,14 @@
 //!                                                       ▼
 //!                                                     Linked
 //! ```
+//! A token that is on its way to the node is confirmed by its first use: between its verification and `Attaching` that is made durable (`Confirming`).
 
 use crate::error::{Malformed, Refusal};
 use crate::grant::token::{self, HashJob, Hashed, ProofKey, ProofTag, Token, TokenHash, Verified};
 use crate::id::NodeId;
 use crate::limits::{self, Limits};
 use crate::link::gateway::{self as link, Link};
+use crate::registry::delivery::DeliveryId;
 use crate::registry::lifecycle::Notice;
 use crate::registry::record::{Record, Standing};
 use crate::step::{Machine, Step};
@@ -36,10 +38,21 @@ enum State {
     AwaitFirst { until: Instant },
     Asking,
     Loading { node_id: NodeId, token: Token },
-    Hashing { node_id: NodeId, stored: Option<(TokenHash, ProofTag)> },
+    Hashing { node_id: NodeId, stored: Tagged },
+    Confirming { node_id: NodeId, verified: Verified, tag: ProofTag },
     Attaching { node_id: NodeId, verified: Verified },
     Linked(Link),
     Closed,
+}
+
+/// The tokens that a record lets in, each with the tag of what was presented if it is that one.
+#[derive(Debug, Default)]
+struct Tagged {
+    newest: Option<(TokenHash, ProofTag)>,
+    /// The delivery of the newest, while that is under way.
+    delivery: Option<DeliveryId>,
+    /// What works on until then.
+    older: Option<(TokenHash, ProofTag)>,
 }
 
 /// What may happen to a connection.
@@ -57,6 +70,8 @@ pub enum Input<'b> {
     Loaded(Lookup<'b>),
     /// Answers [`Effect::Hash`]; an error if the source has failed too often or the pool is full.
     Hashed(Result<Hashed, Refusal>),
+    /// Answers [`Effect::Confirm`]: the delivery is durably confirmed, now or before; [`Refusal::InvalidCredentials`] if it was undone.
+    Confirmed(Result<(), Refusal>),
     /// Answers [`Effect::Attach`] with the record as it is once pushes reach this connection.
     Attached(Result<Option<&'b Record>, Refusal>),
     /// The operator decided something about the node, or it came back on another connection.
@@ -103,6 +118,8 @@ pub enum Effect<'b> {
     Refund,
     /// Recognise this token from now on.
     Remember(NodeId, ProofTag),
+    /// The token of this delivery is used, so it has arrived: make that durable.
+    Confirm(NodeId, DeliveryId),
     /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then read the record once more.
     Attach(NodeId),
     /// Take the connection out of the table of live ones, if it is still the node's there; a newer one stays.
@@ -161,7 +178,11 @@ impl Connection {
     #[must_use]
     pub const fn awaits_answer(&self) -> bool {
         match &self.state {
-            State::Asking | State::Loading { .. } | State::Hashing { .. } | State::Attaching { .. } => true,
+            State::Asking
+            | State::Loading { .. }
+            | State::Hashing { .. }
+            | State::Confirming { .. }
+            | State::Attaching { .. } => true,
             State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
         }
     }
@@ -174,6 +195,7 @@ impl Connection {
             State::Asking => "Asking",
             State::Loading { .. } => "Loading",
             State::Hashing { .. } => "Hashing",
+            State::Confirming { .. } => "Confirming",
             State::Attaching { .. } => "Attaching",
             State::Linked(Link::Open { .. }) => "Linked",
             State::Linked(Link::Ended) | State::Closed => "Closed",
@@ -214,6 +236,11 @@ impl Machine for Connection {
 
             (State::Loading { node_id, token }, Input::Loaded(lookup)) => on_loaded(node_id, token, lookup),
             (State::Hashing { node_id, stored }, Input::Hashed(outcome)) => on_hashed(node_id, stored, outcome, scratch),
+            (State::Confirming { node_id, verified, tag }, Input::Confirmed(Ok(()))) => proven(node_id, verified, tag),
+            (State::Confirming { .. }, Input::Confirmed(Err(Refusal::InvalidCredentials))) => {
+                refuse(AuthFailure::InvalidCredentials, scratch)
+            }
+            (State::Confirming { .. }, Input::Confirmed(Err(refusal))) => close(close_for(refusal)),
             (State::Attaching { node_id, verified }, Input::Attached(outcome)) => {
                 on_attached(node_id, &verified, outcome, now, limits, scratch)
             }
@@ -237,6 +264,7 @@ impl Machine for Connection {
                 | Input::Admitted(_)
                 | Input::Loaded(_)
                 | Input::Hashed(_)
+                | Input::Confirmed(_)
                 | Input::Attached(_)
                 | Input::Push(_)
                 | Input::Tick
@@ -250,7 +278,12 @@ impl Machine for Connection {
         match &self.state {
             State::AwaitFirst { until } => Some((*until, Reason::FirstMessage)),
             State::Linked(link) => link.deadline(),
-            State::Asking | State::Loading { .. } | State::Hashing { .. } | State::Attaching { .. } | State::Closed => None,
+            State::Asking
+            | State::Loading { .. }
+            | State::Hashing { .. }
+            | State::Confirming { .. }
+            | State::Attaching { .. }
+            | State::Closed => None,
         }
     }
 }
@@ -288,23 +321,28 @@ fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<Stat
         Ok(record) => record,
         Err(refusal) => return close(close_for(refusal)),
     };
-    let stored = record.and_then(|record| record.standing.token());
-    let tagged = stored.map(|hash| (hash.clone(), lookup.key.tag(node_id, hash, &token)));
-    let recognised = match (&tagged, &lookup.kept) {
+    let standing = record.map(|record| &record.standing);
+    let tagged = |hash: &TokenHash| (hash.clone(), lookup.key.tag(node_id, hash, &token));
+    let stored = Tagged {
+        newest: standing.and_then(Standing::token).map(tagged),
+        delivery: standing.and_then(Standing::undelivered).map(|undelivered| undelivered.ticket.id),
+        older: standing.and_then(Standing::older_token).map(tagged),
+    };
+    let recognised = |stored: &Option<(TokenHash, ProofTag)>| match (stored, &lookup.kept) {
         (Some((hash, tag)), Some(kept)) => ProofKey::recognise(hash, tag, kept),
         (None, _) | (_, None) => None,
     };
-    match recognised {
+    // Only what was confirmed is ever recognised, so the newest is only while no delivery is under way.
+    let settled = stored.delivery.is_none().then(|| recognised(&stored.newest)).flatten();
+    match settled.or_else(|| recognised(&stored.older)) {
         Some(verified) => Step::with(State::Attaching { node_id, verified }, [Effect::Attach(node_id)]),
-        None => {
-            Step::with(State::Hashing { node_id, stored: tagged }, [Effect::Hash(HashJob { node_id, token }, Claim::of(record))])
-        }
+        None => Step::with(State::Hashing { node_id, stored }, [Effect::Hash(HashJob { node_id, token }, Claim::of(record))]),
     }
 }
 
 fn on_hashed<'b>(
     node_id: NodeId,
-    stored: Option<(TokenHash, ProofTag)>,
+    stored: Tagged,
     outcome: Result<Hashed, Refusal>,
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
@@ -312,14 +350,23 @@ fn on_hashed<'b>(
         Ok(hashed) => hashed,
         Err(refusal) => return close(close_for(refusal)),
     };
-    let verified = token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash);
-    match (verified, stored) {
-        (Some(verified), Some((_, tag))) => Step::with(
-            State::Attaching { node_id, verified },
-            [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)],
-        ),
-        (None, _) | (_, None) => refuse(AuthFailure::InvalidCredentials, scratch),
+    let Tagged { newest, delivery, older } = stored;
+    let verify = |stored: &Option<(TokenHash, ProofTag)>| token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash);
+    match (verify(&newest), newest, verify(&older), older) {
+        (Some(verified), Some((_, tag)), _, _) => match delivery {
+            Some(delivery) => Step::with(State::Confirming { node_id, verified, tag }, [Effect::Confirm(node_id, delivery)]),
+            None => proven(node_id, verified, tag),
+        },
+        (_, _, Some(verified), Some((_, tag))) => proven(node_id, verified, tag),
+        (None, _, None, _) | (_, None, _, None) | (None, _, _, None) | (_, None, None, _) => {
+            refuse(AuthFailure::InvalidCredentials, scratch)
+        }
     }
+}
+
+/// The token was right and counts.
+fn proven<'b>(node_id: NodeId, verified: Verified, tag: ProofTag) -> Step<State, Effect<'b>> {
+    Step::with(State::Attaching { node_id, verified }, [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)])
 }
 
 /// The record may have changed while the token was checked. What counts is the one that was read after pushes began to reach us.
@@ -332,7 +379,10 @@ fn on_attached<'b>(
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
     let record = match outcome {
-        Ok(record) => record.filter(|r| r.standing.token().is_some_and(|hash| verified.holds_for(hash))),
+        Ok(record) => record.filter(|r| {
+            let settled = if r.standing.undelivered().is_none() { r.standing.token() } else { None };
+            [settled, r.standing.older_token()].into_iter().flatten().any(|hash| verified.holds_for(hash))
+        }),
         Err(refusal) => return detach(close(close_for(refusal)), node_id),
     };
     let Some(record) = record else {
@@ -401,7 +451,9 @@ fn for_link<'b>(input: Input<'b>) -> Option<link::Input<'b>> {
         Input::Tick => Some(link::Input::Tick),
         Input::Shutdown => Some(link::Input::Shutdown),
         Input::Closed => Some(link::Input::Closed),
-        Input::Admitted(_) | Input::Loaded(_) | Input::Hashed(_) | Input::Attached(_) | Input::Evict => None,
+        Input::Admitted(_) | Input::Loaded(_) | Input::Hashed(_) | Input::Confirmed(_) | Input::Attached(_) | Input::Evict => {
+            None
+        }
     }
 }
 

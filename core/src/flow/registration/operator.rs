@@ -1,4 +1,4 @@
-//! The operator's approval: one durable write, and only then the token, once.
+//! The operator's approval: one durable write, and only then the token, once. Whoever is shown it [confirms](crate::registry::delivery) that.
 //!
 //! ```text
 //!  Drawing ──Drawn──▶ Hashing ──Hashed──▶ Saving ──Saved──▶ Done
@@ -11,8 +11,9 @@ use crate::entropy::Entropy;
 use crate::error::Refusal;
 use crate::grant::token::{self, HashJob, Hashed, Token, TokenHash};
 use crate::id::NodeId;
-use crate::registry::lifecycle::{self, Change, Decision};
-use crate::registry::record::{Credential, Record, Standing};
+use crate::registry::delivery::Ticket;
+use crate::registry::lifecycle::{self, Change, Decision, NewToken};
+use crate::registry::record::{Record, Standing};
 use crate::step::{Machine, Step};
 use crate::time::{Instant, Reason, UnixTime};
 
@@ -22,6 +23,7 @@ pub struct Approval {
     node_id: NodeId,
     standing: Standing,
     purpose: Purpose,
+    ticket: Ticket,
     at: UnixTime,
     state: State,
 }
@@ -31,7 +33,7 @@ pub struct Approval {
 pub enum Purpose {
     /// The node's first.
     Approve,
-    /// In place of one that was lost; the old one dies.
+    /// In place of one that was lost; the old one dies when the new one is delivered.
     Reissue,
 }
 
@@ -63,21 +65,22 @@ pub enum Effect {
     Hash(HashJob),
     /// Save this change of the record that was read, if nobody changed it since.
     Save(Change),
-    /// Show the token, this once; then push the notice of the change.
+    /// Answer with the token, this once, and with its delivery; then push the notice of the change.
     Reveal(Token),
     /// Tell the operator why not.
     Refuse(Refusal),
 }
 
 impl Approval {
-    /// Begins with the record as it was read. The first effect is [`Effect::Draw`].
+    /// Begins with the record as it was read, and the delivery by which the token is to be confirmed. The first effect is [`Effect::Draw`].
     ///
     /// # Errors
     /// Why this node cannot be given a token now; nothing was drawn or hashed for it.
-    pub fn begin(record: &Record, purpose: Purpose, at: UnixTime) -> Result<Step<Self, Effect>, Refusal> {
+    pub fn begin(record: &Record, purpose: Purpose, ticket: Ticket, at: UnixTime) -> Result<Step<Self, Effect>, Refusal> {
         // Whether the decision can be taken does not depend on the hash.
-        let _would_be = lifecycle::decide(&record.standing, purpose.decision(TokenHash::from_bytes([0; 32])), at)?;
-        let approval = Self { node_id: record.node_id, standing: record.standing.clone(), purpose, at, state: State::Drawing };
+        let _would_be = lifecycle::decide(&record.standing, purpose.decision(TokenHash::from_bytes([0; 32]), ticket), at)?;
+        let approval =
+            Self { node_id: record.node_id, standing: record.standing.clone(), purpose, ticket, at, state: State::Drawing };
         Ok(Step::with(approval, [Effect::Draw]))
     }
 
@@ -93,10 +96,11 @@ impl Approval {
 }
 
 impl Purpose {
-    const fn decision(self, hash: TokenHash) -> Decision {
+    const fn decision(self, hash: TokenHash, ticket: Ticket) -> Decision {
+        let new = NewToken { hash, ticket };
         match self {
-            Self::Approve => Decision::Approve(Credential::Token(hash)),
-            Self::Reissue => Decision::Reissue(hash),
+            Self::Approve => Decision::Issue(new),
+            Self::Reissue => Decision::Reissue(new),
         }
     }
 }
@@ -116,7 +120,7 @@ impl Machine for Approval {
                 None => Step::with(self.to(State::Drawing), [Effect::Draw]),
             },
             (State::Hashing, Input::Hashed(Hashed { token, hash })) => {
-                match lifecycle::decide(&self.standing, self.purpose.decision(hash), self.at) {
+                match lifecycle::decide(&self.standing, self.purpose.decision(hash, self.ticket), self.at) {
                     Ok(change) => Step::with(self.to(State::Saving { token }), [Effect::Save(change)]),
                     Err(refusal) => Step::with(self.to(State::Done), [Effect::Refuse(refusal)]),
                 }

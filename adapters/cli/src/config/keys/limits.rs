@@ -125,4 +125,14 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.number(1..=1_000_000).map(|given| settings.limits.first_messages_per_second = given),
         show: |settings| Some(settings.limits.first_messages_per_second.to_string()),
     },
+    Key {
+        section: "limits",
+        name: "deliver_within",
+        option: "deliver-within",
+        placeholder: "TIME",
+        form: Form::One,
+        help: "How long a secret that is shown once may be unconfirmed and unused before it is taken back",
+        read: |settings, value| value.duration(SECOND..=DAY).map(|given| settings.limits.deliver_within = given),
+        show: |settings| Some(quoted(show(settings.limits.deliver_within))),
+    },
 ];

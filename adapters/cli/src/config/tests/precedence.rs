@@ -72,6 +72,7 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("failures_per_minute", "7", "7"),
     ("hash_queue", "65536", "65_536"),
     ("first_messages_per_second", "8", "8"),
+    ("deliver_within", "2m", r#""2m""#),
 ];
 
 #[test]

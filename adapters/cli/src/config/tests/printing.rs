@@ -62,6 +62,7 @@ fn what_is_printed_reads_back_to_the_same_settings() {
         "--public-channel=a b",
         "--ping-every=0.25",
         "--hash-queue=1",
+        "--deliver-within=2m",
     ]);
     assert_eq!(full.pairing.rules.len(), 3);
     assert_eq!(file(&full.to_toml()), full);

@@ -16,6 +16,10 @@
 ///
 /// **Senders on WhatsApp** are spelled with their plus, as the original's database and lists have them. Where both spellings stand (a channel of the operator's
 /// own may have kept the other one), what was taken back or blocked counts.
+///
+/// **Deliveries.** A token on its way stands in its node's row as the hash that counts, and beside it what the node falls back to if nobody confirms or uses
+/// it; `fallback_request` is what finds a request again that waits once more. A delivery that ended is kept for a while, so that whoever asks once more hears
+/// how.
 pub(super) const V4: &str = "
 PRAGMA ignore_check_constraints = ON;
 
@@ -35,6 +39,12 @@ CREATE INDEX node_by_approver      ON node (approved_by)     WHERE approved_by I
 CREATE INDEX sender_allowed_by_via ON sender_allowed (via)   WHERE revoked_at IS NULL;
 
 ALTER TABLE code ADD COLUMN source BLOB CHECK (source IS NULL OR length(source) = 16);
+ALTER TABLE node ADD COLUMN delivery_id      BLOB CHECK (delivery_id IS NULL OR length(delivery_id) = 16);
+ALTER TABLE node ADD COLUMN delivery_until   INTEGER CHECK ((delivery_until IS NULL) = (delivery_id IS NULL));
+ALTER TABLE node ADD COLUMN fallback         TEXT CHECK (fallback IN ('pending', 'unapproved', 'token'));
+ALTER TABLE node ADD COLUMN fallback_expires INTEGER;
+ALTER TABLE node ADD COLUMN fallback_token   BLOB;
+ALTER TABLE node ADD COLUMN fallback_request BLOB CHECK (fallback_request IS NULL OR length(fallback_request) = 32);
 
 CREATE TABLE pin_guesses (
     source  BLOB    NOT NULL PRIMARY KEY CHECK (length(source) = 16),
@@ -119,4 +129,19 @@ UPDATE OR IGNORE sender_allowed SET sender = '+' || sender WHERE channel = 'what
 DELETE FROM sender_allowed WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
 UPDATE OR IGNORE sender_pending SET sender = '+' || sender WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
 DELETE FROM sender_pending WHERE channel = 'whatsapp' AND sender NOT GLOB '*[^0-9]*';
+
+CREATE INDEX node_by_fallback_request ON node (fallback_request) WHERE fallback_request IS NOT NULL;
+
+CREATE TABLE delivery (
+    delivery_id BLOB NOT NULL PRIMARY KEY CHECK (length(delivery_id) = 16),
+    until       INTEGER NOT NULL,
+    what        TEXT NOT NULL CHECK (what IN ('token', 'code', 'setup')),
+    subject     BLOB NOT NULL CHECK (length(subject) = 16),
+    expires     INTEGER CHECK ((expires IS NOT NULL) = (what = 'setup')),
+    settled     TEXT CHECK (settled IN ('delivered', 'undone'))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX delivery_under_way ON delivery (until)   WHERE settled IS NULL;
+CREATE INDEX delivery_of        ON delivery (subject) WHERE settled IS NULL;
+CREATE INDEX delivery_settled   ON delivery (until)   WHERE settled IS NOT NULL;
 ";

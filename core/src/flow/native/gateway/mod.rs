@@ -151,8 +151,8 @@ impl Known<'_> {
             Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } => {
                 Some((self.record.node_id, grants::current(self.grants, now)?))
             }
-            Standing::Paired { credential: Credential::Token(_), .. }
-            | Standing::Muted { credential: Credential::Token(_), .. }
+            Standing::Paired { credential: Credential::Token(_) | Credential::Undelivered(_), .. }
+            | Standing::Muted { credential: Credential::Token(_) | Credential::Undelivered(_), .. }
             | Standing::Pending { .. }
             | Standing::Unapproved { .. }
             | Standing::Revoked { .. } => None,

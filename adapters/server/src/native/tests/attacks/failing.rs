@@ -11,6 +11,7 @@ use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
+use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits as InboundLimits, SenderId};
 use handfast_core::registry::record::{Record, Standing};
@@ -19,9 +20,9 @@ use handfast_core::registry::trusted_time::Step;
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{FromNode as Tells, Selector};
 use handfast_store::{
-    Activation, Approved, Challenged, Code, Counts, EndedWith, Filter, Inbound, Listed, ListedSender, NotMinted, Observation,
-    Over, Revoked, Run, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, SetupCode, Store, StoreError, Stored,
-    TakenOver, Timekeeping, Version, Yield,
+    Activation, Approved, Challenged, Code, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound, Listed, ListedSender,
+    NotMinted, Observation, Over, Revoked, Run, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, Settlement,
+    SetupCode, Store, StoreError, Stored, TakenOver, Timekeeping, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -145,6 +146,17 @@ impl Timekeeping for Failing {
     async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {
         self.store.write_over(what, now).await
     }
+}
+
+fails_or_passes_on! {
+    Deliveries {
+        // The gateway asks this by itself, whenever it likes.
+        async fn undelivered(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+            self.store.undelivered(limit).await
+        }
+    }
+    deliver(delivery: Delivery, now: UnixTime) -> Result<(), StoreError>;
+    settle(id: DeliveryId, outcome: Outcome, now: UnixTime) -> Result<Result<Settlement, NotSettled>, StoreError>;
 }
 
 fails_or_passes_on! {

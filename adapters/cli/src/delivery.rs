@@ -1,0 +1,72 @@
+//! Secrets that are shown once: written first, and only then confirmed to the gateway.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hyper::Method;
+use tokio::time::{Instant, sleep};
+
+use crate::End;
+use crate::client::{Unanswered, ask, try_ask};
+
+/// For how long a gateway that restarts is waited for, so that what was written counts.
+const CONFIRM_FOR: Duration = Duration::from_secs(15);
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
+/// A secret that the gateway answered with.
+pub(crate) struct Delivery<'a> {
+    pub(crate) data: &'a Path,
+    /// By which name the gateway knows it; none for what needs no confirmation.
+    pub(crate) id: Option<&'a str>,
+    /// What it is, as in "the token".
+    pub(crate) what: &'a str,
+    /// How things stand once it is undone, as in "the node waits for approval as before".
+    pub(crate) undone: &'a str,
+}
+
+impl Delivery<'_> {
+    /// Shows the secret and confirms it. Where it cannot be shown, the decision behind it is taken back.
+    pub(crate) async fn show(self, show: impl FnOnce() -> Result<(), End>) -> Result<(), End> {
+        let Some(id) = self.id.filter(|id| !id.is_empty()) else { return show() };
+        match show() {
+            Ok(()) => self.confirm(id).await,
+            Err(failed) => Err(self.cancel(id, &failed).await),
+        }
+    }
+
+    async fn confirm(&self, id: &str) -> Result<(), End> {
+        let begun = Instant::now();
+        let why = loop {
+            match try_ask(self.data, Method::POST, &format!("/api/v1/deliveries/{id}/confirm"), None).await {
+                Ok(_) => return Ok(()),
+                Err(Unanswered::Refused(end)) => break end,
+                Err(Unanswered::Broken(end)) if begun.elapsed() > CONFIRM_FOR => break end,
+                Err(Unanswered::Broken(_)) => sleep(TRY_AGAIN).await,
+            }
+        };
+        Err(End::Refused(format!(
+            "{what} was shown, but the gateway does not know that: {why}. If {what} is not used within a minute of its making, it is worth nothing and {undone}",
+            what = self.what,
+            why = said(&why),
+            undone = self.undone
+        )))
+    }
+
+    async fn cancel(&self, id: &str, failed: &End) -> End {
+        let (what, undone, failed) = (self.what, self.undone, said(failed));
+        match ask(self.data, Method::POST, &format!("/api/v1/deliveries/{id}/cancel"), None).await {
+            Ok(_) => End::Refused(format!("{failed}; {what} is worth nothing now: {undone}")),
+            Err(error) => End::Refused(format!(
+                "{failed}; {what} could not be taken back at once ({}): if it is not used, that happens by itself within a minute, and {undone}",
+                said(&error)
+            )),
+        }
+    }
+}
+
+fn said(end: &End) -> String {
+    match end {
+        End::Refused(message) | End::Usage(message) => message.clone(),
+        End::Unwritten(unwritten) => unwritten.to_string(),
+    }
+}

@@ -1,0 +1,28 @@
+//! Secrets on their way. What is held takes away, and a delivery gives nothing that is out: these go to the store as they are.
+
+use async_trait::async_trait;
+use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
+use handfast_core::time::UnixTime;
+
+use super::HeldStore;
+use crate::{Deliveries, Delivery, Settlement, StoreError};
+
+#[async_trait]
+impl Deliveries for HeldStore {
+    async fn deliver(&self, delivery: Delivery, now: UnixTime) -> Result<(), StoreError> {
+        self.wrote(self.store.deliver(delivery, now).await)
+    }
+
+    async fn settle(
+        &self,
+        id: DeliveryId,
+        outcome: Outcome,
+        now: UnixTime,
+    ) -> Result<Result<Settlement, NotSettled>, StoreError> {
+        self.wrote(self.store.settle(id, outcome, now).await)
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        self.store.undelivered(limit).await
+    }
+}

@@ -1,0 +1,134 @@
+//! Secrets on their way.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use handfast_core::id::NodeId;
+use handfast_core::registry::codes::CodeId;
+use handfast_core::registry::delivery::{self, DeliveryId, NotSettled, Outcome, Settled, Undelivered};
+use handfast_core::registry::lifecycle;
+use handfast_core::registry::record::Standing;
+use handfast_core::time::UnixTime;
+use handfast_core::wire::setup::Nonce;
+
+use super::{MemoryStore, State};
+use crate::{Delivered, Deliveries, Delivery, Settlement, StoreError, rules};
+
+#[derive(Debug, Default)]
+pub(super) struct UnderWay {
+    all: HashMap<DeliveryId, Kept>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    delivery: Delivery,
+    settled: Option<Settled>,
+}
+
+impl UnderWay {
+    fn add(&mut self, delivery: Delivery, now: UnixTime) {
+        let oldest = rules::oldest_death(now);
+        self.all.retain(|_, kept| kept.settled.is_none() || kept.delivery.ticket.until >= oldest);
+        self.all.entry(delivery.ticket.id).or_insert(Kept { delivery, settled: None });
+    }
+
+    /// Keeps in step with a standing that was just saved.
+    pub(super) fn follow(&mut self, id: NodeId, standing: &Standing, now: UnixTime) {
+        let under_way = standing.undelivered().map(|Undelivered { ticket, .. }| *ticket);
+        for kept in self.all.values_mut().filter(|kept| kept.settled.is_none() && kept.delivery.of == Delivered::Token(id)) {
+            if Some(kept.delivery.ticket) != under_way {
+                kept.settled = Some(Settled::Undone);
+            }
+        }
+        if let Some(ticket) = under_way {
+            self.add(Delivery { ticket, of: Delivered::Token(id) }, now);
+        }
+    }
+
+    pub(super) fn code_used(&mut self, id: CodeId) {
+        self.used(|of| of == Delivered::Code(id));
+    }
+
+    pub(super) fn setup_used(&mut self, nonce: Nonce) {
+        self.used(|of| matches!(of, Delivered::Setup { nonce: its, .. } if its == nonce));
+    }
+
+    fn used(&mut self, which: impl Fn(Delivered) -> bool) {
+        for kept in self.all.values_mut().filter(|kept| kept.settled.is_none() && which(kept.delivery.of)) {
+            kept.settled = Some(Settled::Delivered);
+        }
+    }
+}
+
+impl State {
+    fn settle(&mut self, id: DeliveryId, outcome: Outcome, now: UnixTime) -> Result<Result<Settlement, NotSettled>, StoreError> {
+        let Some(Kept { delivery: Delivery { ticket, of }, settled }) = self.deliveries.all.get(&id).copied() else {
+            return Ok(Err(NotSettled::Unknown));
+        };
+        if let Some(settled) = settled {
+            return Ok(delivery::settle_again(settled, outcome).map(|()| Settlement { of, settled, notice: None, again: true }));
+        }
+        let (settled, notice) = match of {
+            Delivered::Token(node_id) => {
+                let Some(node) = self.nodes.all.get(&node_id) else { return Ok(Err(NotSettled::Unknown)) };
+                let (standing, version) = (&node.entry.record.standing, node.entry.version);
+                let (settled, change) = match lifecycle::settle(standing, id, outcome, now) {
+                    Ok(settled) => settled,
+                    Err(no) => return Ok(Err(no)),
+                };
+                if self.nodes.save(node_id, version, change.standing, now).is_err() {
+                    return Ok(Err(NotSettled::Unknown));
+                }
+                (settled, change.notice)
+            }
+            Delivered::Code(code) => match delivery::settle(ticket.until, outcome, now) {
+                Ok(Settled::Delivered) => (Settled::Delivered, None),
+                Ok(Settled::Undone) => {
+                    self.codes.withdraw(code, now);
+                    (Settled::Undone, None)
+                }
+                Err(no) => return Ok(Err(no)),
+            },
+            Delivered::Setup { nonce, expires_at } => match delivery::settle(ticket.until, outcome, now) {
+                Ok(Settled::Delivered) => (Settled::Delivered, None),
+                Ok(Settled::Undone) => {
+                    self.companions.spoil(nonce, expires_at);
+                    (Settled::Undone, None)
+                }
+                Err(no) => return Ok(Err(no)),
+            },
+        };
+        if let Some(kept) = self.deliveries.all.get_mut(&id) {
+            kept.settled = Some(settled);
+        }
+        Ok(Ok(Settlement { of, settled, notice, again: false }))
+    }
+}
+
+#[async_trait]
+impl Deliveries for MemoryStore {
+    async fn deliver(&self, delivery: Delivery, now: UnixTime) -> Result<(), StoreError> {
+        if !matches!(delivery.of, Delivered::Token(_)) {
+            self.state().deliveries.add(delivery, now);
+        }
+        Ok(())
+    }
+
+    async fn settle(
+        &self,
+        id: DeliveryId,
+        outcome: Outcome,
+        now: UnixTime,
+    ) -> Result<Result<Settlement, NotSettled>, StoreError> {
+        self.state().settle(id, outcome, now)
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        let state = self.state();
+        let under_way = state.deliveries.all.values().filter(|kept| kept.settled.is_none());
+        let mut found: Vec<Delivery> = under_way.map(|kept| kept.delivery).collect();
+        found.sort_by_key(|delivery| (delivery.ticket.until, delivery.ticket.id));
+        found.truncate(limit);
+        Ok(found)
+    }
+}
