@@ -4,6 +4,7 @@
 //! the oldest that has sent nothing yet, or else the oldest that waits for a person ([`Idle::gives_way`]); and a source that is over its own share only displaces its own. The connections of
 //! a proxy are of no source until a request says for whom it asks; all that are of none count as one crowd.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -115,7 +116,9 @@ fn first(idle: &BTreeSet<Turn>, now: Instant) -> Option<u64> {
 impl Table {
     /// Those who may be displaced of the source that has most seats: whoever has few is not put out by whoever has many.
     fn crowd(&self) -> &BTreeSet<Turn> {
-        let most = self.sources.values().max_by_key(|share| if share.silent.is_empty() { 0 } else { share.taken });
+        // Of sources with equally many, the one that has waited for longest: a map has no order that could be relied on.
+        let most = self.sources.values().filter(|share| !share.silent.is_empty());
+        let most = most.max_by_key(|share| (share.taken, Reverse(share.silent.first().copied())));
         most.map_or(&self.silent, |share| &share.silent)
     }
 
