@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hyper::Method;
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::End;
@@ -12,6 +13,11 @@ use crate::client::{Unanswered, ask, try_ask};
 /// For how long a gateway that restarts is waited for, so that what was written counts.
 const CONFIRM_FOR: Duration = Duration::from_secs(15);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
+
+/// An answer as it is printed: without its delivery, which is of use to nobody once this command has ended.
+pub(crate) fn printed(view: &impl Serialize) -> Result<String, End> {
+    serde_json::to_string(view).map_err(End::refused)
+}
 
 /// A secret that the gateway answered with.
 pub(crate) struct Delivery<'a> {

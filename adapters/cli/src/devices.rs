@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::End;
 use crate::args::{DeviceVerb, Devices, Id};
 use crate::client::{ask, read, segment};
-use crate::delivery::Delivery;
-use crate::print::{ago, left, put_secret, quoted, safe, show, shown, table};
+use crate::delivery::{self, Delivery};
+use crate::print::{ago, left, permissions, put_secret, quoted, safe, show, shown, table};
 
 pub(crate) async fn run(args: Devices) -> Result<(), End> {
     let data = args.data.path()?;
@@ -47,12 +47,14 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
             let gateway = read::<PairingView>(&pairing)?.fingerprint;
             let answer = ask(&data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(body)).await?;
-            let delivery = read::<IssuedView>(&answer)?.delivery;
+            let mut view: IssuedView = read(&answer)?;
+            let id = view.delivery.take();
+            let answer = delivery::printed(&view)?;
             let undone = match reissue {
                 true => "the node stands as before, with the token that it had",
                 false => "the node waits for approval as before",
             };
-            let delivery = Delivery { data: &data, id: delivery.as_deref(), what: "the token", undone };
+            let delivery = Delivery { data: &data, id: id.as_deref(), what: "the token", undone };
             delivery.show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?)).await
         }
         DeviceVerb::Reject(id) => decide(&data, json, &id.id, "reject", None, "rejected").await,
@@ -156,11 +158,12 @@ fn issued(issued: &IssuedView, gateway: &str) -> String {
     let who = format!("{} ({})", quoted(&issued.friendly_name), safe(&issued.room));
     let IssuedView { node_id, ip_address, .. } = issued;
     let Some(token) = &issued.token else {
-        let both = crate::nodes::both(issued.in_force.as_ref(), issued.offered.as_ref());
+        let may = issued.permissions.as_ref().map_or_else(|| "nothing".to_owned(), permissions);
+        let until = issued.expires_at.map_or_else(|| "without end".to_owned(), |at| format!("for {}", left(at)));
         let own = issued.fingerprint.as_deref().unwrap_or("unknown");
         return format!(
             "{who}, which asked from {ip_address}, is paired: node {node_id}.\n\
-             {both}It gets what is offered by itself; there is no token to carry.\n\
+             It may: {may}, {until}. It gets its grant by itself; there is no token to carry.\n\
              Compare with what the node shows, and unpair it if either differs:\n  node     {own}\n  gateway  {gateway}\n"
         );
     };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::End;
 use crate::args::{Minting, Pairing, PairingVerb, Qr};
 use crate::client::{ask, read};
-use crate::delivery::Delivery;
+use crate::delivery::{self, Delivery};
 use crate::print::{left, permissions, put, put_secret, safe, show, shown, table};
 use crate::setup;
 
@@ -44,11 +44,13 @@ pub(crate) async fn run(args: Pairing) -> Result<(), End> {
         PairingVerb::Qr(args) => scanned(&data, json, args).await,
         PairingVerb::Code(args) => {
             let answer = ask(&data, Method::POST, CODES, Some(body(&args, "typed")?)).await?;
-            let delivery = read::<MintedView>(&answer)?.delivery;
+            let mut view: MintedView = read(&answer)?;
+            let id = std::mem::take(&mut view.delivery);
+            let answer = delivery::printed(&view)?;
             let text = shown(json, &answer, |view: MintedView| {
                 format!("{}\n\n{}", safe(&view.code), minted(&view, "type it into: handfast-node pair --code"))
             });
-            of_code(&data, &delivery).show(|| put_secret(&text?)).await
+            of_code(&data, &id).show(|| put_secret(&text?)).await
         }
         PairingVerb::Withdraw { which } => withdraw(&data, json, &which).await,
     }
@@ -99,7 +101,7 @@ async fn list(data: &Path, json: bool) -> Result<(), End> {
         let rows: Vec<Vec<String>> = list.codes.iter().map(line).collect();
         out += &format!(
             "\n{}",
-            table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES LEFT", "TRIES LEFT", "MADE BY"], &rows)
+            table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES", "TRIES", "MADE BY"], &rows)
         );
     }
     put(&out)
@@ -156,7 +158,8 @@ async fn scanned(data: &Path, json: bool, args: Qr) -> Result<(), End> {
     let mut body = body(&args.minting, "qr")?;
     body["addresses"] = json!(args.addresses);
     let answer = ask(data, Method::POST, CODES, Some(body)).await?;
-    let view: MintedView = read(&answer)?;
+    let mut view: MintedView = read(&answer)?;
+    let id = std::mem::take(&mut view.delivery);
     let Some(text) = &view.invitation else {
         end(data, &view.id).await?;
         return Err(End::Usage("the gateway does not know where nodes reach it; name that with --address".to_owned()));
@@ -186,10 +189,10 @@ async fn scanned(data: &Path, json: bool, args: Qr) -> Result<(), End> {
         }
     }
     out += &match json {
-        true => format!("{answer}\n"),
+        true => format!("{}\n", delivery::printed(&view)?),
         false => format!("{text}\n\n{}", minted(&view, "scan it, or paste the line into: handfast-node pair --qr -")),
     };
-    of_code(data, &view.delivery).show(|| put_secret(&out)).await
+    of_code(data, &id).show(|| put_secret(&out)).await
 }
 
 async fn withdraw(data: &Path, json: bool, which: &str) -> Result<(), End> {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::End;
 use crate::args::{Setup, SetupVerb, Start};
 use crate::client::{ask, encoded, read};
-use crate::delivery::Delivery;
+use crate::delivery::{self, Delivery};
 use crate::print::{ago, left, put_secret, quoted, safe, show, table};
 
 const SESSIONS: &str = "/api/v1/sessions";
@@ -67,7 +67,8 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
         "bound": args.bound,
     });
     let answer = ask(data, Method::POST, "/api/v1/setup", Some(body)).await?;
-    let view: StartedView = read(&answer)?;
+    let mut view: StartedView = read(&answer)?;
+    let id = std::mem::take(&mut view.delivery);
     if GatewayUrl::parse(&view.url, &[]).is_ok_and(|url| url.is_loopback()) {
         note_line(&format!(
             "warning: this code leads to this machine alone ({}); for companions elsewhere name where they reach the gateway with --public-url, or start it \
@@ -88,11 +89,10 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
         }
     }
     out += &match json {
-        true => format!("{answer}\n"),
+        true => format!("{}\n", delivery::printed(&view)?),
         false => started(&view, args),
     };
-    let delivery =
-        Delivery { data, id: Some(&view.delivery), what: "the setup code", undone: "nobody can use it; start another one" };
+    let delivery = Delivery { data, id: Some(&id), what: "the setup code", undone: "nobody can use it; start another one" };
     delivery.show(|| written(&view, args, &out)).await
 }
 

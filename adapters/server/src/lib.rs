@@ -31,7 +31,6 @@ mod gateway;
 mod hashing;
 mod hook;
 mod hub;
-mod in_force;
 pub mod inbound;
 mod meter;
 mod native;

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
-use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
@@ -38,8 +37,6 @@ pub enum Yield {
         read_at: Option<Version>,
         /// What it is offered.
         grant: Box<Grant>,
-        /// What it may do at most from now on.
-        ceiling: Option<Box<Ceiling>>,
     },
 }
 

@@ -78,8 +78,6 @@ pub enum Notice {
     Replaced,
     /// What it waits for was decided: look again.
     Decided,
-    /// What it may do was decided anew, and a grant waits for it. What is in force has changed already.
-    Permissions,
 }
 
 /// The outcome of a decision: one durable write, and then what to push.
@@ -112,10 +110,7 @@ impl Change {
             (Standing::Revoked { .. }, _) | (Standing::Muted { .. }, Some(Notice::Muted)) => true,
             (
                 Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. },
-                Some(
-                    Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Decided | Notice::Permissions,
-                )
-                | None,
+                Some(Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Decided) | None,
             ) => false,
         }
     }

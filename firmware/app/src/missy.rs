@@ -161,7 +161,6 @@ const fn refused(refusal: Refusal) -> &'static str {
         | Refusal::TooManyPending
         | Refusal::RateLimited
         | Refusal::AtCapacity
-        | Refusal::StoreFailed
-        | Refusal::ClockInDoubt => "refused",
+        | Refusal::StoreFailed => "refused",
     }
 }

@@ -72,7 +72,13 @@ fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
             Full => Some(Life::In(Mode::Full)),
             Unpair => Some(Life::Unpaired),
         },
-        Life::Waiting { .. } | Life::Rejected | Life::Unpaired | Life::RanOut => None,
+        // What is turned down stays so, whatever the clock says.
+        Life::Waiting { .. } => match verdict {
+            Reject => Some(Life::Rejected),
+            Unpair => Some(Life::Unpaired),
+            Approve | Reissue | Mute | Unmute | SafeChat | Full => None,
+        },
+        Life::Rejected | Life::Unpaired | Life::RanOut => None,
     }
 }
 

@@ -134,6 +134,7 @@ const PRINT: &[Row] = &[
     ("gateway fingerprint", &[]),
     ("watch", &["--json"]),
     ("import", &["{records}"]),
+    ("backup", &["{backup}"]),
 ];
 
 /// Verbs that show a secret: there nobody had enough. `delivery` has their tests.
@@ -146,6 +147,7 @@ const SECRETS: &[Row] = &[
 
 /// Verbs that are not run here: what they need takes long to make, and they print in no other way than the rest.
 const ELSEWHERE: &[&str] = &[
+    "restore",
     "demo",
     "token hash",
     "paired revoke",
@@ -183,6 +185,7 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 std::fs::write(&file, "[]").unwrap();
                 out.push(file.to_str().unwrap().to_owned());
             }
+            "{backup}" => out.push(gateway.data.path().join("backup.db").to_str().unwrap().to_owned()),
             plain => out.push(plain.to_owned()),
         }
     }

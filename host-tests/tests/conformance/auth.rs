@@ -93,16 +93,28 @@ async fn a_muted_node_hears_that_it_is_muted_but_only_with_its_token() {
 }
 
 #[tokio::test]
-async fn a_reissued_token_kills_the_old_one_and_its_link() {
-    let served = Served::start().await;
-    let (node_id, old) = served.paired("Kitchen Pi").await;
-    let mut link = served.linked(node_id, &old).await;
-    let new = served.gateway.pair(node_id, Purpose::Reissue).await.unwrap().credential.token().unwrap().expose().to_owned();
-    link.expect_auth_fail("invalid credentials").await;
-    let mut client = served.connect().await;
-    client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": old})).await;
-    client.expect_auth_fail("invalid credentials").await;
-    served.linked(node_id, &new).await.expect_open().await;
+async fn a_reissued_token_kills_the_old_one_and_its_link_once_it_is_confirmed_or_used() {
+    for is_used in [false, true] {
+        let served = Served::start().await;
+        let (node_id, old) = served.paired("Kitchen Pi").await;
+        let mut link = served.linked(node_id, &old).await;
+        let issued = served.gateway.pair(node_id, Purpose::Reissue).await.unwrap();
+        let new = issued.credential.token().unwrap().expose().to_owned();
+        link.expect_open().await;
+        let mut used = None;
+        match is_used {
+            true => used = Some(served.linked(node_id, &new).await),
+            false => served.gateway.confirm_delivery(issued.delivery.unwrap().id).await.unwrap(),
+        }
+        link.expect_auth_fail("invalid credentials").await;
+        let mut client = served.connect().await;
+        client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": old})).await;
+        client.expect_auth_fail("invalid credentials").await;
+        match &mut used {
+            Some(link) => link.expect_open().await,
+            None => served.linked(node_id, &new).await.expect_open().await,
+        }
+    }
 }
 
 #[tokio::test]

@@ -117,7 +117,6 @@ pub(crate) struct Part<'b> {
 pub(crate) enum Admission {
     Welcome,
     NotPaired,
-    Expired,
 }
 
 #[derive(Serialize)]

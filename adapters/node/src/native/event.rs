@@ -62,10 +62,8 @@ pub enum NativeEvent {
     },
     /// The link is open.
     Linked(NodeId),
-    /// The gateway does not know this node any more, or has revoked it: pair again.
+    /// The gateway does not know this node any more, or its grant ran out: pair again.
     PairAgain,
-    /// Its grant ran out; it asks to have it made anew.
-    Expired,
     /// Somebody said in clear that nothing goes now; it proves nothing.
     TurnedAway,
     /// Somebody said in clear that this version is not spoken; it proves nothing.
@@ -131,7 +129,6 @@ impl NativeEvent {
             }
             News::Linked(node_id) => Self::Linked(node_id),
             News::PairAgain => Self::PairAgain,
-            News::Expired => Self::Expired,
             News::TurnedAway => Self::TurnedAway,
             News::OtherVersion => Self::OtherVersion,
             News::Broken => Self::Broken,

@@ -106,7 +106,7 @@ pub struct MintedView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub invitation: Option<String>,
     /// Its delivery, to be confirmed once it was shown.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
 }
 

@@ -33,7 +33,7 @@ pub struct StartedView {
     /// All of it in one text, for a QR code or to be copied.
     pub payload: String,
     /// Its delivery, to be confirmed once it was shown.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
 }
 

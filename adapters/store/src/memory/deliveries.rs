@@ -45,6 +45,13 @@ impl UnderWay {
         }
     }
 
+    fn moot(&mut self, id: DeliveryId) -> NotSettled {
+        if let Some(kept) = self.all.get_mut(&id) {
+            kept.settled = Some(Settled::Undone);
+        }
+        NotSettled::Undone
+    }
+
     pub(super) fn code_used(&mut self, id: CodeId) {
         self.used(|of| of == Delivered::Code(id));
     }
@@ -70,10 +77,12 @@ impl State {
         }
         let (settled, notice) = match of {
             Delivered::Token(node_id) => {
-                let Some(node) = self.nodes.all.get(&node_id) else { return Ok(Err(NotSettled::Unknown)) };
+                let Some(node) = self.nodes.all.get(&node_id) else { return Ok(Err(self.deliveries.moot(id))) };
                 let (standing, version) = (&node.entry.record.standing, node.entry.version);
                 let (settled, change) = match lifecycle::settle(standing, id, outcome, now) {
                     Ok(settled) => settled,
+                    // The node was moved on in another way.
+                    Err(NotSettled::Unknown) => return Ok(Err(self.deliveries.moot(id))),
                     Err(no) => return Ok(Err(no)),
                 };
                 if self.nodes.save(node_id, version, change.standing, now).is_err() {

@@ -21,7 +21,6 @@ use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
-use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
@@ -67,7 +66,6 @@ impl State {
         profile: String,
         read_at: Option<Version>,
         grant: Grant,
-        ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
         rules::offerable(&record, &grant)?;
@@ -79,9 +77,6 @@ impl State {
             None => self.nodes.insert(record, profile, now)?,
             Some(read_at) => self.nodes.replace(record, profile, read_at, now)?,
         };
-        if let (Some(ceiling), Some(node)) = (ceiling, self.nodes.all.get_mut(&grant.node_id)) {
-            node.entry.ceiling = Some(Box::new(ceiling));
-        }
         self.grants.offer(grant, now);
         Ok(version)
     }
@@ -101,8 +96,7 @@ impl MemoryStore {
 }
 
 fn stored(node: &Node) -> Stored {
-    let Entry { record, version, ceiling, .. } = &node.entry;
-    Stored { record: record.clone(), version: *version, ceiling: ceiling.clone() }
+    Stored { record: node.entry.record.clone(), version: node.entry.version }
 }
 
 fn is_current(entry: &Entry, now: UnixTime) -> bool {
@@ -152,7 +146,8 @@ impl Store for MemoryStore {
         if state.end_of(maker, now).is_none() {
             return Err(SaveError::Conflict);
         }
-        let version = state.nodes.save(node_id, read_at, standing, now)?;
+        let version = state.nodes.save(node_id, read_at, standing.clone(), now)?;
+        state.deliveries.follow(node_id, &standing, now);
         if let Some(node) = state.nodes.all.get_mut(&node_id) {
             node.entry.maker = maker;
         }
@@ -208,10 +203,9 @@ impl Store for MemoryStore {
         profile: String,
         read_at: Option<Version>,
         grant: Grant,
-        ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.state().offer(record, profile, read_at, grant, ceiling, now)
+        self.state().offer(record, profile, read_at, grant, now)
     }
 
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {

@@ -138,9 +138,17 @@ fn settle(
     }
     let (settled, notice) = match of {
         Delivered::Token(node_id) => {
-            let Some(stored) = reader::load(connection, node_id)? else { return Ok(Err(NotSettled::Unknown)) };
+            let Some(stored) = reader::load(connection, node_id)? else {
+                mark(connection, id, Settled::Undone)?;
+                return Ok(Err(NotSettled::Undone));
+            };
             let (settled, change) = match lifecycle::settle(&stored.record.standing, id, outcome, now) {
                 Ok(settled) => settled,
+                // The node was moved on in another way.
+                Err(NotSettled::Unknown) => {
+                    mark(connection, id, Settled::Undone)?;
+                    return Ok(Err(NotSettled::Undone));
+                }
                 Err(no) => return Ok(Err(no)),
             };
             mark(connection, id, settled)?;

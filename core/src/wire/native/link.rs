@@ -20,13 +20,11 @@ use crate::wire::registration::Heartbeat;
 pub enum Admission {
     /// It is.
     Welcome,
-    /// Unknown or revoked: it asks anew.
+    /// Unknown, revoked, or with an offer that ran out: it goes back to an older grant, or asks.
     NotPaired,
-    /// It is, but what it was given ran out: it may have that made anew, and no more until then.
-    Expired,
 }
 
-variants!('b Admission { 0 Welcome; 1 NotPaired; 2 Expired; });
+variants!('b Admission { 0 Welcome; 1 NotPaired; });
 message!('b Admission);
 
 /// What a node, or a holder of a token chain, sends.

@@ -166,7 +166,6 @@ impl Pairing {
             NativeEvent::Connecting
             | NativeEvent::Linked(_)
             | NativeEvent::PairAgain
-            | NativeEvent::Expired
             | NativeEvent::RetryIn(_)
             | NativeEvent::Muted
             | NativeEvent::Unmuted
