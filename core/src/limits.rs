@@ -189,6 +189,8 @@ pub struct Limits {
     pub hash_queue: u32,
     /// First messages of links that are read in a second, of all sources together. Above it, those of sources that failed too often wait.
     pub first_messages_per_second: u32,
+    /// How long after its grant ran out a node that is paired by its keys gets it again by renewing; never, if that is nothing.
+    pub renew_after_expiry: Span,
     /// How long a secret that is shown once may be on its way before the decision is taken back.
     pub deliver_within: Span,
 }
@@ -208,6 +210,7 @@ impl Limits {
         failures_per_minute: 60,
         hash_queue: 256,
         first_messages_per_second: 2000,
+        renew_after_expiry: Span::from_secs(365 * 24 * 3600),
         deliver_within: Span::from_secs(60),
     };
 }

@@ -181,8 +181,8 @@ impl Play {
 
     /// A frame, and all that follows from it.
     fn gateway(&self, mut machine: Connection, frame: &[u8]) -> (Connection, Vec<Vec<u8>>) {
-        let known = Known { record: &self.record, grants: &self.grants };
-        let around = Around { keys: &self.gateway_keys, scopes: None, setup: &[], subscriptions_left: 0, now: TODAY };
+        let known = Known { record: &self.record, grants: &self.grants, ceiling: None };
+        let around = Around { keys: &self.gateway_keys, in_force: None, setup: &[], subscriptions_left: 0, now: TODAY };
         let entropy = || Entropy::from_recorded([0x99; 32]);
         let mut frame = frame.to_vec();
         let mut next = Some(gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around });

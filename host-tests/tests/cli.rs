@@ -6,6 +6,7 @@ mod delivery;
 mod gateway;
 mod import;
 mod inbound;
+mod nodes;
 mod output;
 mod pairing;
 mod serving;

@@ -339,8 +339,53 @@ fn a_gateway_that_stops_in_order_is_met_again_soon_however_often_that_was() {
 }
 
 #[test]
-fn when_its_grant_runs_out_the_node_goes_and_says_that_it_must_be_paired_again() {
+fn what_the_operator_decides_anew_bounds_a_link_at_once_and_the_node_takes_it_by_itself() {
+    let mut world = paired_by_pin();
+    for pattern in ["/lights/*", "/lights/1"] {
+        world.feed_node(0, NodeIn::Subscribe(pattern.into()));
+    }
+    world.run();
+    let (conn, held) = (world.nodes[0].conn.unwrap(), world.nodes[0].memory);
+    world.permit(0, "read:/lights/1\n");
+    // Before a single message has gone to the node and back.
+    assert_eq!(world.gateway.seats[&conn].subscribed, ["/lights/1"]);
+    world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
+    world.run();
+    assert!(world.gateway.seats[&conn].apps.is_empty());
+    let told = world.nodes[0].news.iter().filter(|news| news.starts_with("NotAllowed"));
+    assert_eq!(told.count(), 2, "of its subscription, and of what it sent: {:?}", world.nodes[0].news);
+    assert!(world.is_linked(0) && world.nodes[0].heard("Renewed") && world.nodes[0].memory != held);
+
+    // More is in force once it is confirmed, and not before.
+    world.permit(0, "write:/lights/1\n");
+    world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![2]));
+    world.run();
+    world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![3]));
+    world.run();
+    assert_eq!(world.gateway.seats[&conn].apps.last(), Some(&("/lights/1".to_owned(), vec![3])));
+}
+
+#[test]
+fn a_node_whose_grant_ran_out_has_it_made_anew_by_itself() {
+    let mut world = paired_by_pin();
+    let node_id = world.id_of(0).unwrap();
+    let unix = world.unix();
+    for grant in world.store.grants.iter_mut().filter(|grant| grant.node_id == node_id) {
+        grant.expires = Some(unix);
+    }
+    world.cut(world.nodes[0].conn.unwrap());
+    world.pass(Span::from_secs(60));
+    assert!(world.is_linked(0) && world.nodes[0].heard("Expired") && world.nodes[0].heard("Renewed"), "{}", world.story());
+    let conn = world.nodes[0].conn.unwrap();
+    world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
+    world.run();
+    assert_eq!(world.gateway.seats[&conn].apps.len(), 1);
+}
+
+#[test]
+fn where_grants_are_not_renewed_once_they_ran_out_the_node_says_that_it_must_be_paired_again() {
     let mut world = World::new(1, 14);
+    world.limits.renew_after_expiry = Span::from_secs(0);
     world.store.grant_for = Some(Span::from_secs(600));
     world.open_window();
     world.pair_by_pin(0);

@@ -9,6 +9,7 @@ mod companion;
 mod devices;
 mod import;
 mod inbound;
+mod nodes;
 mod pairing;
 mod setup;
 
@@ -17,6 +18,7 @@ pub(crate) use companion::{Companion, CompanionVerb};
 pub(crate) use devices::{DeviceVerb, Devices, Id};
 pub(crate) use import::Import;
 pub(crate) use inbound::{Inbound, InboundVerb, Sender};
+pub(crate) use nodes::{Nodes, NodesVerb, PermissionsVerb, Permit, Until};
 pub(crate) use pairing::{Minting, Paired, PairedVerb, Pairing, PairingVerb, Permissions, Qr, length_of_time};
 pub(crate) use setup::{Setup, SetupVerb, Start};
 
@@ -38,6 +40,11 @@ pub(crate) enum Verb {
     Pairing(Pairing),
     /// See and end what nodes were given when they paired; talks to the running gateway
     Paired(Paired),
+    /// Decide what paired nodes may do; talks to the running gateway
+    Nodes(Nodes),
+    /// The same as nodes permissions
+    #[command(hide = true)]
+    Permissions(PermissionsVerb),
     /// Make setup codes for companions, and see and end their sessions; talks to the running gateway
     Setup(Setup),
     /// See and decide who may write over channels; talks to the running gateway

@@ -10,7 +10,7 @@ use crate::End;
 use crate::args::{DeviceVerb, Devices, Id};
 use crate::client::{ask, read, segment};
 use crate::delivery::{self, Delivery};
-use crate::print::{ago, left, permissions, put_secret, quoted, safe, show, shown, table};
+use crate::print::{ago, left, put_secret, quoted, safe, show, shown, table};
 
 pub(crate) async fn run(args: Devices) -> Result<(), End> {
     let data = args.data.path()?;
@@ -158,12 +158,11 @@ fn issued(issued: &IssuedView, gateway: &str) -> String {
     let who = format!("{} ({})", quoted(&issued.friendly_name), safe(&issued.room));
     let IssuedView { node_id, ip_address, .. } = issued;
     let Some(token) = &issued.token else {
-        let may = issued.permissions.as_ref().map_or_else(|| "nothing".to_owned(), permissions);
-        let until = issued.expires_at.map_or_else(|| "without end".to_owned(), |at| format!("for {}", left(at)));
+        let both = crate::nodes::both(issued.in_force.as_ref(), issued.offered.as_ref());
         let own = issued.fingerprint.as_deref().unwrap_or("unknown");
         return format!(
             "{who}, which asked from {ip_address}, is paired: node {node_id}.\n\
-             It may: {may}, {until}. It gets its grant by itself; there is no token to carry.\n\
+             {both}It gets what is offered by itself; there is no token to carry.\n\
              Compare with what the node shows, and unpair it if either differs:\n  node     {own}\n  gateway  {gateway}\n"
         );
     };

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::End;
 use crate::client::{ask, encoded, read};
-use crate::print::{in_words, left, permissions, quoted, safe};
+use crate::nodes::{in_force_text, offered_text};
+use crate::print::{in_words, left, quoted, safe};
 
 /// An event as the gateway sends it; each has the fields that its kind has.
 #[derive(Default, Deserialize)]
@@ -87,11 +88,20 @@ impl Narrator {
         let list = ask(&self.data, Method::GET, "/api/v1/paired", None).await;
         let found = list.and_then(|list| read::<PairedList>(&list)).ok();
         let view = found.and_then(|list| list.paired.into_iter().find(|view| view.device.node_id == node_id));
-        match view.as_ref().and_then(|view| Some((view, view.grants.last()?))) {
-            Some((view, grant)) => {
-                let lasts = grant.expires_at.map_or_else(|| "without end".to_owned(), |at| format!("for {}", left(at)));
-                format!("Paired {}: {}, {lasts}", quoted(&view.device.friendly_name), permissions(&grant.permissions))
-            }
+        let told = view.as_ref().and_then(|view| {
+            let words = match (&view.in_force, &view.offered) {
+                (Some(in_force), Some(offered)) if in_force.permissions != offered.permissions => {
+                    format!("{}; offered {}", in_force_text(in_force), offered_text(offered))
+                }
+                (Some(in_force), _) => in_force_text(in_force),
+                // It was paired just now, and is about to confirm it.
+                (None, Some(offered)) => offered_text(offered),
+                (None, None) => return None,
+            };
+            Some((quoted(&view.device.friendly_name), words))
+        });
+        match told {
+            Some((name, words)) => format!("Paired {name}: {words}"),
             // It proves itself with a token, which carries no permissions.
             None => format!("Paired {}", self.name(node_id).await),
         }

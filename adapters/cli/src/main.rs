@@ -14,6 +14,7 @@ mod devices;
 mod events;
 mod import;
 mod inbound;
+mod nodes;
 mod paired;
 mod pairing;
 mod print;
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
             Verb::Devices(devices) => devices::run(devices).await,
             Verb::Pairing(pairing) => pairing::run(pairing).await,
             Verb::Paired(paired) => paired::run(paired).await,
+            Verb::Nodes(nodes) => nodes::run(nodes).await,
+            Verb::Permissions(permissions) => nodes::only_permissions(permissions).await,
             Verb::Setup(setup) => setup::run(setup).await,
             Verb::Inbound(inbound) => inbound::run(inbound).await,
             Verb::Companion(companion) => companion::run(companion).await,

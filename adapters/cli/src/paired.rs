@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
-use handfast_server::admin::{PairedList, PairedView, RevokedAllView, RevokedView};
+use handfast_server::admin::{InForceView, PairedList, PairedView, RevokedAllView, RevokedView};
 use hyper::Method;
 
 use crate::End;
@@ -18,6 +18,7 @@ pub(crate) async fn run(args: Paired) -> Result<(), End> {
             let answer = ask(&data, Method::GET, "/api/v1/paired", None).await?;
             show(args.json, &answer, |list: PairedList| listing(&list))
         }
+        PairedVerb::Permissions(permit) => crate::nodes::decide(&data, args.json, permit).await,
         PairedVerb::Revoke { which } => {
             if which.is_empty() {
                 return Err(End::Usage("an empty name names nobody; `paired list` shows who is paired".to_owned()));
@@ -74,16 +75,15 @@ fn listing(list: &PairedList) -> String {
     out
 }
 
-/// A node, and below it whoever linked with what it passed on.
+/// A node with what is in force for it, below it what it is offered, and whoever linked with what it passed on.
 fn lines(view: &PairedView) -> Vec<Vec<String>> {
     let device = &view.device;
     let seen = |at: Option<u64>| at.map_or_else(|| "never".to_owned(), ago);
-    let grant = view.grants.last();
-    let may = grant.map_or_else(|| "nothing: it has to pair again".to_owned(), |grant| permissions(&grant.permissions));
-    let expires = match grant.map(|grant| grant.expires_at) {
-        Some(Some(at)) => format!("in {}", left(at)),
-        Some(None) => "never".to_owned(),
-        None => "expired".to_owned(),
+    let ends = |at: Option<u64>| at.map_or_else(|| "never".to_owned(), |at| format!("in {}", left(at)));
+    let (may, expires) = match (&view.in_force, &view.offered) {
+        (Some(in_force), _) => (may(in_force), ends(in_force.expires_at)),
+        (None, Some(_)) => ("nothing yet".to_owned(), String::new()),
+        (None, None) => ("nothing".to_owned(), String::new()),
     };
     let status = if device.standing == "muted" { "muted".to_owned() } else { device.status.clone() };
     let own = device.fingerprint.clone().unwrap_or_default();
@@ -97,6 +97,12 @@ fn lines(view: &PairedView) -> Vec<Vec<String>> {
         seen(device.last_seen),
         status,
     ]];
+    rows.extend(view.offered.iter().map(|offered| {
+        let told = [String::new(), "  offered".to_owned(), String::new(), String::new()];
+        let mut row = told.to_vec();
+        row.extend([permissions(&offered.permissions), ends(offered.expires_at), String::new(), "not confirmed".to_owned()]);
+        row
+    }));
     rows.extend(view.delegates.iter().map(|delegate| {
         let told =
             [String::new(), "  delegate".to_owned(), String::new(), safe(&delegate.fingerprint), String::new(), String::new()];
@@ -105,6 +111,11 @@ fn lines(view: &PairedView) -> Vec<Vec<String>> {
         row
     }));
     rows
+}
+
+fn may(view: &InForceView) -> String {
+    let within = view.within.as_ref().map(|within| format!(", and no more than: {}", permissions(within)));
+    permissions(&view.permissions) + &within.unwrap_or_default()
 }
 
 fn revoked(view: &RevokedView) -> String {

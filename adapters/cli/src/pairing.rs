@@ -101,7 +101,7 @@ async fn list(data: &Path, json: bool) -> Result<(), End> {
         let rows: Vec<Vec<String>> = list.codes.iter().map(line).collect();
         out += &format!(
             "\n{}",
-            table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES", "TRIES", "MADE BY"], &rows)
+            table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES LEFT", "TRIES LEFT", "MADE BY"], &rows)
         );
     }
     put(&out)

@@ -10,9 +10,11 @@ mod gateway_url;
 pub mod native;
 mod pump;
 mod record;
+mod standing;
 mod state;
 mod tls;
 pub mod token_file;
+mod token_source;
 pub mod tokens;
 
 pub use config::{NodeConfig, Waits};
@@ -20,5 +22,6 @@ pub use event::{Event, Events, Lost, Owner, Vitals};
 pub use gateway_url::{DEFAULT_PORT, GatewayUrl, UrlError};
 pub use pump::{LinuxNode, NodeError};
 pub use record::Identity;
+pub use standing::{Standing, Stands};
 pub use state::{HeldState, StateDir, StateError};
 pub use tls::TlsError;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use handfast_core::error::Refusal;
@@ -10,6 +11,7 @@ use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::step::Machine;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::Profile;
+use handfast_core::wire::token::Token;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::clock::Clock;
@@ -18,11 +20,16 @@ use crate::connection::{Connection, Heard, Target};
 use crate::event::{Event, Events, Owner, Word};
 use crate::feed::{Action, Fed, Feeder};
 use crate::record::Identity;
+use crate::standing::{Standing, Teller};
 use crate::state::{HeldState, StateError};
 use crate::tls::{self, TlsError};
+use crate::token_source::{LOOK_EVERY, TokenSource};
 
 /// How many events wait for a slow listener before it loses the oldest.
 const EVENTS: usize = 256;
+
+/// What core calls the state of a node that waits for its next attempt.
+const WAITING: &str = "Waiting";
 
 /// Why a node cannot start or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +60,9 @@ pub struct LinuxNode {
     events: broadcast::Sender<Event>,
     owner: Owner,
     words: mpsc::Receiver<Word>,
+    /// The file from which it has its token.
+    source: Option<TokenSource>,
+    teller: Teller,
 }
 
 impl LinuxNode {
@@ -72,6 +82,7 @@ impl LinuxNode {
         let tls = identity.gateway.is_tls().then(|| tls::client(ca.as_deref())).transpose()?;
         let target = Target { gateway: identity.gateway.clone(), tls, waits };
         let (words_in, words) = mpsc::channel(16);
+        let teller = Teller::of(state.dir());
         Ok(Self {
             feeder: Feeder::new(identity, profile),
             state: Arc::new(state),
@@ -80,7 +91,21 @@ impl LinuxNode {
             events: broadcast::channel(EVENTS).0,
             owner: Owner(words_in),
             words,
+            source: None,
+            teller,
         })
+    }
+
+    /// Says that its token came from this file. While the node is not linked it looks at it each second, and takes another token that it finds there.
+    #[must_use]
+    pub fn with_token_file(mut self, path: PathBuf) -> Self {
+        self.teller.token_from = Some(path.display().to_string());
+        if let Memory::Paired { token, .. } = &self.memory
+            && let Some(token) = Token::parse(token.expose())
+        {
+            self.source = Some(TokenSource::new(path, token));
+        }
+        self
     }
 
     /// The owner's end.
@@ -101,14 +126,16 @@ impl LinuxNode {
     /// If the state can no longer be written, or there is no randomness.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
         // The owner's sender stays, so that receiving from it never ends.
-        let Self { mut feeder, state, memory, target, events, owner: _owner, mut words } = self;
+        let Self { mut feeder, state, memory, target, events, owner: _owner, mut words, mut source, teller } = self;
         if let Some(warning) = target.gateway.warning() {
             tracing::warn!("{warning}");
         }
         let clock = Clock::start();
         let waits = target.waits;
         let mut node = Node::boot(clock.now(), memory, waits.timing());
-        let mut hands = Hands { connection: Connection::None, state, target, events, results: VecDeque::new() };
+        let from_file = source.is_some();
+        let mut hands =
+            Hands { connection: Connection::None, state, target, events, results: VecDeque::new(), teller, from_file };
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             // Results of effects come first, so that the machine sees them in the order of the effects.
@@ -134,7 +161,17 @@ impl LinuxNode {
                             continue;
                         }
                     },
-                    () = clock.until(node.deadline().map(|(at, _)| at)) => Fed::Tick,
+                    () = clock.until(node.deadline().map(|(at, _)| at)) => match source.as_mut().and_then(TokenSource::other) {
+                        Some(token) => Fed::Token(token),
+                        None => Fed::Tick,
+                    },
+                    // A wait for the next attempt may be long; a token that was put there is used at once.
+                    () = tokio::time::sleep(LOOK_EVERY), if source.is_some() && node.state_name() == WAITING => {
+                        match source.as_mut().and_then(TokenSource::other) {
+                            Some(token) => Fed::Token(token),
+                            None => continue,
+                        }
+                    }
                 },
             };
             let actions;
@@ -150,6 +187,19 @@ impl LinuxNode {
     }
 }
 
+/// How the node stands after this; as before, if it says nothing of that.
+const fn standing_after(event: &Event) -> Option<Standing> {
+    match event {
+        Event::Connecting => Some(Standing::Connecting),
+        Event::WaitsForApproval(_) | Event::Refused(Refusal::NotApproved) => Some(Standing::Waiting),
+        Event::TokenKept => Some(Standing::Paired),
+        Event::Linked { .. } => Some(Standing::Linked),
+        Event::Refused(Refusal::Muted) => Some(Standing::Muted),
+        Event::Refused(Refusal::InvalidCredentials | Refusal::Revoked | Refusal::NotPaired) => Some(Standing::Refused),
+        _ => None,
+    }
+}
+
 /// What acts.
 struct Hands {
     connection: Connection,
@@ -158,6 +208,9 @@ struct Hands {
     events: broadcast::Sender<Event>,
     /// What came of actions, and has to be fed back.
     results: VecDeque<Fed>,
+    teller: Teller,
+    /// Its token is in a file of its owner's, and is not kept a second time.
+    from_file: bool,
 }
 
 impl Hands {
@@ -178,6 +231,7 @@ impl Hands {
                     self.results.push_back(Fed::Disconnected);
                 }
             }
+            Action::Keep(memory @ Memory::Paired { .. }) if self.from_file => self.results.push_back(Fed::Kept(memory)),
             Action::Keep(memory) => {
                 let (state, identity) = (self.state.clone(), identity.clone());
                 let saved = tokio::task::spawn_blocking(move || state.save(&identity, &memory).map(|()| memory)).await;
@@ -188,8 +242,11 @@ impl Hands {
         Ok(())
     }
 
-    fn tell(&self, event: Event) {
+    fn tell(&mut self, event: Event) {
         self.log(&event);
+        if let Some(standing) = standing_after(&event) {
+            self.teller.tell(&self.state, standing);
+        }
         // Nobody has to listen.
         let _ = self.events.send(event);
     }
@@ -201,6 +258,7 @@ impl Hands {
             Event::WaitsForApproval(id) => {
                 tracing::info!("waits for approval; on the gateway: handfast devices pair --node-id {id}");
             }
+            Event::TokenKept if self.from_file => tracing::debug!("another token is used"),
             Event::TokenKept => tracing::info!("the token is kept"),
             Event::Linked { node_id, room } => tracing::info!(%node_id, %room, "linked"),
             Event::Refused(Refusal::Muted) => tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile"),

@@ -5,6 +5,7 @@
 //! | `node.json` | gateway, name, room and node id; the token only if it came through standard input or [`crate::Owner::token_entered`] |
 //! | `keys.json` | the two private keys of a node of the native wire |
 //! | `native.json` | its gateway, name, room, and how far pairing is |
+//! | `standing.json` | how the node stands, as it learned last, for `status` |
 //! | `….json.tmp` | a write that was cut off; never read |
 //! | `lock` | nothing; whoever writes here holds it, so two nodes never share an identity |
 //!
@@ -21,10 +22,11 @@ use zeroize::Zeroizing;
 
 use crate::native::record as record_names;
 use crate::record::{self, Identity};
+use crate::standing;
 
 const FILE: &str = "node.json";
 /// What else a node may keep here.
-const FILES: [&str; 3] = [FILE, record_names::KEYS, record_names::NATIVE];
+const FILES: [&str; 4] = [FILE, record_names::KEYS, record_names::NATIVE, standing::FILE];
 const LOCK: &str = "lock";
 const MOST_BYTES: u64 = 64 * 1024;
 /// `status` looks at the lock for an instant; a node that starts just then tries again.

@@ -397,13 +397,13 @@ impl Gateway {
             }
             let issued = match entry.record.keys {
                 Some(holder) => {
-                    let grant = self.grant(authority, &entry, holder, purpose, terms).await?;
+                    let grant = self.grant(authority, &entry, holder, purpose, terms, false).await?;
                     grant.map(|grant| (IssuedCredential::Grant(Box::new(grant)), None))
                 }
                 None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
                 None => {
                     authority.approve_unbounded()?;
-                    let stored = Stored { record: entry.record, version: entry.version };
+                    let stored = Stored { record: entry.record, version: entry.version, ceiling: None };
                     let issued = self.approve(stored, purpose, authority.maker()?).await?;
                     issued.map(|(token, ticket)| (IssuedCredential::Token(token), Some(ticket)))
                 }
@@ -428,7 +428,7 @@ impl Gateway {
     async fn decide_now(&self, node_id: NodeId, decision: &Decision) -> Result<(), OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let before = self.inner.held.held().of_node(node_id);
-            let Stored { record, version } = self.load(node_id).await?;
+            let Stored { record, version, .. } = self.load(node_id).await?;
             let now = self.inner.clock.unix();
             let decided = match lifecycle::decide(&record.standing, decision.clone(), now) {
                 // What is in force already and not stored is stored by deciding it once more.
@@ -593,6 +593,11 @@ impl Gateway {
         if live {
             self.event(Event::Pushed(node_id, notice));
         }
+    }
+
+    /// What time it is, by the gateway's clock.
+    pub(crate) fn now(&self) -> handfast_core::time::UnixTime {
+        self.inner.clock.unix()
     }
 
     pub(crate) fn event(&self, event: Event) {

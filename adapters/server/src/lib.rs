@@ -31,6 +31,7 @@ mod gateway;
 mod hashing;
 mod hook;
 mod hub;
+mod in_force;
 pub mod inbound;
 mod meter;
 mod native;

@@ -26,6 +26,7 @@ use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
@@ -151,6 +152,8 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// Makes a node paired by its keys, and offers it a grant, in one step. Without `read_at` the record is new. With it, the record of that id gets this
     /// one's standing, name, room, address, keys and profile, if it still has that version. The answer is its version from now on.
     ///
+    /// With a ceiling, that is the node's from now on, in the same step: whatever becomes of the offer, it holds. Without one, it stays as it is.
+    ///
     /// Older offers of the node that were never confirmed end. An active grant goes on until the new one is [activated](Store::activate).
     ///
     /// # Errors
@@ -163,6 +166,7 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         profile: String,
         read_at: Option<Version>,
         grant: Grant,
+        ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError>;
 

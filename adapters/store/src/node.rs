@@ -1,6 +1,7 @@
 //! What a store tells of a node.
 
 use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
@@ -18,6 +19,8 @@ pub struct Stored {
     pub record: Record,
     /// What [`Store::save`](crate::Store::save) asks for.
     pub version: Version,
+    /// What it may do at most, if somebody has decided that.
+    pub ceiling: Option<Box<Ceiling>>,
 }
 
 /// Everything about a node.
@@ -27,6 +30,8 @@ pub struct Entry {
     pub record: Record,
     /// Its version.
     pub version: Version,
+    /// What it may do at most, if somebody has decided that.
+    pub ceiling: Option<Box<Ceiling>>,
     /// What it is made of: a JSON object.
     pub profile: String,
     /// When the record last changed.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
@@ -37,6 +38,8 @@ pub enum Yield {
         read_at: Option<Version>,
         /// What it is offered.
         grant: Box<Grant>,
+        /// What it may do at most from now on.
+        ceiling: Option<Box<Ceiling>>,
     },
 }
 

@@ -153,7 +153,7 @@ async fn a_spoiled_grant_is_reported_and_hides_no_other() {
     let store = SqliteStore::open(&path).unwrap();
     let nodes = [keyed(), keyed()];
     for node in &nodes {
-        store.offer(node.clone(), "{}".to_owned(), None, grant(node.node_id), START).await.unwrap();
+        store.offer(node.clone(), "{}".to_owned(), None, grant(node.node_id), None, START).await.unwrap();
     }
     let hex = nodes[0].node_id.to_string().replace('-', "");
     tamper(&path, &format!("UPDATE granted SET scopes = 'own:/everything' || char(10) WHERE node_id = x'{hex}'"));
@@ -174,8 +174,8 @@ async fn reopening_keeps_grants_codes_and_what_is_revoked() {
     let store = SqliteStore::open(&path).unwrap();
     let (node, window, pin) = (keyed(), Window::open(START, None), pin());
     let (first, second) = (grant(node.node_id), grant(node.node_id));
-    store.offer(node.clone(), "{}".to_owned(), None, first.clone(), START).await.unwrap();
-    store.offer(node.clone(), "{}".to_owned(), Some(Version(1)), second, START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), None, first.clone(), None, START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), Some(Version(1)), second, None, START).await.unwrap();
     store.revoke(Revoked::Key(node.keys.unwrap().channel), START).await.unwrap();
     store.set_window(window).await.unwrap();
     store.mint(pin.clone(), START).await.unwrap().unwrap();

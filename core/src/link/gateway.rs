@@ -98,7 +98,7 @@ impl Machine for Link {
             }
             Input::Push(Notice::Replaced) => leave(node_id, None, Close::REPLACED, scratch),
             // Who is muted has no link of this dialect, and who has one waits for no decision.
-            Input::Push(Notice::Unmuted | Notice::Decided) => Step::quiet(self),
+            Input::Push(Notice::Unmuted | Notice::Decided | Notice::Permissions) => Step::quiet(self),
             Input::Shutdown => leave(node_id, None, Close::SHUTTING_DOWN, scratch),
             Input::Closed => Step::with(Self::Ended, [Effect::Detach(node_id)]),
             Input::Tick => match keepalive.tick(now, &limits) {

@@ -197,6 +197,12 @@ pub fn reserve(code: &Counted, window: &Window, of_source: u8, now: UnixTime) ->
     }
 }
 
+/// Whether it may be guessed now by a source that has guessed so many PINs of this window wrong: it has neither expired nor been spent, and neither it nor, for a PIN, its window is closed or locked. Lists show these alone.
+#[must_use]
+pub fn is_live(code: &Counted, window: &Window, of_source: u8, now: UnixTime) -> bool {
+    reserve(code, window, of_source, now).is_ok()
+}
+
 /// Gives a guess back that was right, and takes one use of the code. A store calls this inside the transaction that writes its outcome. `None` if the code
 /// was spent by another node meanwhile. The guesses of a window that was opened after the guess was reserved stay as they are, and those of the source in it.
 #[must_use]

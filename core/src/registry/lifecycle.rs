@@ -78,6 +78,8 @@ pub enum Notice {
     Replaced,
     /// What it waits for was decided: look again.
     Decided,
+    /// What it may do was decided anew, and a grant waits for it. What is in force has changed already.
+    Permissions,
 }
 
 /// The outcome of a decision: one durable write, and then what to push.
@@ -110,7 +112,10 @@ impl Change {
             (Standing::Revoked { .. }, _) | (Standing::Muted { .. }, Some(Notice::Muted)) => true,
             (
                 Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. },
-                Some(Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Decided) | None,
+                Some(
+                    Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Decided | Notice::Permissions,
+                )
+                | None,
             ) => false,
         }
     }

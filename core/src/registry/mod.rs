@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod authority;
+pub mod ceiling;
 pub mod codes;
 pub mod delivery;
 pub mod grants;

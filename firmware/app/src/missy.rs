@@ -161,6 +161,7 @@ const fn refused(refusal: Refusal) -> &'static str {
         | Refusal::TooManyPending
         | Refusal::RateLimited
         | Refusal::AtCapacity
-        | Refusal::StoreFailed => "refused",
+        | Refusal::StoreFailed
+        | Refusal::ClockInDoubt => "refused",
     }
 }

@@ -121,6 +121,7 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
                 }
                 News::OtherGateway(_)
                 | News::PairAgain
+                | News::Expired
                 | News::TurnedAway
                 | News::OtherVersion
                 | News::Broken
@@ -171,6 +172,7 @@ fn news_in_words(news: &News<'_>, f: &mut Formatter<'_>) -> Result {
         News::Granted { node_id, room, .. } => write!(f, "paired as {node_id} in room {room}"),
         News::Linked(node_id) => write!(f, "linked as {node_id}"),
         News::PairAgain => f.write_str("the gateway does not know this node any more: pair again"),
+        News::Expired => f.write_str("the grant ran out; asking for it anew"),
         News::TurnedAway => f.write_str("turned away for now"),
         News::OtherVersion => f.write_str("the gateway says that it speaks another version"),
         News::Broken => f.write_str("what came was not the gateway's; given up"),

@@ -16,19 +16,20 @@ use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::grant::token::Token;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SCRATCH, SUBSCRIPTIONS};
+use handfast_core::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
 use handfast_core::registry::codes::{CodeId, NoGuess};
-use handfast_core::registry::grants::{self, Grant, GrantId};
+use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::Label;
-use handfast_core::time::UnixTime;
+use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::link::{App, Renew};
 use handfast_core::wire::native::pair::{Method, Refusal};
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::native::{Payload, Reason};
-use handfast_core::wire::path::{Action, Address};
+use handfast_core::wire::path::{Action, Address, Pattern};
 
 use super::registry::{Offered, Request, Settled, Shown};
 use super::wires::{ConnId, Side};
@@ -76,8 +77,8 @@ pub struct Seat {
     pub request: Option<Request>,
     /// A code was proven on it, and is spent.
     pub proven: bool,
-    /// What its peer may do.
-    pub scopes: Option<ScopesBuf>,
+    /// What its peer was granted, or what its chain says; and what bounds that.
+    pub scopes: Option<(ScopesBuf, Vec<ScopesBuf>)>,
     /// To what its peer listens.
     pub subscribed: Vec<String>,
     /// What its peer's application sent.
@@ -129,6 +130,10 @@ pub enum GateIn {
     Answer(Answer),
     /// The operator decided.
     Push(Notice),
+    /// What is in force was looked up anew.
+    Bounded(Option<UnixTime>, bool),
+    /// A subscription has ended.
+    Unsubscribed(String),
     /// The application sends.
     Deliver(Action, String, Vec<u8>),
     /// The deadline has come.
@@ -141,15 +146,18 @@ pub enum GateIn {
     Closed,
 }
 
+/// What is known of a node.
+pub type Loaded = (Record, Vec<Grant>, Option<Ceiling>);
+
 /// What the store answers.
 #[derive(Debug)]
 pub enum Answer {
     /// To `Enter`.
     Entered(Result<(), NoPlace>),
     /// To `Find`.
-    Found(Result<Option<(Record, Vec<Grant>)>, ()>),
+    Found(Result<Option<Loaded>, ()>),
     /// To `Attach`.
-    Attached(Result<Option<(Record, Vec<Grant>)>, ()>),
+    Attached(Result<Option<Loaded>, ()>),
     /// To `Prepare`.
     Refused(Refusal<'static>),
     /// To `Prepare`.
@@ -171,7 +179,7 @@ pub enum Answer {
     /// To `Activate`.
     Activated(Result<Option<Option<UnixTime>>, ()>),
     /// To `Present`.
-    Presented(Option<(UnixTime, ScopesBuf)>),
+    Presented(Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))>),
     /// To `Renew`.
     Renewed(Option<Offered>, Option<String>),
 }
@@ -215,7 +223,47 @@ pub(super) fn replays() -> Replays<Vec<u64>> {
     Replays::new(vec![0; 1024], Secret::new([7; 32]))
 }
 
+fn loaded(store: &super::registry::Registry, record: &Record) -> Loaded {
+    (record.clone(), store.grants_of(record.node_id), store.ceilings.get(&record.node_id).cloned())
+}
+
+fn lend((record, grants, ceiling): &Loaded) -> Known<'_> {
+    Known { record, grants, ceiling: ceiling.as_ref() }
+}
+
+/// What core says a node may do.
+fn in_force(grants: &[Grant], ceiling: Option<&Ceiling>, within: Span, now: UnixTime) -> Option<(ScopesBuf, Vec<ScopesBuf>)> {
+    match entitled(grants, ceiling, within, now) {
+        Entitled::InForce(in_force, _) => Some((in_force.scopes.clone(), in_force.bounds.to_vec())),
+        Entitled::Renewal | Entitled::Nothing => None,
+    }
+}
+
 impl World {
+    /// What the operator decided about a node bounds its live link at once.
+    pub(super) fn bound(&mut self, node_id: NodeId) {
+        let Some(&conn) = self.gateway.live.get(&node_id) else { return };
+        let (grants, ceiling) = (self.store.grants_of(node_id), self.store.ceilings.get(&node_id).cloned());
+        let within = self.limits.renew_after_expiry;
+        let (until, renews) = match entitled(&grants, ceiling.as_ref(), within, self.unix()) {
+            Entitled::InForce(_, until) => (until, false),
+            Entitled::Renewal => (None, true),
+            Entitled::Nothing => (None, false),
+        };
+        let scopes = in_force(&grants, ceiling.as_ref(), within, self.unix());
+        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
+        let covers = |text: &String| {
+            let pattern = Pattern::parse(text).expect("a pattern");
+            scopes.as_ref().is_some_and(|(scopes, bounds)| InForce { scopes, bounds }.allows_subscription(&pattern))
+        };
+        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut seat.subscribed).into_iter().partition(covers);
+        (seat.subscribed, seat.scopes) = (kept, scopes);
+        for pattern in ended {
+            self.feed_gateway(conn, GateIn::Unsubscribed(pattern));
+        }
+        self.feed_gateway(conn, GateIn::Bounded(until, renews));
+    }
+
     /// Somebody opened a connection.
     pub(super) fn accept(&mut self, conn: ConnId) {
         let machine = Connection::accepted(self.instant(), self.limits);
@@ -258,13 +306,13 @@ impl World {
         let left = SUBSCRIPTIONS - seat.subscribed.len();
         let around = Around {
             keys: &self.gateway.keys,
-            scopes: scopes.as_ref(),
+            in_force: scopes.as_ref().map(|(scopes, bounds)| InForce { scopes, bounds }),
             setup: &self.gateway.setup,
             subscriptions_left: left,
             now: unix,
         };
         let message = self.gateway.message.and_then(Reason::parse);
-        let (mut frame, known, offered, address, payload);
+        let (mut frame, known, offered, address, payload, pattern);
         let room = Label::parse("Hall").expect("a label");
         let offer =
             |offered: &'_ Offered, token| Offer { id: offered.id, node_id: offered.node_id, room, token, chain: None, message };
@@ -284,6 +332,11 @@ impl World {
                 }
             }
             GateIn::Push(notice) => Input::Push(notice),
+            GateIn::Bounded(until, renews) => Input::Bounded { until, renews },
+            GateIn::Unsubscribed(text) => {
+                pattern = text;
+                Input::Unsubscribed(Pattern::parse(&pattern).expect("a pattern"))
+            }
             GateIn::Tick => Input::Tick(unix),
             GateIn::Shutdown => Input::Shutdown,
             GateIn::Evict => Input::Evict,
@@ -297,7 +350,7 @@ impl World {
                 Answer::Entered(outcome) => Input::Entered(outcome),
                 Answer::Found(found) => {
                     known = found;
-                    let known = known.as_ref().map(|known| known.as_ref().map(|(record, grants)| Known { record, grants }));
+                    let known = known.as_ref().map(|known| known.as_ref().map(lend));
                     Input::Found(known.map_err(|()| failed), unix, entropy)
                 }
                 Answer::Attached(found) => {
@@ -306,8 +359,8 @@ impl World {
                         .as_ref()
                         .ok()
                         .and_then(Option::as_ref)
-                        .and_then(|(_, all)| Some(grants::current(all, unix)?.scopes.clone()));
-                    let known = known.as_ref().map(|known| known.as_ref().map(|(record, grants)| Known { record, grants }));
+                        .and_then(|(_, all, ceiling)| in_force(all, ceiling.as_ref(), self.limits.renew_after_expiry, unix));
+                    let known = known.as_ref().map(|known| known.as_ref().map(lend));
                     Input::Attached(known.map_err(|()| failed), unix)
                 }
                 Answer::Refused(refusal) => Input::Prepared(Prepared::Refused(refusal)),
@@ -466,9 +519,7 @@ impl World {
         let peer = seat.machine.as_ref().and_then(Connection::linked);
         let store = &mut self.store;
         let own = &self.gateway.keys;
-        let look = |store: &super::registry::Registry, key: &PublicKey| {
-            store.by_key(key).map(|record| (record.clone(), store.grants_of(record.node_id)))
-        };
+        let look = |store: &super::registry::Registry, key: &PublicKey| store.by_key(key).map(|record| loaded(store, record));
         let answer = match asked {
             Asked::Enter(key, ephemeral) => return self.enter(conn, *key.as_bytes(), &ephemeral),
             Asked::Find(key) => Answer::Found(if fails { Err(()) } else { Ok(look(store, &key)) }),
@@ -508,13 +559,18 @@ impl World {
             Asked::Activate(_) if fails => Answer::Activated(Err(())),
             Asked::Activate(grant) => {
                 let node_id = key.as_ref().and_then(|key| store.by_key(key)).map(|record| record.node_id);
-                Answer::Activated(Ok(node_id.and_then(|node_id| store.activate(node_id, grant, unix))))
+                let activated = node_id.and_then(|node_id| store.activate(node_id, grant, unix));
+                if let (Some(Peer::Node(node_id)), Some(_)) = (peer, activated) {
+                    let (grants, ceiling) = (store.grants_of(node_id), store.ceilings.get(&node_id));
+                    seat.scopes = in_force(&grants, ceiling, self.limits.renew_after_expiry, unix);
+                }
+                Answer::Activated(Ok(activated))
             }
             Asked::Present(chain) => Answer::Presented(self.present(conn, chain.as_deref())),
             Asked::Renew(true) => match peer {
                 Some(Peer::Node(node_id)) => {
-                    let offered = store.grant(node_id, GrantId::from_bytes(ids.1), own, unix);
-                    Answer::Renewed(Some(offered), None)
+                    let within = self.limits.renew_after_expiry;
+                    Answer::Renewed(store.renew(node_id, GrantId::from_bytes(ids.1), within, own, unix), None)
                 }
                 Some(Peer::Delegate(_)) | None => Answer::Renewed(None, None),
             },
@@ -578,7 +634,7 @@ impl World {
         if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn) {
             self.feed_gateway(older, GateIn::Push(Notice::Replaced));
         }
-        let found = self.store.records.get(&node_id).map(|record| (record.clone(), self.store.grants_of(node_id)));
+        let found = self.store.records.get(&node_id).map(|record| loaded(&self.store, record));
         self.answer(conn, Answer::Attached(Ok(found)));
     }
 
@@ -616,7 +672,7 @@ impl World {
         self.answer(conn, answer);
     }
 
-    fn present(&self, conn: ConnId, chain: Option<&[u8]>) -> Option<(UnixTime, ScopesBuf)> {
+    fn present(&self, conn: ConnId, chain: Option<&[u8]>) -> Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))> {
         let key = self.gateway.seats.get(&conn)?.machine.as_ref()?.peer_key().copied()?;
         let check = Check { gateway: &self.gateway.keys.signing.public(), channel: &key, audience: None, now: self.unix() };
         let counts = |id: &handfast_core::grant::capability::Id| {
@@ -625,6 +681,9 @@ impl World {
         let chain = Chain::from_bytes(chain?).ok()?;
         let root = *chain.root().id();
         let authorised = verify(&chain, &check, |held| held.id == root && !counts(&held.id)).ok()?;
-        Some((authorised.expires(), authorised.scopes().clone()))
+        let subject = self.store.by_key(authorised.subject()).map(|record| record.node_id);
+        let ceiling = subject.and_then(|node_id| self.store.ceilings.get(&node_id));
+        let bounds = ceiling.map(|ceiling| ceiling.scopes.clone());
+        Some((authorised.expires(), (authorised.scopes().clone(), bounds.into_iter().collect())))
     }
 }

@@ -16,10 +16,12 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, MESSAGE_BYTES, NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH, SETUP_TOKEN_CHARS};
+use handfast_core::registry::ceiling::{Ceiling, InForce};
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
+use handfast_core::registry::sessions::Maker;
 use handfast_core::step::{MAX_EFFECTS, Machine, Step};
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::{Instant, Span, UnixTime};
@@ -40,6 +42,8 @@ pub struct Recorded {
     record: Record,
     grants: Vec<Grant>,
     scopes: ScopesBuf,
+    bounds: [ScopesBuf; 1],
+    ceiling: Ceiling,
 }
 
 /// The conversation: a PIN pairing and a link.
@@ -61,7 +65,9 @@ pub fn recorded() -> &'static Recorded {
             frames.map(|(.., bytes)| bytes.clone()).collect()
         });
         let record = world.store.records.values().next().expect("it is paired").clone();
-        Recorded { frames, record, grants: world.store.grants.clone(), scopes: world.store.scopes.clone() }
+        let bounds = [ScopesBuf::parse("read:/lights/**\n").expect("scopes")];
+        let ceiling = Ceiling { scopes: bounds[0].clone(), expires: None, named: true, maker: Maker::Operator };
+        Recorded { frames, record, grants: world.store.grants.clone(), scopes: world.store.scopes.clone(), bounds, ceiling }
     })
 }
 
@@ -114,12 +120,13 @@ pub fn gateway(data: &[u8]) {
         let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
         let around = Around {
             keys: &own,
-            scopes: (argument & 1 == 0).then_some(&known.scopes),
+            in_force: (argument & 1 == 0).then_some(InForce { scopes: &known.scopes, bounds: &known.bounds }),
             setup: &setup,
             subscriptions_left: 1,
             now: unix,
         };
-        let knows = Known { record: &known.record, grants: &known.grants };
+        let knows =
+            Known { record: &known.record, grants: &known.grants, ceiling: (argument & 2 == 0).then_some(&known.ceiling) };
         let found = match argument % 4 {
             0 => Err(Refusal::StoreFailed),
             1 => Ok(None),
@@ -176,7 +183,8 @@ pub fn gateway(data: &[u8]) {
             18 => gateway::Input::Presented((argument % 2 == 0).then(|| UnixTime::from_secs(1_750_000_100))),
             19 => gateway::Input::Renewed((argument % 2 == 0).then(offer)),
             20 => gateway::Input::Push(
-                [Notice::Muted, Notice::Unmuted, Notice::Unpaired, Notice::Replaced, Notice::Decided][usize::from(argument) % 5],
+                [Notice::Muted, Notice::Unmuted, Notice::Unpaired, Notice::Replaced, Notice::Decided, Notice::Permissions]
+                    [usize::from(argument) % 6],
             ),
             21 => {
                 now = now.after(Span::from_millis(u64::from(argument) * 200));

@@ -4,13 +4,16 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::Wish;
+use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
 use handfast_core::id::NodeId;
 use handfast_core::limits::SETUP_TOKEN_CHARS;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Kind, Window};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
 use handfast_core::registry::record::{Credential, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::time::Span;
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::setup::ProfileName;
@@ -103,6 +106,20 @@ impl World {
             None => {}
         }
         true
+    }
+
+    /// The operator decides anew what a node may do at most.
+    pub fn permit(&mut self, at: usize, scopes: &str) {
+        let Some(node_id) = self.id_of(at) else { return };
+        let (id, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
+        let scopes = ScopesBuf::parse(scopes).expect("scopes");
+        let ceiling = Ceiling { scopes, expires: None, named: true, maker: Maker::Operator };
+        self.note(|| format!("operator: {node_id} may {}", ceiling.scopes.as_str().replace('\n', " ")));
+        let _ = self.store.decided(node_id, ceiling, id, &self.gateway.keys, unix);
+        self.bound(node_id);
+        if let Some(&conn) = self.gateway.live.get(&node_id) {
+            self.feed_gateway(conn, GateIn::Push(Notice::Permissions));
+        }
     }
 
     /// The operator lets in a node that waits.

@@ -9,6 +9,7 @@ use handfast_core::grant::capability::{self, Holder, Terms};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
+use handfast_core::registry::ceiling::{Ceiling, Renewal, paired_anew, renewal};
 use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, PinRoom, Window};
 use handfast_core::registry::grants::{self, Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
@@ -89,6 +90,8 @@ pub struct Registry {
     pub records: BTreeMap<NodeId, Record>,
     /// What they were given, in the order in which they were.
     pub grants: Vec<Grant>,
+    /// What the operator decided that they may do at most.
+    pub ceilings: BTreeMap<NodeId, Ceiling>,
     /// PINs and codes.
     pub codes: BTreeMap<CodeId, Kept>,
     /// How many were minted.
@@ -236,7 +239,9 @@ impl Registry {
                 if !matches!(record.standing, Standing::Muted { .. }) {
                     record.standing = paired;
                 }
-                Settled::Offered(self.grant(node_id, GrantId::from_bytes(ids.1), own, now))
+                let brings = Ceiling { scopes: self.scopes.clone(), expires: None, named: false, maker: Maker::Operator };
+                let ceiling = paired_anew(self.ceilings.get(&node_id), brings, now);
+                Settled::Offered(self.decided(node_id, ceiling, GrantId::from_bytes(ids.1), own, now))
             }
             (Some(Standing::Pending { expires }), false) if now < *expires => Settled::Waits,
             (Some(Standing::Pending { .. } | Standing::Unapproved { .. }) | None, false) => {
@@ -283,15 +288,49 @@ impl Registry {
         self.setup_spent.retain(|_, end| *end > now);
     }
 
-    /// A new grant for a node.
-    pub fn grant(&mut self, node_id: NodeId, id: GrantId, own: &OwnKeys, now: UnixTime) -> Offered {
+    /// What a node may do at most, and a grant that is made from it, in one step.
+    pub fn decided(&mut self, node_id: NodeId, ceiling: Ceiling, id: GrantId, own: &OwnKeys, now: UnixTime) -> Offered {
+        let (scopes, ends_by) = (ceiling.scopes.clone(), ceiling.expires);
+        self.ceilings.insert(node_id, ceiling);
+        self.grant(node_id, id, scopes, ends_by, own, now)
+    }
+
+    /// What a node gets that wants its grant anew, or is owed one.
+    pub fn renew(&mut self, node_id: NodeId, id: GrantId, within: Span, own: &OwnKeys, now: UnixTime) -> Option<Offered> {
+        let grants = self.grants_of(node_id);
+        let ceiling = self.ceilings.get(&node_id).cloned();
+        match renewal(&grants, ceiling.as_ref(), within, now) {
+            Renewal::Again(waits) => Some(self.offered(waits, own)),
+            Renewal::Fresh { scopes, ends_by, newest: _, lives: _, maker: _ } => {
+                Some(self.grant(node_id, id, scopes.clone(), ends_by, own, now))
+            }
+            Renewal::TooOften | Renewal::Nothing => None,
+        }
+    }
+
+    /// A new grant for a node, in place of those that it has not confirmed.
+    fn grant(
+        &mut self,
+        node_id: NodeId,
+        id: GrantId,
+        scopes: ScopesBuf,
+        ends_by: Option<UnixTime>,
+        own: &OwnKeys,
+        now: UnixTime,
+    ) -> Offered {
+        for older in self.grants.iter_mut().filter(|grant| grant.node_id == node_id) {
+            if matches!(older.state, State::Offered { .. }) {
+                older.state = State::Ended;
+            }
+        }
+        let ends = self.grant_for.map(|span| now.after(span));
         let mut grant = Grant {
             id,
             node_id,
             capability: None,
-            scopes: self.scopes.clone(),
+            scopes,
             not_before: now,
-            expires: self.grant_for.map(|span| now.after(span)),
+            expires: ends.into_iter().chain(ends_by).min(),
             moved: 0,
             state: State::Offered { until: now.after(OFFERED_FOR) },
             maker: Maker::Operator,
@@ -341,7 +380,8 @@ impl Registry {
             self.grants.iter_mut().filter(|grant| grant.node_id == node_id).for_each(|grant| grant.state = State::Ended);
         }
         if approves {
-            let _ = self.grant(node_id, new, own, now);
+            let ceiling = Ceiling { scopes: self.scopes.clone(), expires: None, named: false, maker: Maker::Operator };
+            let _ = self.decided(node_id, ceiling, new, own, now);
         }
         Some(change)
     }

@@ -169,7 +169,7 @@ impl Gateway {
     pub(super) fn node(&self, name: &str, way: &[&str]) -> Node {
         let state = private_dir();
         let node = self.node_in(&state, name, way);
-        Node { _state: Some(state), ..node }
+        Node { state: Some(state), ..node }
     }
 
     /// A paired node that links and stays.
@@ -187,14 +187,14 @@ impl Gateway {
             command.args(["--gateway", &format!("ws://{}", self.address)]);
         }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Node { child, _state: None }
+        Node { child, state: None }
     }
 }
 
 /// A `handfast-node pair` that runs.
 pub(super) struct Node {
     child: Child,
-    _state: Option<TempDir>,
+    state: Option<TempDir>,
 }
 
 impl Node {
@@ -206,10 +206,21 @@ impl Node {
     }
 
     /// Waits for its end: its exit code, and all that it printed.
-    pub(super) fn ends(mut self) -> (i32, String) {
+    pub(super) fn ends(self) -> (i32, String) {
+        let (code, said, _) = self.ends_and_keeps();
+        (code, said)
+    }
+
+    /// The same, and the directory in which it keeps what it needs.
+    pub(super) fn ends_with_its_state(self) -> (i32, String, TempDir) {
+        let (code, said, state) = self.ends_and_keeps();
+        (code, said, state.expect("a directory of its own"))
+    }
+
+    fn ends_and_keeps(mut self) -> (i32, String, Option<TempDir>) {
         drop(self.child.stdin.take());
         let (code, out, err) = text(&self.child.wait_with_output().unwrap());
-        (code, out + &err)
+        (code, out + &err, self.state)
     }
 }
 

@@ -117,6 +117,7 @@ pub(crate) struct Part<'b> {
 pub(crate) enum Admission {
     Welcome,
     NotPaired,
+    Expired,
 }
 
 #[derive(Serialize)]

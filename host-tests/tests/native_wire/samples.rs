@@ -100,6 +100,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     from_linking_gateway(&mut all);
     sample!(all, Admission, Admission, Admission::Welcome, mirror::Admission::Welcome);
     sample!(all, Admission, Admission, Admission::NotPaired, mirror::Admission::NotPaired);
+    sample!(all, Admission, Admission, Admission::Expired, mirror::Admission::Expired);
     sample!(all, Clear, ClearRefusal<'_>, ClearRefusal::Refused, mirror::Clear::Refused);
     let versions = Versions::new(&[1, 2, 200]).expect("rising");
     sample!(

@@ -8,6 +8,7 @@ use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict};
 use handfast_core::flow::native::node::{self, Memory, Node, Own, Wish};
 use handfast_core::limits::{NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH};
+use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
@@ -163,7 +164,7 @@ type GatewayInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> gateway::Input<'w>
 fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
     let around = Around {
         keys: &world.gateway.keys,
-        scopes: Some(&world.store.scopes),
+        in_force: Some(InForce::of(&world.store.scopes)),
         setup: &world.gateway.setup,
         subscriptions_left: 16,
         now: world.unix(),
@@ -173,7 +174,7 @@ fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
 
 /// What the world's registry knows of its node.
 fn known(world: &World) -> Result<Option<Known<'_>>, Refusal> {
-    Ok(world.store.records.values().next().map(|record| Known { record, grants: &world.store.grants }))
+    Ok(world.store.records.values().next().map(|record| Known { record, grants: &world.store.grants, ceiling: None }))
 }
 
 fn offer(world: &World) -> Offer<'_> {
@@ -237,6 +238,10 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("push unpaired", |_, _| gateway::Input::Push(Notice::Unpaired)),
     ("push replaced", |_, _| gateway::Input::Push(Notice::Replaced)),
     ("push decided", |_, _| gateway::Input::Push(Notice::Decided)),
+    ("push permissions", |_, _| gateway::Input::Push(Notice::Permissions)),
+    ("bounded", |_, _| gateway::Input::Bounded { until: None, renews: false }),
+    ("bounded to renewing", |_, _| gateway::Input::Bounded { until: None, renews: true }),
+    ("unsubscribed", |_, _| gateway::Input::Unsubscribed(Pattern::parse("/lights/*").expect("a pattern"))),
     ("tick at the deadline", |world, _| gateway::Input::Tick(world.unix())),
     ("shutdown", |_, _| gateway::Input::Shutdown),
     ("store failed", |_, _| gateway::Input::StoreFailed),

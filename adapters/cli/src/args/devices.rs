@@ -36,7 +36,7 @@ pub(crate) enum DeviceVerb {
         /// The same as ID
         #[arg(long, value_name = "ID")]
         node_id: Option<String>,
-        /// Give a node that is paired already a new token, or a new grant; the old one dies
+        /// Give a node that is paired already a new token; or decide anew what one with keys may do, as nodes permissions does
         #[arg(long)]
         reissue: bool,
         /// Approve only if this is the fingerprint of the node's key, as the node itself shows it
@@ -44,7 +44,8 @@ pub(crate) enum DeviceVerb {
         fingerprint: Option<String>,
         #[command(flatten)]
         permissions: Permissions,
-        /// How long a grant lives, for instance 30d; without it, as its rule or the gateway's configuration says
+        /// When what it may do ends, for instance 30d from now; without it, as its rule says, or else its grants live as the gateway's configuration says and are
+        /// renewed
         #[arg(long, value_name = "TIME", value_parser = length_of_time)]
         expires: Option<Duration>,
     },

@@ -56,7 +56,7 @@ pub(crate) struct Minting {
     /// How many nodes may pair with it
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) uses: u8,
-    /// How long the grant lives that it brings, for instance 30d; without it, as the gateway's configuration says
+    /// After what time it ends what whoever pairs with it may do, for instance 30d; without it, grants live as the gateway's configuration says and are renewed
     #[arg(long, value_name = "TIME", value_parser = length_of_time)]
     pub(crate) grant_for: Option<Duration>,
     /// What to call it in lists
@@ -129,8 +129,11 @@ pub(crate) struct Paired {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PairedVerb {
-    /// List who is paired, with what they may do and until when
+    /// List who is paired, with what is in force for them and until when, and what they are offered
     List,
+    /// The same as nodes permissions
+    #[command(hide = true)]
+    Permissions(super::Permit),
     /// End a pairing for good; its link ends at once, and so do those of its delegates
     Revoke {
         /// Name of the node, or its id or the beginning of it

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use handfast_core::limits::INVITE_ADDRESSES;
+use handfast_core::time::Span;
 use handfast_core::wire::forwarded::ForwardedHeader;
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_server::pairing::{Net, NotANet};
 
-use super::duration::lasting;
-use super::keys::{ADDRESS, DAY, SECOND};
+use super::duration::{lasting, show};
+use super::keys::{ADDRESS, DAY, EXPIRIES, SECOND};
 use super::print::quoted;
 use super::settings::{Listener, Serial};
 use super::value::{Problem, Value, unknown};
@@ -96,4 +97,16 @@ pub(super) fn window(value: &Value<'_>) -> Result<Option<Duration>, Problem> {
 /// The name of a choice, as TOML.
 pub(super) fn name_of<T: Copy + PartialEq>(choices: &[(&str, T)], chosen: T) -> Option<String> {
     choices.iter().find(|(_, choice)| *choice == chosen).map(|(name, _)| quoted(name))
+}
+
+/// How long after it ran out a grant is renewed: a time, or `never`.
+pub(super) fn renewal(value: &Value<'_>) -> Result<Span, Problem> {
+    match value.choice(&[("never", ())]) {
+        Ok(()) => Ok(Span::from_secs(0)),
+        Err(_) => value.duration(EXPIRIES).map_err(|problem| problem.or("never")),
+    }
+}
+
+pub(super) fn show_renewal(within: Span) -> String {
+    if within == Span::from_secs(0) { "never".to_owned() } else { show(within) }
 }

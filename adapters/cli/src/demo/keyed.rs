@@ -161,8 +161,8 @@ impl<'d> Scene<'d> {
     async fn may(&self, name: &str) -> Result<Value, End> {
         let list: PairedList = read(&ask(self.data, Method::GET, "/api/v1/paired", None).await?)?;
         let found = list.paired.into_iter().find(|view| view.device.friendly_name == name);
-        let grant = found.and_then(|view| view.grants.into_iter().last());
-        serde_json::to_value(grant.map(|grant| grant.permissions)).map_err(End::refused)
+        let in_force = found.and_then(|view| view.in_force);
+        serde_json::to_value(in_force.map(|in_force| in_force.permissions)).map_err(End::refused)
     }
 
     /// Approval by fingerprint.

@@ -163,7 +163,7 @@ impl Delegate {
                     return Ok(DelegateEvent::NotAllowed { action, pattern: pattern.as_str().to_owned() });
                 }
                 FromGateway::Bye(bye) => return Ok(DelegateEvent::Ended(bye)),
-                FromGateway::Admission(Admission::NotPaired) => return Err(DelegateError::NotAccepted),
+                FromGateway::Admission(Admission::NotPaired | Admission::Expired) => return Err(DelegateError::NotAccepted),
                 FromGateway::Heartbeat { .. } => self.say(&FromNode::Heartbeat(Heartbeat::default())).await?,
                 // They are for nodes of the registry.
                 FromGateway::Admission(Admission::Welcome)
@@ -220,7 +220,9 @@ impl Delegate {
         let mut frame = self.carrier.next().await?;
         match self.read(&mut frame)? {
             FromGateway::Admission(Admission::Welcome) => Ok(()),
-            FromGateway::Admission(Admission::NotPaired) | FromGateway::Bye(_) => Err(DelegateError::NotAccepted),
+            FromGateway::Admission(Admission::NotPaired | Admission::Expired) | FromGateway::Bye(_) => {
+                Err(DelegateError::NotAccepted)
+            }
             FromGateway::Heartbeat { .. }
             | FromGateway::Policy(_)
             | FromGateway::Dispatch(_)

@@ -62,8 +62,10 @@ pub enum NativeEvent {
     },
     /// The link is open.
     Linked(NodeId),
-    /// The gateway does not know this node any more, or its grant ran out: pair again.
+    /// The gateway does not know this node any more, or has revoked it: pair again.
     PairAgain,
+    /// Its grant ran out; it asks to have it made anew.
+    Expired,
     /// Somebody said in clear that nothing goes now; it proves nothing.
     TurnedAway,
     /// Somebody said in clear that this version is not spoken; it proves nothing.
@@ -129,6 +131,7 @@ impl NativeEvent {
             }
             News::Linked(node_id) => Self::Linked(node_id),
             News::PairAgain => Self::PairAgain,
+            News::Expired => Self::Expired,
             News::TurnedAway => Self::TurnedAway,
             News::OtherVersion => Self::OtherVersion,
             News::Broken => Self::Broken,

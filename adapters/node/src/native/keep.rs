@@ -15,6 +15,7 @@ use handfast_core::registry::grants::GrantId;
 
 use super::chain::{Facts, text_of, unix_now};
 use super::record::{self, NativeIdentity};
+use crate::standing::{Standing, Teller};
 use crate::state::{HeldState, StateDir, StateError};
 use crate::tokens::{Entry, KeySource, TokenStore, TokensError};
 
@@ -127,18 +128,41 @@ impl Keeper {
         Ok((Memory::Paired(newer), Facts::read(entry.token.expose()).ok()))
     }
 
-    /// Makes it durable. What the token says of itself, if there is a new one.
+    pub(super) fn tell(&self, teller: &mut Teller, standing: Standing) {
+        teller.tell(&self.state, standing);
+    }
+
+    /// Makes it durable. A pairing with another gateway takes the place of the one before, whose token is forgotten then. What the token says of itself, if there is a new one.
     pub(super) fn keep(&self, ToKeep { identity, memory, chain }: ToKeep) -> Result<Option<Facts>, KeepError> {
         let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
         let mut facts = None;
         if let Memory::Paired(paired) = &memory {
             facts = self.keep_token(&router, paired, chain)?;
         }
+        let before = self.state.dir().load_native().ok().flatten().map(|(before, _)| before);
         self.state.write_file(record::NATIVE, &record::write_native(&identity, &memory))?;
+        if let Memory::Paired(_) = &memory {
+            self.forget_others(before.as_ref(), &identity)?;
+        }
         if matches!(memory, Memory::Blank) {
             self.tokens.remove(&router)?;
         }
         Ok(facts)
+    }
+
+    /// Removes the entries of the gateways with which this node was paired before, as far as they hold a token of its own: nothing could use them any more.
+    fn forget_others(&self, before: Option<&NativeIdentity>, now: &NativeIdentity) -> Result<(), KeepError> {
+        let Some(before) = before.filter(|before| before.tokens == now.tokens) else { return Ok(()) };
+        let kept = now.gateways.first().map(super::GatewayAt::router);
+        if let Some(router) = before.gateways.first().map(super::GatewayAt::router).filter(|router| Some(router) != kept.as_ref())
+        {
+            let own = self.tokens.get(&router).ok().flatten();
+            if own.is_some_and(|entry| Facts::read(entry.token.expose()).is_ok_and(|facts| facts.holder == self.own)) {
+                self.tokens.remove(&router)?;
+                tracing::info!("the pairing with the gateway at {router} is given up for the new one; its token is forgotten");
+            }
+        }
+        Ok(())
     }
 
     fn keep_token(&self, router: &str, paired: &Paired, chain: Option<Vec<u8>>) -> Result<Option<Facts>, KeepError> {

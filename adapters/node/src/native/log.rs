@@ -31,8 +31,9 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
         NativeEvent::Linked(node_id) => tracing::info!(%node_id, "linked"),
         NativeEvent::PairAgain => tracing::error!(
-            "the gateway does not know this node any more, or its grant ran out; pair again: handfast-node pair --pin --gateway {gateway}"
+            "the gateway does not know this node any more, or has revoked it; pair again: handfast-node pair --pin --gateway {gateway}"
         ),
+        NativeEvent::Expired => tracing::info!("the grant ran out; asking for it anew"),
         NativeEvent::TurnedAway => tracing::warn!("turned away, unsigned; a gateway that has too much to do says so"),
         NativeEvent::OtherVersion => {
             tracing::warn!("told, unsigned, that another version is spoken there; update this node or the gateway");

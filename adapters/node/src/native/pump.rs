@@ -21,6 +21,7 @@ use super::owner::{NativeOwner, NotSent, Renewable, Word};
 use super::renewal::Renewal;
 use super::{NativeConfig, NativeError};
 use crate::clock::Clock;
+use crate::standing::{Standing, Teller};
 use crate::tls;
 
 /// How many events wait for a slow listener before it loses the oldest.
@@ -56,6 +57,7 @@ impl NativeNode {
             return Err(NativeError::Profile);
         }
         let keys = Arc::new(state.keys()?);
+        let teller = Teller::of(state.dir());
         let keeper = Keeper::new(state, &identity, Holder::of(&keys))?;
         let (memory, facts) = keeper.load(&identity)?;
         let gateways: Arc<[_]> = via.unwrap_or_else(|| identity.gateways.clone()).into();
@@ -70,6 +72,7 @@ impl NativeNode {
             renewal: Renewal::default(),
             subscriptions: Vec::new(),
             identity: identity.clone(),
+            teller,
         };
         let feeder = Feeder::new(keys, identity.name, identity.room, profile);
         Ok(Self { feeder, hands, memory, facts, owner: NativeOwner(words_in), words })
@@ -172,6 +175,22 @@ struct Hands {
     renewal: Renewal,
     /// Said anew on every link: the gateway forgets them with the one before.
     subscriptions: Vec<String>,
+    teller: Teller,
+}
+
+/// How the node stands after this; as before, if it says nothing of that.
+const fn standing_after(event: &NativeEvent) -> Option<Standing> {
+    match event {
+        NativeEvent::Connecting => Some(Standing::Connecting),
+        NativeEvent::WaitsForApproval { .. } => Some(Standing::Waiting),
+        NativeEvent::Granted { .. } => Some(Standing::Paired),
+        NativeEvent::Linked(_) | NativeEvent::Unmuted => Some(Standing::Linked),
+        NativeEvent::Muted => Some(Standing::Muted),
+        NativeEvent::Expired => Some(Standing::Expired),
+        NativeEvent::PairAgain => Some(Standing::Refused),
+        NativeEvent::Unpaired => Some(Standing::Unpaired),
+        _ => None,
+    }
 }
 
 impl Hands {
@@ -258,8 +277,11 @@ impl Hands {
         Ok(())
     }
 
-    fn tell(&self, event: NativeEvent) {
+    fn tell(&mut self, event: NativeEvent) {
         super::log::log(&event, &self.target.gateways);
+        if let Some(standing) = standing_after(&event) {
+            self.keeper.tell(&mut self.teller, standing);
+        }
         // Nobody has to listen.
         let _ = self.events.send(event);
     }

@@ -9,10 +9,10 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Mode;
-use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, parse};
+use super::paired::{InForceView, OfferedView, in_force, offered};
 use super::permissions::PermissionsView;
 use super::{Caller, DeviceView};
 use crate::gateway::{Gateway, IssuedCredential};
@@ -38,12 +38,12 @@ pub struct IssuedView {
     /// The fingerprint of its static key; absent for a node with a token, as are the others.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
-    /// What it may do.
+    /// What it may do now; absent while that is nothing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub permissions: Option<PermissionsView>,
-    /// Until when, in Unix seconds.
+    pub in_force: Option<InForceView>,
+    /// What it may do once it has confirmed it, if that is something else.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_at: Option<u64>,
+    pub offered: Option<OfferedView>,
 }
 
 #[derive(Deserialize)]
@@ -83,10 +83,11 @@ pub(super) async fn pair(
     let terms = Terms { permissions, expires: body.expires.map(Duration::from_secs), message: body.message };
     let record = gateway.device_by_prefix(&prefix).await?.entry.record;
     let issued = gateway.pair_by(caller.authority(), record.node_id, purpose, terms).await?;
-    let grant = match &issued.credential {
-        IssuedCredential::Grant(grant) => Some(grant),
+    let node = match &issued.credential {
+        IssuedCredential::Grant(_) => Some(gateway.paired_node(issued.node_id).await?),
         IssuedCredential::Token(_) => None,
     };
+    let now = gateway.now();
     Ok(Json(IssuedView {
         node_id: issued.node_id.to_string(),
         friendly_name: record.name.to_string(),
@@ -95,8 +96,8 @@ pub(super) async fn pair(
         token: issued.credential.token().map(|token| token.expose().to_owned()),
         delivery: issued.delivery.map(|ticket| hex(ticket.id.as_bytes())),
         fingerprint: record.keys.as_ref().map(|keys| Fingerprint::of(&keys.channel).to_string()),
-        permissions: grant.map(|grant| PermissionsView::of(&grant.scopes)),
-        expires_at: grant.and_then(|grant| grant.expires).map(UnixTime::as_secs),
+        in_force: node.as_ref().and_then(|node| in_force(node, now)),
+        offered: node.as_ref().and_then(|node| offered(node, now)),
     }))
 }
 

@@ -114,6 +114,7 @@ const fn word(notice: Notice) -> &'static str {
         Notice::Unpaired => "unpaired",
         Notice::Replaced => "replaced",
         Notice::Decided => "decided",
+        Notice::Permissions => "permissions",
     }
 }
 

@@ -7,16 +7,18 @@
 //! | `POST /api/v1/clock` with `{"at"}`, optional; over the Unix socket alone | takes the word that the system's clock is right, or that it is that time | `{"clock","moved","ended"}` |
 //! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
 //! | `GET /api/v1/devices/{prefix}` | shows one | a device |
-//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys `"fingerprint","permissions","expires_at"` in place of the token |
+//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys `"fingerprint","in_force","offered"` in place of the token |
 //! | `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/unpair`, `/mute`, `/unmute` | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"\|"safe-chat"\|"muted"}` | decides | a device |
 //! | `GET /api/v1/pairing` | says whether pairing by PIN is open | `{"open","locked","since","closes_at","wrong_pins","guessers":[{"source","wrong_pins","locked"}],"fingerprint"}` |
 //! | `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` | opens or closes it | the same |
-//! | `GET /api/v1/pairing/codes` | lists PINs and codes that live, without their secrets | `{"codes":[…]}` |
+//! | `GET /api/v1/pairing/codes` | lists PINs and codes that may be used now, without their secrets | `{"codes":[…]}` |
 //! | `POST /api/v1/pairing/codes` with `{"kind":"qr"\|"typed","permissions","expires","uses","grant_expires","label","addresses"}`, all optional | mints a code | `{"id","selector","code","expires_at","fingerprint","invitation","delivery"}` |
 //! | `DELETE /api/v1/pairing/codes/{id}` | kills a PIN or code | as listing |
-//! | `GET /api/v1/paired` | lists the nodes that are paired by their keys | `{"paired":[{"device","grants","delegates"}]}` |
+//! | `GET /api/v1/paired` | lists the nodes that are paired by their keys | `{"paired":[{"device","in_force","offered","grants","delegates"}]}` |
+//! | `GET /api/v1/paired/{which}/permissions` | tells what a node may do now (`in_force`) and what it is offered (`offered`), by its name or the beginning of its id | as in the listing |
+//! | `POST /api/v1/paired/{which}/permissions` with `{"permissions","expires"}`, one at least; `"expires":"never"` lifts an end | decides that anew: less is in force at once, more once the node has confirmed it | the same |
 //! | `POST /api/v1/paired/{which}/revoke` | puts out a node (beginning of its id, or its name) or a capability (beginning of its id) | `{"revoked":"node"\|"capability","node_id","friendly_name","capability"}` |
 //! | `POST /api/v1/paired/revoke-all` | puts out all of them | `{"revoked","failed":[…]}` |
 //! | `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional | makes a setup code | `{"url","url_source","bootstrap_token","expires_at","payload","delivery"}` |
@@ -85,7 +87,7 @@ pub use device::{DeviceView, Sensors};
 pub use extensions::ExtensionList;
 pub use failure::{ErrorBody, ErrorView};
 pub use inbound::{AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView};
-pub use paired::{DelegateView, GrantView, PairedList, PairedView, RevokedAllView, RevokedView};
+pub use paired::{DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, RevokedAllView, RevokedView};
 pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView};
 pub use permissions::PermissionsView;
 pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
@@ -122,6 +124,7 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/pairing/codes/{id}", delete(pairing::withdraw))
         .route("/api/v1/paired", get(paired::list))
         .route("/api/v1/paired/revoke-all", post(paired::revoke_all))
+        .route("/api/v1/paired/{which}/permissions", get(paired::show).post(paired::permit))
         .route("/api/v1/paired/{which}/revoke", post(paired::revoke))
         .route("/api/v1/setup", post(setup::start))
         .route("/api/v1/setup/rotate", post(setup::rotate))

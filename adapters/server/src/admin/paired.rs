@@ -1,17 +1,21 @@
 //! The nodes that are paired by their keys.
 
+use std::time::Duration;
+
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use handfast_core::registry::grants::State as GrantState;
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
+use super::Caller;
 use super::caller::{by_operator, made_by};
-use super::failure::Failure;
+use super::failure::{Failure, parse};
 use super::permissions::PermissionsView;
 use super::{DamagedView, DeviceView};
 use crate::gateway::Gateway;
-use crate::pairing::{Delegate, PairedNode, Revocation};
+use crate::pairing::{Delegate, PairedNode, Revocation, Until};
 
 /// What `GET /api/v1/paired` answers.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,10 +32,39 @@ pub struct PairedList {
 pub struct PairedView {
     /// Itself.
     pub device: DeviceView,
-    /// What it was given: what counts now, the newest last. Empty: it has to pair again.
+    /// What it may do now; absent while it may do nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub in_force: Option<InForceView>,
+    /// What was decided that it has not confirmed yet, if that is something else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offered: Option<OfferedView>,
+    /// What it was given: what counts now, the newest last. What is in force follows from them and from what was decided since.
     pub grants: Vec<GrantView>,
     /// Those who linked by a chain under it since the gateway started.
     pub delegates: Vec<DelegateView>,
+}
+
+/// What a node may do now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForceView {
+    /// What it may do.
+    pub permissions: PermissionsView,
+    /// It may do no more than this either, where the two cut across each other: what both allow is in force.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub within: Option<PermissionsView>,
+    /// Until when, in Unix seconds; absent if it has no end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<u64>,
+}
+
+/// What a node may do once it has confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferedView {
+    /// What it may do then.
+    pub permissions: PermissionsView,
+    /// Until when, in Unix seconds; absent if it has no end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<u64>,
 }
 
 /// A grant that counts.
@@ -93,7 +126,49 @@ pub struct RevokedAllView {
 pub(super) async fn list(State(gateway): State<Gateway>) -> Result<Json<PairedList>, Failure> {
     let (nodes, damaged) = gateway.paired().await?;
     let damaged = damaged.into_iter().map(|bad| DamagedView { node_id: bad.node_id.to_string(), problem: bad.problem });
-    Ok(Json(PairedList { paired: nodes.iter().map(view).collect(), damaged: damaged.collect() }))
+    let now = gateway.now();
+    Ok(Json(PairedList { paired: nodes.iter().map(|node| view(node, now)).collect(), damaged: damaged.collect() }))
+}
+
+/// What a node may do, and what is decided about it anew.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PermitBody {
+    permissions: Option<PermissionsView>,
+    expires: Option<Expires>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Expires {
+    After(u64),
+    Word(String),
+}
+
+pub(super) async fn show(State(gateway): State<Gateway>, Path(which): Path<String>) -> Result<Json<PairedView>, Failure> {
+    Ok(Json(view(&gateway.paired_named(&which).await?, gateway.now())))
+}
+
+pub(super) async fn permit(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    Path(which): Path<String>,
+    body: Bytes,
+) -> Result<Json<PairedView>, Failure> {
+    let body: PermitBody = parse(&body)?;
+    let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
+    let until = match body.expires {
+        None => None,
+        Some(Expires::After(seconds)) => Some(Until::After(Duration::from_secs(seconds))),
+        Some(Expires::Word(word)) if word == "never" => Some(Until::Renewed),
+        Some(Expires::Word(_)) => return Err(Failure::Usage("expires is a number of seconds, or \"never\"".to_owned())),
+    };
+    if permissions.is_none() && until.is_none() {
+        return Err(Failure::Usage("say what it may do, with permissions, or until when, with expires".to_owned()));
+    }
+    let node_id = gateway.paired_named(&which).await?.device.entry.record.node_id;
+    gateway.permit_by(caller.authority(), node_id, permissions, until).await?;
+    Ok(Json(view(&gateway.paired_node(node_id).await?, gateway.now())))
 }
 
 pub(super) async fn revoke(State(gateway): State<Gateway>, Path(which): Path<String>) -> Result<Json<RevokedView>, Failure> {
@@ -123,7 +198,29 @@ pub(super) async fn revoke_all(State(gateway): State<Gateway>) -> Result<Json<Re
     Ok(Json(RevokedAllView { revoked, failed: failed.collect() }))
 }
 
-fn view(node: &PairedNode) -> PairedView {
+/// What is in force for a node, as it is shown.
+pub(super) fn in_force(node: &PairedNode, now: UnixTime) -> Option<InForceView> {
+    let (in_force, until) = node.in_force(now)?;
+    let (permissions, within) = match (in_force.exactly(), in_force.bounds) {
+        (Some(exactly), _) => (exactly, None),
+        (None, bounds) => (in_force.scopes, bounds.first()),
+    };
+    let nothing = permissions.as_str().is_empty();
+    (!nothing).then(|| InForceView {
+        permissions: PermissionsView::of(permissions),
+        within: within.map(PermissionsView::of),
+        expires_at: until.map(UnixTime::as_secs),
+    })
+}
+
+/// What is offered to it.
+pub(super) fn offered(node: &PairedNode, now: UnixTime) -> Option<OfferedView> {
+    let offered = node.offered(now)?;
+    let expires_at = offered.expires.map(UnixTime::as_secs);
+    Some(OfferedView { permissions: PermissionsView::of(&offered.permissions), expires_at })
+}
+
+fn view(node: &PairedNode, now: UnixTime) -> PairedView {
     let grants = node.grants.iter().map(|grant| GrantView {
         capability: grant.capability.map(|id| id.to_string()),
         permissions: PermissionsView::of(&grant.scopes),
@@ -138,7 +235,13 @@ fn view(node: &PairedNode) -> PairedView {
         made_by: made_by(grant.maker),
     });
     let delegates = node.delegates.iter().map(delegate).collect();
-    PairedView { device: DeviceView::from(&node.device), grants: grants.collect(), delegates }
+    PairedView {
+        device: DeviceView::from(&node.device),
+        in_force: in_force(node, now),
+        offered: offered(node, now),
+        grants: grants.collect(),
+        delegates,
+    }
 }
 
 fn delegate(delegate: &Delegate) -> DelegateView {

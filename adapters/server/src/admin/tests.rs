@@ -1,13 +1,14 @@
 //! The routes of pairing, as the command line calls them.
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use axum::{Extension, Router};
+use handfast_core::registry::authority::{Authority, Role};
 use handfast_store::MemoryStore;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::admin_router;
+use super::{Caller, admin_router, routes};
 use crate::gateway::Gateway;
 use crate::pairing::PairingSettings;
 
@@ -104,4 +105,44 @@ async fn events_come_a_line_each_and_end_with_the_gateway() {
     }
     gateway.shut_down();
     assert_eq!(next().await, None);
+}
+
+#[tokio::test]
+async fn a_viewer_hears_that_a_pin_is_shown_and_not_which_and_an_operator_does() {
+    let (gateway, _) = gateway().await;
+    let secret = handfast_core::crypto::code::Code::parse("847291").unwrap();
+    let shown = crate::Event::PairingRequest {
+        name: "phone".to_owned(),
+        room: "hall".to_owned(),
+        fingerprint: gateway.fingerprint(),
+        pin: crate::hook::Pin::new(secret),
+        expires_in: 300,
+        address: [127, 0, 0, 1].into(),
+        opened_by: handfast_core::registry::authority::Maker::Operator,
+    };
+    for (role, expected) in [(Role::Viewer, Value::Null), (Role::Operator, json!("847291")), (Role::Owner, json!("847291"))] {
+        let router = routes(&gateway).layer(Extension(Caller::new(Authority::Operator(role))));
+        let request = Request::builder().uri("/api/v1/events").body(Body::empty()).unwrap();
+        let mut body = router.oneshot(request).await.unwrap().into_body().into_data_stream();
+        let mut line = async || {
+            let line = futures_util::StreamExt::next(&mut body).await.unwrap().unwrap();
+            serde_json::from_slice::<Value>(&line).unwrap()
+        };
+        assert_eq!(line().await["event"], "listening");
+        gateway.event(shown.clone());
+        let heard = line().await;
+        assert_eq!((&heard["friendly_name"], &heard["pin"]), (&json!("phone"), &expected), "{role:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_which_nobody_says_by_whose_right_it_comes_makes_nothing() {
+    let (_, router) = gateway().await;
+    let (gateway, _) = gateway().await;
+    let bare = routes(&gateway);
+    for path in ["/api/v1/pairing/codes", "/api/v1/pairing", "/api/v1/setup", "/api/v1/inbound/seed"] {
+        assert_eq!(call(&bare, "POST", path, json!({"open": true})).await.0, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    }
+    assert!(gateway.codes().await.unwrap().is_empty() && !gateway.pairing_status().await.unwrap().open);
+    assert_eq!(call(&router, "POST", "/api/v1/pairing/codes", json!({})).await.0, StatusCode::OK);
 }

@@ -56,7 +56,6 @@ use std::time::Duration;
 use handfast_core::crypto::{base64url, sha256, x25519};
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::{self, Held};
-use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::{Instant, Span};
@@ -64,6 +63,7 @@ use handfast_core::wire::token::Token;
 use zeroize::Zeroizing;
 
 use crate::chance;
+use crate::in_force::OwnedInForce;
 
 pub use crate::hook::CompanionInfo;
 pub use companion::Companion;
@@ -120,7 +120,7 @@ struct Bearer {
     holder: Holder,
     /// What the holder's link rests on.
     held: Box<[Held]>,
-    scopes: ScopesBuf,
+    in_force: OwnedInForce,
     expires: Instant,
 }
 
@@ -145,7 +145,7 @@ impl Bearers {
     pub(crate) fn issue(
         &self,
         (holder, held): (Holder, &[Held]),
-        scopes: ScopesBuf,
+        in_force: impl Into<OwnedInForce>,
         left: Option<Duration>,
         now: Instant,
     ) -> Option<Token> {
@@ -159,17 +159,17 @@ impl Bearers {
         let expires = now.after(Span::from_millis(u64::try_from(lives.as_millis()).unwrap_or(u64::MAX)));
         let mut kept = self.0.lock().expect("no thread panics while it holds the bearers");
         kept.purge(now);
-        kept.add(hash(token.expose()), Bearer { holder, held: held.into(), scopes, expires });
+        kept.add(hash(token.expose()), Bearer { holder, held: held.into(), in_force: in_force.into(), expires });
         Some(token)
     }
 
     /// Whose this is, and what it allows.
-    pub(crate) fn find(&self, text: &str, now: Instant) -> Option<(Holder, ScopesBuf)> {
+    pub(crate) fn find(&self, text: &str, now: Instant) -> Option<(Holder, OwnedInForce)> {
         // What has another form is nobody's; and it bounds what is hashed.
         let token = Token::parse(text)?;
         let kept = self.0.lock().expect("no thread panics while it holds the bearers");
         let bearer = kept.by_hash.get(&hash(token.expose())).filter(|bearer| now < bearer.expires)?;
-        Some((bearer.holder, bearer.scopes.clone()))
+        Some((bearer.holder, bearer.in_force.clone()))
     }
 
     /// Ends those of a node or a delegate.

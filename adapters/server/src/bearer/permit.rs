@@ -12,12 +12,14 @@ use handfast_core::registry::authority;
 use super::{Companion, Holder};
 use crate::admin::{ErrorBody, ErrorView};
 use crate::gateway::Gateway;
+use crate::in_force::OwnedInForce;
 use crate::proxies::PeerAddress;
 
 /// Shows that a request came with a bearer that counts. An axum extractor for every state that a [`Gateway`] can be taken from.
 #[derive(Clone, Debug)]
 pub struct Permit {
     holder: Holder,
+    in_force: OwnedInForce,
     scopes: ScopesBuf,
 }
 
@@ -54,7 +56,7 @@ impl Permit {
         self.holder
     }
 
-    /// What it allows.
+    /// What it allows; where a decision of the operator's cuts across the scopes it was given, those that lie within it.
     #[must_use]
     pub const fn scopes(&self) -> &ScopesBuf {
         &self.scopes
@@ -63,7 +65,7 @@ impl Permit {
     /// Whether it allows this action at the address.
     #[must_use]
     pub fn allows(&self, action: Action, address: &Address<'_>) -> bool {
-        self.scopes.scopes().allows(action, address)
+        self.in_force.allows(action, address)
     }
 
     /// The same for what is the gateway's own, which a pattern has to name.
@@ -74,11 +76,13 @@ impl Permit {
     /// Checks what a request brings: first in memory, and only what is not found there in the registry.
     pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
         let text = bearer(&parts.headers)?;
-        if let Some((holder, scopes)) = gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now()) {
-            return Ok(Self { holder, scopes });
+        if let Some((holder, in_force)) = gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now()) {
+            let scopes = in_force.lend().at_most();
+            return Ok(Self { holder, in_force, scopes });
         }
         let companion = Companion::by(gateway, text, peer(gateway, parts)).await?;
-        Ok(Self { holder: Holder::Companion(companion.info().session), scopes: companion.scopes().clone() })
+        let scopes = companion.scopes().clone();
+        Ok(Self { holder: Holder::Companion(companion.info().session), in_force: scopes.clone().into(), scopes })
     }
 }
 

@@ -3,7 +3,7 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
-use handfast_core::grant::scope::{Action, Address};
+use handfast_core::grant::scope::{Action, Address, ScopesBuf};
 use handfast_store::MemoryStore;
 use tower::ServiceExt;
 

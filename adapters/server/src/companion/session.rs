@@ -169,7 +169,7 @@ impl Session {
             }
             // Of nodes; nobody puts them into this mailbox.
             Happening::Letter(
-                Letter::Notice(Notice::Muted | Notice::Unmuted | Notice::Decided)
+                Letter::Notice(Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions)
                 | Letter::App(_)
                 | Letter::Displaced
                 | Letter::Cut,

@@ -40,6 +40,7 @@ struct Letters {
     /// Muted or not: only the last one counts.
     mute: Option<Notice>,
     decided: bool,
+    permissions: bool,
     queue: VecDeque<Letter>,
     bytes: usize,
 }
@@ -70,7 +71,8 @@ pub(crate) struct Delivery {
 
 impl Letters {
     fn has_notice(&self) -> bool {
-        self.end.is_some() || self.displaced || self.cut || self.mute.is_some() || self.decided
+        let told = self.mute.is_some() || self.decided || self.permissions;
+        self.end.is_some() || self.displaced || self.cut || told
     }
 
     /// What ends the link comes first, and frames last.
@@ -89,6 +91,10 @@ impl Letters {
         }
         if std::mem::take(&mut self.decided) {
             return Some(Letter::Notice(Notice::Decided));
+        }
+        // Behind the cut that takes away what is not in force any more.
+        if std::mem::take(&mut self.permissions) {
+            return Some(Letter::Notice(Notice::Permissions));
         }
         let letter = self.queue.pop_front()?;
         self.bytes -= size(&letter);
@@ -135,6 +141,7 @@ impl Mailbox {
             }
             Notice::Muted | Notice::Unmuted => letters.mute = Some(notice),
             Notice::Decided => letters.decided = true,
+            Notice::Permissions => letters.permissions = true,
         });
     }
 

@@ -73,7 +73,7 @@ impl Hub {
                 waiting.iter().for_each(|mailbox| mailbox.notice(notice));
                 !waiting.is_empty()
             }
-            Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced => {
+            Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Permissions => {
                 self.mailbox(Peer::Node(node_id)).map(|mailbox| mailbox.notice(notice)).is_some()
             }
         }

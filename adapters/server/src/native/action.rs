@@ -5,6 +5,7 @@ use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{Confirmation, Effect, Known, Peer, Proof};
 use handfast_core::grant::scope;
 use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::Record;
@@ -57,6 +58,7 @@ pub(super) enum Action {
 pub(super) struct Loaded {
     pub(super) record: Record,
     pub(super) grants: Vec<Grant>,
+    pub(super) ceiling: Option<Box<Ceiling>>,
 }
 
 /// What is known of a node, or that it could not be read.
@@ -64,7 +66,10 @@ pub(super) type Lookup = Result<Option<Box<Loaded>>, Refusal>;
 
 pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
     match lookup {
-        Ok(loaded) => Ok(loaded.as_deref().map(|Loaded { record, grants }| Known { record, grants })),
+        Ok(loaded) => {
+            let Some(Loaded { record, grants, ceiling }) = loaded.as_deref() else { return Ok(None) };
+            Ok(Some(Known { record, grants, ceiling: ceiling.as_deref() }))
+        }
         Err(refusal) => Err(*refusal),
     }
 }
@@ -81,6 +86,11 @@ pub(super) enum Answer {
     Activated(Result<Confirmation, Refusal>),
     Presented(Option<UnixTime>),
     Renewed(Option<OwnedOffer>),
+    /// What is in force for the peer was looked up anew.
+    Bounded {
+        until: Option<UnixTime>,
+        renews: bool,
+    },
     /// What the link rests on counts no more.
     Ended,
     /// There is no room for it.

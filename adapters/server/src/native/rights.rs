@@ -3,45 +3,101 @@
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::capability::{self, Chain, Check, Held};
 use handfast_core::grant::scope::{Pattern, ScopesBuf};
-use handfast_core::registry::grants::{self, Grant};
+use handfast_core::registry::ceiling::{Ceiling, Entitled, entitled};
+use handfast_core::registry::grants::{Grant, State, current};
 use handfast_core::registry::record::Standing;
-use handfast_core::time::UnixTime;
+use handfast_core::time::{Span, UnixTime};
 use handfast_store::{Activation, Over, StoreError, Stored};
 
 use crate::gateway::Gateway;
 use crate::hook::Event;
+use crate::in_force::OwnedInForce;
 
 /// What a peer may do. It stands in memory for every link, so the scopes are kept as short text.
 #[derive(Debug)]
 pub(super) struct Rights {
+    /// What was granted, or what a chain says.
     scopes: Box<str>,
+    /// The ceilings that take something away from it.
+    bounds: Box<[Box<str>]>,
     /// Whom the gateway gave it to.
     pub(super) subject: PublicKey,
     /// Which blocks of a chain it rests on; none for what a grant allows.
     pub(super) held: Box<[Held]>,
+    /// When a chain ends by itself.
+    ends: Option<UnixTime>,
     pub(super) expires: Option<UnixTime>,
+    /// It is nothing, but the node may have its grant made anew.
+    pub(super) renews: bool,
 }
 
 impl Rights {
-    /// What the node's current grant allows.
-    pub(super) fn of_grants(key: &PublicKey, all: &[Grant], now: UnixTime) -> Self {
-        let current = grants::current(all, now);
+    /// None at all.
+    pub(super) fn none(key: &PublicKey) -> Self {
         Self {
-            scopes: current.map(|grant| grant.scopes.as_str()).unwrap_or_default().into(),
+            scopes: Box::default(),
+            bounds: Box::default(),
             subject: *key,
             held: Box::default(),
-            expires: current.and_then(Grant::ends),
+            ends: None,
+            expires: None,
+            renews: false,
+        }
+    }
+
+    /// What a node is entitled to.
+    pub(super) fn of_node(
+        key: &PublicKey,
+        grants: &[Grant],
+        ceiling: Option<&Ceiling>,
+        renewable_for: Span,
+        now: UnixTime,
+    ) -> Self {
+        match entitled(grants, ceiling, renewable_for, now) {
+            Entitled::InForce(in_force, until) => {
+                let bounds = in_force.bounds.iter();
+                let bounds = bounds.filter(|bound| !bound.scopes().covers(&in_force.scopes.scopes()));
+                Self {
+                    scopes: in_force.scopes.as_str().into(),
+                    bounds: bounds.map(|bound| bound.as_str().into()).collect(),
+                    expires: until,
+                    ..Self::none(key)
+                }
+            }
+            Entitled::Renewal => Self { renews: true, ..Self::none(key) },
+            Entitled::Nothing => Self::none(key),
+        }
+    }
+
+    /// The same chain under the ceilings that hold now.
+    pub(super) fn under(&self, ceilings: &[Ceiling]) -> Self {
+        let scopes = ScopesBuf::parse(&self.scopes).unwrap_or_default();
+        let takes_away = |ceiling: &&Ceiling| !ceiling.scopes.scopes().covers(&scopes.scopes());
+        Self {
+            scopes: self.scopes.clone(),
+            bounds: ceilings.iter().filter(takes_away).map(|ceiling| ceiling.scopes.as_str().into()).collect(),
+            subject: self.subject,
+            held: self.held.clone(),
+            ends: self.ends,
+            expires: ceilings.iter().filter_map(|ceiling| ceiling.expires).chain(self.ends).min(),
+            renews: false,
         }
     }
 
     /// None if it may do nothing.
-    pub(super) fn scopes(&self) -> Option<ScopesBuf> {
-        if self.scopes.is_empty() { None } else { ScopesBuf::parse(&self.scopes).ok() }
+    pub(super) fn in_force(&self) -> Option<OwnedInForce> {
+        if self.scopes.is_empty() || self.bounds.iter().any(|bound| bound.is_empty()) {
+            return None;
+        }
+        let scopes = ScopesBuf::parse(&self.scopes).ok()?;
+        // They were written by us; if one did not read, nothing would be allowed.
+        let bounds: Result<Vec<_>, _> = self.bounds.iter().map(|bound| ScopesBuf::parse(bound)).collect();
+        Some(OwnedInForce::new(scopes, bounds.ok()?))
     }
 
     pub(super) fn allow_subscription(&self, pattern: &str) -> bool {
         let pattern = Pattern::parse(pattern).ok();
-        pattern.is_some_and(|pattern| self.scopes().is_some_and(|scopes| scopes.scopes().allows_subscription(&pattern)))
+        pattern.is_some_and(|pattern| self.in_force().is_some_and(|rights| rights.lend().allows_subscription(&pattern)))
     }
 }
 
@@ -49,19 +105,22 @@ impl Gateway {
     /// Whether the grant on which a link would rest would be over only by a jump of a clock that is in doubt.
     pub(crate) fn doubts(&self, all: &[Grant]) -> bool {
         let moment = self.inner.clock.moment();
-        grants::current(all, moment.now).is_some_and(|current| current.is_doubted(&moment))
+        current(all, moment.now).is_some_and(|current| current.is_doubted(&moment))
     }
 
-    /// Writes that grants are over, where they are and that was not written.
-    pub(crate) async fn note_grants(&self, all: &[Grant]) {
+    /// Writes that grants are over, where they are for good: those that may still be renewed are not, and end when they are.
+    pub(crate) async fn note_grants(&self, all: &[Grant], ceiling: Option<&Ceiling>) {
         let now = self.inner.clock.unix();
-        let over = |grant: &&Grant| grant.state != grants::State::Ended && grant.expires.is_some_and(|expires| expires <= now);
+        if matches!(entitled(all, ceiling, self.inner.limits.renew_after_expiry, now), Entitled::Renewal) {
+            return;
+        }
+        let over = |grant: &&Grant| grant.state != State::Ended && grant.expires.is_some_and(|expires| expires <= now);
         for grant in all.iter().filter(over) {
             self.note_over(Over::Grant(grant.node_id, grant.id)).await;
         }
     }
 
-    /// Verifies a chain for the holder of this key, but for what the registry knows of it: [`Gateway::still_counts`].
+    /// Verifies a chain for the holder of this key, but for what the registry knows of it: [`Gateway::ceilings_over`].
     pub(super) fn verify(&self, chain: &[u8], key: &PublicKey) -> Option<Rights> {
         let gateway = self.keys().signing.public();
         let check = Check { gateway: &gateway, channel: key, audience: None, now: self.inner.clock.unix() };
@@ -73,48 +132,60 @@ impl Gateway {
             scopes: authorised.scopes().as_str().into(),
             subject: *authorised.subject(),
             held: authorised.held().into(),
+            ends: Some(authorised.expires()),
             expires: Some(authorised.expires()),
+            ..Rights::none(key)
         })
     }
 
     /// Whether whoever holds this key may link by a verified chain alone. A node of the registry links as that, or it could speak though it is muted.
-    pub(super) async fn lets_in(&self, key: &PublicKey, held: &[Held]) -> Result<bool, StoreError> {
+    pub(super) async fn lets_in(&self, key: &PublicKey, held: &[Held]) -> Result<Option<Vec<Ceiling>>, StoreError> {
         let known = self.inner.store.by_key(key).await?;
         let is_node = |stored: &Stored| matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. });
-        if known.as_ref().is_some_and(is_node) { Ok(false) } else { self.still_counts(held).await }
+        if known.as_ref().is_some_and(is_node) { Ok(None) } else { self.ceilings_over(held).await }
     }
 
-    /// Whether the registry still has what a verified chain rests on. Whoever wants to hear of a revocation registers in the hub first. Using a chain
-    /// confirms the grant that it is part of.
-    pub(super) async fn still_counts(&self, held: &[Held]) -> Result<bool, StoreError> {
+    /// The ceilings under which a verified chain counts; none if the registry has not any more what it rests on. Whoever wants to hear of a change registers in
+    /// the hub first. Using a chain confirms the grant that it is part of.
+    ///
+    /// The chain is the node's to which the gateway gave it, so that node's ceiling bounds it. That of another node through whose hands it went does where the
+    /// operator has decided about that node by name: then it does no more by another's chain either.
+    pub(crate) async fn ceilings_over(&self, held: &[Held]) -> Result<Option<Vec<Ceiling>>, StoreError> {
         let (store, now) = (&self.inner.store, self.inner.clock.unix());
-        let Some(root) = held.first() else { return Ok(false) };
+        let Some(root) = held.first() else { return Ok(None) };
         if store.is_revoked(held.to_vec()).await? {
-            return Ok(false);
+            return Ok(None);
         }
+        let mut ceilings = Vec::new();
         for holder in held {
-            let known = store.by_key(&holder.by).await?;
+            let Some(Stored { record, ceiling, .. }) = store.by_key(&holder.by).await? else { continue };
             // Who is muted does not speak through those it has delegated to, either.
-            if known.is_some_and(|stored| matches!(stored.record.standing, Standing::Muted { .. })) {
-                return Ok(false);
+            if matches!(record.standing, Standing::Muted { .. }) {
+                return Ok(None);
+            }
+            let Some(ceiling) = ceiling.filter(|ceiling| ceiling.named || holder.by == root.by) else { continue };
+            if ceiling.is_over(now) {
+                return Ok(None);
+            }
+            if !ceilings.contains(&*ceiling) {
+                ceilings.push(*ceiling);
             }
         }
         // A registry that was restored may not have it: then its operator cannot see it either, nor end it.
-        let Some(grant) = store.grant_of(&root.id).await? else { return Ok(false) };
-        self.note_grants(std::slice::from_ref(&grant)).await;
+        let Some(grant) = store.grant_of(&root.id).await? else { return Ok(None) };
         if !grant.counts(now) || grant.is_doubted(&self.inner.clock.moment()) {
-            return Ok(false);
+            return Ok(None);
         }
         match grant.state {
-            grants::State::Active | grants::State::Ended => Ok(true),
-            grants::State::Offered { .. } => match store.activate(grant.node_id, grant.id, now).await? {
+            State::Active | State::Ended => Ok(Some(ceilings)),
+            State::Offered { .. } => match store.activate(grant.node_id, grant.id, now).await? {
                 Activation::Active { ended } => {
                     self.cut_blocks(&ended);
                     self.inner.hub.look_again(grant.node_id);
                     self.event(Event::GrantActivated { node_id: grant.node_id, grant: grant.id });
-                    Ok(true)
+                    Ok(Some(ceilings))
                 }
-                Activation::NotThere => Ok(false),
+                Activation::NotThere => Ok(None),
             },
         }
     }

@@ -7,8 +7,9 @@ use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{CannotIssue, Holder};
 use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{Authority, Until};
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::Grant;
-use handfast_core::registry::lifecycle::{self, Decision};
+use handfast_core::registry::lifecycle::{self, Decision, Notice};
 use handfast_core::registry::record::{Credential, Record, Standing};
 use handfast_core::time::Span;
 use handfast_core::wire::native::Reason;
@@ -31,7 +32,8 @@ impl Gateway {
         self.decide(node_id, &Decision::Reject).await
     }
 
-    /// Pairs a node with keys, or makes a new grant for one that is paired: one durable step. `None` if somebody else changed it meanwhile.
+    /// Pairs a node with keys, or decides anew what one may do that is paired: one durable step. `None` if somebody else changed it meanwhile. `endless`: an end
+    /// that was decided before is lifted, and its grants are renewed.
     pub(crate) async fn grant(
         &self,
         authority: &Authority,
@@ -39,11 +41,12 @@ impl Gateway {
         holder: Holder,
         purpose: Purpose,
         terms: &Terms,
+        endless: bool,
     ) -> Result<Option<Grant>, OperatorError> {
         let inner = &self.inner;
         let (node_id, now) = (entry.record.node_id, inner.clock.unix());
         let refused = |refusal| OperatorError::Refused { node_id, refusal };
-        let (standing, notice, newest) = match purpose {
+        let (standing, notice, before) = match purpose {
             Purpose::Approve => {
                 let change = lifecycle::decide(&entry.record.standing, Decision::Approve(Credential::Keys), now);
                 let change = change.map_err(refused)?;
@@ -51,27 +54,34 @@ impl Gateway {
             }
             Purpose::Reissue => match &entry.record.standing {
                 standing @ (Standing::Paired { .. } | Standing::Muted { .. }) => {
-                    (standing.clone(), None, inner.store.grants(node_id).await?.pop())
+                    (standing.clone(), Some(Notice::Permissions), entry.ceiling.as_deref())
                 }
                 Standing::Pending { .. } | Standing::Unapproved { .. } => return Err(refused(Refusal::NotPaired)),
                 Standing::Revoked { .. } => return Err(refused(Refusal::Revoked)),
             },
         };
         let proposed = inner.pairing.noted(node_id).proposed;
-        let scopes = terms.permissions.clone().or(newest.map(|grant| grant.scopes)).or(proposed.permissions);
+        let scopes = terms.permissions.clone().or(before.map(|ceiling| ceiling.scopes.clone())).or(proposed.permissions);
         let scopes = scopes.unwrap_or_else(|| inner.pairing.settings.default_permissions.clone());
         let lives = |lives: Duration| now.after(Span::from_secs(lives.as_secs().max(1)));
-        let until = match (terms.expires, proposed.expires) {
-            (Some(said), _) => Until::Exactly(lives(said)),
-            (None, Some(proposed)) => Until::AtMost(lives(proposed)),
-            (None, None) => Until::AtMost(lives(inner.pairing.settings.token_expiry)),
+        // An end that was decided before stays, if it lies ahead and is not lifted.
+        let kept = before.filter(|ceiling| !endless && !ceiling.is_over(now)).and_then(|ceiling| ceiling.expires);
+        let usual = lives(inner.pairing.settings.token_expiry);
+        let (until, end) = match (terms.expires, proposed.expires.filter(|_| before.is_none())) {
+            (Some(said), _) => (Until::Exactly(lives(said)), Some(lives(said))),
+            (None, Some(proposed)) => (Until::AtMost(lives(proposed)), Some(lives(proposed))),
+            (None, None) => (Until::AtMost(kept.map_or(usual, |kept| kept.min(usual))), kept),
         };
         let ends = authority.mint(&scopes.scopes(), until)?;
         if let Some(said) = terms.expires {
             let said = Span::from_secs(said.as_secs());
             inner.pairing.settings.bounds.check_grant(said).map_err(|which| self.exceeded(which))?;
         }
-        let grant = self.fresh_grant(node_id, &holder, scopes, (ends, authority.maker()?), now);
+        let maker = authority.maker()?;
+        let expires = if authority.is_delegated() { Some(ends) } else { end };
+        let named = terms.permissions.is_some() || matches!(purpose, Purpose::Reissue);
+        let ceiling = Ceiling { scopes, expires, named, maker };
+        let grant = self.fresh_grant(node_id, &holder, ceiling.scopes.clone(), (ends, maker), now);
         let grant = grant.map_err(|error| match error {
             CannotIssue::NeverInForce | CannotIssue::TooLong => {
                 OperatorError::Usage("the permissions or their time are too much".to_owned())
@@ -79,17 +89,28 @@ impl Gateway {
             CannotIssue::NotTheHolder | CannotIssue::Wider(_) | CannotIssue::TooDeep => refused(Refusal::StoreFailed),
         })?;
         let record = Record { standing, ..entry.record.clone() };
-        let offered = inner.store.offer(record, entry.profile.clone(), Some(entry.version), grant.clone(), now).await;
-        match offered {
+        let (profile, version) = (entry.profile.clone(), Some(entry.version));
+        match inner.store.offer(record, profile, version, grant.clone(), Some(ceiling), now).await {
             Ok(_) => {}
             Err(SaveError::Conflict | SaveError::Missing) => return Ok(None),
             Err(SaveError::Store(error)) => return Err(error.into()),
         }
+        self.bounded(&entry.record);
         let word = terms.message.clone().or(proposed.message);
         inner.pairing.note(node_id, |note| note.word = word);
         self.event(Event::GrantOffered { node_id, grant: grant.id });
         self.push(node_id, notice);
         Ok(Some(grant))
+    }
+
+    /// After it is durable what a node may do at most: bearers that were given out for more end, and every link that rests on the node looks at what is in force.
+    /// Both come again for what is left.
+    pub(crate) fn bounded(&self, record: &Record) {
+        self.inner.pairing.bearers.drop_holder(crate::bearer::Holder::Node(record.node_id));
+        self.inner.hub.look_again(record.node_id);
+        if let Some(keys) = &record.keys {
+            self.cut_key(&keys.channel);
+        }
     }
 
     /// Everything about a node.

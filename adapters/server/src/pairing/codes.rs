@@ -7,7 +7,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::INVITE_BYTES;
 use handfast_core::registry::authority::{Authority, Maker, Until};
-use handfast_core::registry::codes::{CodeId, Counted, Kind};
+use handfast_core::registry::codes::{CodeId, Counted, Kind, is_live};
 use handfast_core::registry::delivery::{Outcome, Ticket};
 use handfast_core::text::is_forbidden;
 use handfast_core::time::{Span, UnixTime};
@@ -213,12 +213,20 @@ impl Gateway {
         if named.is_empty() { &self.inner.pairing.settings.addresses } else { named }
     }
 
-    /// The PINs and codes that live, the newest first.
+    /// The PINs and codes that may be used now, the newest first: those that have expired or are spent or locked are not among them, nor PINs while pairing is not
+    /// open.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
     pub async fn codes(&self) -> Result<Vec<LiveCode>, OperatorError> {
-        let live = self.inner.store.codes(self.inner.clock.unix()).await?;
+        let now = self.inner.clock.unix();
+        let window = self.inner.store.window().await?;
+        let mut live = self.inner.store.codes(now).await?;
+        let guessers = self.inner.store.guessers().await?;
+        live.retain(|code| {
+            let guesser = guessers.iter().find(|guesser| Some(guesser.source) == code.source);
+            is_live(&code.counted, &window, guesser.map_or(0, |guesser| guesser.guesses), now)
+        });
         let view = |code: handfast_store::Code| LiveCode {
             id: code.id,
             counted: code.counted,

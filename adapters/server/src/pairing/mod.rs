@@ -32,7 +32,7 @@ pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
 pub use delegates::Delegate;
 pub use handler::{Method, PairingDecision, PairingHandler, PairingRequest};
 pub use net::{Net, NotANet};
-pub use paired::{PairedNode, Revocation};
+pub use paired::{Offered, PairedNode, Revocation, Until};
 pub use rules::{Glob, Rule, Rules, Terms, Verdict, When};
 pub use settings::{Approve, OPEN_FOR, PIN_CHARS, PairingSettings};
 pub use state::StartError;

@@ -1,17 +1,26 @@
 //! The nodes that are paired by their keys, as the operator sees them; and how they are put out.
 
+use std::time::Duration;
+
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519;
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{self, Holder};
+use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
-use handfast_core::registry::grants::{Grant, current};
+use handfast_core::registry::authority::Authority;
+use handfast_core::registry::ceiling::{Entitled, InForce, entitled, is_owed};
+use handfast_core::registry::grants::{Grant, State, current};
 use handfast_core::registry::lifecycle::{Decision, Notice};
 use handfast_core::registry::record::Standing;
+use handfast_core::time::{Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{BadRecord, Entry, Revoked, node_id};
 
 use super::delegates::Delegate;
-use crate::gateway::{Device, Gateway, OperatorError};
+use super::rules::Terms;
+use crate::gateway::{Device, Gateway, MOST_CONFLICTS, OperatorError};
 use crate::hook::Event;
 
 /// How many nodes are read from the store at once.
@@ -53,12 +62,48 @@ pub enum Revocation {
     },
 }
 
+/// Until when a node may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// For so long from now on, in whole seconds; then it ends.
+    After(Duration),
+    /// Without an end: its grants live as long as the settings say, and are renewed.
+    Renewed,
+}
+
+/// What was decided about a node and it has not confirmed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// What it may do once it has.
+    pub permissions: ScopesBuf,
+    /// Until when; renewed before, if there is no time.
+    pub expires: Option<UnixTime>,
+}
+
 impl PairedNode {
-    /// The grant on which its link rests, if it has one that counts.
+    /// What it may do now, and until when: what its confirmed grant and the operator's last word both allow.
     #[must_use]
-    pub fn current(&self, now: handfast_core::time::UnixTime) -> Option<&Grant> {
-        current(&self.grants, now)
+    pub fn in_force(&self, now: UnixTime) -> Option<(InForce<'_>, Option<UnixTime>)> {
+        match entitled(&self.grants, self.device.entry.ceiling.as_deref(), Span::from_secs(0), now) {
+            Entitled::InForce(in_force, until) => confirmed(&self.grants, now).then_some((in_force, until)),
+            Entitled::Renewal | Entitled::Nothing => None,
+        }
     }
+
+    /// What it may do once it has confirmed it, if that is something else than what is in force.
+    #[must_use]
+    pub fn offered(&self, now: UnixTime) -> Option<Offered> {
+        let ceiling = self.device.entry.ceiling.as_deref().filter(|ceiling| !ceiling.is_over(now))?;
+        let waits = !confirmed(&self.grants, now) || is_owed(&self.grants, Some(ceiling), None, now);
+        let expires =
+            self.grants.last().filter(|grant| matches!(grant.state, State::Offered { .. })).and_then(|grant| grant.expires);
+        waits.then(|| Offered { permissions: ceiling.scopes.clone(), expires: expires.or(ceiling.expires) })
+    }
+}
+
+/// Whether the node has confirmed one of its grants that count.
+fn confirmed(grants: &[Grant], now: UnixTime) -> bool {
+    current(grants, now).is_some_and(|grant| grant.state == State::Active)
 }
 
 impl Gateway {
@@ -89,6 +134,99 @@ impl Gateway {
                 return Ok((nodes, damaged));
             }
         }
+    }
+
+    /// The paired node that this names: by the beginning of its id, or by its name (all of it).
+    ///
+    /// # Errors
+    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and [`OperatorError::Store`].
+    pub async fn paired_named(&self, which: &str) -> Result<PairedNode, OperatorError> {
+        let (mut nodes, _) = self.paired().await?;
+        let mut found = matches(&nodes, which);
+        found.retain(|one| matches!(one, Revocation::Node { .. }));
+        match &found[..] {
+            [Revocation::Node { node_id, .. }] => {
+                let at = nodes.iter().position(|node| node.device.entry.record.node_id == *node_id);
+                at.map(|at| nodes.swap_remove(at)).ok_or_else(|| OperatorError::NotPaired(which.to_owned()))
+            }
+            [] | [Revocation::Capability { .. }] => Err(OperatorError::NotPaired(which.to_owned())),
+            _ => {
+                let shown = found.iter().take(MOST_MATCHES).map(|one| describe(one, &nodes)).collect();
+                Err(OperatorError::SeveralPaired { which: which.to_owned(), matches: shown })
+            }
+        }
+    }
+
+    /// A node that is paired by its keys.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotFound`], [`OperatorError::NoKeys`] and [`OperatorError::Store`].
+    pub async fn paired_node(&self, node_id: NodeId) -> Result<PairedNode, OperatorError> {
+        let entry = self.entry(node_id).await?;
+        let Some(keys) = entry.record.keys else { return Err(OperatorError::NoKeys(node_id)) };
+        let now = self.inner.clock.unix();
+        let mut grants = self.inner.store.grants(node_id).await?;
+        grants.retain(|grant| grant.counts(now));
+        let under = self.inner.pairing.delegates.by_subject().remove(Fingerprint::of(&keys.channel).as_bytes());
+        Ok(PairedNode { device: self.device(entry), keys, grants, delegates: under.unwrap_or_default() })
+    }
+
+    /// Decides anew what a paired node may do at most. Less than it has is in force at once, whether or not the node takes notice; more is once it has confirmed
+    /// the grant that is offered to it. What is not said stays as it is.
+    ///
+    /// # Errors
+    /// [`OperatorError::Refused`] if it is not paired, [`OperatorError::NoKeys`] if it is paired by a token, and the others of [`Gateway::decide`].
+    pub async fn permit(
+        &self,
+        node_id: NodeId,
+        permissions: Option<ScopesBuf>,
+        until: Option<Until>,
+    ) -> Result<(), OperatorError> {
+        self.permit_by(&Authority::OWNER, node_id, permissions, until).await
+    }
+
+    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and what it gave ends with it.
+    ///
+    /// # Errors
+    /// As for [`Gateway::permit`], and [`OperatorError::Wider`].
+    pub async fn permit_by(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        permissions: Option<ScopesBuf>,
+        until: Option<Until>,
+    ) -> Result<(), OperatorError> {
+        let expires = match until {
+            Some(Until::After(lasts)) if lasts.as_secs() == 0 => {
+                return Err(OperatorError::Usage(
+                    "what may be done for no time is nothing: leave the permissions out".to_owned(),
+                ));
+            }
+            Some(Until::After(lasts)) => Some(lasts),
+            Some(Until::Renewed) | None => None,
+        };
+        let endless = until == Some(Until::Renewed);
+        let terms = Terms { permissions, expires, message: None };
+        let (gateway, authority) = (self.clone(), authority.clone());
+        crate::gateway::to_its_end(async move { gateway.permit_now(&authority, node_id, &terms, endless).await }).await
+    }
+
+    async fn permit_now(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        terms: &Terms,
+        endless: bool,
+    ) -> Result<(), OperatorError> {
+        for _ in 0..MOST_CONFLICTS {
+            let entry = self.entry(node_id).await?;
+            let Some(holder) = entry.record.keys else { return Err(OperatorError::NoKeys(node_id)) };
+            if self.grant(authority, &entry, holder, Purpose::Reissue, terms, endless).await?.is_some() {
+                self.event(Event::Decided { node_id, decision: "permissions" });
+                return Ok(());
+            }
+        }
+        Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
     /// Puts out the one that this names: a paired node by the beginning of its id or by its name (all of it), or a capability by at least eight digits of

@@ -1,11 +1,14 @@
 //! What a connection of the native wire asks the gateway for while it pairs.
 
+use std::time::Duration;
+
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::gateway::{Plan, plan};
 use handfast_core::grant::capability::Holder;
 use handfast_core::id::NodeId;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::authority::{Authority, Maker, Until, Wider};
+use handfast_core::registry::ceiling::{Ceiling, paired_anew};
 use handfast_core::registry::codes::{CodeId, Kind};
 use handfast_core::registry::grants::{Grant, offer_again};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
@@ -26,6 +29,7 @@ use crate::hook::Event;
 pub(crate) struct ToBePaired {
     pub(crate) record: Record,
     pub(crate) grant: Grant,
+    pub(crate) ceiling: Ceiling,
 }
 
 impl Gateway {
@@ -165,20 +169,22 @@ impl Gateway {
         terms: &Terms,
         mode: Mode,
     ) -> Result<Result<Option<OwnedVerdict>, Box<Wider>>, StoreError> {
-        let made = match self.to_be_paired(authority, request, stored, terms, mode) {
+        let made = match self.to_be_paired(authority, request, stored, terms, None, mode) {
             Ok(Some(made)) => made,
             Ok(None) => return Ok(Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)))),
             Err(wider) => return Ok(Err(wider)),
         };
-        let (read_at, ToBePaired { record, grant }) = (stored.map(|stored| stored.version), made.clone());
-        match self.inner.store.offer(record, request.profile.clone(), read_at, grant, self.inner.clock.unix()).await {
+        let (read_at, ToBePaired { record, grant, ceiling }) = (stored.map(|stored| stored.version), made.clone());
+        let (profile, now) = (request.profile.clone(), self.inner.clock.unix());
+        match self.inner.store.offer(record, profile, read_at, grant, Some(ceiling), now).await {
             Ok(_) => Ok(Ok(Some(self.paired_now(&made, terms.message.clone())))),
             Err(SaveError::Conflict | SaveError::Missing) => Ok(Ok(None)),
             Err(SaveError::Store(error)) => Err(error),
         }
     }
 
-    /// What is to be written of a node so that it is paired. `None` if no capability can be issued with the terms.
+    /// What is to be written of a node so that it is paired. Without an end in the terms its grants live for as long as is said, and are renewed. `None` if no
+    /// capability can be issued with the terms.
     ///
     /// # Errors
     /// [`Wider`] if the terms are more than the right may give.
@@ -188,6 +194,7 @@ impl Gateway {
         request: &OwnedRequest,
         stored: Option<&Stored>,
         terms: &Terms,
+        lives: Option<Duration>,
         mode: Mode,
     ) -> Result<Option<ToBePaired>, Box<Wider>> {
         let now = self.inner.clock.unix();
@@ -211,15 +218,24 @@ impl Gateway {
             standing,
         };
         let node_id = record.node_id;
-        let scopes = terms.permissions.clone().unwrap_or_default();
         let settings = &self.inner.pairing.settings;
-        let lives = Span::from_secs(terms.expires.unwrap_or(settings.token_expiry).as_secs().max(1));
+        let lives = terms.expires.or(lives).unwrap_or(settings.token_expiry);
+        let lives = Span::from_secs(lives.as_secs().max(1));
         if let Err(exceeded) = settings.bounds.check_grant(lives) {
             tracing::warn!(%node_id, ?exceeded, "a grant is to live longer than any may; it lives as long as it may");
         }
-        let ends = authority.mint(&scopes.scopes(), Until::AtMost(now.after(lives.min(settings.bounds.grant_for))))?;
-        Ok(match self.fresh_grant(node_id, &keys, scopes, (ends, authority.maker()?), now) {
-            Ok(grant) => Some(ToBePaired { record, grant }),
+        let until = now.after(lives.min(settings.bounds.grant_for));
+        let maker = authority.maker()?;
+        let (scopes, said) = (terms.permissions.clone().unwrap_or_default(), terms.expires.is_some());
+        let brings = Ceiling { scopes, expires: said.then_some(until), named: false, maker };
+        let mut ceiling = paired_anew(stored.and_then(|stored| stored.ceiling.as_deref()), brings, now);
+        let until = ceiling.expires.map_or(until, |ends_by| ends_by.min(until));
+        let ends = authority.mint(&ceiling.scopes.scopes(), Until::AtMost(until))?;
+        if authority.is_delegated() && !ceiling.named {
+            ceiling.expires = Some(ends);
+        }
+        Ok(match self.fresh_grant(node_id, &keys, ceiling.scopes.clone(), (ends, maker), now) {
+            Ok(grant) => Some(ToBePaired { record, grant, ceiling }),
             Err(error) => {
                 tracing::error!(%node_id, ?error, "no capability can be issued with what was decided");
                 None
@@ -229,7 +245,8 @@ impl Gateway {
 
     /// It is written: tells of it, and offers the grant.
     pub(crate) fn paired_now(&self, made: &ToBePaired, message: Option<String>) -> OwnedVerdict {
-        let ToBePaired { record, grant } = made;
+        let ToBePaired { record, grant, .. } = made;
+        self.bounded(record);
         self.event(Event::Paired(record.node_id));
         self.event(Event::GrantOffered { node_id: record.node_id, grant: grant.id });
         match self.offer_of(record, grant, message) {

@@ -44,12 +44,12 @@ impl Gateway {
             let permissions = inner.setup.settings.permissions_of(code.profile.as_str()).clone();
             // No longer than a session could live, however often it was refreshed.
             let longest = inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
-            let terms = Terms { permissions: Some(permissions), expires: Some(longest), ..Terms::default() };
+            let terms = Terms { permissions: Some(permissions), ..Terms::default() };
             let Some(authority) = self.authority_of(code.maker).await? else {
                 // The code has ended with the session that made it.
                 return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
             };
-            let made = match self.to_be_paired(&authority, request, stored.as_ref(), &terms, Mode::Full) {
+            let made = match self.to_be_paired(&authority, request, stored.as_ref(), &terms, Some(longest), Mode::Full) {
                 Ok(Some(made)) => made,
                 Ok(None) => return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)),
                 Err(wider) => {
@@ -62,6 +62,7 @@ impl Gateway {
                 profile: request.profile.clone(),
                 read_at: stored.as_ref().map(|stored| stored.version),
                 grant: Box::new(made.grant.clone()),
+                ceiling: Some(Box::new(made.ceiling.clone())),
             };
             let redeemed = match code.spendable(self) {
                 Ok(spendable) => inner.store.redeem(spendable, yields, inner.clock.unix()).await,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
@@ -20,14 +21,14 @@ const YEAR: u64 = 365 * 24 * 3600;
 async fn offered(store: &dyn Store) -> (Record, Grant) {
     let node = keyed();
     let grant = grant(node.node_id);
-    store.offer(node.clone(), "{}".to_owned(), None, grant.clone(), START).await.expect("offer");
+    store.offer(node.clone(), "{}".to_owned(), None, grant.clone(), None, START).await.expect("offer");
     (node, grant)
 }
 
 /// One more for it.
 async fn offer(store: &dyn Store, node: &Record, grant: &Grant, now: u64) {
     let (_, version) = load(store, node.node_id).await.expect("the node");
-    store.offer(node.clone(), "{}".to_owned(), Some(version), grant.clone(), at(now)).await.expect("offer");
+    store.offer(node.clone(), "{}".to_owned(), Some(version), grant.clone(), None, at(now)).await.expect("offer");
 }
 
 async fn states(store: &dyn Store, node: NodeId) -> Vec<(GrantId, State)> {
@@ -41,7 +42,7 @@ async fn is_revoked(store: &dyn Store, id: capability::Id) -> bool {
 pub async fn an_offer_to_a_new_node_makes_it_paired(store: Arc<dyn Store>) {
     let node = keyed();
     let endless = Grant { capability: None, scopes: Default::default(), expires: None, ..grant(node.node_id) };
-    let version = store.offer(node.clone(), r#"{"a":1}"#.to_owned(), None, endless.clone(), at(2)).await.unwrap();
+    let version = store.offer(node.clone(), r#"{"a":1}"#.to_owned(), None, endless.clone(), None, at(2)).await.unwrap();
     let entry = entry(&*store, node.node_id).await;
     assert_eq!((&entry.record, entry.profile.as_str(), entry.changed_at), (&node, r#"{"a":1}"#, at(2)));
     assert_eq!(load(&*store, node.node_id).await, Some((node.clone(), version)));
@@ -59,11 +60,19 @@ pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn St
     let paired = Record { keys: Some(device), node_id: id, asked_at: waiting.asked_at, ..keyed() };
     let grant = grant(id);
     let profile = r#"{"leds":1}"#.to_owned();
-    let offered = store.offer(paired.clone(), profile.clone(), Some(version), grant.clone(), at(7)).await.unwrap();
+    let offered = store.offer(paired.clone(), profile.clone(), Some(version), grant.clone(), None, at(7)).await.unwrap();
     assert!(offered > version);
     assert_eq!(
         entry(&*store, id).await,
-        Entry { record: paired, version: offered, profile, changed_at: at(7), observed: None, maker: Maker::Operator }
+        Entry {
+            record: paired,
+            version: offered,
+            ceiling: None,
+            profile,
+            changed_at: at(7),
+            observed: None,
+            maker: Maker::Operator
+        }
     );
     assert_eq!(store.grants(id).await.unwrap(), [grant]);
     // And its place among those who wait is free.
@@ -77,7 +86,7 @@ pub async fn an_offer_that_comes_too_late_changes_nothing(store: Arc<dyn Store>)
     let id = node.node_id;
     let late = |record: Record, read_at| {
         let (store, grant) = (Arc::clone(&store), grant(record.node_id));
-        async move { store.offer(record, "{}".to_owned(), read_at, grant, START).await }
+        async move { store.offer(record, "{}".to_owned(), read_at, grant, None, START).await }
     };
     let other_key = Record { keys: Some(keys()), ..node.clone() };
     for (record, read_at) in [
@@ -110,7 +119,7 @@ pub async fn an_offer_must_fit_its_node(store: Arc<dyn Store>) {
         (other.clone(), grant(node.node_id)),
         (other.clone(), Grant { id: first.id, ..grant(other.node_id) }),
     ] {
-        let offered = store.offer(record.clone(), "{}".to_owned(), None, grant, START).await;
+        let offered = store.offer(record.clone(), "{}".to_owned(), None, grant, None, START).await;
         assert!(matches!(offered, Err(SaveError::Store(StoreError::Database(_)))), "{record:?}: {offered:?}");
         assert_eq!(load(&*store, record.node_id).await, None);
     }
@@ -125,7 +134,7 @@ pub async fn of_concurrent_offers_exactly_one_wins(store: Arc<dyn Store>) {
         let (store, record) = (Arc::clone(&store), Record { keys: node.keys, ..keyed() });
         tasks.spawn(async move {
             let grant = grant(record.node_id);
-            store.offer(record.clone(), "{}".to_owned(), None, grant, START).await.map(|_| record.node_id)
+            store.offer(record.clone(), "{}".to_owned(), None, grant, None, START).await.map(|_| record.node_id)
         });
     }
     let (won, lost): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
@@ -222,7 +231,7 @@ pub async fn a_node_that_is_revoked_loses_its_grants(store: Arc<dyn Store>) {
 pub async fn what_ended_over_a_year_ago_is_not_listed_and_stays_revoked(store: Arc<dyn Store>) {
     let node = keyed();
     let long = Grant { expires: Some(at(3 * YEAR)), ..grant(node.node_id) };
-    store.offer(node.clone(), "{}".to_owned(), None, long.clone(), START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), None, long.clone(), None, START).await.unwrap();
     let (_, others) = offered(&*store).await;
     store.end_grants(node.node_id, None, START).await.unwrap();
     offer(&*store, &node, &grant(node.node_id), YEAR).await;
@@ -234,6 +243,44 @@ pub async fn what_ended_over_a_year_ago_is_not_listed_and_stays_revoked(store: A
     assert!(is_revoked(&*store, long.capability.unwrap()).await);
     // What never ended is kept.
     assert_eq!(store.grant_of(&others.capability.unwrap()).await.unwrap(), Some(others));
+}
+
+async fn ceiling_of(store: &dyn Store, node: &Record) -> Option<Ceiling> {
+    let loaded = store.load(node.node_id).await.expect("load").expect("the node");
+    let found = store.by_key(&node.keys.expect("keys").channel).await.expect("by key").expect("the node");
+    let listed = store.list_granted(None, usize::MAX, START).await.expect("list");
+    let listed = listed.into_iter().filter_map(|(listed, _)| listed.ok()).find(|entry| entry.record.node_id == node.node_id);
+    let everywhere = [loaded.ceiling, found.ceiling, entry(store, node.node_id).await.ceiling, listed.expect("listed").ceiling];
+    assert!(everywhere.iter().all(|ceiling| *ceiling == everywhere[0]), "{everywhere:?}");
+    everywhere[0].as_deref().cloned()
+}
+
+pub async fn a_ceiling_is_written_with_its_offer_and_outlives_it(store: Arc<dyn Store>) {
+    let (node, first) = offered(&*store).await;
+    assert_eq!(ceiling_of(&*store, &node).await, None);
+    store.activate(node.node_id, first.id, START).await.unwrap();
+    let scopes = |text| handfast_core::grant::scope::ScopesBuf::parse(text).unwrap();
+    let narrow = Ceiling { scopes: scopes("read:/only/**\n"), expires: Some(at(9)), named: true, maker: Maker::Operator };
+    let (_, version) = load(&*store, node.node_id).await.unwrap();
+    let write = |version, grant, ceiling, now| store.offer(node.clone(), "{}".to_owned(), Some(version), grant, ceiling, now);
+    let second = grant(node.node_id);
+    let version = write(version, second.clone(), Some(narrow.clone()), START).await.unwrap();
+    assert_eq!(ceiling_of(&*store, &node).await, Some(narrow.clone()));
+    // Neither another offer, nor an offer that ran out, nor muting, nor a decision that came too late changes it.
+    let version = write(version, grant(node.node_id), None, at(1)).await.unwrap();
+    assert_eq!(store.activate(node.node_id, second.id, at(90_000)).await.unwrap(), Activation::NotThere);
+    let muted = Standing::Muted { credential: Credential::Keys, restore: Mode::Full };
+    let version = store.save(node.node_id, version, muted, START).await.unwrap();
+    let wide = Ceiling { scopes: scopes("admin:/**\n"), expires: None, named: false, maker: Maker::Operator };
+    let late = write(Version(1), grant(node.node_id), Some(wide.clone()), START).await;
+    assert!(matches!(late, Err(SaveError::Conflict)), "{late:?}");
+    assert_eq!(ceiling_of(&*store, &node).await, Some(narrow));
+    // The newest decision does, and one about nothing, too.
+    let version = write(version, grant(node.node_id), Some(wide.clone()), START).await.unwrap();
+    assert_eq!(ceiling_of(&*store, &node).await, Some(wide));
+    let nothing = Ceiling { scopes: scopes(""), expires: None, named: true, maker: Maker::Operator };
+    write(version, grant(node.node_id), Some(nothing.clone()), START).await.unwrap();
+    assert_eq!(ceiling_of(&*store, &node).await, Some(nothing));
 }
 
 pub async fn the_paired_are_listed_with_the_grants_that_count(store: Arc<dyn Store>) {

@@ -60,7 +60,7 @@ pub async fn a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks(stor
     let record = Record { name: asking.record.name, room: asking.record.room, ..before.record };
     assert_eq!(
         entry(&*store, id).await,
-        Entry { record, profile, version: Version(2), changed_at: at(5), observed: None, maker: Maker::Operator }
+        Entry { record, profile, version: Version(2), ceiling: None, changed_at: at(5), observed: None, maker: Maker::Operator }
     );
     assert_eq!(all(&*store, Filter::All, at(5)).await, [id]);
 }
@@ -136,13 +136,13 @@ pub async fn no_two_records_have_one_key(store: Arc<dyn Store>) {
     let second = Record { keys: first.keys, ..keyed() };
     let inserted = store.insert(second.clone(), "{}".to_owned(), START).await;
     assert!(matches!(inserted, Err(SaveError::Conflict)), "{inserted:?}");
-    let offered = store.offer(second.clone(), "{}".to_owned(), None, grant(second.node_id), START).await;
+    let offered = store.offer(second.clone(), "{}".to_owned(), None, grant(second.node_id), None, START).await;
     assert!(matches!(offered, Err(SaveError::Conflict)), "{offered:?}");
 
     let third = keyed();
     store.insert(third.clone(), "{}".to_owned(), START).await.unwrap();
     let stolen = Record { keys: first.keys, ..third.clone() };
-    let offered = store.offer(stolen, "{}".to_owned(), Some(Version(1)), grant(third.node_id), START).await;
+    let offered = store.offer(stolen, "{}".to_owned(), Some(Version(1)), grant(third.node_id), None, START).await;
     assert!(matches!(offered, Err(SaveError::Conflict)), "{offered:?}");
     assert_eq!(load(&*store, third.node_id).await, Some((third, Version(1))));
     assert_eq!(all(&*store, Filter::All, START).await.len(), 2);

@@ -37,7 +37,7 @@ async fn minted(store: &dyn Store, selector: &str, maker: Maker) -> Code {
 async fn granted(store: &dyn Store, maker: Maker) -> (Record, Grant) {
     let node = keyed();
     let grant = Grant { maker, ..grant(node.node_id) };
-    store.offer(node.clone(), "{}".to_owned(), None, grant.clone(), START).await.expect("offer");
+    store.offer(node.clone(), "{}".to_owned(), None, grant.clone(), None, START).await.expect("offer");
     (node, grant)
 }
 
@@ -129,13 +129,14 @@ pub async fn nothing_is_made_for_a_session_that_has_ended(store: Arc<dyn Store>)
         assert_eq!(store.mint(selected("AAAA", maker), at(5)).await.unwrap(), Err(NotMinted::MakerEnded));
         let node = keyed();
         let made = Grant { maker, ..grant(node.node_id) };
-        let offered = store.offer(node.clone(), "{}".to_owned(), None, made.clone(), at(5)).await;
+        let offered = store.offer(node.clone(), "{}".to_owned(), None, made.clone(), None, at(5)).await;
         assert!(matches!(offered, Err(SaveError::Conflict)), "{offered:?}");
         assert_eq!(load(&*store, node.node_id).await, None);
         let code = SetupCode { maker, ..setup_code(60) };
         let session = Session { maker, ..session() };
         assert_eq!(store.redeem(code, Yield::Session(session), at(5)).await.unwrap(), Err(NotRedeemed::Expired));
-        let yields = Yield::Node { record: Box::new(node), profile: "{}".to_owned(), read_at: None, grant: Box::new(made) };
+        let yields =
+            Yield::Node { record: Box::new(node), profile: "{}".to_owned(), read_at: None, grant: Box::new(made), ceiling: None };
         assert_eq!(store.redeem(code, yields, at(5)).await.unwrap(), Err(NotRedeemed::Expired));
     }
 }

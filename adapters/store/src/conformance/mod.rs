@@ -106,6 +106,7 @@ macro_rules! conformance_tests {
                 one_grant_ends_or_all_do
                 a_node_that_is_revoked_loses_its_grants
                 what_ended_over_a_year_ago_is_not_listed_and_stays_revoked
+                a_ceiling_is_written_with_its_offer_and_outlives_it
                 the_paired_are_listed_with_the_grants_that_count
             }
             revocation {

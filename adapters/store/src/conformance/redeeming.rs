@@ -25,7 +25,7 @@ async fn count(store: &dyn Store) -> usize {
 
 fn node(record: &Record, read_at: Option<Version>) -> Yield {
     let grant = Box::new(grant(record.node_id));
-    Yield::Node { record: Box::new(record.clone()), profile: r#"{"a":1}"#.to_owned(), read_at, grant }
+    Yield::Node { record: Box::new(record.clone()), profile: r#"{"a":1}"#.to_owned(), read_at, grant, ceiling: None }
 }
 
 pub async fn a_code_yields_its_session_once(store: Arc<dyn Store>) {

@@ -24,7 +24,7 @@ pub async fn a_capability_leads_to_its_grant(store: Arc<dyn Store>) {
     let node = keyed();
     let offered = grant(node.node_id);
     let capability = offered.capability.unwrap();
-    store.offer(node, "{}".to_owned(), None, offered.clone(), START).await.unwrap();
+    store.offer(node, "{}".to_owned(), None, offered.clone(), None, START).await.unwrap();
     assert_eq!(store.grant_of(&capability).await.unwrap(), Some(offered));
     assert_eq!(store.grant_of(&foreign()).await.unwrap(), None);
 }
@@ -36,15 +36,15 @@ pub async fn a_capability_of_two_grants_lives_as_long_as_one_of_them(store: Arc<
     let first = grant(node.node_id);
     let capability = first.capability.unwrap();
     let second = Grant { capability: first.capability, ..grant(node.node_id) };
-    store.offer(node.clone(), "{}".to_owned(), None, first, START).await.unwrap();
-    store.offer(node.clone(), "{}".to_owned(), Some(Version(1)), second.clone(), START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), None, first, None, START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), Some(Version(1)), second.clone(), None, START).await.unwrap();
     assert_eq!(store.grant_of(&capability).await.unwrap(), Some(second.clone()));
     assert!(!revokes(&*store, &[(capability, by)]).await);
     let confirmed = store.activate(node.node_id, second.id, START).await.unwrap();
     assert_eq!(confirmed, Activation::Active { ended: vec![] });
 
     let third = Grant { capability: second.capability, ..grant(node.node_id) };
-    store.offer(node.clone(), "{}".to_owned(), Some(Version(2)), third.clone(), START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), Some(Version(2)), third.clone(), None, START).await.unwrap();
     let confirmed = store.activate(node.node_id, third.id, START).await.unwrap();
     assert_eq!(confirmed, Activation::Active { ended: vec![] });
     assert!(!revokes(&*store, &[(capability, by)]).await);

@@ -51,7 +51,7 @@ async fn make(store: &dyn Store, number: u8) -> Made {
     let request = store.admit(asks, "{}".to_owned(), limits, START).await.unwrap().unwrap();
     let node = keyed();
     let hour = handfast_core::registry::grants::Grant { expires: Some(at(HOUR)), ..grant(node.node_id) };
-    store.offer(node.clone(), "{}".to_owned(), None, hour, START).await.unwrap();
+    store.offer(node.clone(), "{}".to_owned(), None, hour, None, START).await.unwrap();
     store.set_window(Window::open(START, Some(at(HOUR)))).await.unwrap();
     let pin = pin();
     let code = Code { counted: handfast_core::registry::codes::Counted { expires: at(HOUR), ..pin.counted }, ..pin };
@@ -172,7 +172,7 @@ pub async fn setting_the_time_back_moves_what_this_run_made_and_ends_what_earlie
     store.raise_mark(START).await.unwrap();
     store.begin_run().await.unwrap();
     let made = keyed();
-    store.offer(made.clone(), "{}".to_owned(), None, grant(made.node_id), START).await.unwrap();
+    store.offer(made.clone(), "{}".to_owned(), None, grant(made.node_id), None, START).await.unwrap();
     let back = before(20 * HOUR);
     let taken = store.take_over(to(back)).await.unwrap();
     assert!(taken.ended >= 7 && taken.moved >= 1, "{taken:?}");

@@ -22,6 +22,7 @@ use handfast_core::grant::capability::{self, Held as Block};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Decision};
@@ -118,7 +119,7 @@ impl HeldStore {
 
     async fn store_decision(&self, node_id: NodeId, decision: &Decision, now: UnixTime) -> Result<(), StoreError> {
         loop {
-            let Some(Stored { record, version }) = self.store.load(node_id).await? else { return Ok(()) };
+            let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else { return Ok(()) };
             // Where it means nothing any more, what was stored since goes beyond it.
             let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else { return Ok(()) };
             match self.wrote_save(self.store.save(node_id, version, change.standing, now).await) {
@@ -153,7 +154,7 @@ impl HeldStore {
     }
 
     fn seen_stored(&self, stored: Option<Stored>) -> Option<Stored> {
-        stored.map(|Stored { record, version }| Stored { record: self.seen(record), version })
+        stored.map(|stored| Stored { record: self.seen(stored.record), ..stored })
     }
 
     fn seen_listed(&self, listed: Listed) -> Listed {
@@ -249,9 +250,10 @@ impl Store for HeldStore {
         profile: String,
         read_at: Option<Version>,
         grant: Grant,
+        ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.wrote_save(self.store.offer(record, profile, read_at, grant, now).await)
+        self.wrote_save(self.store.offer(record, profile, read_at, grant, ceiling, now).await)
     }
 
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {

@@ -40,7 +40,7 @@ async fn a_node_that_is_held_out_is_out_in_every_read_and_in_the_store_once_that
     let revoked = Standing::Revoked { cause: Cause::Unpaired };
     let one = Record { standing: paired.clone(), ..keyed() };
     let given = grant(one.node_id);
-    bench.store.offer(one.clone(), "{}".to_owned(), None, given.clone(), START).await.unwrap();
+    bench.store.offer(one.clone(), "{}".to_owned(), None, given.clone(), None, START).await.unwrap();
     let key = one.keys.unwrap().channel;
     let chain = vec![Block { id: given.capability.unwrap(), by: key }];
     for (decision, standing) in [(Decision::Mute, muted), (Decision::Unpair, revoked)] {
@@ -90,7 +90,7 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     let bench = Bench::new();
     let one = keyed();
     let (first, second) = (grant(one.node_id), grant(one.node_id));
-    bench.store.offer(one.clone(), "{}".to_owned(), None, first.clone(), START).await.unwrap();
+    bench.store.offer(one.clone(), "{}".to_owned(), None, first.clone(), None, START).await.unwrap();
     let held = |id, by| vec![Block { id, by }];
     let (block, key) = (capability::Id::from_bytes([8; 32]), one.keys.unwrap().channel);
     let foreign = keyed().keys.unwrap().channel;

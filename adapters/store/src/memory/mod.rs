@@ -21,6 +21,7 @@ use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
@@ -66,6 +67,7 @@ impl State {
         profile: String,
         read_at: Option<Version>,
         grant: Grant,
+        ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
         rules::offerable(&record, &grant)?;
@@ -77,6 +79,9 @@ impl State {
             None => self.nodes.insert(record, profile, now)?,
             Some(read_at) => self.nodes.replace(record, profile, read_at, now)?,
         };
+        if let (Some(ceiling), Some(node)) = (ceiling, self.nodes.all.get_mut(&grant.node_id)) {
+            node.entry.ceiling = Some(Box::new(ceiling));
+        }
         self.grants.offer(grant, now);
         Ok(version)
     }
@@ -96,7 +101,8 @@ impl MemoryStore {
 }
 
 fn stored(node: &Node) -> Stored {
-    Stored { record: node.entry.record.clone(), version: node.entry.version }
+    let Entry { record, version, ceiling, .. } = &node.entry;
+    Stored { record: record.clone(), version: *version, ceiling: ceiling.clone() }
 }
 
 fn is_current(entry: &Entry, now: UnixTime) -> bool {
@@ -203,9 +209,10 @@ impl Store for MemoryStore {
         profile: String,
         read_at: Option<Version>,
         grant: Grant,
+        ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.state().offer(record, profile, read_at, grant, now)
+        self.state().offer(record, profile, read_at, grant, ceiling, now)
     }
 
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {

@@ -316,7 +316,15 @@ impl Node {
 
     fn new(record: Record, source: Source, request: Option<RequestKey>, profile: String, (now, run): (UnixTime, u64)) -> Self {
         Self {
-            entry: Entry { record, version: Version(1), profile, changed_at: now, observed: None, maker: Maker::Operator },
+            entry: Entry {
+                record,
+                version: Version(1),
+                ceiling: None,
+                profile,
+                changed_at: now,
+                observed: None,
+                maker: Maker::Operator,
+            },
             source,
             request,
             run,

@@ -228,8 +228,8 @@ impl Sessions for MemoryStore {
         }
         match yields {
             Yield::Session(session) => state.companions.insert(session)?,
-            Yield::Node { record, profile, read_at, grant } => {
-                state.offer(*record, profile, read_at, *grant, now)?;
+            Yield::Node { record, profile, read_at, grant, ceiling } => {
+                state.offer(*record, profile, read_at, *grant, ceiling.map(|ceiling| *ceiling), now)?;
             }
         }
         state.companions.spend(code, now);

@@ -2,6 +2,7 @@
 
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Record;
 use handfast_core::time::UnixTime;
@@ -17,6 +18,7 @@ pub(super) fn offer(
     profile: &str,
     read_at: Option<Version>,
     grant: &Grant,
+    ceiling: Option<&Ceiling>,
     now: UnixTime,
 ) -> Result<Version, SaveError> {
     rules::offerable(record, grant)?;
@@ -27,10 +29,24 @@ pub(super) fn offer(
         None => changes::insert(connection, record, profile, now).map(|()| Version(1)),
         Some(read_at) => changes::replace(connection, record, profile, read_at, now),
     }?;
+    if let Some(ceiling) = ceiling {
+        bound(connection, grant.node_id, ceiling)?;
+    }
     purge(connection, now)?;
     end_such(connection, grant.node_id, Such::Unconfirmed, now)?;
     add(connection, grant, now)?;
     Ok(version)
+}
+
+/// Says what the node may do at most.
+fn bound(connection: &Connection, node_id: NodeId, ceiling: &Ceiling) -> rusqlite::Result<()> {
+    let Ceiling { scopes, expires, named, maker } = ceiling;
+    connection
+        .prepare_cached(
+            "UPDATE node SET ceiling = ?2, ceiling_expires = ?3, ceiling_named = ?4, ceiling_by = ?5 WHERE node_id = ?1",
+        )?
+        .execute(params![node_id.as_bytes(), scopes.as_str(), expires.map(integer), named, session(*maker)])?;
+    Ok(())
 }
 
 fn add(connection: &Connection, grant: &Grant, now: UnixTime) -> Result<(), StoreError> {

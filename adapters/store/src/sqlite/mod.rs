@@ -54,6 +54,7 @@ use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
@@ -207,9 +208,13 @@ impl Store for SqliteStore {
         profile: String,
         read_at: Option<Version>,
         grant: Grant,
+        ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.writer.change(move |connection| grants::offer(connection, &record, &profile, read_at, &grant, now)).await
+        let offer = move |connection: &rusqlite::Connection| {
+            grants::offer(connection, &record, &profile, read_at, &grant, ceiling.as_ref(), now)
+        };
+        self.writer.change(offer).await
     }
 
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {

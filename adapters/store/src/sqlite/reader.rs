@@ -85,8 +85,8 @@ macro_rules! select_listed {
     ($rest:literal) => {
         concat!(
             "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
-                    changed_at, profile, approved_by, last_seen, occupancy, noise_level, wake_word_fp,
-                    delivery_id, delivery_until, fallback, fallback_expires, fallback_token
+                    ceiling, ceiling_expires, ceiling_named, ceiling_by, changed_at, profile, approved_by, last_seen, occupancy, noise_level,
+                    wake_word_fp, delivery_id, delivery_until, fallback, fallback_expires, fallback_token
              FROM node ",
             $rest
         )
@@ -98,7 +98,7 @@ macro_rules! select_stored {
     ($rest:literal) => {
         concat!(
             "SELECT node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
-                    delivery_id, delivery_until, fallback, fallback_expires, fallback_token
+                    ceiling, ceiling_expires, ceiling_named, ceiling_by, delivery_id, delivery_until, fallback, fallback_expires, fallback_token
              FROM node ",
             $rest
         )

@@ -6,6 +6,7 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::grants::{Grant, GrantId, State};
@@ -115,7 +116,7 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
         asked_at: time(row, "asked_at")?,
         standing,
     };
-    Ok(Stored { record, version: Version(version) })
+    Ok(Stored { record, version: Version(version), ceiling: ceiling(row)? })
 }
 
 /// What is kept of a token on its way.
@@ -131,7 +132,7 @@ fn undelivered(row: &Row<'_>, token: TokenHash, id: DeliveryId) -> Result<Undeli
 }
 
 fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
-    let Stored { record, version } = try_stored(row, node_id)?;
+    let Stored { record, version, ceiling } = try_stored(row, node_id)?;
     let profile: String = get(row, "profile")?;
     Profile::parse(&profile).ok_or("profile is not a JSON object of at most 4 KiB")?;
     let observed = match get::<Option<i64>>(row, "last_seen")? {
@@ -144,7 +145,19 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
         }),
     };
     let maker = maker(row, "approved_by")?;
-    Ok(Entry { record, version, profile, changed_at: time(row, "changed_at")?, observed, maker })
+    Ok(Entry { record, version, ceiling, profile, changed_at: time(row, "changed_at")?, observed, maker })
+}
+
+/// What the node may do at most.
+fn ceiling(row: &Row<'_>) -> Result<Option<Box<Ceiling>>, String> {
+    let Some(text) = get::<Option<String>>(row, "ceiling")? else { return Ok(None) };
+    let scopes = ScopesBuf::parse(&text).map_err(|_| format!("ceiling {text:?} is unknown"))?;
+    Ok(Some(Box::new(Ceiling {
+        scopes,
+        expires: perhaps(row, "ceiling_expires")?,
+        named: get(row, "ceiling_named")?,
+        maker: maker(row, "ceiling_by")?,
+    })))
 }
 
 /// Both keys, or none.

@@ -28,8 +28,8 @@ fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTim
     }
     match yields {
         Yield::Session(session) => insert(connection, session)?,
-        Yield::Node { record, profile, read_at, grant } => {
-            grants::offer(connection, record, profile, *read_at, grant, now)?;
+        Yield::Node { record, profile, read_at, grant, ceiling } => {
+            grants::offer(connection, record, profile, *read_at, grant, ceiling.as_deref(), now)?;
         }
     }
     connection

@@ -20,11 +20,13 @@ use crate::wire::registration::Heartbeat;
 pub enum Admission {
     /// It is.
     Welcome,
-    /// Unknown, revoked, or with an offer that ran out: it goes back to an older grant, or asks.
+    /// Unknown or revoked: it asks anew.
     NotPaired,
+    /// It is, but what it was given ran out: it may have that made anew, and no more until then.
+    Expired,
 }
 
-variants!('b Admission { 0 Welcome; 1 NotPaired; });
+variants!('b Admission { 0 Welcome; 1 NotPaired; 2 Expired; });
 message!('b Admission);
 
 /// What a node, or a holder of a token chain, sends.

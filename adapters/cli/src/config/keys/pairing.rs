@@ -5,7 +5,7 @@ use handfast_server::pairing::Approve;
 
 use super::super::duration::{lasting, show, show_lasting};
 use super::super::print::{list, quoted};
-use super::super::simple::{invited_to, name_of, window};
+use super::super::simple::{invited_to, name_of, renewal, show_renewal, window};
 use super::super::tables::{permissions, rules, show_permissions, show_rules};
 use super::{DAY, EXPIRIES, Form, Key, SECOND, YEAR};
 
@@ -124,6 +124,16 @@ pub(super) const KEYS: &[Key] = &[
         help: "How long a grant may live at most, whoever gives it, at least 1h; token_expiry and the times of rules are no longer",
         read: |settings, value| value.duration(EXPIRIES).map(|given| settings.pairing.bounds.grant_for = given),
         show: |settings| Some(quoted(show(settings.pairing.bounds.grant_for))),
+    },
+    Key {
+        section: "pairing",
+        name: "renew_after_expiry",
+        option: "renew-after-expiry",
+        placeholder: "TIME|never",
+        form: Form::One,
+        help: "How long after its grant ran out a node that was off gets it again by itself, at most what it may do by now",
+        read: |settings, value| renewal(value).map(|given| settings.limits.renew_after_expiry = given),
+        show: |settings| Some(quoted(show_renewal(settings.limits.renew_after_expiry))),
     },
     Key {
         section: "pairing",

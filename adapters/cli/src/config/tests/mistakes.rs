@@ -44,7 +44,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_key_that_was_meant() {
         (
             "[pairing]\nzzz = 1",
             "unknown key `zzz` in [pairing] at line 2; the keys there are enabled, pin_length, pin_alphabet, pin_timeout, window, approve, \
-             default_permissions, token_expiry, code_longest, code_uses, grant_longest, rule, addresses",
+             default_permissions, token_expiry, code_longest, code_uses, grant_longest, renew_after_expiry, rule, addresses",
         ),
     ] {
         assert_eq!(refused(text), said);

@@ -39,6 +39,7 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("code_longest", "12h", r#""12h""#),
     ("code_uses", "9", "9"),
     ("grant_longest", "500d", r#""500d""#),
+    ("renew_after_expiry", "never", r#""never""#),
     ("rule", r#"decision = "ask""#, r#"[{ decision = "ask" }]"#),
     ("addresses", "wss://gateway.example:443", r#"["wss://gateway.example:443"]"#),
     ("public_url", "wss://gateway.example/x", r#""wss://gateway.example/x""#),

@@ -274,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let Ok(mut frame) = cut.map(<[u8]>::to_vec) else { continue };
             let keys = self.gateway.registry().keys.clone();
             let entropy = Entropy::from_recorded(self.gateway.registry().draw());
-            let around = Around { keys: &keys, scopes: None, setup: &[], subscriptions_left: 0, now: NOW };
+            let around = Around { keys: &keys, in_force: None, setup: &[], subscriptions_left: 0, now: NOW };
             self.step(Input::Frame { bytes: &mut frame, entropy, around }).await;
         }
     }
@@ -296,13 +296,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             Answer::Found(key) => {
                 let record = self.gateway.registry().by_key(&key).cloned();
                 found = known(&self.gateway, record);
-                let known = found.as_ref().map(|(grants, record)| Known { record, grants });
+                let known = found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
                 input = Input::Found(Ok(known), NOW, Entropy::from_recorded(self.gateway.registry().draw()));
             }
             Answer::Attached(id) => {
                 let record = self.gateway.registry().records.get(&id).cloned();
                 found = known(&self.gateway, record);
-                let known = found.as_ref().map(|(grants, record)| Known { record, grants });
+                let known = found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
                 input = Input::Attached(Ok(known), NOW);
             }
             Answer::Ask(plan) => input = Input::Prepared(self.prepare(plan)),

@@ -166,6 +166,7 @@ impl Pairing {
             NativeEvent::Connecting
             | NativeEvent::Linked(_)
             | NativeEvent::PairAgain
+            | NativeEvent::Expired
             | NativeEvent::RetryIn(_)
             | NativeEvent::Muted
             | NativeEvent::Unmuted

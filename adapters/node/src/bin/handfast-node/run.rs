@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use handfast_core::flow::registration::node::Memory;
-use handfast_core::wire::token::Token;
 use handfast_node::native::GatewayAt;
 use handfast_node::{HeldState, Identity, LinuxNode, NodeConfig, StateDir, token_file};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,14 +39,19 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
     let identity = Identity { gateway, ..identity };
     let ca = args.ca.checked(&identity.gateway)?;
 
-    let (from_file, entered) = match args.token_file.as_deref() {
+    let (file, entered) = match args.token_file.as_deref() {
         Some(path) if path == Path::new("-") => (None, Some(token_file::read_stdin(std::io::stdin().lock())?)),
-        Some(path) => (Some(token_file::read(path)?), None),
-        None => (default_token(&state, &memory)?, None),
+        Some(path) => (Some(path), None),
+        None => (default_file(&state, &memory), None),
     };
+    let from_file = file.map(token_file::read).transpose()?;
     let stop = Stop::new()?;
     let profile = "{}".to_owned();
     let node = LinuxNode::new(NodeConfig { identity, profile, state, token: from_file, ask_anew: false, ca, waits })?;
+    let node = match file {
+        Some(path) => node.with_token_file(std::path::absolute(path)?),
+        None => node,
+    };
     if let Some(token) = entered {
         node.owner().token_entered(token).await;
     }
@@ -60,8 +64,8 @@ fn kept(dir: &StateDir) -> Result<Option<(Identity, Memory)>, Failure> {
     Ok(dir.load()?.filter(|(_, memory)| memory.node_id().is_some()))
 }
 
-/// The token of the default file, unless one was kept from standard input.
-fn default_token(state: &HeldState, memory: &Memory) -> Result<Option<Token>, Failure> {
+/// The default file, unless a token was kept from standard input.
+fn default_file(state: &HeldState, memory: &Memory) -> Option<&'static Path> {
     let path = Path::new(token_file::DEFAULT_PATH);
     match memory {
         Memory::Paired { .. } => {
@@ -73,9 +77,9 @@ fn default_token(state: &HeldState, memory: &Memory) -> Result<Option<Token>, Fa
                     path.display()
                 );
             }
-            Ok(None)
+            None
         }
-        Memory::Blank | Memory::Asked { .. } => Ok(Some(token_file::read(path)?)),
+        Memory::Blank | Memory::Asked { .. } => Some(path),
     }
 }
 

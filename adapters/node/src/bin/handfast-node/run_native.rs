@@ -99,6 +99,7 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
             json!({ "event": "granted", "node_id": node_id.to_string(), "room": room, "message": message })
         }
         NativeEvent::Linked(node_id) => json!({ "event": "linked", "node_id": node_id.to_string() }),
+        NativeEvent::Expired => json!({ "event": "expired" }),
         NativeEvent::PairAgain => json!({ "event": "pair again" }),
         NativeEvent::TurnedAway => json!({ "event": "turned away" }),
         NativeEvent::OtherVersion => json!({ "event": "other version" }),

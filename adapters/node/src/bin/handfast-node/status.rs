@@ -14,7 +14,7 @@ use crate::{Failure, put};
 pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let dir = args.state.dir()?;
     if let Some((identity, memory)) = dir.load_native()?
-        && memory != Native::Blank
+        && (memory != Native::Blank || crate::status_native::was_put_out(&dir))
     {
         return crate::status_native::status(&dir, &identity, &memory, args.json);
     }
@@ -28,13 +28,23 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let node_id = memory.node_id().map(|id| id.to_string());
     let running = dir.is_held();
     let default_file = token_file::DEFAULT_PATH;
-    let (token, told) = match &memory {
-        Memory::Paired { .. } => ("kept", "kept in the state directory".to_owned()),
-        Memory::Blank | Memory::Asked { .. } if token_file::is_there(Path::new(default_file)) => {
-            ("file", format!("in {default_file}"))
+    let stands = dir.stands();
+    // What the node that runs has read counts, and else what the next one would read.
+    let used = stands.as_ref().filter(|_| running).and_then(|stands| stands.token_from.clone());
+    let last = stands.as_ref().and_then(|stands| stands.token_from.clone());
+    let (token, file, told) = match (&memory, used, last) {
+        (_, Some(used), _) => ("file", Some(used.clone()), format!("in {used}, which the running node uses")),
+        (Memory::Paired { .. }, None, _) => ("kept", None, "kept in the state directory".to_owned()),
+        (Memory::Blank | Memory::Asked { .. }, None, _) if token_file::is_there(Path::new(default_file)) => {
+            ("file", Some(default_file.to_owned()), format!("in {default_file}"))
         }
-        Memory::Blank | Memory::Asked { .. } => ("none", format!("none kept, and none in {default_file}")),
+        (Memory::Blank | Memory::Asked { .. }, None, Some(last)) if token_file::is_there(Path::new(&last)) => {
+            ("file", Some(last.clone()), format!("in {last}, which was used last; run with --token-file {last}"))
+        }
+        (Memory::Blank | Memory::Asked { .. }, None, _) => ("none", None, format!("none kept, and none in {default_file}")),
     };
+    let standing = stands.as_ref().filter(|stands| running || stands.standing.is_out());
+    let stands = crate::status_native::in_words(standing, running);
     if args.json {
         let shown = json!({
             "state": place.to_string(),
@@ -42,7 +52,9 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
             "gateway": identity.gateway.to_string(),
             "name": identity.name.as_str(),
             "room": identity.room.as_str(),
+            "standing": standing.map(|stands| stands.standing.as_str()),
             "token": token,
+            "token_file": file,
             "running": running,
         });
         return put(&format!("{shown}\n"));
@@ -52,11 +64,12 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
         ("gateway", identity.gateway.to_string()),
         ("name", identity.name.to_string()),
         ("room", identity.room.to_string()),
+        ("standing", stands),
         ("token", told),
         ("state", place.to_string()),
         ("running", if running { "yes" } else { "no" }.to_owned()),
     ];
-    put(&rows.into_iter().map(|(label, value)| format!("{label:<9}{value}\n")).collect::<String>())
+    put(&rows.into_iter().map(|(label, value)| format!("{label:<10}{value}\n")).collect::<String>())
 }
 
 pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {

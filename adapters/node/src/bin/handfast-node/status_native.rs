@@ -5,26 +5,37 @@ use std::path::Path;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::Memory;
 use handfast_core::time::UnixTime;
-use handfast_node::StateDir;
-use handfast_node::native::{NativeIdentity, open_tokens, unix_now};
+use handfast_node::native::{self, NativeIdentity, open_tokens, unix_now};
 use handfast_node::tokens::{Entry, TokensError};
+use handfast_node::{Standing, Stands, StateDir};
 use serde_json::json;
 
 use crate::{Failure, put};
 
 pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory, as_json: bool) -> Result<(), Failure> {
     let own = dir.load_keys()?.map(|keys| Fingerprint::of(keys.channel.public()).to_string());
+    let stands = dir.stands();
+    let out = stands.as_ref().map(|stands| stands.standing).filter(|standing| standing.is_out());
     let (door, gateway_key, node_id) = match memory {
-        Memory::Blank => ("none", None, None),
+        Memory::Blank => (out.map_or("none", Standing::as_str), None, None),
         Memory::Asked { gateway } => ("asked", Some(gateway), None),
-        Memory::Paired(paired) => ("paired", Some(&paired.gateway), Some(paired.node_id.to_string())),
+        Memory::Paired(paired) => {
+            (out.map_or("paired", Standing::as_str), Some(&paired.gateway), Some(paired.node_id.to_string()))
+        }
     };
     let gateway_key = gateway_key.map(|key| Fingerprint::of(key).to_string());
     let gateways: Vec<_> = identity.gateways.iter().map(ToString::to_string).collect();
     let entry = entry(identity, dir.path());
+    let own_id = match memory {
+        Memory::Paired(paired) => Some(paired.node_id),
+        Memory::Blank | Memory::Asked { .. } => None,
+    };
     let (token, entry) = match &entry {
+        Ok(Some(entry)) if entry.node_id != own_id => {
+            ("none: what is kept of this gateway is another node's; name another store with --tokens".to_owned(), None)
+        }
         Ok(Some(entry)) if entry.is_expired(unix_now()) => {
-            ("ran out; pair again: handfast-node pair --pin".to_owned(), Some(entry))
+            ("ran out; the node asks for it anew when it links".to_owned(), Some(entry))
         }
         Ok(Some(entry)) => ("kept".to_owned(), Some(entry)),
         Ok(None) => ("none".to_owned(), None),
@@ -33,6 +44,8 @@ pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory,
     let permissions = entry.and_then(|entry| entry.permissions.clone()).unwrap_or_default();
     let expires = entry.and_then(|entry| entry.expires_at);
     let running = dir.is_held();
+    let used = identity.gateways.first().map(native::GatewayAt::router);
+    let stands = stands.filter(|stands| running || stands.standing.is_out());
     if as_json {
         let shown = json!({
             "door": "native",
@@ -47,7 +60,9 @@ pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory,
             "token": token,
             "permissions": permissions,
             "expires_at": expires.map(UnixTime::as_secs),
+            "link": stands.as_ref().map(|stands| stands.standing.as_str()),
             "tokens": identity.tokens,
+            "tokens_entry": used,
             "state": dir.path(),
             "running": running,
         });
@@ -56,6 +71,7 @@ pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory,
     let none = || "none yet".to_owned();
     let rows = [
         ("door", format!("native ({door})")),
+        ("standing", in_words(stands.as_ref(), running)),
         ("node id", node_id.unwrap_or_else(none)),
         ("fingerprint", own.unwrap_or_else(none)),
         ("gateway", gateways.join(", ")),
@@ -65,11 +81,34 @@ pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory,
         ("token", token),
         ("permissions", if permissions.is_empty() { "none".to_owned() } else { permissions.join(", ") }),
         ("expires", expires.map_or_else(|| "never".to_owned(), left)),
-        ("tokens", identity.tokens.display().to_string()),
+        ("tokens", format!("{} (the entry {})", identity.tokens.display(), used.unwrap_or_default())),
         ("state", dir.path().display().to_string()),
         ("running", if running { "yes" } else { "no" }.to_owned()),
     ];
     put(&rows.into_iter().map(|(label, value)| format!("{label:<13}{value}\n")).collect::<String>())
+}
+
+/// Whether a node of the native wire was here whose pairing its operator has ended.
+pub(crate) fn was_put_out(dir: &StateDir) -> bool {
+    dir.stands().is_some_and(|stands| stands.standing == Standing::Unpaired)
+}
+
+/// How a node stands, for people.
+pub(crate) fn in_words(stands: Option<&Stands>, running: bool) -> String {
+    let Some(stands) = stands else {
+        return if running { "starting" } else { "not running" }.to_owned();
+    };
+    let words = match stands.standing {
+        Standing::Refused => "refused: the gateway does not know this node any more, or has revoked it; pair again",
+        Standing::Unpaired => "unpaired by the operator; forget it with handfast-node reset --yes, and pair again",
+        Standing::Linked => "linked",
+        Standing::Muted => "muted by the operator",
+        Standing::Waiting => "waits for the operator",
+        Standing::Expired => "its grant ran out; asks for it anew",
+        Standing::Paired => "paired",
+        _ => "tries to link",
+    };
+    format!("{words} (since {} s)", unix_now().as_secs().saturating_sub(stands.since().as_secs()))
 }
 
 /// The kept token.

@@ -142,6 +142,7 @@ impl Linked {
                 NativeEvent::RetryIn(_) | NativeEvent::Resting => return Err(Failure::Failed(format!("not linked: {why}"))),
                 NativeEvent::OtherGateway(_)
                 | NativeEvent::Connecting
+                | NativeEvent::Expired
                 | NativeEvent::Gateway { .. }
                 | NativeEvent::TypeThePin { .. }
                 | NativeEvent::WrongCode { .. }

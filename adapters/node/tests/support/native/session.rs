@@ -10,6 +10,7 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::token;
 use handfast_core::id::NodeId;
 use handfast_core::limits::{CHAIN_BYTES, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME, SUBSCRIPTIONS};
+use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::step::{Machine, Step};
@@ -191,19 +192,24 @@ fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared:
         Fed::Frame(came) => {
             frame = came;
             let left = SUBSCRIPTIONS - around.patterns.len();
-            let around =
-                core::Around { keys: &shared.keys, scopes: scopes.as_ref(), setup: &[], subscriptions_left: left, now: now() };
+            let around = core::Around {
+                keys: &shared.keys,
+                in_force: scopes.as_ref().map(InForce::of),
+                setup: &[],
+                subscriptions_left: left,
+                now: now(),
+            };
             Input::Frame { bytes: &mut frame, entropy: random(), around }
         }
         Fed::Entered => Input::Entered(Ok(())),
         Fed::Found(key) => {
             known = registry.known(&key);
-            Input::Found(Ok(known.as_ref().map(|(record, grants)| Known { record, grants })), now(), random())
+            Input::Found(Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })), now(), random())
         }
         Fed::Attached => {
             known = peer.and_then(|peer| registry.known(&peer));
             around.scopes = around.node.and_then(|id| registry.current(id)).map(|grant| grant.scopes);
-            Input::Attached(Ok(known.as_ref().map(|(record, grants)| Known { record, grants })), now())
+            Input::Attached(Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })), now())
         }
         Fed::Prepared(Prepared::Refused(refusal)) => Input::Prepared(core::Prepared::Refused(refusal)),
         Fed::Prepared(Prepared::Pin(id, pin, attempts)) => {

@@ -6,6 +6,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Confirmation, Peer};
 use handfast_core::grant::scope;
 use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Standing;
 use handfast_store::{Activation, Observation};
@@ -27,7 +28,8 @@ impl Kept {
             Err(error) => Err(failed(error)),
         };
         if let (Ok(Some(loaded)), Some(key)) = (&lookup, key) {
-            self.take_rights(Rights::of_grants(key, &loaded.grants, self.now()));
+            let rights = self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref());
+            self.take_rights(rights);
         }
         // Who would not be let in anyway hears why, whether there is room or not.
         let would_enter = |loaded: &Loaded| matches!(loaded.record.standing, Standing::Paired { .. } | Standing::Muted { .. });
@@ -45,9 +47,9 @@ impl Kept {
         };
         let Some(node_id) = node_id else { return Answer::Activated(Ok(Confirmation::NotThere)) };
         let store = &self.gateway.inner.store;
-        let before = match store.grants(node_id).await {
-            Ok(before) => before,
-            Err(error) => return Answer::Activated(Err(failed(error))),
+        let (before, ceiling) = match (store.grants(node_id).await, store.load(node_id).await) {
+            (Ok(before), Ok(stored)) => (before, stored.and_then(|stored| stored.ceiling)),
+            (Err(error), _) | (_, Err(error)) => return Answer::Activated(Err(failed(error))),
         };
         let ended = match store.activate(node_id, grant, self.now()).await {
             Ok(Activation::Active { ended }) => ended,
@@ -67,12 +69,14 @@ impl Kept {
             self.gateway.inner.hub.look_again(node_id);
             return Answer::Activated(Ok(Confirmation::Active(of.expires)));
         }
+        let own = key.map(|key| self.rights_of(key, std::slice::from_ref(&of), ceiling.as_deref()));
+        let own_ends = own.as_ref().map_or(of.expires, |own| own.expires);
         // What it may do is this grant's from now on, unless it is that of a chain, which has ends of its own.
         let chain_ends = self.rights.as_ref().filter(|rights| !rights.held.is_empty()).and_then(|rights| rights.expires);
-        if let (None, Some(key)) = (chain_ends, key) {
-            self.take_rights(Rights::of_grants(key, std::slice::from_ref(&of), self.now()));
+        if let (None, Some(own)) = (chain_ends, own) {
+            self.take_rights(own);
         }
-        let expires = of.expires.into_iter().chain(chain_ends).min();
+        let expires = own_ends.into_iter().chain(chain_ends).min();
         Answer::Activated(Ok(Confirmation::Active(expires)))
     }
 
@@ -85,21 +89,21 @@ impl Kept {
         // First that a revocation reaches this connection, then the look whether there was one.
         hub.rest_on(&rights.held, &self.mailbox);
         let counts = match self.attached {
-            Some(_) => gateway.still_counts(&rights.held).await,
+            Some(_) => gateway.ceilings_over(&rights.held).await,
             None => gateway.lets_in(key, &rights.held).await,
         };
-        if !matches!(counts, Ok(true)) {
+        if !matches!(counts, Ok(Some(_))) {
             let still = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
             hub.rest_no_more(&rights.held, still, &self.mailbox);
         }
-        match counts {
-            Ok(true) => {}
-            Ok(false) => return Answer::Presented(None),
+        let rights = match counts {
+            Ok(Some(ceilings)) => rights.under(&ceilings),
+            Ok(None) => return Answer::Presented(None),
             Err(error) => {
                 failed(error);
                 return Answer::StoreFailed;
             }
-        }
+        };
         let expires = rights.expires;
         self.take_rights(rights);
         if self.attached.is_none() {
@@ -113,36 +117,58 @@ impl Kept {
         Answer::Presented(expires)
     }
 
-    /// Where what the peer presented counts no more, a node has what it was granted, and anybody else nothing.
+    /// What is in force now: for whoever presented a chain under the ceilings that hold over it. Where that counts no more, a node has what it was granted, and
+    /// anybody else nothing. What cannot be known allows nothing.
     pub(in crate::native) async fn look_again(&mut self, peer: Peer, key: Option<&PublicKey>) -> Option<Answer> {
-        let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
-        match (self.gateway.still_counts(held).await, peer) {
-            (Ok(true), _) => return None,
-            (Ok(false), Peer::Delegate(_)) => return Some(Answer::Ended),
-            (Err(error), Peer::Delegate(_)) => {
-                failed(error);
-                return Some(Answer::StoreFailed);
+        let key = key?;
+        let chain = match &self.rights {
+            Some(rights) if !rights.held.is_empty() => {
+                let ceilings = self.gateway.ceilings_over(&rights.held).await.map_err(failed);
+                ceilings.map(|ceilings| ceilings.map(|ceilings| rights.under(&ceilings)))
             }
-            (Ok(false) | Err(_), Peer::Node(node_id)) => {
-                let grants = self.gateway.inner.store.grants(node_id).await.map_err(failed).unwrap_or_default();
-                if let Some(key) = key {
-                    self.take_rights(Rights::of_grants(key, &grants, self.now()));
-                }
+            Some(_) | None => Ok(None),
+        };
+        let node_id = match peer {
+            Peer::Node(node_id) => node_id,
+            Peer::Delegate(_) => {
+                return Some(match chain {
+                    Ok(Some(rights)) => {
+                        let until = rights.expires;
+                        self.take_rights(rights);
+                        Answer::Bounded { until, renews: false }
+                    }
+                    Ok(None) => Answer::Ended,
+                    Err(_) => Answer::StoreFailed,
+                });
             }
-        }
-        None
+        };
+        let own = match self.gateway.inner.store.load(node_id).await.map_err(failed) {
+            Ok(stored) => self.with_grants(stored).await.ok().flatten(),
+            Err(_) => None,
+        };
+        let own = own.map(|loaded| self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref()));
+        let own = own.unwrap_or_else(|| Rights::none(key));
+        let renews = own.renews;
+        let (until, rights) = match chain {
+            Ok(Some(rights)) => (own.expires.into_iter().chain(rights.expires).min(), rights),
+            Ok(None) | Err(_) => (own.expires, own),
+        };
+        self.take_rights(rights);
+        Some(Answer::Bounded { until, renews })
     }
 
-    /// Subscriptions that the new rights do not cover end with the old ones.
+    fn rights_of(&self, key: &PublicKey, grants: &[Grant], ceiling: Option<&Ceiling>) -> Rights {
+        Rights::of_node(key, grants, ceiling, self.gateway.inner.limits.renew_after_expiry, self.now())
+    }
+
+    /// Subscriptions that the new rights do not cover end with the old ones, and the peer hears of it.
     fn take_rights(&mut self, rights: Rights) {
         let hub = &self.gateway.inner.hub;
-        self.subscriptions.retain(|pattern| {
-            let covered = rights.allow_subscription(pattern);
-            if !covered {
-                hub.unsubscribe(pattern, &self.mailbox);
-            }
-            covered
-        });
+        let (kept, ended) = self.subscriptions.drain(..).partition(|pattern| rights.allow_subscription(pattern));
+        self.subscriptions = kept;
+        let ended: Vec<Arc<str>> = ended;
+        ended.iter().for_each(|pattern| hub.unsubscribe(pattern, &self.mailbox));
+        self.ended.extend(ended);
         if let Some(before) = self.rights.replace(Box::new(rights)) {
             let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
             hub.rest_no_more(&before.held, held, &self.mailbox);
@@ -170,10 +196,10 @@ impl Kept {
 
     pub(in crate::native) async fn renew(&self, what: RenewKind) -> Answer {
         let Some(peer) = self.attached else { return Answer::Renewed(None) };
-        let scopes = self.scopes();
+        let in_force = self.in_force();
         let expires = self.rights.as_ref().and_then(|rights| rights.expires);
         let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
-        Answer::Renewed(self.gateway.renew(peer, what, scopes.as_ref(), expires, held).await)
+        Answer::Renewed(self.gateway.renew(peer, what, in_force, expires, held).await)
     }
 
     pub(in crate::native) fn observe(&self, observation: Observation) {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Connection, Cost, Peer};
-use handfast_core::grant::scope;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::time::UnixTime;
@@ -23,6 +22,7 @@ use crate::failures::Permit;
 use crate::gateway::Gateway;
 use crate::hook::Event;
 use crate::hub::{Dialect, Mailbox};
+use crate::in_force::OwnedInForce;
 use crate::pairing::OwnedRequest;
 use crate::pump::failed;
 use crate::seats::SeatGuard;
@@ -71,6 +71,8 @@ pub(in crate::native) struct Kept {
     pub(in crate::native) attached: Option<Peer>,
     rights: Option<Box<Rights>>,
     subscriptions: Vec<Arc<str>>,
+    /// Those that ended because what is in force covers them no more, until the peer hears of it.
+    ended: Vec<Arc<str>>,
 }
 
 impl Kept {
@@ -91,6 +93,7 @@ impl Kept {
             attached: None,
             rights: None,
             subscriptions: Vec::new(),
+            ended: Vec::new(),
             gateway,
         }
     }
@@ -133,8 +136,13 @@ impl Kept {
         }
     }
 
-    pub(in crate::native) fn scopes(&self) -> Option<scope::ScopesBuf> {
-        self.rights.as_ref()?.scopes()
+    pub(in crate::native) fn in_force(&self) -> Option<OwnedInForce> {
+        self.rights.as_ref()?.in_force()
+    }
+
+    /// The subscriptions that ended since this was asked last, because what is in force does not cover them any more.
+    pub(in crate::native) fn ended_subscriptions(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.ended)
     }
 
     pub(in crate::native) fn subscriptions_left(&self) -> usize {
@@ -217,14 +225,14 @@ impl Kept {
     }
 
     async fn with_grants(&self, stored: Option<Stored>) -> Lookup {
-        let Some(Stored { record, .. }) = stored else { return Ok(None) };
+        let Some(Stored { record, ceiling, .. }) = stored else { return Ok(None) };
         let grants = self.gateway.inner.store.grants(record.node_id).await.map_err(failed)?;
-        self.gateway.note_grants(&grants).await;
         if self.gateway.doubts(&grants) {
             tracing::warn!(node_id = %record.node_id, "the clock is in doubt, and by what it says the node's grant has expired: it gets no link now");
             return Err(handfast_core::error::Refusal::ClockInDoubt);
         }
-        Ok(Some(Box::new(Loaded { record, grants })))
+        self.gateway.note_grants(&grants, ceiling.as_deref()).await;
+        Ok(Some(Box::new(Loaded { record, grants, ceiling })))
     }
 
     /// Takes the connection out of all tables.

@@ -82,8 +82,15 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Links with IK, up to its second message.
-    pub(super) async fn link(mut wire: Wire, own: &OwnKeys, gateway: &PublicKey) -> Result<Self, u16> {
+    /// Links with IK, up to its second message, which welcomes it.
+    pub(super) async fn link(wire: Wire, own: &OwnKeys, gateway: &PublicKey) -> Result<Self, u16> {
+        let (client, admission) = Self::call(wire, own, gateway).await?;
+        assert_eq!(admission, Admission::Welcome);
+        Ok(client)
+    }
+
+    /// The same, whatever that says.
+    pub(super) async fn call(mut wire: Wire, own: &OwnKeys, gateway: &PublicKey) -> Result<(Self, Admission), u16> {
         let open = Open::new(Intent::Link);
         wire.send(open.as_bytes()).await;
         let mut room = [0; MESSAGE_BYTES];
@@ -92,8 +99,9 @@ impl Client {
         wire.send(first).await;
         let mut second = wire.recv().await?;
         let (established, admission) = initiator.read_second(&own.channel, &mut second).map_err(|_| 0_u16)?;
-        assert_eq!(Admission::parse(admission), Ok(Admission::Welcome));
-        Ok(Self { wire, sending: established.sending, receiving: Some(established.receiving), hash: established.hash })
+        let admission = Admission::parse(admission).unwrap();
+        let client = Self { wire, sending: established.sending, receiving: Some(established.receiving), hash: established.hash };
+        Ok((client, admission))
     }
 
     /// The handshake of a stranger, with XX.

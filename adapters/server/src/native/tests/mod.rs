@@ -98,7 +98,7 @@ impl World {
             state: State::Offered { until: later() },
             maker: Maker::Operator,
         };
-        gateway.inner.store.offer(record, "{}".to_owned(), None, grant, unix()).await.unwrap();
+        gateway.inner.store.offer(record, "{}".to_owned(), None, grant, None, unix()).await.unwrap();
         Self { gateway, keys, node_id, chain: chain.as_bytes().to_vec(), heard }
     }
 

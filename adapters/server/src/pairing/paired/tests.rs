@@ -36,8 +36,8 @@ fn node(name: &str, id: u8, capability: u8) -> PairedNode {
         state: State::Active,
         maker: Maker::Operator,
     };
-    let entry =
-        Entry { record, version: Version(1), profile: "{}".to_owned(), changed_at: NOW, observed: None, maker: Maker::Operator };
+    let (version, profile) = (Version(1), "{}".to_owned());
+    let entry = Entry { record, version, ceiling: None, profile, changed_at: NOW, observed: None, maker: Maker::Operator };
     PairedNode { device: Device { entry, online: false }, keys, grants: vec![grant], delegates: Vec::new() }
 }
 

@@ -124,7 +124,7 @@ async fn a_bearer_ends_with_the_grant_the_node_or_its_voice() {
     each(async |builder| {
         let gateway = builder.pairing_handler(approves("read:/a\n")).start().await.unwrap();
         let bearer = async |node_id| {
-            let renewed = gateway.renew(Peer::Node(node_id), RenewKind::Token, Some(&scopes("read:/a\n")), None, &[]).await;
+            let renewed = gateway.renew(Peer::Node(node_id), RenewKind::Token, Some(scopes("read:/a\n").into()), None, &[]).await;
             renewed.and_then(|offer| offer.token)
         };
         let counts = |text: &str| gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now()).is_some();
@@ -133,7 +133,7 @@ async fn a_bearer_ends_with_the_grant_the_node_or_its_voice() {
             let offer = offered(gateway.settle(&asks(&own, "lamp", Method::Approval), None).await);
             let token = bearer(offer.node_id).await.unwrap();
             let (_, scopes) = gateway.inner.pairing.bearers.find(token.expose(), gateway.inner.clock.now()).unwrap();
-            assert!(scopes.scopes().allows(Action::Read, &Address::parse("/a").unwrap()));
+            assert!(scopes.allows(Action::Read, &Address::parse("/a").unwrap()));
             match end {
                 0 => gateway.decide(offer.node_id, &Decision::Unpair).await.unwrap(),
                 1 => gateway.decide(offer.node_id, &Decision::Mute).await.unwrap(),

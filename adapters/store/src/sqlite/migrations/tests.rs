@@ -233,3 +233,41 @@ async fn senders_of_the_third_version_are_spelled_with_their_plus_from_then_on()
         assert_eq!(rows, expected);
     }
 }
+
+/// A file of the third version, with a node that was offered less than it holds.
+#[tokio::test]
+async fn what_an_older_version_offered_last_is_the_ceiling() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    let (node, revoked) = (keyed(), keyed());
+    let scopes = |text| handfast_core::grant::scope::ScopesBuf::parse(text).unwrap();
+    {
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("PRAGMA journal_mode = WAL; {V1} {V2} {}", v3::V3)).unwrap();
+        let version = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 3;");
+        connection.execute_batch(&version).unwrap();
+        crate::sqlite::changes::insert(&connection, &node, "{}", START).unwrap();
+        crate::sqlite::changes::insert(&connection, &revoked, "{}", START).unwrap();
+        for (number, of, state, scopes) in [
+            (1_u8, &node, "active", "write:/**\n"),
+            (2, &node, "offered", "read:/only/**\n"),
+            (3, &revoked, "ended", "write:/**\n"),
+        ] {
+            let (until, ended) = ((state == "offered").then(|| integer(START)), (state == "ended").then(|| integer(START)));
+            connection
+                .execute(
+                    "INSERT INTO granted (grant_id, node_id, state, until, ended_at, not_before, scopes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![[number; 16], of.node_id.as_bytes(), state, until, ended, integer(START), scopes],
+                )
+                .unwrap();
+        }
+    }
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path).unwrap();
+        let ceiling = store.load(node.node_id).await.unwrap().unwrap().ceiling.unwrap();
+        assert_eq!((ceiling.scopes, ceiling.expires, ceiling.named), (scopes("read:/only/**\n"), None, false));
+        assert_eq!(store.load(revoked.node_id).await.unwrap().unwrap().ceiling, None);
+    }
+}

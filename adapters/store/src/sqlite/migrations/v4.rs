@@ -12,6 +12,9 @@
 /// **Generation.** The number of the registry's last commit, and the id of the database. `base` is the number up to which the file itself is known to
 /// hold everything; what the log holds on top of it belongs to no file that holds less.
 ///
+/// **Ceilings.** What a node may do at most. A registry of an older version knows it as the newest thing that the node was offered and that has not ended: what
+/// the operator said last holds from now on, whether or not the node ever confirmed it.
+///
 /// **PINs.** Who asked for a PIN, and how often each source guessed PINs of the window wrong.
 ///
 /// **Senders on WhatsApp** are spelled with their plus, as the original's database and lists have them. Where both spellings stand (a channel of the operator's
@@ -37,6 +40,14 @@ CREATE INDEX code_by_maker         ON code (maker)           WHERE maker IS NOT 
 CREATE INDEX granted_by_maker      ON granted (maker)        WHERE maker IS NOT NULL;
 CREATE INDEX node_by_approver      ON node (approved_by)     WHERE approved_by IS NOT NULL;
 CREATE INDEX sender_allowed_by_via ON sender_allowed (via)   WHERE revoked_at IS NULL;
+
+ALTER TABLE node ADD COLUMN ceiling         TEXT;
+ALTER TABLE node ADD COLUMN ceiling_expires INTEGER;
+ALTER TABLE node ADD COLUMN ceiling_by      BLOB CHECK (ceiling_by IS NULL OR length(ceiling_by) = 16);
+ALTER TABLE node ADD COLUMN ceiling_named   INTEGER NOT NULL DEFAULT 0 CHECK (ceiling_named IN (0, 1));
+UPDATE node SET ceiling = (SELECT scopes FROM granted INDEXED BY granted_open
+                           WHERE granted.node_id = node.node_id AND state <> 'ended' ORDER BY granted.seq DESC LIMIT 1)
+    WHERE static_key IS NOT NULL AND standing IN ('paired', 'muted');
 
 ALTER TABLE code ADD COLUMN source BLOB CHECK (source IS NULL OR length(source) = 16);
 ALTER TABLE node ADD COLUMN delivery_id      BLOB CHECK (delivery_id IS NULL OR length(delivery_id) = 16);

@@ -4,14 +4,16 @@
 //! node:      Proving ─first sealed message─▶ Attaching ─still paired─▶ Open
 //! delegate:  AwaitChain ─Present─▶ Presenting ─────verified──────────▶ Open
 //! ```
+//! A node that the operator has decided about anew is offered a grant of it over its link, by itself: when that is decided, and on each link from then on.
 
 use super::pairing::{Talk, seal_offer};
-use super::{Around, Confirmation, Effect, Input, Known, Peer, State, close};
+use super::{Admitted, Around, Confirmation, Effect, Input, Known, Offer, Peer, State, close};
 use crate::error::Refusal;
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::{Broken, Channel, Outbox};
 use crate::link::keepalive::{Due, Keepalive};
+use crate::registry::ceiling::is_owed;
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
 use crate::step::Step;
@@ -33,13 +35,11 @@ enum Stage {
     /// The handshake could be a replay's until the node's first message opens.
     Proving {
         node_id: NodeId,
+        /// What it was told: that it may have its grant made anew, and no more.
+        renews: bool,
         until: Instant,
     },
-    Attaching {
-        node_id: NodeId,
-        holds: Option<GrantId>,
-        muted: bool,
-    },
+    Attaching(Attaching),
     AwaitChain {
         until: Instant,
     },
@@ -53,13 +53,17 @@ struct Open {
     muted: bool,
     /// When what the peer may do ends, and the link with it.
     expires: Option<UnixTime>,
+    /// What the node was given ran out: it may have it made anew, and no more.
+    renews: bool,
+    /// A grant is to be offered to it, as soon as no other answer is due.
+    owed: bool,
     keepalive: Keepalive,
     due: Answer,
 }
 
 impl Open {
     fn in_force(&self, unix: UnixTime) -> bool {
-        !self.muted && self.expires.is_none_or(|expires| unix < expires)
+        !self.muted && !self.renews && self.expires.is_none_or(|expires| unix < expires)
     }
 }
 
@@ -70,12 +74,14 @@ enum Answer {
     Chain,
     Confirmation(GrantId),
     Grant,
+    /// A grant that the node did not ask for.
+    Owed,
 }
 
 impl Link {
     /// A node whose handshake is done and whose first message is due.
-    pub(super) const fn proving(channel: Channel, node_id: NodeId, until: Instant) -> Self {
-        Self { channel, stage: Stage::Proving { node_id, until } }
+    pub(super) const fn proving(channel: Channel, node_id: NodeId, renews: bool, until: Instant) -> Self {
+        Self { channel, stage: Stage::Proving { node_id, renews, until } }
     }
 
     /// A holder whose chain is due.
@@ -90,7 +96,7 @@ impl Link {
     pub(super) const fn peer(&self) -> Option<Peer> {
         match &self.stage {
             Stage::Open(open) => Some(open.peer),
-            Stage::Proving { .. } | Stage::Attaching { .. } | Stage::AwaitChain { .. } | Stage::Presenting => None,
+            Stage::Proving { .. } | Stage::Attaching(_) | Stage::AwaitChain { .. } | Stage::Presenting => None,
         }
     }
 
@@ -99,12 +105,12 @@ impl Link {
     }
 
     pub(super) const fn receives(&self) -> bool {
-        matches!(&self.stage, Stage::Open(Open { muted: false, .. }))
+        matches!(&self.stage, Stage::Open(Open { muted: false, renews: false, .. }))
     }
 
     pub(super) const fn awaits_answer(&self) -> bool {
         match &self.stage {
-            Stage::Attaching { .. } | Stage::Presenting => true,
+            Stage::Attaching(_) | Stage::Presenting => true,
             Stage::Open(open) => !matches!(open.due, Answer::None),
             Stage::Proving { .. } | Stage::AwaitChain { .. } => false,
         }
@@ -113,15 +119,17 @@ impl Link {
     pub(super) const fn name(&self) -> &'static str {
         match &self.stage {
             Stage::Proving { .. } => "Proving",
-            Stage::Attaching { .. } => "Attaching",
+            Stage::Attaching(_) => "Attaching",
             Stage::AwaitChain { .. } => "AwaitChain",
             Stage::Presenting => "Presenting",
             Stage::Open(open) => match open.due {
+                Answer::None if open.renews => "Expired",
                 Answer::None if open.muted => "Muted",
                 Answer::None => "Linked",
                 Answer::Chain => "PresentingMore",
                 Answer::Confirmation(_) => "Confirming",
                 Answer::Grant => "Renewing",
+                Answer::Owed => "Offering",
             },
         }
     }
@@ -129,7 +137,7 @@ impl Link {
     pub(super) const fn deadline(&self) -> (Instant, Reason) {
         match &self.stage {
             Stage::Proving { until, .. } | Stage::AwaitChain { until } => (*until, Reason::FirstMessage),
-            Stage::Attaching { .. } | Stage::Presenting => (Instant::from_millis(u64::MAX), Reason::Answer),
+            Stage::Attaching(_) | Stage::Presenting => (Instant::from_millis(u64::MAX), Reason::Answer),
             Stage::Open(open) => open.keepalive.deadline(),
         }
     }
@@ -146,10 +154,10 @@ pub(super) fn step<'b>(
     input: Input<'b>,
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
-    let mut out = Outbox::new(scratch);
+    let out = Outbox::new(scratch);
     let stage = core::mem::replace(&mut link.stage, Stage::Presenting);
     match (stage, input) {
-        (Stage::Attaching { .. } | Stage::Open(_), Input::Closed) => Step::with(State::Closed, [Effect::Detach]),
+        (Stage::Attaching(_) | Stage::Open(_), Input::Closed) => Step::with(State::Closed, [Effect::Detach]),
         (_, Input::Closed) => Step::quiet(State::Closed),
         (stage, Input::Shutdown) => leave(link, &stage, None, Bye::ShuttingDown, Close::SHUTTING_DOWN, out),
         (stage, Input::StoreFailed) => leave(link, &stage, None, Bye::Internal, Close::INTERNAL, out),
@@ -185,14 +193,16 @@ pub(super) fn step<'b>(
             }
         }
 
-        (Stage::Attaching { node_id, holds, muted }, Input::Attached(known, unix)) => {
-            on_attached(link, now, limits, Attaching { node_id, holds, muted }, known, unix, out)
+        (Stage::Attaching(attaching), Input::Attached(known, unix)) => {
+            on_attached(link, now, limits, attaching, known, unix, out)
         }
         (Stage::Presenting, Input::Presented(until)) => {
             let open = Open {
                 peer: Peer::Delegate(link.channel.peer),
                 muted: false,
                 expires: until,
+                renews: false,
+                owed: false,
                 keepalive: Keepalive::start(now, limits),
                 due: Answer::None,
             };
@@ -209,13 +219,22 @@ pub(super) fn step<'b>(
             }
         }
 
-        (Stage::Attaching { node_id, holds, .. }, Input::Push(Notice::Muted)) => {
-            Step::quiet(link.at(Stage::Attaching { node_id, holds, muted: true }))
+        (Stage::Attaching(attaching), Input::Push(Notice::Muted)) => {
+            Step::quiet(link.at(Stage::Attaching(Attaching { muted: true, ..attaching })))
         }
-        (Stage::Attaching { node_id, holds, .. }, Input::Push(Notice::Unmuted)) => {
-            Step::quiet(link.at(Stage::Attaching { node_id, holds, muted: false }))
+        (Stage::Attaching(attaching), Input::Push(Notice::Unmuted)) => {
+            Step::quiet(link.at(Stage::Attaching(Attaching { muted: false, ..attaching })))
         }
-        (stage @ (Stage::Attaching { .. } | Stage::Open(_)), Input::Push(notice)) => on_push(link, stage, notice, out),
+        (Stage::Attaching(attaching), Input::Push(Notice::Permissions)) => {
+            Step::quiet(link.at(Stage::Attaching(Attaching { owed: true, ..attaching })))
+        }
+        (stage @ (Stage::Attaching(_) | Stage::Open(_)), Input::Push(notice)) => on_push(link, stage, notice, out),
+        (Stage::Open(open), Input::Bounded { until, renews }) => {
+            Step::quiet(link.at(Stage::Open(Open { expires: until, renews, ..open })))
+        }
+        (Stage::Open(open), Input::Unsubscribed(pattern)) => {
+            say(link, open, &FromGateway::NotAllowed { action: Action::Read, pattern }, out)
+        }
 
         (Stage::Open(open), Input::Tick(unix)) => on_tick(link, open, now, unix, limits, out),
         (Stage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => say(link, open, &FromGateway::App(app), out),
@@ -226,23 +245,33 @@ pub(super) fn step<'b>(
                 (Some(until), Peer::Delegate(_)) => (Admission::Welcome, Some(until)),
                 (None, _) => (Admission::NotPaired, open.expires),
             };
-            say(link, Open { expires, due: Answer::None, ..open }, &FromGateway::Admission(admission), out)
+            offering(say(link, Open { expires, due: Answer::None, ..open }, &FromGateway::Admission(admission), out))
         }
         (Stage::Open(open @ Open { due: Answer::Confirmation(grant), .. }), Input::Activated(outcome)) => {
             let open = Open { due: Answer::None, ..open };
             match outcome {
-                Ok(Confirmation::Active(expires)) => say(link, Open { expires, ..open }, &FromGateway::Active(grant), out),
+                Ok(Confirmation::Active(expires)) => {
+                    let open = Open { expires, renews: false, ..open };
+                    offering(say(link, open, &FromGateway::Active(grant), out))
+                }
                 // The node holds a grant that counts no more, though another may. It learns so, and renews.
-                Ok(Confirmation::NotThere) => say(link, open, &FromGateway::NotRenewed, out),
+                Ok(Confirmation::NotThere) => offering(say(link, open, &FromGateway::NotRenewed, out)),
                 Err(_) => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
             }
         }
         (Stage::Open(open @ Open { due: Answer::Grant, .. }), Input::Renewed(offer)) => {
             let open = Open { due: Answer::None, ..open };
-            let Some(offer) = offer else { return say(link, open, &FromGateway::NotRenewed, out) };
-            match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
-                Some(step) => step.wrap(|()| link.at(Stage::Open(open)), |effect| effect),
-                None => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
+            match offer {
+                Some(offer) => offer_it(link, Open { owed: false, ..open }, offer, out),
+                None => offering(say(link, open, &FromGateway::NotRenewed, out)),
+            }
+        }
+        (Stage::Open(open @ Open { due: Answer::Owed, .. }), Input::Renewed(offer)) => {
+            let open = Open { due: Answer::None, ..open };
+            match offer {
+                Some(offer) => offer_it(link, open, offer, out),
+                // It did not ask, and comes to no harm: what is in force is.
+                None => Step::quiet(link.at(Stage::Open(open))),
             }
         }
 
@@ -250,22 +279,22 @@ pub(super) fn step<'b>(
     }
 }
 
+#[derive(Debug)]
 struct Attaching {
     node_id: NodeId,
     holds: Option<GrantId>,
     muted: bool,
+    renews: bool,
+    owed: bool,
 }
 
 /// The message that proves the node (or brings the delegate's chain). It is the first of its key, so the handshake was no replay.
 fn on_first<'b>(link: Link, stage: Stage, text: &'b [u8], out: Outbox<'b>) -> Step<State, Effect<'b>> {
     match (stage, FromNode::parse(text)) {
-        (Stage::Proving { node_id, .. }, Ok(FromNode::Stored(grant))) => {
-            let attaching = Stage::Attaching { node_id, holds: Some(grant), muted: false };
-            Step::with(link.at(attaching), [Effect::Refund, Effect::Attach(node_id)])
-        }
-        (Stage::Proving { node_id, .. }, Ok(FromNode::Heartbeat(_))) => {
-            let attaching = Stage::Attaching { node_id, holds: None, muted: false };
-            Step::with(link.at(attaching), [Effect::Refund, Effect::Attach(node_id)])
+        (Stage::Proving { node_id, renews, .. }, Ok(message @ (FromNode::Stored(_) | FromNode::Heartbeat(_)))) => {
+            let holds = if let FromNode::Stored(grant) = message { Some(grant) } else { None };
+            let attaching = Attaching { node_id, holds, muted: false, renews, owed: false };
+            Step::with(link.at(Stage::Attaching(attaching)), [Effect::Refund, Effect::Attach(node_id)])
         }
         (stage @ Stage::AwaitChain { .. }, Ok(FromNode::Part(part))) => Step::with(link.at(stage), [Effect::Part(part)]),
         (Stage::AwaitChain { .. }, Ok(FromNode::Present { chain })) => {
@@ -287,14 +316,19 @@ fn on_attached<'b>(
     mut link: Link,
     now: Instant,
     limits: &Limits,
-    Attaching { node_id, holds, muted }: Attaching,
+    attaching: Attaching,
     known: Result<Option<Known<'_>>, Refusal>,
     unix: UnixTime,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
-    let nowhere = Stage::Attaching { node_id, holds, muted };
-    let (known, expires) = match known {
-        Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix)?.1.ends()))) {
+    let Attaching { node_id, holds, muted, renews: told, owed } = attaching;
+    let nowhere = Stage::Attaching(attaching);
+    let (known, Admitted { until: expires, renews, .. }) = match known {
+        Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
+            // One that was welcomed and may do nothing any more comes again, and hears why.
+            Some((_, Admitted { renews: true, .. })) if !told => {
+                return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
+            }
             Some(found) => found,
             None => return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out),
         },
@@ -317,8 +351,30 @@ fn on_attached<'b>(
         }
         None => Answer::None,
     };
-    let open = Open { peer: Peer::Node(node_id), muted, expires, keepalive: Keepalive::start(now, limits), due };
-    step.wrap(|()| link.at(Stage::Open(open)), |effect| effect)
+    let owed = owed || is_owed(known.grants, known.ceiling, holds, unix);
+    let keepalive = Keepalive::start(now, limits);
+    let open = Open { peer: Peer::Node(node_id), muted, expires, renews, owed, keepalive, due };
+    offering(step.wrap(|()| link.at(Stage::Open(open)), |effect| effect))
+}
+
+/// Has a grant made for the node that one is owed, once no other answer is due.
+fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
+    if let State::Link(Link {
+        stage: Stage::Open(open @ Open { owed: true, due: Answer::None, peer: Peer::Node(_), .. }), ..
+    }) = &mut step.next
+    {
+        (open.owed, open.due) = (false, Answer::Owed);
+        return step.then(Effect::Renew(Renew::Chain));
+    }
+    step
+}
+
+/// Sends what was made for the node.
+fn offer_it<'b>(mut link: Link, open: Open, offer: Offer<'_>, mut out: Outbox<'b>) -> Step<State, Effect<'b>> {
+    match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
+        Some(step) => step.wrap(|()| link.at(Stage::Open(open)), |effect| effect),
+        None => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
+    }
 }
 
 fn on_frame<'b>(
@@ -339,7 +395,7 @@ fn on_frame<'b>(
             if kept { step.then(Effect::Observe(heartbeat)) } else { step }
         }
         Ok(FromNode::App(app)) => {
-            if in_force && around.scopes.is_some_and(|scopes| scopes.scopes().allows(app.action, &app.address)) {
+            if in_force && around.in_force.is_some_and(|rights| rights.allows(app.action, &app.address)) {
                 Step::with(link.at(Stage::Open(open)), [Effect::App(app)])
             } else {
                 say(link, open, &wants(app.action, app.address.into()), out)
@@ -347,17 +403,20 @@ fn on_frame<'b>(
         }
         Ok(FromNode::Subscribe { pattern }) => {
             let room = around.subscriptions_left > 0;
-            if room && in_force && around.scopes.is_some_and(|scopes| scopes.scopes().allows_subscription(&pattern)) {
+            if room && in_force && around.in_force.is_some_and(|rights| rights.allows_subscription(&pattern)) {
                 Step::with(link.at(Stage::Open(open)), [Effect::Subscribe(pattern)])
             } else {
                 say(link, open, &wants(Action::Read, pattern), out)
             }
         }
         Ok(FromNode::Part(part)) => Step::with(link.at(Stage::Open(open)), [Effect::Part(part)]),
+        // Whoever has to renew shows nothing else meanwhile.
+        Ok(FromNode::Present { .. }) if open.renews => say(link, open, &FromGateway::Admission(Admission::NotPaired), out),
         Ok(FromNode::Present { chain }) => {
             let present = Effect::Present(inline(chain));
             Step::with(link.at(Stage::Open(Open { due: Answer::Chain, ..open })), [present])
         }
+        Ok(FromNode::Renew(Renew::Token)) if open.renews => say(link, open, &FromGateway::NotRenewed, out),
         Ok(FromNode::Renew(renew @ (Renew::Token | Renew::Chain))) => match open.peer {
             Peer::Node(_) => Step::with(link.at(Stage::Open(Open { due: Answer::Grant, ..open })), [Effect::Renew(renew)]),
             // A delegate's chain is its delegator's to give; a bearer for what it holds is ours.
@@ -394,7 +453,8 @@ fn on_push<'b>(link: Link, stage: Stage, notice: Notice, out: Outbox<'b>) -> Ste
         (Notice::Unmuted, Stage::Open(open)) => {
             say(link, Open { muted: false, ..open }, &FromGateway::Policy(Policy::Unmute), out)
         }
-        (Notice::Muted | Notice::Unmuted | Notice::Decided, stage) => Step::quiet(link.at(stage)),
+        (Notice::Permissions, Stage::Open(open)) => offering(Step::quiet(link.at(Stage::Open(Open { owed: true, ..open })))),
+        (Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions, stage) => Step::quiet(link.at(stage)),
     }
 }
 
@@ -434,7 +494,7 @@ fn leave<'b>(
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     let mut step = Step::quiet(State::Closed);
-    if matches!(stage, Stage::Attaching { .. } | Stage::Open(_)) {
+    if matches!(stage, Stage::Attaching(_) | Stage::Open(_)) {
         step = step.then(Effect::Detach);
     }
     for message in word.into_iter().chain([FromGateway::Bye(bye)]) {

@@ -21,12 +21,12 @@ use crate::crypto::keys::OwnKeys;
 use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
 use crate::error::Refusal;
-use crate::grant::scope::ScopesBuf;
 use crate::grant::setup_code::{SetupKey, Verified};
 use crate::id::NodeId;
 use crate::limits::Limits;
+use crate::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
 use crate::registry::codes::{CodeId, NoGuess};
-use crate::registry::grants::{self, Grant, GrantId};
+use crate::registry::grants::{Grant, GrantId};
 use crate::registry::lifecycle::Notice;
 use crate::registry::record::{Credential, Record, Standing};
 use crate::step::{Machine, Step};
@@ -64,8 +64,8 @@ enum State {
 pub struct Around<'b> {
     /// The gateway's keys.
     pub keys: &'b OwnKeys,
-    /// What the peer of a link may do; none if it has no scopes.
-    pub scopes: Option<&'b ScopesBuf>,
+    /// What the peer of a link may do; none if that is nothing.
+    pub in_force: Option<InForce<'b>>,
     /// The keys of setup codes that count now.
     pub setup: &'b [SetupKey],
     /// To how many patterns more it may subscribe.
@@ -108,6 +108,15 @@ pub enum Input<'b> {
     Presented(Option<UnixTime>),
     /// Answers [`Effect::Renew`].
     Renewed(Option<Offer<'b>>),
+    /// What is in force for the node of a link was looked up anew.
+    Bounded {
+        /// It ends then, and the link with it.
+        until: Option<UnixTime>,
+        /// It is nothing: the node may have its grant made anew, and no more.
+        renews: bool,
+    },
+    /// A subscription has ended, because what is in force does not cover it any more.
+    Unsubscribed(Pattern<'b>),
     /// The application sends something to the peer of a link; and what time it is.
     Deliver(App<'b>, UnixTime),
     /// The operator decided something, or the peer came back on another connection.
@@ -142,14 +151,31 @@ pub struct Known<'b> {
     pub record: &'b Record,
     /// What the node was given, in the order in which it was.
     pub grants: &'b [Grant],
+    /// What it may do at most, if somebody has decided that.
+    pub ceiling: Option<&'b Ceiling>,
+}
+
+/// A node that may link.
+#[derive(Clone, Copy, Debug)]
+struct Admitted {
+    node_id: NodeId,
+    /// When what it may do ends.
+    until: Option<UnixTime>,
+    /// What it was given ran out: it may have it made anew, and no more.
+    renews: bool,
 }
 
 impl Known<'_> {
-    /// The node that may link now, and the grant on which its link rests.
-    fn admitted(&self, now: UnixTime) -> Option<(NodeId, &Grant)> {
+    /// The node that may link now, and for what.
+    fn admitted(&self, now: UnixTime, limits: &Limits) -> Option<Admitted> {
+        let node_id = self.record.node_id;
         match &self.record.standing {
             Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } => {
-                Some((self.record.node_id, grants::current(self.grants, now)?))
+                match entitled(self.grants, self.ceiling, limits.renew_after_expiry, now) {
+                    Entitled::InForce(_, until) => Some(Admitted { node_id, until, renews: false }),
+                    Entitled::Renewal => Some(Admitted { node_id, until: None, renews: true }),
+                    Entitled::Nothing => None,
+                }
             }
             Standing::Paired { credential: Credential::Token(_) | Credential::Undelivered(_), .. }
             | Standing::Muted { credential: Credential::Token(_) | Credential::Undelivered(_), .. }

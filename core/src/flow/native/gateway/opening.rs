@@ -2,11 +2,10 @@
 
 use super::link::Link;
 use super::pairing::Pairing;
-use super::{Around, Cost, Effect, Input, State, close};
+use super::{Admitted, Around, Cost, Effect, Input, State, close};
 use crate::budget::NoPlace;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
-use crate::id::NodeId;
 use crate::limits::{Limits, PROVE_WITHIN};
 use crate::link::channel::{Channel, Outbox};
 use crate::step::Step;
@@ -22,7 +21,7 @@ pub(super) enum Opening {
     AwaitFirst { intent: Intent, until: Instant },
     AwaitThird { delegate: bool, answered: xx::Answered, until: Instant },
     Finding { responder: ik::Responder, until: Instant },
-    Entering { responder: ik::Responder, node_id: NodeId, entropy: Entropy<32>, until: Instant },
+    Entering { responder: ik::Responder, admitted: Admitted, entropy: Entropy<32>, until: Instant },
 }
 
 impl Opening {
@@ -127,20 +126,20 @@ pub(super) fn step<'b>(
         },
         (Opening::Finding { responder, .. }, Input::Found(found, unix, entropy)) => {
             let node = match found {
-                Ok(known) => known.and_then(|known| known.admitted(unix).map(|(node_id, _)| node_id)),
+                Ok(known) => known.and_then(|known| known.admitted(unix, limits)),
                 // One refusal, whatever the reason; but what is our fault is not said to be the node's.
                 Err(_) => return say(&ClearRefusal::Refused, out),
             };
             match node {
-                Some(node_id) => {
+                Some(admitted) => {
                     let enter = Effect::Enter(*responder.peer(), *responder.ephemeral().as_bytes());
-                    Step::with(State::Opening(Opening::Entering { responder, node_id, entropy, until }), [enter])
+                    Step::with(State::Opening(Opening::Entering { responder, admitted, entropy, until }), [enter])
                 }
                 None => answer_ik(responder, None, &entropy, until, out),
             }
         }
-        (Opening::Entering { responder, node_id, entropy, .. }, Input::Entered(Ok(()))) => {
-            answer_ik(responder, Some(node_id), &entropy, now.after(PROVE_WITHIN), out)
+        (Opening::Entering { responder, admitted, entropy, .. }, Input::Entered(Ok(()))) => {
+            answer_ik(responder, Some(admitted), &entropy, now.after(PROVE_WITHIN), out)
         }
         (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => say(&ClearRefusal::Refused, out),
         (opening, _) => Step::quiet(State::Opening(opening)),
@@ -173,12 +172,16 @@ fn answer_xx<'b>(
 /// Known or not, muted or not: one message of one length, for the same work.
 fn answer_ik<'b>(
     responder: ik::Responder,
-    node: Option<NodeId>,
+    node: Option<Admitted>,
     entropy: &Entropy<32>,
     until: Instant,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
-    let admission = if node.is_some() { Admission::Welcome } else { Admission::NotPaired };
+    let admission = match node {
+        Some(Admitted { renews: false, .. }) => Admission::Welcome,
+        Some(Admitted { renews: true, .. }) => Admission::Expired,
+        None => Admission::NotPaired,
+    };
     let answer = out.put(|place| {
         let mut payload = [0; 1];
         let payload = admission.write(&mut payload).ok()?;
@@ -186,8 +189,8 @@ fn answer_ik<'b>(
         Some((established, message.len()))
     });
     match (answer, node) {
-        (Some((established, message)), Some(node_id)) => {
-            let link = Link::proving(Channel::new(established), node_id, until);
+        (Some((established, message)), Some(Admitted { node_id, renews, .. })) => {
+            let link = Link::proving(Channel::new(established), node_id, renews, until);
             Step::with(State::Link(link), [Effect::Send(message)])
         }
         (Some((_, message)), None) => {

@@ -10,7 +10,7 @@ use crate::link::node::Heartbeats;
 use crate::registry::grants::GrantId;
 use crate::step::Step;
 use crate::time::{Instant, Span};
-use crate::wire::native::link::{Admission, Bye, DispatchResult, FromGateway, FromNode, Outcome, Policy};
+use crate::wire::native::link::{Admission, Bye, DispatchResult, FromGateway, FromNode, Outcome, Policy, Renew};
 use crate::wire::native::open::{FirstAnswer, Intent, Open as Opened};
 use crate::wire::native::pair::{Chain, Grant};
 use crate::wire::native::{Message, Reason};
@@ -27,12 +27,14 @@ pub(super) struct Open {
     pub(super) channel: Channel,
     pub(super) heartbeats: Heartbeats,
     pub(super) heard: Instant,
+    /// The grant ran out: until it was made anew, nothing else is allowed.
+    pub(super) renews: bool,
 }
 
 impl Open {
     fn back(self, node: Node) -> Node {
-        let Self { paired, channel, heartbeats, heard } = self;
-        node.to(State::Linked { paired, channel, heartbeats, heard })
+        let Self { paired, channel, heartbeats, heard, renews } = self;
+        node.to(State::Linked { paired, channel, heartbeats, heard, renews })
     }
 }
 
@@ -82,10 +84,16 @@ pub(super) fn on_second<'b>(
     match Admission::parse(payload) {
         Ok(Admission::Welcome) => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let open = Open { paired, channel: Channel::new(established), heartbeats, heard: now };
+            let open = Open { paired, channel: Channel::new(established), heartbeats, heard: now, renews: false };
             // Which grant it holds: the gateway drops older ones only then. It is also what proves the node.
             let grant = paired.grant;
             go_on(node, open, Some(grant), out).then(Effect::Tell(News::Linked(paired.node_id)))
+        }
+        // What it holds counts no more, so there is nothing to confirm. Any message proves the node; then it asks.
+        Ok(Admission::Expired) => {
+            let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
+            let open = Open { paired, channel: Channel::new(established), heartbeats, heard: now, renews: true };
+            ask_anew(node, open, out)
         }
         // It keeps what it has: its operator may have restored an older registry, and pairs it again or not.
         Ok(Admission::NotPaired) => {
@@ -93,6 +101,19 @@ pub(super) fn on_second<'b>(
             node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
         }
         Err(_) => broken(node, None),
+    }
+}
+
+/// Proves the node, and asks for its grant.
+#[inline(never)]
+fn ask_anew<'b>(node: Node, mut open: Open, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+    let first = open.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
+    let second = open.channel.seal(&FromNode::Renew(Renew::Chain), &mut out);
+    match (first, second) {
+        (Some(first), Some(second)) => {
+            Step::with(open.back(node), [Effect::Send(first), Effect::Send(second), Effect::Tell(News::Expired)])
+        }
+        (Some(_) | None, Some(_) | None) => node.close(None, Rest::Retry),
     }
 }
 
@@ -133,12 +154,12 @@ pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, o
 
 #[inline(never)]
 fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: Outbox<'b>) -> Step<Node, Effect<'b>> {
-    let Open { paired, channel, heartbeats, .. } = open;
+    let Open { paired, channel, heartbeats, renews, .. } = open;
     let (channel, text) = match channel.open(bytes) {
         Ok(opened) => opened,
         Err(Broken) => return broken(node, None),
     };
-    let open = Open { paired, channel, heartbeats, heard: now };
+    let open = Open { paired, channel, heartbeats, heard: now, renews };
     match FromGateway::parse(text) {
         // It asks whether we are there.
         Ok(FromGateway::Heartbeat { .. }) => say(node, open, &FromNode::Heartbeat(Heartbeat::default()), out),
@@ -162,6 +183,11 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
                 None => step,
             }
         }
+        // It gets nothing any more: asking again in a moment does not change that.
+        Ok(FromGateway::NotRenewed) if open.renews => {
+            let node = Node { backoff: Backoff::longest(), ..node };
+            node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
+        }
         Ok(FromGateway::NotRenewed) => tell(node, open, News::NotRenewed),
         Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => quiet(node, open),
         Ok(FromGateway::Dispatch(dispatch)) => {
@@ -180,8 +206,8 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
 /// Makes what changed durable, then goes on with the link.
 #[inline(never)]
 fn keep<'b>(node: Node, paired: Paired, open: Open, stored: Option<GrantId>) -> Step<Node, Effect<'b>> {
-    let Open { channel, heartbeats, heard, .. } = open;
-    let then = Then::Linked { channel, heartbeats, heard, stored };
+    let Open { channel, heartbeats, heard, renews, .. } = open;
+    let then = Then::Linked { channel, heartbeats, heard, renews, stored };
     Step::with(node.to(State::Keeping(then)), [Effect::Keep(Memory::Paired(paired))])
 }
 

@@ -75,6 +75,7 @@ enum State {
         channel: Channel,
         heartbeats: Heartbeats,
         heard: Instant,
+        renews: bool,
     },
     Keeping(Then),
     /// The connection is being closed; the adapter tells when it is.
@@ -95,7 +96,7 @@ enum Then {
     /// With telling the gateway that the grant is stored.
     Confirm { channel: Channel, grant: GrantId },
     /// With the link, telling the gateway the same.
-    Linked { channel: Channel, heartbeats: Heartbeats, heard: Instant, stored: Option<GrantId> },
+    Linked { channel: Channel, heartbeats: Heartbeats, heard: Instant, renews: bool, stored: Option<GrantId> },
 }
 
 /// What follows a connection.
@@ -127,10 +128,10 @@ impl Node {
         &self.memory
     }
 
-    /// Whether its link is open.
+    /// Whether its link is open, and more than its grant can be had over it.
     #[must_use]
     pub const fn is_linked(&self) -> bool {
-        matches!(self.state, State::Linked { .. } | State::Keeping(Then::Linked { .. }))
+        matches!(self.state, State::Linked { renews: false, .. } | State::Keeping(Then::Linked { renews: false, .. }))
     }
 
     /// A name of the state, for logs and tables.
@@ -143,7 +144,8 @@ impl Node {
             State::Introducing { .. } => "Introducing",
             State::Pairing { stage, .. } => stage.name(),
             State::Calling { .. } => "Calling",
-            State::Linked { .. } => "Linked",
+            State::Linked { renews: false, .. } => "Linked",
+            State::Linked { renews: true, .. } => "Renewing",
             State::Keeping(_) => "Keeping",
             State::Closing { .. } => "Closing",
         }
@@ -269,8 +271,8 @@ impl Machine for Node {
             (State::Calling { .. }, Input::Disconnected(entropy)) => self.back_off(now, None, &entropy),
             (State::Calling { until, .. }, Input::Tick(_)) if until <= now => self.close(None, Rest::Retry),
 
-            (State::Linked { paired, channel, heartbeats, heard }, input) => {
-                linking::step(self, now, linking::Open { paired, channel, heartbeats, heard }, input, out)
+            (State::Linked { paired, channel, heartbeats, heard, renews }, input) => {
+                linking::step(self, now, linking::Open { paired, channel, heartbeats, heard, renews }, input, out)
             }
 
             (State::Closing { wish, rest }, Input::Disconnected(entropy)) => match rest {
@@ -340,10 +342,16 @@ fn on_kept<'b>(node: Node, now: Instant, then: Then, mut out: Outbox<'b>) -> Ste
             }
             None => node.close(None, Rest::AtOnce),
         },
-        Then::Linked { channel, heartbeats, heard, stored } => {
+        Then::Linked { channel, heartbeats, heard, renews, stored } => {
             let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::AtOnce) };
-            let step = linking::go_on(node, linking::Open { paired, channel, heartbeats, heard }, stored, out);
-            if stored.is_some() { step.then(Effect::Tell(News::Renewed)) } else { step }
+            let (had_none, renews) = (renews, renews && stored.is_none());
+            let open = linking::Open { paired, channel, heartbeats, heard, renews };
+            let step = linking::go_on(node, open, stored, out);
+            match stored {
+                Some(_) if had_none => step.then(Effect::Tell(News::Renewed)).then(Effect::Tell(News::Linked(paired.node_id))),
+                Some(_) => step.then(Effect::Tell(News::Renewed)),
+                None => step,
+            }
         }
     }
 }

@@ -188,8 +188,10 @@ pub enum News<'b> {
     },
     /// The link is open.
     Linked(NodeId),
-    /// The gateway does not know this node (any more), or its grant ran out: pair again.
+    /// The gateway does not know this node (any more), or it was revoked: pair again.
     PairAgain,
+    /// Its grant ran out; it asks to have it made anew.
+    Expired,
     /// Somebody said in clear that nothing goes now; it proves nothing.
     TurnedAway,
     /// Somebody said in clear that this version is not spoken; it proves nothing.

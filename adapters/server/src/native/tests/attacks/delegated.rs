@@ -257,7 +257,7 @@ async fn an_approval_gives_no_more_than_whoever_approves_has_and_ends_with_it() 
     let approved = post(&world, &path, &token, json!({"permissions": own_lights})).await.json();
     let id = world.id_of(&token).await;
     let ends = world.gateway.inner.store.session(id).await.unwrap().unwrap().expires_at;
-    assert!(approved["expires_at"].as_u64().unwrap() <= ends.as_secs(), "{approved}");
+    assert!(approved["offered"]["expires_at"].as_u64().unwrap() <= ends.as_secs(), "{approved}");
     let link = links(&world, &own).await.unwrap();
     // Nor by a new grant in place of it.
     is_wider(&post(&world, &path, &token, json!({"reissue": true, "permissions": {"write": ["/**"]}})).await, "write:/**");

@@ -10,6 +10,7 @@ use handfast_core::grant::session::SessionHash;
 use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
 use handfast_core::registry::grants::Grant;
@@ -87,7 +88,7 @@ fails_or_passes_on! {
     observe(node_id: NodeId, observation: Observation) -> Result<(), StoreError>;
     list(filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
     counts(now: UnixTime) -> Result<Counts, StoreError>;
-    offer(record: Record, profile: String, at: Option<Version>, grant: Grant, now: UnixTime) -> Result<Version, SaveError>;
+    offer(record: Record, profile: String, at: Option<Version>, grant: Grant, top: Option<Ceiling>, now: UnixTime) -> Result<Version, SaveError>;
     grants(node_id: NodeId) -> Result<Vec<Grant>, StoreError>;
     activate(node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError>;
     end_grants(node_id: NodeId, which: Option<GrantId>, now: UnixTime) -> Result<Vec<Id>, StoreError>;

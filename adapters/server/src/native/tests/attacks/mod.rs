@@ -1,5 +1,6 @@
 //! What a stranger on the network, a malicious node or delegate, a failing store or bad timing may try, over real sockets.
 
+mod ceiling;
 mod codes;
 mod delegated;
 pub(crate) mod failing;

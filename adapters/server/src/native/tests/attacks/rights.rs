@@ -1,7 +1,9 @@
 //! What was given for a while, narrowed, ended or muted is not kept by asking cleverly.
 
 use handfast_core::flow::registration::operator::Purpose;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::lifecycle::Decision;
+use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::link::{Policy, Renew};
 
 use super::*;
@@ -122,7 +124,7 @@ async fn a_link_on_an_offer_that_was_never_confirmed_ends_with_the_offer() {
     let mut grant = store.grants(lamp.node_id).await.unwrap().pop().unwrap();
     grant.id = GrantId::new(&chance::draw());
     grant.state = handfast_core::registry::grants::State::Offered { until: in_seconds(2) };
-    store.offer(entry.record, entry.profile, Some(entry.version), grant, unix()).await.unwrap();
+    store.offer(entry.record, entry.profile, Some(entry.version), grant, None, unix()).await.unwrap();
     let mut link = door.link(&lamp).await;
     assert!(door.lets_through(&mut link, "/a").await);
     tokio::time::sleep(Duration::from_millis(2100)).await;
@@ -162,7 +164,8 @@ async fn a_node_that_ignores_a_narrower_grant_until_it_runs_out_gets_no_wider_on
     grant.id = GrantId::new(&chance::draw());
     (grant.scopes, grant.capability) = (scopes("read:/a\n"), None);
     grant.state = handfast_core::registry::grants::State::Offered { until: unix() };
-    store.offer(entry.record, entry.profile, Some(entry.version), grant, unix()).await.unwrap();
+    let ceiling = Ceiling { scopes: grant.scopes.clone(), expires: None, named: true, maker: Maker::Operator };
+    store.offer(entry.record, entry.profile, Some(entry.version), grant, Some(ceiling), unix()).await.unwrap();
     let mut client = door.link(&lamp).await;
     client.say(&FromNode::Renew(Renew::Chain)).await;
     assert!(client.hear(|message| matches!(message, FromGateway::Grant(_))).await.unwrap());

@@ -1,0 +1,39 @@
+//! Core's [`InForce`], owned, for what outlives a step: links and bearers.
+
+use handfast_core::grant::scope::{Action, Address, ScopesBuf};
+use handfast_core::registry::ceiling::{Ceiling, InForce};
+
+/// What may be done: what the scopes and every one of the bounds allow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnedInForce {
+    scopes: ScopesBuf,
+    /// Only those that take something away.
+    bounds: Vec<ScopesBuf>,
+}
+
+impl From<ScopesBuf> for OwnedInForce {
+    fn from(scopes: ScopesBuf) -> Self {
+        Self { scopes, bounds: Vec::new() }
+    }
+}
+
+impl OwnedInForce {
+    pub(crate) fn new(scopes: ScopesBuf, bounds: Vec<ScopesBuf>) -> Self {
+        let takes_away = |bound: &ScopesBuf| !bound.scopes().covers(&scopes.scopes());
+        let bounds = bounds.into_iter().filter(takes_away).collect();
+        Self { scopes, bounds }
+    }
+
+    pub(crate) fn lend(&self) -> InForce<'_> {
+        InForce { scopes: &self.scopes, bounds: &self.bounds }
+    }
+
+    pub(crate) fn allows(&self, action: Action, address: &Address<'_>) -> bool {
+        self.lend().allows(action, address)
+    }
+
+    /// Whether it holds to this ceiling.
+    pub(crate) fn holds_to(&self, ceiling: &Ceiling) -> bool {
+        ceiling.scopes.scopes().covers(&self.scopes.scopes()) || self.bounds.contains(&ceiling.scopes)
+    }
+}

@@ -1,0 +1,215 @@
+//! What a paired node may do, decided anew while it runs; and what the node says of itself.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::gateway::Gateway;
+use crate::binaries::{Running, program, run, text};
+
+/// Waits until it holds, and gives what it held with.
+pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) => assert!(begun.elapsed() < Duration::from_secs(30), "{what}: {seen}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is(value: &Value, expected: &Value) -> Result<(), String> {
+    if value == expected { Ok(()) } else { Err(value.to_string()) }
+}
+
+pub(super) fn running_node(state: &Path) -> Running {
+    let mut command = program("handfast-node");
+    command.arg("run").arg("--state").arg(state).stdout(Stdio::null()).stderr(Stdio::null());
+    Running(command.spawn().unwrap())
+}
+
+pub(super) fn status(state: &Path) -> Value {
+    let (_, out, err) = text(&run("handfast-node", &["status", "--json", "--state", state.to_str().unwrap()]));
+    serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"))
+}
+
+/// A node that was paired with a code that allows everything, and runs.
+fn paired(gateway: &Gateway) -> (TempDir, Running) {
+    let minted = gateway.answer(&["pairing", "code", "--read", "/**", "--write", "/**"]);
+    let mut node = gateway.node("Desk", &["--code"]);
+    node.types(minted["code"].as_str().unwrap());
+    let (code, said, state) = node.ends_with_its_state();
+    assert_eq!(code, 0, "{said}");
+    let running = running_node(state.path());
+    until("it links", || is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("online")));
+    (state, running)
+}
+
+#[test]
+fn permissions_of_a_linked_node_are_in_force_at_once_and_the_node_fetches_them_by_itself() {
+    let gateway = Gateway::start();
+    let (state, _running) = paired(&gateway);
+    let both = json!({"read": ["/**"], "write": ["/**"]});
+    let shown = gateway.answer(&["nodes", "permissions", "Desk"]);
+    assert_eq!((&shown["in_force"]["permissions"], &shown["offered"]), (&both, &Value::Null));
+
+    let narrow = json!({"read": ["/only/**"], "write": []});
+    let answer = gateway.answer(&["nodes", "permissions", "Desk", "--read", "/only/**"]);
+    assert_eq!(answer["in_force"]["permissions"], narrow);
+    until("the node keeps it", || is(&status(state.path())["permissions"], &json!(["read:/only/**"])));
+    until("and has confirmed it", || is(&gateway.answer(&["paired", "permissions", "Desk"])["offered"], &Value::Null));
+
+    // More is told as offered until the node has confirmed it, which it does by itself.
+    let (code, out, err) = gateway.verb(&["permissions", "Desk", "--read", "/**", "--expires", "30d"]);
+    assert!(
+        code == 0 && out.contains("In force  read /only/**") && out.contains("Offered   read /**, for 30 days"),
+        "{out}{err}"
+    );
+    until("it is in force", || {
+        is(&gateway.answer(&["nodes", "permissions", "Desk"])["in_force"]["permissions"]["read"], &json!(["/**"]))
+    });
+    until("the node knows", || is(&status(state.path())["permissions"], &json!(["read:/**"])));
+
+    let (code, out, _) = gateway.verb(&["nodes", "permissions", "Desk", "--none"]);
+    assert!(code == 0 && out.contains("In force  nothing"), "{out}");
+    for (args, code) in [
+        (&["nodes", "permissions", "Nobody"][..], 1),
+        (&["nodes", "permissions", "Desk", "--read", "lights"], 2),
+        (&["nodes", "permissions", "Desk", "--expires", "0"], 2),
+        (&["nodes", "permissions", "Desk", "--none", "--read", "/a"], 2),
+    ] {
+        assert_eq!(gateway.verb(args).0, code, "{args:?}");
+    }
+}
+
+#[test]
+fn a_node_that_is_away_is_narrow_for_the_lists_and_after_a_restart_and_when_it_comes() {
+    let gateway = Gateway::start();
+    let (state, mut running) = paired(&gateway);
+    running.kill();
+    until("it is gone", || is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("offline")));
+    let id = gateway.answer(&["paired", "list"])["paired"][0]["device"]["node_id"].as_str().unwrap().to_owned();
+    let (code, out, err) = gateway.devices(&["pair", &id, "--reissue", "--read", "/only/**"]);
+    assert!(code == 0 && !out.contains("It may") && out.contains("In force  read /only/**"), "{out}{err}");
+    gateway.shows("Paired \"Desk\": read /only/**, ");
+    let gateway = gateway.crash_and_restart();
+    let narrow = json!({"read": ["/only/**"], "write": []});
+    let listed = &gateway.answer(&["paired", "list"])["paired"][0];
+    assert_eq!((&listed["in_force"]["permissions"], &listed["offered"]["permissions"]), (&narrow, &narrow));
+    let (_, out, _) = gateway.verb(&["paired", "list"]);
+    assert!(out.contains("read /only/**") && !out.contains("read /**") && out.contains("not confirmed"), "{out}");
+
+    let _running = running_node(state.path());
+    until("the node keeps it", || is(&status(state.path())["permissions"], &json!(["read:/only/**"])));
+    until("it is confirmed", || is(&gateway.answer(&["paired", "list"])["paired"][0]["offered"], &Value::Null));
+}
+
+#[test]
+fn a_node_that_was_revoked_says_so_once_it_has_learned_it_whether_or_not_it_runs() {
+    let gateway = Gateway::start();
+    let (state, mut running) = paired(&gateway);
+    until("it is linked", || is(&status(state.path())["link"], &json!("linked")));
+    assert_eq!(status(state.path())["standing"], "paired");
+    assert_eq!(gateway.verb(&["paired", "revoke", "Desk"]).0, 0);
+    until("it was told", || is(&status(state.path())["standing"], &json!("unpaired")));
+    running.kill();
+    assert_eq!(status(state.path())["standing"], "unpaired");
+    let (_, out, _) = text(&run("handfast-node", &["status", "--state", state.path().to_str().unwrap()]));
+    assert!(out.contains("native (unpaired)") && out.contains("unpaired by the operator"), "{out}");
+
+    // One that is away learns it when it comes.
+    let (state, mut running) = paired(&gateway);
+    running.kill();
+    assert_eq!(gateway.verb(&["paired", "revoke", "Desk"]).0, 0);
+    assert_eq!(status(state.path())["standing"], "paired", "it cannot know yet");
+    let mut running = running_node(state.path());
+    until("it is refused", || is(&status(state.path())["standing"], &json!("refused")));
+    running.kill();
+    assert_eq!(status(state.path())["standing"], "refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_node_names_the_token_file_that_it_uses_and_takes_another_token_that_is_put_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let gateway = Gateway::start();
+    let state = super::gateway::private_dir();
+    let url = format!("ws://{}", gateway.address);
+    let place = state.path().to_str().unwrap();
+    let asked = ["pair", "--gateway", &url, "--state", place, "--name", "Pi", "--room", "Kitchen"];
+    let (code, _, err) = text(&run("handfast-node", &asked));
+    assert_eq!(code, 0, "{err}");
+    let id = gateway.json(&["list", "--pending"])["devices"][0]["node_id"].as_str().unwrap().to_owned();
+    let file = state.path().join("a token");
+    let keep = |token: &Value| {
+        std::fs::write(&file, token["token"].as_str().unwrap()).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    keep(&gateway.json(&["pair", &id]));
+    let mut command = program("handfast-node");
+    command.args(["run", "--state", place, "--token-file"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = Running(command.spawn().unwrap());
+    let is_online = || is(&gateway.json(&["status", &id])["status"], &json!("online"));
+    until("it links", is_online);
+    until("and says so", || is(&status(state.path())["standing"], &json!("linked")));
+    let told = status(state.path());
+    assert_eq!((&told["token"], &told["token_file"]), (&json!("file"), &json!(file)));
+
+    // The old token dies, and the node goes on with the new one without being started again.
+    let issued = gateway.json(&["pair", "--reissue", &id]);
+    until("it is refused", || is(&status(state.path())["standing"], &json!("refused")));
+    keep(&issued);
+    until("it links with the other token", is_online);
+    until("and says so", || is(&status(state.path())["standing"], &json!("linked")));
+    running.kill();
+    let told = status(state.path());
+    assert_eq!((&told["running"], &told["standing"], &told["token_file"]), (&json!(false), &Value::Null, &json!(file)));
+}
+
+#[test]
+fn pairing_with_another_gateway_gives_up_the_first_one_with_its_token() {
+    let (first, second) = (Gateway::start(), Gateway::start());
+    let state = super::gateway::private_dir();
+    let tokens = state.path().join("tokens.json");
+    for gateway in [&first, &second] {
+        let minted = gateway.answer(&["pairing", "code", "--read", "/**"]);
+        let mut command = program("handfast-node");
+        command.args(["pair", "--code", "--name", "Desk", "--room", "Study", "--gateway", &format!("ws://{}", gateway.address)]);
+        command.arg("--state").arg(state.path()).arg("--tokens").arg(&tokens).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        use std::io::Write;
+        writeln!(child.stdin.take().unwrap(), "{}", minted["code"].as_str().unwrap()).unwrap();
+        let (code, out, err) = text(&child.wait_with_output().unwrap());
+        assert_eq!(code, 0, "{out}{err}");
+    }
+    let kept: Value = serde_json::from_slice(&std::fs::read(&tokens).unwrap()).unwrap();
+    let entries: Vec<_> = kept["routers"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(entries, [second.address.clone()]);
+    assert_eq!(status(state.path())["tokens_entry"], json!(second.address));
+    let _running = running_node(state.path());
+    until("it links where it was paired last", || is(&status(state.path())["link"], &json!("linked")));
+}
+
+#[test]
+fn only_pins_and_codes_that_can_be_used_are_listed() {
+    let gateway = Gateway::start_with(&["--pairing"]);
+    let listed = || gateway.answer(&["pairing", "list"])["codes"].as_array().unwrap().len();
+    let mut phone = gateway.node("Phone", &["--pin"]);
+    let pin = gateway.pin(1);
+    assert_eq!(listed(), 1);
+    let (_, out, _) = gateway.verb(&["pairing", "list"]);
+    assert!(out.contains("TRIES LEFT") && out.contains("USES LEFT"), "{out}");
+    for _ in 0..5 {
+        phone.types(&super::gateway::other(&pin));
+    }
+    assert_eq!(phone.ends().0, 1);
+    assert_eq!(listed(), 0, "it is locked");
+    let _other = gateway.node("Other", &["--pin"]);
+    gateway.pin(2);
+    assert_eq!(listed(), 1);
+    assert_eq!(gateway.verb(&["pairing", "close"]).0, 0);
+    assert_eq!(listed(), 0, "it cannot be guessed any more");
+}
