@@ -175,7 +175,9 @@ pub fn script(bytes: &[u8]) {
                     _ => None,
                 };
                 word = step.is_some();
-                step.map(|step| world.take(step));
+                if let Some(step) = step {
+                    world.take(step);
+                }
             }
         }
         world.look();

@@ -187,7 +187,7 @@ fn pairing_with_another_gateway_gives_up_the_first_one_with_its_token() {
     }
     let kept: Value = serde_json::from_slice(&std::fs::read(&tokens).unwrap()).unwrap();
     let entries: Vec<_> = kept["routers"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(entries, [second.address.clone()]);
+    assert_eq!(entries, std::slice::from_ref(&second.address));
     assert_eq!(status(state.path())["tokens_entry"], json!(second.address));
     let _running = running_node(state.path());
     until("it links where it was paired last", || is(&status(state.path())["link"], &json!("linked")));

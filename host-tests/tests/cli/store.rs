@@ -195,7 +195,7 @@ fn a_socket_that_is_removed_or_replaced_comes_back_while_the_gateway_runs() {
     let spoil: [fn(&Path); 3] = [
         |path| std::fs::remove_file(path).unwrap(),
         |path| {
-            std::fs::write(path.with_extension("x"), "").and_then(|()| std::fs::rename(path.with_extension("x"), path)).unwrap()
+            std::fs::write(path.with_extension("x"), "").and_then(|()| std::fs::rename(path.with_extension("x"), path)).unwrap();
         },
         |path| {
             std::fs::remove_file(path).unwrap();
