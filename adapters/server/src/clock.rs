@@ -69,11 +69,11 @@ const SINCE_BOOT: ClockId = ClockId::Monotonic;
 /// A monotonic clock that starts at zero with the gateway, beside the time that its registry goes by.
 #[derive(Clone)]
 pub(crate) struct Clock {
-    start: tokio::time::Instant,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    start: tokio::time::Instant,
     system: Box<dyn SystemClock>,
     trusted: Mutex<TrustedTime>,
     /// Held while a step is taken over.
@@ -90,13 +90,14 @@ impl Clock {
     /// Starts it. The mark is what earlier runs left.
     pub(crate) fn start(system: Box<dyn SystemClock>, mark: Option<UnixTime>) -> Self {
         let trusted = TrustedTime::begin(mark, RELEASED, read(&*system));
-        let shared = Shared { system, trusted: Mutex::new(trusted), taking: tokio::sync::Mutex::default() };
-        Self { start: tokio::time::Instant::now(), shared: Arc::new(shared) }
+        let start = tokio::time::Instant::now();
+        let shared = Shared { start, system, trusted: Mutex::new(trusted), taking: tokio::sync::Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The monotonic time, in milliseconds.
     pub(crate) fn now(&self) -> Instant {
-        let passed = self.start.elapsed().as_millis();
+        let passed = self.shared.start.elapsed().as_millis();
         Instant::from_millis(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 
@@ -104,7 +105,7 @@ impl Clock {
     pub(crate) fn wake_at(&self, deadline: Instant) -> tokio::time::Instant {
         // A deadline too far to represent is as good as none; a day later the machine is asked again.
         let span = Duration::from_millis(deadline.as_millis());
-        self.start.checked_add(span).unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400))
+        self.shared.start.checked_add(span).unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400))
     }
 
     /// The time that the registry goes by. A step of the wall clock does not change it.

@@ -154,7 +154,7 @@ fn every_counter_has_its_name_its_labels_and_its_words() {
             "result",
             vec!["delivered_via_adapter", "delivered_via_broker", "publish_failed", "no_adapter_no_broker_topic", "throttled"],
         ),
-        ("pairing_inbound_dropped_total", "reason", vec!["blocked", "not_a_sender", "absent", "full"]),
+        ("pairing_inbound_dropped_total", "reason", vec!["blocked", "not_a_sender", "absent", "full", "clock_in_doubt"]),
     ];
     for (name, key, words) in per_channel {
         for word in words {
@@ -162,7 +162,7 @@ fn every_counter_has_its_name_its_labels_and_its_words() {
         }
     }
     assert_eq!(scrape.value("pairing_inbound_challenged_total{channel=\"telegram\",result=\"capped\"}"), 1.0);
-    for (decision, count) in [("admitted", 2.0), ("challenged", 1.0), ("dropped", 4.0), ("failed", 1.0)] {
+    for (decision, count) in [("admitted", 2.0), ("challenged", 1.0), ("dropped", 5.0), ("failed", 1.0)] {
         assert_eq!(scrape.value(&format!("pairing_inbound_total{{channel=\"telegram\",decision=\"{decision}\"}}")), count);
     }
     assert_eq!(scrape.value("pairing_codes_expired_total"), 3.0);

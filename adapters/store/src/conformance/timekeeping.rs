@@ -117,6 +117,8 @@ pub async fn a_step_moves_what_this_run_made_and_nothing_of_an_earlier_one(store
     store.begin_run().await.unwrap();
     let earlier = make(&*store, 2).await;
     store.begin_run().await.unwrap();
+    // The same window once more is the earlier run's.
+    store.set_window(Window::default()).await.unwrap();
     let made = make(&*store, 3).await;
     let grant = store.grants(made.node).await.unwrap().pop().unwrap();
     let epoch = store.inbound_epoch();
