@@ -13,8 +13,8 @@ pub const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
 
 /// The clocks of the system that a gateway runs on.
 pub trait SystemClock: Send + Sync + 'static {
-    /// The wall clock; before 1970 counts as 1970.
-    fn wall(&self) -> UnixTime;
+    /// The wall clock, since 1970; before that counts as 1970.
+    fn wall(&self) -> Duration;
 
     /// A clock that nobody sets, and that goes on while the system sleeps.
     fn elapsed(&self) -> Instant;
@@ -44,9 +44,8 @@ impl Default for LocalClock {
 }
 
 impl SystemClock for LocalClock {
-    fn wall(&self) -> UnixTime {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixTime::from_secs(since.as_secs())
+    fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     fn elapsed(&self) -> Instant {
@@ -89,7 +88,11 @@ impl std::fmt::Debug for Clock {
 impl Clock {
     /// Starts it. The mark is what earlier runs left.
     pub(crate) fn start(system: Box<dyn SystemClock>, mark: Option<UnixTime>) -> Self {
-        let trusted = TrustedTime::begin(mark, RELEASED, read(&*system));
+        let reading = read(&*system);
+        // So that a second of ours begins when one of the wall clock does.
+        let behind = u64::from(system.wall().subsec_millis());
+        let elapsed = Instant::from_millis(reading.elapsed.as_millis().saturating_sub(behind));
+        let trusted = TrustedTime::begin(mark, RELEASED, Reading { elapsed, ..reading });
         let start = tokio::time::Instant::now();
         let shared = Shared { start, system, trusted: Mutex::new(trusted), taking: tokio::sync::Mutex::default() };
         Self { shared: Arc::new(shared) }
@@ -141,5 +144,9 @@ impl Clock {
 }
 
 fn read(system: &dyn SystemClock) -> Reading {
-    Reading { wall: system.wall(), elapsed: system.elapsed(), synchronised: system.is_synchronised() }
+    Reading {
+        wall: UnixTime::from_secs(system.wall().as_secs()),
+        elapsed: system.elapsed(),
+        synchronised: system.is_synchronised(),
+    }
 }
