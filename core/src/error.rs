@@ -106,6 +106,13 @@ pub enum Refusal {
     NoToken,
     /// The pending request ran out before anybody decided.
     Expired,
+    /// The operator turned the last request of the same key down; it may ask again after this.
+    Rejected {
+        /// How long.
+        wait: crate::time::Span,
+    },
+    /// The operator turned a request of the same key down for good.
+    Barred,
     /// Too many requests wait already.
     TooManyPending,
     /// Too many failed attempts from this source, or too many tokens waiting to be hashed.

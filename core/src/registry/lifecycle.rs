@@ -3,12 +3,12 @@
 //! ```text
 //!   (asks) ──▶ Pending ──approve──▶ Paired ◀──unmute / set mode── Muted
 //!                 │                  │  └──────────mute──────────▶ │
-//!                 │ reject           │ unpair                      │ unpair
+//!                 │ reject, bar      │ unpair                      │ unpair
 //!                 ▼                  ▼                             ▼
 //!              Revoked (final) ◀─────┴─────────────────────────────┘
 //! ```
 //!
-//! `Unapproved`, which only an import makes, moves like `Pending` without an expiry.
+//! A request that was rejected may be barred later. `Unapproved`, which only an import makes, moves like `Pending` without an expiry.
 //!
 //! A token is issued in two steps: until its [delivery](super::delivery) is settled the standing keeps what it was before, and [`settle`] moves it there and
 //! back.
@@ -28,8 +28,10 @@ pub enum Decision {
     Issue(NewToken),
     /// Give it another token; the old one dies when the new one is delivered.
     Reissue(NewToken),
-    /// Turn its request down.
+    /// Turn its request down; it may ask again after a while.
     Reject,
+    /// Turn its request down for good.
+    Bar,
     /// Keep it out for a while.
     Mute,
     /// Let it in again, in the mode it had.
@@ -144,14 +146,16 @@ pub fn in_force(stored: &Standing, held: &Decision) -> Standing {
 /// # Errors
 /// Why the decision cannot be taken in this standing.
 pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<Change, Refusal> {
-    use Decision::{Approve, Issue, Mute, Reissue, Reject, SetMode, Unmute, Unpair};
+    use Decision::{Approve, Bar, Issue, Mute, Reissue, Reject, SetMode, Unmute, Unpair};
     use Standing::{Muted, Paired, Pending, Revoked, Unapproved};
 
     let change = |standing, notice| Ok(Change { standing, notice });
     match (&as_delivered(standing, now), decision) {
+        (Revoked { cause: Cause::Rejected }, Bar) => change(Revoked { cause: Cause::Barred }, Some(Notice::Decided)),
         (Revoked { .. }, _) => Err(Refusal::Revoked),
         // Without a look at the clock: what is turned down stays so, even if it was over and the clock is set back.
         (Pending { .. } | Unapproved { .. }, Reject) => change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided)),
+        (Pending { .. } | Unapproved { .. }, Bar) => change(Revoked { cause: Cause::Barred }, Some(Notice::Decided)),
         (Pending { .. } | Unapproved { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Decided)),
         (Pending { expires }, _) if *expires <= now => Err(Refusal::Expired),
 
@@ -168,7 +172,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         }
         (Pending { .. } | Unapproved { .. }, Reissue(_) | Mute | Unmute | SetMode(_)) => Err(Refusal::NotPaired),
 
-        (Paired { .. } | Muted { .. }, Approve(_) | Issue(_) | Reject) => Err(Refusal::AlreadyPaired),
+        (Paired { .. } | Muted { .. }, Approve(_) | Issue(_) | Reject | Bar) => Err(Refusal::AlreadyPaired),
         (Paired { .. } | Muted { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Unpaired)),
         // The live link goes on with the old token until the new one is delivered.
         (Paired { credential, mode }, Reissue(new)) => {
@@ -293,17 +297,21 @@ mod tests {
     #[test]
     fn a_revoked_node_stays_revoked_whatever_is_decided() {
         let revoked = decide(&pending(), Decision::Reject, NOW).unwrap().standing;
-        for decision in [
-            Decision::Approve(Credential::Token(hash(1))),
-            Decision::Issue(new(1)),
-            Decision::Reissue(new(1)),
-            Decision::Reject,
-            Decision::Mute,
-            Decision::Unmute,
-            Decision::SetMode(Mode::Full),
-            Decision::Unpair,
-        ] {
-            assert_eq!(decide(&revoked, decision, NOW), Err(Refusal::Revoked));
+        let barred = decide(&revoked, Decision::Bar, NOW).unwrap().standing;
+        assert!(!revoked.bars() && barred.bars());
+        for standing in [revoked, barred] {
+            for decision in [
+                Decision::Approve(Credential::Token(hash(1))),
+                Decision::Issue(new(1)),
+                Decision::Reissue(new(1)),
+                Decision::Reject,
+                Decision::Mute,
+                Decision::Unmute,
+                Decision::SetMode(Mode::Full),
+                Decision::Unpair,
+            ] {
+                assert_eq!(decide(&standing, decision, NOW), Err(Refusal::Revoked));
+            }
         }
     }
 

@@ -9,5 +9,6 @@ pub mod grants;
 pub mod inbound;
 pub mod lifecycle;
 pub mod record;
+pub mod rejection;
 pub mod sessions;
 pub mod trusted_time;

@@ -68,7 +68,7 @@ pub enum Standing {
         /// The mode that unmuting restores.
         restore: Mode,
     },
-    /// Out for good; the id never comes back.
+    /// Out for good; an id that is given to a token never comes back.
     Revoked {
         /// How it came to that.
         cause: Cause,
@@ -76,6 +76,19 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Whether it keeps the node's key out for good. A request that was only turned down does not.
+    #[must_use]
+    pub const fn bars(&self) -> bool {
+        match self {
+            Self::Revoked { cause: Cause::Barred | Cause::Unpaired } => true,
+            Self::Revoked { cause: Cause::Rejected }
+            | Self::Pending { .. }
+            | Self::Unapproved { .. }
+            | Self::Paired { .. }
+            | Self::Muted { .. } => false,
+        }
+    }
+
     /// The hash of the newest token of this node, delivered or not, if it has any.
     #[must_use]
     pub const fn token(&self) -> Option<&TokenHash> {
@@ -158,8 +171,10 @@ impl Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Cause {
-    /// The operator turned its request down.
+    /// The operator turned its request down. It may [ask again](super::rejection): neither its key nor what it calls itself is barred.
     Rejected,
+    /// The operator turned its request down for good.
+    Barred,
     /// The operator unpaired it.
     Unpaired,
 }
@@ -170,6 +185,7 @@ impl Cause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
+            Self::Barred => "barred",
             Self::Unpaired => "unpaired",
         }
     }
@@ -177,6 +193,6 @@ impl Cause {
     /// Reads that word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Rejected, Self::Unpaired].into_iter().find(|cause| cause.as_str() == text)
+        [Self::Rejected, Self::Barred, Self::Unpaired].into_iter().find(|cause| cause.as_str() == text)
     }
 }

@@ -53,6 +53,8 @@ closes! {
     INTERNAL = 1011 "Internal error";
     /// The peer did not answer a ping.
     PING_TIMEOUT = 1011 "Keepalive ping timeout";
+    /// The operator turned the node's request down.
+    TURNED_DOWN = 1008 "Request turned down";
     /// No room for another connection or request.
     AT_CAPACITY = 1013 "Server at capacity";
     /// Too many failed attempts, or too many tokens waiting to be hashed.

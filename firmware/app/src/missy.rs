@@ -158,6 +158,8 @@ const fn refused(refusal: Refusal) -> &'static str {
         | Refusal::NotPaired
         | Refusal::NoToken
         | Refusal::Expired
+        | Refusal::Rejected { .. }
+        | Refusal::Barred
         | Refusal::TooManyPending
         | Refusal::RateLimited
         | Refusal::AtCapacity

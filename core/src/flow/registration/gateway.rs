@@ -12,6 +12,8 @@
 //! ```
 //! A token that is on its way to the node is confirmed by its first use: between its verification and `Attaching` that is made durable (`Confirming`).
 
+use core::fmt::Write as _;
+
 use crate::error::{Malformed, Refusal};
 use crate::grant::token::{self, HashJob, Hashed, ProofKey, ProofTag, Token, TokenHash, Verified};
 use crate::id::NodeId;
@@ -21,7 +23,7 @@ use crate::registry::delivery::DeliveryId;
 use crate::registry::lifecycle::Notice;
 use crate::registry::record::{Record, Standing};
 use crate::step::{Machine, Step};
-use crate::time::{Instant, Reason};
+use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::missy;
 use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest};
@@ -232,6 +234,8 @@ impl Machine for Connection {
             (State::Asking, Input::Admitted(Ok(node_id))) => {
                 say(GatewayMessage::PairPending { node_id }, Close::PAIRING_PENDING, scratch)
             }
+            (State::Asking, Input::Admitted(Err(Refusal::Rejected { wait }))) => turned_down(Some(wait), scratch),
+            (State::Asking, Input::Admitted(Err(Refusal::Barred))) => turned_down(None, scratch),
             (State::Asking, Input::Admitted(Err(refusal))) => close(close_for(refusal)),
 
             (State::Loading { node_id, token }, Input::Loaded(lookup)) => on_loaded(node_id, token, lookup),
@@ -417,6 +421,19 @@ fn say<'b>(message: GatewayMessage<'_>, reason: Close, scratch: &'b mut [u8]) ->
     }
 }
 
+/// The operator turned the last request down: how long the next one has to wait.
+fn turned_down<'b>(wait: Option<Span>, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+    let mut text = heapless::String::<96>::new();
+    let written = match wait {
+        Some(wait) => write!(text, "The operator turned this request down; ask again in {} s", wait.as_millis().div_ceil(1000)),
+        None => write!(text, "The operator turned this request down for good"),
+    };
+    match written {
+        Ok(()) => say(GatewayMessage::Error(&text), Close::TURNED_DOWN, scratch),
+        Err(core::fmt::Error) => close(Close::TURNED_DOWN),
+    }
+}
+
 fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
     Step::with(State::Closed, [Effect::Close(reason)])
 }
@@ -431,6 +448,7 @@ const fn close_for(refusal: Refusal) -> Close {
         Refusal::TooManyPending | Refusal::AtCapacity => Close::AT_CAPACITY,
         Refusal::RateLimited => Close::RATE_LIMITED,
         Refusal::StoreFailed | Refusal::ClockInDoubt => Close::INTERNAL,
+        Refusal::Rejected { .. } | Refusal::Barred => Close::TURNED_DOWN,
         Refusal::InvalidCredentials
         | Refusal::NotApproved
         | Refusal::Muted

@@ -28,7 +28,7 @@ use crate::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
 use crate::registry::codes::{CodeId, NoGuess};
 use crate::registry::grants::{Grant, GrantId};
 use crate::registry::lifecycle::Notice;
-use crate::registry::record::{Credential, Record, Standing};
+use crate::registry::record::{Cause, Credential, Record, Standing};
 use crate::step::{Machine, Step};
 use crate::text::Label;
 use crate::time::{Instant, Reason, UnixTime};
@@ -334,12 +334,16 @@ pub enum Plan {
 #[must_use]
 pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
     match (standing, method) {
-        (Some(Standing::Revoked { .. }), _) => Plan::RefuseRevoked,
+        (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => Plan::RefuseRevoked,
         (Some(Standing::Paired { .. } | Standing::Muted { .. }), pair::Method::Approval) => Plan::OfferAgain,
         (_, pair::Method::Pin) => Plan::ShowPin,
         (_, pair::Method::Setup) => Plan::AwaitSetup,
         (_, pair::Method::Code { selector }) => Plan::FindCode(selector),
-        (Some(Standing::Pending { .. } | Standing::Unapproved { .. }) | None, pair::Method::Approval) => Plan::Settle,
+        // Who was only turned down may ask again; settling says when.
+        (
+            Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { cause: Cause::Rejected }) | None,
+            pair::Method::Approval,
+        ) => Plan::Settle,
     }
 }
 

@@ -222,6 +222,8 @@ const fn ours(refusal: crate::error::Refusal) -> Refusal<'static> {
         | crate::error::Refusal::NotPaired
         | crate::error::Refusal::NoToken
         | crate::error::Refusal::Expired
+        | crate::error::Refusal::Rejected { .. }
+        | crate::error::Refusal::Barred
         | crate::error::Refusal::TooManyPending
         | crate::error::Refusal::RateLimited
         | crate::error::Refusal::ClockInDoubt

@@ -1,0 +1,105 @@
+//! Requests that were turned down: when the same key may ask anew.
+//!
+//! A request that is rejected ends, and whoever made it may ask again after a while that doubles each time. Only what is rejected for good is kept out, and
+//! only what was paired is revoked.
+
+use crate::error::Refusal;
+use crate::time::{Span, UnixTime};
+
+/// The first wait.
+const FIRST: u64 = 60;
+/// The longest, and for how long after its end a rejection is remembered.
+const LONGEST: u64 = 24 * 3600;
+
+/// What is known of a key whose requests were turned down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// How often.
+    pub times: u8,
+    /// When it may ask anew; never, if it was rejected for good.
+    pub until: Option<UnixTime>,
+}
+
+impl Rejection {
+    /// One more rejection of the same key.
+    #[must_use]
+    pub fn once_more(earlier: Option<Self>, now: UnixTime) -> Self {
+        let earlier = earlier.filter(|earlier| !earlier.is_over(now));
+        let times = earlier.map_or(0, |earlier| earlier.times);
+        let wait = FIRST.checked_shl(u32::from(times)).map_or(LONGEST, |wait| wait.min(LONGEST));
+        let until = match earlier {
+            // What is for good stays so.
+            Some(Self { until: None, .. }) => None,
+            Some(_) | None => Some(now.after(Span::from_secs(wait))),
+        };
+        // No more than the longest wait comes of more.
+        Self { times: times.saturating_add(1).min(32), until }
+    }
+
+    /// A rejection for good.
+    #[must_use]
+    pub fn for_good(earlier: Option<Self>) -> Self {
+        Self { times: earlier.map_or(1, |earlier| earlier.times.saturating_add(1).min(32)), until: None }
+    }
+
+    /// Whether the key may ask now.
+    ///
+    /// # Errors
+    /// [`Refusal::Rejected`] with how long it has to wait, or [`Refusal::Barred`].
+    pub fn admits(&self, now: UnixTime) -> Result<(), Refusal> {
+        match self.until {
+            None => Err(Refusal::Barred),
+            Some(until) if now < until => {
+                Err(Refusal::Rejected { wait: Span::from_secs(until.as_secs().saturating_sub(now.as_secs())) })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether it is as if it had never been, so that a store may forget it.
+    #[must_use]
+    pub fn is_over(&self, now: UnixTime) -> bool {
+        self.until.is_some_and(|until| until.after(Span::from_secs(LONGEST)) <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> UnixTime {
+        UnixTime::from_secs(1_000_000 + secs)
+    }
+
+    #[test]
+    fn waits_double_from_a_minute_to_a_day_and_stay_there() {
+        let mut rejection = None;
+        let mut now = 0;
+        for wait in [60, 120, 240, 480, 960, 1_920, 3_840, 7_680, 15_360, 30_720, 61_440, 86_400, 86_400] {
+            let next = Rejection::once_more(rejection, at(now));
+            assert_eq!(next.admits(at(now + wait - 1)), Err(Refusal::Rejected { wait: Span::from_secs(1) }));
+            assert_eq!(next.admits(at(now + wait)), Ok(()));
+            rejection = Some(next);
+            now += wait;
+        }
+        for _ in 0..300 {
+            rejection = Some(Rejection::once_more(rejection, at(now)));
+        }
+        assert_eq!(rejection.unwrap().until, Some(at(now + 86_400)));
+    }
+
+    #[test]
+    fn a_day_after_its_end_a_rejection_is_forgotten() {
+        let twice = Rejection::once_more(Some(Rejection::once_more(None, at(0))), at(60));
+        assert!(!twice.is_over(at(60 + 120 + 86_399)) && twice.is_over(at(60 + 120 + 86_400)));
+        assert_eq!(Rejection::once_more(Some(twice), at(200_000)), Rejection { times: 1, until: Some(at(200_060)) });
+    }
+
+    #[test]
+    fn what_is_rejected_for_good_is_so_whatever_comes_after() {
+        let barred = Rejection::for_good(Some(Rejection::once_more(None, at(0))));
+        assert_eq!(barred.admits(at(u64::from(u32::MAX))), Err(Refusal::Barred));
+        assert_eq!(Rejection::once_more(Some(barred), at(5)).until, None);
+        assert!(!barred.is_over(at(u64::from(u32::MAX))));
+    }
+}
