@@ -25,11 +25,12 @@ use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::{Asking, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -71,12 +72,14 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// Lets a pairing request in: finds the entry with the same key that has not expired, or enters the record under the caps of `limits`
     /// (see [`handfast_core::registry::admission::decide`]). `profile` is a JSON object. Expired entries make room first.
     ///
-    /// Of a record with keys these are the identity: its entry is the one with its static key. There, name, room and profile become what was asked now, so
-    /// that the operator sees what the device says today; only if that differs has the entry a new version.
+    /// Of a record with keys these are the identity: its entry is the one with its static key. Name, room and profile become what was asked now, so that
+    /// the operator sees what the device says today; only if that differs has the entry a new version. Each request that found its entry is counted.
+    ///
+    /// Where there is no room, an entry that [gives way](handfast_core::registry::admission::gives_way) is gone.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable; the inner error is [`Refusal::TooManyPending`], or, where a record has the static key that waits no
-    /// longer, [`Refusal::Revoked`] or [`Refusal::AlreadyPaired`].
+    /// [`StoreError`] if it could not be made durable; the inner error is [`Refusal::TooManyPending`]; [`Refusal::Rejected`] or [`Refusal::Barred`] where the
+    /// same request was turned down; or, where a record has the static key that waits no longer, [`Refusal::Revoked`] or [`Refusal::AlreadyPaired`].
     async fn admit(
         &self,
         asking: Asking,
@@ -85,6 +88,18 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError>;
 
+    /// What is known of whoever has this key, if a request of it was [turned down](handfast_core::registry::rejection) by [`save`](Store::save).
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError>;
+
+    /// Reads everything about the nodes with exactly this name that are neither revoked nor expired, in order of their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn named(&self, name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
+
     /// Reads one record. A pending entry that has expired is still there until it is purged; its standing says so.
     ///
     /// # Errors
@@ -92,7 +107,7 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError>;
 
     /// Saves a new standing, if the record still has the version it was read at. The answer is its version from now on. A node that is revoked by it loses
-    /// its grants.
+    /// its grants; a request that is turned down by it may be made anew when its [rejection](Store::rejection) says so.
     ///
     /// # Errors
     /// [`SaveError::Conflict`] if somebody else changed it first: read it again and decide anew. [`SaveError::Missing`] if there is no such node (any more).

@@ -1,8 +1,10 @@
 //! What a store tells of a node.
 
 use handfast_core::id::NodeId;
+use handfast_core::registry::admission::Asked;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::record::Record;
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 
@@ -36,6 +38,10 @@ pub struct Entry {
     pub profile: String,
     /// When the record last changed.
     pub changed_at: UnixTime,
+    /// How often it was asked for; none if it never was, because it was imported or a code paired it.
+    pub asked: Option<Asked>,
+    /// How its request was turned down, if it was: when it may ask anew.
+    pub rejection: Option<Rejection>,
     /// What it told last, if it ever did.
     pub observed: Option<Observation>,
     /// Who approved it, if it proves itself with a token; of a node with keys, its grants say that.

@@ -4,7 +4,8 @@ use handfast_core::error::Refusal;
 use handfast_core::limits::{CLOCK_STEP, SENDER_BYTES, SENDER_META_BYTES};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::Ident;
-use handfast_core::registry::record::{Credential, Record, Standing};
+use handfast_core::registry::record::{Cause, Credential, Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::text::is_forbidden;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::registration::Profile;
@@ -49,16 +50,44 @@ pub(crate) fn latest_made(now: UnixTime) -> UnixTime {
     now.after(CLOCK_STEP)
 }
 
+/// The rejection whose wait ended before this is over.
+pub(crate) fn oldest_rejection(now: UnixTime) -> UnixTime {
+    before(now, DEAD_FOR)
+}
+
 fn before(now: UnixTime, span: Span) -> UnixTime {
     UnixTime::from_secs(now.as_secs().saturating_sub(span.as_secs()))
 }
 
-/// What asking once more comes to for a node whose static key has a record in this standing: finding it, or a refusal.
-pub(crate) fn asked_again(standing: &Standing) -> Result<(), Refusal> {
+/// What a node that asks once more is to a store that has a record with its static key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It waits already.
+    Waits,
+    /// It was turned down, and may ask anew: the record makes way.
+    TurnedDown,
+}
+
+/// What asking once more comes to for a node whose static key has a record in this standing.
+pub(crate) fn asked_again(standing: &Standing) -> Result<Again, Refusal> {
     match standing {
-        Standing::Pending { .. } | Standing::Unapproved { .. } => Ok(()),
+        Standing::Pending { .. } | Standing::Unapproved { .. } => Ok(Again::Waits),
+        Standing::Revoked { cause: Cause::Rejected } => Ok(Again::TurnedDown),
         Standing::Paired { .. } | Standing::Muted { .. } => Err(Refusal::AlreadyPaired),
-        Standing::Revoked { .. } => Err(Refusal::Revoked),
+        Standing::Revoked { cause: Cause::Barred | Cause::Unpaired } => Err(Refusal::Revoked),
+    }
+}
+
+/// What a decision adds to what is known of the key whose request it was about.
+pub(crate) fn turned_down(standing: &Standing, earlier: Option<Rejection>, now: UnixTime) -> Option<Rejection> {
+    match standing {
+        Standing::Revoked { cause: Cause::Rejected } => Some(Rejection::once_more(earlier, now)),
+        Standing::Revoked { cause: Cause::Barred } => Some(Rejection::for_good(earlier)),
+        Standing::Revoked { cause: Cause::Unpaired }
+        | Standing::Pending { .. }
+        | Standing::Unapproved { .. }
+        | Standing::Paired { .. }
+        | Standing::Muted { .. } => None,
     }
 }
 

@@ -8,6 +8,8 @@ use handfast_core::error::Refusal;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::Asking;
+use handfast_core::registry::record::{Cause, Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::time::{Span, UnixTime};
 use tokio::task::JoinSet;
 
@@ -157,4 +159,102 @@ pub async fn a_taken_id_is_never_overwritten_by_a_request(store: Arc<dyn Store>)
     assert!(matches!(failed, Err(StoreError::Database(_))), "{failed:?}");
     assert_eq!(load(&*store, old.node_id).await, Some((old, Version(1))));
     assert_eq!(store.counts(START).await.unwrap().pending, 0);
+}
+
+pub async fn a_request_is_counted_and_what_it_is_made_of_may_change(store: Arc<dyn Store>) {
+    let ask = async |request, profile: &str, now| {
+        let asking = asking("lamp", "192.0.2.1", &LIMITS).made_by(request);
+        store.admit(asking, profile.to_owned(), LIMITS, now).await.unwrap().unwrap()
+    };
+    let id = ask(1, "{}", START).await;
+    for request in 2..=63 {
+        assert_eq!(
+            ask(request, &format!(r#"{{"try":{request}}}"#), at(request)).await,
+            id,
+            "however often it changes, it is one"
+        );
+    }
+    let entry = entry(&*store, id).await;
+    assert_eq!((entry.version, entry.profile.as_str(), entry.changed_at), (Version(63), r#"{"try":63}"#, at(63)));
+    assert_eq!(entry.asked.map(|asked| (asked.times, asked.last)), Some((63, at(63))));
+    ask(63, r#"{"try":63}"#, at(64)).await;
+    ask(64, r#"{"try":63}"#, at(64)).await;
+    let (after, version) = load(&*store, id).await.unwrap();
+    assert_eq!((after.node_id, version), (id, Version(63)), "the very same leaves the version alone");
+    assert_eq!(super::entry(&*store, id).await.asked.map(|asked| asked.times), Some(64), "and one request is one");
+    assert_eq!(store.counts(at(64)).await.unwrap().pending, 1);
+}
+
+pub async fn whoever_was_turned_down_waits_and_nobody_beside_it(store: Arc<dyn Store>) {
+    let turn_down = async |id, cause, now| {
+        let (_, version) = load(&*store, id).await.unwrap();
+        store.save(id, version, Standing::Revoked { cause }, now).await.unwrap();
+    };
+    let key = asking("lamp", "192.0.2.1", &LIMITS).key;
+    assert_eq!(store.rejection(key).await.unwrap(), None);
+    let first = admit(&*store, asking("lamp", "192.0.2.1", &LIMITS), LIMITS, START).await.unwrap();
+    turn_down(first, Cause::Rejected, START).await;
+    let until = Some(at(60));
+    assert_eq!(store.rejection(key).await.unwrap(), Some(Rejection { times: 1, until }));
+    assert_eq!(entry(&*store, first).await.rejection, Some(Rejection { times: 1, until }));
+    let again = async |now| admit(&*store, asking_at("lamp", "192.0.2.1", &LIMITS, now), LIMITS, now).await;
+    assert_eq!(again(at(59)).await, Err(Refusal::Rejected { wait: Span::from_secs(1) }));
+    assert!(admit(&*store, asking("lamb", "192.0.2.1", &LIMITS), LIMITS, at(59)).await.is_ok());
+    let second = again(at(60)).await.unwrap();
+    assert_ne!(first, second);
+    turn_down(second, Cause::Rejected, at(60)).await;
+    assert_eq!(again(at(179)).await, Err(Refusal::Rejected { wait: Span::from_secs(1) }));
+    let third = again(at(180)).await.unwrap();
+    turn_down(third, Cause::Barred, at(180)).await;
+    assert_eq!(again(at(1_000_000)).await, Err(Refusal::Barred));
+}
+
+pub async fn what_nobody_asks_for_any_more_makes_room_at_its_source(store: Arc<dyn Store>) {
+    let limits = Limits { pending_for: Span::from_secs(3600), ..LIMITS };
+    let ask = async |name: &str, request, now| {
+        admit(&*store, asking_at(name, "192.0.2.1", &limits, now).made_by(request), limits, now).await
+    };
+    let junk = ask("junk", 1, START).await.unwrap();
+    ask("lamp", 2, START).await.unwrap();
+    ask("lamb", 3, START).await.unwrap();
+    assert_eq!(ask("one more", 4, at(299)).await, Err(Refusal::TooManyPending));
+    for (name, request) in [("lamp", 5), ("lamb", 6)] {
+        ask(name, request, at(200)).await.unwrap();
+    }
+    ask("one more", 7, at(300)).await.unwrap();
+    assert_eq!(load(&*store, junk).await, None, "the others still ask");
+    assert_eq!(ask("and one more", 8, at(300)).await, Err(Refusal::TooManyPending));
+    assert_eq!(store.counts(at(300)).await.unwrap().pending, 3);
+}
+
+pub async fn who_has_fewest_waiting_finds_room_when_all_is_full(store: Arc<dyn Store>) {
+    for number in 0..8 {
+        let address = if number < 6 { format!("192.0.2.{}", number / 3) } else { source(number) };
+        admit(&*store, asking(&format!("lamp {number}"), &address, &LIMITS), LIMITS, START).await.unwrap();
+    }
+    let newcomer = admit(&*store, asking("newcomer", "203.0.113.9", &LIMITS), LIMITS, START).await.unwrap();
+    admit(&*store, asking("other", "203.0.113.8", &LIMITS), LIMITS, START).await.unwrap();
+    assert!(all(&*store, Filter::Pending, START).await.contains(&newcomer));
+    assert_eq!(store.counts(START).await.unwrap().pending, 8);
+    // Two have two now, and four have one each: nobody has two more than one that comes a second time.
+    let again = admit(&*store, asking("other", "203.0.113.9", &LIMITS), LIMITS, START).await;
+    assert_eq!(again, Err(Refusal::TooManyPending));
+}
+
+pub async fn nodes_are_found_by_their_whole_name(store: Arc<dyn Store>) {
+    let mut named = Vec::new();
+    for name in ["lamp", "lamp", "lamp 2", "Lamp"] {
+        let node = Record { name: super::label(name).into(), ..record(paired()) };
+        store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
+        named.push(node.node_id);
+    }
+    let gone = Record { name: super::label("lamp").into(), ..record(super::revoked()) };
+    store.insert(gone, "{}".to_owned(), START).await.unwrap();
+    let found = async |name, limit| {
+        let found = store.named(name, limit, START).await.unwrap();
+        found.iter().map(crate::node_id).collect::<HashSet<_>>()
+    };
+    assert_eq!(found("lamp", 9).await, named[..2].iter().copied().collect());
+    assert_eq!(found("lamp", 1).await.len(), 1);
+    assert!(found("lam", 9).await.is_empty());
 }

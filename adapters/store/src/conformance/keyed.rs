@@ -9,7 +9,6 @@ use handfast_core::grant::capability::Holder;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::registry::sessions::Maker;
 use handfast_core::time::{Span, UnixTime};
 use tokio::task::JoinSet;
 
@@ -58,10 +57,7 @@ pub async fn a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks(stor
     assert_eq!(found, Ok(id));
     // What it says is new. Where and when it first asked is not, nor is how long it waits.
     let record = Record { name: asking.record.name, room: asking.record.room, ..before.record };
-    assert_eq!(
-        entry(&*store, id).await,
-        Entry { record, profile, version: Version(2), ceiling: None, changed_at: at(5), observed: None, maker: Maker::Operator }
-    );
+    assert_eq!(entry(&*store, id).await, Entry { record, profile, version: Version(2), changed_at: at(5), ..before });
     assert_eq!(all(&*store, Filter::All, at(5)).await, [id]);
 }
 
@@ -76,7 +72,7 @@ pub async fn asking_the_very_same_again_leaves_the_version_alone(store: Arc<dyn 
 }
 
 pub async fn a_revoked_key_stays_out_under_any_name(store: Arc<dyn Store>) {
-    for cause in [Cause::Rejected, Cause::Unpaired] {
+    for cause in [Cause::Barred, Cause::Unpaired] {
         let device = keys();
         let id = ask(&*store, device, "lamp", "192.0.2.1", START).await.unwrap();
         store.save(id, Version(1), Standing::Revoked { cause }, START).await.unwrap();
@@ -85,6 +81,32 @@ pub async fn a_revoked_key_stays_out_under_any_name(store: Arc<dyn Store>) {
         }
     }
     assert_eq!(store.counts(at(1000)).await.unwrap().pending, 0);
+}
+
+pub async fn a_key_that_was_turned_down_asks_anew_and_is_paired(store: Arc<dyn Store>) {
+    let (device, other) = (keys(), keys());
+    let mut now = 0;
+    for wait in [60, 120, 240] {
+        let id = ask(&*store, device, "lamp", "192.0.2.1", at(now)).await.unwrap();
+        store.save(id, Version(1), Standing::Revoked { cause: Cause::Rejected }, at(now)).await.unwrap();
+        let refused = ask(&*store, device, "lantern", "198.51.100.9", at(now)).await;
+        assert_eq!(refused, Err(Refusal::Rejected { wait: Span::from_secs(wait) }));
+        assert!(ask(&*store, other, "lamp", "192.0.2.1", at(now)).await.is_ok(), "another key is another request");
+        let held = handfast_core::grant::capability::Held {
+            id: handfast_core::grant::capability::Id::from_bytes([9; 32]),
+            by: device.channel,
+        };
+        assert!(!store.is_revoked(vec![held]).await.unwrap(), "who was turned down is not revoked");
+        now += wait;
+    }
+    let id = ask(&*store, device, "lamp", "192.0.2.1", at(now)).await.unwrap();
+    assert_eq!(with_key(&*store, &device).await.unwrap().0.node_id, id);
+    // A code pairs it at once.
+    store.save(id, Version(1), Standing::Revoked { cause: Cause::Rejected }, at(now)).await.unwrap();
+    let (record, version) = with_key(&*store, &device).await.unwrap();
+    let paired = handfast_core::registry::record::Record { standing: by_keys(), ..record };
+    store.offer(paired, "{}".to_owned(), Some(version), super::grant(id), None, at(now)).await.unwrap();
+    assert_eq!(entry(&*store, id).await.rejection, None);
 }
 
 pub async fn a_paired_or_muted_key_is_told_so(store: Arc<dyn Store>) {

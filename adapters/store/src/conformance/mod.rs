@@ -58,6 +58,11 @@ macro_rules! conformance_tests {
                 expired_requests_of_all_sources_make_room
                 lowered_caps_count_only_what_has_not_expired
                 a_decided_request_frees_its_place_and_its_key
+                a_request_is_counted_and_what_it_is_made_of_may_change
+                whoever_was_turned_down_waits_and_nobody_beside_it
+                what_nobody_asks_for_any_more_makes_room_at_its_source
+                who_has_fewest_waiting_finds_room_when_all_is_full
+                nodes_are_found_by_their_whole_name
                 a_taken_id_is_never_overwritten_by_a_request
             }
             changes {
@@ -87,6 +92,7 @@ macro_rules! conformance_tests {
                 a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks
                 asking_the_very_same_again_leaves_the_version_alone
                 a_revoked_key_stays_out_under_any_name
+                a_key_that_was_turned_down_asks_anew_and_is_paired
                 a_paired_or_muted_key_is_told_so
                 an_expired_request_gives_its_key_up
                 requests_of_one_key_at_once_get_one_id

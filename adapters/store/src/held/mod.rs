@@ -21,12 +21,13 @@ use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held as Block};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::{Asking, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Decision};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -164,7 +165,10 @@ impl HeldStore {
     fn seen_grant(&self, node_id: NodeId, grant: Grant) -> Grant {
         let is_out = self.held.has_grant(node_id, grant.id)
             || self.has_ended(grant.maker)
-            || matches!(self.held.node(node_id), Some(Cut::Node { decision: Decision::Unpair | Decision::Reject, .. }));
+            || matches!(
+                self.held.node(node_id),
+                Some(Cut::Node { decision: Decision::Unpair | Decision::Reject | Decision::Bar, .. })
+            );
         if is_out { Grant { state: State::Ended, ..grant } } else { grant }
     }
 
@@ -197,6 +201,15 @@ impl Store for HeldStore {
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
         self.wrote(self.store.admit(asking, profile, limits, now).await)
+    }
+
+    async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError> {
+        self.store.rejection(key).await
+    }
+
+    async fn named(&self, name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+        let found = self.store.named(name, limit, now).await?;
+        Ok(found.into_iter().map(|listed| self.seen_listed(listed)).collect())
     }
 
     async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {

@@ -20,11 +20,12 @@ use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::{Asking, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -123,6 +124,17 @@ impl Store for MemoryStore {
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
         self.state().nodes.admit(asking, profile, &limits, now)
+    }
+
+    async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError> {
+        Ok(self.state().nodes.rejection(&key))
+    }
+
+    async fn named(&self, name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+        let state = self.state();
+        let named = state.nodes.all.values().map(|node| &node.entry);
+        let named = named.filter(|entry| entry.record.name.as_str() == name && is_current(entry, now));
+        Ok(named.take(limit).cloned().map(Ok).collect())
     }
 
     async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {
@@ -259,9 +271,7 @@ impl Store for MemoryStore {
         let State { nodes, grants, .. } = &*self.state();
         Ok(held.into_iter().any(|Held { id, by }| {
             let node = nodes.with_key(&by).map(|node| &node.entry.record.standing);
-            grants.is_revoked(Revoked::Block(id))
-                || grants.is_revoked(Revoked::Key(by))
-                || matches!(node, Some(Standing::Revoked { .. }))
+            grants.is_revoked(Revoked::Block(id)) || grants.is_revoked(Revoked::Key(by)) || node.is_some_and(Standing::bars)
         }))
     }
 

@@ -7,13 +7,15 @@ use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{Admission, Asking, RequestKey, decide};
+use handfast_core::registry::admission::{Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way};
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
 use super::time::moved;
+use crate::rules::Again;
 use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
 
 /// Every change goes through [`Nodes::put`] and [`Nodes::take`], which keep what is derived from the nodes in step with them.
@@ -24,6 +26,7 @@ pub(super) struct Nodes {
     by_key: HashMap<x25519::PublicKey, NodeId>,
     by_expiry: BTreeSet<(UnixTime, NodeId)>,
     of_source: HashMap<Source, u32>,
+    rejections: HashMap<RequestKey, Rejection>,
     /// The expired that are not purged yet count as pending here.
     counts: Counts,
     /// The run that makes what is made now.
@@ -58,7 +61,8 @@ impl Nodes {
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
         self.purge(now);
-        let Asking { key, source, record } = asking;
+        let Asking { key, source, record, request } = asking;
+        let mut turned_down = None;
         let same = match &record.keys {
             None => self.by_request.get(&key).copied().filter(|id| {
                 self.all.get(id).and_then(|node| asks(&node.entry.record.standing)).is_some_and(|expires| expires > now)
@@ -67,7 +71,11 @@ impl Nodes {
                 None => None,
                 Some(found) => match rules::asked_again(&found.standing) {
                     Err(refusal) => return Ok(Err(refusal)),
-                    Ok(()) => Some(found.node_id),
+                    Ok(Again::Waits) => Some(found.node_id),
+                    Ok(Again::TurnedDown) => {
+                        turned_down = Some(found.node_id);
+                        None
+                    }
                 },
             },
         };
@@ -75,28 +83,68 @@ impl Nodes {
             total: u32::try_from(self.by_expiry.len()).unwrap_or(u32::MAX),
             of_source: self.of_source.get(&source).copied().unwrap_or(0),
         };
-        Ok(match decide(same, waiting, limits) {
+        match decide(same, self.rejections.get(&key).copied(), waiting, limits, now) {
             Admission::Found(id) => {
-                if record.keys.is_some() {
-                    self.describe(id, &record, profile, now);
+                self.asked_again(id, &record, profile, request, now);
+                return Ok(Ok(id));
+            }
+            Admission::Refused(refusal) => return Ok(Err(refusal)),
+            Admission::Displace(share) => {
+                match self.stalest(share, source).filter(|(_, stalest)| gives_way(*stalest, waiting, now)) {
+                    Some((id, _)) => drop(self.take(id)),
+                    None => return Ok(Err(Refusal::TooManyPending)),
                 }
-                Ok(id)
             }
-            Admission::Full => Err(Refusal::TooManyPending),
-            Admission::Enter if self.all.contains_key(&record.node_id) => {
-                return Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id)));
-            }
-            Admission::Enter => {
-                let id = record.node_id;
-                self.put(Node::new(record, source, Some(key), profile, (now, self.run)));
-                Ok(id)
-            }
-        })
+            Admission::Enter => {}
+        }
+        if let Some(id) = turned_down {
+            self.take(id);
+        }
+        if self.all.contains_key(&record.node_id) {
+            return Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id)));
+        }
+        let id = record.node_id;
+        let mut node = Node::new(record, source, Some(key), profile, (now, self.run));
+        node.entry.asked = Some(Asked::first(request, now));
+        self.put(node);
+        Ok(Ok(id))
+    }
+
+    /// The entry without keys that was asked for longest ago, of this source or of the one with most.
+    fn stalest(&self, share: Share, own: Source) -> Option<(NodeId, Stalest)> {
+        let source = match share {
+            Share::Own => own,
+            Share::Largest => *self.of_source.iter().max_by_key(|(_, waiting)| **waiting)?.0,
+        };
+        let of_source = self.of_source.get(&source).copied().unwrap_or(0);
+        let waits = self.by_expiry.iter().filter_map(|(_, id)| self.all.get(id));
+        let of_its = waits.filter(|node| node.source == source && node.entry.record.keys.is_none());
+        let asked = |node: &Node| node.entry.asked.map_or(node.entry.record.asked_at, |asked| asked.last);
+        let stalest = of_its.min_by_key(|node| (asked(node), node.entry.record.node_id))?;
+        Some((stalest.entry.record.node_id, Stalest { asked: asked(stalest), of_source }))
+    }
+
+    /// What is known of whoever has this key.
+    pub(super) fn rejection(&self, key: &RequestKey) -> Option<Rejection> {
+        self.rejections.get(key).copied()
+    }
+
+    /// Counts it, and keeps what the device says of itself now.
+    fn asked_again(&mut self, id: NodeId, asked: &Record, profile: String, request: u64, now: UnixTime) {
+        let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
+        let again = entry.asked.unwrap_or(Asked { times: 0, last: now, request: !request }).again(request, now);
+        entry.asked = again.or(entry.asked);
+        if again.is_some() || asked.keys.is_some() {
+            self.describe(id, asked, profile, now);
+        }
     }
 
     /// What a waiting device says of itself now.
     fn describe(&mut self, id: NodeId, asked: &Record, profile: String, now: UnixTime) {
         let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
+        if !matches!(entry.record.standing, Standing::Pending { .. } | Standing::Unapproved { .. }) {
+            return;
+        }
         let Entry { record, profile: known, version, changed_at, .. } = entry;
         if (&record.name, &record.room, &*known) != (&asked.name, &asked.room, &profile) {
             (record.name, record.room) = (asked.name.clone(), asked.room.clone());
@@ -121,7 +169,17 @@ impl Nodes {
             return Err(SaveError::Conflict);
         }
         rules::provable(&standing, entry.record.keys.is_some())?;
-        self.change(id, now, |node| node.entry.record.standing = standing).ok_or(SaveError::Missing)
+        let key = RequestKey::of_record(&entry.record);
+        let rejection = rules::turned_down(&standing, self.rejections.get(&key).copied(), now);
+        if let Some(rejection) = rejection {
+            self.rejections.retain(|_, rejection| !rejection.is_over(now));
+            self.rejections.insert(key, rejection);
+        }
+        let saved = self.change(id, now, |node| {
+            node.entry.record.standing = standing;
+            node.entry.rejection = rejection;
+        });
+        saved.ok_or(SaveError::Missing)
     }
 
     /// Gives a record that has its keys proven anew what was proven with them.
@@ -137,7 +195,7 @@ impl Nodes {
         let key = record.keys.map(|keys| keys.channel);
         let holder = key.and_then(|key| self.by_key.get(&key));
         if entry.version != read_at
-            || matches!(standing, Standing::Revoked { .. })
+            || standing.bars()
             || keys.is_some_and(|keys| Some(keys.channel) != key)
             || holder.is_some_and(|holder| *holder != record.node_id)
         {
@@ -147,6 +205,7 @@ impl Nodes {
         self.change(record.node_id, now, |node| {
             node.source = Source::of(record.address);
             node.entry.record = Record { asked_at, ..record };
+            node.entry.rejection = None;
             node.entry.profile = profile;
         })
         .ok_or(SaveError::Conflict)
@@ -322,6 +381,8 @@ impl Node {
                 ceiling: None,
                 profile,
                 changed_at: now,
+                asked: None,
+                rejection: None,
                 observed: None,
                 maker: Maker::Operator,
             },

@@ -1,131 +1,18 @@
 //! What is written, each inside a transaction of the writing thread.
 
-use handfast_core::budget::Pending;
-use handfast_core::crypto::x25519;
-use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
-use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{Admission, Asking, RequestKey, decide};
+use handfast_core::registry::admission::RequestKey;
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::rows::{Columns, integer, seconds, session};
-use super::{deliveries, grants, makers, reader};
-use crate::{Observation, SaveError, StoreError, Stored, Version, rules};
-
-pub(super) fn admit(
-    connection: &Connection,
-    asking: &Asking,
-    profile: &str,
-    limits: &Limits,
-    now: UnixTime,
-) -> Result<Result<NodeId, Refusal>, StoreError> {
-    let Asking { key, source, record } = asking;
-    let same = match &record.keys {
-        None => same(connection, key, now)?,
-        Some(keys) => match with_key(connection, &keys.channel, now)? {
-            Some(Err(refusal)) => return Ok(Err(refusal)),
-            Some(Ok(node_id)) => Some(node_id),
-            None => None,
-        },
-    };
-    let waiting = match same {
-        Some(_) => Pending::default(),
-        None => waiting(connection, *source, limits, now)?,
-    };
-    match decide(same, waiting, limits) {
-        Admission::Found(node_id) => {
-            if record.keys.is_some() {
-                describe(connection, node_id, record, profile, now)?;
-            }
-            Ok(Ok(node_id))
-        }
-        Admission::Full => Ok(Err(Refusal::TooManyPending)),
-        Admission::Enter if enter(connection, record, *source, Some(key), profile, now)? => Ok(Ok(record.node_id)),
-        Admission::Enter => Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id))),
-    }
-}
-
-/// The entry with this key. One that has expired gives the key up at once, since there can be only one.
-fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Option<NodeId>, StoreError> {
-    let found: Option<(i64, [u8; 16], i64)> = connection
-        .prepare_cached(
-            "SELECT seq, node_id, expires FROM node INDEXED BY node_by_request WHERE standing = 'pending' AND request_key = ?1",
-        )?
-        .query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    match found {
-        Some((_, id, expires)) if seconds(expires) > now => Ok(Some(NodeId::from_bytes(id))),
-        Some((seq, ..)) => {
-            connection.prepare_cached("DELETE FROM node WHERE seq = ?1")?.execute([seq])?;
-            Ok(None)
-        }
-        // One whose approval may be undone is the same request still.
-        None => Ok(deliveries::same(connection, key, now)?),
-    }
-}
-
-/// The node with this static key: waiting, or why it cannot ask. One that has expired gives the key up at once.
-fn with_key(
-    connection: &Connection,
-    key: &x25519::PublicKey,
-    now: UnixTime,
-) -> Result<Option<Result<NodeId, Refusal>>, StoreError> {
-    let Some(Stored { record: Record { node_id, standing, .. }, .. }) = reader::by_key(connection, key)? else {
-        return Ok(None);
-    };
-    match standing {
-        Standing::Pending { expires } if expires <= now => {
-            connection.prepare_cached("DELETE FROM node WHERE node_id = ?1")?.execute([node_id.as_bytes()])?;
-            Ok(None)
-        }
-        standing => Ok(Some(rules::asked_again(&standing).map(|()| node_id))),
-    }
-}
-
-/// What a waiting device says of itself now.
-fn describe(connection: &Connection, node_id: NodeId, asked: &Record, profile: &str, now: UnixTime) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(
-            "UPDATE node SET name = ?2, room = ?3, profile = ?4, version = version + 1, changed_at = ?5
-             WHERE node_id = ?1 AND (name <> ?2 OR room <> ?3 OR profile <> ?4)",
-        )?
-        .execute(params![node_id.as_bytes(), asked.name.as_str(), asked.room.as_str(), profile, integer(now)])?;
-    Ok(())
-}
-
-/// Clears expired requests away and counts what waits then.
-///
-/// The counts include the expired that are left over. That changes no decision: it says "full" only after a round that found none to clear away.
-fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTime) -> Result<Pending, StoreError> {
-    let mut of_this_source = connection.prepare_cached(
-        "DELETE FROM node WHERE seq IN (SELECT seq FROM node INDEXED BY node_by_source
-         WHERE standing = 'pending' AND source = ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3)",
-    )?;
-    let mut of_all = connection.prepare_cached(
-        "DELETE FROM node WHERE seq IN (SELECT seq FROM node INDEXED BY node_by_expiry
-         WHERE standing = 'pending' AND expires <= ?1 ORDER BY expires LIMIT ?2)",
-    )?;
-    let mut counted = connection.prepare_cached(
-        "SELECT (SELECT nodes FROM tally WHERE standing = 'pending'),
-                coalesce((SELECT nodes FROM pending_of_source WHERE source = ?1), 0)",
-    )?;
-    let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-    loop {
-        let gone = of_this_source.execute(params![source.as_bytes(), integer(now), rules::PURGE])?
-            + of_all.execute(params![integer(now), rules::PURGE])?;
-        let waiting = counted
-            .query_row([source.as_bytes()], |row| Ok(Pending { total: count(row.get(0)?), of_source: count(row.get(1)?) }))?;
-        if gone == 0 || waiting.has_room(limits) {
-            return Ok(waiting);
-        }
-    }
-}
+use super::rows::{Columns, integer, session};
+use super::{deliveries, grants, makers, requests};
+use crate::{Observation, SaveError, StoreError, Version, rules};
 
 /// Adds a node; `false` if its id, or its static key, is taken.
-fn enter(
+pub(super) fn enter(
     connection: &Connection,
     record: &Record,
     source: Source,
@@ -192,6 +79,7 @@ pub(super) fn save(
     deliveries::follow(connection, id, standing, request, now)?;
     if matches!(standing, Standing::Revoked { .. }) {
         grants::end(connection, id, None, now)?;
+        requests::turn_down(connection, id, standing, now)?;
     }
     Ok(Version(read_at.0 + 1))
 }
@@ -230,7 +118,7 @@ pub(super) fn replace(
                     static_key = :static_key, signing_key = :signing_key,
                     standing = :standing, expires = :expires, token_hash = :token_hash, mode = :mode, cause = :cause,
                     request_key = CASE :standing WHEN 'pending' THEN request_key END, version = version + 1, changed_at = :now
-             WHERE node_id = :node_id AND version = :read_at AND standing <> 'revoked'
+             WHERE node_id = :node_id AND version = :read_at AND (standing <> 'revoked' OR cause = 'rejected')
                AND (static_key IS NULL OR static_key = :static_key)",
         )?
         .execute(named_params! {

@@ -210,7 +210,7 @@ pub(super) fn is_revoked(connection: &Connection, held: &[Held]) -> Result<bool,
     let mut revoked = connection.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM revocation WHERE what = 'block' AND id = ?1)
              OR EXISTS (SELECT 1 FROM revocation WHERE what = 'key' AND id = ?2)
-             OR EXISTS (SELECT 1 FROM node INDEXED BY node_by_key WHERE static_key = ?2 AND standing = 'revoked')",
+             OR EXISTS (SELECT 1 FROM node INDEXED BY node_by_key WHERE static_key = ?2 AND standing = 'revoked' AND cause <> 'rejected')",
     )?;
     for Held { id, by } in held {
         if revoked.query_row([id.as_bytes(), by.as_bytes()], |row| row.get(0))? || has_ended(connection, id)? {

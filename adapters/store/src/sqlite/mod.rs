@@ -15,6 +15,7 @@
 //! | `writer` | the thread that commits groups of changes |
 //! | `keeper` | the thread that marks what was committed, and has the log emptied when it is quiet |
 //! | `changes` | the changes of nodes |
+//! | `requests` | letting requests in, how often they were made, and when they may be made anew |
 //! | `reader` | the reading connections and the queries for nodes |
 //! | `grants` | grants and what is revoked: changes and queries |
 //! | `codes` | PINs, codes and the pairing window: changes and queries |
@@ -37,6 +38,7 @@ mod keeper;
 mod makers;
 mod migrations;
 mod reader;
+mod requests;
 mod rows;
 mod schema;
 mod sessions;
@@ -53,11 +55,12 @@ use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::{Asking, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -155,7 +158,16 @@ impl Store for SqliteStore {
         limits: Limits,
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
-        self.writer.change(move |connection| changes::admit(connection, &asking, &profile, &limits, now)).await
+        self.writer.change(move |connection| requests::admit(connection, &asking, &profile, &limits, now)).await
+    }
+
+    async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError> {
+        Ok(self.readers.point(|connection| requests::rejection(connection, &key))?)
+    }
+
+    async fn named(&self, name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+        let name = name.to_owned();
+        self.page(move |connection| reader::named(connection, &name, limit, now)).await
     }
 
     async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {

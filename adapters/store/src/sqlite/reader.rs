@@ -86,7 +86,8 @@ macro_rules! select_listed {
         concat!(
             "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
                     ceiling, ceiling_expires, ceiling_named, ceiling_by, changed_at, profile, approved_by, last_seen, occupancy, noise_level,
-                    wake_word_fp, delivery_id, delivery_until, fallback, fallback_expires, fallback_token
+                    wake_word_fp, delivery_id, delivery_until, fallback, fallback_expires, fallback_token,
+                    asked.times AS times, asked.last AS last, asked.request AS request, rejection.times AS rejected, rejection.until AS until
              FROM node ",
             $rest
         )
@@ -117,10 +118,21 @@ pub(super) fn by_key(connection: &Connection, key: &x25519::PublicKey) -> Result
 
 pub(super) fn find(connection: &Connection, ids: &RangeInclusive<NodeId>, limit: usize) -> rusqlite::Result<Vec<Listed>> {
     let sql = select_listed!(
-        "LEFT JOIN observation USING (node_id) WHERE node.node_id BETWEEN ?1 AND ?2 ORDER BY node.node_id LIMIT ?3"
+        "LEFT JOIN observation USING (node_id)
+             LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id WHERE node.node_id BETWEEN ?1 AND ?2 ORDER BY node.node_id LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map(params![ids.start().as_bytes(), ids.end().as_bytes(), most(limit)], listed)?.collect()
+}
+
+pub(super) fn named(connection: &Connection, name: &str, limit: usize, now: UnixTime) -> rusqlite::Result<Vec<Listed>> {
+    let sql = select_listed!(
+        "INDEXED BY node_by_name LEFT JOIN observation USING (node_id)
+         LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id
+         WHERE standing <> 'revoked' AND name = ?1 AND (expires IS NULL OR expires > ?3) ORDER BY node.node_id LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map(params![name, most(limit), integer(now)], listed)?.collect()
 }
 
 pub(super) fn list(
@@ -134,16 +146,19 @@ pub(super) fn list(
     let sql = match filter {
         Filter::Pending => select_listed!(
             "INDEXED BY node_waiting LEFT JOIN observation USING (node_id)
+             LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id
              WHERE standing IN ('pending', 'unapproved') AND node.node_id > ?1 AND (expires IS NULL OR expires > ?3)
              ORDER BY node.node_id LIMIT ?2"
         ),
         Filter::Current => select_listed!(
             "INDEXED BY node_current LEFT JOIN observation USING (node_id)
+             LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id
              WHERE standing <> 'revoked' AND node.node_id > ?1 AND (expires IS NULL OR expires > ?3)
              ORDER BY node.node_id LIMIT ?2"
         ),
         Filter::All => select_listed!(
-            "LEFT JOIN observation USING (node_id) WHERE node.node_id > ?1 AND ?3 IS NOT NULL ORDER BY node.node_id LIMIT ?2"
+            "LEFT JOIN observation USING (node_id)
+             LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id WHERE node.node_id > ?1 AND ?3 IS NOT NULL ORDER BY node.node_id LIMIT ?2"
         ),
     };
     // The empty blob comes before every id.
@@ -163,6 +178,7 @@ pub(super) fn list_granted(
     let snapshot = connection.unchecked_transaction()?;
     let sql = select_listed!(
         "INDEXED BY node_keyed LEFT JOIN observation USING (node_id)
+             LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id
          WHERE static_key IS NOT NULL AND standing <> 'revoked' AND node.node_id > ?1 AND (expires IS NULL OR expires > ?3)
          ORDER BY node.node_id LIMIT ?2"
     );

@@ -6,11 +6,13 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
+use handfast_core::registry::admission::Asked;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::{Maker, Prolonged, Session, SessionId};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
@@ -144,8 +146,23 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
             wake_word_fp: get(row, "wake_word_fp")?,
         }),
     };
+    let asked = match get::<Option<u32>>(row, "times")? {
+        None => None,
+        Some(times) => Some(Asked { times, last: time(row, "last")?, request: get::<i64>(row, "request")?.cast_unsigned() }),
+    };
+    let rejection = match get::<Option<i64>>(row, "rejected")? {
+        None => None,
+        // Whoever was let in after all was not turned down.
+        Some(_) if !matches!(record.standing, Standing::Revoked { .. }) => None,
+        Some(times) => rejection(times, get(row, "until")?).map(Some).map_err(|error| error.to_string())?,
+    };
     let maker = maker(row, "approved_by")?;
-    Ok(Entry { record, version, ceiling, profile, changed_at: time(row, "changed_at")?, observed, maker })
+    Ok(Entry { record, version, ceiling, profile, changed_at: time(row, "changed_at")?, asked, rejection, observed, maker })
+}
+
+/// What is known of a key whose requests were turned down.
+pub(super) fn rejection(times: i64, until: Option<i64>) -> rusqlite::Result<Rejection> {
+    Ok(Rejection { times: u8::try_from(times).unwrap_or(u8::MAX), until: until.map(seconds) })
 }
 
 /// What the node may do at most.

@@ -23,6 +23,9 @@
 /// **Deliveries.** A token on its way stands in its node's row as the hash that counts, and beside it what the node falls back to if nobody confirms or uses
 /// it; `fallback_request` is what finds a request again that waits once more. A delivery that ended is kept for a while, so that whoever asks once more hears
 /// how.
+///
+/// **Requests.** How often a request was made, when one that was turned down may be made anew, and nodes by their names. A key whose request was turned down
+/// before stays out, as it was decided then.
 pub(super) const V4: &str = "
 PRAGMA ignore_check_constraints = ON;
 
@@ -61,6 +64,28 @@ CREATE TABLE pin_guesses (
     source  BLOB    NOT NULL PRIMARY KEY CHECK (length(source) = 16),
     guesses INTEGER NOT NULL CHECK (guesses > 0)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE asked (
+    node_id BLOB NOT NULL PRIMARY KEY CHECK (length(node_id) = 16),
+    times   INTEGER NOT NULL,
+    last    INTEGER NOT NULL,
+    request INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER asked_goes AFTER DELETE ON node BEGIN
+    DELETE FROM asked WHERE node_id = OLD.node_id;
+END;
+
+CREATE TABLE rejection (
+    request_key BLOB NOT NULL PRIMARY KEY CHECK (length(request_key) = 32),
+    node_id     BLOB NOT NULL CHECK (length(node_id) = 16),
+    times       INTEGER NOT NULL,
+    until       INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rejection_by_end  ON rejection (until)   WHERE until IS NOT NULL;
+CREATE INDEX rejection_of_node ON rejection (node_id);
+
+UPDATE node SET cause = 'barred' WHERE cause = 'rejected' AND static_key IS NOT NULL;
+CREATE INDEX node_by_name ON node (name, node_id) WHERE standing <> 'revoked';
 
 PRAGMA ignore_check_constraints = OFF;
 

@@ -1,0 +1,235 @@
+//! Requests: how they are let in, how often they were made, and when they may be made anew.
+
+use handfast_core::budget::Pending;
+use handfast_core::crypto::x25519;
+use handfast_core::error::Refusal;
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::{Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way};
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
+use handfast_core::time::UnixTime;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows::{integer, rejection as read, seconds};
+use super::{changes, deliveries, reader};
+use crate::rules::{self, Again};
+use crate::{StoreError, Stored};
+
+pub(super) fn admit(
+    connection: &Connection,
+    asking: &Asking,
+    profile: &str,
+    limits: &Limits,
+    now: UnixTime,
+) -> Result<Result<NodeId, Refusal>, StoreError> {
+    let Asking { key, source, record, request } = asking;
+    let mut turned_down = None;
+    let same = match &record.keys {
+        None => same(connection, key, now)?,
+        Some(keys) => match with_key(connection, &keys.channel, now)? {
+            Some(Err(refusal)) => return Ok(Err(refusal)),
+            Some(Ok((node_id, Again::Waits))) => Some(node_id),
+            Some(Ok((node_id, Again::TurnedDown))) => {
+                turned_down = Some(node_id);
+                None
+            }
+            None => None,
+        },
+    };
+    let waiting = match same {
+        Some(_) => Pending::default(),
+        None => waiting(connection, *source, limits, now)?,
+    };
+    match decide(same, rejection(connection, key)?, waiting, limits, now) {
+        Admission::Found(node_id) => {
+            asked_again(connection, node_id, record, profile, *request, now)?;
+            return Ok(Ok(node_id));
+        }
+        Admission::Refused(refusal) => return Ok(Err(refusal)),
+        Admission::Displace(share) => {
+            let found = stalest(connection, share, *source)?;
+            match found.filter(|(_, stalest)| gives_way(*stalest, waiting, now)) {
+                Some((node_id, _)) => remove(connection, node_id)?,
+                None => return Ok(Err(Refusal::TooManyPending)),
+            }
+        }
+        Admission::Enter => {}
+    }
+    if let Some(node_id) = turned_down {
+        remove(connection, node_id)?;
+    }
+    match changes::enter(connection, record, *source, Some(key), profile, now)? {
+        true => {
+            connection.prepare_cached("INSERT INTO asked VALUES (?1, 1, ?2, ?3)")?.execute(params![
+                record.node_id.as_bytes(),
+                integer(now),
+                request.cast_signed()
+            ])?;
+            Ok(Ok(record.node_id))
+        }
+        false => Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id))),
+    }
+}
+
+/// The entry with this key. One that has expired gives the key up at once, since there can be only one.
+fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Option<NodeId>, StoreError> {
+    let found: Option<(i64, [u8; 16], i64)> = connection
+        .prepare_cached(
+            "SELECT seq, node_id, expires FROM node INDEXED BY node_by_request WHERE standing = 'pending' AND request_key = ?1",
+        )?
+        .query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    match found {
+        Some((_, id, expires)) if seconds(expires) > now => Ok(Some(NodeId::from_bytes(id))),
+        Some((seq, ..)) => {
+            connection.prepare_cached("DELETE FROM node WHERE seq = ?1")?.execute([seq])?;
+            Ok(None)
+        }
+        // One whose approval may be undone is the same request still.
+        None => Ok(deliveries::same(connection, key, now)?),
+    }
+}
+
+/// The node with this static key: waiting, or why it cannot ask. One that has expired gives the key up at once.
+fn with_key(
+    connection: &Connection,
+    key: &x25519::PublicKey,
+    now: UnixTime,
+) -> Result<Option<Result<(NodeId, Again), Refusal>>, StoreError> {
+    let Some(Stored { record: Record { node_id, standing, .. }, .. }) = reader::by_key(connection, key)? else {
+        return Ok(None);
+    };
+    match standing {
+        Standing::Pending { expires } if expires <= now => {
+            remove(connection, node_id)?;
+            Ok(None)
+        }
+        standing => Ok(Some(rules::asked_again(&standing).map(|again| (node_id, again)))),
+    }
+}
+
+/// What a waiting device says of itself now.
+fn describe(connection: &Connection, node_id: NodeId, asked: &Record, profile: &str, now: UnixTime) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE node SET name = ?2, room = ?3, profile = ?4, version = version + 1, changed_at = ?5
+             WHERE node_id = ?1 AND standing IN ('pending', 'unapproved') AND (name <> ?2 OR room <> ?3 OR profile <> ?4)",
+        )?
+        .execute(params![node_id.as_bytes(), asked.name.as_str(), asked.room.as_str(), profile, integer(now)])?;
+    Ok(())
+}
+
+/// Clears expired requests away and counts what waits then.
+///
+/// The counts include the expired that are left over. That changes no decision: it says "full" only after a round that found none to clear away.
+fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTime) -> Result<Pending, StoreError> {
+    let mut of_this_source = connection.prepare_cached(
+        "DELETE FROM node WHERE seq IN (SELECT seq FROM node INDEXED BY node_by_source
+         WHERE standing = 'pending' AND source = ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3)",
+    )?;
+    let mut of_all = connection.prepare_cached(
+        "DELETE FROM node WHERE seq IN (SELECT seq FROM node INDEXED BY node_by_expiry
+         WHERE standing = 'pending' AND expires <= ?1 ORDER BY expires LIMIT ?2)",
+    )?;
+    let mut counted = connection.prepare_cached(
+        "SELECT (SELECT nodes FROM tally WHERE standing = 'pending'),
+                coalesce((SELECT nodes FROM pending_of_source WHERE source = ?1), 0)",
+    )?;
+    let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    loop {
+        let gone = of_this_source.execute(params![source.as_bytes(), integer(now), rules::PURGE])?
+            + of_all.execute(params![integer(now), rules::PURGE])?;
+        let waiting = counted
+            .query_row([source.as_bytes()], |row| Ok(Pending { total: count(row.get(0)?), of_source: count(row.get(1)?) }))?;
+        if gone == 0 || waiting.has_room(limits) {
+            return Ok(waiting);
+        }
+    }
+}
+
+fn remove(connection: &Connection, node_id: NodeId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM node WHERE node_id = ?1")?.execute([node_id.as_bytes()]).map(drop)
+}
+
+/// The entry without keys that was asked for longest ago, of this source or of the one with most.
+fn stalest(connection: &Connection, share: Share, own: Source) -> rusqlite::Result<Option<(NodeId, Stalest)>> {
+    let found: Option<([u8; 16], u32)> = match share {
+        Share::Own => connection
+            .prepare_cached("SELECT source, nodes FROM pending_of_source WHERE source = ?1")?
+            .query_row([own.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?,
+        Share::Largest => connection
+            .prepare_cached("SELECT source, nodes FROM pending_of_source ORDER BY nodes DESC LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?,
+    };
+    let Some((source, of_source)) = found else { return Ok(None) };
+    connection
+        .prepare_cached(
+            "SELECT node.node_id, coalesce(asked.last, asked_at) AS since FROM node INDEXED BY node_by_source LEFT JOIN asked USING (node_id)
+             WHERE standing = 'pending' AND source = ?1 AND static_key IS NULL ORDER BY since, node.node_id LIMIT 1",
+        )?
+        .query_row([source], |row| {
+            let asked = seconds(row.get(1)?);
+            Ok((NodeId::from_bytes(row.get(0)?), Stalest { asked, of_source }))
+        })
+        .optional()
+}
+
+/// Counts it, and keeps what the device says of itself now.
+fn asked_again(
+    connection: &Connection,
+    node_id: NodeId,
+    asked: &Record,
+    profile: &str,
+    request: u64,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let before: Option<Asked> = connection
+        .prepare_cached("SELECT times, last, request FROM asked WHERE node_id = ?1")?
+        .query_row([node_id.as_bytes()], |row| {
+            Ok(Asked { times: row.get(0)?, last: seconds(row.get(1)?), request: row.get::<_, i64>(2)?.cast_unsigned() })
+        })
+        .optional()?;
+    let again = before.unwrap_or(Asked { times: 0, last: now, request: !request }).again(request, now);
+    if let Some(Asked { times, last, request }) = again {
+        connection.prepare_cached("INSERT OR REPLACE INTO asked VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            node_id.as_bytes(),
+            times,
+            integer(last),
+            request.cast_signed()
+        ])?;
+    }
+    match again.is_some() || asked.keys.is_some() {
+        true => describe(connection, node_id, asked, profile, now),
+        false => Ok(()),
+    }
+}
+
+/// What is known of whoever has this key.
+pub(super) fn rejection(connection: &Connection, key: &RequestKey) -> rusqlite::Result<Option<Rejection>> {
+    connection
+        .prepare_cached("SELECT times, until FROM rejection WHERE request_key = ?1")?
+        .query_row([key.as_bytes()], |row| read(row.get(0)?, row.get(1)?))
+        .optional()
+}
+
+/// Keeps that a request was turned down, if it was; what is over is forgotten.
+pub(super) fn turn_down(connection: &Connection, node_id: NodeId, standing: &Standing, now: UnixTime) -> Result<(), StoreError> {
+    let Some(Stored { record, .. }) = reader::load(connection, node_id)? else { return Ok(()) };
+    let key = RequestKey::of_record(&record);
+    let Some(Rejection { times, until }) = rules::turned_down(standing, rejection(connection, &key)?, now) else {
+        return Ok(());
+    };
+    connection
+        .prepare_cached("DELETE FROM rejection WHERE request_key IN (SELECT request_key FROM rejection WHERE until < ?1 ORDER BY until LIMIT ?2)")?
+        .execute(params![integer(rules::oldest_rejection(now)), rules::PURGE])?;
+    connection.prepare_cached("INSERT OR REPLACE INTO rejection VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        key.as_bytes(),
+        node_id.as_bytes(),
+        times,
+        until.map(integer)
+    ])?;
+    Ok(())
+}
