@@ -15,3 +15,10 @@ pub(crate) fn key() -> Secret<32> {
     getrandom::fill(&mut *bytes).expect("the operating system gives no randomness");
     Secret::new(*bytes)
 }
+
+/// Draws a number that tells one thing from another. It keeps no secret.
+pub(crate) fn number() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the operating system gives no randomness");
+    u64::from_le_bytes(bytes)
+}

@@ -401,7 +401,8 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
         Effect::Ping => Action::Send(Message::Ping(axum::body::Bytes::new())),
         Effect::Close(close) => Action::Close(close),
         Effect::Admit(request) => {
-            let asking = Asking::new(&request, peer.ip(), inner.clock.unix(), &inner.limits, &chance::draw());
+            let number = chance::number();
+            let asking = Asking::new(&request, peer.ip(), inner.clock.unix(), &inner.limits, &chance::draw()).made_by(number);
             Action::Admit(Box::new(asking), request.profile.as_str().to_owned())
         }
         Effect::Load(node_id) => Action::Load(node_id),

@@ -37,6 +37,7 @@ use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError,
 use crate::proven::Proven;
 use crate::proxies::ProxySettings;
 use crate::readings::{self, Readings};
+use crate::requests::Shown;
 use crate::rights;
 use crate::seats::Seats;
 use crate::setup::{IssuedSetups, SetupKeys, SetupSettings};
@@ -64,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) native: Budgets,
     pub(crate) proven: Proven,
     pub(crate) readings: Arc<Readings>,
+    pub(crate) shown: Shown,
     pub(crate) pool: HashPool,
     pub(crate) application: Arc<dyn Application>,
     pub(crate) observer: Arc<dyn Observer>,
@@ -238,6 +240,7 @@ impl GatewayBuilder {
             native: Budgets::new(&limits, clock),
             proven: Proven::new(),
             readings: Arc::default(),
+            shown: Shown::default(),
             pool: HashPool::start(&limits)?,
             application,
             observer,
@@ -403,6 +406,7 @@ impl Gateway {
                 None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
                 None => {
                     authority.approve_unbounded()?;
+                    self.inner.shown.check(&entry)?;
                     let stored = Stored { record: entry.record, version: entry.version, ceiling: None };
                     let issued = self.approve(stored, purpose, authority.maker()?).await?;
                     issued.map(|(token, ticket)| (IssuedCredential::Token(token), Some(ticket)))
@@ -627,6 +631,7 @@ const fn word(decision: &Decision) -> &'static str {
         Decision::Approve(_) | Decision::Issue(_) => "pair",
         Decision::Reissue(_) => "reissue",
         Decision::Reject => "reject",
+        Decision::Bar => "reject_for_good",
         Decision::Mute => "mute",
         Decision::Unmute => "unmute",
         Decision::SetMode(_) => "policy",

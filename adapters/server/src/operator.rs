@@ -81,6 +81,30 @@ pub enum OperatorError {
         /// Why.
         refusal: Refusal,
     },
+    /// No node has this name, nor an id that begins with so much of it.
+    #[error("what is decided for good takes the whole name of a node, or 6 or more characters of its id; {0:?} is neither")]
+    NotNamed(String),
+    /// Several nodes have this name, or one has it and the id of another begins so.
+    #[error("{which:?} is not enough for what is decided for good: it could be {}; give more of the id", .matches.join(" or "))]
+    SeveralNamed {
+        /// What was given.
+        which: String,
+        /// Some of those that it could be.
+        matches: Vec<String>,
+    },
+    /// What waits is not what was shown any more.
+    #[error(
+        "node {node_id} says something else of itself than when it was shown: it was {shown}, and now it is {now}; approve it once more if that is still the device \
+         you mean"
+    )]
+    Changed {
+        /// Which node.
+        node_id: NodeId,
+        /// What it was made of when it was shown, as JSON.
+        shown: String,
+        /// What it is made of now.
+        now: String,
+    },
     /// The node proves itself with a token, which carries no permissions.
     #[error(
         "node {0} proves itself with a token, which carries no permissions and no time; leave them out, or pair it over the native wire"
@@ -178,7 +202,7 @@ fn explain(refusal: Refusal) -> &'static str {
         Refusal::AlreadyPaired => {
             "it is paired already; `devices unpair` puts it out, `devices pair --reissue` gives it a new token"
         }
-        Refusal::Revoked => "it was revoked, which is final; let it ask again and approve its new id",
+        Refusal::Revoked => "that was decided already: it was revoked or turned down; let it ask again and approve its new id",
         Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
         Refusal::Expired => "its request has expired; let it ask again",
         Refusal::ClockInDoubt => {
@@ -189,6 +213,8 @@ fn explain(refusal: Refusal) -> &'static str {
         Refusal::InvalidCredentials
         | Refusal::NotApproved
         | Refusal::Muted
+        | Refusal::Rejected { .. }
+        | Refusal::Barred
         | Refusal::TooManyPending
         | Refusal::RateLimited
         | Refusal::AtCapacity => "refused; try again",

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failure, parse};
 use super::paired::{InForceView, OfferedView, in_force, offered};
 use super::permissions::PermissionsView;
-use super::{Caller, DeviceView};
-use crate::gateway::{Gateway, IssuedCredential};
+use super::{Caller, DamagedView, DeviceView};
+use crate::gateway::{Gateway, IssuedCredential, OperatorError};
 use crate::pairing::{Terms, hex};
+use crate::requests::Waiting;
 
 /// What approving answers: the only time a token is shown. A node with keys needs none; it is offered its permissions over its own channel.
 #[derive(Serialize, Deserialize)]
@@ -29,6 +30,12 @@ pub struct IssuedView {
     pub room: String,
     /// From where it asked.
     pub ip_address: String,
+    /// What it says it is made of: a JSON object as text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hardware_profile: Option<String>,
+    /// How often it asked, each time over a connection of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked_times: Option<u32>,
     /// The token; absent for a node with keys.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token: Option<String>,
@@ -51,6 +58,7 @@ pub struct IssuedView {
 struct PairBody {
     #[serde(default)]
     reissue: bool,
+    version: Option<u64>,
     permissions: Option<PermissionsView>,
     expires: Option<u64>,
     message: Option<String>,
@@ -66,6 +74,29 @@ struct PolicyBody {
 #[serde(deny_unknown_fields)]
 struct RejectBody {
     reason: Option<String>,
+    #[serde(default)]
+    for_good: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RejectManyBody {
+    #[serde(default)]
+    all: bool,
+    name: Option<String>,
+    from: Option<String>,
+    #[serde(default)]
+    for_good: bool,
+}
+
+/// What turning down many requests answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RejectedView {
+    /// How many were turned down.
+    pub rejected: usize,
+    /// Those that were not, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub failed: Vec<DamagedView>,
 }
 
 pub(super) async fn pair(
@@ -81,7 +112,17 @@ pub(super) async fn pair(
     };
     let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
     let terms = Terms { permissions, expires: body.expires.map(Duration::from_secs), message: body.message };
-    let record = gateway.device_by_prefix(&prefix).await?.entry.record;
+    let entry = gateway.device_by_prefix(&prefix).await?.entry;
+    match body.version {
+        Some(version) if version != entry.version.0 => {
+            gateway.inner.shown.see(&entry);
+            let shown = format!("version {version}");
+            return Err(OperatorError::Changed { node_id: entry.record.node_id, shown, now: entry.profile }.into());
+        }
+        Some(_) => gateway.inner.shown.see(&entry),
+        None => {}
+    }
+    let (record, profile, asked) = (entry.record, entry.profile, entry.asked);
     let issued = gateway.pair_by(caller.authority(), record.node_id, purpose, terms).await?;
     let node = match &issued.credential {
         IssuedCredential::Grant(_) => Some(gateway.paired_node(issued.node_id).await?),
@@ -93,6 +134,8 @@ pub(super) async fn pair(
         friendly_name: record.name.to_string(),
         room: record.room.to_string(),
         ip_address: record.address.to_string(),
+        hardware_profile: Some(profile),
+        asked_times: asked.map(|asked| asked.times),
         token: issued.credential.token().map(|token| token.expose().to_owned()),
         delivery: issued.delivery.map(|ticket| hex(ticket.id.as_bytes())),
         fingerprint: record.keys.as_ref().map(|keys| Fingerprint::of(&keys.channel).to_string()),
@@ -121,9 +164,29 @@ pub(super) async fn reject(
     body: Bytes,
 ) -> Result<Json<DeviceView>, Failure> {
     let body: RejectBody = parse(&body)?;
-    let node_id = gateway.device_by_prefix(&prefix).await?.entry.record.node_id;
-    gateway.reject(node_id, body.reason).await?;
+    let device = match body.for_good {
+        true => gateway.device_for_good(&prefix).await?,
+        false => gateway.device_by_prefix(&prefix).await?,
+    };
+    let node_id = device.entry.record.node_id;
+    gateway.turn_down(node_id, body.reason, body.for_good).await?;
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}
+
+pub(super) async fn reject_many(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<RejectedView>, Failure> {
+    let body: RejectManyBody = parse(&body)?;
+    let which = match (body.all, body.name, body.from) {
+        (true, None, None) => Waiting::All,
+        (false, Some(name), None) => Waiting::Named(name),
+        (false, None, Some(net)) => Waiting::From(net.parse().map_err(|error| Failure::Usage(format!("{net:?}: {error}")))?),
+        _ => return Err(Failure::Usage("name the requests by one of all, name or from".to_owned())),
+    };
+    let outcomes = gateway.turn_down_all(&which, body.for_good).await?;
+    let rejected = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+    let failed = outcomes
+        .into_iter()
+        .filter_map(|(node_id, outcome)| Some(DamagedView { node_id: node_id.to_string(), problem: outcome.err()?.to_string() }));
+    Ok(Json(RejectedView { rejected, failed: failed.collect() }))
 }
 
 pub(super) async fn decide(
@@ -131,7 +194,10 @@ pub(super) async fn decide(
     Path((prefix, decision)): Path<(String, String)>,
 ) -> Result<Json<DeviceView>, Failure> {
     let decision = match decision.as_str() {
-        "unpair" => Decision::Unpair,
+        "unpair" => {
+            let node_id = gateway.device_for_good(&prefix).await?.entry.record.node_id;
+            return apply(&gateway, &node_id.to_string(), Decision::Unpair).await;
+        }
         "mute" => Decision::Mute,
         "unmute" => Decision::Unmute,
         _ => return Err(Failure::Usage("a decision is pair, reject, unpair, policy, mute or unmute".to_owned())),

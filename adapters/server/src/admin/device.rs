@@ -33,12 +33,24 @@ pub struct DeviceView {
     /// The mode that unmuting restores; only while muted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restores: Option<String>,
-    /// `rejected` or `unpaired`; only once revoked.
+    /// `rejected`, `barred` or `unpaired`; only once revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
     /// Until when its newest token may be confirmed or used, before it counts for good; only while one is on its way.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undelivered_until: Option<u64>,
+    /// How often its key was turned down lately; only of a request that was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rejected_times: Option<u8>,
+    /// When it may ask anew; only of a request that was turned down, and not for good.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub may_ask_at: Option<u64>,
+    /// How often it was asked for, each time over a connection of its own; absent if it never was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked_times: Option<u32>,
+    /// Counts the changes of its record; an approval may name the one that was shown.
+    #[serde(default)]
+    pub version: u64,
     /// `online` while its link is open, else `offline`.
     pub status: String,
     /// Who approved it, if it is paired with a token: `operator`, or `session ID`.
@@ -95,6 +107,10 @@ impl From<&Device> for DeviceView {
             restores,
             cause,
             undelivered_until: record.standing.undelivered().map(|undelivered| undelivered.ticket.until.as_secs()),
+            rejected_times: entry.rejection.map(|rejection| rejection.times),
+            may_ask_at: entry.rejection.and_then(|rejection| rejection.until).map(handfast_core::time::UnixTime::as_secs),
+            asked_times: entry.asked.map(|asked| asked.times),
+            version: entry.version.0,
             status: if *online { "online" } else { "offline" }.to_owned(),
             approved_by: match record.standing {
                 Standing::Paired { credential: Credential::Token(_), .. }

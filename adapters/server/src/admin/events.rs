@@ -125,6 +125,8 @@ const fn why(refusal: Refusal) -> &'static str {
         Refusal::AtCapacity => "no room for another connection",
         Refusal::StoreFailed => "the registry could not be written",
         Refusal::Revoked => "revoked",
+        Refusal::Rejected { .. } => "turned down, and too soon to ask again",
+        Refusal::Barred => "turned down for good",
         Refusal::AlreadyPaired => "paired already",
         Refusal::Expired => "expired",
         Refusal::ClockInDoubt => "the clock is in doubt",

@@ -19,7 +19,7 @@ pub struct ErrorView {
 /// An error for programs and for people.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `refused`, `rate_limited`, `channel`, `key`, `store`, or `cut_not_stored` for a decision that is
+    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `changed`, `refused`, `rate_limited`, `channel`, `key`, `store`, or `cut_not_stored` for a decision that is
     /// in force and not stored yet.
     pub code: String,
     /// What is wrong and what mends it.
@@ -67,8 +67,9 @@ impl IntoResponse for Failure {
             Self::Operator(error) => {
                 let (status, code) = match &error {
                     OperatorError::Wider(_) => (StatusCode::FORBIDDEN, "wider_than_yours"),
-                    OperatorError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-                    OperatorError::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous"),
+                    OperatorError::NotFound(_) | OperatorError::NotNamed(_) => (StatusCode::NOT_FOUND, "not_found"),
+                    OperatorError::Ambiguous { .. } | OperatorError::SeveralNamed { .. } => (StatusCode::CONFLICT, "ambiguous"),
+                    OperatorError::Changed { .. } => (StatusCode::CONFLICT, "changed"),
                     OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
                     OperatorError::NotPaired(_) | OperatorError::NoSuchCode(_) | OperatorError::NoSuchSession(_) => {
                         (StatusCode::NOT_FOUND, "not_found")

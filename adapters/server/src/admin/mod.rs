@@ -6,10 +6,13 @@
 //! | `GET /api/v1/clock` | says how the clock stands | `{"state":"good"\|"behind"\|"doubtful","now","system","mark","synchronised","synchronised_for","mend"}` |
 //! | `POST /api/v1/clock` with `{"at"}`, optional; over the Unix socket alone | takes the word that the system's clock is right, or that it is that time | `{"clock","moved","ended"}` |
 //! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
-//! | `GET /api/v1/devices/{prefix}` | shows one | a device |
-//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys `"fingerprint","in_force","offered"` in place of the token |
-//! | `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys | decides | a device |
-//! | `POST /api/v1/devices/{prefix}/unpair`, `/mute`, `/unmute` | decides | a device |
+//! | `GET /api/v1/devices/{prefix}` | shows one, as an approval then means it; with `?glance=true` not so | a device |
+//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; `"version"` approves only what was shown as that; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys `"fingerprint","in_force","offered"` in place of the token |
+//! | `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys | turns a request down; it may be made again after a while | a device |
+//! | `POST /api/v1/devices/{which}/reject` with `{"for_good":true}` | turns it down for good | a device |
+//! | `POST /api/v1/devices/reject` with `{"all":true}`, `{"name"}` or `{"from":"192.0.2.0/24"}`, and `{"for_good"}` | turns down all of those that wait | `{"rejected","failed":[…]}` |
+//! | `POST /api/v1/devices/{which}/unpair` | puts a node out for good | a device |
+//! | `POST /api/v1/devices/{prefix}/mute`, `/unmute` | decides | a device |
 //! | `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"\|"safe-chat"\|"muted"}` | decides | a device |
 //! | `GET /api/v1/pairing` | says whether pairing by PIN is open | `{"open","locked","since","closes_at","wrong_pins","guessers":[{"source","wrong_pins","locked"}],"fingerprint"}` |
 //! | `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` | opens or closes it | the same |
@@ -43,6 +46,8 @@
 //! An answer with `"delivery"` holds a secret that is told this once. Whoever has written it where it belongs confirms that delivery; if nobody does for a minute
 //! (`limits.deliver_within`) and nobody uses the secret, what was decided is undone: a request waits again, a node's old token goes on, a code is withdrawn.
 //!
+//! A `prefix` is the beginning of an id. A `which` is for what is decided for good: a whole name, or six or more characters of an id.
+//!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
 //!
 //! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and what it makes (codes, setup codes and what these open, grants,
@@ -50,7 +55,7 @@
 //! the session. What would be wider is 403 (`wider_than_yours`), naming the first scope that is not covered; a time that is left out is as long as it may be.
 //! A session that did not make or show a PIN does not see it. Whatever is listed says by whom it was made (`made_by`: `operator`, or `session ID`).
 //!
-//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `refused`), 429
+//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `changed`, `refused`), 429
 //! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored` says that the decision is in force, on live connections too, and
 //! that the store could not be written: it is lost by a restart before it is stored, which is tried again by itself.
 
@@ -81,7 +86,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use caller::Caller;
 pub use clock::{AcceptedView, ClockView};
-pub use decisions::IssuedView;
+pub use decisions::{IssuedView, RejectedView};
 pub use deliveries::DeliveryView;
 pub use device::{DeviceView, Sensors};
 pub use extensions::ExtensionList;
@@ -112,6 +117,7 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/clock", get(clock::show).post(clock::accept))
         .route("/api/v1/devices", get(list))
+        .route("/api/v1/devices/reject", post(decisions::reject_many))
         .route("/api/v1/devices/{prefix}", get(show))
         .route("/api/v1/devices/{prefix}/pair", post(decisions::pair))
         .route("/api/v1/devices/{prefix}/policy", post(decisions::policy))
@@ -262,6 +268,7 @@ async fn list(
         for listed in page {
             match listed {
                 Ok(device) => {
+                    gateway.inner.shown.see(&device.entry);
                     after = Some(device.entry.record.node_id);
                     all.devices.push(DeviceView::from(&device));
                 }
@@ -277,8 +284,24 @@ async fn list(
     }
 }
 
-async fn show(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Result<Json<DeviceView>, Failure> {
-    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&prefix).await?)))
+#[derive(Deserialize)]
+struct ShowQuery {
+    /// Whoever asks shows its name and where it is, not what it is made of.
+    #[serde(default)]
+    glance: bool,
+}
+
+async fn show(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    query: Result<Query<ShowQuery>, QueryRejection>,
+) -> Result<Json<DeviceView>, Failure> {
+    let Query(query) = query.map_err(|_| Failure::Usage("glance must be true or false".to_owned()))?;
+    let device = gateway.device_by_prefix(&prefix).await?;
+    if !query.glance {
+        gateway.inner.shown.see(&device.entry);
+    }
+    Ok(Json(DeviceView::from(&device)))
 }
 
 async fn metrics(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {

@@ -143,7 +143,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn revoke(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Result<Json<SessionView>, Failure> {
-    let session = gateway.companion_by_prefix(&prefix).await?;
+    let session = gateway.companion_for_good(&prefix).await?;
     gateway.revoke_companion(session.id).await?;
     show(&gateway, &session).await
 }

@@ -144,5 +144,6 @@ fn request(key: PublicKey, asked: &Asked<'_>, address: IpAddr) -> OwnedRequest {
         method: request.method,
         csr: request.csr.map(|csr| csr.as_bytes().to_vec()),
         address,
+        number: crate::chance::number(),
     }
 }

@@ -20,16 +20,12 @@ use crate::gateway::{Gateway, OperatorError};
 use crate::hook::Event;
 
 impl Gateway {
-    /// Turns a pending request down, for good. A node of the native wire that still waits for the decision is told the reason: at most 160 bytes, on one line.
+    /// Turns a pending request down; whoever made it may ask again after a while. A node of the native wire that still waits for the decision is told the reason: at most 160 bytes, on one line.
     ///
     /// # Errors
     /// As for [`Gateway::decide`], and [`OperatorError::Usage`] for a reason that cannot be told.
     pub async fn reject(&self, node_id: NodeId, reason: Option<String>) -> Result<(), OperatorError> {
-        check_word(reason.as_deref())?;
-        if reason.is_some() {
-            self.inner.pairing.note(node_id, |note| note.word = reason);
-        }
-        self.decide(node_id, &Decision::Reject).await
+        self.turn_down(node_id, reason, false).await
     }
 
     /// Pairs a node with keys, or decides anew what one may do that is paired: one durable step. `None` if somebody else changed it meanwhile. `endless`: an end

@@ -33,6 +33,8 @@ pub(crate) struct OwnedRequest {
     pub csr: Option<Vec<u8>>,
     /// From where; 0.0.0.0 for a serial line.
     pub address: IpAddr,
+    /// Tells it from others of the same device, however often it is settled.
+    pub number: u64,
 }
 
 /// How a request goes on.

@@ -20,6 +20,7 @@ use handfast_store::{BadRecord, Entry, Revoked, node_id};
 
 use super::delegates::Delegate;
 use super::rules::Terms;
+use crate::final_decisions::FEWEST_FOR_GOOD;
 use crate::gateway::{Device, Gateway, MOST_CONFLICTS, OperatorError};
 use crate::hook::Event;
 
@@ -142,7 +143,7 @@ impl Gateway {
     /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and [`OperatorError::Store`].
     pub async fn paired_named(&self, which: &str) -> Result<PairedNode, OperatorError> {
         let (mut nodes, _) = self.paired().await?;
-        let mut found = matches(&nodes, which);
+        let mut found = matches(&nodes, which, 1);
         found.retain(|one| matches!(one, Revocation::Node { .. }));
         match &found[..] {
             [Revocation::Node { node_id, .. }] => {
@@ -229,25 +230,45 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// Puts out the one that this names: a paired node by the beginning of its id or by its name (all of it), or a capability by at least eight digits of
+    /// Puts out the one that this names: a paired node by its whole name or by [`FEWEST_FOR_GOOD`] or more characters of its id, or a capability by at least eight digits of
     /// its id. A capability that the registry does not know, because a node delegated it, is named by all 64 digits.
     ///
     /// # Errors
     /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and the others of [`Gateway::decide`].
     pub async fn revoke_paired(&self, which: &str) -> Result<Revocation, OperatorError> {
         let (nodes, _) = self.paired().await?;
-        let mut found = matches(&nodes, which);
+        let mut found = matches(&nodes, which, FEWEST_FOR_GOOD);
         match found.len() {
             0 => match foreign_block(which) {
                 Some(id) => self.revoke_block(id).await,
                 None => Err(OperatorError::NotPaired(which.to_owned())),
             },
-            1 => self.revoke(found.remove(0)).await,
+            1 => {
+                let found = found.remove(0);
+                self.check_name(which, &found).await?;
+                self.revoke(found).await
+            }
             _ => {
                 let shown = found.iter().take(MOST_MATCHES).map(|one| describe(one, &nodes)).collect();
                 Err(OperatorError::SeveralPaired { which: which.to_owned(), matches: shown })
             }
         }
+    }
+
+    /// What the beginning of one node's id names must not be the name of another, of whatever dialect.
+    async fn check_name(&self, which: &str, found: &Revocation) -> Result<(), OperatorError> {
+        let Revocation::Node { node_id, name } = found else { return Ok(()) };
+        if name == which {
+            return Ok(());
+        }
+        let named = self.inner.store.named(which, MOST_MATCHES, self.inner.clock.unix()).await?;
+        let mut matches: Vec<String> =
+            named.iter().map(|listed| format!("{which:?} ({})", handfast_store::node_id(listed))).collect();
+        if matches.is_empty() {
+            return Ok(());
+        }
+        matches.push(format!("{name:?} ({node_id})"));
+        Err(OperatorError::SeveralPaired { which: which.to_owned(), matches })
     }
 
     /// Puts out all nodes that are paired by their keys, and says for each what became of it.
@@ -331,14 +352,14 @@ fn is_paired(entry: &Entry) -> bool {
 }
 
 /// What a text may name: each once.
-fn matches(nodes: &[PairedNode], which: &str) -> Vec<Revocation> {
+fn matches(nodes: &[PairedNode], which: &str, fewest: usize) -> Vec<Revocation> {
     let lower = which.to_ascii_lowercase();
     let hex = !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let mut found = Vec::new();
     for node in nodes {
         let record = &node.device.entry.record;
         let node_id = record.node_id;
-        if record.name.as_str() == which || (hex && node_id.to_string().starts_with(&lower)) {
+        if record.name.as_str() == which || (hex && lower.len() >= fewest && node_id.to_string().starts_with(&lower)) {
             found.push(Revocation::Node { node_id, name: record.name.to_string() });
         }
         let named = |id: &capability::Id| hex && lower.len() >= FEWEST_DIGITS && id.to_string().starts_with(&lower);

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{Plan, plan};
 use handfast_core::grant::capability::Holder;
 use handfast_core::id::NodeId;
-use handfast_core::registry::admission::Asking;
+use handfast_core::limits::REASON_BYTES;
+use handfast_core::registry::admission::{Asking, RequestKey};
 use handfast_core::registry::authority::{Authority, Maker, Until, Wider};
 use handfast_core::registry::ceiling::{Ceiling, paired_anew};
 use handfast_core::registry::codes::{CodeId, Kind};
@@ -82,13 +84,20 @@ impl Gateway {
         for _ in 0..MOST_CONFLICTS {
             let stored = inner.store.by_key(&request.key).await?;
             match stored.as_ref().map(|stored| (&stored.record.standing, &shown)) {
-                Some((Standing::Revoked { cause: Cause::Unpaired }, _)) => {
+                Some((Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }, _)) => {
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
                 }
-                Some((Standing::Revoked { cause: Cause::Rejected }, _)) => {
+                // Whoever was turned down may ask again later; a code that was just proven is an approval.
+                Some((Standing::Revoked { cause: Cause::Rejected }, None)) => {
                     let node_id = stored.as_ref().map(|stored| stored.record.node_id);
-                    let reason = node_id.and_then(|node_id| inner.pairing.noted(node_id).word);
-                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Denied { reason }));
+                    let rejection = inner.store.rejection(RequestKey::of_key(&request.key)).await?;
+                    if let Some(Err(refusal)) = rejection.map(|rejection| rejection.admits(inner.clock.unix())) {
+                        let word = node_id.and_then(|node_id| inner.pairing.noted(node_id).word);
+                        return Ok(OwnedVerdict::Refused(turned_down(word, refusal)));
+                    }
+                    if has_code(request) {
+                        return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+                    }
                 }
                 Some((Standing::Paired { .. } | Standing::Muted { .. }, None)) => return self.once_more(stored.as_ref()).await,
                 // It has shown its code before, and waits; or what it waited for is gone.
@@ -272,10 +281,15 @@ impl Gateway {
         // The profile is JSON that was read as a profile before it came here.
         let asked = PairRequest { name: request.name.label(), room: request.room.label(), profile: Profile::EMPTY };
         let asking = Asking::new(&asked, request.address, now, &inner.limits, &chance::draw())
-            .with_keys(Holder { channel: request.key, signing: request.signing });
+            .with_keys(Holder { channel: request.key, signing: request.signing })
+            .made_by(request.number);
         let node_id = match inner.store.admit(asking, request.profile.clone(), inner.limits, now).await? {
             Ok(node_id) => node_id,
-            Err(handfast_core::error::Refusal::AlreadyPaired | handfast_core::error::Refusal::Revoked) => return Ok(None),
+            Err(Refusal::AlreadyPaired | Refusal::Revoked) => return Ok(None),
+            Err(refusal @ (Refusal::Rejected { .. } | Refusal::Barred)) => {
+                self.event(Event::AskRefused { address: request.address, refusal });
+                return Ok(Some(OwnedVerdict::Refused(turned_down(None, refusal))));
+            }
             Err(refusal) => {
                 self.event(Event::AskRefused { address: request.address, refusal });
                 return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
@@ -298,6 +312,19 @@ impl Gateway {
             address: request.address,
         });
         Ok(Some(OwnedVerdict::Waits { node_id, expires_in: seconds_until(expires, now) }))
+    }
+}
+
+/// What a node hears whose request was turned down: the operator's word, and when it may ask again.
+fn turned_down(word: Option<String>, refusal: Refusal) -> OwnedRefusal {
+    match refusal {
+        Refusal::Rejected { wait } => {
+            let when = format!("ask again in {} s", wait.as_millis().div_ceil(1000));
+            // A word that leaves no room for it goes alone.
+            let both = word.as_ref().map(|word| format!("{word}; {when}")).filter(|both| both.len() <= REASON_BYTES);
+            OwnedRefusal::Denied { reason: both.or(word).or(Some(when)) }
+        }
+        _ => OwnedRefusal::Revoked,
     }
 }
 

@@ -107,6 +107,7 @@ fn asks(node: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
         method,
         csr: None,
         address: ADDRESS,
+        number: crate::chance::number(),
     }
 }
 

@@ -33,11 +33,16 @@ impl Gateway {
         for _ in 0..MOST_CONFLICTS {
             let stored = inner.store.by_key(&request.key).await?;
             match stored.as_ref().map(|stored| &stored.record.standing) {
-                Some(Standing::Revoked { cause: Cause::Unpaired | Cause::Rejected }) => {
+                Some(Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }) => {
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
                 }
+                // Whoever was turned down has a code now: that is an approval.
                 Some(
-                    Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. },
+                    Standing::Pending { .. }
+                    | Standing::Unapproved { .. }
+                    | Standing::Paired { .. }
+                    | Standing::Muted { .. }
+                    | Standing::Revoked { cause: Cause::Rejected },
                 )
                 | None => {}
             }

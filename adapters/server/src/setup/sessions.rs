@@ -14,6 +14,7 @@ use handfast_store::{Over, SaveError, SessionFilter, SetupCode, StoreError, Yiel
 
 use super::issued;
 use crate::chance;
+use crate::final_decisions::FEWEST_FOR_GOOD;
 use crate::gateway::{Gateway, OperatorError, to_its_end};
 use crate::hook::Event;
 use crate::pairing::hex;
@@ -199,6 +200,32 @@ impl Gateway {
             1 => Ok(found.remove(0)),
             _ => Err(OperatorError::SeveralSessions {
                 prefix: prefix.to_owned(),
+                matches: found.iter().take(MOST_MATCHES).map(|session| hex(session.id.as_bytes())).collect(),
+            }),
+        }
+    }
+
+    /// The one live session whose device has exactly this label, or the session whose id begins with [`FEWEST_FOR_GOOD`] or more characters of it.
+    ///
+    /// # Errors
+    /// As for [`Gateway::companion_by_prefix`], and [`OperatorError::Usage`] for less of an id.
+    pub async fn companion_for_good(&self, which: &str) -> Result<Session, OperatorError> {
+        let lower = which.to_ascii_lowercase();
+        let begins = lower.len() >= FEWEST_FOR_GOOD && lower.len() <= 32 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let now = self.inner.clock.unix();
+        let mut found = self.companions(SessionFilter::All).await?;
+        found.retain(|session| {
+            let labelled = session.device_label.as_ref().is_some_and(|label| label.as_str() == which);
+            (labelled && session.admits(now).is_ok()) || (begins && hex(session.id.as_bytes()).starts_with(&lower))
+        });
+        match found.len() {
+            0 if begins => Err(OperatorError::NoSuchSession(which.to_owned())),
+            0 => Err(OperatorError::Usage(format!(
+                "what is ended for good takes the label of a device, or {FEWEST_FOR_GOOD} or more characters of a session's id; {which:?} is neither"
+            ))),
+            1 => Ok(found.remove(0)),
+            _ => Err(OperatorError::SeveralSessions {
+                prefix: which.to_owned(),
                 matches: found.iter().take(MOST_MATCHES).map(|session| hex(session.id.as_bytes())).collect(),
             }),
         }

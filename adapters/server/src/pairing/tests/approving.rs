@@ -56,7 +56,7 @@ async fn what_a_handler_proposes_is_granted_unless_the_operator_chooses_otherwis
 }
 
 #[tokio::test]
-async fn a_node_that_is_turned_down_hears_why_and_stays_out() {
+async fn a_node_that_is_turned_down_hears_why_and_when_it_may_ask_again() {
     each(async |builder| {
         let gateway = builder.start().await.unwrap();
         let own = node();
@@ -64,7 +64,10 @@ async fn a_node_that_is_turned_down_hears_why_and_stays_out() {
         gateway.reject(node_id, Some("Access denied".to_owned())).await.unwrap();
         let request = asks(&own, "lamp", Method::Approval);
         let OwnedVerdict::Refused(refusal) = gateway.settle(&request, None).await else { panic!() };
-        assert_eq!(refusal, OwnedRefusal::Denied { reason: Some("Access denied".to_owned()) });
+        let OwnedRefusal::Denied { reason: Some(reason) } = refusal else { panic!() };
+        assert!(reason.starts_with("Access denied; ask again in "), "{reason}");
+        assert!(matches!(gateway.prepare(&request).await, OwnedPrepared::Settle));
+        gateway.turn_down(node_id, None, true).await.unwrap();
         assert!(matches!(gateway.prepare(&request).await, OwnedPrepared::Refused(OwnedRefusal::Revoked)));
         let odd = gateway.reject(node_id, Some("two\nlines".to_owned())).await;
         assert!(matches!(odd, Err(OperatorError::Usage(_))));

@@ -9,13 +9,14 @@ use handfast_core::grant::capability::{Held, Id};
 use handfast_core::grant::session::SessionHash;
 use handfast_core::id::Source;
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::{Asking, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits as InboundLimits, SenderId};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
 use handfast_core::registry::trusted_time::Step;
 use handfast_core::secret::Secret;
@@ -79,6 +80,8 @@ macro_rules! fails_or_passes_on {
 fails_or_passes_on! {
     Store {}
     admit(asking: Asking, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
+    rejection(key: RequestKey) -> Result<Option<Rejection>, StoreError>;
+    named(name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
     load(node_id: NodeId) -> Result<Option<Stored>, StoreError>;
     save(node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError>;
     save_by(

@@ -165,6 +165,7 @@ fn asks(keys: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
         method,
         csr: None,
         address: [127, 0, 0, 1].into(),
+        number: crate::chance::number(),
     }
 }
 
