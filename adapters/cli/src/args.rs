@@ -15,7 +15,7 @@ mod setup;
 
 pub(crate) use clock::{Clock, ClockVerb};
 pub(crate) use companion::{Companion, CompanionVerb};
-pub(crate) use devices::{DeviceVerb, Devices, Id};
+pub(crate) use devices::{DeviceVerb, Devices, Id, Reject};
 pub(crate) use import::Import;
 pub(crate) use inbound::{Inbound, InboundVerb, Sender};
 pub(crate) use nodes::{Nodes, NodesVerb, PermissionsVerb, Permit, Until};

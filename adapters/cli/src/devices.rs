@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use handfast_server::admin::{DeviceList, DeviceView, IssuedView, PairingView, StatusView};
+use handfast_server::admin::{DeviceList, DeviceView, IssuedView, PairingView, RejectedView, StatusView};
 use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{DeviceVerb, Devices, Id};
-use crate::client::{ask, read, segment};
+use crate::args::{DeviceVerb, Devices, Id, Reject};
+use crate::client::{ask, encoded, read, segment};
 use crate::delivery::{self, Delivery};
 use crate::print::{ago, left, put_secret, quoted, safe, show, shown, table};
 
@@ -57,8 +57,15 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             let delivery = Delivery { data: &data, id: id.as_deref(), what: "the token", undone };
             delivery.show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?)).await
         }
-        DeviceVerb::Reject(id) => decide(&data, json, &id.id, "reject", None, "rejected").await,
-        DeviceVerb::Unpair(id) => decide(&data, json, &id.id, "unpair", None, "unpaired").await,
+        DeviceVerb::Reject(args) => reject(&data, json, args).await,
+        DeviceVerb::Unpair { which, sure } => {
+            if which.is_empty() {
+                return Err(End::Usage("an empty name names nobody; `devices list` shows who is there".to_owned()));
+            }
+            sure.check(&format!("Put {} out for good?", quoted(&which)))?;
+            let answer = ask(&data, Method::POST, &format!("/api/v1/devices/{}/unpair", encoded(&which)), None).await?;
+            show(json, &answer, |device: DeviceView| decided(&device, "unpaired"))
+        }
         DeviceVerb::Mute(id) => decide(&data, json, &id.id, "mute", None, "muted").await,
         DeviceVerb::Unmute(id) => decide(&data, json, &id.id, "unmute", None, "unmuted").await,
         DeviceVerb::Policy { id, mode } => {
@@ -76,9 +83,50 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
     }
 }
 
+async fn reject(data: &Path, json: bool, args: Reject) -> Result<(), End> {
+    let Reject { id, all, name, from, for_good, sure } = args;
+    if let Some(id) = id {
+        let (which, done) = match for_good {
+            true => {
+                sure.check(&format!("Turn {} down for good?", quoted(&id)))?;
+                (encoded(&id), "rejected for good")
+            }
+            false => (segment(&id)?.to_owned(), "rejected"),
+        };
+        let body = json!({ "for_good": for_good });
+        let answer = ask(data, Method::POST, &format!("/api/v1/devices/{which}/reject"), Some(body)).await?;
+        return show(json, &answer, |device: DeviceView| match device.may_ask_at {
+            Some(at) => decided(&device, &format!("{done}; it may ask again in {}", left(at))),
+            None => decided(&device, done),
+        });
+    }
+    if for_good {
+        let which = match (&name, &from) {
+            (Some(name), _) => format!("all requests with the name {}", quoted(name)),
+            (None, Some(from)) => format!("all requests from {}", quoted(from)),
+            (None, None) => "all requests".to_owned(),
+        };
+        sure.check(&format!("Turn {which} down for good?"))?;
+    }
+    let body = json!({ "all": all, "name": name, "from": from, "for_good": for_good });
+    let answer = ask(data, Method::POST, "/api/v1/devices/reject", Some(body)).await?;
+    let view: RejectedView = read(&answer)?;
+    let how = if for_good { " for good" } else { "; each may ask again after a while" };
+    show(json, &answer, |view: RejectedView| match view.rejected {
+        1 => format!("1 request rejected{how}\n"),
+        n => format!("{n} requests rejected{how}\n"),
+    })?;
+    let failed: Vec<String> = view.failed.iter().map(|one| format!("{}: {}", one.node_id, safe(&one.problem))).collect();
+    if failed.is_empty() { Ok(()) } else { Err(End::Refused(format!("not rejected: {}", failed.join("; ")))) }
+}
+
+fn decided(device: &DeviceView, done: &str) -> String {
+    format!("{}: {} {done}\n", device.node_id, safe(&device.friendly_name))
+}
+
 async fn decide(data: &Path, json: bool, id: &str, verb: &str, body: Option<serde_json::Value>, done: &str) -> Result<(), End> {
     let answer = ask(data, Method::POST, &format!("/api/v1/devices/{}/{verb}", segment(id)?), body).await?;
-    show(json, &answer, |device: DeviceView| format!("{}: {} {done}\n", device.node_id, safe(&device.friendly_name)))
+    show(json, &answer, |device: DeviceView| decided(&device, done))
 }
 
 /// The whole id of a node, if its key has the fingerprint that the operator was told.
@@ -146,11 +194,14 @@ fn nodes(devices: &[DeviceView], pending: bool) -> String {
                 d.ip_address.clone(),
             ];
             // Only what waits is compared.
-            row.extend(pending.then(|| d.fingerprint.clone().unwrap_or_else(|| "none: it has no keys".to_owned())));
+            if pending {
+                row.push(d.asked_times.unwrap_or(1).to_string());
+                row.push(d.fingerprint.clone().unwrap_or_else(|| "none: it has no keys".to_owned()));
+            }
             row
         })
         .collect();
-    let heading = ["ID", "NAME", "ROOM", "STANDING", "STATUS", "SEEN", "ADDRESS", "FINGERPRINT"];
+    let heading = ["ID", "NAME", "ROOM", "STANDING", "STATUS", "SEEN", "ADDRESS", "ASKED", "FINGERPRINT"];
     table(if pending { &heading } else { &heading[..7] }, &rows)
 }
 
@@ -166,9 +217,20 @@ fn issued(issued: &IssuedView, gateway: &str) -> String {
              Compare with what the node shows, and unpair it if either differs:\n  node     {own}\n  gateway  {gateway}\n"
         );
     };
+    let alike = match issued.asked_times {
+        Some(times) if times > 1 => {
+            format!("It asked {times} times, each over a connection of its own: two devices that are alike look like one.\n")
+        }
+        Some(_) | None => String::new(),
+    };
+    let profile = match issued.hardware_profile.as_deref() {
+        Some(profile) if profile != "{}" => format!("It says it is made of {}.\n", safe(profile)),
+        Some(_) | None => String::new(),
+    };
+    let alike = profile + &alike;
     format!(
         "{token}\n\nThis is the token of {who}, which asked from {ip_address}: node {node_id}.\n\
-         It is shown this once and kept here only as a hash.\n\
+         {alike}It is shown this once and kept here only as a hash.\n\
          Put it into the node's token file (handfast-node: /etc/handfast/token, chmod 600).\n"
     )
 }
@@ -185,6 +247,8 @@ fn details(d: &DeviceView) -> String {
         ("asked", ago(d.asked_at)),
         ("seen", d.last_seen.map_or_else(|| "never".to_owned(), ago)),
     ];
+    rows.extend(d.asked_times.map(|times| ("asked", format!("{times} times, each over a connection of its own"))));
+    rows.extend(d.may_ask_at.map(|at| ("may ask again", format!("in {}", left(at)))));
     let optional =
         [("fingerprint", &d.fingerprint), ("mode", &d.policy_mode), ("unmuting restores", &d.restores), ("cause", &d.cause)];
     rows.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));

@@ -76,7 +76,7 @@ impl Narrator {
     }
 
     async fn device(&self, node_id: &str) -> Result<DeviceView, End> {
-        read(&ask(&self.data, Method::GET, &format!("/api/v1/devices/{}", encoded(node_id)), None).await?)
+        read(&ask(&self.data, Method::GET, &format!("/api/v1/devices/{}?glance=true", encoded(node_id)), None).await?)
     }
 
     async fn name(&self, node_id: &str) -> String {
@@ -133,6 +133,7 @@ fn done(decision: &str) -> String {
     match decision {
         "unpair" => "unpaired, for good".to_owned(),
         "reject" => "rejected".to_owned(),
+        "reject_for_good" => "rejected, for good".to_owned(),
         "mute" => "muted".to_owned(),
         "unmute" => "unmuted".to_owned(),
         other => safe(other),

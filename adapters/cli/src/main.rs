@@ -7,6 +7,7 @@ mod backup;
 mod client;
 mod clock;
 mod companion;
+mod confirm;
 mod data;
 mod delivery;
 mod demo;

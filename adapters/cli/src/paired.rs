@@ -1,8 +1,5 @@
 //! `handfast paired …`: who is paired by keys, and what ends that.
 
-use std::io::{BufRead, IsTerminal};
-use std::path::Path;
-
 use handfast_server::admin::{InForceView, PairedList, PairedView, RevokedAllView, RevokedView};
 use hyper::Method;
 
@@ -19,16 +16,19 @@ pub(crate) async fn run(args: Paired) -> Result<(), End> {
             show(args.json, &answer, |list: PairedList| listing(&list))
         }
         PairedVerb::Permissions(permit) => crate::nodes::decide(&data, args.json, permit).await,
-        PairedVerb::Revoke { which } => {
+        PairedVerb::Revoke { which, sure } => {
             if which.is_empty() {
                 return Err(End::Usage("an empty name names nobody; `paired list` shows who is paired".to_owned()));
             }
+            sure.check(&format!("Put {} out for good, with all that it passed on?", quoted(&which)))?;
             let answer = ask(&data, Method::POST, &format!("/api/v1/paired/{}/revoke", encoded(&which)), None).await?;
             show(args.json, &answer, |view: RevokedView| revoked(&view))
         }
-        PairedVerb::RevokeAll { yes } => {
-            if !yes {
-                confirm(&data).await?;
+        PairedVerb::RevokeAll { sure } => {
+            if !sure.yes {
+                let list: PairedList = read(&ask(&data, Method::GET, "/api/v1/paired", None).await?)?;
+                let who = count(list.paired.len());
+                sure.check(&format!("End the pairing of {who} for good? Each has to be reset before it can pair again."))?;
             }
             let answer = ask(&data, Method::POST, "/api/v1/paired/revoke-all", None).await?;
             let view: RevokedAllView = read(&answer)?;
@@ -36,24 +36,6 @@ pub(crate) async fn run(args: Paired) -> Result<(), End> {
             let failed: Vec<String> = view.failed.iter().map(|one| format!("{}: {}", one.node_id, safe(&one.problem))).collect();
             if failed.is_empty() { printed } else { Err(End::Refused(format!("not revoked: {}", failed.join("; ")))) }
         }
-    }
-}
-
-/// Asks, where somebody is there to answer.
-async fn confirm(data: &Path) -> Result<(), End> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(End::Usage("this ends every pairing for good, and nobody is here to be asked; say so with --yes".to_owned()));
-    }
-    let list: PairedList = read(&ask(data, Method::GET, "/api/v1/paired", None).await?)?;
-    handfast_stdio::note(&format!(
-        "End the pairing of {} for good? Each has to be reset before it can pair again. Type yes: ",
-        count(list.paired.len())
-    ));
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(End::refused)?;
-    match answer.trim() {
-        "yes" => Ok(()),
-        _ => Err(End::Refused("nothing was revoked".to_owned())),
     }
 }
 

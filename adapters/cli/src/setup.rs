@@ -31,11 +31,13 @@ pub(crate) async fn run(args: Setup) -> Result<(), End> {
             let answer = ask(&data, Method::GET, &format!("{SESSIONS}?filter={filter}"), None).await?;
             show(json, &answer, |list: SessionList| listing(&list, all))
         }
-        SetupVerb::Revoke { id: Some(id), .. } => {
+        SetupVerb::Revoke { id: Some(id), sure, .. } => {
+            sure.check(&format!("End the session {} for good?", quoted(&id)))?;
             let answer = ask(&data, Method::POST, &format!("{SESSIONS}/{}/revoke", named(&id)?), None).await?;
             show(json, &answer, |view: SessionView| format!("{} {} ended for good\n", view.id, whose(&view)))
         }
-        SetupVerb::Revoke { id: None, .. } => {
+        SetupVerb::Revoke { id: None, sure, .. } => {
+            sure.check("End every session of companions for good?")?;
             let answer = ask(&data, Method::POST, &format!("{SESSIONS}/revoke-all"), None).await?;
             show(json, &answer, |view: RevokedSessionsView| match view.revoked {
                 1 => "1 session ended\n".to_owned(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args as Arguments, Subcommand, ValueEnum};
 
 use super::{DataDir, Permissions, length_of_time};
+use crate::confirm::Sure;
 
 #[derive(Debug, Arguments)]
 pub(crate) struct Devices {
@@ -49,10 +50,16 @@ pub(crate) enum DeviceVerb {
         #[arg(long, value_name = "TIME", value_parser = length_of_time)]
         expires: Option<Duration>,
     },
-    /// Turn down a node that waits for approval
-    Reject(Id),
+    /// Turn down a node that waits for approval; it may ask again after a while, which doubles from a minute to a day
+    Reject(Reject),
     /// Put a node out for good; its link ends at once
-    Unpair(Id),
+    Unpair {
+        /// Whole name of the node, or 6 or more characters of its id
+        #[arg(value_name = "NAME|ID")]
+        which: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
     /// Set what a node may do
     Policy {
         #[command(flatten)]
@@ -73,6 +80,29 @@ pub(crate) enum DeviceVerb {
         #[arg(value_name = "ID")]
         id: Option<String>,
     },
+}
+
+/// Which requests are turned down.
+#[derive(Debug, Arguments)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["id", "all", "name", "from"]))]
+pub(crate) struct Reject {
+    /// Id of the node or its beginning; for good, its whole name or 6 or more characters of its id
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// All that wait
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Those that wait under exactly this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Those that wait from this network, as 192.0.2.0/24, or from this address
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) from: Option<String>,
+    /// For good: the key never comes in again; of a node without keys, only this request; asks first
+    #[arg(long)]
+    pub(crate) for_good: bool,
+    #[command(flatten)]
+    pub(crate) sure: Sure,
 }
 
 #[derive(Debug, Arguments)]

@@ -9,6 +9,7 @@ use handfast_server::admin::PermissionsView;
 
 use super::DataDir;
 use crate::End;
+use crate::confirm::Sure;
 
 #[derive(Debug, Arguments)]
 pub(crate) struct Pairing {
@@ -136,15 +137,16 @@ pub(crate) enum PairedVerb {
     Permissions(super::Permit),
     /// End a pairing for good; its link ends at once, and so do those of its delegates
     Revoke {
-        /// Name of the node, or its id or the beginning of it
+        /// Whole name of the node, or 6 or more characters of its id; or 8 or more of a capability's
         #[arg(value_name = "NAME|ID")]
         which: String,
+        #[command(flatten)]
+        sure: Sure,
     },
     /// End every pairing for good; asks first
     RevokeAll {
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        sure: Sure,
     },
 }
 

@@ -7,6 +7,7 @@ use handfast_core::limits::{SETUP_TTL_MAX, SETUP_TTL_MIN};
 use handfast_server::setup::url::{GatewayUrl, UrlRefused};
 
 use super::DataDir;
+use crate::confirm::Sure;
 
 #[derive(Debug, Arguments)]
 pub(crate) struct Setup {
@@ -31,12 +32,14 @@ pub(crate) enum SetupVerb {
     },
     /// End a session for good; its companion's connection ends at once
     Revoke {
-        /// Id of the session or its beginning
+        /// 6 or more characters of the session's id, or the whole label of its device
         #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
         id: Option<String>,
         /// End every session
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        sure: Sure,
     },
     /// Let a session live on, as long as the gateway's configuration says; its token stays the same
     Refresh {

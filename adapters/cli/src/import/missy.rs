@@ -158,7 +158,9 @@ fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
     let source = Source::of(record.address);
     let made_of = Profile::parse(&profile).unwrap_or(Profile::EMPTY);
     let key = RequestKey::of(source, &PairRequest { name: record.name.label(), room: record.room.label(), profile: made_of });
-    (Asking { key, source, record }, profile)
+    // The same at each import, so that one request is counted once.
+    let request = record.node_id.as_bytes().iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    (Asking { key, source, record, request }, profile)
 }
 
 /// The id of a record, even of one of which something else cannot be read.

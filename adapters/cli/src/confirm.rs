@@ -1,0 +1,32 @@
+//! Asking before what cannot be undone.
+
+use std::io::{BufRead, IsTerminal};
+
+use crate::End;
+
+/// `--yes` of every verb that decides for good.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Sure {
+    /// Do not ask; needed where no terminal is there to ask on
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+impl Sure {
+    /// Asks whether this shall be done, where somebody is there to answer. `what` is a question, as "Put x out for good?".
+    pub(crate) fn check(self, what: &str) -> Result<(), End> {
+        if self.yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Err(End::Usage(format!("{what} Nobody is here to be asked; say so with --yes. Nothing was done")));
+        }
+        handfast_stdio::note(&format!("{what} Type yes: "));
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map_err(End::refused)?;
+        match answer.trim() {
+            "yes" => Ok(()),
+            _ => Err(End::Refused("nothing was done".to_owned())),
+        }
+    }
+}
