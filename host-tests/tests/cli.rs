@@ -9,6 +9,7 @@ mod inbound;
 mod nodes;
 mod output;
 mod pairing;
+mod rejecting;
 mod serving;
 mod setup;
 mod store;
@@ -36,8 +37,10 @@ async fn an_operator_lists_approves_mutes_unmutes_and_unpairs() {
     assert!(code == 0 && token.len() == 43, "{out}");
     assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
 
-    for (verb, answer) in [("mute", "muted"), ("unmute", "auth_ok"), ("unpair", "auth_fail")] {
-        assert_eq!(gateway.devices(&[verb, &id]).0, 0);
+    let (code, _, err) = gateway.devices(&["unpair", &id]);
+    assert!(code == 2 && err.contains("--yes"), "{err}");
+    for (verb, more, answer) in [("mute", None, "muted"), ("unmute", None, "auth_ok"), ("unpair", Some("--yes"), "auth_fail")] {
+        assert_eq!(gateway.devices(&[&[verb, id.as_str()][..], more.as_slice()].concat()).0, 0);
         assert_eq!(gateway.auth(&id, &token).await, answer, "after {verb}");
     }
     assert_eq!(gateway.json(&["list"])["devices"], json!([]));
@@ -65,10 +68,10 @@ async fn exit_codes_tell_refused_from_usage() {
     assert_eq!(gateway.devices(&["pair", &id]).0, 0);
     let (code, _, err) = gateway.devices(&["pair", &id]);
     assert!(code == 1 && err.contains("paired already"), "{err}");
-    let (code, _, err) = gateway.devices(&["unpair", "00000000-0000-4000-8000-000000000000"]);
-    assert!(code == 1 && err.contains("no node has an id"), "{err}");
-    let (code, _, err) = gateway.devices(&["unpair", "../status"]);
-    assert!(code == 1 && err.contains("no node has an id"), "{err}");
+    let (code, _, err) = gateway.devices(&["unpair", "--yes", "00000000-0000-4000-8000-000000000000"]);
+    assert!(code == 1 && err.contains("whole name"), "{err}");
+    let (code, _, err) = gateway.devices(&["unpair", "--yes", "../status"]);
+    assert!(code == 1 && err.contains("whole name"), "{err}");
     assert_eq!(gateway.devices(&["policy", &id, "--mode", "loud"]).0, 2);
     assert_eq!(gateway.devices(&["dance"]).0, 2);
     assert_eq!(gateway.devices(&["policy", &id, "--mode", "safe-chat"]).0, 0);
@@ -91,11 +94,11 @@ fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
         &["pairing", "code"],
         &["pairing", "withdraw", "K7QF"],
         &["paired", "list"],
-        &["paired", "revoke", "My Phone"],
+        &["paired", "revoke", "My Phone", "--yes"],
         &["paired", "revoke-all", "--yes"],
         &["setup", "start"],
         &["setup", "list"],
-        &["setup", "revoke", "--all"],
+        &["setup", "revoke", "--all", "--yes"],
         &["setup", "refresh", "ab"],
         &["setup", "rotate-key"],
         &["inbound", "list"],
@@ -224,7 +227,7 @@ async fn no_token_ever_reaches_a_log() {
     }
     let wrong = "A".repeat(43);
     assert_eq!(gateway.auth(&id, &wrong).await, "auth_fail");
-    assert_eq!(gateway.devices(&["unpair", &id]).0, 0);
+    assert_eq!(gateway.devices(&["unpair", "--yes", &id]).0, 0);
     assert_eq!(gateway.auth(&id, &token).await, "auth_fail");
     let mut log = String::new();
     std::fs::File::open(&gateway.log).unwrap().read_to_string(&mut log).unwrap();

@@ -152,12 +152,32 @@ fn a_decision_that_overtakes_the_answer_to_the_request_is_not_lost() {
 }
 
 #[test]
-fn a_rejected_node_hears_it_and_never_comes_in_again() {
+fn a_rejected_node_hears_it_and_asks_again_later() {
     let mut world = World::new(1, 8);
     world.pair_by_approval(0);
     world.run();
     let node_id = world.id_of(0).unwrap();
     assert!(world.decide(node_id, Decision::Reject));
+    world.run();
+    assert!(world.nodes[0].heard("PairingRefused(Denied"), "{}", world.story());
+    world.pair_by_approval(0);
+    world.run();
+    assert!(!world.approve(0), "it is too soon");
+    world.pass(Span::from_secs(61));
+    world.pair_by_approval(0);
+    world.run();
+    assert!(world.approve(0), "{}", world.story());
+    world.run();
+    assert_linked(&world);
+}
+
+#[test]
+fn a_node_that_is_rejected_for_good_hears_it_and_never_comes_in_again() {
+    let mut world = World::new(1, 8);
+    world.pair_by_approval(0);
+    world.run();
+    let node_id = world.id_of(0).unwrap();
+    assert!(world.decide(node_id, Decision::Bar));
     world.run();
     assert!(world.nodes[0].heard("PairingRefused(Revoked)"), "{}", world.story());
     world.open_window();

@@ -30,6 +30,8 @@ pub struct Audit {
     pub approved: BTreeSet<[u8; 32]>,
     /// Whom the operator put out.
     pub revoked: BTreeSet<[u8; 32]>,
+    /// Keys whose requests were turned down: they may come again, if they ask again.
+    pub turned_down: BTreeSet<[u8; 32]>,
     /// Secrets of codes, also of those that are spent.
     pub secrets: BTreeMap<CodeId, String>,
     /// Setup codes that the operator had made, in order.

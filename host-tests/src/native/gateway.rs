@@ -379,6 +379,7 @@ impl World {
                 }
                 Answer::Settled(Settled::Waits) => Input::Settled(Verdict::Waits { expires_in: 600 }),
                 Answer::Settled(Settled::Expired) => Input::Settled(Verdict::Refused(Refusal::Expired)),
+                Answer::Settled(Settled::Denied) => Input::Settled(Verdict::Refused(Refusal::Denied { reason: None })),
                 Answer::Settled(Settled::Revoked) => Input::Settled(Verdict::Refused(Refusal::Revoked)),
                 Answer::Settled(Settled::Spent) => Input::Settled(Verdict::Refused(Refusal::Spent)),
                 Answer::Busy if before == "Preparing" => Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 })),

@@ -12,7 +12,7 @@ use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Kind, Window};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
-use handfast_core::registry::record::{Credential, Standing};
+use handfast_core::registry::record::{Cause, Credential, Standing};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::Span;
 use handfast_core::wire::native::pair::Selector;
@@ -87,7 +87,10 @@ impl World {
         let approves = matches!(decision, Decision::Approve(_));
         let Some(change) = self.store.decide(node_id, decision, new, &self.gateway.keys, unix) else { return false };
         self.note(|| format!("operator: {word} {node_id}"));
-        self.decided(node_id, key, approves, matches!(change.standing, Standing::Revoked { .. }));
+        self.decided(node_id, key, approves, change.standing.bars());
+        if let (Standing::Revoked { cause: Cause::Rejected }, Some(key)) = (&change.standing, key) {
+            self.audit.turned_down.insert(*key.as_bytes());
+        }
         match change.notice {
             Some(Notice::Decided) => {
                 let asks = |request: &super::registry::Request| Some(request.holder.channel) == key;

@@ -13,7 +13,8 @@ use handfast_core::registry::ceiling::{Ceiling, Renewal, paired_anew, renewal};
 use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, PinRoom, Window};
 use handfast_core::registry::grants::{self, Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::registry::sessions::{NotRedeemed, redeem};
 use handfast_core::text::Label;
@@ -68,8 +69,10 @@ pub enum Settled {
     Waits,
     /// What was granted counts no more.
     Expired,
-    /// The operator said no.
+    /// The operator said no, for good.
     Revoked,
+    /// The operator said no; it may ask again later.
+    Denied,
     /// The setup code was spent by somebody else.
     Spent,
 }
@@ -108,6 +111,8 @@ pub struct Registry {
     pub setup_spent: BTreeMap<Nonce, UnixTime>,
     /// The latest end of those that were forgotten.
     pub setup_mark: UnixTime,
+    /// What is known of whoever was turned down.
+    pub rejections: BTreeMap<[u8; 32], Rejection>,
 }
 
 impl Registry {
@@ -115,6 +120,12 @@ impl Registry {
     #[must_use]
     pub fn by_key(&self, key: &PublicKey) -> Option<&Record> {
         self.records.values().find(|record| record.keys.is_some_and(|keys| keys.channel == *key))
+    }
+
+    /// Whether the requests of this key were turned down, and it may not ask again yet.
+    #[must_use]
+    pub fn turned_down(&self, key: &PublicKey, now: UnixTime) -> bool {
+        self.rejections.get(key.as_bytes()).is_some_and(|rejection| rejection.admits(now).is_err())
     }
 
     /// The grants of a node.
@@ -224,7 +235,10 @@ impl Registry {
         let known = self.by_key(&request.holder.channel).map(|record| (record.node_id, record.standing.clone()));
         let standing = known.as_ref().map(|(_, standing)| standing);
         match (standing, proven) {
-            (Some(Standing::Revoked { .. }), _) => Settled::Revoked,
+            (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => Settled::Revoked,
+            (Some(Standing::Revoked { cause: Cause::Rejected }), false) if self.turned_down(&request.holder.channel, now) => {
+                Settled::Denied
+            }
             (Some(Standing::Paired { .. } | Standing::Muted { .. }), false) => {
                 let node_id = known.map_or(NodeId::from_bytes([0; 16]), |(node_id, _)| node_id);
                 match grants::offer_again(&self.grants_of(node_id), now) {
@@ -244,7 +258,11 @@ impl Registry {
                 Settled::Offered(self.decided(node_id, ceiling, GrantId::from_bytes(ids.1), own, now))
             }
             (Some(Standing::Pending { expires }), false) if now < *expires => Settled::Waits,
-            (Some(Standing::Pending { .. } | Standing::Unapproved { .. }) | None, false) => {
+            (
+                Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { cause: Cause::Rejected })
+                | None,
+                false,
+            ) => {
                 let expires = now.after(Span::from_secs(600));
                 let node_id = known.map_or_else(|| NodeId::from_bytes(ids.0), |(node_id, _)| node_id);
                 self.records.insert(node_id, record(node_id, request, Standing::Pending { expires }, now));
@@ -263,7 +281,7 @@ impl Registry {
         own: &OwnKeys,
         now: UnixTime,
     ) -> Settled {
-        if self.by_key(&request.holder.channel).is_some_and(|record| matches!(record.standing, Standing::Revoked { .. })) {
+        if self.by_key(&request.holder.channel).is_some_and(|record| record.standing.bars()) {
             return Settled::Revoked;
         }
         match redeem(code.expires_at, self.setup_mark, self.setup_spent.contains_key(&code.nonce), now) {
@@ -376,6 +394,10 @@ impl Registry {
         let approves = matches!(decision, Decision::Approve(_));
         let change = lifecycle::decide(&record.standing, decision, now).ok()?;
         record.standing = change.standing.clone();
+        if let (Standing::Revoked { cause: Cause::Rejected }, Some(keys)) = (&record.standing, &record.keys) {
+            let earlier = self.rejections.get(keys.channel.as_bytes()).copied();
+            self.rejections.insert(*keys.channel.as_bytes(), Rejection::once_more(earlier, now));
+        }
         if matches!(record.standing, Standing::Revoked { .. }) {
             self.grants.iter_mut().filter(|grant| grant.node_id == node_id).for_each(|grant| grant.state = State::Ended);
         }

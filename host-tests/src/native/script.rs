@@ -326,7 +326,9 @@ impl World {
     }
 
     fn may_link(&self, at: usize) -> bool {
-        !self.audit.revoked.contains(self.nodes[at].keys.channel.public().as_bytes())
+        ![&self.audit.revoked, &self.audit.turned_down]
+            .iter()
+            .any(|keys| keys.contains(self.nodes[at].keys.channel.public().as_bytes()))
     }
 
     /// Who was granted something that counts, and did not lose it, links without anybody's help.

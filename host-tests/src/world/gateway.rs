@@ -281,7 +281,10 @@ impl World {
                 Effect::Send(text) => Act::Send(text.to_owned()),
                 Effect::Ping => Act::Ping,
                 Effect::Close(close) => Act::Close(close),
-                Effect::Admit(request) => Act::Admit(Box::new(Asking::new(&request, address, unix, &limits, &fresh))),
+                Effect::Admit(request) => {
+                    let asking = Asking::new(&request, address, unix, &limits, &fresh);
+                    Act::Admit(Box::new(asking.made_by(u64::from(conn.0))))
+                }
                 Effect::Load(node_id) => Act::Load(node_id),
                 Effect::Hash(job, claim) => Act::Hash(job, claim),
                 Effect::CountFailure => Act::CountFailure,

@@ -7,6 +7,7 @@ use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::delivery::Settled;
 use handfast_core::registry::record::{Cause, Mode, Standing};
+use handfast_core::time::Span;
 
 use super::World;
 use crate::script::Verdict;
@@ -16,6 +17,8 @@ use crate::script::Verdict;
 pub struct Model {
     /// By id; nothing is ever taken out.
     pub nodes: BTreeMap<NodeId, Known>,
+    /// How often in a row whoever asks so was turned down, and until when it has to wait.
+    rejections: BTreeMap<[u8; 32], (u32, u64)>,
 }
 
 /// One id.
@@ -31,6 +34,10 @@ pub struct Known {
     undelivered: Option<(Option<Life>, u64)>,
     key: [u8; 32],
     source: Source,
+    /// When it was last asked for.
+    asked: u64,
+    /// By which request.
+    request: u64,
 }
 
 /// Where an id is in its life.
@@ -57,11 +64,12 @@ pub enum Life {
 fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
     use Verdict::{Approve, Full, Mute, Reissue, Reject, SafeChat, Unmute, Unpair};
     match life {
-        Life::Waiting { until } if now < until => match verdict {
-            Approve => Some(Life::In(Mode::Full)),
+        // What is turned down is so whatever the time is.
+        Life::Waiting { until } => match verdict {
+            Approve if now < until => Some(Life::In(Mode::Full)),
             Reject => Some(Life::Rejected),
             Unpair => Some(Life::Unpaired),
-            Reissue | Mute | Unmute | SafeChat | Full => None,
+            Approve | Reissue | Mute | Unmute | SafeChat | Full => None,
         },
         Life::In(mode) | Life::Muted(mode) => match verdict {
             Approve | Reject => None,
@@ -102,6 +110,16 @@ impl Model {
         }
     }
 
+    /// Who makes room for one more of a source that has so many: the one that was asked for longest ago, of this source or of the one with most.
+    fn gives_way(&self, of: Option<Source>, of_source: usize, now: u64) -> Option<NodeId> {
+        let waiting = || self.nodes.iter().filter(|(_, known)| known.waits(now));
+        let size = |source| waiting().filter(|(_, known)| known.source == source).count();
+        let source = of.or_else(|| waiting().map(|(_, known)| known.source).max_by_key(|source| (size(*source), *source)))?;
+        let (node_id, known) =
+            waiting().filter(|(_, known)| known.source == source).min_by_key(|(id, known)| (known.asked, **id))?;
+        (known.asked + 300 <= now || size(source) > of_source + 1).then_some(*node_id)
+    }
+
     pub(super) fn acknowledged(&mut self, node_id: NodeId) {
         if let Some(known) = self.nodes.get_mut(&node_id) {
             known.unacknowledged = known.unacknowledged.saturating_sub(1);
@@ -130,17 +148,31 @@ impl World {
         };
         let same = self.model.nodes.iter().find(|(_, known)| known.key == key && may_wait(known)).map(|(id, _)| *id);
         let (total, of_source) = self.model.waiting(asking.source, now);
-        let room = total < self.limits.pending_total as usize && of_source < self.limits.pending_per_source as usize;
+        let own_room = of_source < self.limits.pending_per_source as usize;
+        let room = own_room && total < self.limits.pending_total as usize;
+        let wait = self.model.rejections.get(&key).map_or(0, |(_, until)| until.saturating_sub(now));
+        let gives_way = self.model.gives_way((!own_room).then_some(asking.source), of_source, now);
         let expected = match same {
             Some(node_id) => Ok(node_id),
-            None if room => Ok(asking.record.node_id),
+            None if wait > 0 => Err(Refusal::Rejected { wait: Span::from_secs(wait) }),
+            None if room || gives_way.is_some() => Ok(asking.record.node_id),
             None => Err(Refusal::TooManyPending),
         };
+        if let Some(known) = same.and_then(|node_id| self.model.nodes.get_mut(&node_id))
+            && known.request != asking.request
+        {
+            (known.asked, known.request) = (now, asking.request);
+        }
         self.expect(outcome == expected, || format!("a request got {outcome:?}, by the model {expected:?}"));
         if same.is_none() && outcome.is_ok() {
             let until = asking.record.asked_at.as_secs() + self.limits.pending_for.as_secs();
             let life = Life::Waiting { until };
-            let known = Known { life, hashes: Vec::new(), unacknowledged: 0, undelivered: None, key, source: asking.source };
+            if let Some(known) = gives_way.filter(|_| !room).and_then(|node_id| self.model.nodes.get_mut(&node_id)) {
+                known.life = Life::RanOut;
+            }
+            let (source, request) = (asking.source, asking.request);
+            let known =
+                Known { life, hashes: Vec::new(), unacknowledged: 0, undelivered: None, key, source, asked: now, request };
             let before = self.model.nodes.insert(asking.record.node_id, known);
             self.expect(before.is_none(), || format!("{} was given out twice", asking.record.node_id));
         }
@@ -168,6 +200,7 @@ impl World {
 
     /// A decision is durable; the record must say what the model says.
     pub(super) fn model_commits(&mut self, node_id: NodeId, verdict: Verdict) {
+        let now = self.unix().as_secs();
         // The decision was taken when the record was read; the version shows that nothing changed since, except that time passed.
         let lasts = self.unix().as_secs() + self.limits.deliver_within.as_secs();
         let known = self.model.nodes.get_mut(&node_id).expect("only known ids are saved");
@@ -180,6 +213,11 @@ impl World {
             (Verdict::Mute | Verdict::Unmute | Verdict::SafeChat | Verdict::Full, same) => same,
         };
         known.life = next.unwrap_or(known.life);
+        if known.life == Life::Rejected {
+            let (times, until) = self.model.rejections.get(&known.key).copied().unwrap_or_default();
+            let times = if until + 86_400 <= now { 0 } else { times };
+            self.model.rejections.insert(known.key, (times + 1, now + (60 << times).min(86_400)));
+        }
         known.unacknowledged += 1;
         let standing = self.store.rows[&node_id].record.standing.clone();
         if let Some(token) = standing.token().filter(|token| known.hashes.last() != Some(token.as_bytes())) {

@@ -7,11 +7,12 @@ use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{self, Admission, Asking, RequestKey};
+use handfast_core::registry::admission::{self, Admission, Asking, RequestKey, Share, Stalest};
 use handfast_core::registry::delivery::{Before, DeliveryId, NotSettled, Outcome, Settled, Undelivered};
 use handfast_core::registry::lifecycle;
 use handfast_core::registry::lifecycle::Change;
-use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::record::{Cause, Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::time::UnixTime;
 
 use super::gateway::ConnInput;
@@ -25,6 +26,8 @@ use crate::script::Verdict;
 pub struct Store {
     /// The records.
     pub rows: BTreeMap<NodeId, Row>,
+    /// What is known of whoever was turned down.
+    pub rejections: BTreeMap<[u8; 32], Rejection>,
     /// How many of the next operations fail.
     pub failing: u32,
     /// Ids that were given out, or are offered to a request on its way: no request is offered one of them.
@@ -45,6 +48,8 @@ pub struct Row {
     pub source: Source,
     /// Raised with each change.
     pub version: u64,
+    /// How often it was asked for, and when last.
+    pub asked: admission::Asked,
 }
 
 /// Who waits for an answer.
@@ -95,21 +100,40 @@ impl Store {
             Some(_) | None => matches!(r.record.standing, Standing::Pending { .. }),
         };
         let same = self.rows.values().filter(would_wait).find(|r| r.key == asking.key).map(|r| r.record.node_id);
-        let count = Pending {
-            total: waiting().count() as u32,
-            of_source: waiting().filter(|r| r.source == asking.source).count() as u32,
-        };
-        let outcome = match admission::decide(same, count, limits) {
-            Admission::Found(node_id) => Ok(node_id),
-            Admission::Full => Err(Refusal::TooManyPending),
-            Admission::Enter => {
-                let row = Row { record: asking.record.clone(), key: asking.key, source: asking.source, version: 1 };
-                self.taken.insert(row.record.node_id);
-                self.rows.insert(row.record.node_id, row);
-                Ok(asking.record.node_id)
+        let of_source = |source| waiting().filter(|r| r.source == source).count() as u32;
+        let count = Pending { total: waiting().count() as u32, of_source: of_source(asking.source) };
+        let rejection = self.rejections.get(asking.key.as_bytes()).copied();
+        match admission::decide(same, rejection, count, limits, now) {
+            Admission::Found(node_id) => {
+                if let Some(row) = self.rows.get_mut(&node_id) {
+                    row.asked = row.asked.again(asking.request, now).unwrap_or(row.asked);
+                }
+                return (ran_out, Ok(node_id));
             }
-        };
-        (ran_out, outcome)
+            Admission::Refused(refusal) => return (ran_out, Err(refusal)),
+            Admission::Displace(share) => {
+                let largest = || waiting().map(|r| r.source).max_by_key(|source| (of_source(*source), *source));
+                let source = match share {
+                    Share::Own => Some(asking.source),
+                    Share::Largest => largest(),
+                };
+                let stalest = waiting().filter(|r| Some(r.source) == source).min_by_key(|r| (r.asked.last, r.record.node_id));
+                let gives_way = stalest.filter(|row| {
+                    let stalest = Stalest { asked: row.asked.last, of_source: of_source(row.source) };
+                    admission::gives_way(stalest, count, now)
+                });
+                let Some(node_id) = gives_way.map(|row| row.record.node_id) else {
+                    return (ran_out, Err(Refusal::TooManyPending));
+                };
+                self.rows.remove(&node_id);
+            }
+            Admission::Enter => {}
+        }
+        let asked = admission::Asked::first(asking.request, now);
+        let row = Row { record: asking.record.clone(), key: asking.key, source: asking.source, version: 1, asked };
+        self.taken.insert(row.record.node_id);
+        self.rows.insert(row.record.node_id, row);
+        (ran_out, Ok(asking.record.node_id))
     }
 
     /// The record of a node as it is now.
@@ -155,6 +179,10 @@ impl World {
                     Some(row) if row.version == version => {
                         row.version += 1;
                         row.record.standing = change.standing.clone();
+                        if let Standing::Revoked { cause: Cause::Rejected } = row.record.standing {
+                            let earlier = self.store.rejections.get(row.key.as_bytes()).copied();
+                            self.store.rejections.insert(*row.key.as_bytes(), Rejection::once_more(earlier, now));
+                        }
                         Ok(())
                     }
                     Some(_) | None => Err(Refusal::StoreFailed),

@@ -80,7 +80,7 @@ fn a_code_opens_one_session_which_its_owner_alone_can_read_and_which_ends_when_t
     assert!(code == 0 && status["id"] == listed["id"] && status["expires_at"] == listed["expires_at"], "{out}");
     assert_eq!(companion.says(&["refresh"]).0, 0);
 
-    assert_eq!(gateway.verb(&["setup", "revoke", "--all"]).0, 0);
+    assert_eq!(gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
     for verb in [&["status"][..], &["refresh"], &["end"]] {
         let (code, out, err) = companion.says(verb);
         assert!(code == 1 && out.is_empty() && err.contains("it has ended") && !err.contains(&token), "{err}");
@@ -198,7 +198,7 @@ fn a_companion_that_listens_is_linked_until_its_session_ends() {
     assert_eq!((&first["event"], &first["session"]["device_label"]), (&"linked".into(), &"Desk".into()));
     let listed = gateway.answer(&["setup", "list"])["sessions"][0].clone();
     assert!(listed["linked"] == true && listed["id"] == first["session"]["session_id"], "{listed}");
-    assert_eq!(gateway.verb(&["setup", "revoke", "--all"]).0, 0);
+    assert_eq!(gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
     assert_eq!(listening.0.wait().unwrap().code(), Some(1));
     let mut said = String::new();
     std::io::Read::read_to_string(&mut listening.0.stderr.take().unwrap(), &mut said).unwrap();

@@ -71,7 +71,7 @@ fn a_sessions_code_is_no_wider_than_the_session_and_is_out_with_it_after_a_crash
     let (_, listed, _) = gateway.verb(&["pairing", "list"]);
     assert!(listed.contains(&format!("session {}", &id[..8])), "{listed}");
 
-    let (done, _, err) = gateway.verb(&["setup", "revoke", &id]);
+    let (done, _, err) = gateway.verb(&["setup", "revoke", "--yes", &id]);
     assert_eq!(done, 0, "{err}");
     let is_out = |gateway: &Gateway| {
         let paired = gateway.answer(&["paired", "list"]);

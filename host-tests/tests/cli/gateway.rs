@@ -155,6 +155,15 @@ impl Gateway {
         answer["node_id"].as_str().unwrap().to_owned()
     }
 
+    /// Says this over a raw socket, and gives the answer.
+    pub(super) async fn says(&self, message: Value) -> Value {
+        use futures_util::{SinkExt, StreamExt};
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        socket.send(message.to_string().into()).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
     /// Authenticates over a raw socket, and gives the type of the answer.
     pub(super) async fn auth(&self, node_id: &str, token: &str) -> String {
         use futures_util::{SinkExt, StreamExt};

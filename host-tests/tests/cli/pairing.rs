@@ -33,9 +33,9 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
     let (code, out, _) = gateway.devices(&["show", paired["device"]["node_id"].as_str().unwrap()]);
     assert!(code == 0 && out.contains(own) && out.contains("native"), "{out}");
 
-    let (code, out, _) = gateway.verb(&["paired", "revoke", "My Phone"]);
+    let (code, out, _) = gateway.verb(&["paired", "revoke", "My Phone", "--yes"]);
     assert!(code == 0 && out.contains("revoked"), "{out}");
-    let (code, _, err) = gateway.verb(&["paired", "revoke", "My Phone"]);
+    let (code, _, err) = gateway.verb(&["paired", "revoke", "My Phone", "--yes"]);
     assert!(code == 1 && err.contains("My Phone") && err.contains("paired list"), "{err}");
     assert_eq!(gateway.answer(&["paired", "list"])["paired"], json!([]));
 }

@@ -83,12 +83,12 @@ fn an_operator_sees_refreshes_and_ends_sessions() {
     assert!(code == 0 && out.contains("One") && out.contains("companion-v1") && out.contains(&of("Two")[..8]), "{out}");
 
     assert_eq!(gateway.answer(&["setup", "refresh", &of("One")[..10]])["id"], of("One"));
-    let (code, out, _) = gateway.verb(&["setup", "revoke", of("One")]);
+    let (code, out, _) = gateway.verb(&["setup", "revoke", "--yes", of("One")]);
     assert!(code == 0 && out.contains("\"One\" (companion-v1) ended"), "{out}");
     assert_eq!((one.says(&["status"]).0, two.says(&["status"]).0), (1, 0));
     let (code, _, err) = gateway.verb(&["setup", "refresh", of("One")]);
     assert!(code == 1 && err.contains("setup list"), "{err}");
-    assert_eq!(gateway.answer(&["setup", "revoke", "--all"])["revoked"], 1);
+    assert_eq!(gateway.answer(&["setup", "revoke", "--all", "--yes"])["revoked"], 1);
     assert_eq!(two.says(&["status"]).0, 1);
     assert_eq!(gateway.answer(&["setup", "list"])["sessions"].as_array().unwrap().len(), 0);
     assert_eq!(gateway.answer(&["setup", "list", "--all"])["sessions"].as_array().unwrap().len(), 2);
@@ -130,6 +130,10 @@ fn what_cannot_be_meant_is_a_usage_error_and_what_is_not_there_is_refused() {
         &["setup", "revoke"],
         &["setup", "revoke", ""],
         &["setup", "revoke", "ab", "--all"],
+        &["setup", "revoke", "abcdef"],
+        &["setup", "revoke", "--all"],
+        &["setup", "revoke", "ab", "--yes"],
+        &["setup", "revoke", "no id", "--yes"],
     ] {
         let (code, out, err) = gateway.verb(args);
         assert!(code == 2 && out.is_empty(), "{args:?}: {err}");
@@ -137,8 +141,7 @@ fn what_cannot_be_meant_is_a_usage_error_and_what_is_not_there_is_refused() {
     for (args, word) in [
         (&["setup", "start"][..], "--public-url"),
         (&["setup", "start", "--public-url", "ws://gateway.example"], "not encrypted"),
-        (&["setup", "revoke", "ab"], "setup list"),
-        (&["setup", "revoke", "no id"], "setup list"),
+        (&["setup", "revoke", "abcdef", "--yes"], "setup list"),
     ] {
         let (code, out, err) = gateway.verb(args);
         assert!(code == 1 && out.is_empty() && err.contains(word), "{args:?}: {err}");

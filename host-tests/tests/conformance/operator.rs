@@ -62,10 +62,18 @@ async fn unmuting_restores_the_mode_from_before() {
 }
 
 #[tokio::test]
-async fn a_rejected_node_asks_again_under_a_new_id() {
+async fn a_rejected_node_hears_when_it_may_ask_again_and_its_id_stays_out() {
     let served = Served::start().await;
     let first = served.ask("Kitchen Pi").await;
     served.gateway.decide(first, &Decision::Reject).await.unwrap();
-    assert_ne!(served.ask("Kitchen Pi").await, first);
+    let mut client = served.connect().await;
+    client
+        .say(serde_json::json!({"type": "pair_request", "friendly_name": "Kitchen Pi", "room": "Kitchen", "hardware_profile": {"v": 2}}))
+        .await;
+    let told = client.hear().await;
+    assert!(told["type"] == "error" && told["message"].as_str().unwrap().contains("ask again in"), "{told}");
+    client.expect_close(1008, "Request turned down").await;
+    // Under another name it is another request.
+    assert_ne!(served.ask("Hall Pi").await, first);
     assert!(served.gateway.pair(first, Purpose::Approve).await.is_err());
 }

@@ -29,7 +29,7 @@ fn new() -> NewToken {
     NewToken { hash: hash(2), ticket: ticket(2) }
 }
 
-fn standings() -> [(&'static str, Standing); 14] {
+fn standings() -> [(&'static str, Standing); 15] {
     let token = || Credential::Token(hash(1));
     let on_its_way = |before, until| {
         let ticket = Ticket { until: UnixTime::from_secs(until), ..ticket(3) };
@@ -50,6 +50,7 @@ fn standings() -> [(&'static str, Standing); 14] {
         ("Paired by keys", Standing::Paired { credential: Credential::Keys, mode: Mode::Full }),
         ("Muted, paired by keys", Standing::Muted { credential: Credential::Keys, restore: Mode::Full }),
         ("Revoked, rejected", Standing::Revoked { cause: Cause::Rejected }),
+        ("Revoked, barred", Standing::Revoked { cause: Cause::Barred }),
         ("Revoked, unpaired", Standing::Revoked { cause: Cause::Unpaired }),
     ]
 }
@@ -85,6 +86,7 @@ fn the_operators_decisions_lead_where_the_table_says() {
         ("issue", Decision::Issue(new())),
         ("reissue", Decision::Reissue(new())),
         ("reject", Decision::Reject),
+        ("bar", Decision::Bar),
         ("mute", Decision::Mute),
         ("unmute", Decision::Unmute),
         ("set mode full", Decision::SetMode(Mode::Full)),
