@@ -64,13 +64,7 @@ pub enum Life {
 fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
     use Verdict::{Approve, Full, Mute, Reissue, Reject, SafeChat, Unmute, Unpair};
     match life {
-        // What is turned down is so whatever the time is.
-        Life::Waiting { until } => match verdict {
-            Approve if now < until => Some(Life::In(Mode::Full)),
-            Reject => Some(Life::Rejected),
-            Unpair => Some(Life::Unpaired),
-            Approve | Reissue | Mute | Unmute | SafeChat | Full => None,
-        },
+        Life::Waiting { until } if now < until && verdict == Approve => Some(Life::In(Mode::Full)),
         Life::In(mode) | Life::Muted(mode) => match verdict {
             Approve | Reject => None,
             Reissue => Some(life),

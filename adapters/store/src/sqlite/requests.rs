@@ -91,12 +91,11 @@ fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Opti
     }
 }
 
+/// What a node with keys is known as, or why it cannot ask.
+type Known = Result<(NodeId, Again), Refusal>;
+
 /// The node with this static key: waiting, or why it cannot ask. One that has expired gives the key up at once.
-fn with_key(
-    connection: &Connection,
-    key: &x25519::PublicKey,
-    now: UnixTime,
-) -> Result<Option<Result<(NodeId, Again), Refusal>>, StoreError> {
+fn with_key(connection: &Connection, key: &x25519::PublicKey, now: UnixTime) -> Result<Option<Known>, StoreError> {
     let Some(Stored { record: Record { node_id, standing, .. }, .. }) = reader::by_key(connection, key)? else {
         return Ok(None);
     };
