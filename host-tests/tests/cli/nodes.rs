@@ -114,7 +114,7 @@ fn a_node_that_was_revoked_says_so_once_it_has_learned_it_whether_or_not_it_runs
     let (state, mut running) = paired(&gateway);
     until("it is linked", || is(&status(state.path())["link"], &json!("linked")));
     assert_eq!(status(state.path())["standing"], "paired");
-    assert_eq!(gateway.verb(&["paired", "revoke", "Desk"]).0, 0);
+    assert_eq!(gateway.verb(&["paired", "revoke", "Desk", "--yes"]).0, 0);
     until("it was told", || is(&status(state.path())["standing"], &json!("unpaired")));
     running.kill();
     assert_eq!(status(state.path())["standing"], "unpaired");
@@ -124,7 +124,7 @@ fn a_node_that_was_revoked_says_so_once_it_has_learned_it_whether_or_not_it_runs
     // One that is away learns it when it comes.
     let (state, mut running) = paired(&gateway);
     running.kill();
-    assert_eq!(gateway.verb(&["paired", "revoke", "Desk"]).0, 0);
+    assert_eq!(gateway.verb(&["paired", "revoke", "Desk", "--yes"]).0, 0);
     assert_eq!(status(state.path())["standing"], "paired", "it cannot know yet");
     let mut running = running_node(state.path());
     until("it is refused", || is(&status(state.path())["standing"], &json!("refused")));

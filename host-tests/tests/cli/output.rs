@@ -108,7 +108,7 @@ const PRINT: &[Row] = &[
     ("serve", &["--print-config"]),
     ("devices list", &[]),
     ("devices reject", &["{waiting}"]),
-    ("devices unpair", &["{paired}"]),
+    ("devices unpair", &["{paired}", "--yes"]),
     ("devices policy", &["{paired}", "--mode", "safe-chat"]),
     ("devices mute", &["{paired}"]),
     ("devices unmute", &["{muted}"]),
@@ -121,7 +121,7 @@ const PRINT: &[Row] = &[
     ("paired list", &[]),
     ("paired revoke-all", &["--yes"]),
     ("setup list", &[]),
-    ("setup revoke", &["--all"]),
+    ("setup revoke", &["--all", "--yes"]),
     ("setup rotate-key", &[]),
     ("inbound list", &[]),
     ("inbound block", &["telegram:@ana"]),
@@ -151,6 +151,7 @@ const ELSEWHERE: &[&str] = &[
     "demo",
     "token hash",
     "paired revoke",
+    "nodes permissions",
     "setup refresh",
     "inbound approve",
     "inbound reject",
@@ -162,7 +163,11 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
     let mut out = Vec::new();
     for arg in args {
         match *arg {
-            "{waiting}" => out.push(gateway.ask("Waiting").await),
+            // Under a name of its own: one that was turned down has to wait before it asks again.
+            "{waiting}" => {
+                let number = gateway.json(&["list", "--all"])["devices"].as_array().unwrap().len();
+                out.push(gateway.ask(&format!("Waiting {number}")).await);
+            }
             "{paired}" | "{muted}" => {
                 let id = gateway.ask("Paired").await;
                 assert_eq!(gateway.devices(&["pair", &id]).0, 0);

@@ -95,17 +95,17 @@ async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_o
 
     writes(&gateway, false);
     is_cut_and_not_stored(gateway.devices(&["mute", &muted]));
-    is_cut_and_not_stored(gateway.devices(&["unpair", &unpaired]));
+    is_cut_and_not_stored(gateway.devices(&["unpair", "--yes", &unpaired]));
     for link in links {
         ends(link).await;
     }
     is_cut_and_not_stored(gateway.devices(&["reject", &rejected]));
-    is_cut_and_not_stored(gateway.verb(&["setup", "revoke", &session]));
+    is_cut_and_not_stored(gateway.verb(&["setup", "revoke", "--yes", &session]));
     is_cut_and_not_stored(gateway.verb(&["pairing", "withdraw", &minted]));
     is_cut_and_not_stored(gateway.verb(&["inbound", "block", "telegram:@ana"]));
     // Deciding it once more says the same.
     is_cut_and_not_stored(gateway.devices(&["mute", &muted]));
-    is_cut_and_not_stored(gateway.devices(&["unpair", &unpaired]));
+    is_cut_and_not_stored(gateway.devices(&["unpair", "--yes", &unpaired]));
 
     // Nobody comes back by connecting anew, and nobody is let in who was not.
     assert_eq!(gateway.auth(&muted, &muted_token).await, "muted");
@@ -154,7 +154,7 @@ async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_i
     until("the node does not link", || gateway.json(&["list"])["devices"][0]["status"] == "online");
 
     writes(&gateway, false);
-    is_cut_and_not_stored(gateway.verb(&["paired", "revoke", "Phone"]));
+    is_cut_and_not_stored(gateway.verb(&["paired", "revoke", "Phone", "--yes"]));
     until("the link goes on", || gateway.json(&["list", "--all"])["devices"][0]["status"] == "offline");
     linked.kill();
     let mut again = gateway.run_node(&state);
@@ -246,7 +246,7 @@ async fn a_copy_of_a_running_gateways_database_brings_no_revoked_node_back_witho
         until("the log is not emptied", || log_bytes(&gateway) == 0);
         let database = gateway.data.path().join("handfast.db");
         let copied = std::fs::read(&database).unwrap();
-        assert_eq!(gateway.devices(&["unpair", &id]).0, 0);
+        assert_eq!(gateway.devices(&["unpair", "--yes", &id]).0, 0);
         until("the log is not emptied", || log_bytes(&gateway) == 0);
         gateway.ask("Another").await;
         let number = || {
@@ -283,7 +283,7 @@ async fn a_backup_is_made_while_the_gateway_runs_and_restored_with_what_is_lost_
     let file = file.to_str().unwrap();
     let (code, out, err) = gateway.verb(&["backup", file]);
     assert!(code == 0 && out.contains("1 nodes") && out.contains("store.key"), "{out}{err}");
-    assert_eq!(gateway.devices(&["unpair", &id]).0, 0);
+    assert_eq!(gateway.devices(&["unpair", "--yes", &id]).0, 0);
     let (code, _, err) = gateway.verb(&["restore", file]);
     assert!(code == 1 && err.contains(&format!("process {} has", gateway.running.0.id())), "{err}");
     gateway.running.kill();

@@ -141,11 +141,11 @@ async fn a_session_that_was_ended_while_the_clock_was_ahead_stays_ended_when_it_
     let (one, two, three) = (gateway.session().await, gateway.session().await, gateway.session().await);
     let id = gateway.gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap().to_owned();
     let gateway = gateway.restart("+2h");
-    let (code, out, err) = gateway.gateway.verb(&["setup", "revoke", &id]);
+    let (code, out, err) = gateway.gateway.verb(&["setup", "revoke", "--yes", &id]);
     assert!(code == 0 && out.contains("ended"), "{out}{err}");
     // One of the others is seen to be over, none is looked at again.
     assert!(!gateway.lets_in(&one));
-    assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all"]).0, 0);
+    assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
     let gateway = gateway.restart("+0");
     assert_eq!(gateway.clock()["state"], "behind");
     for token in [&one, &two, &three] {
@@ -218,7 +218,7 @@ async fn steps_to_and_fro_in_one_run_end_nothing_and_lengthen_nothing() {
 async fn steps_to_and_fro_across_restarts_revive_nothing_and_leave_new_codes_good() {
     let mut gateway = Clocked::start("+0");
     let mut ended = vec![gateway.session().await];
-    assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all"]).0, 0);
+    assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
     for (number, wall) in ["+2d", "-2d", "+800d", "-800d", "+0"].iter().cycle().take(10).enumerate() {
         gateway = gateway.restart(wall);
         let fresh = gateway.session().await;
@@ -226,7 +226,7 @@ async fn steps_to_and_fro_across_restarts_revive_nothing_and_leave_new_codes_goo
         for token in &ended {
             assert!(!gateway.lets_in(token), "start {number} at {wall}");
         }
-        assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all"]).0, 0);
+        assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
         ended.push(fresh);
         let now = gateway.clock()["now"].as_u64().unwrap();
         assert!(gateway.ends_of_sessions().iter().all(|end| *end <= now + HOUR + 60), "start {number} at {wall}");
