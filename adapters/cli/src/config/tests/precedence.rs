@@ -20,6 +20,7 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("listen", "0.0.0.0:1", r#""0.0.0.0:1""#),
     ("port", "9", "9"),
     ("data", "/d", r#""/d""#),
+    ("clock_synchronised_file", "/y", r#""/y""#),
     ("tls_cert", "/c", r#""/c""#),
     ("tls_key", "/k", r#""/k""#),
     ("listen_tcp", "[::1]:2", r#"["[::1]:2"]"#),
