@@ -184,7 +184,15 @@ fn nothing_is_made_that_would_not_be_read() {
 
 #[test]
 fn a_code_is_typed_with_spaces_and_dashes_anywhere_and_in_any_case() {
-    for typed in ["K7QF-847291", "k7qf847291", " K 7 Q F 8 4 7 2 9 1 ", "K7-QF84-72-91", "--k7qf--847291--"] {
+    for typed in [
+        "K7QF-847291",
+        "k7qf847291",
+        " K 7 Q F 8 4 7 2 9 1 ",
+        "K7-QF84-72-91",
+        "K7QF\t847291",
+        "K7QF-847\r\n291",
+        "--k7qf--847291--",
+    ] {
         let TypedCode { selector, code } = TypedCode::parse(typed).unwrap();
         assert_eq!((selector.as_str(), code.expose()), ("K7QF", &b"847291"[..]), "{typed}");
     }
@@ -195,9 +203,7 @@ fn what_is_too_short_too_long_or_has_another_character_is_no_typed_code() {
     let long = format!("K7QF-{}", "7".repeat(CODE_CHARS + 1));
     let padded = format!("K7QF-847291{}", " ".repeat(TYPED_BYTES));
     let umlaut = "K7Q\u{c4}-847291";
-    for typed in
-        ["", "K7Q", "K7QF", "K7QF-", "K7QF-84729", "K7QF_847291", "K7QF\t847291", "K7QF-84729\u{661}", umlaut, &long, &padded]
-    {
+    for typed in ["", "K7Q", "K7QF", "K7QF-", "K7QF-84729", "K7QF_847291", "K7QF-84729\u{661}", umlaut, &long, &padded] {
         assert!(TypedCode::parse(typed).is_err(), "{typed}");
         any_text(typed.as_bytes());
     }

@@ -105,7 +105,8 @@ async fn a_spoiled_session_is_reported_lets_nobody_in_and_can_be_ended() {
         is_spoiled(store.sessions(SessionFilter::All, None, 9, START).await, spoil);
         assert_eq!(store.session_by_hash(&good.hash).await.unwrap(), Some(good), "{spoil}");
         let ended = store.revoke_session(bad.id, START).await.unwrap();
-        assert_eq!(ended, !spoil.starts_with("expires_at") && !spoil.starts_with("revoked_at"), "{spoil}");
+        // Ending one reads no clock, so that it is written of one whose end cannot be read, too.
+        assert_eq!(ended, !spoil.starts_with("revoked_at"), "{spoil}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::crypto::base64url;
 use crate::crypto::fingerprint::Fingerprint;
 use crate::id::opaque_id;
 use crate::limits::{SETUP_CLAIMS_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_URL_BYTES};
-use crate::text::Label;
+use crate::text::{Label, is_forbidden};
 use crate::time::{UnixTime, rfc3339};
 use crate::wire::json::{self, Text, Value};
 use crate::wire::json_write::ObjectWriter;
@@ -134,8 +134,12 @@ impl<'b> Claims<'b> {
             nonce: Nonce::parse(as_text(nonce?)?.decode(&mut room)?)?,
             device_label: match label {
                 None | Some(Value::Null) => None,
-                // It is only for people to read: one beyond our bounds, as the original issues them, must not make the code worthless.
-                Some(value) => Label::beginning(as_text(value)?.decode(&mut room)?),
+                // It is only for people to read: one longer than ours, as the original issues them, must not make the code worthless. What would
+                // deceive who reads it does.
+                Some(value) => match as_text(value)?.decode(&mut room)? {
+                    text if text.chars().any(is_forbidden) => return None,
+                    text => Label::beginning(text),
+                },
             },
             bound: match bound {
                 None | Some(Value::Null | Value::Bool(false)) => false,
@@ -299,17 +303,16 @@ mod tests {
                 "ab".repeat(16)
             )
         };
-        for (label, shown) in [
-            ("x".repeat(65), Some("x".repeat(64))),
-            ("ü".repeat(200), Some("ü".repeat(64))),
-            ("Ana\\u0007".to_owned(), Some("Ana".to_owned())),
-            ("\\n".to_owned(), None),
-            (std::string::String::new(), None),
-        ] {
+        for (label, shown) in
+            [("x".repeat(65), Some("x".repeat(64))), ("ü".repeat(200), Some("ü".repeat(64))), (std::string::String::new(), None)]
+        {
             let text = with(&label);
             let mut room = [0; SETUP_CLAIMS_BYTES];
             let claims = Claims::parse(&text, &mut room).expect(&text);
             assert_eq!(claims.device_label.map(|label| label.as_str().to_owned()), shown);
+        }
+        for deceiving in ["Ana\\u0007", "\\n", "Ana\\u202e"] {
+            assert_eq!(Claims::parse(&with(deceiving), &mut [0; SETUP_CLAIMS_BYTES]), None, "{deceiving}");
         }
     }
 

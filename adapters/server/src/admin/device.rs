@@ -113,9 +113,11 @@ impl From<&Device> for DeviceView {
             version: entry.version.0,
             status: if *online { "online" } else { "offline" }.to_owned(),
             approved_by: match record.standing {
-                Standing::Paired { credential: Credential::Token(_), .. }
-                | Standing::Muted { credential: Credential::Token(_), .. } => Some(made_by(entry.maker)),
-                _ => None,
+                Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } => {
+                    None
+                }
+                Standing::Paired { .. } | Standing::Muted { .. } => Some(made_by(entry.maker)),
+                Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => None,
             },
             asked_at: record.asked_at.as_secs(),
             expires_at,
