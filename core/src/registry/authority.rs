@@ -55,7 +55,7 @@ impl Role {
         [Self::Viewer, Self::Operator, Self::Owner].into_iter().find(|role| role.as_str() == text)
     }
 
-    /// The scope that it has; an operator's has the exceptions of [`OWNERS`].
+    /// The scope that it has; an operator's has the exceptions of `OWNERS`.
     #[must_use]
     pub const fn scope(self) -> Scope<'static> {
         let action = match self {

@@ -10,7 +10,7 @@
 //!
 //! A request that was rejected may be barred later. `Unapproved`, which only an import makes, moves like `Pending` without an expiry.
 //!
-//! A token is issued in two steps: until its [delivery](super::delivery) is settled the standing keeps what it was before, and [`settle`] moves it there and
+//! A token is issued in two steps: until its [delivery] is settled the standing keeps what it was before, and [`settle`] moves it there and
 //! back.
 
 use crate::error::Refusal;

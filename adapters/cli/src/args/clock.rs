@@ -18,7 +18,7 @@ pub(crate) struct Clock {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClockVerb {
-    /// Show what time the gateway goes by, and how far it believes the system's clock [default]
+    /// Show what time the gateway goes by, and how far it believes the system's clock (default)
     Show,
     /// Say that the system's clock is right, or what time it is
     Accept {
