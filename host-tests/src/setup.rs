@@ -92,7 +92,7 @@ fn read_claims(text: &str) -> Option<Said> {
     let device_label = match members.get(b"device_label".as_slice()) {
         None => None,
         Some(value) if value == "null" => None,
-        Some(_) => beginning(&string(&members, "device_label")?),
+        Some(_) => beginning(&string(&members, "device_label").filter(|text| !text.chars().any(is_forbidden))?),
     };
     // Which session made it is 16 bytes, or it is not there.
     if members.contains_key(b"by".as_slice()) {
