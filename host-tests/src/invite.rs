@@ -58,7 +58,7 @@ fn any_address(text: &str) {
 }
 
 fn any_code(text: &str) {
-    let characters: String = text.chars().filter(|character| !" -".contains(*character)).collect();
+    let characters: String = text.chars().filter(|character| *character != '-' && !character.is_whitespace()).collect();
     let fine = text.len() <= TYPED_BYTES
         && (10..=68).contains(&characters.len())
         && characters.bytes().all(|byte| byte.is_ascii_alphanumeric());

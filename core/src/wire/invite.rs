@@ -98,7 +98,7 @@ pub struct TypedCode {
 }
 
 impl TypedCode {
-    /// Reads what a person typed: four characters of selector and 6 to 64 of secret, with spaces and dashes anywhere and in any case.
+    /// Reads what a person typed: four characters of selector and 6 to 64 of secret, with dashes and white space of any kind anywhere, line ends too, and in any case.
     ///
     /// # Errors
     /// [`NotACode`].
