@@ -11,7 +11,13 @@ BARE_TARGETS="thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-e
 FIRMWARE_BOARDS="qemu-mps2-an386 microbit"
 
 start=$SECONDS
-step() { printf '\n=== %s (%d s)\n' "$1" $((SECONDS - start)); }
+step_name='' step_start=0
+# Ends the step before with its time, and names the next.
+step() {
+  [ -z "$step_name" ] || printf -- '--- %s: %d s\n' "$step_name" $((SECONDS - step_start))
+  step_name=$1 step_start=$SECONDS
+  printf '\n=== %s (%d s)\n' "$1" $((SECONDS - start))
+}
 die() { printf 'all.sh: %s\n' "$1" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
@@ -101,13 +107,30 @@ SCRATCH="$scratch" dbus-run-session -- bash -ec '
 step "documentation"
 cargo doc --quiet --release --workspace --no-deps
 
+step "fuzz targets are built, all in one build"
+(cd fuzz && RUSTFLAGS='' cargo +nightly fuzz build 2>"$scratch/fuzz-build" || { cat "$scratch/fuzz-build" >&2; die "the fuzz targets cannot be built"; })
+
 step "fuzzing, $FUZZ_SECONDS s a target"
+fuzz_host=$(rustc -vV | sed -n 's/^host: //p')
+# New inputs go into the scratch folder, the committed corpus is only read. What a target says is shown only if it finds something.
+fuzz_one() {
+  mkdir -p "$scratch/$1" "fuzz/corpus/$1" "fuzz/artifacts/$1"
+  # As cargo-fuzz sets it: the crates' constants are in several objects, which is no fault.
+  ASAN_OPTIONS=detect_odr_violation=0 "fuzz/target/$fuzz_host/release/$1" -artifact_prefix="fuzz/artifacts/$1/" -max_total_time="$FUZZ_SECONDS" -verbosity=0 \
+    "$scratch/$1" "fuzz/corpus/$1" >"$scratch/$1.log" 2>&1 || { cat "$scratch/$1.log" >&2; return 1; }
+}
+pids=() running=() found=()
+reap() { # the oldest
+  wait "${pids[0]}" || found+=("${running[0]}")
+  pids=("${pids[@]:1}") running=("${running[@]:1}")
+}
 for target in $(cd fuzz && cargo +nightly fuzz list); do
-  # New inputs go into the scratch folder, the committed corpus is only read.
-  mkdir -p "$scratch/$target" "fuzz/corpus/$target"
-  (cd fuzz && RUSTFLAGS='' cargo +nightly fuzz run "$target" "$scratch/$target" "corpus/$target" -- -max_total_time="$FUZZ_SECONDS" -verbosity=0) ||
-    die "fuzz target $target found something: see fuzz/artifacts/$target"
+  if [ "${#pids[@]}" -ge "$(nproc)" ]; then reap; fi
+  fuzz_one "$target" &
+  pids+=($!) running+=("$target")
 done
+while [ "${#pids[@]}" -gt 0 ]; do reap; done
+[ "${#found[@]}" -eq 0 ] || die "fuzz targets found something, see fuzz/artifacts: ${found[*]}"
 
 step "demo"
 cargo run --quiet --release -- demo
