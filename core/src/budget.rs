@@ -1,4 +1,5 @@
-//! Budgets as plain values: how often something may fail, who may still come in, and how long to wait before trying again.
+//! Budgets as plain values: how often something may fail, who may still come in, and how long to
+//! wait before trying again.
 
 mod proving;
 mod reading;
@@ -14,7 +15,8 @@ pub use reading::{Reading, Turn};
 pub use replays::{Replays, WAYS};
 pub use shares::{Linked, Room, delegates_per_subject};
 
-/// A bucket of attempts that refills evenly. It holds what it gains in a minute, unless it is made [with another load](Bucket::with_load).
+/// A bucket of attempts that refills evenly. It holds what it gains in a minute, unless it is made
+/// [with another load](Bucket::with_load).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     /// In parts of which [`ATTEMPT`] are one attempt.
@@ -24,8 +26,9 @@ pub struct Bucket {
     filled: Instant,
 }
 
-/// One attempt that was taken from a [`Bucket`]. Whoever drops it leaves the attempt spent; only [`Bucket::give_back`] takes it back, so nothing is
-/// given back that was not taken, and nothing twice.
+/// One attempt that was taken from a [`Bucket`]. Whoever drops it leaves the attempt spent; only
+/// [`Bucket::give_back`] takes it back, so nothing is given back that was not taken, and nothing
+/// twice.
 #[derive(Debug)]
 #[must_use = "an attempt that is dropped stays spent"]
 pub struct Attempt(());
@@ -65,13 +68,18 @@ impl Bucket {
         self.level < ATTEMPT
     }
 
-    /// How long it takes until there is an attempt; nothing if there is one. A bucket that gains nothing says a minute.
+    /// How long it takes until there is an attempt; nothing if there is one. A bucket that gains
+    /// nothing says a minute.
     #[must_use]
     pub fn wait(&mut self, now: Instant) -> Span {
         self.refill(now);
         let missing = ATTEMPT.saturating_sub(self.level);
         Span::from_millis(
-            missing.saturating_add(self.per_minute).saturating_sub(1).checked_div(self.per_minute).unwrap_or(ATTEMPT),
+            missing
+                .saturating_add(self.per_minute)
+                .saturating_sub(1)
+                .checked_div(self.per_minute)
+                .unwrap_or(ATTEMPT),
         )
     }
 
@@ -116,14 +124,17 @@ pub struct Waiting {
 pub enum Seat {
     /// There is room.
     Free,
-    /// Take the seat of the oldest connection of the same source that has sent nothing yet; refuse if there is none.
+    /// Take the seat of the oldest connection of the same source that has sent nothing yet; refuse
+    /// if there is none.
     EvictFromSource,
-    /// Take the seat of the oldest connection of any source that has sent nothing yet; refuse if there is none.
+    /// Take the seat of the oldest connection of any source that has sent nothing yet; refuse if
+    /// there is none.
     EvictFromAll,
 }
 
 impl Waiting {
-    /// Decides for one more connection. A source that is full may only displace its own, so it cannot push others out.
+    /// Decides for one more connection. A source that is full may only displace its own, so it
+    /// cannot push others out.
     #[must_use]
     pub const fn seat(self, limits: &Limits) -> Seat {
         if self.of_source >= limits.waiting_per_source {
@@ -148,10 +159,15 @@ pub enum Idle {
 }
 
 impl Idle {
-    /// Of which kind the one is that makes room, where there is need: the oldest of it does. `stalled` says since when the oldest of those stalls. None: nobody
-    /// may be displaced.
+    /// Of which kind the one is that makes room, where there is need: the oldest of it does.
+    /// `stalled` says since when the oldest of those stalls. None: nobody may be displaced.
     #[must_use]
-    pub fn gives_way(silent: bool, stalled: Option<Instant>, resting: bool, now: Instant) -> Option<Self> {
+    pub fn gives_way(
+        silent: bool,
+        stalled: Option<Instant>,
+        resting: bool,
+        now: Instant,
+    ) -> Option<Self> {
         match stalled {
             Some(since) if now.since(since) >= STALLED_AFTER => Some(Self::Stalled),
             _ if silent => Some(Self::Silent),
@@ -179,8 +195,9 @@ impl Pending {
     }
 }
 
-/// The waits between a node's attempts to connect: doubling from one second to one minute, each 20 % shorter to 20 % longer by chance, so
-/// that nodes which lost their gateway together do not come back together.
+/// The waits between a node's attempts to connect: doubling from one second to one minute, each 20
+/// % shorter to 20 % longer by chance, so that nodes which lost their gateway together do not come
+/// back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Backoff {
     failures: u8,
@@ -209,7 +226,8 @@ impl Backoff {
         let base = Self::FIRST.saturating_mul(doubled).min(Self::LONGEST);
         let chance = u64::from(u16::from_le_bytes(*entropy.expose()));
         // 0..=65535 becomes 80 %..=120 % of the base.
-        let jittered = base.saturating_mul(chance.saturating_mul(2).saturating_add(4 * 65_535)) / (5 * 65_535);
+        let jittered =
+            base.saturating_mul(chance.saturating_mul(2).saturating_add(4 * 65_535)) / (5 * 65_535);
         (Span::from_millis(jittered), Self { failures: self.failures.saturating_add(1) })
     }
 }
@@ -247,7 +265,8 @@ mod tests {
             let mut bucket = Bucket::new(rate, at(0));
             while bucket.take(at(0)) {}
             // Many times in the same millisecond, and in each millisecond of a minute.
-            let granted = (1..=60_000).flat_map(|ms| [ms, ms, ms]).filter(|&ms| bucket.take(at(ms))).count();
+            let granted =
+                (1..=60_000).flat_map(|ms| [ms, ms, ms]).filter(|&ms| bucket.take(at(ms))).count();
             assert_eq!(granted, rate as usize, "a minute at {rate} a minute");
         }
     }
@@ -275,7 +294,10 @@ mod tests {
         let mut bucket = Bucket::with_load(120_000, 100, at(0));
         assert_eq!((0..1000).filter(|_| bucket.take(at(5000))).count(), 100);
         assert_eq!(bucket.wait(at(5000)), Span::from_millis(1));
-        assert_eq!((5001..=6000).flat_map(|ms| [ms; 5]).filter(|&ms| bucket.take(at(ms))).count(), 2000);
+        assert_eq!(
+            (5001..=6000).flat_map(|ms| [ms; 5]).filter(|&ms| bucket.take(at(ms))).count(),
+            2000
+        );
     }
 
     #[test]
@@ -284,7 +306,10 @@ mod tests {
             let mut bucket = Bucket::new(rate, at(0));
             while bucket.take(at(0)) {}
             let wait = bucket.wait(at(0)).as_millis();
-            assert!(bucket.is_empty(at(wait - 1)) && !bucket.is_empty(at(wait)), "{rate} a minute: {wait} ms");
+            assert!(
+                bucket.is_empty(at(wait - 1)) && !bucket.is_empty(at(wait)),
+                "{rate} a minute: {wait} ms"
+            );
             assert_eq!(bucket.wait(at(wait)), Span::from_millis(0));
         }
     }
@@ -301,7 +326,10 @@ mod tests {
             let mut backoff = Backoff::new();
             for base in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
                 let (wait, next) = backoff.wait(&Entropy::from_recorded(chance));
-                assert!((base * 8 / 10..=base * 12 / 10).contains(&wait.as_millis()), "{wait:?} for {base}");
+                assert!(
+                    (base * 8 / 10..=base * 12 / 10).contains(&wait.as_millis()),
+                    "{wait:?} for {base}"
+                );
                 backoff = next;
             }
         }

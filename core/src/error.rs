@@ -1,4 +1,5 @@
-//! Errors by blame. They are small and hold no text; what a peer may learn of them is a coarse code.
+//! Errors by blame. They are small and hold no text; what a peer may learn of them is a coarse
+//! code.
 
 /// Who is to blame when a step or a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,8 @@ pub enum Field {
     Message,
 }
 
-/// What is wrong with a message of the native wire. Apart from [`Malformed`], which is JSON's: neither reader can meet what the other does.
+/// What is wrong with a message of the native wire. Apart from [`Malformed`], which is JSON's:
+/// neither reader can meet what the other does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Undecodable {
@@ -68,7 +70,8 @@ pub enum Undecodable {
     Unknown,
     /// Bytes that are too few or too many for their field.
     Length,
-    /// Text that is no UTF-8, or that its field does not allow: a label, a path, a name, a reason, a profile.
+    /// Text that is no UTF-8, or that its field does not allow: a label, a path, a name, a reason,
+    /// a profile.
     Text,
     /// A public key that is none, or not in its only form.
     Key,
@@ -119,7 +122,8 @@ pub enum Refusal {
     RateLimited,
     /// No room for another connection.
     AtCapacity,
-    /// It would be over only by a jump of the gateway's clock that is in doubt; until that is settled it counts for nothing.
+    /// It would be over only by a jump of the gateway's clock that is in doubt; until that is
+    /// settled it counts for nothing.
     ClockInDoubt,
     /// The store could not make it durable.
     StoreFailed,

@@ -33,7 +33,8 @@ impl NodeId {
         &self.0
     }
 
-    /// Parses the 36-character form in lower case, the only one a gateway issues. Anything else names no node.
+    /// Parses the 36-character form in lower case, the only one a gateway issues. Anything else
+    /// names no node.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text: &[u8; NODE_ID_TEXT] = text.as_bytes().try_into().ok()?;
@@ -116,7 +117,8 @@ impl NodeIdText {
     }
 }
 
-/// An identifier of 16 random bytes that nobody looks into, and how it is made, stored and read back.
+/// An identifier of 16 random bytes that nobody looks into, and how it is made, stored and read
+/// back.
 macro_rules! opaque_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -147,12 +149,14 @@ macro_rules! opaque_id {
 }
 pub(crate) use opaque_id;
 
-/// Where a connection comes from, as coarse as budgets count it: an IPv4 address, or an IPv6 /64, of which one household has many.
+/// Where a connection comes from, as coarse as budgets count it: an IPv4 address, or an IPv6 /64,
+/// of which one household has many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source([u8; 16]);
 
 impl Source {
-    /// The source that an address counts for. An IPv4 address mapped into IPv6 is that IPv4 address.
+    /// The source that an address counts for. An IPv4 address mapped into IPv6 is that IPv4
+    /// address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -228,7 +232,10 @@ mod tests {
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_eq!((of("192.0.2.1").to_string(), of("2001:db8::1").to_string()), ("192.0.2.1".into(), "2001:db8::/64".into()));
+        assert_eq!(
+            (of("192.0.2.1").to_string(), of("2001:db8::1").to_string()),
+            ("192.0.2.1".into(), "2001:db8::/64".into())
+        );
         assert_eq!(Source::from_bytes(*of("2001:db8::1").as_bytes()), of("2001:db8::2"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }

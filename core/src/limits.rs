@@ -1,4 +1,5 @@
-//! Every bound of the system, in one place. Operators may change those that are fields of [`Limits`]; the constants are part of the formats.
+//! Every bound of the system, in one place. Operators may change those that are fields of
+//! [`Limits`]; the constants are part of the formats.
 
 use crate::time::Span;
 
@@ -22,8 +23,8 @@ pub const JSON_DEPTH: u32 = 127;
 pub const NUMBER_CHARS: usize = 40;
 /// What a step may need of scratch to decode the texts of one frame.
 pub const DECODE_SCRATCH: usize = 768;
-/// What a step may need of scratch for decoding and encoding together. A node whose profile is longer than [`SMALL_PROFILE_BYTES`] needs as much
-/// more as the profile is longer.
+/// What a step may need of scratch for decoding and encoding together. A node whose profile is
+/// longer than [`SMALL_PROFILE_BYTES`] needs as much more as the profile is longer.
 pub const SCRATCH: usize = 2048;
 /// The longest profile with which [`SCRATCH`] suffices for a node, whatever its name and room.
 pub const SMALL_PROFILE_BYTES: usize = 512;
@@ -33,7 +34,8 @@ pub const PBKDF2_ITERATIONS: u32 = 100_000;
 pub const MESSAGE_BYTES: usize = 1024;
 /// Most bytes of one message of the native wire before it is sealed: its tag takes 16.
 pub const PLAINTEXT_BYTES: usize = MESSAGE_BYTES - 16;
-/// Most bytes of a message that the native wire sends in clear; every answer of a Noise handshake is longer.
+/// Most bytes of a message that the native wire sends in clear; every answer of a Noise handshake
+/// is longer.
 pub const CLEAR_BYTES: usize = 16;
 /// Most versions that a gateway names.
 pub const VERSIONS: usize = 8;
@@ -41,13 +43,15 @@ pub const VERSIONS: usize = 8;
 pub const NATIVE_NODE_SCRATCH: usize = MESSAGE_BYTES + 256;
 /// The same for a node that may be paired with a setup code, which goes out with all of that.
 pub const NATIVE_SETUP_SCRATCH: usize = NATIVE_NODE_SCRATCH + MESSAGE_BYTES;
-/// How often a minute one source may fail with tokens for one paired node before it waits with the strangers.
+/// How often a minute one source may fail with tokens for one paired node before it waits with the
+/// strangers.
 pub const FAILURES_FOR_ONE_NODE: u32 = 10;
 /// How often a node's readings, and that it was there, are written.
 pub const READINGS_EVERY: Span = Span::from_secs(5);
 /// How soon after they were written last they are written once more because it has left.
 pub const READINGS_LAST: Span = Span::from_secs(1);
-/// Text frames that a node of the `missy` dialect may send a minute; then they are read as fast as they may come.
+/// Text frames that a node of the `missy` dialect may send a minute; then they are read as fast as
+/// they may come.
 pub const TEXTS_A_MINUTE: u32 = 12_000;
 /// How many of them may come at once.
 pub const TEXTS_AT_ONCE: u32 = 400;
@@ -55,7 +59,8 @@ pub const TEXTS_AT_ONCE: u32 = 400;
 pub const GUESSES_PER_CODE: u8 = 5;
 /// Wrong PINs that close a pairing window, over all PINs of it.
 pub const GUESSES_PER_WINDOW: u8 = 20;
-/// Wrong PINs of one source in a pairing window; then it hears that PINs are locked, while others go on.
+/// Wrong PINs of one source in a pairing window; then it hears that PINs are locked, while others
+/// go on.
 pub const GUESSES_PER_SOURCE: u8 = 8;
 /// Most PINs of one source that live at once.
 pub const PINS_PER_SOURCE: usize = 4;
@@ -67,7 +72,8 @@ pub const PROVE_WITHIN: Span = Span::from_secs(3);
 pub const PROVING_AT_LEAST: Span = Span::from_secs(1);
 /// First messages of links that are remembered, so that a recording of one is told from a node.
 pub const REPLAYS: usize = 65_536;
-/// After this time, whoever has begun a handshake and owes its next message is the first to lose its seat.
+/// After this time, whoever has begun a handshake and owes its next message is the first to lose
+/// its seat.
 pub const STALLED_AFTER: Span = Span::from_secs(1);
 /// How long a grant that was offered waits for the node to confirm that it has stored it.
 pub const OFFERED_FOR: Span = Span::from_secs(24 * 3600);
@@ -89,9 +95,11 @@ pub const CSR_BYTES: usize = 512;
 pub const REASON_BYTES: usize = 160;
 /// Most characters of the name of a capability.
 pub const CAPABILITY_NAME_CHARS: usize = 32;
-/// Most bytes of what an application sends in one message, and of what a dispatch carries and yields.
+/// Most bytes of what an application sends in one message, and of what a dispatch carries and
+/// yields.
 pub const PAYLOAD_BYTES: usize = 864;
-/// Longest token chain that stands within the message that means it; a longer one goes ahead in parts.
+/// Longest token chain that stands within the message that means it; a longer one goes ahead in
+/// parts.
 pub const INLINE_CHAIN_BYTES: usize = 448;
 /// Bytes of every part of a larger object but its last.
 pub const PART_BYTES: usize = 1000;
@@ -99,13 +107,15 @@ pub const PART_BYTES: usize = 1000;
 pub const CERTIFICATES_BYTES: usize = 4096;
 /// Most bytes of a token chain.
 pub const CHAIN_BYTES: usize = CAPABILITY_BYTES;
-/// What a step of the native wire's machines needs of scratch: the longest grant is two parts and a message.
+/// What a step of the native wire's machines needs of scratch: the longest grant is two parts and a
+/// message.
 pub const NATIVE_SCRATCH: usize = 3 * MESSAGE_BYTES;
 /// Length of the checksum behind each message on a byte stream.
 pub const CHECKSUM_BYTES: usize = 4;
 /// What a decoder of a byte stream needs as its buffer for the longest message.
 pub const STREAM_BUFFER: usize = MESSAGE_BYTES + CHECKSUM_BYTES;
-/// Most bytes of a frame on a byte stream: a code for every 254 bytes begun, a zero before and a zero after.
+/// Most bytes of a frame on a byte stream: a code for every 254 bytes begun, a zero before and a
+/// zero after.
 pub const STREAM_FRAME: usize = STREAM_BUFFER + STREAM_BUFFER.div_ceil(254) + 2;
 /// Most bytes of an address, or of a pattern of addresses.
 pub const PATH_BYTES: usize = 128;
@@ -119,7 +129,8 @@ pub const SCOPES_BYTES: usize = 1024;
 pub const CAPABILITY_DEPTH: usize = 4;
 /// Most characters of a capability as text.
 pub const CAPABILITY_CHARS: usize = 2048;
-/// Most bytes of a capability: what as text, behind its four characters of version, has [`CAPABILITY_CHARS`].
+/// Most bytes of a capability: what as text, behind its four characters of version, has
+/// [`CAPABILITY_CHARS`].
 pub const CAPABILITY_BYTES: usize = (CAPABILITY_CHARS - 4) / 4 * 3;
 /// Most bytes of an invitation.
 pub const INVITE_BYTES: usize = 300;
@@ -153,8 +164,8 @@ pub const CHALLENGE_CHARS: usize = 8;
 /// Most bytes of what a channel tells of a stranger, as JSON.
 pub const SENDER_META_BYTES: usize = 1024;
 
-/// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it is too small, both are empty, and what
-/// needs them fails closed.
+/// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it
+/// is too small, both are empty, and what needs them fails closed.
 pub(crate) fn split(scratch: &mut [u8]) -> (&mut [u8], &mut [u8]) {
     if scratch.len() < SCRATCH {
         return (&mut [], &mut []);
@@ -162,7 +173,8 @@ pub(crate) fn split(scratch: &mut [u8]) -> (&mut [u8], &mut [u8]) {
     scratch.split_at_mut_checked(DECODE_SCRATCH).unwrap_or((&mut [], &mut []))
 }
 
-/// The limits of a gateway that an operator may set. [`Limits::DEFAULT`] holds the documented values.
+/// The limits of a gateway that an operator may set. [`Limits::DEFAULT`] holds the documented
+/// values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a connection may be silent before its first message.
@@ -187,9 +199,11 @@ pub struct Limits {
     pub failures_per_minute: u32,
     /// Most tokens that wait to be hashed.
     pub hash_queue: u32,
-    /// First messages of links that are read in a second, of all sources together. Above it, those of sources that failed too often wait.
+    /// First messages of links that are read in a second, of all sources together. Above it, those
+    /// of sources that failed too often wait.
     pub first_messages_per_second: u32,
-    /// How long after its grant ran out a node that is paired by its keys gets it again by renewing; never, if that is nothing.
+    /// How long after its grant ran out a node that is paired by its keys gets it again by
+    /// renewing; never, if that is nothing.
     pub renew_after_expiry: Span,
     /// How long a secret that is shown once may be on its way before the decision is taken back.
     pub deliver_within: Span,

@@ -1,9 +1,11 @@
-//! Bytes that must not leak: wiped on drop, redacted in every kind of output, compared in constant time.
+//! Bytes that must not leak: wiped on drop, redacted in every kind of output, compared in constant
+//! time.
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// `N` secret bytes. There is no `Clone`, `Copy` or serialisation; whoever needs the bytes says [`expose`](Secret::expose), which is easy to find.
+/// `N` secret bytes. There is no `Clone`, `Copy` or serialisation; whoever needs the bytes says
+/// [`expose`](Secret::expose), which is easy to find.
 pub struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {

@@ -1,4 +1,5 @@
-//! The contract every machine keeps: one pure function from a state and an input to the next state and all its effects.
+//! The contract every machine keeps: one pure function from a state and an input to the next state
+//! and all its effects.
 
 use crate::time::{Instant, Reason};
 
@@ -7,18 +8,25 @@ pub const MAX_EFFECTS: usize = 4;
 
 /// A protocol machine without I/O, clock or randomness of its own.
 ///
-/// An adapter drives it in a loop: feed an input, carry out the effects in order, feed their results back as inputs, and feed a
-/// tick when [`deadline`](Machine::deadline) has come. Whatever a machine needs from outside (time, entropy, stored records) is an argument, so
-/// a run replays from its inputs alone.
+/// An adapter drives it in a loop: feed an input, carry out the effects in order, feed their
+/// results back as inputs, and feed a tick when [`deadline`](Machine::deadline) has come. Whatever
+/// a machine needs from outside (time, entropy, stored records) is an argument, so a run replays
+/// from its inputs alone.
 pub trait Machine: Sized {
     /// What may happen to the machine; may borrow received bytes.
     type Input<'b>;
     /// What the machine asks the adapter to do; may borrow from the input or the scratch buffer.
     type Effect<'b>;
 
-    /// Consumes the state and one input, and returns the next state with every effect of the transition, in the order in which they
-    /// are to be carried out. `scratch` holds decoded and encoded text; [`crate::limits::SCRATCH`] says how much it may need.
-    fn step<'b>(self, now: Instant, input: Self::Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Self::Effect<'b>>;
+    /// Consumes the state and one input, and returns the next state with every effect of the
+    /// transition, in the order in which they are to be carried out. `scratch` holds decoded and
+    /// encoded text; [`crate::limits::SCRATCH`] says how much it may need.
+    fn step<'b>(
+        self,
+        now: Instant,
+        input: Self::Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Self::Effect<'b>>;
 
     /// When the machine next wants a tick although nothing happens, and why.
     fn deadline(&self) -> Option<(Instant, Reason)>;
@@ -45,7 +53,8 @@ impl<S, E> Step<S, E> {
         Self { next, effects: Effects::of(effects) }
     }
 
-    /// One effect more, before the others. A machine that would exceed [`MAX_EFFECTS`] loses it; debug builds say so.
+    /// One effect more, before the others. A machine that would exceed [`MAX_EFFECTS`] loses it;
+    /// debug builds say so.
     pub(crate) fn first(mut self, effect: E) -> Self {
         let fits = self.effects.0.insert(0, effect).is_ok();
         debug_assert!(fits, "a step has at most MAX_EFFECTS effects");
@@ -61,7 +70,10 @@ impl<S, E> Step<S, E> {
 
     /// The step of a machine that contains this one: its state and its effects wrapped.
     pub fn wrap<T, F>(self, state: impl FnOnce(S) -> T, effect: impl FnMut(E) -> F) -> Step<T, F> {
-        Step { next: state(self.next), effects: Effects(self.effects.0.into_iter().map(effect).collect()) }
+        Step {
+            next: state(self.next),
+            effects: Effects(self.effects.0.into_iter().map(effect).collect()),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! Text that people see and peers send: bounded, and without characters that move a cursor or reorder a line.
+//! Text that people see and peers send: bounded, and without characters that move a cursor or
+//! reorder a line.
 
 use crate::limits::{LABEL_BYTES, LABEL_CHARS};
 
-/// A name or a room: 1 to 64 characters, none of them a control character or one that changes the direction or the line of text.
+/// A name or a room: 1 to 64 characters, none of them a control character or one that changes the
+/// direction or the line of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label<'b>(&'b str);
 
@@ -10,7 +12,8 @@ pub struct Label<'b>(&'b str);
 pub const UNKNOWN: Label<'static> = Label("unknown");
 
 impl<'b> Label<'b> {
-    /// Checks a text. Empty or blank text becomes `unknown`; `None` if it is too long or holds a forbidden character.
+    /// Checks a text. Empty or blank text becomes `unknown`; `None` if it is too long or holds a
+    /// forbidden character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         if text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden) {
@@ -18,16 +21,18 @@ impl<'b> Label<'b> {
         }
         // Most names are ASCII, of which a byte is a character.
         if text.is_ascii() {
-            let fine = text.len() <= LABEL_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            let fine =
+                text.len() <= LABEL_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
             return fine.then_some(Self(text));
         }
         let allowed = text.chars().take(LABEL_CHARS.saturating_add(1)).all(|c| !is_forbidden(c));
         // Byte length first: it bounds the walk over the characters.
-        (text.len() <= LABEL_BYTES && allowed && text.chars().count() <= LABEL_CHARS).then_some(Self(text))
+        (text.len() <= LABEL_BYTES && allowed && text.chars().count() <= LABEL_CHARS)
+            .then_some(Self(text))
     }
 
-    /// As much of a text that another system wrote as may be shown: it ends before the 65th character, and before one that is forbidden. `None` if nothing is
-    /// left of it.
+    /// As much of a text that another system wrote as may be shown: it ends before the 65th
+    /// character, and before one that is forbidden. `None` if nothing is left of it.
     #[must_use]
     pub fn beginning(text: &'b str) -> Option<Self> {
         let shown = text.char_indices().take(LABEL_CHARS).take_while(|(_, c)| !is_forbidden(*c));
@@ -88,8 +93,9 @@ impl core::fmt::Debug for Name {
     }
 }
 
-/// Control characters, line and paragraph separators, bidirectional controls and invisible characters: all that can make one text look like another.
-/// The joiners U+200C and U+200D are allowed, because scripts and emoji need them.
+/// Control characters, line and paragraph separators, bidirectional controls and invisible
+/// characters: all that can make one text look like another. The joiners U+200C and U+200D are
+/// allowed, because scripts and emoji need them.
 #[must_use]
 pub fn is_forbidden(c: char) -> bool {
     c.is_control()
@@ -109,7 +115,10 @@ mod tests {
         let shown = Label::beginning(&wide).unwrap();
         assert_eq!(shown.as_str().chars().count(), LABEL_CHARS);
         assert_eq!(Label::parse(shown.as_str()), Some(shown));
-        assert_eq!(Label::beginning("Ana's phone\u{202e}x").map(|label| label.0), Some("Ana's phone"));
+        assert_eq!(
+            Label::beginning("Ana's phone\u{202e}x").map(|label| label.0),
+            Some("Ana's phone")
+        );
         assert_eq!(Label::beginning("Küche").map(|label| label.0), Some("Küche"));
         for nothing in ["", "  ", "\nAna", " \u{7}"] {
             assert_eq!(Label::beginning(nothing), None, "{nothing:?}");
@@ -133,7 +142,17 @@ mod tests {
 
     #[test]
     fn characters_that_fool_a_terminal_are_refused() {
-        for bad in ["\u{1b}[2J", "a\nb", "\u{7f}", "\u{9b}1m", "\u{202e}txt", "a\u{2066}b", "\u{2028}", "a\u{200b}b", "\u{61c}"] {
+        for bad in [
+            "\u{1b}[2J",
+            "a\nb",
+            "\u{7f}",
+            "\u{9b}1m",
+            "\u{202e}txt",
+            "a\u{2066}b",
+            "\u{2028}",
+            "a\u{200b}b",
+            "\u{61c}",
+        ] {
             assert_eq!(Label::parse(bad), None, "{bad:?}");
         }
     }

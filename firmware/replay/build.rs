@@ -1,5 +1,5 @@
-//! Records what a gateway of the native wire says while a node with known chance pairs by PIN and then links, so that an image can play it back: the
-//! gateway's own work is done here, on the host.
+//! Records what a gateway of the native wire says while a node with known chance pairs by PIN and
+//! then links, so that an image can play it back: the gateway's own work is done here, on the host.
 
 #![allow(
     clippy::expect_used,
@@ -16,7 +16,9 @@ use std::{env, fs};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Proof, Verdict};
+use handfast_core::flow::native::gateway::{
+    self, Around, Confirmation, Connection, Known, Offer, Prepared, Proof, Verdict,
+};
 use handfast_core::flow::native::node::{self, Memory, Node, Own, Timing, Wish};
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
@@ -50,7 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         size += frame.len() + 16;
         writeln!(text, "    ({connection}, {heard}, &{frame:?}),")?;
     }
-    writeln!(text, "];\n/// Bytes of flash that they take on a board.\npub(super) const SAID_BYTES: u32 = {size};")?;
+    writeln!(
+        text,
+        "];\n/// Bytes of flash that they take on a board.\npub(super) const SAID_BYTES: u32 = {size};"
+    )?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("said.rs"), text)?;
     Ok(())
 }
@@ -182,10 +187,17 @@ impl Play {
     /// A frame, and all that follows from it.
     fn gateway(&self, mut machine: Connection, frame: &[u8]) -> (Connection, Vec<Vec<u8>>) {
         let known = Known { record: &self.record, grants: &self.grants, ceiling: None };
-        let around = Around { keys: &self.gateway_keys, in_force: None, setup: &[], subscriptions_left: 0, now: TODAY };
+        let around = Around {
+            keys: &self.gateway_keys,
+            in_force: None,
+            setup: &[],
+            subscriptions_left: 0,
+            now: TODAY,
+        };
         let entropy = || Entropy::from_recorded([0x99; 32]);
         let mut frame = frame.to_vec();
-        let mut next = Some(gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around });
+        let mut next =
+            Some(gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around });
         let mut messages = Vec::new();
         while let Some(input) = next.take() {
             let mut scratch = [0; NATIVE_SCRATCH];
@@ -198,21 +210,39 @@ impl Play {
                         continue;
                     }
                     gateway::Effect::Enter(..) => gateway::Input::Entered(Ok(())),
-                    gateway::Effect::Find(_) => gateway::Input::Found(Ok(Some(known)), TODAY, entropy()),
+                    gateway::Effect::Find(_) => {
+                        gateway::Input::Found(Ok(Some(known)), TODAY, entropy())
+                    }
                     gateway::Effect::Attach(_) => gateway::Input::Attached(Ok(Some(known)), TODAY),
                     gateway::Effect::Ask(..) => {
-                        let (id, code) = (CodeId::from_bytes([0xcc; 16]), Code::parse(PIN).expect("a PIN"));
-                        gateway::Input::Prepared(Prepared::Pin { id, code, expires_in: 300, attempts: 5 })
+                        let (id, code) =
+                            (CodeId::from_bytes([0xcc; 16]), Code::parse(PIN).expect("a PIN"));
+                        gateway::Input::Prepared(Prepared::Pin {
+                            id,
+                            code,
+                            expires_in: 300,
+                            attempts: 5,
+                        })
                     }
                     gateway::Effect::Reserve(_) => gateway::Input::Reserved(Ok(4)),
                     gateway::Effect::Spend(_) => gateway::Input::Spent(Ok(true)),
                     gateway::Effect::Settle(Proof::Code(..)) => {
-                        let (id, node_id, room) = (self.grants[0].id, self.record.node_id, label(ROOM));
+                        let (id, node_id, room) =
+                            (self.grants[0].id, self.record.node_id, label(ROOM));
                         // As long as the chain of a device with a few scopes.
                         let chain = Some(&[7; 300][..]);
-                        gateway::Input::Settled(Verdict::Offered(Offer { id, node_id, room, token: None, chain, message: None }))
+                        gateway::Input::Settled(Verdict::Offered(Offer {
+                            id,
+                            node_id,
+                            room,
+                            token: None,
+                            chain,
+                            message: None,
+                        }))
                     }
-                    gateway::Effect::Activate(_) => gateway::Input::Activated(Ok(Confirmation::Active(None))),
+                    gateway::Effect::Activate(_) => {
+                        gateway::Input::Activated(Ok(Confirmation::Active(None)))
+                    }
                     _ => continue,
                 };
                 next = Some(answer);

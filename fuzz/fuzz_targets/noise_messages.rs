@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| handfast_host_tests::native::machines::noise_messages(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| handfast_host_tests::native::machines::noise_messages(
+    data
+));

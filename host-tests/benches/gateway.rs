@@ -1,5 +1,6 @@
-//! What a gateway costs over real sockets: memory of idle authenticated connections, pairing requests a second, re-authentications a second.
-//! Server and client are separate processes. `cargo bench -p handfast-host-tests --bench gateway -- [CONNECTIONS]` (default 10 000; needs
+//! What a gateway costs over real sockets: memory of idle authenticated connections, pairing
+//! requests a second, re-authentications a second. Server and client are separate processes.
+//! `cargo bench -p handfast-host-tests --bench gateway -- [CONNECTIONS]` (default 10 000; needs
 //! that many file descriptors, `ulimit -n`).
 
 use std::io::{BufRead, BufReader, Write};
@@ -57,7 +58,10 @@ async fn server(nodes: usize) {
         ping_every: Span::from_secs(3600),
         ..Limits::DEFAULT
     };
-    let gateway = Gateway::builder(store).store_key(Secret::new([7; 32])).limits(limits).application(NoApplication);
+    let gateway = Gateway::builder(store)
+        .store_key(Secret::new([7; 32]))
+        .limits(limits)
+        .application(NoApplication);
     let gateway = gateway.observer(Deaf).start().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut out = std::io::stdout().lock();
@@ -74,7 +78,10 @@ async fn pair(store: &SqliteStore, nodes: usize) -> Vec<(NodeId, String)> {
     for _ in 0..nodes {
         let node_id = NodeId::new(&Entropy::try_draw(&mut getrandom::SysRng).unwrap());
         let token =
-            std::iter::repeat_with(|| issue(&Entropy::try_draw(&mut getrandom::SysRng).unwrap())).flatten().next().unwrap();
+            std::iter::repeat_with(|| issue(&Entropy::try_draw(&mut getrandom::SysRng).unwrap()))
+                .flatten()
+                .next()
+                .unwrap();
         tokens.push((node_id, token));
     }
     let shown: Vec<_> = tokens.iter().map(|(id, token)| (*id, token.expose().to_owned())).collect();
@@ -108,7 +115,11 @@ async fn client(count: usize) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let address: SocketAddr = lines.next().unwrap().parse().unwrap();
     let nodes: Arc<Vec<(String, String)>> = Arc::new(
-        lines.by_ref().take(count).map(|line| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap()).collect(),
+        lines
+            .by_ref()
+            .take(count)
+            .map(|line| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap())
+            .collect(),
     );
 
     let before = resident(child.id());
@@ -138,22 +149,31 @@ async fn client(count: usize) {
     let asked = 20_000usize.min(count * 2);
     let start = Instant::now();
     each(asked, move |n| async move {
-        let request = json!({"type": "pair_request", "friendly_name": format!("node {n}")}).to_string();
+        let request =
+            json!({"type": "pair_request", "friendly_name": format!("node {n}")}).to_string();
         assert!(say(address, request).await.1.contains("pair_pending"));
     })
     .await;
-    println!("durable pair_request    {:>9.0} /s over sockets, {WRITERS} clients", asked as f64 / start.elapsed().as_secs_f64());
+    println!(
+        "durable pair_request    {:>9.0} /s over sockets, {WRITERS} clients",
+        asked as f64 / start.elapsed().as_secs_f64()
+    );
     let _ = child.kill();
     let _ = child.wait();
 }
 
-async fn authenticate(address: SocketAddr, nodes: &Arc<Vec<(String, String)>>) -> Vec<WebSocketStream<TcpStream>> {
+async fn authenticate(
+    address: SocketAddr,
+    nodes: &Arc<Vec<(String, String)>>,
+) -> Vec<WebSocketStream<TcpStream>> {
     let links = Arc::new(tokio::sync::Mutex::new(Vec::new()));
     each(nodes.len(), |n| {
         let (nodes, links) = (Arc::clone(nodes), Arc::clone(&links));
         async move {
             let (id, token) = &nodes[n];
-            let (socket, answer) = say(address, json!({"type": "auth", "node_id": id, "token": token}).to_string()).await;
+            let (socket, answer) =
+                say(address, json!({"type": "auth", "node_id": id, "token": token}).to_string())
+                    .await;
             assert!(answer.contains("auth_ok"), "{answer}");
             links.lock().await.push(socket);
         }

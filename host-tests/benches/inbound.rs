@@ -1,6 +1,7 @@
-//! What the inbound gate costs: a message of somebody it remembers, of somebody it finds in a SQLite file, and of a stranger; how many strangers a second are
-//! entered durably; and what 200 000 of them leave in memory. `cargo bench -p handfast-host-tests --bench inbound`; the registry is made in `$TMPDIR`,
-//! which must be on a disk for the numbers to mean anything.
+//! What the inbound gate costs: a message of somebody it remembers, of somebody it finds in a
+//! SQLite file, and of a stranger; how many strangers a second are entered durably; and what 200
+//! 000 of them leave in memory. `cargo bench -p handfast-host-tests --bench inbound`; the registry
+//! is made in `$TMPDIR`, which must be on a disk for the numbers to mean anything.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +36,8 @@ fn main() {
 /// A gate over a fresh file, in which some are let in. The directory outlives it.
 async fn gate(settings: InboundSettings) -> (Gate, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
-    let gate = Gate::standalone(SqliteStore::open(&home.path().join("handfast.db")).unwrap(), settings);
+    let gate =
+        Gate::standalone(SqliteStore::open(&home.path().join("handfast.db")).unwrap(), settings);
     gate.channels().register(Arc::new(ReadyMade::whatsapp(NoOutbox)));
     gate.seed("whatsapp", "shop", (0..FRIENDS).map(friend).collect(), "bench").await.unwrap();
     (gate, home)
@@ -46,7 +48,8 @@ fn friend(number: usize) -> String {
 }
 
 async fn new_pending(at_once: usize, for_each: Duration) -> f64 {
-    let limits = Limits { pending_of_account: u32::MAX, pending_total: u32::MAX, ..Limits::DEFAULT };
+    let limits =
+        Limits { pending_of_account: u32::MAX, pending_total: u32::MAX, ..Limits::DEFAULT };
     let (gate, _home) = gate(InboundSettings { limits, ..InboundSettings::default() }).await;
     let begun = Instant::now();
     let tasks = (0..at_once).map(|task| {
@@ -55,15 +58,18 @@ async fn new_pending(at_once: usize, for_each: Duration) -> f64 {
             let mut entered = 0;
             while begun.elapsed() < for_each {
                 // Each to an account of its own, as strangers of many shops would be.
-                let (account, sender) = (format!("shop {task} {}", entered / 3), format!("1{task:03}{entered:09}"));
-                let admission = gate.should_admit(Incoming::new("whatsapp", &account, &sender)).await.unwrap();
+                let (account, sender) =
+                    (format!("shop {task} {}", entered / 3), format!("1{task:03}{entered:09}"));
+                let admission =
+                    gate.should_admit(Incoming::new("whatsapp", &account, &sender)).await.unwrap();
                 assert!(matches!(admission, Admission::Challenge(challenge) if challenge.is_new));
                 entered += 1;
             }
             entered
         })
     });
-    let entered: usize = futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).sum();
+    let entered: usize =
+        futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).sum();
     entered as f64 / begun.elapsed().as_secs_f64()
 }
 
@@ -72,12 +78,16 @@ async fn flood(strangers: usize) -> f64 {
     let (gate, _home) = gate(InboundSettings::default()).await;
     // What any work costs once.
     for number in 0..1000 {
-        let _ = gate.should_admit(Incoming::new("whatsapp", "shop", &friend(FRIENDS + number))).await.unwrap();
+        let _ = gate
+            .should_admit(Incoming::new("whatsapp", "shop", &friend(FRIENDS + number)))
+            .await
+            .unwrap();
     }
     let before = resident();
     for number in 0..strangers {
         let (account, sender) = (format!("shop {}", number % 10), format!("2{number:010}"));
-        let admission = gate.should_admit(Incoming::new("whatsapp", &account, &sender)).await.unwrap();
+        let admission =
+            gate.should_admit(Incoming::new("whatsapp", &account, &sender)).await.unwrap();
         assert!(!matches!(admission, Admission::Admit(_)));
     }
     resident() - before
@@ -86,18 +96,25 @@ async fn flood(strangers: usize) -> f64 {
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(f64::NAN);
+    let kib: f64 =
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(f64::NAN);
     kib * 1024.0
 }
 
 fn admitted(bencher: Bencher<'_, '_>, remembered: usize) {
     let runtime = Runtime::new().unwrap();
-    let (gate, _home) = runtime.block_on(gate(InboundSettings { remembered, ..InboundSettings::default() }));
-    let friends: Vec<String> = (0..FRIENDS).map(|number| format!("{}@c.us", friend(number))).collect();
+    let (gate, _home) =
+        runtime.block_on(gate(InboundSettings { remembered, ..InboundSettings::default() }));
+    let friends: Vec<String> =
+        (0..FRIENDS).map(|number| format!("{}@c.us", friend(number))).collect();
     // Channels are waited for with a time limit, which needs the runtime's clock.
     let _runtime = runtime.enter();
     let ask = |friend: &String| {
-        let admission = gate.should_admit(Incoming::new("whatsapp", "shop", black_box(friend))).now_or_never().unwrap().unwrap();
+        let admission = gate
+            .should_admit(Incoming::new("whatsapp", "shop", black_box(friend)))
+            .now_or_never()
+            .unwrap()
+            .unwrap();
         assert!(matches!(admission, Admission::Admit(_)));
         admission
     };
@@ -133,7 +150,11 @@ fn drop_a_stranger(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         number += 1;
         let sender = format!("3{number:010}");
-        let admission = gate.should_admit(Incoming::new("whatsapp", "shop", black_box(&sender))).now_or_never().unwrap().unwrap();
+        let admission = gate
+            .should_admit(Incoming::new("whatsapp", "shop", black_box(&sender)))
+            .now_or_never()
+            .unwrap()
+            .unwrap();
         assert!(matches!(admission, Admission::Drop(_)));
     });
 }

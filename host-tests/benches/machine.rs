@@ -1,4 +1,5 @@
-//! What the decisions cost: the machines alone, without sockets or stores. `cargo bench -p handfast-host-tests --bench machine`
+//! What the decisions cost: the machines alone, without sockets or stores.
+//! `cargo bench -p handfast-host-tests --bench machine`
 
 use divan::{Bencher, black_box};
 use handfast_core::entropy::Entropy;
@@ -18,8 +19,7 @@ fn main() {
 
 const NOW: Instant = Instant::from_millis(0);
 const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
-const AUTH: &str =
-    r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
+const AUTH: &str = r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
 
 fn node_id() -> NodeId {
     NodeId::parse("caa4270d-912f-4099-ac2d-45e9d0253e3e").unwrap()
@@ -37,7 +37,10 @@ fn paired() -> Record {
         address: [127, 0, 0, 1].into(),
         keys: None,
         asked_at: UnixTime::from_secs(0),
-        standing: Standing::Paired { credential: Credential::Token(job().run().hash), mode: Mode::Full },
+        standing: Standing::Paired {
+            credential: Credential::Token(job().run().hash),
+            mode: Mode::Full,
+        },
     }
 }
 

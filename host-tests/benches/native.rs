@@ -1,4 +1,5 @@
-//! What the native wire costs: both sides of a pairing and a link against the sum of their primitives, measured in the same run, and tokens.
+//! What the native wire costs: both sides of a pairing and a link against the sum of their
+//! primitives, measured in the same run, and tokens.
 //! `cargo bench -p handfast-host-tests --bench native`
 
 use std::hint::black_box;
@@ -53,8 +54,15 @@ struct Primitives {
 fn primitives() -> Primitives {
     let (a, b) = (keys(1), keys(2));
     let code = Code::parse("847291").expect("a code");
-    let inputs =
-        || Inputs::new(&code, &HandshakeHash::from_recorded([3; 32]), a.channel.public(), b.channel.public(), cpace::Method::Pin);
+    let inputs = || {
+        Inputs::new(
+            &code,
+            &HandshakeHash::from_recorded([3; 32]),
+            a.channel.public(),
+            b.channel.public(),
+            cpace::Method::Pin,
+        )
+    };
     let begin = || cpace::Initiator::start(&inputs(), &entropy(5)).expect("an element");
     let (_, yb) = cpace::Responder::answer(&inputs(), &entropy(6), &begin().1).expect("an element");
     let element = of(400, || drop(black_box(begin())));
@@ -71,12 +79,14 @@ fn primitives() -> Primitives {
             let _ = black_box(a.signing.sign(b"label", [&[1; 32], &[2; 32]]));
         }),
         verify: of(400, || {
-            let _ = black_box(a.signing.public().verify(b"label", [&[1; 32], &[2; 32]], &signature));
+            let _ =
+                black_box(a.signing.public().verify(b"label", [&[1; 32], &[2; 32]], &signature));
         }),
     }
 }
 
-/// Pairing by PIN, both sides together with their stores (a map in memory) and all that surrounds the machines here.
+/// Pairing by PIN, both sides together with their stores (a map in memory) and all that surrounds
+/// the machines here.
 fn pairing() -> Duration {
     let mut all: Vec<Duration> = (0..200)
         .map(|seed| {
@@ -99,26 +109,43 @@ fn pairing() -> Duration {
 fn link_at_the_gateway(node: &OwnKeys, gateway: &OwnKeys) -> Duration {
     let mut room = [0; MESSAGE_BYTES];
     let open = Open::new(Intent::Link);
-    let started = ik::Initiator::start(open.prologue(), &node.channel, gateway.channel.public(), &entropy(7), &[], &mut room);
+    let started = ik::Initiator::start(
+        open.prologue(),
+        &node.channel,
+        gateway.channel.public(),
+        &entropy(7),
+        &[],
+        &mut room,
+    );
     let first = started.expect("it fits").1.to_vec();
     let mut out = [0; MESSAGE_BYTES];
     of(400, || {
         let mut first = first.clone();
-        let (responder, _) = ik::Responder::read_first(open.prologue(), &gateway.channel, &mut first).expect("ours");
+        let (responder, _) =
+            ik::Responder::read_first(open.prologue(), &gateway.channel, &mut first).expect("ours");
         let _ = black_box(responder.write_second(&entropy(8), &[0], &mut out).expect("it fits"));
     })
 }
 
 fn ratios() {
     let Primitives { agree, generate, element, tags, sign, verify } = primitives();
-    // Each side: three agreements and an ephemeral key, an element and the tags; the node signs its request, the gateway verifies it and issues a
-    // capability, once for the id that it keeps and once for the offer.
+    // Each side: three agreements and an ephemeral key, an element and the tags; the node signs its
+    // request, the gateway verifies it and issues a capability, once for the id that it keeps and
+    // once for the offer.
     let sum = (agree * 3 + generate + element + tags) * 2 + sign + verify + sign * 2;
     let took = pairing();
-    println!("X25519 {agree:?}, key {generate:?}, element {element:?}, tags {tags:?}, sign {sign:?}, verify {verify:?}");
-    println!("pairing by PIN, both sides: {took:?}, its primitives {sum:?}: {:.2}", took.as_secs_f64() / sum.as_secs_f64());
+    println!(
+        "X25519 {agree:?}, key {generate:?}, element {element:?}, tags {tags:?}, sign {sign:?}, verify {verify:?}"
+    );
+    println!(
+        "pairing by PIN, both sides: {took:?}, its primitives {sum:?}: {:.2}",
+        took.as_secs_f64() / sum.as_secs_f64()
+    );
     let (took, sum) = (link_at_the_gateway(&keys(1), &keys(2)), agree * 4 + generate);
-    println!("link, gateway: {took:?}, its X25519 {sum:?}: {:.2}", took.as_secs_f64() / sum.as_secs_f64());
+    println!(
+        "link, gateway: {took:?}, its X25519 {sum:?}: {:.2}",
+        took.as_secs_f64() / sum.as_secs_f64()
+    );
 }
 
 /// A chain of so many blocks, and the keys of its last holder.
@@ -130,13 +157,17 @@ fn chain(depth: u8) -> (OwnKeys, Vec<u8>) {
         audience: None,
     };
     let mut room = [0; CAPABILITY_BYTES];
-    let mut bytes = issue(&keys(2).signing, &Holder::of(&keys(10)), &terms(), &mut room).expect("issued").as_bytes().to_vec();
+    let mut bytes = issue(&keys(2).signing, &Holder::of(&keys(10)), &terms(), &mut room)
+        .expect("issued")
+        .as_bytes()
+        .to_vec();
     for at in 1..depth {
         let (signer, holder) = (keys(9 + at), Holder::of(&keys(10 + at)));
         let mut room = [0; CAPABILITY_BYTES];
         let longer = {
             let chain = Chain::from_bytes(&bytes).expect("ours");
-            let longer = chain.attenuate(&signer.signing, &holder, &terms(), &mut room).expect("delegated");
+            let longer =
+                chain.attenuate(&signer.signing, &holder, &terms(), &mut room).expect("delegated");
             longer.as_bytes().to_vec()
         };
         bytes = longer;
@@ -148,7 +179,12 @@ fn chain(depth: u8) -> (OwnKeys, Vec<u8>) {
 fn read_and_verify_a_token(bencher: Bencher<'_, '_>, depth: u8) {
     let (holder, bytes) = chain(depth);
     let gateway = keys(2).signing.public();
-    let check = Check { gateway: &gateway, channel: holder.channel.public(), audience: None, now: UnixTime::from_secs(10) };
+    let check = Check {
+        gateway: &gateway,
+        channel: holder.channel.public(),
+        audience: None,
+        now: UnixTime::from_secs(10),
+    };
     bencher.bench_local(|| {
         let chain = Chain::from_bytes(black_box(&bytes)).expect("ours");
         verify(&chain, &check, |_| false).expect("it counts")
@@ -157,7 +193,8 @@ fn read_and_verify_a_token(bencher: Bencher<'_, '_>, depth: u8) {
 
 #[divan::bench]
 fn check_a_scope(bencher: Bencher<'_, '_>) {
-    let scopes = Scopes::parse(["read:/audio/**", "write:/lights/*/level", "read:/lights/**"]).expect("scopes");
+    let scopes = Scopes::parse(["read:/audio/**", "write:/lights/*/level", "read:/lights/**"])
+        .expect("scopes");
     let address = Address::parse("/lights/kitchen/level").expect("an address");
     bencher.bench_local(|| assert!(scopes.allows(black_box(Action::Read), &address)));
 }

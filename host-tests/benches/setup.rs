@@ -1,4 +1,5 @@
-//! What setup codes, companions' sessions and the inbound gate's decision cost. To be held against HMAC-SHA256 of the same bytes, which stands beside them.
+//! What setup codes, companions' sessions and the inbound gate's decision cost. To be held against
+//! HMAC-SHA256 of the same bytes, which stands beside them.
 
 #![allow(missing_docs, reason = "a bench has no readers")]
 
@@ -29,10 +30,14 @@ fn key(byte: u8) -> SetupKey {
     SetupKey::new(&Secret::new([byte; 32])).expect("not all zero")
 }
 
-fn token(key: &SetupKey, out: &mut [u8; SETUP_TOKEN_CHARS]) -> Result<usize, handfast_core::grant::setup_code::NotIssued> {
+fn token(
+    key: &SetupKey,
+    out: &mut [u8; SETUP_TOKEN_CHARS],
+) -> Result<usize, handfast_core::grant::setup_code::NotIssued> {
     let profile = ProfileName::parse("companion-v1").expect("a profile");
     let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600), bound: false };
-    issue(key, &terms, NOW, &Entropy::from_recorded([0xab; 16]), out).map(|issued| issued.token.len())
+    issue(key, &terms, NOW, &Entropy::from_recorded([0xab; 16]), out)
+        .map(|issued| issued.token.len())
 }
 
 fn text(key: &SetupKey) -> String {
@@ -43,7 +48,8 @@ fn text(key: &SetupKey) -> String {
 
 fn verified(keys: &[SetupKey], token: &str) -> Result<UnixTime, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
-    verify(black_box(keys), black_box(token), NOW, &mut scratch).map(|verified| verified.claims().expires_at)
+    verify(black_box(keys), black_box(token), NOW, &mut scratch)
+        .map(|verified| verified.claims().expires_at)
 }
 
 /// With the key taken in once, as a gateway does it.
@@ -57,7 +63,10 @@ fn hmac_sha256_of_the_claims(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn hmac_sha256_of_the_claims_with_its_key(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
-        Hmac::<Sha256>::new_from_slice(black_box(&[7; 32])).expect("any length").chain_update(black_box(CLAIMS)).finalize()
+        Hmac::<Sha256>::new_from_slice(black_box(&[7; 32]))
+            .expect("any length")
+            .chain_update(black_box(CLAIMS))
+            .finalize()
     });
 }
 
@@ -90,7 +99,12 @@ fn refuse_a_bad_signature(bencher: Bencher<'_, '_>) {
 }
 
 fn payload(token: &str) -> Payload<'_> {
-    Payload { url: "wss://gateway.example/", bootstrap_token: token, expires_at: NOW, fingerprint: None }
+    Payload {
+        url: "wss://gateway.example/",
+        bootstrap_token: token,
+        expires_at: NOW,
+        fingerprint: None,
+    }
 }
 
 #[divan::bench]
@@ -119,7 +133,8 @@ fn hash_a_sessions_token(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn decide_about_a_known_sender(bencher: Bencher<'_, '_>) {
-    let facts = Facts { allowed: Some(Allowed { until: None, revoked_at: None }), ..Facts::default() };
+    let facts =
+        Facts { allowed: Some(Allowed { until: None, revoked_at: None }), ..Facts::default() };
     bencher.bench_local(|| decided(&facts));
 }
 
@@ -130,5 +145,12 @@ fn decide_about_a_stranger(bencher: Bencher<'_, '_>) {
 
 fn decided(facts: &Facts) -> Verdict {
     let fresh = ChallengeCode::parse("ABCD2345").expect("a code");
-    decide(Policy { auto_challenge: true }, Seen::Sender, black_box(facts), &Limits::DEFAULT, fresh, NOW)
+    decide(
+        Policy { auto_challenge: true },
+        Seen::Sender,
+        black_box(facts),
+        &Limits::DEFAULT,
+        fresh,
+        NOW,
+    )
 }

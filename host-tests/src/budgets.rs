@@ -1,12 +1,15 @@
 //! The budgets of core beside models that are as plain as can be.
 
-use handfast_core::budget::{Bucket, Linked, NoPlace, Proving, Reading, Replays, Room, Turn, WAYS, delegates_per_subject};
+use handfast_core::budget::{
+    Bucket, Linked, NoPlace, Proving, Reading, Replays, Room, Turn, WAYS, delegates_per_subject,
+};
 use handfast_core::limits::{Limits, PROVE_WITHIN, PROVING_AT_LEAST, PROVING_PER_KEY};
 use handfast_core::secret::Secret;
 use handfast_core::time::{Instant, Span};
 
-/// What any sequence of calls may do to the budgets of the native wire: nothing is given back that was not taken; a key has its places and no more; whoever is
-/// displaced was there for long enough; what was read lately is known; above its rate only those read whose source did not fail.
+/// What any sequence of calls may do to the budgets of the native wire: nothing is given back that
+/// was not taken; a key has its places and no more; whoever is displaced was there for long enough;
+/// what was read lately is known; above its rate only those read whose source did not fail.
 ///
 /// # Panics
 /// If it is otherwise.
@@ -53,7 +56,10 @@ pub fn budgets(data: &[u8]) {
                         model.push((handshake, now));
                     }
                     Err(NoPlace::Full) => {
-                        assert!(model.len() == PROVING_PER_KEY && now.since(model[0].1) < PROVING_AT_LEAST);
+                        assert!(
+                            model.len() == PROVING_PER_KEY
+                                && now.since(model[0].1) < PROVING_AT_LEAST
+                        );
                     }
                     Err(NoPlace::Repeated) => panic!("a place is not refused for what was read"),
                 }
@@ -80,23 +86,32 @@ pub fn budgets(data: &[u8]) {
                 match reading.turn(failed, now) {
                     Turn::Now if failed => turns += 1,
                     Turn::Now => {}
-                    Turn::In(span) => assert!(failed && span > Span::from_millis(0), "only who failed waits, and for a time"),
+                    Turn::In(span) => assert!(
+                        failed && span > Span::from_millis(0),
+                        "only who failed waits, and for a time"
+                    ),
                 }
-                assert!(turns <= 5 + now.as_millis() * 50 / 1000, "above the rate, whoever failed waits");
+                assert!(
+                    turns <= 5 + now.as_millis() * 50 / 1000,
+                    "above the rate, whoever failed waits"
+                );
             }
         }
         shares(code, argument);
     }
 }
 
-/// However many are linked, a delegate's place is never taken for one whose subject would then have as many.
+/// However many are linked, a delegate's place is never taken for one whose subject would then have
+/// as many.
 fn shares(total: u8, of_subject: u8) {
     let limits = Limits { linked_total: 32, ..Limits::DEFAULT };
     let linked = Linked { total: u32::from(total % 40), most_of_one: u32::from(total % 7) };
     let of_subject = u32::from(of_subject % 9);
     match linked.for_delegate(of_subject, &limits) {
         Room::Free => assert!(linked.total < 32 && of_subject < delegates_per_subject(&limits)),
-        Room::Displace => assert!(linked.most_of_one > of_subject + 1 && of_subject < delegates_per_subject(&limits)),
+        Room::Displace => assert!(
+            linked.most_of_one > of_subject + 1 && of_subject < delegates_per_subject(&limits)
+        ),
         Room::Full => assert!(linked.total >= 32 || of_subject >= delegates_per_subject(&limits)),
     }
     match linked.for_node(&limits) {

@@ -1,10 +1,13 @@
-//! A second opinion on capabilities: a plain writer that also writes what nobody may, and a model that says, as the page reads, what counts.
+//! A second opinion on capabilities: a plain writer that also writes what nobody may, and a model
+//! that says, as the page reads, what counts.
 
 use std::sync::OnceLock;
 
 use handfast_core::crypto::{ed25519, labels, sha256, x25519};
 use handfast_core::entropy::Entropy;
-use handfast_core::grant::capability::{Authorised, Chain, Check, Denied, Held, Holder, PREFIX, verify};
+use handfast_core::grant::capability::{
+    Authorised, Chain, Check, Denied, Held, Holder, PREFIX, verify,
+};
 use handfast_core::grant::scope::{Action, Address};
 use handfast_core::limits::{CAPABILITY_BYTES, CAPABILITY_DEPTH};
 use handfast_core::text::Label;
@@ -98,7 +101,9 @@ pub fn sign(mut body: Vec<u8>, by: &ed25519::KeyPair) -> Vec<u8> {
 #[must_use]
 pub fn number(value: u64) -> Vec<u8> {
     let septets = (64 - value.leading_zeros()).div_ceil(7).max(1);
-    (0..septets).map(|at| (value >> (7 * at)) as u8 & 0x7f | if at + 1 < septets { 0x80 } else { 0 }).collect()
+    (0..septets)
+        .map(|at| (value >> (7 * at)) as u8 & 0x7f | if at + 1 < septets { 0x80 } else { 0 })
+        .collect()
 }
 
 fn prefixed(text: &str) -> Vec<u8> {
@@ -115,9 +120,14 @@ pub fn token(blocks: &[Vec<u8>]) -> Vec<u8> {
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
-    let characters = bits.chunks(6).map(|six| (0..6).fold(0, |value, at| value << 1 | six.get(at).copied().unwrap_or(0)));
-    characters.fold(PREFIX.to_owned(), |text, value| text + &char::from(ALPHABET[usize::from(value)]).to_string())
+    let bits: Vec<u8> =
+        bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
+    let characters = bits
+        .chunks(6)
+        .map(|six| (0..6).fold(0, |value, at| value << 1 | six.get(at).copied().unwrap_or(0)));
+    characters.fold(PREFIX.to_owned(), |text, value| {
+        text + &char::from(ALPHABET[usize::from(value)]).to_string()
+    })
 }
 
 /// The id of a signed block.
@@ -146,7 +156,9 @@ pub fn reads_as_it_is_written(bytes: &[u8]) {
             parent: *bytes[written.len()..].first_chunk().expect("a parent"),
             channel: *block.holder().channel.as_bytes(),
             signing: *block.holder().signing.as_bytes(),
-            scopes: scopes.map(|scope| (scope.action as u64, scope.pattern.as_str().to_owned())).collect(),
+            scopes: scopes
+                .map(|scope| (scope.action as u64, scope.pattern.as_str().to_owned()))
+                .collect(),
             not_before: block.terms().not_before.as_secs(),
             expires: block.terms().expires.as_secs(),
             audience: block.terms().audience.map(|audience| audience.as_str().to_owned()),
@@ -160,10 +172,14 @@ pub fn reads_as_it_is_written(bytes: &[u8]) {
     assert_eq!(written, bytes);
     let shown = chain.to_string();
     assert_eq!(shown, text(bytes));
-    assert_eq!(Chain::parse(&shown, &mut [0; CAPABILITY_BYTES]).expect("what is shown is read"), chain);
+    assert_eq!(
+        Chain::parse(&shown, &mut [0; CAPABILITY_BYTES]).expect("what is shown is read"),
+        chain
+    );
 }
 
-/// A good chain with any of its bytes changed as the data says. Unchanged it counts; changed it does not, wherever.
+/// A good chain with any of its bytes changed as the data says. Unchanged it counts; changed it
+/// does not, wherever.
 ///
 /// # Panics
 /// If it is otherwise.
@@ -194,7 +210,8 @@ pub fn any_change(data: &[u8]) {
         audience: Label::parse("home"),
         now: UnixTime::from_secs(500),
     };
-    let counts = Chain::from_bytes(&changed).is_ok_and(|chain| verify(&chain, &check, |_| false).is_ok());
+    let counts =
+        Chain::from_bytes(&changed).is_ok_and(|chain| verify(&chain, &check, |_| false).is_ok());
     assert_eq!(counts, changed == good, "{data:x?}");
 }
 
@@ -210,11 +227,14 @@ fn lies_within(child: &Draft, parent: &Draft) -> bool {
 }
 
 fn allowed(draft: &Draft, action: u64, address: &str) -> bool {
-    draft.scopes.iter().any(|(held, pattern)| *held >= action && matches(&segments(pattern), &segments(address)))
+    draft
+        .scopes
+        .iter()
+        .any(|(held, pattern)| *held >= action && matches(&segments(pattern), &segments(address)))
 }
 
-/// Any chain, properly signed or not: it counts exactly where the model says so, and never allows what a block above refuses. Tells how many blocks it
-/// had if it counted.
+/// Any chain, properly signed or not: it counts exactly where the model says so, and never allows
+/// what a block above refuses. Tells how many blocks it had if it counted.
 ///
 /// # Panics
 /// If it is otherwise.
@@ -228,11 +248,13 @@ pub fn any_chain(data: &[u8]) -> Option<usize> {
     for _ in 0..depth {
         let holder = nodes[usize::from(next(3))];
         let above = drafts.last();
-        let mut scopes: Vec<(u64, String)> = above.map(|above| above.scopes.clone()).unwrap_or_default();
+        let mut scopes: Vec<(u64, String)> =
+            above.map(|above| above.scopes.clone()).unwrap_or_default();
         scopes.truncate(usize::from(next(4)));
         // A root has some; a child has seldom more than some of its parent's.
         for _ in 0..if above.is_none() { 1 + next(3) } else { next(8) / 6 } {
-            let tokens: Vec<&str> = (0..next(4)).map(|_| ["a", "b", "*", "**"][usize::from(next(4))]).collect();
+            let tokens: Vec<&str> =
+                (0..next(4)).map(|_| ["a", "b", "*", "**"][usize::from(next(4))]).collect();
             sound &= tokens.iter().filter(|token| **token == "**").count() < 2;
             scopes.push((u64::from(next(3)), path(&tokens)));
         }
@@ -243,8 +265,12 @@ pub fn any_chain(data: &[u8]) -> Option<usize> {
             scopes,
             not_before: above.map_or(10, |above| above.not_before) + u64::from(next(4)) % 3,
             expires: above.map_or(20, |above| above.expires).saturating_sub(u64::from(next(4)) % 3),
-            audience: [above.and_then(|above| above.audience.clone()), None, Some("x".into()), Some("y".into())]
-                [usize::from(next(24)).saturating_sub(20)]
+            audience: [
+                above.and_then(|above| above.audience.clone()),
+                None,
+                Some("x".into()),
+                Some("y".into()),
+            ][usize::from(next(24)).saturating_sub(20)]
             .clone(),
         };
         let (mut draft, mut by) = (draft, signer);
@@ -280,7 +306,8 @@ pub fn any_chain(data: &[u8]) -> Option<usize> {
         audience: audience.and_then(Label::parse),
         now: UnixTime::from_secs(now),
     };
-    let is_revoked = |held: &Held| blocks.get(revoked).is_some_and(|block| held.id.as_bytes() == &id(block));
+    let is_revoked =
+        |held: &Held| blocks.get(revoked).is_some_and(|block| held.id.as_bytes() == &id(block));
     let result: Result<Authorised, Option<Denied>> = match Chain::from_bytes(&bytes) {
         Ok(chain) => verify(&chain, &check, is_revoked).map_err(Some),
         Err(_) => Err(None),
@@ -301,9 +328,14 @@ pub fn any_chain(data: &[u8]) -> Option<usize> {
     assert!(authorised.ids().map(|id| *id.as_bytes()).eq(blocks.iter().map(|block| id(block))));
     for address in lists(&["a", "b", STRANGER], 4) {
         let address = path(&address);
-        for (number, action) in [Action::Read, Action::Write, Action::Admin].into_iter().enumerate() {
+        for (number, action) in [Action::Read, Action::Write, Action::Admin].into_iter().enumerate()
+        {
             let answer = authorised.allows(action, &Address::parse(&address).expect("an address"));
-            assert_eq!(answer, allowed(&leaf, number as u64, &address), "{action} {address} {leaf:?}");
+            assert_eq!(
+                answer,
+                allowed(&leaf, number as u64, &address),
+                "{action} {address} {leaf:?}"
+            );
             assert!(
                 !answer || drafts.iter().all(|draft| allowed(draft, number as u64, &address)),
                 "{action} {address} {drafts:?}"

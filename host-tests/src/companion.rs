@@ -36,7 +36,8 @@ pub fn code(ttl: u64) -> String {
     };
     let key = SetupKey::new(&Secret::new(KEY)).expect("not all zero");
     let mut out = [0; SETUP_TOKEN_CHARS];
-    let issued = issue(&key, &terms, UnixTime::from_secs(NOW), &Entropy::from_recorded([1; 16]), &mut out);
+    let issued =
+        issue(&key, &terms, UnixTime::from_secs(NOW), &Entropy::from_recorded([1; 16]), &mut out);
     issued.expect("a code").token.to_owned()
 }
 
@@ -55,9 +56,10 @@ fn session(argument: u8) -> Session {
     }
 }
 
-/// A connection takes any inputs in any order. Which first frames are a companion's, it knows as serde_json does. It redeems nothing but what another reader
-/// finds to be a code of ours, once, and says a session's token only when it is told that it is durable; it is let in only with a session that admits, which
-/// was looked up twice; and after its end nothing happens.
+/// A connection takes any inputs in any order. Which first frames are a companion's, it knows as
+/// serde_json does. It redeems nothing but what another reader finds to be a code of ours, once,
+/// and says a session's token only when it is told that it is durable; it is let in only with a
+/// session that admits, which was looked up twice; and after its end nothing happens.
 ///
 /// # Panics
 /// If it does otherwise.
@@ -76,11 +78,17 @@ pub fn any_frames(data: &[u8]) {
         let of = session(argument);
         let mut redeemed = false;
         let input = match code_byte % 16 {
-            0..=6 => gateway::Input::Text { frame: &frame, keys: &keys, now: UnixTime::from_secs(unix) },
-            7 => [gateway::Input::Binary, gateway::Input::Charged(argument & 8 == 0), gateway::Input::WrongOrigin]
-                .into_iter()
-                .nth(usize::from(argument) % 3)
-                .expect("three"),
+            0..=6 => {
+                gateway::Input::Text { frame: &frame, keys: &keys, now: UnixTime::from_secs(unix) }
+            }
+            7 => [
+                gateway::Input::Binary,
+                gateway::Input::Charged(argument & 8 == 0),
+                gateway::Input::WrongOrigin,
+            ]
+            .into_iter()
+            .nth(usize::from(argument) % 3)
+            .expect("three"),
             8 => gateway::Input::Redeemed(match argument % 4 {
                 0 => Err(NotOpened::Failed),
                 1 => Err(NotOpened::No(NotRedeemed::AlreadyUsed)),
@@ -97,7 +105,11 @@ pub fn any_frames(data: &[u8]) {
                     _ => Ok(Some(&of)),
                 };
                 let admits = matches!(it, Ok(Some(session)) if session.admits(UnixTime::from_secs(unix)).is_ok());
-                found = if admits && !matches!(before, "AwaitFirst" | "Redeeming") { found + 1 } else { found };
+                found = if admits && !matches!(before, "AwaitFirst" | "Redeeming") {
+                    found + 1
+                } else {
+                    found
+                };
                 gateway::Input::Found(it, UnixTime::from_secs(unix))
             }
             11 => [gateway::Input::Revoked, gateway::Input::Replaced, gateway::Input::Pong]
@@ -109,7 +121,10 @@ pub fn any_frames(data: &[u8]) {
                 unix += u64::from(argument) / 5;
                 gateway::Input::Tick
             }
-            14 => [gateway::Input::Shutdown, gateway::Input::Evict].into_iter().nth(usize::from(argument) % 2).expect("two"),
+            14 => [gateway::Input::Shutdown, gateway::Input::Evict]
+                .into_iter()
+                .nth(usize::from(argument) % 2)
+                .expect("two"),
             _ => gateway::Input::Closed,
         };
         gone |= matches!(input, gateway::Input::Closed);
@@ -129,11 +144,16 @@ pub fn any_frames(data: &[u8]) {
                 gateway::Effect::Redeem(verified) => {
                     redeems += 1;
                     let claims = members(&frame).expect("an object");
-                    let token: String = serde_json::from_str(&claims[b"bootstrap_token".as_slice()]).expect("a text");
-                    let read = read_token(&[KEY], &token, unix).expect("only what is valid is redeemed");
+                    let token: String =
+                        serde_json::from_str(&claims[b"bootstrap_token".as_slice()])
+                            .expect("a text");
+                    let read =
+                        read_token(&[KEY], &token, unix).expect("only what is valid is redeemed");
                     assert_eq!(read.nonce, *verified.claims().nonce.as_bytes());
                 }
-                gateway::Effect::Attach(_) | gateway::Effect::Resume(_) => assert!(closes == 0 && detaches == 0),
+                gateway::Effect::Attach(_) | gateway::Effect::Resume(_) => {
+                    assert!(closes == 0 && detaches == 0)
+                }
                 _ => {}
             }
         }
@@ -178,22 +198,28 @@ fn classified(frame: &str) {
     assert_eq!(is_companions(frame), !is_nodes, "{frame:?}");
 }
 
-/// What a gateway says is an object with the members of one of its answers, and a token only where one was opened.
+/// What a gateway says is an object with the members of one of its answers, and a token only where
+/// one was opened.
 fn is_a_saying(said: &str, redeemed: bool) {
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(said).expect("an object");
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(said).expect("an object");
     let keys: Vec<&str> = object.keys().map(String::as_str).collect();
     match keys[..] {
         ["session_token"] => assert!(redeemed && object["session_token"] == TOKEN),
-        ["error"] => assert!(Word::ALL.iter().any(|word| object["error"] == word.as_str()), "{said}"),
+        ["error"] => {
+            assert!(Word::ALL.iter().any(|word| object["error"] == word.as_str()), "{said}")
+        }
         ["expires_at"] => {}
         _ => assert!(object.contains_key("session_id") && !said.contains(TOKEN), "{said}"),
     }
 }
 
-/// The companion's end, answered with this: it keeps a token only where serde_json finds one alone, and it ends, whatever it was.
+/// The companion's end, answered with this: it keeps a token only where serde_json finds one alone,
+/// and it ends, whatever it was.
 fn answered(frame: &str, argument: u8) {
     let mut room = [0; SETUP_CLAIMS_BYTES + 1024];
-    let (machine, first) = Companion::begin(Instant::from_millis(0), &code(600), &mut room).expect("it fits");
+    let (machine, first) =
+        Companion::begin(Instant::from_millis(0), &code(600), &mut room).expect("it fits");
     assert_eq!(first, format!(r#"{{"bootstrap_token":"{}"}}"#, code(600)));
     let mut scratch = [0; 2048];
     let (now, input) = match argument % 16 {
@@ -207,7 +233,8 @@ fn answered(frame: &str, argument: u8) {
     let Step { next, effects } = machine.step(now, input, &mut scratch);
     assert_eq!((next.is_done(), effects.len()), (!waits, usize::from(!waits)));
     let members = members(frame).unwrap_or_default();
-    let text = |key: &str| members.get(key.as_bytes()).map(|raw| serde_json::from_str::<String>(raw).ok());
+    let text =
+        |key: &str| members.get(key.as_bytes()).map(|raw| serde_json::from_str::<String>(raw).ok());
     for effect in effects {
         match effect {
             companion::Effect::Keep(token) => {

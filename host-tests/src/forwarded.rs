@@ -1,4 +1,5 @@
-//! A second opinion on the headers of proxies, and what has to hold of them whatever a client writes ahead of its proxy.
+//! A second opinion on the headers of proxies, and what has to hold of them whatever a client
+//! writes ahead of its proxy.
 
 use std::net::IpAddr;
 
@@ -22,7 +23,8 @@ fn chosen(header: ForwardedHeader, lines: &[&[u8]]) -> String {
 /// `X-Forwarded-For` as its definition reads, and without regard to cost: one list, from its end.
 fn reference(lines: &[&[u8]]) -> String {
     let all = lines.join(&b","[..]);
-    let entries: Vec<&[u8]> = if lines.is_empty() { Vec::new() } else { all.split(|byte| *byte == b',').collect() };
+    let entries: Vec<&[u8]> =
+        if lines.is_empty() { Vec::new() } else { all.split(|byte| *byte == b',').collect() };
     for entry in entries.iter().rev().take(FORWARDED_ENTRIES) {
         let text = String::from_utf8_lossy(entry);
         // White space as bytes have it: no other is trimmed.
@@ -30,7 +32,10 @@ fn reference(lines: &[&[u8]]) -> String {
         let ip = match (text.parse::<IpAddr>(), text.parse::<std::net::SocketAddr>()) {
             (Ok(ip), _) => Some(ip),
             (_, Ok(address)) => Some(address.ip()),
-            _ => text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).and_then(|ip| Some(IpAddr::V6(ip.parse().ok()?))),
+            _ => text
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+                .and_then(|ip| Some(IpAddr::V6(ip.parse().ok()?))),
         };
         match ip.map(|ip| ip.to_canonical()) {
             None => break,
@@ -46,28 +51,42 @@ fn reference(lines: &[&[u8]]) -> String {
 /// # Panics
 /// If one of these does not hold.
 pub fn any_lines(data: &[u8]) {
-    let lines: Vec<&[u8]> = if data.is_empty() { Vec::new() } else { data.split(|byte| *byte == b'\n').take(64).collect() };
+    let lines: Vec<&[u8]> = if data.is_empty() {
+        Vec::new()
+    } else {
+        data.split(|byte| *byte == b'\n').take(64).collect()
+    };
     let (x, forwarded) = (ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded);
     assert_eq!(chosen(x, &lines), reference(&lines), "{lines:?}");
     let any = chosen(forwarded, &lines);
     assert!(any == PEER || !is_listed(any.parse().expect("an address")), "{any}");
 
     // A stranger's lines ahead of the one that its proxy writes make it nobody else.
-    for (header, own) in [(x, CLIENT.to_owned()), (forwarded, format!("for={CLIENT};proto=https"))] {
+    for (header, own) in [(x, CLIENT.to_owned()), (forwarded, format!("for={CLIENT};proto=https"))]
+    {
         let more: Vec<&[u8]> = lines.iter().copied().chain([own.as_bytes()]).collect();
         assert_eq!(chosen(header, &more), CLIENT, "{lines:?}");
     }
-    // Nor does the beginning of the line that its proxy completes: at worst it counts for the proxy.
+    // Nor does the beginning of the line that its proxy completes: at worst it counts for the
+    // proxy.
     let last = lines.last().copied().unwrap_or_default();
     let completed = |own: &str| [last, b", ", own.as_bytes()].concat();
     assert_eq!(chosen(x, &[&completed(CLIENT)]), CLIENT, "{last:?}");
-    for own in [format!("for={CLIENT}"), format!("for=\"{CLIENT}:4711\";by=_gateway"), format!("proto=http;for={CLIENT}")] {
+    for own in [
+        format!("for={CLIENT}"),
+        format!("for=\"{CLIENT}:4711\";by=_gateway"),
+        format!("proto=http;for={CLIENT}"),
+    ] {
         let source = chosen(forwarded, &[&completed(&own)]);
         assert!(source == CLIENT || source == PEER, "{last:?} before {own} counts for {source}");
     }
     // And a host that it names, which its proxy repeats in quotes, is no entry.
-    let named: Vec<u8> =
-        last.iter().flat_map(|byte| if matches!(byte, b'"' | b'\\') { vec![b'\\', *byte] } else { vec![*byte] }).collect();
+    let named: Vec<u8> = last
+        .iter()
+        .flat_map(
+            |byte| if matches!(byte, b'"' | b'\\') { vec![b'\\', *byte] } else { vec![*byte] },
+        )
+        .collect();
     let quoted = [format!("for={CLIENT};host=\"").as_bytes(), &named, b"\";proto=https"].concat();
     assert_eq!(chosen(forwarded, &[&quoted]), CLIENT, "{last:?}");
 }

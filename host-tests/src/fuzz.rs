@@ -52,7 +52,8 @@ pub fn missy_from_gateway(data: &[u8]) {
     let mut scratch = [0; SCRATCH];
     let Ok(Some(message)) = missy::decode_from_gateway(frame, &mut scratch) else { return };
     let mut out = vec![0; FRAME_BYTES * 7];
-    let written = missy::encode_from_gateway(&message, &mut out).expect("all that is known can be written");
+    let written =
+        missy::encode_from_gateway(&message, &mut out).expect("all that is known can be written");
     let mut scratch = [0; SCRATCH];
     let again = missy::decode_from_gateway(written, &mut scratch).expect("what we write, we read");
     assert_eq!(again, Some(message));
@@ -87,12 +88,16 @@ impl<'d> Bytes<'d> {
 }
 
 const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
-const AUTH: &str =
-    r#"{"type":"auth","node_id":"00000000-0000-0000-0000-000000000000","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
+const AUTH: &str = r#"{"type":"auth","node_id":"00000000-0000-0000-0000-000000000000","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
 
 fn refusal(byte: u8) -> Refusal {
-    [Refusal::TooManyPending, Refusal::RateLimited, Refusal::AtCapacity, Refusal::StoreFailed, Refusal::Muted]
-        [usize::from(byte) % 5]
+    [
+        Refusal::TooManyPending,
+        Refusal::RateLimited,
+        Refusal::AtCapacity,
+        Refusal::StoreFailed,
+        Refusal::Muted,
+    ][usize::from(byte) % 5]
 }
 
 fn record(byte: u8, label: &str) -> Record {
@@ -122,8 +127,8 @@ fn outcome(byte: u8, record: &Record) -> Result<Option<&Record>, Refusal> {
     }
 }
 
-/// A connection takes any inputs in any order: it never does anything after its end, closes once, and is linked only behind a right hash
-/// and a paired record.
+/// A connection takes any inputs in any order: it never does anything after its end, closes once,
+/// and is linked only behind a right hash and a paired record.
 ///
 /// # Panics
 /// If it does otherwise.
@@ -151,17 +156,26 @@ pub fn gateway_machine(data: &[u8]) {
             } else {
                 Err(refusal(argument))
             }),
-            5 | 6 => gateway::Input::Loaded(Lookup { record: outcome(code / 16, &kept_record), kept, key: &key }),
+            5 | 6 => gateway::Input::Loaded(Lookup {
+                record: outcome(code / 16, &kept_record),
+                kept,
+                key: &key,
+            }),
             7 | 8 if argument & 2 == 0 => gateway::Input::Hashed(Err(refusal(argument))),
             7 | 8 => {
                 let token = Token::parse(TOKEN).expect("a token");
-                gateway::Input::Hashed(Ok(Hashed { token, hash: TokenHash::from_bytes([argument & 1; 32]) }))
+                gateway::Input::Hashed(Ok(Hashed {
+                    token,
+                    hash: TokenHash::from_bytes([argument & 1; 32]),
+                }))
             }
             9 | 10 => {
                 paired = matches!(outcome(code / 16, &kept_record), Ok(Some(r)) if matches!(r.standing, Standing::Paired { .. }));
                 gateway::Input::Attached(outcome(code / 16, &kept_record))
             }
-            11 => gateway::Input::Push([Notice::Muted, Notice::Unpaired, Notice::Replaced][usize::from(argument) % 3]),
+            11 => gateway::Input::Push(
+                [Notice::Muted, Notice::Unpaired, Notice::Replaced][usize::from(argument) % 3],
+            ),
             12 => {
                 now = now.after(Span::from_millis(u64::from(argument) * 200));
                 gateway::Input::Tick
@@ -182,13 +196,23 @@ pub fn gateway_machine(data: &[u8]) {
                 gateway::Effect::Detach(_) => detached += 1,
                 gateway::Effect::Send(text) => {
                     let mut scratch = [0; SCRATCH];
-                    assert!(closes == 0 && matches!(missy::decode_from_gateway(text, &mut scratch), Ok(Some(_))), "{text}");
+                    assert!(
+                        closes == 0
+                            && matches!(
+                                missy::decode_from_gateway(text, &mut scratch),
+                                Ok(Some(_))
+                            ),
+                        "{text}"
+                    );
                 }
                 gateway::Effect::Attach(_) => assert!(closes == 0 && detached == 0),
                 _ => {}
             }
         }
-        assert!(next.linked().is_none() || was_linked.is_some() || paired, "linked without a paired record");
+        assert!(
+            next.linked().is_none() || was_linked.is_some() || paired,
+            "linked without a paired record"
+        );
         assert!(closes + detached <= 2 && closes <= 1 && detached <= 1);
         assert_eq!(next.is_closed(), closes == 1 || gone, "it is closed where it was closed");
         assert!(!next.is_closed() || next.deadline().is_none());
@@ -196,8 +220,8 @@ pub fn gateway_machine(data: &[u8]) {
     }
 }
 
-/// A node takes any inputs in any order: it sends only what the dialect knows, has nothing to keep but what it was told, and never loses its
-/// token but to its owner.
+/// A node takes any inputs in any order: it sends only what the dialect knows, has nothing to keep
+/// but what it was told, and never loses its token but to its owner.
 ///
 /// # Panics
 /// If it does otherwise.
@@ -217,16 +241,27 @@ pub fn node_machine(data: &[u8]) {
         let input = match code % 12 {
             0 | 1 => {
                 now = now.after(Span::from_millis(u64::from(argument) * 500));
-                node::Input::Tick(Heartbeat { occupancy: Some(argument & 1 == 0), ..Heartbeat::default() })
+                node::Input::Tick(Heartbeat {
+                    occupancy: Some(argument & 1 == 0),
+                    ..Heartbeat::default()
+                })
             }
             2 => {
                 let name = Label::parse(bytes.text()).unwrap_or(UNKNOWN);
                 node::Input::Connected(PairRequest { name, room: UNKNOWN, profile: Profile::EMPTY })
             }
             3 => node::Input::Text(bytes.text()),
-            4 => node::Input::Text(r#"{"type":"pair_pending","node_id":"00000000-0000-0000-0000-000000000000"}"#),
-            5 => node::Input::Text(r#"{"type":"auth_ok","node_id":"00000000-0000-0000-0000-000000000000","room":"r"}"#),
-            6 => node::Input::Text(if argument & 1 == 0 { r#"{"type":"muted"}"# } else { r#"{"type":"auth_fail"}"# }),
+            4 => node::Input::Text(
+                r#"{"type":"pair_pending","node_id":"00000000-0000-0000-0000-000000000000"}"#,
+            ),
+            5 => node::Input::Text(
+                r#"{"type":"auth_ok","node_id":"00000000-0000-0000-0000-000000000000","room":"r"}"#,
+            ),
+            6 => node::Input::Text(if argument & 1 == 0 {
+                r#"{"type":"muted"}"#
+            } else {
+                r#"{"type":"auth_fail"}"#
+            }),
             7 => node::Input::Disconnected(Entropy::from_recorded(bytes.array())),
             8 => node::Input::Kept(memory(argument)),
             9 => node::Input::TokenEntered(token()),
@@ -234,7 +269,8 @@ pub fn node_machine(data: &[u8]) {
             _ => node::Input::Forget,
         };
         let may_forget = matches!(input, node::Input::AskAgain | node::Input::Forget);
-        let overdue = matches!(input, node::Input::Tick(_)) && machine.deadline().is_some_and(|(at, _)| at <= now);
+        let overdue = matches!(input, node::Input::Tick(_))
+            && machine.deadline().is_some_and(|(at, _)| at <= now);
         let mut scratch = [0; SCRATCH];
         let Step { next, effects } = machine.step(now, input, &mut scratch);
         assert!(effects.len() <= MAX_EFFECTS);
@@ -246,7 +282,10 @@ pub fn node_machine(data: &[u8]) {
                     assert!(message.is_ok_and(|m| m != NodeMessage::Other), "{text}");
                 }
                 node::Effect::Keep(Memory::Blank) => assert!(may_forget, "forgets on its own"),
-                node::Effect::Keep(_) | node::Effect::Connect | node::Effect::Close(_) | node::Effect::Tell(_) => {}
+                node::Effect::Keep(_)
+                | node::Effect::Connect
+                | node::Effect::Close(_)
+                | node::Effect::Tell(_) => {}
             }
         }
         let moved = next.deadline().is_none_or(|(at, _)| at > now);

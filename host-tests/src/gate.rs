@@ -1,10 +1,13 @@
-//! The inbound gate's registry against a model of its table: lists that are searched, and one rule after the other.
+//! The inbound gate's registry against a model of its table: lists that are searched, and one rule
+//! after the other.
 
 use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
 use handfast_core::time::{Span, UnixTime};
 use handfast_edge::blocking::block_on;
-use handfast_store::{Approved, Challenged, Inbound, MemoryStore, SenderChange, SenderFilter, SenderStanding};
+use handfast_store::{
+    Approved, Challenged, Inbound, MemoryStore, SenderChange, SenderFilter, SenderStanding,
+};
 
 /// Names that a separator, a case or an account tells apart.
 const SENDERS: [(&str, &str, &str); 8] = [
@@ -18,8 +21,12 @@ const SENDERS: [(&str, &str, &str); 8] = [
     ("c", "a", "u"),
 ];
 const CODES: [&str; 5] = ["AAAAAAAA", "BBBBBBBB", "CCCCCCCC", "DDDDDDDD", "EEEEEEEE"];
-const LIMITS: Limits =
-    Limits { pending_for: Span::from_secs(3600), pending_of_account: 3, pending_total: 5, told_every: Span::from_secs(60) };
+const LIMITS: Limits = Limits {
+    pending_for: Span::from_secs(3600),
+    pending_of_account: 3,
+    pending_total: 5,
+    told_every: Span::from_secs(60),
+};
 
 type Name = (&'static str, &'static str, &'static str);
 
@@ -57,24 +64,39 @@ impl Model {
     }
 
     fn is_allowed(&self, name: Name, now: u64) -> bool {
-        self.allowed.iter().any(|(of, until, revoked)| *of == name && !revoked && until.is_none_or(|until| now < until))
+        self.allowed.iter().any(|(of, until, revoked)| {
+            *of == name && !revoked && until.is_none_or(|until| now < until)
+        })
     }
 
     /// The table, line by line.
-    fn challenge(&mut self, name: Name, fresh: &'static str, now: u64) -> Option<(&'static str, &'static str)> {
+    fn challenge(
+        &mut self,
+        name: Name,
+        fresh: &'static str,
+        now: u64,
+    ) -> Option<(&'static str, &'static str)> {
         let live = |waiting: &&Waiting| waiting.is_live(now);
         let verdict = if self.is_blocked(name) {
             ("drop, blocked", "")
         } else if self.is_allowed(name, now) {
             ("admit", "")
-        } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.name == name && waiting.is_live(now)) {
+        } else if let Some(waiting) =
+            self.waiting.iter_mut().find(|waiting| waiting.name == name && waiting.is_live(now))
+        {
             if now >= waiting.told + 60 || now < waiting.told {
                 waiting.told = now;
                 ("again", waiting.code)
             } else {
                 ("quiet", waiting.code)
             }
-        } else if self.waiting.iter().filter(live).filter(|w| (w.name.0, w.name.1) == (name.0, name.1)).count() >= 3
+        } else if self
+            .waiting
+            .iter()
+            .filter(live)
+            .filter(|w| (w.name.0, w.name.1) == (name.0, name.1))
+            .count()
+            >= 3
             || self.waiting.iter().filter(live).count() >= 5
         {
             ("drop, full", "")
@@ -102,7 +124,9 @@ impl Model {
         let is_meant = |of: &Name| (of.0, of.2) == (name.0, name.2) && (all || of.1 == name.1);
         match change {
             SenderChange::Allow { until, .. } => {
-                self.blocked.retain(|of| (of.0, of.2) != (name.0, name.2) || !(of.1.is_empty() || of.1 == name.1));
+                self.blocked.retain(|of| {
+                    (of.0, of.2) != (name.0, name.2) || !(of.1.is_empty() || of.1 == name.1)
+                });
                 self.allow(name, until.map(UnixTime::as_secs));
             }
             SenderChange::Reject => self.waiting.retain(|waiting| !is_meant(&waiting.name)),
@@ -112,11 +136,17 @@ impl Model {
                     self.blocked.push(of);
                 }
                 self.waiting.retain(|waiting| !is_meant(&waiting.name));
-                self.allowed.iter_mut().filter(|(of, ..)| is_meant(of)).for_each(|(.., revoked)| *revoked = true);
+                self.allowed
+                    .iter_mut()
+                    .filter(|(of, ..)| is_meant(of))
+                    .for_each(|(.., revoked)| *revoked = true);
             }
             SenderChange::Unblock => self.blocked.retain(|of| !is_meant(of)),
             SenderChange::Revoke => {
-                self.allowed.iter_mut().filter(|(of, ..)| is_meant(of)).for_each(|(.., revoked)| *revoked = true);
+                self.allowed
+                    .iter_mut()
+                    .filter(|(of, ..)| is_meant(of))
+                    .for_each(|(.., revoked)| *revoked = true);
             }
         }
     }
@@ -124,14 +154,19 @@ impl Model {
     /// What may be remembered of anybody.
     fn standing(&self) -> Vec<Standing> {
         let of = |name: &Name| {
-            self.allowed.iter().filter(|(of, ..)| of == name).map(|(_, until, revoked)| (*until, *revoked)).collect()
+            self.allowed
+                .iter()
+                .filter(|(of, ..)| of == name)
+                .map(|(_, until, revoked)| (*until, *revoked))
+                .collect()
         };
         SENDERS.iter().map(|name| (self.is_blocked(*name), of(name))).collect()
     }
 }
 
-/// Any bytes are a script of what happens at a gate; after each operation store and model say the same of everybody, the caps hold, no two wait with one
-/// code, and what was remembered of a standing that changed is forgotten.
+/// Any bytes are a script of what happens at a gate; after each operation store and model say the
+/// same of everybody, the caps hold, no two wait with one code, and what was remembered of a
+/// standing that changed is forgotten.
 ///
 /// # Panics
 /// If that does not hold.
@@ -142,32 +177,46 @@ pub fn script(data: &[u8]) {
     for operation in data.chunks_exact(3) {
         let (epoch, standing) = (store.inbound_epoch(), model.standing());
         operate(&store, &mut model, &mut now, [operation[0], operation[1], operation[2]]);
-        assert!(standing == model.standing() || store.inbound_epoch() != epoch, "a change is not told");
+        assert!(
+            standing == model.standing() || store.inbound_epoch() != epoch,
+            "a change is not told"
+        );
         same(&store, &model, now);
     }
 }
 
-fn operate(store: &MemoryStore, model: &mut Model, now: &mut u64, [code, which, argument]: [u8; 3]) {
+fn operate(
+    store: &MemoryStore,
+    model: &mut Model,
+    now: &mut u64,
+    [code, which, argument]: [u8; 3],
+) {
     let name = SENDERS[usize::from(which) % SENDERS.len()];
     let at = UnixTime::from_secs(*now);
     let all = argument & 1 == 1;
     let change = |change: SenderChange, model: &mut Model| {
         model.change(name, all, &change);
-        let changed = block_on(store.change_sender(name.0, (!all).then_some(name.1), name.2, change, at));
+        let changed =
+            block_on(store.change_sender(name.0, (!all).then_some(name.1), name.2, change, at));
         assert!(changed.is_ok(), "{changed:?}");
     };
     match code % 12 {
         0..=3 => {
             let fresh = CODES[usize::from(argument) % CODES.len()];
             let expected = model.challenge(name, fresh, *now);
-            let challenged = block_on(store.challenge(id(name), "{}".to_owned(), parsed(fresh), &LIMITS, at));
-            assert_eq!(words(challenged.expect("memory does not fail").0), expected.map(|(what, code)| (what, code.to_owned())));
+            let challenged =
+                block_on(store.challenge(id(name), "{}".to_owned(), parsed(fresh), &LIMITS, at));
+            assert_eq!(
+                words(challenged.expect("memory does not fail").0),
+                expected.map(|(what, code)| (what, code.to_owned()))
+            );
         }
         4 => {
             let code = CODES[usize::from(argument) % CODES.len()];
             let found = model.waiting.iter().find(|waiting| waiting.code == code).cloned();
             let approved =
-                block_on(store.approve(parsed(code), "test".to_owned(), None, &LIMITS, at)).expect("memory does not fail");
+                block_on(store.approve(parsed(code), "test".to_owned(), None, &LIMITS, at))
+                    .expect("memory does not fail");
             model.waiting.retain(|waiting| waiting.code != code);
             match found {
                 Some(waiting) if waiting.is_live(*now) => {
@@ -183,7 +232,8 @@ fn operate(store: &MemoryStore, model: &mut Model, now: &mut u64, [code, which, 
             }
         }
         5 => {
-            let until = (argument & 2 == 2).then(|| UnixTime::from_secs(*now + u64::from(argument)));
+            let until =
+                (argument & 2 == 2).then(|| UnixTime::from_secs(*now + u64::from(argument)));
             let allow = SenderChange::Allow { via: "test".to_owned(), until };
             model.change(name, false, &allow);
             let changed = block_on(store.change_sender(name.0, Some(name.1), name.2, allow, at));
@@ -205,7 +255,13 @@ fn operate(store: &MemoryStore, model: &mut Model, now: &mut u64, [code, which, 
             assert!(seeded.is_ok(), "{seeded:?}");
         }
         // The clock goes on, and now and then back.
-        _ => *now = if which & 7 == 7 { *now - u64::from(argument) * 20 } else { *now + u64::from(argument) * 20 },
+        _ => {
+            *now = if which & 7 == 7 {
+                *now - u64::from(argument) * 20
+            } else {
+                *now + u64::from(argument) * 20
+            }
+        }
     }
 }
 
@@ -223,7 +279,9 @@ fn words(challenged: Challenged) -> Option<(&'static str, String)> {
         Verdict::Admit => ("admit", String::new()),
         Verdict::Drop(Dropped::Blocked) => ("drop, blocked", String::new()),
         Verdict::Drop(Dropped::Full) => ("drop, full", String::new()),
-        Verdict::Drop(Dropped::Nobody | Dropped::NotASender | Dropped::ClockInDoubt) => ("drop, nobody", String::new()),
+        Verdict::Drop(Dropped::Nobody | Dropped::NotASender | Dropped::ClockInDoubt) => {
+            ("drop, nobody", String::new())
+        }
         Verdict::Challenge(Challenge::New(code)) => ("new", code.to_string()),
         Verdict::Challenge(Challenge::Again(code)) => ("again", code.to_string()),
         Verdict::Challenge(Challenge::Quiet(code)) => ("quiet", code.to_string()),
@@ -233,28 +291,39 @@ fn words(challenged: Challenged) -> Option<(&'static str, String)> {
 fn same(store: &MemoryStore, model: &Model, now: u64) {
     let at = UnixTime::from_secs(now);
     for name in SENDERS {
-        let facts: Facts = block_on(store.facts(id(name), &LIMITS, at)).expect("memory does not fail");
+        let facts: Facts =
+            block_on(store.facts(id(name), &LIMITS, at)).expect("memory does not fail");
         let allowed = facts.allowed.is_some_and(|allowed| allowed.is_active(at));
-        assert_eq!((facts.blocked, allowed), (model.is_blocked(name), model.is_allowed(name, now)), "{name:?}");
+        assert_eq!(
+            (facts.blocked, allowed),
+            (model.is_blocked(name), model.is_allowed(name, now)),
+            "{name:?}"
+        );
     }
-    let all = block_on(store.senders(SenderFilter::default(), None, 100, &LIMITS, at)).expect("memory does not fail");
+    let all = block_on(store.senders(SenderFilter::default(), None, 100, &LIMITS, at))
+        .expect("memory does not fail");
     let mut listed: Vec<_> = all
         .iter()
         .filter_map(|sender| match &sender.standing {
-            SenderStanding::Pending { code, .. } => {
-                Some((sender.name.channel.as_str(), sender.name.account.as_str(), sender.name.sender.as_str(), code.to_string()))
-            }
+            SenderStanding::Pending { code, .. } => Some((
+                sender.name.channel.as_str(),
+                sender.name.account.as_str(),
+                sender.name.sender.as_str(),
+                code.to_string(),
+            )),
             SenderStanding::Allowed { .. } | SenderStanding::Blocked { .. } => None,
         })
         .collect();
     let live = model.waiting.iter().filter(|waiting| waiting.is_live(now));
-    let mut expected: Vec<_> = live.map(|w| (w.name.0, w.name.1, w.name.2, w.code.to_owned())).collect();
+    let mut expected: Vec<_> =
+        live.map(|w| (w.name.0, w.name.1, w.name.2, w.code.to_owned())).collect();
     listed.sort();
     expected.sort();
     assert_eq!(listed, expected);
     let mut codes: Vec<_> = listed.iter().map(|(.., code)| code).collect();
     codes.sort();
     codes.dedup();
-    // A clock that is set back can bring back, for a while, what was over and had not been cleared away; never more than the caps allowed at once.
+    // A clock that is set back can bring back, for a while, what was over and had not been cleared
+    // away; never more than the caps allowed at once.
     assert!(codes.len() == listed.len(), "two wait with one code");
 }

@@ -1,4 +1,5 @@
-//! Properties of invitations, their addresses, and codes as people type them: each has one writing, but for case.
+//! Properties of invitations, their addresses, and codes as people type them: each has one writing,
+//! but for case.
 
 use core::net::SocketAddr;
 
@@ -7,8 +8,9 @@ use handfast_core::limits::{GATEWAY_ADDRESS_BYTES, INVITE_ADDRESSES, INVITE_BYTE
 use handfast_core::wire::gateway_address::{GatewayAddress, Host};
 use handfast_core::wire::invite::{Invite, TypedCode};
 
-/// Any text, as an invitation, as an address and as a typed code: what is read is written again as the same text but for its case, and then read as the
-/// same; in any case it is read as the same, or refused for the same reason.
+/// Any text, as an invitation, as an address and as a typed code: what is read is written again as
+/// the same text but for its case, and then read as the same; in any case it is read as the same,
+/// or refused for the same reason.
 ///
 /// # Panics
 /// If that does not hold.
@@ -30,15 +32,20 @@ fn any_invite(text: &str) {
     assert_eq!(invite.write_for_qr(&mut dense), Some(text.to_ascii_uppercase().as_str()));
     assert_eq!(Invite::parse(written).as_ref(), Ok(&invite));
     assert!((1..=INVITE_ADDRESSES).contains(&invite.addresses().len()));
-    assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%@#\\".contains(&byte)), "{text}");
+    assert!(
+        text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%@#\\".contains(&byte)),
+        "{text}"
+    );
     for length in [0, text.len() - 1] {
         assert_eq!(invite.write(&mut out[..length]), None);
     }
     let addresses: Vec<_> = invite.addresses().iter().map(ToString::to_string).collect();
     addresses.iter().for_each(|address| any_address(address));
     let gateway = *invite.gateway();
-    let addresses: Vec<_> = addresses.iter().filter_map(|address| GatewayAddress::parse(address)).collect();
-    let made = Invite::new(&addresses, gateway, invite.into_code()).expect("its parts make it again");
+    let addresses: Vec<_> =
+        addresses.iter().filter_map(|address| GatewayAddress::parse(address)).collect();
+    let made =
+        Invite::new(&addresses, gateway, invite.into_code()).expect("its parts make it again");
     assert_eq!(made.write(&mut out).map(str::to_ascii_lowercase), Some(text.to_ascii_lowercase()));
 }
 
@@ -58,14 +65,16 @@ fn any_address(text: &str) {
 }
 
 fn any_code(text: &str) {
-    let characters: String = text.chars().filter(|character| *character != '-' && !character.is_whitespace()).collect();
+    let characters: String =
+        text.chars().filter(|character| *character != '-' && !character.is_whitespace()).collect();
     let fine = text.len() <= TYPED_BYTES
         && (10..=68).contains(&characters.len())
         && characters.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let read = TypedCode::parse(text);
     assert_eq!(read.is_ok(), fine, "{text:?}");
     let Ok(read) = read else { return };
-    let (selector, secret) = (read.selector.as_str(), core::str::from_utf8(read.code.expose()).expect("it is ASCII"));
+    let (selector, secret) =
+        (read.selector.as_str(), core::str::from_utf8(read.code.expose()).expect("it is ASCII"));
     assert_eq!(format!("{selector}{secret}"), characters.to_ascii_uppercase());
     assert_eq!(TypedCode::parse(&format!("{selector}-{secret}")).as_ref(), Ok(&read));
 }

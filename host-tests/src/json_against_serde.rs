@@ -10,7 +10,8 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A key as serde_json reads it (half surrogate pairs in their three bytes), and its value as it was written.
+/// A key as serde_json reads it (half surrogate pairs in their three bytes), and its value as it
+/// was written.
 struct Members<'t>(Vec<(Vec<u8>, &'t RawValue)>);
 
 impl<'de> Visitor<'de> for Members<'de> {
@@ -28,13 +29,17 @@ impl<'de> Visitor<'de> for Members<'de> {
     }
 }
 
-/// Reads a string as bytes: serde_json then accepts half surrogate pairs, as our reader does where nobody asks for the text.
+/// Reads a string as bytes: serde_json then accepts half surrogate pairs, as our reader does where
+/// nobody asks for the text.
 struct AsBytes;
 
 impl<'de> serde::de::DeserializeSeed<'de> for AsBytes {
     type Value = Vec<u8>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         struct Bytes;
         impl Visitor<'_> for Bytes {
             type Value = Vec<u8>;
@@ -51,8 +56,8 @@ impl<'de> serde::de::DeserializeSeed<'de> for AsBytes {
     }
 }
 
-/// The members of an object as serde_json has them, each value as it was written, and the last where one stands twice. `None` for what is no object, or is
-/// nested deeper than we read.
+/// The members of an object as serde_json has them, each value as it was written, and the last
+/// where one stands twice. `None` for what is no object, or is nested deeper than we read.
 #[must_use]
 pub fn members(text: &str) -> Option<BTreeMap<Vec<u8>, String>> {
     // Reading a key as bytes would let control characters through.
@@ -60,7 +65,8 @@ pub fn members(text: &str) -> Option<BTreeMap<Vec<u8>, String>> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let members = reader.deserialize_map(Members(Vec::new())).ok()?.0;
     reader.end().ok()?;
-    (depth(text) <= JSON_DEPTH).then(|| members.into_iter().map(|(key, value)| (key, value.get().to_owned())).collect())
+    (depth(text) <= JSON_DEPTH)
+        .then(|| members.into_iter().map(|(key, value)| (key, value.get().to_owned())).collect())
 }
 
 /// Checks everything about one text.
@@ -73,11 +79,21 @@ pub fn agree(text: &str) {
     let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
     let deepest = depth(text);
     agree_on_python(text, &ours, outcome);
-    // Where an object is not the outermost value, our reader counts one level for the object it had hoped for.
-    let limit = if text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') { JSON_DEPTH } else { JSON_DEPTH - 1 };
+    // Where an object is not the outermost value, our reader counts one level for the object it had
+    // hoped for.
+    let limit = if text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
+        JSON_DEPTH
+    } else {
+        JSON_DEPTH - 1
+    };
     match outcome {
-        Err(Malformed::Json) => assert!(!valid || deepest > limit, "only serde_json accepts {text:?}"),
-        Err(Malformed::NotAnObject) => assert!(valid && !text.trim_start().starts_with('{'), "{text:?} is an object or invalid"),
+        Err(Malformed::Json) => {
+            assert!(!valid || deepest > limit, "only serde_json accepts {text:?}")
+        }
+        Err(Malformed::NotAnObject) => assert!(
+            valid && !text.trim_start().starts_with('{'),
+            "{text:?} is an object or invalid"
+        ),
         Err(Malformed::Field(_)) => panic!("no fields are looked at here: {text:?}"),
         Ok(()) => {
             assert!(valid && deepest <= limit, "only we accept {text:?}");
@@ -92,7 +108,8 @@ pub fn agree(text: &str) {
     }
 }
 
-/// What Python writes is read as if `null` stood in place of the numbers that JSON has no word for, and everything else as ever.
+/// What Python writes is read as if `null` stood in place of the numbers that JSON has no word for,
+/// and everything else as ever.
 fn agree_on_python(text: &str, ours: &[(Text<'_>, Value<'_>)], outcome: Result<(), Malformed>) {
     let (mut members, plain) = (Vec::new(), nulls(text));
     let python = json::members_of_python(text, |key, value| members.push((key, value)));
@@ -106,19 +123,27 @@ fn agree_on_python(text: &str, ours: &[(Text<'_>, Value<'_>)], outcome: Result<(
         assert_eq!(members.len(), of_plain.len(), "{text:?}");
         for ((key, value), (plain_key, plain_value)) in members.iter().zip(&of_plain) {
             let nested = matches!(value, Value::Array(_) | Value::Object(_));
-            assert!(characters(*key) == characters(*plain_key) && (nested || value == plain_value), "{text:?}");
+            assert!(
+                characters(*key) == characters(*plain_key) && (nested || value == plain_value),
+                "{text:?}"
+            );
         }
         let mut room = vec![0; plain.len()];
         assert_eq!(json::without_python(text, &mut room), Some(plain.as_str()));
-        assert!(plain.is_empty() || json::without_python(text, &mut room[..plain.len() - 1]).is_none());
+        assert!(
+            plain.is_empty() || json::without_python(text, &mut room[..plain.len() - 1]).is_none()
+        );
     }
 }
 
-/// The text with `null` in place of what Python writes for numbers that are none, outside of strings.
+/// The text with `null` in place of what Python writes for numbers that are none, outside of
+/// strings.
 fn nulls(text: &str) -> String {
     let (mut out, mut in_string, mut rest) = (String::new(), false, text);
     while let Some(first) = rest.chars().next() {
-        let word = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| !in_string && rest.starts_with(word));
+        let word = ["NaN", "Infinity", "-Infinity"]
+            .into_iter()
+            .find(|word| !in_string && rest.starts_with(word));
         let taken = match (word, first) {
             (Some(word), _) => {
                 out.push_str("null");
@@ -149,7 +174,11 @@ fn agree_on_value(ours: &Value<'_>, theirs: &str) {
         Value::Text(text) => {
             let mut bytes = vec![0; theirs.len()];
             let mut room = bytes.as_mut_slice();
-            assert_eq!(text.decode(&mut room), serde_json::from_str::<String>(theirs).ok().as_deref(), "{theirs}");
+            assert_eq!(
+                text.decode(&mut room),
+                serde_json::from_str::<String>(theirs).ok().as_deref(),
+                "{theirs}"
+            );
         }
     }
 }

@@ -6,8 +6,8 @@ use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Open};
 use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};
 use handfast_core::wire::native::{NotWritten, link, pair};
 
-/// Any bytes, as each kind of message: what is read is written again as the same bytes. As a list of parts: what comes together is within its limit, and
-/// cut again gives the same parts.
+/// Any bytes, as each kind of message: what is read is written again as the same bytes. As a list
+/// of parts: what comes together is within its limit, and cut again gives the same parts.
 ///
 /// # Panics
 /// If that does not hold.
@@ -44,8 +44,14 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const KINDS: [Kind; 6] =
-    [Kind::PairFromNode, Kind::PairFromGateway, Kind::LinkFromNode, Kind::LinkFromGateway, Kind::Admission, Kind::Clear];
+pub const KINDS: [Kind; 6] = [
+    Kind::PairFromNode,
+    Kind::PairFromGateway,
+    Kind::LinkFromNode,
+    Kind::LinkFromGateway,
+    Kind::Admission,
+    Kind::Clear,
+];
 
 impl Kind {
     /// Reads a message of this kind, and writes it again.
@@ -116,6 +122,7 @@ fn any_parts(data: &[u8]) {
 #[must_use]
 pub fn cut(object: Object, bytes: &[u8]) -> Vec<Vec<u8>> {
     let parts = Part::cut(object, bytes).expect("it is within its limit");
-    let message = |part| link::FromNode::Part(part).write(&mut [0; PLAINTEXT_BYTES]).map(<[u8]>::to_vec);
+    let message =
+        |part| link::FromNode::Part(part).write(&mut [0; PLAINTEXT_BYTES]).map(<[u8]>::to_vec);
     parts.map(|part| message(part).expect("a part fits")).collect()
 }

@@ -1,4 +1,5 @@
-//! A second opinion on scopes, written as the definition reads and without regard to cost: patterns backtrack, a subset is tried address by address.
+//! A second opinion on scopes, written as the definition reads and without regard to cost: patterns
+//! backtrack, a subset is tried address by address.
 
 use handfast_core::grant::scope::{Address, Pattern, Scope, ScopesBuf};
 use handfast_core::limits::{PATH_BYTES, PATH_SEGMENTS};
@@ -26,7 +27,9 @@ pub fn matches(tokens: &[&str], address: &[&str]) -> bool {
         (Some((&"**", rest)), None) => matches(rest, address),
         (Some((&"**", rest)), Some((_, fewer))) => matches(rest, address) || matches(tokens, fewer),
         (Some(_), None) => false,
-        (Some((token, rest)), Some((segment, fewer))) => (*token == "*" || token == segment) && matches(rest, fewer),
+        (Some((token, rest)), Some((segment, fewer))) => {
+            (*token == "*" || token == segment) && matches(rest, fewer)
+        }
     }
 }
 
@@ -61,8 +64,9 @@ pub fn patterns(letters: &[&'static str], most: usize) -> Vec<Vec<&'static str>>
     all
 }
 
-/// An address of the child that the parent refuses, if there is one. A stranger in the place of each wildcard is the hardest for the parent, and
-/// more of them in the place of `**` than the parent has tokens are no harder.
+/// An address of the child that the parent refuses, if there is one. A stranger in the place of
+/// each wildcard is the hardest for the parent, and more of them in the place of `**` than the
+/// parent has tokens are no harder.
 #[must_use]
 pub fn address_outside(child: &[&str], parent: &[&str]) -> Option<String> {
     // A segment that stands in neither.
@@ -86,18 +90,24 @@ pub fn address_outside(child: &[&str], parent: &[&str]) -> Option<String> {
 
 /// Whether a text is a path by the rules of the page.
 fn is_path(text: &str, wildcards: bool) -> bool {
-    if !text.starts_with('/') || text.len() > PATH_BYTES || text.chars().any(handfast_core::text::is_forbidden) {
+    if !text.starts_with('/')
+        || text.len() > PATH_BYTES
+        || text.chars().any(handfast_core::text::is_forbidden)
+    {
         return false;
     }
     let segments = segments(text);
     let wildcard = |segment: &str| wildcards && (segment == "*" || segment == "**");
     segments.len() <= PATH_SEGMENTS
-        && segments.iter().all(|segment| wildcard(segment) || !(["", ".", ".."].contains(segment) || segment.contains('*')))
+        && segments.iter().all(|segment| {
+            wildcard(segment) || !(["", ".", ".."].contains(segment) || segment.contains('*'))
+        })
         && segments.iter().filter(|segment| **segment == "**").count() <= 1
 }
 
-/// Any lines: a line parses exactly where the page says, as it is; patterns and scopes answer as the definition does; a set of scopes is kept and read
-/// again as the same, and allows what one of its scopes allows.
+/// Any lines: a line parses exactly where the page says, as it is; patterns and scopes answer as
+/// the definition does; a set of scopes is kept and read again as the same, and allows what one of
+/// its scopes allows.
 ///
 /// # Panics
 /// If one of that is not so.
@@ -117,7 +127,11 @@ pub fn any_lines(data: &[u8]) {
     for parent in &patterns {
         let tokens = segments(parent.as_str());
         for address in &addresses {
-            assert_eq!(parent.matches(address), matches(&tokens, &segments(address.as_str())), "{parent} {address}");
+            assert_eq!(
+                parent.matches(address),
+                matches(&tokens, &segments(address.as_str())),
+                "{parent} {address}"
+            );
         }
         for child in &patterns {
             let outside = address_outside(&segments(child.as_str()), &tokens);
@@ -128,6 +142,7 @@ pub fn any_lines(data: &[u8]) {
     let scopes = set.scopes();
     assert_eq!(ScopesBuf::from(&scopes), set);
     assert!(scopes.covers(&scopes));
-    let parsed: Vec<Scope<'_>> = lines.iter().map(|line| Scope::parse(line).expect("the set parses")).collect();
+    let parsed: Vec<Scope<'_>> =
+        lines.iter().map(|line| Scope::parse(line).expect("the set parses")).collect();
     assert_eq!(scopes.as_slice(), parsed);
 }

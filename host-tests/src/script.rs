@@ -1,4 +1,5 @@
-//! What happens in a simulated world, as a list of operations that any bytes decode to: the same for seeds and for the fuzzer.
+//! What happens in a simulated world, as a list of operations that any bytes decode to: the same
+//! for seeds and for the fuzzer.
 
 use crate::prng::Prng;
 
@@ -37,7 +38,8 @@ pub enum Op {
         /// How much, in milliseconds.
         millis: u64,
     },
-    /// Time passes until a machine is in a certain state, so that what follows happens at that moment; at most a minute and a half.
+    /// Time passes until a machine is in a certain state, so that what follows happens at that
+    /// moment; at most a minute and a half.
     RunUntil {
         /// The state's name.
         state: &'static str,
@@ -122,7 +124,16 @@ pub enum Op {
 
 impl Op {
     /// States in which something is under way.
-    const MOMENTS: [&str; 8] = ["Attaching", "Hashing", "Attaching", "Loading", "Asking", "Keeping", "AwaitPending", "AwaitAuth"];
+    const MOMENTS: [&str; 8] = [
+        "Attaching",
+        "Hashing",
+        "Attaching",
+        "Loading",
+        "Asking",
+        "Keeping",
+        "AwaitPending",
+        "AwaitAuth",
+    ];
 }
 
 /// An operator's decision.

@@ -1,4 +1,5 @@
-//! Setup codes, read a second time: tokens and payloads must mean to the core what they mean to a reader made of serde_json, hmac and base64.
+//! Setup codes, read a second time: tokens and payloads must mean to the core what they mean to a
+//! reader made of serde_json, hmac and base64.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
-use handfast_core::grant::setup_code::{NotIssued, NotValid, SetupKey, Terms, VERIFY_SCRATCH, issue, verify};
+use handfast_core::grant::setup_code::{
+    NotIssued, NotValid, SetupKey, Terms, VERIFY_SCRATCH, issue, verify,
+};
 use handfast_core::limits::{
-    LABEL_BYTES, LABEL_CHARS, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES,
+    LABEL_BYTES, LABEL_CHARS, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN,
+    SETUP_URL_BYTES,
 };
 use handfast_core::secret::Secret;
 use handfast_core::text::{Label, is_forbidden};
@@ -53,7 +57,11 @@ pub struct Carried {
 pub fn signed(key: &[u8; 32], claims: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
     mac.update(claims);
-    format!("{}.{}", URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(claims),
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    )
 }
 
 /// What the second reader says of a token.
@@ -88,11 +96,15 @@ fn read_claims(text: &str) -> Option<Said> {
     let profile = string(&members, "profile")?;
     let nonce = string(&members, "nonce")?;
     let digits = nonce.len() == 32 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let nonce = digits.then(|| core::array::from_fn(|at| u8::from_str_radix(&nonce[2 * at..2 * at + 2], 16).expect("hex")))?;
+    let nonce = digits.then(|| {
+        core::array::from_fn(|at| u8::from_str_radix(&nonce[2 * at..2 * at + 2], 16).expect("hex"))
+    })?;
     let device_label = match members.get(b"device_label".as_slice()) {
         None => None,
         Some(value) if value == "null" => None,
-        Some(_) => beginning(&string(&members, "device_label").filter(|text| !text.chars().any(is_forbidden))?),
+        Some(_) => beginning(
+            &string(&members, "device_label").filter(|text| !text.chars().any(is_forbidden))?,
+        ),
     };
     // Which session made it is 16 bytes, or it is not there.
     if members.contains_key(b"by".as_slice()) {
@@ -100,7 +112,8 @@ fn read_claims(text: &str) -> Option<Said> {
         (id.len() == 16).then_some(())?;
     }
     Some(Said {
-        profile: label(profile).filter(|_| !string(&members, "profile").is_none_or(|text| text.trim().is_empty()))?,
+        profile: label(profile)
+            .filter(|_| !string(&members, "profile").is_none_or(|text| text.trim().is_empty()))?,
         expires_at: seconds(&string(&members, "expires_at")?)?,
         nonce,
         device_label,
@@ -130,7 +143,8 @@ pub fn read_payload(text: &str) -> Option<Carried> {
         expires_at: seconds(&string(&members, "expires_at")?)?,
         fingerprint,
     };
-    let fits = (1..=SETUP_URL_BYTES).contains(&carried.url.len()) && carried.bootstrap_token.len() <= SETUP_TOKEN_CHARS;
+    let fits = (1..=SETUP_URL_BYTES).contains(&carried.url.len())
+        && carried.bootstrap_token.len() <= SETUP_TOKEN_CHARS;
     fits.then_some(carried)
 }
 
@@ -146,8 +160,11 @@ fn beginning(text: &str) -> Option<String> {
 
 /// A label's rules, written down once more; blank ones are `unknown`.
 fn label(text: String) -> Option<String> {
-    let fine = text.len() <= LABEL_BYTES && text.chars().count() <= LABEL_CHARS && !text.chars().any(is_forbidden);
-    let blank_is_fine = text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden);
+    let fine = text.len() <= LABEL_BYTES
+        && text.chars().count() <= LABEL_CHARS
+        && !text.chars().any(is_forbidden);
+    let blank_is_fine =
+        text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden);
     match blank_is_fine {
         true => Some("unknown".to_owned()),
         false => fine.then_some(text),
@@ -157,19 +174,21 @@ fn label(text: String) -> Option<String> {
 /// RFC 3339 by counting years and months.
 fn seconds(text: &str) -> Option<u64> {
     let number = |text: &str, digits: usize| -> Option<i64> {
-        (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+        (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| text.parse().ok())
+            .flatten()
     };
     let (date, behind) = (text.get(..10)?, text.get(10..)?);
     let rest = behind.strip_prefix(['T', 't', ' '])?;
     let (clock, zone) = (rest.get(..8)?, rest.get(8..)?);
     let [year, month, day] = <[&str; 3]>::try_from(date.split('-').collect::<Vec<_>>()).ok()?;
-    let [hour, minute, second] = <[&str; 3]>::try_from(clock.split(':').collect::<Vec<_>>()).ok()?;
+    let [hour, minute, second] =
+        <[&str; 3]>::try_from(clock.split(':').collect::<Vec<_>>()).ok()?;
     let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
     let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
     let zone = match zone.strip_prefix('.') {
-        Some(fraction) => {
-            Some(fraction.trim_start_matches(|c: char| c.is_ascii_digit())).filter(|rest| rest.len() < fraction.len())?
-        }
+        Some(fraction) => Some(fraction.trim_start_matches(|c: char| c.is_ascii_digit()))
+            .filter(|rest| rest.len() < fraction.len())?,
         None => zone,
     };
     let offset = match zone.split_at_checked(1)? {
@@ -189,8 +208,11 @@ fn seconds(text: &str) -> Option<u64> {
     if day < 1 || day > months[before] || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let of_years = |from, to| (from..to).map(|year| if is_leap(year) { 366 } else { 365 }).sum::<i64>();
-    let days = of_years(1970, year) - of_years(year, 1970) + months[..before].iter().sum::<i64>() + day - 1;
+    let of_years =
+        |from, to| (from..to).map(|year| if is_leap(year) { 366 } else { 365 }).sum::<i64>();
+    let days =
+        of_years(1970, year) - of_years(year, 1970) + months[..before].iter().sum::<i64>() + day
+            - 1;
     u64::try_from(days * 86_400 + hour * 3600 + minute * 60 + second - offset).ok()
 }
 
@@ -224,8 +246,9 @@ fn agree_on(token: &str, now: u64) -> Result<Said, NotValid> {
     ours
 }
 
-/// Both readers agree on any token: on one of any characters, on one that signs any claims, and on one that was issued and then changed; and what was issued
-/// is valid until its time is over, and says what it was issued for.
+/// Both readers agree on any token: on one of any characters, on one that signs any claims, and on
+/// one that was issued and then changed; and what was issued is valid until its time is over, and
+/// says what it was issued for.
 ///
 /// # Panics
 /// If they do not.
@@ -250,7 +273,9 @@ fn issued(data: &[u8]) {
     let (head, rest) = data.split_at(data.len().min(6));
     let at = |place: usize| head.get(place).copied().unwrap_or(0);
     let text = String::from_utf8_lossy(rest);
-    let (profile, label) = text.split_once('\n').map_or((text.as_ref(), None), |(profile, label)| (profile, Some(label)));
+    let (profile, label) = text
+        .split_once('\n')
+        .map_or((text.as_ref(), None), |(profile, label)| (profile, Some(label)));
     let Some(profile) = ProfileName::parse(profile) else { return };
     let device_label = label.and_then(Label::parse);
     let ttl = Span::from_secs(u64::from(at(0)) * 400);
@@ -260,7 +285,9 @@ fn issued(data: &[u8]) {
     let mut out = [0; SETUP_TOKEN_CHARS];
     let issued = issue(&keys()[key], &terms, UnixTime::from_secs(NOW), &entropy, &mut out);
     let possible = (SETUP_TTL_MIN..=SETUP_TTL_MAX).contains(&ttl);
-    let Ok(issued) = issued else { return assert_eq!((issued, possible), (Err(NotIssued::Ttl), false)) };
+    let Ok(issued) = issued else {
+        return assert_eq!((issued, possible), (Err(NotIssued::Ttl), false));
+    };
     let token = issued.token.to_owned();
     let end = NOW + ttl.as_millis() / 1000;
     let said = Said {
@@ -273,7 +300,11 @@ fn issued(data: &[u8]) {
     assert_eq!(agree_on(&token, NOW), Ok(said.clone()));
     assert_eq!(agree_on(&token, end - 1), Ok(said));
     assert_eq!(agree_on(&token, end), Err(NotValid::Expired));
-    assert_eq!(verdict(&keys()[1 - key..2 - key], &token, NOW), Err(NotValid::Signature), "of another key");
+    assert_eq!(
+        verdict(&keys()[1 - key..2 - key], &token, NOW),
+        Err(NotValid::Signature),
+        "of another key"
+    );
     let mut changed = token.clone().into_bytes();
     let place = usize::from(at(3)) % changed.len();
     changed[place] = changed[place].wrapping_add(at(4) | 1);
@@ -306,7 +337,8 @@ pub fn any_payload(data: &[u8]) {
     let again = payload.encode(&mut room, &mut out).expect("what fits fits again");
     let mut scratch = vec![0; 2 * SETUP_PAYLOAD_CHARS];
     let latest = UnixTime::from_secs(253_402_300_799);
-    // The only time that is written otherwise than it was read: one beyond the year 9999, which an offset can make.
+    // The only time that is written otherwise than it was read: one beyond the year 9999, which an
+    // offset can make.
     let expected = Payload { expires_at: payload.expires_at.min(latest), ..payload };
     assert_eq!(Payload::decode(again, &mut scratch), Some(expected));
 }
@@ -316,6 +348,8 @@ fn carried(payload: &Payload<'_>) -> Carried {
         url: payload.url.to_owned(),
         bootstrap_token: payload.bootstrap_token.to_owned(),
         expires_at: payload.expires_at.as_secs(),
-        fingerprint: payload.fingerprint.map(|fingerprint| String::from_utf8_lossy(&fingerprint.text()).into_owned()),
+        fingerprint: payload
+            .fingerprint
+            .map(|fingerprint| String::from_utf8_lossy(&fingerprint.text()).into_owned()),
     }
 }

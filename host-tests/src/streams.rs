@@ -4,7 +4,8 @@ use handfast_core::limits::{MESSAGE_BYTES, STREAM_BUFFER, STREAM_FRAME};
 use handfast_core::wire::frame;
 use handfast_edge::websocket::{Decoder, Event, Key, Response, Violation};
 
-/// Frames of a byte stream: whole or byte by byte gives the same, and a message that was read is framed and read as itself.
+/// Frames of a byte stream: whole or byte by byte gives the same, and a message that was read is
+/// framed and read as itself.
 ///
 /// # Panics
 /// If that does not hold.
@@ -14,12 +15,15 @@ pub fn stream_frames(data: &[u8]) {
     assert_eq!(whole, single);
     for message in whole.into_iter().flatten() {
         let mut out = [0; STREAM_FRAME];
-        let framed = frame::encode(&message, &mut out).expect("what was read can be framed").to_vec();
+        let framed =
+            frame::encode(&message, &mut out).expect("what was read can be framed").to_vec();
         assert_eq!(read_frames([framed.as_slice()]), [Ok(message)]);
     }
 }
 
-fn read_frames<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Vec<Result<Vec<u8>, frame::FrameError>> {
+fn read_frames<'b>(
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+) -> Vec<Result<Vec<u8>, frame::FrameError>> {
     let mut decoder = frame::Decoder::new([0; STREAM_BUFFER]);
     let mut seen = Vec::new();
     for mut piece in pieces {
@@ -31,7 +35,8 @@ fn read_frames<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Vec<Result<Vec
     seen
 }
 
-/// What a WebSocket server sends: whole or byte by byte gives the same events, and no message outgrows its room.
+/// What a WebSocket server sends: whole or byte by byte gives the same events, and no message
+/// outgrows its room.
 ///
 /// # Panics
 /// If that does not hold.
@@ -58,7 +63,9 @@ fn read_events(data: &[u8], at_once: usize) -> Seen {
             Ok((read, event)) => {
                 if let Some(event) = event {
                     let content = match event {
-                        Event::Text(length) | Event::Binary(length) => room.get(..length).expect("it fits the room").to_vec(),
+                        Event::Text(length) | Event::Binary(length) => {
+                            room.get(..length).expect("it fits the room").to_vec()
+                        }
                         Event::Ping | Event::Pong | Event::Close(_) => decoder.control().to_vec(),
                     };
                     events.push((event, content));

@@ -1,4 +1,5 @@
-//! The trusted time against true time, which only the script knows: a wall clock that is stepped at random, restarts, crashes, and the operator's word.
+//! The trusted time against true time, which only the script knows: a wall clock that is stepped at
+//! random, restarts, crashes, and the operator's word.
 
 use handfast_core::limits::MARK_EVERY;
 use handfast_core::registry::trusted_time::{Reading, Step, TrustedTime};
@@ -6,7 +7,8 @@ use handfast_core::time::{Instant, UnixTime};
 
 const BEGIN: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
-/// How far a life may miss the one that something was made for: a step is one from there on, and a crash takes as much from the mark.
+/// How far a life may miss the one that something was made for: a step is one from there on, and a
+/// crash takes as much from the mark.
 const TOLERANCE: i64 = 60 + MARK_EVERY.as_secs().cast_signed();
 
 /// Something with a life, as a store keeps it.
@@ -62,7 +64,11 @@ impl World {
     }
 
     fn begun(truth: i64, wrong: i64) -> Self {
-        let reading = Reading { wall: unix(truth + wrong), elapsed: Instant::from_millis(0), synchronised: false };
+        let reading = Reading {
+            wall: unix(truth + wrong),
+            elapsed: Instant::from_millis(0),
+            synchronised: false,
+        };
         let time = TrustedTime::begin(None, unix(BEGIN - 20 * DAY), reading);
         let things = Vec::new();
         Self { time, mark: None, run: 1, things, truth, elapsed: 0, wrong, synchronised: false }
@@ -94,7 +100,10 @@ impl World {
         }
         if self.time.is_good() {
             let now = self.now();
-            self.things.iter_mut().filter(|thing| thing.ends <= now).for_each(|thing| thing.over = true);
+            self.things
+                .iter_mut()
+                .filter(|thing| thing.ends <= now)
+                .for_each(|thing| thing.over = true);
         }
     }
 
@@ -111,14 +120,25 @@ impl World {
         self.elapsed = 0;
         self.run += 1;
         self.time = TrustedTime::begin(self.mark, unix(BEGIN - 20 * DAY), self.reading());
-        assert!(self.mark.is_none_or(|mark| self.now() >= seconds(mark)), "no run begins before the mark");
+        assert!(
+            self.mark.is_none_or(|mark| self.now() >= seconds(mark)),
+            "no run begins before the mark"
+        );
         self.look();
     }
 
     fn make(&mut self, life: i64) {
         if self.things.len() < 64 {
             let made = self.now();
-            self.things.push(Thing { made, ends: made + life, run: self.run, lived: 0, life, over: false, excused: false });
+            self.things.push(Thing {
+                made,
+                ends: made + life,
+                run: self.run,
+                lived: 0,
+                life,
+                over: false,
+                excused: false,
+            });
         }
     }
 
@@ -132,15 +152,22 @@ impl World {
     fn check(&self, was_over: &[bool]) {
         for (thing, was_over) in self.things.iter().zip(was_over) {
             assert!(!was_over || thing.over, "what was written as over stays so: {thing:?}");
-            // While runs last, nothing lives longer than it was made for; what this run made lives as long, whatever the clock does.
+            // While runs last, nothing lives longer than it was made for; what this run made lives
+            // as long, whatever the clock does.
             let lives = self.lives(thing);
             assert!(
-                !lives || thing.excused || thing.lived <= thing.life + TOLERANCE * i64::from(self.run),
+                !lives
+                    || thing.excused
+                    || thing.lived <= thing.life + TOLERANCE * i64::from(self.run),
                 "it lives too long: {thing:?} at {}",
                 self.now()
             );
             let ours = thing.run == self.run && !thing.over;
-            assert!(!ours || thing.lived >= thing.life || lives, "it died too early: {thing:?} at {}", self.now());
+            assert!(
+                !ours || thing.lived >= thing.life || lives,
+                "it died too early: {thing:?} at {}",
+                self.now()
+            );
         }
     }
 }
@@ -148,8 +175,8 @@ impl World {
 /// Runs a script: a byte says what happens, and the next one how much.
 ///
 /// # Panics
-/// If something lives longer than it was made for, dies earlier within the run that made it, comes back after it was written as over, or if the mark falls
-/// without the operator's word.
+/// If something lives longer than it was made for, dies earlier within the run that made it, comes
+/// back after it was written as over, or if the mark falls without the operator's word.
 pub fn script(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let mut world = World::begun(BEGIN, distance(*first));
@@ -181,7 +208,10 @@ pub fn script(bytes: &[u8]) {
             }
         }
         world.look();
-        assert!(word || world.time.mark() >= before || what % 9 == 6, "the mark falls by nobody's word");
+        assert!(
+            word || world.time.mark() >= before || what % 9 == 6,
+            "the mark falls by nobody's word"
+        );
         world.check(&was_over);
     }
 }

@@ -1,4 +1,5 @@
-//! Addresses in setup codes: any text, held against a second reading that shares nothing with the gateway's.
+//! Addresses in setup codes: any text, held against a second reading that shares nothing with the
+//! gateway's.
 
 /// What is let through holds, and leads to this network unless it is encrypted.
 ///

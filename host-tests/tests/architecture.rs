@@ -12,7 +12,10 @@ const BASE: [&str; 8] = ["step", "time", "entropy", "secret", "id", "error", "li
 const BASE_TOO: &str = "budget";
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("host-tests stands in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("host-tests stands in the repository")
+        .to_owned()
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -38,7 +41,9 @@ fn code(path: &Path) -> Vec<String> {
 
 /// The modules of the crate that a line names.
 fn named(line: &str) -> Vec<String> {
-    let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |rest: &str| {
+        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
     line.split("crate::").skip(1).map(word).filter(|module| !module.is_empty()).collect()
 }
 
@@ -50,11 +55,19 @@ fn in_the_core_every_use_points_along_the_arrow() {
     let mut wrong = Vec::new();
     for path in sources(&folder) {
         let relative = path.strip_prefix(&folder).expect("within");
-        let module = relative.iter().next().and_then(|part| part.to_str()).unwrap_or_default().trim_end_matches(".rs");
+        let module = relative
+            .iter()
+            .next()
+            .and_then(|part| part.to_str())
+            .unwrap_or_default()
+            .trim_end_matches(".rs");
         if module == "lib" {
             continue;
         }
-        assert!(is_base(module) || layer(module).is_some(), "{module} stands nowhere on the arrow; add it to this test");
+        assert!(
+            is_base(module) || layer(module).is_some(),
+            "{module} stands nowhere on the arrow; add it to this test"
+        );
         for (number, line) in code(&path).iter().enumerate() {
             for used in named(line) {
                 let fine = match (layer(module), layer(&used)) {
@@ -63,7 +76,11 @@ fn in_the_core_every_use_points_along_the_arrow() {
                     (None, Some(_)) => false,
                 };
                 if !fine {
-                    wrong.push(format!("{}:{}: {module} uses {used}", relative.display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: {module} uses {used}",
+                        relative.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -83,8 +100,11 @@ fn core_and_edge_use_neither_the_standard_library_nor_an_allocator_nor_unsafe_co
                 continue;
             }
             for (number, line) in code(&path).iter().enumerate() {
-                let words: BTreeSet<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-                let names = |library: &str| line.contains(&format!("{library}::")) && words.contains(library);
+                let words: BTreeSet<&str> =
+                    line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+                let names = |library: &str| {
+                    line.contains(&format!("{library}::")) && words.contains(library)
+                };
                 if names("std") || names("alloc") || words.contains("unsafe") {
                     wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
                 }
@@ -97,7 +117,11 @@ fn core_and_edge_use_neither_the_standard_library_nor_an_allocator_nor_unsafe_co
 /// The `key = value` lines of one section of a manifest, with what follows a version left out.
 fn section(manifest: &str, name: &str) -> BTreeMap<String, String> {
     let header = format!("[{name}]");
-    let lines = manifest.lines().skip_while(|line| line.trim() != header).skip(1).take_while(|line| !line.starts_with('['));
+    let lines = manifest
+        .lines()
+        .skip_while(|line| line.trim() != header)
+        .skip(1)
+        .take_while(|line| !line.starts_with('['));
     let pairs = lines.filter_map(|line| line.split('#').next().unwrap_or_default().split_once('='));
     pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
 }
@@ -111,7 +135,9 @@ fn version(value: &str) -> Option<String> {
 
 #[test]
 fn the_three_workspaces_agree_on_versions_and_lints() {
-    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|_| panic!("{path} reads"));
+    let read = |path: &str| {
+        fs::read_to_string(root().join(path)).unwrap_or_else(|_| panic!("{path} reads"))
+    };
     let main = read("Cargo.toml");
     let mut wrong = Vec::new();
     for path in ["firmware/Cargo.toml", "fuzz/Cargo.toml"] {
@@ -123,7 +149,9 @@ fn the_three_workspaces_agree_on_versions_and_lints() {
             }
         }
         for (name, value) in section(&other, "workspace.dependencies") {
-            let ours = section(&main, "workspace.dependencies").get(&name).and_then(|value| version(value));
+            let ours = section(&main, "workspace.dependencies")
+                .get(&name)
+                .and_then(|value| version(value));
             if let (Some(ours), Some(theirs)) = (ours, version(&value))
                 && ours != theirs
             {
@@ -159,21 +187,29 @@ fn the_top_level_holds_only_what_the_design_names() {
     ];
     let entries = fs::read_dir(root()).expect("the repository reads").flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let strangers: Vec<String> = names.filter(|name| !name.starts_with('.') && !allowed.contains(&name.as_str())).collect();
+    let strangers: Vec<String> =
+        names.filter(|name| !name.starts_with('.') && !allowed.contains(&name.as_str())).collect();
     assert!(strangers.is_empty(), "{strangers:?} can stand elsewhere or be hidden");
 }
 
 /// Which of our crates each may use; one that is not named here may use any.
-const USES: [(&str, &[&str]); 3] =
-    [("core", &[]), ("adapters/private-file", &[]), ("adapters/store", &["handfast-core", "handfast-private-file"])];
+const USES: [(&str, &[&str]); 3] = [
+    ("core", &[]),
+    ("adapters/private-file", &[]),
+    ("adapters/store", &["handfast-core", "handfast-private-file"]),
+];
 
 #[test]
 fn the_crates_below_use_only_those_that_are_named_for_them() {
     for (folder, allowed) in USES {
-        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest reads");
+        let manifest =
+            fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest reads");
         let used = section(&manifest, "dependencies");
-        let ours: Vec<&str> =
-            used.keys().filter_map(|name| name.split('.').next()).filter(|name| name.starts_with("handfast")).collect();
+        let ours: Vec<&str> = used
+            .keys()
+            .filter_map(|name| name.split('.').next())
+            .filter(|name| name.starts_with("handfast"))
+            .collect();
         assert_eq!(ours, allowed, "{folder}");
     }
 }
@@ -183,7 +219,10 @@ fn the_stores_files_are_opened_and_written_by_the_crate_for_private_files_alone(
     let mut wrong = Vec::new();
     for path in sources(&root().join("adapters/store/src")) {
         for (number, line) in code(&path).iter().enumerate() {
-            if ["OpenOptions", "create_new(true)", "custom_flags", "NOFOLLOW"].iter().any(|word| line.contains(word)) {
+            if ["OpenOptions", "create_new(true)", "custom_flags", "NOFOLLOW"]
+                .iter()
+                .any(|word| line.contains(word))
+            {
                 wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
             }
         }

@@ -14,7 +14,8 @@ use handfast_core::flow::native::node::Memory;
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::wires::{ConnId, Passing, Side};
 
-/// A node that is asked to pair by PIN, with somebody on the way; its owner types the right PIN if one is asked for.
+/// A node that is asked to pair by PIN, with somebody on the way; its owner types the right PIN if
+/// one is asked for.
 fn pairing_by_pin(somebody: impl FnMut(&Passing<'_>) -> Vec<Vec<u8>> + 'static) -> World {
     let mut world = World::new(1, 7);
     world.open_window();

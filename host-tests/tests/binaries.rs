@@ -9,11 +9,18 @@ fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let exe = std::env::current_exe().expect("a test knows where it is");
-        let profile = exe.parent().and_then(Path::parent).expect("tests live in target/PROFILE/deps").to_owned();
+        let profile = exe
+            .parent()
+            .and_then(Path::parent)
+            .expect("tests live in target/PROFILE/deps")
+            .to_owned();
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // The same selection as that of the tests: another one would build the dependencies once more, with other features.
+        // The same selection as that of the tests: another one would build the dependencies once
+        // more, with other features.
         cargo.args(["build", "--quiet", "--workspace", "--bins", "--test", "main"]);
-        cargo.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
+        cargo
+            .arg("--manifest-path")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
         cargo.arg("--target-dir").arg(profile.parent().expect("target/PROFILE has a parent"));
         if profile.ends_with("release") {
             cargo.arg("--release");
@@ -26,7 +33,11 @@ fn built() -> &'static Path {
 /// One of the programs, with nothing of this process's environment that would change what it does.
 pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(built().join(name));
-    command.env_remove("STATE_DIRECTORY").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+        .env_remove("STATE_DIRECTORY")
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null());
     command
 }
 

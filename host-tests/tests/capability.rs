@@ -1,4 +1,5 @@
-//! Capabilities: what the page says must count and what must fail; forged ones are written by the plain writer of `handfast_host_tests::capability`.
+//! Capabilities: what the page says must count and what must fail; forged ones are written by the
+//! plain writer of `handfast_host_tests::capability`.
 
 use handfast_core::grant::capability::{
     Authorised, CannotIssue, Chain, Check, Denied, Held, Malformed, Terms, Widening, issue, verify,
@@ -8,17 +9,24 @@ use handfast_core::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH
 use handfast_core::text::Label;
 use handfast_core::time::UnixTime;
 use handfast_host_tests::capability::{
-    Draft, Keys, any_chain, any_change, id, issuer, number, reads_as_it_is_written, sign, text, token,
+    Draft, Keys, any_chain, any_change, id, issuer, number, reads_as_it_is_written, sign, text,
+    token,
 };
 use handfast_host_tests::prng::Prng;
 
-/// Without optimisation a signature takes milliseconds, so the long tests try one in so many of their cases.
+/// Without optimisation a signature takes milliseconds, so the long tests try one in so many of
+/// their cases.
 const ONE_IN: usize = if cfg!(debug_assertions) { 7 } else { 1 };
 const EMPTY: [u8; CAPABILITY_BYTES] = [0; CAPABILITY_BYTES];
 
 fn terms<'b>(scopes: &[&'b str]) -> Terms<'b> {
     let scopes = Scopes::parse(scopes.iter().copied()).unwrap();
-    Terms { scopes, not_before: UnixTime::from_secs(100), expires: UnixTime::from_secs(1000), audience: None }
+    Terms {
+        scopes,
+        not_before: UnixTime::from_secs(100),
+        expires: UnixTime::from_secs(1000),
+        audience: None,
+    }
 }
 
 fn gateway() -> &'static Keys {
@@ -33,7 +41,12 @@ fn node(depth: u8) -> &'static Keys {
 fn check_at(bytes: &[u8], channel: &Keys, now: u64) -> Result<Authorised, Denied> {
     let chain = Chain::from_bytes(bytes).unwrap();
     let gateway = gateway().signing.public();
-    let check = Check { gateway: &gateway, channel: channel.channel.public(), audience: None, now: UnixTime::from_secs(now) };
+    let check = Check {
+        gateway: &gateway,
+        channel: channel.channel.public(),
+        audience: None,
+        now: UnixTime::from_secs(now),
+    };
     verify(&chain, &check, |_| false)
 }
 
@@ -44,12 +57,17 @@ fn check(bytes: &[u8], channel: &Keys) -> Result<Authorised, Denied> {
 /// A chain of so many blocks, all with these scopes.
 fn chain_of(depth: u8, scopes: &[&str]) -> Vec<u8> {
     let mut out = EMPTY;
-    let mut bytes = issue(&gateway().signing, &node(0).holder(), &terms(scopes), &mut out).unwrap().as_bytes().to_vec();
+    let mut bytes = issue(&gateway().signing, &node(0).holder(), &terms(scopes), &mut out)
+        .unwrap()
+        .as_bytes()
+        .to_vec();
     for below in 1..depth {
         let mut out = EMPTY;
         let above = bytes;
         let chain = Chain::from_bytes(&above).unwrap();
-        let longer = chain.attenuate(&node(below - 1).signing, &node(below).holder(), &terms(scopes), &mut out).unwrap();
+        let longer = chain
+            .attenuate(&node(below - 1).signing, &node(below).holder(), &terms(scopes), &mut out)
+            .unwrap();
         bytes = longer.as_bytes().to_vec();
     }
     bytes
@@ -96,7 +114,13 @@ fn chains_of_every_depth_are_issued_attenuated_and_read_back_as_bytes_and_as_tex
         assert_eq!(authorised.subject(), node(0).channel.public());
         assert_eq!(authorised.expires(), UnixTime::from_secs(1000));
         assert!(authorised.ids().eq(chain.blocks().map(|block| block.id())));
-        assert!(authorised.held().iter().zip(0..).all(|(held, depth)| held.by == *node(depth).channel.public()));
+        assert!(
+            authorised
+                .held()
+                .iter()
+                .zip(0..)
+                .all(|(held, depth)| held.by == *node(depth).channel.public())
+        );
     }
 }
 
@@ -111,7 +135,10 @@ fn a_verified_chain_allows_what_its_leaf_says_and_nothing_of_what_only_its_root_
     let mut out = EMPTY;
     let wide = chain_of(1, &["write:/lights/**", "admin:/audio/*"]);
     let narrow = terms(&["read:/lights/*", "write:/audio/1"]);
-    let leaf = Chain::from_bytes(&wide).unwrap().attenuate(&node(0).signing, &node(1).holder(), &narrow, &mut out).unwrap();
+    let leaf = Chain::from_bytes(&wide)
+        .unwrap()
+        .attenuate(&node(0).signing, &node(1).holder(), &narrow, &mut out)
+        .unwrap();
     let authorised = check(leaf.as_bytes(), node(1)).unwrap();
     let allows = |action, address| authorised.allows(action, &Address::parse(address).unwrap());
     assert!(allows(Action::Read, "/lights/1") && allows(Action::Write, "/audio/1"));
@@ -127,7 +154,9 @@ fn every_flipped_bit_of_the_bytes_and_of_the_text_fails() {
     let good = chain_of(2, &["write:/lights/**"]);
     let holder = node(1);
     assert!(check(&good, holder).is_ok());
-    let counts = |chain: Result<Chain<'_>, Malformed>| chain.is_ok_and(|chain| check(chain.as_bytes(), holder).is_ok());
+    let counts = |chain: Result<Chain<'_>, Malformed>| {
+        chain.is_ok_and(|chain| check(chain.as_bytes(), holder).is_ok())
+    };
     for bit in (0..good.len() * 8).step_by(ONE_IN) {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -138,7 +167,10 @@ fn every_flipped_bit_of_the_bytes_and_of_the_text_fails() {
         let mut flipped = shown.clone().into_bytes();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let mut scratch = EMPTY;
-        assert!(!str::from_utf8(&flipped).is_ok_and(|text| counts(Chain::parse(text, &mut scratch))), "bit {bit} of the text");
+        assert!(
+            !str::from_utf8(&flipped).is_ok_and(|text| counts(Chain::parse(text, &mut scratch))),
+            "bit {bit} of the text"
+        );
     }
 }
 
@@ -153,7 +185,8 @@ fn any_change_of_any_bytes_fails() {
 }
 
 #[test]
-fn attenuated_chains_never_allow_what_a_block_above_refuses_and_count_exactly_where_the_model_says() {
+fn attenuated_chains_never_allow_what_a_block_above_refuses_and_count_exactly_where_the_model_says()
+{
     let mut prng = Prng::new(0xcab1e);
     let mut counted = [0; CAPABILITY_DEPTH + 1];
     for _ in 0..4000 / ONE_IN {
@@ -193,7 +226,8 @@ fn every_signature_counts_not_only_the_last() {
     let bytes = chain_of(4, &["write:/lights/**"]);
     let block = (bytes.len() - 1) / 4;
     for forged in 0..4 {
-        // Others sign from the forged block on, as if they were its holder, so all hashes and all later signatures are right.
+        // Others sign from the forged block on, as if they were its holder, so all hashes and all
+        // later signatures are right.
         let mut blocks: Vec<Vec<u8>> = Vec::new();
         for (depth, part) in (0u8..).zip(bytes[1..].chunks(block)) {
             let mut body = part[..block - 64].to_vec();
@@ -203,7 +237,11 @@ fn every_signature_counts_not_only_the_last() {
             let holder = if depth == 0 { gateway() } else { node(depth - 1) };
             blocks.push(sign(body, &if depth == forged { Keys::of(99) } else { holder }.signing));
         }
-        assert_eq!(check(&token(&blocks), node(3)).err(), Some(Denied::Signature), "block {forged}");
+        assert_eq!(
+            check(&token(&blocks), node(3)).err(),
+            Some(Denied::Signature),
+            "block {forged}"
+        );
     }
 }
 
@@ -212,7 +250,8 @@ fn a_chain_deeper_than_the_limit_is_neither_made_nor_read() {
     let deepest = chain_of(4, &["read:/a"]);
     let mut out = EMPTY;
     let chain = Chain::from_bytes(&deepest).unwrap();
-    let deeper = chain.attenuate(&node(3).signing, &node(4).holder(), &terms(&["read:/a"]), &mut out);
+    let deeper =
+        chain.attenuate(&node(3).signing, &node(4).holder(), &terms(&["read:/a"]), &mut out);
     assert_eq!(deeper.err(), Some(CannotIssue::TooDeep));
     let next = draft(*chain.leaf().id().as_bytes(), node(4)).signed(&node(3).signing);
     let forged = [&[CAPABILITY_DEPTH as u8 + 1], &deepest[1..], &next].concat();
@@ -222,7 +261,8 @@ fn a_chain_deeper_than_the_limit_is_neither_made_nor_read() {
 }
 
 #[test]
-fn a_child_that_is_wider_lives_longer_or_begins_earlier_than_its_parent_is_neither_made_nor_verified() {
+fn a_child_that_is_wider_lives_longer_or_begins_earlier_than_its_parent_is_neither_made_nor_verified()
+ {
     assert!(check(&with_child(|_| ()), node(1)).is_ok());
     type Change = fn(&mut Draft);
     let wider: [(Change, Widening); 8] = [
@@ -254,13 +294,18 @@ fn a_grandchild_wider_than_its_parent_fails_though_the_root_has_it_all() {
     child.scopes[0].1 = "/lights/1".to_owned();
     let child = child.signed(&node(0).signing);
     let grandchild = draft(id(&child), node(2)).signed(&node(1).signing);
-    assert_eq!(check(&token(&[root, child, grandchild]), node(2)).err(), Some(Denied::Wider(Widening::Scopes)));
+    assert_eq!(
+        check(&token(&[root, child, grandchild]), node(2)).err(),
+        Some(Denied::Wider(Widening::Scopes))
+    );
 }
 
 #[test]
 fn it_counts_from_its_first_second_until_before_its_last() {
     let bytes = chain_of(2, &["read:/a"]);
-    for (now, expected) in [(0, Some(Denied::NotYet)), (99, Some(Denied::NotYet)), (100, None), (999, None)] {
+    for (now, expected) in
+        [(0, Some(Denied::NotYet)), (99, Some(Denied::NotYet)), (100, None), (999, None)]
+    {
         assert_eq!(check_at(&bytes, node(1), now).err(), expected, "{now}");
     }
     for now in [1000, 1001, u64::MAX] {
@@ -268,16 +313,25 @@ fn it_counts_from_its_first_second_until_before_its_last() {
     }
     let mut never = terms(&[]);
     never.expires = never.not_before;
-    assert_eq!(issue(&gateway().signing, &node(0).holder(), &never, &mut { EMPTY }).err(), Some(CannotIssue::NeverInForce));
-    assert_eq!(Chain::from_bytes(&with_child(|child| child.expires = 100)).err(), Some(Malformed::Life));
+    assert_eq!(
+        issue(&gateway().signing, &node(0).holder(), &never, &mut { EMPTY }).err(),
+        Some(CannotIssue::NeverInForce)
+    );
+    assert_eq!(
+        Chain::from_bytes(&with_child(|child| child.expires = 100)).err(),
+        Some(Malformed::Life)
+    );
 }
 
 #[test]
 fn it_counts_on_no_channel_but_that_of_its_leafs_holder() {
     let bytes = chain_of(3, &["read:/a"]);
-    for (depth, expected) in
-        [(0, Some(Denied::NotTheHolder)), (1, Some(Denied::NotTheHolder)), (2, None), (3, Some(Denied::NotTheHolder))]
-    {
+    for (depth, expected) in [
+        (0, Some(Denied::NotTheHolder)),
+        (1, Some(Denied::NotTheHolder)),
+        (2, None),
+        (3, Some(Denied::NotTheHolder)),
+    ] {
         assert_eq!(check(&bytes, node(depth)).err(), expected, "{depth}");
     }
 }
@@ -302,18 +356,31 @@ fn an_audience_is_kept_by_children_and_counts_only_there() {
         let made = parent.attenuate(&node(0).signing, &node(1).holder(), &wider, &mut out);
         assert_eq!(made.err(), Some(CannotIssue::Wider(Widening::Audience)));
     }
-    let child = parent.attenuate(&node(0).signing, &node(1).holder(), &named("studio"), &mut below).unwrap();
+    let child = parent
+        .attenuate(&node(0).signing, &node(1).holder(), &named("studio"), &mut below)
+        .unwrap();
     let gateway = gateway().signing.public();
     let key = node(1);
     let at = |audience| {
-        let check = Check { gateway: &gateway, channel: key.channel.public(), audience, now: UnixTime::from_secs(500) };
+        let check = Check {
+            gateway: &gateway,
+            channel: key.channel.public(),
+            audience,
+            now: UnixTime::from_secs(500),
+        };
         verify(&child, &check, |_| false).err()
     };
     assert_eq!(at(Label::parse("studio")), None);
     assert_eq!(at(Label::parse("stage")), Some(Denied::OtherAudience));
     assert_eq!(at(None), Some(Denied::OtherAudience));
-    assert_eq!(Chain::from_bytes(&with_child(|child| child.audience = Some("  ".to_owned()))).err(), Some(Malformed::Text));
-    assert_eq!(Chain::from_bytes(&with_child(|child| child.audience = Some("a\nb".to_owned()))).err(), Some(Malformed::Text));
+    assert_eq!(
+        Chain::from_bytes(&with_child(|child| child.audience = Some("  ".to_owned()))).err(),
+        Some(Malformed::Text)
+    );
+    assert_eq!(
+        Chain::from_bytes(&with_child(|child| child.audience = Some("a\nb".to_owned()))).err(),
+        Some(Malformed::Text)
+    );
 }
 
 #[test]
@@ -321,7 +388,12 @@ fn revoking_any_block_or_any_holder_ends_the_chain() {
     let bytes = chain_of(4, &["read:/a"]);
     let chain = Chain::from_bytes(&bytes).unwrap();
     let (gateway, leaf) = (gateway().signing.public(), node(3));
-    let check = Check { gateway: &gateway, channel: leaf.channel.public(), audience: None, now: UnixTime::from_secs(500) };
+    let check = Check {
+        gateway: &gateway,
+        channel: leaf.channel.public(),
+        audience: None,
+        now: UnixTime::from_secs(500),
+    };
     let held = verify(&chain, &check, |_| false).unwrap().held().to_vec();
     assert_eq!(held.len(), 4);
     for ended in &held {
@@ -337,7 +409,12 @@ fn nobody_looks_up_the_ids_of_a_chain_that_is_not_signed() {
     let (root, stranger) = (root(), node(1));
     let bytes = token(&[root.clone(), draft(id(&root), stranger).signed(&stranger.signing)]);
     let gateway = gateway().signing.public();
-    let check = Check { gateway: &gateway, channel: stranger.channel.public(), audience: None, now: UnixTime::from_secs(500) };
+    let check = Check {
+        gateway: &gateway,
+        channel: stranger.channel.public(),
+        audience: None,
+        now: UnixTime::from_secs(500),
+    };
     let asked = core::cell::Cell::new(0);
     let revoked = |_: &Held| {
         asked.set(asked.get() + 1);
@@ -354,7 +431,9 @@ fn blocks_of_two_chains_cannot_be_swapped_left_out_or_reordered() {
         root.scopes.push((2, scope.to_owned()));
         root.signed(&gateway().signing)
     };
-    let under = |parent: &Vec<u8>, depth: u8| draft(id(parent), node(depth)).signed(&node(depth - 1).signing);
+    let under = |parent: &Vec<u8>, depth: u8| {
+        draft(id(parent), node(depth)).signed(&node(depth - 1).signing)
+    };
     let (one, two) = (root_of("/one"), root_of("/two"));
     let (below_one, below_two) = (under(&one, 1), under(&two, 1));
     let deeper = under(&below_one, 2);
@@ -370,7 +449,8 @@ fn blocks_of_two_chains_cannot_be_swapped_left_out_or_reordered() {
     }
     for blocks in [vec![below_one.clone()], vec![deeper.clone()], vec![below_one, one, deeper]] {
         let leaf = Chain::from_bytes(&token(&blocks)).unwrap().leaf().holder().channel;
-        let leaf = [node(1), node(2)].into_iter().find(|node| *node.channel.public() == leaf).unwrap();
+        let leaf =
+            [node(1), node(2)].into_iter().find(|node| *node.channel.public() == leaf).unwrap();
         assert_eq!(check(&token(&blocks), leaf).err(), Some(Denied::OtherIssuer));
     }
 }
@@ -416,9 +496,18 @@ fn values_that_are_none_do_not_parse_though_they_are_signed() {
         (|child| child.signing = [0; 32], Malformed::Key),
         (|child| child.signing = [0xff; 32], Malformed::Key),
         (|child| child.scopes[0].0 = 3, Malformed::Scope(ScopeError::UnknownAction)),
-        (|child| child.scopes[0].1 = "/a/../b".to_owned(), Malformed::Scope(ScopeError::DotSegment)),
-        (|child| child.scopes[0].1 = "/a*".to_owned(), Malformed::Scope(ScopeError::PartialWildcard)),
-        (|child| child.scopes = vec![(0, "/a".to_owned()); SCOPES + 1], Malformed::Scope(ScopeError::TooManyScopes)),
+        (
+            |child| child.scopes[0].1 = "/a/../b".to_owned(),
+            Malformed::Scope(ScopeError::DotSegment),
+        ),
+        (
+            |child| child.scopes[0].1 = "/a*".to_owned(),
+            Malformed::Scope(ScopeError::PartialWildcard),
+        ),
+        (
+            |child| child.scopes = vec![(0, "/a".to_owned()); SCOPES + 1],
+            Malformed::Scope(ScopeError::TooManyScopes),
+        ),
         (|child| child.audience = Some(String::new()), Malformed::Text),
         (|child| child.audience = Some("x".repeat(65)), Malformed::Text),
     ];
@@ -427,9 +516,15 @@ fn values_that_are_none_do_not_parse_though_they_are_signed() {
     }
     let body = draft(issuer(gateway()), node(0)).body();
     let option = [&body[..body.len() - 1], &[2]].concat();
-    assert_eq!(Chain::from_bytes(&token(&[sign(option, &gateway().signing)])).err(), Some(Malformed::Option));
+    assert_eq!(
+        Chain::from_bytes(&token(&[sign(option, &gateway().signing)])).err(),
+        Some(Malformed::Option)
+    );
     let not_utf8 = [&body[..101], &[0xff], &body[102..]].concat();
-    assert_eq!(Chain::from_bytes(&token(&[sign(not_utf8, &gateway().signing)])).err(), Some(Malformed::Text));
+    assert_eq!(
+        Chain::from_bytes(&token(&[sign(not_utf8, &gateway().signing)])).err(),
+        Some(Malformed::Text)
+    );
 }
 
 #[test]
@@ -437,10 +532,21 @@ fn a_text_of_another_version_or_with_other_characters_does_not_parse() {
     let shown = text(&chain_of(1, &["read:/a"]));
     let rest = shown.strip_prefix("hf1.").unwrap();
     let parse = |text: &str| Chain::parse(text, &mut { EMPTY }).map(|_| ()).err();
-    for wrong in [rest.to_owned(), format!("hf2.{rest}"), format!("HF1.{rest}"), format!(" {shown}"), String::new()] {
+    for wrong in [
+        rest.to_owned(),
+        format!("hf2.{rest}"),
+        format!("HF1.{rest}"),
+        format!(" {shown}"),
+        String::new(),
+    ] {
         assert_eq!(parse(&wrong), Some(Malformed::Version), "{wrong}");
     }
-    for wrong in [format!("{shown}="), format!("{shown}\n"), format!("hf1.+{}", &rest[1..]), format!("hf1.{}é", &rest[2..])] {
+    for wrong in [
+        format!("{shown}="),
+        format!("{shown}\n"),
+        format!("hf1.+{}", &rest[1..]),
+        format!("hf1.{}é", &rest[2..]),
+    ] {
         assert_eq!(parse(&wrong), Some(Malformed::Base64), "{wrong}");
     }
 }
@@ -456,7 +562,8 @@ fn a_full_set_of_scopes_fits_and_what_is_too_long_is_neither_made_nor_read() {
     let longer = chain.attenuate(&node(0).signing, &node(1).holder(), &terms(&full), &mut out);
     assert_eq!(longer.err(), Some(CannotIssue::TooLong));
     let below = draft(*chain.leaf().id().as_bytes(), node(1));
-    let below = Draft { scopes: vec![(0, line[5..].to_owned()); SCOPES], ..below }.signed(&node(0).signing);
+    let below =
+        Draft { scopes: vec![(0, line[5..].to_owned()); SCOPES], ..below }.signed(&node(0).signing);
     let forged = [&[2], &bytes[1..], &below].concat();
     assert_eq!(Chain::from_bytes(&forged).err(), Some(Malformed::TooLong));
     assert_eq!(Chain::parse(&text(&forged), &mut { EMPTY }).err(), Some(Malformed::TooLong));

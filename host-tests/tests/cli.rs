@@ -30,7 +30,10 @@ async fn an_operator_lists_approves_mutes_unmutes_and_unpairs() {
     let gateway = Gateway::start();
     let id = gateway.ask("Kitchen Pi").await;
     let (code, out, _) = gateway.devices(&["list", "--pending"]);
-    assert!(code == 0 && out.contains(&id) && out.contains("Kitchen Pi") && out.contains("127.0.0.1"), "{out}");
+    assert!(
+        code == 0 && out.contains(&id) && out.contains("Kitchen Pi") && out.contains("127.0.0.1"),
+        "{out}"
+    );
 
     let (code, out, _) = gateway.devices(&["pair", "--node-id", &id[..8]]);
     let token = out.lines().next().unwrap().to_owned();
@@ -39,7 +42,11 @@ async fn an_operator_lists_approves_mutes_unmutes_and_unpairs() {
 
     let (code, _, err) = gateway.devices(&["unpair", &id]);
     assert!(code == 2 && err.contains("--yes"), "{err}");
-    for (verb, more, answer) in [("mute", None, "muted"), ("unmute", None, "auth_ok"), ("unpair", Some("--yes"), "auth_fail")] {
+    for (verb, more, answer) in [
+        ("mute", None, "muted"),
+        ("unmute", None, "auth_ok"),
+        ("unpair", Some("--yes"), "auth_fail"),
+    ] {
         assert_eq!(gateway.devices(&[&[verb, id.as_str()][..], more.as_slice()].concat()).0, 0);
         assert_eq!(gateway.auth(&id, &token).await, answer, "after {verb}");
     }
@@ -68,7 +75,8 @@ async fn exit_codes_tell_refused_from_usage() {
     assert_eq!(gateway.devices(&["pair", &id]).0, 0);
     let (code, _, err) = gateway.devices(&["pair", &id]);
     assert!(code == 1 && err.contains("paired already"), "{err}");
-    let (code, _, err) = gateway.devices(&["unpair", "--yes", "00000000-0000-4000-8000-000000000000"]);
+    let (code, _, err) =
+        gateway.devices(&["unpair", "--yes", "00000000-0000-4000-8000-000000000000"]);
     assert!(code == 1 && err.contains("whole name"), "{err}");
     let (code, _, err) = gateway.devices(&["unpair", "--yes", "../status"]);
     assert!(code == 1 && err.contains("whole name"), "{err}");
@@ -113,14 +121,18 @@ fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
         let mut args = verb.to_vec();
         args.extend(["--data", path]);
         let (code, _, err) = text(&run("handfast", &args));
-        assert!(code == 1 && err.contains("no gateway runs") && err.contains("handfast serve --data"), "{err}");
+        assert!(
+            code == 1 && err.contains("no gateway runs") && err.contains("handfast serve --data"),
+            "{err}"
+        );
     }
 }
 
 #[test]
 fn a_second_gateway_on_the_same_data_is_refused() {
     let gateway = Gateway::start();
-    let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
+    let (code, _, err) =
+        text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
     assert_eq!(code, 1, "{err}");
     assert_eq!(gateway.devices(&["status"]).0, 0, "the first one still serves");
 }
@@ -136,7 +148,10 @@ fn what_is_kept_is_readable_by_its_owner_alone() {
     }
     let open = tempfile::tempdir().unwrap();
     std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", open.path().to_str().unwrap()]));
+    let (code, _, err) = text(&run(
+        "handfast",
+        &["serve", "--listen", "127.0.0.1:0", "--data", open.path().to_str().unwrap()],
+    ));
     assert!(code == 1 && err.contains("chmod 700"), "{err}");
 }
 
@@ -144,19 +159,27 @@ fn what_is_kept_is_readable_by_its_owner_alone() {
 fn a_data_directory_too_deep_for_a_socket_is_a_clear_error() {
     let data = tempfile::tempdir().unwrap();
     let deep = data.path().join("d".repeat(100));
-    let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", deep.to_str().unwrap()]));
+    let (code, _, err) = text(&run(
+        "handfast",
+        &["serve", "--listen", "127.0.0.1:0", "--data", deep.to_str().unwrap()],
+    ));
     assert!(code == 1 && err.contains("107") && !deep.exists(), "{err}");
 }
 
 #[test]
 fn a_registry_that_has_vanished_is_not_begun_anew_without_a_word() {
-    let ways: [fn(&Path) -> std::io::Result<()>; 2] = [|path| std::fs::remove_file(path), |path| std::fs::write(path, "")];
+    let ways: [fn(&Path) -> std::io::Result<()>; 2] =
+        [|path| std::fs::remove_file(path), |path| std::fs::write(path, "")];
     for vanish in ways {
         let mut gateway = Gateway::start();
         gateway.running.kill();
         vanish(&gateway.data.path().join("handfast.db")).unwrap();
-        let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
-        assert!(code == 1 && err.contains("the registry was here") && err.contains("handfast.db.lock"), "{err}");
+        let (code, _, err) =
+            text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
+        assert!(
+            code == 1 && err.contains("the registry was here") && err.contains("handfast.db.lock"),
+            "{err}"
+        );
     }
 }
 
@@ -183,13 +206,23 @@ async fn a_gateway_whose_log_nobody_reads_serves_on() {
 fn token_hash_reproduces_the_check_vector() {
     let hash = |id: &str, token: &str| {
         let mut command = program("handfast");
-        command.args(["token", "hash", "--node-id", id]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["token", "hash", "--node-id", id])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
         text(&child.wait_with_output().unwrap())
     };
-    let (code, out, _) = hash("caa4270d-912f-4099-ac2d-45e9d0253e3e", "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ\n");
-    assert_eq!((code, out.trim()), (0, "bf2eb2b4ebe1ff9da42988c31ddc553050e2870f8a9e935f94218e75693e97a3"));
+    let (code, out, _) = hash(
+        "caa4270d-912f-4099-ac2d-45e9d0253e3e",
+        "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ\n",
+    );
+    assert_eq!(
+        (code, out.trim()),
+        (0, "bf2eb2b4ebe1ff9da42988c31ddc553050e2870f8a9e935f94218e75693e97a3")
+    );
     assert_eq!(hash("nobody", "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ").0, 2);
     assert_eq!(hash("caa4270d-912f-4099-ac2d-45e9d0253e3e", "short").0, 2);
 }
@@ -233,18 +266,24 @@ async fn no_token_ever_reaches_a_log() {
     std::fs::File::open(&gateway.log).unwrap().read_to_string(&mut log).unwrap();
     let _ = std::fs::remove_file(&gateway.log);
     assert!(log.contains("linked"), "the log was written at all");
-    assert!(!log.contains(&token) && !log.contains(&token[8..30]) && !log.contains(&wrong), "a token is in the log");
+    assert!(
+        !log.contains(&token) && !log.contains(&token[8..30]) && !log.contains(&wrong),
+        "a token is in the log"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_gateway_says_goodbye_and_exits_0() {
     use futures_util::StreamExt;
     let mut gateway = Gateway::start();
-    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", gateway.address)).await.unwrap();
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(format!("ws://{}", gateway.address)).await.unwrap();
     let pid = gateway.running.0.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let last = socket.next().await.unwrap().unwrap();
-    assert!(matches!(last, tokio_tungstenite::tungstenite::Message::Close(Some(frame)) if u16::from(frame.code) == 1001));
+    assert!(
+        matches!(last, tokio_tungstenite::tungstenite::Message::Close(Some(frame)) if u16::from(frame.code) == 1001)
+    );
     drop(socket);
     assert_eq!(gateway.running.0.wait().unwrap().code(), Some(0));
 }
@@ -255,10 +294,13 @@ async fn a_linux_node_pairs_and_links_through_the_commands() {
     let state = private_dir();
     let state = state.path().to_str().unwrap();
     let url = format!("ws://{}", gateway.address);
-    let (code, out, err) =
-        text(&run("handfast-node", &["pair", "--gateway", &url, "--state", state, "--name", "Kitchen Pi", "--room", "Kitchen"]));
+    let (code, out, err) = text(&run(
+        "handfast-node",
+        &["pair", "--gateway", &url, "--state", state, "--name", "Kitchen Pi", "--room", "Kitchen"],
+    ));
     assert_eq!(code, 0, "{err}");
-    let id = gateway.json(&["list", "--pending"])["devices"][0]["node_id"].as_str().unwrap().to_owned();
+    let id =
+        gateway.json(&["list", "--pending"])["devices"][0]["node_id"].as_str().unwrap().to_owned();
     assert!(out.contains(&id) && out.contains("handfast devices pair"), "{out}");
     let token = gateway.json(&["pair"])["token"].as_str().unwrap().to_owned();
     let file = gateway.data.path().join("token");
@@ -271,5 +313,6 @@ async fn a_linux_node_pairs_and_links_through_the_commands() {
         .spawn()
         .unwrap();
     let _node = Running(node);
-    crate::conformance::eventually(async || gateway.json(&["status", &id])["status"] == "online").await;
+    crate::conformance::eventually(async || gateway.json(&["status", &id])["status"] == "online")
+        .await;
 }

@@ -1,4 +1,5 @@
-//! Companions over real sockets: the frames to the last byte, and what must fail however it is tried.
+//! Companions over real sockets: the frames to the last byte, and what must fail however it is
+//! tried.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -70,10 +71,13 @@ async fn of_many_companions_that_show_one_code_at_once_over_two_listeners_one_ge
     for _ in 0..5 {
         let code = code(&served);
         let before = sessions(&served).await;
-        let shown =
-            futures_util::future::join_all((0..8).map(|at| shown(if at % 2 == 0 { &served } else { &other }, &code))).await;
+        let shown = futures_util::future::join_all(
+            (0..8).map(|at| shown(if at % 2 == 0 { &served } else { &other }, &code)),
+        )
+        .await;
         let opened = shown.iter().filter(|answer| answer.contains("session_token")).count();
-        let refused = shown.iter().filter(|answer| **answer == r#"{"error":"already used"}"#).count();
+        let refused =
+            shown.iter().filter(|answer| **answer == r#"{"error":"already used"}"#).count();
         assert_eq!((opened, refused, sessions(&served).await), (1, 7, before + 1), "{shown:?}");
     }
 }
@@ -91,7 +95,10 @@ async fn the_words_for_what_is_wrong_are_those_of_the_dialect() {
         (json!({"bootstrap_token": forged}).to_string(), "invalid signature"),
         (json!({"bootstrap_token": expired}).to_string(), "invalid signature"),
         (json!({"bootstrap_token": 7}).to_string(), "unknown code"),
-        (json!({"session_token": "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}).to_string(), "unknown session"),
+        (
+            json!({"session_token": "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}).to_string(),
+            "unknown session",
+        ),
         ("{}".to_owned(), "unknown code"),
         ("hello".to_owned(), "unknown code"),
     ] {
@@ -106,9 +113,15 @@ async fn the_words_for_what_is_wrong_are_those_of_the_dialect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_of_a_key_that_was_rotated_out_are_refused_and_of_one_that_overlaps_are_not() {
-    let data = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap();
-    let setup = SetupSettings { key_file: Some(data.path().join("setup.key")), ..SetupSettings::default() };
-    let served = Served::over(Gateway::builder(MemoryStore::default()).setup(setup).start().await.unwrap()).await;
+    let data = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .unwrap();
+    let setup =
+        SetupSettings { key_file: Some(data.path().join("setup.key")), ..SetupSettings::default() };
+    let served =
+        Served::over(Gateway::builder(MemoryStore::default()).setup(setup).start().await.unwrap())
+            .await;
     let (first, second) = (code(&served), code(&served));
     served.gateway.rotate_setup_key(false).await.unwrap();
     let _ = token(&shown(&served, &first).await);
@@ -136,7 +149,8 @@ async fn any_bit_of_a_code_that_is_another_opens_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_that_say_nothing_on_pair_end_by_themselves_and_keep_nobody_out() {
-    let served = Served::with(Limits { first_message: Span::from_millis(300), ..Limits::DEFAULT }).await;
+    let served =
+        Served::with(Limits { first_message: Span::from_millis(300), ..Limits::DEFAULT }).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(served.connect_to("/pair").await);
@@ -169,7 +183,9 @@ async fn a_session_that_was_revoked_is_ended_and_lets_nobody_in_again() {
     assert_eq!(client.hear().await["profile"], "companion-v1");
     let of = served.gateway.companions(SessionFilter::Live).await.unwrap().remove(0);
     assert!(served.gateway.revoke_companion(of.id).await.unwrap());
-    assert!(matches!(client.next().await, Message::Close(Some(frame)) if u16::from(frame.code) == 1008));
+    assert!(
+        matches!(client.next().await, Message::Close(Some(frame)) if u16::from(frame.code) == 1008)
+    );
     assert_eq!(said(&served, &resume).await, r#"{"error":"unknown session"}"#);
 }
 
@@ -184,7 +200,10 @@ async fn a_connection_that_is_dropped_before_the_answer_opens_one_session_at_mos
         drop(client);
         let answer = shown(&served, &code).await;
         // Either the first was heard, and it is spent, or it was not, and this is the first.
-        assert!(answer.contains("session_token") || answer == r#"{"error":"already used"}"#, "{answer}");
+        assert!(
+            answer.contains("session_token") || answer == r#"{"error":"already used"}"#,
+            "{answer}"
+        );
         assert_eq!(sessions(&served).await, before + 1);
     }
 }
@@ -199,6 +218,8 @@ async fn half_of_a_websocket_handshake_on_pair_holds_nothing_up() {
         let _ = socket.try_write(b"GET /pair HTTP/1.1\r\nHost: x\r\n");
         open.push(socket);
     }
-    let answer = tokio::time::timeout(Duration::from_secs(20), shown(&served, &code(&served))).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), shown(&served, &code(&served)))
+        .await
+        .unwrap();
     let _ = token(&answer);
 }

@@ -1,5 +1,6 @@
-//! The firmware image under QEMU against a real gateway: a Cortex-M4F with Ethernet asks, is approved and links, and the power is cut wherever it
-//! can be. From inside, the host's loopback is 10.0.2.2.
+//! The firmware image under QEMU against a real gateway: a Cortex-M4F with Ethernet asks, is
+//! approved and links, and the power is cut wherever it can be. From inside, the host's loopback is
+//! 10.0.2.2.
 
 mod native;
 mod setup;
@@ -59,7 +60,9 @@ impl Bench {
     async fn asked(&self) -> (Machine, NodeId) {
         let mut machine = self.power_on().await;
         let gateway = format!("gateway 10.0.2.2 {}", self.served.address.port());
-        for line in [&gateway, "name Lamp", "room Küche", "heartbeat occupancy on noise 0.25", "pair"] {
+        for line in
+            [&gateway, "name Lamp", "room Küche", "heartbeat occupancy on noise 0.25", "pair"]
+        {
             machine.line(line).await.unwrap();
         }
         let waits = machine.expect("waits for approval as ").await.unwrap();
@@ -104,7 +107,10 @@ async fn a_board_asks_is_approved_links_and_tells_how_it_is() {
     let bench = Bench::new().await;
     let (mut machine, node_id) = bench.asked().await;
     let device = bench.served.gateway.device_by_prefix(&node_id.to_string()).await.unwrap();
-    assert_eq!((device.entry.record.name.as_str(), device.entry.record.room.as_str()), ("Lamp", "Küche"));
+    assert_eq!(
+        (device.entry.record.name.as_str(), device.entry.record.room.as_str()),
+        ("Lamp", "Küche")
+    );
 
     let token = bench.approve(node_id).await;
     machine.line("token").await.unwrap();
@@ -112,7 +118,14 @@ async fn a_board_asks_is_approved_links_and_tells_how_it_is() {
     machine.expect("token kept").await.unwrap();
     expect_linked(&mut machine, node_id).await;
     eventually(async || {
-        let observed = bench.served.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().entry.observed;
+        let observed = bench
+            .served
+            .gateway
+            .device_by_prefix(&node_id.to_string())
+            .await
+            .unwrap()
+            .entry
+            .observed;
         observed.is_some_and(|o| o.occupancy == Some(true) && o.noise_level == Some(0.25))
     })
     .await;
@@ -120,9 +133,16 @@ async fn a_board_asks_is_approved_links_and_tells_how_it_is() {
     machine.line("exit 7").await.unwrap();
     assert_eq!(machine.exit().await.unwrap().code(), Some(7));
     bench.served.until_offline(node_id).await;
-    assert!(!machine.transcript().contains(&token), "the token was echoed:\n{}", machine.transcript());
+    assert!(
+        !machine.transcript().contains(&token),
+        "the token was echoed:\n{}",
+        machine.transcript()
+    );
     let last_words = machine.last_words().await;
-    let peak: u32 = last_words.split_ascii_whitespace().find_map(|word| word.parse().ok()).expect("the peak of stack");
+    let peak: u32 = last_words
+        .split_ascii_whitespace()
+        .find_map(|word| word.parse().ok())
+        .expect("the peak of stack");
     assert!(peak <= STACK_BUDGET, "{last_words}");
 }
 
@@ -196,7 +216,10 @@ async fn a_cut_after_any_word_of_the_token_leaves_the_board_waiting_until_the_la
     machine.kill().await;
     let after = std::fs::read(bench.flash()).unwrap();
 
-    let words: Vec<usize> = (0..before.len()).step_by(4).filter(|&at| before[at..at + 4] != after[at..at + 4]).collect();
+    let words: Vec<usize> = (0..before.len())
+        .step_by(4)
+        .filter(|&at| before[at..at + 4] != after[at..at + 4])
+        .collect();
     assert!(words.len() > 10, "a token is longer than {} words", words.len());
     for written in [0, 1, 2, words.len() / 2, words.len() - 1, words.len()] {
         let mut cut = before.clone();
@@ -221,7 +244,8 @@ async fn a_power_cut_while_the_token_is_written_leaves_the_old_memory_or_the_new
     let token = bench.approve(node_id).await;
     let (flash, before) = (bench.flash(), std::fs::read(bench.flash()).unwrap());
     machine.line(&format!("token {token}")).await.unwrap();
-    let watch = tokio::task::spawn_blocking(move || while std::fs::read(&flash).unwrap() == before {});
+    let watch =
+        tokio::task::spawn_blocking(move || while std::fs::read(&flash).unwrap() == before {});
     watch.await.unwrap();
     machine.kill().await;
 
@@ -282,7 +306,10 @@ async fn nonsense_on_the_console_does_no_harm() {
     machine.expect("this line is not UTF-8").await.unwrap();
     machine.bytes(b"\0\x1b[2J\x7f\x7f\x08\x15name \xe2\x80\xae\n").await.unwrap();
     machine.expect("no control characters").await.unwrap();
-    machine.bytes(b"\r\n\n\r\r heartbeat noise 1e\ngateway\ngateway : 1\nexit\nsta\x7fatus\n").await.unwrap();
+    machine
+        .bytes(b"\r\n\n\r\r heartbeat noise 1e\ngateway\ngateway : 1\nexit\nsta\x7fatus\n")
+        .await
+        .unwrap();
     machine.expect(&format!("linked as {node_id}")).await.unwrap();
     assert!(bench.online(node_id).await);
 }

@@ -12,7 +12,10 @@ fn frame(message: &[u8]) -> Vec<u8> {
 }
 
 /// All that a decoder tells about a stream that comes in pieces.
-fn heard_in<B: AsRef<[u8]> + AsMut<[u8]>>(mut decoder: Decoder<B>, pieces: &[&[u8]]) -> Vec<Answer> {
+fn heard_in<B: AsRef<[u8]> + AsMut<[u8]>>(
+    mut decoder: Decoder<B>,
+    pieces: &[&[u8]],
+) -> Vec<Answer> {
     let mut heard = Vec::new();
     for piece in pieces {
         let mut rest = *piece;
@@ -32,7 +35,8 @@ fn heard(pieces: &[&[u8]]) -> Vec<Answer> {
 fn messages() -> Vec<Vec<u8>> {
     let mut prng = Prng::new(0xf4a3e);
     let mut all = Vec::new();
-    for length in (1..20).chain(248..262).chain(500..516).chain([MESSAGE_BYTES - 1, MESSAGE_BYTES]) {
+    for length in (1..20).chain(248..262).chain(500..516).chain([MESSAGE_BYTES - 1, MESSAGE_BYTES])
+    {
         all.push(vec![0; length]);
         all.push(vec![0xff; length]);
         all.push((0..length).map(|_| prng.bytes::<1>()[0]).collect());
@@ -93,10 +97,14 @@ fn no_flipped_bit_passes_for_a_message_nor_costs_the_next_one() {
             let (first, rest) = heard.split_first().unwrap();
             let (last, damaged) = rest.split_last().unwrap();
             assert_eq!((first, last), (&Ok(message.to_vec()), &Ok(message.to_vec())), "bit {bit}");
-            // A flipped zero at the end or in front is noise beside an intact frame, unless it joins it.
+            // A flipped zero at the end or in front is noise beside an intact frame, unless it
+            // joins it.
             let at_edge = bit / 8 == 0 || bit / 8 == good.len() - 1;
             for answer in damaged {
-                assert!(answer.is_err() || at_edge && *answer == Ok(message.to_vec()), "bit {bit}: {answer:?}");
+                assert!(
+                    answer.is_err() || at_edge && *answer == Ok(message.to_vec()),
+                    "bit {bit}: {answer:?}"
+                );
             }
             assert!(!damaged.is_empty(), "bit {bit}: something is told");
         }
@@ -111,7 +119,8 @@ fn two_or_three_flipped_bits_do_not_pass_either() {
     for _ in 0..20_000 {
         let mut bad = good.clone();
         for _ in 0..2 + prng.below(2) {
-            bad[1 + prng.below(good.len() as u64 - 2) as usize] ^= prng.pick(&[1, 2, 4, 8, 16, 32, 64, 128]);
+            bad[1 + prng.below(good.len() as u64 - 2) as usize] ^=
+                prng.pick(&[1, 2, 4, 8, 16, 32, 64, 128]);
         }
         let heard = heard(&[&bad, &good]);
         assert_eq!(heard.last(), Some(&Ok(message.clone())));
@@ -130,8 +139,13 @@ fn a_sender_that_breaks_off_anywhere_does_not_cost_the_next_frame() {
         assert_eq!(*last, Ok(message.clone()), "{kept} bytes");
         match kept {
             0 | 1 => assert!(before.is_empty()),
-            kept if kept == whole.len() - 1 => assert_eq!(before, [Ok(message.clone())], "only the last zero is missing"),
-            _ => assert!(matches!(before, [Err(FrameError::Truncated | FrameError::Checksum)]), "{kept} bytes: {before:?}"),
+            kept if kept == whole.len() - 1 => {
+                assert_eq!(before, [Ok(message.clone())], "only the last zero is missing")
+            }
+            _ => assert!(
+                matches!(before, [Err(FrameError::Truncated | FrameError::Checksum)]),
+                "{kept} bytes: {before:?}"
+            ),
         }
     }
 }
@@ -141,14 +155,22 @@ fn noise_between_frames_is_told_and_skipped() {
     let mut prng = Prng::new(0x4015e);
     for _ in 0..2_000 {
         let noise: Vec<u8> = (0..prng.below(1500)).map(|_| prng.bytes::<1>()[0]).collect();
-        let noise = if prng.one_in(3) { noise.into_iter().filter(|byte| *byte != 0).collect() } else { noise };
+        let noise = if prng.one_in(3) {
+            noise.into_iter().filter(|byte| *byte != 0).collect()
+        } else {
+            noise
+        };
         let message: Vec<u8> = (0..=prng.below(400)).map(|_| prng.bytes::<1>()[0]).collect();
         let heard = heard(&[&frame(b"before"), &noise, &frame(&message)]);
         let (first, rest) = heard.split_first().unwrap();
         let (last, between) = rest.split_last().unwrap();
         assert_eq!((first, last), (&Ok(b"before".to_vec()), &Ok(message)));
         assert!(between.iter().all(Result::is_err));
-        assert_eq!(between.is_empty(), noise.iter().all(|byte| *byte == 0), "noise is told, silence is not");
+        assert_eq!(
+            between.is_empty(),
+            noise.iter().all(|byte| *byte == 0),
+            "noise is told, silence is not"
+        );
     }
 }
 
@@ -157,7 +179,10 @@ fn zeros_between_frames_mean_nothing() {
     let one = frame(b"x");
     assert_eq!(heard(&[&[0; 50]]), []);
     // Between two frames a single zero is enough.
-    assert_eq!(heard(&[&one[1..], &one[1..], &[0, 0], &one]), [Ok(b"x".to_vec()), Ok(b"x".to_vec()), Ok(b"x".to_vec())]);
+    assert_eq!(
+        heard(&[&one[1..], &one[1..], &[0, 0], &one]),
+        [Ok(b"x".to_vec()), Ok(b"x".to_vec()), Ok(b"x".to_vec())]
+    );
 }
 
 #[test]
@@ -175,17 +200,31 @@ fn a_frame_that_is_too_long_is_told_at_once_and_only_once() {
 fn the_buffer_bounds_what_is_read_and_the_limit_bounds_the_buffer() {
     let (longest, short) = (vec![3; MESSAGE_BYTES], b"12345678");
     let frames = [frame(&longest), frame(short)].concat();
-    assert_eq!(heard_in(Decoder::new([0; 12]), &[&frames]), [Err(FrameError::TooLong), Ok(short.to_vec())]);
-    assert_eq!(heard_in(Decoder::new([0; 11]), &[&frames]), [Err(FrameError::TooLong), Err(FrameError::TooLong)]);
-    assert_eq!(heard_in(Decoder::new(Vec::new()), &[&frames]), [Err(FrameError::TooLong), Err(FrameError::TooLong)]);
+    assert_eq!(
+        heard_in(Decoder::new([0; 12]), &[&frames]),
+        [Err(FrameError::TooLong), Ok(short.to_vec())]
+    );
+    assert_eq!(
+        heard_in(Decoder::new([0; 11]), &[&frames]),
+        [Err(FrameError::TooLong), Err(FrameError::TooLong)]
+    );
+    assert_eq!(
+        heard_in(Decoder::new(Vec::new()), &[&frames]),
+        [Err(FrameError::TooLong), Err(FrameError::TooLong)]
+    );
     // What an encoder with a higher limit would send.
     let mut out = [0; STREAM_FRAME + 8];
-    let (message, checksum) = (vec![3; MESSAGE_BYTES + 1], crc32(&vec![3; MESSAGE_BYTES + 1]).to_le_bytes());
+    let (message, checksum) =
+        (vec![3; MESSAGE_BYTES + 1], crc32(&vec![3; MESSAGE_BYTES + 1]).to_le_bytes());
     assert_eq!(encode(&message, &mut out), Err(EncodeError::MessageTooLong));
     let body = [&message[..], &checksum].concat();
-    let by_hand: Vec<u8> = body.chunks(254).flat_map(|group| [&[group.len() as u8 + 1], group].concat()).collect();
+    let by_hand: Vec<u8> =
+        body.chunks(254).flat_map(|group| [&[group.len() as u8 + 1], group].concat()).collect();
     assert!(!checksum.contains(&0));
-    assert_eq!(heard_in(Decoder::new(vec![0; 4096]), &[&by_hand, &[0]]), [Err(FrameError::TooLong)]);
+    assert_eq!(
+        heard_in(Decoder::new(vec![0; 4096]), &[&by_hand, &[0]]),
+        [Err(FrameError::TooLong)]
+    );
 }
 
 #[test]
@@ -198,7 +237,11 @@ fn a_frame_needs_exactly_its_own_length_and_never_more_than_the_limit() {
         assert_eq!(encode(&[], &mut out), Err(EncodeError::MessageEmpty));
         for short in [0, 1, 2, needed - 1] {
             let mut out = vec![0; short];
-            assert_eq!(encode(&message, &mut out), Err(EncodeError::BufferTooSmall), "{short} of {needed}");
+            assert_eq!(
+                encode(&message, &mut out),
+                Err(EncodeError::BufferTooSmall),
+                "{short} of {needed}"
+            );
         }
     }
     assert_eq!(frame(&[1; MESSAGE_BYTES]).len(), STREAM_FRAME);
@@ -206,8 +249,11 @@ fn a_frame_needs_exactly_its_own_length_and_never_more_than_the_limit() {
 
 #[test]
 fn a_frame_that_is_too_short_for_a_message_is_truncated() {
-    // The last one is no message and the checksum of no message: four zeros, which a broken frame could begin with.
-    for inside in [&[1][..], &[1, 1], &[1, 1, 1, 1], &[4, 1, 2, 3], &[2], &[255, 1], &[1, 1, 1, 1, 1]] {
+    // The last one is no message and the checksum of no message: four zeros, which a broken frame
+    // could begin with.
+    for inside in
+        [&[1][..], &[1, 1], &[1, 1, 1, 1], &[4, 1, 2, 3], &[2], &[255, 1], &[1, 1, 1, 1, 1]]
+    {
         assert_eq!(heard(&[inside, &[0]]), [Err(FrameError::Truncated)], "{inside:?}");
     }
 }
@@ -228,9 +274,12 @@ fn what_is_read_from_a_frame_with_a_byte_more_or_less_would_be_sent_in_the_same_
         for at in 1..good.len() {
             let (before, after) = good.split_at(at);
             for inserted in [1, 2, 3, 7, 254, 255] {
-                for changed in [[before, &[inserted], after].concat(), [before, &after[1..], &[0]].concat()] {
+                for changed in
+                    [[before, &[inserted], after].concat(), [before, &after[1..], &[0]].concat()]
+                {
                     for answer in heard(&[&changed]).into_iter().flatten() {
-                        let inside: Vec<u8> = changed.iter().copied().filter(|byte| *byte != 0).collect();
+                        let inside: Vec<u8> =
+                            changed.iter().copied().filter(|byte| *byte != 0).collect();
                         assert_eq!(frame(&answer), [&[0], &inside[..], &[0]].concat());
                     }
                 }

@@ -1,4 +1,5 @@
-//! Our gateway and a client that is not ours: Python, `websockets`, written from the description of the dialect alone.
+//! Our gateway and a client that is not ours: Python, `websockets`, written from the description of
+//! the dialect alone.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -13,7 +14,11 @@ use crate::conformance::Served;
 async fn client(verb: &str, url: &str, more: &[&str], token: &str) -> (i32, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/reference_client.py");
     let mut command = Command::new("python3");
-    command.args([script, verb, "--url", url]).args(more).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .args([script, verb, "--url", url])
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let token = token.to_owned();
     let ended: Output = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().expect("python3 starts");
@@ -35,7 +40,16 @@ async fn a_client_that_is_not_ours_pairs_links_is_muted_and_refused() {
     let id = said.lines().find_map(|line| line.strip_prefix("pair_pending ")).unwrap().to_owned();
     assert!(said.contains("close 1000 Pairing pending"), "{said}");
     let node_id = NodeId::parse(&id).unwrap();
-    let token = served.gateway.pair(node_id, Purpose::Approve).await.unwrap().credential.token().unwrap().expose().to_owned();
+    let token = served
+        .gateway
+        .pair(node_id, Purpose::Approve)
+        .await
+        .unwrap()
+        .credential
+        .token()
+        .unwrap()
+        .expose()
+        .to_owned();
 
     let run = ["--node-id", &id, "--heartbeats", "3", "--every", "0.01"];
     let (code, said) = client("run", &url, &run, &token).await;
@@ -44,11 +58,16 @@ async fn a_client_that_is_not_ours_pairs_links_is_muted_and_refused() {
 
     served.gateway.decide(node_id, &Decision::Mute).await.unwrap();
     let (code, said) = client("run", &url, &run, &token).await;
-    assert!(code == 1 && said.contains("muted") && said.contains("close 1008 Node is muted"), "{said}");
+    assert!(
+        code == 1 && said.contains("muted") && said.contains("close 1008 Node is muted"),
+        "{said}"
+    );
     served.gateway.decide(node_id, &Decision::Unpair).await.unwrap();
     let (code, said) = client("run", &url, &run, &token).await;
     assert!(
-        code == 1 && said.contains("auth_fail invalid credentials") && said.contains("close 1008 Authentication failed"),
+        code == 1
+            && said.contains("auth_fail invalid credentials")
+            && said.contains("close 1008 Authentication failed"),
         "{said}"
     );
 }

@@ -18,7 +18,10 @@ fn invite(addresses: &str, rest: &str) -> String {
 }
 
 fn good() -> String {
-    invite("a=ws://192.168.1.10:8765&a=tcp://[2001:db8::1]:7331&a=wss://gateway.local:443", &format!("&k={KEY}&c={CODE}"))
+    invite(
+        "a=ws://192.168.1.10:8765&a=tcp://[2001:db8::1]:7331&a=wss://gateway.local:443",
+        &format!("&k={KEY}&c={CODE}"),
+    )
 }
 
 /// An address so long that three of them do not fit.
@@ -36,7 +39,10 @@ fn an_invitation_tells_addresses_key_and_code() {
     let text = good();
     let invite = Invite::parse(&text).unwrap();
     let addresses: Vec<String> = invite.addresses().iter().map(ToString::to_string).collect();
-    assert_eq!(addresses, ["ws://192.168.1.10:8765", "tcp://[2001:db8::1]:7331", "wss://gateway.local:443"]);
+    assert_eq!(
+        addresses,
+        ["ws://192.168.1.10:8765", "tcp://[2001:db8::1]:7331", "wss://gateway.local:443"]
+    );
     assert_eq!(invite.gateway().to_string(), KEY);
     assert_eq!(invite.selector().as_str(), "K7QF");
     assert_eq!(invite.code().expose(), b"ABCDEFGHJKLMNPQR");
@@ -61,7 +67,10 @@ fn case_means_nothing() {
     assert_eq!(read.write_for_qr(&mut [0; INVITE_BYTES]), Some(upper.as_str()));
     for other in [&upper, &text.to_ascii_lowercase()] {
         assert_eq!(Invite::parse(other).as_ref(), Ok(&read));
-        assert_eq!(Invite::parse(other).unwrap().write(&mut [0; INVITE_BYTES]), Some(text.as_str()));
+        assert_eq!(
+            Invite::parse(other).unwrap().write(&mut [0; INVITE_BYTES]),
+            Some(text.as_str())
+        );
     }
 }
 
@@ -142,7 +151,12 @@ fn every_prefix_of_an_invitation_is_either_none_or_has_a_shorter_secret() {
     let text = good();
     for end in 0..text.len() {
         let read = Invite::parse(&text[..end]);
-        assert_eq!(read.is_ok(), end >= text.len() - (16 - INVITE_SECRET_CHARS_MIN), "{}", &text[..end]);
+        assert_eq!(
+            read.is_ok(),
+            end >= text.len() - (16 - INVITE_SECRET_CHARS_MIN),
+            "{}",
+            &text[..end]
+        );
     }
 }
 
@@ -156,7 +170,8 @@ fn what_is_made_of_its_parts_is_read_as_the_same() {
     let key = Fingerprint::parse(KEY).unwrap();
     for addresses in [&all[..1], &all[..2], &all[..]] {
         for length in INVITE_SECRET_CHARS_MIN..=MINTED_CHARS {
-            let made = Invite::new(addresses, key, minted(Alphabet::Unambiguous, length, 0x5a)).unwrap();
+            let made =
+                Invite::new(addresses, key, minted(Alphabet::Unambiguous, length, 0x5a)).unwrap();
             let mut out = [0; INVITE_BYTES];
             assert_eq!(Invite::parse(made.write(&mut out).unwrap()).as_ref(), Ok(&made));
         }
@@ -178,7 +193,10 @@ fn nothing_is_made_that_would_not_be_read() {
     let nobodys = Code::nobodys(&Entropy::from_recorded([0xff; 32]));
     assert_eq!(new(&[pi], TypedCode { code: nobodys, ..secret() }), Some(NotAnInvite::Code));
     let hosts = ["a", "b", "c"].map(long_address);
-    assert_eq!(new(&hosts.each_ref().map(|host| address(host)), secret()), Some(NotAnInvite::TooLong));
+    assert_eq!(
+        new(&hosts.each_ref().map(|host| address(host)), secret()),
+        Some(NotAnInvite::TooLong)
+    );
     assert_eq!(new(&hosts.each_ref().map(|host| address(host))[..2], secret()), None);
 }
 
@@ -203,7 +221,18 @@ fn what_is_too_short_too_long_or_has_another_character_is_no_typed_code() {
     let long = format!("K7QF-{}", "7".repeat(CODE_CHARS + 1));
     let padded = format!("K7QF-847291{}", " ".repeat(TYPED_BYTES));
     let umlaut = "K7Q\u{c4}-847291";
-    for typed in ["", "K7Q", "K7QF", "K7QF-", "K7QF-84729", "K7QF_847291", "K7QF-84729\u{661}", umlaut, &long, &padded] {
+    for typed in [
+        "",
+        "K7Q",
+        "K7QF",
+        "K7QF-",
+        "K7QF-84729",
+        "K7QF_847291",
+        "K7QF-84729\u{661}",
+        umlaut,
+        &long,
+        &padded,
+    ] {
         assert!(TypedCode::parse(typed).is_err(), "{typed}");
         any_text(typed.as_bytes());
     }
@@ -214,7 +243,8 @@ fn what_is_too_short_too_long_or_has_another_character_is_no_typed_code() {
 fn minted_selectors_read_back_and_every_character_is_as_likely() {
     let mut seen = [0; 128];
     for byte in 0..=255 {
-        let selector = Selector::mint(&Entropy::from_recorded([byte, byte.wrapping_add(1), byte ^ 0x55, 0]));
+        let selector =
+            Selector::mint(&Entropy::from_recorded([byte, byte.wrapping_add(1), byte ^ 0x55, 0]));
         assert_eq!(Selector::parse(selector.as_str()), Some(selector));
         seen[usize::from(selector.as_str().as_bytes()[0])] += 1;
     }
@@ -231,7 +261,10 @@ fn an_invitation_with_any_byte_changed_has_one_writing_still() {
         for _ in 0..=prng.below(3) {
             let at = usize::try_from(prng.below(bytes.len() as u64)).unwrap();
             match prng.below(3) {
-                0 => bytes[at] = b"handfst:1?akcWS=&./-[]%@ 0AZ\xc3\n"[usize::try_from(prng.below(30)).unwrap()],
+                0 => {
+                    bytes[at] = b"handfst:1?akcWS=&./-[]%@ 0AZ\xc3\n"
+                        [usize::try_from(prng.below(30)).unwrap()]
+                }
                 1 => drop(bytes.remove(at)),
                 _ => bytes.insert(at, bytes[at]),
             }

@@ -1,4 +1,5 @@
-//! The core's JSON reader against serde_json over generated texts: valid ones, and valid ones with a few bytes changed.
+//! The core's JSON reader against serde_json over generated texts: valid ones, and valid ones with
+//! a few bytes changed.
 
 use handfast_host_tests::json_against_serde::agree;
 use handfast_host_tests::prng::Prng;
@@ -101,7 +102,10 @@ fn damaged(prng: &mut Prng, text: &str) -> String {
     let mut characters: Vec<char> = text.chars().collect();
     for _ in 0..=prng.below(2) {
         let at = prng.below(characters.len() as u64 + 1) as usize;
-        let new = prng.pick(&['"', '\\', '{', '}', '[', ']', ',', ':', '0', '-', '.', 'e', 'u', 'd', ' ', '\u{1}', 'é', 'n']);
+        let new = prng.pick(&[
+            '"', '\\', '{', '}', '[', ']', ',', ':', '0', '-', '.', 'e', 'u', 'd', ' ', '\u{1}',
+            'é', 'n',
+        ]);
         match prng.below(3) {
             0 => characters.insert(at, new),
             1 if at < characters.len() => characters[at] = new,

@@ -53,10 +53,12 @@ fn every_seed_of_the_fuzz_targets_corpus_holds() {
         ("websocket_frames", handfast_host_tests::streams::websocket_frames),
     ];
     for (target, property) in targets {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
         // What a run of the fuzzer found has its SHA-1 as a name.
         let committed = |entry: &std::fs::DirEntry| entry.file_name().len() != 40;
-        let seeds: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
+        let seeds: Vec<_> =
+            std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
         assert!(!seeds.is_empty(), "{target} has seeds");
         for seed in seeds {
             property(&std::fs::read(seed.path()).expect("a seed reads"));

@@ -1,4 +1,5 @@
-//! The properties of the native wire's fuzz targets over seeded bytes, so that plain `cargo test` runs them too.
+//! The properties of the native wire's fuzz targets over seeded bytes, so that plain `cargo test`
+//! runs them too.
 
 use handfast_host_tests::native::machines;
 use handfast_host_tests::prng::Prng;
@@ -40,16 +41,19 @@ fn every_seed_of_the_native_fuzz_targets_corpus_holds() {
         ("native_script", machines::script),
     ];
     for (target, property) in targets {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
         if std::env::var_os("UPDATE_CORPUS").is_some() {
             std::fs::create_dir_all(&folder).expect("a folder");
             for (number, bytes) in seeds(target).iter().enumerate() {
-                std::fs::write(folder.join(format!("{number:02}")), bytes).expect("a seed is written");
+                std::fs::write(folder.join(format!("{number:02}")), bytes)
+                    .expect("a seed is written");
             }
         }
         // What a run of the fuzzer found has its SHA-1 as a name.
         let committed = |entry: &std::fs::DirEntry| entry.file_name().len() != 40;
-        let seeds: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
+        let seeds: Vec<_> =
+            std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
         assert!(!seeds.is_empty(), "{target} has seeds");
         for seed in seeds {
             property(&std::fs::read(seed.path()).expect("a seed reads"));
@@ -72,13 +76,15 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "cpace_messages" => vec![vec![0; 96], vec![0xff; 96], to_node[4][..96].to_vec()],
         // Code and argument of each input, as the machines' properties read them.
         "native_gateway" => vec![
-            // Open, begun, the first of IK, found, proven, attached, activated, an application, a push, a tick.
+            // Open, begun, the first of IK, found, proven, attached, activated, an application, a
+            // push, a tick.
             vec![0, 1, 10, 0, 1, 1, 11, 2, 1, 3, 12, 2, 17, 1, 1, 4, 20, 0, 20, 1, 21, 200, 20, 2],
             // Open, begun, the first of XX, the third, a request that was recorded.
             vec![0, 0, 10, 0, 1, 0, 1, 0, 5, 3, 13, 3],
             // A delegate.
             vec![0, 2, 10, 0, 1, 2, 1, 2, 1, 5, 3, 4, 1, 1, 18, 0, 19, 0, 21, 255],
-            // By setup code: open, begun, the first of XX, the third, asked, prepared, a code, offered.
+            // By setup code: open, begun, the first of XX, the third, asked, prepared, a code,
+            // offered.
             vec![0, 0, 10, 0, 1, 0, 1, 0, 1, 6, 13, 5, 1, 8, 16, 2, 1, 2, 17, 1],
         ],
         "native_node" => vec![
@@ -99,8 +105,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             vec![1, 2, 20, 14, 0, 0, 20, 24, 3, 0, 20, 7, 40, 8, 0, 8, 0],
             vec![0, 3, 15, 0, 0, 23, 18, 0, 0, 24, 4, 0, 23, 7, 30, 29, 3, 5, 0, 20],
             vec![1, 4, 13, 0, 0, 23, 48, 0, 16, 0, 27, 0, 4, 0, 23, 22, 0, 3, 0, 23, 21, 0, 7, 60],
-            // Setup codes: a fresh one with a cut, the same again, shown by another, after a rotation.
-            vec![1, 5, 77, 0, 1, 24, 9, 0, 23, 7, 30, 78, 0, 2, 0, 23, 78, 1, 2, 0, 23, 84, 77, 2, 0, 0, 23, 7, 40],
+            // Setup codes: a fresh one with a cut, the same again, shown by another, after a
+            // rotation.
+            vec![
+                1, 5, 77, 0, 1, 24, 9, 0, 23, 7, 30, 78, 0, 2, 0, 23, 78, 1, 2, 0, 23, 84, 77, 2,
+                0, 0, 23, 7, 40,
+            ],
         ],
     }
 }

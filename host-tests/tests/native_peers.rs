@@ -44,7 +44,11 @@ fn after_one_wrong_pin_the_right_one_pairs_the_node_and_it_links() {
     world.open_window();
     world.pair_by_pin(0);
     world.run();
-    assert!(world.nodes[0].heard("TypeThePin { expires_in: 300, attempts: 5 }"), "{}", world.story());
+    assert!(
+        world.nodes[0].heard("TypeThePin { expires_in: 300, attempts: 5 }"),
+        "{}",
+        world.story()
+    );
     world.type_wrong_pin(0);
     world.run();
     assert!(world.nodes[0].heard("WrongCode { attempts_left: 4 }"), "{}", world.story());
@@ -55,7 +59,10 @@ fn after_one_wrong_pin_the_right_one_pairs_the_node_and_it_links() {
     assert!(world.nodes[0].heard("CodeConfirmed") && world.nodes[0].heard("Granted"));
     assert_linked(&world);
     assert_eq!(world.store.window.guesses, 1, "the wrong one counts, the right one is given back");
-    assert!(world.store.codes.values().all(|kept| kept.secret.is_none()), "what is spent is erased");
+    assert!(
+        world.store.codes.values().all(|kept| kept.secret.is_none()),
+        "what is spent is erased"
+    );
     assert!(world.nodes[0].chain.is_some());
 }
 
@@ -70,7 +77,10 @@ fn five_wrong_pins_lock_the_pin_and_leave_nothing_behind() {
         world.run();
     }
     assert!(world.nodes[0].heard("PairingRefused(Locked)"), "{}", world.story());
-    assert_eq!((world.nodes[0].memory, world.store.records.len(), world.store.window.guesses), (Memory::Blank, 0, 5));
+    assert_eq!(
+        (world.nodes[0].memory, world.store.records.len(), world.store.window.guesses),
+        (Memory::Blank, 0, 5)
+    );
 }
 
 #[test]
@@ -82,7 +92,11 @@ fn a_code_minted_beforehand_pairs_without_an_open_window() {
     assert_linked(&world);
     world.pair_by_code(1, "K7QF", "847291");
     world.run();
-    assert!(world.nodes[1].heard("WrongCode { attempts_left: 4 }"), "spent: {:?}", world.nodes[1].news);
+    assert!(
+        world.nodes[1].heard("WrongCode { attempts_left: 4 }"),
+        "spent: {:?}",
+        world.nodes[1].news
+    );
     assert_eq!(world.nodes[1].memory, Memory::Blank);
 }
 
@@ -106,7 +120,12 @@ fn an_unknown_selector_fails_like_a_wrong_code() {
     world.pair_by_code(1, "AAAA", "111111");
     world.run();
     let lengths = |world: &World, conn| -> Vec<usize> {
-        world.overheard.iter().filter(|(of, ..)| *of == conn).map(|(.., bytes)| bytes.len()).collect()
+        world
+            .overheard
+            .iter()
+            .filter(|(of, ..)| *of == conn)
+            .map(|(.., bytes)| bytes.len())
+            .collect()
     };
     assert_eq!(lengths(&world, 1), lengths(&world, 2));
     assert_eq!(world.nodes[0].news[1..], world.nodes[1].news[1..]);
@@ -118,7 +137,9 @@ fn an_approved_node_is_granted_while_it_waits() {
     world.gateway.message = Some("Welcome to the hall");
     world.pair_by_approval(0);
     world.run();
-    assert!(world.nodes[0].heard("WaitsForApproval") && world.nodes[0].news[0].contains("FirstUse"));
+    assert!(
+        world.nodes[0].heard("WaitsForApproval") && world.nodes[0].news[0].contains("FirstUse")
+    );
     assert!(matches!(world.nodes[0].memory, Memory::Asked { .. }));
     assert!(world.approve(0));
     world.run();
@@ -136,7 +157,10 @@ fn a_node_that_was_off_when_it_was_approved_finds_its_grant() {
     assert!(world.approve(0));
     world.pass(Span::from_secs(60));
     assert_linked(&world);
-    assert!(world.nodes[0].news.iter().any(|news| news.contains("Pinned")), "it trusts whom it asked first");
+    assert!(
+        world.nodes[0].news.iter().any(|news| news.contains("Pinned")),
+        "it trusts whom it asked first"
+    );
 }
 
 #[test]
@@ -211,7 +235,10 @@ fn applications_reach_what_their_scopes_allow_and_hear_where_they_do_not() {
     world.feed_node(0, NodeIn::Subscribe("/lights/**".into()));
     world.run();
     let seat = &world.gateway.seats[&conn];
-    assert_eq!((seat.apps.clone(), seat.subscribed.clone()), (vec![("/lights/1".into(), vec![1])], vec!["/lights/*".to_owned()]));
+    assert_eq!(
+        (seat.apps.clone(), seat.subscribed.clone()),
+        (vec![("/lights/1".into(), vec![1])], vec!["/lights/*".to_owned()])
+    );
     let refused = world.nodes[0].news.iter().filter(|news| news.starts_with("NotAllowed"));
     assert_eq!(refused.count(), 2, "{:?}", world.nodes[0].news);
     world.feed_gateway(conn, GateIn::Deliver(Action::Write, "/lights/1".into(), vec![3]));
@@ -242,7 +269,10 @@ fn a_muted_node_stays_linked_and_silent_until_it_is_unmuted() {
     assert!(world.gateway.seats[&conn].apps.is_empty() && world.nodes[0].apps.is_empty());
     world.cut(conn);
     world.pass(Span::from_secs(10));
-    assert!(world.is_linked(0) && world.nodes[0].news.iter().filter(|news| *news == "Muted").count() == 2);
+    assert!(
+        world.is_linked(0)
+            && world.nodes[0].news.iter().filter(|news| *news == "Muted").count() == 2
+    );
     assert!(world.decide(node_id, Decision::Unmute));
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
     world.run();
@@ -256,7 +286,11 @@ fn an_unpaired_node_forgets_and_its_key_stays_out() {
     let node_id = world.id_of(0).unwrap();
     assert!(world.decide(node_id, Decision::Unpair));
     world.run();
-    assert!(world.nodes[0].heard("Unpaired") && world.nodes[0].memory == Memory::Blank && world.nodes[0].chain.is_none());
+    assert!(
+        world.nodes[0].heard("Unpaired")
+            && world.nodes[0].memory == Memory::Blank
+            && world.nodes[0].chain.is_none()
+    );
     world.pair_by_approval(0);
     world.run();
     assert!(world.nodes[0].heard("PairingRefused(Revoked)"));
@@ -269,7 +303,9 @@ fn a_node_that_is_off_when_it_is_unpaired_never_links_again() {
     world.node_off(0);
     assert!(world.decide(node_id, Decision::Unpair));
     world.pass(Span::from_secs(300));
-    assert!(world.nodes[0].heard("PairAgain") && matches!(world.nodes[0].memory, Memory::Paired(_)));
+    assert!(
+        world.nodes[0].heard("PairAgain") && matches!(world.nodes[0].memory, Memory::Paired(_))
+    );
 }
 
 #[test]
@@ -307,7 +343,12 @@ fn a_long_chain_goes_ahead_in_parts_when_pairing_and_when_renewing() {
     world.feed_node(0, NodeIn::Renew(true));
     world.run();
     assert_linked(&world);
-    assert!(world.nodes[0].chain.as_ref().is_some_and(|chain| chain.len() == first.len() && *chain != first));
+    assert!(
+        world.nodes[0]
+            .chain
+            .as_ref()
+            .is_some_and(|chain| chain.len() == first.len() && *chain != first)
+    );
 }
 
 #[test]
@@ -339,8 +380,9 @@ fn a_link_that_is_quiet_for_hours_stays_and_one_whose_peer_is_gone_ends() {
     let conn = world.nodes[0].conn;
     world.pass(Span::from_secs(4 * 3600));
     assert!(world.is_linked(0) && world.nodes[0].conn == conn);
-    world.on_the_way =
-        Some(Box::new(move |passing| if Some(passing.conn) == conn { Vec::new() } else { vec![passing.bytes.to_vec()] }));
+    world.on_the_way = Some(Box::new(move |passing| {
+        if Some(passing.conn) == conn { Vec::new() } else { vec![passing.bytes.to_vec()] }
+    }));
     world.pass(Span::from_secs(180));
     assert!(world.is_linked(0) && world.nodes[0].conn != conn, "{}", world.story());
 }
@@ -373,7 +415,12 @@ fn what_the_operator_decides_anew_bounds_a_link_at_once_and_the_node_takes_it_by
     world.run();
     assert!(world.gateway.seats[&conn].apps.is_empty());
     let told = world.nodes[0].news.iter().filter(|news| news.starts_with("NotAllowed"));
-    assert_eq!(told.count(), 2, "of its subscription, and of what it sent: {:?}", world.nodes[0].news);
+    assert_eq!(
+        told.count(),
+        2,
+        "of its subscription, and of what it sent: {:?}",
+        world.nodes[0].news
+    );
     assert!(world.is_linked(0) && world.nodes[0].heard("Renewed") && world.nodes[0].memory != held);
 
     // More is in force once it is confirmed, and not before.
@@ -395,7 +442,11 @@ fn a_node_whose_grant_ran_out_has_it_made_anew_by_itself() {
     }
     world.cut(world.nodes[0].conn.unwrap());
     world.pass(Span::from_secs(60));
-    assert!(world.is_linked(0) && world.nodes[0].heard("Expired") && world.nodes[0].heard("Renewed"), "{}", world.story());
+    assert!(
+        world.is_linked(0) && world.nodes[0].heard("Expired") && world.nodes[0].heard("Renewed"),
+        "{}",
+        world.story()
+    );
     let conn = world.nodes[0].conn.unwrap();
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
     world.run();

@@ -1,4 +1,5 @@
-//! Seeded runs of the world of the native wire; the fuzzer runs the same scripts from bytes of its own.
+//! Seeded runs of the world of the native wire; the fuzzer runs the same scripts from bytes of its
+//! own.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,8 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-/// Where machines can be, but `Presenting`, `AwaitChain` and `PresentingMore`: nobody delegates here.
+/// Where machines can be, but `Presenting`, `AwaitChain` and `PresentingMore`: nobody delegates
+/// here.
 const STATES: [&str; 36] = [
     "AwaitOpen",
     "AwaitFirst",
@@ -69,7 +71,10 @@ fn whatever_happens_no_code_is_guessed_and_in_the_end_everybody_who_may_links() 
     println!("{steps} steps, {wrong} wrong guesses, {yielded} setup codes that paired");
     if seeds().count() > 100 {
         // No machine is fed before it is in its first state.
-        let missed: Vec<_> = STATES.iter().filter(|state| !visited.contains(*state) && **state != "AwaitOpen").collect();
+        let missed: Vec<_> = STATES
+            .iter()
+            .filter(|state| !visited.contains(*state) && **state != "AwaitOpen")
+            .collect();
         assert!(missed.is_empty() && wrong > 0 && yielded > 0, "nothing leads to {missed:?}");
     }
 }

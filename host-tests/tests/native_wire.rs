@@ -8,7 +8,9 @@ mod samples;
 use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::error::Undecodable;
 use handfast_core::limits::SETUP_TOKEN_CHARS;
-use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Intent, NotOpened, Open, Versions};
+use handfast_core::wire::native::open::{
+    ClearRefusal, FirstAnswer, Intent, NotOpened, Open, Versions,
+};
 use handfast_core::wire::native::pair::{self, Ask, Method, NativeProfile, Request, Selector};
 use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
 use handfast_core::wire::native::{Bounded, CapabilityName, NotWritten, Reason, link};
@@ -25,7 +27,8 @@ fn refusal(kind: Kind, theirs: &impl serde::Serialize) -> Option<Undecodable> {
 #[test]
 fn every_message_reads_back_and_is_bit_for_bit_what_postcard_writes() {
     let all = samples();
-    let variants = |kind: Kind| all.iter().filter(|(of, _)| *of == kind).map(|(_, bytes)| bytes[0]).max();
+    let variants =
+        |kind: Kind| all.iter().filter(|(of, _)| *of == kind).map(|(_, bytes)| bytes[0]).max();
     let last = KINDS.map(variants);
     assert_eq!(last, [4, 8, 9, 10, 2, 1].map(Some), "no variant is without a sample");
 }
@@ -34,7 +37,11 @@ fn every_message_reads_back_and_is_bit_for_bit_what_postcard_writes() {
 fn a_message_cut_anywhere_is_truncated_and_nothing_may_stand_behind_one() {
     for (kind, bytes) in samples() {
         for end in 0..bytes.len() {
-            assert_eq!(kind.again(&bytes[..end]), Err(Undecodable::Truncated), "{kind:?} {bytes:?} at {end}");
+            assert_eq!(
+                kind.again(&bytes[..end]),
+                Err(Undecodable::Truncated),
+                "{kind:?} {bytes:?} at {end}"
+            );
         }
         for more in 0..=255 {
             let longer = [bytes.as_slice(), &[more]].concat();
@@ -46,12 +53,17 @@ fn a_message_cut_anywhere_is_truncated_and_nothing_may_stand_behind_one() {
 #[test]
 fn a_number_written_longer_than_need_be_is_refused_wherever_it_stands() {
     for (kind, bytes) in samples() {
-        let overlong = |at: usize| [&bytes[..at], &[bytes[at] | 0x80, 0], &bytes[at + 1..]].concat();
+        let overlong =
+            |at: usize| [&bytes[..at], &[bytes[at] | 0x80, 0], &bytes[at + 1..]].concat();
         assert_eq!(kind.again(&overlong(0)), Err(Undecodable::Number), "{kind:?} {bytes:?}");
         for at in 1..bytes.len() {
-            // Where bytes are bare, the longer form may be another message; then that is what is written again.
+            // Where bytes are bare, the longer form may be another message; then that is what is
+            // written again.
             let other = overlong(at);
-            assert!(kind.again(&other).is_ok_and(|again| again.as_ref() == Ok(&other)) || kind.again(&other).is_err());
+            assert!(
+                kind.again(&other).is_ok_and(|again| again.as_ref() == Ok(&other))
+                    || kind.again(&other).is_err()
+            );
         }
     }
 }
@@ -95,7 +107,10 @@ fn text_that_its_field_does_not_allow_is_refused() {
         assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Text), "{profile:?}");
     }
     for selector in [*b"k7qf", *b"A-1B", [0; 4], [0xff; 4]] {
-        let theirs = mirror::PairFromNode::Ask(mirror::Ask { method: mirror::Method::Code { selector }, ..ask.clone() });
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask {
+            method: mirror::Method::Code { selector },
+            ..ask.clone()
+        });
         assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Text), "{selector:?}");
     }
     let deep = "/a".repeat(17);
@@ -104,12 +119,17 @@ fn text_that_its_field_does_not_allow_is_refused() {
         assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{path:?}");
     }
     for address in ["/*", "/a/**", "", "/a/"] {
-        let theirs = mirror::LinkFromNode::App(mirror::App { action: mirror::Action::Read, address, bytes: &[] });
+        let theirs = mirror::LinkFromNode::App(mirror::App {
+            action: mirror::Action::Read,
+            address,
+            bytes: &[],
+        });
         assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{address:?}");
     }
     let long = "a".repeat(161);
     for reason in ["", "  ", "\u{1b}[2J", &long] {
-        let theirs = mirror::PairFromGateway::Refused(mirror::Refusal::Denied { reason: Some(reason) });
+        let theirs =
+            mirror::PairFromGateway::Refused(mirror::Refusal::Denied { reason: Some(reason) });
         assert_eq!(refusal(Kind::PairFromGateway, &theirs), Some(Undecodable::Text), "{reason:?}");
         assert_eq!(Reason::parse(reason), None);
     }
@@ -120,12 +140,24 @@ fn text_that_its_field_does_not_allow_is_refused() {
         assert_eq!(CapabilityName::parse(capability), None);
     }
     for noise_level in ["", "x", "01", "1 "] {
-        let theirs = mirror::LinkFromNode::Heartbeat { occupancy: None, noise_level: Some(noise_level), wake_word_fp: None };
-        assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Text), "{noise_level:?}");
+        let theirs = mirror::LinkFromNode::Heartbeat {
+            occupancy: None,
+            noise_level: Some(noise_level),
+            wake_word_fp: None,
+        };
+        assert_eq!(
+            refusal(Kind::LinkFromNode, &theirs),
+            Some(Undecodable::Text),
+            "{noise_level:?}"
+        );
     }
     let long = "a".repeat(SETUP_TOKEN_CHARS + 1);
     for token in ["", &long] {
-        assert_eq!(refusal(Kind::PairFromNode, &mirror::PairFromNode::SetupCode(token)), Some(Undecodable::Text), "{token:?}");
+        assert_eq!(
+            refusal(Kind::PairFromNode, &mirror::PairFromNode::SetupCode(token)),
+            Some(Undecodable::Text),
+            "{token:?}"
+        );
     }
     assert_eq!(Kind::PairFromNode.again(&[4, 1, 0xff]), Err(Undecodable::Text));
     // Not UTF-8 at all.
@@ -136,8 +168,17 @@ fn text_that_its_field_does_not_allow_is_refused() {
 fn bytes_that_are_too_few_or_too_many_for_their_field_are_refused() {
     let csr = |csr| mirror::LinkFromNode::Renew(mirror::Renew::Certificate { csr });
     let chain = |bytes| mirror::LinkFromNode::Present { chain: mirror::Chain::Here(bytes) };
-    let part = |last, bytes| mirror::LinkFromNode::Part(mirror::Part { object: mirror::Object::Chain, index: 0, last, bytes });
-    let app = |bytes| mirror::LinkFromNode::App(mirror::App { action: mirror::Action::Read, address: "/", bytes });
+    let part = |last, bytes| {
+        mirror::LinkFromNode::Part(mirror::Part {
+            object: mirror::Object::Chain,
+            index: 0,
+            last,
+            bytes,
+        })
+    };
+    let app = |bytes| {
+        mirror::LinkFromNode::App(mirror::App { action: mirror::Action::Read, address: "/", bytes })
+    };
     for theirs in [
         csr(&[]),
         csr(&[0; 513]),
@@ -150,7 +191,11 @@ fn bytes_that_are_too_few_or_too_many_for_their_field_are_refused() {
     ] {
         assert_eq!(refusal(Kind::LinkFromNode, &theirs), Some(Undecodable::Length));
     }
-    assert_eq!(refusal(Kind::LinkFromNode, &app(&[0; 1005])), Some(Undecodable::TooLong), "1 010 bytes");
+    assert_eq!(
+        refusal(Kind::LinkFromNode, &app(&[0; 1005])),
+        Some(Undecodable::TooLong),
+        "1 010 bytes"
+    );
 }
 
 #[test]
@@ -193,7 +238,8 @@ fn an_ask_fits_whatever_its_names_and_tells_when_its_certificate_request_is_too_
     let object = format!("{{\"a\":\"{}\"}}", "x".repeat(248));
     let profile = NativeProfile::new(Profile::parse(&object).unwrap()).unwrap();
     let method = Method::Code { selector: Selector::parse("AAAA").unwrap() };
-    let request = Request { name: label(&widest), room: label(&widest), profile, method, csr: None };
+    let request =
+        Request { name: label(&widest), room: label(&widest), profile, method, csr: None };
     let message = pair::FromNode::Ask(Ask::sign(request, &keys(), &HASH));
     let mut out = [0; 1008];
     let length = message.write(&mut out).unwrap().len();
@@ -204,14 +250,20 @@ fn an_ask_fits_whatever_its_names_and_tells_when_its_certificate_request_is_too_
     let request = Request { csr: Bounded::new(&[0; 512]), ..request };
     let message = pair::FromNode::Ask(Ask::sign(request, &keys(), &HASH));
     assert_eq!(message.write(&mut [0; 2000]), Err(NotWritten::MessageTooLong));
-    assert_eq!(NativeProfile::new(Profile::parse(&format!("{object} ")).unwrap()), None, "257 bytes");
+    assert_eq!(
+        NativeProfile::new(Profile::parse(&format!("{object} ")).unwrap()),
+        None,
+        "257 bytes"
+    );
 }
 
 #[test]
 fn open_is_of_version_one_and_keeps_its_bytes() {
-    for (intent, theirs) in
-        [(Intent::Pair, mirror::Intent::Pair), (Intent::Link, mirror::Intent::Link), (Intent::Delegate, mirror::Intent::Delegate)]
-    {
+    for (intent, theirs) in [
+        (Intent::Pair, mirror::Intent::Pair),
+        (Intent::Link, mirror::Intent::Link),
+        (Intent::Delegate, mirror::Intent::Delegate),
+    ] {
         let theirs = mirror::bytes(&mirror::Open { version: 1, intent: theirs });
         let open = Open::parse(&theirs).unwrap();
         assert_eq!((open.intent(), open.as_bytes()), (intent, theirs.as_slice()));
@@ -227,8 +279,16 @@ fn open_is_of_version_one_and_keeps_its_bytes() {
         assert_eq!(Open::parse(bytes), Err(NotOpened::Malformed(malformed)), "{bytes:?}");
     }
     for version in (0..=255).filter(|version| *version != 1) {
-        assert_eq!(Open::parse(&[version, 0]), Err(NotOpened::Version(version)), "whatever follows");
-        assert_eq!(Open::parse(&[version, 9, 9, 9]), Err(NotOpened::Version(version)), "whatever follows");
+        assert_eq!(
+            Open::parse(&[version, 0]),
+            Err(NotOpened::Version(version)),
+            "whatever follows"
+        );
+        assert_eq!(
+            Open::parse(&[version, 9, 9, 9]),
+            Err(NotOpened::Version(version)),
+            "whatever follows"
+        );
     }
 }
 
@@ -272,56 +332,79 @@ fn an_object_of_every_length_is_cut_and_put_together() {
                 match assembly.take(&part_in(message), &mut room) {
                     Ok(Assembled::More(next)) if at + 1 < messages.len() => assembly = next,
                     Ok(Assembled::Whole { object: whole, bytes: assembled }) => {
-                        assert_eq!((whole, assembled, at + 1), (object, bytes.as_slice(), messages.len()));
+                        assert_eq!(
+                            (whole, assembled, at + 1),
+                            (object, bytes.as_slice(), messages.len())
+                        );
                     }
                     other => panic!("{other:?}"),
                 }
             }
         }
-        assert!(Part::cut(object, &[]).is_none() && Part::cut(object, &vec![0; object.limit() + 1]).is_none());
+        assert!(
+            Part::cut(object, &[]).is_none()
+                && Part::cut(object, &vec![0; object.limit() + 1]).is_none()
+        );
     }
 }
 
 #[test]
 fn parts_that_are_missing_repeated_or_of_another_object_end_an_assembly() {
-    let (certificates, chain) = (cut(Object::Certificates, &[1; 4096]), cut(Object::Chain, &[2; 1533]));
+    let (certificates, chain) =
+        (cut(Object::Certificates, &[1; 4096]), cut(Object::Chain, &[2; 1533]));
     let mut room = [0; 4096];
     let begun = |room: &mut [u8], count: usize| {
-        certificates[..count].iter().fold(Assembly::IDLE, |assembly, message| match assembly.take(&part_in(message), room) {
-            Ok(Assembled::More(next)) => next,
-            other => panic!("{other:?}"),
+        certificates[..count].iter().fold(Assembly::IDLE, |assembly, message| {
+            match assembly.take(&part_in(message), room) {
+                Ok(Assembled::More(next)) => next,
+                other => panic!("{other:?}"),
+            }
         })
     };
     for count in 0..4 {
         let assembly = begun(&mut room, count);
         for (at, message) in certificates.iter().enumerate().filter(|(at, _)| *at != count) {
             let expected = if at < count { NotAssembled::Repeated } else { NotAssembled::Gap };
-            assert_eq!(assembly.take(&part_in(message), &mut room), Err(expected), "part {at} after {count}");
+            assert_eq!(
+                assembly.take(&part_in(message), &mut room),
+                Err(expected),
+                "part {at} after {count}"
+            );
         }
         if count > 0 {
-            assert_eq!(assembly.take(&part_in(&chain[count.min(1)]), &mut room), Err(NotAssembled::OtherObject));
+            assert_eq!(
+                assembly.take(&part_in(&chain[count.min(1)]), &mut room),
+                Err(NotAssembled::OtherObject)
+            );
         }
     }
 }
 
 #[test]
-fn an_object_over_its_limit_or_over_the_buffer_is_given_up_before_a_byte_of_it_too_many_is_written() {
+fn an_object_over_its_limit_or_over_the_buffer_is_given_up_before_a_byte_of_it_too_many_is_written()
+{
     let part = |object, index, last, bytes: &[u8]| {
         mirror::bytes(&mirror::LinkFromNode::Part(mirror::Part { object, index, last, bytes }))
     };
     let mut room = [0; 4096];
-    // A profile of a full part; a chain of two full parts; a chain with a last part that is one byte too long.
+    // A profile of a full part; a chain of two full parts; a chain with a last part that is one
+    // byte too long.
     let profile = part(mirror::Object::Profile, 0, false, &[1; 1000]);
     assert_eq!(Assembly::IDLE.take(&part_in(&profile), &mut room), Err(NotAssembled::TooLong));
     for (last, bytes) in [(false, &[1; 1000][..]), (true, &[1; 534])] {
         let first = part(mirror::Object::Chain, 0, false, &[1; 1000]);
-        let Ok(Assembled::More(assembly)) = Assembly::IDLE.take(&part_in(&first), &mut room) else { panic!("it fits") };
+        let Ok(Assembled::More(assembly)) = Assembly::IDLE.take(&part_in(&first), &mut room) else {
+            panic!("it fits")
+        };
         let message = part(mirror::Object::Chain, 1, last, bytes);
         assert_eq!(assembly.take(&part_in(&message), &mut room), Err(NotAssembled::TooLong));
         assert!(room[1000..].iter().all(|byte| *byte == 0));
     }
     let message = part(mirror::Object::Chain, 0, true, &[1; 100]);
-    assert_eq!(Assembly::IDLE.take(&part_in(&message), &mut [0; 99]), Err(NotAssembled::BufferTooSmall));
+    assert_eq!(
+        Assembly::IDLE.take(&part_in(&message), &mut [0; 99]),
+        Err(NotAssembled::BufferTooSmall)
+    );
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Scopes: the page's tables, the errors, and subset against brute force.
 
-use handfast_core::grant::scope::{Action, Address, Pattern, PatternBuf, Scope, ScopeError, Scopes, ScopesBuf};
+use handfast_core::grant::scope::{
+    Action, Address, Pattern, PatternBuf, Scope, ScopeError, Scopes, ScopesBuf,
+};
 use handfast_core::limits::{PATH_BYTES, PATH_SEGMENTS, SCOPES, SCOPES_BYTES};
 use handfast_host_tests::prng::Prng;
-use handfast_host_tests::scopes::{STRANGER, address_outside, any_lines, lists, matches, path, patterns};
+use handfast_host_tests::scopes::{
+    STRANGER, address_outside, any_lines, lists, matches, path, patterns,
+};
 
 fn address(text: &str) -> Address<'_> {
     Address::parse(text).unwrap()
@@ -22,9 +26,17 @@ fn patterns_allow_and_refuse_what_the_page_says() {
     let table: [(&str, &[&str], &[&str]); 9] = [
         ("/lights/*", &["/lights/room1"], &["/lights", "/lights/room1/brightness", "/"]),
         ("/lights/**", &["/lights", "/lights/a/b/c/d"], &["/lightsX", "/audio/x", "/", "/light"]),
-        ("/lights/room1", &["/lights/room1"], &["/lights/room1/brightness", "/lights/room2", "/lights"]),
+        (
+            "/lights/room1",
+            &["/lights/room1"],
+            &["/lights/room1/brightness", "/lights/room2", "/lights"],
+        ),
         ("/**", &["/", "/a", "/a/b"], &[]),
-        ("/a/**/opacity", &["/a/opacity", "/a/x/y/opacity"], &["/a/x/color", "/a", "/opacity", "/a/opacity/x"]),
+        (
+            "/a/**/opacity",
+            &["/a/opacity", "/a/x/y/opacity"],
+            &["/a/x/color", "/a", "/opacity", "/a/opacity/x"],
+        ),
         ("/a/*/c/**", &["/a/x/c", "/a/x/c/d"], &["/a/c", "/a/x/d"]),
         ("/**/x", &["/x", "/a/b/x"], &["/x/y", "/"]),
         ("/", &["/"], &["/a"]),
@@ -73,20 +85,30 @@ fn one_pattern_is_a_subset_of_another_where_the_page_says_so() {
 /// One bit for each address: whether it is allowed.
 fn bits(addresses: &[Vec<&str>], tokens: &[&str]) -> Vec<u64> {
     let bit = |address: &Vec<&str>| u64::from(matches(tokens, address));
-    addresses.chunks(64).map(|chunk| chunk.iter().rev().fold(0, |word, address| word << 1 | bit(address))).collect()
+    addresses
+        .chunks(64)
+        .map(|chunk| chunk.iter().rev().fold(0, |word, address| word << 1 | bit(address)))
+        .collect()
 }
 
 #[test]
 fn of_all_small_patterns_one_covers_another_exactly_if_brute_force_finds_no_address_between_them() {
-    // Two patterns of three letters and wildcards each are told apart by an address of six segments.
+    // Two patterns of three letters and wildcards each are told apart by an address of six
+    // segments.
     let addresses = lists(&["a", "b", STRANGER], 6);
-    let patterns: Vec<(String, Vec<&str>)> = patterns(&["a", "b"], 3).into_iter().map(|tokens| (path(&tokens), tokens)).collect();
+    let patterns: Vec<(String, Vec<&str>)> =
+        patterns(&["a", "b"], 3).into_iter().map(|tokens| (path(&tokens), tokens)).collect();
     let texts: Vec<String> = addresses.iter().map(|address| path(address)).collect();
-    let allowed: Vec<Vec<u64>> = patterns.iter().map(|(_, tokens)| bits(&addresses, tokens)).collect();
+    let allowed: Vec<Vec<u64>> =
+        patterns.iter().map(|(_, tokens)| bits(&addresses, tokens)).collect();
     for ((text, _), bits) in patterns.iter().zip(&allowed) {
         for (at, address) in texts.iter().enumerate() {
             let expected = bits[at / 64] >> (at % 64) & 1 == 1;
-            assert_eq!(pattern(text).matches(&Address::parse(address).unwrap()), expected, "{text} {address}");
+            assert_eq!(
+                pattern(text).matches(&Address::parse(address).unwrap()),
+                expected,
+                "{text} {address}"
+            );
         }
     }
     let mut subsets = 0;
@@ -95,13 +117,18 @@ fn of_all_small_patterns_one_covers_another_exactly_if_brute_force_finds_no_addr
             let expected = childs.iter().zip(parents).all(|(child, parent)| child & !parent == 0);
             subsets += u32::from(expected);
             assert_eq!(pattern(parent).covers(&pattern(child)), expected, "{parent} {child}");
-            assert_eq!(address_outside(childs_tokens, parents_tokens).is_none(), expected, "the reference: {parent} {child}");
+            assert_eq!(
+                address_outside(childs_tokens, parents_tokens).is_none(),
+                expected,
+                "the reference: {parent} {child}"
+            );
         }
     }
     assert!(subsets > 1000, "{subsets} of {} pairs", patterns.len().pow(2));
 }
 
-/// A pattern, and one that was made from it by a few changes, so that about half of such pairs are subsets.
+/// A pattern, and one that was made from it by a few changes, so that about half of such pairs are
+/// subsets.
 fn related(prng: &mut Prng) -> (Vec<&'static str>, Vec<&'static str>) {
     let word = |prng: &mut Prng| prng.pick(&["a", "b", "*", "*"]);
     let mut parent: Vec<&str> = (0..prng.below(7)).map(|_| prng.pick(&["a", "b", "*"])).collect();
@@ -144,7 +171,10 @@ fn of_thousands_of_longer_patterns_one_covers_another_exactly_if_no_address_lies
         assert_eq!(parent.covers(&child), outside.is_none(), "{parent} {child} {outside:?}");
         if let Some(outside) = &outside {
             let outside = address(outside);
-            assert!(child.matches(&outside) && !parent.matches(&outside), "{parent} {child} {outside}");
+            assert!(
+                child.matches(&outside) && !parent.matches(&outside),
+                "{parent} {child} {outside}"
+            );
         }
         subsets += u32::from(outside.is_none());
     }
@@ -154,7 +184,8 @@ fn of_thousands_of_longer_patterns_one_covers_another_exactly_if_no_address_lies
 #[test]
 fn a_set_that_covers_another_allows_all_that_the_other_allows() {
     let mut prng = Prng::new(0xc07e5);
-    let addresses: Vec<String> = lists(&["a", "b", STRANGER], 4).iter().map(|address| path(address)).collect();
+    let addresses: Vec<String> =
+        lists(&["a", "b", STRANGER], 4).iter().map(|address| path(address)).collect();
     let actions = [Action::Read, Action::Write, Action::Admin];
     let mut covered = 0;
     for _ in 0..2_000 {
@@ -223,7 +254,9 @@ fn each_mistake_in_a_path_has_its_own_error() {
 fn paths_up_to_the_bounds_parse_and_stay_as_they_were_written() {
     let long = format!("/{}", "x".repeat(PATH_BYTES - 1));
     let deep = "/x".repeat(PATH_SEGMENTS);
-    for text in ["/", "/a", "/...", "/.a/b.", "/Küche/Licht", "/a b", "/a:b", "/a%2fb", "/A", &long, &deep] {
+    for text in
+        ["/", "/a", "/...", "/.a/b.", "/Küche/Licht", "/a b", "/a:b", "/a%2fb", "/A", &long, &deep]
+    {
         assert_eq!(address(text).as_str(), text);
         assert_eq!(pattern(text).as_str(), text);
         assert_eq!(PatternBuf::from(pattern(text)).pattern(), Pattern::from(address(text)));
@@ -262,10 +295,18 @@ fn admin_includes_write_and_write_includes_read() {
         assert_eq!(Action::parse(held.as_str()), Ok(held));
         let text = format!("{held}:/a/**");
         for (theirs, asked) in actions.into_iter().enumerate() {
-            assert_eq!(scopes(&[&text]).allows(asked, &address("/a/b")), mine >= theirs, "{held} {asked}");
+            assert_eq!(
+                scopes(&[&text]).allows(asked, &address("/a/b")),
+                mine >= theirs,
+                "{held} {asked}"
+            );
             assert!(!scopes(&[&text]).allows(asked, &address("/b")));
             let child = format!("{asked}:/a/b");
-            assert_eq!(scopes(&[&text]).covers(&scopes(&[&child])), mine >= theirs, "{held} {asked}");
+            assert_eq!(
+                scopes(&[&text]).covers(&scopes(&[&child])),
+                mine >= theirs,
+                "{held} {asked}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The properties of the fuzz targets about setup codes, companions and the gate over seeded bytes, so that plain `cargo test` runs them too.
+//! The properties of the fuzz targets about setup codes, companions and the gate over seeded bytes,
+//! so that plain `cargo test` runs them too.
 
 use handfast_host_tests::companion::{TOKEN, code};
 use handfast_host_tests::prng::Prng;
@@ -14,7 +15,8 @@ fn any_bytes(seed: u64, runs: u32, most: u64, property: fn(&[u8])) {
     }
 }
 
-/// Seeds with a few of their bytes changed, left out or put in: what random bytes alone never come near.
+/// Seeds with a few of their bytes changed, left out or put in: what random bytes alone never come
+/// near.
 fn near(seed: u64, runs: u32, of: &[Vec<u8>], property: fn(&[u8])) {
     let mut prng = Prng::new(seed);
     for _ in 0..runs {
@@ -71,7 +73,8 @@ fn every_seed_of_the_setup_fuzz_targets_corpus_holds() {
 }
 
 pub(crate) fn corpus(target: &str, written: &[Vec<u8>], property: fn(&[u8])) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     if std::env::var_os("UPDATE_CORPUS").is_some() {
         std::fs::create_dir_all(&folder).expect("a folder");
         for (number, bytes) in written.iter().enumerate() {
@@ -80,7 +83,8 @@ pub(crate) fn corpus(target: &str, written: &[Vec<u8>], property: fn(&[u8])) {
     }
     // What a run of the fuzzer found has its SHA-1 as a name.
     let committed = |entry: &std::fs::DirEntry| entry.file_name().len() != 40;
-    let seeds: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
+    let seeds: Vec<_> =
+        std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
     assert!(!seeds.is_empty(), "{target} has seeds");
     for seed in seeds {
         property(&std::fs::read(seed.path()).expect("a seed reads"));
@@ -107,23 +111,31 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             [&[3, 216, 9, 1, 200, 4, 0][..], "companion-v1".as_bytes()].concat(),
         ],
         "setup_payload" => vec![
-            after(1, r#"{"url":"wss://gateway.example/","bootstrap_token":"e30.AAAA","expires_at":"2026-11-22T06:17:50Z"}"#),
+            after(
+                1,
+                r#"{"url":"wss://gateway.example/","bootstrap_token":"e30.AAAA","expires_at":"2026-11-22T06:17:50Z"}"#,
+            ),
             after(0, " e30 \n"),
             after(2, r#""fingerprint":"AAAA-AAAA-AAAA-AAAA-AAAA-AAAA""#),
-            after(2, r#""fingerprint":null,"url":"ws:\/\/127.0.0.1:8765","more":{"a":[1,2e9,true]}"#),
+            after(
+                2,
+                r#""fingerprint":null,"url":"ws:\/\/127.0.0.1:8765","more":{"a":[1,2e9,true]}"#,
+            ),
             after(2, r#""bootstrap_token":"""#),
         ],
         "companion_frame" => vec![
-            // A code that is redeemed; a session that is resumed, lives, ends and is looked up once more; frames of nodes and of nobody.
+            // A code that is redeemed; a session that is resumed, lives, ends and is looked up once
+            // more; frames of nodes and of nobody.
             vec![0, 0, 8, 3],
             vec![
-                2, 0, 9, 200, 9, 200, 12, 150, 11, 2, 4, 2, b'h', b'i', 12, 255, 12, 255, 12, 255, 12, 255, 12, 255, 9, 240, 11,
-                0,
+                2, 0, 9, 200, 9, 200, 12, 150, 11, 2, 4, 2, b'h', b'i', 12, 255, 12, 255, 12, 255,
+                12, 255, 12, 255, 9, 240, 11, 0,
             ],
             vec![3, 70],
             [&[4, 15][..], br#"{"type":"auth"}"#].concat(),
             [&[4, 64][..], format!(r#"{{"session_token":"{TOKEN}"}}"#).as_bytes()].concat(),
-            [&[4, 255][..], format!(r#"{{"bootstrap_token":"{}"}}"#, code(600)).as_bytes()].concat(),
+            [&[4, 255][..], format!(r#"{{"bootstrap_token":"{}"}}"#, code(600)).as_bytes()]
+                .concat(),
             [&[4, 19][..], br#"{"error":"expired"}"#].concat(),
         ],
         "gate_script" => vec![

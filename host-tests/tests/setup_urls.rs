@@ -47,7 +47,12 @@ fn no_trick_sends_a_code_in_clear_out_of_this_network() {
 fn whatever_address_is_let_through_leads_where_a_second_reading_says() {
     let mut prng = Prng::new(1);
     for _ in 0..200_000 {
-        let mut bytes = prng.pick(&[TRICKS.as_slice(), &FINE][..]).to_vec().remove(prng.below(8) as usize).as_bytes().to_vec();
+        let mut bytes = prng
+            .pick(&[TRICKS.as_slice(), &FINE][..])
+            .to_vec()
+            .remove(prng.below(8) as usize)
+            .as_bytes()
+            .to_vec();
         for _ in 0..1 + prng.below(4) {
             let at = prng.below(bytes.len() as u64 + 1) as usize;
             bytes.insert(at, prng.pick(b"./:@?#\\[]%0x1aZ-_ \t\n\xe3\x80\x82"));
@@ -59,6 +64,7 @@ fn whatever_address_is_let_through_leads_where_a_second_reading_says() {
 
 #[test]
 fn every_seed_of_the_address_fuzz_targets_corpus_holds() {
-    let seeds: Vec<Vec<u8>> = TRICKS.iter().chain(&FINE).map(|text| text.as_bytes().to_vec()).collect();
+    let seeds: Vec<Vec<u8>> =
+        TRICKS.iter().chain(&FINE).map(|text| text.as_bytes().to_vec()).collect();
     corpus("setup_url", &seeds, any_url);
 }

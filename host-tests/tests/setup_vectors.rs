@@ -1,4 +1,5 @@
-//! Setup codes that Python made, held against our own reading and writing: see `interop/setup_codes.py`.
+//! Setup codes that Python made, held against our own reading and writing: see
+//! `interop/setup_codes.py`.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
@@ -18,7 +19,9 @@ fn vectors() -> Value {
 fn hex<const N: usize>(text: &Value) -> [u8; N] {
     let text = text.as_str().expect("hex digits");
     assert_eq!(text.len(), 2 * N);
-    core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hex digits"))
+    core::array::from_fn(|at| {
+        u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hex digits")
+    })
 }
 
 fn text(value: &Value) -> &str {
@@ -63,7 +66,8 @@ fn the_token_that_we_issue_is_to_the_last_byte_the_one_that_python_made() {
     let vectors = vectors();
     let key = ours(&keys(&vectors)).remove(0);
     let now = UnixTime::from_secs(vectors["now"].as_u64().expect("seconds"));
-    let issued_by_us = vectors["good"].as_array().expect("a list").iter().filter(|vector| vector["ours"] == true);
+    let issued_by_us =
+        vectors["good"].as_array().expect("a list").iter().filter(|vector| vector["ours"] == true);
     let mut count = 0;
     for vector in issued_by_us {
         let terms = Terms {
@@ -73,7 +77,9 @@ fn the_token_that_we_issue_is_to_the_last_byte_the_one_that_python_made() {
             bound: false,
         };
         let mut out = [0; SETUP_TOKEN_CHARS];
-        let issued = issue(&key, &terms, now, &Entropy::from_recorded(hex(&vector["nonce"])), &mut out).expect("a code");
+        let issued =
+            issue(&key, &terms, now, &Entropy::from_recorded(hex(&vector["nonce"])), &mut out)
+                .expect("a code");
         assert_eq!(issued.token, text(&vector["token"]), "{}", vector["name"]);
         count += 1;
     }
@@ -85,7 +91,9 @@ fn payloads_that_python_made_are_read_and_those_of_our_form_are_written_to_the_l
     let vectors = vectors();
     for vector in vectors["payloads"].as_array().expect("a list") {
         let mut scratch = vec![0; 2 * SETUP_PAYLOAD_CHARS];
-        let fingerprint = vector["fingerprint"].as_str().map(|text| Fingerprint::parse(text).expect("a fingerprint"));
+        let fingerprint = vector["fingerprint"]
+            .as_str()
+            .map(|text| Fingerprint::parse(text).expect("a fingerprint"));
         let expected = Payload {
             url: text(&vector["url"]),
             bootstrap_token: text(&vector["bootstrap_token"]),
@@ -94,7 +102,11 @@ fn payloads_that_python_made_are_read_and_those_of_our_form_are_written_to_the_l
         };
         let payload = text(&vector["payload"]);
         assert_eq!(Payload::decode(payload, &mut scratch), Some(expected), "{}", vector["name"]);
-        assert!(read_payload(payload).is_some_and(|read| read.url == expected.url), "{}", vector["name"]);
+        assert!(
+            read_payload(payload).is_some_and(|read| read.url == expected.url),
+            "{}",
+            vector["name"]
+        );
         if vector["ours"] == true {
             let (mut room, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
             assert_eq!(expected.encode(&mut room, &mut out), Some(payload), "{}", vector["name"]);
@@ -106,7 +118,11 @@ fn payloads_that_python_made_are_read_and_those_of_our_form_are_written_to_the_l
 fn a_token_that_python_made_for_later_is_worth_nothing_once_its_key_is_gone() {
     let vectors = vectors();
     let (keys, now) = (keys(&vectors), vectors["now"].as_u64().expect("seconds"));
-    let older = vectors["good"].as_array().expect("a list").iter().find(|vector| vector["name"] == "of the older key");
+    let older = vectors["good"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|vector| vector["name"] == "of the older key");
     let token = text(&older.expect("there is one")["token"]);
     assert!(verdict(&ours(&keys), token, now).is_ok());
     assert_eq!(verdict(&ours(&keys[..1]), token, now), Err(NotValid::Signature));

@@ -1,4 +1,5 @@
-//! Texts that are committed under `host-tests/snapshots`, so that a diff shows every change of behaviour.
+//! Texts that are committed under `host-tests/snapshots`, so that a diff shows every change of
+//! behaviour.
 
 use std::fs;
 use std::path::Path;
@@ -11,17 +12,26 @@ pub(crate) fn check(name: &str, actual: &str) {
         return;
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == actual, "{name} differs:\n{}\nIf this is meant: UPDATE_SNAPSHOTS=1", diff(&committed, actual));
+    assert!(
+        committed == actual,
+        "{name} differs:\n{}\nIf this is meant: UPDATE_SNAPSHOTS=1",
+        diff(&committed, actual)
+    );
 }
 
 /// The lines between the first and the last that differ, with the section they stand in.
 fn diff(committed: &str, actual: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) = (committed.lines().collect(), actual.lines().collect());
+    let (old, new): (Vec<&str>, Vec<&str>) =
+        (committed.lines().collect(), actual.lines().collect());
     let same_before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let rest = old.len().min(new.len()) - same_before;
-    let same_after = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-    let section = old[..same_before].iter().rev().find(|line| !line.starts_with(' ')).unwrap_or(&"");
-    let marked = |lines: &[&str], mark: &str| -> String { lines.iter().map(|line| format!("{mark} {line}\n")).collect() };
+    let same_after =
+        old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let section =
+        old[..same_before].iter().rev().find(|line| !line.starts_with(' ')).unwrap_or(&"");
+    let marked = |lines: &[&str], mark: &str| -> String {
+        lines.iter().map(|line| format!("{mark} {line}\n")).collect()
+    };
     let removed = marked(&old[same_before..old.len() - same_after], "-");
     format!("  {section}\n{removed}{}", marked(&new[same_before..new.len() - same_after], "+"))
 }

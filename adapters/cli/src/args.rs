@@ -19,7 +19,9 @@ pub(crate) use devices::{DeviceVerb, Devices, Id, Reject};
 pub(crate) use import::Import;
 pub(crate) use inbound::{Inbound, InboundVerb, Sender};
 pub(crate) use nodes::{Nodes, NodesVerb, PermissionsVerb, Permit, Until};
-pub(crate) use pairing::{Minting, Paired, PairedVerb, Pairing, PairingVerb, Permissions, Qr, length_of_time};
+pub(crate) use pairing::{
+    Minting, Paired, PairedVerb, Pairing, PairingVerb, Permissions, Qr, length_of_time,
+};
 pub(crate) use setup::{Setup, SetupVerb, Start};
 
 /// Pairs devices: nodes ask, an operator approves, tokens authenticate.
@@ -45,7 +47,8 @@ pub(crate) enum Verb {
     /// The same as nodes permissions
     #[command(hide = true)]
     Permissions(PermissionsVerb),
-    /// Make setup codes for companions, and see and end their sessions; talks to the running gateway
+    /// Make setup codes for companions, and see and end their sessions; talks to the running
+    /// gateway
     Setup(Setup),
     /// See and decide who may write over channels; talks to the running gateway
     Inbound(Inbound),
@@ -55,9 +58,11 @@ pub(crate) enum Verb {
     Gateway(Gateway),
     /// See how the gateway's clock stands, and say that it is right; talks to the running gateway
     Clock(Clock),
-    /// Follow what happens, with requests and their PINs, until interrupted; talks to the running gateway
+    /// Follow what happens, with requests and their PINs, until interrupted; talks to the running
+    /// gateway
     Watch(Watch),
-    /// Bring in what another system kept: nodes, senders, companions' sessions; works on the registry itself
+    /// Bring in what another system kept: nodes, senders, companions' sessions; works on the
+    /// registry itself
     Import(Import),
     /// Copy the registry into one file, while the gateway runs or not
     Backup(Backup),
@@ -72,7 +77,8 @@ pub(crate) enum Verb {
 /// Where the gateway keeps its data and its operator's socket.
 #[derive(Debug, Clone, Arguments)]
 pub(crate) struct DataDir {
-    /// Data directory of the gateway [default: $STATE_DIRECTORY, else $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]
+    /// Data directory of the gateway
+    /// [default: $STATE_DIRECTORY, else $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,
 }
@@ -81,7 +87,8 @@ pub(crate) struct DataDir {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) options: handfast_cli::config::Options,
-    /// Go on with a registry that is older than what it acknowledged: nodes that were revoked since may be let in again
+    /// Go on with a registry that is older than what it acknowledged: nodes that were revoked since
+    /// may be let in again
     #[arg(long)]
     pub(crate) accept_older_store: bool,
 }
@@ -123,7 +130,8 @@ pub(crate) struct Gateway {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayVerb {
-    /// Print the fingerprint of the gateway's key: what a node shows while it pairs, and what it may be told to expect
+    /// Print the fingerprint of the gateway's key: what a node shows while it pairs, and what it
+    /// may be told to expect
     Fingerprint,
 }
 

@@ -14,7 +14,10 @@ pub(crate) fn run(args: Backup) -> Result<(), End> {
     let data = args.data.path()?;
     let made = handfast_store::backup(&data.join(DATABASE), &args.file).map_err(End::refused)?;
     if args.json {
-        return put(&format!("{}\n", json!({"nodes": made.nodes, "bytes": made.bytes, "change": made.number})));
+        return put(&format!(
+            "{}\n",
+            json!({"nodes": made.nodes, "bytes": made.bytes, "change": made.number})
+        ));
     }
     put(&format!(
         "{}: {} nodes, {} bytes, up to change {}\n\
@@ -30,7 +33,8 @@ pub(crate) fn run(args: Backup) -> Result<(), End> {
 pub(crate) fn restore(args: Restore) -> Result<(), End> {
     let directory = args.data.path()?;
     data::prepare(&directory)?;
-    let restored = handfast_store::restore(&args.file, &directory.join(DATABASE)).map_err(End::refused)?;
+    let restored =
+        handfast_store::restore(&args.file, &directory.join(DATABASE)).map_err(End::refused)?;
     if args.json {
         let lost = restored.lost.map(|lost| {
             json!({
@@ -39,7 +43,10 @@ pub(crate) fn restore(args: Restore) -> Result<(), End> {
                 "spent_setup_codes": lost.spent_setup_codes, "blocked_senders": lost.blocked_senders,
             })
         });
-        return put(&format!("{}\n", json!({"nodes": restored.nodes, "lost": lost, "replaced": restored.replaced})));
+        return put(&format!(
+            "{}\n",
+            json!({"nodes": restored.nodes, "lost": lost, "replaced": restored.replaced})
+        ));
     }
     put(&text(&restored, &args.file, &directory))
 }
@@ -64,10 +71,16 @@ fn text(restored: &Restored, file: &Path, directory: &Path) -> String {
         }
     }
     if let Some(replaced) = &restored.replaced {
-        text += &format!("The registry that was here is kept as {}; remove it when you no longer need it.\n", shown(replaced));
+        text += &format!(
+            "The registry that was here is kept as {}; remove it when you no longer need it.\n",
+            shown(replaced)
+        );
     }
     if !directory.join("store.key").exists() {
-        text += &format!("Put the store.key that belongs to it into {} before you start the gateway.\n", shown(directory));
+        text += &format!(
+            "Put the store.key that belongs to it into {} before you start the gateway.\n",
+            shown(directory)
+        );
     }
     text + &format!("Start the gateway with: handfast serve --data {}\n", shown(directory))
 }
@@ -79,9 +92,21 @@ fn in_words(lost: &Lost) -> Vec<String> {
         _ => Some(format!("{number} {many}")),
     };
     let parts = [
-        part(lost.revoked_nodes, "node was revoked and is let in again", "nodes were revoked and are let in again"),
-        part(lost.muted_nodes, "node was muted and may speak again", "nodes were muted and may speak again"),
-        part(lost.new_nodes, "node was paired and has to pair again", "nodes were paired and have to pair again"),
+        part(
+            lost.revoked_nodes,
+            "node was revoked and is let in again",
+            "nodes were revoked and are let in again",
+        ),
+        part(
+            lost.muted_nodes,
+            "node was muted and may speak again",
+            "nodes were muted and may speak again",
+        ),
+        part(
+            lost.new_nodes,
+            "node was paired and has to pair again",
+            "nodes were paired and have to pair again",
+        ),
         part(
             lost.revoked_capabilities,
             "capability or key was revoked and counts again",
@@ -97,7 +122,11 @@ fn in_words(lost: &Lost) -> Vec<String> {
             "setup code was spent and can be used again until it expires",
             "setup codes were spent and can be used again until they expire",
         ),
-        part(lost.blocked_senders, "sender was put out and may write again", "senders were put out and may write again"),
+        part(
+            lost.blocked_senders,
+            "sender was put out and may write again",
+            "senders were put out and may write again",
+        ),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -16,7 +16,12 @@ use crate::End;
 use crate::data::DATABASE;
 
 /// Asks the gateway that runs on a data directory, and reads its answer as JSON text.
-pub(crate) async fn ask(data: &Path, method: Method, path: &str, body: Option<serde_json::Value>) -> Result<String, End> {
+pub(crate) async fn ask(
+    data: &Path,
+    method: Method,
+    path: &str,
+    body: Option<serde_json::Value>,
+) -> Result<String, End> {
     try_ask(data, method, path, body).await.map_err(|unanswered| match unanswered {
         Unanswered::Broken(end) | Unanswered::Refused(end) => end,
     })
@@ -39,7 +44,12 @@ pub(crate) async fn try_ask(
 ) -> Result<String, Unanswered> {
     let (driver, response) = send(data, method, path, body).await.map_err(Unanswered::Broken)?;
     let status = response.status();
-    let bytes = response.into_body().collect().await.map_err(|error| Unanswered::Broken(broken(error)))?.to_bytes();
+    let bytes = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| Unanswered::Broken(broken(error)))?
+        .to_bytes();
     drop(driver);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     if status.is_success() { Ok(text) } else { Err(Unanswered::Refused(failed(status, &text))) }
@@ -93,7 +103,8 @@ impl Drop for Driver {
 /// How long a gateway has to make its socket again that was removed.
 const SOCKET_WITHIN: Duration = Duration::from_secs(3);
 
-/// Connects to the gateway of a data directory. Where the socket is gone though a gateway runs, that makes it again by itself.
+/// Connects to the gateway of a data directory. Where the socket is gone though a gateway runs,
+/// that makes it again by itself.
 async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
     let until = Instant::now() + SOCKET_WITHIN;
     loop {
@@ -102,12 +113,17 @@ async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
             Err(error) => error,
         };
         if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
-            return Err(End::Refused(format!("{}: the gateway's socket cannot be opened: {error}", socket.display())));
+            return Err(End::Refused(format!(
+                "{}: the gateway's socket cannot be opened: {error}",
+                socket.display()
+            )));
         }
         let shown = data.display();
         match handfast_store::holder(&data.join(DATABASE)) {
             None => {
-                return Err(End::Refused(format!("no gateway runs on {shown}; start one with: handfast serve --data {shown}")));
+                return Err(End::Refused(format!(
+                    "no gateway runs on {shown}; start one with: handfast serve --data {shown}"
+                )));
             }
             Some(holder) if Instant::now() >= until => {
                 return Err(End::Refused(format!(
@@ -129,14 +145,16 @@ async fn send(
 ) -> Result<(Driver, Response<Incoming>), End> {
     let socket = socket_path(data).map_err(End::refused)?;
     let stream = connect(data, &socket).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
     let mut request = Request::builder().method(method).uri(path).header("host", "handfast");
     if body.is_some() {
         request = request.header("content-type", "application/json");
     }
     let body = Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default()));
-    let request = request.body(body).map_err(|error| End::Usage(format!("that is no id: {error}")))?;
+    let request =
+        request.body(body).map_err(|error| End::Usage(format!("that is no id: {error}")))?;
     let response = sender.send_request(request).await.map_err(broken)?;
     Ok((driver, response))
 }
@@ -160,12 +178,16 @@ pub(crate) fn read<T: DeserializeOwned>(answer: &str) -> Result<T, End> {
     })
 }
 
-/// An id or its beginning as a path segment. Anything else can name no node, so it is refused before it is sent.
+/// An id or its beginning as a path segment. Anything else can name no node, so it is refused
+/// before it is sent.
 pub(crate) fn segment(id: &str) -> Result<&str, End> {
-    let plausible = !id.is_empty() && id.len() <= 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let plausible =
+        !id.is_empty() && id.len() <= 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     match plausible {
         true => Ok(id),
-        false => Err(End::Refused(format!("no node has an id that begins with {id:?}: ids are made of 0-9, a-f and dashes"))),
+        false => Err(End::Refused(format!(
+            "no node has an id that begins with {id:?}: ids are made of 0-9, a-f and dashes"
+        ))),
     }
 }
 

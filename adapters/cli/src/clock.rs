@@ -32,7 +32,8 @@ fn time(secs: u64) -> String {
 }
 
 fn stands(view: &ClockView) -> String {
-    let synchronised = if view.synchronised { "synchronised" } else { "not known to be synchronised" };
+    let synchronised =
+        if view.synchronised { "synchronised" } else { "not known to be synchronised" };
     let mend = view.mend.as_ref().map_or_else(String::new, |mend| format!("{mend}\n"));
     format!(
         "clock: {}\nthe gateway goes by {}\nthe system's clock says {}, {synchronised}\n{mend}",
@@ -46,7 +47,9 @@ fn accepted(view: &AcceptedView) -> String {
     let AcceptedView { clock, moved, ended } = view;
     let ended = match ended {
         0 => String::new(),
-        ended => format!("ended, because they were made under a false time: {ended}; such nodes and companions pair again\n"),
+        ended => format!(
+            "ended, because they were made under a false time: {ended}; such nodes and companions pair again\n"
+        ),
     };
     format!("{}moved with the clock, with the same life left: {moved}\n{ended}", stands(clock))
 }

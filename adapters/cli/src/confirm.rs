@@ -13,13 +13,16 @@ pub(crate) struct Sure {
 }
 
 impl Sure {
-    /// Asks whether this shall be done, where somebody is there to answer. `what` is a question, as "Put x out for good?".
+    /// Asks whether this shall be done, where somebody is there to answer. `what` is a question, as
+    /// "Put x out for good?".
     pub(crate) fn check(self, what: &str) -> Result<(), End> {
         if self.yes {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return Err(End::Usage(format!("{what} Nobody is here to be asked; say so with --yes. Nothing was done")));
+            return Err(End::Usage(format!(
+                "{what} Nobody is here to be asked; say so with --yes. Nothing was done"
+            )));
         }
         handfast_stdio::note(&format!("{what} Type yes: "));
         let mut answer = String::new();

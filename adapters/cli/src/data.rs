@@ -15,7 +15,8 @@ impl DataDir {
         if let Some(path) = &self.data {
             return Ok(path.clone());
         }
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let set =
+            |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(given) = set("STATE_DIRECTORY") {
             // systemd separates several with colons; the first is ours.
             let first = std::env::split_paths(&given).next();
@@ -24,7 +25,12 @@ impl DataDir {
         set("XDG_DATA_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".local/share")))
             .map(|base| base.join("handfast"))
-            .ok_or_else(|| End::Usage("there is no home directory to keep data in: name a directory with --data DIR".to_owned()))
+            .ok_or_else(|| {
+                End::Usage(
+                    "there is no home directory to keep data in: name a directory with --data DIR"
+                        .to_owned(),
+                )
+            })
     }
 }
 
@@ -36,12 +42,16 @@ pub(crate) fn prepare(path: &Path) -> Result<(), End> {
         .mode(0o700)
         .create(path)
         .map_err(|error| named(format!("the data directory cannot be made: {error}")))?;
-    let found = std::fs::metadata(path).map_err(|error| named(format!("the data directory cannot be read: {error}")))?;
+    let found = std::fs::metadata(path)
+        .map_err(|error| named(format!("the data directory cannot be read: {error}")))?;
     if !found.is_dir() {
         return Err(named("the data directory must be a directory".to_owned()));
     }
     if found.permissions().mode() & 0o077 != 0 {
-        return Err(named(format!("the data directory is open to others; mend it with: chmod 700 {}", path.display())));
+        return Err(named(format!(
+            "the data directory is open to others; mend it with: chmod 700 {}",
+            path.display()
+        )));
     }
     Ok(())
 }

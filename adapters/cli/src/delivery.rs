@@ -14,7 +14,8 @@ use crate::client::{Unanswered, ask, try_ask};
 const CONFIRM_FOR: Duration = Duration::from_secs(15);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
-/// An answer as it is printed: without its delivery, which is of use to nobody once this command has ended.
+/// An answer as it is printed: without its delivery, which is of use to nobody once this command
+/// has ended.
 pub(crate) fn printed(view: &impl Serialize) -> Result<String, End> {
     serde_json::to_string(view).map_err(End::refused)
 }
@@ -31,7 +32,8 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Shows the secret and confirms it. Where it cannot be shown, the decision behind it is taken back.
+    /// Shows the secret and confirms it. Where it cannot be shown, the decision behind it is taken
+    /// back.
     pub(crate) async fn show(self, show: impl FnOnce() -> Result<(), End>) -> Result<(), End> {
         let Some(id) = self.id.filter(|id| !id.is_empty()) else { return show() };
         match show() {
@@ -43,7 +45,14 @@ impl Delivery<'_> {
     async fn confirm(&self, id: &str) -> Result<(), End> {
         let begun = Instant::now();
         let why = loop {
-            match try_ask(self.data, Method::POST, &format!("/api/v1/deliveries/{id}/confirm"), None).await {
+            match try_ask(
+                self.data,
+                Method::POST,
+                &format!("/api/v1/deliveries/{id}/confirm"),
+                None,
+            )
+            .await
+            {
                 Ok(_) => return Ok(()),
                 Err(Unanswered::Refused(end)) => break end,
                 Err(Unanswered::Broken(end)) if begun.elapsed() > CONFIRM_FOR => break end,

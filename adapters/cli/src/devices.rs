@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use handfast_server::admin::{DeviceList, DeviceView, IssuedView, PairingView, RejectedView, StatusView};
+use handfast_server::admin::{
+    DeviceList, DeviceView, IssuedView, PairingView, RejectedView, StatusView,
+};
 use hyper::Method;
 use serde_json::json;
 
@@ -24,18 +26,23 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             } else {
                 "current"
             };
-            let answer = ask(&data, Method::GET, &format!("/api/v1/devices?filter={filter}"), None).await?;
+            let answer =
+                ask(&data, Method::GET, &format!("/api/v1/devices?filter={filter}"), None).await?;
             show(json, &answer, |list: DeviceList| listing(&list, pending))
         }
         DeviceVerb::Pair { id, node_id, reissue, fingerprint, permissions, expires } => {
             let id = match id.or(node_id) {
                 Some(id) => id,
                 None if reissue => {
-                    return Err(End::Usage("name the node that needs a new token: devices pair --reissue ID".to_owned()));
+                    return Err(End::Usage(
+                        "name the node that needs a new token: devices pair --reissue ID"
+                            .to_owned(),
+                    ));
                 }
                 None => only_pending(&data).await?,
             };
-            // The id that was compared is the one that is approved, even if another one that begins alike comes meanwhile.
+            // The id that was compared is the one that is approved, even if another one that begins
+            // alike comes meanwhile.
             let id = match fingerprint {
                 Some(expected) => compared(&data, &id, &expected).await?,
                 None => segment(&id)?.to_owned(),
@@ -43,10 +50,12 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             let mut body = json!({ "reissue": reissue });
             body["permissions"] = permissions.view()?;
             body["expires"] = json!(expires.map(|lasts| lasts.as_secs()));
-            // Before anything is decided: nothing may fail between the decision and what is shown of it.
+            // Before anything is decided: nothing may fail between the decision and what is shown
+            // of it.
             let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
             let gateway = read::<PairingView>(&pairing)?.fingerprint;
-            let answer = ask(&data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(body)).await?;
+            let answer =
+                ask(&data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(body)).await?;
             let mut view: IssuedView = read(&answer)?;
             let id = view.delivery.take();
             let answer = delivery::printed(&view)?;
@@ -55,25 +64,38 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
                 false => "the node waits for approval as before",
             };
             let delivery = Delivery { data: &data, id: id.as_deref(), what: "the token", undone };
-            delivery.show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?)).await
+            delivery
+                .show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?))
+                .await
         }
         DeviceVerb::Reject(args) => reject(&data, json, args).await,
         DeviceVerb::Unpair { which, sure } => {
             if which.is_empty() {
-                return Err(End::Usage("an empty name names nobody; `devices list` shows who is there".to_owned()));
+                return Err(End::Usage(
+                    "an empty name names nobody; `devices list` shows who is there".to_owned(),
+                ));
             }
             sure.check(&format!("Put {} out for good?", quoted(&which)))?;
-            let answer = ask(&data, Method::POST, &format!("/api/v1/devices/{}/unpair", encoded(&which)), None).await?;
+            let answer = ask(
+                &data,
+                Method::POST,
+                &format!("/api/v1/devices/{}/unpair", encoded(&which)),
+                None,
+            )
+            .await?;
             show(json, &answer, |device: DeviceView| decided(&device, "unpaired"))
         }
         DeviceVerb::Mute(id) => decide(&data, json, &id.id, "mute", None, "muted").await,
         DeviceVerb::Unmute(id) => decide(&data, json, &id.id, "unmute", None, "unmuted").await,
         DeviceVerb::Policy { id, mode } => {
             let body = json!({ "mode": mode.as_str() });
-            decide(&data, json, &id.id, "policy", Some(body), &format!("policy {}", mode.as_str())).await
+            decide(&data, json, &id.id, "policy", Some(body), &format!("policy {}", mode.as_str()))
+                .await
         }
         DeviceVerb::Show(Id { id }) | DeviceVerb::Status { id: Some(id) } => {
-            let answer = ask(&data, Method::GET, &format!("/api/v1/devices/{}", segment(&id)?), None).await?;
+            let answer =
+                ask(&data, Method::GET, &format!("/api/v1/devices/{}", segment(&id)?), None)
+                    .await?;
             show(json, &answer, |device: DeviceView| details(&device))
         }
         DeviceVerb::Status { id: None } => {
@@ -94,7 +116,8 @@ async fn reject(data: &Path, json: bool, args: Reject) -> Result<(), End> {
             false => (segment(&id)?.to_owned(), "rejected"),
         };
         let body = json!({ "for_good": for_good });
-        let answer = ask(data, Method::POST, &format!("/api/v1/devices/{which}/reject"), Some(body)).await?;
+        let answer =
+            ask(data, Method::POST, &format!("/api/v1/devices/{which}/reject"), Some(body)).await?;
         return show(json, &answer, |device: DeviceView| match device.may_ask_at {
             Some(at) => decided(&device, &format!("{done}; it may ask again in {}", left(at))),
             None => decided(&device, done),
@@ -116,16 +139,29 @@ async fn reject(data: &Path, json: bool, args: Reject) -> Result<(), End> {
         1 => format!("1 request rejected{how}\n"),
         n => format!("{n} requests rejected{how}\n"),
     })?;
-    let failed: Vec<String> = view.failed.iter().map(|one| format!("{}: {}", one.node_id, safe(&one.problem))).collect();
-    if failed.is_empty() { Ok(()) } else { Err(End::Refused(format!("not rejected: {}", failed.join("; ")))) }
+    let failed: Vec<String> =
+        view.failed.iter().map(|one| format!("{}: {}", one.node_id, safe(&one.problem))).collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(End::Refused(format!("not rejected: {}", failed.join("; "))))
+    }
 }
 
 fn decided(device: &DeviceView, done: &str) -> String {
     format!("{}: {} {done}\n", device.node_id, safe(&device.friendly_name))
 }
 
-async fn decide(data: &Path, json: bool, id: &str, verb: &str, body: Option<serde_json::Value>, done: &str) -> Result<(), End> {
-    let answer = ask(data, Method::POST, &format!("/api/v1/devices/{}/{verb}", segment(id)?), body).await?;
+async fn decide(
+    data: &Path,
+    json: bool,
+    id: &str,
+    verb: &str,
+    body: Option<serde_json::Value>,
+    done: &str,
+) -> Result<(), End> {
+    let answer =
+        ask(data, Method::POST, &format!("/api/v1/devices/{}/{verb}", segment(id)?), body).await?;
     show(json, &answer, |device: DeviceView| decided(&device, done))
 }
 
@@ -139,9 +175,10 @@ async fn compared(data: &Path, id: &str, expected: &str) -> Result<String, End> 
             "node {} has the fingerprint {found}, not {expected}: it is another node than the one you mean; nothing was decided",
             device.node_id
         ))),
-        None => {
-            Err(End::Refused(format!("node {} has no keys, so it has no fingerprint; leave --fingerprint out", device.node_id)))
-        }
+        None => Err(End::Refused(format!(
+            "node {} has no keys, so it has no fingerprint; leave --fingerprint out",
+            device.node_id
+        ))),
     }
 }
 
@@ -163,7 +200,13 @@ fn listing(list: &DeviceList, pending: bool) -> String {
     let damaged: String = list
         .damaged
         .iter()
-        .map(|d| format!("damaged: the stored record of node {} cannot be read: {}\n", d.node_id, safe(&d.problem)))
+        .map(|d| {
+            format!(
+                "damaged: the stored record of node {} cannot be read: {}\n",
+                d.node_id,
+                safe(&d.problem)
+            )
+        })
         .collect();
     damaged + &nodes(&list.devices, pending)
 }
@@ -179,11 +222,17 @@ fn nodes(devices: &[DeviceView], pending: bool) -> String {
         .iter()
         .map(|d| {
             let state = match d.policy_mode.as_deref() {
-                Some(mode) if mode != "muted" && mode != "full" => format!("{} ({mode})", d.standing),
+                Some(mode) if mode != "muted" && mode != "full" => {
+                    format!("{} ({mode})", d.standing)
+                }
                 _ => d.standing.clone(),
             };
             let seen = d.last_seen.map_or_else(|| "never".to_owned(), ago);
-            let state = if d.undelivered_until.is_some() { format!("{state}, token on its way") } else { state };
+            let state = if d.undelivered_until.is_some() {
+                format!("{state}, token on its way")
+            } else {
+                state
+            };
             let mut row = vec![
                 d.node_id.clone(),
                 safe(&d.friendly_name),
@@ -196,12 +245,15 @@ fn nodes(devices: &[DeviceView], pending: bool) -> String {
             // Only what waits is compared.
             if pending {
                 row.push(d.asked_times.unwrap_or(1).to_string());
-                row.push(d.fingerprint.clone().unwrap_or_else(|| "none: it has no keys".to_owned()));
+                row.push(
+                    d.fingerprint.clone().unwrap_or_else(|| "none: it has no keys".to_owned()),
+                );
             }
             row
         })
         .collect();
-    let heading = ["ID", "NAME", "ROOM", "STANDING", "STATUS", "SEEN", "ADDRESS", "ASKED", "FINGERPRINT"];
+    let heading =
+        ["ID", "NAME", "ROOM", "STANDING", "STATUS", "SEEN", "ADDRESS", "ASKED", "FINGERPRINT"];
     table(if pending { &heading } else { &heading[..7] }, &rows)
 }
 
@@ -219,7 +271,9 @@ fn issued(issued: &IssuedView, gateway: &str) -> String {
     };
     let alike = match issued.asked_times {
         Some(times) if times > 1 => {
-            format!("It asked {times} times, each over a connection of its own: two devices that are alike look like one.\n")
+            format!(
+                "It asked {times} times, each over a connection of its own: two devices that are alike look like one.\n"
+            )
         }
         Some(_) | None => String::new(),
     };
@@ -247,12 +301,21 @@ fn details(d: &DeviceView) -> String {
         ("asked", ago(d.asked_at)),
         ("seen", d.last_seen.map_or_else(|| "never".to_owned(), ago)),
     ];
-    rows.extend(d.asked_times.map(|times| ("asked", format!("{times} times, each over a connection of its own"))));
+    rows.extend(
+        d.asked_times
+            .map(|times| ("asked", format!("{times} times, each over a connection of its own"))),
+    );
     rows.extend(d.may_ask_at.map(|at| ("may ask again", format!("in {}", left(at)))));
-    let optional =
-        [("fingerprint", &d.fingerprint), ("mode", &d.policy_mode), ("unmuting restores", &d.restores), ("cause", &d.cause)];
+    let optional = [
+        ("fingerprint", &d.fingerprint),
+        ("mode", &d.policy_mode),
+        ("unmuting restores", &d.restores),
+        ("cause", &d.cause),
+    ];
     rows.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
-    rows.extend(d.undelivered_until.map(|until| ("token on its way", format!("for {}", left(until)))));
+    rows.extend(
+        d.undelivered_until.map(|until| ("token on its way", format!("for {}", left(until)))),
+    );
     let told = |value: Option<String>| value.unwrap_or_else(|| "not told".to_owned());
     rows.push(("occupancy", told(d.sensor_data.occupancy.map(|o| o.to_string()))));
     rows.push(("noise level", told(d.sensor_data.noise_level.map(|n| n.to_string()))));
@@ -271,7 +334,11 @@ fn summary(status: &StatusView) -> String {
         text += "store: the registry cannot be written; free disk space\n";
     }
     for one in &store.unstored {
-        text += &format!("not stored yet: {} is out since {}, until this gateway restarts\n", safe(&one.what), ago(one.since));
+        text += &format!(
+            "not stored yet: {} is out since {}, until this gateway restarts\n",
+            safe(&one.what),
+            ago(one.since)
+        );
     }
     text
 }

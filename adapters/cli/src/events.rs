@@ -65,10 +65,16 @@ impl Narrator {
         let text = match happened.event.as_str() {
             "paired" => self.paired(&happened.node_id).await,
             "asked" => self.asked(happened, &data).await,
-            "decided" => format!("{}: {}", self.name(&happened.node_id).await, done(&happened.decision)),
-            "grant_revoked" => format!("{}: its grant was ended", self.name(&happened.node_id).await),
+            "decided" => {
+                format!("{}: {}", self.name(&happened.node_id).await, done(&happened.decision))
+            }
+            "grant_revoked" => {
+                format!("{}: its grant was ended", self.name(&happened.node_id).await)
+            }
             "linked" if self.links => format!("{} is linked", self.name(&happened.node_id).await),
-            "unlinked" if self.links => format!("{} is not linked any more", self.name(&happened.node_id).await),
+            "unlinked" if self.links => {
+                format!("{} is not linked any more", self.name(&happened.node_id).await)
+            }
             "window_closed" => self.closed(&data).await,
             _ => alone(happened, &data, self.links)?,
         };
@@ -76,18 +82,30 @@ impl Narrator {
     }
 
     async fn device(&self, node_id: &str) -> Result<DeviceView, End> {
-        read(&ask(&self.data, Method::GET, &format!("/api/v1/devices/{}?glance=true", encoded(node_id)), None).await?)
+        read(
+            &ask(
+                &self.data,
+                Method::GET,
+                &format!("/api/v1/devices/{}?glance=true", encoded(node_id)),
+                None,
+            )
+            .await?,
+        )
     }
 
     async fn name(&self, node_id: &str) -> String {
-        self.device(node_id).await.map_or_else(|_| format!("node {}", safe(node_id)), |device| quoted(&device.friendly_name))
+        self.device(node_id).await.map_or_else(
+            |_| format!("node {}", safe(node_id)),
+            |device| quoted(&device.friendly_name),
+        )
     }
 
     /// Who was paired, with which permissions and for how long.
     async fn paired(&self, node_id: &str) -> String {
         let list = ask(&self.data, Method::GET, "/api/v1/paired", None).await;
         let found = list.and_then(|list| read::<PairedList>(&list)).ok();
-        let view = found.and_then(|list| list.paired.into_iter().find(|view| view.device.node_id == node_id));
+        let view = found
+            .and_then(|list| list.paired.into_iter().find(|view| view.device.node_id == node_id));
         let told = view.as_ref().and_then(|view| {
             let words = match (&view.in_force, &view.offered) {
                 (Some(in_force), Some(offered)) if in_force.permissions != offered.permissions => {
@@ -110,8 +128,11 @@ impl Narrator {
     async fn asked(&self, happened: &Happened, data: &str) -> String {
         let Happened { node_id, friendly_name, room, ip_address, .. } = happened;
         let (name, node_id) = (quoted(friendly_name), safe(node_id));
-        let mut text =
-            format!("Pairing request from {name}\nWaits for approval as {node_id} ({}, from {})", safe(room), safe(ip_address));
+        let mut text = format!(
+            "Pairing request from {name}\nWaits for approval as {node_id} ({}, from {})",
+            safe(room),
+            safe(ip_address)
+        );
         if let Ok(DeviceView { fingerprint: Some(fingerprint), .. }) = self.device(&node_id).await {
             text += &format!("\nFingerprint: {}", safe(&fingerprint));
         }
@@ -257,18 +278,26 @@ mod tests {
     #[test]
     fn a_request_with_a_pin_reads_as_the_documentation_says() {
         let line = r#"{"event":"pairing_request","friendly_name":"My Phone","pin":"847291","expires_in":300,"unknown":1}"#;
-        assert_eq!(words(line).unwrap(), "Pairing request from \"My Phone\"\nPIN: 847291\nExpires in 5:00");
+        assert_eq!(
+            words(line).unwrap(),
+            "Pairing request from \"My Phone\"\nPIN: 847291\nExpires in 5:00"
+        );
     }
 
     #[test]
     fn a_name_cannot_add_lines_of_its_own() {
         let line = r#"{"event":"pairing_request","friendly_name":"x\"\nPIN: 000000","pin":"847291","expires_in":61}"#;
-        assert_eq!(words(line).unwrap(), "Pairing request from \"x\\\"\\u{a}PIN: 000000\"\nPIN: 847291\nExpires in 1:01");
+        assert_eq!(
+            words(line).unwrap(),
+            "Pairing request from \"x\\\"\\u{a}PIN: 000000\"\nPIN: 847291\nExpires in 1:01"
+        );
     }
 
     #[test]
     fn a_display_that_is_not_trusted_shows_no_pin() {
-        let mut happened = Happened::read(r#"{"event":"pairing_request","friendly_name":"x","pin":"847291"}"#).unwrap();
+        let mut happened =
+            Happened::read(r#"{"event":"pairing_request","friendly_name":"x","pin":"847291"}"#)
+                .unwrap();
         happened.hide_pin();
         let shown = alone(&happened, "/d", false).unwrap();
         assert!(!shown.contains("847291") && shown.contains("handfast watch"), "{shown}");
@@ -276,24 +305,39 @@ mod tests {
 
     #[test]
     fn wrong_tries_say_how_many_are_left() {
-        let wrong = |kind| words(&format!(r#"{{"event":"{kind}","guesses_left":1,"ip_address":"192.0.2.7"}}"#)).unwrap();
+        let wrong = |kind| {
+            words(&format!(r#"{{"event":"{kind}","guesses_left":1,"ip_address":"192.0.2.7"}}"#))
+                .unwrap()
+        };
         assert_eq!(wrong("pin_wrong"), "Wrong PIN from 192.0.2.7 (1 attempt left)");
         assert_eq!(wrong("code_wrong"), "Wrong code from 192.0.2.7 (1 attempt left)");
         let locked = words(r#"{"event":"pins_locked_for","ip_address":"192.0.2.7"}"#).unwrap();
-        assert!(locked.contains("192.0.2.7") && locked.contains("handfast pairing code --data /d"), "{locked}");
-        assert!(words(r#"{"event":"window_locked"}"#).unwrap().contains("handfast pairing open --data /d"));
+        assert!(
+            locked.contains("192.0.2.7") && locked.contains("handfast pairing code --data /d"),
+            "{locked}"
+        );
+        assert!(
+            words(r#"{"event":"window_locked"}"#)
+                .unwrap()
+                .contains("handfast pairing open --data /d")
+        );
         assert_eq!(words(r#"{"event":"something new"}"#), None);
     }
 
     #[test]
     fn companions_and_strangers_are_told_with_what_to_do_about_them() {
-        let opened = words(r#"{"event":"session_opened","session":"0123456789abcdef","profile":"p"}"#).unwrap();
+        let opened =
+            words(r#"{"event":"session_opened","session":"0123456789abcdef","profile":"p"}"#)
+                .unwrap();
         assert!(
             opened.starts_with("A companion has a session now: 01234567 as p\n")
                 && opened.contains("handfast setup list --data /d"),
             "{opened}"
         );
-        let asked = words(r#"{"event":"sender_asked","channel":"telegram","account":"a","sender":"x\"\ny"}"#).unwrap();
+        let asked = words(
+            r#"{"event":"sender_asked","channel":"telegram","account":"a","sender":"x\"\ny"}"#,
+        )
+        .unwrap();
         assert!(
             asked.starts_with("\"x\\\"\\u{a}y\" writes over telegram to a and waits")
                 && asked.contains("handfast inbound list --data /d"),
@@ -301,8 +345,12 @@ mod tests {
         );
         let decided = r#"{"event":"sender_decided","channel":"telegram","account":null,"sender":"x","decision":"block"}"#;
         assert_eq!(words(decided).unwrap(), "\"x\" over telegram to all accounts: blocked");
-        let linked = Happened::read(r#"{"event":"companion_linked","session":"0123456789abcdef"}"#).unwrap();
+        let linked =
+            Happened::read(r#"{"event":"companion_linked","session":"0123456789abcdef"}"#).unwrap();
         assert_eq!(alone(&linked, "/d", false), None, "links are told to whoever watches");
-        assert_eq!(alone(&linked, "/d", true).unwrap(), "The companion of session 01234567 is linked");
+        assert_eq!(
+            alone(&linked, "/d", true).unwrap(),
+            "The companion of session 01234567 is linked"
+        );
     }
 }

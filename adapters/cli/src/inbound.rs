@@ -1,4 +1,5 @@
-//! `handfast inbound …`: who may write over channels. What strangers call themselves is escaped before it is printed.
+//! `handfast inbound …`: who may write over channels. What strangers call themselves is escaped
+//! before it is printed.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +20,9 @@ pub(crate) async fn run(args: Inbound) -> Result<(), End> {
     let json = args.json;
     match args.verb {
         InboundVerb::List { channel, all, include_revoked } => {
-            let channel = channel.map(|channel| format!("&channel={}", encoded(&channel))).unwrap_or_default();
+            let channel = channel
+                .map(|channel| format!("&channel={}", encoded(&channel)))
+                .unwrap_or_default();
             let path = format!("{SENDERS}?all={all}&include_revoked={include_revoked}{channel}");
             let answer = ask(&data, Method::GET, &path, None).await?;
             show(json, &answer, |list: SenderList| listing(&list))
@@ -27,11 +30,16 @@ pub(crate) async fn run(args: Inbound) -> Result<(), End> {
         InboundVerb::Approve { code, lasts } => {
             let until = lasts.map(|lasts| now().saturating_add(lasts.as_secs()));
             let body = json!({ "code": code, "until": until });
-            let answer = ask(&data, Method::POST, &format!("{SENDERS}/approve"), Some(body)).await?;
+            let answer =
+                ask(&data, Method::POST, &format!("{SENDERS}/approve"), Some(body)).await?;
             show(json, &answer, |view: ApprovedView| {
                 let until = until.map(|at| format!(" for {}", left(at))).unwrap_or_default();
-                let who =
-                    format!("{} may write over {} to {}{until}", quoted(&view.sender), safe(&view.channel), safe(&view.account));
+                let who = format!(
+                    "{} may write over {} to {}{until}",
+                    quoted(&view.sender),
+                    safe(&view.channel),
+                    safe(&view.account)
+                );
                 format!("{who}\n")
             })
         }
@@ -43,7 +51,12 @@ pub(crate) async fn run(args: Inbound) -> Result<(), End> {
             let body = json!({ "channel": channel, "account": account, "senders": senders });
             let answer = ask(&data, Method::POST, &format!("{SENDERS}/seed"), Some(body)).await?;
             show(json, &answer, |view: SeededView| {
-                format!("{} let in over {} to {}\n", new(view.added), safe(&channel), safe(&account))
+                format!(
+                    "{} let in over {} to {}\n",
+                    new(view.added),
+                    safe(&channel),
+                    safe(&account)
+                )
             })
         }
     }
@@ -107,12 +120,26 @@ fn row(view: &SenderView) -> Vec<String> {
     let account = if view.account.is_empty() { "all".to_owned() } else { safe(&view.account) };
     let code = view.code.as_deref().map_or_else(|| "-".to_owned(), safe);
     let via = view.via.as_ref().map(|via| format!("by {}", safe(via)));
-    let until = view.until.map(|at| if at <= now() { format!("until {}", ago(at)) } else { format!("for {}", left(at)) });
+    let until = view.until.map(|at| {
+        if at <= now() { format!("until {}", ago(at)) } else { format!("for {}", left(at)) }
+    });
     let revoked = view.revoked_at.map(|at| format!("taken back {}", ago(at)));
-    let told = view.meta.as_ref().filter(|meta| meta.as_object().is_none_or(|object| !object.is_empty()));
-    let details: Vec<String> = [via, until, revoked, told.map(|meta| safe(&meta.to_string()))].into_iter().flatten().collect();
+    let told =
+        view.meta.as_ref().filter(|meta| meta.as_object().is_none_or(|object| !object.is_empty()));
+    let details: Vec<String> = [via, until, revoked, told.map(|meta| safe(&meta.to_string()))]
+        .into_iter()
+        .flatten()
+        .collect();
     // In quotes, so that nobody's name passes for the columns beside it.
-    vec![safe(&view.channel), account, quoted(&view.sender), view.state.clone(), ago(view.since), code, details.join(", ")]
+    vec![
+        safe(&view.channel),
+        account,
+        quoted(&view.sender),
+        view.state.clone(),
+        ago(view.since),
+        code,
+        details.join(", "),
+    ]
 }
 
 #[cfg(test)]
@@ -129,7 +156,12 @@ mod tests {
         let list = serde_json::from_value(json!({ "senders": [stranger, blocked] })).unwrap();
         let shown = listing(&list);
         assert_eq!(shown.lines().count(), 3, "{shown}");
-        assert!(shown.contains("x\\u{202e}y") && shown.contains("ABCD2345") && !shown.contains('\u{1b}'), "{shown}");
+        assert!(
+            shown.contains("x\\u{202e}y")
+                && shown.contains("ABCD2345")
+                && !shown.contains('\u{1b}'),
+            "{shown}"
+        );
         assert!(shown.lines().nth(2).unwrap().starts_with("telegram  all "), "{shown}");
     }
 }

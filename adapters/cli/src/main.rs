@@ -75,7 +75,9 @@ fn main() -> ExitCode {
         // Its reader has enough.
         Err(End::Unwritten(unwritten)) if unwritten.is_closed_pipe() => ExitCode::SUCCESS,
         Err(End::Unwritten(unwritten)) => {
-            note_line(&format!("handfast: {unwritten}; what was to be done is done, only its output is lost"));
+            note_line(&format!(
+                "handfast: {unwritten}; what was to be done is done, only its output is lost"
+            ));
             ExitCode::from(1)
         }
     }
@@ -88,7 +90,8 @@ pub(crate) enum End {
     Refused(String),
     /// Asked for in a way that cannot be carried out: exit code 2.
     Usage(String),
-    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a pipe has enough.
+    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a
+    /// pipe has enough.
     Unwritten(Unwritten),
 }
 

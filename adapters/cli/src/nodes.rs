@@ -25,7 +25,9 @@ pub(crate) async fn only_permissions(args: PermissionsVerb) -> Result<(), End> {
 
 pub(crate) async fn decide(data: &Path, json: bool, permit: Permit) -> Result<(), End> {
     if permit.node.is_empty() {
-        return Err(End::Usage("an empty name names nobody; `paired list` shows who is paired".to_owned()));
+        return Err(End::Usage(
+            "an empty name names nobody; `paired list` shows who is paired".to_owned(),
+        ));
     }
     let path = format!("/api/v1/paired/{}/permissions", encoded(&permit.node));
     let named = match permit.none {
@@ -39,26 +41,47 @@ pub(crate) async fn decide(data: &Path, json: bool, permit: Permit) -> Result<()
     };
     let answer = match (named.is_null(), expires.is_null()) {
         (true, true) => ask(data, Method::GET, &path, None).await?,
-        _ => ask(data, Method::POST, &path, Some(json!({ "permissions": named, "expires": expires }))).await?,
+        _ => {
+            ask(
+                data,
+                Method::POST,
+                &path,
+                Some(json!({ "permissions": named, "expires": expires })),
+            )
+            .await?
+        }
     };
     show(json, &answer, |view: PairedView| {
         let PairedView { device, in_force, offered, .. } = &view;
-        format!("{} (node {})\n{}", quoted(&device.friendly_name), device.node_id, both(in_force.as_ref(), offered.as_ref()))
+        format!(
+            "{} (node {})\n{}",
+            quoted(&device.friendly_name),
+            device.node_id,
+            both(in_force.as_ref(), offered.as_ref())
+        )
     })
 }
 
 /// What is in force, and apart from it what is offered.
 pub(crate) fn both(in_force: Option<&InForceView>, offered: Option<&OfferedView>) -> String {
-    let mut out = format!("In force  {}\n", in_force.map_or_else(|| "nothing".to_owned(), in_force_text));
+    let mut out =
+        format!("In force  {}\n", in_force.map_or_else(|| "nothing".to_owned(), in_force_text));
     if let Some(offered) = offered {
-        out += &format!("Offered   {}; in force once the node has confirmed it\n", offered_text(offered));
+        out += &format!(
+            "Offered   {}; in force once the node has confirmed it\n",
+            offered_text(offered)
+        );
     }
     out
 }
 
 /// What a node may do, in a line.
 pub(crate) fn in_force_text(view: &InForceView) -> String {
-    let within = view.within.as_ref().map(|within| format!(", and no more than: {}", permissions(within))).unwrap_or_default();
+    let within = view
+        .within
+        .as_ref()
+        .map(|within| format!(", and no more than: {}", permissions(within)))
+        .unwrap_or_default();
     format!("{}{within}, {}", permissions(&view.permissions), lasts(view.expires_at))
 }
 
@@ -90,6 +113,9 @@ mod tests {
             "In force  read /only/**, without end\nOffered   read /wide/**, without end; in force once the node has confirmed it\n"
         );
         let crossing = InForceView { within: Some(of("/*/b")), ..narrow };
-        assert_eq!(in_force_text(&crossing), "read /only/**, and no more than: read /*/b, without end");
+        assert_eq!(
+            in_force_text(&crossing),
+            "read /only/**, and no more than: read /*/b, without end"
+        );
     }
 }

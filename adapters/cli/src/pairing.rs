@@ -38,7 +38,9 @@ pub(crate) async fn run(args: Pairing) -> Result<(), End> {
         }
         PairingVerb::Close => {
             let answer = ask(&data, Method::POST, WINDOW, Some(json!({ "open": false }))).await?;
-            show(json, &answer, |view: PairingView| format!("{}\n{}", stands(&view), guessers(&view, &data)))
+            show(json, &answer, |view: PairingView| {
+                format!("{}\n{}", stands(&view), guessers(&view, &data))
+            })
         }
         PairingVerb::List => list(&data, json).await,
         PairingVerb::Qr(args) => scanned(&data, json, args).await,
@@ -48,7 +50,11 @@ pub(crate) async fn run(args: Pairing) -> Result<(), End> {
             let id = std::mem::take(&mut view.delivery);
             let answer = delivery::printed(&view)?;
             let text = shown(json, &answer, |view: MintedView| {
-                format!("{}\n\n{}", safe(&view.code), minted(&view, "type it into: handfast-node pair --code"))
+                format!(
+                    "{}\n\n{}",
+                    safe(&view.code),
+                    minted(&view, "type it into: handfast-node pair --code")
+                )
             });
             of_code(&data, &id).show(|| put_secret(&text?)).await
         }
@@ -76,7 +82,8 @@ fn stands(view: &PairingView) -> String {
 fn guessers(view: &PairingView, data: &Path) -> String {
     let mut lines = String::new();
     for GuesserView { source, wrong_pins, locked } in &view.guessers {
-        let locked = if *locked { "; PINs are locked for it until pairing is opened anew" } else { "" };
+        let locked =
+            if *locked { "; PINs are locked for it until pairing is opened anew" } else { "" };
         lines += &format!("  {wrong_pins} wrong from {}{locked}\n", safe(source));
     }
     if view.locked || view.guessers.iter().any(|guesser| guesser.locked) {
@@ -94,14 +101,29 @@ async fn list(data: &Path, json: bool) -> Result<(), End> {
         return put(&format!("{}\n", json!({ "pairing": window, "codes": codes["codes"] })));
     }
     let (window, list): (PairingView, CodeList) = (read(&window)?, read(&codes)?);
-    let mut out = format!("{}\n{}gateway {}\n", stands(&window), guessers(&window, data), window.fingerprint);
+    let mut out =
+        format!("{}\n{}gateway {}\n", stands(&window), guessers(&window, data), window.fingerprint);
     if list.codes.is_empty() {
         out += "no PIN or code lives\n";
     } else {
         let rows: Vec<Vec<String>> = list.codes.iter().map(line).collect();
         out += &format!(
             "\n{}",
-            table(&["ID", "KIND", "SELECTOR", "LABEL", "FOR", "MAY", "EXPIRES", "USES LEFT", "TRIES LEFT", "MADE BY"], &rows)
+            table(
+                &[
+                    "ID",
+                    "KIND",
+                    "SELECTOR",
+                    "LABEL",
+                    "FOR",
+                    "MAY",
+                    "EXPIRES",
+                    "USES LEFT",
+                    "TRIES LEFT",
+                    "MADE BY"
+                ],
+                &rows
+            )
         );
     }
     put(&out)
@@ -162,10 +184,13 @@ async fn scanned(data: &Path, json: bool, args: Qr) -> Result<(), End> {
     let id = std::mem::take(&mut view.delivery);
     let Some(text) = &view.invitation else {
         end(data, &view.id).await?;
-        return Err(End::Usage("the gateway does not know where nodes reach it; name that with --address".to_owned()));
+        return Err(End::Usage(
+            "the gateway does not know where nodes reach it; name that with --address".to_owned(),
+        ));
     };
-    let invite =
-        Invite::parse(text).map_err(|wrong| End::Refused(format!("the gateway made an invitation that is none: {wrong}")))?;
+    let invite = Invite::parse(text).map_err(|wrong| {
+        End::Refused(format!("the gateway made an invitation that is none: {wrong}"))
+    })?;
     let loopback = invite.addresses().iter().all(|address| match address.host() {
         Host::V4(ip) => ip.is_loopback(),
         Host::V6(ip) => ip.is_loopback(),
@@ -190,7 +215,10 @@ async fn scanned(data: &Path, json: bool, args: Qr) -> Result<(), End> {
     }
     out += &match json {
         true => format!("{}\n", delivery::printed(&view)?),
-        false => format!("{text}\n\n{}", minted(&view, "scan it, or paste the line into: handfast-node pair --qr -")),
+        false => format!(
+            "{text}\n\n{}",
+            minted(&view, "scan it, or paste the line into: handfast-node pair --qr -")
+        ),
     };
     of_code(data, &id).show(|| put_secret(&out)).await
 }
@@ -198,10 +226,14 @@ async fn scanned(data: &Path, json: bool, args: Qr) -> Result<(), End> {
 async fn withdraw(data: &Path, json: bool, which: &str) -> Result<(), End> {
     let list: CodeList = read(&ask(data, Method::GET, CODES, None).await?)?;
     let id = which.to_ascii_lowercase();
-    let by_selector = |code: &&CodeView| code.selector.as_deref().is_some_and(|selector| selector.eq_ignore_ascii_case(which));
+    let by_selector = |code: &&CodeView| {
+        code.selector.as_deref().is_some_and(|selector| selector.eq_ignore_ascii_case(which))
+    };
     let found: Vec<&CodeView> = match list.codes.iter().find(by_selector) {
         Some(code) => vec![code],
-        None => list.codes.iter().filter(|code| !id.is_empty() && code.id.starts_with(&id)).collect(),
+        None => {
+            list.codes.iter().filter(|code| !id.is_empty() && code.id.starts_with(&id)).collect()
+        }
     };
     match found[..] {
         [] => Err(End::Refused(format!(
@@ -209,9 +241,14 @@ async fn withdraw(data: &Path, json: bool, which: &str) -> Result<(), End> {
         ))),
         [code] => {
             let answer = end(data, &code.id).await?;
-            show(json, &answer, |_: CodeList| format!("{} withdrawn\n", code.selector.as_deref().unwrap_or(&code.id)))
+            show(json, &answer, |_: CodeList| {
+                format!("{} withdrawn\n", code.selector.as_deref().unwrap_or(&code.id))
+            })
         }
-        _ => Err(End::Refused(format!("{which:?} is not enough: it begins the ids of {} PINs and codes", found.len()))),
+        _ => Err(End::Refused(format!(
+            "{which:?} is not enough: it begins the ids of {} PINs and codes",
+            found.len()
+        ))),
     }
 }
 

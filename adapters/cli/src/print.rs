@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::End;
 use crate::client::read;
 
-/// A text with every character escaped that could move the cursor, change colours or reorder a line. Names are checked when they come in; this
-/// holds for whatever else may reach a terminal.
+/// A text with every character escaped that could move the cursor, change colours or reorder a
+/// line. Names are checked when they come in; this holds for whatever else may reach a terminal.
 pub(crate) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -31,7 +31,8 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..heading.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut out = line(heading.to_vec());
@@ -56,7 +57,8 @@ pub(crate) fn ago(unix: u64) -> String {
 
 /// How long it is until a Unix time, as clocks and calendars say it: `4:32`, `7 h`, `89 days`.
 pub(crate) fn left(unix: u64) -> String {
-    // The gateway counts whole seconds, too: what it set to end in five minutes just now ends in five minutes.
+    // The gateway counts whole seconds, too: what it set to end in five minutes just now ends in
+    // five minutes.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     in_words(unix.saturating_sub(now))
 }
@@ -78,8 +80,12 @@ pub(crate) fn quoted(name: &str) -> String {
 /// Permissions in one line.
 pub(crate) fn permissions(view: &PermissionsView) -> String {
     let of = |word: &str, patterns: &[String]| {
-        (!patterns.is_empty())
-            .then(|| format!("{word} {}", patterns.iter().map(|pattern| safe(pattern)).collect::<Vec<_>>().join(" ")))
+        (!patterns.is_empty()).then(|| {
+            format!(
+                "{word} {}",
+                patterns.iter().map(|pattern| safe(pattern)).collect::<Vec<_>>().join(" ")
+            )
+        })
     };
     let parts = [of("read", &view.read), of("write", &view.write), of("admin", &view.admin)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -87,12 +93,20 @@ pub(crate) fn permissions(view: &PermissionsView) -> String {
 }
 
 /// Prints an answer: as it is, or for people.
-pub(crate) fn show<T: DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<(), End> {
+pub(crate) fn show<T: DeserializeOwned>(
+    json: bool,
+    answer: &str,
+    text: impl FnOnce(T) -> String,
+) -> Result<(), End> {
     put(&shown(json, answer, text)?)
 }
 
 /// An answer as it is printed.
-pub(crate) fn shown<T: DeserializeOwned>(json: bool, answer: &str, text: impl FnOnce(T) -> String) -> Result<String, End> {
+pub(crate) fn shown<T: DeserializeOwned>(
+    json: bool,
+    answer: &str,
+    text: impl FnOnce(T) -> String,
+) -> Result<String, End> {
     if json {
         // Whatever it is, it is shown as JSON only if it is.
         read::<serde::de::IgnoredAny>(answer)?;
@@ -106,7 +120,9 @@ pub(crate) fn harmless(json: &str) -> String {
     for c in json.chars() {
         if c > '\u{7e}' && is_forbidden(c) {
             let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            c.encode_utf16(&mut units)
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         } else {
             out.push(c);
         }
@@ -146,7 +162,8 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["1".to_owned(), "Küche".to_owned()], vec!["22".to_owned(), "x".to_owned()]];
+        let rows =
+            [vec!["1".to_owned(), "Küche".to_owned()], vec!["22".to_owned(), "x".to_owned()]];
         assert_eq!(table(&["ID", "ROOM"], &rows), "ID  ROOM\n1   Küche\n22  x\n");
     }
 
@@ -158,7 +175,9 @@ mod tests {
 
     #[test]
     fn lengths_of_time_read_as_on_a_clock() {
-        for (secs, words) in [(300, "5:00"), (0, "0:00"), (61, "1:01"), (7_200, "2 h"), (90 * 86_400 - 1, "90 days")] {
+        for (secs, words) in
+            [(300, "5:00"), (0, "0:00"), (61, "1:01"), (7_200, "2 h"), (90 * 86_400 - 1, "90 days")]
+        {
             assert_eq!(in_words(secs), words);
         }
     }
@@ -166,7 +185,11 @@ mod tests {
     #[test]
     fn permissions_are_one_line_and_none_are_nothing() {
         assert_eq!(permissions(&PermissionsView::default()), "nothing");
-        let view = PermissionsView { read: vec!["/**".into()], write: vec!["/a".into(), "/b".into()], admin: Vec::new() };
+        let view = PermissionsView {
+            read: vec!["/**".into()],
+            write: vec!["/a".into(), "/b".into()],
+            admin: Vec::new(),
+        };
         assert_eq!(permissions(&view), "read /**, write /a /b");
     }
 }

@@ -1,4 +1,5 @@
-//! The firmware image under QEMU: a microcontroller with a console, a network and flash, without the hardware.
+//! The firmware image under QEMU: a microcontroller with a console, a network and flash, without
+//! the hardware.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,9 +14,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The console is QEMU's own standard input and output, so no other program can reach it; what the image says as its last words (a panic, a
-//! fault, its peak of stack) is in [`Machine::last_words`]. The board's second UART, for a gateway on a serial line, is a pseudo-terminal if the machine was
-//! started with [`Machine::start_with_serial`].
+//! The console is QEMU's own standard input and output, so no other program can reach it; what the
+//! image says as its last words (a panic, a fault, its peak of stack) is in
+//! [`Machine::last_words`]. The board's second UART, for a gateway on a serial line, is a
+//! pseudo-terminal if the machine was started with [`Machine::start_with_serial`].
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -35,7 +37,8 @@ pub const FLASH_FILE: &str = "handfast-flash.bin";
 /// Where the image's last words go, in the machine's folder.
 const LAST_WORDS_FILE: &str = "last-words.txt";
 
-/// How long [`Machine::expect`] waits. Nothing that a board does takes this long, even on a busy machine.
+/// How long [`Machine::expect`] waits. Nothing that a board does takes this long, even on a busy
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no machine, or it did not do as expected.
@@ -78,7 +81,8 @@ pub enum QemuError {
 /// Whether everything is installed that building and running the image takes.
 ///
 /// # Errors
-/// [`QemuError::Missing`] names the first thing that is not, with the command that installs it; [`QemuError::NoSource`].
+/// [`QemuError::Missing`] names the first thing that is not, with the command that installs it;
+/// [`QemuError::NoSource`].
 pub async fn check() -> Result<(), QemuError> {
     let missing = |what, mend| QemuError::Missing { what, mend };
     let qemu = Command::new(QEMU).arg("--version").stdin(Stdio::null()).output().await;
@@ -87,22 +91,30 @@ pub async fn check() -> Result<(), QemuError> {
     }
     let folder = source()?;
     let mut rustc = Command::new("rustc");
-    rustc.args(["--print", "target-libdir", "--target", TARGET]).current_dir(folder).stdin(Stdio::null());
+    rustc
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(folder)
+        .stdin(Stdio::null());
     let Ok(Output { stdout, .. }) = rustc.output().await else {
         return Err(missing("Rust", "see https://rustup.rs"));
     };
     let libraries = String::from_utf8_lossy(&stdout);
     match tokio::fs::try_exists(libraries.trim()).await {
         Ok(true) if !libraries.trim().is_empty() => Ok(()),
-        Ok(_) | Err(_) => Err(missing("Rust's target thumbv7em-none-eabihf", "`rustup target add thumbv7em-none-eabihf`")),
+        Ok(_) | Err(_) => Err(missing(
+            "Rust's target thumbv7em-none-eabihf",
+            "`rustup target add thumbv7em-none-eabihf`",
+        )),
     }
 }
 
-/// The firmware's folder: beside the source that this program was built from, or in the current folder or one above it.
+/// The firmware's folder: beside the source that this program was built from, or in the current
+/// folder or one above it.
 fn source() -> Result<PathBuf, QemuError> {
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware");
     let here = std::env::current_dir().unwrap_or_default();
-    let candidates = std::iter::once(built_from.clone()).chain(here.ancestors().map(|folder| folder.join("firmware")));
+    let candidates = std::iter::once(built_from.clone())
+        .chain(here.ancestors().map(|folder| folder.join("firmware")));
     candidates
         .filter(|folder| folder.join(BOARD).join("Cargo.toml").is_file())
         .find_map(|folder| folder.canonicalize().ok())
@@ -126,12 +138,20 @@ impl Image {
         let target_dir = firmware.join("target");
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--release", "--quiet", "--target-dir"]).arg(&target_dir);
-        // The board's own configuration counts, not that of the build that this program may be part of.
-        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "RUSTC_WRAPPER"] {
+        // The board's own configuration counts, not that of the build that this program may be part
+        // of.
+        for name in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "CARGO_BUILD_RUSTFLAGS",
+            "RUSTC_WRAPPER",
+        ] {
             cargo.env_remove(name);
         }
         cargo.current_dir(firmware.join(BOARD)).stdin(Stdio::null()).kill_on_drop(true);
-        let built = cargo.output().await.map_err(|error| QemuError::Program { program: "cargo", error })?;
+        let built =
+            cargo.output().await.map_err(|error| QemuError::Program { program: "cargo", error })?;
         match built.status.success() {
             true => Ok(Self { elf: target_dir.join(TARGET).join("release").join(BINARY) }),
             false => Err(QemuError::Build(String::from_utf8_lossy(&built.stderr).into_owned())),
@@ -155,7 +175,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Powers a board on. Its flash is a file in `dir`: the same folder is the same board after a power cut, an empty one is a new board.
+    /// Powers a board on. Its flash is a file in `dir`: the same folder is the same board after a
+    /// power cut, an empty one is a new board.
     ///
     /// # Errors
     /// [`QemuError::Program`] if QEMU does not start.
@@ -166,7 +187,8 @@ impl Machine {
     /// The same, with the board's second UART on a pseudo-terminal: [`Machine::serial`].
     ///
     /// # Errors
-    /// As [`Machine::start`], and [`QemuError::Unexpected`] if QEMU does not say which terminal it is.
+    /// As [`Machine::start`], and [`QemuError::Unexpected`] if QEMU does not say which terminal it
+    /// is.
     pub async fn start_with_serial(image: &Image, dir: &Path) -> Result<Self, QemuError> {
         let mut machine = Self::start_on(image, dir, "pty").await?;
         let line = machine.expect("char device redirected to ").await?;
@@ -182,7 +204,12 @@ impl Machine {
         let mut qemu = Command::new(QEMU);
         qemu.args(["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "stdio"])
             .args(["-serial", serial])
-            .args(["-netdev", "user,id=n0", "-net", "nic,netdev=n0,model=lan9118,macaddr=02:00:00:00:00:07"])
+            .args([
+                "-netdev",
+                "user,id=n0",
+                "-net",
+                "nic,netdev=n0,model=lan9118,macaddr=02:00:00:00:00:07",
+            ])
             .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
             .arg(&image.elf)
             .current_dir(dir)
@@ -194,7 +221,16 @@ impl Machine {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        Ok(Self { child, input, output, last_words, serial: None, said: String::new(), looked: 0, partial: Vec::new() })
+        Ok(Self {
+            child,
+            input,
+            output,
+            last_words,
+            serial: None,
+            said: String::new(),
+            looked: 0,
+            partial: Vec::new(),
+        })
     }
 
     /// Types a line at the console.
@@ -216,10 +252,12 @@ impl Machine {
         self.input.flush().await.map_err(failed)
     }
 
-    /// Waits for a line that contains `part` and gives it. Lines before it are passed over; those after it are for the next call.
+    /// Waits for a line that contains `part` and gives it. Lines before it are passed over; those
+    /// after it are for the next call.
     ///
     /// # Errors
-    /// [`QemuError::Unexpected`] if the machine ends first, or nothing of the kind comes for half a minute.
+    /// [`QemuError::Unexpected`] if the machine ends first, or nothing of the kind comes for half a
+    /// minute.
     pub async fn expect(&mut self, part: &str) -> Result<String, QemuError> {
         let ended = match tokio::time::timeout(PATIENCE, self.until(part)).await {
             Ok(Some(line)) => return Ok(line),
@@ -249,7 +287,8 @@ impl Machine {
         let mut chunk = [0; 1024];
         let length = self.output.read(&mut chunk).await.ok().filter(|&length| length > 0)?;
         self.partial.extend_from_slice(&chunk[..length]);
-        // Whole characters only: one may be cut by the end of the chunk. What can never become one is replaced.
+        // Whole characters only: one may be cut by the end of the chunk. What can never become one
+        // is replaced.
         let whole = match std::str::from_utf8(&self.partial) {
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Ok(_) | Err(_) => self.partial.len(),
@@ -288,7 +327,11 @@ impl Machine {
         match tokio::time::timeout(PATIENCE, all).await {
             Ok(Ok(status)) => Ok(status),
             Ok(Err(error)) => Err(QemuError::Program { program: QEMU, error }),
-            Err(_) => Err(QemuError::Unexpected { expected: "its end".to_owned(), ended: "went on", said: self.said.clone() }),
+            Err(_) => Err(QemuError::Unexpected {
+                expected: "its end".to_owned(),
+                ended: "went on",
+                said: self.said.clone(),
+            }),
         }
     }
 

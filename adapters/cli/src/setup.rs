@@ -28,13 +28,18 @@ pub(crate) async fn run(args: Setup) -> Result<(), End> {
         SetupVerb::Start(args) => start(&data, json, &args).await,
         SetupVerb::List { all } => {
             let filter = if all { "all" } else { "live" };
-            let answer = ask(&data, Method::GET, &format!("{SESSIONS}?filter={filter}"), None).await?;
+            let answer =
+                ask(&data, Method::GET, &format!("{SESSIONS}?filter={filter}"), None).await?;
             show(json, &answer, |list: SessionList| listing(&list, all))
         }
         SetupVerb::Revoke { id: Some(id), sure, .. } => {
             sure.check(&format!("End the session {} for good?", quoted(&id)))?;
-            let answer = ask(&data, Method::POST, &format!("{SESSIONS}/{}/revoke", named(&id)?), None).await?;
-            show(json, &answer, |view: SessionView| format!("{} {} ended for good\n", view.id, whose(&view)))
+            let answer =
+                ask(&data, Method::POST, &format!("{SESSIONS}/{}/revoke", named(&id)?), None)
+                    .await?;
+            show(json, &answer, |view: SessionView| {
+                format!("{} {} ended for good\n", view.id, whose(&view))
+            })
         }
         SetupVerb::Revoke { id: None, sure, .. } => {
             sure.check("End every session of companions for good?")?;
@@ -45,11 +50,21 @@ pub(crate) async fn run(args: Setup) -> Result<(), End> {
             })
         }
         SetupVerb::Refresh { id } => {
-            let answer = ask(&data, Method::POST, &format!("{SESSIONS}/{}/refresh", named(&id)?), None).await?;
-            show(json, &answer, |view: SessionView| format!("{} {} ends in {}\n", view.id, whose(&view), left(view.expires_at)))
+            let answer =
+                ask(&data, Method::POST, &format!("{SESSIONS}/{}/refresh", named(&id)?), None)
+                    .await?;
+            show(json, &answer, |view: SessionView| {
+                format!("{} {} ends in {}\n", view.id, whose(&view), left(view.expires_at))
+            })
         }
         SetupVerb::RotateKey { at_once } => {
-            let answer = ask(&data, Method::POST, "/api/v1/setup/rotate", Some(json!({ "at_once": at_once }))).await?;
+            let answer = ask(
+                &data,
+                Method::POST,
+                "/api/v1/setup/rotate",
+                Some(json!({ "at_once": at_once })),
+            )
+            .await?;
             show(json, &answer, |_: Value| {
                 match at_once {
                 true => "the key is new; setup codes that were made before are worth nothing any more\n".to_owned(),
@@ -94,11 +109,17 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
         true => format!("{}\n", delivery::printed(&view)?),
         false => started(&view, args),
     };
-    let delivery = Delivery { data, id: Some(&id), what: "the setup code", undone: "nobody can use it; start another one" };
+    let delivery = Delivery {
+        data,
+        id: Some(&id),
+        what: "the setup code",
+        undone: "nobody can use it; start another one",
+    };
     delivery.show(|| written(&view, args, &out)).await
 }
 
-/// Writes the files, and then what is printed. Of a code that could not be shown everywhere no file is left.
+/// Writes the files, and then what is printed. Of a code that could not be shown everywhere no file
+/// is left.
 fn written(view: &StartedView, args: &Start, out: &str) -> Result<(), End> {
     let mut files = Vec::new();
     let mut all = || {
@@ -142,7 +163,9 @@ fn started(view: &StartedView, args: &Start) -> String {
         None => safe(&view.expires_at),
     };
     let bound = match args.bound {
-        true => "A device that binds it to a key of its own takes the line with: handfast-node pair --setup -\n",
+        true => {
+            "A device that binds it to a key of its own takes the line with: handfast-node pair --setup -\n"
+        }
         false => "",
     };
     format!(
@@ -171,21 +194,27 @@ fn whose(view: &SessionView) -> String {
 
 /// Who made something, short.
 pub(crate) fn maker(made_by: &str) -> String {
-    safe(
-        &made_by
-            .strip_prefix("session ")
-            .map_or_else(|| made_by.to_owned(), |id| format!("session {}", id.chars().take(SHORT).collect::<String>())),
-    )
+    safe(&made_by.strip_prefix("session ").map_or_else(
+        || made_by.to_owned(),
+        |id| format!("session {}", id.chars().take(SHORT).collect::<String>()),
+    ))
 }
 
 fn listing(list: &SessionList, all: bool) -> String {
     if list.sessions.is_empty() {
         return match all {
-            true => "no companion ever had a session; make a code for one with: handfast setup start\n".to_owned(),
-            false => "no companion has a session; make a code for one with: handfast setup start\n".to_owned(),
+            true => {
+                "no companion ever had a session; make a code for one with: handfast setup start\n"
+                    .to_owned()
+            }
+            false => "no companion has a session; make a code for one with: handfast setup start\n"
+                .to_owned(),
         };
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let rows: Vec<Vec<String>> = list
         .sessions
         .iter()
@@ -193,7 +222,10 @@ fn listing(list: &SessionList, all: bool) -> String {
             let (ends, status) = match view.revoked_at {
                 Some(at) => (format!("ended {}", ago(at)), "ended"),
                 None if view.expires_at <= now => (ago(view.expires_at), "expired"),
-                None => (format!("in {}", left(view.expires_at)), if view.linked { "linked" } else { "offline" }),
+                None => (
+                    format!("in {}", left(view.expires_at)),
+                    if view.linked { "linked" } else { "offline" },
+                ),
             };
             vec![
                 view.id.chars().take(SHORT).collect(),
@@ -222,7 +254,10 @@ mod tests {
     #[test]
     fn a_list_says_how_each_session_stands_and_no_name_moves_the_cursor() {
         let sessions = vec![
-            session("0123456789abcdef", json!({ "linked": true, "device_label": "Ana's \u{1b}[2J phone" })),
+            session(
+                "0123456789abcdef",
+                json!({ "linked": true, "device_label": "Ana's \u{1b}[2J phone" }),
+            ),
             session("1", json!({ "revoked_at": 2 })),
             session("2", json!({ "expires_at": 2 })),
         ];
@@ -231,6 +266,8 @@ mod tests {
         assert!(lines[1].starts_with("01234567  p") && lines[1].ends_with("linked"), "{shown}");
         assert!(lines[1].contains("Ana's \\u{1b}[2J phone"), "{shown}");
         assert!(lines[2].ends_with("ended") && lines[3].ends_with("expired"), "{shown}");
-        assert!(listing(&SessionList { sessions: Vec::new() }, false).contains("handfast setup start"));
+        assert!(
+            listing(&SessionList { sessions: Vec::new() }, false).contains("handfast setup start")
+        );
     }
 }

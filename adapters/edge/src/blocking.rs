@@ -1,4 +1,5 @@
-//! The same over input and output that block: a UART without interrupts, a board without an executor.
+//! The same over input and output that block: a UART without interrupts, a board without an
+//! executor.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -14,8 +15,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     block_on_with(future, core::hint::spin_loop)
 }
 
-/// Polls a future until it is done, and calls `idle` whenever it has to wait. The wrappers of this module wake nobody, so `idle` must return by
-/// itself from time to time: wait for the tick of a timer, or for any interrupt.
+/// Polls a future until it is done, and calls `idle` whenever it has to wait. The wrappers of this
+/// module wake nobody, so `idle` must return by itself from time to time: wait for the tick of a
+/// timer, or for any interrupt.
 pub fn block_on_with<F: Future>(future: F, mut idle: impl FnMut()) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -27,8 +29,9 @@ pub fn block_on_with<F: Future>(future: F, mut idle: impl FnMut()) -> F::Output 
     }
 }
 
-/// A blocking stream with the async traits, for [`block_on`]. Reading waits by asking [`ReadReady`] and takes nothing before something is there, so
-/// dropping the future loses nothing. Writing blocks.
+/// A blocking stream with the async traits, for [`block_on`]. Reading waits by asking [`ReadReady`]
+/// and takes nothing before something is there, so dropping the future loses nothing. Writing
+/// blocks.
 #[derive(Debug)]
 pub struct Polled<T>(pub T);
 

@@ -1,4 +1,5 @@
-//! Whole messages over a connection, whatever carries them: WebSocket today, COBS frames of the native wire beside it.
+//! Whole messages over a connection, whatever carries them: WebSocket today, COBS frames of the
+//! native wire beside it.
 
 use embedded_io_async::ErrorKind;
 use handfast_core::wire::close::Close;
@@ -28,10 +29,12 @@ pub enum Received<'f> {
 
 /// An open connection to the gateway.
 pub trait Carrier {
-    /// Waits for the next message and puts it into `room`, whose size is the most that a message may have.
+    /// Waits for the next message and puts it into `room`, whose size is the most that a message
+    /// may have.
     ///
-    /// Dropping the future loses nothing, if the next call gets the same `room`, unchanged. It only reads: what is to be answered waits for
-    /// [`reply`](Self::reply), because a write that is dropped half-way would spoil the connection.
+    /// Dropping the future loses nothing, if the next call gets the same `room`, unchanged. It only
+    /// reads: what is to be answered waits for [`reply`](Self::reply), because a write that is
+    /// dropped half-way would spoil the connection.
     ///
     /// # Errors
     /// [`Broken`]; the connection is of no further use but for [`close`](Self::close).
@@ -70,7 +73,10 @@ pub trait Opener {
     ///
     /// # Errors
     /// Why there is none.
-    async fn open<'c>(&'c mut self, rng: &'c mut dyn CryptoRng) -> Result<Self::Carrier<'c>, Broken>;
+    async fn open<'c>(
+        &'c mut self,
+        rng: &'c mut dyn CryptoRng,
+    ) -> Result<Self::Carrier<'c>, Broken>;
 }
 
 /// Why a connection is of no further use.

@@ -1,8 +1,10 @@
-//! Drives a node where there is no operating system: over embedded-io-async, without an allocator. There are two wires, each with a pump of its own, and
-//! an image that runs only one links nothing of the other:
+//! Drives a node where there is no operating system: over embedded-io-async, without an allocator.
+//! There are two wires, each with a pump of its own, and an image that runs only one links nothing
+//! of the other:
 //!
 //! - [`native`]: the sealed wire over any byte stream, [`handfast_core::flow::native::node::Node`];
-//! - [`pump`]: the `missy` dialect over WebSockets, [`handfast_core::flow::registration::node::Node`].
+//! - [`pump`]: the `missy` dialect over WebSockets,
+//!   [`handfast_core::flow::registration::node::Node`].
 //!
 //! ```text
 //!  owner ──commands──▶ ┌────────┐ ──opens──▶ Opener ──▶ Carrier        whole messages; on the native wire native::Framed
@@ -11,9 +13,10 @@
 //!  CryptoRng ────────▶ └────────┘ ──Memory──▶ Keep (memory::Flash, native::memory::Flash)
 //! ```
 //!
-//! [`pump::run`] (and [`native::run`]) carries out what the machine asks for and feeds back what happens. It never gives up: only [`ports::Command::Stop`] ends it, and
-//! dropping it at any await is as harmless as a power cut. A board implements the traits in [`ports`] and hands them over in [`pump::Ports`];
-//! [`blocking`] does the same for boards whose input and output block.
+//! [`pump::run`] (and [`native::run`]) carries out what the machine asks for and feeds back what
+//! happens. It never gives up: only [`ports::Command::Stop`] ends it, and dropping it at any await
+//! is as harmless as a power cut. A board implements the traits in [`ports`] and hands them over in
+//! [`pump::Ports`]; [`blocking`] does the same for boards whose input and output block.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,

@@ -1,4 +1,5 @@
-//! What the node of the `missy` dialect keeps across power cuts, in two pages of NOR flash (`pages.rs` has their scheme).
+//! What the node of the `missy` dialect keeps across power cuts, in two pages of NOR flash
+//! (`pages.rs` has their scheme).
 //!
 //! The payload of a record is the node's id in 16 bytes and its token in 43.
 
@@ -17,8 +18,8 @@ pub trait Keep {
     /// [`KeepError`]: it cannot be read now. That is not the same as blank, and the caller must not treat it so.
     async fn load(&mut self) -> Result<Memory, KeepError>;
 
-    /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old memory or this one does. Keeping
-    /// [`Memory::Blank`] wipes what was kept before.
+    /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old
+    /// memory or this one does. Keeping [`Memory::Blank`] wipes what was kept before.
     ///
     /// # Errors
     /// [`KeepError`]: it is not known to be durable; try again.
@@ -43,13 +44,15 @@ pub enum KeepError {
     Flash,
     /// What was written does not read back.
     Worn,
-    /// Neither page is erased and neither holds a record: this is no flash of ours, or it has lost what it held.
+    /// Neither page is erased and neither holds a record: this is no flash of ours, or it has lost
+    /// what it held.
     Corrupted,
     /// A record that this version cannot read: a newer firmware's.
     Unreadable,
 }
 
-/// Kinds of records. Those of the native wire's are others, so that neither takes the other's for its own.
+/// Kinds of records. Those of the native wire's are others, so that neither takes the other's for
+/// its own.
 const BLANK: u8 = 0;
 const ASKED: u8 = 1;
 const PAIRED: u8 = 2;
@@ -68,7 +71,8 @@ impl<F: NorFlash> Flash<F> {
 
     /// Uses the two pages from the address `start`, in bytes.
     ///
-    /// `None` if they do not begin at a page or lie outside the flash, or a record of 96 bytes does not fit its pages in whole words.
+    /// `None` if they do not begin at a page or lie outside the flash, or a record of 96 bytes does
+    /// not fit its pages in whole words.
     #[must_use]
     pub fn new(flash: F, start: u32) -> Option<Self> {
         let pages = Pages::new(&flash, start)?;

@@ -1,10 +1,12 @@
 //! One record in two pages of NOR flash.
 //!
-//! A new record goes to the page that does not hold the newest one, after that page was erased; what was newest stays untouched until the new one
-//! reads back whole. So a cut in any write or erase leaves the old record or the new one, whatever it leaves of the page that it hit.
-//! (sequential-storage, which is made for many records, brought an old memory back when a cut erase left the front of a page: it takes a page whose
-//! two ends look erased for an empty one. `tests/edge/memory.rs` has the case.) An erase for every keep is no burden: a node keeps something a handful of
-//! times in its life.
+//! A new record goes to the page that does not hold the newest one, after that page was erased;
+//! what was newest stays untouched until the new one reads back whole. So a cut in any write or
+//! erase leaves the old record or the new one, whatever it leaves of the page that it hit.
+//! (sequential-storage, which is made for many records, brought an old memory back when a cut erase
+//! left the front of a page: it takes a page whose two ends look erased for an empty one.
+//! `tests/edge/memory.rs` has the case.) An erase for every keep is no burden: a node keeps
+//! something a handful of times in its life.
 //!
 //! ```text
 //!  version 1 | kind 1 | sequence 4 LE | payload 86, the rest of it zeros | CRC-32 4 LE     96 bytes, whole words of any flash
@@ -27,7 +29,8 @@ const BODY: usize = HEAD + PAYLOAD;
 /// A record: whole words of any flash whose words are 32 bytes at most.
 const RECORD: usize = BODY + 4;
 
-/// A record's bytes. Aligned, because some flash controllers take words from RAM; wiped, because a secret may be among them.
+/// A record's bytes. Aligned, because some flash controllers take words from RAM; wiped, because a
+/// secret may be among them.
 #[derive(PartialEq, Eq)]
 #[repr(align(4))]
 pub(crate) struct Record([u8; RECORD]);
@@ -107,8 +110,8 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// The two pages from the address `start`, in bytes. `None` if they do not begin at a page or lie outside the flash, or a record does not fit a page
-    /// in whole words.
+    /// The two pages from the address `start`, in bytes. `None` if they do not begin at a page or
+    /// lie outside the flash, or a record does not fit a page in whole words.
     pub(crate) fn new<F: NorFlash>(flash: &F, start: u32) -> Option<Self> {
         let at = usize::try_from(start).ok()?;
         let inside = at.checked_add(length::<F>())? <= flash.capacity();
@@ -147,13 +150,15 @@ impl Pages {
             (Page::Holds(a), Page::Holds(b)) if a > b => Newest::Record(first),
             (_, Page::Holds(_)) => Newest::Record(second),
             (Page::Holds(_), _) => Newest::Record(first),
-            (Page::Erased, Page::Erased | Page::Torn) | (Page::Torn, Page::Erased) => Newest::Nothing,
+            (Page::Erased, Page::Erased | Page::Torn) | (Page::Torn, Page::Erased) => {
+                Newest::Nothing
+            }
             (Page::Torn, Page::Torn) => Newest::Damaged,
         })
     }
 
-    /// Puts a new record in the place of the newest. After `Ok` it survives any power cut; until then either it or the old one does. With `forget` the
-    /// old one is erased, too.
+    /// Puts a new record in the place of the newest. After `Ok` it survives any power cut; until
+    /// then either it or the old one does. With `forget` the old one is erased, too.
     pub(crate) async fn replace<F: NorFlash>(
         self,
         flash: &mut F,
@@ -167,7 +172,8 @@ impl Pages {
             (Page::Holds(a), Page::Holds(b)) if a > b => (Side::First, Side::Second, a),
             (_, Page::Holds(sequence)) => (Side::Second, Side::First, sequence),
             (Page::Holds(sequence), _) => (Side::First, Side::Second, sequence),
-            // Nothing to protect; but one page stays erased, so that a cut now still reads as nothing.
+            // Nothing to protect; but one page stays erased, so that a cut now still reads as
+            // nothing.
             (Page::Erased, _) => (Side::First, Side::Second, 0),
             (Page::Torn, _) => (Side::Second, Side::First, 0),
         };

@@ -9,10 +9,11 @@ use handfast_core::wire::token::Token;
 use crate::carrier::Broken;
 use crate::memory::KeepError;
 
-/// A byte stream that says goodbye. Its `read` must lose no bytes when the future is dropped; its `write` may, because a write that is dropped
-/// ends the connection.
+/// A byte stream that says goodbye. Its `read` must lose no bytes when the future is dropped; its
+/// `write` may, because a write that is dropped ends the connection.
 pub trait Stream: Read + Write {
-    /// Ends the stream in order, so that the peer learns of it; dropping it tells the peer nothing. Bounded by the pump.
+    /// Ends the stream in order, so that the peer learns of it; dropping it tells the peer nothing.
+    /// Bounded by the pump.
     async fn close(&mut self);
 }
 
@@ -47,7 +48,8 @@ pub trait Clock {
 
 /// The owner of the node: a console, a button, a page.
 pub trait Owner {
-    /// The next command. Must lose nothing when the future is dropped: a line typed half stays with the implementation.
+    /// The next command. Must lose nothing when the future is dropped: a line typed half stays with
+    /// the implementation.
     async fn command(&mut self) -> Command;
 
     /// Shows something. The pump waits for it, so it should return soon.
@@ -89,7 +91,8 @@ pub enum Command {
 pub enum Report<'b> {
     /// What the machine tells.
     News(News<'b>),
-    /// What was kept cannot be read; it is tried again, nothing is overwritten until the owner says [`Command::Forget`].
+    /// What was kept cannot be read; it is tried again, nothing is overwritten until the owner says
+    /// [`Command::Forget`].
     NotLoaded(KeepError),
     /// Nothing is durable yet; it is tried again until it is.
     NotKept(KeepError),

@@ -7,8 +7,9 @@
 //!  └───────── Disconnected ◀────┴───────────────────────────┘
 //! ```
 //!
-//! In each of the three phases it waits for the owner, the deadline and one thing more: nothing, the opening, the next frame. Only reads are ever
-//! dropped half-way; a write is either done or the connection is given up.
+//! In each of the three phases it waits for the owner, the deadline and one thing more: nothing,
+//! the opening, the next frame. Only reads are ever dropped half-way; a write is either done or the
+//! connection is given up.
 
 mod hands;
 
@@ -71,7 +72,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// 20 s to open, 10 s to write, 2 s for a goodbye, a ping a minute that is answered within 20 s, 5 s between attempts at the flash.
+    /// 20 s to open, 10 s to write, 2 s for a goodbye, a ping a minute that is answered within 20
+    /// s, 5 s between attempts at the flash.
     pub const DEFAULT: Self = Self {
         timing: Timing::DEFAULT,
         open_within: Span::from_secs(20),
@@ -83,8 +85,9 @@ impl Settings {
     };
 }
 
-/// The pump's buffers, apart from it so that they can be static. `FRAME` is the longest message that a gateway may send; 1024 bytes are enough for
-/// everything in the `missy` dialect but long complaints.
+/// The pump's buffers, apart from it so that they can be static. `FRAME` is the longest message
+/// that a gateway may send; 1024 bytes are enough for everything in the `missy` dialect but long
+/// complaints.
 #[derive(Debug)]
 pub struct Buffers<const FRAME: usize> {
     scratch: [u8; SCRATCH],
@@ -105,9 +108,11 @@ impl<const FRAME: usize> Default for Buffers<FRAME> {
     }
 }
 
-/// Runs a node from its boot until the owner says [`Command::Stop`]. Nothing else ends it: what goes wrong is reported to the owner and tried again.
+/// Runs a node from its boot until the owner says [`Command::Stop`]. Nothing else ends it: what
+/// goes wrong is reported to the owner and tried again.
 ///
-/// Dropping the future at any point is as harmless as a power cut: the next run continues from what was kept.
+/// Dropping the future at any point is as harmless as a power cut: the next run continues from what
+/// was kept.
 pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     ports: Ports<'_, G, C, K, R, O, S>,
     settings: &Settings,
@@ -129,7 +134,10 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     while after != After::Stop {
         // Nothing is open, until the machine wants it to be.
         while matches!(after, After::Wait | After::Closed) {
-            let input = match hands.wait(node.deadline().map(|(at, _)| at), pin!(pending::<Infallible>())).await {
+            let input = match hands
+                .wait(node.deadline().map(|(at, _)| at), pin!(pending::<Infallible>()))
+                .await
+            {
                 Woken::Deadline => Input::Tick(sensors.heartbeat()),
                 Woken::Command(command) => match as_input(command) {
                     Some(input) => input,
@@ -138,22 +146,27 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
                 Woken::Event(never) => match never {},
             };
             let nothing = &mut None::<G::Carrier<'_>>;
-            (node, after) = pin!(in_place(|| hands.feed(node, input, &mut buffers.scratch, nothing))).await;
+            (node, after) =
+                pin!(in_place(|| hands.feed(node, input, &mut buffers.scratch, nothing))).await;
         }
         // The carrier holds the generator, so its life ends before the next draw.
         if after == After::Open {
             let opening = pin!(in_place(|| gateway.open(&mut rng)));
-            (node, after) = pin!(in_place(|| open(&mut hands, node, opening, &mut sensors, identity, buffers))).await;
+            (node, after) =
+                pin!(in_place(|| open(&mut hands, node, opening, &mut sensors, identity, buffers)))
+                    .await;
         }
         if after != After::Stop {
             let gone = Input::Disconnected(Entropy::draw(&mut rng));
             let nothing = &mut None::<G::Carrier<'_>>;
-            (node, after) = pin!(in_place(|| hands.feed(node, gone, &mut buffers.scratch, nothing))).await;
+            (node, after) =
+                pin!(in_place(|| hands.feed(node, gone, &mut buffers.scratch, nothing))).await;
         }
     }
 }
 
-/// From the attempt to open a connection to the end of it. Returns [`After::Closed`] or [`After::Stop`].
+/// From the attempt to open a connection to the end of it. Returns [`After::Closed`] or
+/// [`After::Stop`].
 async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     hands: &mut Hands<'_, C, K, O>,
     mut node: Node,
@@ -168,14 +181,30 @@ async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
         match hands.wait(Some(until), opening.as_mut()).await {
             Woken::Event(Ok(carrier)) => {
                 let mut carrier = Some(carrier);
-                (node, after) =
-                    pin!(in_place(|| hands.feed(node, Input::Connected(identity), &mut buffers.scratch, &mut carrier))).await;
-                return pin!(in_place(|| attend(hands, node, after, &mut carrier, sensors, buffers))).await;
+                (node, after) = pin!(in_place(|| hands.feed(
+                    node,
+                    Input::Connected(identity),
+                    &mut buffers.scratch,
+                    &mut carrier
+                )))
+                .await;
+                return pin!(in_place(|| attend(
+                    hands,
+                    node,
+                    after,
+                    &mut carrier,
+                    sensors,
+                    buffers
+                )))
+                .await;
             }
             Woken::Event(Err(broken)) => after = hands.lost(broken).await,
             Woken::Deadline => after = hands.lost(Broken::Overdue).await,
             Woken::Command(command) => match as_input(command) {
-                Some(input) => (node, after) = hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await,
+                Some(input) => {
+                    (node, after) =
+                        hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await
+                }
                 None => after = After::Stop,
             },
         }
@@ -203,7 +232,8 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
         let outcome = match woken {
             Woken::Command(command) => match as_input(command) {
                 Some(input) => {
-                    (node, after) = pin!(in_place(|| hands.feed(node, input, scratch, carrier))).await;
+                    (node, after) =
+                        pin!(in_place(|| hands.feed(node, input, scratch, carrier))).await;
                     Ok(())
                 }
                 None => {
@@ -220,7 +250,13 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                     Due::Lost => Err(Broken::Overdue),
                 };
                 if alive.is_ok() {
-                    (node, after) = pin!(in_place(|| hands.feed(node, Input::Tick(sensors.heartbeat()), scratch, carrier))).await;
+                    (node, after) = pin!(in_place(|| hands.feed(
+                        node,
+                        Input::Tick(sensors.heartbeat()),
+                        scratch,
+                        carrier
+                    )))
+                    .await;
                 }
                 alive
             }
@@ -228,7 +264,13 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                 keepalive = keepalive.heard(now, &limits);
                 match received {
                     Received::Frame(Frame::Text(text)) => {
-                        (node, after) = pin!(in_place(|| hands.feed(node, Input::Text(text), scratch, carrier))).await;
+                        (node, after) = pin!(in_place(|| hands.feed(
+                            node,
+                            Input::Text(text),
+                            scratch,
+                            carrier
+                        )))
+                        .await;
                         Ok(())
                     }
                     // Nothing that this machine knows comes in bytes.

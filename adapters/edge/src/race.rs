@@ -16,7 +16,8 @@ pub(crate) enum Either<A, B> {
     Second(B),
 }
 
-/// Waits for whichever is ready first; if both are, for the first. It borrows the futures: moved into it they would take their room twice.
+/// Waits for whichever is ready first; if both are, for the first. It borrows the futures: moved
+/// into it they would take their room twice.
 pub(crate) fn race<'f, A: Future, B: Future>(
     mut first: Pin<&'f mut A>,
     mut second: Pin<&'f mut B>,
@@ -36,8 +37,8 @@ pub(crate) enum Woken<C, T> {
     Event(T),
 }
 
-/// Waits for a command, a time and an event, in this order if more than one is there. What did not come first is dropped, so it must not have begun
-/// anything.
+/// Waits for a command, a time and an event, in this order if more than one is there. What did not
+/// come first is dropped, so it must not have begun anything.
 pub(crate) async fn wait<C: Future, E: Future>(
     command: Pin<&mut C>,
     clock: &impl Clock,
@@ -58,15 +59,20 @@ pub(crate) async fn wait<C: Future, E: Future>(
 }
 
 /// Does something, in time or not at all.
-pub(crate) async fn within<F: Future>(clock: &impl Clock, span: Span, doing: Pin<&mut F>) -> Option<F::Output> {
+pub(crate) async fn within<F: Future>(
+    clock: &impl Clock,
+    span: Span,
+    doing: Pin<&mut F>,
+) -> Option<F::Output> {
     match race(doing, pin!(clock.sleep_until(clock.now().after(span)))).await {
         Either::First(outcome) => Some(outcome),
         Either::Second(()) => None,
     }
 }
 
-/// Makes a future where it is to stay: `pin!(in_place(|| …)).await`. Awaited as it is, a future is made on the stack, with its full size, and then
-/// moved; and the frame of the function that polls keeps that room for as long as it runs.
+/// Makes a future where it is to stay: `pin!(in_place(|| …)).await`. Awaited as it is, a future is
+/// made on the stack, with its full size, and then moved; and the frame of the function that polls
+/// keeps that room for as long as it runs.
 #[inline(never)]
 pub(crate) fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
     make()

@@ -18,7 +18,8 @@ impl Clock {
 
     /// Waits for a deadline; forever if there is none.
     pub(crate) async fn until(&self, deadline: Option<Instant>) {
-        let at = deadline.and_then(|d| self.0.checked_add(std::time::Duration::from_millis(d.as_millis())));
+        let at = deadline
+            .and_then(|d| self.0.checked_add(std::time::Duration::from_millis(d.as_millis())));
         match at {
             Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,

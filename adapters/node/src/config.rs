@@ -19,9 +19,11 @@ pub struct NodeConfig {
     pub profile: String,
     /// Where it keeps its node id, and a token that its owner enters.
     pub state: HeldState,
-    /// A token that is durable elsewhere, in a file for instance; it is used instead of a kept one and is not written to the state.
+    /// A token that is durable elsewhere, in a file for instance; it is used instead of a kept one
+    /// and is not written to the state.
     pub token: Option<Token>,
-    /// Begins as if nothing were kept, and so asks to be paired. What is kept is replaced only when a gateway has given a new id.
+    /// Begins as if nothing were kept, and so asks to be paired. What is kept is replaced only when
+    /// a gateway has given a new id.
     pub ask_anew: bool,
     /// A file of certificates in PEM form that are trusted on `wss://` besides the system's.
     pub ca: Option<PathBuf>,
@@ -30,7 +32,8 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// A node with this identity that keeps its state in this directory; everything else as documented by default.
+    /// A node with this identity that keeps its state in this directory; everything else as
+    /// documented by default.
     ///
     /// # Errors
     /// If the directory cannot be used, or another process uses it.
@@ -76,7 +79,10 @@ impl Waits {
     };
 
     pub(crate) fn timing(&self) -> Timing {
-        Timing { answer_within: span(self.answer_within), heartbeat_every: span(self.heartbeat_every) }
+        Timing {
+            answer_within: span(self.answer_within),
+            heartbeat_every: span(self.heartbeat_every),
+        }
     }
 }
 

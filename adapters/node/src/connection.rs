@@ -63,8 +63,9 @@ impl Connection {
         Self::Opening(Box::pin(dial(target.clone())))
     }
 
-    /// Waits for the next thing to happen; forever if there is no connection. May be dropped at any time without losing anything. After
-    /// [`Heard::Lost`] the caller has to [`finish`](Self::finish).
+    /// Waits for the next thing to happen; forever if there is no connection. May be dropped at any
+    /// time without losing anything. After [`Heard::Lost`] the caller has to
+    /// [`finish`](Self::finish).
     pub(crate) async fn next(&mut self, clock: &Clock, waits: &Waits) -> Heard {
         let limits = limits(waits);
         loop {
@@ -72,7 +73,10 @@ impl Connection {
                 Self::None => std::future::pending().await,
                 Self::Opening(opening) => match opening.await {
                     Ok(socket) => {
-                        *self = Self::Open { socket: Box::new(socket), keepalive: Keepalive::start(clock.now(), &limits) };
+                        *self = Self::Open {
+                            socket: Box::new(socket),
+                            keepalive: Keepalive::start(clock.now(), &limits),
+                        };
                         return Heard::Opened;
                     }
                     Err(why) => Some(Heard::Lost(why)),
@@ -107,13 +111,17 @@ impl Connection {
         Err(sent)
     }
 
-    /// Closes from our side and waits a little for the gateway's part; gives up an attempt to open. Whether there was anything to close.
+    /// Closes from our side and waits a little for the gateway's part; gives up an attempt to open.
+    /// Whether there was anything to close.
     pub(crate) async fn close(&mut self, close: Close, within: Duration) -> bool {
         match std::mem::replace(self, Self::None) {
             Self::None => false,
             Self::Opening(_) => true,
             Self::Open { mut socket, .. } => {
-                let frame = CloseFrame { code: close.code.into(), reason: Utf8Bytes::from_static(close.reason) };
+                let frame = CloseFrame {
+                    code: close.code.into(),
+                    reason: Utf8Bytes::from_static(close.reason),
+                };
                 let goodbye = async {
                     if WebSocketStream::close(&mut socket, Some(frame)).await.is_ok() {
                         while let Some(Ok(_)) = socket.next().await {}
@@ -135,32 +143,46 @@ impl Connection {
 }
 
 fn limits(waits: &Waits) -> Limits {
-    Limits { ping_every: span(waits.ping_every), pong_within: span(waits.pong_within), ..Limits::DEFAULT }
+    Limits {
+        ping_every: span(waits.ping_every),
+        pong_within: span(waits.pong_within),
+        ..Limits::DEFAULT
+    }
 }
 
 fn on_message(message: Option<Result<Message, Error>>) -> Option<Heard> {
     match message {
         Some(Ok(Message::Text(text))) => Some(Heard::Text(text)),
         Some(Ok(Message::Close(frame))) => {
-            let (code, reason) = frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
+            let (code, reason) =
+                frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
             Some(Heard::Lost(Lost::Closed { code, reason }))
         }
-        // Pings are answered by the WebSocket layer; binary frames are an application's, and none is here.
-        Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
+        // Pings are answered by the WebSocket layer; binary frames are an application's, and none
+        // is here.
+        Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+            None
+        }
         Some(Err(error)) => Some(Heard::Lost(Lost::Broken(presentable(&error.to_string())))),
         None => Some(Heard::Lost(Lost::Broken("it ended without a word".to_owned()))),
     }
 }
 
 /// Asks whether the gateway is still there, or finds that it is not.
-fn ask(socket: &mut Socket, keepalive: &mut Keepalive, now: Instant, limits: &Limits) -> Option<Heard> {
+fn ask(
+    socket: &mut Socket,
+    keepalive: &mut Keepalive,
+    now: Instant,
+    limits: &Limits,
+) -> Option<Heard> {
     let (next, due) = keepalive.tick(now, limits);
     *keepalive = next;
     match due {
         Due::Nothing => None,
         Due::Lost => Some(Heard::Lost(Lost::Silent)),
         Due::Ping => {
-            // Queued without waiting; reading on sends it. A full queue means that the gateway takes nothing: then no answer comes either.
+            // Queued without waiting; reading on sends it. A full queue means that the gateway
+            // takes nothing: then no answer comes either.
             let _ = socket.start_send_unpin(Message::Ping(Bytes::new()));
             None
         }
@@ -197,29 +219,43 @@ pub(crate) async fn open(
         if let Some(name) = subprotocol {
             request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
         }
-        let shaken = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+        let shaken =
+            tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
         shaken.map(|(socket, _)| socket).map_err(refused)
     };
     match timeout(within, shake).await {
         Ok(done) => done,
-        Err(_) => Err(Lost::NotOpened(format!("{gateway} accepted the connection and then said nothing; is a gateway there?"))),
+        Err(_) => Err(Lost::NotOpened(format!(
+            "{gateway} accepted the connection and then said nothing; is a gateway there?"
+        ))),
     }
 }
 
-/// Tries the host's addresses one after the other; each gets its share of the time. `gateway` is for people.
-pub(crate) async fn connect(host: &str, port: u16, gateway: &impl Display, within: Duration) -> Result<TcpStream, Lost> {
+/// Tries the host's addresses one after the other; each gets its share of the time. `gateway` is
+/// for people.
+pub(crate) async fn connect(
+    host: &str,
+    port: u16,
+    gateway: &impl Display,
+    within: Duration,
+) -> Result<TcpStream, Lost> {
     let late = |_| {
-        Lost::NotOpened(format!("{gateway} does not answer; check the address, and that a firewall lets port {port} through"))
+        Lost::NotOpened(format!(
+            "{gateway} does not answer; check the address, and that a firewall lets port {port} through"
+        ))
     };
     let found = timeout(within, tokio::net::lookup_host((host, port))).await.map_err(late)?;
-    let unknown = |why: &dyn Display| Lost::NotOpened(format!("the host {host} of the gateway cannot be found: {why}"));
+    let unknown = |why: &dyn Display| {
+        Lost::NotOpened(format!("the host {host} of the gateway cannot be found: {why}"))
+    };
     let addresses: Vec<_> = found.map_err(|e| unknown(&e))?.collect();
     let share = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = unknown(&"it has no address");
     for address in addresses {
         last = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Small frames that are answers to each other: waiting for more to send only delays them.
+                // Small frames that are answers to each other: waiting for more to send only delays
+                // them.
                 return match stream.set_nodelay(true) {
                     Ok(()) => Ok(stream),
                     Err(why) => Err(Lost::NotOpened(format!("cannot set TCP_NODELAY: {why}"))),
@@ -232,15 +268,23 @@ pub(crate) async fn connect(host: &str, port: u16, gateway: &impl Display, withi
     Err(last)
 }
 
-async fn encrypt(gateway: &GatewayUrl, config: Arc<ClientConfig>, tcp: TcpStream) -> Result<impl Stream + use<>, Lost> {
+async fn encrypt(
+    gateway: &GatewayUrl,
+    config: Arc<ClientConfig>,
+    tcp: TcpStream,
+) -> Result<impl Stream + use<>, Lost> {
     let host = gateway.host();
     let name = ServerName::try_from(host.clone())
         .map_err(|_| Lost::NotOpened(format!("{host} is a name that no certificate can have")))?;
     tokio_rustls::TlsConnector::from(config).connect(name, tcp).await.map_err(|error| {
         let untrusted = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
         let hint = match untrusted {
-            Some(rustls::Error::InvalidCertificate(_)) => "; if a private CA issued its certificate, name that CA with --ca FILE",
-            Some(rustls::Error::InvalidMessage(_)) => "; perhaps the gateway speaks plain ws:// on this port",
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                "; if a private CA issued its certificate, name that CA with --ca FILE"
+            }
+            Some(rustls::Error::InvalidMessage(_)) => {
+                "; perhaps the gateway speaks plain ws:// on this port"
+            }
             _ => "",
         };
         Lost::NotOpened(format!("TLS with {host} failed: {error}{hint}"))
@@ -249,8 +293,13 @@ async fn encrypt(gateway: &GatewayUrl, config: Arc<ClientConfig>, tcp: TcpStream
 
 fn not_a_gateway(gateway: &GatewayUrl, error: &Error) -> String {
     match error {
-        Error::Http(answer) => format!("{gateway} answered HTTP {} instead of opening a WebSocket", answer.status().as_u16()),
-        Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(SubProtocolError::NoSubProtocol)) => format!(
+        Error::Http(answer) => format!(
+            "{gateway} answered HTTP {} instead of opening a WebSocket",
+            answer.status().as_u16()
+        ),
+        Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(
+            SubProtocolError::NoSubProtocol,
+        )) => format!(
             "{gateway} does not speak handfast.v1; for a gateway that only knows tokens, pair without --pin, --code, --qr and --approval"
         ),
         other => format!("{gateway} does not speak WebSocket: {}", presentable(&other.to_string())),
@@ -265,7 +314,8 @@ mod tests {
     async fn small_frames_are_not_held_back_by_tcp() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stream = connect("127.0.0.1", port, &"the gateway", Duration::from_secs(10)).await.unwrap();
+        let stream =
+            connect("127.0.0.1", port, &"the gateway", Duration::from_secs(10)).await.unwrap();
         assert!(stream.nodelay().unwrap());
     }
 }

@@ -29,7 +29,8 @@ pub enum Event {
     },
     /// The gateway does not let it in.
     Refused(Refusal),
-    /// The gateway said that something was wrong, in these words (one line, without anything as long as a token).
+    /// The gateway said that something was wrong, in these words (one line, without anything as
+    /// long as a token).
     Complaint(String),
     /// The connection is gone, or never came about.
     Lost(Lost),
@@ -46,7 +47,9 @@ impl From<News<'_>> for Event {
         match news {
             News::WaitsForApproval(node_id) => Self::WaitsForApproval(node_id),
             News::TokenKept => Self::TokenKept,
-            News::Linked { node_id, room } => Self::Linked { node_id, room: room.as_str().to_owned() },
+            News::Linked { node_id, room } => {
+                Self::Linked { node_id, room: room.as_str().to_owned() }
+            }
             News::Refused(refusal) => Self::Refused(refusal),
             News::Complaint(words) => Self::Complaint(presentable(words)),
             News::RetryIn(wait) => Self::RetryIn(Duration::from_millis(wait.as_millis())),
@@ -65,7 +68,8 @@ pub enum Lost {
     Closed {
         /// Its code, 1005 if it gave none.
         code: u16,
-        /// Its reason, without characters that fool a terminal and without anything that looks like a token.
+        /// Its reason, without characters that fool a terminal and without anything that looks like
+        /// a token.
         reason: String,
     },
     /// It broke.
@@ -78,30 +82,39 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOpened(why) => f.write_str(why),
-            Self::Closed { code, reason } if reason.is_empty() => write!(f, "the gateway closed the connection (code {code})"),
-            Self::Closed { code, reason } => write!(f, "the gateway closed the connection (code {code}: {reason})"),
+            Self::Closed { code, reason } if reason.is_empty() => {
+                write!(f, "the gateway closed the connection (code {code})")
+            }
+            Self::Closed { code, reason } => {
+                write!(f, "the gateway closed the connection (code {code}: {reason})")
+            }
             Self::Broken(why) => write!(f, "the connection broke: {why}"),
             Self::Silent => f.write_str("the gateway does not answer"),
         }
     }
 }
 
-/// Text of a peer as it may be shown: one line, bounded, and nothing in it that is as long as a token.
+/// Text of a peer as it may be shown: one line, bounded, and nothing in it that is as long as a
+/// token.
 pub(crate) fn presentable(text: &str) -> String {
     const LONGEST_RUN: usize = 40;
     let mut shown = String::new();
-    for word in text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')) {
+    for word in text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+    {
         if word.len() > LONGEST_RUN {
             shown.push_str("[left out]");
         } else {
-            shown.extend(word.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }));
+            shown.extend(
+                word.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }),
+            );
         }
     }
     shown.truncate(123);
     shown
 }
 
-/// What a node tells its gateway of itself from time to time. What is `None` leaves the last value as it is.
+/// What a node tells its gateway of itself from time to time. What is `None` leaves the last value
+/// as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Vitals {
     /// Whether somebody is there.
@@ -135,7 +148,8 @@ pub(crate) enum Word {
     Vitals(Vitals),
 }
 
-/// The owner's end of a node: may be cloned, and used from any task. Whatever is told to a node that has ended is lost.
+/// The owner's end of a node: may be cloned, and used from any task. Whatever is told to a node
+/// that has ended is lost.
 #[derive(Clone, Debug)]
 pub struct Owner(pub(crate) mpsc::Sender<Word>);
 
@@ -166,7 +180,8 @@ impl Owner {
 pub struct Events(pub(crate) broadcast::Receiver<Event>);
 
 impl Events {
-    /// The next one; `None` once the node has ended. Whoever falls hundreds of events behind loses the oldest.
+    /// The next one; `None` once the node has ended. Whoever falls hundreds of events behind loses
+    /// the oldest.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.0.recv().await {
@@ -187,7 +202,10 @@ mod tests {
         assert_eq!(presentable("Node is muted"), "Node is muted");
         let token = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
         let shown = presentable(&format!("no: {token}, \u{1b}[2J{token}\u{202e}x"));
-        assert!(!shown.contains("HTrGw") && shown.is_ascii() && !shown.contains('\u{1b}'), "{shown}");
+        assert!(
+            !shown.contains("HTrGw") && shown.is_ascii() && !shown.contains('\u{1b}'),
+            "{shown}"
+        );
         assert!(presentable(&"ab ".repeat(1000)).len() <= 123);
     }
 
@@ -196,7 +214,10 @@ mod tests {
         for level in [0.0, -0.25, 61.5, 1e300, 5e-324, f64::MAX] {
             let vitals = Vitals { noise_level: Some(level), ..Vitals::default() };
             let text = vitals.noise().unwrap();
-            assert_eq!(vitals.heartbeat(Some(&text)).noise_level.unwrap().as_str().parse::<f64>().unwrap(), level);
+            assert_eq!(
+                vitals.heartbeat(Some(&text)).noise_level.unwrap().as_str().parse::<f64>().unwrap(),
+                level
+            );
         }
         for level in [f64::NAN, f64::INFINITY] {
             assert_eq!(Vitals { noise_level: Some(level), ..Vitals::default() }.noise(), None);

@@ -27,7 +27,8 @@ pub(crate) enum Fed {
     Forget,
 }
 
-/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across awaits.
+/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across
+/// awaits.
 pub(crate) enum Action {
     Connect,
     Send(Utf8Bytes),
@@ -53,17 +54,28 @@ pub(crate) struct Feeder {
     pub(crate) identity: Identity,
     pub(crate) profile: String,
     pub(crate) vitals: Vitals,
-    /// Enough for one frame: a pairing request holds a whole profile. Wiped after every step, as what was encoded may have been a token.
+    /// Enough for one frame: a pairing request holds a whole profile. Wiped after every step, as
+    /// what was encoded may have been a token.
     scratch: Zeroizing<[u8; SCRATCH + PROFILE_BYTES]>,
 }
 
 impl Feeder {
     pub(crate) fn new(identity: Identity, profile: String) -> Self {
-        Self { identity, profile, vitals: Vitals::default(), scratch: Zeroizing::new([0; SCRATCH + PROFILE_BYTES]) }
+        Self {
+            identity,
+            profile,
+            vitals: Vitals::default(),
+            scratch: Zeroizing::new([0; SCRATCH + PROFILE_BYTES]),
+        }
     }
 
     /// One step.
-    pub(crate) fn step(&mut self, node: Node, now: Instant, fed: Fed) -> Result<(Node, Vec<Action>), getrandom::Error> {
+    pub(crate) fn step(
+        &mut self,
+        node: Node,
+        now: Instant,
+        fed: Fed,
+    ) -> Result<(Node, Vec<Action>), getrandom::Error> {
         let noise = self.vitals.noise();
         let frame;
         let input = match fed {

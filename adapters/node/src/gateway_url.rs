@@ -11,7 +11,8 @@ pub const DEFAULT_PORT: u16 = 8765;
 /// The address of a gateway: `ws://` or `wss://`, a host, a port, and any path and query.
 #[derive(Clone)]
 pub struct GatewayUrl {
-    /// Scheme, host, path and query; the port is kept apart, because [`Url`] drops one that is the scheme's own.
+    /// Scheme, host, path and query; the port is kept apart, because [`Url`] drops one that is the
+    /// scheme's own.
     url: Url,
     port: u16,
 }
@@ -20,7 +21,9 @@ pub struct GatewayUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// Not a URL at all.
-    #[error("{text:?} is not a gateway address ({why}): write it like ws://gateway.local:8765 or wss://gateway.example")]
+    #[error(
+        "{text:?} is not a gateway address ({why}): write it like ws://gateway.local:8765 or wss://gateway.example"
+    )]
     Unreadable {
         /// What was given.
         text: String,
@@ -28,13 +31,17 @@ pub enum UrlError {
         why: url::ParseError,
     },
     /// A scheme that leads to no gateway, or none.
-    #[error("{text:?} does not begin with ws://, wss://, http:// or https://: write it like ws://gateway.local:8765")]
+    #[error(
+        "{text:?} does not begin with ws://, wss://, http:// or https://: write it like ws://gateway.local:8765"
+    )]
     Scheme {
         /// What was given.
         text: String,
     },
     /// A name or password in the address, where every process list shows it.
-    #[error("the gateway address must not hold a user name or a password: leave out what stands before the @")]
+    #[error(
+        "the gateway address must not hold a user name or a password: leave out what stands before the @"
+    )]
     Credentials,
     /// A fragment, which never reaches a gateway.
     #[error("{text:?} holds a # part, which never reaches a gateway: leave it out")]
@@ -119,8 +126,10 @@ impl FromStr for GatewayUrl {
         if url.fragment().is_some() {
             return Err(UrlError::Fragment { text: text.to_owned() });
         }
-        // The parser forgets a port that is its scheme's own (80 or 443); under the other scheme it is not, so one of the two tells.
-        let other = Url::parse(&format!("{}://{rest}", if mapped == "ws" { "wss" } else { "ws" })).map_err(unreadable)?;
+        // The parser forgets a port that is its scheme's own (80 or 443); under the other scheme it
+        // is not, so one of the two tells.
+        let other = Url::parse(&format!("{}://{rest}", if mapped == "ws" { "wss" } else { "ws" }))
+            .map_err(unreadable)?;
         let port = url.port().or(other.port()).unwrap_or(DEFAULT_PORT);
         Ok(Self { url, port })
     }
@@ -128,7 +137,8 @@ impl FromStr for GatewayUrl {
 
 impl fmt::Display for GatewayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, host, port) = (self.url.scheme(), self.url.host_str().unwrap_or(""), self.port);
+        let (scheme, host, port) =
+            (self.url.scheme(), self.url.host_str().unwrap_or(""), self.port);
         write!(f, "{scheme}://{host}:{port}{}", self.url.path())?;
         match self.url.query() {
             Some(query) => write!(f, "?{query}"),
@@ -169,7 +179,10 @@ mod tests {
 
     #[test]
     fn the_path_and_the_query_are_kept() {
-        assert_eq!(url("https://a.example/pair/x?y=1&z=ü").to_string(), "wss://a.example:8765/pair/x?y=1&z=%C3%BC");
+        assert_eq!(
+            url("https://a.example/pair/x?y=1&z=ü").to_string(),
+            "wss://a.example:8765/pair/x?y=1&z=%C3%BC"
+        );
     }
 
     #[test]
@@ -182,7 +195,9 @@ mod tests {
 
     #[test]
     fn what_leads_to_no_gateway_is_refused_and_says_how_to_write_it() {
-        for bad in ["", "pi.local", "pi.local:8765", "ftp://pi", "ws://", "ws://pi:99999", "ws://a b"] {
+        for bad in
+            ["", "pi.local", "pi.local:8765", "ftp://pi", "ws://", "ws://pi:99999", "ws://a b"]
+        {
             let error = bad.parse::<GatewayUrl>().expect_err(bad).to_string();
             assert!(error.contains("ws://gateway.local:8765"), "{error}");
         }
@@ -192,10 +207,18 @@ mod tests {
 
     #[test]
     fn only_plain_connections_to_other_machines_are_warned_of() {
-        for quiet in ["ws://127.0.0.1", "ws://localhost", "ws://[::1]", "ws://[::ffff:127.0.0.1]", "wss://pi.local"] {
+        for quiet in [
+            "ws://127.0.0.1",
+            "ws://localhost",
+            "ws://[::1]",
+            "ws://[::ffff:127.0.0.1]",
+            "wss://pi.local",
+        ] {
             assert_eq!(url(quiet).warning(), None, "{quiet}");
         }
-        for loud in ["ws://pi.local", "ws://192.168.1.5", "http://10.0.0.1", "ws://localhost.example"] {
+        for loud in
+            ["ws://pi.local", "ws://192.168.1.5", "http://10.0.0.1", "ws://localhost.example"]
+        {
             assert!(url(loud).warning().is_some_and(|w| w.contains("not encrypted")), "{loud}");
         }
     }

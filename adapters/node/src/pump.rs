@@ -1,4 +1,5 @@
-//! The pump: feeds core's node machine with what happens, and carries out what it decides, in order.
+//! The pump: feeds core's node machine with what happens, and carries out what it decides, in
+//! order.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -41,7 +42,9 @@ pub enum NodeError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The profile is none.
-    #[error("the hardware profile must be one JSON object of at most {PROFILE_BYTES} bytes, like {{\"model\":\"Pi 5\"}}")]
+    #[error(
+        "the hardware profile must be one JSON object of at most {PROFILE_BYTES} bytes, like {{\"model\":\"Pi 5\"}}"
+    )]
     Profile,
     /// There is no randomness to be had.
     #[error("the operating system gives no random numbers: {0}")]
@@ -76,7 +79,9 @@ impl LinuxNode {
         let kept = state.dir().load()?.map_or(Memory::Blank, |(_, memory)| memory);
         let memory = match (kept, token) {
             _ if ask_anew => Memory::Blank,
-            (Memory::Asked { node_id } | Memory::Paired { node_id, .. }, Some(token)) => Memory::Paired { node_id, token },
+            (Memory::Asked { node_id } | Memory::Paired { node_id, .. }, Some(token)) => {
+                Memory::Paired { node_id, token }
+            }
             (kept, _) => kept,
         };
         let tls = identity.gateway.is_tls().then(|| tls::client(ca.as_deref())).transpose()?;
@@ -96,7 +101,8 @@ impl LinuxNode {
         })
     }
 
-    /// Says that its token came from this file. While the node is not linked it looks at it each second, and takes another token that it finds there.
+    /// Says that its token came from this file. While the node is not linked it looks at it each
+    /// second, and takes another token that it finds there.
     #[must_use]
     pub fn with_token_file(mut self, path: PathBuf) -> Self {
         self.teller.token_from = Some(path.display().to_string());
@@ -120,13 +126,24 @@ impl LinuxNode {
         Events(self.events.subscribe())
     }
 
-    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away, refuses or misbehaves does not end it.
+    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away,
+    /// refuses or misbehaves does not end it.
     ///
     /// # Errors
     /// If the state can no longer be written, or there is no randomness.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
         // The owner's sender stays, so that receiving from it never ends.
-        let Self { mut feeder, state, memory, target, events, owner: _owner, mut words, mut source, teller } = self;
+        let Self {
+            mut feeder,
+            state,
+            memory,
+            target,
+            events,
+            owner: _owner,
+            mut words,
+            mut source,
+            teller,
+        } = self;
         if let Some(warning) = target.gateway.warning() {
             tracing::warn!("{warning}");
         }
@@ -134,11 +151,19 @@ impl LinuxNode {
         let waits = target.waits;
         let mut node = Node::boot(clock.now(), memory, waits.timing());
         let from_file = source.is_some();
-        let mut hands =
-            Hands { connection: Connection::None, state, target, events, results: VecDeque::new(), teller, from_file };
+        let mut hands = Hands {
+            connection: Connection::None,
+            state,
+            target,
+            events,
+            results: VecDeque::new(),
+            teller,
+            from_file,
+        };
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            // Results of effects come first, so that the machine sees them in the order of the effects.
+            // Results of effects come first, so that the machine sees them in the order of the
+            // effects.
             let fed = match hands.results.pop_front() {
                 Some(result) => result,
                 None => tokio::select! {
@@ -165,7 +190,8 @@ impl LinuxNode {
                         Some(token) => Fed::Token(token),
                         None => Fed::Tick,
                     },
-                    // A wait for the next attempt may be long; a token that was put there is used at once.
+                    // A wait for the next attempt may be long; a token that was put there is used
+                    // at once.
                     () = tokio::time::sleep(LOOK_EVERY), if source.is_some() && node.state_name() == WAITING => {
                         match source.as_mut().and_then(TokenSource::other) {
                             Some(token) => Fed::Token(token),
@@ -191,11 +217,15 @@ impl LinuxNode {
 const fn standing_after(event: &Event) -> Option<Standing> {
     match event {
         Event::Connecting => Some(Standing::Connecting),
-        Event::WaitsForApproval(_) | Event::Refused(Refusal::NotApproved) => Some(Standing::Waiting),
+        Event::WaitsForApproval(_) | Event::Refused(Refusal::NotApproved) => {
+            Some(Standing::Waiting)
+        }
         Event::TokenKept => Some(Standing::Paired),
         Event::Linked { .. } => Some(Standing::Linked),
         Event::Refused(Refusal::Muted) => Some(Standing::Muted),
-        Event::Refused(Refusal::InvalidCredentials | Refusal::Revoked | Refusal::NotPaired) => Some(Standing::Refused),
+        Event::Refused(Refusal::InvalidCredentials | Refusal::Revoked | Refusal::NotPaired) => {
+            Some(Standing::Refused)
+        }
         _ => None,
     }
 }
@@ -221,7 +251,8 @@ impl Hands {
                 self.connection = Connection::open(&self.target);
             }
             Action::Send(text) => {
-                if let Err(why) = self.connection.send(text, self.target.waits.answer_within).await {
+                if let Err(why) = self.connection.send(text, self.target.waits.answer_within).await
+                {
                     self.tell(Event::Lost(why));
                     self.results.push_back(Fed::Disconnected);
                 }
@@ -231,10 +262,15 @@ impl Hands {
                     self.results.push_back(Fed::Disconnected);
                 }
             }
-            Action::Keep(memory @ Memory::Paired { .. }) if self.from_file => self.results.push_back(Fed::Kept(memory)),
+            Action::Keep(memory @ Memory::Paired { .. }) if self.from_file => {
+                self.results.push_back(Fed::Kept(memory))
+            }
             Action::Keep(memory) => {
                 let (state, identity) = (self.state.clone(), identity.clone());
-                let saved = tokio::task::spawn_blocking(move || state.save(&identity, &memory).map(|()| memory)).await;
+                let saved = tokio::task::spawn_blocking(move || {
+                    state.save(&identity, &memory).map(|()| memory)
+                })
+                .await;
                 self.results.push_back(Fed::Kept(saved.map_err(|_| NodeError::Stopped)??));
             }
             Action::Tell(event) => self.tell(event),
@@ -256,24 +292,34 @@ impl Hands {
         match event {
             Event::Connecting => tracing::info!(%gateway, "connecting"),
             Event::WaitsForApproval(id) => {
-                tracing::info!("waits for approval; on the gateway: handfast devices pair --node-id {id}");
+                tracing::info!(
+                    "waits for approval; on the gateway: handfast devices pair --node-id {id}"
+                );
             }
             Event::TokenKept if self.from_file => tracing::debug!("another token is used"),
             Event::TokenKept => tracing::info!("the token is kept"),
             Event::Linked { node_id, room } => tracing::info!(%node_id, %room, "linked"),
-            Event::Refused(Refusal::Muted) => tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile"),
+            Event::Refused(Refusal::Muted) => {
+                tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile")
+            }
             Event::Refused(Refusal::NotApproved) => {
-                tracing::warn!("not approved yet: the operator has to approve this node; trying on meanwhile");
+                tracing::warn!(
+                    "not approved yet: the operator has to approve this node; trying on meanwhile"
+                );
             }
             Event::Refused(_) => tracing::error!(
                 "refused: the gateway does not know this node with this token. Check that the token is the one last issued for \
                  this node id; if the node was unpaired, pair it again (handfast-node pair) and replace the token. Trying on \
                  meanwhile, about once a minute"
             ),
-            Event::Complaint(words) => tracing::warn!("the gateway says that a message of this node was wrong: {words}"),
+            Event::Complaint(words) => {
+                tracing::warn!("the gateway says that a message of this node was wrong: {words}")
+            }
             Event::Lost(why) => tracing::warn!("{why}"),
             Event::RetryIn(wait) => tracing::info!("trying again in {:.1} s", wait.as_secs_f32()),
-            Event::NothingAsked => tracing::warn!("a token came, but this node has not asked to be paired yet"),
+            Event::NothingAsked => {
+                tracing::warn!("a token came, but this node has not asked to be paired yet")
+            }
             Event::Forgotten => tracing::info!("everything is forgotten"),
         }
     }

@@ -60,7 +60,8 @@ pub(crate) fn write(identity: &Identity, memory: &Memory) -> Zeroizing<Vec<u8>> 
         node_id: memory.node_id().map(|id| id.to_string()),
         token,
     };
-    // Room for the largest record from the start, so that growing leaves no copies of the token behind.
+    // Room for the largest record from the start, so that growing leaves no copies of the token
+    // behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
     // Plain texts and a number into memory: there is nothing that could fail.
     let written = serde_json::to_writer_pretty(&mut *bytes, &record);
@@ -76,7 +77,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
         return Err(format!("it has version {version}, and this program reads version {VERSION}"));
     }
     let record: Record = serde_json::from_slice(bytes).map_err(place)?;
-    let label = |text: &str, field| Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"));
+    let label = |text: &str, field| {
+        Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"))
+    };
     let identity = Identity {
         gateway: record.gateway.parse().map_err(|_| "the gateway in it is none".to_owned())?,
         name: label(&record.name, "name")?,
@@ -87,9 +90,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
         (None, None) => Memory::Blank,
         (None, Some(_)) => return Err("it holds a token, but no node id".to_owned()),
         (Some(id), None) => Memory::Asked { node_id: node_id(id)? },
-        (Some(id), Some(token)) => {
-            Memory::Paired { node_id: node_id(id)?, token: Token::parse(token).ok_or("the token in it is none".to_owned())? }
-        }
+        (Some(id), Some(token)) => Memory::Paired {
+            node_id: node_id(id)?,
+            token: Token::parse(token).ok_or("the token in it is none".to_owned())?,
+        },
     };
     Ok((identity, memory))
 }

@@ -1,4 +1,5 @@
-//! How a node stands with its gateway, as it learned last: written by the node that runs, read by whoever wants to know, in another process.
+//! How a node stands with its gateway, as it learned last: written by the node that runs, read by
+//! whoever wants to know, in another process.
 
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,8 @@ pub struct Stands {
     pub standing: Standing,
     /// Since when, in Unix seconds.
     since: u64,
-    /// The file that it has its token from; none if it needs none, or it is kept in the state directory.
+    /// The file that it has its token from; none if it needs none, or it is kept in the state
+    /// directory.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_from: Option<String>,
 }
@@ -79,7 +81,8 @@ impl Stands {
 }
 
 impl StateDir {
-    /// How the node stood that ran here last; `None` if that is not known. What cannot be read is not known.
+    /// How the node stood that ran here last; `None` if that is not known. What cannot be read is
+    /// not known.
     #[must_use]
     pub fn stands(&self) -> Option<Stands> {
         let bytes = self.read_file(FILE).ok()??;
@@ -97,14 +100,19 @@ pub(crate) struct Teller {
 impl Teller {
     /// One that goes on from what was written down last.
     pub(crate) fn of(dir: &StateDir) -> Self {
-        Self { told: dir.stands().map(|stands| (stands.standing, stands.token_from)), token_from: None }
+        Self {
+            told: dir.stands().map(|stands| (stands.standing, stands.token_from)),
+            token_from: None,
+        }
     }
 
-    /// Writes it down where it is news. That nobody can be told is no reason to stop: it is said in the log.
+    /// Writes it down where it is news. That nobody can be told is no reason to stop: it is said in
+    /// the log.
     pub(crate) fn tell(&mut self, state: &HeldState, standing: Standing) {
         let now = (standing, self.token_from.clone());
         // That it tries again says less than why the last attempt failed.
-        let keeps = standing == Standing::Connecting && self.told.as_ref().is_some_and(|(before, _)| before.is_out());
+        let keeps = standing == Standing::Connecting
+            && self.told.as_ref().is_some_and(|(before, _)| before.is_out());
         if keeps || self.told.as_ref() == Some(&now) {
             return;
         }
@@ -115,8 +123,16 @@ impl Teller {
     }
 }
 
-fn write(state: &HeldState, (standing, token_from): &(Standing, Option<String>)) -> Result<(), StateError> {
-    let stands = Stands { version: VERSION, standing: *standing, since: unix_now().as_secs(), token_from: token_from.clone() };
+fn write(
+    state: &HeldState,
+    (standing, token_from): &(Standing, Option<String>),
+) -> Result<(), StateError> {
+    let stands = Stands {
+        version: VERSION,
+        standing: *standing,
+        since: unix_now().as_secs(),
+        token_from: token_from.clone(),
+    };
     // A word, a number and a text: there is nothing that could fail.
     let bytes = serde_json::to_vec_pretty(&stands).unwrap_or_default();
     state.write_file(FILE, &bytes)

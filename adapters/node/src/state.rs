@@ -9,7 +9,8 @@
 //! | `….json.tmp` | a write that was cut off; never read |
 //! | `lock` | nothing; whoever writes here holds it, so two nodes never share an identity |
 //!
-//! The directory is 0700, its files are 0600. A file is replaced as a whole: written beside, flushed, renamed, and the directory flushed.
+//! The directory is 0700, its files are 0600. A file is replaced as a whole: written beside,
+//! flushed, renamed, and the directory flushed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -36,7 +37,9 @@ const LOCK_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Reading or writing failed.
-    #[error("{what} {path}: {why}; name another directory with --state, or run as the owner of this one")]
+    #[error(
+        "{what} {path}: {why}; name another directory with --state, or run as the owner of this one"
+    )]
     Io {
         /// What was tried.
         what: &'static str,
@@ -46,7 +49,9 @@ pub enum StateError {
         why: io::Error,
     },
     /// Others can get at it.
-    #[error("{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}")]
+    #[error(
+        "{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}"
+    )]
     TooOpen {
         /// Which file or directory.
         path: PathBuf,
@@ -100,8 +105,10 @@ impl StateDir {
         Self { path: path.into() }
     }
 
-    /// Where a node keeps its state unless told otherwise: `$STATE_DIRECTORY` (set by systemd), else `/var/lib/handfast-node` for root, else
-    /// `${XDG_STATE_HOME:-~/.local/state}/handfast-node`. `None` if there is neither of these nor a home.
+    /// Where a node keeps its state unless told otherwise: `$STATE_DIRECTORY` (set by systemd),
+    /// else `/var/lib/handfast-node` for root, else
+    /// `${XDG_STATE_HOME:-~/.local/state}/handfast-node`. `None` if there is neither of these nor a
+    /// home.
     #[must_use]
     pub fn default_path() -> Option<PathBuf> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -113,7 +120,10 @@ impl StateDir {
             return Some(PathBuf::from("/var/lib/handfast-node"));
         }
         let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-        let base = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|base| base.is_absolute()).or_else(home);
+        let base = variable("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|base| base.is_absolute())
+            .or_else(home);
         base.map(|base| base.join("handfast-node"))
     }
 
@@ -129,7 +139,8 @@ impl StateDir {
     /// If it is there but cannot be read, can be read by others, or is damaged.
     pub fn load(&self) -> Result<Option<(Identity, Memory)>, StateError> {
         let read = |bytes: Zeroizing<Vec<u8>>| {
-            record::read(&bytes).map_err(|why| StateError::Damaged { path: self.path.join(FILE), why })
+            record::read(&bytes)
+                .map_err(|why| StateError::Damaged { path: self.path.join(FILE), why })
         };
         self.read_file(FILE)?.map(read).transpose()
     }
@@ -153,7 +164,10 @@ impl StateDir {
         let mut bytes = Zeroizing::new(Vec::new());
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > MOST_BYTES {
-            return Err(StateError::Damaged { path, why: format!("it is larger than {MOST_BYTES} bytes") });
+            return Err(StateError::Damaged {
+                path,
+                why: format!("it is larger than {MOST_BYTES} bytes"),
+            });
         }
         Ok(Some(bytes))
     }
@@ -161,7 +175,8 @@ impl StateDir {
     /// Whether a process holds the directory.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        File::open(self.path.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        File::open(self.path.join(LOCK))
+            .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Takes the directory for this process, making it if need be.
@@ -171,14 +186,24 @@ impl StateDir {
     pub fn hold(self) -> Result<HeldState, StateError> {
         if !self.check()? {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-            made.map_err(|why| StateError::Io { what: "cannot make the state directory", path: self.path.clone(), why })?;
+            made.map_err(|why| StateError::Io {
+                what: "cannot make the state directory",
+                path: self.path.clone(),
+                why,
+            })?;
             if let Some(parent) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
                 sync_directory(parent)?;
             }
         }
         let path = self.path.join(LOCK);
         let failed = |why| StateError::Io { what: "cannot open", path: path.clone(), why };
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
         self.give_to_owner(&lock);
         let started = Instant::now();
         loop {
@@ -198,18 +223,26 @@ impl StateDir {
         let about = match fs::metadata(&self.path) {
             Ok(about) => about,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(why) => return Err(StateError::Io { what: "cannot look at", path: self.path.clone(), why }),
+            Err(why) => {
+                return Err(StateError::Io {
+                    what: "cannot look at",
+                    path: self.path.clone(),
+                    why,
+                });
+            }
         };
         let mode = about.mode() & 0o777;
         match about.is_dir() {
             false => Err(StateError::NoDirectory { path: self.path.clone() }),
-            true if mode & 0o077 != 0 => Err(StateError::TooOpen { path: self.path.clone(), mode, mend: 0o700 }),
+            true if mode & 0o077 != 0 => {
+                Err(StateError::TooOpen { path: self.path.clone(), mode, mend: 0o700 })
+            }
             true => Ok(true),
         }
     }
 
-    /// Root may pair for a service that runs as somebody else: files belong to whom the directory belongs to. Where that fails the
-    /// writer is the owner already.
+    /// Root may pair for a service that runs as somebody else: files belong to whom the directory
+    /// belongs to. Where that fails the writer is the owner already.
     fn give_to_owner(&self, file: &File) {
         if let (Ok(dir), Ok(about)) = (fs::metadata(&self.path), file.metadata())
             && (dir.uid(), dir.gid()) != (about.uid(), about.gid())
@@ -236,7 +269,8 @@ impl HeldState {
         &self.dir
     }
 
-    /// Replaces what is kept. When this returns, it is durable; whenever the power fails before, the old or the new is there, whole.
+    /// Replaces what is kept. When this returns, it is durable; whenever the power fails before,
+    /// the old or the new is there, whole.
     ///
     /// # Errors
     /// If it could not be written; then what was kept is still there.
@@ -250,7 +284,12 @@ impl HeldState {
     }
 
     /// `cut` tells whether the power fails before a step; then nothing more happens.
-    fn write(&self, name: &str, bytes: &[u8], cut: impl Fn(WriteStep) -> bool) -> Result<(), StateError> {
+    fn write(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        cut: impl Fn(WriteStep) -> bool,
+    ) -> Result<(), StateError> {
         let (beside, path) = (self.dir.path.join(half_written(name)), self.dir.path.join(name));
         let failed = |why| StateError::Io { what: "cannot write", path: beside.clone(), why };
         if cut(WriteStep::Open) {
@@ -260,7 +299,12 @@ impl HeldState {
             Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(failed(why)),
             Ok(()) | Err(_) => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)
+            .map_err(failed)?;
         self.dir.give_to_owner(&file);
         if cut(WriteStep::Fill) {
             return Ok(());

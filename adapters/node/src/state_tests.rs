@@ -7,11 +7,21 @@ use std::os::unix::fs::PermissionsExt;
 
 const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 const ID: &str = "caa4270d-912f-4099-ac2d-45e9d0253e3e";
-const STEPS: [WriteStep; 5] = [WriteStep::Open, WriteStep::Fill, WriteStep::Flush, WriteStep::Rename, WriteStep::FlushDirectory];
+const STEPS: [WriteStep; 5] = [
+    WriteStep::Open,
+    WriteStep::Fill,
+    WriteStep::Flush,
+    WriteStep::Rename,
+    WriteStep::FlushDirectory,
+];
 
 fn identity() -> Identity {
     let name = |text| Name::from(Label::parse(text).unwrap());
-    Identity { gateway: "ws://pi.local:80/a?b".parse().unwrap(), name: name("Kü\"che"), room: name("unten") }
+    Identity {
+        gateway: "ws://pi.local:80/a?b".parse().unwrap(),
+        name: name("Kü\"che"),
+        room: name("unten"),
+    }
 }
 
 fn id() -> NodeId {
@@ -130,9 +140,23 @@ fn a_directory_or_file_that_others_can_use_is_refused_with_the_command_that_mend
     state.save(&identity(), &paired()).unwrap();
     let (dir, file) = (state.dir().path().to_owned(), state.dir().path().join(FILE));
     fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
-    assert!(state.dir().load().unwrap_err().to_string().contains(&format!("chmod 600 {}", file.display())));
+    assert!(
+        state
+            .dir()
+            .load()
+            .unwrap_err()
+            .to_string()
+            .contains(&format!("chmod 600 {}", file.display()))
+    );
     fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
-    assert!(state.dir().load().unwrap_err().to_string().contains(&format!("chmod 700 {}", dir.display())));
+    assert!(
+        state
+            .dir()
+            .load()
+            .unwrap_err()
+            .to_string()
+            .contains(&format!("chmod 700 {}", dir.display()))
+    );
     assert!(matches!(StateDir::at(file).hold(), Err(StateError::NoDirectory { .. })));
 }
 

@@ -11,7 +11,9 @@ use rustls::{ClientConfig, RootCertStore};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file of the extra CA is unfit.
-    #[error("the CA file {path} {why}; it must hold at least one certificate in PEM form (-----BEGIN CERTIFICATE-----)")]
+    #[error(
+        "the CA file {path} {why}; it must hold at least one certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+    )]
     CaFile {
         /// Which file.
         path: PathBuf,
@@ -36,10 +38,13 @@ pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
         let unfit = |why: String| TlsError::CaFile { path: path.to_owned(), why };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|e| unfit(format!("cannot be read ({e})")))?;
+        let certificates = CertificateDer::pem_file_iter(path)
+            .map_err(|e| unfit(format!("cannot be read ({e})")))?;
         for certificate in certificates {
             let certificate = certificate.map_err(|e| unfit(format!("is no PEM ({e})")))?;
-            roots.add(certificate).map_err(|e| unfit(format!("holds a certificate that cannot be used ({e})")))?;
+            roots
+                .add(certificate)
+                .map_err(|e| unfit(format!("holds a certificate that cannot be used ({e})")))?;
         }
         if roots.is_empty() {
             return Err(unfit("holds no certificate".to_owned()));
@@ -55,7 +60,8 @@ pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
         return Err(TlsError::NoRoots);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
@@ -67,7 +73,11 @@ mod tests {
     fn a_ca_file_without_a_certificate_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
-        for content in [None, Some("nothing"), Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")] {
+        for content in [
+            None,
+            Some("nothing"),
+            Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ] {
             if let Some(content) = content {
                 std::fs::write(&path, content).unwrap();
             }

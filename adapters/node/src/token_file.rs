@@ -1,5 +1,5 @@
-//! Reading the token: from a file that only its owner can read, or from standard input. Never from the command line or the environment,
-//! where other users of the machine see it.
+//! Reading the token: from a file that only its owner can read, or from standard input. Never from
+//! the command line or the environment, where other users of the machine see it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -29,7 +29,9 @@ pub enum TokenError {
         path: PathBuf,
     },
     /// It can be read by others than its owner.
-    #[error("the token file {path} can be read by others (mode {mode:03o}); make it the owner's alone with\n  chmod 600 {path}")]
+    #[error(
+        "the token file {path} can be read by others (mode {mode:03o}); make it the owner's alone with\n  chmod 600 {path}"
+    )]
     TooOpen {
         /// Which file.
         path: PathBuf,
@@ -43,7 +45,9 @@ pub enum TokenError {
         path: PathBuf,
     },
     /// A directory, pipe, socket or device.
-    #[error("the token file {path} is no regular file; name one that holds the token, or use --token-file - for standard input")]
+    #[error(
+        "the token file {path} is no regular file; name one that holds the token, or use --token-file - for standard input"
+    )]
     Irregular {
         /// Which file.
         path: PathBuf,
@@ -57,7 +61,9 @@ pub enum TokenError {
         why: io::Error,
     },
     /// What was read is no token.
-    #[error("{place} holds no token: {found}, where a token is exactly {TOKEN_CHARS} of the characters A-Z a-z 0-9 - _")]
+    #[error(
+        "{place} holds no token: {found}, where a token is exactly {TOKEN_CHARS} of the characters A-Z a-z 0-9 - _"
+    )]
     NoToken {
         /// Which file, or standard input.
         place: String,
@@ -76,17 +82,23 @@ pub fn read(path: &Path) -> Result<Token, TokenError> {
 
 fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Token, TokenError> {
     let here = || path.to_owned();
-    // One open and questions to what was opened: the file cannot be exchanged between the check and the reading. Opening does not
-    // follow a link, and does not wait for the other end of a pipe.
+    // One open and questions to what was opened: the file cannot be exchanged between the check and
+    // the reading. Opening does not follow a link, and does not wait for the other end of a pipe.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path).map_err(
-        |why| match (why.kind(), why.raw_os_error()) {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)
+        .map_err(|why| match (why.kind(), why.raw_os_error()) {
             (io::ErrorKind::NotFound, _) => TokenError::Missing { path: here() },
-            (_, Some(code)) if code == rustix::io::Errno::LOOP.raw_os_error() => TokenError::Link { path: here() },
-            (_, Some(code)) if code == rustix::io::Errno::NXIO.raw_os_error() => TokenError::Irregular { path: here() },
+            (_, Some(code)) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+                TokenError::Link { path: here() }
+            }
+            (_, Some(code)) if code == rustix::io::Errno::NXIO.raw_os_error() => {
+                TokenError::Irregular { path: here() }
+            }
             _ => TokenError::Unreadable { path: here(), why },
-        },
-    )?;
+        })?;
     let about = file.metadata().map_err(|why| TokenError::Unreadable { path: here(), why })?;
     if !about.is_file() {
         return Err(TokenError::Irregular { path: here() });
@@ -95,11 +107,12 @@ fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Token, TokenErro
     if mode & others(path, credentials) != 0 {
         return Err(TokenError::TooOpen { path: here(), mode });
     }
-    parse(&file, path.display().to_string()).map_err(|e| e.unwrap_or_else(|why| TokenError::Unreadable { path: here(), why }))
+    parse(&file, path.display().to_string())
+        .map_err(|e| e.unwrap_or_else(|why| TokenError::Unreadable { path: here(), why }))
 }
 
-/// The permission bits that let others in. In systemd's credentials directory, which only the service can enter, the group's read bit is
-/// how an access list for the service's user shows.
+/// The permission bits that let others in. In systemd's credentials directory, which only the
+/// service can enter, the group's read bit is how an access list for the service's user shows.
 fn others(path: &Path, credentials: Option<&Path>) -> u32 {
     let parent = path.parent().and_then(|p| p.canonicalize().ok());
     let credentials = credentials.and_then(|p| p.canonicalize().ok());
@@ -112,8 +125,12 @@ fn others(path: &Path, credentials: Option<&Path>) -> u32 {
 /// If what came is no token.
 pub fn read_stdin(input: impl Read) -> Result<Token, TokenError> {
     let place = || "standard input".to_owned();
-    parse(input, place())
-        .map_err(|e| e.unwrap_or_else(|why| TokenError::NoToken { place: place(), found: format!("reading failed ({why})") }))
+    parse(input, place()).map_err(|e| {
+        e.unwrap_or_else(|why| TokenError::NoToken {
+            place: place(),
+            found: format!("reading failed ({why})"),
+        })
+    })
 }
 
 /// The outer error is about what was read; the inner one about reading.
@@ -126,7 +143,9 @@ fn parse(input: impl Read, place: String) -> Result<Token, Result<TokenError, io
         Ok("") => "it is empty".to_owned(),
         Ok(trimmed) => match Token::parse(trimmed) {
             Some(token) => return Ok(token),
-            None if trimmed.chars().count() == TOKEN_CHARS => "a character in it belongs to no token".to_owned(),
+            None if trimmed.chars().count() == TOKEN_CHARS => {
+                "a character in it belongs to no token".to_owned()
+            }
             None => format!("it is {} characters long", trimmed.chars().count()),
         },
     };
@@ -203,7 +222,10 @@ mod tests {
         let socket = dir.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert!(matches!(read_with(&socket, None), Err(TokenError::Irregular { .. })));
-        assert!(matches!(read_with(Path::new("/dev/null"), None), Err(TokenError::Irregular { .. })));
+        assert!(matches!(
+            read_with(Path::new("/dev/null"), None),
+            Err(TokenError::Irregular { .. })
+        ));
     }
 
     #[test]
@@ -219,7 +241,10 @@ mod tests {
         ] {
             let (_dir, path) = file(&content, 0o600);
             let error = read_with(&path, None).unwrap_err().to_string();
-            assert!(error.contains(found) && error.contains(&path.display().to_string()), "{error}");
+            assert!(
+                error.contains(found) && error.contains(&path.display().to_string()),
+                "{error}"
+            );
             assert!(!error.contains("hwtsvcz"), "{error}");
         }
     }

@@ -1,4 +1,5 @@
-//! A token file that is read again whenever it changes, so that a node that runs takes the token that its owner puts there.
+//! A token file that is read again whenever it changes, so that a node that runs takes the token
+//! that its owner puts there.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,11 @@ struct Seen {
 impl Seen {
     fn of(path: &Path) -> Option<Self> {
         let about = path.symlink_metadata().ok()?;
-        Some(Self { inode: about.ino(), length: about.len(), changed: (about.ctime(), about.ctime_nsec()) })
+        Some(Self {
+            inode: about.ino(),
+            length: about.len(),
+            changed: (about.ctime(), about.ctime_nsec()),
+        })
     }
 }
 
@@ -40,7 +45,8 @@ impl TokenSource {
         Self { seen: Seen::of(&path), path, token }
     }
 
-    /// Another token than before, if the file was changed and holds one. What is wrong with it is said once, and the node goes on with what it has.
+    /// Another token than before, if the file was changed and holds one. What is wrong with it is
+    /// said once, and the node goes on with what it has.
     pub(crate) fn other(&mut self) -> Option<Token> {
         let seen = Seen::of(&self.path);
         if seen == self.seen {
@@ -50,12 +56,17 @@ impl TokenSource {
         match token_file::read(&self.path) {
             Ok(token) if token == self.token => None,
             Ok(token) => {
-                tracing::info!("the token file {} holds another token now; it is used from now on", self.path.display());
+                tracing::info!(
+                    "the token file {} holds another token now; it is used from now on",
+                    self.path.display()
+                );
                 self.token = Token::parse(token.expose())?;
                 Some(token)
             }
             Err(error) => {
-                tracing::warn!("the token file was changed, and the token from before stays in use: {error}");
+                tracing::warn!(
+                    "the token file was changed, and the token from before stays in use: {error}"
+                );
                 None
             }
         }

@@ -11,7 +11,18 @@ const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
 async fn pair(home: &Home, url: &str) -> Ended {
     let state = home.state();
-    outcome(&["pair", "--name", "Kitchen Pi", "--room", "Küche", "--gateway", url, "--state", &state]).await
+    outcome(&[
+        "pair",
+        "--name",
+        "Kitchen Pi",
+        "--room",
+        "Küche",
+        "--gateway",
+        url,
+        "--state",
+        &state,
+    ])
+    .await
 }
 
 /// Paired and approved, with its token in a file: the id, the token, the file.
@@ -25,7 +36,15 @@ async fn approved(home: &Home, gateway: &mut Gateway) -> (NodeId, String, String
 }
 
 fn run(home: &Home, file: &str) -> Program {
-    Program::start(&["run", "--state", &home.state(), "--token-file", file, "--heartbeat-every-ms", "50"])
+    Program::start(&[
+        "run",
+        "--state",
+        &home.state(),
+        "--token-file",
+        file,
+        "--heartbeat-every-ms",
+        "50",
+    ])
 }
 
 #[tokio::test]
@@ -45,10 +64,17 @@ async fn a_node_asks_is_approved_links_sends_heartbeats_and_says_goodbye() {
     }
     let status = outcome(&["status", "--json", "--state", &home.state()]).await;
     assert_eq!(status.code, Some(0), "{}", status.said);
-    assert!(status.said.contains(&id.to_string()) && status.said.contains(r#""running":true"#), "{}", status.said);
+    assert!(
+        status.said.contains(&id.to_string()) && status.said.contains(r#""running":true"#),
+        "{}",
+        status.said
+    );
 
     node.signal(Signal::TERM);
-    assert_eq!(gateway.until(|seen| matches!(seen, Seen::Closed(_))).await, Seen::Closed(Some(1000)));
+    assert_eq!(
+        gateway.until(|seen| matches!(seen, Seen::Closed(_))).await,
+        Seen::Closed(Some(1000))
+    );
     let ended = node.end().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     for said in [&ended.said, &status.said, &done.said] {
@@ -65,7 +91,10 @@ async fn ctrl_c_ends_it_as_well() {
     let mut node = run(&home, &file);
     node.says("linked").await;
     node.signal(Signal::INT);
-    assert_eq!(gateway.until(|seen| matches!(seen, Seen::Closed(_))).await, Seen::Closed(Some(1000)));
+    assert_eq!(
+        gateway.until(|seen| matches!(seen, Seen::Closed(_))).await,
+        Seen::Closed(Some(1000))
+    );
     assert_eq!(node.end().await.code, Some(0));
 }
 
@@ -144,7 +173,11 @@ async fn a_token_file_that_is_unfit_is_refused_before_anything_is_sent() {
     std::fs::remove_file(&file).unwrap();
     let ended = run(&home, &file).end().await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.said.contains("does not exist") && ended.said.contains("install -D -m 600"), "{}", ended.said);
+    assert!(
+        ended.said.contains("does not exist") && ended.said.contains("install -D -m 600"),
+        "{}",
+        ended.said
+    );
 }
 
 #[tokio::test]
@@ -153,7 +186,11 @@ async fn a_token_from_standard_input_is_kept_for_the_next_start() {
     let (_, token, file) = approved(&home, &mut gateway).await;
     std::fs::remove_file(file).unwrap();
     let state = home.state();
-    let mut node = Program::start_typing(&["run", "--state", &state, "--token-file", "-"], &format!("{token}\n")).await;
+    let mut node = Program::start_typing(
+        &["run", "--state", &state, "--token-file", "-"],
+        &format!("{token}\n"),
+    )
+    .await;
     node.says("linked").await;
     node.signal(Signal::TERM);
     let first = node.end().await;
@@ -176,13 +213,19 @@ async fn asking_again_replaces_the_id_only_when_the_gateway_has_given_a_new_one(
     let failed = pair(&home, &gateway.url()).await;
     assert_eq!(failed.code, Some(1));
     assert!(failed.said.contains("not paired: cannot connect to"), "{}", failed.said);
-    assert!(std::fs::read_to_string(home.path("state/node.json")).unwrap().contains(&first.to_string()));
+    assert!(
+        std::fs::read_to_string(home.path("state/node.json")).unwrap().contains(&first.to_string())
+    );
 
     gateway.come_back().await;
     let done = pair(&home, &gateway.url()).await;
     let second = gateway.asked().await;
     assert!(done.said.contains(&format!("Until now this node was {first}")), "{}", done.said);
-    assert!(std::fs::read_to_string(home.path("state/node.json")).unwrap().contains(&second.to_string()));
+    assert!(
+        std::fs::read_to_string(home.path("state/node.json"))
+            .unwrap()
+            .contains(&second.to_string())
+    );
 }
 
 #[tokio::test]
@@ -249,7 +292,12 @@ async fn wrong_usage_ends_with_two_and_help_with_zero() {
         let ended = outcome(&[&pair[..], &rest[..]].concat()).await;
         assert_eq!(ended.code, Some(2), "{rest:?}: {}", ended.said);
     }
-    for arguments in [&["provision"][..], &["run", "--token", "x"], &["pair", "--name", "\u{1b}[2J", "--room", "b"], &[]] {
+    for arguments in [
+        &["provision"][..],
+        &["run", "--token", "x"],
+        &["pair", "--name", "\u{1b}[2J", "--room", "b"],
+        &[],
+    ] {
         assert_eq!(outcome(arguments).await.code, Some(2), "{arguments:?}");
     }
     for arguments in [&["--help"][..], &["run", "--help"], &["--version"]] {

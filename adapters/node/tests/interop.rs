@@ -1,4 +1,5 @@
-//! The binary against the reference server: Python, `websockets`, written from the specification alone.
+//! The binary against the reference server: Python, `websockets`, written from the specification
+//! alone.
 
 mod support;
 
@@ -18,7 +19,8 @@ struct Reference {
 
 impl Reference {
     fn start() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../host-tests/interop/reference_server.py");
+        let script =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../host-tests/interop/reference_server.py");
         let mut child = Command::new("python3")
             .args([script, "--port", "0", "--chatty"])
             .stdin(Stdio::piped())
@@ -52,7 +54,19 @@ async fn a_server_that_is_not_ours_pairs_links_mutes_and_refuses_this_node() {
     let url = format!("ws://127.0.0.1:{}/pair?x=1", server.says("listening").await);
     let state = home.state();
     let profile = r#"{"model":"Pi 5"}"#;
-    let pair = ["pair", "--name", "Küche", "--room", "Kitchen", "--profile", profile, "--gateway", &url, "--state", &state];
+    let pair = [
+        "pair",
+        "--name",
+        "Küche",
+        "--room",
+        "Kitchen",
+        "--profile",
+        profile,
+        "--gateway",
+        &url,
+        "--state",
+        &state,
+    ];
     let done = outcome(&pair).await;
     assert_eq!(done.code, Some(0), "{}", done.said);
     let id = server.says("pending").await;
@@ -71,7 +85,8 @@ async fn a_server_that_is_not_ours_pairs_links_mutes_and_refuses_this_node() {
     assert_eq!(node.end().await.code, Some(0));
     server.says(&format!("offline {id}")).await;
 
-    for (command, answer, said) in [("mute", "muted", "muted:"), ("unpair", "unpaired", "refused:")] {
+    for (command, answer, said) in [("mute", "muted", "muted:"), ("unpair", "unpaired", "refused:")]
+    {
         server.told(&format!("{command} {id}")).await;
         server.says(answer).await;
         let mut node = Program::start(&run);

@@ -1,4 +1,5 @@
-//! The library against scripted gateways: what an original server may do, and what a broken one may.
+//! The library against scripted gateways: what an original server may do, and what a broken one
+//! may.
 
 mod support;
 
@@ -9,7 +10,9 @@ use futures_util::{SinkExt, StreamExt};
 use handfast_core::error::Refusal;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::token::Token;
-use handfast_node::{Event, Events, Identity, LinuxNode, Lost, NodeConfig, NodeError, Owner, Vitals, Waits};
+use handfast_node::{
+    Event, Events, Identity, LinuxNode, Lost, NodeConfig, NodeError, Owner, Vitals, Waits,
+};
 use support::gateway::{Gateway, Seen};
 use support::program::Home;
 use support::soon;
@@ -31,7 +34,8 @@ struct Running {
 impl Running {
     async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
-            let event = soon("an event of the node", self.events.next()).await.expect("the node runs");
+            let event =
+                soon("an event of the node", self.events.next()).await.expect("the node runs");
             if wanted(&event) {
                 return event;
             }
@@ -55,7 +59,8 @@ impl Drop for Running {
 fn start(url: &str, change: impl FnOnce(&mut NodeConfig)) -> Running {
     let home = Home::new();
     let name = Label::parse("Kitchen Pi").unwrap();
-    let identity = Identity { gateway: url.parse().unwrap(), name: name.into(), room: UNKNOWN.into() };
+    let identity =
+        Identity { gateway: url.parse().unwrap(), name: name.into(), room: UNKNOWN.into() };
     let mut config = NodeConfig::new(identity, home.state()).unwrap();
     change(&mut config);
     let node = LinuxNode::new(config).unwrap();
@@ -75,7 +80,10 @@ async fn accept(listener: &TcpListener) -> WebSocketStream<TcpStream> {
 }
 
 async fn hear(socket: &mut WebSocketStream<TcpStream>) -> Message {
-    soon("a frame", socket.next()).await.expect("the connection is open").expect("the frame is whole")
+    soon("a frame", socket.next())
+        .await
+        .expect("the connection is open")
+        .expect("the frame is whole")
 }
 
 async fn say(socket: &mut WebSocketStream<TcpStream>, text: &str) {
@@ -124,16 +132,33 @@ async fn a_gateway_may_say_more_than_this_node_knows() {
     say(&mut socket, r#"{"type":"news","x":[{}]}"#).await;
     socket.send(Message::binary(vec![0; 4096])).await.unwrap();
     say(&mut socket, "no JSON").await;
-    say(&mut socket, &format!(r#"{{"server":"7.1","type":"pair_pending","node_id":"{ID}","expires":null}}"#)).await;
-    socket.close(Some(CloseFrame { code: 1000.into(), reason: "Pairing pending".into() })).await.unwrap();
+    say(
+        &mut socket,
+        &format!(r#"{{"server":"7.1","type":"pair_pending","node_id":"{ID}","expires":null}}"#),
+    )
+    .await;
+    socket
+        .close(Some(CloseFrame { code: 1000.into(), reason: "Pairing pending".into() }))
+        .await
+        .unwrap();
     node.until(|event| matches!(event, Event::WaitsForApproval(_))).await;
 
     node.owner.token_entered(Token::parse(TOKEN).unwrap()).await;
     let mut socket = accept(&listener).await;
     let auth = hear(&mut socket).await.into_text().unwrap();
     assert!(auth.contains(TOKEN) && auth.contains(ID));
-    say(&mut socket, &format!(r#"{{"type":"auth_ok","node_id":"{ID}","room":"Küche","policy":{{"mode":"full"}}}}"#)).await;
-    let Event::Linked { room, .. } = node.until(|event| matches!(event, Event::Linked { .. })).await else { panic!() };
+    say(
+        &mut socket,
+        &format!(
+            r#"{{"type":"auth_ok","node_id":"{ID}","room":"Küche","policy":{{"mode":"full"}}}}"#
+        ),
+    )
+    .await;
+    let Event::Linked { room, .. } =
+        node.until(|event| matches!(event, Event::Linked { .. })).await
+    else {
+        panic!()
+    };
     assert_eq!(room, "Küche");
     assert!(hear(&mut socket).await.into_text().unwrap().contains("heartbeat"));
     // A ping of the gateway's is answered.
@@ -147,9 +172,17 @@ async fn a_gateway_without_room_is_tried_again_soon() {
     let mut node = start(&url, |_| {});
     let mut socket = accept(&listener).await;
     hear(&mut socket).await;
-    socket.close(Some(CloseFrame { code: 1013.into(), reason: "Server at capacity".into() })).await.unwrap();
-    assert_eq!(node.lost().await, Lost::Closed { code: 1013, reason: "Server at capacity".to_owned() });
-    let Event::RetryIn(wait) = node.until(|event| matches!(event, Event::RetryIn(_))).await else { panic!() };
+    socket
+        .close(Some(CloseFrame { code: 1013.into(), reason: "Server at capacity".into() }))
+        .await
+        .unwrap();
+    assert_eq!(
+        node.lost().await,
+        Lost::Closed { code: 1013, reason: "Server at capacity".to_owned() }
+    );
+    let Event::RetryIn(wait) = node.until(|event| matches!(event, Event::RetryIn(_))).await else {
+        panic!()
+    };
     assert!(wait <= Duration::from_millis(1200), "{wait:?}");
     accept(&listener).await;
 }
@@ -217,7 +250,10 @@ async fn what_a_gateway_says_at_the_close_is_shown_without_tokens() {
     let reason = format!("\u{1b}[2J{TOKEN}");
     socket.close(Some(CloseFrame { code: 1008.into(), reason: reason.into() })).await.unwrap();
     let shown = node.lost().await.to_string();
-    assert!(shown.contains("1008") && !shown.contains(TOKEN) && !shown.contains('\u{1b}'), "{shown}");
+    assert!(
+        shown.contains("1008") && !shown.contains(TOKEN) && !shown.contains('\u{1b}'),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -232,9 +268,14 @@ async fn a_refusal_waits_the_longest_and_keeps_the_token() {
     let mut socket = accept(&listener).await;
     hear(&mut socket).await;
     say(&mut socket, r#"{"type":"auth_fail","reason":"node is not yet approved"}"#).await;
-    socket.close(Some(CloseFrame { code: 1008.into(), reason: "Authentication failed".into() })).await.unwrap();
+    socket
+        .close(Some(CloseFrame { code: 1008.into(), reason: "Authentication failed".into() }))
+        .await
+        .unwrap();
     node.until(|event| *event == Event::Refused(Refusal::NotApproved)).await;
-    let Event::RetryIn(wait) = node.until(|event| matches!(event, Event::RetryIn(_))).await else { panic!() };
+    let Event::RetryIn(wait) = node.until(|event| matches!(event, Event::RetryIn(_))).await else {
+        panic!()
+    };
     assert!((48..=72).contains(&wait.as_secs()), "{wait:?}");
     assert!(std::fs::read_to_string(node._home.path("state/node.json")).unwrap().contains(TOKEN));
 }
@@ -259,10 +300,14 @@ async fn a_private_ca_is_trusted_when_it_is_named_and_only_then() {
 
     let mut node = start(&url, |config| config.ca = Some(ca.into()));
     let (stream, _) = soon("a connection", listener.accept()).await.unwrap();
-    let mut socket = tokio_tungstenite::accept_async(acceptor.accept(stream).await.unwrap()).await.unwrap();
+    let mut socket =
+        tokio_tungstenite::accept_async(acceptor.accept(stream).await.unwrap()).await.unwrap();
     let asked = soon("a frame", socket.next()).await.unwrap().unwrap();
     assert!(asked.into_text().unwrap().contains("pair_request"));
-    socket.send(Message::text(format!(r#"{{"type":"pair_pending","node_id":"{ID}"}}"#))).await.unwrap();
+    socket
+        .send(Message::text(format!(r#"{{"type":"pair_pending","node_id":"{ID}"}}"#)))
+        .await
+        .unwrap();
     let finishing = tokio::spawn(async move { while let Some(Ok(_)) = socket.next().await {} });
     node.until(|event| matches!(event, Event::WaitsForApproval(_))).await;
     finishing.await.unwrap();

@@ -9,7 +9,8 @@ use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::path::Action;
 use handfast_node::StateDir;
 use handfast_node::native::{
-    AppMessage, NativeConfig, NativeError, NativeEvent, NativeEvents, NativeIdentity, NativeNode, NativeOwner, NotSent, Renewable,
+    AppMessage, NativeConfig, NativeError, NativeEvent, NativeEvents, NativeIdentity, NativeNode,
+    NativeOwner, NotSent, Renewable,
 };
 use support::native::{NativeGateway, Seen};
 use support::program::Home;
@@ -61,7 +62,8 @@ impl Running {
 
     async fn pair(&mut self, gateway: &mut NativeGateway) {
         self.owner.pair(Wish::Pin, Some(gateway.fingerprint())).await;
-        self.hears("a PIN", |event| matches!(event, NativeEvent::TypeThePin { attempts: 5, .. })).await;
+        self.hears("a PIN", |event| matches!(event, NativeEvent::TypeThePin { attempts: 5, .. }))
+            .await;
         let pin = gateway.pin().await;
         self.owner.enter_code(Code::parse(&pin).unwrap()).await;
         self.linked().await;
@@ -77,19 +79,37 @@ impl Running {
 async fn an_embedder_pairs_sends_hears_renews_and_forgets() {
     let (home, mut gateway) = (Home::new(), NativeGateway::start().await);
     let mut node = Running::start(&home, &gateway);
-    assert_eq!(node.owner.send_app(Action::Write, "/lights/1", b"on".to_vec()).await, Err(NotSent::NotLinked));
+    assert_eq!(
+        node.owner.send_app(Action::Write, "/lights/1", b"on".to_vec()).await,
+        Err(NotSent::NotLinked)
+    );
     node.pair(&mut gateway).await;
 
     node.owner.subscribe("/lights/*").await.unwrap();
     gateway.sees(Seen::Subscribed("/lights/*".into())).await;
     node.owner.send_app(Action::Write, "/lights/1", b"on".to_vec()).await.unwrap();
-    let expected = AppMessage { action: Action::Write, address: "/lights/1".into(), bytes: b"on".to_vec() };
-    let came = node.until("its echo", |event| if let NativeEvent::App(message) = event { Some(message) } else { None }).await;
+    let expected =
+        AppMessage { action: Action::Write, address: "/lights/1".into(), bytes: b"on".to_vec() };
+    let came =
+        node.until("its echo", |event| {
+            if let NativeEvent::App(message) = event { Some(message) } else { None }
+        })
+        .await;
     assert_eq!(came, expected);
-    assert!(matches!(node.owner.send_app(Action::Write, "lights", vec![]).await, Err(NotSent::Address(_))));
-    assert_eq!(node.owner.send_app(Action::Write, "/x", vec![0; 1000]).await, Err(NotSent::TooLong));
+    assert!(matches!(
+        node.owner.send_app(Action::Write, "lights", vec![]).await,
+        Err(NotSent::Address(_))
+    ));
+    assert_eq!(
+        node.owner.send_app(Action::Write, "/x", vec![0; 1000]).await,
+        Err(NotSent::TooLong)
+    );
     node.owner.send_app(Action::Write, "/doors", vec![]).await.unwrap();
-    node.hears("no", |event| matches!(event, NativeEvent::NotAllowed { pattern, .. } if pattern == "/doors")).await;
+    node.hears(
+        "no",
+        |event| matches!(event, NativeEvent::NotAllowed { pattern, .. } if pattern == "/doors"),
+    )
+    .await;
 
     node.owner.renew(Renewable::Chain).await;
     node.hears("a renewal", |event| matches!(event, NativeEvent::Renewed)).await;
@@ -128,7 +148,9 @@ async fn a_muted_node_stays_linked_and_may_do_nothing_until_it_is_unmuted() {
 #[tokio::test]
 async fn a_long_token_comes_in_parts_and_is_kept_whole() {
     let (home, mut gateway) = (Home::new(), NativeGateway::start().await);
-    let scopes: Vec<String> = (0..12).map(|at| format!("read:/a/rather/long/place/of/its/own/number/{at}/**\n")).collect();
+    let scopes: Vec<String> = (0..12)
+        .map(|at| format!("read:/a/rather/long/place/of/its/own/number/{at}/**\n"))
+        .collect();
     gateway.registry(|registry| registry.scopes = scopes.concat());
     let mut node = Running::start(&home, &gateway);
     node.pair(&mut gateway).await;

@@ -1,4 +1,5 @@
-//! The binary links over the native wire: with what it kept, renewing it, told by its operator, and for others.
+//! The binary links over the native wire: with what it kept, renewing it, told by its operator, and
+//! for others.
 
 mod support;
 
@@ -13,7 +14,8 @@ use support::soon;
 async fn paired(gateway: &mut NativeGateway) -> (Home, NodeId) {
     let home = Home::new();
     let state = home.state();
-    let mut program = Program::start_asked(&["pair", "--pin", "--gateway", &gateway.url(), "--state", &state]);
+    let mut program =
+        Program::start_asked(&["pair", "--pin", "--gateway", &gateway.url(), "--state", &state]);
     let pin = gateway.pin().await;
     program.types(&pin).await;
     let done = program.end().await;
@@ -70,9 +72,15 @@ async fn a_token_is_renewed_at_two_thirds_of_its_life_and_the_new_one_is_kept() 
     let after = std::fs::read_to_string(home.path("state/tokens.json")).unwrap();
     assert_ne!(before, after);
     let grants = gateway.registry(|registry| registry.grants.clone());
-    let number = |grant: &handfast_core::registry::grants::Grant| format!("{:032x}", u128::from_be_bytes(*grant.id.as_bytes()));
+    let number = |grant: &handfast_core::registry::grants::Grant| {
+        format!("{:032x}", u128::from_be_bytes(*grant.id.as_bytes()))
+    };
     assert!(after.contains(&number(&grants[1])), "{after}");
-    assert!(std::fs::read_to_string(home.path("state/native.json")).unwrap().contains(&number(&grants[1])));
+    assert!(
+        std::fs::read_to_string(home.path("state/native.json"))
+            .unwrap()
+            .contains(&number(&grants[1]))
+    );
 }
 
 #[tokio::test]
@@ -81,7 +89,9 @@ async fn the_operator_mutes_unmutes_and_unpairs_a_linked_node() {
     let (home, id) = paired(&mut gateway).await;
     let mut node = run(&home);
     gateway.sees(Seen::Linked(id)).await;
-    for (notice, event) in [(Notice::Muted, "muted"), (Notice::Unmuted, "unmuted"), (Notice::Unpaired, "unpaired")] {
+    for (notice, event) in
+        [(Notice::Muted, "muted"), (Notice::Unmuted, "unmuted"), (Notice::Unpaired, "unpaired")]
+    {
         gateway.push(id, notice);
         node.says(&format!(r#""event":"{event}""#)).await;
     }
@@ -102,7 +112,9 @@ async fn a_node_that_the_gateway_does_not_know_any_more_keeps_its_pairing_and_sa
     node.says("pair again: handfast-node pair --pin --gateway ws://").await;
     node.signal(Signal::TERM);
     node.end().await;
-    assert!(std::fs::read_to_string(home.path("state/native.json")).unwrap().contains(&id.to_string()));
+    assert!(
+        std::fs::read_to_string(home.path("state/native.json")).unwrap().contains(&id.to_string())
+    );
 }
 
 #[tokio::test]
@@ -111,16 +123,25 @@ async fn a_power_cut_after_the_grant_is_kept_and_before_the_gateway_hears_of_it_
     gateway.deaf_after_grants(true);
     let home = Home::new();
     let state = home.state();
-    let mut program = Program::start_asked(&["pair", "--pin", "--gateway", &gateway.url(), "--state", &state]);
+    let mut program =
+        Program::start_asked(&["pair", "--pin", "--gateway", &gateway.url(), "--state", &state]);
     let pin = gateway.pin().await;
     program.types(&pin).await;
-    let id = gateway.until("an offer", |seen| if let Seen::Offered(id) = seen { Some(*id) } else { None }).await;
+    let id = gateway
+        .until("an offer", |seen| if let Seen::Offered(id) = seen { Some(*id) } else { None })
+        .await;
     program.says("Paired").await;
     program.signal(Signal::KILL);
     program.end().await;
     gateway.deaf_after_grants(false);
     gateway.registry(|registry| {
-        assert!(matches!(registry.grants[0].state, handfast_core::registry::grants::State::Offered { .. }), "not confirmed yet");
+        assert!(
+            matches!(
+                registry.grants[0].state,
+                handfast_core::registry::grants::State::Offered { .. }
+            ),
+            "not confirmed yet"
+        );
     });
 
     let _node = run(&home);
@@ -159,10 +180,20 @@ async fn send_and_listen_say_what_the_token_does_not_allow() {
     for arguments in [&["send", "write", "/doors/1", "open"][..], &["listen", "/**"]] {
         let refused = outcome(&[arguments, &["--state", &state]].concat()).await;
         assert_eq!(refused.code, Some(1));
-        assert!(refused.said.contains("not allowed: no scope of this node's token covers"), "{}", refused.said);
+        assert!(
+            refused.said.contains("not allowed: no scope of this node's token covers"),
+            "{}",
+            refused.said
+        );
     }
-    for arguments in [&["send", "watch", "/x", "y"][..], &["send", "write", "x", "y"], &["listen", "/a/**/**"]] {
-        assert_eq!(outcome(&[arguments, &["--state", &state]].concat()).await.code, Some(2), "{arguments:?}");
+    for arguments in
+        [&["send", "watch", "/x", "y"][..], &["send", "write", "x", "y"], &["listen", "/a/**/**"]]
+    {
+        assert_eq!(
+            outcome(&[arguments, &["--state", &state]].concat()).await.code,
+            Some(2),
+            "{arguments:?}"
+        );
     }
     let listening = Program::start(&["listen", "/lights/**", "--state", &state]);
     gateway.sees(Seen::Subscribed("/lights/**".into())).await;
@@ -177,14 +208,18 @@ async fn a_token_is_delegated_offline_and_counts_only_for_its_new_holder() {
     let (other, thief) = (Home::new(), Home::new());
     let identity = outcome(&["identity", "--json", "--state", &other.state()]).await;
     let identity: serde_json::Value = serde_json::from_str(identity.said.trim()).unwrap();
-    let (channel, signing) = (identity["channel_key"].as_str().unwrap(), identity["signing_key"].as_str().unwrap());
+    let (channel, signing) =
+        (identity["channel_key"].as_str().unwrap(), identity["signing_key"].as_str().unwrap());
     let state = home.state();
     let delegate = |scope: &'static str, lasts: &'static str| {
         let to = ["--to-channel-key", channel, "--to-signing-key", signing];
         [&["delegate", "--scope", scope, "--for", lasts, "--state", &state][..], &to].concat()
     };
-    for (wrong, code) in [(delegate("admin:/lights/1", "1m"), 1), (delegate("read:/lights/1", "1d"), 1), (delegate("x", "1m"), 2)]
-    {
+    for (wrong, code) in [
+        (delegate("admin:/lights/1", "1m"), 1),
+        (delegate("read:/lights/1", "1d"), 1),
+        (delegate("x", "1m"), 2),
+    ] {
         let ended = outcome(&wrong).await;
         assert_eq!(ended.code, Some(code), "{}", ended.said);
     }
@@ -195,11 +230,21 @@ async fn a_token_is_delegated_offline_and_counts_only_for_its_new_holder() {
     let (url, key) = (gateway.url(), gateway.fingerprint().to_string());
     let present = |home: &Home, rest: &[&str]| {
         let (file, state) = (home.token(token, 0o600), home.state());
-        let arguments: Vec<String> = ["present", "--token", &file, "--gateway", &url, "--gateway-key", &key, "--state", &state]
-            .iter()
-            .chain(rest)
-            .map(|&argument| argument.to_owned())
-            .collect();
+        let arguments: Vec<String> = [
+            "present",
+            "--token",
+            &file,
+            "--gateway",
+            &url,
+            "--gateway-key",
+            &key,
+            "--state",
+            &state,
+        ]
+        .iter()
+        .chain(rest)
+        .map(|&argument| argument.to_owned())
+        .collect();
         async move { outcome(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await }
     };
     let done = present(&other, &["--send", "write", "/lights/1", "off"]).await;

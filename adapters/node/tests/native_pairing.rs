@@ -14,7 +14,9 @@ use support::program::{Ended, Home, Program, outcome};
 /// Starts `pair` with these arguments.
 fn pair(home: &Home, arguments: &[&str]) -> Program {
     let state = home.state();
-    Program::start_asked(&[&["pair", "--name", "Kitchen Pi", "--state", &state], arguments].concat())
+    Program::start_asked(
+        &[&["pair", "--name", "Kitchen Pi", "--state", &state], arguments].concat(),
+    )
 }
 
 async fn paired_by_pin(home: &Home, gateway: &mut NativeGateway, url: &str) -> Ended {
@@ -41,7 +43,12 @@ async fn a_node_pairs_by_pin_and_everything_it_keeps_is_its_owners_alone() {
     let done = paired_by_pin(&home, &mut gateway, &url).await;
     assert_eq!(done.code, Some(0), "{}", done.said);
     let id = gateway.linked().await;
-    assert!(done.said.contains(&id.to_string()) && done.said.contains(&gateway.fingerprint().to_string()), "{}", done.said);
+    assert!(
+        done.said.contains(&id.to_string())
+            && done.said.contains(&gateway.fingerprint().to_string()),
+        "{}",
+        done.said
+    );
     assert!(!done.said.contains("847291"), "the PIN was shown:\n{}", done.said);
 
     assert_eq!(mode(home.state()), 0o700);
@@ -71,7 +78,9 @@ async fn a_wrong_pin_says_how_many_attempts_are_left_and_asks_again() {
     program.types("847 291").await;
     let done = program.end().await;
     assert_eq!(done.code, Some(0), "{}", done.said);
-    gateway.registry(|registry| assert_eq!(registry.guesses_left, 3, "what is no PIN costs no attempt"));
+    gateway.registry(|registry| {
+        assert_eq!(registry.guesses_left, 3, "what is no PIN costs no attempt")
+    });
 }
 
 #[tokio::test]
@@ -86,7 +95,12 @@ async fn five_wrong_pins_end_it_and_say_what_mends_that() {
     program.types("000000").await;
     let ended = program.end().await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.said.contains("too many wrong attempts") && ended.said.contains("handfast pairing open"), "{}", ended.said);
+    assert!(
+        ended.said.contains("too many wrong attempts")
+            && ended.said.contains("handfast pairing open"),
+        "{}",
+        ended.said
+    );
 }
 
 #[tokio::test]
@@ -119,17 +133,36 @@ async fn a_pin_or_a_token_on_the_command_line_is_refused_with_the_reason_and_not
     for given in [&["--pin", "123456"][..], &["--pin=123456"], &["--code", "K7QF-123456"]] {
         let ended = pair(&home, &[given, &["--gateway", "ws://127.0.0.1:1"]].concat()).end().await;
         assert_eq!(ended.code, Some(2), "{}", ended.said);
-        assert!(ended.said.contains("every user of this machine") && !ended.said.contains("123456"), "{}", ended.said);
+        assert!(
+            ended.said.contains("every user of this machine") && !ended.said.contains("123456"),
+            "{}",
+            ended.said
+        );
     }
-    let ended = outcome(&["present", "--token", "hf1.AAAA", "--gateway", "ws://127.0.0.1:1", "--state", &home.state()]).await;
+    let ended = outcome(&[
+        "present",
+        "--token",
+        "hf1.AAAA",
+        "--gateway",
+        "ws://127.0.0.1:1",
+        "--state",
+        &home.state(),
+    ])
+    .await;
     assert_eq!(ended.code, Some(2));
-    assert!(ended.said.contains("every user of this machine") && !ended.said.contains("AAAA"), "{}", ended.said);
+    assert!(
+        ended.said.contains("every user of this machine") && !ended.said.contains("AAAA"),
+        "{}",
+        ended.said
+    );
 }
 
 #[tokio::test]
 async fn a_code_is_asked_for_and_an_invitation_brings_address_fingerprint_and_code() {
     let (home, gateway) = (Home::new(), NativeGateway::start().await);
-    gateway.registry(|registry| registry.code = Some((Selector::parse("K7QF").unwrap(), "847291".into())));
+    gateway.registry(|registry| {
+        registry.code = Some((Selector::parse("K7QF").unwrap(), "847291".into()))
+    });
     let mut program = pair(&home, &["--code", "--gateway", &gateway.url()]);
     program.types("k7qf-111111").await;
     program.says("wrong code, 4 attempts left").await;
@@ -138,8 +171,14 @@ async fn a_code_is_asked_for_and_an_invitation_brings_address_fingerprint_and_co
     assert_eq!(done.code, Some(0), "{}", done.said);
 
     let secret = "ABCDEFGHJKLMNPQR";
-    gateway.registry(|registry| registry.code = Some((Selector::parse("K7QF").unwrap(), secret.into())));
-    let text = format!("handfast:1?a=ws://127.0.0.1:1&a={}&k={}&c=K7QF-{secret}", gateway.url(), gateway.fingerprint());
+    gateway.registry(|registry| {
+        registry.code = Some((Selector::parse("K7QF").unwrap(), secret.into()))
+    });
+    let text = format!(
+        "handfast:1?a=ws://127.0.0.1:1&a={}&k={}&c=K7QF-{secret}",
+        gateway.url(),
+        gateway.fingerprint()
+    );
     for by_stdin in [false, true] {
         let home = Home::new();
         gateway.registry(|registry| registry.guesses_left = 5);
@@ -154,7 +193,10 @@ async fn a_code_is_asked_for_and_an_invitation_brings_address_fingerprint_and_co
         assert!(done.said.contains("as expected") && !done.said.contains(secret), "{}", done.said);
         let kept = std::fs::read_to_string(home.path("state/native.json")).unwrap();
         let first = kept.find(&gateway.url()).expect("the address is kept");
-        assert!(first < kept.find("127.0.0.1:1/").unwrap(), "the address that answered comes first: {kept}");
+        assert!(
+            first < kept.find("127.0.0.1:1/").unwrap(),
+            "the address that answered comes first: {kept}"
+        );
     }
 }
 
@@ -162,7 +204,9 @@ async fn a_code_is_asked_for_and_an_invitation_brings_address_fingerprint_and_co
 async fn an_operator_approves_by_fingerprint_and_trust_on_first_use_is_said() {
     let (home, mut gateway) = (Home::new(), NativeGateway::start().await);
     let mut program = pair(&home, &["--approval", "--gateway", &gateway.url()]);
-    let asked = gateway.until("a request", |seen| if let Seen::Asked(it) = seen { Some(*it) } else { None }).await;
+    let asked = gateway
+        .until("a request", |seen| if let Seen::Asked(it) = seen { Some(*it) } else { None })
+        .await;
     program.says("trust on first use").await;
     program.says("and approves it").await;
     gateway.approve("read:/lights/**\n");
@@ -172,7 +216,9 @@ async fn an_operator_approves_by_fingerprint_and_trust_on_first_use_is_said() {
 
     let home = Home::new();
     let pinned = gateway.fingerprint().to_string();
-    let done = pair(&home, &["--approval", "--gateway", &gateway.url(), "--gateway-key", &pinned]).end().await;
+    let done = pair(&home, &["--approval", "--gateway", &gateway.url(), "--gateway-key", &pinned])
+        .end()
+        .await;
     assert_eq!(done.code, Some(0), "{}", done.said);
     assert!(done.said.contains("as expected"), "{}", done.said);
 }
@@ -181,9 +227,14 @@ async fn an_operator_approves_by_fingerprint_and_trust_on_first_use_is_said() {
 async fn another_gateway_than_the_pinned_one_is_told_nothing() {
     let (home, gateway) = (Home::new(), NativeGateway::start().await);
     let other = "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA";
-    let ended = pair(&home, &["--pin", "--gateway", &gateway.url(), "--gateway-key", other]).end().await;
+    let ended =
+        pair(&home, &["--pin", "--gateway", &gateway.url(), "--gateway-key", other]).end().await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.said.contains("another gateway answers") && ended.said.contains("Nothing was told"), "{}", ended.said);
+    assert!(
+        ended.said.contains("another gateway answers") && ended.said.contains("Nothing was told"),
+        "{}",
+        ended.said
+    );
 }
 
 #[tokio::test]
@@ -202,7 +253,9 @@ async fn a_node_waiting_for_approval_that_is_killed_goes_on_asking_with_run() {
 fn terminals() -> Vec<PathBuf> {
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
     let paths = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    paths.filter(|path| path.parent() == Some(Path::new("/dev/pts")) && !path.ends_with("ptmx")).collect()
+    paths
+        .filter(|path| path.parent() == Some(Path::new("/dev/pts")) && !path.ends_with("ptmx"))
+        .collect()
 }
 
 #[tokio::test]
@@ -211,7 +264,10 @@ async fn a_pin_that_is_typed_at_a_terminal_is_not_shown_there_and_the_terminal_i
     let (home, mut gateway) = (Home::new(), NativeGateway::start().await);
     let before = terminals();
     let (person, _line) = serial2_tokio::SerialPort::pair().unwrap();
-    let path = terminals().into_iter().find(|path| !before.contains(path)).expect("the other end of the line");
+    let path = terminals()
+        .into_iter()
+        .find(|path| !before.contains(path))
+        .expect("the other end of the line");
     let terminal = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let mut modes = tcgetattr(&terminal).unwrap();
     modes.local_modes.insert(LocalModes::ICANON | LocalModes::ECHO);
@@ -228,12 +284,18 @@ async fn a_pin_that_is_typed_at_a_terminal_is_not_shown_there_and_the_terminal_i
     person.write_all(format!("{pin}\n").as_bytes()).await.unwrap();
     let done = program.end().await;
     assert_eq!(done.code, Some(0), "{}", done.said);
-    assert!(tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO), "the terminal stays silent");
+    assert!(
+        tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO),
+        "the terminal stays silent"
+    );
     let mut shown = [0; 256];
-    let shown = match tokio::time::timeout(std::time::Duration::from_millis(100), person.read(&mut shown)).await {
-        Ok(read) => String::from_utf8_lossy(&shown[..read.unwrap()]).into_owned(),
-        Err(_) => String::new(),
-    };
+    let shown =
+        match tokio::time::timeout(std::time::Duration::from_millis(100), person.read(&mut shown))
+            .await
+        {
+            Ok(read) => String::from_utf8_lossy(&shown[..read.unwrap()]).into_owned(),
+            Err(_) => String::new(),
+        };
     assert!(!shown.contains(&pin), "{shown:?}");
 }
 
@@ -252,7 +314,10 @@ async fn pairing_over_tcp_and_over_a_serial_line_works_as_over_a_websocket() {
     let home = Home::new();
     let before = terminals();
     let (ours, line) = serial2_tokio::SerialPort::pair().unwrap();
-    let path = terminals().into_iter().find(|path| !before.contains(path)).expect("the other end of the line");
+    let path = terminals()
+        .into_iter()
+        .find(|path| !before.contains(path))
+        .expect("the other end of the line");
     gateway.serve_line(ours);
     let url = format!("serial:{}?baud=9600", path.display());
     let done = paired_by_pin(&home, &mut gateway, &url).await;
@@ -270,7 +335,8 @@ async fn pairing_over_tcp_and_over_a_serial_line_works_as_over_a_websocket() {
 #[tokio::test]
 async fn a_gateway_that_only_knows_tokens_says_so() {
     let (home, gateway) = (Home::new(), support::gateway::Gateway::start().await);
-    let ended = pair(&home, &["--pin", "--gateway", &format!("ws://{}", gateway.address)]).end().await;
+    let ended =
+        pair(&home, &["--pin", "--gateway", &format!("ws://{}", gateway.address)]).end().await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.said.contains("does not speak handfast.v1"), "{}", ended.said);
 }
@@ -280,7 +346,9 @@ async fn one_state_directory_keeps_one_kind_of_pairing_until_it_is_reset() {
     let (home, mut gateway) = (Home::new(), NativeGateway::start().await);
     let (url, state) = (gateway.url(), home.state());
     paired_by_pin(&home, &mut gateway, &url).await;
-    let ended = outcome(&["pair", "--name", "a", "--room", "b", "--gateway", &url, "--state", &state]).await;
+    let ended =
+        outcome(&["pair", "--name", "a", "--room", "b", "--gateway", &url, "--state", &state])
+            .await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.said.contains("handfast-node reset --yes"), "{}", ended.said);
 

@@ -28,12 +28,20 @@ impl Beside {
     pub fn new(target: &Path) -> Result<Self, Error> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = target.file_name().ok_or_else(|| {
-            Error::new(target.to_owned(), Kind::Irregular, "this names no file; name one in a directory".to_owned())
+            Error::new(
+                target.to_owned(),
+                Kind::Irregular,
+                "this names no file; name one in a directory".to_owned(),
+            )
         })?;
         let mut last = None;
         for _ in 0..MOST_TRIES {
             let mut own = name.to_owned();
-            own.push(format!(".{}-{}.new", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+            own.push(format!(
+                ".{}-{}.new",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            ));
             let path = target.with_file_name(own);
             match open(&path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL) {
                 Ok(file) => {
@@ -46,7 +54,9 @@ impl Beside {
                 Err(error) => return Err(error),
             }
         }
-        Err(last.unwrap_or_else(|| Error::new(target.to_owned(), Kind::Exists, "no free name is beside it".to_owned())))
+        Err(last.unwrap_or_else(|| {
+            Error::new(target.to_owned(), Kind::Exists, "no free name is beside it".to_owned())
+        }))
     }
 
     /// The name under which it stands until it has its own, for a library that writes it itself.
@@ -60,10 +70,13 @@ impl Beside {
     /// # Errors
     /// [`Error`] if the system refuses.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).map_err(|source| Error::io(&self.target, "cannot be written", &source))
+        self.file
+            .write_all(bytes)
+            .map_err(|source| Error::io(&self.target, "cannot be written", &source))
     }
 
-    /// Makes its content durable and gives it its name, in place of the private file that may have it.
+    /// Makes its content durable and gives it its name, in place of the private file that may have
+    /// it.
     ///
     /// # Errors
     /// As for [`replace`](crate::replace).

@@ -39,8 +39,11 @@ impl Error {
     }
 
     pub(crate) fn link(path: &Path) -> Self {
-        let target = std::fs::read_link(path).map_or_else(|_| "another".to_owned(), |target| target.display().to_string());
-        let problem = format!("this is a link to {target}, and no link is followed here; put the file itself in its place");
+        let target = std::fs::read_link(path)
+            .map_or_else(|_| "another".to_owned(), |target| target.display().to_string());
+        let problem = format!(
+            "this is a link to {target}, and no link is followed here; put the file itself in its place"
+        );
         Self::new(path.to_owned(), Kind::Link, problem)
     }
 
@@ -48,7 +51,9 @@ impl Error {
         let kind = match source.kind() {
             io::ErrorKind::NotFound => Kind::NotFound,
             io::ErrorKind::AlreadyExists => Kind::Exists,
-            io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded => Kind::Full,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::QuotaExceeded => Kind::Full,
             _ => Kind::System,
         };
         let mend = if kind == Kind::Full { "; free disk space and try again" } else { "" };

@@ -1,7 +1,8 @@
 //! Durable files that only their owner can read.
 //!
-//! Every file is a regular file with mode 0600. A link in its place is refused, never followed. A file is written beside
-//! its name, flushed, renamed, and the directory is flushed: after a crash it has its old content or its new one.
+//! Every file is a regular file with mode 0600. A link in its place is refused, never followed. A
+//! file is written beside its name, flushed, renamed, and the directory is flushed: after a crash
+//! it has its old content or its new one.
 
 mod beside;
 mod error;
@@ -24,16 +25,23 @@ const OTHERS: u32 = 0o077;
 /// Reads a file of at most `most` bytes; `None` where there is none.
 ///
 /// # Errors
-/// [`Error`] if it is not a regular file, if others may read or write it, if it is longer, or if the system refuses.
+/// [`Error`] if it is not a regular file, if others may read or write it, if it is longer, or if
+/// the system refuses.
 pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
     let file = match open(path, OFlags::RDONLY) {
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         other => other?,
     };
     let mut bytes = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|source| Error::io(path, "cannot be read", &source))?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::io(path, "cannot be read", &source))?;
     if bytes.len() as u64 > most {
-        return Err(Error::new(path.to_owned(), Kind::Content, format!("the file has more than {most} bytes")));
+        return Err(Error::new(
+            path.to_owned(),
+            Kind::Content,
+            format!("the file has more than {most} bytes"),
+        ));
     }
     Ok(Some(bytes))
 }
@@ -50,7 +58,8 @@ fn open(path: &Path, flags: OFlags) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Checks that what stands at the path is a private regular file, without opening it; `false` where there is nothing.
+/// Checks that what stands at the path is a private regular file, without opening it; `false` where
+/// there is nothing.
 ///
 /// # Errors
 /// As for [`read`].
@@ -63,7 +72,10 @@ pub fn inspect(path: &Path) -> Result<bool, Error> {
 }
 
 fn check(path: &Path, file: &File) -> Result<(), Error> {
-    check_metadata(path, &file.metadata().map_err(|source| Error::io(path, "cannot be read", &source))?)
+    check_metadata(
+        path,
+        &file.metadata().map_err(|source| Error::io(path, "cannot be read", &source))?,
+    )
 }
 
 fn check_metadata(path: &Path, found: &std::fs::Metadata) -> Result<(), Error> {
@@ -74,7 +86,10 @@ fn check_metadata(path: &Path, found: &std::fs::Metadata) -> Result<(), Error> {
         return Err(Error::new(path.to_owned(), Kind::Irregular, "not a file".to_owned()));
     }
     if found.permissions().mode() & OTHERS != 0 {
-        let problem = format!("group or others may read or write this file; mend it with: chmod 600 {}", path.display());
+        let problem = format!(
+            "group or others may read or write this file; mend it with: chmod 600 {}",
+            path.display()
+        );
         return Err(Error::new(path.to_owned(), Kind::TooOpen, problem));
     }
     Ok(())
@@ -83,7 +98,8 @@ fn check_metadata(path: &Path, found: &std::fs::Metadata) -> Result<(), Error> {
 /// Creates a file that is not there yet, with this content.
 ///
 /// # Errors
-/// [`Kind::Exists`] if something has the name already, which is left as it is, or [`Error`] if the system refuses.
+/// [`Kind::Exists`] if something has the name already, which is left as it is, or [`Error`] if the
+/// system refuses.
 pub fn create_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut beside = Beside::new(path)?;
     beside.write(bytes)?;
@@ -93,15 +109,16 @@ pub fn create_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Gives a file this content, whether or not there was one.
 ///
 /// # Errors
-/// [`Error`] if the system refuses, or if something else than a private file has the name. What was there stays then.
+/// [`Error`] if the system refuses, or if something else than a private file has the name. What was
+/// there stays then.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut beside = Beside::new(path)?;
     beside.write(bytes)?;
     beside.replace()
 }
 
-/// Takes the lock at `path`, creating the file if need be, for as long as the answer lives; `None` if somebody has it.
-/// The kernel releases the lock when the process ends, however it ends.
+/// Takes the lock at `path`, creating the file if need be, for as long as the answer lives; `None`
+/// if somebody has it. The kernel releases the lock when the process ends, however it ends.
 ///
 /// # Errors
 /// As for [`read`].
@@ -123,7 +140,8 @@ pub fn is_locked(path: &Path) -> Result<bool, Error> {
         Err(error) if error.kind() == Kind::NotFound => return Ok(false),
         other => other?,
     };
-    // A shared lock, released at once, disturbs nobody but who tries to take the lock in this moment.
+    // A shared lock, released at once, disturbs nobody but who tries to take the lock in this
+    // moment.
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
@@ -131,7 +149,8 @@ pub fn is_locked(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Opens a file for reading and writing. A new one is private from its first moment, whatever the umask.
+/// Opens a file for reading and writing. A new one is private from its first moment, whatever the
+/// umask.
 fn open_or_create(path: &Path) -> Result<File, Error> {
     match open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
         Ok(file) => {
@@ -154,7 +173,8 @@ fn make_private(path: &Path, file: &File) -> Result<(), Error> {
 /// # Errors
 /// [`Error`] if the system refuses.
 pub fn sync_dir(path: &Path) -> Result<(), Error> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(|source| Error::io(directory, "cannot be flushed", &source))
 }

@@ -7,8 +7,10 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -37,7 +39,9 @@ fn a_link_is_named_with_its_target_and_neither_read_nor_replaced_nor_locked() {
     let (path, target) = (directory.path().join("link"), directory.path().join("target"));
     replace(&target, b"content").unwrap();
     symlink(&target, &path).unwrap();
-    for error in [read(&path, 9).unwrap_err(), replace(&path, b"").unwrap_err(), lock(&path).unwrap_err()] {
+    for error in
+        [read(&path, 9).unwrap_err(), replace(&path, b"").unwrap_err(), lock(&path).unwrap_err()]
+    {
         assert_eq!(error.kind(), Kind::Link);
         assert!(error.to_string().contains(&target.display().to_string()), "{error}");
     }

@@ -1,5 +1,6 @@
-//! Our own accept loop, for whatever is spoken over it: seats are counted from accept, and who is silent makes room. Behind a proxy that speaks the PROXY
-//! protocol a connection arrives when its header has been read.
+//! Our own accept loop, for whatever is spoken over it: seats are counted from accept, and who is
+//! silent makes room. Behind a proxy that speaks the PROXY protocol a connection arrives when its
+//! header has been read.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ use crate::seats::{SeatGuard, Seats};
 
 /// How long connections may take to end at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
-/// Connections over the limit that may be told so at the same time; more are dropped without a word.
+/// Connections over the limit that may be told so at the same time; more are dropped without a
+/// word.
 const MOST_REFUSALS: usize = 64;
 
 /// A listener, and what its connections begin with.
@@ -26,8 +28,9 @@ const MOST_REFUSALS: usize = 64;
 pub struct Listening {
     /// The listener.
     pub listener: TcpListener,
-    /// Whether each connection begins with a PROXY header of version 2. Only listed proxies may connect then
-    /// ([`ProxySettings`](crate::proxies::ProxySettings)), and they have to send it within two seconds.
+    /// Whether each connection begins with a PROXY header of version 2. Only listed proxies may
+    /// connect then ([`ProxySettings`](crate::proxies::ProxySettings)), and they have to send it
+    /// within two seconds.
     pub proxy_protocol: bool,
 }
 
@@ -42,13 +45,19 @@ pub(crate) struct Arrived {
     pub(crate) stream: TcpStream,
     /// Where it comes from, or where a proxy says that it does.
     pub(crate) peer: SocketAddr,
-    /// Without one, it is only to be told that there is none. That of a listed proxy's connection is of no source yet.
+    /// Without one, it is only to be told that there is none. That of a listed proxy's connection
+    /// is of no source yet.
     pub(crate) seat: Option<SeatGuard>,
 }
 
-/// Accepts until `until` ends and gives each connection to `each`. In the end it shuts the gateway down and waits a moment for its connections.
-pub(crate) async fn accept<F, W>(gateway: &Gateway, listening: Listening, until: impl Future<Output = ()>, each: F)
-where
+/// Accepts until `until` ends and gives each connection to `each`. In the end it shuts the gateway
+/// down and waits a moment for its connections.
+pub(crate) async fn accept<F, W>(
+    gateway: &Gateway,
+    listening: Listening,
+    until: impl Future<Output = ()>,
+    each: F,
+) where
     F: Fn(Arrived) -> W + Send + Sync + 'static,
     W: Future<Output = ()> + Send + 'static,
 {
@@ -66,7 +75,8 @@ where
     inner.readings.flush(&inner.store, inner.clock.now()).await;
 }
 
-/// The same with seats of its own, and without an end of the gateway: what is still open is returned.
+/// The same with seats of its own, and without an end of the gateway: what is still open is
+/// returned.
 pub(crate) async fn accept_with<F, W>(
     gateway: &Gateway,
     seats: &Seats,

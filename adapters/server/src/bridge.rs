@@ -5,8 +5,9 @@
 //! | `pairing.should_admit` | `{"channel","account","sender","meta"?}` | `{"decision":"admit"\|"challenge"\|"drop","sender"?,"code"?,"reply"?,"text"?,"reason"?}` |
 //! | `pairing.message` | the same and `"text"` | `{"admitted":bool}`; strangers are challenged by the gateway |
 //!
-//! An extension speaks for its own channels alone: of any other it hears that it may not. What it polled are JSON values; one that is a message, as above, goes
-//! through the gate, everything else to the application as it is.
+//! An extension speaks for its own channels alone: of any other it hears that it may not. What it
+//! polled are JSON values; one that is a message, as above, goes through the gate, everything else
+//! to the application as it is.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -16,17 +17,23 @@ use handfast_store::SenderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::extension::{ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Problem, Services};
+use crate::extension::{
+    ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Problem, Services,
+};
 use crate::gateway::{Gateway, Inner};
 use crate::hook::Event;
 use crate::inbound::{Admission, GateError, GateEvent, GateObserver, Incoming};
 use crate::telemetry::ExtensionResult;
 
 /// Builds the extensions of a gateway, and what they will reach it by; none runs yet.
-pub(crate) fn build(configs: Vec<ExtensionConfig>) -> Result<(Extensions, Arc<Bridge>), ConfigError> {
-    let channels = configs.iter().map(|config| (config.name.clone(), config.channels.clone())).collect();
+pub(crate) fn build(
+    configs: Vec<ExtensionConfig>,
+) -> Result<(Extensions, Arc<Bridge>), ConfigError> {
+    let channels =
+        configs.iter().map(|config| (config.name.clone(), config.channels.clone())).collect();
     let bridge = Arc::new(Bridge { inner: OnceLock::new(), channels });
-    let services = Services { host: bridge.clone(), cursors: bridge.clone(), items: bridge.clone() };
+    let services =
+        Services { host: bridge.clone(), cursors: bridge.clone(), items: bridge.clone() };
     Ok((Extensions::new(configs, services)?, bridge))
 }
 
@@ -50,12 +57,17 @@ fn of_gate(event: &GateEvent) -> Event {
             let SenderName { channel, account, sender } = sender.clone();
             Event::SenderAllowed { channel, account, sender }
         }
-        GateEvent::Changed { channel, account, sender, change } => {
-            Event::SenderDecided { channel: channel.clone(), account: account.clone(), sender: sender.clone(), decision: change }
-        }
-        GateEvent::Seeded { channel, account, added } => {
-            Event::SendersSeeded { channel: channel.clone(), account: account.clone(), added: *added }
-        }
+        GateEvent::Changed { channel, account, sender, change } => Event::SenderDecided {
+            channel: channel.clone(),
+            account: account.clone(),
+            sender: sender.clone(),
+            decision: change,
+        },
+        GateEvent::Seeded { channel, account, added } => Event::SendersSeeded {
+            channel: channel.clone(),
+            account: account.clone(),
+            added: *added,
+        },
     }
 }
 
@@ -107,18 +119,25 @@ impl Bridge {
     }
 
     fn check(&self, extension: &str, message: &Message) -> Result<(), String> {
-        let own = self.channels.iter().find(|(name, _)| name == extension).map(|(_, channels)| channels);
+        let own =
+            self.channels.iter().find(|(name, _)| name == extension).map(|(_, channels)| channels);
         match own.is_some_and(|channels| channels.contains(&message.channel)) {
             true => Ok(()),
-            false => Err(format!("{extension:?} has no channel {:?}: name it in its `channels`", message.channel)),
+            false => Err(format!(
+                "{extension:?} has no channel {:?}: name it in its `channels`",
+                message.channel
+            )),
         }
     }
 
     async fn should_admit(&self, message: &Message) -> Result<Value, String> {
         let gateway = self.gateway()?;
         let meta = message.meta.as_ref().map(Value::to_string);
-        let admission =
-            gateway.gate().should_admit(incoming(message, meta.as_deref())).await.map_err(|error| error.to_string())?;
+        let admission = gateway
+            .gate()
+            .should_admit(incoming(message, meta.as_deref()))
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(match admission {
             Admission::Admit(admitted) => json!({"decision": "admit", "sender": admitted.sender()}),
             Admission::Challenge(challenge) => json!({
@@ -132,7 +151,10 @@ impl Bridge {
     /// Whether it was let in; then the application has it.
     async fn message(&self, message: &Message) -> Result<bool, Undecided> {
         let gateway = self.gateway().map_err(Undecided::Now)?;
-        let text = message.text.as_deref().ok_or_else(|| Undecided::Ever("a message has a `text`".to_owned()))?;
+        let text = message
+            .text
+            .as_deref()
+            .ok_or_else(|| Undecided::Ever("a message has a `text`".to_owned()))?;
         let meta = message.meta.as_ref().map(Value::to_string);
         let received = gateway.gate().receive(incoming(message, meta.as_deref())).await;
         match received.map_err(|error| Undecided::of(&error))? {
@@ -175,7 +197,13 @@ impl Undecided {
 }
 
 fn incoming<'a>(message: &'a Message, meta: Option<&'a str>) -> Incoming<'a> {
-    Incoming { channel: &message.channel, account: &message.account, sender: message.sender.as_deref(), policy: None, meta }
+    Incoming {
+        channel: &message.channel,
+        account: &message.account,
+        sender: message.sender.as_deref(),
+        policy: None,
+        meta,
+    }
 }
 
 pub(crate) const fn word(dropped: Dropped) -> &'static str {
@@ -206,15 +234,19 @@ impl Host for Bridge {
 
     async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String> {
         let message = || -> Result<Message, String> {
-            let message =
-                Message::deserialize(&params).map_err(|error| format!("the params of {method} are not understood: {error}"))?;
+            let message = Message::deserialize(&params)
+                .map_err(|error| format!("the params of {method} are not understood: {error}"))?;
             self.check(extension, &message)?;
             Ok(message)
         };
         match method {
             "pairing.should_admit" => self.should_admit(&message()?).await,
-            "pairing.message" => Ok(json!({"admitted": self.message(&message()?).await.map_err(Undecided::why)?})),
-            _ => Err(format!("there is no method {method:?}; there are pairing.should_admit and pairing.message")),
+            "pairing.message" => {
+                Ok(json!({"admitted": self.message(&message()?).await.map_err(Undecided::why)?}))
+            }
+            _ => Err(format!(
+                "there is no method {method:?}; there are pairing.should_admit and pairing.message"
+            )),
         }
     }
 }
@@ -226,14 +258,20 @@ impl Cursors for Bridge {
     }
 
     async fn keep(&self, extension: &str, cursor: String) -> Result<(), String> {
-        self.gateway()?.inner.store.keep_cursor(extension, cursor).await.map_err(|error| error.to_string())
+        self.gateway()?
+            .inner
+            .store
+            .keep_cursor(extension, cursor)
+            .await
+            .map_err(|error| error.to_string())
     }
 }
 
 #[async_trait]
 impl Items for Bridge {
-    /// All or none: what a gate cannot decide now is polled once more, and so are those before it. An application that minds looks at what they say.
-    /// What it can never decide is dropped, so that it does not keep those behind it away.
+    /// All or none: what a gate cannot decide now is polled once more, and so are those before it.
+    /// An application that minds looks at what they say. What it can never decide is dropped, so
+    /// that it does not keep those behind it away.
     async fn take(&self, extension: &str, items: Vec<Value>) -> Result<(), String> {
         for item in items {
             match Message::deserialize(&item) {
@@ -265,12 +303,19 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_brings_a_message_again() {
-        let adapter =
-            |passing| GateError::Adapter(AdapterError { channel: "mail".to_owned(), problem: "no".to_owned(), passing });
+        let adapter = |passing| {
+            GateError::Adapter(AdapterError {
+                channel: "mail".to_owned(),
+                problem: "no".to_owned(),
+                passing,
+            })
+        };
         for error in [GateError::NoFreeCode, adapter(true)] {
             assert!(matches!(Undecided::of(&error), Undecided::Now(_)), "{error}");
         }
-        for error in [GateError::BadId("account"), GateError::Channel("mail".to_owned()), adapter(false)] {
+        for error in
+            [GateError::BadId("account"), GateError::Channel("mail".to_owned()), adapter(false)]
+        {
             assert!(matches!(Undecided::of(&error), Undecided::Ever(_)), "{error}");
         }
     }

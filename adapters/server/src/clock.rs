@@ -1,4 +1,5 @@
-//! The clocks of the process: what is decided by time is decided by what is read here. How long something took is measured where it is done.
+//! The clocks of the process: what is decided by time is decided by what is read here. How long
+//! something took is measured where it is done.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,14 +24,16 @@ pub trait SystemClock: Send + Sync + 'static {
     fn is_synchronised(&self) -> bool;
 }
 
-/// The clocks of this system. A file says whether the wall clock is synchronised: it is, where there is one.
+/// The clocks of this system. A file says whether the wall clock is synchronised: it is, where
+/// there is one.
 #[derive(Clone, Debug)]
 pub struct LocalClock {
     synchronised_file: PathBuf,
 }
 
 impl LocalClock {
-    /// The clocks, with the file that something else than systemd makes once the wall clock is right.
+    /// The clocks, with the file that something else than systemd makes once the wall clock is
+    /// right.
     #[must_use]
     pub fn with_file(synchronised_file: &Path) -> Self {
         Self { synchronised_file: synchronised_file.to_owned() }
@@ -65,7 +68,8 @@ const SINCE_BOOT: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SINCE_BOOT: ClockId = ClockId::Monotonic;
 
-/// A monotonic clock that starts at zero with the gateway, beside the time that its registry goes by.
+/// A monotonic clock that starts at zero with the gateway, beside the time that its registry goes
+/// by.
 #[derive(Clone)]
 pub(crate) struct Clock {
     shared: Arc<Shared>,
@@ -94,7 +98,12 @@ impl Clock {
         let elapsed = Instant::from_millis(reading.elapsed.as_millis().saturating_sub(behind));
         let trusted = TrustedTime::begin(mark, RELEASED, Reading { elapsed, ..reading });
         let start = tokio::time::Instant::now();
-        let shared = Shared { start, system, trusted: Mutex::new(trusted), taking: tokio::sync::Mutex::default() };
+        let shared = Shared {
+            start,
+            system,
+            trusted: Mutex::new(trusted),
+            taking: tokio::sync::Mutex::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -106,9 +115,13 @@ impl Clock {
 
     /// When the async runtime has to wake for a deadline of core.
     pub(crate) fn wake_at(&self, deadline: Instant) -> tokio::time::Instant {
-        // A deadline too far to represent is as good as none; a day later the machine is asked again.
+        // A deadline too far to represent is as good as none; a day later the machine is asked
+        // again.
         let span = Duration::from_millis(deadline.as_millis());
-        self.shared.start.checked_add(span).unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400))
+        self.shared
+            .start
+            .checked_add(span)
+            .unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400))
     }
 
     /// The time that the registry goes by. A step of the wall clock does not change it.

@@ -40,7 +40,8 @@ pub(crate) struct Session {
     mailbox: Arc<Mailbox>,
     /// The node whose live connection this is.
     attached: Option<NodeId>,
-    /// What was read already: by whoever found out that this is a node's connection, or while its token was hashed.
+    /// What was read already: by whoever found out that this is a node's connection, or while its
+    /// token was hashed.
     heard: Option<Box<Message>>,
     /// How many text frames it may send; made with the first of a link.
     texts: Option<Box<Bucket>>,
@@ -92,10 +93,27 @@ enum Happening {
 
 impl Session {
     /// Without a seat, it only says that there is none.
-    pub(crate) fn new(gateway: Gateway, socket: WebSocket, peer: PeerAddress, since: Instant, seat: Option<SeatGuard>) -> Self {
+    pub(crate) fn new(
+        gateway: Gateway,
+        socket: WebSocket,
+        peer: PeerAddress,
+        since: Instant,
+        seat: Option<SeatGuard>,
+    ) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         let mailbox = Mailbox::new(Dialect::Missy);
-        Self { gateway, socket, peer, since, seat, mailbox, attached: None, heard: None, texts: None, attempt: None }
+        Self {
+            gateway,
+            socket,
+            peer,
+            since,
+            seat,
+            mailbox,
+            attached: None,
+            heard: None,
+            texts: None,
+            attempt: None,
+        }
     }
 
     /// The same, with a first frame that was read already.
@@ -104,7 +122,8 @@ impl Session {
         self
     }
 
-    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
+    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for
+    /// its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let inner = Arc::clone(&self.gateway.inner);
         let mut shutdown = inner.shutdown.subscribe();
@@ -116,8 +135,9 @@ impl Session {
                     self.spoke();
                     if connection.linked().is_some() {
                         let now = inner.clock.now();
-                        let texts =
-                            self.texts.get_or_insert_with(|| Box::new(Bucket::with_load(TEXTS_A_MINUTE, TEXTS_AT_ONCE, now)));
+                        let texts = self.texts.get_or_insert_with(|| {
+                            Box::new(Bucket::with_load(TEXTS_A_MINUTE, TEXTS_AT_ONCE, now))
+                        });
                         let _within = texts.take(now);
                     }
                     advance(connection, &inner, self.peer, Input::Text(text.as_str()))
@@ -126,7 +146,9 @@ impl Session {
                     self.spoke();
                     advance(connection, &inner, self.peer, Input::Binary(&bytes))
                 }
-                Happening::Frame(Message::Pong(_)) => advance(connection, &inner, self.peer, Input::Pong),
+                Happening::Frame(Message::Pong(_)) => {
+                    advance(connection, &inner, self.peer, Input::Pong)
+                }
                 // The library answers it.
                 Happening::Frame(Message::Ping(_)) => continue,
                 Happening::Gone => advance(connection, &inner, self.peer, Input::Closed),
@@ -140,18 +162,23 @@ impl Session {
                     actions.push(Action::Close(why));
                     (next, actions)
                 }
-                Happening::Letter(Letter::Notice(notice)) => advance(connection, &inner, self.peer, Input::Push(notice)),
+                Happening::Letter(Letter::Notice(notice)) => {
+                    advance(connection, &inner, self.peer, Input::Push(notice))
+                }
                 Happening::Letter(Letter::Frame(frame)) => {
-                    let actions = connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
+                    let actions =
+                        connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
                     (connection, actions)
                 }
-                // Of the native wire; a mailbox of this dialect takes none, and no chain is presented in it.
+                // Of the native wire; a mailbox of this dialect takes none, and no chain is
+                // presented in it.
                 Happening::Letter(Letter::App(_) | Letter::Displaced | Letter::Cut) => continue,
                 Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
                 Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
                 Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
             };
-            // Boxed, because an idle connection should not keep room for what it does when it is busy.
+            // Boxed, because an idle connection should not keep room for what it does when it is
+            // busy.
             connection = Box::pin(self.carry_out(next, actions, &inner)).await;
         }
     }
@@ -168,7 +195,8 @@ impl Session {
         }
         let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
         let now = inner.clock.now();
-        let pause = self.texts.as_mut().map(|texts| texts.wait(now)).filter(|wait| wait.as_millis() > 0);
+        let pause =
+            self.texts.as_mut().map(|texts| texts.wait(now)).filter(|wait| wait.as_millis() > 0);
         let pause = pause.map(|wait| inner.clock.wake_at(now.after(wait)));
         let seat = self.seat.as_ref();
         let needs_seat = connection.linked().is_none();
@@ -193,8 +221,14 @@ impl Session {
         }
     }
 
-    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to do.
-    async fn carry_out(&mut self, mut connection: Connection, actions: Vec<Action>, inner: &Inner) -> Connection {
+    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
+    /// do.
+    async fn carry_out(
+        &mut self,
+        mut connection: Connection,
+        actions: Vec<Action>,
+        inner: &Inner,
+    ) -> Connection {
         let mut queue = std::collections::VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
             let (next, actions) = match action {
@@ -239,17 +273,26 @@ impl Session {
         let source = self.peer.source();
         let now = inner.clock.now();
         match action {
-            Action::Admit(asking, profile) => return Some(Answer::Admitted(self.admit(*asking, profile, inner).await)),
-            Action::Load(node_id) => return Some(Answer::Loaded(inner.store.load(node_id).await.map_err(failed), node_id)),
+            Action::Admit(asking, profile) => {
+                return Some(Answer::Admitted(self.admit(*asking, profile, inner).await));
+            }
+            Action::Load(node_id) => {
+                return Some(Answer::Loaded(
+                    inner.store.load(node_id).await.map_err(failed),
+                    node_id,
+                ));
+            }
             Action::Hash(job, claim) => {
                 let hashed = tokio::select! {
                     hashed = inner.pool.hash(job, claim, source, now) => hashed,
                     () = gone(&mut self.socket, &mut self.heard) => return Some(Answer::Gone),
                 };
-                return Some(Answer::Hashed(hashed.ok_or(Refusal::RateLimited).map(|(hashed, attempt)| {
-                    self.attempt = Some(Box::new(attempt));
-                    hashed
-                })));
+                return Some(Answer::Hashed(hashed.ok_or(Refusal::RateLimited).map(
+                    |(hashed, attempt)| {
+                        self.attempt = Some(Box::new(attempt));
+                        hashed
+                    },
+                )));
             }
             Action::CountFailure => inner.pool.charge(source, now),
             Action::Refund => {
@@ -288,13 +331,19 @@ impl Session {
         None
     }
 
-    async fn admit(&mut self, asking: Asking, profile: String, inner: &Inner) -> Result<NodeId, Refusal> {
+    async fn admit(
+        &mut self,
+        asking: Asking,
+        profile: String,
+        inner: &Inner,
+    ) -> Result<NodeId, Refusal> {
         let address = asking.record.address;
         let (name, room) = (asking.record.name.to_string(), asking.record.room.to_string());
-        let admitted = match inner.store.admit(asking, profile, inner.limits, inner.clock.unix()).await {
-            Ok(admitted) => admitted,
-            Err(error) => Err(failed(error)),
-        };
+        let admitted =
+            match inner.store.admit(asking, profile, inner.limits, inner.clock.unix()).await {
+                Ok(admitted) => admitted,
+                Err(error) => Err(failed(error)),
+            };
         self.gateway.event(match &admitted {
             Ok(node_id) => Event::Asked { node_id: *node_id, name, room, address },
             Err(refusal) => Event::AskRefused { address, refusal: *refusal },
@@ -324,14 +373,16 @@ impl Session {
         }
     }
 
-    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so that it is read before the socket goes. Whoever
-    /// lingers has no seat any more, and only so many may.
+    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
+    /// that it is read before the socket goes. Whoever lingers has no seat any more, and only so
+    /// many may.
     async fn close(&mut self, close: Option<Close>, inner: &Inner) {
         self.seat = None;
         let place = inner.lingering.try_acquire();
         let goodbye = async {
             if let Some(close) = close {
-                let frame = CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+                let frame =
+                    CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
                 self.socket.send(Message::Close(Some(frame))).await.ok()?;
             }
             while place.is_ok() {
@@ -350,12 +401,15 @@ impl Drop for Session {
     }
 }
 
-/// Ends when the peer is gone. One frame that it sends before it may is kept; nothing more is read then.
+/// Ends when the peer is gone. One frame that it sends before it may is kept; nothing more is read
+/// then.
 async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
     while heard.is_none() {
         match socket.recv().await {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(frame @ (Message::Text(_) | Message::Binary(_)))) => *heard = Some(Box::new(frame)),
+            Some(Ok(frame @ (Message::Text(_) | Message::Binary(_)))) => {
+                *heard = Some(Box::new(frame))
+            }
             Some(Ok(Message::Close(_)) | Err(_)) | None => return,
         }
     }
@@ -363,7 +417,12 @@ async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
 }
 
 /// One step of core. Scratch lives on this stack only, so an idle connection holds none.
-fn advance(connection: Connection, inner: &Inner, peer: PeerAddress, input: Input<'_>) -> (Connection, Vec<Action>) {
+fn advance(
+    connection: Connection,
+    inner: &Inner,
+    peer: PeerAddress,
+    input: Input<'_>,
+) -> (Connection, Vec<Action>) {
     let mut scratch = [0; SCRATCH];
     let was_linked = connection.linked();
     let step = connection.step(inner.clock.now(), input, &mut scratch);
@@ -376,19 +435,30 @@ fn advance(connection: Connection, inner: &Inner, peer: PeerAddress, input: Inpu
     (step.next, actions)
 }
 
-fn feed(connection: Connection, inner: &Inner, peer: PeerAddress, answer: Answer) -> (Connection, Vec<Action>) {
+fn feed(
+    connection: Connection,
+    inner: &Inner,
+    peer: PeerAddress,
+    answer: Answer,
+) -> (Connection, Vec<Action>) {
     match answer {
         Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
         Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),
         Answer::Gone => advance(connection, inner, peer, Input::Closed),
         Answer::Confirmed(outcome) => advance(connection, inner, peer, Input::Confirmed(outcome)),
         Answer::Loaded(stored, node_id) => {
-            let record = stored.as_ref().map(|stored| stored.as_ref().map(|s| &s.record)).map_err(|refusal| *refusal);
+            let record = stored
+                .as_ref()
+                .map(|stored| stored.as_ref().map(|s| &s.record))
+                .map_err(|refusal| *refusal);
             let lookup = Lookup { record, kept: inner.proven.of(node_id), key: &inner.proven.key };
             advance(connection, inner, peer, Input::Loaded(lookup))
         }
         Answer::Attached(stored) => {
-            let record = stored.as_ref().map(|stored| stored.as_ref().map(|s| &s.record)).map_err(|refusal| *refusal);
+            let record = stored
+                .as_ref()
+                .map(|stored| stored.as_ref().map(|s| &s.record))
+                .map_err(|refusal| *refusal);
             advance(connection, inner, peer, Input::Attached(record))
         }
     }
@@ -402,7 +472,14 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
         Effect::Close(close) => Action::Close(close),
         Effect::Admit(request) => {
             let number = chance::number();
-            let asking = Asking::new(&request, peer.ip(), inner.clock.unix(), &inner.limits, &chance::draw()).made_by(number);
+            let asking = Asking::new(
+                &request,
+                peer.ip(),
+                inner.clock.unix(),
+                &inner.limits,
+                &chance::draw(),
+            )
+            .made_by(number);
             Action::Admit(Box::new(asking), request.profile.as_str().to_owned())
         }
         Effect::Load(node_id) => Action::Load(node_id),
@@ -413,9 +490,15 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
         Effect::Confirm(node_id, delivery) => Action::Confirm(node_id, delivery),
         Effect::Attach(node_id) => Action::Attach(node_id),
         Effect::Detach(_) => Action::Detach,
-        Effect::Observe(node_id, heartbeat) => Action::Observe(node_id, observation(heartbeat, inner)),
-        Effect::ApplicationText(node_id, frame) => Action::ApplicationText(node_id, frame.to_owned()),
-        Effect::ApplicationBinary(node_id, frame) => Action::ApplicationBinary(node_id, frame.to_vec()),
+        Effect::Observe(node_id, heartbeat) => {
+            Action::Observe(node_id, observation(heartbeat, inner))
+        }
+        Effect::ApplicationText(node_id, frame) => {
+            Action::ApplicationText(node_id, frame.to_owned())
+        }
+        Effect::ApplicationBinary(node_id, frame) => {
+            Action::ApplicationBinary(node_id, frame.to_vec())
+        }
     }
 }
 
@@ -429,6 +512,9 @@ mod tests {
             size_of::<F>()
         }
         let (future, session) = (size(Session::run), size_of::<Session>());
-        assert!(future + session <= 1750, "{future} bytes for the future and {session} for what it works on");
+        assert!(
+            future + session <= 1750,
+            "{future} bytes for the future and {session} for what it works on"
+        );
     }
 }

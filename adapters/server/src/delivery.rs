@@ -29,10 +29,12 @@ pub(crate) struct Deliveries {
 }
 
 impl Gateway {
-    /// Says that a secret was written where it belongs, so that it counts for good. Saying so again is no error.
+    /// Says that a secret was written where it belongs, so that it counts for good. Saying so again
+    /// is no error.
     ///
     /// # Errors
-    /// [`OperatorError::Delivery`] if it was undone meanwhile, or is not known; [`OperatorError::Store`].
+    /// [`OperatorError::Delivery`] if it was undone meanwhile, or is not known;
+    /// [`OperatorError::Store`].
     pub async fn confirm_delivery(&self, id: DeliveryId) -> Result<(), OperatorError> {
         self.settle_delivery(id, Outcome::Confirmed).await
     }
@@ -45,12 +47,17 @@ impl Gateway {
         self.settle_delivery(id, Outcome::Cancelled).await
     }
 
-    /// Begins the delivery of a setup code that was just made: it is worth nothing any more if nobody confirms it in time.
+    /// Begins the delivery of a setup code that was just made: it is worth nothing any more if
+    /// nobody confirms it in time.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
     pub async fn deliver_setup(&self, started: &StartedSetup) -> Result<Ticket, OperatorError> {
-        self.begin_delivery(Delivered::Setup { nonce: started.nonce, expires_at: started.expires_at }).await
+        self.begin_delivery(Delivered::Setup {
+            nonce: started.nonce,
+            expires_at: started.expires_at,
+        })
+        .await
     }
 
     pub(crate) async fn begin_delivery(&self, of: Delivered) -> Result<Ticket, OperatorError> {
@@ -62,7 +69,10 @@ impl Gateway {
 
     /// A delivery that begins now.
     pub(crate) fn ticket(&self) -> Ticket {
-        Ticket { id: DeliveryId::new(&chance::draw()), until: self.inner.clock.unix().after(self.inner.limits.deliver_within) }
+        Ticket {
+            id: DeliveryId::new(&chance::draw()),
+            until: self.inner.clock.unix().after(self.inner.limits.deliver_within),
+        }
     }
 
     pub(crate) fn delivery_begun(&self) {
@@ -84,8 +94,10 @@ impl Gateway {
     async fn settle_delivery(&self, id: DeliveryId, outcome: Outcome) -> Result<(), OperatorError> {
         let gateway = self.clone();
         to_its_end(async move {
-            let settled = gateway.inner.store.settle(id, outcome, gateway.inner.clock.unix()).await?;
-            let settlement = settled.map_err(|why| OperatorError::Delivery { id: hex(id.as_bytes()), why })?;
+            let settled =
+                gateway.inner.store.settle(id, outcome, gateway.inner.clock.unix()).await?;
+            let settlement =
+                settled.map_err(|why| OperatorError::Delivery { id: hex(id.as_bytes()), why })?;
             gateway.delivery_ended(&settlement, outcome);
             Ok(())
         })
@@ -101,21 +113,31 @@ impl Gateway {
 }
 
 impl Inner {
-    fn delivery_ended(&self, &Settlement { of, settled, again, .. }: &Settlement, outcome: Outcome) {
+    fn delivery_ended(
+        &self,
+        &Settlement { of, settled, again, .. }: &Settlement,
+        outcome: Outcome,
+    ) {
         if again || settled == Settled::Delivered {
             return;
         }
         let why = match outcome {
             Outcome::Cancelled => "could not be shown",
-            Outcome::Confirmed | Outcome::Used | Outcome::Lapsed => "was neither confirmed nor used in time",
+            Outcome::Confirmed | Outcome::Used | Outcome::Lapsed => {
+                "was neither confirmed nor used in time"
+            }
         };
         match of {
             Delivered::Token(node_id) => {
                 tracing::warn!(%node_id, "its new token {why}, so it never counted: the node stands as before it was issued");
                 self.event(&Event::Decided { node_id, decision: "undelivered" });
             }
-            Delivered::Code(id) => tracing::warn!(code = hex(id.as_bytes()), "the code {why}, so it is withdrawn"),
-            Delivered::Setup { .. } => tracing::warn!("a setup code {why}, so it is worth nothing any more"),
+            Delivered::Code(id) => {
+                tracing::warn!(code = hex(id.as_bytes()), "the code {why}, so it is withdrawn")
+            }
+            Delivered::Setup { .. } => {
+                tracing::warn!("a setup code {why}, so it is worth nothing any more")
+            }
         }
     }
 
@@ -131,14 +153,19 @@ impl Inner {
         let now = self.clock.unix();
         for Delivery { ticket, .. } in &under_way {
             if ticket.until > now {
-                let left = Duration::from_secs(ticket.until.as_secs().saturating_sub(now.as_secs()));
+                let left =
+                    Duration::from_secs(ticket.until.as_secs().saturating_sub(now.as_secs()));
                 return left.min(LOOK_AGAIN);
             }
             match self.store.settle(ticket.id, Outcome::Lapsed, now).await {
                 Ok(Ok(settlement)) => self.delivery_ended(&settlement, Outcome::Lapsed),
                 // Whoever was faster has said how it ended.
                 Ok(Err(
-                    NotSettled::Unknown | NotSettled::Undone | NotSettled::Delivered | NotSettled::Late | NotSettled::Early,
+                    NotSettled::Unknown
+                    | NotSettled::Undone
+                    | NotSettled::Delivered
+                    | NotSettled::Late
+                    | NotSettled::Early,
                 )) => {}
                 Err(error) => {
                     tracing::error!(%error, "a secret that was not delivered could not be undone; it is tried again");

@@ -13,14 +13,16 @@ const MOST_KEYS: usize = 65_536;
 
 type Buckets<K> = Arc<Mutex<HashMap<K, Bucket>>>;
 
-/// One bucket per source, or per whatever else the budget is for, that failed lately. Each flow has one of its own.
+/// One bucket per source, or per whatever else the budget is for, that failed lately. Each flow has
+/// one of its own.
 #[derive(Debug)]
 pub(crate) struct Failures<K = Source> {
     per_minute: u32,
     buckets: Buckets<K>,
 }
 
-/// One attempt of a key. It stays spent unless this permit is given back: whoever leaves in the middle, or fails to say how it went, has failed.
+/// One attempt of a key. It stays spent unless this permit is given back: whoever leaves in the
+/// middle, or fails to say how it went, has failed.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped stays spent"]
 pub(crate) struct Permit<K = Source> {
@@ -55,7 +57,8 @@ impl<K: Eq + Hash + Copy> Failures<K> {
         let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
         if buckets.len() >= MOST_KEYS && !buckets.contains_key(&key) {
             buckets.retain(|_, bucket| !bucket.is_full(now));
-            // A flood from more networks than we remember is held by what bounds the work of all; here any one of them may be forgotten.
+            // A flood from more networks than we remember is held by what bounds the work of all;
+            // here any one of them may be forgotten.
             let any = buckets.keys().next().copied();
             if let Some(any) = any.filter(|_| buckets.len() >= MOST_KEYS) {
                 buckets.remove(&any);
@@ -94,7 +97,10 @@ mod tests {
         let failures = Failures::new(2);
         let (one, other) = (failures.permit(source(1), now), failures.permit(source(1), now));
         assert!(failures.permit(source(1), now).is_none() && failures.is_empty(source(1), now));
-        assert!(failures.permit(source(2), now).is_some(), "another source has a bucket of its own");
+        assert!(
+            failures.permit(source(2), now).is_some(),
+            "another source has a bucket of its own"
+        );
         one.unwrap().give_back(now);
         drop(other);
         assert!(failures.permit(source(1), now).is_some());

@@ -1,4 +1,5 @@
-//! Whom a final decision is about. It takes the whole name of a node, or enough of its id that no slip of the hand names another.
+//! Whom a final decision is about. It takes the whole name of a node, or enough of its id that no
+//! slip of the hand names another.
 
 use handfast_core::id::NodeId;
 use handfast_store::{Listed, StoreError};
@@ -11,15 +12,17 @@ pub const FEWEST_FOR_GOOD: usize = 6;
 const MOST_MATCHES: usize = 5;
 
 impl Gateway {
-    /// The one node that has this name, or an id that begins with at least [`FEWEST_FOR_GOOD`] characters of it.
+    /// The one node that has this name, or an id that begins with at least [`FEWEST_FOR_GOOD`]
+    /// characters of it.
     ///
     /// # Errors
-    /// [`OperatorError::NotNamed`], [`OperatorError::SeveralNamed`] with those that fit, be it one by its name and another by its id, or
-    /// [`OperatorError::Store`].
+    /// [`OperatorError::NotNamed`], [`OperatorError::SeveralNamed`] with those that fit, be it one
+    /// by its name and another by its id, or [`OperatorError::Store`].
     pub async fn device_for_good(&self, which: &str) -> Result<Device, OperatorError> {
         let store = &self.inner.store;
         let lower = which.to_ascii_lowercase();
-        let begins = which.len() >= FEWEST_FOR_GOOD && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let begins = which.len() >= FEWEST_FOR_GOOD
+            && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         let mut found = store.named(which, MOST_MATCHES, self.inner.clock.unix()).await?;
         if begins {
             let by_id = store.find(&lower, MOST_MATCHES).await?;

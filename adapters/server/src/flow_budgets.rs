@@ -1,4 +1,5 @@
-//! How often each source may fail in the flows that need no budget of another shape. Each has one of its own: a wrong bearer costs nobody a setup code.
+//! How often each source may fail in the flows that need no budget of another shape. Each has one
+//! of its own: a wrong bearer costs nobody a setup code.
 
 use handfast_core::limits::Limits;
 

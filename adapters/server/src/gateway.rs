@@ -1,4 +1,5 @@
-//! The gateway: one registry, its live connections, its budgets, and what an operator may do with them.
+//! The gateway: one registry, its live connections, its budgets, and what an operator may do with
+//! them.
 
 use std::any::TypeId;
 use std::sync::Arc;
@@ -16,7 +17,10 @@ use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
 use handfast_store::held::Cut;
-use handfast_store::{BadRecord, Entry, Filter, HeldStore, Inbound, MemoryStore, Over, SaveError, Store, StoreError, Stored};
+use handfast_store::{
+    BadRecord, Entry, Filter, HeldStore, Inbound, MemoryStore, Over, SaveError, Store, StoreError,
+    Stored,
+};
 use tokio::sync::{Semaphore, watch};
 
 use crate::bearer::Holder;
@@ -91,11 +95,13 @@ pub(crate) struct Setup {
 }
 
 impl Inner {
-    /// Tells the observer. One that panics is its own problem, not that of the node or the decision it was told of.
+    /// Tells the observer. One that panics is its own problem, not that of the node or the decision
+    /// it was told of.
     pub(crate) fn event(&self, event: &Event) {
         self.pairing.learn(event, self.clock.unix());
         self.telemetry.event(event);
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.observer.event(event)));
+        let told =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.observer.event(event)));
         if told.is_err() {
             tracing::error!("an observer panicked");
         }
@@ -157,13 +163,15 @@ impl GatewayBuilder {
         Self { inbound, ..self }
     }
 
-    /// Which proxies in front of the gateway are believed when they say for whom they ask. Without this, none is.
+    /// Which proxies in front of the gateway are believed when they say for whom they ask. Without
+    /// this, none is.
     #[must_use]
     pub fn proxies(self, proxies: ProxySettings) -> Self {
         Self { proxies, ..self }
     }
 
-    /// Programs outside the gateway that bring channels, methods, pages, metrics and items. They start with the gateway and end with it.
+    /// Programs outside the gateway that bring channels, methods, pages, metrics and items. They
+    /// start with the gateway and end with it.
     #[must_use]
     pub fn extensions(self, extensions: Vec<ExtensionConfig>) -> Self {
         Self { extensions, ..self }
@@ -181,14 +189,16 @@ impl GatewayBuilder {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// What seals the registry's secrets: the gateway's keys, PINs and codes. A registry is opened with the key with which it was made; only a
-    /// [`MemoryStore`] needs none. [`pairing::key_file`] keeps one in a file.
+    /// What seals the registry's secrets: the gateway's keys, PINs and codes. A registry is opened
+    /// with the key with which it was made; only a [`MemoryStore`] needs none.
+    /// [`pairing::key_file`] keeps one in a file.
     #[must_use]
     pub fn store_key(self, key: Secret<32>) -> Self {
         Self { store_key: Some(key), ..self }
     }
 
-    /// Opens the gateway's keys, or makes them, and starts its hashing threads. It serves nothing yet: nest [`Gateway::router`] or call [`crate::serve`].
+    /// Opens the gateway's keys, or makes them, and starts its hashing threads. It serves nothing
+    /// yet: nest [`Gateway::router`] or call [`crate::serve`].
     ///
     /// # Errors
     /// [`StartError`].
@@ -222,12 +232,20 @@ impl GatewayBuilder {
         let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
         pairing::at_start(&*store, &pairing.settings, clock.unix()).await?;
         setup.check().map_err(StartError::Settings)?;
-        let keys = SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
+        let keys =
+            SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
         let (extensions, bridge) = bridge::build(extensions)?;
         let telemetry = Arc::new(Telemetry::new());
         let senders: Arc<dyn Inbound> = store.clone();
         let holding = Some(Arc::clone(held.held()));
-        let gate = Gate::new(senders, inbound, Arc::clone(&telemetry), clock.clone(), Some(bridge::observer(&bridge)), holding);
+        let gate = Gate::new(
+            senders,
+            inbound,
+            Arc::clone(&telemetry),
+            clock.clone(),
+            Some(bridge::observer(&bridge)),
+            holding,
+        );
         let inner = Arc::new(Inner {
             store,
             held,
@@ -312,7 +330,8 @@ impl Gateway {
         self.inner.shutdown.send_replace(true);
     }
 
-    /// A page of the nodes, in order of their ids. One whose stored record is damaged is in its place as an error, and hides nobody.
+    /// A page of the nodes, in order of their ids. One whose stored record is damaged is in its
+    /// place as an error, and hides nobody.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -333,7 +352,8 @@ impl Gateway {
     /// [`OperatorError::NotFound`], [`OperatorError::Ambiguous`] or [`OperatorError::Store`].
     pub async fn device_by_prefix(&self, prefix: &str) -> Result<Device, OperatorError> {
         let lower = prefix.to_ascii_lowercase();
-        let well_formed = !lower.is_empty() && lower.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let well_formed =
+            !lower.is_empty() && lower.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
         let mut found = match well_formed {
             true => self.inner.store.find(&lower, MOST_MATCHES).await?,
             false => Vec::new(),
@@ -348,12 +368,14 @@ impl Gateway {
         }
     }
 
-    /// Approves a node, or gives it a new token or grant, on the terms that were proposed for it or the settings'. What it yields is durable before it is
-    /// returned, a token as its hash. A token is on its way then: whoever has it where it belongs [confirms](Gateway::confirm_delivery) that, or the node uses
-    /// it; else the decision is undone after [`Limits::deliver_within`].
+    /// Approves a node, or gives it a new token or grant, on the terms that were proposed for it or
+    /// the settings'. What it yields is durable before it is returned, a token as its hash. A token
+    /// is on its way then: whoever has it where it belongs [confirms](Gateway::confirm_delivery)
+    /// that, or the node uses it; else the decision is undone after [`Limits::deliver_within`].
     ///
     /// # Errors
-    /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of [`OperatorError`].
+    /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of
+    /// [`OperatorError`].
     pub async fn pair(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
         self.pair_on(node_id, purpose, Terms::default()).await
     }
@@ -361,13 +383,21 @@ impl Gateway {
     /// The same on terms of the operator's, for a node that proves itself with its keys.
     ///
     /// # Errors
-    /// As for [`Gateway::pair`], and [`OperatorError::NoKeys`] for terms where a token carries none.
-    pub async fn pair_on(&self, node_id: NodeId, purpose: Purpose, terms: Terms) -> Result<Issued, OperatorError> {
+    /// As for [`Gateway::pair`], and [`OperatorError::NoKeys`] for terms where a token carries
+    /// none.
+    pub async fn pair_on(
+        &self,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: Terms,
+    ) -> Result<Issued, OperatorError> {
         self.pair_by(&Authority::OWNER, node_id, purpose, terms).await
     }
 
-    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and what it gave ends with it. A node that proves itself with a
-    /// token has neither scopes nor an end; such a right approves it only if its profile says so, and it waits for approval again when the right ends.
+    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and
+    /// what it gave ends with it. A node that proves itself with a token has neither scopes nor an
+    /// end; such a right approves it only if its profile says so, and it waits for approval again
+    /// when the right ends.
     ///
     /// # Errors
     /// As for [`Gateway::pair_on`], and [`OperatorError::Wider`].
@@ -383,7 +413,8 @@ impl Gateway {
             return Err(OperatorError::Usage("a grant lives for a second at least".to_owned()));
         }
         let (gateway, authority) = (self.clone(), authority.clone());
-        to_its_end(async move { gateway.pair_now(&authority, node_id, purpose, &terms).await }).await
+        to_its_end(async move { gateway.pair_now(&authority, node_id, purpose, &terms).await })
+            .await
     }
 
     async fn pair_now(
@@ -400,14 +431,16 @@ impl Gateway {
             }
             let issued = match entry.record.keys {
                 Some(holder) => {
-                    let grant = self.grant(authority, &entry, holder, purpose, terms, false).await?;
+                    let grant =
+                        self.grant(authority, &entry, holder, purpose, terms, false).await?;
                     grant.map(|grant| (IssuedCredential::Grant(Box::new(grant)), None))
                 }
                 None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
                 None => {
                     authority.approve_unbounded()?;
                     self.inner.shown.check(&entry)?;
-                    let stored = Stored { record: entry.record, version: entry.version, ceiling: None };
+                    let stored =
+                        Stored { record: entry.record, version: entry.version, ceiling: None };
                     let issued = self.approve(stored, purpose, authority.maker()?).await?;
                     issued.map(|(token, ticket)| (IssuedCredential::Token(token), Some(ticket)))
                 }
@@ -438,7 +471,8 @@ impl Gateway {
                 // What is in force already and not stored is stored by deciding it once more.
                 Ok(change) if change.takes_away() && before.is_some() => {
                     let stored = self.inner.held.load_stored(node_id).await?;
-                    let stored = stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))?;
+                    let stored =
+                        stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))?;
                     lifecycle::decide(&stored.record.standing, decision.clone(), now)
                 }
                 other => other,
@@ -466,12 +500,16 @@ impl Gateway {
                 match effect {
                     Effect::EndLinks(notice) => {
                         let key = record.keys.as_ref().map(|keys| keys.channel);
-                        held = Some(self.hold(Cut::Node { node_id, decision: decision.clone(), key }, &what())?);
+                        held = Some(self.hold(
+                            Cut::Node { node_id, decision: decision.clone(), key },
+                            &what(),
+                        )?);
                         self.end_what_rests_on(&record, Some(notice));
                         self.push(node_id, Some(notice));
                     }
                     Effect::Save(standing) => {
-                        saved = self.inner.store.save(node_id, version, standing.clone(), now).await;
+                        saved =
+                            self.inner.store.save(node_id, version, standing.clone(), now).await;
                         if saved.is_err() {
                             break;
                         }
@@ -484,8 +522,11 @@ impl Gateway {
             }
             let error = match saved {
                 Ok(_) => {
-                    // Whatever was held of this node when it was read, what is stored now goes beyond it.
-                    held.iter().chain(&before).for_each(|ticket| self.inner.held.held().release(ticket));
+                    // Whatever was held of this node when it was read, what is stored now goes
+                    // beyond it.
+                    held.iter()
+                        .chain(&before)
+                        .for_each(|ticket| self.inner.held.held().release(ticket));
                     self.event(Event::Decided { node_id, decision: word(decision) });
                     return Ok(());
                 }
@@ -516,20 +557,27 @@ impl Gateway {
         Ok(Summary { nodes, linked: self.inner.hub.count(), waiting: self.inner.seats.taken() })
     }
 
-    /// Queues a text frame for a linked node; `false` if it is not linked or has 64 KiB waiting already.
+    /// Queues a text frame for a linked node; `false` if it is not linked or has 64 KiB waiting
+    /// already.
     #[must_use]
     pub fn send_text(&self, node_id: NodeId, text: String) -> bool {
         self.inner.hub.send(node_id, Message::Text(text.into()))
     }
 
-    /// Queues a binary frame for a linked node; `false` if it is not linked or has 64 KiB waiting already.
+    /// Queues a binary frame for a linked node; `false` if it is not linked or has 64 KiB waiting
+    /// already.
     #[must_use]
     pub fn send_binary(&self, node_id: NodeId, bytes: Vec<u8>) -> bool {
         self.inner.hub.send(node_id, Message::Binary(bytes.into()))
     }
 
     /// Drives one approval; `None` if somebody else changed the record meanwhile.
-    async fn approve(&self, stored: Stored, purpose: Purpose, maker: Maker) -> Result<Option<(Token, Ticket)>, OperatorError> {
+    async fn approve(
+        &self,
+        stored: Stored,
+        purpose: Purpose,
+        maker: Maker,
+    ) -> Result<Option<(Token, Ticket)>, OperatorError> {
         use operator::{Effect, Input};
         let inner = &self.inner;
         let (node_id, at) = (stored.record.node_id, inner.clock.unix());
@@ -538,20 +586,29 @@ impl Gateway {
         let ticket = self.ticket();
         let mut step = Approval::begin(&stored.record, purpose, ticket, at).map_err(refused)?;
         loop {
-            let Some(effect) = step.effects.into_iter().next() else { return Err(refused(Refusal::StoreFailed)) };
+            let Some(effect) = step.effects.into_iter().next() else {
+                return Err(refused(Refusal::StoreFailed));
+            };
             let input = match effect {
                 Effect::Draw => Input::Drawn(chance::draw()),
-                // Not in the pool, where a flood of strangers' tokens would keep the operator waiting.
+                // Not in the pool, where a flood of strangers' tokens would keep the operator
+                // waiting.
                 Effect::Hash(job) => match tokio::task::spawn_blocking(move || job.run()).await {
                     Ok(hashed) => Input::Hashed(hashed),
                     Err(_) => return Err(refused(Refusal::StoreFailed)),
                 },
                 Effect::Save(change) => {
                     notice = change.notice;
-                    match inner.store.save_by(node_id, stored.version, change.standing, maker, at).await {
+                    match inner
+                        .store
+                        .save_by(node_id, stored.version, change.standing, maker, at)
+                        .await
+                    {
                         Ok(_) => Input::Saved(Ok(())),
                         Err(SaveError::Conflict) => return Ok(None),
-                        Err(SaveError::Missing) => return Err(OperatorError::NotFound(node_id.to_string())),
+                        Err(SaveError::Missing) => {
+                            return Err(OperatorError::NotFound(node_id.to_string()));
+                        }
                         Err(SaveError::Store(error)) => return Err(error.into()),
                     }
                 }
@@ -571,7 +628,8 @@ impl Gateway {
         stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))
     }
 
-    /// After a decision is durable: what rests on the node's key, or was given out for its link, ends with it.
+    /// After a decision is durable: what rests on the node's key, or was given out for its link,
+    /// ends with it.
     fn end_what_rests_on(&self, record: &Record, notice: Option<Notice>) {
         if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
             self.inner.pairing.bearers.drop_holder(Holder::Node(record.node_id));
@@ -581,13 +639,15 @@ impl Gateway {
                 self.event(Event::GrantRevoked { node_id: record.node_id, grant: None });
                 self.cut_key(&keys.channel);
             }
-            // Who is muted does not speak through those it has delegated to, either. They come again when it may.
+            // Who is muted does not speak through those it has delegated to, either. They come
+            // again when it may.
             (Some(Notice::Muted), Some(keys)) => self.cut_key(&keys.channel),
             _ => {}
         }
     }
 
-    /// After a decision is durable: whatever was proven before may no longer count, and a live link hears at once.
+    /// After a decision is durable: whatever was proven before may no longer count, and a live link
+    /// hears at once.
     pub(crate) fn push(&self, node_id: NodeId, notice: Option<Notice>) {
         let Some(notice) = notice else { return };
         if notice == Notice::Unpaired {
@@ -611,7 +671,8 @@ impl Gateway {
     pub(crate) fn device(&self, mut entry: Entry) -> Device {
         let node_id = entry.record.node_id;
         entry.observed = self.inner.readings.over(node_id, entry.observed);
-        entry.record.standing = lifecycle::as_delivered(&entry.record.standing, self.inner.clock.unix());
+        entry.record.standing =
+            lifecycle::as_delivered(&entry.record.standing, self.inner.clock.unix());
         Device { entry, online: self.inner.hub.is_live(node_id) }
     }
 }

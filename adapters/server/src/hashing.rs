@@ -1,7 +1,9 @@
-//! The bounded pool in which tokens are hashed, off the async threads: 15 ms each would stall every connection there.
+//! The bounded pool in which tokens are hashed, off the async threads: 15 ms each would stall every
+//! connection there.
 //!
-//! Which token is next, its [`schedule`] says. What fails is charged: to the id and source of whoever says to be a paired node, ten times a minute; and for
-//! everything else to the source. So strangers, however many, hold up neither each other nor the nodes that are known.
+//! Which token is next, its [`schedule`] says. What fails is charged: to the id and source of
+//! whoever says to be a paired node, ten times a minute; and for everything else to the source. So
+//! strangers, however many, hold up neither each other nor the nodes that are known.
 
 mod schedule;
 
@@ -71,7 +73,8 @@ impl Attempt {
 }
 
 impl HashPool {
-    /// As many threads as there are cores less one, at least one, so that hashing never takes the whole machine.
+    /// As many threads as there are cores less one, at least one, so that hashing never takes the
+    /// whole machine.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -86,14 +89,22 @@ impl HashPool {
         };
         for n in 0..cores.saturating_sub(1).max(1) {
             let shared = Arc::clone(&pool.shared);
-            std::thread::Builder::new().name(format!("handfast-hash-{n}")).spawn(move || work(&shared))?;
+            std::thread::Builder::new()
+                .name(format!("handfast-hash-{n}"))
+                .spawn(move || work(&shared))?;
         }
         Ok(pool)
     }
 
-    /// Hashes what whoever is at this source shows. `None` if it failed too often, or too many wait already. Whoever no longer waits for the answer is not
-    /// hashed, and the attempt stays spent.
-    pub(crate) async fn hash(&self, job: HashJob, claim: Claim, source: Source, now: Instant) -> Option<(Hashed, Attempt)> {
+    /// Hashes what whoever is at this source shows. `None` if it failed too often, or too many wait
+    /// already. Whoever no longer waits for the answer is not hashed, and the attempt stays spent.
+    pub(crate) async fn hash(
+        &self,
+        job: HashJob,
+        claim: Claim,
+        source: Source,
+        now: Instant,
+    ) -> Option<(Hashed, Attempt)> {
         let (answer, result) = oneshot::channel();
         let attempt = self.queue(Order { job, answer }, claim, source, now)?;
         self.shared.work.notify_one();
@@ -131,7 +142,12 @@ impl HashPool {
     }
 
     /// The order comes back if it belongs to everything else.
-    fn queue_known(&self, order: Order, source: Source, now: Instant) -> Result<Option<Attempt>, Order> {
+    fn queue_known(
+        &self,
+        order: Order,
+        source: Source,
+        now: Instant,
+    ) -> Result<Option<Attempt>, Order> {
         let claimant: (NodeId, Source) = (order.job.node_id, source);
         let Some(permit) = self.known.permit(claimant, now) else { return Err(order) };
         let taken = self.shared.lock().schedule.offer_known(claimant, order);

@@ -19,8 +19,9 @@ use handfast_core::time::UnixTime;
 
 use crate::inbound::Admitted;
 
-/// Takes what paired nodes send that pairing has no business with: audio, commands, whatever the application speaks. A slow one holds up
-/// only the connection whose frame it has. Answers go through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
+/// Takes what paired nodes send that pairing has no business with: audio, commands, whatever the
+/// application speaks. A slow one holds up only the connection whose frame it has. Answers go
+/// through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
 /// wire through [`crate::Gateway::send_app`] and [`crate::Gateway::publish`].
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
@@ -35,7 +36,8 @@ pub trait Application: Send + Sync + 'static {
         let _ = (peer, action, address, bytes);
     }
 
-    /// A text frame of a companion on `/pair`, whatever it says. Answers go through [`crate::Gateway::send_companion`].
+    /// A text frame of a companion on `/pair`, whatever it says. Answers go through
+    /// [`crate::Gateway::send_companion`].
     async fn companion(&self, companion: &CompanionInfo, frame: &str) {
         let _ = (companion, frame);
     }
@@ -64,7 +66,11 @@ pub struct CompanionInfo {
 
 impl CompanionInfo {
     pub(crate) fn of(session: &Session) -> Self {
-        Self { session: session.id, profile: session.profile.clone(), device_label: session.device_label.clone() }
+        Self {
+            session: session.id,
+            profile: session.profile.clone(),
+            device_label: session.device_label.clone(),
+        }
     }
 }
 
@@ -75,7 +81,8 @@ pub struct PeerInfo {
     pub peer: Peer,
     /// The static key that it has proven to hold.
     pub key: x25519::PublicKey,
-    /// The static key of the node to which the gateway gave what the peer may do: its own, or that of its delegator.
+    /// The static key of the node to which the gateway gave what the peer may do: its own, or that
+    /// of its delegator.
     pub subject: x25519::PublicKey,
     /// From where it linked; 0.0.0.0 for a serial line.
     pub address: IpAddr,
@@ -185,7 +192,8 @@ pub enum Event {
     },
     /// A PIN or a code was guessed wrong too often: it is dead.
     CodeLocked,
-    /// Too many PINs were guessed wrong from one source: for it they are locked until pairing is opened anew. Others go on.
+    /// Too many PINs were guessed wrong from one source: for it they are locked until pairing is
+    /// opened anew. Others go on.
     PinsLockedFor {
         /// From where the last one was guessed.
         address: IpAddr,
@@ -304,28 +312,50 @@ impl Observer for LogObserver {
             Event::Asked { node_id, name, room, address } => {
                 tracing::info!(%node_id, ?name, ?room, %address, "a node asks to be paired");
             }
-            Event::AskRefused { address, refusal } => tracing::warn!(%address, ?refusal, "a pairing request was turned away"),
+            Event::AskRefused { address, refusal } => {
+                tracing::warn!(%address, ?refusal, "a pairing request was turned away")
+            }
             Event::Paired(node_id) => tracing::info!(%node_id, "approved"),
             Event::Decided { node_id, decision } => tracing::info!(%node_id, decision, "decided"),
             Event::Linked(node_id) => tracing::info!(%node_id, "linked"),
             Event::Unlinked(node_id) => tracing::info!(%node_id, "unlinked"),
             Event::Pushed(node_id, notice) => tracing::info!(%node_id, ?notice, "pushed"),
             // Without the PIN: a log is no trusted display.
-            Event::PairingRequest { name, room, fingerprint, pin: _, expires_in, address, opened_by: _ } => {
+            Event::PairingRequest {
+                name,
+                room,
+                fingerprint,
+                pin: _,
+                expires_in,
+                address,
+                opened_by: _,
+            } => {
                 tracing::info!(?name, ?room, %fingerprint, expires_in, %address, "a node asks to be paired with a PIN");
             }
-            Event::CodeWrong { pin: true, left, address } => tracing::warn!(left, %address, "a wrong PIN"),
-            Event::CodeWrong { pin: false, left, address } => tracing::warn!(left, %address, "a wrong code"),
+            Event::CodeWrong { pin: true, left, address } => {
+                tracing::warn!(left, %address, "a wrong PIN")
+            }
+            Event::CodeWrong { pin: false, left, address } => {
+                tracing::warn!(left, %address, "a wrong code")
+            }
             Event::PinsLockedFor { address } => {
                 tracing::warn!(%address, "too many wrong PINs from there: PINs are locked for it until pairing is opened anew");
             }
-            Event::CodeLocked => tracing::warn!("a PIN or code was guessed wrong too often and is dead"),
-            Event::WindowOpened { closes } => tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open"),
+            Event::CodeLocked => {
+                tracing::warn!("a PIN or code was guessed wrong too often and is dead")
+            }
+            Event::WindowOpened { closes } => {
+                tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open")
+            }
             Event::SessionOpened { session, profile } => {
                 tracing::info!(session = %hex(session.as_bytes()), ?profile, "a companion has a session");
             }
-            Event::SessionRevoked { session } => tracing::info!(session = %hex(session.as_bytes()), "a session was ended"),
-            Event::CompanionLinked { session } => tracing::info!(session = %hex(session.as_bytes()), "a companion linked"),
+            Event::SessionRevoked { session } => {
+                tracing::info!(session = %hex(session.as_bytes()), "a session was ended")
+            }
+            Event::CompanionLinked { session } => {
+                tracing::info!(session = %hex(session.as_bytes()), "a companion linked")
+            }
             Event::CompanionUnlinked { session } => {
                 tracing::info!(session = %hex(session.as_bytes()), "a companion's link ended");
             }
@@ -339,10 +369,14 @@ impl Observer for LogObserver {
             Event::SenderDecided { channel, account, sender, decision } => {
                 tracing::info!(?channel, ?account, ?sender, decision, "a sender is decided about");
             }
-            Event::SendersSeeded { channel, account, added } => tracing::info!(?channel, ?account, added, "senders are let in"),
+            Event::SendersSeeded { channel, account, added } => {
+                tracing::info!(?channel, ?account, added, "senders are let in")
+            }
             Event::WindowClosed => tracing::info!("pairing by PIN is closed"),
             Event::WindowLocked => {
-                tracing::warn!("too many wrong PINs: pairing by PIN is closed until the operator opens it again");
+                tracing::warn!(
+                    "too many wrong PINs: pairing by PIN is closed until the operator opens it again"
+                );
             }
             Event::GrantOffered { node_id, grant } => {
                 tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant is offered");
@@ -353,9 +387,15 @@ impl Observer for LogObserver {
             Event::GrantRevoked { node_id, grant: Some(grant) } => {
                 tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant was ended");
             }
-            Event::GrantRevoked { node_id, grant: None } => tracing::info!(%node_id, "all grants were ended"),
-            Event::DelegateLinked { fingerprint, subject } => tracing::info!(%fingerprint, %subject, "a delegate linked"),
-            Event::DelegateUnlinked { fingerprint } => tracing::info!(%fingerprint, "a delegate's link ended"),
+            Event::GrantRevoked { node_id, grant: None } => {
+                tracing::info!(%node_id, "all grants were ended")
+            }
+            Event::DelegateLinked { fingerprint, subject } => {
+                tracing::info!(%fingerprint, %subject, "a delegate linked")
+            }
+            Event::DelegateUnlinked { fingerprint } => {
+                tracing::info!(%fingerprint, "a delegate's link ended")
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ impl OwnedInForce {
 
     /// Whether it holds to this ceiling.
     pub(crate) fn holds_to(&self, ceiling: &Ceiling) -> bool {
-        ceiling.scopes.scopes().covers(&self.scopes.scopes()) || self.bounds.contains(&ceiling.scopes)
+        ceiling.scopes.scopes().covers(&self.scopes.scopes())
+            || self.bounds.contains(&ceiling.scopes)
     }
 }

@@ -11,8 +11,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Embedders nest [`Gateway::router`] in an axum server of their own, take application frames with [`Application`], and hear what happens with
-//! [`Observer`]. What an operator does goes through the methods of [`Gateway`], or through [`admin`] over a Unix socket.
+//! Embedders nest [`Gateway::router`] in an axum server of their own, take application frames with
+//! [`Application`], and hear what happens with [`Observer`]. What an operator does goes through the
+//! methods of [`Gateway`], or through [`admin`] over a Unix socket.
 
 mod accept;
 pub mod admin;
@@ -58,7 +59,9 @@ pub use api::metrics::serve_metrics;
 pub use clock::{LocalClock, SYNCHRONISED_FILE, SystemClock};
 pub use final_decisions::FEWEST_FOR_GOOD;
 pub use gateway::{Gateway, GatewayBuilder};
-pub use hook::{Application, CompanionInfo, Event, LogObserver, NoApplication, Observer, PeerInfo, Pin};
+pub use hook::{
+    Application, CompanionInfo, Event, LogObserver, NoApplication, Observer, PeerInfo, Pin,
+};
 pub use native::{serve_serial, serve_tcp};
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 pub use proxies::{PeerAddress, ProxySettings};

@@ -1,4 +1,5 @@
-//! How much may be read, in sum, from peers that have not authenticated: each may send a frame of a mebibyte, but not all of them at once.
+//! How much may be read, in sum, from peers that have not authenticated: each may send a frame of a
+//! mebibyte, but not all of them at once.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +14,8 @@ const MOST_IN_SUM: usize = 64 * 1024 * 1024;
 /// What one peer may always send: more than any honest first message needs.
 const ALWAYS: usize = 64 * 1024;
 
-/// What one connection has sent while it has not authenticated. Counts until it is stopped or dropped.
+/// What one connection has sent while it has not authenticated. Counts until it is stopped or
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Meter {
     sum: Arc<AtomicUsize>,
@@ -55,21 +57,29 @@ pub(crate) struct Metered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let bytes = buffer.filled().len() - before;
         match &self.meter {
-            Some(meter) if !meter.read(bytes) => {
-                Poll::Ready(Err(io::Error::other("too much from peers that have not authenticated")))
-            }
+            Some(meter) if !meter.read(bytes) => Poll::Ready(Err(io::Error::other(
+                "too much from peers that have not authenticated",
+            ))),
             Some(_) | None => read,
         }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -81,7 +91,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 

@@ -82,7 +82,9 @@ pub enum OperatorError {
         refusal: Refusal,
     },
     /// No node has this name, nor an id that begins with so much of it.
-    #[error("what is decided for good takes the whole name of a node, or 6 or more characters of its id; {0:?} is neither")]
+    #[error(
+        "what is decided for good takes the whole name of a node, or 6 or more characters of its id; {0:?} is neither"
+    )]
     NotNamed(String),
     /// Several nodes have this name, or one has it and the id of another begins so.
     #[error("{which:?} is not enough for what is decided for good: it could be {}; give more of the id", .matches.join(" or "))]
@@ -111,7 +113,9 @@ pub enum OperatorError {
     )]
     NoKeys(NodeId),
     /// No paired node and no capability is named so.
-    #[error("no paired node has the name {0:?} or an id that begins so, and no capability has; `paired list` shows them")]
+    #[error(
+        "no paired node has the name {0:?} or an id that begins so, and no capability has; `paired list` shows them"
+    )]
     NotPaired(String),
     /// Several paired nodes or capabilities are named so.
     #[error("{which:?} is not enough: it names {}", .matches.join(", "))]
@@ -131,7 +135,9 @@ pub enum OperatorError {
     #[error("{0}")]
     SetupKey(String),
     /// No session's id begins so.
-    #[error("no session has an id that begins with {0:?}, or it has ended; `setup list` shows them")]
+    #[error(
+        "no session has an id that begins with {0:?}, or it has ended; `setup list` shows them"
+    )]
     NoSuchSession(String),
     /// Several do.
     #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.join(", "))]
@@ -190,8 +196,12 @@ const fn undelivered(why: NotSettled) -> &'static str {
     match why {
         NotSettled::Unknown => "no such secret is on its way",
         NotSettled::Undone => "it was undone, so the secret is worth nothing; ask for another one",
-        NotSettled::Late => "its time is over, so it is undone and the secret is worth nothing; ask for another one",
-        NotSettled::Delivered => "it was confirmed or used already, so it counts; revoke what it is for, if that is not meant",
+        NotSettled::Late => {
+            "its time is over, so it is undone and the secret is worth nothing; ask for another one"
+        }
+        NotSettled::Delivered => {
+            "it was confirmed or used already, so it counts; revoke what it is for, if that is not meant"
+        }
         NotSettled::Early => "its time is not over",
     }
 }
@@ -202,7 +212,9 @@ fn explain(refusal: Refusal) -> &'static str {
         Refusal::AlreadyPaired => {
             "it is paired already; `devices unpair` puts it out, `devices pair --reissue` gives it a new token"
         }
-        Refusal::Revoked => "that was decided already: it was revoked or turned down; let it ask again and approve its new id",
+        Refusal::Revoked => {
+            "that was decided already: it was revoked or turned down; let it ask again and approve its new id"
+        }
         Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
         Refusal::Expired => "its request has expired; let it ask again",
         Refusal::ClockInDoubt => {

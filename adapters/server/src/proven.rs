@@ -1,4 +1,5 @@
-//! Tokens that this process has verified: recognised again in microseconds instead of being hashed again.
+//! Tokens that this process has verified: recognised again in microseconds instead of being hashed
+//! again.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -24,7 +25,11 @@ impl Proven {
     }
 
     pub(crate) fn of(&self, node_id: NodeId) -> Option<ProofTag> {
-        self.tags.lock().expect("no thread panics while it holds the tags").get(&node_id).map(ProofTag::copy)
+        self.tags
+            .lock()
+            .expect("no thread panics while it holds the tags")
+            .get(&node_id)
+            .map(ProofTag::copy)
     }
 
     pub(crate) fn remember(&self, node_id: NodeId, tag: ProofTag) {

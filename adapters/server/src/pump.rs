@@ -25,7 +25,10 @@ pub(crate) fn observation(heartbeat: Heartbeat<'_>, inner: &Inner) -> Observatio
         last_seen: inner.clock.unix(),
         occupancy: heartbeat.occupancy,
         // A number too large to represent tells nothing.
-        noise_level: heartbeat.noise_level.and_then(|n| n.as_str().parse().ok()).filter(|n: &f64| n.is_finite()),
+        noise_level: heartbeat
+            .noise_level
+            .and_then(|n| n.as_str().parse().ok())
+            .filter(|n: &f64| n.is_finite()),
         wake_word_fp: heartbeat.wake_word_fp,
     }
 }

@@ -1,7 +1,8 @@
-//! What nodes tell of themselves, and when they were last there: written once a node in some seconds, in every dialect, however often they tell it.
+//! What nodes tell of themselves, and when they were last there: written once a node in some
+//! seconds, in every dialect, however often they tell it.
 //!
-//! The newest is kept here until its time has come, and shown to operators meanwhile. When a node leaves, its time comes sooner; when the gateway ends in
-//! order, it comes at once.
+//! The newest is kept here until its time has come, and shown to operators meanwhile. When a node
+//! leaves, its time comes sooner; when the gateway ends in order, it comes at once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -50,7 +51,8 @@ struct Told {
 impl Table {
     /// Keeps it; `true` if it is due before all others.
     fn tell(&mut self, node_id: NodeId, observation: Observation, now: Instant) -> bool {
-        let told = self.nodes.entry(node_id).or_insert(Told { written: None, waits: None, due: now });
+        let told =
+            self.nodes.entry(node_id).or_insert(Told { written: None, waits: None, due: now });
         let is_new = told.waits.is_none();
         told.waits = Some(observation.over(told.waits));
         if is_new {
@@ -62,7 +64,9 @@ impl Table {
 
     /// The node is not there any more; `true` if what it told is due before all others now.
     fn leave(&mut self, node_id: NodeId, now: Instant) -> bool {
-        let Some(Told { written, waits: Some(_), due }) = self.nodes.get(&node_id) else { return false };
+        let Some(Told { written, waits: Some(_), due }) = self.nodes.get(&node_id) else {
+            return false;
+        };
         let sooner = written.map_or(now, |written| now.max(written.after(READINGS_LAST))).min(*due);
         self.put(node_id, sooner);
         self.due.first().is_some_and(|(_, first)| *first == node_id)
@@ -138,7 +142,9 @@ impl Readings {
             let mut writes = JoinSet::new();
             for (node_id, observation) in some.iter().copied() {
                 let store = Arc::clone(store);
-                writes.spawn(async move { (node_id, observation, store.observe(node_id, observation).await) });
+                writes.spawn(async move {
+                    (node_id, observation, store.observe(node_id, observation).await)
+                });
             }
             let mut failed = None;
             while let Some(written) = writes.join_next().await {
@@ -195,7 +201,12 @@ mod tests {
     }
 
     fn told(second: u64, occupancy: Option<bool>, noise_level: Option<f64>) -> Observation {
-        Observation { last_seen: UnixTime::from_secs(second), occupancy, noise_level, wake_word_fp: None }
+        Observation {
+            last_seen: UnixTime::from_secs(second),
+            occupancy,
+            noise_level,
+            wake_word_fp: None,
+        }
     }
 
     #[test]
@@ -205,10 +216,19 @@ mod tests {
         for millis in 0..20_000 {
             table.tell(
                 node(1),
-                told(millis, (millis == 1).then_some(true), Some(f64::from(u32::try_from(millis).unwrap()))),
+                told(
+                    millis,
+                    (millis == 1).then_some(true),
+                    Some(f64::from(u32::try_from(millis).unwrap())),
+                ),
                 at(millis),
             );
-            written.extend(table.take(at(millis), at(millis)).into_iter().map(|(_, observation)| (millis, observation)));
+            written.extend(
+                table
+                    .take(at(millis), at(millis))
+                    .into_iter()
+                    .map(|(_, observation)| (millis, observation)),
+            );
         }
         let times: Vec<u64> = written.iter().map(|(millis, _)| *millis).collect();
         assert_eq!(times, [0, 5_000, 10_000, 15_000]);

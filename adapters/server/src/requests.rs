@@ -1,4 +1,5 @@
-//! The requests that wait for the operator: turned down one by one or many at once, and approved as they were shown.
+//! The requests that wait for the operator: turned down one by one or many at once, and approved as
+//! they were shown.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,7 +14,8 @@ use crate::pairing::{Net, check_word};
 
 /// How many nodes are read from the store at once.
 const PAGE: usize = 500;
-/// Most waiting entries of which it is remembered how they were shown; any one may be forgotten, and counts as never shown.
+/// Most waiting entries of which it is remembered how they were shown; any one may be forgotten,
+/// and counts as never shown.
 const MOST_SHOWN: usize = 4096;
 
 /// Which of the waiting requests are turned down.
@@ -37,15 +39,16 @@ impl Waiting {
     }
 }
 
-/// How waiting entries looked when an operator saw them last. A device without keys is known by nothing but its name and its address, so what is approved is
-/// the entry as it was shown.
+/// How waiting entries looked when an operator saw them last. A device without keys is known by
+/// nothing but its name and its address, so what is approved is the entry as it was shown.
 #[derive(Debug, Default)]
 pub(crate) struct Shown(Mutex<HashMap<NodeId, (Version, String)>>);
 
 impl Shown {
     /// An operator sees it now.
     pub(crate) fn see(&self, entry: &Entry) {
-        if !matches!(entry.record.standing, Standing::Pending { .. }) || entry.record.keys.is_some() {
+        if !matches!(entry.record.standing, Standing::Pending { .. }) || entry.record.keys.is_some()
+        {
             return;
         }
         let mut shown = self.0.lock().expect("no thread panics while it holds what was shown");
@@ -75,12 +78,18 @@ impl Shown {
 }
 
 impl Gateway {
-    /// Turns a pending request down. Whoever made it may ask again after a while, or, `for_good`, never: that bars its key, or in a dialect without keys this
-    /// request. A node of the native wire that still waits for the decision is told the reason: at most 160 bytes, on one line.
+    /// Turns a pending request down. Whoever made it may ask again after a while, or, `for_good`,
+    /// never: that bars its key, or in a dialect without keys this request. A node of the native
+    /// wire that still waits for the decision is told the reason: at most 160 bytes, on one line.
     ///
     /// # Errors
     /// As for [`Gateway::decide`], and [`OperatorError::Usage`] for a reason that cannot be told.
-    pub async fn turn_down(&self, node_id: NodeId, reason: Option<String>, for_good: bool) -> Result<(), OperatorError> {
+    pub async fn turn_down(
+        &self,
+        node_id: NodeId,
+        reason: Option<String>,
+        for_good: bool,
+    ) -> Result<(), OperatorError> {
         check_word(reason.as_deref())?;
         if reason.is_some() {
             self.inner.pairing.note(node_id, |note| note.word = reason);
@@ -89,7 +98,8 @@ impl Gateway {
         self.decide(node_id, &decision).await
     }
 
-    /// Turns down all waiting requests that these words name, and says for each what became of it. One that waits no longer when its turn comes is left out.
+    /// Turns down all waiting requests that these words name, and says for each what became of it.
+    /// One that waits no longer when its turn comes is left out.
     ///
     /// # Errors
     /// [`OperatorError::Store`] if they cannot be listed.
@@ -100,7 +110,11 @@ impl Gateway {
     ) -> Result<Vec<(NodeId, Result<(), OperatorError>)>, OperatorError> {
         let (mut outcomes, mut after) = (Vec::new(), None);
         loop {
-            let page = self.inner.store.list(Filter::Pending, after, PAGE, self.inner.clock.unix()).await?;
+            let page = self
+                .inner
+                .store
+                .list(Filter::Pending, after, PAGE, self.inner.clock.unix())
+                .await?;
             let full = page.len() == PAGE;
             after = page.last().map(handfast_store::node_id);
             for entry in page.into_iter().flatten().filter(|entry| which.holds(entry)) {

@@ -4,7 +4,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use handfast_core::grant::scope::Scopes;
-use handfast_core::registry::authority::{Authority, Delegated, Exceeded, Maker, Right, SESSION_DEPTH, Until, Wider, within};
+use handfast_core::registry::authority::{
+    Authority, Delegated, Exceeded, Maker, Right, SESSION_DEPTH, Until, Wider, within,
+};
 use handfast_core::registry::grants::current;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::Session;
@@ -19,13 +21,18 @@ use crate::telemetry::SessionEvent;
 const FOREVER: UnixTime = UnixTime::from_secs(u64::MAX);
 /// How many nodes are read from the store at once.
 const PAGE: usize = 500;
-/// How often it is looked for what has outlived its maker. Its own end is no later, so this finds only what a clock that was set has left behind.
+/// How often it is looked for what has outlived its maker. Its own end is no later, so this finds
+/// only what a clock that was set has left behind.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 impl Gateway {
-    /// What a session that lets its companion in may mint. What one allows that another made is no more than what that one allows. `None` if one of those
-    /// has ended that made each other, or they are too many.
-    pub(crate) async fn right_of(&self, session: &Session) -> Result<Option<Delegated>, StoreError> {
+    /// What a session that lets its companion in may mint. What one allows that another made is no
+    /// more than what that one allows. `None` if one of those has ended that made each other, or
+    /// they are too many.
+    pub(crate) async fn right_of(
+        &self,
+        session: &Session,
+    ) -> Result<Option<Delegated>, StoreError> {
         let settings = &self.inner.setup.settings;
         let mut right = Delegated {
             right: Right::Session(session.id),
@@ -60,7 +67,16 @@ impl Gateway {
 
     /// Cuts at once what rests on what has ended with its maker; that is durable already.
     pub(crate) async fn cut_what_ended(&self, ended: EndedWith) {
-        let EndedWith { sessions, shortened, grants, capabilities, unapproved, codes, window, senders } = ended;
+        let EndedWith {
+            sessions,
+            shortened,
+            grants,
+            capabilities,
+            unapproved,
+            codes,
+            window,
+            senders,
+        } = ended;
         let (now, inner) = (self.inner.clock.unix(), &self.inner);
         for session in sessions {
             inner.companions.end(session);
@@ -95,17 +111,26 @@ impl Gateway {
             inner.pairing.window_changed.notify_one();
         }
         if codes > 0 || senders > 0 {
-            tracing::info!(codes, senders, "codes died and senders were let out with the session that made them");
+            tracing::info!(
+                codes,
+                senders,
+                "codes died and senders were let out with the session that made them"
+            );
         }
     }
 
-    /// Until when somebody is let in by this right; without an end, if nobody says one and the right has none.
-    pub(crate) fn lets_in_until(authority: &Authority, until: Option<UnixTime>) -> Result<Option<UnixTime>, Box<Wider>> {
+    /// Until when somebody is let in by this right; without an end, if nobody says one and the
+    /// right has none.
+    pub(crate) fn lets_in_until(
+        authority: &Authority,
+        until: Option<UnixTime>,
+    ) -> Result<Option<UnixTime>, Box<Wider>> {
         let wanted = until.map_or(Until::AtMost(FOREVER), Until::Exactly);
         Ok(Some(authority.mint(&Scopes::new(), wanted)?).filter(|ends| *ends != FOREVER))
     }
 
-    /// After something was written that the store does not tie to its maker in the same step: if the maker has ended meanwhile, it ends at once.
+    /// After something was written that the store does not tie to its maker in the same step: if
+    /// the maker has ended meanwhile, it ends at once.
     pub(crate) async fn check_maker(&self, maker: Maker) -> Result<(), OperatorError> {
         let Maker::Session(id) = maker else { return Ok(()) };
         if self.authority_of(maker).await?.is_none() {
@@ -144,7 +169,8 @@ pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Ends the grants that allow more than the sessions that made them do by now: the configuration may give their profiles less than before.
+/// Ends the grants that allow more than the sessions that made them do by now: the configuration
+/// may give their profiles less than before.
 async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
     let (store, now) = (&gateway.inner.store, gateway.inner.clock.unix());
     let mut after = None;
@@ -152,14 +178,22 @@ async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
         let page = store.list_granted(after, PAGE, now).await?;
         after = page.last().map(|(listed, _)| node_id(listed));
         let full = page.len() == PAGE;
-        for grant in page.into_iter().flat_map(|(_, grants)| grants).filter(|grant| grant.maker != Maker::Operator) {
+        for grant in page
+            .into_iter()
+            .flat_map(|(_, grants)| grants)
+            .filter(|grant| grant.maker != Maker::Operator)
+        {
             let authority = gateway.authority_of(grant.maker).await?;
             let until = Until::AtMost(grant.expires.unwrap_or(now));
-            if authority.is_none_or(|authority| authority.mint(&grant.scopes.scopes(), until).is_err()) {
+            if authority
+                .is_none_or(|authority| authority.mint(&grant.scopes.scopes(), until).is_err())
+            {
                 tracing::warn!(node_id = %grant.node_id, "a grant ends: the session that made it may do less by now");
                 let capabilities = store.end_grants(grant.node_id, Some(grant.id), now).await?;
                 let grants = vec![(grant.node_id, grant.id)];
-                gateway.cut_what_ended(EndedWith { grants, capabilities, ..EndedWith::default() }).await;
+                gateway
+                    .cut_what_ended(EndedWith { grants, capabilities, ..EndedWith::default() })
+                    .await;
             }
         }
         if !full {
@@ -178,7 +212,9 @@ async fn watcher(gateway: Weak<Inner>) {
         let gateway = Gateway { inner };
         match gateway.inner.store.end_orphans(gateway.inner.clock.unix()).await {
             Ok(ended) => gateway.cut_what_ended(ended).await,
-            Err(error) => tracing::error!(%error, "what has outlived its maker could not be ended; it is looked for again"),
+            Err(error) => {
+                tracing::error!(%error, "what has outlived its maker could not be ended; it is looked for again")
+            }
         }
     }
 }

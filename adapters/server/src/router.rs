@@ -1,5 +1,6 @@
-//! The router to nest: a WebSocket on any path, and a little HTTP. The subprotocol `handfast.v1` is the native wire; without one it is `missy`, but on
-//! `/pair`, where the first frame says whether it is that or a companion's.
+//! The router to nest: a WebSocket on any path, and a little HTTP. The subprotocol `handfast.v1` is
+//! the native wire; without one it is `missy`, but on `/pair`, where the first frame says whether
+//! it is that or a companion's.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,12 +27,12 @@ use crate::seats::SeatGuard;
 
 /// What a socket reads at once; small, because it stands in memory for every connection.
 const READ_BUFFER: usize = 512;
-/// Most bytes that wait for a slow peer inside the WebSocket: what the mailbox lets through, and its frame.
+/// Most bytes that wait for a slow peer inside the WebSocket: what the mailbox lets through, and
+/// its frame.
 const MOST_UNSENT: usize = crate::hub::MOST_QUEUED + 1024;
 
 /// What is answered where the peer's address is not known.
-pub(crate) const NO_PEER: &str =
-    "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
+pub(crate) const NO_PEER: &str = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
 
 /// The seat that a connection took when it was accepted, on its way to whoever serves it.
 #[derive(Clone)]
@@ -45,10 +46,13 @@ pub(crate) struct Accepted {
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
 
 impl Accepted {
-    /// Makes the seat one of this address, or of none; `false` if that has its share. A connection without a seat has none to give.
+    /// Makes the seat one of this address, or of none; `false` if that has its share. A connection
+    /// without a seat has none to give.
     pub(crate) fn counts_for(&self, address: Option<PeerAddress>) -> bool {
         let seat = self.seat.lock().ok();
-        seat.as_ref().and_then(|seat| seat.as_ref()).is_none_or(|seat| seat.counts_for(address.map(PeerAddress::source)))
+        seat.as_ref()
+            .and_then(|seat| seat.as_ref())
+            .is_none_or(|seat| seat.counts_for(address.map(PeerAddress::source)))
     }
 
     /// Does something with the seat, if a WebSocket has not taken it along.
@@ -62,8 +66,9 @@ impl Accepted {
 }
 
 impl Gateway {
-    /// The routes of a gateway: a WebSocket on every path that is none of these, which speaks the native wire if its subprotocol is `handfast.v1`, or
-    /// else `missy`, or on `/pair` what a companion speaks; and
+    /// The routes of a gateway: a WebSocket on every path that is none of these, which speaks the
+    /// native wire if its subprotocol is `handfast.v1`, or else `missy`, or on `/pair` what a
+    /// companion speaks; and
     ///
     /// | request | does | who may |
     /// |---|---|---|
@@ -75,19 +80,28 @@ impl Gateway {
     /// | `DELETE /api/v1/session` | ends it: `{"revoked":true}` | the session itself |
     /// | `/api/v1/…` | what the [operator's API](crate::admin) does | sessions, see below |
     ///
-    /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a session whose permissions allow `read` at `/gateway`
-    /// and what stands behind `/api/v1` (`/gateway/devices`, for instance), with a pattern that begins with `/gateway`; what is below `/events`, `/inbound`, `/pairing` and `/setup`, and everything that changes
-    /// something, needs `admin` there. Setup codes are made at the gateway alone. [`SetupSettings`](crate::setup::SetupSettings) say what a session allows.
+    /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a
+    /// session whose permissions allow `read` at `/gateway` and what stands behind `/api/v1`
+    /// (`/gateway/devices`, for instance), with a pattern that begins with `/gateway`; what is
+    /// below `/events`, `/inbound`, `/pairing` and `/setup`, and everything that changes something,
+    /// needs `admin` there. Setup codes are made at the gateway alone.
+    /// [`SetupSettings`](crate::setup::SetupSettings) say what a session allows.
     ///
     /// Nest it in a server of your own, and serve that with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address, and a request without one is answered 500
-    /// with a text that says so. Behind [listed proxies](crate::proxies::ProxySettings) the header that they write is read here, too; where you find out by other
-    /// means for whom a request is, insert a [`PeerAddress`] into its extensions in a layer of yours. Connections that have not authenticated then take their seat
-    /// when the WebSocket opens, in the share of that address. These budgets are your server's: how many sockets are open, how many of one address, how long one
-    /// may take for its request and its TLS handshake, and a PROXY header ahead of it. [`crate::serve`] does all of it.
+    /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address,
+    /// and a request without one is answered 500 with a text that says so. Behind
+    /// [listed proxies](crate::proxies::ProxySettings) the header that they write is read here,
+    /// too; where you find out by other means for whom a request is, insert a [`PeerAddress`] into
+    /// its extensions in a layer of yours. Connections that have not authenticated then take their
+    /// seat when the WebSocket opens, in the share of that address. These budgets are your
+    /// server's: how many sockets are open, how many of one address, how long one may take for its
+    /// request and its TLS handshake, and a PROXY header ahead of it. [`crate::serve`] does all of
+    /// it.
     pub fn router(&self) -> Router {
         let api = api::router(self);
-        let other = async move |gateway: State<Self>, request: Request| match api::is_api(request.uri().path()) {
+        let other = async move |gateway: State<Self>, request: Request| match api::is_api(
+            request.uri().path(),
+        ) {
             true => api.oneshot(request).await,
             false => open(gateway, request).await,
         };
@@ -152,7 +166,9 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         if let Some(address) = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers) {
             parts.extensions.insert(address);
         }
-        if let Some(answer) = gateway.inner.extensions.proxy().serve(Request::from_parts(parts, body)).await {
+        if let Some(answer) =
+            gateway.inner.extensions.proxy().serve(Request::from_parts(parts, body)).await
+        {
             return Ok(answer);
         }
         let text = "This is a Handfast gateway. Nodes connect here with a WebSocket; GET /health says whether it works.\n";
@@ -175,16 +191,25 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         .max_write_buffer_size(MOST_UNSENT)
         .max_message_size(most)
         .max_frame_size(most);
-    // Each is a task of its own, no larger than the session: the one in which it begins keeps room for the handshake.
+    // Each is a task of its own, no larger than the session: the one in which it begins keeps room
+    // for the handshake.
     Ok(if native {
         upgrade.on_upgrade(async move |socket| {
             let place = seat.map_or(Place::Refused, Place::Seat);
-            tokio::spawn(Box::new(session::Session::new(gateway, socket, address.ip(), since, place)).run());
+            tokio::spawn(
+                Box::new(session::Session::new(gateway, socket, address.ip(), since, place)).run(),
+            );
         })
     } else if parts.uri.path() == companion::PATH {
-        let may_be = origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
+        let may_be =
+            origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
         upgrade.on_upgrade(async move |socket| {
-            tokio::spawn(Box::new(companion::session::Session::new(gateway, socket, address, since, seat, may_be)).run());
+            tokio::spawn(
+                Box::new(companion::session::Session::new(
+                    gateway, socket, address, since, seat, may_be,
+                ))
+                .run(),
+            );
         })
     } else {
         upgrade.on_upgrade(async move |socket| {

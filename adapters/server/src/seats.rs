@@ -1,8 +1,10 @@
 //! Seats for connections that have not authenticated, counted from accept.
 //!
-//! Silence is not allowed to lock anyone out: where seats run out, the connection that has owed the next message of its handshake for longest loses its seat, or
-//! the oldest that has sent nothing yet, or else the oldest that waits for a person ([`Idle::gives_way`]); and a source that is over its own share only displaces its own. The connections of
-//! a proxy are of no source until a request says for whom it asks; all that are of none count as one crowd.
+//! Silence is not allowed to lock anyone out: where seats run out, the connection that has owed the
+//! next message of its handshake for longest loses its seat, or the oldest that has sent nothing
+//! yet, or else the oldest that waits for a person ([`Idle::gives_way`]); and a source that is over
+//! its own share only displaces its own. The connections of a proxy are of no source until a
+//! request says for whom it asks; all that are of none count as one crowd.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -51,7 +53,8 @@ struct Share {
     silent: BTreeSet<Turn>,
 }
 
-/// A connection that may be displaced, among those of its kind: the one that has been so for longest first.
+/// A connection that may be displaced, among those of its kind: the one that has been so for
+/// longest first.
 type Turn = ((Idle, Instant), u64);
 
 /// One seat; dropping it gives it back.
@@ -70,8 +73,8 @@ impl Seats {
         Self { limits, clock, table: Arc::default(), sent: Arc::default() }
     }
 
-    /// A seat for a connection of this source, if need be that of the oldest silent one; `None` if nobody silent is left to make room. One of no source is
-    /// bounded by the total alone.
+    /// A seat for a connection of this source, if need be that of the oldest silent one; `None` if
+    /// nobody silent is left to make room. One of no source is bounded by the total alone.
     pub(crate) fn take(&self, source: Option<Source>) -> Option<SeatGuard> {
         let now = self.clock.now();
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
@@ -86,10 +89,18 @@ impl Seats {
         table.idles(id, Some((Idle::Silent, now)));
         drop(table);
         let meter = Meter::new(&self.sent);
-        Some(SeatGuard { id, limits: self.limits, clock: self.clock.clone(), evicted, table: Arc::clone(&self.table), meter })
+        Some(SeatGuard {
+            id,
+            limits: self.limits,
+            clock: self.clock.clone(),
+            evicted,
+            table: Arc::clone(&self.table),
+            meter,
+        })
     }
 
-    /// Takes the seat of the oldest connection that has sent nothing, so that its descriptor becomes free.
+    /// Takes the seat of the oldest connection that has sent nothing, so that its descriptor
+    /// becomes free.
     pub(crate) fn evict_oldest(&self) {
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
         if let Some(oldest) = first(&table.silent, self.clock.now()) {
@@ -106,23 +117,36 @@ impl Seats {
 /// Who of these makes room.
 fn first(idle: &BTreeSet<Turn>, now: Instant) -> Option<u64> {
     let oldest = |kind| {
-        idle.range(((kind, Instant::from_millis(0)), 0)..=((kind, Instant::from_millis(u64::MAX)), u64::MAX)).next().copied()
+        idle.range(
+            ((kind, Instant::from_millis(0)), 0)
+                ..=((kind, Instant::from_millis(u64::MAX)), u64::MAX),
+        )
+        .next()
+        .copied()
     };
     let stalled = oldest(Idle::Stalled).map(|((_, since), _)| since);
-    let kind = Idle::gives_way(oldest(Idle::Silent).is_some(), stalled, oldest(Idle::Resting).is_some(), now)?;
+    let kind = Idle::gives_way(
+        oldest(Idle::Silent).is_some(),
+        stalled,
+        oldest(Idle::Resting).is_some(),
+        now,
+    )?;
     oldest(kind).map(|(_, id)| id)
 }
 
 impl Table {
-    /// Those who may be displaced of the source that has most seats: whoever has few is not put out by whoever has many.
+    /// Those who may be displaced of the source that has most seats: whoever has few is not put out
+    /// by whoever has many.
     fn crowd(&self) -> &BTreeSet<Turn> {
-        // Of sources with equally many, the one that has waited for longest: a map has no order that could be relied on.
+        // Of sources with equally many, the one that has waited for longest: a map has no order
+        // that could be relied on.
         let most = self.sources.values().filter(|share| !share.silent.is_empty());
         let most = most.max_by_key(|share| (share.taken, Reverse(share.silent.first().copied())));
         most.map_or(&self.silent, |share| &share.silent)
     }
 
-    /// Tells a connection that its seat is gone. Its task may take a moment to end, but keeps nobody out any more.
+    /// Tells a connection that its seat is gone. Its task may take a moment to end, but keeps
+    /// nobody out any more.
     fn evict(&mut self, id: u64) {
         if let Some(taken) = self.taken.get(&id) {
             taken.evicted.notify_one();
@@ -135,8 +159,15 @@ impl Table {
         source.and_then(|_| self.sources.get(&source)).map_or(0, |share| share.taken)
     }
 
-    /// Displaces whoever has to go for one more seat of a source; `None` if nobody may be displaced.
-    fn make_room(&mut self, waiting: Waiting, source: Option<Source>, limits: &Limits, now: Instant) -> Option<()> {
+    /// Displaces whoever has to go for one more seat of a source; `None` if nobody may be
+    /// displaced.
+    fn make_room(
+        &mut self,
+        waiting: Waiting,
+        source: Option<Source>,
+        limits: &Limits,
+        now: Instant,
+    ) -> Option<()> {
         let displaced = match waiting.seat(limits) {
             Seat::Free => return Some(()),
             Seat::EvictFromSource => first(&self.sources.get(&source)?.silent, now)?,
@@ -193,8 +224,9 @@ impl Table {
 }
 
 impl SeatGuard {
-    /// Makes it a seat of this source, or of none, from now on: what comes over a proxy's connection is now for one source and then for another. `false` if the
-    /// source has its share and nobody silent in it, or if the seat is gone; then it is of no source.
+    /// Makes it a seat of this source, or of none, from now on: what comes over a proxy's
+    /// connection is now for one source and then for another. `false` if the source has its share
+    /// and nobody silent in it, or if the seat is gone; then it is of no source.
     #[must_use]
     pub(crate) fn counts_for(&self, source: Option<Source>) -> bool {
         let now = self.clock.now();
@@ -218,17 +250,20 @@ impl SeatGuard {
         self.idles(None);
     }
 
-    /// The connection owes the next message of a handshake that it began: it may be displaced, and once it has owed it for long, before all others.
+    /// The connection owes the next message of a handshake that it began: it may be displaced, and
+    /// once it has owed it for long, before all others.
     pub(crate) fn stalls(&self) {
         self.idles(Some(Idle::Stalled));
     }
 
-    /// The connection only waits, and can come back to what it waits for: from now on it may be displaced once nobody is silent.
+    /// The connection only waits, and can come back to what it waits for: from now on it may be
+    /// displaced once nobody is silent.
     pub(crate) fn rests(&self) {
         self.idles(Some(Idle::Resting));
     }
 
-    /// It waits for nothing any more, and has nothing to come back to: as at the start, it is the first to be displaced.
+    /// It waits for nothing any more, and has nothing to come back to: as at the start, it is the
+    /// first to be displaced.
     pub(crate) fn falls_silent(&self) {
         self.idles(Some(Idle::Silent));
     }
@@ -282,7 +317,8 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_silent_connection_makes_room() {
         let seats = seats(2, 2);
-        let (first, _second) = (seats.take(Some(source(1))).unwrap(), seats.take(Some(source(2))).unwrap());
+        let (first, _second) =
+            (seats.take(Some(source(1))).unwrap(), seats.take(Some(source(2))).unwrap());
         let _third = seats.take(Some(source(3))).unwrap();
         first.evicted().await;
         assert_eq!(seats.taken(), 2);
@@ -374,7 +410,10 @@ mod tests {
         assert!(!proxied[1].counts_for(Some(source(1))), "that source has its share");
         assert!(proxied[1].counts_for(Some(source(2))), "and another one its own");
         assert!(proxied[0].counts_for(Some(source(1))), "what is a source's already stays so");
-        assert!(proxied[0].counts_for(None) && proxied[2].counts_for(Some(source(1))), "a share that is given back is another's");
+        assert!(
+            proxied[0].counts_for(None) && proxied[2].counts_for(Some(source(1))),
+            "a share that is given back is another's"
+        );
         drop(proxied);
         assert_eq!(seats.taken(), 0);
         assert!(seats.table.lock().unwrap().sources.is_empty());
@@ -383,7 +422,8 @@ mod tests {
     #[tokio::test]
     async fn a_source_that_asks_through_a_proxy_displaces_its_own_and_no_one_else() {
         let seats = seats(8, 1);
-        let (own, other, asks) = (seats.take(None).unwrap(), seats.take(None).unwrap(), seats.take(None).unwrap());
+        let (own, other, asks) =
+            (seats.take(None).unwrap(), seats.take(None).unwrap(), seats.take(None).unwrap());
         assert!(own.counts_for(Some(source(1))) && other.counts_for(Some(source(2))));
         assert!(asks.counts_for(Some(source(1))));
         own.evicted().await;
@@ -394,7 +434,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_connections_that_say_for_nobody_makes_room_before_somebody_who_came_alone() {
+    async fn a_flood_of_connections_that_say_for_nobody_makes_room_before_somebody_who_came_alone()
+    {
         let seats = seats(3, 2);
         let alone = seats.take(Some(source(1))).unwrap();
         let flood = [seats.take(None).unwrap(), seats.take(None).unwrap()];

@@ -1,4 +1,5 @@
-//! HTTP, plain or in TLS, over the accept loop: silent sockets end, and nothing waits for a slow handshake.
+//! HTTP, plain or in TLS, over the accept loop: silent sockets end, and nothing waits for a slow
+//! handshake.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,7 +27,8 @@ use crate::meter::Metered;
 use crate::router::{Accepted, LocalAddress};
 use crate::seats::SeatGuard;
 
-/// How long an answer may take to be read, beyond the time that the next request has to be asked in.
+/// How long an answer may take to be read, beyond the time that the next request has to be asked
+/// in.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long a request may take to be answered: longer than anybody behind the gateway may take.
 const WORK_WITHIN: Duration = Duration::from_secs(40);
@@ -35,20 +37,33 @@ const A_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// What HTTP reads of one head at most.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Serves a gateway on a listener until `until` ends, then closes every connection with "going away" and waits a moment for them.
+/// Serves a gateway on a listener until `until` ends, then closes every connection with "going
+/// away" and waits a moment for them.
 ///
-/// With `tls`, only TLS is spoken. TCP_NODELAY is on. Failing accepts are logged and tried again. Each request over the connection of a listed proxy counts for
-/// the address that the proxy names ([`ProxySettings`](crate::proxies::ProxySettings)).
-pub async fn serve(gateway: Gateway, listener: impl Into<Listening>, tls: Option<TlsAcceptor>, until: impl Future<Output = ()>) {
+/// With `tls`, only TLS is spoken. TCP_NODELAY is on. Failing accepts are logged and tried again.
+/// Each request over the connection of a listed proxy counts for the address that the proxy names
+/// ([`ProxySettings`](crate::proxies::ProxySettings)).
+pub async fn serve(
+    gateway: Gateway,
+    listener: impl Into<Listening>,
+    tls: Option<TlsAcceptor>,
+    until: impl Future<Output = ()>,
+) {
     let router = gateway.router();
     let served = gateway.clone();
     let each = move |arrived| one(router.clone(), arrived, tls.clone(), served.clone());
     accept(&gateway, listener.into(), until, each).await;
 }
 
-/// One connection until it has become a WebSocket, which goes on in a task of its own. Until when it has to have asked for something, or heard it, is set anew
-/// with each request; while one is answered, silent connections are displaced before it.
-pub(crate) async fn one(router: Router, arrived: Arrived, tls: Option<TlsAcceptor>, gateway: Gateway) {
+/// One connection until it has become a WebSocket, which goes on in a task of its own. Until when
+/// it has to have asked for something, or heard it, is set anew with each request; while one is
+/// answered, silent connections are displaced before it.
+pub(crate) async fn one(
+    router: Router,
+    arrived: Arrived,
+    tls: Option<TlsAcceptor>,
+    gateway: Gateway,
+) {
     let Arrived { stream, peer, seat } = arrived;
     let at = (peer, stream.local_addr().ok());
     let displaced = seat.as_ref().map(SeatGuard::watch);
@@ -131,8 +146,13 @@ async fn http<S>(
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         let address = served.inner.proxies.address(peer.ip(), request.headers());
-        // The first message is due from accept on; over a connection that was used before, from the request on.
-        let since = if again.swap(true, Ordering::Relaxed) { served.inner.clock.now() } else { accepted.at };
+        // The first message is due from accept on; over a connection that was used before, from the
+        // request on.
+        let since = if again.swap(true, Ordering::Relaxed) {
+            served.inner.clock.now()
+        } else {
+            accepted.at
+        };
         let mut accepted = Accepted { at: since, ..accepted.clone() };
         let crowded = proxied && !accepted.counts_for(Some(address));
         if crowded {
@@ -179,7 +199,8 @@ async fn http<S>(
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         _ = async { shutdown.wait_for(|down| *down).await.map(drop) } => {
-            // What is under way is answered, and a WebSocket that is just opening gets to hear goodbye; what is idle ends.
+            // What is under way is answered, and a WebSocket that is just opening gets to hear
+            // goodbye; what is idle ends.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -189,8 +210,10 @@ async fn http<S>(
     }
 }
 
-/// The answer to a request that a proxy makes for somebody who has his share of connections that have not authenticated.
+/// The answer to a request that a proxy makes for somebody who has his share of connections that
+/// have not authenticated.
 fn crowd() -> Response {
-    let text = "Too many connections from your address have not authenticated. Try again in a moment.\n";
+    let text =
+        "Too many connections from your address have not authenticated. Try again in a moment.\n";
     (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], text).into_response()
 }

@@ -1,4 +1,5 @@
-//! How the gateway keeps the time: it reads the clocks, takes steps over, writes the mark, and writes down what is over.
+//! How the gateway keeps the time: it reads the clocks, takes steps over, writes the mark, and
+//! writes down what is over.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -58,12 +59,15 @@ impl Gateway {
         status(&self.inner)
     }
 
-    /// Takes the operator's word that the system's clock is right, or what time it is. The latter is for the gateway's owner alone: it lets the mark fall, and
-    /// so what was not written as ended may count again. What earlier runs made later than that time ends, for nobody knows when it should.
+    /// Takes the operator's word that the system's clock is right, or what time it is. The latter
+    /// is for the gateway's owner alone: it lets the mark fall, and so what was not written as
+    /// ended may count again. What earlier runs made later than that time ends, for nobody knows
+    /// when it should.
     ///
     /// # Errors
-    /// [`OperatorError::Clock`] if the system's clock is behind, [`OperatorError::SetupKey`] if there can be no new key for setup codes, and
-    /// [`OperatorError::Store`]. Nothing was changed then, but setup codes that were not spent may be worth nothing.
+    /// [`OperatorError::Clock`] if the system's clock is behind, [`OperatorError::SetupKey`] if
+    /// there can be no new key for setup codes, and [`OperatorError::Store`]. Nothing was changed
+    /// then, but setup codes that were not spent may be worth nothing.
     pub async fn accept_clock(&self, at: Option<UnixTime>) -> Result<TakenOver, OperatorError> {
         let clock = &self.inner.clock;
         let taking = clock.taking().await;
@@ -76,10 +80,13 @@ impl Gateway {
             }
         };
         let step = accepted.map_err(|NotAccepted::Behind| {
-            OperatorError::Clock(self.clock().mend().unwrap_or_else(|| "the system's clock is behind".to_owned()))
+            OperatorError::Clock(
+                self.clock().mend().unwrap_or_else(|| "the system's clock is behind".to_owned()),
+            )
         })?;
         if step.sets_back() {
-            // Which codes were spent under the false time is forgotten with it, so none of that time is to be good in the true one.
+            // Which codes were spent under the false time is forgotten with it, so none of that
+            // time is to be good in the true one.
             self.renew_setup_key().await?;
         }
         let taken = take(&self.inner, step).await?;
@@ -87,7 +94,8 @@ impl Gateway {
         Ok(taken)
     }
 
-    /// Writes that something is over, where the clock is good: it stays so whatever the clock says later.
+    /// Writes that something is over, where the clock is good: it stays so whatever the clock says
+    /// later.
     pub(crate) async fn note_over(&self, what: Over) {
         if !self.inner.clock.trusted().is_good() {
             return;

@@ -1,7 +1,8 @@
 //! Decisions that take something away do not wait for the disk.
 //!
-//! Such a decision is put in force in memory first, then the links end, and then it is stored. Where that fails it stays in force, is tried again until it is
-//! stored, and the operator is told that it is not stored yet. A restart before that forgets it.
+//! Such a decision is put in force in memory first, then the links end, and then it is stored.
+//! Where that fails it stays in force, is tried again until it is stored, and the operator is told
+//! that it is not stored yet. A restart before that forgets it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -36,7 +37,8 @@ impl Gateway {
         StoreStatus { failing: held.is_failing(), failures: held.failures(), unstored: held.list() }
     }
 
-    /// Carries out a decision that takes something away: in memory, on live links (`end`), in the store.
+    /// Carries out a decision that takes something away: in memory, on live links (`end`), in the
+    /// store.
     pub(crate) async fn cut<T>(
         &self,
         cut: Cut,
@@ -58,11 +60,21 @@ impl Gateway {
     /// Puts a decision in force that is not stored yet.
     pub(crate) fn hold(&self, cut: Cut, what: &str) -> Result<Ticket, OperatorError> {
         let held = self.inner.held.held().hold(cut, what.to_owned(), self.inner.clock.unix());
-        held.ok_or_else(|| StoreError::Database("too many decisions wait to be stored; free disk space first".to_owned()).into())
+        held.ok_or_else(|| {
+            StoreError::Database(
+                "too many decisions wait to be stored; free disk space first".to_owned(),
+            )
+            .into()
+        })
     }
 
     /// What the operator is told about a decision that is in force and could not be stored.
-    pub(crate) fn not_stored(&self, ticket: &Ticket, what: String, error: StoreError) -> OperatorError {
+    pub(crate) fn not_stored(
+        &self,
+        ticket: &Ticket,
+        what: String,
+        error: StoreError,
+    ) -> OperatorError {
         if matches!(error, StoreError::BadRecord(_)) {
             // Nothing can be written over it, however often that is tried.
             self.inner.held.held().release(ticket);
@@ -76,12 +88,15 @@ impl Gateway {
     pub(crate) async fn still_not_stored(&self, node_id: NodeId) -> Result<(), OperatorError> {
         let tried = self.inner.held.probe().await;
         match (self.inner.held.held().of_node(node_id), tried) {
-            (Some(_), Err(error)) => Err(OperatorError::CutNotStored { what: format!("node {node_id}"), error }),
+            (Some(_), Err(error)) => {
+                Err(OperatorError::CutNotStored { what: format!("node {node_id}"), error })
+            }
             (Some(_) | None, Ok(())) | (None, Err(_)) => Ok(()),
         }
     }
 
-    /// Waits for decisions that are not stored yet, for so long at most. The answer is those that are lost by ending now.
+    /// Waits for decisions that are not stored yet, for so long at most. The answer is those that
+    /// are lost by ending now.
     pub async fn store_the_rest(&self, within: Duration) -> Vec<HeldView> {
         let until = tokio::time::Instant::now() + within;
         loop {

@@ -1,9 +1,12 @@
 //! Standard output and standard error of the Handfast programs.
 //!
-//! Everything that a program prints goes through this crate, so that no output can panic and none is lost in silence: [`put`] says whether the text was
-//! written, [`put_secret`] also that it went somewhere, and [`note`] writes to standard error, where there is nobody left to tell of a failure.
+//! Everything that a program prints goes through this crate, so that no output can panic and none
+//! is lost in silence: [`put`] says whether the text was written, [`put_secret`] also that it went
+//! somewhere, and [`note`] writes to standard error, where there is nobody left to tell of a
+//! failure.
 //!
-//! A reader that closes its end of a pipe has enough, which [`Unwritten::is_closed_pipe`] tells apart from every other failure.
+//! A reader that closes its end of a pipe has enough, which [`Unwritten::is_closed_pipe`] tells
+//! apart from every other failure.
 
 mod closed;
 
@@ -34,14 +37,16 @@ pub fn put(text: &str) -> Result<(), Unwritten> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten)
 }
 
-/// Writes a secret that is shown this once: a file that standard output leads to has it on its disk when this returns.
+/// Writes a secret that is shown this once: a file that standard output leads to has it on its disk
+/// when this returns.
 ///
 /// # Errors
 /// As for [`put`].
 pub fn put_secret(text: &str) -> Result<(), Unwritten> {
     put(text)?;
     let out = io::stdout();
-    let is_file = rustix::fs::fstat(&out).is_ok_and(|found| rustix::fs::FileType::from_raw_mode(found.st_mode).is_file());
+    let is_file = rustix::fs::fstat(&out)
+        .is_ok_and(|found| rustix::fs::FileType::from_raw_mode(found.st_mode).is_file());
     if is_file {
         rustix::fs::fdatasync(&out).map_err(|error| Unwritten(error.into()))?;
     }
@@ -59,15 +64,17 @@ pub fn note_line(text: &str) {
     note(&format!("{text}\n"));
 }
 
-/// Reads a program's arguments. What they ask for that clap itself answers (help, the version, what is wrong with them) is printed here; the error is the
-/// code to exit with: 0 for an answer, 1 if it could not be printed, 2 for arguments that cannot be meant.
+/// Reads a program's arguments. What they ask for that clap itself answers (help, the version, what
+/// is wrong with them) is printed here; the error is the code to exit with: 0 for an answer, 1 if
+/// it could not be printed, 2 for arguments that cannot be meant.
 ///
 /// # Errors
 /// The exit code.
 pub fn parse<Args: clap::Parser>() -> Result<Args, u8> {
     Args::try_parse().map_err(|answer| {
-        let coloured =
-            |stream_is_terminal: bool| stream_is_terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        let coloured = |stream_is_terminal: bool| {
+            stream_is_terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+        };
         let text = |colour| match colour {
             true => answer.render().ansi().to_string(),
             false => answer.render().to_string(),

@@ -1,6 +1,8 @@
-//! Durable admissions a second with 64 writers at once, and the time of a point read, with few and with many nodes stored. Reports, and asserts no times.
+//! Durable admissions a second with 64 writers at once, and the time of a point read, with few and
+//! with many nodes stored. Reports, and asserts no times.
 //!
-//! `cargo bench -p handfast-store`; the registry is made in `$TMPDIR`, which must be on a disk for the numbers to mean anything.
+//! `cargo bench -p handfast-store`; the registry is made in `$TMPDIR`, which must be on a disk for
+//! the numbers to mean anything.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,8 +15,10 @@ use handfast_store::{Filter, Observation, SqliteStore, Store};
 use tokio::task::JoinSet;
 
 const WRITERS: usize = 64;
-const LIMITS: Limits = Limits { pending_total: u32::MAX, pending_per_source: u32::MAX, ..Limits::DEFAULT };
-const PROFILE: &str = r#"{"platform":"raspberry-pi-5","microphones":4,"speaker":true,"firmware":"1.4.2"}"#;
+const LIMITS: Limits =
+    Limits { pending_total: u32::MAX, pending_per_source: u32::MAX, ..Limits::DEFAULT };
+const PROFILE: &str =
+    r#"{"platform":"raspberry-pi-5","microphones":4,"speaker":true,"firmware":"1.4.2"}"#;
 
 fn main() {
     // Without --bench (as `cargo test --benches` runs it) it only has to work.
@@ -23,7 +27,8 @@ fn main() {
     } else {
         (&[10], Duration::from_millis(50))
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     println!(
         "{:>8}  {:>9}  {:>9}  {:>9}  {:>10}  {:>10}  {:>10}",
         "stored", "admit/s", "p50", "p99", "load", "load busy", "page of 100"
@@ -48,7 +53,11 @@ async fn measure(stored: usize, per_size: Duration) {
             while begun.elapsed() < per_size {
                 let asking = asking(&format!("lamp {}", waits.len()), &address, &LIMITS);
                 let asked = Instant::now();
-                store.admit(asking, PROFILE.to_owned(), LIMITS, START).await.expect("admit").expect("room");
+                store
+                    .admit(asking, PROFILE.to_owned(), LIMITS, START)
+                    .await
+                    .expect("admit")
+                    .expect("room");
                 waits.push(asked.elapsed());
             }
             waits
@@ -63,7 +72,12 @@ async fn measure(stored: usize, per_size: Duration) {
         let (store, ids) = (Arc::clone(&store), ids.clone());
         async move {
             for id in ids.iter().cycle() {
-                let told = Observation { last_seen: START, occupancy: Some(true), noise_level: Some(0.5), wake_word_fp: None };
+                let told = Observation {
+                    last_seen: START,
+                    occupancy: Some(true),
+                    noise_level: Some(0.5),
+                    wake_word_fp: None,
+                };
                 store.observe(*id, told).await.expect("observe");
             }
         }
@@ -79,7 +93,9 @@ async fn measure(stored: usize, per_size: Duration) {
     }
     let page = begun.elapsed() / pages as u32;
     let (p50, p99) = (waits[waits.len() / 2], waits[waits.len() * 99 / 100]);
-    println!("{stored:>8}  {per_second:>9.0}  {p50:>9.2?}  {p99:>9.2?}  {quiet:>10.2?}  {busy:>10.2?}  {page:>10.2?}");
+    println!(
+        "{stored:>8}  {per_second:>9.0}  {p50:>9.2?}  {p99:>9.2?}  {quiet:>10.2?}  {busy:>10.2?}  {page:>10.2?}"
+    );
 }
 
 async fn fill(store: &Arc<SqliteStore>, stored: usize) -> Vec<handfast_core::id::NodeId> {
@@ -89,8 +105,10 @@ async fn fill(store: &Arc<SqliteStore>, stored: usize) -> Vec<handfast_core::id:
         tasks.spawn(async move {
             let mut ids = Vec::new();
             for _ in (task..stored).step_by(500) {
-                let record =
-                    record(Standing::Paired { credential: Credential::Token(TokenHash::from_bytes([7; 32])), mode: Mode::Full });
+                let record = record(Standing::Paired {
+                    credential: Credential::Token(TokenHash::from_bytes([7; 32])),
+                    mode: Mode::Full,
+                });
                 ids.push(record.node_id);
                 store.insert(record, PROFILE.to_owned(), START).await.expect("insert");
             }

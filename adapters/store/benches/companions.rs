@@ -1,7 +1,8 @@
-//! Companions and senders in a file: setup codes redeemed a second, what asking about a sender costs, and what a flood of strangers leaves behind. Reports,
-//! and asserts no times.
+//! Companions and senders in a file: setup codes redeemed a second, what asking about a sender
+//! costs, and what a flood of strangers leaves behind. Reports, and asserts no times.
 //!
-//! `cargo bench -p handfast-store --bench companions`; the registry is made in `$TMPDIR`, which must be on a disk for the numbers to mean anything.
+//! `cargo bench -p handfast-store --bench companions`; the registry is made in `$TMPDIR`, which
+//! must be on a disk for the numbers to mean anything.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +18,13 @@ const META: &str = r#"{"name":"Ana","message":"hello"}"#;
 fn main() {
     // Without --bench (as `cargo test --benches` runs it) it only has to work.
     let is_bench = std::env::args().any(|a| a == "--bench");
-    let (span, reads, strangers) =
-        if is_bench { (Duration::from_secs(3), 100_000, 200_000) } else { (Duration::from_millis(50), 100, 500) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let (span, reads, strangers) = if is_bench {
+        (Duration::from_secs(3), 100_000, 200_000)
+    } else {
+        (Duration::from_millis(50), 100, 500)
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         for callers in [1, 64, 256] {
             redeeming(callers, span).await;
@@ -54,7 +59,11 @@ async fn redeeming(callers: usize, span: Duration) {
             let mut waits = Vec::new();
             while begun.elapsed() < span {
                 let asked = Instant::now();
-                store.redeem(setup_code(600), Yield::Session(session()), START).await.expect("redeem").expect("fresh");
+                store
+                    .redeem(setup_code(600), Yield::Session(session()), START)
+                    .await
+                    .expect("redeem")
+                    .expect("fresh");
                 waits.push(asked.elapsed());
             }
             waits
@@ -66,8 +75,9 @@ async fn redeeming(callers: usize, span: Duration) {
 
 /// A code of its own for each number.
 fn code(number: usize) -> ChallengeCode {
-    let text: String =
-        (0..8).map(|place| char::from(b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789"[(number >> (5 * place)) % 32])).collect();
+    let text: String = (0..8)
+        .map(|place| char::from(b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789"[(number >> (5 * place)) % 32]))
+        .collect();
     ChallengeCode::parse(&text).expect("a code")
 }
 
@@ -77,11 +87,16 @@ async fn looking_up(reads: usize) {
     let names: Vec<String> = (0..KNOWN).map(|number| format!("57300{number:07}")).collect();
     store.seed("whatsapp", "home", names.clone(), "seed".to_owned(), START).await.expect("seed");
     let strangers: Vec<String> = (0..KNOWN).map(|number| format!("57999{number:07}")).collect();
-    for (what, names) in [("facts of one of 10 000 who were let in", &names), ("facts of a stranger", &strangers)] {
+    for (what, names) in
+        [("facts of one of 10 000 who were let in", &names), ("facts of a stranger", &strangers)]
+    {
         let begun = Instant::now();
         for read in 0..reads {
-            let sender = SenderId::parse("whatsapp", "home", &names[read * 7919 % KNOWN]).expect("a sender");
-            std::hint::black_box(store.facts(sender, &Limits::DEFAULT, START).await.expect("facts"));
+            let sender =
+                SenderId::parse("whatsapp", "home", &names[read * 7919 % KNOWN]).expect("a sender");
+            std::hint::black_box(
+                store.facts(sender, &Limits::DEFAULT, START).await.expect("facts"),
+            );
         }
         println!("{what:<44} {:>9.2?}", begun.elapsed() / reads as u32);
     }
@@ -89,13 +104,16 @@ async fn looking_up(reads: usize) {
     store.insert_session(session.clone()).await.expect("insert");
     let begun = Instant::now();
     for _ in 0..reads {
-        std::hint::black_box(store.session_by_hash(&session.hash).await.expect("read").expect("it is there"));
+        std::hint::black_box(
+            store.session_by_hash(&session.hash).await.expect("read").expect("it is there"),
+        );
     }
     println!("{:<44} {:>9.2?}", "a session by its hash", begun.elapsed() / reads as u32);
 }
 
 async fn waiting(callers: usize, span: Duration) {
-    let limits = Limits { pending_of_account: u32::MAX, pending_total: u32::MAX, ..Limits::DEFAULT };
+    let limits =
+        Limits { pending_of_account: u32::MAX, pending_total: u32::MAX, ..Limits::DEFAULT };
     let (store, _kept) = store();
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
@@ -105,11 +123,16 @@ async fn waiting(callers: usize, span: Duration) {
             let mut waits = Vec::new();
             while begun.elapsed() < span {
                 let number = waits.len() * callers + caller;
-                let (account, sender) = (format!("account {}", number % 100), format!("57300{number}"));
+                let (account, sender) =
+                    (format!("account {}", number % 100), format!("57300{number}"));
                 let sender = SenderId::parse("whatsapp", &account, &sender).expect("a sender");
                 let asked = Instant::now();
                 let _ = std::hint::black_box(
-                    store.challenge(sender, META.to_owned(), code(number), &limits, START).await.expect("challenge").0,
+                    store
+                        .challenge(sender, META.to_owned(), code(number), &limits, START)
+                        .await
+                        .expect("challenge")
+                        .0,
                 );
                 waits.push(asked.elapsed());
             }
@@ -127,7 +150,11 @@ async fn flood(strangers: usize) {
         let (account, sender) = (format!("account {account}"), format!("stranger {number}"));
         let sender = SenderId::parse("whatsapp", &account, &sender).expect("a sender");
         let _ = std::hint::black_box(
-            store.challenge(sender, META.to_owned(), code(number), &Limits::DEFAULT, START).await.expect("challenge").0,
+            store
+                .challenge(sender, META.to_owned(), code(number), &Limits::DEFAULT, START)
+                .await
+                .expect("challenge")
+                .0,
         );
     };
     for number in 0..1024 {
@@ -146,7 +173,13 @@ async fn flood(strangers: usize) {
     }
     tasks.join_all().await;
     let took = begun.elapsed();
-    let rows: u64 = store.waiting_senders(&Limits::DEFAULT, START).await.expect("count").iter().map(|(_, waiting)| waiting).sum();
+    let rows: u64 = store
+        .waiting_senders(&Limits::DEFAULT, START)
+        .await
+        .expect("count")
+        .iter()
+        .map(|(_, waiting)| waiting)
+        .sum();
     println!(
         "{strangers} strangers against full caps: {:.2?} each, {rows} wait, memory {memory} → {} KiB, disk {disk} → {} KiB",
         took / strangers as u32,
@@ -158,10 +191,15 @@ async fn flood(strangers: usize) {
 /// What this process has of memory, in KiB.
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    pages.and_then(|pages| pages.split(' ').nth(1)?.parse::<u64>().ok()).map_or(0, |pages| pages * 4)
+    pages
+        .and_then(|pages| pages.split(' ').nth(1)?.parse::<u64>().ok())
+        .map_or(0, |pages| pages * 4)
 }
 
 fn on_disk(directory: &Path) -> u64 {
     let files = std::fs::read_dir(directory).expect("the directory");
-    files.map(|file| file.and_then(|file| file.metadata()).map_or(0, |file| file.len())).sum::<u64>() / 1024
+    files
+        .map(|file| file.and_then(|file| file.metadata()).map_or(0, |file| file.len()))
+        .sum::<u64>()
+        / 1024
 }

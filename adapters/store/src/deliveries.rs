@@ -1,4 +1,5 @@
-//! What a store keeps of secrets that are shown once: which are on their way, and how the others ended.
+//! What a store keeps of secrets that are shown once: which are on their way, and how the others
+//! ended.
 
 use async_trait::async_trait;
 use handfast_core::id::NodeId;
@@ -13,7 +14,8 @@ use crate::StoreError;
 /// Which secret is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// A node's token. Its delivery begins with the [`save`](crate::Store::save) of a standing that has one under way.
+    /// A node's token. Its delivery begins with the [`save`](crate::Store::save) of a standing that
+    /// has one under way.
     Token(NodeId),
     /// A code of the operator's.
     Code(CodeId),
@@ -48,25 +50,34 @@ pub struct Settlement {
     pub again: bool,
 }
 
-/// The part of a [`Store`](crate::Store) that is about secrets on their way. No secret is kept for this.
+/// The part of a [`Store`](crate::Store) that is about secrets on their way. No secret is kept for
+/// this.
 ///
-/// How a delivery ended is told for a day at least. The first use of a code or setup code ends its delivery inside the step that spends it.
+/// How a delivery ended is told for a day at least. The first use of a code or setup code ends its
+/// delivery inside the step that spends it.
 #[async_trait]
 pub trait Deliveries: Send + Sync + 'static {
-    /// Begins the delivery of a code or a setup code. That of a token begins by itself, so for one this changes nothing.
+    /// Begins the delivery of a code or a setup code. That of a token begins by itself, so for one
+    /// this changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn deliver(&self, delivery: Delivery, now: UnixTime) -> Result<(), StoreError>;
 
-    /// Ends a delivery, in one step with what follows from it: a token that is undone gives the node the standing back that it had, and a request that waits
-    /// again is found by whoever asks again; a code is withdrawn; a setup code counts as spent. [`handfast_core::registry::delivery`] and
-    /// [`handfast_core::registry::lifecycle::settle`] decide.
+    /// Ends a delivery, in one step with what follows from it: a token that is undone gives the
+    /// node the standing back that it had, and a request that waits again is found by whoever asks
+    /// again; a code is withdrawn; a setup code counts as spent.
+    /// [`handfast_core::registry::delivery`] and [`handfast_core::registry::lifecycle::settle`]
+    /// decide.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable; the inner error is why it does not end so.
-    async fn settle(&self, id: DeliveryId, outcome: Outcome, now: UnixTime)
-    -> Result<Result<Settlement, NotSettled>, StoreError>;
+    async fn settle(
+        &self,
+        id: DeliveryId,
+        outcome: Outcome,
+        now: UnixTime,
+    ) -> Result<Result<Settlement, NotSettled>, StoreError>;
 
     /// The deliveries that are under way, the one that lapses first in front, at most `limit`.
     ///

@@ -7,7 +7,8 @@ use handfast_core::time::UnixTime;
 
 use crate::{SaveError, StoreError, Timekeeping};
 
-/// A sender, as a store gives it out: three texts, each a [`handfast_core::registry::inbound::Ident`].
+/// A sender, as a store gives it out: three texts, each a
+/// [`handfast_core::registry::inbound::Ident`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderName {
     /// Over which channel.
@@ -20,7 +21,8 @@ pub struct SenderName {
 
 impl From<SenderId<'_>> for SenderName {
     fn from(id: SenderId<'_>) -> Self {
-        let [channel, account, sender] = [id.channel, id.account, id.sender].map(|text| text.as_str().to_owned());
+        let [channel, account, sender] =
+            [id.channel, id.account, id.sender].map(|text| text.as_str().to_owned());
         Self { channel, account, sender }
     }
 }
@@ -49,7 +51,8 @@ pub enum Approved {
 /// What an operator decides about a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SenderChange {
-    /// Let it in, whether it waits or not. A block goes, also one for all accounts: elsewhere the sender is then a stranger again.
+    /// Let it in, whether it waits or not. A block goes, also one for all accounts: elsewhere the
+    /// sender is then a stranger again.
     Allow {
         /// By which way it was let in, for the operator to read; at most 64 bytes.
         via: String,
@@ -60,7 +63,8 @@ pub enum SenderChange {
     Reject,
     /// Drop all it writes from now on. It waits no longer, and what was allowed is taken back.
     Block,
-    /// Take back a block: with an account that one's own, without one all of them. What the sender was allowed before stays taken back.
+    /// Take back a block: with an account that one's own, without one all of them. What the sender
+    /// was allowed before stays taken back.
     Unblock,
     /// Take back what it was allowed, also what has run out. It may ask again.
     Revoke,
@@ -138,28 +142,40 @@ pub enum SenderStanding {
 
 /// The part of a [`Store`](crate::Store) that is about those who write over channels.
 ///
-/// Ids are compared byte for byte: whoever calls has spelled them as the channel does. A text that is to name somebody and is no
-/// [`Ident`](handfast_core::registry::inbound::Ident) is [`StoreError::Database`], and so is a `via` of more than 64 bytes or with characters that move a cursor.
+/// Ids are compared byte for byte: whoever calls has spelled them as the channel does. A text that
+/// is to name somebody and is no [`Ident`](handfast_core::registry::inbound::Ident) is
+/// [`StoreError::Database`], and so is a `via` of more than 64 bytes or with characters that move a
+/// cursor.
 ///
-/// Entries whose waiting is over count for nothing, whether or not they were removed yet. A blocked sender does not wait.
+/// Entries whose waiting is over count for nothing, whether or not they were removed yet. A blocked
+/// sender does not wait.
 #[async_trait]
 pub trait Inbound: Timekeeping + Send + Sync + 'static {
-    /// A number that is another one after every change of what is [known](Self::facts) of any sender but its waiting, whoever made the change: what was
-    /// remembered under another number is forgotten. Costs nothing. It has moved on before the call that made the change answers, and not before the change can
-    /// be read: so whoever reads this number first and the facts then may remember them under it. It counts from the start of the process.
+    /// A number that is another one after every change of what is [known](Self::facts) of any
+    /// sender but its waiting, whoever made the change: what was remembered under another number is
+    /// forgotten. Costs nothing. It has moved on before the call that made the change answers, and
+    /// not before the change can be read: so whoever reads this number first and the facts then may
+    /// remember them under it. It counts from the start of the process.
     fn inbound_epoch(&self) -> u64;
 
-    /// What is known of a sender, at one moment. Of one that is blocked, or let in and that counts now, no more is read than that: it has no `pending`, and
-    /// both counts are 0.
+    /// What is known of a sender, at one moment. Of one that is blocked, or let in and that counts
+    /// now, no more is read than that: it has no `pending`, and both counts are 0.
     ///
     /// # Errors
     /// [`StoreError`] if that is not known, which is never the same as "nothing is".
-    async fn facts(&self, sender: SenderId<'_>, limits: &Limits, now: UnixTime) -> Result<Facts, StoreError>;
+    async fn facts(
+        &self,
+        sender: SenderId<'_>,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Facts, StoreError>;
 
-    /// Decides about a sender that is to be challenged ([`handfast_core::flow::inbound::decide`]), and writes what comes of it, in one step: so that at any
-    /// number of first messages at once one entry and one code come into being, and the caps hold. `meta` is a JSON object of at most
-    /// [`handfast_core::limits::SENDER_META_BYTES`]. A message of one who need not or may not wait writes nothing. Of the entries whose time is over,
-    /// at most 32 are removed by a call; how many were is the second part of the answer.
+    /// Decides about a sender that is to be challenged ([`handfast_core::flow::inbound::decide`]),
+    /// and writes what comes of it, in one step: so that at any number of first messages at once
+    /// one entry and one code come into being, and the caps hold. `meta` is a JSON object of at
+    /// most [`handfast_core::limits::SENDER_META_BYTES`]. A message of one who need not or may not
+    /// wait writes nothing. Of the entries whose time is over, at most 32 are removed by a call;
+    /// how many were is the second part of the answer.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable, or `meta` is none.
@@ -172,14 +188,16 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError>;
 
-    /// Removes entries whose waiting is over, at most 32. The answer is how many there were; where none is, nothing is written.
+    /// Removes entries whose waiting is over, at most 32. The answer is how many there were; where
+    /// none is, nothing is written.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError>;
 
-    /// Lets in whoever waits with this code; at any number of calls at once exactly one does. A code that is found is used up, whatever comes of it: also that
-    /// its time was over, or that its sender is blocked, which is [`Approved::Unknown`].
+    /// Lets in whoever waits with this code; at any number of calls at once exactly one does. A
+    /// code that is found is used up, whatever comes of it: also that its time was over, or that
+    /// its sender is blocked, which is [`Approved::Unknown`].
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -192,8 +210,10 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Approved, StoreError>;
 
-    /// Decides about a sender by its name. Without an account it is decided for all of them: for those where something is known of the sender, and a block for
-    /// those that come, too ([`SenderChange::Allow`] needs an account). The answer is how many rows changed by it; no change is no error.
+    /// Decides about a sender by its name. Without an account it is decided for all of them: for
+    /// those where something is known of the sender, and a block for those that come, too
+    /// ([`SenderChange::Allow`] needs an account). The answer is how many rows changed by it; no
+    /// change is no error.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -206,8 +226,9 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<u64, StoreError>;
 
-    /// Lets in many senders of one account at once, without an end, all or none. Those that are let in already stay as they are; blocked ones stay blocked; those
-    /// of which that was taken back are let in anew. The answer is how many are new.
+    /// Lets in many senders of one account at once, without an end, all or none. Those that are let
+    /// in already stay as they are; blocked ones stay blocked; those of which that was taken back
+    /// are let in anew. The answer is how many are new.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -239,11 +260,13 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
     /// Adds an entry as it is, for instance from another system.
     ///
     /// # Errors
-    /// [`SaveError::Conflict`] if there is an entry of its kind for this sender, or another waits with its code; nothing is overwritten.
+    /// [`SaveError::Conflict`] if there is an entry of its kind for this sender, or another waits
+    /// with its code; nothing is overwritten.
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError>;
 
-    /// A page of entries, beginning after `after`, at most `limit`: those that wait first, then those that were let in, then those that are blocked, and each
-    /// kind in order of their names. Entries whose waiting is over are not among them.
+    /// A page of entries, beginning after `after`, at most `limit`: those that wait first, then
+    /// those that were let in, then those that are blocked, and each kind in order of their names.
+    /// Entries whose waiting is over are not among them.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read, or one of them is spoiled.
@@ -260,7 +283,11 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
-    async fn waiting_senders(&self, limits: &Limits, now: UnixTime) -> Result<Vec<(String, u64)>, StoreError>;
+    async fn waiting_senders(
+        &self,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Vec<(String, u64)>, StoreError>;
 
     /// Up to where a poller of this name has come.
     ///

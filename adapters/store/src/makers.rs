@@ -43,5 +43,8 @@ impl Ending {
 /// How a sender is marked that a session has let in: by which way, as the operator reads it.
 #[must_use]
 pub fn via_session(session: SessionId) -> String {
-    session.as_bytes().iter().fold("session ".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    session
+        .as_bytes()
+        .iter()
+        .fold("session ".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }

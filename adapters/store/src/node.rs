@@ -38,7 +38,8 @@ pub struct Entry {
     pub profile: String,
     /// When the record last changed.
     pub changed_at: UnixTime,
-    /// How often it was asked for; none if it never was, because it was imported or a code paired it.
+    /// How often it was asked for; none if it never was, because it was imported or a code paired
+    /// it.
     pub asked: Option<Asked>,
     /// How its request was turned down, if it was: when it may ask anew.
     pub rejection: Option<Rejection>,
@@ -80,7 +81,10 @@ impl Observation {
         Self {
             last_seen: self.last_seen,
             occupancy: self.occupancy.or(earlier.and_then(|e| e.occupancy)),
-            noise_level: self.noise_level.filter(|n| !n.is_nan()).or(earlier.and_then(|e| e.noise_level)),
+            noise_level: self
+                .noise_level
+                .filter(|n| !n.is_nan())
+                .or(earlier.and_then(|e| e.noise_level)),
             wake_word_fp: self.wake_word_fp.or(earlier.and_then(|e| e.wake_word_fp)),
         }
     }

@@ -8,8 +8,9 @@ use handfast_core::registry::codes::{CodeId, Counted, NoGuess};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 
-/// Most PINs that are live at once. Each is shown to somebody, and nobody reads more; it bounds what strangers who ask for PINs can fill. How sources share
-/// them, [`handfast_core::registry::codes::pin_room`] says.
+/// Most PINs that are live at once. Each is shown to somebody, and nobody reads more; it bounds
+/// what strangers who ask for PINs can fill. How sources share them,
+/// [`handfast_core::registry::codes::pin_room`] says.
 pub const PINS: u32 = 64;
 /// Most codes of the operator's that are live at once.
 pub const CODES: u32 = 256;
@@ -65,7 +66,8 @@ pub enum NotMinted {
     Closed,
     /// Too many wrong PINs have closed it.
     Locked,
-    /// [`PINS`] or [`CODES`] are live already, or as many of the source's as may be, and none can make room.
+    /// [`PINS`] or [`CODES`] are live already, or as many of the source's as may be, and none can
+    /// make room.
     TooMany,
     /// A live code has this selector; draw another.
     Taken,
@@ -76,7 +78,8 @@ pub enum NotMinted {
 impl From<NoGuess> for NotMinted {
     fn from(no: NoGuess) -> Self {
         match no {
-            // A window never says that a code ran out; if it did, there would be no pairing with it either.
+            // A window never says that a code ran out; if it did, there would be no pairing with it
+            // either.
             NoGuess::Closed | NoGuess::Expired => Self::Closed,
             NoGuess::Locked => Self::Locked,
         }

@@ -6,7 +6,8 @@ use handfast_core::id::{NODE_ID_TEXT, NodeId};
 
 /// The ids whose text begins with `prefix`, as one range. `None` if no id does.
 pub(crate) fn range(prefix: &str) -> Option<RangeInclusive<NodeId>> {
-    // What is missing of the text is filled up with the least digits and with the greatest; that the result parses is the check of the rest.
+    // What is missing of the text is filled up with the least digits and with the greatest; that
+    // the result parses is the check of the rest.
     let fill = |with: NodeId| {
         let rest = with.text().as_str().get(prefix.len()..)?.to_owned();
         NodeId::parse(&format!("{prefix}{rest}"))
@@ -39,7 +40,17 @@ mod tests {
 
     #[test]
     fn what_begins_no_id_has_no_range() {
-        for bad in ["CAA", "g", "-", "caa4270d9", "caa4270d-912f-4099-ac2d-45e9d0253e3e0", "caa4270d--", "%", "ä", "\0"] {
+        for bad in [
+            "CAA",
+            "g",
+            "-",
+            "caa4270d9",
+            "caa4270d-912f-4099-ac2d-45e9d0253e3e0",
+            "caa4270d--",
+            "%",
+            "ä",
+            "\0",
+        ] {
             assert!(range(bad).is_none(), "{bad:?}");
         }
     }

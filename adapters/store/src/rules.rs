@@ -12,7 +12,8 @@ use handfast_core::wire::registration::Profile;
 
 use crate::{ListedSender, SenderName, SenderStanding, StoreError};
 
-/// Most entries of one kind that one call clears away; each was added by a call once, so they never pile up.
+/// Most entries of one kind that one call clears away; each was added by a call once, so they never
+/// pile up.
 pub(crate) const PURGE: u32 = 32;
 /// For how long a grant that ended is listed.
 const ENDED_FOR: Span = Span::from_secs(365 * 24 * 3600);
@@ -38,7 +39,8 @@ pub(crate) fn oldest_session(now: UnixTime) -> UnixTime {
     before(now, SESSION_ENDED_FOR)
 }
 
-/// The time that a run begins at no earlier than: behind the mark, and behind what the run before made after it had written that for the last time.
+/// The time that a run begins at no earlier than: behind the mark, and behind what the run before
+/// made after it had written that for the last time.
 pub(crate) fn begins_after(mark: UnixTime, made: impl IntoIterator<Item = UnixTime>) -> UnixTime {
     let latest = latest_made(mark);
     let made = made.into_iter().filter(|made| *made <= latest).max();
@@ -79,7 +81,11 @@ pub(crate) fn asked_again(standing: &Standing) -> Result<Again, Refusal> {
 }
 
 /// What a decision adds to what is known of the key whose request it was about.
-pub(crate) fn turned_down(standing: &Standing, earlier: Option<Rejection>, now: UnixTime) -> Option<Rejection> {
+pub(crate) fn turned_down(
+    standing: &Standing,
+    earlier: Option<Rejection>,
+    now: UnixTime,
+) -> Option<Rejection> {
     match standing {
         Standing::Revoked { cause: Cause::Rejected } => Some(Rejection::once_more(earlier, now)),
         Standing::Revoked { cause: Cause::Barred } => Some(Rejection::for_good(earlier)),
@@ -94,7 +100,8 @@ pub(crate) fn turned_down(standing: &Standing, earlier: Option<Rejection>, now: 
 /// A node cannot prove itself with keys that it does not have.
 pub(crate) fn provable(standing: &Standing, has_keys: bool) -> Result<(), StoreError> {
     match standing {
-        Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. }
+        Standing::Paired { credential: Credential::Keys, .. }
+        | Standing::Muted { credential: Credential::Keys, .. }
             if !has_keys =>
         {
             Err(StoreError::Database("a node without keys cannot be paired by them".to_owned()))
@@ -110,7 +117,9 @@ pub(crate) fn provable(standing: &Standing, has_keys: bool) -> Result<(), StoreE
 /// A grant is offered to a node with keys, and to no other than its own.
 pub(crate) fn offerable(record: &Record, grant: &Grant) -> Result<(), StoreError> {
     if record.keys.is_none() {
-        return Err(StoreError::Database("a node without keys cannot be offered a grant".to_owned()));
+        return Err(StoreError::Database(
+            "a node without keys cannot be offered a grant".to_owned(),
+        ));
     }
     if grant.node_id != record.node_id {
         return Err(StoreError::Database("the grant is another node's".to_owned()));
@@ -120,7 +129,8 @@ pub(crate) fn offerable(record: &Record, grant: &Grant) -> Result<(), StoreError
 
 /// The texts that name a sender, where one is written: each must read back as what it is.
 pub(crate) fn named(channel: &str, account: Option<&str>, sender: &str) -> Result<(), StoreError> {
-    for (what, text) in [("channel", Some(channel)), ("account", account), ("sender", Some(sender))] {
+    for (what, text) in [("channel", Some(channel)), ("account", account), ("sender", Some(sender))]
+    {
         if text.is_some_and(|text| Ident::parse(text).is_none()) {
             return Err(StoreError::Database(format!(
                 "this is the name of no {what}: it must have 1 to {SENDER_BYTES} bytes, no white space at its ends and no invisible characters"

@@ -5,7 +5,9 @@ use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::record::Record;
-use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
+use handfast_core::registry::sessions::{
+    Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
+};
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::Nonce;
 
@@ -55,19 +57,28 @@ pub enum SessionFilter {
 
 /// The part of a [`Store`](crate::Store) that is about companions.
 ///
-/// Sessions that ended more than 30 days ago may be missing, and so may spent codes whose time is over: what was forgotten of those is kept as a mark that only
-/// rises ([`handfast_core::registry::sessions`]).
+/// Sessions that ended more than 30 days ago may be missing, and so may spent codes whose time is
+/// over: what was forgotten of those is kept as a mark that only rises
+/// ([`handfast_core::registry::sessions`]).
 #[async_trait]
 pub trait Sessions: Send + Sync + 'static {
-    /// Spends a code and writes what it yields, in one step: both or neither, however many show it at once and whenever the process dies.
+    /// Spends a code and writes what it yields, in one step: both or neither, however many show it
+    /// at once and whenever the process dies.
     ///
-    /// [`handfast_core::registry::sessions::redeem`] decides; one whose maker has ended has expired. Of the codes whose time is over, and the sessions that ended long ago, at most 32 of each are
-    /// forgotten by a call that spends one.
+    /// [`handfast_core::registry::sessions::redeem`] decides; one whose maker has ended has
+    /// expired. Of the codes whose time is over, and the sessions that ended long ago, at most 32
+    /// of each are forgotten by a call that spends one.
     ///
     /// # Errors
-    /// [`SaveError::Conflict`] for a session whose id or hash is taken, and as [`offer`](crate::Store::offer) says for a node; the code is not spent then. The
-    /// inner error is why it cannot be.
-    async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError>;
+    /// [`SaveError::Conflict`] for a session whose id or hash is taken, and as
+    /// [`offer`](crate::Store::offer) says for a node; the code is not spent then. The inner error
+    /// is why it cannot be.
+    async fn redeem(
+        &self,
+        code: SetupCode,
+        yields: Yield,
+        now: UnixTime,
+    ) -> Result<Result<(), NotRedeemed>, SaveError>;
 
     /// Up to which end codes are taken for spent, whether they are remembered or not.
     ///
@@ -75,7 +86,8 @@ pub trait Sessions: Send + Sync + 'static {
     /// [`StoreError`] if that is not known.
     async fn setup_mark(&self) -> Result<UnixTime, StoreError>;
 
-    /// Forgets all spent codes, and the mark with them. Only for when no key is left that any of them was signed with.
+    /// Forgets all spent codes, and the mark with them. Only for when no key is left that any of
+    /// them was signed with.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -111,17 +123,20 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<Session>, StoreError>;
 
-    /// How many sessions let their companion in. They are counted by the range of an index, without a look at each.
+    /// How many sessions let their companion in. They are counted by the range of an index, without
+    /// a look at each.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
     async fn live_sessions(&self, now: UnixTime) -> Result<u64, StoreError>;
 
-    /// Prolongs a session as [`Session::refreshed`] decides, no further than to the end of whoever made it or prolongs it. The answer is its end from now on;
-    /// `None` if there is no such session.
+    /// Prolongs a session as [`Session::refreshed`] decides, no further than to the end of whoever
+    /// made it or prolongs it. The answer is its end from now on; `None` if there is no such
+    /// session.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable; the inner error is why it cannot be prolonged.
+    /// [`StoreError`] if it could not be made durable; the inner error is why it cannot be
+    /// prolonged.
     async fn prolong_session(
         &self,
         id: SessionId,
@@ -143,12 +158,17 @@ pub trait Sessions: Send + Sync + 'static {
         self.prolong_session(id, Prolonging { ttl, longest, ends: None, by: None }, now).await
     }
 
-    /// Ends a session for good, a spoiled one, too, and whatever the clock says, and in the same step all that it has made, and what was made by that. Says whether it was not revoked
+    /// Ends a session for good, a spoiled one, too, and whatever the clock says, and in the same
+    /// step all that it has made, and what was made by that. Says whether it was not revoked
     /// before, and what ended with it.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
-    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError>;
+    async fn end_session(
+        &self,
+        id: SessionId,
+        now: UnixTime,
+    ) -> Result<(bool, EndedWith), StoreError>;
 
     /// The same, for whoever need not know what ended with it.
     ///

@@ -15,7 +15,8 @@ use crate::{SenderName, StoreError};
 pub struct Run {
     /// The number with which all that it makes is stored.
     pub number: u64,
-    /// The latest time that earlier runs knew: the mark that was kept, or just behind what the last run made since. None, if none of them kept it.
+    /// The latest time that earlier runs knew: the mark that was kept, or just behind what the last
+    /// run made since. None, if none of them kept it.
     pub mark: Option<UnixTime>,
 }
 
@@ -33,7 +34,8 @@ pub struct TakenOver {
 pub enum Over {
     /// A companion's session.
     Session(SessionId),
-    /// A node's grant. An offer that was not confirmed in time is none: it stays the last word on what its node may do.
+    /// A node's grant. An offer that was not confirmed in time is none: it stays the last word on
+    /// what its node may do.
     Grant(NodeId, GrantId),
     /// A request that waits for the operator.
     Request(NodeId),
@@ -49,7 +51,8 @@ pub enum Over {
 
 /// The part of a [`Store`](crate::Store) that is about time.
 ///
-/// The store itself writes the number of the run with all that has an end, when it is made and when its end is set anew.
+/// The store itself writes the number of the run with all that has an end, when it is made and when
+/// its end is set anew.
 #[async_trait]
 pub trait Timekeeping: Send + Sync + 'static {
     /// Begins a run: from now on what is made is stored with its number.
@@ -64,15 +67,16 @@ pub trait Timekeeping: Send + Sync + 'static {
     /// [`StoreError`] if it could not be made durable.
     async fn raise_mark(&self, mark: UnixTime) -> Result<(), StoreError>;
 
-    /// Takes a step of the clock over: moves the times of what this run made, and writes the mark, in one step. Where the operator sets the time back, what
-    /// earlier runs made more than a minute after it ends.
+    /// Takes a step of the clock over: moves the times of what this run made, and writes the mark,
+    /// in one step. Where the operator sets the time back, what earlier runs made more than a
+    /// minute after it ends.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable, and then nothing was moved.
     async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError>;
 
-    /// Writes that something is over, if by `now` it is: it stays so whatever the clock says later. `false` if that was written before, or it is not over, or
-    /// not there.
+    /// Writes that something is over, if by `now` it is: it stays so whatever the clock says later.
+    /// `false` if that was written before, or it is not over, or not there.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.

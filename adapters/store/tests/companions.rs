@@ -1,4 +1,5 @@
-//! Companions and senders in a file: kept across restarts, reported where spoiled, and never with a token in clear.
+//! Companions and senders in a file: kept across restarts, reported where spoiled, and never with a
+//! token in clear.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,8 @@ use handfast_core::registry::inbound::{ChallengeCode, Limits, SenderId};
 use handfast_core::registry::sessions::{NotRedeemed, Session};
 use handfast_store::conformance::{START, at, session, setup_code};
 use handfast_store::{
-    Inbound, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, SessionFilter, Sessions, SqliteStore,
-    StoreError, Yield,
+    Inbound, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, SessionFilter,
+    Sessions, SqliteStore, StoreError, Yield,
 };
 use rusqlite::Connection;
 
@@ -36,7 +37,9 @@ fn allow() -> SenderChange {
 
 fn is_spoiled<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &str) {
     match answer {
-        Err(StoreError::Database(problem)) => assert!(problem.contains("cannot be read"), "{what}: {problem}"),
+        Err(StoreError::Database(problem)) => {
+            assert!(problem.contains("cannot be read"), "{what}: {problem}")
+        }
         other => panic!("{what}: {other:?}"),
     }
 }
@@ -78,7 +81,10 @@ async fn whoever_deletes_a_spent_code_by_hand_revives_none() {
     let code = setup_code(60);
     store.redeem(code, Yield::Session(session()), START).await.unwrap().unwrap();
     tamper(&path, "DELETE FROM spent_setup_code");
-    assert_eq!(store.redeem(code, Yield::Session(session()), START).await.unwrap(), Err(NotRedeemed::Expired));
+    assert_eq!(
+        store.redeem(code, Yield::Session(session()), START).await.unwrap(),
+        Err(NotRedeemed::Expired)
+    );
 }
 
 #[tokio::test]
@@ -127,7 +133,11 @@ async fn what_is_spoiled_of_a_sender_is_reported_and_lets_nobody_in() {
         let (path, _kept) = fresh();
         let store = SqliteStore::open(&path).unwrap();
         let entry = |standing| ListedSender {
-            name: SenderName { channel: "wa".to_owned(), account: "home".to_owned(), sender: "ana".to_owned() },
+            name: SenderName {
+                channel: "wa".to_owned(),
+                account: "home".to_owned(),
+                sender: "ana".to_owned(),
+            },
             standing,
         };
         let code = ChallengeCode::parse("ABCD2345").unwrap();
@@ -135,7 +145,8 @@ async fn what_is_spoiled_of_a_sender_is_reported_and_lets_nobody_in() {
         if spoil.contains("allowed") {
             store.change_sender("wa", Some("home"), "ana", allow(), START).await.unwrap();
         } else {
-            let pending = SenderStanding::Pending { code, created_at: START, meta: "{}".to_owned() };
+            let pending =
+                SenderStanding::Pending { code, created_at: START, meta: "{}".to_owned() };
             store.insert_sender(entry(pending)).await.unwrap();
         }
         tamper(&path, spoil);
@@ -162,11 +173,17 @@ async fn tallies_that_cannot_be_are_as_good_as_full() {
 async fn a_token_is_in_no_file() {
     let (path, _kept) = fresh();
     let store = SqliteStore::open(&path).unwrap();
-    let token = |number| Token::parse(&format!("HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD{number:03}")).unwrap();
+    let token = |number| {
+        Token::parse(&format!("HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD{number:03}")).unwrap()
+    };
     let tokens: Vec<_> = (0..20).map(token).collect();
     for token in &tokens {
         let session = Session { hash: SessionHash::of(token), ..session() };
-        store.redeem(setup_code(60), Yield::Session(session.clone()), START).await.unwrap().unwrap();
+        store
+            .redeem(setup_code(60), Yield::Session(session.clone()), START)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(store.session_by_hash(&SessionHash::of(token)).await.unwrap(), Some(session));
     }
     let holds = |bytes: &[u8]| {

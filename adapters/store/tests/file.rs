@@ -9,11 +9,16 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{Counted, Window};
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_store::conformance::{START, asking, at, code, grant, here, keyed, pin, record};
-use handfast_store::{Code, Filter, Listed, Observation, Revoked, SqliteStore, Store, StoreError, Version, node_id};
+use handfast_store::{
+    Code, Filter, Listed, Observation, Revoked, SqliteStore, Store, StoreError, Version, node_id,
+};
 use rusqlite::Connection;
 
 fn paired() -> Standing {
-    Standing::Paired { credential: Credential::Token(TokenHash::from_bytes([7; 32])), mode: Mode::SafeChat }
+    Standing::Paired {
+        credential: Credential::Token(TokenHash::from_bytes([7; 32])),
+        mode: Mode::SafeChat,
+    }
 }
 
 async fn everything(store: &SqliteStore) -> Vec<Listed> {
@@ -47,11 +52,19 @@ async fn reopening_keeps_everything() {
     let path = directory.path().join("handfast.db");
     let store = SqliteStore::open(&path).unwrap();
     let limits = Limits::DEFAULT;
-    let waiting =
-        store.admit(asking("lamp", "192.0.2.1", &limits), r#"{"a":[1]}"#.to_owned(), limits, START).await.unwrap().unwrap();
+    let waiting = store
+        .admit(asking("lamp", "192.0.2.1", &limits), r#"{"a":[1]}"#.to_owned(), limits, START)
+        .await
+        .unwrap()
+        .unwrap();
     let imported = record(paired());
     store.insert(imported.clone(), "{}".to_owned(), at(1)).await.unwrap();
-    let told = Observation { last_seen: at(3), occupancy: Some(true), noise_level: Some(0.25), wake_word_fp: None };
+    let told = Observation {
+        last_seen: at(3),
+        occupancy: Some(true),
+        noise_level: Some(0.25),
+        wake_word_fp: None,
+    };
     store.observe(imported.node_id, told).await.unwrap();
     store.save(imported.node_id, Version(1), paired(), at(2)).await.unwrap();
     let (before, counts) = (everything(&store).await, store.counts(START).await.unwrap());
@@ -61,7 +74,10 @@ async fn reopening_keeps_everything() {
     assert_eq!(everything(&store).await, before);
     assert_eq!(store.counts(START).await.unwrap(), counts);
     // And the caps and the keys go on where they were.
-    let again = store.admit(asking("lamp", "192.0.2.1", &limits), r#"{"a":[1]}"#.to_owned(), limits, START).await.unwrap();
+    let again = store
+        .admit(asking("lamp", "192.0.2.1", &limits), r#"{"a":[1]}"#.to_owned(), limits, START)
+        .await
+        .unwrap();
     assert_eq!(again, Ok(waiting));
 }
 
@@ -93,13 +109,19 @@ async fn a_spoiled_record_is_reported_and_hides_no_other() {
         let after = everything(&store).await;
         assert_eq!((&after[0], &after[2]), (&before[0], &before[2]), "{spoil}");
         let problem = after[1].as_ref().unwrap_err();
-        assert!(problem.node_id == ids[1] && problem.problem.starts_with(what), "{spoil}: {problem}");
+        assert!(
+            problem.node_id == ids[1] && problem.problem.starts_with(what),
+            "{spoil}: {problem}"
+        );
         // Pages go on after it, and it can be found by its id.
         let page = store.list(Filter::All, Some(node_id(&after[1])), 9, START).await.unwrap();
         assert_eq!(page, after[2..]);
         assert_eq!(store.find(ids[1].text().as_str(), 9).await.unwrap(), after[1..2]);
 
-        assert!(matches!(store.load(ids[1]).await, Err(StoreError::BadRecord(bad)) if bad == *problem), "{spoil}");
+        assert!(
+            matches!(store.load(ids[1]).await, Err(StoreError::BadRecord(bad)) if bad == *problem),
+            "{spoil}"
+        );
         assert!(store.load(ids[0]).await.unwrap().is_some(), "{spoil}");
         store.save(ids[2], Version(1), paired(), START).await.unwrap();
         store.insert(record(paired()), "{}".to_owned(), START).await.unwrap();
@@ -139,7 +161,9 @@ async fn spoiled_keys_are_reported_and_never_used() {
         store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
         tamper(&path, &format!("UPDATE node SET {spoil}"));
         match store.load(node.node_id).await {
-            Err(StoreError::BadRecord(bad)) => assert!(bad.problem.starts_with(what), "{spoil}: {bad}"),
+            Err(StoreError::BadRecord(bad)) => {
+                assert!(bad.problem.starts_with(what), "{spoil}: {bad}")
+            }
             other => panic!("{spoil}: {other:?}"),
         }
         assert!(!matches!(store.by_key(&node.keys.unwrap().channel).await, Ok(Some(_))), "{spoil}");
@@ -153,10 +177,18 @@ async fn a_spoiled_grant_is_reported_and_hides_no_other() {
     let store = SqliteStore::open(&path).unwrap();
     let nodes = [keyed(), keyed()];
     for node in &nodes {
-        store.offer(node.clone(), "{}".to_owned(), None, grant(node.node_id), None, START).await.unwrap();
+        store
+            .offer(node.clone(), "{}".to_owned(), None, grant(node.node_id), None, START)
+            .await
+            .unwrap();
     }
     let hex = nodes[0].node_id.to_string().replace('-', "");
-    tamper(&path, &format!("UPDATE granted SET scopes = 'own:/everything' || char(10) WHERE node_id = x'{hex}'"));
+    tamper(
+        &path,
+        &format!(
+            "UPDATE granted SET scopes = 'own:/everything' || char(10) WHERE node_id = x'{hex}'"
+        ),
+    );
     for (node, is_good) in nodes.iter().zip([false, true]) {
         assert_eq!(store.grants(node.node_id).await.is_ok(), is_good);
         let listed = store.list_granted(None, 9, START).await.unwrap();
@@ -175,27 +207,41 @@ async fn reopening_keeps_grants_codes_and_what_is_revoked() {
     let (node, window, pin) = (keyed(), Window::open(START, None), pin());
     let (first, second) = (grant(node.node_id), grant(node.node_id));
     store.offer(node.clone(), "{}".to_owned(), None, first.clone(), None, START).await.unwrap();
-    store.offer(node.clone(), "{}".to_owned(), Some(Version(1)), second, None, START).await.unwrap();
+    store
+        .offer(node.clone(), "{}".to_owned(), Some(Version(1)), second, None, START)
+        .await
+        .unwrap();
     store.revoke(Revoked::Key(node.keys.unwrap().channel), START).await.unwrap();
     store.set_window(window).await.unwrap();
     store.mint(pin.clone(), START).await.unwrap().unwrap();
     store.vault("key", vec![7; 48]).await.unwrap();
     let held = |id| vec![Held { id, by: node.keys.unwrap().channel }];
-    let before = (store.by_key(&node.keys.unwrap().channel).await.unwrap(), store.grants(node.node_id).await.unwrap());
+    let before = (
+        store.by_key(&node.keys.unwrap().channel).await.unwrap(),
+        store.grants(node.node_id).await.unwrap(),
+    );
     drop(store);
 
     let store = SqliteStore::open(&path).unwrap();
-    let after = (store.by_key(&node.keys.unwrap().channel).await.unwrap(), store.grants(node.node_id).await.unwrap());
+    let after = (
+        store.by_key(&node.keys.unwrap().channel).await.unwrap(),
+        store.grants(node.node_id).await.unwrap(),
+    );
     assert_eq!(after, before);
     assert!(store.is_revoked(held(first.capability.unwrap())).await.unwrap());
-    assert_eq!((store.window().await.unwrap(), store.code(pin.id).await.unwrap()), (window, Some(pin)));
+    assert_eq!(
+        (store.window().await.unwrap(), store.code(pin.id).await.unwrap()),
+        (window, Some(pin))
+    );
     assert_eq!(store.vault("key", vec![]).await.unwrap(), [7; 48]);
 }
 
 /// Whether any file of the registry holds these bytes.
 fn is_on_disk(path: &Path, secret: &[u8]) -> bool {
     // One that is just being written has another name by now.
-    let files = std::fs::read_dir(path.parent().unwrap()).unwrap().filter_map(|file| std::fs::read(file.unwrap().path()).ok());
+    let files = std::fs::read_dir(path.parent().unwrap())
+        .unwrap()
+        .filter_map(|file| std::fs::read(file.unwrap().path()).ok());
     files.into_iter().any(|file| file.windows(secret.len()).any(|bytes| bytes == secret))
 }
 
@@ -209,12 +255,19 @@ async fn the_secret_of_a_dead_code_is_soon_in_no_file() {
     for (round, length) in [40, 9000].into_iter().enumerate() {
         let now = at(round as u64 * 1000);
         let secret = |seed: u32| {
-            let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
-            std::iter::successors(Some(seed), next).map(|state| (state >> 24) as u8).skip(1).take(length).collect::<Vec<_>>()
+            let next =
+                |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+            std::iter::successors(Some(seed), next)
+                .map(|state| (state >> 24) as u8)
+                .skip(1)
+                .take(length)
+                .collect::<Vec<_>>()
         };
-        let [spent, withdrawn, replaced, alive] = [1, 2, 3, 4].map(|n| Code { sealed: secret(round as u32 * 10 + n), ..pin() });
+        let [spent, withdrawn, replaced, alive] =
+            [1, 2, 3, 4].map(|n| Code { sealed: secret(round as u32 * 10 + n), ..pin() });
         for code in [&spent, &withdrawn, &replaced, &alive] {
-            let code = Code { counted: Counted { expires: at(9000), ..code.counted }, ..code.clone() };
+            let code =
+                Code { counted: Counted { expires: at(9000), ..code.counted }, ..code.clone() };
             store.mint(code.clone(), now).await.unwrap().unwrap();
             // While the log is copied into the file, a look at one after the other may miss both.
             assert!((0..20).any(|_| is_on_disk(&path, &code.sealed[..32])));
@@ -278,7 +331,8 @@ fn what_is_no_registry_is_left_alone() {
     // An empty file is one that was cut short when it was made.
     SqliteStore::open(&file("empty.db", b"")).unwrap();
 
-    let nowhere = SqliteStore::open(&directory.path().join("no/such/directory.db")).unwrap_err().to_string();
+    let nowhere =
+        SqliteStore::open(&directory.path().join("no/such/directory.db")).unwrap_err().to_string();
     assert!(nowhere.contains("no/such/directory.db"), "{nowhere}");
 }
 
@@ -302,7 +356,8 @@ fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_older_than_its_mark_is_refused_naming_both_numbers_until_it_is_accepted() {
+async fn a_registry_that_is_older_than_its_mark_is_refused_naming_both_numbers_until_it_is_accepted()
+ {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("handfast.db");
     let copy = directory.path().join("copy");
@@ -352,7 +407,8 @@ async fn another_database_and_one_without_a_mark_are_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_put_back_under_the_log_of_a_newer_one_is_refused_even_where_older_ones_are_accepted() {
+async fn a_file_that_was_put_back_under_the_log_of_a_newer_one_is_refused_even_where_older_ones_are_accepted()
+ {
     let directory = tempfile::tempdir().unwrap();
     let (path, aside) = (directory.path().join("handfast.db"), directory.path().join("aside"));
     std::fs::create_dir(&aside).unwrap();
@@ -379,7 +435,9 @@ async fn a_file_that_was_put_back_under_the_log_of_a_newer_one_is_refused_even_w
     std::fs::copy(aside.join("old"), &there).unwrap();
     std::fs::copy(&log, beside(&there, "-wal")).unwrap();
     std::fs::copy(path.with_extension("generation"), there.with_extension("generation")).unwrap();
-    for outcome in [SqliteStore::open(&there).map(drop), SqliteStore::open_accepting_older(&there).map(drop)] {
+    for outcome in
+        [SqliteStore::open(&there).map(drop), SqliteStore::open_accepting_older(&there).map(drop)]
+    {
         let problem = outcome.unwrap_err().to_string();
         assert!(problem.contains("handfast.db-wal"), "{problem}");
     }
@@ -407,7 +465,8 @@ fn a_link_in_the_place_of_the_registry_is_refused_naming_its_target_and_the_opti
 }
 
 #[tokio::test]
-async fn a_backup_of_a_registry_in_use_is_whole_private_and_restorable_and_says_what_it_does_not_know() {
+async fn a_backup_of_a_registry_in_use_is_whole_private_and_restorable_and_says_what_it_does_not_know()
+ {
     let directory = tempfile::tempdir().unwrap();
     let (path, file) = (directory.path().join("handfast.db"), directory.path().join("backup"));
     let store = SqliteStore::open(&path).unwrap();
@@ -416,17 +475,26 @@ async fn a_backup_of_a_registry_in_use_is_whole_private_and_restorable_and_says_
         store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
     }
     let made = handfast_store::backup(&path, &file).unwrap();
-    assert_eq!((made.nodes, std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777), (3, 0o600));
+    assert_eq!(
+        (made.nodes, std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777),
+        (3, 0o600)
+    );
     let revoked = Standing::Revoked { cause: handfast_core::registry::record::Cause::Unpaired };
     store.save(nodes[0].node_id, Version(1), revoked, START).await.unwrap();
     store.insert(record(paired()), "{}".to_owned(), START).await.unwrap();
     let running = handfast_store::restore(&file, &path).unwrap_err().to_string();
-    assert!(running.contains(&format!("process {} has this registry open", std::process::id())), "{running}");
+    assert!(
+        running.contains(&format!("process {} has this registry open", std::process::id())),
+        "{running}"
+    );
     drop(store);
 
     let restored = handfast_store::restore(&file, &path).unwrap();
     let lost = restored.lost.unwrap();
-    assert_eq!((restored.nodes, lost.revoked_nodes, lost.new_nodes, lost.muted_nodes), (3, 1, 1, 0));
+    assert_eq!(
+        (restored.nodes, lost.revoked_nodes, lost.new_nodes, lost.muted_nodes),
+        (3, 1, 1, 0)
+    );
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(everything(&store).await.len(), 3);
     drop(store);
@@ -451,17 +519,29 @@ fn a_backup_goes_over_no_file_that_is_none_and_a_restore_takes_no_file_that_is_n
     assert!(handfast_store::backup(&path, &file).unwrap_err().to_string().contains("letter"));
     assert!(handfast_store::restore(&file, &path).is_err());
     assert_eq!(std::fs::read(&file).unwrap(), b"dear");
-    assert!(handfast_store::backup(&path, &path).is_err() && handfast_store::restore(&path, &path).is_err());
+    assert!(
+        handfast_store::backup(&path, &path).is_err()
+            && handfast_store::restore(&path, &path).is_err()
+    );
     let backup = directory.path().join("backup");
     for _ in 0..2 {
         handfast_store::backup(&path, &backup).unwrap();
     }
-    let spoiled: Vec<u8> =
-        std::fs::read(&backup).unwrap().iter().enumerate().map(|(n, b)| if n > 4096 { !b } else { *b }).collect();
+    let spoiled: Vec<u8> = std::fs::read(&backup)
+        .unwrap()
+        .iter()
+        .enumerate()
+        .map(|(n, b)| if n > 4096 { !b } else { *b })
+        .collect();
     std::fs::write(&backup, spoiled).unwrap();
     assert!(handfast_store::restore(&backup, &path).is_err());
     SqliteStore::open(&path).unwrap();
-    let names: Vec<_> =
-        std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(!names.iter().any(|name| name.ends_with(".new") || name.contains("before")), "{names:?}");
+    let names: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        !names.iter().any(|name| name.ends_with(".new") || name.contains("before")),
+        "{names:?}"
+    );
 }

@@ -3,8 +3,10 @@
 use crate::limits::{PROVE_WITHIN, PROVING_AT_LEAST, PROVING_PER_KEY};
 use crate::time::Instant;
 
-/// The handshakes of one key whose first message has opened, and from which nothing more has come. Each may be a recording that somebody repeats, so they have
-/// few places, which are the key's own: whoever fills them keeps nobody else out, and the key's owner for no longer than [`PROVING_AT_LEAST`].
+/// The handshakes of one key whose first message has opened, and from which nothing more has come.
+/// Each may be a recording that somebody repeats, so they have few places, which are the key's own:
+/// whoever fills them keeps nobody else out, and the key's owner for no longer than
+/// [`PROVING_AT_LEAST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proving {
     places: [Option<Place>; PROVING_PER_KEY],
@@ -27,7 +29,8 @@ pub enum NoPlace {
 }
 
 impl Proving {
-    /// Gives a handshake a place, and names the one that it displaces, if any. The number of a handshake is its alone.
+    /// Gives a handshake a place, and names the one that it displaces, if any. The number of a
+    /// handshake is its alone.
     ///
     /// # Errors
     /// [`NoPlace::Full`] if all places are taken and none for long enough.
@@ -39,7 +42,10 @@ impl Proving {
             }
         }
         // A free place comes before any that is taken.
-        let oldest = self.places.iter_mut().min_by_key(|place| place.map(|place| (place.since, place.handshake)));
+        let oldest = self
+            .places
+            .iter_mut()
+            .min_by_key(|place| place.map(|place| (place.since, place.handshake)));
         let Some(place) = oldest else { return Err(NoPlace::Full) };
         if place.is_some_and(|place| now.since(place.since) < PROVING_AT_LEAST) {
             return Err(NoPlace::Full);

@@ -3,8 +3,9 @@
 use super::Bucket;
 use crate::time::{Instant, Span};
 
-/// How many first messages are read in a second, of all sources together. Nobody is refused above it: the connections of sources that have failed too
-/// often lately wait, and those of all others go first.
+/// How many first messages are read in a second, of all sources together. Nobody is refused above
+/// it: the connections of sources that have failed too often lately wait, and those of all others
+/// go first.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     bucket: Bucket,
@@ -32,7 +33,11 @@ impl Reading {
 
     /// Asks for a turn, of a source whose bucket of failures is empty or is not.
     pub fn turn(&mut self, source_is_empty: bool, now: Instant) -> Turn {
-        if self.bucket.take(now) || !source_is_empty { Turn::Now } else { Turn::In(self.bucket.wait(now)) }
+        if self.bucket.take(now) || !source_is_empty {
+            Turn::Now
+        } else {
+            Turn::In(self.bucket.wait(now))
+        }
     }
 }
 

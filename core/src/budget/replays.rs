@@ -7,8 +7,10 @@ use crate::secret::Secret;
 /// How many hashes share a set; the newest of them push out the oldest.
 pub const WAYS: usize = 16;
 
-/// The ephemeral keys of first messages that opened, as hashes under a secret of this process, so that nobody can aim at the place of another. Every key is
-/// remembered until [`WAYS`] newer ones have come to its set. What holds the hashes is the caller's; what does not fill a set is not used.
+/// The ephemeral keys of first messages that opened, as hashes under a secret of this process, so
+/// that nobody can aim at the place of another. Every key is remembered until [`WAYS`] newer ones
+/// have come to its set. What holds the hashes is the caller's; what does not fill a set is not
+/// used.
 #[derive(Debug)]
 pub struct Replays<S> {
     hashes: S,
@@ -26,7 +28,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
     pub fn knows(&self, ephemeral: &[u8; 32]) -> bool {
         let hash = self.hash(ephemeral);
         let (sets, _) = self.hashes.as_ref().as_chunks::<WAYS>();
-        Self::place(hash, sets.len()).and_then(|place| sets.get(place)).is_some_and(|set| set.contains(&hash))
+        Self::place(hash, sets.len())
+            .and_then(|place| sets.get(place))
+            .is_some_and(|set| set.contains(&hash))
     }
 
     /// Remembers this key; `false` if it was remembered already.
@@ -34,7 +38,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
     pub fn remember(&mut self, ephemeral: &[u8; 32]) -> bool {
         let hash = self.hash(ephemeral);
         let (sets, _) = self.hashes.as_mut().as_chunks_mut::<WAYS>();
-        let Some(set) = Self::place(hash, sets.len()).and_then(|place| sets.get_mut(place)) else { return true };
+        let Some(set) = Self::place(hash, sets.len()).and_then(|place| sets.get_mut(place)) else {
+            return true;
+        };
         if set.contains(&hash) {
             return false;
         }
@@ -47,8 +53,11 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
 
     /// Never 0, which stands for none.
     fn hash(&self, ephemeral: &[u8; 32]) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] =
-            Sha256::new().chain_update(self.secret.expose()).chain_update(ephemeral).finalize().into();
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::new()
+            .chain_update(self.secret.expose())
+            .chain_update(ephemeral)
+            .finalize()
+            .into();
         u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
 

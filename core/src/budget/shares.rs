@@ -2,7 +2,8 @@
 
 use crate::limits::Limits;
 
-/// Most delegates of one subject that may be linked at once: a sixteenth of all links, and four at least.
+/// Most delegates of one subject that may be linked at once: a sixteenth of all links, and four at
+/// least.
 #[must_use]
 pub const fn delegates_per_subject(limits: &Limits) -> u32 {
     let share = limits.linked_total / 16;
@@ -42,8 +43,8 @@ impl Linked {
         }
     }
 
-    /// Decides for a delegate whose subject has `of_subject` linked already. It takes what nodes leave, and where that is nothing, of a subject that has more
-    /// than its own would have.
+    /// Decides for a delegate whose subject has `of_subject` linked already. It takes what nodes
+    /// leave, and where that is nothing, of a subject that has more than its own would have.
     #[must_use]
     pub const fn for_delegate(self, of_subject: u32, limits: &Limits) -> Room {
         if of_subject >= delegates_per_subject(limits) {

@@ -1,4 +1,5 @@
-//! ChaCha20-Poly1305 (RFC 8439) as Noise uses it: the nonce is a counter, the text is sealed where it stands.
+//! ChaCha20-Poly1305 (RFC 8439) as Noise uses it: the nonce is a counter, the text is sealed where
+//! it stands.
 
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};
 
@@ -12,19 +13,37 @@ pub const TAG_BYTES: usize = 16;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Forged;
 
-/// Encrypts the text in place and returns its tag; `None` beyond 256 GiB, which no caller of ours has.
+/// Encrypts the text in place and returns its tag; `None` beyond 256 GiB, which no caller of ours
+/// has.
 #[must_use]
-pub fn seal(key: &Secret<32>, counter: u64, associated: &[u8], text: &mut [u8]) -> Option<[u8; TAG_BYTES]> {
+pub fn seal(
+    key: &Secret<32>,
+    counter: u64,
+    associated: &[u8],
+    text: &mut [u8],
+) -> Option<[u8; TAG_BYTES]> {
     let tag = cipher(key).encrypt_inout_detached(&nonce(counter), associated, text.into());
     tag.ok().map(Into::into)
 }
 
-/// Checks the tag in constant time and decrypts the text in place. A text that fails stays encrypted.
+/// Checks the tag in constant time and decrypts the text in place. A text that fails stays
+/// encrypted.
 ///
 /// # Errors
 /// [`Forged`].
-pub fn open(key: &Secret<32>, counter: u64, associated: &[u8], text: &mut [u8], tag: &[u8; TAG_BYTES]) -> Result<(), Forged> {
-    let opened = cipher(key).decrypt_inout_detached(&nonce(counter), associated, text.into(), &Tag::from(*tag));
+pub fn open(
+    key: &Secret<32>,
+    counter: u64,
+    associated: &[u8],
+    text: &mut [u8],
+    tag: &[u8; TAG_BYTES],
+) -> Result<(), Forged> {
+    let opened = cipher(key).decrypt_inout_detached(
+        &nonce(counter),
+        associated,
+        text.into(),
+        &Tag::from(*tag),
+    );
     opened.map_err(|_| Forged)
 }
 

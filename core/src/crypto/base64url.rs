@@ -1,6 +1,8 @@
-//! Base64 with the URL-safe alphabet and no padding (RFC 4648, section 5), for secrets: no table look-up depends on the data.
+//! Base64 with the URL-safe alphabet and no padding (RFC 4648, section 5), for secrets: no table
+//! look-up depends on the data.
 
-/// How many characters are dealt with at once: as many as one vector has bytes where there are vectors, and each takes the same steps.
+/// How many characters are dealt with at once: as many as one vector has bytes where there are
+/// vectors, and each takes the same steps.
 const BLOCK: usize = 32;
 /// The bytes that they stand for.
 const BLOCK_BYTES: usize = BLOCK / 4 * 3;
@@ -13,7 +15,8 @@ pub fn encode_32(bytes: &[u8; 32]) -> [u8; 43] {
     out
 }
 
-/// Encodes any bytes into `out`. `None` if that is too short: three bytes take four characters, one left over takes two, and two take three.
+/// Encodes any bytes into `out`. `None` if that is too short: three bytes take four characters, one
+/// left over takes two, and two take three.
 pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Option<&'o str> {
     let length = bytes.len().checked_mul(4)?.div_ceil(3);
     let out = out.get_mut(..length)?;
@@ -26,7 +29,9 @@ fn write(bytes: &[u8], out: &mut [u8]) {
     for (places, bytes) in out.chunks_mut(BLOCK).zip(bytes.chunks(BLOCK_BYTES)) {
         let block: [u8; BLOCK_BYTES] = filled(bytes, 0);
         let mut sextets = [0; BLOCK];
-        for (four, &[a, b, c]) in sextets.as_chunks_mut::<4>().0.iter_mut().zip(block.as_chunks::<3>().0) {
+        for (four, &[a, b, c]) in
+            sextets.as_chunks_mut::<4>().0.iter_mut().zip(block.as_chunks::<3>().0)
+        {
             *four = [a >> 2, (a << 4 | b >> 4) & 0x3f, (b << 2 | c >> 6) & 0x3f, c & 0x3f];
         }
         for (place, character) in places.iter_mut().zip(sextets.map(character)) {
@@ -35,8 +40,9 @@ fn write(bytes: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Decodes into `out` what [`encode`] gives, and nothing else, so that the same bytes never have two texts. `None` for a character outside the
-/// alphabet, a lone last character, bits that are left over and not zero, or if `out` is too short.
+/// Decodes into `out` what [`encode`] gives, and nothing else, so that the same bytes never have
+/// two texts. `None` for a character outside the alphabet, a lone last character, bits that are
+/// left over and not zero, or if `out` is too short.
 pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let length = text.len().checked_mul(3)? / 4;
     let out = out.get_mut(..length)?;
@@ -45,7 +51,9 @@ pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
         let sextets = filled::<BLOCK>(characters, b'A').map(value);
         bad |= sextets.iter().fold(0, |bad, sextet| bad | sextet & !0x3f);
         let mut block = [0; BLOCK_BYTES];
-        for (three, &[a, b, c, d]) in block.as_chunks_mut::<3>().0.iter_mut().zip(sextets.as_chunks::<4>().0) {
+        for (three, &[a, b, c, d]) in
+            block.as_chunks_mut::<3>().0.iter_mut().zip(sextets.as_chunks::<4>().0)
+        {
             *three = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
         }
         // Bits that no byte was begun with.
@@ -95,8 +103,11 @@ fn value(character: u8) -> u8 {
         inside.wrapping_neg() & character.wrapping_sub(low).wrapping_add(value).wrapping_add(1)
     };
     // One more than the value, so that nothing stays zero and becomes 255.
-    let above =
-        within(b'A', b'Z', 0) | within(b'a', b'z', 26) | within(b'0', b'9', 52) | within(b'-', b'-', 62) | within(b'_', b'_', 63);
+    let above = within(b'A', b'Z', 0)
+        | within(b'a', b'z', 26)
+        | within(b'0', b'9', 52)
+        | within(b'-', b'-', 62)
+        | within(b'_', b'_', 63);
     above.wrapping_sub(1)
 }
 
@@ -113,10 +124,25 @@ mod tests {
             let (mut chars, mut back) = ([0; 8], [0; 6]);
             assert_eq!(encode(bytes, &mut chars), Some(text));
             assert_eq!(decode(text, &mut back), Some(bytes));
-            assert_eq!(encode(bytes, &mut chars[..text.len().saturating_sub(1)]).is_none(), length > 0);
+            assert_eq!(
+                encode(bytes, &mut chars[..text.len().saturating_sub(1)]).is_none(),
+                length > 0
+            );
             assert_eq!(decode(text, &mut back[..length.saturating_sub(1)]).is_none(), length > 0);
         }
-        for wrong in ["Z", "Zm9vY", "Zh", "Zm9", "Zg==", "Zm9v\n", "Zm+v", "Zm/v", "Zm9\u{e9}", "Zm 9", "Zm9v="] {
+        for wrong in [
+            "Z",
+            "Zm9vY",
+            "Zh",
+            "Zm9",
+            "Zg==",
+            "Zm9v\n",
+            "Zm+v",
+            "Zm/v",
+            "Zm9\u{e9}",
+            "Zm 9",
+            "Zm9v=",
+        ] {
             assert_eq!(decode(wrong, &mut [0; 16]), None, "{wrong:?}");
         }
     }

@@ -12,7 +12,8 @@ pub const CODE_CHARS: usize = 64;
 /// Most bytes of a PIN or code as it is typed.
 pub const TYPED_BYTES: usize = 160;
 
-/// A PIN or code without spaces and dashes, in upper case: the password of [`cpace`](super::cpace). Wiped on drop, never shown.
+/// A PIN or code without spaces and dashes, in upper case: the password of [`cpace`](super::cpace).
+/// Wiped on drop, never shown.
 pub struct Code {
     chars: [u8; CODE_CHARS],
     len: u8,
@@ -21,7 +22,8 @@ pub struct Code {
 /// Most characters of a code that is minted: 160 bits of the unambiguous alphabet.
 pub const MINTED_CHARS: usize = 32;
 
-/// The unambiguous characters: no `I`, `O`, `0` or `1`, which look like one another. A power of two, so that bits become characters without a bias.
+/// The unambiguous characters: no `I`, `O`, `0` or `1`, which look like one another. A power of
+/// two, so that bits become characters without a bias.
 const UNAMBIGUOUS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 /// What a minted code is made of.
@@ -57,7 +59,8 @@ fn take_digit(number: &mut [u8; 32]) -> u8 {
 pub struct NotACode;
 
 impl Code {
-    /// Reads what was typed, pasted, scanned or stored: spaces, line breaks and dashes anywhere are ignored.
+    /// Reads what was typed, pasted, scanned or stored: spaces, line breaks and dashes anywhere are
+    /// ignored.
     ///
     /// # Errors
     /// [`NotACode`].
@@ -77,11 +80,14 @@ impl Code {
         if usize::from(code.len) < CODE_CHARS_MIN { Err(NotACode) } else { Ok(code) }
     }
 
-    /// A fresh code. `None` only for a length that is not 4 to [`MINTED_CHARS`]: the entropy cannot run out.
+    /// A fresh code. `None` only for a length that is not 4 to [`MINTED_CHARS`]: the entropy cannot
+    /// run out.
     ///
-    /// A character of the unambiguous alphabet is five bits of a byte of its own, so all codes are equally likely. Digits are those of the entropy as one
-    /// number of 256 bits, modulo `10^length`: no code is likelier than another by more than `10^32 / 2^256`, which is less than 2^-149 of it. Against
-    /// rejecting what would be biased, that takes the same time for all codes and never asks for more bytes.
+    /// A character of the unambiguous alphabet is five bits of a byte of its own, so all codes are
+    /// equally likely. Digits are those of the entropy as one number of 256 bits, modulo
+    /// `10^length`: no code is likelier than another by more than `10^32 / 2^256`, which is less
+    /// than 2^-149 of it. Against rejecting what would be biased, that takes the same time for all
+    /// codes and never asks for more bytes.
     #[must_use]
     pub fn mint(alphabet: Alphabet, length: usize, entropy: &Entropy<32>) -> Option<Self> {
         if !(CODE_CHARS_MIN..=MINTED_CHARS).contains(&length) {
@@ -99,7 +105,8 @@ impl Code {
         Some(code)
     }
 
-    /// What a code that nobody minted is compared with: no typed code equals it, and it costs the same.
+    /// What a code that nobody minted is compared with: no typed code equals it, and it costs the
+    /// same.
     #[must_use]
     pub fn nobodys(entropy: &Entropy<32>) -> Self {
         let mut code = Self { chars: [0; CODE_CHARS], len: 32 };
@@ -151,7 +158,9 @@ mod tests {
 
     #[test]
     fn spaces_dashes_and_case_do_not_matter() {
-        for typed in ["847291", "847-291", " 84 72 91 ", "8-4-7-2-9-1", "847\r\n  291\n", "84\t72\u{a0}91"] {
+        for typed in
+            ["847291", "847-291", " 84 72 91 ", "8-4-7-2-9-1", "847\r\n  291\n", "84\t72\u{a0}91"]
+        {
             assert_eq!(Code::parse(typed).unwrap().expose(), b"847291");
         }
         assert_eq!(Code::parse("ab3d-EF").unwrap().expose(), b"AB3DEF");
@@ -161,7 +170,18 @@ mod tests {
     fn what_is_too_short_too_long_or_no_letter_or_digit_is_no_code() {
         let long = "7".repeat(CODE_CHARS + 1);
         let padded = std::format!("1234{}", " ".repeat(TYPED_BYTES));
-        for typed in ["", "123", "1-2-3", "12_34", "12/34", "12é4", "１２３４", "12\u{2011}34", &long, &padded] {
+        for typed in [
+            "",
+            "123",
+            "1-2-3",
+            "12_34",
+            "12/34",
+            "12é4",
+            "１２３４",
+            "12\u{2011}34",
+            &long,
+            &padded,
+        ] {
             assert_eq!(Code::parse(typed).err(), Some(NotACode), "{typed}");
         }
         assert!(Code::parse(&"7".repeat(CODE_CHARS)).is_ok());
@@ -172,7 +192,8 @@ mod tests {
         let mut bytes = [0; 32];
         for (part, at) in bytes.chunks_exact_mut(8).zip(0u64..) {
             // SplitMix64.
-            let mut mixed = seed.wrapping_mul(4).wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut mixed =
+                seed.wrapping_mul(4).wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
             part.copy_from_slice(&(mixed ^ mixed >> 31).to_le_bytes());
@@ -197,8 +218,10 @@ mod tests {
 
     #[test]
     fn digits_are_those_of_the_entropy_as_one_number() {
-        // From Python: the last 32 digits of int.from_bytes(range(32), 'big') and of 2^256 - 1, last digit first.
-        let minted = |bytes| Code::mint(Alphabet::Digits, 32, &Entropy::from_recorded(bytes)).unwrap();
+        // From Python: the last 32 digits of int.from_bytes(range(32), 'big') and of 2^256 - 1,
+        // last digit first.
+        let minted =
+            |bytes| Code::mint(Alphabet::Digits, 32, &Entropy::from_recorded(bytes)).unwrap();
         let counting = core::array::from_fn(|at| u8::try_from(at).unwrap());
         assert_eq!(minted(counting).expose(), b"17604497996389574545799130373692");
         assert_eq!(minted([0xff; 32]).expose(), b"53993692131970048575493046504656");
@@ -208,7 +231,9 @@ mod tests {
     #[test]
     fn every_character_is_about_as_likely_at_every_place() {
         const CODES: u64 = 20_000;
-        for (alphabet, chars) in [(Alphabet::Digits, &b"0123456789"[..]), (Alphabet::Unambiguous, UNAMBIGUOUS)] {
+        for (alphabet, chars) in
+            [(Alphabet::Digits, &b"0123456789"[..]), (Alphabet::Unambiguous, UNAMBIGUOUS)]
+        {
             let mut seen = [[0u32; 128]; 12];
             for seed in 0..CODES {
                 let code = Code::mint(alphabet, 12, &entropy(seed)).unwrap();
@@ -219,8 +244,15 @@ mod tests {
             let expected = CODES as f64 / chars.len() as f64;
             for place in seen {
                 let count = |character: &u8| f64::from(place[usize::from(*character)]);
-                assert_eq!(chars.iter().map(count).sum::<f64>(), CODES as f64, "no other character");
-                let chi: f64 = chars.iter().map(|character| (count(character) - expected).powi(2) / expected).sum();
+                assert_eq!(
+                    chars.iter().map(count).sum::<f64>(),
+                    CODES as f64,
+                    "no other character"
+                );
+                let chi: f64 = chars
+                    .iter()
+                    .map(|character| (count(character) - expected).powi(2) / expected)
+                    .sum();
                 // 31 or fewer degrees of freedom: chance exceeds this less than once in a million.
                 assert!(chi < 85.0, "{alphabet:?}: {chi}");
             }

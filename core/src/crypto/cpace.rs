@@ -1,5 +1,6 @@
-//! CPace (draft-irtf-cfrg-cpace-21) with ristretto255 and SHA-512, initiator and responder, with key confirmation: two sides find out whether
-//! they have the same code, and who listens or takes part without it learns one guess at most. Sections named here are those of the draft.
+//! CPace (draft-irtf-cfrg-cpace-21) with ristretto255 and SHA-512, initiator and responder, with
+//! key confirmation: two sides find out whether they have the same code, and who listens or takes
+//! part without it learns one guess at most. Sections named here are those of the draft.
 //!
 //! ```text
 //! Initiator::start ────────── Ya ─────────▶ Responder::answer
@@ -33,15 +34,21 @@ const BLOCK: usize = 128;
 const FIELD: usize = 127;
 /// Most bytes of a session id.
 const SID: usize = 32;
-const _: () = assert!(size_of::<Initiator>() <= 136 && size_of::<AwaitingTa>() <= 128 && size_of::<AwaitingTb>() <= 64);
+const _: () = assert!(
+    size_of::<Initiator>() <= 136
+        && size_of::<AwaitingTa>() <= 128
+        && size_of::<AwaitingTb>() <= 64
+);
 const _: () = assert!(CODE_CHARS + DSI.len() + 3 <= BLOCK, "a code fits the first block");
-const _: () = assert!(labels::CPACE.len() + 2 * 32 + 1 + 4 <= FIELD, "our channel identifier fits a field");
+const _: () =
+    assert!(labels::CPACE.len() + 2 * 32 + 1 + 4 <= FIELD, "our channel identifier fits a field");
 
 /// Why a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Error {
-    /// The peer's element does not decode, gives the neutral element, or is our own. Nothing was learnt of the code.
+    /// The peer's element does not decode, gives the neutral element, or is our own. Nothing was
+    /// learnt of the code.
     Element,
     /// The peer's tag is not that of the same code on the same channel: a guess.
     WrongCode,
@@ -82,10 +89,16 @@ struct Names {
 }
 
 impl<'a> Inputs<'a> {
-    /// Those of the native wire: CI = lv_cat("handfast/v1/cpace", initiator static, responder static, method), sid = handshake hash, ADa =
-    /// "initiator", ADb = "responder".
+    /// Those of the native wire: CI = lv_cat("handfast/v1/cpace", initiator static, responder
+    /// static, method), sid = handshake hash, ADa = "initiator", ADb = "responder".
     #[must_use]
-    pub fn new(code: &'a Code, hash: &HandshakeHash, initiator: &PublicKey, responder: &PublicKey, method: Method) -> Self {
+    pub fn new(
+        code: &'a Code,
+        hash: &HandshakeHash,
+        initiator: &PublicKey,
+        responder: &PublicKey,
+        method: Method,
+    ) -> Self {
         let mut channel = Vec::new();
         for part in [labels::CPACE, initiator.as_bytes(), responder.as_bytes(), &[method as u8]] {
             // Both fit, as is asserted above.
@@ -93,12 +106,22 @@ impl<'a> Inputs<'a> {
             let _ = channel.extend_from_slice(part);
         }
         let session = Vec::from_slice(hash.as_bytes()).unwrap_or_default();
-        Self { password: code.expose(), channel, session, names: Names { a: b"initiator", b: b"responder" } }
+        Self {
+            password: code.expose(),
+            channel,
+            session,
+            names: Names { a: b"initiator", b: b"responder" },
+        }
     }
 
     /// Other ones, for test vectors. `None` if one is too long for us.
     #[must_use]
-    pub fn from_recorded(password: &'a [u8], channel: &[u8], session: &[u8], [a, b]: [&'static [u8]; 2]) -> Option<Self> {
+    pub fn from_recorded(
+        password: &'a [u8],
+        channel: &[u8],
+        session: &[u8],
+        [a, b]: [&'static [u8]; 2],
+    ) -> Option<Self> {
         let bounded = password.len() <= CODE_CHARS && a.len() <= FIELD && b.len() <= FIELD;
         let (channel, session) = (Vec::from_slice(channel).ok()?, Vec::from_slice(session).ok()?);
         bounded.then_some(Self { password, channel, session, names: Names { a, b } })
@@ -106,10 +129,12 @@ impl<'a> Inputs<'a> {
 
     /// `calculate_generator` (section 7.1) over `generator_string` (section 5.3).
     fn generator(&self) -> Zeroizing<RistrettoPoint> {
-        let padding = BLOCK.saturating_sub(3).saturating_sub(self.password.len()).saturating_sub(DSI.len());
+        let padding =
+            BLOCK.saturating_sub(3).saturating_sub(self.password.len()).saturating_sub(DSI.len());
         let zeros = [0; BLOCK];
         let zeros = zeros.get(..padding).unwrap_or_default();
-        let uniform = Secret::new(lv_hash(&[DSI, self.password, zeros, &self.channel, &self.session]));
+        let uniform =
+            Secret::new(lv_hash(&[DSI, self.password, zeros, &self.channel, &self.session]));
         Zeroizing::new(RistrettoPoint::from_uniform_bytes(uniform.expose()))
     }
 }
@@ -139,12 +164,18 @@ impl Initiator {
         Ok((Self { scalar, ours, session: inputs.session.clone(), names: inputs.names }, ours))
     }
 
-    /// Takes `Yb` and makes `Ta`. Whoever gets `Ta` can test one guess with it, so the attempt is stored as failed before it leaves.
+    /// Takes `Yb` and makes `Ta`. Whoever gets `Ta` can test one guess with it, so the attempt is
+    /// stored as failed before it leaves.
     ///
     /// # Errors
     /// [`Error::Element`].
     pub fn confirm(self, theirs: &Element) -> Result<(AwaitingTb, Tag), Error> {
-        let tags = tags(&self.scalar, theirs, Transcript { ya: &self.ours, yb: theirs, names: self.names }, &self.session)?;
+        let tags = tags(
+            &self.scalar,
+            theirs,
+            Transcript { ya: &self.ours, yb: theirs, names: self.names },
+            &self.session,
+        )?;
         Ok((AwaitingTb { expected: tags.b }, *tags.a.expose()))
     }
 }
@@ -173,10 +204,19 @@ impl Responder {
     ///
     /// # Errors
     /// [`Error::Element`].
-    pub fn answer(inputs: &Inputs<'_>, entropy: &Entropy<32>, theirs: &Element) -> Result<(AwaitingTa, Element), Error> {
+    pub fn answer(
+        inputs: &Inputs<'_>,
+        entropy: &Entropy<32>,
+        theirs: &Element,
+    ) -> Result<(AwaitingTa, Element), Error> {
         let scalar = sample(entropy);
         let ours = encode(multiply(&inputs.generator(), &scalar))?;
-        let tags = tags(&scalar, theirs, Transcript { ya: theirs, yb: &ours, names: inputs.names }, &inputs.session)?;
+        let tags = tags(
+            &scalar,
+            theirs,
+            Transcript { ya: theirs, yb: &ours, names: inputs.names },
+            &inputs.session,
+        )?;
         Ok((AwaitingTa { expected: tags.a, answer: tags.b }, ours))
     }
 }
@@ -188,12 +228,17 @@ pub struct AwaitingTa {
 }
 
 impl AwaitingTa {
-    /// Compares `Ta`, in constant time, and only if it is right yields `Tb`. The attempt was reserved, durably, before this is called.
+    /// Compares `Ta`, in constant time, and only if it is right yields `Tb`. The attempt was
+    /// reserved, durably, before this is called.
     ///
     /// # Errors
     /// [`Error::WrongCode`].
     pub fn verify(self, tag: &Tag) -> Result<(Confirmed, Tag), Error> {
-        if self.expected == Secret::new(*tag) { Ok((Confirmed(()), *self.answer.expose())) } else { Err(Error::WrongCode) }
+        if self.expected == Secret::new(*tag) {
+            Ok((Confirmed(()), *self.answer.expose()))
+        } else {
+            Err(Error::WrongCode)
+        }
     }
 }
 
@@ -220,15 +265,22 @@ struct Tags {
     b: Secret<64>,
 }
 
-/// From the peer's element to both tags: `scalar_mult_vfy` (section 8.3), `ISK` over `transcript_ir` (sections 7.2 and 5.4), key confirmation
-/// (section 10.4).
-fn tags(scalar: &Secret<32>, theirs: &Element, transcript: Transcript<'_>, session: &[u8]) -> Result<Tags, Error> {
+/// From the peer's element to both tags: `scalar_mult_vfy` (section 8.3), `ISK` over
+/// `transcript_ir` (sections 7.2 and 5.4), key confirmation (section 10.4).
+fn tags(
+    scalar: &Secret<32>,
+    theirs: &Element,
+    transcript: Transcript<'_>,
+    session: &[u8],
+) -> Result<Tags, Error> {
     let Transcript { ya, yb, names } = transcript;
     if ya == yb {
         return Err(Error::Element);
     }
     let key = mac_key(&share(scalar, theirs)?, transcript, session);
-    let tag = |element: &Element, name: &[u8]| hmac_sha512::tag(&key, &[&[prefix(element)], element, &[prefix(name)], name]);
+    let tag = |element: &Element, name: &[u8]| {
+        hmac_sha512::tag(&key, &[&[prefix(element)], element, &[prefix(name)], name])
+    };
     Ok(Tags { a: tag(ya, names.a), b: tag(yb, names.b) })
 }
 
@@ -241,9 +293,14 @@ fn share(scalar: &Secret<32>, theirs: &Element) -> Result<Secret<32>, Error> {
 
 /// From the shared point to the key of both tags.
 #[inline(never)]
-fn mac_key(shared: &Secret<32>, Transcript { ya, yb, names }: Transcript<'_>, session: &[u8]) -> Secret<64> {
+fn mac_key(
+    shared: &Secret<32>,
+    Transcript { ya, yb, names }: Transcript<'_>,
+    session: &[u8],
+) -> Secret<64> {
     let isk = Secret::new(lv_hash(&[DSI_ISK, session, shared.expose(), ya, names.a, yb, names.b]));
-    let hash = Sha512::new().chain_update(b"CPaceMac").chain_update(session).chain_update(isk.expose());
+    let hash =
+        Sha512::new().chain_update(b"CPaceMac").chain_update(session).chain_update(isk.expose());
     Secret::new(hash.finalize().into())
 }
 
@@ -259,7 +316,10 @@ fn sample(entropy: &Entropy<32>) -> Secret<32> {
 }
 
 #[inline(never)]
-#[allow(clippy::arithmetic_side_effects, reason = "multiplying a point by a scalar always gives a point")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "multiplying a point by a scalar always gives a point"
+)]
 fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
     let mut scalar = Scalar::from_bytes_mod_order(*scalar.expose());
     let product = point * scalar;
@@ -269,7 +329,8 @@ fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
 
 /// The encoding, unless it is the neutral element.
 fn encode(mut point: RistrettoPoint) -> Result<Element, Error> {
-    let encoded = if point.is_identity() { Err(Error::Element) } else { Ok(point.compress().to_bytes()) };
+    let encoded =
+        if point.is_identity() { Err(Error::Element) } else { Ok(point.compress().to_bytes()) };
     point.zeroize();
     encoded
 }

@@ -44,12 +44,14 @@ impl KeyPair {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Signs a label and the parts, one after the other. The parts carry no lengths: the caller's format makes them unambiguous.
+    /// Signs a label and the parts, one after the other. The parts carry no lengths: the caller's
+    /// format makes them unambiguous.
     #[must_use]
     #[inline(never)]
     pub fn sign(&self, label: &[u8], parts: [&[u8]; 2]) -> Signature {
         let [first, second] = parts;
-        // It fails for no software key; a signature of zeros, which no key verifies, stands for the failure that cannot be.
+        // It fails for no software key; a signature of zeros, which no key verifies, stands for the
+        // failure that cannot be.
         let signature = self.0.try_multipart_sign(&[label, first, second]);
         Signature(signature.map_or([0; 64], |signature| signature.to_bytes()))
     }
@@ -68,8 +70,8 @@ impl defmt::Format for KeyPair {
     }
 }
 
-/// A key that verifies: canonical, on the curve, not of small order. 192 bytes, since it is held decompressed; a record keeps
-/// [`as_bytes`](PublicKey::as_bytes).
+/// A key that verifies: canonical, on the curve, not of small order. 192 bytes, since it is held
+/// decompressed; a record keeps [`as_bytes`](PublicKey::as_bytes).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(ed25519_dalek::VerifyingKey);
 
@@ -91,13 +93,19 @@ impl PublicKey {
         self.0.as_bytes()
     }
 
-    /// Verifies what [`KeyPair::sign`] made, by the rules of `verify_strict` of ed25519-dalek (which takes no parts): `s` is reduced, `R` is
-    /// canonical and not of small order, the key neither, and the equation holds without a cofactor.
+    /// Verifies what [`KeyPair::sign`] made, by the rules of `verify_strict` of ed25519-dalek
+    /// (which takes no parts): `s` is reduced, `R` is canonical and not of small order, the key
+    /// neither, and the equation holds without a cofactor.
     ///
     /// # Errors
     /// [`BadSignature`].
     #[inline(never)]
-    pub fn verify(&self, label: &[u8], parts: [&[u8]; 2], signature: &Signature) -> Result<(), BadSignature> {
+    pub fn verify(
+        &self,
+        label: &[u8],
+        parts: [&[u8]; 2],
+        signature: &Signature,
+    ) -> Result<(), BadSignature> {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         let [first, second] = parts;
         self.0.multipart_verify(&[label, first, second], &signature).map_err(|_| BadSignature)?;
@@ -165,7 +173,11 @@ mod tests {
         for at in 0..512 {
             let mut bytes = *signature.as_bytes();
             bytes[at / 8] ^= 1 << (at % 8);
-            assert_eq!(key.public().verify(b"l", [b"m", b""], &Signature::from_bytes(bytes)), Err(BadSignature), "bit {at}");
+            assert_eq!(
+                key.public().verify(b"l", [b"m", b""], &Signature::from_bytes(bytes)),
+                Err(BadSignature),
+                "bit {at}"
+            );
         }
     }
 
@@ -177,8 +189,9 @@ mod tests {
         let mut minus_one = [0xff; 32];
         (minus_one[0], minus_one[31]) = (0xec, 0x7f);
         let order_eight = [
-            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac,
-            0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88,
+            0x6d, 0x53, 0xfc, 0x05,
         ];
         // p + 3 is a second name for the coordinate 3, which lies on the curve.
         let mut second_name = [0xff; 32];
@@ -191,20 +204,30 @@ mod tests {
 
     #[test]
     fn a_signature_of_small_order_is_refused_even_where_the_equation_holds() {
-        // With the private key one can make R the neutral element: s = k·a. Deterministic signing never does.
+        // With the private key one can make R the neutral element: s = k·a. Deterministic signing
+        // never does.
         use curve25519_dalek::scalar::{Scalar, clamp_integer};
         use sha2::{Digest, Sha512};
         let key = pair();
         let neutral: [u8; 32] = core::array::from_fn(|i| u8::from(i == 0));
         let hash: [u8; 64] = Sha512::digest([9; 32]).into();
         let a = Scalar::from_bytes_mod_order(clamp_integer(*hash.first_chunk().unwrap()));
-        let challenge = Sha512::new().chain_update(neutral).chain_update(key.public().as_bytes()).chain_update(b"lm");
+        let challenge = Sha512::new()
+            .chain_update(neutral)
+            .chain_update(key.public().as_bytes())
+            .chain_update(b"lm");
         let k = Scalar::from_bytes_mod_order_wide(&challenge.finalize().into());
         let mut bytes = [0; 64];
         bytes[..32].copy_from_slice(&neutral);
         bytes[32..].copy_from_slice((k * a).as_bytes());
-        let loose = key.public().0.multipart_verify(&[b"lm"], &ed25519_dalek::Signature::from_bytes(&bytes));
+        let loose = key
+            .public()
+            .0
+            .multipart_verify(&[b"lm"], &ed25519_dalek::Signature::from_bytes(&bytes));
         assert!(loose.is_ok(), "the equation holds");
-        assert_eq!(key.public().verify(b"l", [b"m", b""], &Signature::from_bytes(bytes)), Err(BadSignature));
+        assert_eq!(
+            key.public().verify(b"l", [b"m", b""], &Signature::from_bytes(bytes)),
+            Err(BadSignature)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What people compare instead of keys: 120 bits of a hash of the X25519 static key, in six groups of four letters and digits.
+//! What people compare instead of keys: 120 bits of a hash of the X25519 static key, in six groups
+//! of four letters and digits.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -9,7 +10,8 @@ use super::x25519::PublicKey;
 /// Characters of a written fingerprint: six groups of four and the dashes between them.
 pub const FINGERPRINT_CHARS: usize = 29;
 
-/// The first 120 bits of SHA-256 over label and static key. Whole or not at all: nothing compares or accepts a part of one.
+/// The first 120 bits of SHA-256 over label and static key. Whole or not at all: nothing compares
+/// or accepts a part of one.
 #[derive(Clone, Copy)]
 pub struct Fingerprint([u8; 15]);
 
@@ -22,7 +24,11 @@ impl Fingerprint {
     /// That of a static key.
     #[must_use]
     pub fn of(key: &PublicKey) -> Self {
-        let hash: [u8; 32] = Sha256::new().chain_update(labels::FINGERPRINT).chain_update(key.as_bytes()).finalize().into();
+        let hash: [u8; 32] = Sha256::new()
+            .chain_update(labels::FINGERPRINT)
+            .chain_update(key.as_bytes())
+            .finalize()
+            .into();
         let (first, _) = hash.split_first_chunk().unwrap_or((&[0; 15], &[]));
         Self(*first)
     }
@@ -145,7 +151,14 @@ mod tests {
         let spaced = TEXT.replace('-', " ");
         let bare = TEXT.replace('-', "");
         let shifted = "AAI-SEM2E-KVTH-PCEZ-VK54-ZXPO";
-        for wrong in [&TEXT.to_lowercase(), &spaced, &bare, &std::format!("{TEXT}A"), &TEXT.replace('2', "1"), shifted] {
+        for wrong in [
+            &TEXT.to_lowercase(),
+            &spaced,
+            &bare,
+            &std::format!("{TEXT}A"),
+            &TEXT.replace('2', "1"),
+            shifted,
+        ] {
             assert_eq!(Fingerprint::parse(wrong), Err(NotAFingerprint), "{wrong}");
         }
     }

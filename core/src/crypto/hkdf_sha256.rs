@@ -1,4 +1,5 @@
-//! HKDF-SHA256 (RFC 5869) with two outputs and no info: the `HKDF` of Noise (section 4.3), and all that we need of it.
+//! HKDF-SHA256 (RFC 5869) with two outputs and no info: the `HKDF` of Noise (section 4.3), and all
+//! that we need of it.
 
 use zeroize::Zeroize;
 

@@ -45,7 +45,8 @@ impl core::fmt::Debug for Key {
 }
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
-    // HMAC takes its key padded to the block, and a key of that length directly: the same function without a way to fail.
+    // HMAC takes its key padded to the block, and a key of that length directly: the same function
+    // without a way to fail.
     let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
     for (to, from) in block.iter_mut().zip(key) {
         *to = *from;

@@ -1,4 +1,5 @@
-//! Every domain-separation constant, so that no two uses of a key or a hash can be taken for each other.
+//! Every domain-separation constant, so that no two uses of a key or a hash can be taken for each
+//! other.
 
 /// Key of the pending entry that an identical request finds again.
 pub const PENDING_REQUEST: &[u8] = b"handfast/v1/pending-request\0";

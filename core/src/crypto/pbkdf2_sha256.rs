@@ -4,7 +4,8 @@ use sha2::Sha256;
 
 use crate::secret::Secret;
 
-/// Derives 32 bytes. With 100 000 iterations this takes milliseconds on a server; it belongs in a bounded pool, and never on a device.
+/// Derives 32 bytes. With 100 000 iterations this takes milliseconds on a server; it belongs in a
+/// bounded pool, and never on a device.
 #[must_use]
 pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Secret<32> {
     let mut out = [0; 32];

@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-/// Hashes a label and then each part behind its length (64 bits, big endian), so that no two lists of parts give the same input.
+/// Hashes a label and then each part behind its length (64 bits, big endian), so that no two lists
+/// of parts give the same input.
 #[must_use]
 pub fn hash_parts(label: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();

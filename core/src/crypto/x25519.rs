@@ -1,4 +1,5 @@
-//! X25519 (RFC 7748): key pairs, public keys that are canonical, and shared secrets that are never all zeros.
+//! X25519 (RFC 7748): key pairs, public keys that are canonical, and shared secrets that are never
+//! all zeros.
 
 use x25519_dalek::StaticSecret;
 
@@ -18,8 +19,8 @@ const PRIME: [u8; 32] = {
     prime
 };
 
-/// A public key as a peer sent it: below 2^255 - 19, so each key has one encoding. Points of small order parse; they fail in
-/// [`KeyPair::agree`].
+/// A public key as a peer sent it: below 2^255 - 19, so each key has one encoding. Points of small
+/// order parse; they fail in [`KeyPair::agree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PublicKey([u8; 32]);
@@ -28,8 +29,8 @@ impl PublicKey {
     /// Takes the bytes that a peer or a store gave.
     ///
     /// # Errors
-    /// [`BadKey`] for a value of 2^255 - 19 or more, and so for each with bit 255 set. RFC 7748 would reduce or mask them, which would let
-    /// one key pass under several names.
+    /// [`BadKey`] for a value of 2^255 - 19 or more, and so for each with bit 255 set. RFC 7748
+    /// would reduce or mask them, which would let one key pass under several names.
     pub fn parse(bytes: &[u8; 32]) -> Result<Self, BadKey> {
         if bytes.iter().rev().lt(PRIME.iter().rev()) { Ok(Self(*bytes)) } else { Err(BadKey) }
     }
@@ -84,9 +85,11 @@ impl KeyPair {
     /// [`BadKey`] if it is all zeros, as it is exactly for points of small order.
     #[inline(never)]
     pub fn agree(&self, peer: &PublicKey) -> Result<Secret<32>, BadKey> {
-        // Not inlined: the ladder is to be compiled with its own crate's settings, and ours may be for size.
+        // Not inlined: the ladder is to be compiled with its own crate's settings, and ours may be
+        // for size.
         let diffie_hellman = core::hint::black_box(StaticSecret::diffie_hellman as fn(&_, &_) -> _);
-        let shared: x25519_dalek::SharedSecret = diffie_hellman(&self.secret, &x25519_dalek::PublicKey::from(peer.0));
+        let shared: x25519_dalek::SharedSecret =
+            diffie_hellman(&self.secret, &x25519_dalek::PublicKey::from(peer.0));
         if shared.was_contributory() { Ok(Secret::new(shared.to_bytes())) } else { Err(BadKey) }
     }
 }
@@ -140,17 +143,20 @@ mod tests {
 
     #[test]
     fn every_point_of_small_order_is_refused() {
-        // The canonical ones of the list at https://cr.yp.to/ecdh.html#validate: 0, 1, two of order 8, p - 1.
+        // The canonical ones of the list at https://cr.yp.to/ecdh.html#validate: 0, 1, two of order
+        // 8, p - 1.
         let mut minus_one = PRIME;
         minus_one[0] = 0xec;
         let one = core::array::from_fn(|i| u8::from(i == 0));
         let eight = [
-            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d,
-            0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f,
+            0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16,
+            0x5f, 0x49, 0xb8, 0x00,
         ];
         let other_eight = [
-            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44, 0x5c,
-            0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83,
+            0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd,
+            0xd0, 0x9f, 0x11, 0x57,
         ];
         for point in [[0; 32], one, eight, other_eight, minus_one] {
             let key = PublicKey::parse(&point).unwrap();

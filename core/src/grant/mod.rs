@@ -1,4 +1,5 @@
-//! Grants: what pairing yields. Made once, checked at every use; that a check succeeded is a value only the check can make.
+//! Grants: what pairing yields. Made once, checked at every use; that a check succeeded is a value
+//! only the check can make.
 
 pub mod capability;
 pub mod scope;

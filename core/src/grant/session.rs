@@ -5,8 +5,9 @@ use subtle::ConstantTimeEq;
 use crate::crypto::{labels, sha256};
 pub use crate::wire::token::Token;
 
-/// What the registry keeps of a session's token, and finds it by: SHA-256 over a label and its 43 characters. With 256 random bits in them, nobody finds the
-/// characters from their hash, so this need not be slow.
+/// What the registry keeps of a session's token, and finds it by: SHA-256 over a label and its 43
+/// characters. With 256 random bits in them, nobody finds the characters from their hash, so this
+/// need not be slow.
 #[derive(Clone, Copy)]
 pub struct SessionHash([u8; 32]);
 

@@ -1,8 +1,10 @@
 //! Setup codes: an operator issues one, whoever shows it opens a session with it, once.
 //!
-//! The token is `b64url(claims) "." b64url(HMAC-SHA256(key, claims))`, which is the nexo dialect's. It carries all that is needed to check it, so checking is pure:
-//! no store, no allocation, the same on a gateway and on a microcontroller. What no check can tell is whether it was shown before; that is
-//! [`registry::sessions`](crate::registry::sessions)'s, and a session is opened by nothing less than a [`Verified`] code that was spent.
+//! The token is `b64url(claims) "." b64url(HMAC-SHA256(key, claims))`, which is the nexo dialect's.
+//! It carries all that is needed to check it, so checking is pure: no store, no allocation, the
+//! same on a gateway and on a microcontroller. What no check can tell is whether it was shown
+//! before; that is [`registry::sessions`](crate::registry::sessions)'s, and a session is opened by
+//! nothing less than a [`Verified`] code that was spent.
 
 use crate::crypto::{base64url, hmac_sha256};
 use crate::entropy::Entropy;
@@ -27,7 +29,11 @@ impl SetupKey {
     /// # Errors
     /// [`NotAKey`].
     pub fn new(key: &Secret<32>) -> Result<Self, NotAKey> {
-        if *key == Secret::new([0; 32]) { Err(NotAKey) } else { Ok(Self(hmac_sha256::Key::new(key))) }
+        if *key == Secret::new([0; 32]) {
+            Err(NotAKey)
+        } else {
+            Ok(Self(hmac_sha256::Key::new(key)))
+        }
     }
 }
 
@@ -79,10 +85,12 @@ pub fn issue<'o>(
     issue_by(key, terms, None, now, entropy, out)
 }
 
-/// Issues a setup code that a session makes, by its id, and that ends with it; or an operator's, where there is none.
+/// Issues a setup code that a session makes, by its id, and that ends with it; or an operator's,
+/// where there is none.
 ///
 /// # Errors
-/// [`NotIssued`]; [`NotIssued::BufferTooSmall`] also where the names and the session's id are too long together.
+/// [`NotIssued`]; [`NotIssued::BufferTooSmall`] also where the names and the session's id are too
+/// long together.
 pub fn issue_by<'o>(
     key: &SetupKey,
     terms: &Terms<'_>,
@@ -96,7 +104,14 @@ pub fn issue_by<'o>(
     }
     let nonce = Nonce::new(entropy);
     let expires_at = now.after(terms.ttl);
-    let claims = Claims { profile: terms.profile, expires_at, nonce, device_label: terms.device_label, bound: terms.bound, by };
+    let claims = Claims {
+        profile: terms.profile,
+        expires_at,
+        nonce,
+        device_label: terms.device_label,
+        bound: terms.bound,
+        by,
+    };
     let mut buffer = [0; SETUP_CLAIMS_BYTES];
     let claims = claims.write(&mut buffer).ok_or(NotIssued::BufferTooSmall)?;
     let token = sign(key, claims, out).ok_or(NotIssued::BufferTooSmall)?;
@@ -116,7 +131,8 @@ fn sign<'o>(key: &SetupKey, claims: &str, out: &'o mut [u8]) -> Option<&'o str> 
     core::str::from_utf8(out.get(..written)?).ok().filter(|_| whole)
 }
 
-/// Shows that a token was signed with one of our keys and had not expired. Only verifying makes it; whether it was spent before, it does not say.
+/// Shows that a token was signed with one of our keys and had not expired. Only verifying makes it;
+/// whether it was spent before, it does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified<'b>(Claims<'b>);
 
@@ -149,12 +165,18 @@ pub enum NotValid {
 /// What [`verify`] may need of scratch.
 pub const VERIFY_SCRATCH: usize = 2 * SETUP_CLAIMS_BYTES;
 
-/// Verifies a token with the keys that count now: the current one, and the one before it while that still does. `scratch` holds the claims, and their
-/// texts where they are escaped; [`VERIFY_SCRATCH`] suffices.
+/// Verifies a token with the keys that count now: the current one, and the one before it while that
+/// still does. `scratch` holds the claims, and their texts where they are escaped;
+/// [`VERIFY_SCRATCH`] suffices.
 ///
 /// # Errors
 /// [`NotValid`].
-pub fn verify<'b>(keys: &[SetupKey], token: &str, now: UnixTime, scratch: &'b mut [u8]) -> Result<Verified<'b>, NotValid> {
+pub fn verify<'b>(
+    keys: &[SetupKey],
+    token: &str,
+    now: UnixTime,
+    scratch: &'b mut [u8],
+) -> Result<Verified<'b>, NotValid> {
     if token.len() > SETUP_TOKEN_CHARS {
         return Err(NotValid::Form);
     }
@@ -171,7 +193,8 @@ pub fn verify<'b>(keys: &[SetupKey], token: &str, now: UnixTime, scratch: &'b mu
         return Err(NotValid::SignatureEncoding);
     }
     let tag = Secret::new(tag);
-    // Each comparison takes the same time wherever the two differ; that there are two keys is no secret.
+    // Each comparison takes the same time wherever the two differ; that there are two keys is no
+    // secret.
     if !keys.iter().any(|key| key.0.tag(claims) == tag) {
         return Err(NotValid::Signature);
     }
@@ -203,7 +226,10 @@ mod tests {
 
     fn token(key: &SetupKey) -> String {
         let mut out = [0; SETUP_TOKEN_CHARS];
-        issue(key, &terms(), NOW, &Entropy::from_recorded([0xab; 16]), &mut out).unwrap().token.to_string()
+        issue(key, &terms(), NOW, &Entropy::from_recorded([0xab; 16]), &mut out)
+            .unwrap()
+            .token
+            .to_string()
     }
 
     fn check(keys: &[SetupKey], token: &str, now: UnixTime) -> Result<UnixTime, NotValid> {
@@ -213,8 +239,10 @@ mod tests {
 
     #[test]
     fn a_token_is_the_one_that_pythons_hmac_makes_of_the_same_claims() {
-        // python3: c = b'{"profile":"companion-v1","expires_at":"2024-01-15T10:30:00Z","nonce":"abababababababababababababababab"}';
-        // b64(c) + b"." + b64(hmac.new(bytes([7] * 32), c, "sha256").digest()), both urlsafe and without padding
+        // python3: c =
+        // b'{"profile":"companion-v1","expires_at":"2024-01-15T10:30:00Z","nonce":"abababababababababababababababab"}';
+        // b64(c) + b"." + b64(hmac.new(bytes([7] * 32), c, "sha256").digest()), both urlsafe and
+        // without padding
         assert_eq!(token(&key(7)), include_str!("setup_code.token").trim_end());
     }
 
@@ -278,7 +306,8 @@ mod tests {
             assert_eq!(issued.map(|_| ()), Err(NotIssued::Ttl));
         }
         for room in 0..token(&key(7)).len() {
-            let issued = issue(&key(7), &terms(), NOW, &Entropy::from_recorded([1; 16]), &mut out[..room]);
+            let issued =
+                issue(&key(7), &terms(), NOW, &Entropy::from_recorded([1; 16]), &mut out[..room]);
             assert_eq!(issued.map(|_| ()), Err(NotIssued::BufferTooSmall), "{room}");
         }
     }

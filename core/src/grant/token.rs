@@ -1,4 +1,5 @@
-//! The bearer token of the `missy` dialect: issued, hashed for storage, verified, and recognised again without hashing.
+//! The bearer token of the `missy` dialect: issued, hashed for storage, verified, and recognised
+//! again without hashing.
 
 use subtle::ConstantTimeEq;
 
@@ -9,15 +10,17 @@ use crate::limits::PBKDF2_ITERATIONS;
 use crate::secret::Secret;
 pub use crate::wire::token::Token;
 
-/// Makes a token of 256 bits. `None` for the one in 64 that would begin with `-`, which command lines take for an option: draw again.
+/// Makes a token of 256 bits. `None` for the one in 64 that would begin with `-`, which command
+/// lines take for an option: draw again.
 #[must_use]
 pub fn issue(entropy: &Entropy<32>) -> Option<Token> {
     let chars = base64url::encode_32(entropy.expose());
     (!chars.starts_with(b"-")).then(|| Token::from_chars(chars))
 }
 
-/// What the registry keeps of a token: PBKDF2-HMAC-SHA256 over its 43 characters, salted with the text of the node id, 100 000 iterations, 32 bytes
-/// (the `missy` dialect's form, so its registries can be imported).
+/// What the registry keeps of a token: PBKDF2-HMAC-SHA256 over its 43 characters, salted with the
+/// text of the node id, 100 000 iterations, 32 bytes (the `missy` dialect's form, so its registries
+/// can be imported).
 #[derive(Clone)]
 pub struct TokenHash([u8; 32]);
 
@@ -50,7 +53,8 @@ impl core::fmt::Debug for TokenHash {
     }
 }
 
-/// A token that waits to be hashed: the one costly computation of this crate, so it is a value that an adapter takes to a bounded pool.
+/// A token that waits to be hashed: the one costly computation of this crate, so it is a value that
+/// an adapter takes to a bounded pool.
 #[derive(Debug)]
 pub struct HashJob {
     /// Whose token it is said to be; salts the hash.
@@ -64,7 +68,11 @@ impl HashJob {
     #[must_use]
     pub fn run(self) -> Hashed {
         let salt = self.node_id.text();
-        let derived = pbkdf2_sha256::derive(self.token.expose().as_bytes(), salt.as_str().as_bytes(), PBKDF2_ITERATIONS);
+        let derived = pbkdf2_sha256::derive(
+            self.token.expose().as_bytes(),
+            salt.as_str().as_bytes(),
+            PBKDF2_ITERATIONS,
+        );
         Hashed { hash: TokenHash(*derived.expose()), token: self.token }
     }
 }
@@ -90,7 +98,8 @@ impl Verified {
     }
 }
 
-/// Compares a computed hash with the stored one, in constant time. Without a stored one (an unknown node) the answer is `None` after the same work.
+/// Compares a computed hash with the stored one, in constant time. Without a stored one (an unknown
+/// node) the answer is `None` after the same work.
 #[must_use]
 pub fn verify(stored: Option<&TokenHash>, computed: &TokenHash) -> Option<Verified> {
     let nobodys = TokenHash([0; 32]);
@@ -98,7 +107,8 @@ pub fn verify(stored: Option<&TokenHash>, computed: &TokenHash) -> Option<Verifi
     (equal & stored.is_some()).then(|| Verified(computed.clone()))
 }
 
-/// The key under which one process recognises tokens that it has verified before. It never leaves the process.
+/// The key under which one process recognises tokens that it has verified before. It never leaves
+/// the process.
 #[derive(Debug)]
 pub struct ProofKey(Secret<32>);
 
@@ -109,7 +119,8 @@ impl ProofKey {
         Self(Secret::new(*entropy.expose()))
     }
 
-    /// The tag by which a token is recognised. It covers the stored hash, so a token that is issued anew forgets the old one.
+    /// The tag by which a token is recognised. It covers the stored hash, so a token that is issued
+    /// anew forgets the old one.
     #[must_use]
     pub fn tag(&self, node_id: NodeId, stored: &TokenHash, token: &Token) -> ProofTag {
         let parts: [&[u8]; 3] = [node_id.as_bytes(), stored.as_bytes(), token.expose().as_bytes()];
@@ -149,7 +160,8 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_dialects_check_vector() {
-        let hex: std::string::String = job(TOKEN).run().hash.as_bytes().iter().map(|b| std::format!("{b:02x}")).collect();
+        let hex: std::string::String =
+            job(TOKEN).run().hash.as_bytes().iter().map(|b| std::format!("{b:02x}")).collect();
         assert_eq!(hex, HASH);
     }
 

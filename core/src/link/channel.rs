@@ -31,8 +31,13 @@ impl Channel {
         Ok((Self { receiving, ..self }, text))
     }
 
-    /// Seals a message into the next free bytes. `None` if they are too few, or all counters are used up.
-    pub(crate) fn seal<'b>(&mut self, message: &impl Message, out: &mut Outbox<'b>) -> Option<&'b [u8]> {
+    /// Seals a message into the next free bytes. `None` if they are too few, or all counters are
+    /// used up.
+    pub(crate) fn seal<'b>(
+        &mut self,
+        message: &impl Message,
+        out: &mut Outbox<'b>,
+    ) -> Option<&'b [u8]> {
         let length = message.length_written(out.free)?;
         self.seal_written(length, out)
     }
@@ -56,7 +61,10 @@ impl<'b> Outbox<'b> {
     }
 
     /// Writes a message that goes in clear, or of a handshake: `write` says how long it is.
-    pub(crate) fn put<T>(&mut self, write: impl FnOnce(&mut [u8]) -> Option<(T, usize)>) -> Option<(T, &'b [u8])> {
+    pub(crate) fn put<T>(
+        &mut self,
+        write: impl FnOnce(&mut [u8]) -> Option<(T, usize)>,
+    ) -> Option<(T, &'b [u8])> {
         let room = self.free.len().min(MESSAGE_BYTES);
         let (kept, length) = write(self.free.get_mut(..room)?)?;
         Some((kept, self.take(length)?))

@@ -1,4 +1,5 @@
-//! The gateway's end of a link: what every paired connection does after it authenticated, whichever door it came through.
+//! The gateway's end of a link: what every paired connection does after it authenticated, whichever
+//! door it came through.
 
 use crate::error::{Field, Malformed};
 use crate::id::NodeId;
@@ -61,7 +62,8 @@ pub enum Effect<'b> {
     ApplicationText(NodeId, &'b str),
     /// Hand a binary frame to the application.
     ApplicationBinary(NodeId, &'b [u8]),
-    /// Take the connection out of the table of live ones, if it is still the node's there; a newer one stays.
+    /// Take the connection out of the table of live ones, if it is still the node's there; a newer
+    /// one stays.
     Detach(NodeId),
 }
 
@@ -77,7 +79,12 @@ impl Machine for Link {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
-    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+    fn step<'b>(
+        self,
+        now: Instant,
+        input: Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Effect<'b>> {
         let Self::Open { node_id, keepalive, limits } = self else {
             return Step::quiet(Self::Ended);
         };
@@ -90,20 +97,30 @@ impl Machine for Link {
                 let open = Self::Open { node_id, keepalive: keepalive.heard(now, &limits), limits };
                 Step::with(open, [Effect::ApplicationBinary(node_id, frame)])
             }
-            Input::Pong => Step::quiet(Self::Open { node_id, keepalive: keepalive.heard(now, &limits), limits }),
-            Input::Push(Notice::Muted) => leave(node_id, Some(GatewayMessage::Muted), Close::MUTED, scratch),
+            Input::Pong => Step::quiet(Self::Open {
+                node_id,
+                keepalive: keepalive.heard(now, &limits),
+                limits,
+            }),
+            Input::Push(Notice::Muted) => {
+                leave(node_id, Some(GatewayMessage::Muted), Close::MUTED, scratch)
+            }
             Input::Push(Notice::Unpaired) => {
                 let fail = GatewayMessage::AuthFail(AuthFailure::InvalidCredentials);
                 leave(node_id, Some(fail), Close::AUTHENTICATION_FAILED, scratch)
             }
             Input::Push(Notice::Replaced) => leave(node_id, None, Close::REPLACED, scratch),
             // Who is muted has no link of this dialect, and who has one waits for no decision.
-            Input::Push(Notice::Unmuted | Notice::Decided | Notice::Permissions) => Step::quiet(self),
+            Input::Push(Notice::Unmuted | Notice::Decided | Notice::Permissions) => {
+                Step::quiet(self)
+            }
             Input::Shutdown => leave(node_id, None, Close::SHUTTING_DOWN, scratch),
             Input::Closed => Step::with(Self::Ended, [Effect::Detach(node_id)]),
             Input::Tick => match keepalive.tick(now, &limits) {
                 (keepalive, Due::Nothing) => Step::quiet(Self::Open { node_id, keepalive, limits }),
-                (keepalive, Due::Ping) => Step::with(Self::Open { node_id, keepalive, limits }, [Effect::Ping]),
+                (keepalive, Due::Ping) => {
+                    Step::with(Self::Open { node_id, keepalive, limits }, [Effect::Ping])
+                }
                 (_, Due::Lost) => leave(node_id, None, Close::PING_TIMEOUT, scratch),
             },
         }
@@ -117,16 +134,27 @@ impl Machine for Link {
     }
 }
 
-fn on_text<'b>(open: Link, node_id: NodeId, frame: &'b str, scratch: &'b mut [u8]) -> Step<Link, Effect<'b>> {
+fn on_text<'b>(
+    open: Link,
+    node_id: NodeId,
+    frame: &'b str,
+    scratch: &'b mut [u8],
+) -> Step<Link, Effect<'b>> {
     let (decoding, encoding) = limits::split(scratch);
     match missy::decode_from_node(frame, decoding) {
-        Ok(NodeMessage::Heartbeat(heartbeat)) => Step::with(open, [Effect::Observe(node_id, heartbeat)]),
+        Ok(NodeMessage::Heartbeat(heartbeat)) => {
+            Step::with(open, [Effect::Observe(node_id, heartbeat)])
+        }
         Ok(NodeMessage::Other) => Step::with(open, [Effect::ApplicationText(node_id, frame)]),
         // Authenticating or asking to pair a second time changes nothing, well formed or not.
         Ok(NodeMessage::PairRequest(_) | NodeMessage::Auth(_)) => Step::quiet(open),
-        Err(Malformed::Field(Field::FriendlyName | Field::Room | Field::HardwareProfile | Field::NodeId | Field::Token)) => {
-            Step::quiet(open)
-        }
+        Err(Malformed::Field(
+            Field::FriendlyName
+            | Field::Room
+            | Field::HardwareProfile
+            | Field::NodeId
+            | Field::Token,
+        )) => Step::quiet(open),
         Err(malformed) => {
             let complaint = GatewayMessage::Error(missy::complaint(malformed));
             match missy::encode_from_gateway(&complaint, encoding) {
@@ -145,8 +173,12 @@ fn leave<'b>(
     scratch: &'b mut [u8],
 ) -> Step<Link, Effect<'b>> {
     match last_word.and_then(|message| missy::encode_from_gateway(&message, scratch)) {
-        // Out of the table first: saying goodbye to a slow peer takes a while, and nobody is online meanwhile.
-        Some(text) => Step::with(Link::Ended, [Effect::Detach(node_id), Effect::Send(text), Effect::Close(close)]),
+        // Out of the table first: saying goodbye to a slow peer takes a while, and nobody is online
+        // meanwhile.
+        Some(text) => Step::with(
+            Link::Ended,
+            [Effect::Detach(node_id), Effect::Send(text), Effect::Close(close)],
+        ),
         None => Step::with(Link::Ended, [Effect::Detach(node_id), Effect::Close(close)]),
     }
 }

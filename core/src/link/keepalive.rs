@@ -49,7 +49,9 @@ impl Keepalive {
     #[must_use]
     pub fn tick(self, now: Instant, limits: &Limits) -> (Self, Due) {
         match self {
-            Self::Quiet { ping_at } if ping_at <= now => (Self::Asked { answer_by: now.after(limits.pong_within) }, Due::Ping),
+            Self::Quiet { ping_at } if ping_at <= now => {
+                (Self::Asked { answer_by: now.after(limits.pong_within) }, Due::Ping)
+            }
             Self::Asked { answer_by } if answer_by <= now => (self, Due::Lost),
             Self::Quiet { .. } | Self::Asked { .. } => (self, Due::Nothing),
         }

@@ -14,8 +14,10 @@ use crate::registry::rejection::Rejection;
 use crate::time::{Span, UnixTime};
 use crate::wire::registration::PairRequest;
 
-/// What makes two requests the same one: source, name and room. A node that asks again, or whose answer was lost, finds its entry and its id by it, so an
-/// operator's approval is never aimed at an id that a retry has replaced. What it is made of may change: the entry then says so, and has a new version.
+/// What makes two requests the same one: source, name and room. A node that asks again, or whose
+/// answer was lost, finds its entry and its id by it, so an operator's approval is never aimed at
+/// an id that a retry has replaced. What it is made of may change: the entry then says so, and has
+/// a new version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey([u8; 32]);
 
@@ -31,15 +33,21 @@ impl RequestKey {
     pub fn of_record(record: &Record) -> Self {
         match &record.keys {
             Some(keys) => Self::of_key(&keys.channel),
-            None => Self::named(Source::of(record.address), record.name.as_str(), record.room.as_str()),
+            None => {
+                Self::named(Source::of(record.address), record.name.as_str(), record.room.as_str())
+            }
         }
     }
 
     fn named(source: Source, name: &str, room: &str) -> Self {
-        Self(sha256::hash_parts(labels::PENDING_REQUEST, &[source.as_bytes(), name.as_bytes(), room.as_bytes()]))
+        Self(sha256::hash_parts(
+            labels::PENDING_REQUEST,
+            &[source.as_bytes(), name.as_bytes(), room.as_bytes()],
+        ))
     }
 
-    /// The key of whoever holds this static key: whatever it asks for, and from wherever, it is the same.
+    /// The key of whoever holds this static key: whatever it asks for, and from wherever, it is the
+    /// same.
     #[must_use]
     pub fn of_key(key: &x25519::PublicKey) -> Self {
         Self(sha256::hash_parts(labels::PENDING_KEY, &[key.as_bytes()]))
@@ -65,7 +73,8 @@ pub struct Asking {
     pub request: u64,
 }
 
-/// How often a waiting entry was asked for: two devices alike behind one address look like one that asks twice as often.
+/// How often a waiting entry was asked for: two devices alike behind one address look like one that
+/// asks twice as often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// How often, each time over a connection of its own; no more than [`Asked::MOST`] are counted.
@@ -95,9 +104,16 @@ impl Asked {
 }
 
 impl Asking {
-    /// Prepares a request for the registry: a fresh id, and the time from which it no longer counts.
+    /// Prepares a request for the registry: a fresh id, and the time from which it no longer
+    /// counts.
     #[must_use]
-    pub fn new(request: &PairRequest<'_>, address: IpAddr, now: UnixTime, limits: &Limits, entropy: &Entropy<16>) -> Self {
+    pub fn new(
+        request: &PairRequest<'_>,
+        address: IpAddr,
+        now: UnixTime,
+        limits: &Limits,
+        entropy: &Entropy<16>,
+    ) -> Self {
         let source = Source::of(address);
         let record = Record {
             node_id: NodeId::new(entropy),
@@ -117,10 +133,15 @@ impl Asking {
         Self { request, ..self }
     }
 
-    /// The same for a node that has proven to hold these keys. A store refuses it where another record has its static key already.
+    /// The same for a node that has proven to hold these keys. A store refuses it where another
+    /// record has its static key already.
     #[must_use]
     pub fn with_keys(self, keys: Holder) -> Self {
-        Self { key: RequestKey::of_key(&keys.channel), record: Record { keys: Some(keys), ..self.record }, ..self }
+        Self {
+            key: RequestKey::of_key(&keys.channel),
+            record: Record { keys: Some(keys), ..self.record },
+            ..self
+        }
     }
 }
 
@@ -131,7 +152,8 @@ pub enum Admission {
     Found(NodeId),
     /// It waits from now on.
     Enter,
-    /// It waits from now on if another [gives way](gives_way): of the same source, or of the one that has most.
+    /// It waits from now on if another [gives way](gives_way): of the same source, or of the one
+    /// that has most.
     Displace(Share),
     /// It may not ask, or not yet.
     Refused(Refusal),
@@ -158,10 +180,17 @@ pub struct Stalest {
 /// For how long an entry that nobody asks for any more holds its place against those who ask now.
 const STALE: Span = Span::from_secs(300);
 
-/// Decides. `same` is the entry with the same key that has not expired, `rejection` what is known of the key, `waiting` the entries that have not expired,
-/// counted before this one. A store calls this inside the transaction that carries the answer out.
+/// Decides. `same` is the entry with the same key that has not expired, `rejection` what is known
+/// of the key, `waiting` the entries that have not expired, counted before this one. A store calls
+/// this inside the transaction that carries the answer out.
 #[must_use]
-pub fn decide(same: Option<NodeId>, rejection: Option<Rejection>, waiting: Pending, limits: &Limits, now: UnixTime) -> Admission {
+pub fn decide(
+    same: Option<NodeId>,
+    rejection: Option<Rejection>,
+    waiting: Pending,
+    limits: &Limits,
+    now: UnixTime,
+) -> Admission {
     if let Some(node_id) = same {
         return Admission::Found(node_id);
     }
@@ -173,8 +202,9 @@ pub fn decide(same: Option<NodeId>, rejection: Option<Rejection>, waiting: Pendi
     }
 }
 
-/// Whether an entry makes room for one more of a source of which so many wait. A burst of junk so shuts its neighbours out for minutes at most, and no source
-/// keeps places that others, who have fewer, ask for. Who waits with a connection, as nodes with keys do, never gives way.
+/// Whether an entry makes room for one more of a source of which so many wait. A burst of junk so
+/// shuts its neighbours out for minutes at most, and no source keeps places that others, who have
+/// fewer, ask for. Who waits with a connection, as nodes with keys do, never gives way.
 #[must_use]
 pub fn gives_way(stalest: Stalest, waiting: Pending, now: UnixTime) -> bool {
     stalest.asked.after(STALE) <= now || stalest.of_source > waiting.of_source.saturating_add(1)
@@ -205,7 +235,9 @@ mod tests {
     #[test]
     fn a_full_registry_still_finds_what_waits_in_it() {
         let id = NodeId::from_bytes([1; 16]);
-        let decide = |same, total, of_source| super::decide(same, None, Pending { total, of_source }, &Limits::DEFAULT, NOW);
+        let decide = |same, total, of_source| {
+            super::decide(same, None, Pending { total, of_source }, &Limits::DEFAULT, NOW)
+        };
         assert_eq!(decide(Some(id), 1000, 1), Admission::Found(id));
         assert_eq!(decide(None, 1000, 1), Admission::Displace(Share::Largest));
         assert_eq!(decide(None, 64, 64), Admission::Displace(Share::Own));
@@ -215,16 +247,25 @@ mod tests {
     #[test]
     fn whoever_was_turned_down_waits_and_is_not_found_room_for() {
         let rejection = Rejection::once_more(None, NOW);
-        let decide = |now| super::decide(None, Some(rejection), Pending::default(), &Limits::DEFAULT, now);
-        assert_eq!(decide(NOW), Admission::Refused(Refusal::Rejected { wait: Span::from_secs(60) }));
+        let decide =
+            |now| super::decide(None, Some(rejection), Pending::default(), &Limits::DEFAULT, now);
+        assert_eq!(
+            decide(NOW),
+            Admission::Refused(Refusal::Rejected { wait: Span::from_secs(60) })
+        );
         assert_eq!(decide(NOW.after(Span::from_secs(60))), Admission::Enter);
     }
 
     #[test]
     fn what_nobody_asks_for_any_more_gives_way_and_so_does_the_largest_share() {
         let waiting = Pending { total: 1000, of_source: 3 };
-        let gives_way =
-            |secs, of_source| super::gives_way(Stalest { asked: NOW, of_source }, waiting, NOW.after(Span::from_secs(secs)));
+        let gives_way = |secs, of_source| {
+            super::gives_way(
+                Stalest { asked: NOW, of_source },
+                waiting,
+                NOW.after(Span::from_secs(secs)),
+            )
+        };
         assert!(!gives_way(299, 4) && gives_way(300, 4));
         assert!(gives_way(0, 5), "who has more by two gives one up");
     }

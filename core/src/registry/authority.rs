@@ -1,14 +1,19 @@
 //! Authorities: what somebody's right lets them mint, and until when.
 //!
-//! A right that was **delegated** (a companion's session, a capability, a bearer) mints nothing wider or longer than itself, and what it minted ends with
-//! it. An **operator** is not delegated: a [`Role`] says what it may do, and what it makes lasts as configured. Wider is refused, never narrowed in silence.
+//! A right that was **delegated** (a companion's session, a capability, a bearer) mints nothing
+//! wider or longer than itself, and what it minted ends with it. An **operator** is not delegated:
+//! a [`Role`] says what it may do, and what it makes lasts as configured. Wider is refused, never
+//! narrowed in silence.
 //!
 //! ```text
 //! Operator ──mints──▶ session ──mints──▶ code ──pairs──▶ grant
 //!                        │ revoked, or over
 //!                        └──▶ the code and the grant end with it
 //! ```
-#![expect(clippy::result_large_err, reason = "a refusal names its scope, and there is no heap to put that on")]
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal names its scope, and there is no heap to put that on"
+)]
 
 use crate::grant::capability;
 use crate::grant::scope::{Action, Address, Pattern, Scope, Scopes, ScopesBuf};
@@ -29,14 +34,16 @@ pub const SESSION_DEPTH: usize = 8;
 pub enum Role {
     /// Reads everything but secrets.
     Viewer,
-    /// Administers everything but the certificate authority, roles, tokens, and what ends all of a kind at once.
+    /// Administers everything but the certificate authority, roles, tokens, and what ends all of a
+    /// kind at once.
     Operator,
     /// Does everything. The local socket is one.
     Owner,
 }
 
 /// What only an owner administers: these addresses, and all below them.
-const OWNERS: [&str; 4] = ["/gateway/ca/**", "/gateway/roles/**", "/gateway/tokens/**", "/gateway/**/revoke-all"];
+const OWNERS: [&str; 4] =
+    ["/gateway/ca/**", "/gateway/roles/**", "/gateway/tokens/**", "/gateway/**/revoke-all"];
 
 impl Role {
     /// The word for it in configurations and views.
@@ -96,13 +103,17 @@ pub struct Delegated {
     pub scopes: ScopesBuf,
     /// When it ends; never by itself, if there is no time.
     pub ends: Option<UnixTime>,
-    /// Whether it may approve what has no scopes, and so no bounds: a node that proves itself with a token.
+    /// Whether it may approve what has no scopes, and so no bounds: a node that proves itself with
+    /// a token.
     pub may_approve: bool,
 }
 
 /// Somebody's right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it is made once a request and borrowed from then on")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is made once a request and borrowed from then on"
+)]
 pub enum Authority {
     /// An operator's, by its role.
     Operator(Role),
@@ -172,8 +183,8 @@ impl Authority {
     /// Whoever reaches the local socket, and the program that embeds the gateway.
     pub const OWNER: Self = Self::Operator(Role::Owner);
 
-    /// Whether it reaches an address of the gateway's own. A delegated right has to name [`GATEWAY`]: a pattern for everything means the application's
-    /// addresses.
+    /// Whether it reaches an address of the gateway's own. A delegated right has to name
+    /// [`GATEWAY`]: a pattern for everything means the application's addresses.
     #[must_use]
     pub fn reaches(&self, action: Action, address: &Address<'_>) -> bool {
         match self {
@@ -194,13 +205,16 @@ impl Authority {
         matches!(self, Self::Operator(Role::Viewer))
     }
 
-    /// Whether it is shown the secret of something with which this maker lets nodes in, as a PIN does: who knows it can mint with it.
+    /// Whether it is shown the secret of something with which this maker lets nodes in, as a PIN
+    /// does: who knows it can mint with it.
     #[must_use]
     pub fn is_shown_secrets_of(&self, maker: Maker) -> bool {
         match self {
             Self::Operator(Role::Viewer) => false,
             Self::Operator(Role::Operator | Role::Owner) => true,
-            Self::Delegated(Delegated { right: Right::Session(id), .. }) => maker == Maker::Session(*id),
+            Self::Delegated(Delegated { right: Right::Session(id), .. }) => {
+                maker == Maker::Session(*id)
+            }
             Self::Delegated(Delegated { right: Right::Capability(_) | Right::Bearer, .. }) => false,
         }
     }
@@ -213,7 +227,9 @@ impl Authority {
         match self {
             Self::Operator(_) => Ok(Maker::Operator),
             Self::Delegated(Delegated { right: Right::Session(id), .. }) => Ok(Maker::Session(*id)),
-            Self::Delegated(Delegated { right: Right::Capability(_) | Right::Bearer, .. }) => Err(Wider::NotKept),
+            Self::Delegated(Delegated { right: Right::Capability(_) | Right::Bearer, .. }) => {
+                Err(Wider::NotKept)
+            }
         }
     }
 
@@ -246,28 +262,37 @@ impl Authority {
     }
 }
 
-/// Whether delegated scopes allow something of what is the gateway's own: see [`Authority::reaches`].
+/// Whether delegated scopes allow something of what is the gateway's own: see
+/// [`Authority::reaches`].
 #[must_use]
 pub fn reaches(own: &ScopesBuf, action: Action, address: &Address<'_>) -> bool {
-    own.scopes().as_slice().iter().any(|scope| names_gateway(scope) && scope.allows(action, address))
+    own.scopes()
+        .as_slice()
+        .iter()
+        .any(|scope| names_gateway(scope) && scope.allows(action, address))
 }
 
-/// Whether the scopes of a right cover all that is to be minted from it. What names [`GATEWAY`] is covered by what names it, too.
+/// Whether the scopes of a right cover all that is to be minted from it. What names [`GATEWAY`] is
+/// covered by what names it, too.
 ///
 /// # Errors
 /// [`Wider::Scope`] with the first that is not covered.
 pub fn covers(own: &Scopes<'_>, minted: &Scopes<'_>) -> Result<(), Wider> {
     match minted.as_slice().iter().find(|scope| !is_covered(own, scope)) {
         None => Ok(()),
-        Some(Scope { action, pattern }) => Err(Wider::Scope { action: *action, pattern: (*pattern).into() }),
+        Some(Scope { action, pattern }) => {
+            Err(Wider::Scope { action: *action, pattern: (*pattern).into() })
+        }
     }
 }
 
-/// The scopes that are covered by those of the right from which they were minted. All of them are, unless the configuration has changed since.
+/// The scopes that are covered by those of the right from which they were minted. All of them are,
+/// unless the configuration has changed since.
 #[must_use]
 pub fn within(own: &ScopesBuf, minted: &ScopesBuf) -> ScopesBuf {
     let mut kept = Scopes::new();
-    for scope in minted.scopes().as_slice().iter().filter(|scope| is_covered(&own.scopes(), scope)) {
+    for scope in minted.scopes().as_slice().iter().filter(|scope| is_covered(&own.scopes(), scope))
+    {
         // They fitted before.
         let _ = kept.push(*scope);
     }
@@ -275,7 +300,9 @@ pub fn within(own: &ScopesBuf, minted: &ScopesBuf) -> ScopesBuf {
 }
 
 fn is_covered(own: &Scopes<'_>, minted: &Scope<'_>) -> bool {
-    own.as_slice().iter().any(|scope| (names_gateway(scope) || !names_gateway(minted)) && scope.covers(minted))
+    own.as_slice()
+        .iter()
+        .any(|scope| (names_gateway(scope) || !names_gateway(minted)) && scope.covers(minted))
 }
 
 fn names_gateway(scope: &Scope<'_>) -> bool {
@@ -308,8 +335,11 @@ pub enum Exceeded {
 
 impl Bounds {
     /// The documented values: a day, 255 nodes, 400 days.
-    pub const DEFAULT: Self =
-        Self { code_for: Span::from_secs(86_400), code_uses: u8::MAX, grant_for: Span::from_secs(400 * 86_400) };
+    pub const DEFAULT: Self = Self {
+        code_for: Span::from_secs(86_400),
+        code_uses: u8::MAX,
+        grant_for: Span::from_secs(400 * 86_400),
+    };
 
     /// Checks a code, and the life of the grants that it brings, if it says one.
     ///

@@ -1,8 +1,9 @@
 //! What the operator decided that a node may do at most, and what is in force because of it.
 //!
-//! A decision is two things, written in one step: an offer, which the node may confirm or ignore, and the **ceiling**, which holds from that moment on,
-//! whatever the node does. In force is what the confirmed grant and the ceiling both allow: narrowing bites at once and for good, and widening adds nothing
-//! until the node has confirmed a grant that was made from the wider ceiling.
+//! A decision is two things, written in one step: an offer, which the node may confirm or ignore,
+//! and the **ceiling**, which holds from that moment on, whatever the node does. In force is what
+//! the confirmed grant and the ceiling both allow: narrowing bites at once and for good, and
+//! widening adds nothing until the node has confirmed a grant that was made from the wider ceiling.
 
 use super::grants::{Grant, GrantId, State, current};
 use super::sessions::Maker;
@@ -16,7 +17,8 @@ pub struct Ceiling {
     pub scopes: ScopesBuf,
     /// From then on nothing. No grant that is made from it ends later.
     pub expires: Option<UnixTime>,
-    /// The operator named this node when they decided it. What only came of a PIN, a code or a rule gives way when the node pairs anew; this does not.
+    /// The operator named this node when they decided it. What only came of a PIN, a code or a rule
+    /// gives way when the node pairs anew; this does not.
     pub named: bool,
     /// Who decided it. No grant is made from it any more once they have no right left.
     pub maker: Maker,
@@ -33,7 +35,8 @@ impl Ceiling {
 /// Most sets that bound one peer: its own node's, and those of the holders of its chain.
 pub const BOUNDS: usize = crate::limits::CAPABILITY_DEPTH;
 
-/// What may be done: what the scopes and every one of the bounds allow. The intersection is never written as a pattern, so it is exact.
+/// What may be done: what the scopes and every one of the bounds allow. The intersection is never
+/// written as a pattern, so it is exact.
 #[derive(Clone, Copy, Debug)]
 pub struct InForce<'b> {
     /// What was granted, or what a chain says.
@@ -59,19 +62,22 @@ impl<'b> InForce<'b> {
         self.sets().all(|set| set.scopes().allows(action, address))
     }
 
-    /// Whether all that a subscription would bring may be read: its pattern is a subset of a scope of each set.
+    /// Whether all that a subscription would bring may be read: its pattern is a subset of a scope
+    /// of each set.
     #[must_use]
     pub fn allows_subscription(self, pattern: &Pattern<'_>) -> bool {
         self.sets().all(|set| set.scopes().allows_subscription(pattern))
     }
 
-    /// One of the sets that lies within all others, if there is one: then it is exactly what is in force.
+    /// One of the sets that lies within all others, if there is one: then it is exactly what is in
+    /// force.
     #[must_use]
     pub fn exactly(self) -> Option<&'b ScopesBuf> {
         self.sets().find(|one| self.sets().all(|other| other.scopes().covers(&one.scopes())))
     }
 
-    /// Scopes that all lie within what is in force, for whatever compares sets: exactly it where one of the sets lies within the others, and never more.
+    /// Scopes that all lie within what is in force, for whatever compares sets: exactly it where
+    /// one of the sets lies within the others, and never more.
     #[must_use]
     pub fn at_most(self) -> ScopesBuf {
         if let Some(exactly) = self.exactly() {
@@ -81,7 +87,9 @@ impl<'b> InForce<'b> {
         for set in self.sets() {
             for scope in set.scopes().as_slice() {
                 let one = only(*scope);
-                if !within.as_slice().contains(scope) && self.sets().all(|other| other.scopes().covers(&one)) {
+                if !within.as_slice().contains(scope)
+                    && self.sets().all(|other| other.scopes().covers(&one))
+                {
                     // What does not fit is left out.
                     let _ = within.push(*scope);
                 }
@@ -108,36 +116,55 @@ pub enum Entitled<'b> {
     Nothing,
 }
 
-/// What a node that is paired by its keys is entitled to. The grants are those of the node in the order in which they were made. `renewable_for`: how long
-/// after its grant ran out it gets it again; never, if that is nothing.
+/// What a node that is paired by its keys is entitled to. The grants are those of the node in the
+/// order in which they were made. `renewable_for`: how long after its grant ran out it gets it
+/// again; never, if that is nothing.
 #[must_use]
-pub fn entitled<'b>(grants: &'b [Grant], ceiling: Option<&'b Ceiling>, renewable_for: Span, now: UnixTime) -> Entitled<'b> {
+pub fn entitled<'b>(
+    grants: &'b [Grant],
+    ceiling: Option<&'b Ceiling>,
+    renewable_for: Span,
+    now: UnixTime,
+) -> Entitled<'b> {
     if ceiling.is_some_and(|ceiling| ceiling.is_over(now)) {
         return Entitled::Nothing;
     }
     if let Some(grant) = current(grants, now) {
         let bounds = ceiling.map_or(&[][..], |ceiling| core::slice::from_ref(&ceiling.scopes));
-        let ends = grant.ends().into_iter().chain(ceiling.and_then(|ceiling| ceiling.expires)).min();
+        let ends =
+            grant.ends().into_iter().chain(ceiling.and_then(|ceiling| ceiling.expires)).min();
         return Entitled::InForce(InForce { scopes: &grant.scopes, bounds }, ends);
     }
     // Those that were ended are not among them: what was revoked does not come back by asking.
-    let ran_out = grants.iter().filter(|grant| grant.state != State::Ended).filter_map(Grant::ends).max();
+    let ran_out =
+        grants.iter().filter(|grant| grant.state != State::Ended).filter_map(Grant::ends).max();
     match ran_out {
         Some(ran_out) if now < ran_out.after(renewable_for) => Entitled::Renewal,
         Some(_) | None => Entitled::Nothing,
     }
 }
 
-/// Whether a node that links, and says that it holds this grant, has not taken yet what the operator decided: then a grant is offered to it, link after link.
+/// Whether a node that links, and says that it holds this grant, has not taken yet what the
+/// operator decided: then a grant is offered to it, link after link.
 #[must_use]
-pub fn is_owed(grants: &[Grant], ceiling: Option<&Ceiling>, holds: Option<GrantId>, now: UnixTime) -> bool {
+pub fn is_owed(
+    grants: &[Grant],
+    ceiling: Option<&Ceiling>,
+    holds: Option<GrantId>,
+    now: UnixTime,
+) -> bool {
     let held = holds.and_then(|id| grants.iter().find(|grant| grant.id == id && grant.counts(now)));
     let Some(current) = held.or_else(|| current(grants, now)) else { return false };
-    let newer = grants.iter().rev().take_while(|grant| grant.id != current.id).any(|grant| grant.counts(now));
+    let newer = grants
+        .iter()
+        .rev()
+        .take_while(|grant| grant.id != current.id)
+        .any(|grant| grant.counts(now));
     newer || ceiling.is_some_and(|ceiling| ceiling.scopes != current.scopes)
 }
 
-/// Most grants that are made for one node within a day before it gets none by renewing: each is kept for a year after it ended.
+/// Most grants that are made for one node within a day before it gets none by renewing: each is
+/// kept for a year after it ended.
 const MOST_A_DAY: usize = 16;
 const DAY: Span = Span::from_secs(24 * 3600);
 
@@ -165,25 +192,37 @@ pub enum Renewal<'b> {
     Nothing,
 }
 
-/// Decides what a node gets that wants its grant anew: it is made from the ceiling, with the lifetime of the newest.
+/// Decides what a node gets that wants its grant anew: it is made from the ceiling, with the
+/// lifetime of the newest.
 #[must_use]
-pub fn renewal<'b>(grants: &'b [Grant], ceiling: Option<&'b Ceiling>, renewable_for: Span, now: UnixTime) -> Renewal<'b> {
+pub fn renewal<'b>(
+    grants: &'b [Grant],
+    ceiling: Option<&'b Ceiling>,
+    renewable_for: Span,
+    now: UnixTime,
+) -> Renewal<'b> {
     match entitled(grants, ceiling, renewable_for, now) {
         Entitled::InForce(..) | Entitled::Renewal => {}
         Entitled::Nothing => return Renewal::Nothing,
     }
     // One that ran out unconfirmed is still a word on how long the node is trusted.
-    let Some(newest) = grants.iter().rev().find(|grant| grant.state != State::Ended) else { return Renewal::Nothing };
+    let Some(newest) = grants.iter().rev().find(|grant| grant.state != State::Ended) else {
+        return Renewal::Nothing;
+    };
     let scopes = ceiling.map_or(&newest.scopes, |ceiling| &ceiling.scopes);
     let current = current(grants, now);
-    let waits = matches!(newest.state, State::Offered { .. }) && newest.counts(now) && is_fresh(newest, now);
+    let waits = matches!(newest.state, State::Offered { .. })
+        && newest.counts(now)
+        && is_fresh(newest, now);
     if waits && newest.scopes == *scopes && current.is_some_and(|current| current.id != newest.id) {
         return Renewal::Again(newest);
     }
     let ends_by = ceiling.and_then(|ceiling| ceiling.expires);
     // There is nothing to gain: what it has is all, and ends when all ends.
     if ends_by.is_some()
-        && current.is_some_and(|held| held.state == State::Active && held.scopes == *scopes && held.expires == ends_by)
+        && current.is_some_and(|held| {
+            held.state == State::Active && held.scopes == *scopes && held.expires == ends_by
+        })
     {
         return Renewal::Nothing;
     }
@@ -197,15 +236,18 @@ pub fn renewal<'b>(grants: &'b [Grant], ceiling: Option<&'b Ceiling>, renewable_
 /// Whether an offer has at least half of its life before it; what is older is made anew.
 fn is_fresh(grant: &Grant, now: UnixTime) -> bool {
     let left = grant.expires.map(|expires| expires.as_secs().saturating_sub(now.as_secs()));
-    left.zip(lifetime(grant)).is_none_or(|(left, whole)| left >= whole.as_secs().checked_div(2).unwrap_or(0))
+    left.zip(lifetime(grant))
+        .is_none_or(|(left, whole)| left >= whole.as_secs().checked_div(2).unwrap_or(0))
 }
 
 fn lifetime(grant: &Grant) -> Option<Span> {
-    grant.expires.map(|expires| Span::from_secs(expires.as_secs().saturating_sub(grant.not_before.as_secs())))
+    grant.expires.map(|expires| {
+        Span::from_secs(expires.as_secs().saturating_sub(grant.not_before.as_secs()))
+    })
 }
 
-/// The ceiling of a node that pairs anew and would get this one by it. Where the operator has decided about the node itself, its scopes stay, and its end,
-/// unless that is over.
+/// The ceiling of a node that pairs anew and would get this one by it. Where the operator has
+/// decided about the node itself, its scopes stay, and its end, unless that is over.
 #[must_use]
 pub fn paired_anew(before: Option<&Ceiling>, brings: Ceiling, now: UnixTime) -> Ceiling {
     match before {
@@ -253,7 +295,9 @@ mod tests {
 
     fn may(grants: &[Grant], ceiling: &Ceiling, now: UnixTime, address: &str) -> bool {
         match entitled(grants, Some(ceiling), YEAR, now) {
-            Entitled::InForce(in_force, _) => in_force.allows(Action::Write, &Address::parse(address).unwrap()),
+            Entitled::InForce(in_force, _) => {
+                in_force.allows(Action::Write, &Address::parse(address).unwrap())
+            }
             Entitled::Renewal | Entitled::Nothing => false,
         }
     }
@@ -261,16 +305,22 @@ mod tests {
     #[test]
     fn a_narrower_ceiling_bites_at_once_and_long_after_its_offer_has_lapsed() {
         let offered = State::Offered { until: at(24 * 3600) };
-        let grants = [grant(1, "write:/**\n", State::Active), grant(2, "write:/only/**\n", offered)];
+        let grants =
+            [grant(1, "write:/**\n", State::Active), grant(2, "write:/only/**\n", offered)];
         let narrow = ceiling("write:/only/**\n");
         for now in [NOW, at(25 * 3600), at(80 * 24 * 3600)] {
             assert!(may(&grants, &narrow, now, "/only/a"), "{now:?}");
             assert!(!may(&grants, &narrow, now, "/lights/a"), "{now:?}");
             assert!(is_owed(&grants, Some(&narrow), None, now));
         }
-        let Renewal::Again(again) = renewal(&grants, Some(&narrow), YEAR, NOW) else { panic!("the offer waits") };
+        let Renewal::Again(again) = renewal(&grants, Some(&narrow), YEAR, NOW) else {
+            panic!("the offer waits")
+        };
         assert_eq!(again.id, grants[1].id);
-        let Renewal::Fresh { scopes, .. } = renewal(&grants, Some(&narrow), YEAR, at(25 * 3600)) else { panic!("a new one") };
+        let Renewal::Fresh { scopes, .. } = renewal(&grants, Some(&narrow), YEAR, at(25 * 3600))
+        else {
+            panic!("a new one")
+        };
         assert_eq!(scopes.as_str(), "write:/only/**\n");
     }
 
@@ -278,7 +328,8 @@ mod tests {
     fn a_wider_ceiling_adds_nothing_until_a_grant_made_from_it_is_confirmed() {
         let wide = ceiling("write:/**\n");
         let offered = State::Offered { until: at(24 * 3600) };
-        let mut grants = [grant(1, "write:/only/**\n", State::Active), grant(2, "write:/**\n", offered)];
+        let mut grants =
+            [grant(1, "write:/only/**\n", State::Active), grant(2, "write:/**\n", offered)];
         assert!(!may(&grants, &wide, NOW, "/lights/a"));
         assert!(is_owed(&grants, Some(&wide), Some(grants[0].id), NOW));
         // It has stored the newer one, and comes to say so.
@@ -291,11 +342,15 @@ mod tests {
 
     #[test]
     fn what_two_sets_allow_is_exactly_what_both_allow() {
-        let (first, second) = (scopes("write:/a/*\nread:/b/**\n"), scopes("write:/*/x\nread:/b/c\n"));
+        let (first, second) =
+            (scopes("write:/a/*\nread:/b/**\n"), scopes("write:/*/x\nread:/b/c\n"));
         let in_force = InForce { scopes: &first, bounds: core::slice::from_ref(&second) };
         let address = |text| Address::parse(text).unwrap();
         assert!(in_force.allows(Action::Write, &address("/a/x")));
-        assert!(!in_force.allows(Action::Write, &address("/a/y")) && !in_force.allows(Action::Write, &address("/b/x")));
+        assert!(
+            !in_force.allows(Action::Write, &address("/a/y"))
+                && !in_force.allows(Action::Write, &address("/b/x"))
+        );
         assert!(in_force.allows_subscription(&Pattern::parse("/a/x").unwrap()));
         assert!(in_force.allows_subscription(&Pattern::parse("/b/c").unwrap()));
         assert!(!in_force.allows_subscription(&Pattern::parse("/a/*").unwrap()));
@@ -314,8 +369,14 @@ mod tests {
         let active = [grant(1, "write:/**\n", State::Active)];
         assert!(matches!(entitled(&active, Some(&wide), YEAR, late), Entitled::Renewal));
         assert!(matches!(renewal(&active, Some(&wide), YEAR, late), Renewal::Fresh { .. }));
-        assert!(matches!(entitled(&active, Some(&wide), Span::from_secs(0), late), Entitled::Nothing));
-        assert!(matches!(entitled(&active, Some(&wide), YEAR, at(456 * 24 * 3600)), Entitled::Nothing));
+        assert!(matches!(
+            entitled(&active, Some(&wide), Span::from_secs(0), late),
+            Entitled::Nothing
+        ));
+        assert!(matches!(
+            entitled(&active, Some(&wide), YEAR, at(456 * 24 * 3600)),
+            Entitled::Nothing
+        ));
         let ended = [grant(1, "write:/**\n", State::Ended)];
         assert!(matches!(entitled(&ended, Some(&wide), YEAR, late), Entitled::Nothing));
         let over = Ceiling { expires: Some(at(5)), ..wide };
@@ -328,9 +389,13 @@ mod tests {
         let until = at(3600);
         let short = Ceiling { expires: Some(until), ..ceiling("write:/**\n") };
         let held = [grant(1, "write:/**\n", State::Active)];
-        let Entitled::InForce(_, ends) = entitled(&held, Some(&short), YEAR, NOW) else { panic!("in force") };
+        let Entitled::InForce(_, ends) = entitled(&held, Some(&short), YEAR, NOW) else {
+            panic!("in force")
+        };
         assert_eq!(ends, Some(until));
-        let Renewal::Fresh { ends_by, .. } = renewal(&held, Some(&short), YEAR, NOW) else { panic!("a grant from it") };
+        let Renewal::Fresh { ends_by, .. } = renewal(&held, Some(&short), YEAR, NOW) else {
+            panic!("a grant from it")
+        };
         assert_eq!(ends_by, Some(until));
         let confirmed = [Grant { expires: Some(until), ..held[0].clone() }];
         assert!(matches!(renewal(&confirmed, Some(&short), YEAR, at(2400)), Renewal::Nothing));
@@ -338,12 +403,23 @@ mod tests {
 
     #[test]
     fn pairing_anew_changes_only_what_nobody_decided_about_the_node_itself() {
-        let brings = Ceiling { scopes: scopes("write:/**\n"), expires: Some(at(9)), named: false, maker: Maker::Operator };
+        let brings = Ceiling {
+            scopes: scopes("write:/**\n"),
+            expires: Some(at(9)),
+            named: false,
+            maker: Maker::Operator,
+        };
         let named = ceiling("read:/only\n");
         assert_eq!(paired_anew(Some(&named), brings.clone(), NOW), named);
         let over = Ceiling { expires: Some(NOW), ..named.clone() };
-        assert_eq!(paired_anew(Some(&over), brings.clone(), NOW), Ceiling { expires: Some(at(9)), ..named.clone() });
-        assert_eq!(paired_anew(Some(&Ceiling { named: false, ..named }), brings.clone(), NOW), brings);
+        assert_eq!(
+            paired_anew(Some(&over), brings.clone(), NOW),
+            Ceiling { expires: Some(at(9)), ..named.clone() }
+        );
+        assert_eq!(
+            paired_anew(Some(&Ceiling { named: false, ..named }), brings.clone(), NOW),
+            brings
+        );
         assert_eq!(paired_anew(None, brings.clone(), NOW), brings);
     }
 }

@@ -4,9 +4,11 @@
 //! window:  Closed ──open──▶ Open ──20 wrong PINs──▶ Locked ──open──▶ Open
 //!             ▲──────────────┘ close, or its time is over
 //! ```
-//! A guess is **reserved before it is compared**: [`reserve`] answers what to write, and only when that is durable may the comparison be made. What was
-//! right is given back ([`spend`]). Each source has a share of a window's guesses, and of the PINs that live, so that one stranger neither closes it for all nor
-//! leaves no PIN to anybody else. So neither a crash, nor a new session, address or start, nor a thousand guesses at once gains one more.
+//! A guess is **reserved before it is compared**: [`reserve`] answers what to write, and only when
+//! that is durable may the comparison be made. What was right is given back ([`spend`]). Each
+//! source has a share of a window's guesses, and of the PINs that live, so that one stranger
+//! neither closes it for all nor leaves no PIN to anybody else. So neither a crash, nor a new
+//! session, address or start, nor a thousand guesses at once gains one more.
 
 use crate::crypto::x25519;
 use crate::id::{Source, opaque_id};
@@ -26,7 +28,8 @@ opaque_id! {
 pub enum Kind {
     /// A PIN, shown for the node with this static key alone, while pairing is open.
     Pin(x25519::PublicKey),
-    /// A code that the operator minted beforehand, found by its selector. It needs no open window: minting it was the operator's word.
+    /// A code that the operator minted beforehand, found by its selector. It needs no open window:
+    /// minting it was the operator's word.
     Code(Selector),
 }
 
@@ -48,8 +51,8 @@ pub struct Counted {
 pub struct Window {
     /// Since when and until when it is open, if the operator opened it.
     pub opened: Option<Opened>,
-    /// Wrong PINs since then, over all PINs, and those under way. [`GUESSES_PER_WINDOW`] of them lock it: only the operator opens it again; a restart
-    /// does not.
+    /// Wrong PINs since then, over all PINs, and those under way. [`GUESSES_PER_WINDOW`] of them
+    /// lock it: only the operator opens it again; a restart does not.
     pub guesses: u8,
 }
 
@@ -82,11 +85,14 @@ pub struct Opened {
 }
 
 impl Counted {
-    /// What it is for the place of another PIN; none for a code of the operator's, and for one that may not be guessed any more.
+    /// What it is for the place of another PIN; none for a code of the operator's, and for one that
+    /// may not be guessed any more.
     #[must_use]
     pub const fn live_pin(&self, source: Option<Source>) -> Option<LivePin> {
         match self.kind {
-            Kind::Pin(_) if self.guesses < GUESSES_PER_CODE => Some(LivePin { source, begun: self.guesses > 0 }),
+            Kind::Pin(_) if self.guesses < GUESSES_PER_CODE => {
+                Some(LivePin { source, begun: self.guesses > 0 })
+            }
             Kind::Pin(_) | Kind::Code(_) => None,
         }
     }
@@ -108,7 +114,9 @@ impl Window {
     /// Whether its time would be over only by a jump of a clock that is in doubt.
     #[must_use]
     pub fn is_doubted(&self, moment: &Moment) -> bool {
-        self.opened.is_some_and(|opened| opened.closes.is_some_and(|closes| moment.doubts(opened.at, closes)))
+        self.opened.is_some_and(|opened| {
+            opened.closes.is_some_and(|closes| moment.doubts(opened.at, closes))
+        })
     }
 
     /// Whether too many wrong PINs have closed it.
@@ -124,11 +132,7 @@ impl Window {
     pub fn admits(&self, now: UnixTime) -> Result<(), NoGuess> {
         match self.opened {
             Some(Opened { closes, .. }) if closes.is_none_or(|closes| now < closes) => {
-                if self.is_locked() {
-                    Err(NoGuess::Locked)
-                } else {
-                    Ok(())
-                }
+                if self.is_locked() { Err(NoGuess::Locked) } else { Ok(()) }
             }
             Some(_) | None => Err(NoGuess::Closed),
         }
@@ -152,7 +156,8 @@ impl Window {
 pub enum NoGuess {
     /// Its time is over, or it was spent, or the operator withdrew it.
     Expired,
-    /// Guessed wrong too often: this code, or all PINs of the window together, or those that this source guessed.
+    /// Guessed wrong too often: this code, or all PINs of the window together, or those that this
+    /// source guessed.
     Locked,
     /// Pairing is not open.
     Closed,
@@ -166,17 +171,24 @@ pub struct Reserved {
     pub guesses: u8,
     /// The window as it is from now on; the same as before for a code that is no PIN.
     pub window: Window,
-    /// How many PINs of the window its source has guessed wrong, or is guessing; the same as before for a code that is no PIN.
+    /// How many PINs of the window its source has guessed wrong, or is guessing; the same as before
+    /// for a code that is no PIN.
     pub of_source: u8,
     /// How many more guesses there are if this one is wrong.
     pub left: u8,
 }
 
-/// Reserves a guess of a source that has guessed `of_source` PINs of this window wrong. A store calls this inside the transaction that writes its outcome.
+/// Reserves a guess of a source that has guessed `of_source` PINs of this window wrong. A store
+/// calls this inside the transaction that writes its outcome.
 ///
 /// # Errors
 /// [`NoGuess`]; then nothing is to be written.
-pub fn reserve(code: &Counted, window: &Window, of_source: u8, now: UnixTime) -> Result<Reserved, NoGuess> {
+pub fn reserve(
+    code: &Counted,
+    window: &Window,
+    of_source: u8,
+    now: UnixTime,
+) -> Result<Reserved, NoGuess> {
     if code.expires <= now || code.uses_left == 0 {
         return Err(NoGuess::Expired);
     }
@@ -192,24 +204,39 @@ pub fn reserve(code: &Counted, window: &Window, of_source: u8, now: UnixTime) ->
             let window = Window { guesses: window.guesses.saturating_add(1), ..*window };
             let of_source = of_source.saturating_add(1);
             let left = left.min(GUESSES_PER_WINDOW.saturating_sub(window.guesses));
-            Ok(Reserved { guesses, window, of_source, left: left.min(GUESSES_PER_SOURCE.saturating_sub(of_source)) })
+            Ok(Reserved {
+                guesses,
+                window,
+                of_source,
+                left: left.min(GUESSES_PER_SOURCE.saturating_sub(of_source)),
+            })
         }
     }
 }
 
-/// Whether it may be guessed now by a source that has guessed so many PINs of this window wrong: it has neither expired nor been spent, and neither it nor, for a PIN, its window is closed or locked. Lists show these alone.
+/// Whether it may be guessed now by a source that has guessed so many PINs of this window wrong: it
+/// has neither expired nor been spent, and neither it nor, for a PIN, its window is closed or
+/// locked. Lists show these alone.
 #[must_use]
 pub fn is_live(code: &Counted, window: &Window, of_source: u8, now: UnixTime) -> bool {
     reserve(code, window, of_source, now).is_ok()
 }
 
-/// Gives a guess back that was right, and takes one use of the code. A store calls this inside the transaction that writes its outcome. `None` if the code
-/// was spent by another node meanwhile. The guesses of a window that was opened after the guess was reserved stay as they are, and those of the source in it.
+/// Gives a guess back that was right, and takes one use of the code. A store calls this inside the
+/// transaction that writes its outcome. `None` if the code was spent by another node meanwhile. The
+/// guesses of a window that was opened after the guess was reserved stay as they are, and those of
+/// the source in it.
 #[must_use]
-pub fn spend(code: &Counted, window: &Window, of_source: u8, reserved_at: UnixTime) -> Option<(Counted, Window, u8)> {
+pub fn spend(
+    code: &Counted,
+    window: &Window,
+    of_source: u8,
+    reserved_at: UnixTime,
+) -> Option<(Counted, Window, u8)> {
     let uses_left = code.uses_left.checked_sub(1)?;
     let code = Counted { guesses: code.guesses.saturating_sub(1), uses_left, ..*code };
-    let counted_here = matches!(code.kind, Kind::Pin(_)) && window.opened.is_some_and(|opened| opened.at <= reserved_at);
+    let counted_here = matches!(code.kind, Kind::Pin(_))
+        && window.opened.is_some_and(|opened| opened.at <= reserved_at);
     let given_back = u8::from(counted_here);
     let window = Window { guesses: window.guesses.saturating_sub(given_back), ..*window };
     Some((code, window, of_source.saturating_sub(given_back)))
@@ -235,13 +262,16 @@ pub enum PinRoom {
     Full,
 }
 
-/// Decides about one more PIN for a source, beside those that live and may still be guessed: the oldest first, and without one that the same key had. A source has
-/// [`PINS_PER_SOURCE`] of them, and its oldest that nobody began to type makes room for its newest. Where `most` live, the oldest such one of a source makes room
-/// that has most of them, if that is more than the asking source would have.
+/// Decides about one more PIN for a source, beside those that live and may still be guessed: the
+/// oldest first, and without one that the same key had. A source has [`PINS_PER_SOURCE`] of them,
+/// and its oldest that nobody began to type makes room for its newest. Where `most` live, the
+/// oldest such one of a source makes room that has most of them, if that is more than the asking
+/// source would have.
 #[must_use]
 pub fn pin_room(live: &[LivePin], source: Option<Source>, most: usize) -> PinRoom {
     let of = |source: Option<Source>| live.iter().filter(|pin| pin.source == source).count();
-    let oldest = |source: Option<Source>| live.iter().position(|pin| pin.source == source && !pin.begun);
+    let oldest =
+        |source: Option<Source>| live.iter().position(|pin| pin.source == source && !pin.begun);
     // Without a source nobody makes room, and it has no share.
     let own = if source.is_some() { of(source) } else { most };
     if source.is_some() && own >= PINS_PER_SOURCE {
@@ -252,11 +282,16 @@ pub fn pin_room(live: &[LivePin], source: Option<Source>, most: usize) -> PinRoo
     }
     let untouched = live.iter().filter(|pin| !pin.begun);
     // The first of equals, and so the oldest.
-    let crowd = untouched.map(|pin| (of(pin.source), pin.source)).fold(None, |crowd: Option<(usize, Option<Source>)>, next| {
-        if crowd.is_some_and(|(most, _)| most >= next.0) { crowd } else { Some(next) }
-    });
+    let crowd = untouched.map(|pin| (of(pin.source), pin.source)).fold(
+        None,
+        |crowd: Option<(usize, Option<Source>)>, next| {
+            if crowd.is_some_and(|(most, _)| most >= next.0) { crowd } else { Some(next) }
+        },
+    );
     match crowd {
-        Some((most, source)) if most > own.saturating_add(1) => oldest(source).map_or(PinRoom::Full, PinRoom::InPlaceOf),
+        Some((most, source)) if most > own.saturating_add(1) => {
+            oldest(source).map_or(PinRoom::Full, PinRoom::InPlaceOf)
+        }
         Some(_) | None => PinRoom::Full,
     }
 }
@@ -291,7 +326,10 @@ mod tests {
     fn what_is_left_is_the_less_of_the_codes_and_the_windows() {
         let nearly = Window { guesses: GUESSES_PER_WINDOW - 2, ..Window::open(NOW, None) };
         assert_eq!(reserve(&pin(), &nearly, 0, NOW).unwrap().left, 1);
-        assert_eq!(reserve(&pin(), &Window::open(NOW, None), 0, NOW).unwrap().left, GUESSES_PER_CODE - 1);
+        assert_eq!(
+            reserve(&pin(), &Window::open(NOW, None), 0, NOW).unwrap().left,
+            GUESSES_PER_CODE - 1
+        );
     }
 
     #[test]
@@ -299,7 +337,10 @@ mod tests {
         let window = Window::open(NOW, Some(LATER));
         assert_eq!(window.admits(LATER), Err(NoGuess::Closed));
         assert_eq!(reserve(&pin(), &window, 0, LATER), Err(NoGuess::Expired));
-        assert_eq!(reserve(&Counted { expires: UnixTime::from_secs(9999), ..pin() }, &window, 0, LATER), Err(NoGuess::Closed));
+        assert_eq!(
+            reserve(&Counted { expires: UnixTime::from_secs(9999), ..pin() }, &window, 0, LATER),
+            Err(NoGuess::Closed)
+        );
         assert_eq!(Window::default().admits(NOW), Err(NoGuess::Closed));
     }
 
@@ -308,7 +349,8 @@ mod tests {
         let window = Window::open(NOW, None);
         let Reserved { guesses, window, of_source, .. } = reserve(&pin(), &window, 7, NOW).unwrap();
         assert_eq!(of_source, 8);
-        let (spent, window, of_source) = spend(&Counted { guesses, ..pin() }, &window, of_source, NOW).unwrap();
+        let (spent, window, of_source) =
+            spend(&Counted { guesses, ..pin() }, &window, of_source, NOW).unwrap();
         assert_eq!((spent.guesses, spent.uses_left, window.guesses, of_source), (0, 0, 0, 7));
         assert_eq!(spend(&spent, &window, of_source, NOW), None);
         assert_eq!(reserve(&spent, &window, 0, NOW), Err(NoGuess::Expired));
@@ -324,7 +366,8 @@ mod tests {
     #[test]
     fn the_guesses_of_a_newer_window_are_not_given_back() {
         let newer = Window { guesses: 3, ..Window::open(LATER, None) };
-        let (_, window, of_source) = spend(&Counted { guesses: 1, ..pin() }, &newer, 2, NOW).unwrap();
+        let (_, window, of_source) =
+            spend(&Counted { guesses: 1, ..pin() }, &newer, 2, NOW).unwrap();
         assert_eq!((window.guesses, of_source), (3, 2));
     }
 
@@ -339,10 +382,15 @@ mod tests {
             assert!(reserved.left <= 7 - guess);
         }
         assert_eq!(reserve(&pin(), &window, of_source, NOW), Err(NoGuess::Locked));
-        assert!(!window.is_locked() && Guesser { source: source(1), guesses: of_source }.is_locked());
+        assert!(
+            !window.is_locked() && Guesser { source: source(1), guesses: of_source }.is_locked()
+        );
         assert_eq!(reserve(&pin(), &window, 0, NOW).unwrap().left, GUESSES_PER_CODE - 1);
         let code = Counted { kind: Kind::Code(Selector::parse("K7QF").unwrap()), ..pin() };
-        assert!(reserve(&code, &window, of_source, NOW).is_ok(), "a code of the operator's is not a PIN");
+        assert!(
+            reserve(&code, &window, of_source, NOW).is_ok(),
+            "a code of the operator's is not a PIN"
+        );
     }
 
     fn source(last: u8) -> Source {
@@ -355,7 +403,8 @@ mod tests {
 
     #[test]
     fn a_sources_newest_pin_takes_the_place_of_its_oldest_that_nobody_began_to_type() {
-        let live = [shown(1, true), shown(2, false), shown(1, false), shown(1, false), shown(1, true)];
+        let live =
+            [shown(1, true), shown(2, false), shown(1, false), shown(1, false), shown(1, true)];
         assert_eq!(pin_room(&live, Some(source(1)), 64), PinRoom::InPlaceOf(2));
         assert_eq!(pin_room(&live[..3], Some(source(1)), 64), PinRoom::Free);
         assert_eq!(pin_room(&[shown(1, true); 4], Some(source(1)), 64), PinRoom::Full);
@@ -363,11 +412,28 @@ mod tests {
 
     #[test]
     fn where_as_many_live_as_may_one_of_the_source_with_most_makes_room() {
-        let live = [shown(1, false), shown(2, true), shown(2, false), shown(2, false), shown(3, false), shown(3, false)];
+        let live = [
+            shown(1, false),
+            shown(2, true),
+            shown(2, false),
+            shown(2, false),
+            shown(3, false),
+            shown(3, false),
+        ];
         assert_eq!(pin_room(&live, Some(source(9)), 6), PinRoom::InPlaceOf(2));
         assert_eq!(pin_room(&live, Some(source(1)), 6), PinRoom::InPlaceOf(2));
-        assert_eq!(pin_room(&live, Some(source(3)), 6), PinRoom::Full, "it would have as many itself");
-        assert_eq!(pin_room(&[shown(1, false), shown(2, false)], Some(source(9)), 2), PinRoom::Full);
-        assert_eq!((pin_room(&live, None, 6), pin_room(&live, None, 7)), (PinRoom::Full, PinRoom::Free));
+        assert_eq!(
+            pin_room(&live, Some(source(3)), 6),
+            PinRoom::Full,
+            "it would have as many itself"
+        );
+        assert_eq!(
+            pin_room(&[shown(1, false), shown(2, false)], Some(source(9)), 2),
+            PinRoom::Full
+        );
+        assert_eq!(
+            (pin_room(&live, None, 6), pin_room(&live, None, 7)),
+            (PinRoom::Full, PinRoom::Free)
+        );
     }
 }

@@ -7,15 +7,17 @@
 //!     Undone (the decision is taken back)
 //! ```
 //!
-//! The gateway keeps no secret in plain for this, only what the decision was taken from. A store calls [`settle`] inside the transaction that writes its
-//! outcome, so that of a confirmation and a lapse at the same moment one wins, everywhere.
+//! The gateway keeps no secret in plain for this, only what the decision was taken from. A store
+//! calls [`settle`] inside the transaction that writes its outcome, so that of a confirmation and a
+//! lapse at the same moment one wins, everywhere.
 
 use crate::grant::token::TokenHash;
 use crate::id::opaque_id;
 use crate::time::UnixTime;
 
 opaque_id! {
-    /// One secret on its way. It is no secret itself: it only lets its holder say that the secret arrived, or did not.
+    /// One secret on its way. It is no secret itself: it only lets its holder say that the secret
+    /// arrived, or did not.
     DeliveryId
 }
 
@@ -101,7 +103,8 @@ impl Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotSettled {
-    /// No such delivery is known: it was never made, or is long over, or a newer one took its place.
+    /// No such delivery is known: it was never made, or is long over, or a newer one took its
+    /// place.
     Unknown,
     /// The delivery was undone before.
     Undone,
@@ -128,15 +131,15 @@ pub fn settle(until: UnixTime, outcome: Outcome, now: UnixTime) -> Result<Settle
     }
 }
 
-/// The same for a delivery that ended as `settled` before. Saying the same once more is no error, because the first answer may have been lost.
+/// The same for a delivery that ended as `settled` before. Saying the same once more is no error,
+/// because the first answer may have been lost.
 ///
 /// # Errors
 /// [`NotSettled::Undone`] or [`NotSettled::Delivered`].
 pub fn settle_again(settled: Settled, outcome: Outcome) -> Result<(), NotSettled> {
     match (settled, outcome) {
-        (Settled::Delivered, Outcome::Confirmed | Outcome::Used) | (Settled::Undone, Outcome::Cancelled | Outcome::Lapsed) => {
-            Ok(())
-        }
+        (Settled::Delivered, Outcome::Confirmed | Outcome::Used)
+        | (Settled::Undone, Outcome::Cancelled | Outcome::Lapsed) => Ok(()),
         (Settled::Delivered, Outcome::Cancelled | Outcome::Lapsed) => Err(NotSettled::Delivered),
         (Settled::Undone, Outcome::Confirmed | Outcome::Used) => Err(NotSettled::Undone),
     }
@@ -165,7 +168,13 @@ mod tests {
     fn an_end_is_final_and_saying_it_twice_is_no_error() {
         let outcomes = [Outcome::Confirmed, Outcome::Used, Outcome::Cancelled, Outcome::Lapsed];
         let again = |settled| outcomes.map(|outcome| settle_again(settled, outcome));
-        assert_eq!(again(Settled::Delivered), [Ok(()), Ok(()), Err(NotSettled::Delivered), Err(NotSettled::Delivered)]);
-        assert_eq!(again(Settled::Undone), [Err(NotSettled::Undone), Err(NotSettled::Undone), Ok(()), Ok(())]);
+        assert_eq!(
+            again(Settled::Delivered),
+            [Ok(()), Ok(()), Err(NotSettled::Delivered), Err(NotSettled::Delivered)]
+        );
+        assert_eq!(
+            again(Settled::Undone),
+            [Err(NotSettled::Undone), Err(NotSettled::Undone), Ok(()), Ok(())]
+        );
     }
 }

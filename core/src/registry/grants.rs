@@ -13,7 +13,8 @@ use crate::registry::trusted_time::Moment;
 use crate::time::UnixTime;
 pub use crate::wire::native::pair::GrantId;
 
-/// A grant as the registry keeps it. Its capability is not kept: the gateway's signature over the same terms is the same again.
+/// A grant as the registry keeps it. Its capability is not kept: the gateway's signature over the
+/// same terms is the same again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Which.
@@ -26,9 +27,11 @@ pub struct Grant {
     pub scopes: ScopesBuf,
     /// From when on.
     pub not_before: UnixTime,
-    /// From then on it allows nothing, and the node pairs again. Every grant with scopes has an end.
+    /// From then on it allows nothing, and the node pairs again. Every grant with scopes has an
+    /// end.
     pub expires: Option<UnixTime>,
-    /// By how many seconds its times were moved with a step of the clock. Its capability was made before that, and says the older ones.
+    /// By how many seconds its times were moved with a step of the clock. Its capability was made
+    /// before that, and says the older ones.
     pub moved: i64,
     /// How far it is.
     pub state: State,
@@ -55,7 +58,9 @@ impl Grant {
     #[must_use]
     pub fn ends(&self) -> Option<UnixTime> {
         match self.state {
-            State::Offered { until } => Some(self.expires.map_or(until, |expires| expires.min(until))),
+            State::Offered { until } => {
+                Some(self.expires.map_or(until, |expires| expires.min(until)))
+            }
             State::Active | State::Ended => self.expires,
         }
     }
@@ -77,7 +82,8 @@ impl Grant {
     /// Whether it would be over only by a jump of a clock that is in doubt.
     #[must_use]
     pub fn is_doubted(&self, moment: &Moment) -> bool {
-        self.counts(moment.now) && self.ends().is_some_and(|ends| moment.doubts(self.not_before, ends))
+        self.counts(moment.now)
+            && self.ends().is_some_and(|ends| moment.doubts(self.not_before, ends))
     }
 
     /// From when to when its capability says that it is in force.
@@ -88,8 +94,8 @@ impl Grant {
     }
 }
 
-/// The grant on which a link rests: the confirmed one, or else the newest offer. None: the node is not paired (any more). The grants are those of one node
-/// in the order in which they were made.
+/// The grant on which a link rests: the confirmed one, or else the newest offer. None: the node is
+/// not paired (any more). The grants are those of one node in the order in which they were made.
 #[must_use]
 pub fn current(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
     let mut counting = grants.iter().rev().filter(|grant| grant.counts(now));
@@ -97,7 +103,8 @@ pub fn current(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
     counting.find(|grant| grant.state == State::Active).or(newest)
 }
 
-/// The grant that the node gets who asks once more: the newest that counts, so that an offer whose answer was lost is found again.
+/// The grant that the node gets who asks once more: the newest that counts, so that an offer whose
+/// answer was lost is found again.
 #[must_use]
 pub fn offer_again(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
     grants.iter().rev().find(|grant| grant.counts(now))
@@ -130,7 +137,10 @@ mod tests {
         let grants = [grant(1, State::Ended), grant(2, State::Active), grant(3, offered)];
         assert_eq!(current(&grants, NOW).unwrap().id, GrantId::from_bytes([2; 16]));
         assert_eq!(offer_again(&grants, NOW).unwrap().id, GrantId::from_bytes([3; 16]));
-        assert_eq!(current(&[grant(1, offered), grant(2, offered)], NOW).unwrap().id, GrantId::from_bytes([2; 16]));
+        assert_eq!(
+            current(&[grant(1, offered), grant(2, offered)], NOW).unwrap().id,
+            GrantId::from_bytes([2; 16])
+        );
     }
 
     #[test]

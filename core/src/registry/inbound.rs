@@ -5,7 +5,8 @@
 //!    ▲                   │ reject, or its time is over        block: from everywhere ──▶ blocked ──unblock──▶ unknown
 //!    └───────────────────┘
 //! ```
-//! What becomes of a message is decided in [`flow::inbound`](crate::flow::inbound) from the [`Facts`] that a store reads in one transaction.
+//! What becomes of a message is decided in [`flow::inbound`](crate::flow::inbound) from the
+//! [`Facts`] that a store reads in one transaction.
 
 use crate::crypto::code::unambiguous;
 use crate::entropy::Entropy;
@@ -13,8 +14,10 @@ use crate::limits::{CHALLENGE_CHARS, SENDER_BYTES};
 use crate::text::is_forbidden;
 use crate::time::{Span, UnixTime};
 
-/// The name of a channel or an account, or a sender in its one spelling: 1 to [`SENDER_BYTES`], no white space at its ends, none of the characters that
-/// make one text look like another ([`is_forbidden`]), and nothing that is not seen. Letters of different scripts may still look alike.
+/// The name of a channel or an account, or a sender in its one spelling: 1 to [`SENDER_BYTES`], no
+/// white space at its ends, none of the characters that make one text look like another
+/// ([`is_forbidden`]), and nothing that is not seen. Letters of different scripts may still look
+/// alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ident<'b>(&'b str);
 
@@ -34,15 +37,16 @@ impl<'b> Ident<'b> {
     }
 }
 
-/// What is not seen, or is seen as nothing but a space: joiners, fillers, variation selectors. Names of people's devices may have some of them; what rights hang
-/// on may not.
+/// What is not seen, or is seen as nothing but a space: joiners, fillers, variation selectors.
+/// Names of people's devices may have some of them; what rights hang on may not.
 const fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200c}'..='\u{200d}' | '\u{2800}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// A sender: three texts, never joined to one, so that no separator inside one of them makes it another's.
+/// A sender: three texts, never joined to one, so that no separator inside one of them makes it
+/// another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderId<'b> {
     /// Over which channel.
@@ -79,7 +83,8 @@ impl<'b> SenderId<'b> {
     }
 }
 
-/// What a stranger is told and the operator types: 8 of 32 characters that do not look alike, so 40 bits.
+/// What a stranger is told and the operator types: 8 of 32 characters that do not look alike, so 40
+/// bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChallengeCode([u8; CHALLENGE_CHARS]);
 
@@ -97,10 +102,15 @@ impl ChallengeCode {
         if typed.len() > 4 * CHALLENGE_CHARS {
             return None;
         }
-        let mut characters = typed.chars().filter(|c| *c != '-' && !c.is_whitespace()).map(|c| c.to_ascii_uppercase());
+        let mut characters = typed
+            .chars()
+            .filter(|c| *c != '-' && !c.is_whitespace())
+            .map(|c| c.to_ascii_uppercase());
         let mut code = [0; CHALLENGE_CHARS];
         for place in &mut code {
-            let character = characters.next().filter(|c| matches!(c, 'A'..='H' | 'J'..='N' | 'P'..='Z' | '2'..='9'))?;
+            let character = characters
+                .next()
+                .filter(|c| matches!(c, 'A'..='H' | 'J'..='N' | 'P'..='Z' | '2'..='9'))?;
             *place = u8::try_from(character).ok()?;
         }
         characters.next().is_none().then_some(Self(code))
@@ -164,10 +174,12 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Whether its time is not over. An entry that a clock which was set back has put into the future lives no longer for it.
+    /// Whether its time is not over. An entry that a clock which was set back has put into the
+    /// future lives no longer for it.
     #[must_use]
     pub fn is_live(&self, limits: &Limits, now: UnixTime) -> bool {
-        now < self.created_at.after(limits.pending_for) && self.created_at <= now.after(limits.pending_for)
+        now < self.created_at.after(limits.pending_for)
+            && self.created_at <= now.after(limits.pending_for)
     }
 
     /// Whether it may be told its code once more.
@@ -192,8 +204,12 @@ pub struct Limits {
 
 impl Limits {
     /// The documented values.
-    pub const DEFAULT: Self =
-        Self { pending_for: Span::from_secs(3600), pending_of_account: 3, pending_total: 1024, told_every: Span::from_secs(60) };
+    pub const DEFAULT: Self = Self {
+        pending_for: Span::from_secs(3600),
+        pending_of_account: 3,
+        pending_total: 1024,
+        told_every: Span::from_secs(60),
+    };
 }
 
 impl Default for Limits {
@@ -212,10 +228,21 @@ mod tests {
         for typed in ["abcd2345", "ABCD-2345", " a b c d - 2 3 4 5 "] {
             assert_eq!(ChallengeCode::parse(typed), Some(code), "{typed}");
         }
-        for other in ["", "ABCD234", "ABCD23456", "ABCD234O", "ABCD2341", "ABCD2340", "ABCD234I", "ABCD234é", "ABCD_2345"] {
+        for other in [
+            "",
+            "ABCD234",
+            "ABCD23456",
+            "ABCD234O",
+            "ABCD2341",
+            "ABCD2340",
+            "ABCD234I",
+            "ABCD234é",
+            "ABCD_2345",
+        ] {
             assert_eq!(ChallengeCode::parse(other), None, "{other}");
         }
-        let long: std::string::String = core::iter::repeat_n(' ', 25).chain("ABCD2345".chars()).collect();
+        let long: std::string::String =
+            core::iter::repeat_n(' ', 25).chain("ABCD2345".chars()).collect();
         assert_eq!(ChallengeCode::parse(&long), None);
     }
 
@@ -264,7 +291,9 @@ mod tests {
         let pending = Pending { code, created_at: at(10_000), told_at: at(10_000) };
         assert!(pending.is_live(&limits, at(13_599)) && !pending.is_live(&limits, at(13_600)));
         assert!(pending.is_live(&limits, at(9_000)) && !pending.is_live(&limits, at(6_399)));
-        assert!(!pending.may_be_told(&limits, at(10_059)) && pending.may_be_told(&limits, at(10_060)));
+        assert!(
+            !pending.may_be_told(&limits, at(10_059)) && pending.may_be_told(&limits, at(10_060))
+        );
         assert!(pending.may_be_told(&limits, at(9_999)));
     }
 }

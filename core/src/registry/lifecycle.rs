@@ -8,10 +8,11 @@
 //!              Revoked (final) ◀─────┴─────────────────────────────┘
 //! ```
 //!
-//! A request that was rejected may be barred later. `Unapproved`, which only an import makes, moves like `Pending` without an expiry.
+//! A request that was rejected may be barred later. `Unapproved`, which only an import makes, moves
+//! like `Pending` without an expiry.
 //!
-//! A token is issued in two steps: until its [delivery] is settled the standing keeps what it was before, and [`settle`] moves it there and
-//! back.
+//! A token is issued in two steps: until its [delivery] is settled the standing keeps what it was
+//! before, and [`settle`] moves it there and back.
 
 use crate::error::Refusal;
 use crate::grant::token::TokenHash;
@@ -80,7 +81,8 @@ pub enum Notice {
     Replaced,
     /// What it waits for was decided: look again.
     Decided,
-    /// What it may do was decided anew, and a grant waits for it. What is in force has changed already.
+    /// What it may do was decided anew, and a grant waits for it. What is in force has changed
+    /// already.
     Permissions,
 }
 
@@ -97,8 +99,8 @@ pub struct Change {
 /// One part of carrying out a [`Change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'c> {
-    /// Keep the node out from now on and push this to its live connections. This holds whether or not the save that follows succeeds:
-    /// one that fails is to be tried again until it does.
+    /// Keep the node out from now on and push this to its live connections. This holds whether or
+    /// not the save that follows succeeds: one that fails is to be tried again until it does.
     EndLinks(Notice),
     /// Save this standing. What follows is done only once it is durable.
     Save(&'c Standing),
@@ -113,16 +115,25 @@ impl Change {
         match (&self.standing, self.notice) {
             (Standing::Revoked { .. }, _) | (Standing::Muted { .. }, Some(Notice::Muted)) => true,
             (
-                Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. },
+                Standing::Pending { .. }
+                | Standing::Unapproved { .. }
+                | Standing::Paired { .. }
+                | Standing::Muted { .. },
                 Some(
-                    Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Decided | Notice::Permissions,
+                    Notice::Muted
+                    | Notice::Unmuted
+                    | Notice::Unpaired
+                    | Notice::Replaced
+                    | Notice::Decided
+                    | Notice::Permissions,
                 )
                 | None,
             ) => false,
         }
     }
 
-    /// What is to be carried out, in this order. What takes something away is in force before it is stored, what gives something only after.
+    /// What is to be carried out, in this order. What takes something away is in force before it is
+    /// stored, what gives something only after.
     pub fn effects(&self) -> impl Iterator<Item = Effect<'_>> {
         let save = Some(Effect::Save(&self.standing));
         let [first, last] = match (self.notice, self.takes_away()) {
@@ -134,14 +145,17 @@ impl Change {
     }
 }
 
-/// The standing that counts while a decision is in force that is not stored yet. Where the decision means nothing (any more) for what is stored, that counts.
+/// The standing that counts while a decision is in force that is not stored yet. Where the decision
+/// means nothing (any more) for what is stored, that counts.
 #[must_use]
 pub fn in_force(stored: &Standing, held: &Decision) -> Standing {
     // A request that has run out is no less turned down.
-    decide(stored, held.clone(), UnixTime::from_secs(0)).map_or_else(|_| stored.clone(), |change| change.standing)
+    decide(stored, held.clone(), UnixTime::from_secs(0))
+        .map_or_else(|_| stored.clone(), |change| change.standing)
 }
 
-/// Applies a decision. Deciding again what holds already is no error where nothing could be misunderstood (muting a muted node); approving twice is one.
+/// Applies a decision. Deciding again what holds already is no error where nothing could be
+/// misunderstood (muting a muted node); approving twice is one.
 ///
 /// # Errors
 /// Why the decision cannot be taken in this standing.
@@ -151,12 +165,21 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
 
     let change = |standing, notice| Ok(Change { standing, notice });
     match (&as_delivered(standing, now), decision) {
-        (Revoked { cause: Cause::Rejected }, Bar) => change(Revoked { cause: Cause::Barred }, Some(Notice::Decided)),
+        (Revoked { cause: Cause::Rejected }, Bar) => {
+            change(Revoked { cause: Cause::Barred }, Some(Notice::Decided))
+        }
         (Revoked { .. }, _) => Err(Refusal::Revoked),
-        // Without a look at the clock: what is turned down stays so, even if it was over and the clock is set back.
-        (Pending { .. } | Unapproved { .. }, Reject) => change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided)),
-        (Pending { .. } | Unapproved { .. }, Bar) => change(Revoked { cause: Cause::Barred }, Some(Notice::Decided)),
-        (Pending { .. } | Unapproved { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Decided)),
+        // Without a look at the clock: what is turned down stays so, even if it was over and the
+        // clock is set back.
+        (Pending { .. } | Unapproved { .. }, Reject) => {
+            change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided))
+        }
+        (Pending { .. } | Unapproved { .. }, Bar) => {
+            change(Revoked { cause: Cause::Barred }, Some(Notice::Decided))
+        }
+        (Pending { .. } | Unapproved { .. }, Unpair) => {
+            change(Revoked { cause: Cause::Unpaired }, Some(Notice::Decided))
+        }
         (Pending { expires }, _) if *expires <= now => Err(Refusal::Expired),
 
         (Pending { .. } | Unapproved { .. }, Approve(credential)) => {
@@ -170,10 +193,16 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
             let credential = new.after(Before::Unapproved { token: token.clone() });
             change(Paired { credential, mode: Mode::Full }, Some(Notice::Decided))
         }
-        (Pending { .. } | Unapproved { .. }, Reissue(_) | Mute | Unmute | SetMode(_)) => Err(Refusal::NotPaired),
+        (Pending { .. } | Unapproved { .. }, Reissue(_) | Mute | Unmute | SetMode(_)) => {
+            Err(Refusal::NotPaired)
+        }
 
-        (Paired { .. } | Muted { .. }, Approve(_) | Issue(_) | Reject | Bar) => Err(Refusal::AlreadyPaired),
-        (Paired { .. } | Muted { .. }, Unpair) => change(Revoked { cause: Cause::Unpaired }, Some(Notice::Unpaired)),
+        (Paired { .. } | Muted { .. }, Approve(_) | Issue(_) | Reject | Bar) => {
+            Err(Refusal::AlreadyPaired)
+        }
+        (Paired { .. } | Muted { .. }, Unpair) => {
+            change(Revoked { cause: Cause::Unpaired }, Some(Notice::Unpaired))
+        }
         // The live link goes on with the old token until the new one is delivered.
         (Paired { credential, mode }, Reissue(new)) => {
             change(Paired { credential: new.instead_of(credential)?, mode: *mode }, None)
@@ -187,7 +216,9 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         (Muted { credential, restore }, Unmute) => {
             change(Paired { credential: credential.clone(), mode: *restore }, Some(Notice::Unmuted))
         }
-        (Paired { credential, .. }, SetMode(mode)) => change(Paired { credential: credential.clone(), mode }, None),
+        (Paired { credential, .. }, SetMode(mode)) => {
+            change(Paired { credential: credential.clone(), mode }, None)
+        }
         (Muted { credential, .. }, SetMode(mode)) => {
             change(Paired { credential: credential.clone(), mode }, Some(Notice::Unmuted))
         }
@@ -200,30 +231,45 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
 /// Settles the delivery of a node's token.
 ///
 /// # Errors
-/// [`NotSettled::Unknown`] if no delivery with this id is under way in this standing, and as [`delivery::settle`] says.
+/// [`NotSettled::Unknown`] if no delivery with this id is under way in this standing, and as
+/// [`delivery::settle`] says.
 pub fn settle(
     standing: &Standing,
     id: delivery::DeliveryId,
     outcome: Outcome,
     now: UnixTime,
 ) -> Result<(Settled, Change), NotSettled> {
-    let undelivered = standing.undelivered().filter(|undelivered| undelivered.ticket.id == id).ok_or(NotSettled::Unknown)?;
+    let undelivered = standing
+        .undelivered()
+        .filter(|undelivered| undelivered.ticket.id == id)
+        .ok_or(NotSettled::Unknown)?;
     let settled = delivery::settle(undelivered.ticket.until, outcome, now)?;
     let change = match settled {
         Settled::Delivered => {
             let with = Credential::Token(undelivered.token.clone());
             match (standing, &undelivered.before) {
                 // Whoever is linked is so with the old token.
-                (Standing::Paired { mode, .. }, Before::Token(_)) => {
-                    Change { standing: Standing::Paired { credential: with, mode: *mode }, notice: Some(Notice::Unpaired) }
-                }
-                (Standing::Paired { mode, .. }, Before::Pending { .. } | Before::Unapproved { .. }) => {
-                    Change { standing: Standing::Paired { credential: with, mode: *mode }, notice: None }
-                }
-                (Standing::Muted { restore, .. }, _) => {
-                    Change { standing: Standing::Muted { credential: with, restore: *restore }, notice: None }
-                }
-                (Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. }, _) => {
+                (Standing::Paired { mode, .. }, Before::Token(_)) => Change {
+                    standing: Standing::Paired { credential: with, mode: *mode },
+                    notice: Some(Notice::Unpaired),
+                },
+                (
+                    Standing::Paired { mode, .. },
+                    Before::Pending { .. } | Before::Unapproved { .. },
+                ) => Change {
+                    standing: Standing::Paired { credential: with, mode: *mode },
+                    notice: None,
+                },
+                (Standing::Muted { restore, .. }, _) => Change {
+                    standing: Standing::Muted { credential: with, restore: *restore },
+                    notice: None,
+                },
+                (
+                    Standing::Pending { .. }
+                    | Standing::Unapproved { .. }
+                    | Standing::Revoked { .. },
+                    _,
+                ) => {
                     return Err(NotSettled::Unknown);
                 }
             }
@@ -233,7 +279,8 @@ pub fn settle(
     Ok((settled, change))
 }
 
-/// The standing as it counts: one whose token was not delivered in time is what it was before, even if nobody has written that down yet.
+/// The standing as it counts: one whose token was not delivered in time is what it was before, even
+/// if nobody has written that down yet.
 #[must_use]
 pub fn as_delivered(standing: &Standing, now: UnixTime) -> Standing {
     match standing.undelivered() {
@@ -252,9 +299,12 @@ fn undone(standing: &Standing, undelivered: &Undelivered) -> Standing {
         (Before::Token(token), Standing::Muted { restore, .. }) => {
             Standing::Muted { credential: Credential::Token(token.clone()), restore: *restore }
         }
-        (Before::Token(_), same @ (Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. })) => {
-            same.clone()
-        }
+        (
+            Before::Token(_),
+            same @ (Standing::Pending { .. }
+            | Standing::Unapproved { .. }
+            | Standing::Revoked { .. }),
+        ) => same.clone(),
     }
 }
 
@@ -287,8 +337,12 @@ mod tests {
 
     #[test]
     fn unmuting_restores_the_mode_from_before() {
-        let mut standing = decide(&pending(), Decision::Approve(Credential::Token(hash(1))), NOW).unwrap().standing;
-        for decision in [Decision::SetMode(Mode::SafeChat), Decision::Mute, Decision::Mute, Decision::Unmute] {
+        let mut standing = decide(&pending(), Decision::Approve(Credential::Token(hash(1))), NOW)
+            .unwrap()
+            .standing;
+        for decision in
+            [Decision::SetMode(Mode::SafeChat), Decision::Mute, Decision::Mute, Decision::Unmute]
+        {
             standing = decide(&standing, decision, NOW).unwrap().standing;
         }
         assert_eq!(standing, Standing::Paired { credential: credential(1), mode: Mode::SafeChat });
@@ -318,8 +372,14 @@ mod tests {
     #[test]
     fn a_request_that_ran_out_cannot_be_approved() {
         let late = UnixTime::from_secs(1001);
-        assert_eq!(decide(&pending(), Decision::Approve(Credential::Token(hash(1))), late), Err(Refusal::Expired));
-        assert!(decide(&pending(), Decision::Reject, late).is_ok(), "but turning it down does not read the clock");
+        assert_eq!(
+            decide(&pending(), Decision::Approve(Credential::Token(hash(1))), late),
+            Err(Refusal::Expired)
+        );
+        assert!(
+            decide(&pending(), Decision::Reject, late).is_ok(),
+            "but turning it down does not read the clock"
+        );
     }
 
     #[test]
@@ -344,7 +404,11 @@ mod tests {
             let effects: Vec<_> = change.effects().collect();
             let save = effects.iter().position(|effect| matches!(effect, Effect::Save(_))).unwrap();
             let ends = effects.iter().position(|effect| matches!(effect, Effect::EndLinks(_)));
-            assert_eq!((change.takes_away(), ends), (first.is_some(), first.map(|_| 0)), "{decision:?}");
+            assert_eq!(
+                (change.takes_away(), ends),
+                (first.is_some(), first.map(|_| 0)),
+                "{decision:?}"
+            );
             assert_eq!(save, usize::from(first.is_some()), "{decision:?}");
             assert_eq!(effects.len(), 1 + usize::from(change.notice.is_some()));
         }
@@ -369,12 +433,22 @@ mod tests {
         assert!(matches!(issued, Standing::Paired { .. }), "the token works at once");
         for (outcome, at) in [(Outcome::Cancelled, NOW), (Outcome::Lapsed, LATE)] {
             let (settled, change) = settle(&issued, ID, outcome, at).unwrap();
-            assert_eq!((settled, change.standing, change.notice), (Settled::Undone, waits.clone(), None));
+            assert_eq!(
+                (settled, change.standing, change.notice),
+                (Settled::Undone, waits.clone(), None)
+            );
         }
         assert_eq!(as_delivered(&issued, NOW), issued);
-        assert_eq!(as_delivered(&issued, LATE), waits, "whether or not anybody has written that down");
+        assert_eq!(
+            as_delivered(&issued, LATE),
+            waits,
+            "whether or not anybody has written that down"
+        );
         assert_eq!(settle(&issued, ID, Outcome::Confirmed, LATE), Err(NotSettled::Late));
-        assert_eq!(settle(&issued, DeliveryId::from_bytes([2; 16]), Outcome::Confirmed, NOW), Err(NotSettled::Unknown));
+        assert_eq!(
+            settle(&issued, DeliveryId::from_bytes([2; 16]), Outcome::Confirmed, NOW),
+            Err(NotSettled::Unknown)
+        );
         let muted = decide(&issued, Decision::Mute, NOW).unwrap().standing;
         assert_eq!(settle(&muted, ID, Outcome::Lapsed, LATE).unwrap().1.standing, waits);
     }
@@ -383,13 +457,22 @@ mod tests {
     fn the_old_token_counts_until_the_new_one_is_delivered_and_then_its_link_ends() {
         let paired = Standing::Paired { credential: credential(1), mode: Mode::SafeChat };
         let Change { standing, notice } = decide(&paired, Decision::Reissue(new(2)), NOW).unwrap();
-        assert_eq!((standing.token(), standing.older_token(), notice), (Some(&hash(2)), Some(&hash(1)), None));
+        assert_eq!(
+            (standing.token(), standing.older_token(), notice),
+            (Some(&hash(2)), Some(&hash(1)), None)
+        );
         for outcome in [Outcome::Confirmed, Outcome::Used] {
             let (_, change) = settle(&standing, ID, outcome, NOW).unwrap();
-            assert_eq!(change.standing, Standing::Paired { credential: credential(2), mode: Mode::SafeChat });
+            assert_eq!(
+                change.standing,
+                Standing::Paired { credential: credential(2), mode: Mode::SafeChat }
+            );
             assert_eq!(change.notice, Some(Notice::Unpaired));
         }
-        assert_eq!(settle(&standing, ID, Outcome::Cancelled, NOW).unwrap().1, Change { standing: paired, notice: None });
+        assert_eq!(
+            settle(&standing, ID, Outcome::Cancelled, NOW).unwrap().1,
+            Change { standing: paired, notice: None }
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What the registry keeps of a node and what survives a reboot. Profiles, sensor values and versions are the store's.
+//! What the registry keeps of a node and what survives a reboot. Profiles, sensor values and
+//! versions are the store's.
 
 use core::net::IpAddr;
 
@@ -21,8 +22,8 @@ pub struct Record {
     pub room: Name,
     /// The address it asked from, for the operator to see; 0.0.0.0 for one on a serial line.
     pub address: IpAddr,
-    /// The keys it has proven to hold, if it came over the native wire. They are its identity: no other record ever has the same static key, and a
-    /// revoked one keeps it out for good.
+    /// The keys it has proven to hold, if it came over the native wire. They are its identity: no
+    /// other record ever has the same static key, and a revoked one keeps it out for good.
     pub keys: Option<Holder>,
     /// When it asked.
     pub asked_at: UnixTime,
@@ -36,7 +37,10 @@ impl Record {
     pub fn is_doubted(&self, moment: &Moment) -> bool {
         match self.standing {
             Standing::Pending { expires } => moment.doubts(self.asked_at, expires),
-            Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } | Standing::Revoked { .. } => false,
+            Standing::Unapproved { .. }
+            | Standing::Paired { .. }
+            | Standing::Muted { .. }
+            | Standing::Revoked { .. } => false,
         }
     }
 }
@@ -49,7 +53,8 @@ pub enum Standing {
         /// From then on the request counts as never made.
         expires: UnixTime,
     },
-    /// Has a token that another system issued, but nobody approved it here. Only an import makes this.
+    /// Has a token that another system issued, but nobody approved it here. Only an import makes
+    /// this.
     Unapproved {
         /// The token's hash.
         token: TokenHash,
@@ -96,8 +101,12 @@ impl Standing {
             Self::Unapproved { token }
             | Self::Paired { credential: Credential::Token(token), .. }
             | Self::Muted { credential: Credential::Token(token), .. }
-            | Self::Paired { credential: Credential::Undelivered(Undelivered { token, .. }), .. }
-            | Self::Muted { credential: Credential::Undelivered(Undelivered { token, .. }), .. } => Some(token),
+            | Self::Paired {
+                credential: Credential::Undelivered(Undelivered { token, .. }), ..
+            }
+            | Self::Muted {
+                credential: Credential::Undelivered(Undelivered { token, .. }), ..
+            } => Some(token),
             Self::Paired { credential: Credential::Keys, .. }
             | Self::Muted { credential: Credential::Keys, .. }
             | Self::Pending { .. }
@@ -110,7 +119,9 @@ impl Standing {
     pub const fn undelivered(&self) -> Option<&Undelivered> {
         match self {
             Self::Paired { credential: Credential::Undelivered(undelivered), .. }
-            | Self::Muted { credential: Credential::Undelivered(undelivered), .. } => Some(undelivered),
+            | Self::Muted { credential: Credential::Undelivered(undelivered), .. } => {
+                Some(undelivered)
+            }
             Self::Paired { credential: Credential::Token(_) | Credential::Keys, .. }
             | Self::Muted { credential: Credential::Token(_) | Credential::Keys, .. }
             | Self::Unapproved { .. }
@@ -124,7 +135,11 @@ impl Standing {
     pub const fn older_token(&self) -> Option<&TokenHash> {
         match self.undelivered() {
             Some(Undelivered { before: Before::Token(token), .. }) => Some(token),
-            Some(Undelivered { before: Before::Pending { .. } | Before::Unapproved { .. }, .. }) | None => None,
+            Some(Undelivered {
+                before: Before::Pending { .. } | Before::Unapproved { .. },
+                ..
+            })
+            | None => None,
         }
     }
 }
@@ -136,7 +151,8 @@ pub enum Credential {
     Token(TokenHash),
     /// A bearer token that was answered, and nobody has confirmed or used yet.
     Undelivered(Undelivered),
-    /// The static key of its [`Record::keys`]; what it may do, and for how long, its [grants](super::grants) say.
+    /// The static key of its [`Record::keys`]; what it may do, and for how long, its
+    /// [grants](super::grants) say.
     Keys,
 }
 
@@ -171,7 +187,8 @@ impl Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Cause {
-    /// The operator turned its request down. It may [ask again](super::rejection): neither its key nor what it calls itself is barred.
+    /// The operator turned its request down. It may [ask again](super::rejection): neither its key
+    /// nor what it calls itself is barred.
     Rejected,
     /// The operator turned its request down for good.
     Barred,
@@ -193,6 +210,8 @@ impl Cause {
     /// Reads that word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Rejected, Self::Barred, Self::Unpaired].into_iter().find(|cause| cause.as_str() == text)
+        [Self::Rejected, Self::Barred, Self::Unpaired]
+            .into_iter()
+            .find(|cause| cause.as_str() == text)
     }
 }

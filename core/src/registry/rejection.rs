@@ -1,7 +1,7 @@
 //! Requests that were turned down: when the same key may ask anew.
 //!
-//! A request that is rejected ends, and whoever made it may ask again after a while that doubles each time. Only what is rejected for good is kept out, and
-//! only what was paired is revoked.
+//! A request that is rejected ends, and whoever made it may ask again after a while that doubles
+//! each time. Only what is rejected for good is kept out, and only what was paired is revoked.
 
 use crate::error::Refusal;
 use crate::time::{Span, UnixTime};
@@ -39,7 +39,10 @@ impl Rejection {
     /// A rejection for good.
     #[must_use]
     pub fn for_good(earlier: Option<Self>) -> Self {
-        Self { times: earlier.map_or(1, |earlier| earlier.times.saturating_add(1).min(32)), until: None }
+        Self {
+            times: earlier.map_or(1, |earlier| earlier.times.saturating_add(1).min(32)),
+            until: None,
+        }
     }
 
     /// Whether the key may ask now.
@@ -49,9 +52,9 @@ impl Rejection {
     pub fn admits(&self, now: UnixTime) -> Result<(), Refusal> {
         match self.until {
             None => Err(Refusal::Barred),
-            Some(until) if now < until => {
-                Err(Refusal::Rejected { wait: Span::from_secs(until.as_secs().saturating_sub(now.as_secs())) })
-            }
+            Some(until) if now < until => Err(Refusal::Rejected {
+                wait: Span::from_secs(until.as_secs().saturating_sub(now.as_secs())),
+            }),
             Some(_) => Ok(()),
         }
     }
@@ -75,9 +78,14 @@ mod tests {
     fn waits_double_from_a_minute_to_a_day_and_stay_there() {
         let mut rejection = None;
         let mut now = 0;
-        for wait in [60, 120, 240, 480, 960, 1_920, 3_840, 7_680, 15_360, 30_720, 61_440, 86_400, 86_400] {
+        for wait in
+            [60, 120, 240, 480, 960, 1_920, 3_840, 7_680, 15_360, 30_720, 61_440, 86_400, 86_400]
+        {
             let next = Rejection::once_more(rejection, at(now));
-            assert_eq!(next.admits(at(now + wait - 1)), Err(Refusal::Rejected { wait: Span::from_secs(1) }));
+            assert_eq!(
+                next.admits(at(now + wait - 1)),
+                Err(Refusal::Rejected { wait: Span::from_secs(1) })
+            );
             assert_eq!(next.admits(at(now + wait)), Ok(()));
             rejection = Some(next);
             now += wait;
@@ -92,7 +100,10 @@ mod tests {
     fn a_day_after_its_end_a_rejection_is_forgotten() {
         let twice = Rejection::once_more(Some(Rejection::once_more(None, at(0))), at(60));
         assert!(!twice.is_over(at(60 + 120 + 86_399)) && twice.is_over(at(60 + 120 + 86_400)));
-        assert_eq!(Rejection::once_more(Some(twice), at(200_000)), Rejection { times: 1, until: Some(at(200_060)) });
+        assert_eq!(
+            Rejection::once_more(Some(twice), at(200_000)),
+            Rejection { times: 1, until: Some(at(200_060)) }
+        );
     }
 
     #[test]

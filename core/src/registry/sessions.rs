@@ -4,8 +4,9 @@
 //! code:     issued ──redeem──▶ spent, until its time is over and it is forgotten: then the mark stands in for it
 //! session:  open ──refresh──▶ open ──revoke, or its time is over──▶ ended
 //! ```
-//! **The mark** only rises: it is the latest end of all codes that were forgotten. A code that ends no later than the mark is refused, known or not, so
-//! a clock that is set back brings no spent code back.
+//! **The mark** only rises: it is the latest end of all codes that were forgotten. A code that ends
+//! no later than the mark is refused, known or not, so a clock that is set back brings no spent
+//! code back.
 
 use crate::grant::session::SessionHash;
 use crate::id::opaque_id;
@@ -59,11 +60,17 @@ pub enum NotRedeemed {
     ClockInDoubt,
 }
 
-/// Decides whether a code may be spent. A store calls this inside the transaction that spends it and writes what it yields.
+/// Decides whether a code may be spent. A store calls this inside the transaction that spends it
+/// and writes what it yields.
 ///
 /// # Errors
 /// [`NotRedeemed`]; then nothing is to be written.
-pub fn redeem(expires_at: UnixTime, mark: UnixTime, is_spent: bool, now: UnixTime) -> Result<(), NotRedeemed> {
+pub fn redeem(
+    expires_at: UnixTime,
+    mark: UnixTime,
+    is_spent: bool,
+    now: UnixTime,
+) -> Result<(), NotRedeemed> {
     if is_spent {
         Err(NotRedeemed::AlreadyUsed)
     } else if expires_at <= now || expires_at <= mark {
@@ -116,7 +123,8 @@ pub struct Prolonging {
     pub longest: Span,
     /// When it ends at the latest: with whoever made it, and with whoever prolongs it.
     pub ends: Option<UnixTime>,
-    /// Who prolongs it: another session; or the operator and the session itself, where there is none.
+    /// Who prolongs it: another session; or the operator and the session itself, where there is
+    /// none.
     pub by: Option<SessionId>,
 }
 
@@ -131,7 +139,8 @@ pub enum Ended {
     Revoked,
     /// Its time is over.
     Expired,
-    /// Its time would be over only by a jump of a clock that is in doubt: it has not ended, and does not count until that is settled.
+    /// Its time would be over only by a jump of a clock that is in doubt: it has not ended, and
+    /// does not count until that is settled.
     ClockInDoubt,
 }
 
@@ -156,12 +165,17 @@ impl Session {
         self.revoked_at.is_none() && !self.over && moment.doubts(self.issued_at, self.expires_at)
     }
 
-    /// What it is if it is refreshed now: it ends `ttl` from now, but no later than `longest` after it was opened and than `ends`, and never earlier than it
-    /// would have. Whatever another session adds is marked as its part.
+    /// What it is if it is refreshed now: it ends `ttl` from now, but no later than `longest` after
+    /// it was opened and than `ends`, and never earlier than it would have. Whatever another
+    /// session adds is marked as its part.
     ///
     /// # Errors
     /// [`Ended`]: what has ended is not brought back.
-    pub fn refreshed(&self, how: &Prolonging, now: UnixTime) -> Result<(UnixTime, Option<Prolonged>), Ended> {
+    pub fn refreshed(
+        &self,
+        how: &Prolonging,
+        now: UnixTime,
+    ) -> Result<(UnixTime, Option<Prolonged>), Ended> {
         self.admits(now)?;
         let end = now.after(how.ttl).min(self.issued_at.after(how.longest));
         let end = how.ends.map_or(end, |ends| end.min(ends));
@@ -184,7 +198,9 @@ impl Session {
     /// When it ends once the session has ended that prolonged it.
     #[must_use]
     pub fn without(&self, by: SessionId) -> Option<UnixTime> {
-        self.prolonged.filter(|prolonged| prolonged.by == by).map(|prolonged| prolonged.before.min(self.expires_at))
+        self.prolonged
+            .filter(|prolonged| prolonged.by == by)
+            .map(|prolonged| prolonged.before.min(self.expires_at))
     }
 }
 
@@ -234,25 +250,48 @@ mod tests {
         let ahead = Session { issued_at: at(100_000), expires_at: at(200_000), ..session() };
         assert_eq!(ahead.admits(at(100)), Err(Ended::Expired), "opened while the clock was ahead");
         assert_eq!(ahead.admits(at(99_990)), Ok(()));
-        assert_eq!(Session { over: true, ..session() }.admits(at(150)), Err(Ended::Expired), "whatever the clock says");
+        assert_eq!(
+            Session { over: true, ..session() }.admits(at(150)),
+            Err(Ended::Expired),
+            "whatever the clock says"
+        );
     }
 
     #[test]
     fn refreshing_prolongs_within_bounds_and_brings_nothing_back() {
-        let how = Prolonging { ttl: Span::from_secs(100), longest: Span::from_secs(150), ends: None, by: None };
-        let refreshed = |session: Session, now| session.refreshed(&how, at(now)).map(|(end, _)| end);
+        let how = Prolonging {
+            ttl: Span::from_secs(100),
+            longest: Span::from_secs(150),
+            ends: None,
+            by: None,
+        };
+        let refreshed =
+            |session: Session, now| session.refreshed(&how, at(now)).map(|(end, _)| end);
         assert_eq!(refreshed(session(), 110), Ok(at(210)));
         assert_eq!(refreshed(session(), 199), Ok(at(250)), "no longer than it may live in all");
-        assert_eq!(refreshed(Session { expires_at: at(300), ..session() }, 110), Ok(at(300)), "never shortened");
+        assert_eq!(
+            refreshed(Session { expires_at: at(300), ..session() }, 110),
+            Ok(at(300)),
+            "never shortened"
+        );
         assert_eq!(refreshed(session(), 200), Err(Ended::Expired));
-        assert_eq!(refreshed(Session { revoked_at: Some(at(1)), ..session() }, 110), Err(Ended::Revoked));
+        assert_eq!(
+            refreshed(Session { revoked_at: Some(at(1)), ..session() }, 110),
+            Err(Ended::Revoked)
+        );
     }
 
     #[test]
     fn what_another_session_adds_ends_with_it_and_never_outlives_it() {
         let other = SessionId::from_bytes([9; 16]);
-        let how = |ends, by| Prolonging { ttl: Span::from_secs(300), longest: Span::from_secs(900), ends, by };
-        let (end, prolonged) = session().refreshed(&how(Some(at(350)), Some(other)), at(110)).unwrap();
+        let how = |ends, by| Prolonging {
+            ttl: Span::from_secs(300),
+            longest: Span::from_secs(900),
+            ends,
+            by,
+        };
+        let (end, prolonged) =
+            session().refreshed(&how(Some(at(350)), Some(other)), at(110)).unwrap();
         assert_eq!((end, prolonged), (at(350), Some(Prolonged { by: other, before: at(200) })));
         let longer = Session { expires_at: end, prolonged, ..session() };
         assert_eq!(longer.without(other), Some(at(200)));
@@ -264,7 +303,13 @@ mod tests {
         // Its own refreshing makes that time its own.
         let own = longer.refreshed(&how(Some(at(300)), None), at(120)).unwrap();
         assert_eq!(own, (at(350), Some(Prolonged { by: other, before: at(300) })));
-        assert_eq!(longer.refreshed(&how(None, Some(session().id)), at(120)).unwrap(), (at(420), None));
-        assert_eq!(session().refreshed(&how(Some(at(150)), Some(other)), at(110)).unwrap(), (at(200), None));
+        assert_eq!(
+            longer.refreshed(&how(None, Some(session().id)), at(120)).unwrap(),
+            (at(420), None)
+        );
+        assert_eq!(
+            session().refreshed(&how(Some(at(150)), Some(other)), at(110)).unwrap(),
+            (at(200), None)
+        );
     }
 }

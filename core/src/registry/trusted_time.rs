@@ -5,11 +5,13 @@
 //!   │                         │ ▲                    │
 //!   └──30 days or more past what is known──▶ Doubtful┘           until synchronised for a day, or accepted
 //! ```
-//! While a process runs, its time is an anchor and what has elapsed since: a step of the wall clock ends nothing and lengthens nothing. Taking a step over
-//! moves the anchor, and with it the times of **what this run made** ([`Step`]), so that their remaining life stays as it is.
+//! While a process runs, its time is an anchor and what has elapsed since: a step of the wall clock
+//! ends nothing and lengthens nothing. Taking a step over moves the anchor, and with it the times
+//! of **what this run made** ([`Step`]), so that their remaining life stays as it is.
 //!
-//! **The mark** is durable and only rises. It is the latest time that is known to have been: a run never begins before it, so nothing that has ended comes
-//! back by a clock that is set back or has lost its battery.
+//! **The mark** is durable and only rises. It is the latest time that is known to have been: a run
+//! never begins before it, so nothing that has ended comes back by a clock that is set back or has
+//! lost its battery.
 
 use crate::limits::{CLOCK_BELIEVED_AFTER, CLOCK_FAR, CLOCK_STEP, MARK_EVERY};
 use crate::time::{Instant, Span, UnixTime};
@@ -91,11 +93,14 @@ impl From<UnixTime> for Moment {
 }
 
 impl Moment {
-    /// Whether something that was made and ends then would be over only by a jump of the clock that is in doubt. It is not to be used until that is settled,
-    /// and it is not over either. What the present run made is judged by what has really elapsed.
+    /// Whether something that was made and ends then would be over only by a jump of the clock that
+    /// is in doubt. It is not to be used until that is settled, and it is not over either. What the
+    /// present run made is judged by what has really elapsed.
     #[must_use]
     pub fn doubts(&self, made: UnixTime, ends: UnixTime) -> bool {
-        self.doubt.is_some_and(|Doubt { begun, claimed }| made < begun && self.now < ends && ends <= claimed)
+        self.doubt.is_some_and(|Doubt { begun, claimed }| {
+            made < begun && self.now < ends && ends <= claimed
+        })
     }
 
     /// The time that the wall clock claims while it is in doubt.
@@ -105,8 +110,8 @@ impl Moment {
     }
 }
 
-/// A step of the clock that is to be taken over: in one transaction the times of what this run made are moved by it and the mark is written, and then
-/// [`TrustedTime::taken`] moves the anchor.
+/// A step of the clock that is to be taken over: in one transaction the times of what this run made
+/// are moved by it and the mark is written, and then [`TrustedTime::taken`] moves the anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a step that is not carried out is not taken over"]
 pub struct Step {
@@ -129,8 +134,9 @@ impl Step {
         self.mark
     }
 
-    /// Whether the operator sets the time, and with it the mark, back. What earlier runs made later than [the mark](Self::mark) was made under a false time
-    /// then: nobody knows when it ends, so it ends with this.
+    /// Whether the operator sets the time, and with it the mark, back. What earlier runs made later
+    /// than [the mark](Self::mark) was made under a false time then: nobody knows when it ends, so
+    /// it ends with this.
     #[must_use]
     pub const fn sets_back(&self) -> bool {
         self.sets_back
@@ -150,7 +156,8 @@ pub struct Due {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotAccepted {
-    /// The wall clock says less than is known to have passed: only a time that the operator names sets the mark back.
+    /// The wall clock says less than is known to have passed: only a time that the operator names
+    /// sets the mark back.
     Behind,
 }
 
@@ -170,7 +177,8 @@ pub struct TrustedTime {
 }
 
 impl TrustedTime {
-    /// Begins a run. The mark is the one that earlier runs left; none is there where nothing was ever stored.
+    /// Begins a run. The mark is the one that earlier runs left; none is there where nothing was
+    /// ever stored.
     #[must_use]
     pub fn begin(mark: Option<UnixTime>, released: UnixTime, reading: Reading) -> Self {
         let Reading { wall, elapsed, synchronised } = reading;
@@ -183,7 +191,15 @@ impl TrustedTime {
         } else {
             (wall.max(floor), State::Good)
         };
-        Self { anchor: now, anchored: elapsed, begun: now, mark: now, stored: mark, ahead: seconds(now, wall), state }
+        Self {
+            anchor: now,
+            anchored: elapsed,
+            begun: now,
+            mark: now,
+            stored: mark,
+            ahead: seconds(now, wall),
+            state,
+        }
     }
 
     /// The time in use.
@@ -198,7 +214,9 @@ impl TrustedTime {
         let now = self.now(elapsed);
         let doubt = match self.state {
             State::Good | State::Behind => None,
-            State::Doubtful { .. } => Some(Doubt { begun: self.begun, claimed: now.moved(self.ahead) }),
+            State::Doubtful { .. } => {
+                Some(Doubt { begun: self.begun, claimed: now.moved(self.ahead) })
+            }
         };
         Moment { now, doubt }
     }
@@ -239,7 +257,8 @@ impl TrustedTime {
         let ahead = seconds(now, wall);
         let stepped = exceeds(ahead.saturating_sub(self.ahead));
         self.ahead = ahead;
-        // By what has really elapsed, also in doubt: what the clock claims is not in it, and without it each start would give the same life once more.
+        // By what has really elapsed, also in doubt: what the clock claims is not in it, and
+        // without it each start would give the same life once more.
         self.mark = self.mark.max(now);
         let far = is_far(wall, self.mark);
         let since = |before: Option<Instant>| match (synchronised, stepped) {
@@ -256,13 +275,17 @@ impl TrustedTime {
             State::Doubtful { synchronised_since } if far => {
                 let synchronised_since = since(synchronised_since);
                 self.state = State::Doubtful { synchronised_since };
-                let believed = synchronised_since.is_some_and(|since| elapsed.since(since) >= CLOCK_BELIEVED_AFTER);
+                let believed = synchronised_since
+                    .is_some_and(|since| elapsed.since(since) >= CLOCK_BELIEVED_AFTER);
                 believed.then(|| self.forward(now, ahead))
             }
-            State::Good | State::Behind | State::Doubtful { .. } if ahead > STEP => Some(self.forward(now, ahead)),
+            State::Good | State::Behind | State::Doubtful { .. } if ahead > STEP => {
+                Some(self.forward(now, ahead))
+            }
             State::Good | State::Behind | State::Doubtful { .. } => {
                 let back = ahead.max(seconds(now, self.mark)).min(0);
-                let leads_to = if ahead.saturating_sub(back) < -STEP { State::Behind } else { State::Good };
+                let leads_to =
+                    if ahead.saturating_sub(back) < -STEP { State::Behind } else { State::Good };
                 if exceeds(back) && synchronised {
                     Some(Step { by: back, mark: self.mark, sets_back: false, leads_to })
                 } else {
@@ -271,7 +294,10 @@ impl TrustedTime {
                 }
             }
         };
-        let mark = self.stored.is_none_or(|stored| stored.after(MARK_EVERY) <= self.mark).then_some(self.mark);
+        let mark = self
+            .stored
+            .is_none_or(|stored| stored.after(MARK_EVERY) <= self.mark)
+            .then_some(self.mark);
         Due { step, mark }
     }
 
@@ -288,7 +314,8 @@ impl TrustedTime {
         }
     }
 
-    /// The operator says what time it is. That is the way out if a false time was believed, and the only one that lets the mark fall.
+    /// The operator says what time it is. That is the way out if a false time was believed, and the
+    /// only one that lets the mark fall.
     pub fn accept_at(&self, at: UnixTime, reading: Reading) -> Step {
         let now = self.now(reading.elapsed);
         let leads_to = match seconds(at, reading.wall) {

@@ -33,13 +33,18 @@ impl core::fmt::Debug for Text {
     }
 }
 
-/// Writes a time in UTC; one beyond the year 9999 as the last second of that year, since there is no other way to write it.
+/// Writes a time in UTC; one beyond the year 9999 as the last second of that year, since there is
+/// no other way to write it.
 #[must_use]
-#[allow(clippy::arithmetic_side_effects, reason = "the year has four digits, which bounds everything here")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "the year has four digits, which bounds everything here"
+)]
 pub fn write(time: UnixTime) -> Text {
     let secs = time.as_secs().min(LAST);
     let (days, second) = (secs / DAY, secs % DAY);
-    // Years counted from 1 March 0000 put the leap day last, so that a day's number tells its month by division.
+    // Years counted from 1 March 0000 put the leap day last, so that a day's number tells its month
+    // by division.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -49,8 +54,14 @@ pub fn write(time: UnixTime) -> Text {
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let mut text = *b"0000-00-00T00:00:00Z";
-    let numbers =
-        [(3, year, 4), (6, month, 2), (9, day, 2), (12, second / 3600, 2), (15, second / 60 % 60, 2), (18, second % 60, 2)];
+    let numbers = [
+        (3, year, 4),
+        (6, month, 2),
+        (9, day, 2),
+        (12, second / 3600, 2),
+        (15, second / 60 % 60, 2),
+        (18, second % 60, 2),
+    ];
     for (last, mut number, digits) in numbers {
         for place in text.iter_mut().take(last + 1).rev().take(digits) {
             *place = b'0' | (number % 10).to_le_bytes()[0];
@@ -60,17 +71,24 @@ pub fn write(time: UnixTime) -> Text {
     Text(text)
 }
 
-/// Reads a time with any offset from UTC; fractions of a second are dropped, and a leap second counts as the one after it. `None` for what is no such time
-/// or lies before 1970.
+/// Reads a time with any offset from UTC; fractions of a second are dropped, and a leap second
+/// counts as the one after it. `None` for what is no such time or lies before 1970.
 #[must_use]
-#[allow(clippy::arithmetic_side_effects, reason = "every number has two or four digits, which bounds everything here")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "every number has two or four digits, which bounds everything here"
+)]
 pub fn read(text: &str) -> Option<UnixTime> {
     let bytes = text.as_bytes();
     let number = |at: usize, digits: usize| -> Option<i64> {
         let part = bytes.get(at..at + digits)?;
-        part.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+        part.iter().try_fold(0, |value, digit| {
+            digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
+        })
     };
-    let separated = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')].iter().all(|(at, by)| bytes.get(*at) == Some(by));
+    let separated = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')]
+        .iter()
+        .all(|(at, by)| bytes.get(*at) == Some(by));
     if !separated || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
         return None;
     }
@@ -149,8 +167,12 @@ mod tests {
     #[test]
     fn offsets_fractions_and_small_letters_are_understood() {
         let ten_thirty = Some(UnixTime::from_secs(1_705_314_600));
-        for text in ["2024-01-15T12:30:00+02:00", "2024-01-15t10:30:00.987z", "2024-01-14 23:00:00-11:30", "2024-01-15T10:29:60Z"]
-        {
+        for text in [
+            "2024-01-15T12:30:00+02:00",
+            "2024-01-15t10:30:00.987z",
+            "2024-01-14 23:00:00-11:30",
+            "2024-01-15T10:29:60Z",
+        ] {
             assert_eq!(read(text), ten_thirty, "{text}");
         }
     }

@@ -1,4 +1,5 @@
-//! What a companion and a gateway say to each other on `/pair`, as JSON text frames (the nexo dialect, and what we added to it).
+//! What a companion and a gateway say to each other on `/pair`, as JSON text frames (the nexo
+//! dialect, and what we added to it).
 //!
 //! ```text
 //! {"bootstrap_token":"…"} ─▶          a setup code is shown
@@ -13,7 +14,8 @@ use super::token::Token;
 use crate::text::Label;
 use crate::time::{UnixTime, rfc3339};
 
-/// Whether the first frame on `/pair` is a companion's: anything but an object that says its type, as all of the `missy` dialect does.
+/// Whether the first frame on `/pair` is a companion's: anything but an object that says its type,
+/// as all of the `missy` dialect does.
 #[must_use]
 pub fn is_companions(frame: &str) -> bool {
     let mut has_type = false;
@@ -45,8 +47,12 @@ impl<'b> First<'b> {
             }
         });
         match (read, bootstrap, session) {
-            (Ok(()), Some(Value::Text(token)), None) => token.decode(&mut room).map_or(Self::Neither, Self::Bootstrap),
-            (Ok(()), None, Some(Value::Text(token))) => Self::Resume(token.decode(&mut room).and_then(Token::parse)),
+            (Ok(()), Some(Value::Text(token)), None) => {
+                token.decode(&mut room).map_or(Self::Neither, Self::Bootstrap)
+            }
+            (Ok(()), None, Some(Value::Text(token))) => {
+                Self::Resume(token.decode(&mut room).and_then(Token::parse))
+            }
             (Ok(()), None, Some(_)) => Self::Resume(None),
             (Ok(()) | Err(_), _, _) => Self::Neither,
         }
@@ -96,7 +102,8 @@ words! {
     UnknownSession = "unknown session";
     /// A web page of another origin opened the connection.
     OriginNotAllowed = "origin not allowed";
-    /// The code or the session would be over only by a jump of the gateway's clock, which is in doubt: come again later.
+    /// The code or the session would be over only by a jump of the gateway's clock, which is in
+    /// doubt: come again later.
     ClockInDoubt = "clock in doubt";
 }
 
@@ -134,14 +141,18 @@ impl Saying<'_> {
                 for (place, digit) in text.iter_mut().zip(digits) {
                     *place = crate::id::hex_digit(digit);
                 }
-                let object = object.text("session_id", core::str::from_utf8(&text).ok()?).text("profile", profile.as_str());
+                let object = object
+                    .text("session_id", core::str::from_utf8(&text).ok()?)
+                    .text("profile", profile.as_str());
                 let object = match device_label {
                     Some(label) => object.text("device_label", label.as_str()),
                     None => object,
                 };
                 object.text("expires_at", rfc3339::write(*expires_at).as_str()).finish()
             }
-            Self::Prolonged(until) => object.text("expires_at", rfc3339::write(*until).as_str()).finish(),
+            Self::Prolonged(until) => {
+                object.text("expires_at", rfc3339::write(*until).as_str()).finish()
+            }
             Self::No(word) => object.text("error", word.as_str()).finish(),
         }
     }
@@ -174,7 +185,9 @@ impl<'b> Answer<'b> {
             (Ok(()), Some(Value::Text(text)), None) => {
                 text.decode(&mut room).and_then(Token::parse).map_or(Self::Other, Self::Opened)
             }
-            (Ok(()), None, Some(Value::Text(text))) => text.decode(&mut room).map_or(Self::Other, Self::Error),
+            (Ok(()), None, Some(Value::Text(text))) => {
+                text.decode(&mut room).map_or(Self::Other, Self::Error)
+            }
             (Ok(()) | Err(_), _, _) => Self::Other,
         }
     }
@@ -188,17 +201,24 @@ mod tests {
 
     #[test]
     fn only_an_object_that_says_its_type_is_a_nodes() {
-        for nodes in [r#"{"type":"auth"}"#, r#"{"bootstrap_token":"x","type":"pair_request"}"#, r#"{"type":1}"#] {
+        for nodes in [
+            r#"{"type":"auth"}"#,
+            r#"{"bootstrap_token":"x","type":"pair_request"}"#,
+            r#"{"type":1}"#,
+        ] {
             assert!(!is_companions(nodes), "{nodes}");
         }
-        for companions in [r#"{"bootstrap_token":"x"}"#, "{}", "", "[]", "nonsense", r#"{"type":"#] {
+        for companions in [r#"{"bootstrap_token":"x"}"#, "{}", "", "[]", "nonsense", r#"{"type":"#]
+        {
             assert!(is_companions(companions), "{companions}");
         }
     }
 
     #[test]
     fn a_first_frame_shows_a_code_or_a_session_and_not_both() {
-        let first = |frame: &'static str| First::parse(frame, std::boxed::Box::leak(std::boxed::Box::new([0; 64])));
+        let first = |frame: &'static str| {
+            First::parse(frame, std::boxed::Box::leak(std::boxed::Box::new([0; 64])))
+        };
         assert_eq!(first(r#"{"bootstrap_token":"a.b"}"#), First::Bootstrap("a.b"));
         assert_eq!(first(r#"{"x":1,"bootstrap_token":"a\u002eb"}"#), First::Bootstrap("a.b"));
         assert_eq!(
@@ -223,7 +243,10 @@ mod tests {
     #[test]
     fn what_a_gateway_says_is_as_the_original_says_it() {
         let mut out = [0; 1024];
-        assert_eq!(Saying::No(Word::AlreadyUsed).write(&mut out), Some(r#"{"error":"already used"}"#));
+        assert_eq!(
+            Saying::No(Word::AlreadyUsed).write(&mut out),
+            Some(r#"{"error":"already used"}"#)
+        );
         let token = Token::parse(TOKEN).unwrap();
         let opened = Saying::Opened(&token).write(&mut out).unwrap();
         assert_eq!(opened, r#"{"session_token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#);
@@ -238,8 +261,12 @@ mod tests {
     fn the_longest_welcome_fits() {
         let wide: std::string::String = core::iter::repeat_n('"', 64).collect();
         let name = Label::parse(&wide).unwrap();
-        let welcome =
-            Saying::Welcome { id: &[0xab; 16], profile: name, device_label: Some(name), expires_at: UnixTime::from_secs(0) };
+        let welcome = Saying::Welcome {
+            id: &[0xab; 16],
+            profile: name,
+            device_label: Some(name),
+            expires_at: UnixTime::from_secs(0),
+        };
         let mut out = [0; 1024];
         let welcome = welcome.write(&mut out).unwrap();
         assert!(

@@ -1,7 +1,9 @@
-//! The headers in which reverse proxies say for whom they ask, and the choice of the address that counts.
+//! The headers in which reverse proxies say for whom they ask, and the choice of the address that
+//! counts.
 //!
-//! A header is read from its right end: only the part behind the last stranger's entry was written by proxies that the operator listed, everything before
-//! it by whoever asked. No entry left of the one that is chosen is looked at.
+//! A header is read from its right end: only the part behind the last stranger's entry was written
+//! by proxies that the operator listed, everything before it by whoever asked. No entry left of the
+//! one that is chosen is looked at.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -9,7 +11,8 @@ use heapless::Deque;
 
 use crate::limits::FORWARDED_ENTRIES;
 
-/// The header that is read. The other one is ignored, because a proxy that writes one of them passes the other on as the client sent it.
+/// The header that is read. The other one is ignored, because a proxy that writes one of them
+/// passes the other on as the client sent it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For: 203.0.113.7, 10.0.0.4`.
@@ -29,11 +32,14 @@ impl ForwardedHeader {
         }
     }
 
-    /// The last entries of one line, as many as are looked at; `None` for an entry that is no address, or for a line that is no list.
+    /// The last entries of one line, as many as are looked at; `None` for an entry that is no
+    /// address, or for a line that is no list.
     fn entries(self, line: &[u8]) -> Entries {
         let mut entries = Entries::new();
         match self {
-            Self::XForwardedFor => line.split(|byte| *byte == b',').for_each(|entry| remember(&mut entries, address(entry))),
+            Self::XForwardedFor => line
+                .split(|byte| *byte == b',')
+                .for_each(|entry| remember(&mut entries, address(entry))),
             Self::Forwarded => {
                 if elements(line, &mut entries).is_none() {
                     entries.clear();
@@ -57,9 +63,10 @@ fn remember(entries: &mut Entries, entry: Option<IpAddr>) {
 
 /// The address for which a request counts.
 ///
-/// `peer` is where the connection comes from, and `lines` are all occurrences of the header, which are one list. If `peer` is no listed proxy, it counts itself.
-/// Otherwise the rightmost entry that is not itself a listed proxy counts. Where that is no address, where there is none, and where more than
-/// [`FORWARDED_ENTRIES`] proxies are named, `peer` counts.
+/// `peer` is where the connection comes from, and `lines` are all occurrences of the header, which
+/// are one list. If `peer` is no listed proxy, it counts itself. Otherwise the rightmost entry that
+/// is not itself a listed proxy counts. Where that is no address, where there is none, and where
+/// more than [`FORWARDED_ENTRIES`] proxies are named, `peer` counts.
 #[must_use]
 pub fn source<'l>(
     peer: IpAddr,
@@ -85,18 +92,23 @@ pub fn source<'l>(
     peer
 }
 
-/// Reads an address, perhaps with a port: `203.0.113.7`, `203.0.113.7:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+/// Reads an address, perhaps with a port: `203.0.113.7`, `203.0.113.7:80`, `2001:db8::1`,
+/// `[2001:db8::1]`, `[2001:db8::1]:80`.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = core::str::from_utf8(text.trim_ascii()).ok()?;
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let ip = match bare {
         Some(bare) => bare.parse().ok().filter(IpAddr::is_ipv6),
-        None => text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip())),
+        None => text
+            .parse()
+            .ok()
+            .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip())),
     };
     ip.map(|ip| ip.to_canonical())
 }
 
-/// Reads `for=A;by=B, for=C` strictly: what a client puts in quotes can neither end the list nor begin an entry of its own. `None` if it is no such list.
+/// Reads `for=A;by=B, for=C` strictly: what a client puts in quotes can neither end the list nor
+/// begin an entry of its own. `None` if it is no such list.
 fn elements(line: &[u8], entries: &mut Entries) -> Option<()> {
     let mut rest = line;
     loop {
@@ -109,7 +121,8 @@ fn elements(line: &[u8], entries: &mut Entries) -> Option<()> {
     }
 }
 
-/// One element: its `for`, and what follows its comma. An element without a `for`, or with two, names nobody.
+/// One element: its `for`, and what follows its comma. An element without a `for`, or with two,
+/// names nobody.
 fn element(mut rest: &[u8]) -> Option<(Option<IpAddr>, Option<&[u8]>)> {
     let mut of: Option<Option<IpAddr>> = None;
     loop {
@@ -134,11 +147,14 @@ fn element(mut rest: &[u8]) -> Option<(Option<IpAddr>, Option<&[u8]>)> {
     }
 }
 
-/// A token, or a text in quotes without them. One with an escape is no address, so nothing is unescaped. Ports and brackets are taken without quotes, too:
-/// proxies write them so.
+/// A token, or a text in quotes without them. One with an escape is no address, so nothing is
+/// unescaped. Ports and brackets are taken without quotes, too: proxies write them so.
 fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
-        let length = text.iter().take_while(|byte| is_token(**byte) || matches!(byte, b':' | b'[' | b']')).count();
+        let length = text
+            .iter()
+            .take_while(|byte| is_token(**byte) || matches!(byte, b':' | b'[' | b']'))
+            .count();
         return text.split_at_checked(length).filter(|(value, _)| !value.is_empty());
     };
     let mut escaped = false;
@@ -153,7 +169,23 @@ fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
 }
 
 #[cfg(test)]
@@ -163,8 +195,10 @@ mod tests {
     const PROXY: &str = "10.0.0.5";
 
     fn of(header: ForwardedHeader, lines: &[&str]) -> std::string::String {
-        let listed =
-            |ip: IpAddr| ip.to_canonical() == PROXY.parse::<IpAddr>().unwrap() || ip == "10.0.0.6".parse::<IpAddr>().unwrap();
+        let listed = |ip: IpAddr| {
+            ip.to_canonical() == PROXY.parse::<IpAddr>().unwrap()
+                || ip == "10.0.0.6".parse::<IpAddr>().unwrap()
+        };
         std::string::ToString::to_string(&source(
             PROXY.parse().unwrap(),
             header,
@@ -187,9 +221,15 @@ mod tests {
         assert_eq!(x(&["6.6.6.6, 203.0.113.7"]), "203.0.113.7");
         assert_eq!(x(&["6.6.6.6, 203.0.113.7,10.0.0.6 , 10.0.0.5"]), "203.0.113.7");
         assert_eq!(x(&["::ffff:203.0.113.7"]), "203.0.113.7");
-        assert_eq!(forwarded(&["for=6.6.6.6, for=203.0.113.7;proto=https;by=10.0.0.5"]), "203.0.113.7");
+        assert_eq!(
+            forwarded(&["for=6.6.6.6, for=203.0.113.7;proto=https;by=10.0.0.5"]),
+            "203.0.113.7"
+        );
         assert_eq!(forwarded(&["For=\"[2001:db8::1]:4711\", for=10.0.0.6"]), "2001:db8::1");
-        assert_eq!(forwarded(&["proto=https;FOR=203.0.113.7:80;host=\"a,b;for=6.6.6.6\""]), "203.0.113.7");
+        assert_eq!(
+            forwarded(&["proto=https;FOR=203.0.113.7:80;host=\"a,b;for=6.6.6.6\""]),
+            "203.0.113.7"
+        );
     }
 
     #[test]
@@ -201,9 +241,15 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_no_address_or_none_at_all_makes_the_proxy_the_source() {
-        for lines in
-            [&[][..], &[""], &["unknown"], &["6.6.6.6, unknown"], &["6.6.6.6,"], &["6.6.6.6", ""], &["6.6.6.6, nobody, 10.0.0.6"]]
-        {
+        for lines in [
+            &[][..],
+            &[""],
+            &["unknown"],
+            &["6.6.6.6, unknown"],
+            &["6.6.6.6,"],
+            &["6.6.6.6", ""],
+            &["6.6.6.6, nobody, 10.0.0.6"],
+        ] {
             assert_eq!(x(lines), PROXY, "{lines:?}");
         }
         for entry in [
@@ -239,7 +285,16 @@ mod tests {
     #[test]
     fn what_a_client_quotes_begins_no_entry_and_hides_none() {
         // A client's beginning of a line to which a proxy has appended its own entry.
-        for begun in ["for=\"", "for=6.6.6.6;x=\"", "for=\"6.6.6.6\\", "x=\"\\\"", "for=6.6.6.6 ", "=", ";=", "\u{e9}"] {
+        for begun in [
+            "for=\"",
+            "for=6.6.6.6;x=\"",
+            "for=\"6.6.6.6\\",
+            "x=\"\\\"",
+            "for=6.6.6.6 ",
+            "=",
+            ";=",
+            "\u{e9}",
+        ] {
             let line = std::format!("{begun}, for=203.0.113.7");
             let source = forwarded(&[&line]);
             assert!(source == PROXY || source == "203.0.113.7", "{line} counts for {source}");
@@ -273,6 +328,9 @@ mod tests {
         assert_eq!(x(&[&line]), "203.0.113.7");
         line.push_str(", 10.0.0.6");
         assert_eq!(x(&[&line]), PROXY);
-        assert_eq!(x(&["203.0.113.7", &std::format!("{}10.0.0.6", "10.0.0.6,".repeat(FORWARDED_ENTRIES))]), PROXY);
+        assert_eq!(
+            x(&["203.0.113.7", &std::format!("{}10.0.0.6", "10.0.0.6,".repeat(FORWARDED_ENTRIES))]),
+            PROXY
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Messages on a byte stream (UART, TCP): each is followed by its CRC-32, stuffed by COBS so that it holds no zero byte, and set between two zero
-//! bytes. The zero in front costs a byte, and keeps a frame from being lost to noise, or to a sender that broke off, before it.
+//! Messages on a byte stream (UART, TCP): each is followed by its CRC-32, stuffed by COBS so that
+//! it holds no zero byte, and set between two zero bytes. The zero in front costs a byte, and keeps
+//! a frame from being lost to noise, or to a sender that broke off, before it.
 //!
-//! CRC-32 is that of IEEE 802.3 (reflected, 0xEDB88320), little endian. COBS is the form without a group of no bytes after a last group of 254.
+//! CRC-32 is that of IEEE 802.3 (reflected, 0xEDB88320), little endian. COBS is the form without a
+//! group of no bytes after a last group of 254.
 
 use crate::limits::{CHECKSUM_BYTES, MESSAGE_BYTES, STREAM_BUFFER};
 
@@ -11,7 +13,8 @@ use crate::limits::{CHECKSUM_BYTES, MESSAGE_BYTES, STREAM_BUFFER};
 pub enum FrameError {
     /// It ended within a group of COBS, or is too short for a message and its checksum.
     Truncated,
-    /// More than [`MESSAGE_BYTES`], or more than the buffer holds. Told as soon as it is known; the rest of the frame is skipped.
+    /// More than [`MESSAGE_BYTES`], or more than the buffer holds. Told as soon as it is known; the
+    /// rest of the frame is skipped.
     TooLong,
     /// The checksum is not that of the message.
     Checksum,
@@ -44,7 +47,10 @@ pub fn encode<'o>(message: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], EncodeE
     }
     let checksum = crc32(message).to_le_bytes();
     let mut writer = Writer { out, at: 0 };
-    let written = writer.put(0).and_then(|_| writer.stuff(message.iter().chain(&checksum))).and_then(|()| writer.put(0));
+    let written = writer
+        .put(0)
+        .and_then(|_| writer.stuff(message.iter().chain(&checksum)))
+        .and_then(|()| writer.put(0));
     let Writer { out, at } = writer;
     written.and_then(|_| out.get(..at)).ok_or(EncodeError::BufferTooSmall)
 }
@@ -63,7 +69,8 @@ impl Writer<'_> {
         Some(place)
     }
 
-    /// COBS: groups of a code and up to 254 bytes. The code is one more than the bytes; it stands for a zero after them, unless it is 255 or the last.
+    /// COBS: groups of a code and up to 254 bytes. The code is one more than the bytes; it stands
+    /// for a zero after them, unless it is 255 or the last.
     fn stuff<'m>(&mut self, bytes: impl Iterator<Item = &'m u8>) -> Option<()> {
         // Where the code of the group stands that takes the next byte, and what it is so far.
         let mut group: Option<(usize, u8)> = None;
@@ -88,7 +95,8 @@ impl Writer<'_> {
 /// The code of a group of 254 bytes, which no zero follows.
 const FULL: u8 = 255;
 
-/// Reads frames from a stream, in pieces however they come. The buffer holds one message and its checksum; [`STREAM_BUFFER`] bytes suffice for all.
+/// Reads frames from a stream, in pieces however they come. The buffer holds one message and its
+/// checksum; [`STREAM_BUFFER`] bytes suffice for all.
 #[derive(Debug)]
 pub struct Decoder<B> {
     buffer: B,
@@ -96,20 +104,23 @@ pub struct Decoder<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
-    /// A decoder at the beginning of a stream. In a smaller buffer than [`STREAM_BUFFER`] longer messages are [`FrameError::TooLong`].
+    /// A decoder at the beginning of a stream. In a smaller buffer than [`STREAM_BUFFER`] longer
+    /// messages are [`FrameError::TooLong`].
     #[must_use]
     pub const fn new(buffer: B) -> Self {
         Self { buffer, cutter: Cutter::new() }
     }
 
-    /// Takes bytes from the front of `input` until a frame ends, well or badly. `None` if all are taken and none ended; call it until then.
+    /// Takes bytes from the front of `input` until a frame ends, well or badly. `None` if all are
+    /// taken and none ended; call it until then.
     pub fn read(&mut self, input: &mut &[u8]) -> Option<Result<&[u8], FrameError>> {
         let cut = self.cutter.read(input, self.buffer.as_mut())?;
         Some(cut.map(|length| self.buffer.as_ref().get(..length).unwrap_or_default()))
     }
 }
 
-/// What a [`Decoder`] is without its buffer: for whoever opens messages where they stand, while it still holds the stream.
+/// What a [`Decoder`] is without its buffer: for whoever opens messages where they stand, while it
+/// still holds the stream.
 #[derive(Debug)]
 pub struct Cutter {
     filled: usize,
@@ -149,8 +160,13 @@ impl Cutter {
         Self { filled: 0, state: State::Between }
     }
 
-    /// As [`Decoder::read`], into `buffer`, which is the same one, unchanged, from call to call until a frame ends: the length of its message.
-    pub fn read(&mut self, input: &mut &[u8], buffer: &mut [u8]) -> Option<Result<usize, FrameError>> {
+    /// As [`Decoder::read`], into `buffer`, which is the same one, unchanged, from call to call
+    /// until a frame ends: the length of its message.
+    pub fn read(
+        &mut self,
+        input: &mut &[u8],
+        buffer: &mut [u8],
+    ) -> Option<Result<usize, FrameError>> {
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
             if let Some(cut) = self.take(byte, buffer) {
@@ -213,7 +229,10 @@ impl Default for Cutter {
     }
 }
 
-fn going_on(fits: Result<(), FrameError>, group: Group) -> (State, Option<Result<usize, FrameError>>) {
+fn going_on(
+    fits: Result<(), FrameError>,
+    group: Group,
+) -> (State, Option<Result<usize, FrameError>>) {
     match fits {
         Ok(()) => (State::Within(group), None),
         Err(error) => (State::Skipping, Some(Err(error))),
@@ -227,7 +246,10 @@ pub fn crc32(bytes: &[u8]) -> u32 {
         let entry = usize::try_from((crc ^ low) & 0xf).ok().and_then(|at| CRC_OF_HALF_BYTE.get(at));
         crc >> 4 ^ entry.copied().unwrap_or(0)
     };
-    !bytes.iter().map(|&byte| u32::from(byte)).fold(!0, |crc, byte| by_half_byte(by_half_byte(crc, byte), byte >> 4))
+    !bytes
+        .iter()
+        .map(|&byte| u32::from(byte))
+        .fold(!0, |crc, byte| by_half_byte(by_half_byte(crc, byte), byte >> 4))
 }
 
 /// 64 bytes of flash for a third of the time that single bits take.

@@ -1,7 +1,9 @@
-//! Where a gateway is reached, as invitations write it: `ws://192.168.1.10:8765`, `wss://gateway.local:443`, `tcp://[2001:db8::1]:7331`.
+//! Where a gateway is reached, as invitations write it: `ws://192.168.1.10:8765`,
+//! `wss://gateway.local:443`, `tcp://[2001:db8::1]:7331`.
 //!
-//! A carrier, a host and a port, always, and nothing else: no user, no path, no escape. Case means nothing. Else an address has one writing: numbers have no
-//! leading zeros, an IPv6 address is as RFC 5952 has it, an IPv4 address is four numbers.
+//! A carrier, a host and a port, always, and nothing else: no user, no path, no escape. Case means
+//! nothing. Else an address has one writing: numbers have no leading zeros, an IPv6 address is as
+//! RFC 5952 has it, an IPv4 address is four numbers.
 
 use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -44,7 +46,8 @@ pub enum Host<'b> {
     V4(Ipv4Addr),
     /// By its IPv6 address, which is not a mapped IPv4 address.
     V6(Ipv6Addr),
-    /// By its name: labels of letters, digits and dashes, in any case, the last of which no resolver takes for a number.
+    /// By its name: labels of letters, digits and dashes, in any case, the last of which no
+    /// resolver takes for a number.
     Name(&'b str),
 }
 
@@ -56,7 +59,8 @@ impl<'b> Host<'b> {
             return (!odd).then_some(Self::V6(ip));
         }
         if let Ok(ip) = text.parse::<Ipv4Addr>() {
-            return (!ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast()).then_some(Self::V4(ip));
+            return (!ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast())
+                .then_some(Self::V4(ip));
         }
         is_name(text).then_some(Self::Name(text))
     }
@@ -135,7 +139,8 @@ impl fmt::Display for GatewayAddress<'_> {
     }
 }
 
-/// Whether a text is the name of a host. A last label that is a number would make a browser or a C library read an IPv4 address: `127.1`, `0x7f000001`.
+/// Whether a text is the name of a host. A last label that is a number would make a browser or a C
+/// library read an IPv4 address: `127.1`, `0x7f000001`.
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -193,7 +198,10 @@ mod tests {
             (Carrier::WebSocketTls, Host::Name("gateway.local"), 443)
         );
         let other = GatewayAddress::parse("ws://127.0.0.1:8765").unwrap();
-        assert_eq!((other.carrier(), other.host()), (Carrier::WebSocket, Host::V4(Ipv4Addr::LOCALHOST)));
+        assert_eq!(
+            (other.carrier(), other.host()),
+            (Carrier::WebSocket, Host::V4(Ipv4Addr::LOCALHOST))
+        );
     }
 
     #[test]
@@ -283,7 +291,13 @@ mod tests {
 
     #[test]
     fn what_is_no_one_hosts_address_is_none() {
-        for text in ["ws://0.0.0.0:80", "ws://255.255.255.255:80", "ws://224.0.0.251:80", "ws://[::]:80", "ws://[ff02::fb]:80"] {
+        for text in [
+            "ws://0.0.0.0:80",
+            "ws://255.255.255.255:80",
+            "ws://224.0.0.251:80",
+            "ws://[::]:80",
+            "ws://[ff02::fb]:80",
+        ] {
             assert_eq!(GatewayAddress::parse(text), None, "{text:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! An invitation: what a QR code or a copied line carries to a node, so that it finds the gateway, knows it, and may be paired with it.
+//! An invitation: what a QR code or a copied line carries to a node, so that it finds the gateway,
+//! knows it, and may be paired with it.
 //!
 //! ```text
 //! handfast:1?a=ws://192.168.1.10:8765&a=tcp://192.168.1.10:7331&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-XXXXXXXXXXXXXXXX
@@ -8,8 +9,9 @@
 //! code     = 4(letter / digit) "-" 13*64(letter / digit)
 //! ```
 //!
-//! Nothing else is an invitation: no other parameter or order, no path, no user, no escape. Case means nothing in any part of it, so that a QR code may carry
-//! it in upper case, which takes fewer modules; else an invitation has one writing, that of [`Invite::write`].
+//! Nothing else is an invitation: no other parameter or order, no path, no user, no escape. Case
+//! means nothing in any part of it, so that a QR code may carry it in upper case, which takes fewer
+//! modules; else an invitation has one writing, that of [`Invite::write`].
 
 use core::fmt::{self, Write};
 
@@ -21,7 +23,8 @@ use crate::limits::{INVITE_ADDRESSES, INVITE_BYTES};
 use crate::wire::gateway_address::GatewayAddress;
 use crate::wire::native::pair::Selector;
 
-/// Fewest characters of the secret in an invitation: 65 bits of [`Alphabet::Unambiguous`](crate::crypto::code::Alphabet::Unambiguous).
+/// Fewest characters of the secret in an invitation: 65 bits of
+/// [`Alphabet::Unambiguous`](crate::crypto::code::Alphabet::Unambiguous).
 pub const INVITE_SECRET_CHARS_MIN: usize = 13;
 /// Fewest characters of the secret that a person types.
 pub const TYPED_SECRET_CHARS_MIN: usize = 6;
@@ -71,7 +74,9 @@ impl NotAnInvite {
             Self::Parameter => "it has a parameter other than a, k and c",
             Self::Order => "a parameter comes twice, or not in the order a, k, c",
             Self::Missing => "it lacks the address, the fingerprint or the code",
-            Self::Address => "an address does not read ws://host:port, wss://host:port or tcp://host:port",
+            Self::Address => {
+                "an address does not read ws://host:port, wss://host:port or tcp://host:port"
+            }
             Self::TooManyAddresses => "it has more than three addresses",
             Self::RepeatedAddress => "an address comes twice",
             Self::Fingerprint => "the fingerprint is not six groups of four letters and digits",
@@ -98,7 +103,8 @@ pub struct TypedCode {
 }
 
 impl TypedCode {
-    /// Reads what a person typed: four characters of selector and 6 to 64 of secret, with dashes and white space of any kind anywhere, line ends too, and in any case.
+    /// Reads what a person typed: four characters of selector and 6 to 64 of secret, with dashes
+    /// and white space of any kind anywhere, line ends too, and in any case.
     ///
     /// # Errors
     /// [`NotACode`].
@@ -106,20 +112,28 @@ impl TypedCode {
         if typed.len() > TYPED_BYTES {
             return Err(NotACode);
         }
-        let mut characters = typed.char_indices().filter(|(_, character)| *character != '-' && !character.is_whitespace());
+        let mut characters = typed
+            .char_indices()
+            .filter(|(_, character)| *character != '-' && !character.is_whitespace());
         let mut selector = [0; 4];
         for place in &mut selector {
             let (_, character) = characters.next().ok_or(NotACode)?;
             *place = u8::try_from(character).map_err(|_| NotACode)?;
         }
-        let selector = core::str::from_utf8(&selector).ok().and_then(Selector::parse).ok_or(NotACode)?;
+        let selector =
+            core::str::from_utf8(&selector).ok().and_then(Selector::parse).ok_or(NotACode)?;
         let (at, _) = characters.next().ok_or(NotACode)?;
         let code = Code::parse(typed.get(at..).ok_or(NotACode)?)?;
-        if code.expose().len() < TYPED_SECRET_CHARS_MIN { Err(NotACode) } else { Ok(Self { selector, code }) }
+        if code.expose().len() < TYPED_SECRET_CHARS_MIN {
+            Err(NotACode)
+        } else {
+            Ok(Self { selector, code })
+        }
     }
 }
 
-/// What lets one node find a gateway, know it and be paired with it. Its `Debug` does not show the secret; what [`Invite::write`] yields does.
+/// What lets one node find a gateway, know it and be paired with it. Its `Debug` does not show the
+/// secret; what [`Invite::write`] yields does.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Invite<'b> {
     addresses: Vec<GatewayAddress<'b>, INVITE_ADDRESSES>,
@@ -132,7 +146,11 @@ impl<'b> Invite<'b> {
     ///
     /// # Errors
     /// What is wrong with one of the parts, or that they are too long together.
-    pub fn new(addresses: &[GatewayAddress<'b>], gateway: Fingerprint, code: TypedCode) -> Result<Self, NotAnInvite> {
+    pub fn new(
+        addresses: &[GatewayAddress<'b>],
+        gateway: Fingerprint,
+        code: TypedCode,
+    ) -> Result<Self, NotAnInvite> {
         let mut invite = Self { addresses: Vec::new(), gateway, code };
         for address in addresses {
             add(&mut invite.addresses, *address)?;
@@ -160,12 +178,16 @@ impl<'b> Invite<'b> {
         if !scheme.eq_ignore_ascii_case(SCHEME) {
             return Err(NotAnInvite::Scheme);
         }
-        // Before its characters, so that one of a later version is told apart whatever it is made of.
+        // Before its characters, so that one of a later version is told apart whatever it is made
+        // of.
         let (version, parameters) = rest.split_once('?').unwrap_or((rest, ""));
         if version != VERSION {
             return Err(NotAnInvite::Version);
         }
-        if !parameters.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/&=-.[]".contains(&byte)) {
+        if !parameters
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b":/&=-.[]".contains(&byte))
+        {
             return Err(NotAnInvite::Character);
         }
         let (mut addresses, mut gateway, mut code) = (Vec::new(), None, None);
@@ -175,25 +197,31 @@ impl<'b> Invite<'b> {
                 ("a" | "A", None, None) => {
                     add(&mut addresses, GatewayAddress::parse(value).ok_or(NotAnInvite::Address)?)?;
                 }
-                ("k" | "K", None, None) => gateway = Some(fingerprint(value).ok_or(NotAnInvite::Fingerprint)?),
+                ("k" | "K", None, None) => {
+                    gateway = Some(fingerprint(value).ok_or(NotAnInvite::Fingerprint)?)
+                }
                 ("c" | "C", _, None) => code = Some(scanned(value).ok_or(NotAnInvite::Code)?),
                 ("a" | "A" | "k" | "K" | "c" | "C", ..) => return Err(NotAnInvite::Order),
                 _ => return Err(NotAnInvite::Parameter),
             }
         }
         match (gateway, code) {
-            (Some(gateway), Some(code)) if !addresses.is_empty() => Ok(Self { addresses, gateway, code }),
+            (Some(gateway), Some(code)) if !addresses.is_empty() => {
+                Ok(Self { addresses, gateway, code })
+            }
             _ => Err(NotAnInvite::Missing),
         }
     }
 
-    /// Where the gateway is reached: one to three, no two the same, in the order in which they are to be tried.
+    /// Where the gateway is reached: one to three, no two the same, in the order in which they are
+    /// to be tried.
     #[must_use]
     pub fn addresses(&self) -> &[GatewayAddress<'b>] {
         &self.addresses
     }
 
-    /// The fingerprint of the gateway's key. A gateway with another key is not the one that invites.
+    /// The fingerprint of the gateway's key. A gateway with another key is not the one that
+    /// invites.
     #[must_use]
     pub const fn gateway(&self) -> &Fingerprint {
         &self.gateway
@@ -217,7 +245,8 @@ impl<'b> Invite<'b> {
         self.code
     }
 
-    /// Writes it as a line to be copied; `None` if `out` is too short. [`INVITE_BYTES`] always suffice. It holds the secret: whoever sees it may be paired.
+    /// Writes it as a line to be copied; `None` if `out` is too short. [`INVITE_BYTES`] always
+    /// suffice. It holds the secret: whoever sees it may be paired.
     pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let mut cursor = Cursor::new(out);
         self.put(&mut cursor).ok()?;
@@ -243,7 +272,10 @@ impl<'b> Invite<'b> {
 }
 
 /// Another address, unless there are enough or it is there.
-fn add<'b>(to: &mut Vec<GatewayAddress<'b>, INVITE_ADDRESSES>, address: GatewayAddress<'b>) -> Result<(), NotAnInvite> {
+fn add<'b>(
+    to: &mut Vec<GatewayAddress<'b>, INVITE_ADDRESSES>,
+    address: GatewayAddress<'b>,
+) -> Result<(), NotAnInvite> {
     if to.contains(&address) {
         return Err(NotAnInvite::RepeatedAddress);
     }

@@ -1,7 +1,8 @@
 //! JSON without allocation and without recursion (RFC 8259).
 //!
-//! [`members`] walks the members of one object; values come as slices of the input, checked for grammar to the last byte. Where a key
-//! stands twice, the caller sees both in order and lets the last one win. Nesting is bounded by [`JSON_DEPTH`].
+//! [`members`] walks the members of one object; values come as slices of the input, checked for
+//! grammar to the last byte. Where a key stands twice, the caller sees both in order and lets the
+//! last one win. Nesting is bounded by [`JSON_DEPTH`].
 
 use crate::error::Malformed;
 use crate::limits::{JSON_DEPTH, NUMBER_CHARS};
@@ -23,7 +24,8 @@ pub enum Value<'b> {
     Object(&'b str),
 }
 
-/// A number as it was written; turning it into a binary one is the reader's business, and a device that only sends numbers links no float code.
+/// A number as it was written; turning it into a binary one is the reader's business, and a device
+/// that only sends numbers links no float code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'b>(&'b str);
 
@@ -32,7 +34,8 @@ impl<'b> Number<'b> {
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         let mut scan = Scan::new(text);
-        (text.len() <= NUMBER_CHARS && scan.number().is_ok() && scan.peek().is_none()).then_some(Self(text))
+        (text.len() <= NUMBER_CHARS && scan.number().is_ok() && scan.peek().is_none())
+            .then_some(Self(text))
     }
 
     /// As it was written.
@@ -47,7 +50,8 @@ impl<'b> Number<'b> {
 pub struct Text<'b>(&'b str);
 
 impl<'b> Text<'b> {
-    /// The characters it stands for. `None` for an escape of half a surrogate pair, which stands for no character.
+    /// The characters it stands for. `None` for an escape of half a surrogate pair, which stands
+    /// for no character.
     pub fn chars(&self) -> impl Iterator<Item = Option<char>> + use<'b> {
         Unescape { rest: self.0.chars() }
     }
@@ -59,14 +63,16 @@ impl<'b> Text<'b> {
         if self.0.contains('\\') { self.chars().eq(text.chars().map(Some)) } else { self.0 == text }
     }
 
-    /// The text it stands for: the input itself if there are no escapes, else decoded into the front of `room`, whose rest is left there.
-    /// `None` if it holds half a surrogate pair or does not fit.
+    /// The text it stands for: the input itself if there are no escapes, else decoded into the
+    /// front of `room`, whose rest is left there. `None` if it holds half a surrogate pair or does
+    /// not fit.
     #[must_use]
     pub fn decode(&self, room: &mut &'b mut [u8]) -> Option<&'b str> {
         if !self.0.contains('\\') {
             return Some(self.0);
         }
-        // Measured before anything is written, so that a text that does not fit leaves the room as it was.
+        // Measured before anything is written, so that a text that does not fit leaves the room as
+        // it was.
         let mut needed = 0usize;
         for c in self.chars() {
             needed = needed.checked_add(c?.len_utf8())?;
@@ -123,7 +129,8 @@ impl Unescape<'_> {
         digits.fold(0, |unit, c| unit << 4 | c.to_digit(16).unwrap_or(0))
     }
 
-    /// Joins a high surrogate with the low one that must follow; if none does, what follows is left for the next call.
+    /// Joins a high surrogate with the low one that must follow; if none does, what follows is left
+    /// for the next call.
     fn low_half(&mut self, high: u32) -> Option<char> {
         let mut ahead = Unescape { rest: self.rest.clone() };
         if ahead.rest.next() != Some('\\') || ahead.rest.next() != Some('u') {
@@ -139,23 +146,30 @@ impl Unescape<'_> {
     }
 }
 
-/// Walks the members of the one object that `text` is, in order. The text is checked as a whole: an error may come after members.
+/// Walks the members of the one object that `text` is, in order. The text is checked as a whole: an
+/// error may come after members.
 ///
 /// # Errors
-/// [`Malformed::Json`] where the grammar is broken or nested too deep, [`Malformed::NotAnObject`] for any other valid value.
+/// [`Malformed::Json`] where the grammar is broken or nested too deep, [`Malformed::NotAnObject`]
+/// for any other valid value.
 pub fn members<'b>(text: &'b str, visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
     object_of(Scan::new(text), visit)
 }
 
-/// The same of what Python's `json` writes: its numbers may be `NaN`, `Infinity` and `-Infinity`, which JSON has no word for. They count as `null`.
+/// The same of what Python's `json` writes: its numbers may be `NaN`, `Infinity` and `-Infinity`,
+/// which JSON has no word for. They count as `null`.
 ///
 /// # Errors
 /// As for [`members`].
-pub fn members_of_python<'b>(text: &'b str, visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
+pub fn members_of_python<'b>(
+    text: &'b str,
+    visit: impl FnMut(Text<'b>, Value<'b>),
+) -> Result<(), Malformed> {
     object_of(Scan { python: true, ..Scan::new(text) }, visit)
 }
 
-/// Rewrites a text that [`members_of_python`] accepts into JSON: with `null` in place of each number that it has no word for. `None` if it does not fit.
+/// Rewrites a text that [`members_of_python`] accepts into JSON: with `null` in place of each
+/// number that it has no word for. `None` if it does not fit.
 pub fn without_python<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o str> {
     let (mut at, mut rest, mut in_string) = (0usize, text, false);
     while let Some(first) = rest.chars().next() {
@@ -181,7 +195,10 @@ pub fn without_python<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o str> {
 /// What Python writes for numbers that are none.
 const PYTHON: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-fn object_of<'b>(mut scan: Scan<'b>, mut visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
+fn object_of<'b>(
+    mut scan: Scan<'b>,
+    mut visit: impl FnMut(Text<'b>, Value<'b>),
+) -> Result<(), Malformed> {
     scan.space();
     if scan.peek() != Some(b'{') {
         scan.value().and_then(|_| scan.end()).map_err(|Syntax| Malformed::Json)?;
@@ -361,7 +378,8 @@ impl<'b> Scan<'b> {
         if self.at == start { Err(Syntax) } else { Ok(()) }
     }
 
-    /// Skips an object or an array. The kind of every level that is open is one bit, so depth costs no stack.
+    /// Skips an object or an array. The kind of every level that is open is one bit, so depth costs
+    /// no stack.
     fn nested(&mut self) -> Result<(), Syntax> {
         let mut depth = 0u32;
         let mut objects = 0u128;
@@ -434,7 +452,9 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<(String, Value<'_>)>, Malformed> {
         let mut seen = Vec::new();
-        members(text, |key, value| seen.push((key.chars().map(|c| c.unwrap_or('?')).collect(), value)))?;
+        members(text, |key, value| {
+            seen.push((key.chars().map(|c| c.unwrap_or('?')).collect(), value))
+        })?;
         Ok(seen)
     }
 
@@ -446,7 +466,8 @@ mod tests {
 
     #[test]
     fn members_come_in_order_with_their_values() {
-        let seen = read(r#" {"a" : null, "b":[1,{"x":[]}],"c":{"d":"}"} ,"a":-0.5e+3,"t":true} "#).unwrap();
+        let seen = read(r#" {"a" : null, "b":[1,{"x":[]}],"c":{"d":"}"} ,"a":-0.5e+3,"t":true} "#)
+            .unwrap();
         let keys: Vec<_> = seen.iter().map(|(k, _)| k.as_str()).collect();
         assert_eq!(keys, ["a", "b", "c", "a", "t"]);
         assert_eq!(seen[1].1, Value::Array(r#"[1,{"x":[]}]"#));
@@ -464,7 +485,15 @@ mod tests {
 
     #[test]
     fn half_a_surrogate_pair_stands_for_nothing() {
-        for half in [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\n", r"\ud800\u0041", r"\ud800\ud800", r"a\udfff\ud83d"] {
+        for half in [
+            r"\ud800",
+            r"\udc00",
+            r"\ud800x",
+            r"\ud800\n",
+            r"\ud800\u0041",
+            r"\ud800\ud800",
+            r"a\udfff\ud83d",
+        ] {
             assert_eq!(text_of(half), None, "{half}");
         }
     }

@@ -2,7 +2,8 @@
 
 use super::json::Number;
 
-/// Writes one flat object, member by member. What does not fit makes the whole result `None`; a cut-off message is never seen.
+/// Writes one flat object, member by member. What does not fit makes the whole result `None`; a
+/// cut-off message is never seen.
 pub struct ObjectWriter<'b> {
     out: &'b mut [u8],
     len: usize,

@@ -1,9 +1,11 @@
-//! The `missy` dialect: one JSON object a WebSocket text frame, told apart by `type`. Unknown fields and unknown types are skipped; of a
-//! field that stands twice the last one counts.
+//! The `missy` dialect: one JSON object a WebSocket text frame, told apart by `type`. Unknown
+//! fields and unknown types are skipped; of a field that stands twice the last one counts.
 
 use super::json::{self, Text, Value};
 use super::json_write::ObjectWriter;
-use super::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest, Profile};
+use super::registration::{
+    Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest, Profile,
+};
 use super::token::Token;
 use crate::error::{Field, Malformed};
 use crate::id::NodeId;
@@ -13,9 +15,13 @@ use crate::text::{Label, UNKNOWN};
 ///
 /// # Errors
 /// What is wrong with the frame; nothing of a message that is wrong in part is returned.
-pub fn decode_from_node<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<NodeMessage<'b>, Malformed> {
+pub fn decode_from_node<'b>(
+    frame: &'b str,
+    scratch: &'b mut [u8],
+) -> Result<NodeMessage<'b>, Malformed> {
     let mut fields = NodeFields::default();
-    // The original's nodes write their numbers as Python does, `-Infinity` for a silent microphone: such a reading is none.
+    // The original's nodes write their numbers as Python does, `-Infinity` for a silent microphone:
+    // such a reading is none.
     json::members_of_python(frame, |key, value| fields.take(key, value))?;
     let mut room = scratch;
     let Some(Value::Text(kind)) = fields.kind else {
@@ -27,13 +33,17 @@ pub fn decode_from_node<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<Nod
             room: label(fields.room, Field::Room, &mut room)?,
             profile: match fields.profile {
                 None => Profile::EMPTY,
-                Some(Value::Object(text)) => profile(text, &mut room).ok_or(Malformed::Field(Field::HardwareProfile))?,
+                Some(Value::Object(text)) => {
+                    profile(text, &mut room).ok_or(Malformed::Field(Field::HardwareProfile))?
+                }
                 Some(_) => return Err(Malformed::Field(Field::HardwareProfile)),
             },
         }))
     } else if kind.is("auth") {
-        let node_id = text(fields.node_id, Field::NodeId)?.and_then(|t| parse_decoded(t, &mut room, NodeId::parse));
-        let token = text(fields.token, Field::Token)?.and_then(|t| parse_decoded(t, &mut room, Token::parse));
+        let node_id = text(fields.node_id, Field::NodeId)?
+            .and_then(|t| parse_decoded(t, &mut room, NodeId::parse));
+        let token = text(fields.token, Field::Token)?
+            .and_then(|t| parse_decoded(t, &mut room, Token::parse));
         Ok(NodeMessage::Auth(match (node_id, token) {
             (Some(node_id), Some(token)) => Auth::Presented { node_id, token },
             _ => Auth::Unusable,
@@ -43,7 +53,9 @@ pub fn decode_from_node<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<Nod
             occupancy: boolean(fields.occupancy, Field::Occupancy)?,
             noise_level: match fields.noise_level {
                 None | Some(Value::Null) => None,
-                Some(Value::Number(n)) => Some(json::Number::parse(n.as_str()).ok_or(Malformed::Field(Field::NoiseLevel))?),
+                Some(Value::Number(n)) => Some(
+                    json::Number::parse(n.as_str()).ok_or(Malformed::Field(Field::NoiseLevel))?,
+                ),
                 Some(_) => return Err(Malformed::Field(Field::NoiseLevel)),
             },
             wake_word_fp: boolean(fields.wake_word_fp, Field::WakeWordFp)?,
@@ -53,11 +65,15 @@ pub fn decode_from_node<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<Nod
     }
 }
 
-/// Reads a frame that a gateway sent; `None` for a type this version does not know, which is skipped.
+/// Reads a frame that a gateway sent; `None` for a type this version does not know, which is
+/// skipped.
 ///
 /// # Errors
 /// What is wrong with the frame.
-pub fn decode_from_gateway<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<Option<GatewayMessage<'b>>, Malformed> {
+pub fn decode_from_gateway<'b>(
+    frame: &'b str,
+    scratch: &'b mut [u8],
+) -> Result<Option<GatewayMessage<'b>>, Malformed> {
     let mut fields = GatewayFields::default();
     json::members(frame, |key, value| fields.take(key, value))?;
     let mut room = scratch;
@@ -66,13 +82,17 @@ pub fn decode_from_gateway<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Result<
     };
     let mut node_id = || {
         let given = text(fields.node_id, Field::NodeId)?;
-        given.and_then(|t| parse_decoded(t, &mut room, NodeId::parse)).ok_or(Malformed::Field(Field::NodeId))
+        given
+            .and_then(|t| parse_decoded(t, &mut room, NodeId::parse))
+            .ok_or(Malformed::Field(Field::NodeId))
     };
     Ok(Some(if kind.is("pair_pending") {
         GatewayMessage::PairPending { node_id: node_id()? }
     } else if kind.is("auth_ok") {
-        // A room is only for people to read: one that another system wrote beyond our bounds must not keep the node out.
-        let shown = |room: &mut &'b mut [u8]| label(fields.room, Field::Room, room).unwrap_or(UNKNOWN);
+        // A room is only for people to read: one that another system wrote beyond our bounds must
+        // not keep the node out.
+        let shown =
+            |room: &mut &'b mut [u8]| label(fields.room, Field::Room, room).unwrap_or(UNKNOWN);
         GatewayMessage::AuthOk { node_id: node_id()?, room: shown(&mut room) }
     } else if kind.is("auth_fail") {
         let reason = text(fields.reason, Field::Reason)?;
@@ -100,9 +120,11 @@ pub fn encode_from_node<'b>(message: &NodeMessage<'_>, out: &'b mut [u8]) -> Opt
             .text("room", room.as_str())
             .verbatim("hardware_profile", profile.as_str())
             .finish(),
-        NodeMessage::Auth(Auth::Presented { node_id, token }) => {
-            object.text("type", "auth").text("node_id", node_id.text().as_str()).text("token", token.expose()).finish()
-        }
+        NodeMessage::Auth(Auth::Presented { node_id, token }) => object
+            .text("type", "auth")
+            .text("node_id", node_id.text().as_str())
+            .text("token", token.expose())
+            .finish(),
         NodeMessage::Auth(Auth::Unusable) => object.text("type", "auth").finish(),
         NodeMessage::Heartbeat(Heartbeat { occupancy, noise_level, wake_word_fp }) => object
             .text("type", "heartbeat")
@@ -122,12 +144,18 @@ pub fn encode_from_gateway<'b>(message: &GatewayMessage<'_>, out: &'b mut [u8]) 
         GatewayMessage::PairPending { node_id } => {
             object.text("type", "pair_pending").text("node_id", node_id.text().as_str()).finish()
         }
-        GatewayMessage::AuthOk { node_id, room } => {
-            object.text("type", "auth_ok").text("node_id", node_id.text().as_str()).text("room", room.as_str()).finish()
+        GatewayMessage::AuthOk { node_id, room } => object
+            .text("type", "auth_ok")
+            .text("node_id", node_id.text().as_str())
+            .text("room", room.as_str())
+            .finish(),
+        GatewayMessage::AuthFail(failure) => {
+            object.text("type", "auth_fail").text("reason", failure.as_str()).finish()
         }
-        GatewayMessage::AuthFail(failure) => object.text("type", "auth_fail").text("reason", failure.as_str()).finish(),
         GatewayMessage::Muted => object.text("type", "muted").finish(),
-        GatewayMessage::Error(message) => object.text("type", "error").text("message", message).finish(),
+        GatewayMessage::Error(message) => {
+            object.text("type", "error").text("message", message).finish()
+        }
     }
 }
 
@@ -138,9 +166,13 @@ pub const fn complaint(malformed: Malformed) -> &'static str {
         Malformed::Json => "Malformed JSON",
         Malformed::NotAnObject => "Message must be a JSON object",
         Malformed::Field(field) => match field {
-            Field::FriendlyName => "friendly_name must be text of at most 64 characters without control characters",
+            Field::FriendlyName => {
+                "friendly_name must be text of at most 64 characters without control characters"
+            }
             Field::Room => "room must be text of at most 64 characters without control characters",
-            Field::HardwareProfile => "hardware_profile must be a JSON object of at most 4096 bytes",
+            Field::HardwareProfile => {
+                "hardware_profile must be a JSON object of at most 4096 bytes"
+            }
             Field::NodeId => "node_id must be text",
             Field::Token => "token must be text",
             Field::Occupancy => "occupancy must be true, false or null",
@@ -204,7 +236,11 @@ impl<'b> GatewayFields<'b> {
     }
 }
 
-fn put<'b, const N: usize>(places: [(&str, &mut Option<Value<'b>>); N], key: Text<'b>, value: Value<'b>) {
+fn put<'b, const N: usize>(
+    places: [(&str, &mut Option<Value<'b>>); N],
+    key: Text<'b>,
+    value: Value<'b>,
+) {
     if let Some((_, place)) = places.into_iter().find(|(name, _)| key.is(name)) {
         *place = Some(value);
     }
@@ -226,7 +262,11 @@ fn boolean(value: Option<Value<'_>>, field: Field) -> Result<Option<bool>, Malfo
     }
 }
 
-fn label<'b>(value: Option<Value<'b>>, field: Field, room: &mut &'b mut [u8]) -> Result<Label<'b>, Malformed> {
+fn label<'b>(
+    value: Option<Value<'b>>,
+    field: Field,
+    room: &mut &'b mut [u8],
+) -> Result<Label<'b>, Malformed> {
     match text(value, field)? {
         None => Ok(UNKNOWN),
         Some(text) => text.decode(room).and_then(Label::parse).ok_or(Malformed::Field(field)),
@@ -244,7 +284,11 @@ fn profile<'b>(text: &'b str, room: &mut &'b mut [u8]) -> Option<Profile<'b>> {
 }
 
 /// Decodes and parses in one go; what does not decode parses as nothing.
-fn parse_decoded<'b, T>(text: Text<'b>, room: &mut &'b mut [u8], parse: fn(&str) -> Option<T>) -> Option<T> {
+fn parse_decoded<'b, T>(
+    text: Text<'b>,
+    room: &mut &'b mut [u8],
+    parse: fn(&str) -> Option<T>,
+) -> Option<T> {
     parse(text.decode(room)?)
 }
 
@@ -263,24 +307,52 @@ mod tests {
     #[test]
     fn numbers_as_python_writes_them_count_as_none_and_the_rest_of_the_frame_is_used() {
         for number in ["NaN", "Infinity", "-Infinity"] {
-            let frame =
-                std::format!(r#"{{"type":"heartbeat","occupancy":true,"noise_level":{number},"x":[{number},{{"y":{number}}}]}}"#);
+            let frame = std::format!(
+                r#"{{"type":"heartbeat","occupancy":true,"noise_level":{number},"x":[{number},{{"y":{number}}}]}}"#
+            );
             let mut scratch = [0; SCRATCH];
             let heartbeat = Heartbeat { occupancy: Some(true), ..Heartbeat::default() };
-            assert_eq!(decode_from_node(&frame, &mut scratch), Ok(NodeMessage::Heartbeat(heartbeat)), "{frame}");
-            let frame = std::format!(r#"{{"type":"heartbeat","occupancy":{number},"noise_level":-3.5}}"#);
+            assert_eq!(
+                decode_from_node(&frame, &mut scratch),
+                Ok(NodeMessage::Heartbeat(heartbeat)),
+                "{frame}"
+            );
+            let frame =
+                std::format!(r#"{{"type":"heartbeat","occupancy":{number},"noise_level":-3.5}}"#);
             let noise_level = json::Number::parse("-3.5");
             assert_eq!(
                 decode_from_node(&frame, &mut [0; SCRATCH]),
                 Ok(NodeMessage::Heartbeat(Heartbeat { noise_level, ..Heartbeat::default() }))
             );
-            let frame = std::format!(r#"{{"type":"pair_request","hardware_profile":{{"a\"NaN":"NaN \\","b":[{number}, 1]}}}}"#);
+            let frame = std::format!(
+                r#"{{"type":"pair_request","hardware_profile":{{"a\"NaN":"NaN \\","b":[{number}, 1]}}}}"#
+            );
             let mut scratch = [0; SCRATCH];
-            let Ok(NodeMessage::PairRequest(request)) = decode_from_node(&frame, &mut scratch) else { panic!("{frame}") };
-            assert_eq!(request.profile.as_str(), r#"{"a\"NaN":"NaN \\","b":[null, 1]}"#, "what is kept is JSON");
-            assert_eq!(from_node(&std::format!(r#"{{"type":"levels","db":{number}}}"#)), Ok("Other".into()));
+            let Ok(NodeMessage::PairRequest(request)) = decode_from_node(&frame, &mut scratch)
+            else {
+                panic!("{frame}")
+            };
+            assert_eq!(
+                request.profile.as_str(),
+                r#"{"a\"NaN":"NaN \\","b":[null, 1]}"#,
+                "what is kept is JSON"
+            );
+            assert_eq!(
+                from_node(&std::format!(r#"{{"type":"levels","db":{number}}}"#)),
+                Ok("Other".into())
+            );
         }
-        for wrong in ["-NaN", "+Infinity", "nan", "inf", "Infinit", "Infinityx", "--Infinity", "NaNNaN", "- Infinity"] {
+        for wrong in [
+            "-NaN",
+            "+Infinity",
+            "nan",
+            "inf",
+            "Infinit",
+            "Infinityx",
+            "--Infinity",
+            "NaNNaN",
+            "- Infinity",
+        ] {
             assert_eq!(
                 from_node(&std::format!(r#"{{"type":"heartbeat","noise_level":{wrong}}}"#)),
                 Err(Malformed::Json),
@@ -294,7 +366,9 @@ mod tests {
     #[test]
     fn a_pair_request_fills_in_what_is_missing() {
         let mut scratch = [0; SCRATCH];
-        let message = decode_from_node(r#"{"type":"pair_request","node_id":"x","more":[1]}"#, &mut scratch).unwrap();
+        let message =
+            decode_from_node(r#"{"type":"pair_request","node_id":"x","more":[1]}"#, &mut scratch)
+                .unwrap();
         let expected = PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY };
         assert_eq!(message, NodeMessage::PairRequest(expected));
     }
@@ -302,8 +376,10 @@ mod tests {
     #[test]
     fn the_last_of_two_equal_fields_counts() {
         let mut scratch = [0; SCRATCH];
-        let frame = r#"{"type":"auth","room":7,"type":"pair_request","room":"a","room":"K\u00fcche"}"#;
-        let NodeMessage::PairRequest(request) = decode_from_node(frame, &mut scratch).unwrap() else {
+        let frame =
+            r#"{"type":"auth","room":7,"type":"pair_request","room":"a","room":"K\u00fcche"}"#;
+        let NodeMessage::PairRequest(request) = decode_from_node(frame, &mut scratch).unwrap()
+        else {
             panic!("not a pair_request");
         };
         assert_eq!(request.room.as_str(), "Küche");
@@ -336,7 +412,11 @@ mod tests {
             r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"short"}"#,
         ] {
             let mut scratch = [0; SCRATCH];
-            assert_eq!(decode_from_node(frame, &mut scratch), Ok(NodeMessage::Auth(Auth::Unusable)), "{frame}");
+            assert_eq!(
+                decode_from_node(frame, &mut scratch),
+                Ok(NodeMessage::Auth(Auth::Unusable)),
+                "{frame}"
+            );
         }
     }
 
@@ -355,7 +435,11 @@ mod tests {
         let label = |s| Label::parse(s).unwrap();
         let profile = Profile::parse(r#"{"board":"qemu"}"#).unwrap();
         for message in [
-            NodeMessage::PairRequest(PairRequest { name: label("\"Kü\\che\""), room: label("2"), profile }),
+            NodeMessage::PairRequest(PairRequest {
+                name: label("\"Kü\\che\""),
+                room: label("2"),
+                profile,
+            }),
             NodeMessage::Auth(Auth::Presented { node_id, token: token() }),
             NodeMessage::Heartbeat(Heartbeat {
                 occupancy: Some(true),
@@ -371,13 +455,19 @@ mod tests {
 
     #[test]
     fn the_longest_request_with_a_small_profile_fits_the_scratch() {
-        let worst: std::string::String = core::iter::repeat_n('"', crate::limits::LABEL_CHARS).collect();
-        let widest: std::string::String = core::iter::repeat_n('𐍈', crate::limits::LABEL_CHARS).collect();
-        let object = std::format!("{{\"x\":\"{}\"}}", "y".repeat(crate::limits::SMALL_PROFILE_BYTES - 8));
+        let worst: std::string::String =
+            core::iter::repeat_n('"', crate::limits::LABEL_CHARS).collect();
+        let widest: std::string::String =
+            core::iter::repeat_n('𐍈', crate::limits::LABEL_CHARS).collect();
+        let object =
+            std::format!("{{\"x\":\"{}\"}}", "y".repeat(crate::limits::SMALL_PROFILE_BYTES - 8));
         for text in [&worst, &widest] {
             let label = Label::parse(text).unwrap();
-            let request = PairRequest { name: label, room: label, profile: Profile::parse(&object).unwrap() };
-            assert!(encode_from_node(&NodeMessage::PairRequest(request), &mut [0; SCRATCH]).is_some());
+            let request =
+                PairRequest { name: label, room: label, profile: Profile::parse(&object).unwrap() };
+            assert!(
+                encode_from_node(&NodeMessage::PairRequest(request), &mut [0; SCRATCH]).is_some()
+            );
         }
     }
 
@@ -403,7 +493,8 @@ mod tests {
         let mut scratch = [0; SCRATCH];
         assert_eq!(decode_from_gateway(r#"{"type":"tts","x":1}"#, &mut scratch), Ok(None));
         let mut scratch = [0; SCRATCH];
-        let fail = decode_from_gateway(r#"{"type":"auth_fail","reason":"full moon"}"#, &mut scratch);
+        let fail =
+            decode_from_gateway(r#"{"type":"auth_fail","reason":"full moon"}"#, &mut scratch);
         assert_eq!(fail, Ok(Some(GatewayMessage::AuthFail(AuthFailure::Other))));
     }
 }

@@ -1,5 +1,6 @@
-//! Addresses, and the patterns that stand for many of them; what may be done there. All are checked and then kept as they were written. What they
-//! allow to whom is [`crate::grant::scope`]'s business.
+//! Addresses, and the patterns that stand for many of them; what may be done there. All are checked
+//! and then kept as they were written. What they allow to whom is [`crate::grant::scope`]'s
+//! business.
 
 use crate::limits::{PATH_BYTES, PATH_SEGMENTS};
 use crate::text::is_forbidden;
@@ -123,8 +124,10 @@ impl core::fmt::Display for Action {
     }
 }
 
-/// Where something is read, written or administered: `/` or segments behind slashes, for instance `/lights/room1`. At most [`PATH_BYTES`] long and
-/// [`PATH_SEGMENTS`] deep; no segment is empty, `.` or `..`, holds `*`, or a character that moves a cursor or reorders a line. Compared byte for byte.
+/// Where something is read, written or administered: `/` or segments behind slashes, for instance
+/// `/lights/room1`. At most [`PATH_BYTES`] long and [`PATH_SEGMENTS`] deep; no segment is empty,
+/// `.` or `..`, holds `*`, or a character that moves a cursor or reorders a line. Compared byte for
+/// byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address<'b>(&'b str);
 
@@ -154,8 +157,9 @@ impl core::fmt::Display for Address<'_> {
     }
 }
 
-/// A set of addresses: an address in which whole segments may be wildcards. `*` is exactly one segment; `**`, at most once, is any number of them,
-/// none included, so that `/x/**` has `/x` itself and all below it.
+/// A set of addresses: an address in which whole segments may be wildcards. `*` is exactly one
+/// segment; `**`, at most once, is any number of them, none included, so that `/x/**` has `/x`
+/// itself and all below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern<'b>(&'b str);
 
@@ -196,7 +200,8 @@ impl<'b> Pattern<'b> {
         matches(self.0, address.0)
     }
 
-    /// Whether every address of `child` is one of this set too. Exact, except that an address counts here however long it would be.
+    /// Whether every address of `child` is one of this set too. Exact, except that an address
+    /// counts here however long it would be.
     #[must_use]
     pub fn covers(&self, child: &Pattern<'_>) -> bool {
         let spreads = |text| segments(text).any(|token| token == ANY);
@@ -247,7 +252,8 @@ impl From<Pattern<'_>> for PatternBuf {
     }
 }
 
-/// The segments of a checked path. Only what stands before its first slash is empty there, and in `/` what follows it.
+/// The segments of a checked path. Only what stands before its first slash is empty there, and in
+/// `/` what follows it.
 fn segments(path: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.as_bytes().split(|&byte| byte == b'/').filter(|segment| !segment.is_empty())
 }
@@ -262,17 +268,21 @@ fn after_spread(pattern: &str) -> impl Iterator<Item = &[u8]> {
     segments(pattern).rev().take_while(|&token| token != ANY)
 }
 
-/// Whether a token other than `**` takes a segment, or all that another token other than `**` takes.
+/// Whether a token other than `**` takes a segment, or all that another token other than `**`
+/// takes.
 fn takes(token: &[u8], segment: &[u8]) -> bool {
     token == ONE || token == segment
 }
 
-/// Whether a pattern takes a path without `**`: its tokens take from the left until `**`, then from the right, and `**` takes what remains between.
+/// Whether a pattern takes a path without `**`: its tokens take from the left until `**`, then from
+/// the right, and `**` takes what remains between.
 fn matches(pattern: &str, path: &str) -> bool {
     let (mut tokens, mut path) = (segments(pattern), segments(path));
     while let Some(token) = tokens.next() {
         if token == ANY {
-            return tokens.rev().all(|token| path.next_back().is_some_and(|segment| takes(token, segment)));
+            return tokens
+                .rev()
+                .all(|token| path.next_back().is_some_and(|segment| takes(token, segment)));
         }
         if !path.next().is_some_and(|segment| takes(token, segment)) {
             return false;
@@ -281,13 +291,20 @@ fn matches(pattern: &str, path: &str) -> bool {
     path.next().is_none()
 }
 
-/// One side of two patterns with `**`, walked towards it: the parent takes token by token, and what meets the child's `**` has to be `*`.
-fn side<'b>(mut parent: impl Iterator<Item = &'b [u8]>, mut child: impl Iterator<Item = &'b [u8]>) -> bool {
+/// One side of two patterns with `**`, walked towards it: the parent takes token by token, and what
+/// meets the child's `**` has to be `*`.
+fn side<'b>(
+    mut parent: impl Iterator<Item = &'b [u8]>,
+    mut child: impl Iterator<Item = &'b [u8]>,
+) -> bool {
     parent.all(|token| child.next().map_or(token == ONE, |under| takes(token, under)))
 }
 
 /// What addresses and patterns have in common, and for each segment what they have not.
-fn check(text: &str, mut segment_is_fine: impl FnMut(&[u8]) -> Result<(), ScopeError>) -> Result<(), ScopeError> {
+fn check(
+    text: &str,
+    mut segment_is_fine: impl FnMut(&[u8]) -> Result<(), ScopeError>,
+) -> Result<(), ScopeError> {
     if text.len() > PATH_BYTES {
         return Err(ScopeError::TooLong);
     }

@@ -1,4 +1,5 @@
-//! The messages of the registration flow and of the link that follows it, as plain types. A dialect ([`super::missy`]) turns them into bytes.
+//! The messages of the registration flow and of the link that follows it, as plain types. A dialect
+//! ([`super::missy`]) turns them into bytes.
 
 use super::json::Number;
 use super::token::Token;

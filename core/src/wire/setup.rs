@@ -1,4 +1,5 @@
-//! Setup codes as they travel: what a token claims, and the payload of a QR code that carries the token to a companion (the nexo dialect, byte for byte).
+//! Setup codes as they travel: what a token claims, and the payload of a QR code that carries the
+//! token to a companion (the nexo dialect, byte for byte).
 //!
 //! ```text
 //! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits","device_label":"…"}      the label only where there is one;
@@ -7,7 +8,8 @@
 //! token   = b64url(claims) "." b64url(HMAC-SHA256(key, claims))                                                  made and verified in [`crate::grant::setup_code`]
 //! payload = b64url({"url":"…","bootstrap_token":"token","expires_at":"…"})                                       and "fingerprint" where the code binds to a device
 //! ```
-//! Claims are read with any order of members and any RFC 3339 time; unknown members are ignored, and of a repeated one the last counts.
+//! Claims are read with any order of members and any RFC 3339 time; unknown members are ignored,
+//! and of a repeated one the last counts.
 
 use crate::crypto::base64url;
 use crate::crypto::fingerprint::Fingerprint;
@@ -49,7 +51,8 @@ impl Nonce {
     }
 }
 
-/// As what a companion is let in, for instance `companion-v1`: 1 to 64 characters, not blank, none that moves a cursor or reorders a line.
+/// As what a companion is let in, for instance `companion-v1`: 1 to 64 characters, not blank, none
+/// that moves a cursor or reorders a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProfileName<'b>(Label<'b>);
 
@@ -73,7 +76,8 @@ impl<'b> ProfileName<'b> {
     }
 }
 
-/// What a token says. That somebody says it proves nothing: see [`Verified`](crate::grant::setup_code::Verified).
+/// What a token says. That somebody says it proves nothing: see
+/// [`Verified`](crate::grant::setup_code::Verified).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claims<'b> {
     /// As what the companion is let in.
@@ -84,14 +88,16 @@ pub struct Claims<'b> {
     pub nonce: Nonce,
     /// For which device it was made.
     pub device_label: Option<Label<'b>>,
-    /// Whether it pairs a device by its own key, on the native wire, and opens no session; otherwise it opens a session, and pairs nobody.
+    /// Whether it pairs a device by its own key, on the native wire, and opens no session;
+    /// otherwise it opens a session, and pairs nobody.
     pub bound: bool,
     /// The session that made it, with which it ends; none if an operator did.
     pub by: Option<[u8; 16]>,
 }
 
 impl<'b> Claims<'b> {
-    /// Writes them. `None` if they do not fit: those of an operator's code always do in [`SETUP_CLAIMS_BYTES`].
+    /// Writes them. `None` if they do not fit: those of an operator's code always do in
+    /// [`SETUP_CLAIMS_BYTES`].
     pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let nonce = self.nonce.text();
         let object = ObjectWriter::new(out)
@@ -111,7 +117,8 @@ impl<'b> Claims<'b> {
     /// Reads them; text with escapes is decoded into `room`. `None` if they are no claims.
     #[must_use]
     pub fn parse(text: &'b str, mut room: &'b mut [u8]) -> Option<Self> {
-        let (mut profile, mut expires_at, mut nonce, mut label, mut bound, mut by) = (None, None, None, None, None, None);
+        let (mut profile, mut expires_at, mut nonce, mut label, mut bound, mut by) =
+            (None, None, None, None, None, None);
         json::members(text, |key, value| {
             if key.is("profile") {
                 profile = Some(value);
@@ -134,8 +141,8 @@ impl<'b> Claims<'b> {
             nonce: Nonce::parse(as_text(nonce?)?.decode(&mut room)?)?,
             device_label: match label {
                 None | Some(Value::Null) => None,
-                // It is only for people to read: one longer than ours, as the original issues them, must not make the code worthless. What would
-                // deceive who reads it does.
+                // It is only for people to read: one longer than ours, as the original issues them,
+                // must not make the code worthless. What would deceive who reads it does.
                 Some(value) => match as_text(value)?.decode(&mut room)? {
                     text if text.chars().any(is_forbidden) => return None,
                     text => Label::beginning(text),
@@ -144,14 +151,17 @@ impl<'b> Claims<'b> {
             bound: match bound {
                 None | Some(Value::Null | Value::Bool(false)) => false,
                 Some(Value::Bool(true)) => true,
-                Some(Value::Number(_) | Value::Text(_) | Value::Array(_) | Value::Object(_)) => return None,
+                Some(Value::Number(_) | Value::Text(_) | Value::Array(_) | Value::Object(_)) => {
+                    return None;
+                }
             },
             // Whoever made it must be known: one that cannot be read is no operator's.
             by: match by {
                 None => None,
                 Some(value) => {
                     let mut id = [0; 16];
-                    let decoded = base64url::decode(as_text(value)?.decode(&mut room)?, &mut id)?.len();
+                    let decoded =
+                        base64url::decode(as_text(value)?.decode(&mut room)?, &mut id)?.len();
                     Some(id).filter(|_| decoded == 16).map(Some)?
                 }
             },
@@ -159,7 +169,8 @@ impl<'b> Claims<'b> {
     }
 }
 
-/// A profile and a label of 64 characters of four bytes each, and everything else of its greatest length.
+/// A profile and a label of 64 characters of four bytes each, and everything else of its greatest
+/// length.
 const _: () = assert!(
     r#"{"profile":"","expires_at":"2026-11-22T06:17:50Z","nonce":"","device_label":"","bound":true}"#.len()
         + NONCE_CHARS
@@ -170,18 +181,21 @@ const _: () = assert!(
 /// What the QR code carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload<'b> {
-    /// Where the gateway is reached. Whoever connects there decides on the parsed URL whether it may.
+    /// Where the gateway is reached. Whoever connects there decides on the parsed URL whether it
+    /// may.
     pub url: &'b str,
     /// What opens the session there. A secret until it is spent.
     pub bootstrap_token: &'b str,
     /// The token's end.
     pub expires_at: UnixTime,
-    /// Of the gateway, for a companion that binds the code to its own key: only whoever has this key is shown the token.
+    /// Of the gateway, for a companion that binds the code to its own key: only whoever has this
+    /// key is shown the token.
     pub fingerprint: Option<Fingerprint>,
 }
 
 impl<'b> Payload<'b> {
-    /// Encodes it; `scratch` holds what is encoded. `None` if something is too long: [`SETUP_URL_BYTES`] for the URL, [`SETUP_TOKEN_CHARS`] for the token, and
+    /// Encodes it; `scratch` holds what is encoded. `None` if something is too long:
+    /// [`SETUP_URL_BYTES`] for the URL, [`SETUP_TOKEN_CHARS`] for the token, and
     /// [`SETUP_PAYLOAD_CHARS`] suffice for `out` and `scratch`.
     pub fn encode<'o>(&self, scratch: &mut [u8], out: &'o mut [u8]) -> Option<&'o str> {
         if self.url.len() > SETUP_URL_BYTES || self.bootstrap_token.len() > SETUP_TOKEN_CHARS {
@@ -192,21 +206,26 @@ impl<'b> Payload<'b> {
             .text("bootstrap_token", self.bootstrap_token)
             .text("expires_at", rfc3339::write(self.expires_at).as_str());
         let object = match self.fingerprint {
-            Some(fingerprint) => object.text("fingerprint", core::str::from_utf8(&fingerprint.text()).ok()?).finish()?,
+            Some(fingerprint) => object
+                .text("fingerprint", core::str::from_utf8(&fingerprint.text()).ok()?)
+                .finish()?,
             None => object.finish()?,
         };
         base64url::encode(object.as_bytes(), out)
     }
 
-    /// Decodes what [`encode`](Self::encode) made, or the original did. Spaces and line breaks around it and within, which copying and wrapping add, are
-    /// ignored. `None` if it is no payload.
+    /// Decodes what [`encode`](Self::encode) made, or the original did. Spaces and line breaks
+    /// around it and within, which copying and wrapping add, are ignored. `None` if it is no
+    /// payload.
     #[must_use]
     pub fn decode(text: &str, scratch: &'b mut [u8]) -> Option<Self> {
-        let length = text.split_whitespace().fold(0usize, |length, part| length.saturating_add(part.len()));
+        let length =
+            text.split_whitespace().fold(0usize, |length, part| length.saturating_add(part.len()));
         if length > SETUP_PAYLOAD_CHARS {
             return None;
         }
-        let (here, mut room) = scratch.split_at_mut_checked(length.checked_mul(3)?.checked_div(4)?)?;
+        let (here, mut room) =
+            scratch.split_at_mut_checked(length.checked_mul(3)?.checked_div(4)?)?;
         let object = if text.trim().len() == length {
             base64url::decode(text.trim(), here)?
         } else {
@@ -240,18 +259,24 @@ impl<'b> Payload<'b> {
             None | Some(Value::Null) => None,
             Some(value) => Some(Fingerprint::parse(as_text(value)?.decode(&mut room)?).ok()?),
         };
-        let fits = !url.is_empty() && url.len() <= SETUP_URL_BYTES && bootstrap_token.len() <= SETUP_TOKEN_CHARS;
+        let fits = !url.is_empty()
+            && url.len() <= SETUP_URL_BYTES
+            && bootstrap_token.len() <= SETUP_TOKEN_CHARS;
         fits.then_some(Self { url, bootstrap_token, expires_at, fingerprint })
     }
 }
 
-/// A URL of which every byte is escaped, the longest token, and everything else of its greatest length; in base64.
-const _: () = assert!((110 + 6 * SETUP_URL_BYTES + SETUP_TOKEN_CHARS).div_ceil(3) * 4 <= SETUP_PAYLOAD_CHARS);
+/// A URL of which every byte is escaped, the longest token, and everything else of its greatest
+/// length; in base64.
+const _: () =
+    assert!((110 + 6 * SETUP_URL_BYTES + SETUP_TOKEN_CHARS).div_ceil(3) * 4 <= SETUP_PAYLOAD_CHARS);
 
 fn as_text(value: Value<'_>) -> Option<Text<'_>> {
     match value {
         Value::Text(text) => Some(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
     }
 }
 
@@ -280,7 +305,9 @@ mod tests {
         let mut out = [0; SETUP_CLAIMS_BYTES];
         assert_eq!(
             claims(None).write(&mut out),
-            Some(r#"{"profile":"companion-v1","expires_at":"2024-01-15T10:30:00Z","nonce":"abababababababababababababababab"}"#)
+            Some(
+                r#"{"profile":"companion-v1","expires_at":"2024-01-15T10:30:00Z","nonce":"abababababababababababababababab"}"#
+            )
         );
         let written = claims(Some("Ana's \"phone\"")).write(&mut out).unwrap();
         assert!(written.ends_with(r#","device_label":"Ana's \"phone\""}"#), "{written}");
@@ -303,16 +330,22 @@ mod tests {
                 "ab".repeat(16)
             )
         };
-        for (label, shown) in
-            [("x".repeat(65), Some("x".repeat(64))), ("ü".repeat(200), Some("ü".repeat(64))), (std::string::String::new(), None)]
-        {
+        for (label, shown) in [
+            ("x".repeat(65), Some("x".repeat(64))),
+            ("ü".repeat(200), Some("ü".repeat(64))),
+            (std::string::String::new(), None),
+        ] {
             let text = with(&label);
             let mut room = [0; SETUP_CLAIMS_BYTES];
             let claims = Claims::parse(&text, &mut room).expect(&text);
             assert_eq!(claims.device_label.map(|label| label.as_str().to_owned()), shown);
         }
         for deceiving in ["Ana\\u0007", "\\n", "Ana\\u202e"] {
-            assert_eq!(Claims::parse(&with(deceiving), &mut [0; SETUP_CLAIMS_BYTES]), None, "{deceiving}");
+            assert_eq!(
+                Claims::parse(&with(deceiving), &mut [0; SETUP_CLAIMS_BYTES]),
+                None,
+                "{deceiving}"
+            );
         }
     }
 
@@ -365,10 +398,17 @@ mod tests {
         assert_eq!(base64url::decode(text, &mut decoded).unwrap(), object.as_bytes());
         assert_eq!(Payload::decode(&std::format!(" {text}\n"), &mut [0; 256]), Some(payload));
         for width in [1, 7, 76] {
-            let lines: std::vec::Vec<&str> =
-                text.as_bytes().chunks(width).map(|line| core::str::from_utf8(line).unwrap()).collect();
+            let lines: std::vec::Vec<&str> = text
+                .as_bytes()
+                .chunks(width)
+                .map(|line| core::str::from_utf8(line).unwrap())
+                .collect();
             for between in ["\n", "\r\n", " ", "\r\n  \t", "\u{a0}"] {
-                assert_eq!(Payload::decode(&lines.join(between), &mut [0; 512]), Some(payload), "{width} {between:?}");
+                assert_eq!(
+                    Payload::decode(&lines.join(between), &mut [0; 512]),
+                    Some(payload),
+                    "{width} {between:?}"
+                );
             }
         }
         assert_eq!(Payload::decode(&text.replacen('e', "e>", 1), &mut [0; 512]), None);
@@ -377,7 +417,11 @@ mod tests {
     #[test]
     fn the_longest_claims_and_the_longest_payload_fit() {
         let wide: std::string::String = core::iter::repeat_n('𐍈', 64).collect();
-        let longest = Claims { profile: ProfileName::parse(&wide).unwrap(), device_label: Label::parse(&wide), ..claims(None) };
+        let longest = Claims {
+            profile: ProfileName::parse(&wide).unwrap(),
+            device_label: Label::parse(&wide),
+            ..claims(None)
+        };
         let mut out = [0; SETUP_CLAIMS_BYTES];
         assert!(longest.write(&mut out).is_some());
         let url: std::string::String = core::iter::repeat_n('\u{1}', SETUP_URL_BYTES).collect();
@@ -386,7 +430,9 @@ mod tests {
             url: &url,
             bootstrap_token: &token,
             expires_at: UnixTime::from_secs(0),
-            fingerprint: Some(Fingerprint::of(&crate::crypto::x25519::PublicKey::parse(&[9; 32]).unwrap())),
+            fingerprint: Some(Fingerprint::of(
+                &crate::crypto::x25519::PublicKey::parse(&[9; 32]).unwrap(),
+            )),
         };
         let (mut scratch, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
         let text = payload.encode(&mut scratch, &mut out).unwrap();

@@ -12,7 +12,8 @@ pub const TOKEN_CHARS: usize = 43;
 pub struct Token(Secret<TOKEN_CHARS>);
 
 impl Token {
-    /// Accepts 43 characters of the alphabet; `None` for anything else, which can be nobody's token.
+    /// Accepts 43 characters of the alphabet; `None` for anything else, which can be nobody's
+    /// token.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let chars: [u8; TOKEN_CHARS] = text.as_bytes().try_into().ok()?;
@@ -39,7 +40,12 @@ mod tests {
     fn only_forty_three_characters_of_the_alphabet_are_a_token() {
         let good = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
         assert_eq!(Token::parse(good).unwrap().expose(), good);
-        for bad in ["", "short", "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ=", "HTrGwLwHno/hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"] {
+        for bad in [
+            "",
+            "short",
+            "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ=",
+            "HTrGwLwHno/hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ",
+        ] {
             assert_eq!(Token::parse(bad), None, "{bad:?}");
         }
     }

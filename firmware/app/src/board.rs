@@ -15,11 +15,13 @@ pub struct Board<I, O, N, L, E, F, C> {
     pub line: L,
     /// Fresh randomness: [`rand_core::CryptoRng`].
     pub entropy: E,
-    /// What survives a power cut: [`embedded_storage_async::nor_flash::NorFlash`]. The application uses its first eight pages.
+    /// What survives a power cut: [`embedded_storage_async::nor_flash::NorFlash`]. The application
+    /// uses its first eight pages.
     pub flash: F,
     /// Time since the start: [`handfast_edge::ports::Clock`].
     pub clock: C,
-    /// Whether the console may end the program and try the stack guard, as it may where the board is emulated.
+    /// Whether the console may end the program and try the stack guard, as it may where the board
+    /// is emulated.
     pub emulated: bool,
 }
 
@@ -30,8 +32,8 @@ pub trait Network {
     where
         Self: 'a;
 
-    /// Connects to `host`, an IP address or a name if the board can look names up. Waits for an address of our own first. Dropping the future
-    /// gives up.
+    /// Connects to `host`, an IP address or a name if the board can look names up. Waits for an
+    /// address of our own first. Dropping the future gives up.
     ///
     /// # Errors
     /// Why there is no stream.

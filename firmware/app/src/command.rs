@@ -74,7 +74,8 @@ pub(crate) struct Values<'l> {
     pub(crate) every: Option<Span>,
 }
 
-/// What was wrong, in words that help. They never repeat what was typed: it may have been a token in the wrong place.
+/// What was wrong, in words that help. They never repeat what was typed: it may have been a token
+/// in the wrong place.
 pub(crate) type Usage = &'static str;
 
 /// Says what was typed is no token.
@@ -88,7 +89,8 @@ pub(crate) const NO_CODE: Usage = "a code has 4 letters or digits, and then 6 or
 /// Reads a command; those for emulated boards only where `emulated`.
 pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
     let (word, rest) = line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
-    let alone = |typed| if rest.is_empty() { Ok(typed) } else { Err("nothing may follow this command") };
+    let alone =
+        |typed| if rest.is_empty() { Ok(typed) } else { Err("nothing may follow this command") };
     match word {
         "" => Ok(Typed::Nothing),
         "help" => alone(Typed::Help),
@@ -133,15 +135,23 @@ fn gateway(rest: &str) -> Option<Typed<'_>> {
     if rest == "uart" {
         return Some(Typed::Gateway { wire: Wire::UART, host: "", port: 0 });
     }
-    let (wire, rest) = rest.strip_prefix("tcp ").map_or((Wire::WEB_SOCKET, rest), |rest| (Wire::TCP, rest.trim_start()));
+    let (wire, rest) = rest
+        .strip_prefix("tcp ")
+        .map_or((Wire::WEB_SOCKET, rest), |rest| (Wire::TCP, rest.trim_start()));
     let (host, port) = rest.split_once(' ')?;
     let port = port.trim_start().parse().ok().filter(|&port| port != 0)?;
-    let clean = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    (clean && !host.is_empty() && host.len() <= MAX_HOST).then_some(Typed::Gateway { wire, host, port })
+    let clean =
+        host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+    (clean && !host.is_empty() && host.len() <= MAX_HOST).then_some(Typed::Gateway {
+        wire,
+        host,
+        port,
+    })
 }
 
 fn label(rest: &str) -> Result<Label<'_>, Usage> {
-    Label::parse(rest).ok_or("a name or a room has 64 characters at most, and no control characters")
+    Label::parse(rest)
+        .ok_or("a name or a room has 64 characters at most, and no control characters")
 }
 
 fn heartbeat(rest: &str) -> Option<Values<'_>> {
@@ -152,7 +162,11 @@ fn heartbeat(rest: &str) -> Option<Values<'_>> {
         match word {
             "occupancy" => values.occupancy = Some(on_or_off(value)?),
             "noise" => values.noise = Some(Number::parse(value)?),
-            "every" => values.every = Some(Span::from_millis(value.parse::<u32>().ok().filter(|&every| every >= 10)?.into())),
+            "every" => {
+                values.every = Some(Span::from_millis(
+                    value.parse::<u32>().ok().filter(|&every| every >= 10)?.into(),
+                ))
+            }
             _ => return None,
         }
     }
@@ -174,10 +188,27 @@ mod tests {
     #[test]
     fn a_gateway_has_a_host_and_a_port() {
         let (host, port) = ("10.0.2.2", 8765);
-        assert_eq!(parse("gateway 10.0.2.2  8765", false), Ok(Typed::Gateway { wire: Wire::WEB_SOCKET, host, port }));
-        assert_eq!(parse("gateway tcp 10.0.2.2 8765", false), Ok(Typed::Gateway { wire: Wire::TCP, host, port }));
-        assert_eq!(parse("gateway uart", false), Ok(Typed::Gateway { wire: Wire::UART, host: "", port: 0 }));
-        for bad in ["gateway", "gateway x", "gateway x 0", "gateway x 65536", "gateway a/b 1", "gateway  1", "gateway x 1 2"] {
+        assert_eq!(
+            parse("gateway 10.0.2.2  8765", false),
+            Ok(Typed::Gateway { wire: Wire::WEB_SOCKET, host, port })
+        );
+        assert_eq!(
+            parse("gateway tcp 10.0.2.2 8765", false),
+            Ok(Typed::Gateway { wire: Wire::TCP, host, port })
+        );
+        assert_eq!(
+            parse("gateway uart", false),
+            Ok(Typed::Gateway { wire: Wire::UART, host: "", port: 0 })
+        );
+        for bad in [
+            "gateway",
+            "gateway x",
+            "gateway x 0",
+            "gateway x 65536",
+            "gateway a/b 1",
+            "gateway  1",
+            "gateway x 1 2",
+        ] {
             assert!(parse(bad, true).is_err(), "{bad:?}");
         }
     }
@@ -185,8 +216,17 @@ mod tests {
     #[test]
     fn heartbeat_values_come_in_pairs() {
         let values = Values { occupancy: Some(false), noise: Number::parse("-1.5e3"), every: None };
-        assert_eq!(parse("heartbeat noise -1.5e3 occupancy off", false), Ok(Typed::Heartbeat(values)));
-        for bad in ["heartbeat", "heartbeat noise", "heartbeat noise NaN", "heartbeat occupancy maybe", "heartbeat every 0"] {
+        assert_eq!(
+            parse("heartbeat noise -1.5e3 occupancy off", false),
+            Ok(Typed::Heartbeat(values))
+        );
+        for bad in [
+            "heartbeat",
+            "heartbeat noise",
+            "heartbeat noise NaN",
+            "heartbeat occupancy maybe",
+            "heartbeat every 0",
+        ] {
             assert!(parse(bad, true).is_err(), "{bad:?}");
         }
     }
@@ -195,7 +235,10 @@ mod tests {
     fn a_token_is_recognised_in_any_case_and_never_repeated() {
         assert_eq!(parse("token", false), Ok(Typed::TokenFollows));
         assert_eq!(parse("TOKEN short", false), Err(NO_TOKEN));
-        assert!(matches!(parse("Token HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ", false), Ok(Typed::Token(_))));
+        assert!(matches!(
+            parse("Token HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ", false),
+            Ok(Typed::Token(_))
+        ));
     }
 
     #[test]

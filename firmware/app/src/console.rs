@@ -1,14 +1,16 @@
 //! Lines in, lines out, over two byte streams.
 //!
-//! Everything that is to be shown is queued at once and sent when there is time, and every byte that was typed is dealt with as it is read. So
-//! dropping any future here loses nothing, which the pump demands of its owner.
+//! Everything that is to be shown is queued at once and sent when there is time, and every byte
+//! that was typed is dealt with as it is read. So dropping any future here loses nothing, which the
+//! pump demands of its owner.
 
 use core::fmt::{Arguments, Write as _};
 
 use embedded_io_async::{Read, Write};
 use zeroize::Zeroize;
 
-/// The longest line that is kept: a command and a name of 64 characters of four bytes each. The rest of a longer one is dropped with it.
+/// The longest line that is kept: a command and a name of 64 characters of four bytes each. The
+/// rest of a longer one is dropped with it.
 pub(crate) const MAX_LINE: usize = 272;
 
 /// What waits to be shown; more is cut off. The longest answer is the status.
@@ -191,7 +193,9 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
     fn is_secret(&self) -> bool {
         let line = self.line.trim_ascii_start();
         let secrets: [&[u8]; 3] = [b"token ", b"pin ", b"code "];
-        let begins = |word: &&[u8]| line.get(..word.len()).is_some_and(|typed| typed.eq_ignore_ascii_case(word));
+        let begins = |word: &&[u8]| {
+            line.get(..word.len()).is_some_and(|typed| typed.eq_ignore_ascii_case(word))
+        };
         self.hidden || secrets.iter().any(begins)
     }
 

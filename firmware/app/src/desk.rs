@@ -167,19 +167,23 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
 
     /// Deals with a whole line. It awaits nothing, so nothing of it can get lost.
     fn obey(&mut self) {
-        let (emulated, expects) = (self.emulated, core::mem::replace(&mut self.expects, Expects::Command));
+        let (emulated, expects) =
+            (self.emulated, core::mem::replace(&mut self.expects, Expects::Command));
         let Self { console, readings, settings, .. } = self;
         let order = console.take(|line| match (line, expects) {
             (Err(BadLine::TooLong), _) => Order::Say("this line is too long"),
             (Err(BadLine::NotText), _) => Order::Say("this line is not UTF-8"),
-            (Ok(line), Expects::Token) => Token::parse(line).map_or(Order::Say(NO_TOKEN), Order::Token),
+            (Ok(line), Expects::Token) => {
+                Token::parse(line).map_or(Order::Say(NO_TOKEN), Order::Token)
+            }
             (Ok(line), Expects::Pin) => Code::parse(line).map_or(Order::Say(NO_PIN), Order::Pin),
-            (Ok(line), Expects::Code) => TypedCode::parse(line).map_or(Order::Say(NO_CODE), Order::Code),
+            (Ok(line), Expects::Code) => {
+                TypedCode::parse(line).map_or(Order::Say(NO_CODE), Order::Code)
+            }
             (Ok("yes"), Expects::Yes) => Order::Forget,
             (Ok(_), Expects::Yes) => Order::Say("nothing is forgotten"),
-            (Ok(line), Expects::Command) => {
-                command::parse(line, emulated).map_or_else(Order::Say, |typed| order(typed, settings, readings))
-            }
+            (Ok(line), Expects::Command) => command::parse(line, emulated)
+                .map_or_else(Order::Say, |typed| order(typed, settings, readings)),
         });
         self.carry_out(order);
     }
@@ -208,12 +212,19 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 self.stops_when_forgotten = true;
                 self.restart(Some(Wanted::Forget));
             }
-            Order::Pair | Order::PairBy(_) | Order::Pin(_) | Order::Code(_) | Order::Retry | Order::Again
+            Order::Pair
+            | Order::PairBy(_)
+            | Order::Pin(_)
+            | Order::Code(_)
+            | Order::Retry
+            | Order::Again
                 if self.settings.gateway.is_none() =>
             {
                 self.say(NO_GATEWAY);
             }
-            Order::Pair | Order::Again if self.is_native() => self.say("how? `pair pin`, `pair approval` or `pair code`"),
+            Order::Pair | Order::Again if self.is_native() => {
+                self.say("how? `pair pin`, `pair approval` or `pair code`")
+            }
             Order::PairBy(_) | Order::Pin(_) | Order::Code(_) if !self.is_native() => {
                 self.say("over a WebSocket there are only tokens: `pair` asks for one; `gateway tcp HOST PORT` chooses the native wire");
             }
@@ -222,9 +233,13 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 self.fingerprints();
                 self.next = Some(Wanted::Pair(Wish::Approval));
             }
-            Order::PairBy(Way::Code) => self.ask_for("the code, which is not shown:", Expects::Code),
+            Order::PairBy(Way::Code) => {
+                self.ask_for("the code, which is not shown:", Expects::Code)
+            }
             Order::Pin(code) => self.next = Some(Wanted::Code(code)),
-            Order::Code(TypedCode { selector, code }) => self.next = Some(Wanted::Pair(Wish::Code { selector, code })),
+            Order::Code(TypedCode { selector, code }) => {
+                self.next = Some(Wanted::Pair(Wish::Code { selector, code }))
+            }
             Order::Pair => {
                 self.change_asks(true);
                 self.restart(None);
@@ -271,7 +286,8 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         self.settings.asks = asks;
     }
 
-    /// Ends the pump, so that it starts anew with the settings and this command first. It boots from what is kept, so nothing is lost.
+    /// Ends the pump, so that it starts anew with the settings and this command first. It boots
+    /// from what is kept, so nothing is lost.
     fn restart(&mut self, first: Option<Wanted>) {
         self.stops = true;
         self.next = first;
@@ -280,8 +296,12 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     fn status(&mut self) {
         let Self { console, settings, .. } = self;
         match &settings.gateway {
-            Some(Gateway { wire: Wire::WEB_SOCKET, host, port }) => console.say(format_args!("gateway {host} {port}")),
-            Some(Gateway { wire: Wire::TCP, host, port }) => console.say(format_args!("gateway tcp {host} {port}")),
+            Some(Gateway { wire: Wire::WEB_SOCKET, host, port }) => {
+                console.say(format_args!("gateway {host} {port}"))
+            }
+            Some(Gateway { wire: Wire::TCP, host, port }) => {
+                console.say(format_args!("gateway tcp {host} {port}"))
+            }
             Some(_) => console.say(format_args!("gateway uart")),
             None => console.say(format_args!("gateway not set")),
         }
@@ -290,8 +310,12 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         match self.standing {
             Standing::Silent => console.say(format_args!("not paired")),
             Standing::Connecting => console.say(format_args!("connecting")),
-            Standing::WaitsForPin => console.say(format_args!("waiting for the PIN that the gateway shows")),
-            Standing::WaitsForApproval(Some(node_id)) => console.say(format_args!("waiting for approval as {node_id}")),
+            Standing::WaitsForPin => {
+                console.say(format_args!("waiting for the PIN that the gateway shows"))
+            }
+            Standing::WaitsForApproval(Some(node_id)) => {
+                console.say(format_args!("waiting for approval as {node_id}"))
+            }
             Standing::WaitsForApproval(None) => console.say(format_args!("waiting for approval")),
             Standing::Linked(node_id) => console.say(format_args!("linked as {node_id}")),
             Standing::Apart => console.say(format_args!("not connected; tries again")),
@@ -300,7 +324,8 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
 }
 
 /// Said where there is nobody to pair with.
-const NO_GATEWAY: &str = "no gateway yet: `gateway tcp HOST PORT`, `gateway uart` or `gateway HOST PORT`";
+const NO_GATEWAY: &str =
+    "no gateway yet: `gateway tcp HOST PORT`, `gateway uart` or `gateway HOST PORT`";
 
 /// What a line asks for, after the line itself was wiped.
 enum Order {

@@ -1,4 +1,5 @@
-//! The Handfast node for microcontrollers. It knows traits only; a board fills a [`Board`] and calls [`run`].
+//! The Handfast node for microcontrollers. It knows traits only; a board fills a [`Board`] and
+//! calls [`run`].
 //!
 //! ```text
 //!  console ─ bytes ─▶ Console ─ lines ─▶ command ─▶ Desk ─ commands ─▶ a pump of handfast_edge ─▶ Network or line, flash

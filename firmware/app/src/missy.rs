@@ -28,7 +28,8 @@ pub(crate) const FRAME: usize = 1024;
 /// A host, a colon, a port.
 const MAX_TARGET: usize = MAX_HOST + 6;
 
-/// Runs the pump until the desk stops it. Without an order to ask a node that remembers nothing keeps silent, and the desk goes on alone.
+/// Runs the pump until the desk stops it. Without an order to ask a node that remembers nothing
+/// keeps silent, and the desk goes on alone.
 ///
 /// # Errors
 /// The code to end the program with.
@@ -59,7 +60,11 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
         rng: entropy,
         owner: Seat(desk),
         sensors: FromConsole::new(readings),
-        identity: PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY },
+        identity: PairRequest {
+            name: settings.name(),
+            room: settings.room(),
+            profile: Profile::EMPTY,
+        },
     };
     let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
     let pump_settings = pump::Settings { timing, ..pump::Settings::DEFAULT };
@@ -67,8 +72,12 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     Ok(())
 }
 
-/// The pump starts, with this memory. The machine reports only what changes, so the rest is said here.
-fn starts<I: Read, O: Write>(desk: &mut Desk<'_, I, O>, memory: &core::result::Result<Memory, KeepError>) {
+/// The pump starts, with this memory. The machine reports only what changes, so the rest is said
+/// here.
+fn starts<I: Read, O: Write>(
+    desk: &mut Desk<'_, I, O>,
+    memory: &core::result::Result<Memory, KeepError>,
+) {
     desk.standing = Standing::Connecting;
     if desk.has_orders() {
         return;
@@ -79,7 +88,9 @@ fn starts<I: Read, O: Write>(desk: &mut Desk<'_, I, O>, memory: &core::result::R
             desk.standing = Standing::WaitsForApproval(Some(*node_id));
             desk.show(format_args!("{}", Words(Report::News(News::WaitsForApproval(*node_id)))));
         }
-        Ok(Memory::Paired { node_id, .. }) => desk.show(format_args!("paired as {node_id}; connects")),
+        Ok(Memory::Paired { node_id, .. }) => {
+            desk.show(format_args!("paired as {node_id}; connects"))
+        }
         // The pump reports it.
         Err(_) => {}
     }
@@ -104,8 +115,12 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
 
     async fn tell(&mut self, report: Report<'_>) {
         match report {
-            Report::News(News::WaitsForApproval(node_id)) => self.0.standing = Standing::WaitsForApproval(Some(node_id)),
-            Report::News(News::Linked { node_id, .. }) => self.0.standing = Standing::Linked(node_id),
+            Report::News(News::WaitsForApproval(node_id)) => {
+                self.0.standing = Standing::WaitsForApproval(Some(node_id))
+            }
+            Report::News(News::Linked { node_id, .. }) => {
+                self.0.standing = Standing::Linked(node_id)
+            }
             Report::News(News::TokenKept) => self.0.standing = Standing::Connecting,
             Report::News(News::RetryIn(_)) => self.0.standing = Standing::Apart,
             Report::News(News::Forgotten) => self.0.forgot(),
@@ -126,9 +141,15 @@ impl Display for Words<'_> {
         match self.0 {
             Report::News(news) => news_in_words(news, f),
             Report::NotLoaded(error) => {
-                write!(f, "flash cannot be read: {}; tried again, `forget` gives up what it held", flash_in_words(error))
+                write!(
+                    f,
+                    "flash cannot be read: {}; tried again, `forget` gives up what it held",
+                    flash_in_words(error)
+                )
             }
-            Report::NotKept(error) => write!(f, "flash cannot be written: {}; tried again", flash_in_words(error)),
+            Report::NotKept(error) => {
+                write!(f, "flash cannot be written: {}; tried again", flash_in_words(error))
+            }
             Report::NoConnection(broken) => broken_in_words(broken, f),
         }
     }
@@ -150,7 +171,9 @@ fn news_in_words(news: News<'_>, f: &mut Formatter<'_>) -> Result {
 /// A node only ever hears the first three.
 const fn refused(refusal: Refusal) -> &'static str {
     match refusal {
-        Refusal::InvalidCredentials => "refused: invalid credentials; `token` takes another token, `again` asks once more",
+        Refusal::InvalidCredentials => {
+            "refused: invalid credentials; `token` takes another token, `again` asks once more"
+        }
         Refusal::NotApproved => "refused: not yet approved",
         Refusal::Muted => "muted by the operator",
         Refusal::AlreadyPaired

@@ -56,9 +56,12 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
 ) -> core::result::Result<(), i32> {
     let Some(mut keep) = Flash::new(flash, start) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
-    desk.standing = if matches!(memory, Ok(Memory::Blank)) { Standing::Silent } else { Standing::Connecting };
+    desk.standing =
+        if matches!(memory, Ok(Memory::Blank)) { Standing::Silent } else { Standing::Connecting };
     match memory {
-        Ok(Memory::Blank) if !desk.has_orders() => desk.say("not paired: `pair pin`, `pair approval` or `pair code`"),
+        Ok(Memory::Blank) if !desk.has_orders() => {
+            desk.say("not paired: `pair pin`, `pair approval` or `pair code`")
+        }
         Ok(Memory::Asked { gateway }) => desk.peer = Some(Fingerprint::of(&gateway)),
         Ok(Memory::Paired(Paired { gateway, node_id, .. })) => {
             desk.peer = Some(Fingerprint::of(&gateway));
@@ -67,7 +70,8 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
         // The pump reports it.
         Ok(Memory::Blank) | Err(_) => {}
     }
-    let about = PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY };
+    let about =
+        PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY };
     let ports = Ports {
         gateway,
         clock,
@@ -109,12 +113,18 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
         if let Report::News(news) = &report {
             match news {
                 News::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
-                News::TypeThePin { .. } | News::WrongCode { .. } => self.0.standing = Standing::WaitsForPin,
+                News::TypeThePin { .. } | News::WrongCode { .. } => {
+                    self.0.standing = Standing::WaitsForPin
+                }
                 News::WaitsForApproval { .. } => self.0.standing = Standing::WaitsForApproval(None),
-                News::Granted { .. } | News::CodeConfirmed => self.0.standing = Standing::Connecting,
+                News::Granted { .. } | News::CodeConfirmed => {
+                    self.0.standing = Standing::Connecting
+                }
                 News::Linked(node_id) => self.0.standing = Standing::Linked(*node_id),
                 News::RetryIn(_) => self.0.standing = Standing::Apart,
-                News::GatewayUnproven | News::PairingRefused(_) => self.0.standing = Standing::Silent,
+                News::GatewayUnproven | News::PairingRefused(_) => {
+                    self.0.standing = Standing::Silent
+                }
                 News::Forgotten | News::Unpaired => {
                     self.0.peer = None;
                     self.0.forgot();
@@ -143,12 +153,18 @@ impl Display for Words<'_, '_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
             Report::News(news) => news_in_words(news, f),
-            Report::App(app) => write!(f, "{} bytes for {}", app.bytes.as_bytes().len(), app.address.as_str()),
-            Report::NotLoaded(error) => write!(f, "flash cannot be read: {}; tried again", flash_in_words(*error)),
+            Report::App(app) => {
+                write!(f, "{} bytes for {}", app.bytes.as_bytes().len(), app.address.as_str())
+            }
+            Report::NotLoaded(error) => {
+                write!(f, "flash cannot be read: {}; tried again", flash_in_words(*error))
+            }
             Report::MemoryLost(error) => {
                 write!(f, "what was paired is lost: {}; pair again", flash_in_words(*error))
             }
-            Report::NotKept(error) => write!(f, "flash cannot be written: {}; tried again", flash_in_words(*error)),
+            Report::NotKept(error) => {
+                write!(f, "flash cannot be written: {}; tried again", flash_in_words(*error))
+            }
             Report::NoConnection(broken) => broken_in_words(*broken, f),
         }
     }
@@ -159,15 +175,28 @@ fn news_in_words(news: &News<'_>, f: &mut Formatter<'_>) -> Result {
         News::Gateway { fingerprint, trust: Trust::FirstUse } => {
             write!(f, "the gateway is {fingerprint}: compare it; trusted on first use")
         }
-        News::Gateway { fingerprint, trust: Trust::Pinned | Trust::Code } => write!(f, "the gateway is {fingerprint}"),
-        News::OtherGateway(fingerprint) => write!(f, "another gateway answers, {fingerprint}; it was told nothing"),
-        News::TypeThePin { expires_in, attempts } => {
-            write!(f, "the gateway shows a PIN: `pin` takes it, for {expires_in} s, {attempts} times at most")
+        News::Gateway { fingerprint, trust: Trust::Pinned | Trust::Code } => {
+            write!(f, "the gateway is {fingerprint}")
         }
-        News::WrongCode { attempts_left } => write!(f, "that was not it; {attempts_left} more may be tried with `pin`"),
+        News::OtherGateway(fingerprint) => {
+            write!(f, "another gateway answers, {fingerprint}; it was told nothing")
+        }
+        News::TypeThePin { expires_in, attempts } => {
+            write!(
+                f,
+                "the gateway shows a PIN: `pin` takes it, for {expires_in} s, {attempts} times at most"
+            )
+        }
+        News::WrongCode { attempts_left } => {
+            write!(f, "that was not it; {attempts_left} more may be tried with `pin`")
+        }
         News::CodeConfirmed => f.write_str("the gateway knows it, too"),
-        News::GatewayUnproven => f.write_str("whoever answered did not know the code: no gateway of yours"),
-        News::WaitsForApproval { .. } => f.write_str("waits for approval; `fingerprint` shows what to compare"),
+        News::GatewayUnproven => {
+            f.write_str("whoever answered did not know the code: no gateway of yours")
+        }
+        News::WaitsForApproval { .. } => {
+            f.write_str("waits for approval; `fingerprint` shows what to compare")
+        }
         News::PairingRefused(refusal) => refused(refusal, f),
         News::Granted { node_id, room, .. } => write!(f, "paired as {node_id} in room {room}"),
         News::Linked(node_id) => write!(f, "linked as {node_id}"),
@@ -179,7 +208,9 @@ fn news_in_words(news: &News<'_>, f: &mut Formatter<'_>) -> Result {
         News::Muted => f.write_str("muted by the operator"),
         News::Unmuted => f.write_str("unmuted by the operator"),
         News::Unpaired => f.write_str("unpaired by the operator"),
-        News::NotAllowed { pattern, .. } => write!(f, "not allowed: {}", Harmless(pattern.as_str())),
+        News::NotAllowed { pattern, .. } => {
+            write!(f, "not allowed: {}", Harmless(pattern.as_str()))
+        }
         News::Renewed => f.write_str("renewed"),
         News::NotRenewed => f.write_str("not renewed: pair again before it runs out"),
         News::RetryIn(wait) => write!(f, "retry in {}", Seconds(*wait)),
@@ -193,11 +224,15 @@ fn refused(refusal: &Refusal<'_>, f: &mut Formatter<'_>) -> Result {
         Refusal::Expired => f.write_str("refused: it ran out"),
         Refusal::Locked => f.write_str("refused: too many wrong ones"),
         Refusal::Closed => f.write_str("refused: pairing is not open"),
-        Refusal::Denied { reason: Some(reason) } => write!(f, "refused: {}", Harmless(reason.as_str())),
+        Refusal::Denied { reason: Some(reason) } => {
+            write!(f, "refused: {}", Harmless(reason.as_str()))
+        }
         Refusal::Denied { reason: None } => f.write_str("refused by the operator"),
         Refusal::Revoked => f.write_str("refused: this node was revoked for good"),
         Refusal::Busy { retry_in } => write!(f, "refused for {retry_in} s: the gateway is busy"),
-        Refusal::CannotStore { retry_in } => write!(f, "refused for {retry_in} s: the gateway cannot store now"),
+        Refusal::CannotStore { retry_in } => {
+            write!(f, "refused for {retry_in} s: the gateway cannot store now")
+        }
         Refusal::Protocol => f.write_str("refused: a message was out of place"),
         Refusal::Spent => f.write_str("refused: the setup code was used already"),
     }

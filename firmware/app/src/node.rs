@@ -1,4 +1,5 @@
-//! The program: runs the pump of the chosen wire with what the owner set, and anew when that changes.
+//! The program: runs the pump of the chosen wire with what the owner set, and anew when that
+//! changes.
 
 use core::cell::Cell;
 use core::pin::pin;
@@ -17,7 +18,8 @@ use crate::{Board, Network};
 /// Why the program cannot run: the board has no flash to keep things in.
 pub(crate) const NO_FLASH: i32 = 3;
 
-/// The node's large buffers, apart from it so that they can be static: moving them about would take their size of stack.
+/// The node's large buffers, apart from it so that they can be static: moving them about would take
+/// their size of stack.
 pub struct Space {
     #[cfg(feature = "missy")]
     missy: handfast_edge::pump::Buffers<{ crate::missy::FRAME }>,
@@ -51,7 +53,8 @@ impl Space {
     }
 }
 
-/// Runs the node until the console says `exit`, which it can only on an emulated board, and returns the code given there.
+/// Runs the node until the console says `exit`, which it can only on an emulated board, and returns
+/// the code given there.
 pub async fn run<I, O, N, L, E, F, C>(board: Board<I, O, N, L, E, F, C>, space: &mut Space) -> i32
 where
     I: Read,
@@ -62,16 +65,22 @@ where
     F: NorFlash,
     C: Clock + Copy,
 {
-    let Board { input, output, mut network, mut line, mut entropy, mut flash, clock, emulated } = board;
+    let Board { input, output, mut network, mut line, mut entropy, mut flash, clock, emulated } =
+        board;
     let Space { sheet, settings, current, .. } = space;
     let readings = Cell::new(Readings::default());
-    let Ok(mut kept) = pin!(in_place(|| Kept::load(&mut flash, two_pages::<F>(1), settings))).await else { return NO_FLASH };
+    let Ok(mut kept) = pin!(in_place(|| Kept::load(&mut flash, two_pages::<F>(1), settings))).await
+    else {
+        return NO_FLASH;
+    };
     let mut desk = Desk::new(Console::new(input, output, sheet), settings, &readings, emulated);
     desk.say("Handfast node");
     #[cfg(feature = "native")]
     {
         let parts = (&mut entropy, &mut flash, two_pages::<F>(2));
-        if let Err(code) = pin!(in_place(|| crate::native::wake(&mut desk, parts, &mut space.keys))).await {
+        if let Err(code) =
+            pin!(in_place(|| crate::native::wake(&mut desk, parts, &mut space.keys))).await
+        {
             return code;
         }
     }
@@ -95,21 +104,48 @@ where
             Some(gateway @ Gateway { wire: Wire::WEB_SOCKET, .. }) => {
                 let parts = (&mut network, &mut entropy, &mut flash, clock);
                 let what = (settings, gateway);
-                pin!(in_place(|| crate::missy::run(&mut desk, parts, what, &readings, &mut space.missy))).await
+                pin!(in_place(|| crate::missy::run(
+                    &mut desk,
+                    parts,
+                    what,
+                    &readings,
+                    &mut space.missy
+                )))
+                .await
             }
             #[cfg(feature = "native")]
             Some(gateway @ Gateway { wire: Wire::TCP, .. }) => {
                 let Some(keys) = &space.keys else { return NO_FLASH };
-                let parts = (Door { network: &mut network, gateway }, &mut entropy, &mut flash, two_pages::<F>(2), clock);
+                let parts = (
+                    Door { network: &mut network, gateway },
+                    &mut entropy,
+                    &mut flash,
+                    two_pages::<F>(2),
+                    clock,
+                );
                 let what = (settings, keys);
-                pin!(in_place(|| crate::native::run(&mut desk, parts, what, &readings, &mut space.native))).await
+                pin!(in_place(|| crate::native::run(
+                    &mut desk,
+                    parts,
+                    what,
+                    &readings,
+                    &mut space.native
+                )))
+                .await
             }
             #[cfg(feature = "native")]
             Some(Gateway { wire: Wire::UART, .. }) => {
                 let Some(keys) = &space.keys else { return NO_FLASH };
                 let parts = (Line(&mut line), &mut entropy, &mut flash, two_pages::<F>(2), clock);
                 let what = (settings, keys);
-                pin!(in_place(|| crate::native::run(&mut desk, parts, what, &readings, &mut space.native))).await
+                pin!(in_place(|| crate::native::run(
+                    &mut desk,
+                    parts,
+                    what,
+                    &readings,
+                    &mut space.native
+                )))
+                .await
             }
             Some(_) => {
                 desk.say("this image does not speak that wire");
@@ -127,12 +163,14 @@ where
     }
 }
 
-/// Where the n-th pair of pages begins. The first is the memory with a token, then come the settings, the native wire's memory, and its keys.
+/// Where the n-th pair of pages begins. The first is the memory with a token, then come the
+/// settings, the native wire's memory, and its keys.
 fn two_pages<F: NorFlash>(n: u32) -> u32 {
     u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX).saturating_mul(2).saturating_mul(n)
 }
 
-/// Makes a future where it is to stay. Made by the caller itself, it would be made on the stack, with its full size, and then moved.
+/// Makes a future where it is to stay. Made by the caller itself, it would be made on the stack,
+/// with its full size, and then moved.
 #[inline(never)]
 pub(crate) fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
     make()

@@ -45,6 +45,10 @@ impl Sensors for FromConsole<'_> {
     fn heartbeat(&mut self) -> Heartbeat<'_> {
         self.now = self.cell.take();
         self.cell.set(self.now.clone());
-        Heartbeat { occupancy: self.now.occupancy, noise_level: Number::parse(&self.now.noise), wake_word_fp: None }
+        Heartbeat {
+            occupancy: self.now.occupancy,
+            noise_level: Number::parse(&self.now.noise),
+            wake_word_fp: None,
+        }
     }
 }

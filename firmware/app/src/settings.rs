@@ -1,6 +1,8 @@
-//! What the owner set, kept beside the node's memory, so that after a power cut the node goes on by itself.
+//! What the owner set, kept beside the node's memory, so that after a power cut the node goes on by
+//! itself.
 //!
-//! Two pages, written in turn, as in [`handfast_edge::memory`]: a cut leaves the old settings or the new ones.
+//! Two pages, written in turn, as in [`handfast_edge::memory`]: a cut leaves the old settings or
+//! the new ones.
 //!
 //! ```text
 //!  version 1 | asks and 2 × wire 1 | sequence 4 LE | every 4 LE | port 2 LE | 3 texts of length 2 LE and bytes: host, name, room | zeros | CRC-32 4 LE
@@ -20,7 +22,10 @@ const BODY: usize = 636;
 /// Whole words of any flash whose words are 32 bytes at most.
 const RECORD: usize = BODY + 4;
 
-const _: () = assert!(12 + 3 * 2 + MAX_HOST + 2 * LABEL_BYTES <= BODY, "everything has its place in a record");
+const _: () = assert!(
+    12 + 3 * 2 + MAX_HOST + 2 * LABEL_BYTES <= BODY,
+    "everything has its place in a record"
+);
 
 /// What the owner set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +41,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_every: Option<Span>,
 }
 
-/// How to speak with the gateway. No enum, whose spare values would make settings without a gateway other than all zeros.
+/// How to speak with the gateway. No enum, whose spare values would make settings without a gateway
+/// other than all zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wire(u8);
 
@@ -65,12 +71,22 @@ pub(crate) struct Gateway {
 impl Settings {
     /// Before anything was set. All zeros, so that a static of it takes no flash.
     pub(crate) const fn new() -> Self {
-        Self { gateway: None, name: heapless::String::new(), room: heapless::String::new(), asks: false, heartbeat_every: None }
+        Self {
+            gateway: None,
+            name: heapless::String::new(),
+            room: heapless::String::new(),
+            asks: false,
+            heartbeat_every: None,
+        }
     }
 
-    /// An empty host is none but on a line; a longer one than fits is no gateway either, but nobody passes that.
+    /// An empty host is none but on a line; a longer one than fits is no gateway either, but nobody
+    /// passes that.
     pub(crate) fn set_gateway(&mut self, wire: Wire, host: &str, port: u16) {
-        let named = host.try_into().ok().filter(|host: &heapless::String<MAX_HOST>| !host.is_empty() || wire == Wire::UART);
+        let named = host
+            .try_into()
+            .ok()
+            .filter(|host: &heapless::String<MAX_HOST>| !host.is_empty() || wire == Wire::UART);
         self.gateway = named.map(|host| Gateway { wire, host, port });
     }
 
@@ -106,9 +122,13 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Reads what is kept in the two pages from `start` on into `settings`. Nothing that can be read counts as nothing set: nothing secret is lost
-    /// with it.
-    pub(crate) async fn load<F: NorFlash>(flash: &mut F, start: u32, settings: &mut Settings) -> Result<Self, FlashFailed> {
+    /// Reads what is kept in the two pages from `start` on into `settings`. Nothing that can be
+    /// read counts as nothing set: nothing secret is lost with it.
+    pub(crate) async fn load<F: NorFlash>(
+        flash: &mut F,
+        start: u32,
+        settings: &mut Settings,
+    ) -> Result<Self, FlashFailed> {
         let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
         let second = start.saturating_add(page);
         if F::ERASE_SIZE < RECORD || flash.capacity() < second.saturating_add(page) as usize {
@@ -123,8 +143,13 @@ impl Kept {
         Ok(Self { sequence, next: second, other: start })
     }
 
-    /// Makes the settings durable. They are read back into themselves, so what the flash did to them is what counts.
-    pub(crate) async fn keep<F: NorFlash>(&mut self, flash: &mut F, settings: &mut Settings) -> Result<(), FlashFailed> {
+    /// Makes the settings durable. They are read back into themselves, so what the flash did to
+    /// them is what counts.
+    pub(crate) async fn keep<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        settings: &mut Settings,
+    ) -> Result<(), FlashFailed> {
         let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
         let sequence = self.sequence.saturating_add(1);
         flash.erase(self.next, self.next.saturating_add(page)).await.map_err(|_| FlashFailed)?;
@@ -142,14 +167,24 @@ impl Kept {
 #[repr(align(4))]
 struct Record([u8; RECORD]);
 
-/// Reads one page into `settings`, and gives its sequence number; `None`, and nothing changed, if it holds no whole record.
-async fn read<F: NorFlash>(flash: &mut F, at: u32, settings: &mut Settings) -> Result<Option<u32>, FlashFailed> {
+/// Reads one page into `settings`, and gives its sequence number; `None`, and nothing changed, if
+/// it holds no whole record.
+async fn read<F: NorFlash>(
+    flash: &mut F,
+    at: u32,
+    settings: &mut Settings,
+) -> Result<Option<u32>, FlashFailed> {
     let mut record = Record([0; RECORD]);
     flash.read(at, &mut record.0).await.map_err(|_| FlashFailed)?;
     Ok(decode(&record, settings))
 }
 
-async fn write<F: NorFlash>(flash: &mut F, at: u32, settings: &Settings, sequence: u32) -> Result<(), FlashFailed> {
+async fn write<F: NorFlash>(
+    flash: &mut F,
+    at: u32,
+    settings: &Settings,
+    sequence: u32,
+) -> Result<(), FlashFailed> {
     let mut record = Record([0; RECORD]);
     encode(settings, sequence, &mut record);
     flash.write(at, &record.0).await.map_err(|_| FlashFailed)
@@ -157,15 +192,21 @@ async fn write<F: NorFlash>(flash: &mut F, at: u32, settings: &Settings, sequenc
 
 fn encode(settings: &Settings, sequence: u32, record: &mut Record) {
     let gateway = settings.gateway.as_ref();
-    let (wire, host, port) = gateway.map_or((Wire::WEB_SOCKET, "", 0), |gateway| (gateway.wire, &*gateway.host, gateway.port));
-    let every = settings.heartbeat_every.map_or(0, |every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX));
+    let (wire, host, port) = gateway
+        .map_or((Wire::WEB_SOCKET, "", 0), |gateway| (gateway.wire, &*gateway.host, gateway.port));
+    let every = settings
+        .heartbeat_every
+        .map_or(0, |every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX));
     let texts = [host, &*settings.name, &*settings.room];
-    let fields = [VERSION, u8::from(settings.asks) | wire.0 << 1]
-        .into_iter()
-        .chain(sequence.to_le_bytes())
-        .chain(every.to_le_bytes())
-        .chain(port.to_le_bytes())
-        .chain(texts.into_iter().flat_map(|text| (text.len() as u16).to_le_bytes().into_iter().chain(text.bytes())));
+    let fields =
+        [VERSION, u8::from(settings.asks) | wire.0 << 1]
+            .into_iter()
+            .chain(sequence.to_le_bytes())
+            .chain(every.to_le_bytes())
+            .chain(port.to_le_bytes())
+            .chain(texts.into_iter().flat_map(|text| {
+                (text.len() as u16).to_le_bytes().into_iter().chain(text.bytes())
+            }));
     if let Some((body, checksum)) = record.0.split_first_chunk_mut::<BODY>() {
         for (place, byte) in body.iter_mut().zip(fields) {
             *place = byte;
@@ -194,8 +235,9 @@ fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
     set(&mut settings.name, name);
     set(&mut settings.room, room);
     settings.asks = asks & 1 != 0;
-    settings.heartbeat_every =
-        Some(u32::from_le_bytes(*every)).filter(|&every| every != 0).map(|every| Span::from_millis(every.into()));
+    settings.heartbeat_every = Some(u32::from_le_bytes(*every))
+        .filter(|&every| every != 0)
+        .map(|every| Span::from_millis(every.into()));
     Some(u32::from_le_bytes(*sequence))
 }
 
@@ -215,7 +257,9 @@ fn text<'r>(rest: &mut &'r [u8]) -> Option<&'r str> {
 /// CRC-32 as in Ethernet and zip.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }
 
@@ -233,7 +277,11 @@ mod tests {
     fn settings_read_back_as_they_were_written() {
         let longest: heapless::String<LABEL_BYTES> = core::iter::repeat_n('𐍈', 64).collect();
         let settings = Settings {
-            gateway: Some(Gateway { wire: Wire::TCP, host: "gateway.local".try_into().unwrap(), port: 8765 }),
+            gateway: Some(Gateway {
+                wire: Wire::TCP,
+                host: "gateway.local".try_into().unwrap(),
+                port: 8765,
+            }),
             name: longest.clone(),
             room: longest,
             asks: true,

@@ -14,7 +14,9 @@ pub(crate) fn broken_in_words(broken: Broken, f: &mut Formatter<'_>) -> Result {
         Broken::ByPeer(Some(code)) => write!(f, "closed by the gateway: {code}"),
         Broken::ByPeer(None) => f.write_str("closed by the gateway"),
         Broken::Upgrade(_) => f.write_str("no connection: this is no gateway"),
-        Broken::Violation(_) => f.write_str("connection given up: the gateway broke the rules of WebSocket"),
+        Broken::Violation(_) => {
+            f.write_str("connection given up: the gateway broke the rules of WebSocket")
+        }
     }
 }
 

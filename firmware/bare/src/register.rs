@@ -2,7 +2,8 @@
 
 use core::ptr;
 
-/// The address of a 32-bit register. Only [`Register::at`] makes one, so whoever calls it vouches for the address.
+/// The address of a 32-bit register. Only [`Register::at`] makes one, so whoever calls it vouches
+/// for the address.
 #[derive(Clone, Copy)]
 pub struct Register(usize);
 
@@ -10,7 +11,8 @@ impl Register {
     /// The register at `address`.
     ///
     /// # Safety
-    /// `address` is that of a 32-bit device register, and no access to it can touch memory that Rust knows of.
+    /// `address` is that of a 32-bit device register, and no access to it can touch memory that
+    /// Rust knows of.
     pub const unsafe fn at(address: usize) -> Self {
         Self(address)
     }

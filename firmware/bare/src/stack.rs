@@ -9,7 +9,8 @@ unsafe extern "C" {
 pub fn peak() -> usize {
     let (top, bottom) = (&raw const _stack_start, &raw const _stack_end);
     let mut word = bottom;
-    // SAFETY: from the end of the stack up to its start everything is memory that nobody else owns; reading below the stack pointer is harmless.
+    // SAFETY: from the end of the stack up to its start everything is memory that nobody else owns;
+    // reading below the stack pointer is harmless.
     while word < top && unsafe { word.read_volatile() } == cortex_m_rt::STACK_PAINT_VALUE {
         word = word.wrapping_add(1);
     }

@@ -7,7 +7,10 @@ const TARGET: &str = "thumbv7em-none-eabihf";
 fn main() -> Result<(), Box<dyn Error>> {
     let target = env::var("TARGET")?;
     if target != TARGET {
-        return Err(format!("this board is {TARGET}, not {target}: run cargo in the board's own folder").into());
+        return Err(format!(
+            "this board is {TARGET}, not {target}: run cargo in the board's own folder"
+        )
+        .into());
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::copy("memory.x", out.join("memory.x"))?;

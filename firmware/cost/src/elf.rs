@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
 
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind, SymbolKind, elf};
+use object::{
+    Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind, SymbolKind, elf,
+};
 
 /// A section that goes to flash: its address and its bytes.
 struct Loaded {
@@ -33,20 +35,26 @@ impl Elf {
             if sh_flags & u64::from(elf::SHF_ALLOC) == 0 {
                 continue;
             }
-            let kept = section.kind() != SectionKind::UninitializedData && !section.data()?.is_empty();
+            let kept =
+                section.kind() != SectionKind::UninitializedData && !section.data()?.is_empty();
             if kept {
                 elf.flash += section.size();
-                elf.loaded.push(Loaded { address: section.address(), bytes: section.data()?.to_vec() });
+                elf.loaded
+                    .push(Loaded { address: section.address(), bytes: section.data()?.to_vec() });
             }
             if sh_flags & u64::from(elf::SHF_WRITE) != 0 {
                 elf.ram += section.size();
             }
         }
-        let functions = object.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
+        let functions = object
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
         // Identical functions are merged: one place, many names.
-        let by_address: BTreeMap<u64, _> = functions.map(|symbol| (symbol.address(), symbol)).collect();
+        let by_address: BTreeMap<u64, _> =
+            functions.map(|symbol| (symbol.address(), symbol)).collect();
         for symbol in by_address.values() {
-            elf.functions.push((format!("{:#}", rustc_demangle::demangle(symbol.name()?)), symbol.size()));
+            elf.functions
+                .push((format!("{:#}", rustc_demangle::demangle(symbol.name()?)), symbol.size()));
         }
         Ok(elf)
     }
@@ -62,18 +70,27 @@ impl Elf {
         sizes
     }
 
-    /// Every place in the source that a panic of this image can report: each has a record (text, line, column) among the constants.
+    /// Every place in the source that a panic of this image can report: each has a record (text,
+    /// line, column) among the constants.
     pub fn panic_places(&self) -> BTreeSet<Place> {
         let mut places = BTreeSet::new();
         for section in &self.loaded {
             for record in section.bytes.windows(16).step_by(4) {
-                let word = |at: usize| u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+                let word = |at: usize| {
+                    u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
+                };
                 let (line, column) = (word(8), word(12));
                 if !(1..100_000).contains(&line) || !(1..1_000).contains(&column) || word(4) > 300 {
                     continue;
                 }
-                if let Some(file) = self.text(word(0).into(), word(4) as usize).filter(|file| file.ends_with(".rs")) {
-                    places.insert(Place { file: file.to_owned(), line: line as usize, column: column as usize });
+                if let Some(file) =
+                    self.text(word(0).into(), word(4) as usize).filter(|file| file.ends_with(".rs"))
+                {
+                    places.insert(Place {
+                        file: file.to_owned(),
+                        line: line as usize,
+                        column: column as usize,
+                    });
                 }
             }
         }
@@ -81,16 +98,24 @@ impl Elf {
     }
 
     fn text(&self, address: u64, length: usize) -> Option<&str> {
-        let section = self.loaded.iter().find(|s| (s.address..s.address + s.bytes.len() as u64).contains(&address))?;
+        let section = self
+            .loaded
+            .iter()
+            .find(|s| (s.address..s.address + s.bytes.len() as u64).contains(&address))?;
         let start = (address - section.address) as usize;
         std::str::from_utf8(section.bytes.get(start..start + length)?).ok()
     }
 }
 
-/// The first crate that a function's name names: the one that wrote it, or the type it was written for.
+/// The first crate that a function's name names: the one that wrote it, or the type it was written
+/// for.
 pub fn crate_of(name: &str) -> String {
     let name = name.trim_start_matches(['<', '&', '*', '(', '[', ' ']);
-    let word: String = name.trim_start_matches("mut ").chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let word: String = name
+        .trim_start_matches("mut ")
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
     match name.contains("::") {
         true => word,
         false => "(no crate: runtime and compiler support)".to_owned(),
@@ -106,20 +131,24 @@ pub struct Place {
 }
 
 impl Place {
-    /// Whether this is the body of an async function: the compiler makes it panic when it is polled after its end, which no executor does.
-    /// `firmware` is where relative paths begin.
+    /// Whether this is the body of an async function: the compiler makes it panic when it is polled
+    /// after its end, which no executor does. `firmware` is where relative paths begin.
     pub fn is_async_body(&self, firmware: &Path) -> bool {
         let source = std::fs::read_to_string(firmware.join(&self.file)).unwrap_or_default();
         let line = source.lines().nth(self.line - 1).unwrap_or_default();
         let here = line.chars().nth(self.column - 1);
-        here == Some('{') || line.chars().skip(self.column - 1).collect::<String>().starts_with("async")
+        here == Some('{')
+            || line.chars().skip(self.column - 1).collect::<String>().starts_with("async")
     }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let marks = ["/library/", "/registry/src/", "/adapters/"];
-        let short = marks.iter().find_map(|mark| self.file.split_once(mark).map(|(_, rest)| rest)).unwrap_or(&self.file);
+        let short = marks
+            .iter()
+            .find_map(|mark| self.file.split_once(mark).map(|(_, rest)| rest))
+            .unwrap_or(&self.file);
         write!(f, "{short}:{}", self.line)
     }
 }

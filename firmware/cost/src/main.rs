@@ -1,5 +1,6 @@
-//! Builds the images, runs those that measure themselves, and says what they cost: flash, static RAM, stack, instructions, and the places that can
-//! panic. Run in `firmware/`: `cargo run --release -p handfast-cost`.
+//! Builds the images, runs those that measure themselves, and says what they cost: flash, static
+//! RAM, stack, instructions, and the places that can panic. Run in `firmware/`:
+//! `cargo run --release -p handfast-cost`.
 
 mod elf;
 mod run;
@@ -37,15 +38,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         for wire in ["native", "missy", "setup"] {
             let path = build(&firmware, board, board.image, wire)?;
             let with = Elf::read(&path)?;
-            println!("\n### {}\n\n| | flash | static RAM |\n|---|---|---|", if wire == "setup" { "setup codes" } else { wire });
+            println!(
+                "\n### {}\n\n| | flash | static RAM |\n|---|---|---|",
+                if wire == "setup" { "setup codes" } else { wire }
+            );
             println!("| the image that measures | {} | {} |", with.flash, with.ram);
             println!("| the same without the node | {} | {} |", without.flash, without.ram);
             let measured = measure(board, &path)?;
-            let measured: Vec<_> = measured.lines().map(|line| line.split_once('\t').unwrap_or(("", line))).collect();
+            let measured: Vec<_> =
+                measured.lines().map(|line| line.split_once('\t').unwrap_or(("", line))).collect();
             // The compiler inlines one into the other, so no symbol tells the two apart.
             println!(
                 "| {} | {} | {} |",
-                if wire == "setup" { "verifying, and the codes" } else { "the node and the script that is played to it" },
+                if wire == "setup" {
+                    "verifying, and the codes"
+                } else {
+                    "the node and the script that is played to it"
+                },
                 with.flash - without.flash,
                 with.ram - without.ram
             );
@@ -59,7 +68,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         if board.folder == "qemu-mps2-an386" {
             for wires in ["native", "missy", "missy,native"] {
-                let whole = Elf::read(&build(&firmware, board, "handfast-board-mps2-an386", wires)?)?;
+                let whole =
+                    Elf::read(&build(&firmware, board, "handfast-board-mps2-an386", wires)?)?;
                 println!(
                     "\n### The whole node ({wires}) with network and console: {} bytes of flash, {} of static RAM\n",
                     whole.flash, whole.ram
@@ -75,7 +85,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Code by crate. A generic function counts for the crate that wrote it, whatever it was compiled for; what is inlined counts for its caller.
+/// Code by crate. A generic function counts for the crate that wrote it, whatever it was compiled
+/// for; what is inlined counts for its caller.
 fn print_crates(elf: &Elf) {
     println!("| crate | bytes of code |\n|---|---|");
     for (name, size) in elf.code_by_crate().into_iter().filter(|(_, size)| *size >= 200) {
@@ -85,8 +96,13 @@ fn print_crates(elf: &Elf) {
 
 /// The places that can panic; how many of them are ours.
 fn print_panics(elf: &Elf, firmware: &Path) -> usize {
-    let (ends, places): (Vec<_>, Vec<_>) = elf.panic_places().into_iter().partition(|place| place.is_async_body(firmware));
-    println!("\n{} places that can panic (and {} async bodies, if they were polled after their end):", places.len(), ends.len());
+    let (ends, places): (Vec<_>, Vec<_>) =
+        elf.panic_places().into_iter().partition(|place| place.is_async_body(firmware));
+    println!(
+        "\n{} places that can panic (and {} async bodies, if they were polled after their end):",
+        places.len(),
+        ends.len()
+    );
     for place in &places {
         println!("- {place}");
     }

@@ -1,5 +1,7 @@
-//! What a node does from its first boot to its link, in memory, to be measured on a board: the real core and the real pump, with a gateway that plays a
-//! script, flash in RAM and an owner who types; and what verifying setup codes takes. Nothing here waits, so what is counted is work, and the node's alone.
+//! What a node does from its first boot to its link, in memory, to be measured on a board: the real
+//! core and the real pump, with a gateway that plays a script, flash in RAM and an owner who types;
+//! and what verifying setup codes takes. Nothing here waits, so what is counted is work, and the
+//! node's alone.
 #![no_std]
 
 #[cfg(feature = "missy")]
@@ -62,7 +64,8 @@ impl Notes {
     }
 }
 
-/// Makes a future where it is to stay; made by the caller itself, it would be made twice, and each of them counted as stack.
+/// Makes a future where it is to stay; made by the caller itself, it would be made twice, and each
+/// of them counted as stack.
 #[cfg(any(feature = "missy", feature = "native"))]
 #[inline(never)]
 fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {

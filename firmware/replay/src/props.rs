@@ -8,7 +8,8 @@ use handfast_core::time::Instant;
 use handfast_edge::ports::Clock;
 use rand_core::{TryCryptoRng, TryRng};
 
-/// A generator that always gives the same, so that the gateway's answer to the upgrade can be written down beforehand. For measuring only.
+/// A generator that always gives the same, so that the gateway's answer to the upgrade can be
+/// written down beforehand. For measuring only.
 pub(crate) struct Always(pub(crate) u8);
 
 impl TryRng for Always {

@@ -1,4 +1,5 @@
-//! Setup codes as a device verifies them: codes that Python made (`host-tests/interop/setup_codes.py`), good ones and others, and what each verdict takes.
+//! Setup codes as a device verifies them: codes that Python made
+//! (`host-tests/interop/setup_codes.py`), good ones and others, and what each verdict takes.
 
 use handfast_core::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, verify};
 use handfast_core::secret::Secret;
@@ -17,10 +18,14 @@ const FORGED: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMj
 /// Signed, and its time is over.
 const EXPIRED: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMjUtMDYtMTVUMTU6MDY6NDBaIiwibm9uY2UiOiIwMDExMjIzMzQ0NTU2Njc3ODg5OWFhYmJjY2RkZWVmZiJ9.0M98GUjvdOHQIpkQe1BgvFJkQv34Tp4VmZP1EtatIe8";
 
-/// Verifies each, and tells what that took, by `instructions`, a counter that goes up. `None` if a verdict is another than it should be.
+/// Verifies each, and tells what that took, by `instructions`, a counter that goes up. `None` if a
+/// verdict is another than it should be.
 pub fn codes(instructions: fn() -> u32) -> Option<Measured> {
     let mut notes = Notes::new(instructions);
-    let key = SetupKey::new(&Secret::new(core::array::from_fn(|at| u8::try_from(at).unwrap_or(0).wrapping_add(1)))).ok()?;
+    let key = SetupKey::new(&Secret::new(core::array::from_fn(|at| {
+        u8::try_from(at).unwrap_or(0).wrapping_add(1)
+    })))
+    .ok()?;
     notes.note("setup code, take the key in");
     let keys = [key, SetupKey::new(&Secret::new([0xee; 32])).ok()?];
     let (one, _) = keys.split_at_checked(1)?;
@@ -46,5 +51,6 @@ pub fn codes(instructions: fn() -> u32) -> Option<Measured> {
 #[inline(never)]
 fn verdict(keys: &[SetupKey], token: &str) -> Result<u64, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
-    verify(keys, token, UnixTime::from_secs(NOW), &mut scratch).map(|verified| verified.claims().expires_at.as_secs())
+    verify(keys, token, UnixTime::from_secs(NOW), &mut scratch)
+        .map(|verified| verified.claims().expires_at.as_secs())
 }

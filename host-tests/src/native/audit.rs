@@ -1,4 +1,5 @@
-//! What must hold after every single event, whatever happened before; and what has to be remembered to know.
+//! What must hold after every single event, whatever happened before; and what has to be remembered
+//! to know.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +58,13 @@ impl World {
         self.audit.typed.insert((key, plain.to_uppercase()));
     }
 
-    pub(super) fn decided(&mut self, _node_id: NodeId, key: Option<PublicKey>, approves: bool, revokes: bool) {
+    pub(super) fn decided(
+        &mut self,
+        _node_id: NodeId,
+        key: Option<PublicKey>,
+        approves: bool,
+        revokes: bool,
+    ) {
         let Some(key) = key else { return };
         if approves {
             self.audit.approved.insert(*key.as_bytes());
@@ -86,13 +93,16 @@ impl World {
         *wrong += 1;
         let wrong = *wrong;
         self.expect(wrong <= u32::from(GUESSES_PER_CODE), || format!("{wrong} guesses of {id:?}"));
-        let is_pin = self.store.codes.get(&id).is_some_and(|kept| matches!(kept.counted.kind, Kind::Pin(_)));
+        let is_pin =
+            self.store.codes.get(&id).is_some_and(|kept| matches!(kept.counted.kind, Kind::Pin(_)));
         if is_pin && window == self.audit.windows {
             self.audit.wrong_in_window += 1;
             let of_source = self.audit.wrong_of_source.entry(source).or_default();
             *of_source += 1;
             let of_source = *of_source;
-            self.expect(of_source <= u32::from(GUESSES_PER_SOURCE), || format!("{of_source} guesses of one source"));
+            self.expect(of_source <= u32::from(GUESSES_PER_SOURCE), || {
+                format!("{of_source} guesses of one source")
+            });
         }
         let all = self.audit.wrong_in_window;
         self.expect(all <= u32::from(GUESSES_PER_WINDOW), || format!("{all} guesses in a window"));
@@ -105,26 +115,39 @@ impl World {
         let wire = self.wires.get(&conn).and_then(|wire| wire.node);
         match asked {
             Asked::Settle(Some(id)) | Asked::Spend(id) => {
-                let secret = self.audit.secrets.get(id).cloned().or_else(|| self.store.codes.get(id)?.secret.clone());
+                let secret = self
+                    .audit
+                    .secrets
+                    .get(id)
+                    .cloned()
+                    .or_else(|| self.store.codes.get(id)?.secret.clone());
                 let holder = key.map(|key| *key.as_bytes()).unwrap_or_default();
-                let typed = secret.clone().is_some_and(|secret| self.audit.typed.contains(&(holder, secret)));
-                self.expect(typed, || format!("conn {conn}: {id:?} is proven, and nobody typed it"));
+                let typed = secret
+                    .clone()
+                    .is_some_and(|secret| self.audit.typed.contains(&(holder, secret)));
+                self.expect(typed, || {
+                    format!("conn {conn}: {id:?} is proven, and nobody typed it")
+                });
                 self.audit.secrets.insert(*id, secret.unwrap_or_default());
             }
             Asked::SettleSetup(code) => {
-                self.expect(self.audit.issued.iter().any(|(_, nonce)| *nonce == code.nonce), || {
-                    format!("conn {conn}: {code:?} is nobody's")
-                });
+                self.expect(
+                    self.audit.issued.iter().any(|(_, nonce)| *nonce == code.nonce),
+                    || format!("conn {conn}: {code:?} is nobody's"),
+                );
             }
             Asked::Attach(_) => {
                 let own = wire.map(|at| *self.nodes[at].keys.channel.public());
-                self.expect(own == key, || format!("conn {conn}: attached for {key:?}, and is {wire:?}'s"));
+                self.expect(own == key, || {
+                    format!("conn {conn}: attached for {key:?}, and is {wire:?}'s")
+                });
             }
             _ => {}
         }
     }
 
-    /// A setup code came to this. What it yields, it yields to one key; and to that the same, however often it is shown, while that counts.
+    /// A setup code came to this. What it yields, it yields to one key; and to that the same,
+    /// however often it is shown, while that counts.
     pub(super) fn yielded(&mut self, code: Shown, request: &Request, settled: &Settled) {
         let Settled::Offered(offered) = settled else { return };
         let holder = *request.holder.channel.as_bytes();
@@ -142,9 +165,14 @@ impl World {
                 let same = offered.id == grant || latest == Some(offered.id);
                 self.expect(same, || format!("{code:?} yields something new: {offered:?}"));
             }
-            // Somebody else, who was let in before by something of his own: he is offered that, and it is older than this.
+            // Somebody else, who was let in before by something of his own: he is offered that, and
+            // it is older than this.
             Some(_) => {
-                let by_this = self.audit.yielded.values().any(|(key, grant)| *key != holder && *grant == offered.id);
+                let by_this = self
+                    .audit
+                    .yielded
+                    .values()
+                    .any(|(key, grant)| *key != holder && *grant == offered.id);
                 self.expect(!by_this, || format!("{code:?} yields twice"));
             }
         }
@@ -158,9 +186,11 @@ impl World {
             Memory::Blank => forgets || self.audit.revoked.contains(key.as_bytes()),
             Memory::Asked { gateway } => gateway == self.gateway.keys.channel.public(),
             Memory::Paired(paired) => {
-                let granted =
-                    |grant: &handfast_core::registry::grants::Grant| grant.id == paired.grant && grant.node_id == paired.node_id;
-                paired.gateway == *self.gateway.keys.channel.public() && self.store.grants.iter().any(granted)
+                let granted = |grant: &handfast_core::registry::grants::Grant| {
+                    grant.id == paired.grant && grant.node_id == paired.node_id
+                };
+                paired.gateway == *self.gateway.keys.channel.public()
+                    && self.store.grants.iter().any(granted)
             }
         };
         self.expect(holds, || format!("node {at} keeps {memory:?}"));
@@ -172,12 +202,19 @@ impl World {
             let Some(machine) = &seat.machine else { continue };
             if let Some(Peer::Node(node_id)) = machine.linked() {
                 let record = self.store.records.get(&node_id);
-                let is_in =
-                    record.is_some_and(|record| matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. }));
-                self.expect(is_in, || format!("conn {conn}: {node_id} is linked, and is {record:?}"));
-                self.expect(self.gateway.live.get(&node_id) == Some(&conn), || format!("conn {conn}: linked, and not live"));
+                let is_in = record.is_some_and(|record| {
+                    matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+                });
+                self.expect(is_in, || {
+                    format!("conn {conn}: {node_id} is linked, and is {record:?}")
+                });
+                self.expect(self.gateway.live.get(&node_id) == Some(&conn), || {
+                    format!("conn {conn}: linked, and not live")
+                });
                 let key = record.and_then(|record| record.keys).map(|keys| keys.channel);
-                self.expect(machine.peer_key() == key.as_ref(), || format!("conn {conn}: linked with another key"));
+                self.expect(machine.peer_key() == key.as_ref(), || {
+                    format!("conn {conn}: linked with another key")
+                });
             }
         }
         for record in self.store.records.values() {
@@ -185,12 +222,24 @@ impl World {
             let bytes = *keys.channel.as_bytes();
             if matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. }) {
                 let approved = self.audit.approved.contains(&bytes);
-                let code = self.audit.secrets.values().any(|secret| self.audit.typed.contains(&(bytes, secret.clone())));
+                let code = self
+                    .audit
+                    .secrets
+                    .values()
+                    .any(|secret| self.audit.typed.contains(&(bytes, secret.clone())));
                 let setup = self.audit.yielded.values().any(|(key, _)| *key == bytes);
-                self.expect(approved || code || setup, || format!("{} is paired, and nobody wanted it", record.node_id));
-                self.expect(!self.audit.revoked.contains(&bytes), || format!("{} came back", record.node_id));
+                self.expect(approved || code || setup, || {
+                    format!("{} is paired, and nobody wanted it", record.node_id)
+                });
+                self.expect(!self.audit.revoked.contains(&bytes), || {
+                    format!("{} came back", record.node_id)
+                });
             }
-            let same = self.store.records.values().filter(|other| other.keys.is_some_and(|k| k.channel == keys.channel));
+            let same = self
+                .store
+                .records
+                .values()
+                .filter(|other| other.keys.is_some_and(|k| k.channel == keys.channel));
             self.expect(same.count() == 1, || format!("{} has a twin", record.node_id));
         }
     }

@@ -1,4 +1,5 @@
-//! The gateway's process: the real machine for each connection, and an adapter that carries its effects out over the registry.
+//! The gateway's process: the real machine for each connection, and an adapter that carries its
+//! effects out over the registry.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
-    Around, Confirmation, Connection, Cost, Effect, Input, Known, Offer, Peer, Plan, Prepared, Proof, Verdict, plan,
+    Around, Confirmation, Connection, Cost, Effect, Input, Known, Offer, Peer, Plan, Prepared,
+    Proof, Verdict, plan,
 };
 use handfast_core::grant::capability::{Chain, Check, Holder, verify};
 use handfast_core::grant::scope::ScopesBuf;
@@ -232,7 +234,12 @@ fn lend((record, grants, ceiling): &Loaded) -> Known<'_> {
 }
 
 /// What core says a node may do.
-fn in_force(grants: &[Grant], ceiling: Option<&Ceiling>, within: Span, now: UnixTime) -> Option<(ScopesBuf, Vec<ScopesBuf>)> {
+fn in_force(
+    grants: &[Grant],
+    ceiling: Option<&Ceiling>,
+    within: Span,
+    now: UnixTime,
+) -> Option<(ScopesBuf, Vec<ScopesBuf>)> {
     match entitled(grants, ceiling, within, now) {
         Entitled::InForce(in_force, _) => Some((in_force.scopes.clone(), in_force.bounds.to_vec())),
         Entitled::Renewal | Entitled::Nothing => None,
@@ -243,7 +250,8 @@ impl World {
     /// What the operator decided about a node bounds its live link at once.
     pub(super) fn bound(&mut self, node_id: NodeId) {
         let Some(&conn) = self.gateway.live.get(&node_id) else { return };
-        let (grants, ceiling) = (self.store.grants_of(node_id), self.store.ceilings.get(&node_id).cloned());
+        let (grants, ceiling) =
+            (self.store.grants_of(node_id), self.store.ceilings.get(&node_id).cloned());
         let within = self.limits.renew_after_expiry;
         let (until, renews) = match entitled(&grants, ceiling.as_ref(), within, self.unix()) {
             Entitled::InForce(_, until) => (until, false),
@@ -254,9 +262,12 @@ impl World {
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let covers = |text: &String| {
             let pattern = Pattern::parse(text).expect("a pattern");
-            scopes.as_ref().is_some_and(|(scopes, bounds)| InForce { scopes, bounds }.allows_subscription(&pattern))
+            scopes.as_ref().is_some_and(|(scopes, bounds)| {
+                InForce { scopes, bounds }.allows_subscription(&pattern)
+            })
         };
-        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut seat.subscribed).into_iter().partition(covers);
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut seat.subscribed).into_iter().partition(covers);
         (seat.subscribed, seat.scopes) = (kept, scopes);
         for pattern in ended {
             self.feed_gateway(conn, GateIn::Unsubscribed(pattern));
@@ -297,7 +308,8 @@ impl World {
         let token = self.next_token();
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let Some(machine) = seat.machine.take() else { return };
-        let (before, compares) = (machine.state_name(), matches!(input, GateIn::Answer(Answer::Reserved(Ok(_)))));
+        let (before, compares) =
+            (machine.state_name(), matches!(input, GateIn::Answer(Answer::Reserved(Ok(_)))));
         let what = match &input {
             GateIn::Frame(frame) => format!("Frame of {}", frame.len()),
             other => format!("{other:?}").chars().take(90).collect(),
@@ -314,8 +326,14 @@ impl World {
         let message = self.gateway.message.and_then(Reason::parse);
         let (mut frame, known, offered, address, payload, pattern);
         let room = Label::parse("Hall").expect("a label");
-        let offer =
-            |offered: &'_ Offered, token| Offer { id: offered.id, node_id: offered.node_id, room, token, chain: None, message };
+        let offer = |offered: &'_ Offered, token| Offer {
+            id: offered.id,
+            node_id: offered.node_id,
+            room,
+            token,
+            chain: None,
+            message,
+        };
         let failed = handfast_core::error::Refusal::StoreFailed;
         let input = match input {
             GateIn::Frame(bytes) => {
@@ -325,7 +343,8 @@ impl World {
                     self.gateway.counted.0 += 1;
                     seat.attempt = self.gateway.failures.attempt(now);
                 }
-                if matches!(cost, Cost::Link(Some(ephemeral)) if self.gateway.replays.knows(ephemeral)) {
+                if matches!(cost, Cost::Link(Some(ephemeral)) if self.gateway.replays.knows(ephemeral))
+                {
                     Input::Repeated
                 } else {
                     Input::Frame { bytes: &mut frame, entropy, around }
@@ -344,7 +363,10 @@ impl World {
             GateIn::Deliver(action, to, bytes) => {
                 (address, payload) = (to, bytes);
                 let address = Address::parse(&address).expect("an address");
-                Input::Deliver(App { action, address, bytes: Payload::new(&payload).expect("a payload") }, unix)
+                Input::Deliver(
+                    App { action, address, bytes: Payload::new(&payload).expect("a payload") },
+                    unix,
+                )
             }
             GateIn::Answer(answer) => match answer {
                 Answer::Entered(outcome) => Input::Entered(outcome),
@@ -355,11 +377,11 @@ impl World {
                 }
                 Answer::Attached(found) => {
                     known = found;
-                    seat.scopes = known
-                        .as_ref()
-                        .ok()
-                        .and_then(Option::as_ref)
-                        .and_then(|(_, all, ceiling)| in_force(all, ceiling.as_ref(), self.limits.renew_after_expiry, unix));
+                    seat.scopes = known.as_ref().ok().and_then(Option::as_ref).and_then(
+                        |(_, all, ceiling)| {
+                            in_force(all, ceiling.as_ref(), self.limits.renew_after_expiry, unix)
+                        },
+                    );
                     let known = known.as_ref().map(|known| known.as_ref().map(lend));
                     Input::Attached(known.map_err(|()| failed), unix)
                 }
@@ -375,18 +397,31 @@ impl World {
                 Answer::Spent(spent) => Input::Spent(spent.map_err(|()| failed)),
                 Answer::Settled(Settled::Offered(it)) => {
                     offered = it;
-                    Input::Settled(Verdict::Offered(Offer { chain: offered.chain.as_deref(), ..offer(&offered, None) }))
+                    Input::Settled(Verdict::Offered(Offer {
+                        chain: offered.chain.as_deref(),
+                        ..offer(&offered, None)
+                    }))
                 }
-                Answer::Settled(Settled::Waits) => Input::Settled(Verdict::Waits { expires_in: 600 }),
-                Answer::Settled(Settled::Expired) => Input::Settled(Verdict::Refused(Refusal::Expired)),
-                Answer::Settled(Settled::Denied) => Input::Settled(Verdict::Refused(Refusal::Denied { reason: None })),
-                Answer::Settled(Settled::Revoked) => Input::Settled(Verdict::Refused(Refusal::Revoked)),
+                Answer::Settled(Settled::Waits) => {
+                    Input::Settled(Verdict::Waits { expires_in: 600 })
+                }
+                Answer::Settled(Settled::Expired) => {
+                    Input::Settled(Verdict::Refused(Refusal::Expired))
+                }
+                Answer::Settled(Settled::Denied) => {
+                    Input::Settled(Verdict::Refused(Refusal::Denied { reason: None }))
+                }
+                Answer::Settled(Settled::Revoked) => {
+                    Input::Settled(Verdict::Refused(Refusal::Revoked))
+                }
                 Answer::Settled(Settled::Spent) => Input::Settled(Verdict::Refused(Refusal::Spent)),
-                Answer::Busy if before == "Preparing" => Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 })),
-                Answer::Busy => Input::Settled(Verdict::Refused(Refusal::Busy { retry_in: 5 })),
-                Answer::Activated(Ok(outcome)) => {
-                    Input::Activated(Ok(outcome.map_or(Confirmation::NotThere, Confirmation::Active)))
+                Answer::Busy if before == "Preparing" => {
+                    Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 }))
                 }
+                Answer::Busy => Input::Settled(Verdict::Refused(Refusal::Busy { retry_in: 5 })),
+                Answer::Activated(Ok(outcome)) => Input::Activated(Ok(
+                    outcome.map_or(Confirmation::NotThere, Confirmation::Active)
+                )),
                 Answer::Activated(Err(())) => Input::Activated(Err(failed)),
                 Answer::Presented(presented) => {
                     let until = presented.as_ref().map(|(until, _)| *until);
@@ -398,7 +433,10 @@ impl World {
                 Answer::Renewed(Some(it), bearer) => {
                     offered = it;
                     let token = bearer.and(token);
-                    Input::Renewed(Some(Offer { chain: offered.chain.as_deref(), ..offer(&offered, token) }))
+                    Input::Renewed(Some(Offer {
+                        chain: offered.chain.as_deref(),
+                        ..offer(&offered, token)
+                    }))
                 }
                 Answer::Renewed(None, _) => Input::Renewed(None),
             },
@@ -423,7 +461,8 @@ impl World {
                 Effect::Detach => todo.push(Do::Detach),
                 Effect::Ask(key, asked) => {
                     let holder = Holder { channel: key, signing: *asked.key() };
-                    seat.request = Some(Request { holder, name: asked.request().name.as_str().to_owned() });
+                    seat.request =
+                        Some(Request { holder, name: asked.request().name.as_str().to_owned() });
                     todo.push(Do::Ask(Asked::Prepare(asked.request().method)));
                 }
                 Effect::Reserve(id) => todo.push(Do::Ask(Asked::Reserve(id))),
@@ -432,7 +471,10 @@ impl World {
                 Effect::Settle(Proof::Code(id, _)) => todo.push(Do::Ask(Asked::Settle(Some(id)))),
                 Effect::Settle(Proof::Setup(verified)) => {
                     let claims = verified.claims();
-                    todo.push(Do::Ask(Asked::SettleSetup(Shown { nonce: claims.nonce, expires_at: claims.expires_at })));
+                    todo.push(Do::Ask(Asked::SettleSetup(Shown {
+                        nonce: claims.nonce,
+                        expires_at: claims.expires_at,
+                    })));
                 }
                 Effect::Activate(grant) => todo.push(Do::Ask(Asked::Activate(grant))),
                 Effect::Observe(_) => seat.observed += 1,
@@ -448,9 +490,13 @@ impl World {
                     let chain = chain.map(<[u8]>::to_vec).or_else(|| seat.came.take());
                     todo.push(Do::Ask(Asked::Present(chain)));
                 }
-                Effect::App(app) => seat.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec())),
+                Effect::App(app) => {
+                    seat.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()))
+                }
                 Effect::Subscribe(pattern) => seat.subscribed.push(pattern.as_str().to_owned()),
-                Effect::Renew(renew) => todo.push(Do::Ask(Asked::Renew(matches!(renew, Renew::Chain)))),
+                Effect::Renew(renew) => {
+                    todo.push(Do::Ask(Asked::Renew(matches!(renew, Renew::Chain))))
+                }
             }
         }
         let (after, closed) = (next.state_name(), next.is_closed());
@@ -476,7 +522,8 @@ impl World {
     }
 
     fn next_token(&mut self) -> Option<Token> {
-        const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        const CHARS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let text: String = (0..43).map(|_| char::from(self.prng.pick(CHARS))).collect();
         Token::parse(&text)
     }
@@ -520,7 +567,9 @@ impl World {
         let peer = seat.machine.as_ref().and_then(Connection::linked);
         let store = &mut self.store;
         let own = &self.gateway.keys;
-        let look = |store: &super::registry::Registry, key: &PublicKey| store.by_key(key).map(|record| loaded(store, record));
+        let look = |store: &super::registry::Registry, key: &PublicKey| {
+            store.by_key(key).map(|record| loaded(store, record))
+        };
         let answer = match asked {
             Asked::Enter(key, ephemeral) => return self.enter(conn, *key.as_bytes(), &ephemeral),
             Asked::Find(key) => Answer::Found(if fails { Err(()) } else { Ok(look(store, &key)) }),
@@ -536,7 +585,11 @@ impl World {
             }
             Asked::Reserve(None) => {
                 seat.guesses += 1;
-                Answer::Reserved(if seat.guesses > 5 { Err(NoGuess::Locked) } else { Ok(5 - seat.guesses) })
+                Answer::Reserved(if seat.guesses > 5 {
+                    Err(NoGuess::Locked)
+                } else {
+                    Ok(5 - seat.guesses)
+                })
             }
             Asked::Spend(_) if fails => Answer::Spent(Err(())),
             Asked::Spend(id) => {
@@ -559,10 +612,12 @@ impl World {
             }
             Asked::Activate(_) if fails => Answer::Activated(Err(())),
             Asked::Activate(grant) => {
-                let node_id = key.as_ref().and_then(|key| store.by_key(key)).map(|record| record.node_id);
+                let node_id =
+                    key.as_ref().and_then(|key| store.by_key(key)).map(|record| record.node_id);
                 let activated = node_id.and_then(|node_id| store.activate(node_id, grant, unix));
                 if let (Some(Peer::Node(node_id)), Some(_)) = (peer, activated) {
-                    let (grants, ceiling) = (store.grants_of(node_id), store.ceilings.get(&node_id));
+                    let (grants, ceiling) =
+                        (store.grants_of(node_id), store.ceilings.get(&node_id));
                     seat.scopes = in_force(&grants, ceiling, self.limits.renew_after_expiry, unix);
                 }
                 Answer::Activated(Ok(activated))
@@ -571,12 +626,18 @@ impl World {
             Asked::Renew(true) => match peer {
                 Some(Peer::Node(node_id)) => {
                     let within = self.limits.renew_after_expiry;
-                    Answer::Renewed(store.renew(node_id, GrantId::from_bytes(ids.1), within, own, unix), None)
+                    Answer::Renewed(
+                        store.renew(node_id, GrantId::from_bytes(ids.1), within, own, unix),
+                        None,
+                    )
                 }
                 Some(Peer::Delegate(_)) | None => Answer::Renewed(None, None),
             },
             Asked::Renew(false) => {
-                let node_id = key.as_ref().and_then(|key| store.by_key(key)).map_or(NodeId::from_bytes([0; 16]), |r| r.node_id);
+                let node_id = key
+                    .as_ref()
+                    .and_then(|key| store.by_key(key))
+                    .map_or(NodeId::from_bytes([0; 16]), |r| r.node_id);
                 let offered = Offered { id: GrantId::from_bytes(ids.1), node_id, chain: None };
                 Answer::Renewed(Some(offered), Some(String::new()))
             }
@@ -621,7 +682,10 @@ impl World {
 
     /// A handshake needs its place no more.
     fn proven(&mut self, conn: ConnId) {
-        let Some(key) = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.enters.take()) else { return };
+        let Some(key) = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.enters.take())
+        else {
+            return;
+        };
         if let Some(proving) = self.gateway.proving.get_mut(&key) {
             proving.leave(u64::from(conn));
             if proving.is_empty() {
@@ -630,9 +694,11 @@ impl World {
         }
     }
 
-    /// From now on pushes reach this connection; an older one is told so; and then the record is read once more.
+    /// From now on pushes reach this connection; an older one is told so; and then the record is
+    /// read once more.
     fn attach(&mut self, conn: ConnId, node_id: NodeId) {
-        if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn) {
+        if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn)
+        {
             self.feed_gateway(older, GateIn::Push(Notice::Replaced));
         }
         let found = self.store.records.get(&node_id).map(|record| loaded(&self.store, record));
@@ -643,13 +709,21 @@ impl World {
         let unix = self.unix();
         let entropy = Entropy::from_recorded(self.prng.bytes());
         let source = self.source(conn);
-        let Some(request) = self.gateway.seats.get(&conn).and_then(|seat| seat.request.clone()) else { return };
-        let standing = self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
+        let Some(request) = self.gateway.seats.get(&conn).and_then(|seat| seat.request.clone())
+        else {
+            return;
+        };
+        let standing =
+            self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
         let answer = match plan(standing.as_ref(), method) {
             Plan::RefuseRevoked => Answer::Refused(Refusal::Revoked),
             Plan::OfferAgain | Plan::Settle => Answer::Settle,
             Plan::AwaitSetup => Answer::Setup,
-            Plan::ShowPin => match self.store.window.admits_source(self.store.guesses_of(source), unix) {
+            Plan::ShowPin => match self
+                .store
+                .window
+                .admits_source(self.store.guesses_of(source), unix)
+            {
                 Ok(()) => {
                     let code = Code::mint(Alphabet::Digits, 6, &entropy).expect("a PIN");
                     let pin = String::from_utf8_lossy(code.expose()).into_owned();
@@ -673,15 +747,28 @@ impl World {
         self.answer(conn, answer);
     }
 
-    fn present(&self, conn: ConnId, chain: Option<&[u8]>) -> Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))> {
+    fn present(
+        &self,
+        conn: ConnId,
+        chain: Option<&[u8]>,
+    ) -> Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))> {
         let key = self.gateway.seats.get(&conn)?.machine.as_ref()?.peer_key().copied()?;
-        let check = Check { gateway: &self.gateway.keys.signing.public(), channel: &key, audience: None, now: self.unix() };
+        let check = Check {
+            gateway: &self.gateway.keys.signing.public(),
+            channel: &key,
+            audience: None,
+            now: self.unix(),
+        };
         let counts = |id: &handfast_core::grant::capability::Id| {
-            self.store.grants.iter().any(|grant| grant.capability == Some(*id) && grant.counts(self.unix()))
+            self.store
+                .grants
+                .iter()
+                .any(|grant| grant.capability == Some(*id) && grant.counts(self.unix()))
         };
         let chain = Chain::from_bytes(chain?).ok()?;
         let root = *chain.root().id();
-        let authorised = verify(&chain, &check, |held| held.id == root && !counts(&held.id)).ok()?;
+        let authorised =
+            verify(&chain, &check, |held| held.id == root && !counts(&held.id)).ok()?;
         let subject = self.store.by_key(authorised.subject()).map(|record| record.node_id);
         let ceiling = subject.and_then(|node_id| self.store.ceilings.get(&node_id));
         let bounds = ceiling.map(|ceiling| ceiling.scopes.clone());

@@ -1,4 +1,5 @@
-//! Both machines, given anything in any order: what any bytes decode to, the frames of a real conversation among it.
+//! Both machines, given anything in any order: what any bytes decode to, the frames of a real
+//! conversation among it.
 
 use std::sync::OnceLock;
 
@@ -10,12 +11,16 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::{HandshakeHash, Prologue, ik, xx};
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict};
+use handfast_core::flow::native::gateway::{
+    self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict,
+};
 use handfast_core::flow::native::node::{self, Memory, Node, Own, Paired, Timing, Wish};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
 use handfast_core::id::NodeId;
-use handfast_core::limits::{Limits, MESSAGE_BYTES, NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH, SETUP_TOKEN_CHARS};
+use handfast_core::limits::{
+    Limits, MESSAGE_BYTES, NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH, SETUP_TOKEN_CHARS,
+};
 use handfast_core::registry::ceiling::{Ceiling, InForce};
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId};
@@ -34,8 +39,8 @@ use super::raw::{Channel, Says, keys};
 use super::wires::Side;
 use super::{World, setup_key};
 
-/// A conversation that was recorded: both sides' frames, and what the gateway knew after it. Keys and chance are the same each time, so its frames can be
-/// understood again.
+/// A conversation that was recorded: both sides' frames, and what the gateway knew after it. Keys
+/// and chance are the same each time, so its frames can be understood again.
 pub struct Recorded {
     /// Frames to each side.
     pub frames: [Vec<Vec<u8>>; 2],
@@ -66,8 +71,20 @@ pub fn recorded() -> &'static Recorded {
         });
         let record = world.store.records.values().next().expect("it is paired").clone();
         let bounds = [ScopesBuf::parse("read:/lights/**\n").expect("scopes")];
-        let ceiling = Ceiling { scopes: bounds[0].clone(), expires: None, named: true, maker: Maker::Operator };
-        Recorded { frames, record, grants: world.store.grants.clone(), scopes: world.store.scopes.clone(), bounds, ceiling }
+        let ceiling = Ceiling {
+            scopes: bounds[0].clone(),
+            expires: None,
+            named: true,
+            maker: Maker::Operator,
+        };
+        Recorded {
+            frames,
+            record,
+            grants: world.store.grants.clone(),
+            scopes: world.store.scopes.clone(),
+            bounds,
+            ceiling,
+        }
     })
 }
 
@@ -88,7 +105,8 @@ impl<'d> Bytes<'d> {
     }
 }
 
-/// A peer by hand for the machine under test: it speaks the handshake, and then says sealed whatever it is told to say.
+/// A peer by hand for the machine under test: it speaks the handshake, and then says sealed
+/// whatever it is told to say.
 #[derive(Default)]
 struct Peer {
     xx: Option<xx::Initiator>,
@@ -99,8 +117,9 @@ struct Peer {
     shown: bool,
 }
 
-/// A connection takes any inputs in any order, from a peer who keeps to the handshake or not: after its end nothing happens; a guess is reserved before one
-/// is spent; nothing is settled with a code that was not spent; it is linked only where the registry knows the key.
+/// A connection takes any inputs in any order, from a peer who keeps to the handshake or not: after
+/// its end nothing happens; a guess is reserved before one is spent; nothing is settled with a code
+/// that was not spent; it is linked only where the registry knows the key.
 ///
 /// # Panics
 /// If it does otherwise.
@@ -113,20 +132,25 @@ pub fn gateway(data: &[u8]) {
     let unix = UnixTime::from_secs(1_750_000_000);
     let mut machine = Connection::accepted(now, Limits::DEFAULT);
     let mut peer = Peer::default();
-    let (mut closes, mut gone, mut reserved, mut spent, mut attached) = (0u32, false, false, false, false);
+    let (mut closes, mut gone, mut reserved, mut spent, mut attached) =
+        (0u32, false, false, false, false);
     while let Some(code) = bytes.byte() {
         let argument = bytes.byte().unwrap_or(0);
         let entropy = || Entropy::from_recorded([argument | 1; 32]);
         let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
         let around = Around {
             keys: &own,
-            in_force: (argument & 1 == 0).then_some(InForce { scopes: &known.scopes, bounds: &known.bounds }),
+            in_force: (argument & 1 == 0)
+                .then_some(InForce { scopes: &known.scopes, bounds: &known.bounds }),
             setup: &setup,
             subscriptions_left: 1,
             now: unix,
         };
-        let knows =
-            Known { record: &known.record, grants: &known.grants, ceiling: (argument & 2 == 0).then_some(&known.ceiling) };
+        let knows = Known {
+            record: &known.record,
+            grants: &known.grants,
+            ceiling: (argument & 2 == 0).then_some(&known.ceiling),
+        };
         let found = match argument % 4 {
             0 => Err(Refusal::StoreFailed),
             1 => Ok(None),
@@ -159,12 +183,19 @@ pub fn gateway(data: &[u8]) {
                 5 => Prepared::Setup,
                 0 => Prepared::Refused(pair::Refusal::Closed),
                 1 => Prepared::Settle,
-                2 => Prepared::Code { id: (argument & 8 == 0).then_some(id), code: code_of("847291") },
+                2 => Prepared::Code {
+                    id: (argument & 8 == 0).then_some(id),
+                    code: code_of("847291"),
+                },
                 _ => Prepared::Pin { id, code: code_of("847291"), expires_in: 300, attempts: 5 },
             }),
             14 => {
                 reserved = argument % 4 != 0;
-                gateway::Input::Reserved(if reserved { Ok(argument % 5) } else { Err(NoGuess::Locked) })
+                gateway::Input::Reserved(if reserved {
+                    Ok(argument % 5)
+                } else {
+                    Err(NoGuess::Locked)
+                })
             }
             15 => {
                 spent = machine.state_name() == "Spending" && argument != 0;
@@ -180,11 +211,19 @@ pub fn gateway(data: &[u8]) {
                 1 => Confirmation::Active(None),
                 _ => Confirmation::Active(Some(UnixTime::from_secs(1_750_000_100))),
             })),
-            18 => gateway::Input::Presented((argument % 2 == 0).then(|| UnixTime::from_secs(1_750_000_100))),
+            18 => gateway::Input::Presented(
+                (argument % 2 == 0).then(|| UnixTime::from_secs(1_750_000_100)),
+            ),
             19 => gateway::Input::Renewed((argument % 2 == 0).then(offer)),
             20 => gateway::Input::Push(
-                [Notice::Muted, Notice::Unmuted, Notice::Unpaired, Notice::Replaced, Notice::Decided, Notice::Permissions]
-                    [usize::from(argument) % 6],
+                [
+                    Notice::Muted,
+                    Notice::Unmuted,
+                    Notice::Unpaired,
+                    Notice::Replaced,
+                    Notice::Decided,
+                    Notice::Permissions,
+                ][usize::from(argument) % 6],
             ),
             21 => {
                 now = now.after(Span::from_millis(u64::from(argument) * 200));
@@ -210,14 +249,22 @@ pub fn gateway(data: &[u8]) {
                     peer.hears(sent.to_vec(), &theirs);
                 }
                 gateway::Effect::Spend(_) => assert!(reserved, "spent before it was reserved"),
-                gateway::Effect::Settle(gateway::Proof::Code(..)) => assert!(spent, "proven before it was spent"),
+                gateway::Effect::Settle(gateway::Proof::Code(..)) => {
+                    assert!(spent, "proven before it was spent")
+                }
                 gateway::Effect::Settle(gateway::Proof::Setup(_)) => {
-                    assert!(before == "AwaitSetup" && peer.shown, "settled without a setup code of ours");
+                    assert!(
+                        before == "AwaitSetup" && peer.shown,
+                        "settled without a setup code of ours"
+                    );
                 }
                 _ => {}
             }
         }
-        assert!(!matches!(next.linked(), Some(gateway::Peer::Node(_))) || attached, "linked, and unknown");
+        assert!(
+            !matches!(next.linked(), Some(gateway::Peer::Node(_))) || attached,
+            "linked, and unknown"
+        );
         assert_eq!(next.is_closed(), closes == 1 || gone, "it is closed where it was closed");
         assert!(!next.is_closed() || next.deadline().is_none());
         machine = next;
@@ -225,7 +272,14 @@ pub fn gateway(data: &[u8]) {
 }
 
 impl Peer {
-    fn frame(&mut self, code: u8, argument: u8, gateway: &OwnKeys, own: &OwnKeys, bytes: &mut Bytes<'_>) -> Vec<u8> {
+    fn frame(
+        &mut self,
+        code: u8,
+        argument: u8,
+        gateway: &OwnKeys,
+        own: &OwnKeys,
+        bytes: &mut Bytes<'_>,
+    ) -> Vec<u8> {
         let mut room = [0; MESSAGE_BYTES];
         match code % 24 {
             // The next step of the handshake, then something sealed.
@@ -238,7 +292,8 @@ impl Peer {
                     self.shown |= shown;
                     return channel.seal(&said);
                 }
-                let intent = [Intent::Pair, Intent::Link, Intent::Delegate][usize::from(argument) % 3];
+                let intent =
+                    [Intent::Pair, Intent::Link, Intent::Delegate][usize::from(argument) % 3];
                 if code.is_multiple_of(24) {
                     return Open::new(intent).as_bytes().to_vec();
                 }
@@ -256,7 +311,8 @@ impl Peer {
                     self.ik = Some(initiator);
                     return first.to_vec();
                 }
-                let started = xx::Initiator::start(Open::new(intent).prologue(), &entropy, &[], &mut room);
+                let started =
+                    xx::Initiator::start(Open::new(intent).prologue(), &entropy, &[], &mut room);
                 let (initiator, first) = started.expect("it can be written");
                 self.xx = Some(initiator);
                 first.to_vec()
@@ -273,7 +329,8 @@ impl Peer {
         let mut room = [0; MESSAGE_BYTES];
         if let Some(initiator) = self.xx.take() {
             if let Ok((introduced, _)) = initiator.read_second(&mut sent)
-                && let Ok((established, third)) = introduced.write_third(&own.channel, &[], &mut room)
+                && let Ok((established, third)) =
+                    introduced.write_third(&own.channel, &[], &mut room)
             {
                 self.third = Some(third.to_vec());
                 self.channel = Some(Channel::new(established));
@@ -287,7 +344,12 @@ impl Peer {
 }
 
 /// Something that can be said in a channel: bytes as they come, or one of the messages.
-fn said(argument: u8, own: &OwnKeys, hash: &HandshakeHash, bytes: &mut Bytes<'_>) -> (Vec<u8>, bool) {
+fn said(
+    argument: u8,
+    own: &OwnKeys,
+    hash: &HandshakeHash,
+    bytes: &mut Bytes<'_>,
+) -> (Vec<u8>, bool) {
     use handfast_core::wire::native::link;
     let id = GrantId::from_bytes([1; 16]);
     let ask = |method| {
@@ -295,7 +357,9 @@ fn said(argument: u8, own: &OwnKeys, hash: &HandshakeHash, bytes: &mut Bytes<'_>
         let request = pair::Request { name: UNKNOWN, room: UNKNOWN, profile, method, csr: None };
         pair::FromNode::Ask(pair::Ask::sign(request, &own.signing, hash)).bytes()
     };
-    let code = |token: &str| pair::FromNode::SetupCode(pair::BootstrapToken::new(token).expect("a token")).bytes();
+    let code = |token: &str| {
+        pair::FromNode::SetupCode(pair::BootstrapToken::new(token).expect("a token")).bytes()
+    };
     let said = match argument % 12 {
         6 => ask(pair::Method::Setup),
         7 => ask(pair::Method::Approval),
@@ -325,14 +389,19 @@ fn setup_code() -> &'static str {
         let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600), bound: true };
         let mut out = [0; SETUP_TOKEN_CHARS];
         let unix = UnixTime::from_secs(1_750_000_000);
-        issue(&setup_key(1), &terms, unix, &Entropy::from_recorded([8; 16]), &mut out).expect("a code").token.to_owned()
+        issue(&setup_key(1), &terms, unix, &Entropy::from_recorded([8; 16]), &mut out)
+            .expect("a code")
+            .token
+            .to_owned()
     })
 }
 
 fn recorded_element() -> &'static cpace::Element {
     static ONCE: OnceLock<cpace::Element> = OnceLock::new();
     ONCE.get_or_init(|| {
-        cpace_inputs(b"847291", |inputs| cpace::Initiator::start(inputs, &Entropy::from_recorded([5; 32])).expect("an element").1)
+        cpace_inputs(b"847291", |inputs| {
+            cpace::Initiator::start(inputs, &Entropy::from_recorded([5; 32])).expect("an element").1
+        })
     })
 }
 
@@ -343,8 +412,9 @@ fn cpace_inputs<T>(password: &[u8], with: impl FnOnce(&Inputs<'_>) -> T) -> T {
     with(&Inputs::new(&code, &hash, a.channel.public(), b.channel.public(), cpace::Method::Pin))
 }
 
-/// A node takes any inputs in any order: it forgets only for its owner and for a sealed word, nothing that came in clear changes what it keeps, and a deadline
-/// that has come never stays where it was.
+/// A node takes any inputs in any order: it forgets only for its owner and for a sealed word,
+/// nothing that came in clear changes what it keeps, and a deadline that has come never stays where
+/// it was.
 ///
 /// # Panics
 /// If it does otherwise.
@@ -389,9 +459,16 @@ pub fn node(data: &[u8]) {
             16 => {
                 let selector = pair::Selector::parse("K7QF").expect("a selector");
                 let code = Code::parse("847291").expect("a code");
-                let wish = [Wish::Approval, Wish::Pin, Wish::Code { selector, code }, Wish::Setup, Wish::Setup];
+                let wish = [
+                    Wish::Approval,
+                    Wish::Pin,
+                    Wish::Code { selector, code },
+                    Wish::Setup,
+                    Wish::Setup,
+                ];
                 let wish = wish.into_iter().nth(usize::from(argument) % 5).expect("five");
-                // A setup code comes with the gateway's fingerprint, with that of another one, or with none.
+                // A setup code comes with the gateway's fingerprint, with that of another one, or
+                // with none.
                 let of = |seed| Some(Fingerprint::of(keys(seed).channel.public()));
                 let expected = match (&wish, argument & 48) {
                     (Wish::Setup, 16) => of(3),
@@ -407,23 +484,32 @@ pub fn node(data: &[u8]) {
         };
         let by_frame = matches!(input, node::Input::Frame { .. });
         let forgets = matches!(input, node::Input::Forget);
-        let overdue = matches!(input, node::Input::Tick(_)) && machine.deadline().is_some_and(|(at, _)| at <= now);
+        let overdue = matches!(input, node::Input::Tick(_))
+            && machine.deadline().is_some_and(|(at, _)| at <= now);
         let mut scratch = [0; NATIVE_SETUP_SCRATCH];
         let Step { next, effects } = machine.step(now, input, &mut scratch);
         assert!(effects.len() <= MAX_EFFECTS);
-        assert!(trusted || next.state_name() != "AwaitSettled", "a setup code is shown to somebody else");
+        assert!(
+            trusted || next.state_name() != "AwaitSettled",
+            "a setup code is shown to somebody else"
+        );
         for effect in effects {
             match effect {
                 node::Effect::Keep(memory) => {
                     assert!(!(by_frame && clear), "what came in clear is kept");
-                    assert!(memory != Memory::Blank || forgets || rogue.unpaired, "forgets on its own");
+                    assert!(
+                        memory != Memory::Blank || forgets || rogue.unpaired,
+                        "forgets on its own"
+                    );
                     keeping = Some(memory);
                 }
                 node::Effect::Send(sent) => {
                     assert!(!sent.is_empty() && sent.len() <= MESSAGE_BYTES);
                     rogue.hears(sent.to_vec(), &gateway_keys);
                 }
-                node::Effect::Close(_) => rogue = RogueEnd { unpaired: rogue.unpaired, ..RogueEnd::default() },
+                node::Effect::Close(_) => {
+                    rogue = RogueEnd { unpaired: rogue.unpaired, ..RogueEnd::default() }
+                }
                 _ => {}
             }
         }
@@ -448,7 +534,10 @@ impl RogueEnd {
         let mut room = [0; MESSAGE_BYTES];
         let entropy = Entropy::from_recorded([77; 32]);
         if let Some(answered) = self.xx.take() {
-            self.channel = answered.read_third(&mut sent).ok().map(|(established, _)| Channel::new(established));
+            self.channel = answered
+                .read_third(&mut sent)
+                .ok()
+                .map(|(established, _)| Channel::new(established));
         } else if self.channel.is_none() {
             self.heard.push(sent);
             let [open, first] = &mut self.heard[..] else { return };
@@ -457,11 +546,14 @@ impl RogueEnd {
                 let answered = ik::Responder::read_first(open.prologue(), &own.channel, first)
                     .and_then(|(responder, _)| responder.write_second(&entropy, &[0], &mut room));
                 if let Ok((established, second)) = answered {
-                    (self.channel, self.second) = (Some(Channel::new(established)), Some(second.to_vec()));
+                    (self.channel, self.second) =
+                        (Some(Channel::new(established)), Some(second.to_vec()));
                 }
             } else {
-                let answered = xx::Responder::read_first(open.prologue(), first)
-                    .and_then(|(responder, _)| responder.write_second(&own.channel, &entropy, &[], &mut room));
+                let answered =
+                    xx::Responder::read_first(open.prologue(), first).and_then(|(responder, _)| {
+                        responder.write_second(&own.channel, &entropy, &[], &mut room)
+                    });
                 if let Ok((answered, second)) = answered {
                     (self.xx, self.second) = (Some(answered), Some(second.to_vec()));
                 }
@@ -530,18 +622,30 @@ pub fn noise_messages(data: &[u8]) {
     match kind % 5 {
         0 => drop(xx::Responder::read_first(prologue(), &mut message)),
         1 => {
-            let (initiator, _) = xx::Initiator::start(prologue(), &entropy(1), &[], &mut room).expect("it fits");
+            let (initiator, _) =
+                xx::Initiator::start(prologue(), &entropy(1), &[], &mut room).expect("it fits");
             assert!(initiator.read_second(&mut message).is_err(), "forged");
         }
         2 => {
-            let (_, first) = xx::Initiator::start(prologue(), &entropy(1), &[], &mut room).expect("it fits");
-            let (responder, _) = xx::Responder::read_first(prologue(), &mut first.to_vec()).map(|(r, _)| (r, ())).expect("ours");
-            let (answered, _) = responder.write_second(&b.channel, &entropy(2), &[], &mut other).expect("it fits");
+            let (_, first) =
+                xx::Initiator::start(prologue(), &entropy(1), &[], &mut room).expect("it fits");
+            let (responder, _) = xx::Responder::read_first(prologue(), &mut first.to_vec())
+                .map(|(r, _)| (r, ()))
+                .expect("ours");
+            let (answered, _) =
+                responder.write_second(&b.channel, &entropy(2), &[], &mut other).expect("it fits");
             assert!(answered.read_third(&mut message).is_err(), "forged");
         }
         3 => drop(ik::Responder::read_first(prologue(), &b.channel, &mut message)),
         _ => {
-            let started = ik::Initiator::start(prologue(), &a.channel, b.channel.public(), &entropy(1), &[], &mut room);
+            let started = ik::Initiator::start(
+                prologue(),
+                &a.channel,
+                b.channel.public(),
+                &entropy(1),
+                &[],
+                &mut room,
+            );
             let (initiator, _) = started.expect("it fits");
             assert!(initiator.read_second(&a.channel, &mut message).is_err(), "forged");
         }
@@ -560,11 +664,14 @@ pub fn cpace_messages(data: &[u8]) {
     let (element, tag) = bytes.split_first_chunk::<32>().expect("32 bytes");
     let tag: &cpace::Tag = tag.first_chunk().expect("64 bytes");
     cpace_inputs(b"847291", |inputs| {
-        let (initiator, ours) = cpace::Initiator::start(inputs, &Entropy::from_recorded([5; 32])).expect("an element");
+        let (initiator, ours) =
+            cpace::Initiator::start(inputs, &Entropy::from_recorded([5; 32])).expect("an element");
         if let Ok((awaiting, ta)) = initiator.confirm(element) {
             assert!(awaiting.verify(tag).is_err() && ours != *element && ta != *tag, "confirmed");
         }
-        if let Ok((awaiting, yb)) = cpace::Responder::answer(inputs, &Entropy::from_recorded([6; 32]), element) {
+        if let Ok((awaiting, yb)) =
+            cpace::Responder::answer(inputs, &Entropy::from_recorded([6; 32]), element)
+        {
             assert!(yb != *element && awaiting.verify(tag).is_err(), "confirmed");
         }
     });

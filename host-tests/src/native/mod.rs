@@ -1,5 +1,7 @@
-//! A gateway and nodes of the native wire in virtual time: real machines, and around them a registry, flash, connections, people and a stranger, all small
-//! and plain. A seed drives them, and they can fail between any two effects; after every event the invariants of [`audit`] are checked.
+//! A gateway and nodes of the native wire in virtual time: real machines, and around them a
+//! registry, flash, connections, people and a stranger, all small and plain. A seed drives them,
+//! and they can fail between any two effects; after every event the invariants of [`audit`] are
+//! checked.
 
 pub mod audit;
 pub mod gateway;
@@ -149,7 +151,11 @@ impl World {
             now: 0,
             limits: Limits::DEFAULT,
             gateway,
-            store: Registry { scopes, grant_for: Some(Span::from_secs(30 * 86_400)), ..Registry::default() },
+            store: Registry {
+                scopes,
+                grant_for: Some(Span::from_secs(30 * 86_400)),
+                ..Registry::default()
+            },
             wires: BTreeMap::new(),
             on_the_way: None,
             overheard: Vec::new(),
@@ -241,7 +247,9 @@ impl World {
                 self.nodes[node].conn = Some(conn);
                 self.feed_node(node, NodeIn::Connected);
             }
-            Job::Dial { node } | Job::Disconnected { node } => self.feed_node(node, NodeIn::Disconnected),
+            Job::Dial { node } | Job::Disconnected { node } => {
+                self.feed_node(node, NodeIn::Disconnected)
+            }
             Job::Keep { node, memory } => self.flash(node, memory),
             Job::Kept { node, memory } => {
                 self.nodes[node].keeping = false;
@@ -287,7 +295,9 @@ impl World {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         let node = wire.node;
         match (wire.to[to as usize].pop_front(), to, node) {
-            (Some(Item::Frame(frame)), Side::Gateway, _) => self.feed_gateway(conn, GateIn::Frame(frame)),
+            (Some(Item::Frame(frame)), Side::Gateway, _) => {
+                self.feed_gateway(conn, GateIn::Frame(frame))
+            }
             (Some(Item::End), Side::Gateway, _) => {
                 self.feed_gateway(conn, GateIn::Closed);
                 self.leave(conn, to);
@@ -304,7 +314,9 @@ impl World {
                     self.feed_node(at, NodeIn::Disconnected);
                 }
             }
-            (Some(Item::Frame(frame)), Side::Client, None) => self.inbox.entry(conn).or_default().push_back(frame),
+            (Some(Item::Frame(frame)), Side::Client, None) => {
+                self.inbox.entry(conn).or_default().push_back(frame)
+            }
             (None, ..) => {}
             (Some(Item::End), Side::Client, None) => self.leave(conn, to),
         }
@@ -357,9 +369,18 @@ impl World {
     }
 
     fn deadlines(&self) -> impl Iterator<Item = u64> {
-        let due = |deadline: Option<(Instant, _)>| deadline.map(|(at, _)| at.as_millis()).filter(|&at| at < u64::MAX);
-        let nodes = self.nodes.iter().filter_map(move |host| host.on_at.or_else(|| due(host.machine.as_ref()?.deadline())));
-        let seats = self.gateway.seats.values().filter_map(move |seat| due(seat.machine.as_ref()?.deadline()));
+        let due = |deadline: Option<(Instant, _)>| {
+            deadline.map(|(at, _)| at.as_millis()).filter(|&at| at < u64::MAX)
+        };
+        let nodes = self
+            .nodes
+            .iter()
+            .filter_map(move |host| host.on_at.or_else(|| due(host.machine.as_ref()?.deadline())));
+        let seats = self
+            .gateway
+            .seats
+            .values()
+            .filter_map(move |seat| due(seat.machine.as_ref()?.deadline()));
         nodes.chain(seats).chain(self.gateway.on_at)
     }
 
@@ -375,17 +396,28 @@ impl World {
             self.gateway_on();
             return true;
         }
-        if let Some(at) = self.nodes.iter().position(|host| host.on_at.is_some_and(|at| at <= self.now)) {
+        if let Some(at) =
+            self.nodes.iter().position(|host| host.on_at.is_some_and(|at| at <= self.now))
+        {
             self.node_on(at);
             return true;
         }
-        if let Some(at) = self.nodes.iter().position(|host| host.machine.as_ref().is_some_and(|m| due(m.deadline()))) {
+        if let Some(at) = self
+            .nodes
+            .iter()
+            .position(|host| host.machine.as_ref().is_some_and(|m| due(m.deadline())))
+        {
             self.feed_node(at, NodeIn::Tick);
             self.check();
             return true;
         }
         let late = |machine: &Connection| due(machine.deadline());
-        let seat = self.gateway.seats.iter().find(|(_, seat)| seat.machine.as_ref().is_some_and(late)).map(|(conn, _)| *conn);
+        let seat = self
+            .gateway
+            .seats
+            .iter()
+            .find(|(_, seat)| seat.machine.as_ref().is_some_and(late))
+            .map(|(conn, _)| *conn);
         if let Some(conn) = seat {
             self.feed_gateway(conn, GateIn::Tick);
             self.check();
@@ -410,8 +442,11 @@ impl World {
     pub fn is_linked(&self, at: usize) -> bool {
         let host = &self.nodes[at];
         let seat = host.conn.and_then(|conn| self.gateway.seats.get(&conn));
-        let linked = seat.and_then(|seat| seat.machine.as_ref()).is_some_and(|machine| machine.linked().is_some());
-        linked && host.machine.as_ref().is_some_and(handfast_core::flow::native::node::Node::is_linked)
+        let linked = seat
+            .and_then(|seat| seat.machine.as_ref())
+            .is_some_and(|machine| machine.linked().is_some());
+        linked
+            && host.machine.as_ref().is_some_and(handfast_core::flow::native::node::Node::is_linked)
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {

@@ -166,7 +166,11 @@ impl World {
         let entropy = Entropy::from_recorded(*bytes.first_chunk().expect("32 bytes"));
         let chance = Entropy::from_recorded(*bytes.last_chunk().expect("2 bytes"));
         let label = |text| Label::parse(text).expect("a label");
-        let about = PairRequest { name: label(&host.name), room: label("Kitchen"), profile: Profile::EMPTY };
+        let about = PairRequest {
+            name: label(&host.name),
+            room: label("Kitchen"),
+            profile: Profile::EMPTY,
+        };
         let setup = host.setup.as_deref().and_then(BootstrapToken::new);
         let own = Own { keys: &host.keys, about, setup };
         let before = machine.state_name();
@@ -178,7 +182,9 @@ impl World {
         let forgets = matches!(&input, NodeIn::Forget);
         let (mut frame, code, address, payload, wanted);
         let input = match input {
-            NodeIn::Tick => Input::Tick(Heartbeat { occupancy: Some(true), ..Heartbeat::default() }),
+            NodeIn::Tick => {
+                Input::Tick(Heartbeat { occupancy: Some(true), ..Heartbeat::default() })
+            }
             NodeIn::Connected => Input::Connected(entropy, own),
             NodeIn::Frame(bytes) => {
                 frame = bytes;
@@ -194,7 +200,11 @@ impl World {
             NodeIn::App(action, to, bytes) => {
                 (address, payload) = (to, bytes);
                 let address = Address::parse(&address).expect("an address");
-                Input::App(App { action, address, bytes: Payload::new(&payload).expect("a payload") })
+                Input::App(App {
+                    action,
+                    address,
+                    bytes: Payload::new(&payload).expect("a payload"),
+                })
             }
             NodeIn::Subscribe(pattern) => {
                 wanted = pattern;
@@ -223,7 +233,9 @@ impl World {
                 Effect::Chain(None) => {}
                 Effect::Keep(memory) => todo.push(Do::Keep(memory)),
                 Effect::Bearer(token) => host.bearers.push(token.expose().to_owned()),
-                Effect::App(app) => host.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec())),
+                Effect::App(app) => {
+                    host.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()))
+                }
                 Effect::Tell(news) => host.news.push(format!("{news:?}")),
             }
         }

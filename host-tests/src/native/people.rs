@@ -58,7 +58,8 @@ impl World {
         token
     }
 
-    /// The operator has a new key for setup codes made; the one before it counts on, and the one before that no more.
+    /// The operator has a new key for setup codes made; the one before it counts on, and the one
+    /// before that no more.
     pub fn rotate_setup(&mut self) {
         self.rotations = self.rotations.wrapping_add(1).max(2);
         self.gateway.setup.insert(0, super::setup_key(self.rotations));
@@ -79,13 +80,22 @@ impl World {
         self.feed_node_soon(at, NodeIn::Pair(Wish::Setup, Some(gateway)));
     }
 
-    /// The operator decides about a node; what is durable is pushed to whom it concerns. `false` where it cannot be decided.
+    /// The operator decides about a node; what is durable is pushed to whom it concerns. `false`
+    /// where it cannot be decided.
     pub fn decide(&mut self, node_id: NodeId, decision: Decision) -> bool {
         let (new, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
-        let key = self.store.records.get(&node_id).and_then(|record| record.keys).map(|keys| keys.channel);
+        let key = self
+            .store
+            .records
+            .get(&node_id)
+            .and_then(|record| record.keys)
+            .map(|keys| keys.channel);
         let word = format!("{decision:?}");
         let approves = matches!(decision, Decision::Approve(_));
-        let Some(change) = self.store.decide(node_id, decision, new, &self.gateway.keys, unix) else { return false };
+        let Some(change) = self.store.decide(node_id, decision, new, &self.gateway.keys, unix)
+        else {
+            return false;
+        };
         self.note(|| format!("operator: {word} {node_id}"));
         self.decided(node_id, key, approves, change.standing.bars());
         if let (Standing::Revoked { cause: Cause::Rejected }, Some(key)) = (&change.standing, key) {
@@ -95,8 +105,10 @@ impl World {
             Some(Notice::Decided) => {
                 let asks = |request: &super::registry::Request| Some(request.holder.channel) == key;
                 let seats = self.gateway.seats.iter();
-                let conns: Vec<_> =
-                    seats.filter(|(_, seat)| seat.request.as_ref().is_some_and(asks)).map(|(conn, _)| *conn).collect();
+                let conns: Vec<_> = seats
+                    .filter(|(_, seat)| seat.request.as_ref().is_some_and(asks))
+                    .map(|(conn, _)| *conn)
+                    .collect();
                 for conn in conns {
                     self.feed_gateway(conn, GateIn::Push(Notice::Decided));
                 }
@@ -117,7 +129,9 @@ impl World {
         let (id, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
         let scopes = ScopesBuf::parse(scopes).expect("scopes");
         let ceiling = Ceiling { scopes, expires: None, named: true, maker: Maker::Operator };
-        self.note(|| format!("operator: {node_id} may {}", ceiling.scopes.as_str().replace('\n', " ")));
+        self.note(|| {
+            format!("operator: {node_id} may {}", ceiling.scopes.as_str().replace('\n', " "))
+        });
         let _ = self.store.decided(node_id, ceiling, id, &self.gateway.keys, unix);
         self.bound(node_id);
         if let Some(&conn) = self.gateway.live.get(&node_id) {
@@ -127,7 +141,8 @@ impl World {
 
     /// The operator lets in a node that waits.
     pub fn approve(&mut self, at: usize) -> bool {
-        self.id_of(at).is_some_and(|node_id| self.decide(node_id, Decision::Approve(Credential::Keys)))
+        self.id_of(at)
+            .is_some_and(|node_id| self.decide(node_id, Decision::Approve(Credential::Keys)))
     }
 
     /// The id under which the registry has a node.
@@ -163,7 +178,12 @@ impl World {
     #[must_use]
     pub fn pin_for(&self, at: usize) -> Option<String> {
         let key = self.nodes[at].keys.channel.public();
-        self.gateway.display.iter().rev().find(|(shown, ..)| shown == key).map(|(.., pin)| pin.clone())
+        self.gateway
+            .display
+            .iter()
+            .rev()
+            .find(|(shown, ..)| shown == key)
+            .map(|(.., pin)| pin.clone())
     }
 
     /// The owner types a PIN.

@@ -1,4 +1,5 @@
-//! Peers by hand, message by message: what an attacker with keys of his own can do to a gateway, and to a node.
+//! Peers by hand, message by message: what an attacker with keys of his own can do to a gateway,
+//! and to a node.
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::transport::{Receiving, Sending};
@@ -95,7 +96,8 @@ impl Raw {
         let open = Open::new(intent);
         let mut room = [0; MESSAGE_BYTES];
         let entropy = Entropy::from_recorded(world.chance());
-        let (initiator, first) = xx::Initiator::start(open.prologue(), &entropy, &[], &mut room).ok()?;
+        let (initiator, first) =
+            xx::Initiator::start(open.prologue(), &entropy, &[], &mut room).ok()?;
         world.inject(conn, Side::Gateway, open.as_bytes().to_vec());
         world.inject(conn, Side::Gateway, first.to_vec());
         world.run();
@@ -114,7 +116,15 @@ impl Raw {
         let mut room = [0; MESSAGE_BYTES];
         let entropy = Entropy::from_recorded(world.chance());
         let gateway = *world.gateway.keys.channel.public();
-        let (initiator, first) = ik::Initiator::start(open.prologue(), &keys.channel, &gateway, &entropy, &[], &mut room).ok()?;
+        let (initiator, first) = ik::Initiator::start(
+            open.prologue(),
+            &keys.channel,
+            &gateway,
+            &entropy,
+            &[],
+            &mut room,
+        )
+        .ok()?;
         world.inject(conn, Side::Gateway, open.as_bytes().to_vec());
         world.inject(conn, Side::Gateway, first.to_vec());
         world.run();
@@ -152,12 +162,17 @@ impl Rogue {
         let mut room = [0; MESSAGE_BYTES];
         let sent = |world: &World, number| world.sent_by_client(conn, number);
         let (open, mut first) = (sent(world, 0)?, sent(world, 1)?);
-        let (responder, _) = xx::Responder::read_first(Open::parse(&open).ok()?.prologue(), &mut first).ok()?;
+        let (responder, _) =
+            xx::Responder::read_first(Open::parse(&open).ok()?.prologue(), &mut first).ok()?;
         let entropy = Entropy::from_recorded(world.chance());
-        let (answered, second) = responder.write_second(&keys.channel, &entropy, &[], &mut room).ok()?;
+        let (answered, second) =
+            responder.write_second(&keys.channel, &entropy, &[], &mut room).ok()?;
         world.inject(conn, Side::Client, second.to_vec());
         world.run();
-        let (established, _) = answered.read_third(&mut sent(world, 2)?).map(|(established, _)| (established, ())).ok()?;
+        let (established, _) = answered
+            .read_third(&mut sent(world, 2)?)
+            .map(|(established, _)| (established, ()))
+            .ok()?;
         Some(Self { conn, channel: Channel::new(established), read: 3 })
     }
 
@@ -190,7 +205,8 @@ impl World {
     /// A frame that a client sent, by its number.
     #[must_use]
     pub fn sent_by_client(&self, of: ConnId, number: usize) -> Option<Vec<u8>> {
-        let sent = self.overheard.iter().filter(|(conn, to, _)| *conn == of && *to == Side::Gateway);
+        let sent =
+            self.overheard.iter().filter(|(conn, to, _)| *conn == of && *to == Side::Gateway);
         sent.map(|(.., bytes)| bytes.clone()).nth(number)
     }
 

@@ -1,4 +1,5 @@
-//! What the gateway keeps, and what its store does in one transaction: plain, in memory, with the core's rules.
+//! What the gateway keeps, and what its store does in one transaction: plain, in memory, with the
+//! core's rules.
 
 use std::collections::BTreeMap;
 
@@ -134,12 +135,27 @@ impl Registry {
         self.grants.iter().filter(|grant| grant.node_id == node_id).cloned().collect()
     }
 
-    /// A new PIN for this key, in place of an older one, and perhaps of another of the same source; `false` if there is no room.
-    pub fn mint_pin(&mut self, id: CodeId, key: PublicKey, source: Source, pin: &str, now: UnixTime) -> bool {
-        let lives = |kept: &Kept| kept.counted.expires > now && kept.counted.uses_left > 0 && kept.counted.kind != Kind::Pin(key);
+    /// A new PIN for this key, in place of an older one, and perhaps of another of the same source;
+    /// `false` if there is no room.
+    pub fn mint_pin(
+        &mut self,
+        id: CodeId,
+        key: PublicKey,
+        source: Source,
+        pin: &str,
+        now: UnixTime,
+    ) -> bool {
+        let lives = |kept: &Kept| {
+            kept.counted.expires > now
+                && kept.counted.uses_left > 0
+                && kept.counted.kind != Kind::Pin(key)
+        };
         let mut live: Vec<_> = self.codes.iter().filter(|(_, kept)| lives(kept)).collect();
         live.sort_by_key(|(_, kept)| kept.minted);
-        let live: Vec<_> = live.into_iter().filter_map(|(id, kept)| Some((*id, kept.counted.live_pin(kept.source)?))).collect();
+        let live: Vec<_> = live
+            .into_iter()
+            .filter_map(|(id, kept)| Some((*id, kept.counted.live_pin(kept.source)?)))
+            .collect();
         let pins: Vec<_> = live.iter().map(|(_, pin)| *pin).collect();
         match codes::pin_room(&pins, Some(source), MOST_PINS) {
             PinRoom::Free => {}
@@ -167,14 +183,21 @@ impl Registry {
         let counted = Counted { kind, expires, guesses: 0, uses_left: 1 };
         let minted = self.minted;
         self.minted += 1;
-        let kept = Kept { counted, secret: Some(secret.to_owned()), reserved_at: UnixTime::from_secs(0), source: None, minted };
+        let kept = Kept {
+            counted,
+            secret: Some(secret.to_owned()),
+            reserved_at: UnixTime::from_secs(0),
+            source: None,
+            minted,
+        };
         self.codes.insert(id, kept);
     }
 
     /// The code with this selector.
     #[must_use]
     pub fn find_code(&self, selector: Selector) -> Option<(CodeId, Code)> {
-        let found = self.codes.iter().find(|(_, kept)| kept.counted.kind == Kind::Code(selector))?;
+        let found =
+            self.codes.iter().find(|(_, kept)| kept.counted.kind == Kind::Code(selector))?;
         Some((*found.0, Code::parse(found.1.secret.as_deref()?).ok()?))
     }
 
@@ -211,7 +234,9 @@ impl Registry {
     pub fn spend(&mut self, id: CodeId, source: Source) -> bool {
         let of_source = self.guesses_of(source);
         let Some(kept) = self.codes.get_mut(&id) else { return false };
-        let Some((counted, window, of_source)) = codes::spend(&kept.counted, &self.window, of_source, kept.reserved_at) else {
+        let Some((counted, window, of_source)) =
+            codes::spend(&kept.counted, &self.window, of_source, kept.reserved_at)
+        else {
             return false;
         };
         self.guesses.insert(source, of_source);
@@ -232,11 +257,17 @@ impl Registry {
         own: &OwnKeys,
         now: UnixTime,
     ) -> Settled {
-        let known = self.by_key(&request.holder.channel).map(|record| (record.node_id, record.standing.clone()));
+        let known = self
+            .by_key(&request.holder.channel)
+            .map(|record| (record.node_id, record.standing.clone()));
         let standing = known.as_ref().map(|(_, standing)| standing);
         match (standing, proven) {
-            (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => Settled::Revoked,
-            (Some(Standing::Revoked { cause: Cause::Rejected }), false) if self.turned_down(&request.holder.channel, now) => {
+            (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => {
+                Settled::Revoked
+            }
+            (Some(Standing::Revoked { cause: Cause::Rejected }), false)
+                if self.turned_down(&request.holder.channel, now) =>
+            {
                 Settled::Denied
             }
             (Some(Standing::Paired { .. } | Standing::Muted { .. }), false) => {
@@ -247,32 +278,53 @@ impl Registry {
                 }
             }
             (_, true) => {
-                let node_id = known.map_or_else(|| NodeId::from_bytes(ids.0), |(node_id, _)| node_id);
+                let node_id =
+                    known.map_or_else(|| NodeId::from_bytes(ids.0), |(node_id, _)| node_id);
                 let paired = Standing::Paired { credential: Credential::Keys, mode: Mode::Full };
-                let record = self.records.entry(node_id).or_insert_with(|| record(node_id, request, paired.clone(), now));
+                let record = self
+                    .records
+                    .entry(node_id)
+                    .or_insert_with(|| record(node_id, request, paired.clone(), now));
                 if !matches!(record.standing, Standing::Muted { .. }) {
                     record.standing = paired;
                 }
-                let brings = Ceiling { scopes: self.scopes.clone(), expires: None, named: false, maker: Maker::Operator };
+                let brings = Ceiling {
+                    scopes: self.scopes.clone(),
+                    expires: None,
+                    named: false,
+                    maker: Maker::Operator,
+                };
                 let ceiling = paired_anew(self.ceilings.get(&node_id), brings, now);
-                Settled::Offered(self.decided(node_id, ceiling, GrantId::from_bytes(ids.1), own, now))
+                Settled::Offered(self.decided(
+                    node_id,
+                    ceiling,
+                    GrantId::from_bytes(ids.1),
+                    own,
+                    now,
+                ))
             }
             (Some(Standing::Pending { expires }), false) if now < *expires => Settled::Waits,
             (
-                Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { cause: Cause::Rejected })
+                Some(
+                    Standing::Pending { .. }
+                    | Standing::Unapproved { .. }
+                    | Standing::Revoked { cause: Cause::Rejected },
+                )
                 | None,
                 false,
             ) => {
                 let expires = now.after(Span::from_secs(600));
-                let node_id = known.map_or_else(|| NodeId::from_bytes(ids.0), |(node_id, _)| node_id);
-                self.records.insert(node_id, record(node_id, request, Standing::Pending { expires }, now));
+                let node_id =
+                    known.map_or_else(|| NodeId::from_bytes(ids.0), |(node_id, _)| node_id);
+                self.records
+                    .insert(node_id, record(node_id, request, Standing::Pending { expires }, now));
                 Settled::Waits
             }
         }
     }
 
-    /// Settles a request that showed a setup code: in this one step the code is spent and its yield written. Whoever was paired and shows it once more is
-    /// offered the same again.
+    /// Settles a request that showed a setup code: in this one step the code is spent and its yield
+    /// written. Whoever was paired and shows it once more is offered the same again.
     pub fn settle_setup(
         &mut self,
         request: &Request,
@@ -284,7 +336,12 @@ impl Registry {
         if self.by_key(&request.holder.channel).is_some_and(|record| record.standing.bars()) {
             return Settled::Revoked;
         }
-        match redeem(code.expires_at, self.setup_mark, self.setup_spent.contains_key(&code.nonce), now) {
+        match redeem(
+            code.expires_at,
+            self.setup_mark,
+            self.setup_spent.contains_key(&code.nonce),
+            now,
+        ) {
             Ok(()) => {
                 let settled = self.settle(request, true, ids, own, now);
                 self.setup_spent.insert(code.nonce, code.expires_at);
@@ -292,10 +349,19 @@ impl Registry {
                 settled
             }
             Err(NotRedeemed::Expired | NotRedeemed::ClockInDoubt) => Settled::Expired,
-            Err(NotRedeemed::AlreadyUsed) => match self.by_key(&request.holder.channel).map(|record| record.standing.clone()) {
-                Some(Standing::Paired { .. } | Standing::Muted { .. }) => self.settle(request, false, ids, own, now),
-                Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. }) | None => Settled::Spent,
-            },
+            Err(NotRedeemed::AlreadyUsed) => {
+                match self.by_key(&request.holder.channel).map(|record| record.standing.clone()) {
+                    Some(Standing::Paired { .. } | Standing::Muted { .. }) => {
+                        self.settle(request, false, ids, own, now)
+                    }
+                    Some(
+                        Standing::Pending { .. }
+                        | Standing::Unapproved { .. }
+                        | Standing::Revoked { .. },
+                    )
+                    | None => Settled::Spent,
+                }
+            }
         }
     }
 
@@ -307,14 +373,28 @@ impl Registry {
     }
 
     /// What a node may do at most, and a grant that is made from it, in one step.
-    pub fn decided(&mut self, node_id: NodeId, ceiling: Ceiling, id: GrantId, own: &OwnKeys, now: UnixTime) -> Offered {
+    pub fn decided(
+        &mut self,
+        node_id: NodeId,
+        ceiling: Ceiling,
+        id: GrantId,
+        own: &OwnKeys,
+        now: UnixTime,
+    ) -> Offered {
         let (scopes, ends_by) = (ceiling.scopes.clone(), ceiling.expires);
         self.ceilings.insert(node_id, ceiling);
         self.grant(node_id, id, scopes, ends_by, own, now)
     }
 
     /// What a node gets that wants its grant anew, or is owed one.
-    pub fn renew(&mut self, node_id: NodeId, id: GrantId, within: Span, own: &OwnKeys, now: UnixTime) -> Option<Offered> {
+    pub fn renew(
+        &mut self,
+        node_id: NodeId,
+        id: GrantId,
+        within: Span,
+        own: &OwnKeys,
+        now: UnixTime,
+    ) -> Option<Offered> {
         let grants = self.grants_of(node_id);
         let ceiling = self.ceilings.get(&node_id).cloned();
         match renewal(&grants, ceiling.as_ref(), within, now) {
@@ -359,7 +439,12 @@ impl Registry {
         self.offered(&grant, own)
     }
 
-    fn issue<'o>(&self, grant: &Grant, own: &OwnKeys, room: &'o mut [u8; CAPABILITY_BYTES]) -> Option<capability::Chain<'o>> {
+    fn issue<'o>(
+        &self,
+        grant: &Grant,
+        own: &OwnKeys,
+        room: &'o mut [u8; CAPABILITY_BYTES],
+    ) -> Option<capability::Chain<'o>> {
         let holder = self.records.get(&grant.node_id)?.keys?;
         let (not_before, expires) = grant.as_issued();
         let expires = expires?;
@@ -373,9 +458,18 @@ impl Registry {
         Offered { id: grant.id, node_id: grant.node_id, chain }
     }
 
-    /// The node has stored a grant: it counts, and those before it count no more. `None` if there is no such offer.
-    pub fn activate(&mut self, node_id: NodeId, id: GrantId, now: UnixTime) -> Option<Option<UnixTime>> {
-        let paired = matches!(self.records.get(&node_id)?.standing, Standing::Paired { .. } | Standing::Muted { .. });
+    /// The node has stored a grant: it counts, and those before it count no more. `None` if there
+    /// is no such offer.
+    pub fn activate(
+        &mut self,
+        node_id: NodeId,
+        id: GrantId,
+        now: UnixTime,
+    ) -> Option<Option<UnixTime>> {
+        let paired = matches!(
+            self.records.get(&node_id)?.standing,
+            Standing::Paired { .. } | Standing::Muted { .. }
+        );
         let at = self.grants.iter().position(|grant| grant.id == id && grant.node_id == node_id)?;
         if !paired || !self.grants.get(at)?.counts(now) {
             return None;
@@ -389,20 +483,37 @@ impl Registry {
     }
 
     /// The operator decides about a node. `None` where that cannot be decided.
-    pub fn decide(&mut self, node_id: NodeId, decision: Decision, new: GrantId, own: &OwnKeys, now: UnixTime) -> Option<Change> {
+    pub fn decide(
+        &mut self,
+        node_id: NodeId,
+        decision: Decision,
+        new: GrantId,
+        own: &OwnKeys,
+        now: UnixTime,
+    ) -> Option<Change> {
         let record = self.records.get_mut(&node_id)?;
         let approves = matches!(decision, Decision::Approve(_));
         let change = lifecycle::decide(&record.standing, decision, now).ok()?;
         record.standing = change.standing.clone();
-        if let (Standing::Revoked { cause: Cause::Rejected }, Some(keys)) = (&record.standing, &record.keys) {
+        if let (Standing::Revoked { cause: Cause::Rejected }, Some(keys)) =
+            (&record.standing, &record.keys)
+        {
             let earlier = self.rejections.get(keys.channel.as_bytes()).copied();
             self.rejections.insert(*keys.channel.as_bytes(), Rejection::once_more(earlier, now));
         }
         if matches!(record.standing, Standing::Revoked { .. }) {
-            self.grants.iter_mut().filter(|grant| grant.node_id == node_id).for_each(|grant| grant.state = State::Ended);
+            self.grants
+                .iter_mut()
+                .filter(|grant| grant.node_id == node_id)
+                .for_each(|grant| grant.state = State::Ended);
         }
         if approves {
-            let ceiling = Ceiling { scopes: self.scopes.clone(), expires: None, named: false, maker: Maker::Operator };
+            let ceiling = Ceiling {
+                scopes: self.scopes.clone(),
+                expires: None,
+                named: false,
+                maker: Maker::Operator,
+            };
             let _ = self.decided(node_id, ceiling, new, own, now);
         }
         Some(change)

@@ -1,4 +1,5 @@
-//! What happens in a world of the native wire, as a list of operations that any bytes decode to: the same for seeds and for the fuzzer.
+//! What happens in a world of the native wire, as a list of operations that any bytes decode to:
+//! the same for seeds and for the fuzzer.
 
 use handfast_core::flow::native::node::Memory;
 use handfast_core::registry::codes::Kind;
@@ -120,7 +121,11 @@ impl Script {
                 26 => Op::Shutdown,
                 27 | 28 => {
                     let (wire, how) = (arg(), arg());
-                    Op::Disturb(wire, code & 32 == 0, DISTURBANCES[usize::from(how) % DISTURBANCES.len()])
+                    Op::Disturb(
+                        wire,
+                        code & 32 == 0,
+                        DISTURBANCES[usize::from(how) % DISTURBANCES.len()],
+                    )
                 }
                 29 => Op::Replay(arg(), arg() % 12),
                 30 if code & 32 == 0 => Op::App(arg()),
@@ -214,7 +219,10 @@ impl World {
             Op::App(at) => {
                 let at = node(self, at);
                 if self.is_linked(at) {
-                    self.feed_node_soon(at, NodeIn::App(Action::Write, "/lights/1".to_owned(), vec![1; 8]));
+                    self.feed_node_soon(
+                        at,
+                        NodeIn::App(Action::Write, "/lights/1".to_owned(), vec![1; 8]),
+                    );
                     self.feed_node_soon(at, NodeIn::Subscribe("/lights/**".to_owned()));
                 }
             }
@@ -228,11 +236,14 @@ impl World {
         at + 1 == self.nodes.len()
     }
 
-    /// A node scans a setup code. The last node's owner comes by none but those that others have spent.
+    /// A node scans a setup code. The last node's owner comes by none but those that others have
+    /// spent.
     fn by_setup(&mut self, at: usize, which: u8) {
         let issued = &self.audit.issued;
         let token = match which % 4 {
-            _ if self.is_hostile(at) => issued.iter().rfind(|(_, nonce)| self.audit.yielded.contains_key(nonce)).cloned(),
+            _ if self.is_hostile(at) => {
+                issued.iter().rfind(|(_, nonce)| self.audit.yielded.contains_key(nonce)).cloned()
+            }
             0 | 1 => None,
             2 => issued.last().cloned(),
             _ => issued.first().cloned(),
@@ -246,7 +257,11 @@ impl World {
     }
 
     fn secret(&self) -> Option<String> {
-        self.store.codes.values().find(|kept| matches!(kept.counted.kind, Kind::Code(_))).and_then(|kept| kept.secret.clone())
+        self.store
+            .codes
+            .values()
+            .find(|kept| matches!(kept.counted.kind, Kind::Code(_)))
+            .and_then(|kept| kept.secret.clone())
     }
 
     fn any_wire(&self, number: u8) -> Option<ConnId> {
@@ -272,7 +287,10 @@ impl World {
 
     /// What a patient operator and a patient owner do for a node.
     pub fn help(&mut self, at: usize) {
-        let standing = self.store.by_key(self.nodes[at].keys.channel.public()).map(|record| record.standing.clone());
+        let standing = self
+            .store
+            .by_key(self.nodes[at].keys.channel.public())
+            .map(|record| record.standing.clone());
         match (self.nodes[at].state(), standing) {
             ("AwaitCode", _) if !self.is_hostile(at) => {
                 if let Some(pin) = self.pin_for(at) {
@@ -335,11 +353,14 @@ impl World {
     fn found_its_grant(&self, at: usize) {
         let record = self.store.by_key(self.nodes[at].keys.channel.public());
         let in_force = record.is_some_and(|record| {
-            let paired = matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. });
+            let paired =
+                matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. });
             paired && grants::current(&self.store.grants_of(record.node_id), self.unix()).is_some()
         });
         let remembers = !matches!(self.nodes[at].memory, Memory::Blank);
-        self.expect(!(in_force && remembers) || self.is_linked(at), || format!("node {at} does not find its grant"));
+        self.expect(!(in_force && remembers) || self.is_linked(at), || {
+            format!("node {at} does not find its grant")
+        });
     }
 
     fn lead_in(&mut self, at: usize) {
@@ -360,7 +381,9 @@ impl World {
             return;
         }
         let state = |world: &Self| match world.nodes[at].memory {
-            Memory::Paired(paired) => world.store.grants.iter().find(|grant| grant.id == paired.grant).cloned(),
+            Memory::Paired(paired) => {
+                world.store.grants.iter().find(|grant| grant.id == paired.grant).cloned()
+            }
             Memory::Blank | Memory::Asked { .. } => None,
         };
         if state(self).is_none_or(|grant| grant.state != State::Active) {
@@ -369,15 +392,24 @@ impl World {
             self.feed_node(at, NodeIn::Renew(true));
             self.run();
         }
-        let Some(grant) = state(self) else { return self.expect(false, || format!("node {at} holds no grant")) };
+        let Some(grant) = state(self) else {
+            return self.expect(false, || format!("node {at} holds no grant"));
+        };
         self.expect(grant.state == State::Active, || format!("node {at} holds {grant:?}"));
-        let active = self.store.grants_of(grant.node_id).into_iter().filter(|grant| grant.state == State::Active);
+        let active = self
+            .store
+            .grants_of(grant.node_id)
+            .into_iter()
+            .filter(|grant| grant.state == State::Active);
         self.expect(active.count() == 1, || format!("node {at} has several grants"));
-        self.expect(self.id_of(at) == Some(grant.node_id), || format!("node {at} is somebody else"));
-        let chain = self.nodes[at]
-            .chain
-            .as_deref()
-            .and_then(|bytes| handfast_core::grant::capability::Chain::from_bytes(bytes).ok().map(|chain| *chain.leaf().id()));
+        self.expect(self.id_of(at) == Some(grant.node_id), || {
+            format!("node {at} is somebody else")
+        });
+        let chain = self.nodes[at].chain.as_deref().and_then(|bytes| {
+            handfast_core::grant::capability::Chain::from_bytes(bytes)
+                .ok()
+                .map(|chain| *chain.leaf().id())
+        });
         self.expect(chain == grant.capability, || format!("node {at} holds another capability"));
     }
 }

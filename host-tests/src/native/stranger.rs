@@ -1,4 +1,5 @@
-//! Somebody who sees every frame, can change what is under way, and talks to the gateway himself. He has no keys but his own, and knows no code.
+//! Somebody who sees every frame, can change what is under way, and talks to the gateway himself.
+//! He has no keys but his own, and knows no code.
 
 use handfast_core::wire::native::open::{ClearRefusal, Versions};
 
@@ -51,7 +52,8 @@ impl World {
     /// What is under way to a side is disturbed.
     pub fn disturb(&mut self, conn: ConnId, to: Side, how: Disturbance) {
         let chance = self.prng.draw() as usize;
-        let overheard = chance.checked_rem(self.overheard.len()).map(|at| self.overheard[at].2.clone());
+        let overheard =
+            chance.checked_rem(self.overheard.len()).map(|at| self.overheard[at].2.clone());
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         let queue = &mut wire.to[to as usize];
         let Some(Item::Frame(first)) = queue.front_mut() else { return };
@@ -77,7 +79,9 @@ impl World {
                 let first = first.clone();
                 wire.to[to.other() as usize].push_back(Item::Frame(first));
             }
-            Disturbance::ForgeRefusal => queue.push_front(Item::Frame(clear(&ClearRefusal::Refused))),
+            Disturbance::ForgeRefusal => {
+                queue.push_front(Item::Frame(clear(&ClearRefusal::Refused)))
+            }
             Disturbance::ForgeVersion => {
                 let versions = Versions::new(&[7]).expect("a version");
                 queue.push_front(Item::Frame(clear(&ClearRefusal::Unsupported { versions })));
@@ -95,10 +99,13 @@ impl World {
         }
     }
 
-    /// Somebody replays, over a connection of his own, the first frames that a client sent over another.
+    /// Somebody replays, over a connection of his own, the first frames that a client sent over
+    /// another.
     pub fn replay(&mut self, recorded: ConnId, frames: usize) -> ConnId {
-        let from_client = self.overheard.iter().filter(|(conn, to, _)| *conn == recorded && *to == Side::Gateway);
-        let frames: Vec<Vec<u8>> = from_client.take(frames).map(|(.., bytes)| bytes.clone()).collect();
+        let from_client =
+            self.overheard.iter().filter(|(conn, to, _)| *conn == recorded && *to == Side::Gateway);
+        let frames: Vec<Vec<u8>> =
+            from_client.take(frames).map(|(.., bytes)| bytes.clone()).collect();
         let conn = self.connect(None);
         frames.into_iter().for_each(|frame| self.inject(conn, Side::Gateway, frame));
         conn

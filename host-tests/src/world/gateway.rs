@@ -1,4 +1,5 @@
-//! The gateway's adapter: a machine for every connection, the table of live ones, the budgets, the pool, and a power switch.
+//! The gateway's adapter: a machine for every connection, the table of live ones, the budgets, the
+//! pool, and a power switch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -43,7 +44,8 @@ pub struct GatewayHost {
     hashing: u32,
 }
 
-/// What a failed attempt is charged to: whoever says from there to be this paired node, or the source.
+/// What a failed attempt is charged to: whoever says from there to be this paired node, or the
+/// source.
 type Budget = (Option<NodeId>, Source);
 
 /// A connection's place.
@@ -118,7 +120,8 @@ impl GatewayHost {
 }
 
 impl World {
-    /// The power fails: connections, table, cache and approvals under way are gone; the store keeps what it had made durable.
+    /// The power fails: connections, table, cache and approvals under way are gone; the store keeps
+    /// what it had made durable.
     pub(super) fn cut_gateway(&mut self) {
         if !self.gateway.on {
             return;
@@ -128,7 +131,8 @@ impl World {
         for conn in conns {
             self.vanish(conn, Side::Gateway);
         }
-        self.gateway = GatewayHost { on: false, ..GatewayHost::started(self.gateway.life + 1, [0; 32]) };
+        self.gateway =
+            GatewayHost { on: false, ..GatewayHost::started(self.gateway.life + 1, [0; 32]) };
         self.model.forget_what_is_under_way();
         self.store.offered.clear();
         let dark = 100 + self.prng.below(10_000);
@@ -149,7 +153,9 @@ impl World {
         for conn in conns {
             self.feed_conn(conn, ConnInput::Shutdown);
         }
-        self.expect(!self.gateway.on || self.gateway.seats.is_empty(), || "a connection survives the shutdown".to_owned());
+        self.expect(!self.gateway.on || self.gateway.seats.is_empty(), || {
+            "a connection survives the shutdown".to_owned()
+        });
         self.cut_gateway();
     }
 
@@ -160,10 +166,20 @@ impl World {
         let waiting = |seat: &&Seated| seat.machine.as_ref().is_some_and(|m| m.linked().is_none());
         let waits = Waiting {
             total: self.gateway.seats.values().filter(waiting).count() as u32,
-            of_source: self.gateway.seats.values().filter(waiting).filter(|s| s.source == source).count() as u32,
+            of_source: self
+                .gateway
+                .seats
+                .values()
+                .filter(waiting)
+                .filter(|s| s.source == source)
+                .count() as u32,
         };
         let oldest = |of_all: bool| {
-            let silent = self.gateway.seats.iter().filter(|(_, s)| !s.heard && (of_all || s.source == source));
+            let silent = self
+                .gateway
+                .seats
+                .iter()
+                .filter(|(_, s)| !s.heard && (of_all || s.source == source));
             silent.min_by_key(|(id, s)| (s.since, **id)).map(|(id, _)| *id)
         };
         let evicted = match waits.seat(&self.limits) {
@@ -242,7 +258,8 @@ impl World {
         let now = self.instant();
         let unix = self.unix();
         // Only a first frame can need an id.
-        let fresh = if matches!(input, ConnInput::Text(_)) { self.store.fresh_id() } else { [0; 16] };
+        let fresh =
+            if matches!(input, ConnInput::Text(_)) { self.store.fresh_id() } else { [0; 16] };
         let fresh = Entropy::from_recorded(fresh);
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let Some(machine) = seat.machine.take() else { return };
@@ -262,11 +279,14 @@ impl World {
                 key: &self.gateway.key,
             }),
             ConnInput::Hashed(Ok(hashed)) => {
-                let token = handfast_core::wire::token::Token::parse(hashed.token.expose()).expect("a token");
+                let token = handfast_core::wire::token::Token::parse(hashed.token.expose())
+                    .expect("a token");
                 Input::Hashed(Ok(Hashed { token, hash: hashed.hash.clone() }))
             }
             ConnInput::Hashed(Err(refusal)) => Input::Hashed(Err(*refusal)),
-            ConnInput::Attached(outcome) => Input::Attached(outcome.as_ref().map(Option::as_ref).map_err(|refusal| *refusal)),
+            ConnInput::Attached(outcome) => {
+                Input::Attached(outcome.as_ref().map(Option::as_ref).map_err(|refusal| *refusal))
+            }
             ConnInput::Confirmed(outcome) => Input::Confirmed(*outcome),
             ConnInput::Push(notice) => Input::Push(*notice),
             ConnInput::Tick => Input::Tick,
@@ -294,7 +314,9 @@ impl World {
                 Effect::Attach(node_id) => Act::Attach(node_id),
                 Effect::Detach(node_id) => Act::Detach(node_id),
                 Effect::Observe(node_id, _) => Act::Observe(node_id),
-                Effect::ApplicationText(node_id, _) | Effect::ApplicationBinary(node_id, _) => Act::Application(node_id),
+                Effect::ApplicationText(node_id, _) | Effect::ApplicationBinary(node_id, _) => {
+                    Act::Application(node_id)
+                }
             })
             .collect();
         let (after, ended) = (next.state_name(), next.is_closed());
@@ -302,8 +324,12 @@ impl World {
         seat_back(&mut self.gateway, conn, next);
         self.note(|| format!("gateway {conn:?}: {before} + {input_text} -> {after}"));
         let closes = acts.iter().filter(|act| matches!(act, Act::Close(_))).count();
-        self.expect(!ended || peer_left || closes == 1, || format!("{conn:?} ends in silence ({before} + {input_text})"));
-        self.expect(ended || closes == 0, || format!("{conn:?} is closed and goes on ({before} + {input_text})"));
+        self.expect(!ended || peer_left || closes == 1, || {
+            format!("{conn:?} ends in silence ({before} + {input_text})")
+        });
+        self.expect(ended || closes == 0, || {
+            format!("{conn:?} is closed and goes on ({before} + {input_text})")
+        });
         for act in acts {
             if self.burn_gateway() {
                 return;
@@ -311,7 +337,9 @@ impl World {
             self.conn_act(conn, was_linked, act);
         }
         if ended && self.gateway.seats.contains_key(&conn) {
-            self.expect(self.gateway.live.values().all(|&live| live != conn), || format!("{conn:?} ended and is still live"));
+            self.expect(self.gateway.live.values().all(|&live| live != conn), || {
+                format!("{conn:?} ended and is still live")
+            });
             self.gateway.seats.remove(&conn);
         }
     }
@@ -329,10 +357,14 @@ impl World {
             Act::Hash(job, claim) => {
                 let room = self.gateway.hashing < self.limits.hash_queue;
                 let granted = room && self.takes_attempt(conn, job.node_id, claim);
-                let outcome = if granted { Ok(hashing::run(job)) } else { Err(Refusal::RateLimited) };
+                let outcome =
+                    if granted { Ok(hashing::run(job)) } else { Err(Refusal::RateLimited) };
                 self.gateway.hashing += 1;
                 let done = self.now + 14 * u64::from(self.gateway.hashing) + self.prng.below(5);
-                self.at(done, Event::Hashed { life: self.gateway.life, waiter: Waiter::Conn(conn), outcome });
+                self.at(
+                    done,
+                    Event::Hashed { life: self.gateway.life, waiter: Waiter::Conn(conn), outcome },
+                );
             }
             Act::CountFailure => {
                 if let Some(source) = self.gateway.seats.get(&conn).map(|seat| seat.source) {
@@ -340,7 +372,8 @@ impl World {
                 }
             }
             Act::Refund => {
-                let attempt = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.attempt.take());
+                let attempt =
+                    self.gateway.seats.get_mut(&conn).and_then(|seat| seat.attempt.take());
                 if let Some((budget, attempt)) = attempt
                     && let Some(bucket) = self.gateway.buckets.get_mut(&budget)
                 {
@@ -351,7 +384,10 @@ impl World {
                 self.gateway.proven.insert(node_id, tag);
             }
             Act::Confirm(node_id, id) => {
-                self.ask_store(Waiter::Conn(conn), Asked::Settle { node_id, id, outcome: Outcome::Used });
+                self.ask_store(
+                    Waiter::Conn(conn),
+                    Asked::Settle { node_id, id, outcome: Outcome::Used },
+                );
             }
             Act::Attach(node_id) => {
                 self.gateway.attached += 1;
@@ -375,7 +411,9 @@ impl World {
             }
             Act::Observe(node_id) => self.check_observed(conn, node_id),
             Act::Application(node_id) => {
-                self.expect(was_linked == Some(node_id), || format!("{conn:?} hands frames on without a link"));
+                self.expect(was_linked == Some(node_id), || {
+                    format!("{conn:?} hands frames on without a link")
+                });
             }
         }
     }
@@ -397,7 +435,9 @@ impl World {
     }
 
     fn takes_attempt(&mut self, conn: ConnId, node_id: NodeId, claim: Claim) -> bool {
-        let Some(source) = self.gateway.seats.get(&conn).map(|seat| seat.source) else { return false };
+        let Some(source) = self.gateway.seats.get(&conn).map(|seat| seat.source) else {
+            return false;
+        };
         let known = match claim {
             Claim::Paired => self.attempt((Some(node_id), source)),
             Claim::Other => None,
@@ -412,8 +452,13 @@ impl World {
 
     fn attempt(&mut self, budget: Budget) -> Option<(Budget, Attempt)> {
         let now = self.instant();
-        let per_minute = if budget.0.is_some() { FAILURES_FOR_ONE_NODE } else { self.limits.failures_per_minute };
-        let bucket = self.gateway.buckets.entry(budget).or_insert_with(|| Bucket::new(per_minute, now));
+        let per_minute = if budget.0.is_some() {
+            FAILURES_FOR_ONE_NODE
+        } else {
+            self.limits.failures_per_minute
+        };
+        let bucket =
+            self.gateway.buckets.entry(budget).or_insert_with(|| Bucket::new(per_minute, now));
         Some((budget, bucket.attempt(now)?))
     }
 

@@ -1,4 +1,5 @@
-//! The real hash, computed once for every pair of node and token: worlds repeat ids and tokens, so thousands of runs share a few hundred.
+//! The real hash, computed once for every pair of node and token: worlds repeat ids and tokens, so
+//! thousands of runs share a few hundred.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};

@@ -1,8 +1,9 @@
 //! A gateway, its nodes, their owners, an operator and a stranger in virtual time.
 //!
-//! Every machine is the real one; everything around it (network, flash, store, clock, people) is a small model that a seed drives, and
-//! that can fail between any two effects. After every event the invariants are checked against a reference model.
-//! A violation panics with the last events before it.
+//! Every machine is the real one; everything around it (network, flash, store, clock, people) is a
+//! small model that a seed drives, and that can fail between any two effects. After every event the
+//! invariants are checked against a reference model. A violation panics with the last events before
+//! it.
 
 pub mod gateway;
 pub mod hashing;
@@ -87,7 +88,8 @@ const EPOCH: u64 = 1_750_000_000;
 const LONGEST_TRACE: usize = 160;
 
 impl World {
-    /// A world at its beginning: the gateway runs, the nodes have just been switched on for the first time.
+    /// A world at its beginning: the gateway runs, the nodes have just been switched on for the
+    /// first time.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let limits = Limits {
@@ -100,7 +102,9 @@ impl World {
             ..Limits::DEFAULT
         };
         let mut prng = Prng::new(setup.seed);
-        let address = |node: usize| IpAddr::V4(Ipv4Addr::new(192, 0, 2, if setup.one_source { 1 } else { 1 + node as u8 }));
+        let address = |node: usize| {
+            IpAddr::V4(Ipv4Addr::new(192, 0, 2, if setup.one_source { 1 } else { 1 + node as u8 }))
+        };
         let nodes = (0..setup.nodes).map(|node| NodeHost::new(node, address(node))).collect();
         let gateway = GatewayHost::started(1, prng.bytes());
         let mut world = Self {
@@ -170,10 +174,14 @@ impl World {
             }
             Op::CutGateway { after } => self.gateway.fuel = Some(u32::from(*after)),
             Op::Restart => self.restart_gateway(),
-            Op::NetworkDown { secs } => self.network.down_until = self.now + u64::from(*secs) * 1000,
+            Op::NetworkDown { secs } => {
+                self.network.down_until = self.now + u64::from(*secs) * 1000
+            }
             Op::StoreFails { times } => self.store.failing = u32::from(*times),
             Op::StrangerConnects => self.stranger_connects(),
-            Op::StrangerReplays { connection, recording } => self.stranger_replays(*connection, *recording),
+            Op::StrangerReplays { connection, recording } => {
+                self.stranger_replays(*connection, *recording)
+            }
             Op::StrangerSends { connection, frame } => self.stranger_sends(*connection, frame),
         }
         self.check();
@@ -206,7 +214,8 @@ impl World {
         let is_there = |world: &Self| {
             let mut nodes = world.nodes.iter().filter_map(|host| host.machine.as_ref());
             let mut seats = world.gateway.seats.values().filter_map(|seat| seat.machine.as_ref());
-            nodes.any(|machine| machine.state_name() == state) || seats.any(|machine| machine.state_name() == state)
+            nodes.any(|machine| machine.state_name() == state)
+                || seats.any(|machine| machine.state_name() == state)
         };
         while !is_there(self)
             && let Some(at) = self.next_event().filter(|&at| at <= end)
@@ -219,7 +228,8 @@ impl World {
         let due = |deadline: Option<(Instant, _)>| deadline.map(|(at, _)| at.as_millis());
         let agenda = self.agenda.last_key_value().map(|(Reverse((at, _)), _)| *at);
         let nodes = self.nodes.iter().filter_map(|host| due(host.machine.as_ref()?.deadline()));
-        let seats = self.gateway.seats.values().filter_map(|seat| due(seat.machine.as_ref()?.deadline()));
+        let seats =
+            self.gateway.seats.values().filter_map(|seat| due(seat.machine.as_ref()?.deadline()));
         nodes.chain(seats).chain(agenda).min()
     }
 
@@ -240,26 +250,42 @@ impl World {
             Event::Arrives { conn, to, frame } => self.on_arrival(conn, to, frame),
             Event::Gone { conn, side } => self.on_gone(conn, side),
             Event::Flashed { node, boot, flash } => self.on_flashed(node, boot, flash),
-            Event::FlashDone { node, boot } if self.nodes[node].boot == boot => self.feed_node(node, NodeInput::Kept),
+            Event::FlashDone { node, boot } if self.nodes[node].boot == boot => {
+                self.feed_node(node, NodeInput::Kept)
+            }
             Event::NodePower { node } => self.switch_on(node),
             Event::GatewayPower => self.start_gateway(),
             Event::Store { life, waiter, asked } if alive(life) => self.on_store(waiter, asked),
             Event::Answer { life, waiter, answer } if alive(life) => self.on_answer(waiter, answer),
-            Event::Hashed { life, waiter, outcome } if alive(life) => self.on_hashed(waiter, outcome),
+            Event::Hashed { life, waiter, outcome } if alive(life) => {
+                self.on_hashed(waiter, outcome)
+            }
             // What belonged to a process that lost its power.
-            Event::FlashDone { .. } | Event::Store { .. } | Event::Answer { .. } | Event::Hashed { .. } => {}
+            Event::FlashDone { .. }
+            | Event::Store { .. }
+            | Event::Answer { .. }
+            | Event::Hashed { .. } => {}
         }
     }
 
     /// Ticks one machine whose deadline has come. Time must not stand still.
     fn tick(&mut self) {
-        self.ticks = if self.ticks.0 == self.now { (self.now, self.ticks.1 + 1) } else { (self.now, 1) };
+        self.ticks =
+            if self.ticks.0 == self.now { (self.now, self.ticks.1 + 1) } else { (self.now, 1) };
         self.expect(self.ticks.1 < 200, || "time stands still: deadlines do not move".to_owned());
         let now = self.instant();
         let due = |deadline: Option<(Instant, _)>| deadline.is_some_and(|(at, _)| at <= now);
-        let node = self.nodes.iter().position(|host| host.machine.as_ref().is_some_and(|m| due(m.deadline())));
+        let node = self
+            .nodes
+            .iter()
+            .position(|host| host.machine.as_ref().is_some_and(|m| due(m.deadline())));
         let late = |machine: &Connection| due(machine.deadline());
-        let seat = self.gateway.seats.iter().find(|(_, seat)| seat.machine.as_ref().is_some_and(late)).map(|(conn, _)| *conn);
+        let seat = self
+            .gateway
+            .seats
+            .iter()
+            .find(|(_, seat)| seat.machine.as_ref().is_some_and(late))
+            .map(|(conn, _)| *conn);
         match (node, seat) {
             (Some(node), _) => self.feed_node(node, NodeInput::Tick),
             (None, Some(conn)) => self.feed_conn(conn, ConnInput::Tick),

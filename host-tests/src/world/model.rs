@@ -1,4 +1,5 @@
-//! The reference model: the registry as the specification tells it, in a few lines that share nothing with the core.
+//! The reference model: the registry as the specification tells it, in a few lines that share
+//! nothing with the core.
 
 use std::collections::BTreeMap;
 
@@ -104,13 +105,17 @@ impl Model {
         }
     }
 
-    /// Who makes room for one more of a source that has so many: the one that was asked for longest ago, of this source or of the one with most.
+    /// Who makes room for one more of a source that has so many: the one that was asked for longest
+    /// ago, of this source or of the one with most.
     fn gives_way(&self, of: Option<Source>, of_source: usize, now: u64) -> Option<NodeId> {
         let waiting = || self.nodes.iter().filter(|(_, known)| known.waits(now));
         let size = |source| waiting().filter(|(_, known)| known.source == source).count();
-        let source = of.or_else(|| waiting().map(|(_, known)| known.source).max_by_key(|source| (size(*source), *source)))?;
-        let (node_id, known) =
-            waiting().filter(|(_, known)| known.source == source).min_by_key(|(id, known)| (known.asked, **id))?;
+        let source = of.or_else(|| {
+            waiting().map(|(_, known)| known.source).max_by_key(|source| (size(*source), *source))
+        })?;
+        let (node_id, known) = waiting()
+            .filter(|(_, known)| known.source == source)
+            .min_by_key(|(id, known)| (known.asked, **id))?;
         (known.asked + 300 <= now || size(source) > of_source + 1).then_some(*node_id)
     }
 
@@ -128,23 +133,38 @@ impl Model {
 }
 
 impl World {
-    pub(super) fn model_admits(&mut self, ran_out: &[NodeId], asking: &Asking, outcome: Result<NodeId, Refusal>) {
+    pub(super) fn model_admits(
+        &mut self,
+        ran_out: &[NodeId],
+        asking: &Asking,
+        outcome: Result<NodeId, Refusal>,
+    ) {
         let now = self.unix().as_secs();
         for node_id in ran_out {
             let known = self.model.nodes.get_mut(node_id).expect("only known ids run out");
-            assert!(matches!(known.life, Life::Waiting { until } if until <= now), "{node_id} was forgotten too early");
+            assert!(
+                matches!(known.life, Life::Waiting { until } if until <= now),
+                "{node_id} was forgotten too early"
+            );
             known.life = Life::RanOut;
         }
         let key = *asking.key.as_bytes();
         // An approval that may be undone is the same request still.
         let may_wait = |known: &Known| {
-            known.waits(now) || matches!(known.undelivered, Some((Some(Life::Waiting { until }), _)) if now < until)
+            known.waits(now)
+                || matches!(known.undelivered, Some((Some(Life::Waiting { until }), _)) if now < until)
         };
-        let same = self.model.nodes.iter().find(|(_, known)| known.key == key && may_wait(known)).map(|(id, _)| *id);
+        let same = self
+            .model
+            .nodes
+            .iter()
+            .find(|(_, known)| known.key == key && may_wait(known))
+            .map(|(id, _)| *id);
         let (total, of_source) = self.model.waiting(asking.source, now);
         let own_room = of_source < self.limits.pending_per_source as usize;
         let room = own_room && total < self.limits.pending_total as usize;
-        let wait = self.model.rejections.get(&key).map_or(0, |(_, until)| until.saturating_sub(now));
+        let wait =
+            self.model.rejections.get(&key).map_or(0, |(_, until)| until.saturating_sub(now));
         let gives_way = self.model.gives_way((!own_room).then_some(asking.source), of_source, now);
         let expected = match same {
             Some(node_id) => Ok(node_id),
@@ -157,27 +177,50 @@ impl World {
         {
             (known.asked, known.request) = (now, asking.request);
         }
-        self.expect(outcome == expected, || format!("a request got {outcome:?}, by the model {expected:?}"));
+        self.expect(outcome == expected, || {
+            format!("a request got {outcome:?}, by the model {expected:?}")
+        });
         if same.is_none() && outcome.is_ok() {
             let until = asking.record.asked_at.as_secs() + self.limits.pending_for.as_secs();
             let life = Life::Waiting { until };
-            if let Some(known) = gives_way.filter(|_| !room).and_then(|node_id| self.model.nodes.get_mut(&node_id)) {
+            if let Some(known) =
+                gives_way.filter(|_| !room).and_then(|node_id| self.model.nodes.get_mut(&node_id))
+            {
                 known.life = Life::RanOut;
             }
             let (source, request) = (asking.source, asking.request);
-            let known =
-                Known { life, hashes: Vec::new(), unacknowledged: 0, undelivered: None, key, source, asked: now, request };
+            let known = Known {
+                life,
+                hashes: Vec::new(),
+                unacknowledged: 0,
+                undelivered: None,
+                key,
+                source,
+                asked: now,
+                request,
+            };
             let before = self.model.nodes.insert(asking.record.node_id, known);
-            self.expect(before.is_none(), || format!("{} was given out twice", asking.record.node_id));
+            self.expect(before.is_none(), || {
+                format!("{} was given out twice", asking.record.node_id)
+            });
         }
     }
 
     /// The core decided; the model must have decided alike.
-    pub(super) fn check_decision(&self, node_id: NodeId, verdict: Verdict, refused: Option<Refusal>) {
+    pub(super) fn check_decision(
+        &self,
+        node_id: NodeId,
+        verdict: Verdict,
+        refused: Option<Refusal>,
+    ) {
         let life = self.model.nodes[&node_id].life;
         let expected = after(life, verdict, self.unix().as_secs());
         let alike = refused.is_none() == expected.is_some();
-        self.expect(alike, || format!("{verdict:?} of {life:?}: core refuses {refused:?}, the model says {expected:?}"));
+        self.expect(alike, || {
+            format!(
+                "{verdict:?} of {life:?}: core refuses {refused:?}, the model says {expected:?}"
+            )
+        });
     }
 
     /// The delivery of a token has ended; the record must say what the model says.
@@ -189,13 +232,16 @@ impl World {
         }
         let waits = matches!(known.life, Life::Waiting { .. });
         let stands = matches!(self.store.rows[&node_id].record.standing, Standing::Pending { .. });
-        self.expect(under_way.is_some() && waits == stands, || format!("the delivery of {node_id} ended as {settled:?}"));
+        self.expect(under_way.is_some() && waits == stands, || {
+            format!("the delivery of {node_id} ended as {settled:?}")
+        });
     }
 
     /// A decision is durable; the record must say what the model says.
     pub(super) fn model_commits(&mut self, node_id: NodeId, verdict: Verdict) {
         let now = self.unix().as_secs();
-        // The decision was taken when the record was read; the version shows that nothing changed since, except that time passed.
+        // The decision was taken when the record was read; the version shows that nothing changed
+        // since, except that time passed.
         let lasts = self.unix().as_secs() + self.limits.deliver_within.as_secs();
         let known = self.model.nodes.get_mut(&node_id).expect("only known ids are saved");
         let next = after(known.life, verdict, 0);
@@ -214,7 +260,9 @@ impl World {
         }
         known.unacknowledged += 1;
         let standing = self.store.rows[&node_id].record.standing.clone();
-        if let Some(token) = standing.token().filter(|token| known.hashes.last() != Some(token.as_bytes())) {
+        if let Some(token) =
+            standing.token().filter(|token| known.hashes.last() != Some(token.as_bytes()))
+        {
             known.hashes.push(*token.as_bytes());
         }
         let life = known.life;
@@ -232,6 +280,8 @@ impl World {
                 _,
             ) => false,
         };
-        self.expect(next.is_some() && agrees, || format!("{verdict:?} made {standing:?}, by the model {life:?}"));
+        self.expect(next.is_some() && agrees, || {
+            format!("{verdict:?} made {standing:?}, by the model {life:?}")
+        });
     }
 }

@@ -1,5 +1,5 @@
-//! Connections that keep frames in order, as WebSocket over TCP does, and delay them; lose what is under way when they are cut; and may die
-//! without telling anybody.
+//! Connections that keep frames in order, as WebSocket over TCP does, and delay them; lose what is
+//! under way when they are cut; and may die without telling anybody.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -95,7 +95,8 @@ pub struct Network {
 
 /// After this time a client's adapter gives up opening a connection.
 const OPENS_WITHIN: u64 = 10_000;
-/// After this time a sender learns that the other end is gone without a word: a node soon, a server's kernel tries for a quarter of an hour.
+/// After this time a sender learns that the other end is gone without a word: a node soon, a
+/// server's kernel tries for a quarter of an hour.
 const RETRANSMISSION_GIVES_UP: [u64; 2] = [15_000, 900_000];
 const MOST_RECORDINGS: usize = 64;
 
@@ -136,12 +137,14 @@ impl World {
         }
     }
 
-    /// One end sends; the other one gets it later, after everything sent before, if the connection lives.
+    /// One end sends; the other one gets it later, after everything sent before, if the connection
+    /// lives.
     pub(super) fn send(&mut self, conn: ConnId, from: Side, frame: Frame) {
         let delay = self.delay();
         let (now, in_clear) = (self.now, self.setup.in_clear);
         let Some(wire) = self.network.wires.get_mut(&conn) else { return };
-        if let (Frame::Text(text), Client::Node(_), Side::Client, true) = (&frame, wire.client, from, in_clear)
+        if let (Frame::Text(text), Client::Node(_), Side::Client, true) =
+            (&frame, wire.client, from, in_clear)
             && self.network.overheard.len() < MOST_RECORDINGS
         {
             self.network.overheard.push(text.clone());
@@ -173,7 +176,8 @@ impl World {
         }
     }
 
-    /// An end closes: it hears nothing more, and the other one learns it behind everything sent before.
+    /// An end closes: it hears nothing more, and the other one learns it behind everything sent
+    /// before.
     pub(super) fn hang_up(&mut self, conn: ConnId, side: Side, close: Close) {
         self.send(conn, side, Frame::Close(close));
         self.leave(conn, side);
@@ -192,7 +196,8 @@ impl World {
         }
     }
 
-    /// The connection is lost: of what is under way, each side still gets some part. Silently: neither end is told.
+    /// The connection is lost: of what is under way, each side still gets some part. Silently:
+    /// neither end is told.
     pub(super) fn cut(&mut self, conn: ConnId, silent: bool) {
         let now = self.now;
         let still = [self.prng.below(60), self.prng.below(60)];
@@ -208,7 +213,8 @@ impl World {
         }
     }
 
-    /// An end vanishes with its power. The other one learns it at once (its host answers for it again) or only when it next sends.
+    /// An end vanishes with its power. The other one learns it at once (its host answers for it
+    /// again) or only when it next sends.
     pub(super) fn vanish(&mut self, conn: ConnId, side: Side) {
         let silent = self.prng.one_in(3);
         self.leave(conn, side);

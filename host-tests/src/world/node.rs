@@ -1,4 +1,5 @@
-//! A node's adapter: carries out the effects of its machine, one after the other, over a flash memory that keeps only what was written.
+//! A node's adapter: carries out the effects of its machine, one after the other, over a flash
+//! memory that keeps only what was written.
 
 use std::net::IpAddr;
 
@@ -60,9 +61,10 @@ impl Flash {
         match self {
             Self::Blank => Memory::Blank,
             Self::Asked(node_id) => Memory::Asked { node_id: *node_id },
-            Self::Paired(node_id, token) => {
-                Memory::Paired { node_id: *node_id, token: Token::parse(token).expect("only tokens are kept") }
-            }
+            Self::Paired(node_id, token) => Memory::Paired {
+                node_id: *node_id,
+                token: Token::parse(token).expect("only tokens are kept"),
+            },
         }
     }
 
@@ -115,7 +117,16 @@ impl Act {
 impl NodeHost {
     pub(super) fn new(index: usize, address: IpAddr) -> Self {
         let name = format!("node \"{index}\"");
-        Self { machine: None, flash: Flash::Blank, conn: None, boot: 0, fuel: None, name, address, news: Vec::new() }
+        Self {
+            machine: None,
+            flash: Flash::Blank,
+            conn: None,
+            boot: 0,
+            fuel: None,
+            name,
+            address,
+            news: Vec::new(),
+        }
     }
 
     /// What it asks with.
@@ -125,7 +136,8 @@ impl NodeHost {
     #[must_use]
     pub fn request(&self) -> PairRequest<'_> {
         let label = |text| Label::parse(text).expect("a label");
-        let profile = Profile::parse(r#"{"board":"simulated","microphones":2}"#).expect("an object");
+        let profile =
+            Profile::parse(r#"{"board":"simulated","microphones":2}"#).expect("an object");
         PairRequest { name: label(&self.name), room: label("Küche"), profile }
     }
 }
@@ -191,7 +203,9 @@ impl World {
         let before = machine.state_name();
         let input_text = format!("{input:?}");
         let input = match &input {
-            NodeInput::Tick => Input::Tick(Heartbeat { occupancy: Some(true), ..Heartbeat::default() }),
+            NodeInput::Tick => {
+                Input::Tick(Heartbeat { occupancy: Some(true), ..Heartbeat::default() })
+            }
             NodeInput::Connected => Input::Connected(host.request()),
             NodeInput::Text(text) => Input::Text(text),
             NodeInput::Disconnected => Input::Disconnected(chance),
@@ -224,14 +238,18 @@ impl World {
         match act {
             Act::Connect => {
                 let address = self.nodes[node].address;
-                self.expect(self.nodes[node].conn.is_none(), || format!("node {node} connects twice"));
+                self.expect(self.nodes[node].conn.is_none(), || {
+                    format!("node {node} connects twice")
+                });
                 let conn = self.dial(Client::Node(node), address);
                 self.nodes[node].conn = Some(conn);
             }
             Act::Send(text) => {
                 let conn = self.nodes[node].conn;
                 self.check_node_sends(node, &text);
-                self.expect(conn.is_some(), || format!("node {node} sends without a connection: {text}"));
+                self.expect(conn.is_some(), || {
+                    format!("node {node} sends without a connection: {text}")
+                });
                 self.send(conn.expect("checked"), Side::Client, Frame::Text(text));
             }
             Act::Close(close) => {

@@ -43,7 +43,8 @@ pub(super) struct ApprovalRun {
 }
 
 impl World {
-    /// The operator decides; the answer comes later. What is refused now is refused by the reference model, too.
+    /// The operator decides; the answer comes later. What is refused now is refused by the
+    /// reference model, too.
     ///
     /// # Errors
     /// Why not.
@@ -51,24 +52,37 @@ impl World {
         if !self.gateway.on {
             return Err(Refusal::StoreFailed);
         }
-        let Some(row) = self.store.rows.get(&node_id).cloned() else { return Err(Refusal::InvalidCredentials) };
+        let Some(row) = self.store.rows.get(&node_id).cloned() else {
+            return Err(Refusal::InvalidCredentials);
+        };
         let now = self.unix();
         self.note(|| format!("operator: {verdict:?} {node_id}"));
         let decision = match verdict {
             Verdict::Approve | Verdict::Reissue => {
-                let purpose = if verdict == Verdict::Approve { Purpose::Approve } else { Purpose::Reissue };
+                let purpose =
+                    if verdict == Verdict::Approve { Purpose::Approve } else { Purpose::Reissue };
                 let mut id = [0xde; 16];
                 id[..4].copy_from_slice(&(self.papers.runs + 1).to_be_bytes());
-                let ticket = Ticket { id: DeliveryId::from_bytes(id), until: now.after(self.limits.deliver_within) };
+                let ticket = Ticket {
+                    id: DeliveryId::from_bytes(id),
+                    until: now.after(self.limits.deliver_within),
+                };
                 let begun = Approval::begin(&row.record, purpose, ticket, now);
                 self.check_decision(node_id, verdict, begun.as_ref().err().copied());
                 let Step { next, effects } = begun?;
                 self.papers.runs += 1;
                 let run = self.papers.runs;
                 let machine = Some(next);
-                self.gateway
-                    .approvals
-                    .insert(run, ApprovalRun { machine, node_id, version: row.version, verdict, delivery: ticket.id });
+                self.gateway.approvals.insert(
+                    run,
+                    ApprovalRun {
+                        machine,
+                        node_id,
+                        version: row.version,
+                        verdict,
+                        delivery: ticket.id,
+                    },
+                );
                 self.approval_acts(run, effects.into_iter().collect());
                 return Ok(());
             }
@@ -82,13 +96,20 @@ impl World {
         let decided = lifecycle::decide(&row.record.standing, decision, now);
         self.check_decision(node_id, verdict, decided.as_ref().err().copied());
         let change = decided?;
-        self.ask_store(Waiter::Operator, Asked::Save { node_id, version: row.version, verdict, change });
+        self.ask_store(
+            Waiter::Operator,
+            Asked::Save { node_id, version: row.version, verdict, change },
+        );
         Ok(())
     }
 
     fn feed_approval(&mut self, run: u32, input: Input) {
         let now = self.instant();
-        let Some(machine) = self.gateway.approvals.get_mut(&run).and_then(|approval| approval.machine.take()) else { return };
+        let Some(machine) =
+            self.gateway.approvals.get_mut(&run).and_then(|approval| approval.machine.take())
+        else {
+            return;
+        };
         let Step { next, effects } = machine.step(now, input, &mut []);
         self.check_redacted(&next);
         let acts: Vec<Effect> = effects.into_iter().collect();
@@ -105,7 +126,8 @@ impl World {
     fn approval_acts(&mut self, run: u32, acts: Vec<Effect>) {
         for act in acts {
             let Some(approval) = self.gateway.approvals.get(&run) else { return };
-            let (node_id, version, verdict, delivery) = (approval.node_id, approval.version, approval.verdict, approval.delivery);
+            let (node_id, version, verdict, delivery) =
+                (approval.node_id, approval.version, approval.verdict, approval.delivery);
             if self.burn_gateway() {
                 return;
             }
@@ -117,10 +139,20 @@ impl World {
                 Effect::Hash(job) => {
                     let outcome = Ok(hashing::run(job));
                     let done = self.now + 14 + self.prng.below(10);
-                    self.at(done, Event::Hashed { life: self.gateway.life, waiter: Waiter::Approval(run), outcome });
+                    self.at(
+                        done,
+                        Event::Hashed {
+                            life: self.gateway.life,
+                            waiter: Waiter::Approval(run),
+                            outcome,
+                        },
+                    );
                 }
                 Effect::Save(change) => {
-                    self.ask_store(Waiter::Approval(run), Asked::Save { node_id, version, verdict, change });
+                    self.ask_store(
+                        Waiter::Approval(run),
+                        Asked::Save { node_id, version, verdict, change },
+                    );
                 }
                 Effect::Reveal(token) => self.reveal(node_id, token.expose(), delivery),
                 Effect::Refuse(_) => {}
@@ -159,7 +191,8 @@ impl World {
         let drawn = self.papers.drawn.entry(node_id).or_default();
         *drawn += 1;
         let [a, b, ..] = *node_id.as_bytes();
-        let mut bytes: [u8; 32] = Prng::new(u64::from(a) << 24 | u64::from(b) << 16 | *drawn).bytes();
+        let mut bytes: [u8; 32] =
+            Prng::new(u64::from(a) << 24 | u64::from(b) << 16 | *drawn).bytes();
         if *drawn == 2 {
             // One that begins with a dash.
             bytes[0] = 0b1111_1000 | bytes[0] & 3;
@@ -167,7 +200,8 @@ impl World {
         Entropy::from_recorded(bytes)
     }
 
-    /// The operator's command has the answer. Mostly it writes the token down and confirms it; it may also die before the one or the other.
+    /// The operator's command has the answer. Mostly it writes the token down and confirms it; it
+    /// may also die before the one or the other.
     fn reveal(&mut self, node_id: NodeId, token: &str, id: DeliveryId) {
         self.check_revealed(node_id, token);
         let (writes, confirms) = match self.prng.below(16) {
@@ -186,7 +220,8 @@ impl World {
         }
     }
 
-    /// The owner types a token in, if there is one to type. Whether the node keeps it shows in its news.
+    /// The owner types a token in, if there is one to type. Whether the node keeps it shows in its
+    /// news.
     pub fn type_token(&mut self, node: usize, which: Typed) {
         let node_id = self.nodes[node].machine.as_ref().and_then(|machine| machine.node_id());
         let shown = |node_id: NodeId| self.papers.shown.get(&node_id);
@@ -194,9 +229,13 @@ impl World {
             Typed::Newest => node_id.and_then(shown).and_then(|tokens| tokens.last()).cloned(),
             Typed::Oldest => node_id.and_then(shown).and_then(|tokens| tokens.first()).cloned(),
             Typed::Wrong => Some(NOBODYS_TOKEN.to_owned()),
-            Typed::AnotherNodes => {
-                self.papers.shown.iter().find(|(id, _)| Some(**id) != node_id).and_then(|(_, tokens)| tokens.last()).cloned()
-            }
+            Typed::AnotherNodes => self
+                .papers
+                .shown
+                .iter()
+                .find(|(id, _)| Some(**id) != node_id)
+                .and_then(|(_, tokens)| tokens.last())
+                .cloned(),
         };
         if let Some(token) = token {
             self.feed_node(node, NodeInput::Token(token));

@@ -31,15 +31,20 @@ impl World {
             self.help();
         }
         let node = (0..self.nodes.len()).find(|&node| !self.is_linked(node));
-        self.expect(false, || format!("node {node:?} never links: {:?}", node.map(|node| &self.nodes[node])));
+        self.expect(false, || {
+            format!("node {node:?} never links: {:?}", node.map(|node| &self.nodes[node]))
+        });
     }
 
     /// Whether a node is linked, and both ends know.
     #[must_use]
     pub fn is_linked(&self, node: usize) -> bool {
         let host = &self.nodes[node];
-        let link = host.conn.and_then(|conn| self.gateway.seats.get(&conn)?.machine.as_ref()?.linked());
-        host.machine.as_ref().is_some_and(|m| m.state_name() == "Linked") && link.is_some() && link == host.flash.node_id()
+        let link =
+            host.conn.and_then(|conn| self.gateway.seats.get(&conn)?.machine.as_ref()?.linked());
+        host.machine.as_ref().is_some_and(|m| m.state_name() == "Linked")
+            && link.is_some()
+            && link == host.flash.node_id()
     }
 
     fn end_faults(&mut self) {
@@ -59,12 +64,17 @@ impl World {
 
     /// What a patient operator and patient owners do.
     fn help(&mut self) {
-        let keys: BTreeSet<[u8; 32]> =
-            self.nodes.iter().map(|host| *RequestKey::of(Source::of(host.address), &host.request()).as_bytes()).collect();
+        let keys: BTreeSet<[u8; 32]> = self
+            .nodes
+            .iter()
+            .map(|host| *RequestKey::of(Source::of(host.address), &host.request()).as_bytes())
+            .collect();
         let strange = |row: &&super::store::Row| {
-            matches!(row.record.standing, Standing::Pending { .. }) && !keys.contains(row.key.as_bytes())
+            matches!(row.record.standing, Standing::Pending { .. })
+                && !keys.contains(row.key.as_bytes())
         };
-        let strangers: Vec<_> = self.store.rows.values().filter(strange).map(|row| row.record.node_id).collect();
+        let strangers: Vec<_> =
+            self.store.rows.values().filter(strange).map(|row| row.record.node_id).collect();
         for node_id in strangers {
             let _ = self.decide(node_id, Verdict::Reject);
         }
@@ -86,10 +96,17 @@ impl World {
                 let _ = self.decide(node_id, Verdict::Unmute);
             }
             Some(Life::In(_)) => {
-                let current = self.store.record(node_id).and_then(|record| record.standing.token().cloned());
+                let current =
+                    self.store.record(node_id).and_then(|record| record.standing.token().cloned());
                 let right = |token: &String| Some(super::hashing::hash(node_id, token)) == current;
-                let kept = matches!(&self.nodes[node].flash, Flash::Paired(_, token) if right(token));
-                let on_paper = self.papers.shown.get(&node_id).and_then(|shown| shown.last()).is_some_and(right);
+                let kept =
+                    matches!(&self.nodes[node].flash, Flash::Paired(_, token) if right(token));
+                let on_paper = self
+                    .papers
+                    .shown
+                    .get(&node_id)
+                    .and_then(|shown| shown.last())
+                    .is_some_and(right);
                 if !kept {
                     if !on_paper {
                         let _ = self.decide(node_id, Verdict::Reissue);
@@ -98,7 +115,9 @@ impl World {
                     self.type_token(node, Typed::Newest);
                 }
             }
-            Some(Life::Waiting { .. } | Life::Rejected | Life::Unpaired | Life::RanOut) | None => self.ask_again(node),
+            Some(Life::Waiting { .. } | Life::Rejected | Life::Unpaired | Life::RanOut) | None => {
+                self.ask_again(node)
+            }
         }
     }
 
@@ -106,6 +125,8 @@ impl World {
         let links: Vec<Option<ConnId>> = self.nodes.iter().map(|host| host.conn).collect();
         self.run_for(300_000);
         let still: Vec<Option<ConnId>> = self.nodes.iter().map(|host| host.conn).collect();
-        self.expect(links == still, || "a link does not last although nothing disturbs it".to_owned());
+        self.expect(links == still, || {
+            "a link does not last although nothing disturbs it".to_owned()
+        });
     }
 }

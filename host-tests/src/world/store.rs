@@ -1,4 +1,5 @@
-//! A small model of the store: one record at a time, durable from the moment it commits, answered later, with a version against lost updates.
+//! A small model of the store: one record at a time, durable from the moment it commits, answered
+//! later, with a version against lost updates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,9 @@ use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{self, Admission, Asking, RequestKey, Share, Stalest};
-use handfast_core::registry::delivery::{Before, DeliveryId, NotSettled, Outcome, Settled, Undelivered};
+use handfast_core::registry::delivery::{
+    Before, DeliveryId, NotSettled, Outcome, Settled, Undelivered,
+};
 use handfast_core::registry::lifecycle;
 use handfast_core::registry::lifecycle::Change;
 use handfast_core::registry::record::{Cause, Record, Standing};
@@ -30,7 +33,8 @@ pub struct Store {
     pub rejections: BTreeMap<[u8; 32], Rejection>,
     /// How many of the next operations fail.
     pub failing: u32,
-    /// Ids that were given out, or are offered to a request on its way: no request is offered one of them.
+    /// Ids that were given out, or are offered to a request on its way: no request is offered one
+    /// of them.
     taken: BTreeSet<NodeId>,
     /// How deliveries ended.
     settled: BTreeMap<DeliveryId, Settled>,
@@ -79,7 +83,8 @@ pub(super) enum Answer {
 }
 
 impl Store {
-    /// Bytes for a fresh id: the first of a row that is the same in every world, so that all worlds share the hashes of few ids.
+    /// Bytes for a fresh id: the first of a row that is the same in every world, so that all worlds
+    /// share the hashes of few ids.
     pub(super) fn fresh_id(&self) -> [u8; 16] {
         let mut row = (0..).map(|number| Prng::new(0x1d00 + number).bytes());
         let is_free = |bytes: &[u8; 16]| {
@@ -89,19 +94,32 @@ impl Store {
         row.find(is_free).expect("the row has no end")
     }
 
-    fn admit(&mut self, asking: &Asking, limits: &Limits, now: UnixTime) -> (Vec<NodeId>, Result<NodeId, Refusal>) {
-        let ran_out: Vec<NodeId> = self.rows.values().filter(|r| expired(r, now)).map(|r| r.record.node_id).collect();
+    fn admit(
+        &mut self,
+        asking: &Asking,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> (Vec<NodeId>, Result<NodeId, Refusal>) {
+        let ran_out: Vec<NodeId> =
+            self.rows.values().filter(|r| expired(r, now)).map(|r| r.record.node_id).collect();
         for node_id in &ran_out {
             self.rows.remove(node_id);
         }
-        let waiting = || self.rows.values().filter(|r| matches!(r.record.standing, Standing::Pending { .. }));
+        let waiting =
+            || self.rows.values().filter(|r| matches!(r.record.standing, Standing::Pending { .. }));
         let would_wait = |r: &&Row| match r.record.standing.undelivered() {
             Some(Undelivered { before: Before::Pending { expires }, .. }) => *expires > now,
             Some(_) | None => matches!(r.record.standing, Standing::Pending { .. }),
         };
-        let same = self.rows.values().filter(would_wait).find(|r| r.key == asking.key).map(|r| r.record.node_id);
+        let same = self
+            .rows
+            .values()
+            .filter(would_wait)
+            .find(|r| r.key == asking.key)
+            .map(|r| r.record.node_id);
         let of_source = |source| waiting().filter(|r| r.source == source).count() as u32;
-        let count = Pending { total: waiting().count() as u32, of_source: of_source(asking.source) };
+        let count =
+            Pending { total: waiting().count() as u32, of_source: of_source(asking.source) };
         let rejection = self.rejections.get(asking.key.as_bytes()).copied();
         match admission::decide(same, rejection, count, limits, now) {
             Admission::Found(node_id) => {
@@ -112,14 +130,19 @@ impl Store {
             }
             Admission::Refused(refusal) => return (ran_out, Err(refusal)),
             Admission::Displace(share) => {
-                let largest = || waiting().map(|r| r.source).max_by_key(|source| (of_source(*source), *source));
+                let largest = || {
+                    waiting().map(|r| r.source).max_by_key(|source| (of_source(*source), *source))
+                };
                 let source = match share {
                     Share::Own => Some(asking.source),
                     Share::Largest => largest(),
                 };
-                let stalest = waiting().filter(|r| Some(r.source) == source).min_by_key(|r| (r.asked.last, r.record.node_id));
+                let stalest = waiting()
+                    .filter(|r| Some(r.source) == source)
+                    .min_by_key(|r| (r.asked.last, r.record.node_id));
                 let gives_way = stalest.filter(|row| {
-                    let stalest = Stalest { asked: row.asked.last, of_source: of_source(row.source) };
+                    let stalest =
+                        Stalest { asked: row.asked.last, of_source: of_source(row.source) };
                     admission::gives_way(stalest, count, now)
                 });
                 let Some(node_id) = gives_way.map(|row| row.record.node_id) else {
@@ -130,7 +153,13 @@ impl Store {
             Admission::Enter => {}
         }
         let asked = admission::Asked::first(asking.request, now);
-        let row = Row { record: asking.record.clone(), key: asking.key, source: asking.source, version: 1, asked };
+        let row = Row {
+            record: asking.record.clone(),
+            key: asking.key,
+            source: asking.source,
+            version: 1,
+            asked,
+        };
         self.taken.insert(row.record.node_id);
         self.rows.insert(row.record.node_id, row);
         (ran_out, Ok(asking.record.node_id))
@@ -156,7 +185,8 @@ impl World {
         self.at(carried_out, Event::Store { life: self.gateway.life, waiter, asked });
     }
 
-    /// The store does it. From here on it is durable, whether the answer still reaches anybody or not.
+    /// The store does it. From here on it is durable, whether the answer still reaches anybody or
+    /// not.
     pub(super) fn on_store(&mut self, waiter: Waiter, asked: Asked) {
         let now = self.unix();
         if let Asked::Admit(asking) = &asked {
@@ -165,14 +195,20 @@ impl World {
         let fails = self.store.failing > 0;
         self.store.failing = self.store.failing.saturating_sub(1);
         let answer = match asked {
-            Asked::Admit(_) if fails => Answer::Conn(Box::new(ConnInput::Admitted(Err(Refusal::StoreFailed)))),
+            Asked::Admit(_) if fails => {
+                Answer::Conn(Box::new(ConnInput::Admitted(Err(Refusal::StoreFailed))))
+            }
             Asked::Admit(asking) => {
                 let (ran_out, outcome) = self.store.admit(&asking, &self.limits, now);
                 self.model_admits(&ran_out, &asking, outcome);
                 Answer::Conn(Box::new(ConnInput::Admitted(outcome)))
             }
-            Asked::Load(node_id) => Answer::Conn(Box::new(ConnInput::Loaded(node_id, self.read(node_id, fails)))),
-            Asked::Reread(node_id) => Answer::Conn(Box::new(ConnInput::Attached(self.read(node_id, fails)))),
+            Asked::Load(node_id) => {
+                Answer::Conn(Box::new(ConnInput::Loaded(node_id, self.read(node_id, fails))))
+            }
+            Asked::Reread(node_id) => {
+                Answer::Conn(Box::new(ConnInput::Attached(self.read(node_id, fails))))
+            }
             Asked::Save { node_id, version, verdict, change } => {
                 let outcome = match self.store.rows.get_mut(&node_id) {
                     _ if fails => Err(Refusal::StoreFailed),
@@ -181,7 +217,9 @@ impl World {
                         row.record.standing = change.standing.clone();
                         if let Standing::Revoked { cause: Cause::Rejected } = row.record.standing {
                             let earlier = self.store.rejections.get(row.key.as_bytes()).copied();
-                            self.store.rejections.insert(*row.key.as_bytes(), Rejection::once_more(earlier, now));
+                            self.store
+                                .rejections
+                                .insert(*row.key.as_bytes(), Rejection::once_more(earlier, now));
                         }
                         Ok(())
                     }
@@ -192,26 +230,37 @@ impl World {
                 }
                 Answer::Saved { node_id, verdict, change, outcome }
             }
-            Asked::Settle { node_id, .. } if fails => Answer::Settled { node_id, outcome: Err(Refusal::StoreFailed) },
+            Asked::Settle { node_id, .. } if fails => {
+                Answer::Settled { node_id, outcome: Err(Refusal::StoreFailed) }
+            }
             Asked::Settle { node_id, id, outcome } => {
-                let outcome = self.settle_delivery(node_id, id, outcome).map_err(|_| Refusal::InvalidCredentials);
+                let outcome = self
+                    .settle_delivery(node_id, id, outcome)
+                    .map_err(|_| Refusal::InvalidCredentials);
                 if outcome.is_ok() {
                     self.model.unacknowledged(node_id);
                 }
                 Answer::Settled { node_id, outcome }
             }
         };
-        let answered = self.now + if self.prng.one_in(4) { self.prng.below(60) } else { self.prng.below(4) };
+        let answered =
+            self.now + if self.prng.one_in(4) { self.prng.below(60) } else { self.prng.below(4) };
         self.at(answered, Event::Answer { life: self.gateway.life, waiter, answer });
     }
 
     /// Ends a delivery as core decides it. One that is over already as it is to be is no change.
-    fn settle_delivery(&mut self, node_id: NodeId, id: DeliveryId, outcome: Outcome) -> Result<Change, NotSettled> {
+    fn settle_delivery(
+        &mut self,
+        node_id: NodeId,
+        id: DeliveryId,
+        outcome: Outcome,
+    ) -> Result<Change, NotSettled> {
         let now = self.unix();
         let row = self.store.rows.get_mut(&node_id).ok_or(NotSettled::Unknown)?;
-        if let (Some(settled), None) =
-            (self.store.settled.get(&id), row.record.standing.undelivered().filter(|u| u.ticket.id == id))
-        {
+        if let (Some(settled), None) = (
+            self.store.settled.get(&id),
+            row.record.standing.undelivered().filter(|u| u.ticket.id == id),
+        ) {
             handfast_core::registry::delivery::settle_again(*settled, outcome)?;
             return Ok(Change { standing: row.record.standing.clone(), notice: None });
         }
@@ -226,13 +275,21 @@ impl World {
     /// What the gateway's task does when it wakes: it undoes what is over.
     pub(super) fn undo_what_lapsed(&mut self) {
         let now = self.unix();
-        let over = |row: &Row| row.record.standing.undelivered().filter(|u| u.ticket.until <= now).map(|u| u.ticket.id);
-        let lapsed: Vec<(NodeId, DeliveryId)> =
-            self.store.rows.iter().filter_map(|(node_id, row)| Some((*node_id, over(row)?))).collect();
+        let over = |row: &Row| {
+            row.record.standing.undelivered().filter(|u| u.ticket.until <= now).map(|u| u.ticket.id)
+        };
+        let lapsed: Vec<(NodeId, DeliveryId)> = self
+            .store
+            .rows
+            .iter()
+            .filter_map(|(node_id, row)| Some((*node_id, over(row)?)))
+            .collect();
         for (node_id, id) in lapsed {
             let undone = self.settle_delivery(node_id, id, Outcome::Lapsed);
             self.note(|| format!("the delivery of the token of {node_id} lapses: {undone:?}"));
-            self.expect(undone.is_ok(), || format!("the delivery of the token of {node_id} does not lapse"));
+            self.expect(undone.is_ok(), || {
+                format!("the delivery of the token of {node_id} does not lapse")
+            });
         }
     }
 

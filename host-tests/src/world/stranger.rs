@@ -1,4 +1,5 @@
-//! A stranger: opens connections of its own, overhears what is sent in clear, repeats it, and makes frames up.
+//! A stranger: opens connections of its own, overhears what is sent in clear, repeats it, and makes
+//! frames up.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -38,15 +39,21 @@ impl World {
                 let node = usize::from(*node) % self.nodes.len();
                 let mut out = [0; PROFILE_BYTES];
                 let request = NodeMessage::PairRequest(self.nodes[node].request());
-                Frame::Text(missy::encode_from_node(&request, &mut out).expect("it fits").to_owned())
+                Frame::Text(
+                    missy::encode_from_node(&request, &mut out).expect("it fits").to_owned(),
+                )
             }
-            Forged::Ask(which) => Frame::Text(format!(r#"{{"type":"pair_request","friendly_name":"stranger {which}"}}"#)),
+            Forged::Ask(which) => Frame::Text(format!(
+                r#"{{"type":"pair_request","friendly_name":"stranger {which}"}}"#
+            )),
             Forged::Guess(record) => match self.any_record(*record) {
                 Some(node_id) => Frame::Text(auth(node_id)),
                 None => return,
             },
             Forged::Nobody => Frame::Text(auth(NodeId::from_bytes([0xee; 16]))),
-            Forged::Heartbeat => Frame::Text(r#"{"type":"heartbeat","occupancy":null,"noise_level":0.5}"#.to_owned()),
+            Forged::Heartbeat => {
+                Frame::Text(r#"{"type":"heartbeat","occupancy":null,"noise_level":0.5}"#.to_owned())
+            }
             Forged::Application => Frame::Text(r#"{"type":"audio_start","rate":16000}"#.to_owned()),
             Forged::Binary => Frame::Binary(vec![0; 64]),
             Forged::Text(text) => Frame::Text(text.clone()),

@@ -6,7 +6,9 @@ use handfast_core::flow::native::node::Memory;
 use handfast_core::text::Label;
 use handfast_core::time::Span;
 use handfast_core::wire::native::open::Intent;
-use handfast_core::wire::native::pair::{Ask, FromGateway, FromNode, GrantId, Method, NativeProfile, Refusal, Request, Selector};
+use handfast_core::wire::native::pair::{
+    Ask, FromGateway, FromNode, GrantId, Method, NativeProfile, Refusal, Request, Selector,
+};
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::{Raw, keys};
 
@@ -18,20 +20,39 @@ pub(super) fn by_code() -> Method {
 pub(super) fn asks(world: &mut World, keys: &OwnKeys, method: Method) -> Raw {
     let mut raw = Raw::introduces_itself(world, Intent::Pair, keys).expect("a channel");
     let label = |text| Label::parse(text).unwrap();
-    let request = Request { name: label("x"), room: label("y"), profile: NativeProfile::EMPTY, method, csr: None };
+    let request = Request {
+        name: label("x"),
+        room: label("y"),
+        profile: NativeProfile::EMPTY,
+        method,
+        csr: None,
+    };
     let ask = Ask::sign(request, &keys.signing, &raw.channel.hash);
     raw.says(world, &FromNode::Ask(ask));
     raw
 }
 
-fn element(raw: &Raw, keys: &OwnKeys, code: &str, with: With, chance: u8) -> (cpace::Initiator, Element) {
+fn element(
+    raw: &Raw,
+    keys: &OwnKeys,
+    code: &str,
+    with: With,
+    chance: u8,
+) -> (cpace::Initiator, Element) {
     let code = Code::parse(code).unwrap();
-    let inputs = Inputs::new(&code, &raw.channel.hash, keys.channel.public(), &raw.channel.peer, with);
+    let inputs =
+        Inputs::new(&code, &raw.channel.hash, keys.channel.public(), &raw.channel.peer, with);
     cpace::Initiator::start(&inputs, &Entropy::from_recorded([chance; 32])).unwrap()
 }
 
 /// A whole guess, up to the gateway's answer.
-fn guesses(world: &mut World, raw: &mut Raw, keys: &OwnKeys, code: &str, with: With) -> Option<Vec<u8>> {
+fn guesses(
+    world: &mut World,
+    raw: &mut Raw,
+    keys: &OwnKeys,
+    code: &str,
+    with: With,
+) -> Option<Vec<u8>> {
     let (initiator, ya) = element(raw, keys, code, with, 9);
     raw.says(world, &FromNode::Ya(ya));
     let heard = raw.hears(world)?;
@@ -85,7 +106,8 @@ fn a_wrong_tag_counts_whatever_it_is_and_a_malformed_one_costs_nothing() {
         raw.says(&mut world, &FromNode::Ya(ya));
         let _yb = raw.hears(&mut world);
         raw.says(&mut world, &FromNode::Ta([0; 64]));
-        let expected = if left == 0 { Refusal::Locked } else { Refusal::WrongCode { attempts_left: left } };
+        let expected =
+            if left == 0 { Refusal::Locked } else { Refusal::WrongCode { attempts_left: left } };
         assert_eq!(heard(raw.hears(&mut world).as_ref()), Some(FromGateway::Refused(expected)));
     }
     let mut raw = asks(&mut world, &mine, by_code());
@@ -107,7 +129,10 @@ fn nothing_is_granted_to_who_skips_a_step_or_goes_back_to_an_easier_method() {
         for step in 0..4 {
             let mut raw = asks(&mut world, &mine, method);
             if method == Method::Pin {
-                assert!(matches!(heard(raw.hears(&mut world).as_ref()), Some(FromGateway::PinShown { .. })));
+                assert!(matches!(
+                    heard(raw.hears(&mut world).as_ref()),
+                    Some(FromGateway::PinShown { .. })
+                ));
             }
             let again = Request {
                 name: Label::parse("x").unwrap(),
@@ -119,7 +144,10 @@ fn nothing_is_granted_to_who_skips_a_step_or_goes_back_to_an_easier_method() {
             match step {
                 0 => raw.says(&mut world, &stored),
                 1 => raw.says(&mut world, &FromNode::Ta([7; 64])),
-                2 => raw.says(&mut world, &FromNode::Ask(Ask::sign(again, &mine.signing, &raw.channel.hash.clone()))),
+                2 => raw.says(
+                    &mut world,
+                    &FromNode::Ask(Ask::sign(again, &mine.signing, &raw.channel.hash.clone())),
+                ),
                 _ => raw.says(&mut world, &Vec::new()),
             }
             assert_eq!(heard(raw.hears(&mut world).as_ref()), PROTOCOL, "{method:?}, {step}");
@@ -153,7 +181,11 @@ fn a_pin_serves_the_key_it_was_shown_for_and_no_other_session() {
     world.run();
     world.type_pin(0, &pins[0]);
     world.run();
-    assert!(world.nodes[0].memory == Memory::Blank && world.store.grants.len() == 1, "{}", world.story());
+    assert!(
+        world.nodes[0].memory == Memory::Blank && world.store.grants.len() == 1,
+        "{}",
+        world.story()
+    );
 }
 
 #[test]
@@ -203,7 +235,8 @@ fn of_two_hundred_guesses_at_once_five_are_compared() {
         let _yb = raw.hears(&mut world)?;
         raw.hears(&mut world)
     });
-    let locked = locked.filter(|said| heard(Some(said)) == Some(FromGateway::Refused(Refusal::Locked)));
+    let locked =
+        locked.filter(|said| heard(Some(said)) == Some(FromGateway::Refused(Refusal::Locked)));
     assert_eq!(locked.count(), 196, "the fifth, and all after it");
 }
 
@@ -215,14 +248,23 @@ fn the_right_code_for_another_channel_method_or_pair_of_keys_is_a_wrong_one() {
     let mut raw = asks(&mut world, &mine, by_code());
     let wrong = |left| Some(FromGateway::Refused(Refusal::WrongCode { attempts_left: left }));
     // Unknown key share: who proves the code is not whom the channel says.
-    assert_eq!(heard(guesses(&mut world, &mut raw, &other, "847291", With::Code).as_ref()), wrong(4));
+    assert_eq!(
+        heard(guesses(&mut world, &mut raw, &other, "847291", With::Code).as_ref()),
+        wrong(4)
+    );
     assert_eq!(heard(guesses(&mut world, &mut raw, &mine, "847291", With::Pin).as_ref()), wrong(3));
     let elsewhere = asks(&mut world, &mine, by_code());
     let hash = core::mem::replace(&mut raw.channel.hash, elsewhere.channel.hash);
-    assert_eq!(heard(guesses(&mut world, &mut raw, &mine, "847291", With::Code).as_ref()), wrong(2));
+    assert_eq!(
+        heard(guesses(&mut world, &mut raw, &mine, "847291", With::Code).as_ref()),
+        wrong(2)
+    );
     raw.channel.hash = hash;
     world.audit.typed.insert((*mine.channel.public().as_bytes(), "847291".to_owned()));
-    assert!(matches!(heard(guesses(&mut world, &mut raw, &mine, "847291", With::Code).as_ref()), Some(FromGateway::Tb(_))));
+    assert!(matches!(
+        heard(guesses(&mut world, &mut raw, &mine, "847291", With::Code).as_ref()),
+        Some(FromGateway::Tb(_))
+    ));
 }
 
 #[test]
@@ -232,8 +274,13 @@ fn a_request_that_another_signed_for_another_channel_is_refused() {
     let honest = asks(&mut world, &theirs, Method::Approval);
     let mut raw = Raw::introduces_itself(&mut world, Intent::Pair, &mine).unwrap();
     let label = |text| Label::parse(text).unwrap();
-    let request =
-        Request { name: label("x"), room: label("y"), profile: NativeProfile::EMPTY, method: Method::Approval, csr: None };
+    let request = Request {
+        name: label("x"),
+        room: label("y"),
+        profile: NativeProfile::EMPTY,
+        method: Method::Approval,
+        csr: None,
+    };
     raw.says(&mut world, &FromNode::Ask(Ask::sign(request, &theirs.signing, &honest.channel.hash)));
     assert_eq!(heard(raw.hears(&mut world).as_ref()), PROTOCOL);
     assert_eq!(world.store.records.len(), 1);

@@ -1,4 +1,5 @@
-//! Strangers who write over channels: many of them, under names that look like others', with codes that they guess.
+//! Strangers who write over channels: many of them, under names that look like others', with codes
+//! that they guess.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,9 @@ fn id<'b>(account: &'b str, sender: &'b str) -> SenderId<'b> {
 }
 
 fn writes(store: &MemoryStore, account: &str, sender: &str, fresh: ChallengeCode) -> Verdict {
-    let (challenged, _) = block_on(store.challenge(id(account, sender), "{}".to_owned(), fresh, &LIMITS, NOW)).unwrap();
+    let (challenged, _) =
+        block_on(store.challenge(id(account, sender), "{}".to_owned(), fresh, &LIMITS, NOW))
+            .unwrap();
     match challenged {
         Challenged::Decided(verdict) => verdict,
         Challenged::CodeTaken => panic!("the code is another's"),
@@ -39,7 +42,11 @@ fn rows(store: &MemoryStore) -> usize {
 #[test]
 fn a_flood_of_strangers_leaves_no_more_rows_than_the_caps_and_whom_we_know_is_let_in() {
     let (store, mut prng) = (MemoryStore::default(), Prng::new(1));
-    assert_eq!(block_on(store.seed("whatsapp", "shop", vec!["57300".to_owned()], "seed".to_owned(), NOW)).unwrap(), 1);
+    assert_eq!(
+        block_on(store.seed("whatsapp", "shop", vec!["57300".to_owned()], "seed".to_owned(), NOW))
+            .unwrap(),
+        1
+    );
     let (mut waiting, mut dropped) = (0, 0);
     for number in 0..20_000u32 {
         let account = format!("account {}", number % 500);
@@ -52,14 +59,21 @@ fn a_flood_of_strangers_leaves_no_more_rows_than_the_caps_and_whom_we_know_is_le
             assert_eq!(writes(&store, "shop", "57300", fresh(&mut prng)), Verdict::Admit);
         }
     }
-    assert_eq!((waiting, dropped), (LIMITS.pending_total as usize, 20_000 - LIMITS.pending_total as usize));
+    assert_eq!(
+        (waiting, dropped),
+        (LIMITS.pending_total as usize, 20_000 - LIMITS.pending_total as usize)
+    );
     assert_eq!(rows(&store), 1 + LIMITS.pending_total as usize);
-    // One account that strangers fill does not keep those of another account waiting, while there is room in all.
+    // One account that strangers fill does not keep those of another account waiting, while there
+    // is room in all.
     let store = MemoryStore::default();
     for number in 0..100u32 {
         let _ = writes(&store, "filled", &format!("{number}"), fresh(&mut prng));
     }
-    assert!(matches!(writes(&store, "quiet", "57301", fresh(&mut prng)), Verdict::Challenge(Challenge::New(_))));
+    assert!(matches!(
+        writes(&store, "quiet", "57301", fresh(&mut prng)),
+        Verdict::Challenge(Challenge::New(_))
+    ));
     assert_eq!(rows(&store), 4);
 }
 
@@ -68,9 +82,17 @@ fn separators_inside_of_names_make_nobody_anybody_else() {
     let (store, mut prng) = (MemoryStore::default(), Prng::new(2));
     let allowed = ("a", "b|c");
     let allow = SenderChange::Allow { via: "test".to_owned(), until: None };
-    let _ = block_on(store.change_sender("whatsapp", Some(allowed.0), allowed.1, allow, NOW)).unwrap();
-    for (account, sender) in [("a|b", "c"), ("a", "b"), ("a|b|c", "x"), ("b|c", "a"), ("a", "b|c|"), ("a", "|b|c"), ("a:b", "c")]
-    {
+    let _ =
+        block_on(store.change_sender("whatsapp", Some(allowed.0), allowed.1, allow, NOW)).unwrap();
+    for (account, sender) in [
+        ("a|b", "c"),
+        ("a", "b"),
+        ("a|b|c", "x"),
+        ("b|c", "a"),
+        ("a", "b|c|"),
+        ("a", "|b|c"),
+        ("a:b", "c"),
+    ] {
         let verdict = writes(&store, account, sender, fresh(&mut prng));
         assert!(matches!(verdict, Verdict::Challenge(_)), "{account} {sender}: {verdict:?}");
     }
@@ -86,10 +108,13 @@ fn separators_inside_of_names_make_nobody_anybody_else() {
 
 #[test]
 fn every_spelling_of_a_sender_is_the_same_sender_and_what_looks_like_it_is_none() {
-    for same in ["573001234567", "+573001234567", " 573001234567@c.us\n", "+573001234567@s.whatsapp.net"] {
+    for same in
+        ["573001234567", "+573001234567", " 573001234567@c.us\n", "+573001234567@s.whatsapp.net"]
+    {
         assert_eq!(whatsapp(same).unwrap().as_str(), "+573001234567", "{same:?}");
     }
-    // Digits of other scripts and widths, invisible characters, groups, other servers, words around the number.
+    // Digits of other scripts and widths, invisible characters, groups, other servers, words around
+    // the number.
     for other in [
         "５７３００１２３４５６７",
         "57300१234567",
@@ -103,7 +128,9 @@ fn every_spelling_of_a_sender_is_the_same_sender_and_what_looks_like_it_is_none(
         assert!(whatsapp(other).is_none(), "{other:?}");
     }
     assert_eq!(telegram("@Operator"), telegram("@OPERATOR"));
-    for other in ["@0perator ", "@Оperator", "@operator\u{200d}", "operator", "@operator@", "-100200300"] {
+    for other in
+        ["@0perator ", "@Оperator", "@operator\u{200d}", "operator", "@operator@", "-100200300"]
+    {
         assert_ne!(telegram(other), telegram("@operator"), "{other:?}");
     }
     assert!(verbatim(&"a".repeat(SENDER_BYTES + 1)).is_none());
@@ -117,7 +144,8 @@ fn guessing_a_code_out_of_all_that_there_are_lets_nobody_in() {
     }
     for _ in 0..100_000 {
         let guess = fresh(&mut prng);
-        let approved = block_on(store.approve(guess, "guess".to_owned(), None, &LIMITS, NOW)).unwrap();
+        let approved =
+            block_on(store.approve(guess, "guess".to_owned(), None, &LIMITS, NOW)).unwrap();
         assert_eq!(approved, Approved::Unknown);
     }
     assert_eq!(rows(&store), 3);
@@ -127,19 +155,31 @@ fn guessing_a_code_out_of_all_that_there_are_lets_nobody_in() {
 fn a_code_that_is_approved_four_times_at_once_lets_in_once() {
     for round in 0..50 {
         let (store, mut prng) = (MemoryStore::default(), Prng::new(round));
-        let Verdict::Challenge(Challenge::New(code)) = writes(&store, "shop", "57300", fresh(&mut prng)) else { panic!("new") };
+        let Verdict::Challenge(Challenge::New(code)) =
+            writes(&store, "shop", "57300", fresh(&mut prng))
+        else {
+            panic!("new")
+        };
         let approved: usize = std::thread::scope(|scope| {
             let four: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| block_on(store.approve(code, "test".to_owned(), None, &LIMITS, NOW)).unwrap()))
+                .map(|_| {
+                    scope.spawn(|| {
+                        block_on(store.approve(code, "test".to_owned(), None, &LIMITS, NOW))
+                            .unwrap()
+                    })
+                })
                 .collect();
-            four.into_iter().map(|thread| usize::from(matches!(thread.join().unwrap(), Approved::Sender(_)))).sum()
+            four.into_iter()
+                .map(|thread| usize::from(matches!(thread.join().unwrap(), Approved::Sender(_))))
+                .sum()
         });
         assert_eq!(approved, 1);
     }
 }
 
 #[test]
-fn the_first_messages_of_a_stranger_that_come_at_once_make_one_entry_with_one_code_and_the_cap_holds() {
+fn the_first_messages_of_a_stranger_that_come_at_once_make_one_entry_with_one_code_and_the_cap_holds()
+ {
     for round in 0..50 {
         let store = MemoryStore::default();
         let verdicts: Vec<Verdict> = std::thread::scope(|scope| {
@@ -147,7 +187,8 @@ fn the_first_messages_of_a_stranger_that_come_at_once_make_one_entry_with_one_co
                 .map(|number| {
                     let store = &store;
                     scope.spawn(move || {
-                        let sender = if number < 4 { "same".to_owned() } else { format!("other {number}") };
+                        let sender =
+                            if number < 4 { "same".to_owned() } else { format!("other {number}") };
                         writes(store, "shop", &sender, fresh(&mut Prng::new(round * 8 + number)))
                     })
                 })
@@ -169,12 +210,27 @@ fn the_first_messages_of_a_stranger_that_come_at_once_make_one_entry_with_one_co
 #[test]
 fn who_was_blocked_stays_out_whatever_else_is_known_of_him() {
     let (store, mut prng) = (MemoryStore::default(), Prng::new(4));
-    let Verdict::Challenge(Challenge::New(code)) = writes(&store, "shop", "57300", fresh(&mut prng)) else { panic!("new") };
-    let _ = block_on(store.change_sender("whatsapp", None, "57300", SenderChange::Block, NOW)).unwrap();
-    assert_eq!(block_on(store.approve(code, "test".to_owned(), None, &LIMITS, NOW)).unwrap(), Approved::Unknown);
-    assert_eq!(block_on(store.seed("whatsapp", "shop", vec!["57300".to_owned()], "seed".to_owned(), NOW)).unwrap(), 0);
+    let Verdict::Challenge(Challenge::New(code)) =
+        writes(&store, "shop", "57300", fresh(&mut prng))
+    else {
+        panic!("new")
+    };
+    let _ =
+        block_on(store.change_sender("whatsapp", None, "57300", SenderChange::Block, NOW)).unwrap();
+    assert_eq!(
+        block_on(store.approve(code, "test".to_owned(), None, &LIMITS, NOW)).unwrap(),
+        Approved::Unknown
+    );
+    assert_eq!(
+        block_on(store.seed("whatsapp", "shop", vec!["57300".to_owned()], "seed".to_owned(), NOW))
+            .unwrap(),
+        0
+    );
     for account in ["shop", "another"] {
-        assert_eq!(writes(&store, account, "57300", fresh(&mut prng)), Verdict::Drop(Dropped::Blocked));
+        assert_eq!(
+            writes(&store, account, "57300", fresh(&mut prng)),
+            Verdict::Drop(Dropped::Blocked)
+        );
     }
 }
 

@@ -26,7 +26,11 @@ fn a_replayed_link_never_detaches_the_live_one() {
     for count in 1..=frames(&world, LINK, Side::Gateway).len() {
         let replay = world.replay(LINK, count);
         world.run();
-        assert!(world.is_linked(0) && world.gateway.live.values().all(|conn| *conn == LINK), "{}", world.story());
+        assert!(
+            world.is_linked(0) && world.gateway.live.values().all(|conn| *conn == LINK),
+            "{}",
+            world.story()
+        );
         assert_eq!(world.gateway.seats[&LINK].observed, observed);
         world.pass(Span::from_secs(11));
         assert!(!world.gateway.seats.contains_key(&replay), "it does not keep its seat");
@@ -67,12 +71,21 @@ fn a_forged_refusal_in_clear_makes_a_node_forget_and_change_nothing() {
             let mut world = linked();
             let (before, forged) = (world.nodes[0].memory, clear(&refusal));
             world.cut(LINK);
-            world.on_the_way = Some(Box::new(super::but(3, Side::Client, instead_of, move |_| vec![forged.clone()])));
+            world.on_the_way = Some(Box::new(super::but(3, Side::Client, instead_of, move |_| {
+                vec![forged.clone()]
+            })));
             world.pass(Span::from_secs(3));
-            assert!(world.nodes[0].memory == before && (instead_of == 1 || !world.is_linked(0)), "{}", world.story());
+            assert!(
+                world.nodes[0].memory == before && (instead_of == 1 || !world.is_linked(0)),
+                "{}",
+                world.story()
+            );
             world.pass(Span::from_secs(80));
             assert!(world.is_linked(0) && world.nodes[0].memory == before, "{}", world.story());
-            let opened = world.overheard.iter().filter(|(_, to, bytes)| *to == Side::Gateway && bytes.len() == 2);
+            let opened = world
+                .overheard
+                .iter()
+                .filter(|(_, to, bytes)| *to == Side::Gateway && bytes.len() == 2);
             assert!(
                 opened.skip(1).all(|(.., bytes)| bytes == Open::new(Intent::Link).as_bytes()),
                 "no other version, no other intent"
@@ -100,10 +113,15 @@ fn the_key_of_a_revoked_node_is_refused_like_that_of_a_stranger() {
         let (mut raw, admission) = Raw::links(&mut world, &keys).unwrap();
         assert_eq!(admission, Admission::NotPaired);
         raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
-        assert!(raw.hears(&mut world).is_none() && world.gateway.live.is_empty() && world.gateway.seats.is_empty());
+        assert!(
+            raw.hears(&mut world).is_none()
+                && world.gateway.live.is_empty()
+                && world.gateway.seats.is_empty()
+        );
     }
     let (revoked, stranger) = (world.opened() - 1, world.opened());
-    let lengths = |conn| -> Vec<usize> { frames(&world, conn, Side::Client).iter().map(Vec::len).collect() };
+    let lengths =
+        |conn| -> Vec<usize> { frames(&world, conn, Side::Client).iter().map(Vec::len).collect() };
     assert_eq!(lengths(revoked), lengths(stranger));
 }
 
@@ -112,7 +130,8 @@ fn a_node_that_is_revoked_while_it_attaches_never_gets_in() {
     let mut world = linked();
     let node_id = world.id_of(0).unwrap();
     world.cut(LINK);
-    let attaches = |world: &World| world.gateway.seats.values().any(|seat| seat.state() == "Attaching");
+    let attaches =
+        |world: &World| world.gateway.seats.values().any(|seat| seat.state() == "Attaching");
     assert!(world.run_until(attaches));
     assert!(world.decide(node_id, Decision::Unpair));
     world.run();
@@ -123,12 +142,15 @@ fn a_node_that_is_revoked_while_it_attaches_never_gets_in() {
 
 #[test]
 fn messages_that_are_not_in_their_one_form_end_a_link() {
-    // Stored, with an overlong number; with something behind it; a heartbeat cut short; an unknown message; nothing.
+    // Stored, with an overlong number; with something behind it; a heartbeat cut short; an unknown
+    // message; nothing.
     let stored = FromNode::Stored(GrantId::from_bytes([1; 16])).bytes();
     let overlong = [&[0x88, 0x00][..], &stored[1..]].concat();
     let trailing = [&stored[..], &[0]].concat();
     let address = Address::parse("/lights/1").unwrap();
-    let mut app = FromNode::App(App { action: Action::Write, address, bytes: Payload::new(&[1]).unwrap() }).bytes();
+    let mut app =
+        FromNode::App(App { action: Action::Write, address, bytes: Payload::new(&[1]).unwrap() })
+            .bytes();
     let length = app.iter().position(|byte| *byte == 9).unwrap();
     app.splice(length..=length, [0x89, 0x00]);
     for said in [overlong, trailing, vec![0], vec![99], Vec::new(), app] {
@@ -138,7 +160,10 @@ fn messages_that_are_not_in_their_one_form_end_a_link() {
         world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
         raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
         raw.says(&mut world, &said);
-        assert!(!world.gateway.seats.contains_key(&raw.conn) && world.gateway.live.is_empty(), "{said:?}");
+        assert!(
+            !world.gateway.seats.contains_key(&raw.conn) && world.gateway.live.is_empty(),
+            "{said:?}"
+        );
     }
 }
 

@@ -3,7 +3,9 @@ use handfast_core::id::NodeId;
 use handfast_core::text::Label;
 use handfast_core::time::Span;
 use handfast_core::wire::native::open::Intent;
-use handfast_core::wire::native::pair::{Ask, FromGateway, FromNode, Grant, GrantId, Method, Refusal};
+use handfast_core::wire::native::pair::{
+    Ask, FromGateway, FromNode, Grant, GrantId, Method, Refusal,
+};
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::{Raw, Rogue, keys};
 use handfast_host_tests::native::wires::Side;
@@ -40,13 +42,20 @@ fn with_a_rogue(by_pin: bool) -> (World, Rogue) {
 
 /// What a node says, relayed word for word; what it signs cannot be, and is signed anew.
 fn relay(node: &mut Rogue, gateway: &mut Raw, world: &mut World) {
-    world.on_the_way = Some(Box::new(|passing| if passing.conn == NODES { Vec::new() } else { vec![passing.bytes.to_vec()] }));
+    world.on_the_way = Some(Box::new(|passing| {
+        if passing.conn == NODES { Vec::new() } else { vec![passing.bytes.to_vec()] }
+    }));
     for _ in 0..8 {
         if let Some(said) = node.hears(world) {
             match FromNode::parse(&said) {
                 Ok(FromNode::Ask(ask)) => {
-                    let asked = ask.verify(&node.channel.hash).expect("the node signs for its channel");
-                    let again = Ask::sign(*asked.request(), &keys(99).signing, &gateway.channel.hash.clone());
+                    let asked =
+                        ask.verify(&node.channel.hash).expect("the node signs for its channel");
+                    let again = Ask::sign(
+                        *asked.request(),
+                        &keys(99).signing,
+                        &gateway.channel.hash.clone(),
+                    );
                     gateway.says(world, &FromNode::Ask(again));
                 }
                 _ => gateway.says(world, &said),
@@ -74,8 +83,16 @@ fn a_man_in_the_middle_who_relays_every_word_is_caught_by_the_code() {
             world.run();
             relay(&mut node, &mut gateway, &mut world);
         }
-        assert!(world.store.records.is_empty() && world.nodes[0].memory == Memory::Blank, "{}", world.story());
-        assert!(world.nodes[0].heard("WrongCode { attempts_left: 4 }"), "{:?}", world.nodes[0].news);
+        assert!(
+            world.store.records.is_empty() && world.nodes[0].memory == Memory::Blank,
+            "{}",
+            world.story()
+        );
+        assert!(
+            world.nodes[0].heard("WrongCode { attempts_left: 4 }"),
+            "{:?}",
+            world.nodes[0].news
+        );
         assert_eq!(world.audit.wrong.values().sum::<u32>(), 1, "it was a guess, and counted");
     }
 }
@@ -125,10 +142,18 @@ fn a_gateway_that_does_not_know_the_code_is_told_from_one_that_does() {
         let Ok(FromNode::Ya(ya)) = FromNode::parse(&said) else { panic!("{said:?}") };
         if reflected {
             rogue.says(&mut world, &FromGateway::Yb(ya));
-            assert!(world.nodes[0].heard("Broken") && rogue.hears(&world).is_none(), "not even a tag for its own element");
+            assert!(
+                world.nodes[0].heard("Broken") && rogue.hears(&world).is_none(),
+                "not even a tag for its own element"
+            );
             continue;
         }
-        rogue.says(&mut world, &FromGateway::Yb(*curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED.as_bytes()));
+        rogue.says(
+            &mut world,
+            &FromGateway::Yb(
+                *curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED.as_bytes(),
+            ),
+        );
         let said = rogue.hears(&world).unwrap();
         let Ok(FromNode::Ta(ta)) = FromNode::parse(&said) else { panic!("{said:?}") };
         rogue.says(&mut world, &FromGateway::Tb(ta));
@@ -157,8 +182,14 @@ fn a_node_that_asked_with_a_code_or_pin_keeps_nothing_before_the_gateway_is_prov
         &[FromGateway::Yb(yb)],
         &[FromGateway::Yb(yb), FromGateway::Refused(Refusal::WrongCode { attempts_left: 3 })],
     ];
-    for (by_pin, said) in [false, true].into_iter().flat_map(|by_pin| before.map(|said| (by_pin, said))) {
-        for word in [grant(), FromGateway::Waiting { expires_in: 60 }, FromGateway::Active(GrantId::from_bytes([1; 16]))] {
+    for (by_pin, said) in
+        [false, true].into_iter().flat_map(|by_pin| before.map(|said| (by_pin, said)))
+    {
+        for word in [
+            grant(),
+            FromGateway::Waiting { expires_in: 60 },
+            FromGateway::Active(GrantId::from_bytes([1; 16])),
+        ] {
             let (mut world, mut rogue) = with_a_rogue(by_pin);
             said.iter().for_each(|word| rogue.says(&mut world, word));
             rogue.says(&mut world, &word);
@@ -168,7 +199,8 @@ fn a_node_that_asked_with_a_code_or_pin_keeps_nothing_before_the_gateway_is_prov
     }
 }
 
-/// Without a code and without a pinned fingerprint a node trusts whom it meets first, and says so; a paired one does not.
+/// Without a code and without a pinned fingerprint a node trusts whom it meets first, and says so;
+/// a paired one does not.
 #[test]
 fn a_paired_node_goes_to_no_other_gateway() {
     let mut world = super::linked();
@@ -176,7 +208,10 @@ fn a_paired_node_goes_to_no_other_gateway() {
     world.cut(world.nodes[0].conn.unwrap());
     world.pass(Span::from_secs(2));
     let conn = world.nodes[0].conn.expect("it calls again");
-    assert!(Rogue::answers(&mut world, conn, &keys(99)).is_none(), "it calls by IK, for the gateway's key alone");
+    assert!(
+        Rogue::answers(&mut world, conn, &keys(99)).is_none(),
+        "it calls by IK, for the gateway's key alone"
+    );
     world.inject(conn, Side::Client, vec![0; 49]);
     world.run();
     assert!(world.nodes[0].heard("Broken") && is_paired(&world));

@@ -1,4 +1,5 @@
-//! A recording of a whole exchange, with the keys of the Noise channel thrown in, tried offline against every PIN there is.
+//! A recording of a whole exchange, with the keys of the Noise channel thrown in, tried offline
+//! against every PIN there is.
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -27,9 +28,12 @@ fn record() -> Recording {
     let (node, gateway) = (keys(1), keys(2));
     let (node, gateway) = (node.channel.public(), gateway.channel.public());
     let code = Code::parse(PIN).unwrap();
-    let inputs = Inputs::new(&code, &HandshakeHash::from_recorded(SESSION), node, gateway, Method::Pin);
-    let (initiator, ya) = cpace::Initiator::start(&inputs, &Entropy::from_recorded(SCALAR)).unwrap();
-    let (awaiting, yb) = cpace::Responder::answer(&inputs, &Entropy::from_recorded([6; 32]), &ya).unwrap();
+    let inputs =
+        Inputs::new(&code, &HandshakeHash::from_recorded(SESSION), node, gateway, Method::Pin);
+    let (initiator, ya) =
+        cpace::Initiator::start(&inputs, &Entropy::from_recorded(SCALAR)).unwrap();
+    let (awaiting, yb) =
+        cpace::Responder::answer(&inputs, &Entropy::from_recorded([6; 32]), &ya).unwrap();
     let (_, ta) = initiator.confirm(&yb).unwrap();
     let (_, tb) = awaiting.verify(&ta).unwrap();
     let channel = lv(&[b"handfast/v1/cpace", node.as_bytes(), gateway.as_bytes(), &[1]]);
@@ -37,7 +41,10 @@ fn record() -> Recording {
 }
 
 fn lv(fields: &[&[u8]]) -> Vec<u8> {
-    fields.iter().flat_map(|field| [&[u8::try_from(field.len()).unwrap()], *field].concat()).collect()
+    fields
+        .iter()
+        .flat_map(|field| [&[u8::try_from(field.len()).unwrap()], *field].concat())
+        .collect()
 }
 
 impl Recording {
@@ -53,15 +60,25 @@ impl Recording {
         let text = lv(&[b"CPaceRistretto255_ISK", &SESSION, shared]);
         let transcript = lv(&[&self.ya, b"initiator", &self.yb, b"responder"]);
         let isk = Sha512::new().chain_update(text).chain_update(transcript).finalize();
-        let key = Sha512::new().chain_update(b"CPaceMac").chain_update(SESSION).chain_update(isk).finalize();
+        let key = Sha512::new()
+            .chain_update(b"CPaceMac")
+            .chain_update(SESSION)
+            .chain_update(isk)
+            .finalize();
         let tag = |element: &Element, name: &[u8]| -> Tag {
-            Hmac::<Sha512>::new_from_slice(&key).unwrap().chain_update(lv(&[element, name])).finalize().into_bytes().into()
+            Hmac::<Sha512>::new_from_slice(&key)
+                .unwrap()
+                .chain_update(lv(&[element, name]))
+                .finalize()
+                .into_bytes()
+                .into()
         };
         tag(&self.ya, b"initiator") == self.ta && tag(&self.yb, b"responder") == self.tb
     }
 }
 
-/// For each PIN the points that can be had without a scalar of either side: the generator, what was sent, and sums and differences of them.
+/// For each PIN the points that can be had without a scalar of either side: the generator, what was
+/// sent, and sums and differences of them.
 #[test]
 fn a_recording_confirms_none_of_a_million_pins() {
     let recording = record();

@@ -18,12 +18,19 @@ fn answer(frames: &[&[u8]]) -> Option<Vec<u8>> {
 
 #[test]
 fn another_version_is_answered_with_ours_and_another_form_with_no() {
-    for (open, ours) in
-        [(&[2, 0][..], true), (&[0, 0], true), (&[255], true), (&[1], false), (&[1, 3], false), (&[1, 0, 0], false)]
-    {
+    for (open, ours) in [
+        (&[2, 0][..], true),
+        (&[0, 0], true),
+        (&[255], true),
+        (&[1], false),
+        (&[1, 3], false),
+        (&[1, 0, 0], false),
+    ] {
         let said = answer(&[open]).expect("an answer");
         match FirstAnswer::parse(&said) {
-            Ok(FirstAnswer::Clear(ClearRefusal::Unsupported { versions })) => assert!(ours && versions.as_slice() == [1]),
+            Ok(FirstAnswer::Clear(ClearRefusal::Unsupported { versions })) => {
+                assert!(ours && versions.as_slice() == [1])
+            }
             Ok(FirstAnswer::Clear(ClearRefusal::Refused)) => assert!(!ours),
             other => panic!("{other:?}"),
         }
@@ -46,7 +53,11 @@ fn keys_of_low_order_and_keys_in_another_form_begin_no_handshake() {
                 first.extend([7; 64]);
             }
             let said = answer(&[Open::new(intent).as_bytes(), &first]).expect("an answer");
-            assert_eq!(FirstAnswer::parse(&said), Ok(FirstAnswer::Clear(ClearRefusal::Refused)), "{intent:?}");
+            assert_eq!(
+                FirstAnswer::parse(&said),
+                Ok(FirstAnswer::Clear(ClearRefusal::Refused)),
+                "{intent:?}"
+            );
         }
     }
 }
@@ -60,8 +71,13 @@ fn an_intent_that_was_changed_on_the_way_fails_the_handshake() {
         let mut room = [0; 1024];
         let entropy = handfast_core::entropy::Entropy::from_recorded([5; 32]);
         let open = Open::new(meant);
-        let (initiator, first) =
-            handfast_core::crypto::noise::xx::Initiator::start(open.prologue(), &entropy, &[], &mut room).unwrap();
+        let (initiator, first) = handfast_core::crypto::noise::xx::Initiator::start(
+            open.prologue(),
+            &entropy,
+            &[],
+            &mut room,
+        )
+        .unwrap();
         world.inject(conn, Side::Gateway, Open::new(sent).as_bytes().to_vec());
         world.inject(conn, Side::Gateway, first.to_vec());
         world.run();
@@ -104,7 +120,9 @@ fn who_is_silent_loses_his_seat_in_every_state_before_he_is_let_in() {
     for frames in 0..3 {
         let conn = world.connect(None);
         let sent: [&[u8]; 2] = [Open::new(Intent::Pair).as_bytes(), &[9; 32]];
-        sent.iter().take(frames).for_each(|frame| world.inject(conn, Side::Gateway, frame.to_vec()));
+        sent.iter()
+            .take(frames)
+            .for_each(|frame| world.inject(conn, Side::Gateway, frame.to_vec()));
         world.pass(Span::from_secs(11));
         assert!(!world.gateway.seats.contains_key(&conn), "after {frames} frames");
     }

@@ -9,7 +9,9 @@ use handfast_core::registry::sessions::{NotRedeemed, Session, SessionId};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::open::Intent;
-use handfast_core::wire::native::pair::{self, BootstrapToken, FromGateway, FromNode, NativeProfile, Refusal, Request};
+use handfast_core::wire::native::pair::{
+    self, BootstrapToken, FromGateway, FromNode, NativeProfile, Refusal, Request,
+};
 use handfast_core::wire::registration::Profile;
 use handfast_core::wire::setup::Nonce;
 use handfast_edge::blocking::block_on;
@@ -41,7 +43,11 @@ fn a_code_that_was_copied_from_a_screen_is_spent_once_its_device_has_shown_it() 
     let before = grants(&world);
     world.pair_by_setup(1, &token);
     world.run();
-    assert!(!is_paired_at(&world, 1) && world.nodes[1].heard("PairingRefused(Spent"), "{:?}", world.nodes[1].news);
+    assert!(
+        !is_paired_at(&world, 1) && world.nodes[1].heard("PairingRefused(Spent"),
+        "{:?}",
+        world.nodes[1].news
+    );
     assert_eq!((grants(&world), world.store.records.len()), (before, 1));
 }
 
@@ -89,7 +95,9 @@ fn wherever_the_power_fails_a_code_is_good_for_one_device_and_that_one_gets_what
             }
             world.pair_by_setup(0, &token);
             world.pass(Span::from_secs(5));
-            cut += u32::from(!world.gateway.on || world.nodes[0].on_at.is_some() || world.nodes[0].life > 1);
+            cut += u32::from(
+                !world.gateway.on || world.nodes[0].on_at.is_some() || world.nodes[0].life > 1,
+            );
             world.gateway.fuel = None;
             world.gateway_on();
             world.nodes[0].fuel = None;
@@ -117,7 +125,8 @@ fn a_gateway_of_another_fingerprint_is_never_shown_a_code() {
     let token = world.issue_setup(MINUTES);
     world.pair_by_setup(0, &token);
     world.run();
-    // It can end the handshake as itself and as nobody else, so the node goes before its third message.
+    // It can end the handshake as itself and as nobody else, so the node goes before its third
+    // message.
     assert!(Rogue::answers(&mut world, 1, &keys(99)).is_none(), "{}", world.story());
     assert!(world.visited.iter().all(|state| *state != "AwaitSettled"), "{}", world.story());
     assert!(world.overheard.iter().all(|(.., bytes)| !contains(bytes, token.as_bytes())));
@@ -129,7 +138,10 @@ fn the_gateway_that_the_code_names_is_shown_it_under_seal_alone() {
     let (world, token) = paired_by_setup(1, 54);
     let nonce = world.audit.issued[0].1;
     for (.., bytes) in &world.overheard {
-        assert!(!contains(bytes, &token.as_bytes()[..16]) && !contains(bytes, nonce.as_bytes()), "a code in clear");
+        assert!(
+            !contains(bytes, &token.as_bytes()[..16]) && !contains(bytes, nonce.as_bytes()),
+            "a code in clear"
+        );
     }
 }
 
@@ -142,7 +154,13 @@ fn a_code_without_a_fingerprint_is_shown_to_nobody() {
     let mut world = World::new(1, 55);
     let token = world.issue_setup(MINUTES);
     world.nodes[0].setup = Some(token);
-    world.feed_node(0, handfast_host_tests::native::node::NodeIn::Pair(handfast_core::flow::native::node::Wish::Setup, None));
+    world.feed_node(
+        0,
+        handfast_host_tests::native::node::NodeIn::Pair(
+            handfast_core::flow::native::node::Wish::Setup,
+            None,
+        ),
+    );
     world.run();
     assert!(!is_paired(&world) && !world.visited.contains("AwaitSettled"), "{}", world.story());
 }
@@ -164,7 +182,8 @@ fn shows(world: &mut World, seed: u8, token: &str) -> Option<Refusal<'static>> {
     let mut raw = Raw::introduces_itself(world, Intent::Pair, &own)?;
     let label = Label::parse("lamp").unwrap();
     let profile = NativeProfile::new(Profile::EMPTY).unwrap();
-    let request = Request { name: label, room: label, profile, method: pair::Method::Setup, csr: None };
+    let request =
+        Request { name: label, room: label, profile, method: pair::Method::Setup, csr: None };
     let ask = pair::Ask::sign(request, &own.signing, &raw.channel.hash.clone());
     raw.says(world, &FromNode::Ask(ask));
     raw.says(world, &FromNode::SetupCode(BootstrapToken::new(token).unwrap()));
@@ -172,7 +191,9 @@ fn shows(world: &mut World, seed: u8, token: &str) -> Option<Refusal<'static>> {
     match FromGateway::parse(&heard) {
         Ok(FromGateway::Refused(Refusal::Spent)) => Some(Refusal::Spent),
         Ok(FromGateway::Refused(Refusal::Expired)) => Some(Refusal::Expired),
-        Ok(FromGateway::Refused(Refusal::WrongCode { attempts_left })) => Some(Refusal::WrongCode { attempts_left }),
+        Ok(FromGateway::Refused(Refusal::WrongCode { attempts_left })) => {
+            Some(Refusal::WrongCode { attempts_left })
+        }
         _ => None,
     }
 }
@@ -187,7 +208,11 @@ fn any_bit_of_a_code_that_is_another_and_no_code_at_all_pair_nobody() {
         let at = prng.below(changed.len() as u64) as usize;
         changed[at] ^= 1 << prng.below(7);
         let changed = String::from_utf8(changed).unwrap();
-        assert_eq!(shows(&mut world, 99, &changed), Some(Refusal::WrongCode { attempts_left: 0 }), "{changed}");
+        assert_eq!(
+            shows(&mut world, 99, &changed),
+            Some(Refusal::WrongCode { attempts_left: 0 }),
+            "{changed}"
+        );
     }
     assert!(world.store.records.is_empty() && world.store.setup_spent.is_empty());
 }
@@ -217,12 +242,15 @@ fn a_code_is_over_when_its_time_is_and_a_spent_one_stays_spent() {
     assert_eq!(shows(&mut world, 3, &token), Some(Refusal::Expired));
     assert_eq!(shows(&mut world, 3, &other), None, "this is good for half a minute more");
     world.now -= 30_000;
-    assert!(matches!(shows(&mut world, 4, &token), Some(Refusal::Spent | Refusal::Expired)), "however the clock is set back");
+    assert!(
+        matches!(shows(&mut world, 4, &token), Some(Refusal::Spent | Refusal::Expired)),
+        "however the clock is set back"
+    );
     assert!(matches!(shows(&mut world, 5, &other), Some(Refusal::Spent | Refusal::Expired)));
 }
 
-/// What this does not protect from: whoever copies a code that is not bound, and shows it first, has it. So it is short-lived, and spent when its owner comes;
-/// and then its owner learns of it.
+/// What this does not protect from: whoever copies a code that is not bound, and shows it first,
+/// has it. So it is short-lived, and spent when its owner comes; and then its owner learns of it.
 #[test]
 fn a_code_that_somebody_else_was_faster_with_is_refused_to_its_owner_who_so_learns_of_it() {
     let mut world = World::new(1, 61);
@@ -253,20 +281,37 @@ fn session(number: u8) -> Session {
 }
 
 fn setup_code(number: u8, expires_at: u64) -> SetupCode {
-    SetupCode { nonce: Nonce::from_bytes([number; 16]), expires_at: UnixTime::from_secs(expires_at), maker: Maker::Operator }
+    SetupCode {
+        nonce: Nonce::from_bytes([number; 16]),
+        expires_at: UnixTime::from_secs(expires_at),
+        maker: Maker::Operator,
+    }
 }
 
 #[test]
 fn a_clock_that_is_set_back_revives_no_code_that_was_forgotten() {
     let store = MemoryStore::default();
-    let redeem = |code, number, now| block_on(store.redeem(code, Yield::Session(session(number)), UnixTime::from_secs(now)));
+    let redeem = |code, number, now| {
+        block_on(store.redeem(code, Yield::Session(session(number)), UnixTime::from_secs(now)))
+    };
     assert_eq!(redeem(setup_code(1, 2_000), 1, 1_000).unwrap(), Ok(()));
-    assert_eq!(redeem(setup_code(2, 9_000), 2, 5_000).unwrap(), Ok(()), "by now the first is forgotten");
+    assert_eq!(
+        redeem(setup_code(2, 9_000), 2, 5_000).unwrap(),
+        Ok(()),
+        "by now the first is forgotten"
+    );
     for now in [0, 1_000, 1_999, 2_000, 5_000] {
         let again = redeem(setup_code(1, 2_000), 3, now).unwrap();
-        assert!(matches!(again, Err(NotRedeemed::Expired | NotRedeemed::AlreadyUsed)), "{again:?} at {now}");
+        assert!(
+            matches!(again, Err(NotRedeemed::Expired | NotRedeemed::AlreadyUsed)),
+            "{again:?} at {now}"
+        );
     }
-    assert_eq!(redeem(setup_code(4, 1_999), 3, 1_000).unwrap(), Err(NotRedeemed::Expired), "nor one that nobody showed");
+    assert_eq!(
+        redeem(setup_code(4, 1_999), 3, 1_000).unwrap(),
+        Err(NotRedeemed::Expired),
+        "nor one that nobody showed"
+    );
     assert!(block_on(store.session(SessionId::from_bytes([3; 16]))).unwrap().is_none());
 }
 
@@ -278,8 +323,11 @@ fn a_code_that_many_show_at_once_opens_one_session() {
             .map(|number| {
                 let store = std::sync::Arc::clone(&store);
                 scope.spawn(move || {
-                    let redeemed =
-                        block_on(store.redeem(setup_code(1, 2_000), Yield::Session(session(number)), UnixTime::from_secs(1_000)));
+                    let redeemed = block_on(store.redeem(
+                        setup_code(1, 2_000),
+                        Yield::Session(session(number)),
+                        UnixTime::from_secs(1_000),
+                    ));
                     usize::from(redeemed.unwrap().is_ok())
                 })
             })
@@ -287,14 +335,24 @@ fn a_code_that_many_show_at_once_opens_one_session() {
         shown.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(opened, 1);
-    let sessions = block_on(store.sessions(handfast_store::SessionFilter::All, None, 100, UnixTime::from_secs(1_000))).unwrap();
+    let sessions = block_on(store.sessions(
+        handfast_store::SessionFilter::All,
+        None,
+        100,
+        UnixTime::from_secs(1_000),
+    ))
+    .unwrap();
     assert_eq!(sessions.len(), 1);
 }
 
 #[test]
 fn a_signature_is_checked_before_anything_that_it_should_vouch_for_is_read() {
-    // Claims that would be refused, under a signature of nobody's: what is wrong with them is not told.
-    for claims in ["not JSON", r#"{"profile":"companion-v1","expires_at":"2001-01-01T00:00:00Z","nonce":"00"}"#] {
+    // Claims that would be refused, under a signature of nobody's: what is wrong with them is not
+    // told.
+    for claims in [
+        "not JSON",
+        r#"{"profile":"companion-v1","expires_at":"2001-01-01T00:00:00Z","nonce":"00"}"#,
+    ] {
         let token = handfast_host_tests::setup::signed(&[9; 32], claims.as_bytes());
         assert_eq!(verdict(&[setup_key(1)], &token, 0), Err(NotValid::Signature));
         assert_eq!(read_token(&[[1; 32]], &token, 0), Err(NotValid::Signature));

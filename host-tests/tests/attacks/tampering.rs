@@ -4,7 +4,8 @@ use handfast_host_tests::native::wires::{ConnId, Side};
 
 use super::{but, frames, is_paired, linked, pair_by_pin, pairing_by_pin};
 
-/// With the how many-th frame the gateway has what it grants for (`Ta`), and the node what it keeps (the grant).
+/// With the how many-th frame the gateway has what it grants for (`Ta`), and the node what it keeps
+/// (the grant).
 const TA: usize = 5;
 const GRANT: usize = 4;
 const PAIRING: ConnId = 1;
@@ -14,7 +15,8 @@ fn sides() -> [(Side, usize); 2] {
     [(Side::Gateway, TA), (Side::Client, GRANT)]
 }
 
-/// What was changed up to a certain frame leads to no grant on the side that got it, and both sides end the connection.
+/// What was changed up to a certain frame leads to no grant on the side that got it, and both sides
+/// end the connection.
 fn assert_nothing_granted(world: &World, to: Side, what: &str) {
     match to {
         Side::Gateway => assert!(world.store.records.is_empty(), "{}{what}", world.story()),
@@ -30,7 +32,8 @@ fn a_pairing_with_any_byte_changed_grants_nothing() {
     for (to, last) in sides() {
         for (number, frame) in frames(&recorded, PAIRING, to).iter().enumerate().take(last + 1) {
             for at in 0..frame.len() {
-                let masks: &[u8] = if frame.len() < 40 { &[1, 2, 4, 8, 16, 32, 64, 128] } else { &[1, 0x80] };
+                let masks: &[u8] =
+                    if frame.len() < 40 { &[1, 2, 4, 8, 16, 32, 64, 128] } else { &[1, 0x80] };
                 for mask in masks {
                     let flip = move |bytes: &[u8]| {
                         let mut bytes = bytes.to_vec();
@@ -40,7 +43,11 @@ fn a_pairing_with_any_byte_changed_grants_nothing() {
                     let world = pairing_by_pin(but(PAIRING, to, number, flip));
                     let what = format!("frame {number} to {to:?}, byte {at}, mask {mask}");
                     assert_nothing_granted(&world, to, &what);
-                    assert!(!world.wires.contains_key(&PAIRING), "{}{what}: goes on", world.story());
+                    assert!(
+                        !world.wires.contains_key(&PAIRING),
+                        "{}{what}: goes on",
+                        world.story()
+                    );
                     runs += 1;
                 }
             }
@@ -55,11 +62,21 @@ fn a_pairing_with_any_message_dropped_or_cut_short_grants_nothing_and_ends() {
     for (to, last) in sides() {
         for (number, frame) in frames(&recorded, PAIRING, to).iter().enumerate().take(last + 1) {
             for length in [None, Some(0), Some(1), Some(frame.len() / 2), Some(frame.len() - 1)] {
-                let cut = move |bytes: &[u8]| length.map(|length| bytes[..length].to_vec()).into_iter().collect();
+                let cut = move |bytes: &[u8]| {
+                    length.map(|length| bytes[..length].to_vec()).into_iter().collect()
+                };
                 let mut world = pairing_by_pin(but(PAIRING, to, number, cut));
-                assert_nothing_granted(&world, to, &format!("frame {number} to {to:?} of {length:?}"));
+                assert_nothing_granted(
+                    &world,
+                    to,
+                    &format!("frame {number} to {to:?} of {length:?}"),
+                );
                 world.pass(Span::from_secs(301));
-                assert!(!world.wires.contains_key(&PAIRING), "{}frame {number} to {to:?}: never ends", world.story());
+                assert!(
+                    !world.wires.contains_key(&PAIRING),
+                    "{}frame {number} to {to:?}: never ends",
+                    world.story()
+                );
             }
         }
     }
@@ -93,7 +110,9 @@ fn messages_in_another_order_end_a_pairing() {
                         held = Some(passing.bytes.to_vec());
                         Vec::new()
                     }
-                    _ if here => [Some(passing.bytes.to_vec()), held.take()].into_iter().flatten().collect(),
+                    _ if here => {
+                        [Some(passing.bytes.to_vec()), held.take()].into_iter().flatten().collect()
+                    }
                     _ => vec![passing.bytes.to_vec()],
                 }
             });
@@ -104,7 +123,8 @@ fn messages_in_another_order_end_a_pairing() {
     assert_eq!(frames(&recorded, PAIRING, Side::Client).len(), GRANT + 2);
 }
 
-/// Paired, forgotten by its owner, and paired again: the second time with a message of the first, and with its PIN spent.
+/// Paired, forgotten by its owner, and paired again: the second time with a message of the first,
+/// and with its PIN spent.
 #[test]
 fn a_message_of_another_session_ends_a_pairing_be_it_the_sealed_grant_itself() {
     for (to, last) in sides() {
@@ -124,7 +144,9 @@ fn a_message_of_another_session_ends_a_pairing_be_it_the_sealed_grant_itself() {
                 continue;
             }
             match to {
-                Side::Gateway => assert_eq!(world.store.grants.len(), 1, "{}frame {number}", world.story()),
+                Side::Gateway => {
+                    assert_eq!(world.store.grants.len(), 1, "{}frame {number}", world.story())
+                }
                 Side::Client => assert!(!is_paired(&world), "{}frame {number}", world.story()),
             }
             assert!(!world.wires.contains_key(&again));
@@ -154,7 +176,8 @@ fn a_link_with_any_byte_changed_is_none_and_the_node_soon_has_another() {
 }
 
 #[test]
-fn a_link_with_a_message_dropped_repeated_or_of_another_session_ends_and_the_node_soon_has_another() {
+fn a_link_with_a_message_dropped_repeated_or_of_another_session_ends_and_the_node_soon_has_another()
+{
     let recorded = linked();
     for (to, count) in [(Side::Gateway, 4), (Side::Client, 2)] {
         for number in 0..count {
@@ -170,7 +193,11 @@ fn a_link_with_a_message_dropped_repeated_or_of_another_session_ends_and_the_nod
                     _ => vec![theirs.clone()],
                 })));
                 world.pass(Span::from_secs(300));
-                assert!(world.is_linked(0) && is_paired(&world), "{}frame {number} to {to:?}, {how}", world.story());
+                assert!(
+                    world.is_linked(0) && is_paired(&world),
+                    "{}frame {number} to {to:?}, {how}",
+                    world.story()
+                );
                 let record = world.store.records.values().next().expect("it is paired");
                 assert_eq!(world.gateway.live.len(), 1, "{} is live once", record.node_id);
             }

@@ -19,11 +19,16 @@ use super::linked;
 /// What a paired node delegates to these keys, for so long.
 fn delegated(world: &World, to: &OwnKeys, secs: u64) -> Vec<u8> {
     let chain = Chain::from_bytes(world.nodes[0].chain.as_deref().unwrap()).unwrap();
-    let (not_before, expires) = (chain.leaf().terms().not_before, UnixTime::from_secs(world.unix().as_secs() + secs));
+    let (not_before, expires) =
+        (chain.leaf().terms().not_before, UnixTime::from_secs(world.unix().as_secs() + secs));
     let scopes = Scopes::parse(["read:/lights/*", "write:/lights/1"]).unwrap();
     let mut room = [0; CAPABILITY_BYTES];
     let terms = Terms { scopes, not_before, expires, audience: None };
-    chain.attenuate(&world.nodes[0].keys.signing, &Holder::of(to), &terms, &mut room).unwrap().as_bytes().to_vec()
+    chain
+        .attenuate(&world.nodes[0].keys.signing, &Holder::of(to), &terms, &mut room)
+        .unwrap()
+        .as_bytes()
+        .to_vec()
 }
 
 fn presents(world: &mut World, raw: &mut Raw, chain: &[u8]) -> Option<Admission> {
@@ -43,7 +48,11 @@ fn presents(world: &mut World, raw: &mut Raw, chain: &[u8]) -> Option<Admission>
 }
 
 fn write<'b>(address: &'b str, bytes: &'b [u8]) -> FromNode<'b> {
-    FromNode::App(App { action: Action::Write, address: Address::parse(address).unwrap(), bytes: Payload::new(bytes).unwrap() })
+    FromNode::App(App {
+        action: Action::Write,
+        address: Address::parse(address).unwrap(),
+        bytes: Payload::new(bytes).unwrap(),
+    })
 }
 
 fn delegate(world: &mut World, secs: u64) -> Raw {
@@ -60,13 +69,19 @@ fn a_delegate_may_what_its_chain_allows_and_not_what_its_delegator_may_beyond() 
     let mut raw = delegate(&mut world, 600);
     raw.says(&mut world, &write("/lights/1", &[1]));
     raw.says(&mut world, &write("/lights/2", &[2]));
-    assert!(matches!(FromGateway::parse(&raw.hears(&mut world).unwrap()), Ok(FromGateway::NotAllowed { .. })));
+    assert!(matches!(
+        FromGateway::parse(&raw.hears(&mut world).unwrap()),
+        Ok(FromGateway::NotAllowed { .. })
+    ));
     for (pattern, allowed) in [("/lights/**", false), ("/lights/*", true), ("/**", false)] {
         raw.says(&mut world, &FromNode::Subscribe { pattern: Pattern::parse(pattern).unwrap() });
         assert_eq!(raw.hears(&mut world).is_none(), allowed, "{pattern}");
     }
     raw.says(&mut world, &FromNode::Renew(Renew::Chain));
-    assert!(matches!(FromGateway::parse(&raw.hears(&mut world).unwrap()), Ok(FromGateway::NotRenewed)));
+    assert!(matches!(
+        FromGateway::parse(&raw.hears(&mut world).unwrap()),
+        Ok(FromGateway::NotRenewed)
+    ));
     let seat = &world.gateway.seats[&raw.conn];
     assert_eq!((seat.apps.len(), seat.subscribed.as_slice()), (1, &["/lights/*".to_owned()][..]));
     assert!(world.is_linked(0), "its delegator's link is another");
@@ -78,7 +93,10 @@ fn an_expired_token_ends_a_live_connection_and_allows_nothing_until_then() {
     let mut raw = delegate(&mut world, 15);
     world.pass(Span::from_secs(16));
     raw.says(&mut world, &write("/lights/1", &[1]));
-    assert!(matches!(FromGateway::parse(&raw.hears(&mut world).unwrap()), Ok(FromGateway::NotAllowed { .. })));
+    assert!(matches!(
+        FromGateway::parse(&raw.hears(&mut world).unwrap()),
+        Ok(FromGateway::NotAllowed { .. })
+    ));
     world.feed_gateway(raw.conn, GateIn::Deliver(Action::Write, "/lights/1".into(), vec![1]));
     world.run();
     assert!(raw.hears(&mut world).is_none(), "nothing is delivered to it");
@@ -92,8 +110,14 @@ fn a_revoked_token_ends_a_live_connection_at_once() {
     let mut raw = delegate(&mut world, 600);
     world.feed_gateway(raw.conn, GateIn::Push(Notice::Unpaired));
     world.run();
-    assert!(matches!(FromGateway::parse(&raw.hears(&mut world).unwrap()), Ok(FromGateway::Admission(Admission::NotPaired))));
-    assert!(matches!(FromGateway::parse(&raw.hears(&mut world).unwrap()), Ok(FromGateway::Bye(Bye::Done))));
+    assert!(matches!(
+        FromGateway::parse(&raw.hears(&mut world).unwrap()),
+        Ok(FromGateway::Admission(Admission::NotPaired))
+    ));
+    assert!(matches!(
+        FromGateway::parse(&raw.hears(&mut world).unwrap()),
+        Ok(FromGateway::Bye(Bye::Done))
+    ));
     assert!(!world.gateway.seats.contains_key(&raw.conn));
 }
 
@@ -132,7 +156,10 @@ fn a_nodes_link_ends_with_its_grant_whatever_chain_it_presents_beside() {
     let chain = longer.nodes[0].chain.clone().unwrap();
     // The gateway knows the longer grant, too.
     let grant = longer.store.grants[0].clone();
-    world.store.grants.insert(0, handfast_core::registry::grants::Grant { node_id: world.id_of(0).unwrap(), ..grant });
+    world.store.grants.insert(
+        0,
+        handfast_core::registry::grants::Grant { node_id: world.id_of(0).unwrap(), ..grant },
+    );
     let own = OwnKeys::from_stored(&world.nodes[0].keys.to_stored());
     world.node_off(0);
     world.nodes[0].on_at = None;
@@ -140,7 +167,10 @@ fn a_nodes_link_ends_with_its_grant_whatever_chain_it_presents_beside() {
     world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
     let beat = FromNode::Heartbeat(handfast_core::wire::registration::Heartbeat::default());
     raw.says(&mut world, &beat);
-    raw.says(&mut world, &FromNode::Present { chain: Carried::Here(Bounded::new(&chain).unwrap()) });
+    raw.says(
+        &mut world,
+        &FromNode::Present { chain: Carried::Here(Bounded::new(&chain).unwrap()) },
+    );
     for _ in 0..39 {
         world.pass(Span::from_secs(15));
         raw.says(&mut world, &beat);

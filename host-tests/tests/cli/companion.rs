@@ -70,26 +70,44 @@ fn a_code_opens_one_session_which_its_owner_alone_can_read_and_which_ends_when_t
     assert_eq!(std::fs::metadata(companion.file()).unwrap().permissions().mode() & 0o7777, 0o600);
 
     let (code, out, err) = Companion::unpaired().pairs(&[&payload]);
-    assert!(code == 1 && out.is_empty() && err.contains("\"already used\"") && err.contains("handfast setup list"), "{err}");
+    assert!(
+        code == 1
+            && out.is_empty()
+            && err.contains("\"already used\"")
+            && err.contains("handfast setup list"),
+        "{err}"
+    );
 
     let (code, out, _) = companion.says(&["status"]);
-    assert!(code == 0 && out.contains("companion-v1") && out.contains("read /**, write /**"), "{out}");
+    assert!(
+        code == 0 && out.contains("companion-v1") && out.contains("read /**, write /**"),
+        "{out}"
+    );
     let (code, out, _) = companion.says(&["status", "--json"]);
     let status: Value = serde_json::from_str(&out).unwrap();
     let listed = gateway.answer(&["setup", "list"])["sessions"][0].clone();
-    assert!(code == 0 && status["id"] == listed["id"] && status["expires_at"] == listed["expires_at"], "{out}");
+    assert!(
+        code == 0 && status["id"] == listed["id"] && status["expires_at"] == listed["expires_at"],
+        "{out}"
+    );
     assert_eq!(companion.says(&["refresh"]).0, 0);
 
     assert_eq!(gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
     for verb in [&["status"][..], &["refresh"], &["end"]] {
         let (code, out, err) = companion.says(verb);
-        assert!(code == 1 && out.is_empty() && err.contains("it has ended") && !err.contains(&token), "{err}");
+        assert!(
+            code == 1 && out.is_empty() && err.contains("it has ended") && !err.contains(&token),
+            "{err}"
+        );
     }
     for verb in [&["send", "x"][..], &["listen"]] {
         let (code, out, err) = companion.says(verb);
         assert!(code == 1 && out.is_empty() && err.contains("\"unknown session\""), "{err}");
     }
-    assert!(!gateway.log().contains(&token) && !gateway.log().contains(&payload), "no secret reaches the log");
+    assert!(
+        !gateway.log().contains(&token) && !gateway.log().contains(&payload),
+        "no secret reaches the log"
+    );
 }
 
 #[test]
@@ -118,7 +136,10 @@ fn where_the_session_cannot_be_kept_no_code_is_spent() {
     let (code, _, err) = companion.pairs(&[&payload, "--force"]);
     assert!(code == 1 && err.contains("symbolic link"), "{err}");
     std::fs::remove_file(companion.file()).unwrap();
-    let (code, _, err) = text(&run("handfast", &["companion", "--session", "/nowhere/session.json", "--code", &payload]));
+    let (code, _, err) = text(&run(
+        "handfast",
+        &["companion", "--session", "/nowhere/session.json", "--code", &payload],
+    ));
     assert!(code == 1 && err.contains("the code is still good"), "{err}");
 
     std::fs::write(companion.file(), "mine").unwrap();
@@ -138,7 +159,12 @@ fn a_code_comes_by_standard_input_and_a_bare_token_needs_the_address() {
     let home = private_dir();
     let mut command = program("handfast");
     command.env("XDG_STATE_HOME", home.path()).args(["companion", "--code", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     writeln!(child.stdin.take().unwrap(), " {} ", started["payload"].as_str().unwrap()).unwrap();
     let (code, out, err) = text(&child.wait_with_output().unwrap());
     let usual = home.path().join("handfast/companion.json");
@@ -192,10 +218,14 @@ fn a_companion_that_listens_is_linked_until_its_session_ends() {
     assert!(code == 0 && out == "sent, 16 bytes\n", "{out}{err}");
     let mut command = program("handfast");
     command.args(["companion", "listen", "--json", "--session"]).arg(companion.file());
-    let mut listening = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut listening =
+        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(listening.0.stdout.take().unwrap()).lines();
     let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert_eq!((&first["event"], &first["session"]["device_label"]), (&"linked".into(), &"Desk".into()));
+    assert_eq!(
+        (&first["event"], &first["session"]["device_label"]),
+        (&"linked".into(), &"Desk".into())
+    );
     let listed = gateway.answer(&["setup", "list"])["sessions"][0].clone();
     assert!(listed["linked"] == true && listed["id"] == first["session"]["session_id"], "{listed}");
     assert_eq!(gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
@@ -209,9 +239,13 @@ fn a_companion_that_listens_is_linked_until_its_session_ends() {
 fn whoever_watches_sees_companions_come_and_go() {
     let gateway = Gateway::start();
     let companion = Companion::of(&gateway, "Desk");
-    let id = gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap()[..8].to_owned();
+    let id =
+        gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap()[..8].to_owned();
     let shown = gateway.shows("A companion has a session now: ");
-    assert!(shown.contains(&format!("A companion has a session now: {id} as companion-v1\n")), "{shown}");
+    assert!(
+        shown.contains(&format!("A companion has a session now: {id} as companion-v1\n")),
+        "{shown}"
+    );
     assert_eq!(companion.says(&["end"]).0, 0);
     gateway.shows(&format!("The session {id} was ended\n"));
 }

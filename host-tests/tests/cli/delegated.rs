@@ -1,4 +1,5 @@
-//! What a companion's session makes over HTTP is bounded by it and ends with it: with the shipped programs, killed in between.
+//! What a companion's session makes over HTTP is bounded by it and ends with it: with the shipped
+//! programs, killed in between.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +10,8 @@ use super::companion::Companion;
 use super::gateway::Gateway;
 use super::setup::started;
 
-/// Sessions of `helper` mint codes and approve nodes for the lights; those of `codes` mint codes, and have nothing to give.
+/// Sessions of `helper` mint codes and approve nodes for the lights; those of `codes` mint codes,
+/// and have nothing to give.
 const PROFILES: [&str; 5] = [
     "--profile-permissions=helper=admin:/gateway/pairing/codes",
     "--profile-permissions=helper=admin:/gateway/devices/**",
@@ -51,7 +53,10 @@ fn a_sessions_code_is_no_wider_than_the_session_and_is_out_with_it_after_a_crash
     let (status, refused) = post(&gateway, codes, &session(&gateway, "codes"), &all);
     assert_eq!((status, &refused["error"]["code"]), (403, &json!("wider_than_yours")));
     let message = refused["error"]["message"].as_str().unwrap();
-    assert!(message.contains("admin:/**") && message.contains("have an operator do it"), "{message}");
+    assert!(
+        message.contains("admin:/**") && message.contains("have an operator do it"),
+        "{message}"
+    );
 
     let helper = session(&gateway, "helper");
     let within = json!({"kind": "typed", "permissions": {"read": ["/lights/**"]}, "uses": 3, "expires": 600});
@@ -64,7 +69,10 @@ fn a_sessions_code_is_no_wider_than_the_session_and_is_out_with_it_after_a_crash
     assert_eq!(done, 0, "{said}");
     let sessions = gateway.answer(&["setup", "list"]);
     let sessions = sessions["sessions"].as_array().unwrap();
-    let id = sessions.iter().find(|session| session["profile"] == "helper").unwrap()["id"].as_str().unwrap().to_owned();
+    let id = sessions.iter().find(|session| session["profile"] == "helper").unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let paired = gateway.answer(&["paired", "list"]);
     let grant = &paired["paired"][0]["grants"][0];
     assert_eq!(grant["made_by"], format!("session {id}"), "{paired}");
@@ -98,8 +106,20 @@ fn codes_and_grants_have_bounds_that_are_said_and_can_be_raised() {
         let (code, _, err) = gateway.verb(&all);
         assert!(code == 2 && err.contains(named) && err.contains("[pairing]"), "{code}: {err}");
     }
-    let gateway = gateway.crash_and_restart_with(&["--code-longest", "48h", "--grant-longest", "500d", "--code-uses", "2"]);
-    assert_eq!(gateway.verb(&["pairing", "code", "--expires", "25h", "--grant-for", "401d", "--uses", "2"]).0, 0);
+    let gateway = gateway.crash_and_restart_with(&[
+        "--code-longest",
+        "48h",
+        "--grant-longest",
+        "500d",
+        "--code-uses",
+        "2",
+    ]);
+    assert_eq!(
+        gateway
+            .verb(&["pairing", "code", "--expires", "25h", "--grant-for", "401d", "--uses", "2"])
+            .0,
+        0
+    );
     let (code, _, err) = gateway.verb(&["pairing", "code", "--uses", "3"]);
     assert!(code == 2 && err.contains("a code is for 2 nodes at most"), "{err}");
 }

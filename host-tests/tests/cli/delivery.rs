@@ -27,7 +27,8 @@ fn post(gateway: &Gateway, path: &str, body: Value) -> (u16, Value) {
 
 /// Approves over the API and confirms nothing: the token, and its delivery.
 fn issued(gateway: &Gateway, id: &str, reissue: bool) -> (String, String) {
-    let (status, answer) = post(gateway, &format!("/api/v1/devices/{id}/pair"), json!({ "reissue": reissue }));
+    let (status, answer) =
+        post(gateway, &format!("/api/v1/devices/{id}/pair"), json!({ "reissue": reissue }));
     assert_eq!(status, 200, "{answer}");
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
     (text("token"), text("delivery"))
@@ -49,17 +50,27 @@ async fn a_token_that_could_not_be_shown_leaves_the_node_waiting() {
         for json in [&[][..], &["--json"]] {
             let args = [&["devices", "pair", &id, "--data", gateway.data()], json].concat();
             let (code, err) = ran(to(out, "handfast", &args));
-            assert!(code == 1 && err.contains("waits for approval as before"), "{out:?}: {code} {err}");
+            assert!(
+                code == 1 && err.contains("waits for approval as before"),
+                "{out:?}: {code} {err}"
+            );
             assert_eq!(standing(&gateway, &id), "pending", "{out:?}");
         }
     }
     assert_eq!(gateway.ask("Kitchen Pi").await, id, "it is still the same request");
     let token = gateway.json(&["pair", &id])["token"].as_str().unwrap().to_owned();
-    assert_eq!(gateway.json(&["status", &id])["undelivered_until"], Value::Null, "what was shown is confirmed at once");
+    assert_eq!(
+        gateway.json(&["status", &id])["undelivered_until"],
+        Value::Null,
+        "what was shown is confirmed at once"
+    );
     assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
     assert_eq!(gateway.json(&["list"])["devices"].as_array().unwrap().len(), 1);
     let log = gateway.log();
-    assert!(log.contains("could not be shown") && !log.contains(&token), "the log says that a token was taken back");
+    assert!(
+        log.contains("could not be shown") && !log.contains(&token),
+        "the log says that a token was taken back"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +79,11 @@ async fn with_reissue_the_old_token_works_until_the_new_one_was_shown() {
     let id = gateway.ask("Kitchen Pi").await;
     let old = gateway.json(&["pair", &id])["token"].as_str().unwrap().to_owned();
     for out in OUTS {
-        let (code, err) = ran(to(out, "handfast", &["devices", "pair", "--reissue", &id, "--data", gateway.data()]));
+        let (code, err) = ran(to(
+            out,
+            "handfast",
+            &["devices", "pair", "--reissue", &id, "--data", gateway.data()],
+        ));
         assert!(code == 1 && err.contains("with the token that it had"), "{out:?}: {code} {err}");
         assert_eq!(gateway.auth(&id, &old).await, "auth_ok", "{out:?}");
     }
@@ -83,7 +98,10 @@ async fn the_first_use_of_a_new_token_is_its_confirmation_and_ends_the_old_one()
     let id = gateway.ask("Kitchen Pi").await;
     let (first, delivery) = issued(&gateway, &id, false);
     assert_eq!(gateway.auth(&id, &first).await, "auth_ok");
-    assert_eq!((settle(&gateway, &delivery, "confirm"), settle(&gateway, &delivery, "cancel")), (200, 409));
+    assert_eq!(
+        (settle(&gateway, &delivery, "confirm"), settle(&gateway, &delivery, "cancel")),
+        (200, 409)
+    );
     let (second, delivery) = issued(&gateway, &id, true);
     assert_eq!(gateway.auth(&id, &first).await, "auth_ok", "nobody has used the new one");
     assert_eq!(gateway.auth(&id, &second).await, "auth_ok");
@@ -120,7 +138,11 @@ async fn what_nobody_confirms_or_uses_is_undone_in_time_whether_or_not_the_gatew
         assert_eq!(gateway.auth(&kept, &old).await, "auth_ok");
         assert_eq!(settle(&gateway, &delivery, "confirm"), 409);
         assert_eq!(settle(&gateway, code["delivery"].as_str().unwrap(), "confirm"), 409);
-        assert_eq!(gateway.ask(&format!("Kitchen Pi, killed: {kill}")).await, id, "it is the same request as before");
+        assert_eq!(
+            gateway.ask(&format!("Kitchen Pi, killed: {kill}")).await,
+            id,
+            "it is the same request as before"
+        );
     }
     assert!(gateway.log().contains("neither confirmed nor used in time"));
 }
@@ -146,7 +168,11 @@ async fn a_command_that_is_killed_before_it_could_show_the_token_loses_nothing()
     // A pipe that is full and that nobody reads: the command waits in the middle of its two steps.
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(&[b'x'; 64 * 1024]).unwrap();
-    let mut child = program("handfast").args(["devices", "pair", &id, "--data", gateway.data()]).stdout(writer).spawn().unwrap();
+    let mut child = program("handfast")
+        .args(["devices", "pair", &id, "--data", gateway.data()])
+        .stdout(writer)
+        .spawn()
+        .unwrap();
     eventually(async || standing(&gateway, &id) == "paired").await;
     child.kill().unwrap();
     child.wait().unwrap();
@@ -172,7 +198,10 @@ fn a_code_that_could_not_be_shown_is_withdrawn_and_no_image_of_it_is_left() {
         ] {
             let args = [args, &["--data", gateway.data()]].concat();
             let (code, err) = ran(to(out, "handfast", &args));
-            assert!(code == 1 && err.contains("worth nothing now"), "{args:?} {out:?}: {code} {err}");
+            assert!(
+                code == 1 && err.contains("worth nothing now"),
+                "{args:?} {out:?}: {code} {err}"
+            );
         }
         assert!(!image.exists(), "{out:?}");
     }
@@ -181,7 +210,13 @@ fn a_code_that_could_not_be_shown_is_withdrawn_and_no_image_of_it_is_left() {
     let started = gateway.answer(&["setup", "start", "--public-url", &url, "--qr-png", file]);
     assert!(image.exists());
     let session = gateway.data.path().join("session.json");
-    let args = ["companion", "--session", session.to_str().unwrap(), "--code", started["payload"].as_str().unwrap()];
+    let args = [
+        "companion",
+        "--session",
+        session.to_str().unwrap(),
+        "--code",
+        started["payload"].as_str().unwrap(),
+    ];
     assert_eq!(text(&program("handfast").args(args).output().unwrap()).0, 0);
 }
 
@@ -191,13 +226,23 @@ fn an_image_for_which_there_is_no_room_is_named_and_its_code_opens_nothing() {
     let image = gateway.data.path().join("code.png");
     let binary = program("handfast").get_program().to_owned();
     let mut shell = Command::new("sh");
-    // No file may grow: writing one fails as on a full disk. Standard output is a pipe, to which that does not apply.
+    // No file may grow: writing one fails as on a full disk. Standard output is a pipe, to which
+    // that does not apply.
     shell.args(["-c", r#"trap "" XFSZ; ulimit -f 0; exec "$0" "$@""#]).arg(binary);
     let url = format!("ws://{}", gateway.address);
-    shell.args(["setup", "start", "--public-url", &url, "--data", gateway.data(), "--qr-png"]).arg(&image).stdin(Stdio::null());
+    shell
+        .args(["setup", "start", "--public-url", &url, "--data", gateway.data(), "--qr-png"])
+        .arg(&image)
+        .stdin(Stdio::null());
     let (code, out, err) = text(&shell.output().unwrap());
-    assert!(code == 1 && err.contains("code.png") && err.contains("worth nothing now"), "{code} {err}");
+    assert!(
+        code == 1 && err.contains("code.png") && err.contains("worth nothing now"),
+        "{code} {err}"
+    );
     assert!(out.is_empty() && !image.exists());
-    let left: Vec<_> = std::fs::read_dir(gateway.data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(gateway.data.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains(".handfast-")), "{left:?}");
 }

@@ -58,7 +58,8 @@ impl Gateway {
                 line.clear();
             }
         });
-        let mut gateway = Self { running: Running(child), data, address: String::new(), log, shown };
+        let mut gateway =
+            Self { running: Running(child), data, address: String::new(), log, shown };
         let first = gateway.shows("approve nodes with");
         let address = first.split("://").nth(1).and_then(|rest| rest.split(' ').next());
         gateway.address = address.unwrap_or_else(|| panic!("{first:?}")).to_owned();
@@ -103,7 +104,8 @@ impl Gateway {
         let begun = Instant::now();
         loop {
             let shown = self.shown();
-            let pins: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("PIN: ")).collect();
+            let pins: Vec<&str> =
+                shown.lines().filter_map(|line| line.strip_prefix("PIN: ")).collect();
             if pins.len() >= number {
                 return pins[number - 1].to_owned();
             }
@@ -147,8 +149,10 @@ impl Gateway {
     /// Asks to be paired over a raw socket, and gives the node id.
     pub(super) async fn ask(&self, name: &str) -> String {
         use futures_util::{SinkExt, StreamExt};
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
-        let request = json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen"}).to_string();
+        let (mut socket, _) =
+            tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        let request =
+            json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen"}).to_string();
         socket.send(request.into()).await.unwrap();
         let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
         let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -158,7 +162,8 @@ impl Gateway {
     /// Says this over a raw socket, and gives the answer.
     pub(super) async fn says(&self, message: Value) -> Value {
         use futures_util::{SinkExt, StreamExt};
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        let (mut socket, _) =
+            tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
         socket.send(message.to_string().into()).await.unwrap();
         let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
         serde_json::from_str(&answer).unwrap()
@@ -167,7 +172,8 @@ impl Gateway {
     /// Authenticates over a raw socket, and gives the type of the answer.
     pub(super) async fn auth(&self, node_id: &str, token: &str) -> String {
         use futures_util::{SinkExt, StreamExt};
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
+        let (mut socket, _) =
+            tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
         let request = json!({"type": "auth", "node_id": node_id, "token": token}).to_string();
         socket.send(request.into()).await.unwrap();
         let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
@@ -184,18 +190,30 @@ impl Gateway {
     /// A paired node that links and stays.
     pub(super) fn run_node(&self, state: &TempDir) -> Running {
         let mut command = program("handfast-node");
-        command.args(["run", "--gateway", &format!("ws://{}", self.address), "--state"]).arg(state.path());
+        command
+            .args(["run", "--gateway", &format!("ws://{}", self.address), "--state"])
+            .arg(state.path());
         Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// A node that pairs in this way and keeps what it gets there.
     pub(super) fn node_in(&self, state: &TempDir, name: &str, way: &[&str]) -> Node {
         let mut command = program("handfast-node");
-        command.arg("pair").args(way).arg("--state").arg(state.path()).args(["--name", name, "--room", "Study"]);
+        command
+            .arg("pair")
+            .args(way)
+            .arg("--state")
+            .arg(state.path())
+            .args(["--name", name, "--room", "Study"]);
         if !way.contains(&"--qr") {
             command.args(["--gateway", &format!("ws://{}", self.address)]);
         }
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         Node { child, state: None }
     }
 }

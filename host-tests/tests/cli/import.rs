@@ -1,4 +1,5 @@
-//! What other systems kept, in a gateway's registry: its nodes, companions and senders go on as they did.
+//! What other systems kept, in a gateway's registry: its nodes, companions and senders go on as
+//! they did.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,7 +29,11 @@ fn devices(folder: &Path) -> PathBuf {
     };
     let path = folder.join("devices.json");
     let unapproved = "11111111-912f-4099-ac2d-45e9d0253e3e";
-    std::fs::write(&path, json!([record(ID, true, "full"), record(unapproved, false, "full")]).to_string()).unwrap();
+    std::fs::write(
+        &path,
+        json!([record(ID, true, "full"), record(unapproved, false, "full")]).to_string(),
+    )
+    .unwrap();
     path
 }
 
@@ -44,7 +49,8 @@ fn database(folder: &Path) -> PathBuf {
     database.execute_batch(tables).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let now = i64::try_from(now).unwrap();
-    let allow = "INSERT INTO pairing_allow_from VALUES ('whatsapp', 'main', ?1, 1700000000, 'cli', ?2)";
+    let allow =
+        "INSERT INTO pairing_allow_from VALUES ('whatsapp', 'main', ?1, 1700000000, 'cli', ?2)";
     database.execute(allow, params!["573001234567@c.us", Option::<i64>::None]).unwrap();
     database.execute(allow, params!["573009999999", 1_700_000_100]).unwrap();
     let session = "INSERT INTO pairing_sessions VALUES (?1, 'companion-v1', 'Phone', ?2, ?3)";
@@ -61,9 +67,16 @@ fn import(files: &[&Path], data: &Path, more: &[&str]) -> (i32, String, String) 
 }
 
 /// Sends one request; the answer's status and body.
-pub(super) fn ask(mut stream: impl Read + Write, line: &str, more: &str, body: &str) -> (u16, Value) {
+pub(super) fn ask(
+    mut stream: impl Read + Write,
+    line: &str,
+    more: &str,
+    body: &str,
+) -> (u16, Value) {
     let length = body.len();
-    let head = format!("{line} HTTP/1.1\r\nhost: handfast\r\nconnection: close\r\ncontent-length: {length}\r\n{more}\r\n");
+    let head = format!(
+        "{line} HTTP/1.1\r\nhost: handfast\r\nconnection: close\r\ncontent-length: {length}\r\n{more}\r\n"
+    );
     stream.write_all((head + body).as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -80,7 +93,8 @@ fn session(gateway: &Gateway, token: &str) -> (u16, Value) {
 fn admit(gateway: &Gateway, sender: &str) -> Value {
     let stream = UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
     let body = json!({"channel": "whatsapp", "account": "main", "sender": sender}).to_string();
-    let (status, answer) = ask(stream, "POST /api/v1/inbound/admit", "content-type: application/json\r\n", &body);
+    let (status, answer) =
+        ask(stream, "POST /api/v1/inbound/admit", "content-type: application/json\r\n", &body);
     assert_eq!(status, 200, "{answer}");
     answer["decision"].clone()
 }
@@ -98,30 +112,45 @@ async fn nodes_companions_and_senders_of_other_systems_go_on_as_they_did() {
     // Trying it takes nothing from a gateway that runs, and doing it is refused.
     let (code, out, err) = import(&files, gateway.data.path(), &[]);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("2 would be imported") && out.contains("stop the gateway and run:\n  handfast import "), "{out}");
+    assert!(
+        out.contains("2 would be imported")
+            && out.contains("stop the gateway and run:\n  handfast import "),
+        "{out}"
+    );
     let (code, _, err) = import(&files, gateway.data.path(), &["--apply"]);
     assert!(code == 1 && err.contains("end `handfast serve`"), "{err}");
     gateway.running.kill();
     let registry = gateway.data.path().join("handfast.db");
-    let everything = || ["", "-wal", "-shm", ".lock"].map(|end| std::fs::read(format!("{}{end}", registry.display())).ok());
+    let everything = || {
+        ["", "-wal", "-shm", ".lock"]
+            .map(|end| std::fs::read(format!("{}{end}", registry.display())).ok())
+    };
     let before = everything();
     let (code, out, err) = import(&files, gateway.data.path(), &[]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(before[0].is_some() && everything() == before, "trying changes no byte");
 
     let (code, out, err) = import(&files, gateway.data.path(), &["--apply"]);
-    assert!(code == 0 && out.contains("2 imported") && !out.contains(SESSION) && !out.contains(HASH), "{out}{err}");
+    assert!(
+        code == 0 && out.contains("2 imported") && !out.contains(SESSION) && !out.contains(HASH),
+        "{out}{err}"
+    );
     let (code, out, _) = import(&files, gateway.data.path(), &["--apply", "--json"]);
     let again: Value = serde_json::from_str(&out).unwrap();
     let parts = |file: usize| again["files"][file]["parts"].as_array().unwrap().clone();
-    let there: u64 = parts(0).iter().chain(&parts(1)).map(|part| part["already_there"].as_u64().unwrap()).sum();
+    let there: u64 =
+        parts(0).iter().chain(&parts(1)).map(|part| part["already_there"].as_u64().unwrap()).sum();
     assert_eq!((code, there, &again["applied"]), (0, 5, &json!(true)), "{out}");
 
     let gateway = gateway.crash_and_restart();
     assert_eq!(gateway.auth(ID, TOKEN).await, "auth_ok");
     assert_eq!(gateway.auth(ID, &TOKEN.replace('H', "A")).await, "auth_fail");
     assert_eq!(gateway.json(&["status", "11111111"])["standing"], "unapproved");
-    assert_eq!(gateway.json(&["status", &waiting])["standing"], "pending", "what was there is there");
+    assert_eq!(
+        gateway.json(&["status", &waiting])["standing"],
+        "pending",
+        "what was there is there"
+    );
     let (status, answer) = session(&gateway, SESSION);
     assert_eq!((status, answer["device_label"].as_str()), (200, Some("Phone")), "{answer}");
     assert_eq!(session(&gateway, &SESSION.replace('A', "B")).0, 401);
@@ -142,10 +171,18 @@ fn what_cannot_be_imported_is_named_and_ends_with_1() {
     for more in [&[][..], &["--apply"]] {
         let (code, out, err) = import(&[&path], &data, more);
         assert!(code == 1 && err.contains("2 rows were refused"), "{err}");
-        assert!(out.contains(ID) && out.contains("lo\\u{1b}ud") && !out.contains('\u{1b}'), "{out}");
+        assert!(
+            out.contains(ID) && out.contains("lo\\u{1b}ud") && !out.contains('\u{1b}'),
+            "{out}"
+        );
     }
     let (code, out, err) = import(&[&folder.path().join("nothing.db"), &path], &data, &[]);
-    assert!(code == 1 && out.contains("nothing.db: not understood") && err.contains("1 file was not understood"), "{out}{err}");
+    assert!(
+        code == 1
+            && out.contains("nothing.db: not understood")
+            && err.contains("1 file was not understood"),
+        "{out}{err}"
+    );
     assert_eq!(import(&[], &data, &[]).0, 2, "no file");
     assert_eq!(import(&[&path], &data, &["--account-map", "x"]).0, 2);
 }

@@ -39,7 +39,10 @@ fn a_stranger_is_listed_approved_and_revoked() {
         "\"@ana\" writes over telegram to bot and waits to be let in\nSee who waits, with the codes, with: handfast inbound list",
     );
     let (exit, out, _) = gateway.verb(&["inbound", "list"]);
-    assert!(exit == 0 && out.contains("@ana") && out.contains(&code) && out.contains("pending"), "{out}");
+    assert!(
+        exit == 0 && out.contains("@ana") && out.contains(&code) && out.contains("pending"),
+        "{out}"
+    );
     assert!(!out.contains('\u{1b}'), "what a stranger says is escaped: {out:?}");
     let listed = gateway.answer(&["inbound", "list", "--channel", "telegram"])["senders"].clone();
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["code"]), (1, &json!(code)));
@@ -58,7 +61,10 @@ fn a_stranger_is_listed_approved_and_revoked() {
     assert!(allowed["state"] == "allowed" && allowed["until"].is_u64(), "{allowed}");
     let (exit, out, _) = gateway.verb(&["inbound", "revoke", "telegram:@Ana"]);
     assert!(exit == 0 && out == "\"@Ana\" is not let in any more over telegram\n", "{out}");
-    assert_eq!(gateway.answer(&["inbound", "list", "--include-revoked"])["senders"][0]["state"], "revoked");
+    assert_eq!(
+        gateway.answer(&["inbound", "list", "--include-revoked"])["senders"][0]["state"],
+        "revoked"
+    );
     assert_eq!(admit(&gateway, "@ana")["decision"], "challenge");
 }
 
@@ -68,12 +74,15 @@ fn a_sender_is_rejected_blocked_and_unblocked_and_what_is_not_so_is_refused() {
     asks(&gateway, "@ana");
     assert_eq!(gateway.answer(&["inbound", "reject", "telegram:@ana"])["changed"], 1);
     assert_eq!(gateway.answer(&["inbound", "list"])["senders"], json!([]));
-    for (verb, word) in [("reject", "does not wait"), ("revoke", "is not let in"), ("unblock", "is not blocked")] {
+    for (verb, word) in
+        [("reject", "does not wait"), ("revoke", "is not let in"), ("unblock", "is not blocked")]
+    {
         let (exit, out, err) = gateway.verb(&["inbound", verb, "telegram:@ana"]);
         assert!(exit == 1 && out.is_empty() && err.contains(word), "{verb}: {err}");
     }
     for _ in 0..2 {
-        let (exit, out, _) = gateway.verb(&["inbound", "block", "telegram:@ana", "--account", "bot"]);
+        let (exit, out, _) =
+            gateway.verb(&["inbound", "block", "telegram:@ana", "--account", "bot"]);
         assert!(exit == 0 && out == "\"@ana\" is blocked over telegram to bot\n", "{out}");
     }
     assert_eq!(admit(&gateway, "@ana")["reason"], "blocked");
@@ -84,7 +93,8 @@ fn a_sender_is_rejected_blocked_and_unblocked_and_what_is_not_so_is_refused() {
 #[test]
 fn many_are_let_in_at_once() {
     let gateway = Gateway::start();
-    let (exit, out, _) = gateway.verb(&["inbound", "seed", "telegram", "bot", "@ana", "@Ben", "@ANA"]);
+    let (exit, out, _) =
+        gateway.verb(&["inbound", "seed", "telegram", "bot", "@ana", "@Ben", "@ANA"]);
     assert!(exit == 0 && out == "2 more senders are let in over telegram to bot\n", "{out}");
     assert_eq!(gateway.answer(&["inbound", "seed", "telegram", "bot", "@ben"])["added"], 0);
     assert_eq!(admit(&gateway, "@ben")["decision"], "admit");

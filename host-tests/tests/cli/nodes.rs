@@ -33,7 +33,8 @@ pub(super) fn running_node(state: &Path) -> Running {
 }
 
 pub(super) fn status(state: &Path) -> Value {
-    let (_, out, err) = text(&run("handfast-node", &["status", "--json", "--state", state.to_str().unwrap()]));
+    let (_, out, err) =
+        text(&run("handfast-node", &["status", "--json", "--state", state.to_str().unwrap()]));
     serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"))
 }
 
@@ -45,7 +46,9 @@ fn paired(gateway: &Gateway) -> (TempDir, Running) {
     let (code, said, state) = node.ends_with_its_state();
     assert_eq!(code, 0, "{said}");
     let running = running_node(state.path());
-    until("it links", || is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("online")));
+    until("it links", || {
+        is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("online"))
+    });
     (state, running)
 }
 
@@ -60,17 +63,27 @@ fn permissions_of_a_linked_node_are_in_force_at_once_and_the_node_fetches_them_b
     let narrow = json!({"read": ["/only/**"], "write": []});
     let answer = gateway.answer(&["nodes", "permissions", "Desk", "--read", "/only/**"]);
     assert_eq!(answer["in_force"]["permissions"], narrow);
-    until("the node keeps it", || is(&status(state.path())["permissions"], &json!(["read:/only/**"])));
-    until("and has confirmed it", || is(&gateway.answer(&["paired", "permissions", "Desk"])["offered"], &Value::Null));
+    until("the node keeps it", || {
+        is(&status(state.path())["permissions"], &json!(["read:/only/**"]))
+    });
+    until("and has confirmed it", || {
+        is(&gateway.answer(&["paired", "permissions", "Desk"])["offered"], &Value::Null)
+    });
 
     // More is told as offered until the node has confirmed it, which it does by itself.
-    let (code, out, err) = gateway.verb(&["permissions", "Desk", "--read", "/**", "--expires", "30d"]);
+    let (code, out, err) =
+        gateway.verb(&["permissions", "Desk", "--read", "/**", "--expires", "30d"]);
     assert!(
-        code == 0 && out.contains("In force  read /only/**") && out.contains("Offered   read /**, for 30 days"),
+        code == 0
+            && out.contains("In force  read /only/**")
+            && out.contains("Offered   read /**, for 30 days"),
         "{out}{err}"
     );
     until("it is in force", || {
-        is(&gateway.answer(&["nodes", "permissions", "Desk"])["in_force"]["permissions"]["read"], &json!(["/**"]))
+        is(
+            &gateway.answer(&["nodes", "permissions", "Desk"])["in_force"]["permissions"]["read"],
+            &json!(["/**"]),
+        )
     });
     until("the node knows", || is(&status(state.path())["permissions"], &json!(["read:/**"])));
 
@@ -91,21 +104,39 @@ fn a_node_that_is_away_is_narrow_for_the_lists_and_after_a_restart_and_when_it_c
     let gateway = Gateway::start();
     let (state, mut running) = paired(&gateway);
     running.kill();
-    until("it is gone", || is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("offline")));
-    let id = gateway.answer(&["paired", "list"])["paired"][0]["device"]["node_id"].as_str().unwrap().to_owned();
+    until("it is gone", || {
+        is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("offline"))
+    });
+    let id = gateway.answer(&["paired", "list"])["paired"][0]["device"]["node_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let (code, out, err) = gateway.devices(&["pair", &id, "--reissue", "--read", "/only/**"]);
-    assert!(code == 0 && !out.contains("It may") && out.contains("In force  read /only/**"), "{out}{err}");
+    assert!(
+        code == 0 && !out.contains("It may") && out.contains("In force  read /only/**"),
+        "{out}{err}"
+    );
     gateway.shows("Paired \"Desk\": read /only/**, ");
     let gateway = gateway.crash_and_restart();
     let narrow = json!({"read": ["/only/**"], "write": []});
     let listed = &gateway.answer(&["paired", "list"])["paired"][0];
-    assert_eq!((&listed["in_force"]["permissions"], &listed["offered"]["permissions"]), (&narrow, &narrow));
+    assert_eq!(
+        (&listed["in_force"]["permissions"], &listed["offered"]["permissions"]),
+        (&narrow, &narrow)
+    );
     let (_, out, _) = gateway.verb(&["paired", "list"]);
-    assert!(out.contains("read /only/**") && !out.contains("read /**") && out.contains("not confirmed"), "{out}");
+    assert!(
+        out.contains("read /only/**") && !out.contains("read /**") && out.contains("not confirmed"),
+        "{out}"
+    );
 
     let _running = running_node(state.path());
-    until("the node keeps it", || is(&status(state.path())["permissions"], &json!(["read:/only/**"])));
-    until("it is confirmed", || is(&gateway.answer(&["paired", "list"])["paired"][0]["offered"], &Value::Null));
+    until("the node keeps it", || {
+        is(&status(state.path())["permissions"], &json!(["read:/only/**"]))
+    });
+    until("it is confirmed", || {
+        is(&gateway.answer(&["paired", "list"])["paired"][0]["offered"], &Value::Null)
+    });
 }
 
 #[test]
@@ -118,7 +149,8 @@ fn a_node_that_was_revoked_says_so_once_it_has_learned_it_whether_or_not_it_runs
     until("it was told", || is(&status(state.path())["standing"], &json!("unpaired")));
     running.kill();
     assert_eq!(status(state.path())["standing"], "unpaired");
-    let (_, out, _) = text(&run("handfast-node", &["status", "--state", state.path().to_str().unwrap()]));
+    let (_, out, _) =
+        text(&run("handfast-node", &["status", "--state", state.path().to_str().unwrap()]));
     assert!(out.contains("native (unpaired)") && out.contains("unpaired by the operator"), "{out}");
 
     // One that is away learns it when it comes.
@@ -133,7 +165,8 @@ fn a_node_that_was_revoked_says_so_once_it_has_learned_it_whether_or_not_it_runs
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_node_names_the_token_file_that_it_uses_and_takes_another_token_that_is_put_there() {
+async fn a_running_node_names_the_token_file_that_it_uses_and_takes_another_token_that_is_put_there()
+ {
     use std::os::unix::fs::PermissionsExt;
     let gateway = Gateway::start();
     let state = super::gateway::private_dir();
@@ -142,7 +175,8 @@ async fn a_running_node_names_the_token_file_that_it_uses_and_takes_another_toke
     let asked = ["pair", "--gateway", &url, "--state", place, "--name", "Pi", "--room", "Kitchen"];
     let (code, _, err) = text(&run("handfast-node", &asked));
     assert_eq!(code, 0, "{err}");
-    let id = gateway.json(&["list", "--pending"])["devices"][0]["node_id"].as_str().unwrap().to_owned();
+    let id =
+        gateway.json(&["list", "--pending"])["devices"][0]["node_id"].as_str().unwrap().to_owned();
     let file = state.path().join("a token");
     let keep = |token: &Value| {
         std::fs::write(&file, token["token"].as_str().unwrap()).unwrap();
@@ -150,7 +184,11 @@ async fn a_running_node_names_the_token_file_that_it_uses_and_takes_another_toke
     };
     keep(&gateway.json(&["pair", &id]));
     let mut command = program("handfast-node");
-    command.args(["run", "--state", place, "--token-file"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["run", "--state", place, "--token-file"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut running = Running(command.spawn().unwrap());
     let is_online = || is(&gateway.json(&["status", &id])["status"], &json!("online"));
     until("it links", is_online);
@@ -166,7 +204,10 @@ async fn a_running_node_names_the_token_file_that_it_uses_and_takes_another_toke
     until("and says so", || is(&status(state.path())["standing"], &json!("linked")));
     running.kill();
     let told = status(state.path());
-    assert_eq!((&told["running"], &told["standing"], &told["token_file"]), (&json!(false), &Value::Null, &json!(file)));
+    assert_eq!(
+        (&told["running"], &told["standing"], &told["token_file"]),
+        (&json!(false), &Value::Null, &json!(file))
+    );
 }
 
 #[test]
@@ -177,7 +218,16 @@ fn pairing_with_another_gateway_gives_up_the_first_one_with_its_token() {
     for gateway in [&first, &second] {
         let minted = gateway.answer(&["pairing", "code", "--read", "/**"]);
         let mut command = program("handfast-node");
-        command.args(["pair", "--code", "--name", "Desk", "--room", "Study", "--gateway", &format!("ws://{}", gateway.address)]);
+        command.args([
+            "pair",
+            "--code",
+            "--name",
+            "Desk",
+            "--room",
+            "Study",
+            "--gateway",
+            &format!("ws://{}", gateway.address),
+        ]);
         command.arg("--state").arg(state.path()).arg("--tokens").arg(&tokens).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         use std::io::Write;
@@ -190,7 +240,9 @@ fn pairing_with_another_gateway_gives_up_the_first_one_with_its_token() {
     assert_eq!(entries, std::slice::from_ref(&second.address));
     assert_eq!(status(state.path())["tokens_entry"], json!(second.address));
     let _running = running_node(state.path());
-    until("it links where it was paired last", || is(&status(state.path())["link"], &json!("linked")));
+    until("it links where it was paired last", || {
+        is(&status(state.path())["link"], &json!("linked"))
+    });
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Standard output and standard error that are full, closed, or read by nobody: every verb says so and none panics.
+//! Standard output and standard error that are full, closed, or read by nobody: every verb says so
+//! and none panics.
 
 use std::fs::File;
 use std::process::{Command, Output, Stdio};
@@ -32,7 +33,11 @@ pub(super) fn to(out: Out, name: &str, args: &[&str]) -> Command {
             let path = command.get_program().to_owned();
             let mut shell = Command::new("sh");
             shell.args(["-c", r#"exec "$0" "$@" >&-"#]).arg(path);
-            shell.env_remove("STATE_DIRECTORY").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG").stdin(Stdio::null());
+            shell
+                .env_remove("STATE_DIRECTORY")
+                .env_remove("XDG_DATA_HOME")
+                .env_remove("RUST_LOG")
+                .stdin(Stdio::null());
             command = shell;
             &mut command
         }
@@ -59,7 +64,12 @@ fn verbs(name: &str) -> Vec<Vec<String>> {
         args.push("--help");
         let (code, help, err) = text(&run(name, &args));
         assert_eq!(code, 0, "{args:?}: {err}");
-        let below = help.split("\nCommands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
+        let below = help
+            .split("\nCommands:\n")
+            .nth(1)
+            .unwrap_or_default()
+            .lines()
+            .take_while(|line| !line.is_empty());
         let below: Vec<&str> = below
             .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
             .filter_map(|line| line.split_whitespace().next())
@@ -68,7 +78,9 @@ fn verbs(name: &str) -> Vec<Vec<String>> {
         if below.is_empty() {
             found.push(path);
         } else {
-            open.extend(below.into_iter().map(|verb| [path.clone(), vec![verb.to_owned()]].concat()));
+            open.extend(
+                below.into_iter().map(|verb| [path.clone(), vec![verb.to_owned()]].concat()),
+            );
         }
     }
     found.sort();
@@ -100,7 +112,8 @@ fn help_that_cannot_be_written_is_said_and_a_reader_that_has_enough_is_not() {
     }
 }
 
-/// How a verb is run so that it prints. `{waiting}`, `{paired}`, `{muted}`, `{code}` and `{session}` stand for a fresh one of what they name.
+/// How a verb is run so that it prints. `{waiting}`, `{paired}`, `{muted}`, `{code}` and
+/// `{session}` stand for a fresh one of what they name.
 type Row = (&'static str, &'static [&'static str]);
 
 /// Verbs that print where they are given this.
@@ -145,7 +158,8 @@ const SECRETS: &[Row] = &[
     ("setup start", &["--no-qr", "--public-url", "wss://gateway.example"]),
 ];
 
-/// Verbs that are not run here: what they need takes long to make, and they print in no other way than the rest.
+/// Verbs that are not run here: what they need takes long to make, and they print in no other way
+/// than the rest.
 const ELSEWHERE: &[&str] = &[
     "restore",
     "demo",
@@ -176,12 +190,22 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 }
                 out.push(id);
             }
-            "{code}" => out.push(gateway.answer(&["pairing", "code"])["selector"].as_str().unwrap().to_owned()),
+            "{code}" => out.push(
+                gateway.answer(&["pairing", "code"])["selector"].as_str().unwrap().to_owned(),
+            ),
             "{session}" => {
-                let started = gateway.answer(&["setup", "start", "--public-url", &format!("ws://{}", gateway.address)]);
+                let started = gateway.answer(&[
+                    "setup",
+                    "start",
+                    "--public-url",
+                    &format!("ws://{}", gateway.address),
+                ]);
                 let file = gateway.data.path().join("session.json").to_str().unwrap().to_owned();
                 let code = started["payload"].as_str().unwrap();
-                let (code, _, err) = text(&run("handfast", &["companion", "--force", "--session", &file, "--code", code]));
+                let (code, _, err) = text(&run(
+                    "handfast",
+                    &["companion", "--force", "--session", &file, "--code", code],
+                ));
                 assert_eq!(code, 0, "{err}");
                 out.extend(["--session".to_owned(), file]);
             }
@@ -190,7 +214,9 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 std::fs::write(&file, "[]").unwrap();
                 out.push(file.to_str().unwrap().to_owned());
             }
-            "{backup}" => out.push(gateway.data.path().join("backup.db").to_str().unwrap().to_owned()),
+            "{backup}" => {
+                out.push(gateway.data.path().join("backup.db").to_str().unwrap().to_owned())
+            }
             plain => out.push(plain.to_owned()),
         }
     }
@@ -203,7 +229,9 @@ async fn every_verb_says_that_it_could_not_print_and_a_reader_that_has_enough_en
     let mut unknown = Vec::new();
     for path in verbs("handfast") {
         let verb = path.join(" ");
-        let row = |rows: &'static [Row]| rows.iter().find(|(known, _)| *known == verb).map(|(_, args)| *args);
+        let row = |rows: &'static [Row]| {
+            rows.iter().find(|(known, _)| *known == verb).map(|(_, args)| *args)
+        };
         let (args, is_secret) = match (row(PRINT), row(SECRETS)) {
             (Some(args), _) => (args, false),
             (None, Some(args)) => (args, true),
@@ -213,7 +241,8 @@ async fn every_verb_says_that_it_could_not_print_and_a_reader_that_has_enough_en
         };
         for out in OUTS {
             let more = filled(&gateway, args).await;
-            let mut all: Vec<&str> = path.iter().map(String::as_str).chain(more.iter().map(String::as_str)).collect();
+            let mut all: Vec<&str> =
+                path.iter().map(String::as_str).chain(more.iter().map(String::as_str)).collect();
             if path[0] != "companion" {
                 all.extend(["--data", gateway.data()]);
             }
@@ -221,8 +250,12 @@ async fn every_verb_says_that_it_could_not_print_and_a_reader_that_has_enough_en
             let told = err.contains("standard output cannot be written");
             match out {
                 _ if code == 2 && row(PRINT).is_none() => unknown.push(verb.clone()),
-                Out::Unread if !is_secret => assert!(code == 0 && !told, "{all:?} {out:?}: {code} {err}"),
-                Out::Full | Out::Closed | Out::Unread => assert!(code == 1 && told, "{all:?} {out:?}: {code} {err}"),
+                Out::Unread if !is_secret => {
+                    assert!(code == 0 && !told, "{all:?} {out:?}: {code} {err}")
+                }
+                Out::Full | Out::Closed | Out::Unread => {
+                    assert!(code == 1 && told, "{all:?} {out:?}: {code} {err}")
+                }
             }
         }
     }
@@ -242,15 +275,22 @@ fn the_nodes_verbs_say_that_they_could_not_print_and_lose_nothing_by_it() {
             match out {
                 Out::Unread => assert!(code == 0 && err.is_empty(), "{all:?}: {code} {err}"),
                 Out::Full | Out::Closed => {
-                    assert!(code == 1 && err.contains("standard output cannot be written"), "{all:?} {out:?}: {code} {err}");
+                    assert!(
+                        code == 1 && err.contains("standard output cannot be written"),
+                        "{all:?} {out:?}: {code} {err}"
+                    );
                 }
             }
         };
         ended(&["identity"]);
         ended(&["pair", "--gateway", &url, "--name", "Lamp", "--room", "Hall"]);
-        let (code, shown, err) = text(&run("handfast-node", &["status", "--json", "--state", place]));
+        let (code, shown, err) =
+            text(&run("handfast-node", &["status", "--json", "--state", place]));
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        assert!(code == 0 && shown["node_id"].is_string(), "it knows what it asked as: {shown} {err}");
+        assert!(
+            code == 0 && shown["node_id"].is_string(),
+            "it knows what it asked as: {shown} {err}"
+        );
         ended(&["status"]);
         ended(&["reset", "--yes"]);
     }
@@ -264,15 +304,24 @@ fn a_node_that_pairs_by_a_code_is_paired_although_nobody_reads_what_it_says() {
         let state = private_dir();
         let place = state.path().to_str().unwrap();
         let url = format!("ws://{}", gateway.address);
-        let mut command = to(out, "handfast-node", &["pair", "--code", "--gateway", &url, "--state", place, "--name", "Lamp"]);
+        let mut command = to(
+            out,
+            "handfast-node",
+            &["pair", "--code", "--gateway", &url, "--state", place, "--name", "Lamp"],
+        );
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), format!("{code}\n").as_bytes()).unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), format!("{code}\n").as_bytes())
+            .unwrap();
         let ended = child.wait_with_output().unwrap();
         let (code, _, err) = text(&ended);
         assert_eq!(code, i32::from(out != Out::Unread), "{out:?}: {err}");
-        let (code, shown, err) = text(&run("handfast-node", &["status", "--json", "--state", place]));
+        let (code, shown, err) =
+            text(&run("handfast-node", &["status", "--json", "--state", place]));
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        assert!(code == 0 && shown["standing"] == "paired" && shown["token"] == "kept", "{out:?}: {shown} {err}");
+        assert!(
+            code == 0 && shown["standing"] == "paired" && shown["token"] == "kept",
+            "{out:?}: {shown} {err}"
+        );
     }
 }
 
@@ -289,7 +338,12 @@ fn standard_error_that_is_full_or_closed_changes_no_exit_code() {
         let with_full = program(name).args(&args).stdout(full()).stderr(full()).status().unwrap();
         assert_eq!(with_full.code(), Some(expected), "{name} {args:?}");
         let path = program(name).get_program().to_owned();
-        let closed = Command::new("sh").args(["-c", r#"exec "$0" "$@" >&- 2>&-"#]).arg(path).args(&args).status().unwrap();
+        let closed = Command::new("sh")
+            .args(["-c", r#"exec "$0" "$@" >&- 2>&-"#])
+            .arg(path)
+            .args(&args)
+            .status()
+            .unwrap();
         assert_eq!(closed.code(), Some(expected), "{name} {args:?}");
     }
 }
@@ -298,6 +352,11 @@ fn standard_error_that_is_full_or_closed_changes_no_exit_code() {
 fn output_that_is_thrown_away_on_purpose_is_no_failure() {
     let state = private_dir();
     let null = File::options().read(true).write(true).open("/dev/null").unwrap();
-    let status = program("handfast-node").args(["identity", "--state"]).arg(state.path()).stdout(null).status().unwrap();
+    let status = program("handfast-node")
+        .args(["identity", "--state"])
+        .arg(state.path())
+        .stdout(null)
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(0));
 }

@@ -19,15 +19,27 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
     let (code, said) = phone.ends();
     assert_eq!(code, 0, "{said}");
     let shown = gateway.shows("Paired \"My Phone\": read /**, write /**, for 90 days\n");
-    assert!(shown.contains(&format!("\nPairing request from \"My Phone\"\nPIN: {pin}\nExpires in 5:00\nWrong PIN")), "{shown}");
+    assert!(
+        shown.contains(&format!(
+            "\nPairing request from \"My Phone\"\nPIN: {pin}\nExpires in 5:00\nWrong PIN"
+        )),
+        "{shown}"
+    );
     assert!(!gateway.log().contains(&pin), "no PIN is in the log");
 
-    let own = said.split("This node").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    let own =
+        said.split("This node").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
     let paired = &gateway.answer(&["paired", "list"])["paired"][0];
-    assert_eq!((paired["device"]["fingerprint"].as_str(), paired["device"]["door"].as_str()), (Some(own), Some("native")));
+    assert_eq!(
+        (paired["device"]["fingerprint"].as_str(), paired["device"]["door"].as_str()),
+        (Some(own), Some("native"))
+    );
     let (_, out, _) = gateway.verb(&["paired", "list"]);
     assert!(
-        out.contains("My Phone") && out.contains(own) && out.contains("read /**, write /**") && out.contains("days"),
+        out.contains("My Phone")
+            && out.contains(own)
+            && out.contains("read /**, write /**")
+            && out.contains("days"),
         "{out}"
     );
     let (code, out, _) = gateway.devices(&["show", paired["device"]["node_id"].as_str().unwrap()]);
@@ -43,7 +55,11 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
 #[test]
 fn pairing_is_closed_until_it_is_opened_and_closes_by_itself() {
     let gateway = Gateway::start();
-    assert!(gateway.shown().contains("pairing by PIN is closed; open it with: handfast pairing open --data"));
+    assert!(
+        gateway
+            .shown()
+            .contains("pairing by PIN is closed; open it with: handfast pairing open --data")
+    );
     let (code, said) = gateway.node("Early", &["--pin"]).ends();
     assert!(code == 1 && said.contains("pairing is closed"), "{said}");
     let (code, out, _) = gateway.verb(&["pairing", "open"]);
@@ -56,7 +72,8 @@ fn pairing_is_closed_until_it_is_opened_and_closes_by_itself() {
 }
 
 #[test]
-fn pins_that_one_address_guessed_too_often_stay_locked_for_it_over_a_restart_until_pairing_is_opened() {
+fn pins_that_one_address_guessed_too_often_stay_locked_for_it_over_a_restart_until_pairing_is_opened()
+ {
     let gateway = Gateway::start_with(&["--pairing"]);
     for (number, guesses) in [(1, 5), (2, 3)] {
         let mut stranger = gateway.node("Stranger", &["--pin"]);
@@ -72,28 +89,64 @@ fn pins_that_one_address_guessed_too_often_stay_locked_for_it_over_a_restart_unt
     assert!(shown.contains("handfast pairing code --data"), "what to do instead: {shown}");
     let gateway = gateway.crash_and_restart_with(&["--pairing"]);
     let window = &gateway.answer(&["pairing", "list"])["pairing"];
-    assert_eq!((&window["open"], &window["locked"], &window["wrong_pins"]), (&json!(true), &json!(false), &json!(8)));
-    assert_eq!(window["guessers"], json!([{ "source": "127.0.0.1", "wrong_pins": 8, "locked": true }]));
+    assert_eq!(
+        (&window["open"], &window["locked"], &window["wrong_pins"]),
+        (&json!(true), &json!(false), &json!(8))
+    );
+    assert_eq!(
+        window["guessers"],
+        json!([{ "source": "127.0.0.1", "wrong_pins": 8, "locked": true }])
+    );
     let (_, out, _) = gateway.verb(&["pairing", "list"]);
-    assert!(out.contains("8 wrong from 127.0.0.1; PINs are locked for it") && out.contains("handfast pairing code"), "{out}");
+    assert!(
+        out.contains("8 wrong from 127.0.0.1; PINs are locked for it")
+            && out.contains("handfast pairing code"),
+        "{out}"
+    );
     let (code, said) = gateway.node("Late", &["--pin"]).ends();
     assert!(code == 1 && said.contains("locked"), "{said}");
     let window = gateway.answer(&["pairing", "open"]);
-    assert_eq!((&window["open"], &window["wrong_pins"], &window["guessers"]), (&json!(true), &json!(0), &json!([])));
+    assert_eq!(
+        (&window["open"], &window["wrong_pins"], &window["guessers"]),
+        (&json!(true), &json!(0), &json!([]))
+    );
 }
 
 #[test]
 fn a_code_is_shown_once_as_picture_and_text_and_pairs_one_node() {
     let gateway = Gateway::start();
-    let (code, out, err) = gateway.verb(&["pairing", "qr", "--read", "/sensors/**", "--label", "tablets", "--expires", "10m"]);
-    assert!(code == 0 && out.contains('█') && (out.contains("for 10:00") || out.contains("for 9:5")), "{out}{err}");
-    assert!(err.contains("this machine alone") && err.contains("--address"), "a warning that this is loopback: {err}");
+    let (code, out, err) = gateway.verb(&[
+        "pairing",
+        "qr",
+        "--read",
+        "/sensors/**",
+        "--label",
+        "tablets",
+        "--expires",
+        "10m",
+    ]);
+    assert!(
+        code == 0 && out.contains('█') && (out.contains("for 10:00") || out.contains("for 9:5")),
+        "{out}{err}"
+    );
+    assert!(
+        err.contains("this machine alone") && err.contains("--address"),
+        "a warning that this is loopback: {err}"
+    );
     let invitation = out.lines().find(|line| line.starts_with("handfast:1?")).unwrap().to_owned();
     let (selector, secret) = invitation.rsplit_once("c=").unwrap().1.split_once('-').unwrap();
 
     let (_, listed, _) = gateway.verb(&["pairing", "list"]);
-    assert!(listed.contains(selector) && listed.contains("tablets") && listed.contains("read /sensors/**"), "{listed}");
-    assert!(!listed.contains(secret) && !gateway.answer(&["pairing", "list"]).to_string().contains(secret));
+    assert!(
+        listed.contains(selector)
+            && listed.contains("tablets")
+            && listed.contains("read /sensors/**"),
+        "{listed}"
+    );
+    assert!(
+        !listed.contains(secret)
+            && !gateway.answer(&["pairing", "list"]).to_string().contains(secret)
+    );
     let mut tablet = gateway.node("Tablet", &["--qr", "-"]);
     tablet.types(&invitation);
     let (code, said) = tablet.ends();
@@ -110,7 +163,8 @@ fn a_code_is_shown_once_as_picture_and_text_and_pairs_one_node() {
 #[test]
 fn a_typed_code_pairs_as_often_as_it_says_and_a_withdrawn_one_not_at_all() {
     let gateway = Gateway::start();
-    let (code, out, _) = gateway.verb(&["pairing", "code", "--uses", "2", "--read", "/a", "--grant-for", "30d"]);
+    let (code, out, _) =
+        gateway.verb(&["pairing", "code", "--uses", "2", "--read", "/a", "--grant-for", "30d"]);
     let typed = out.lines().next().unwrap().to_owned();
     assert!(code == 0 && typed.len() == 11 && typed.as_bytes()[4] == b'-', "{out}");
     for name in ["One", "Two"] {
@@ -136,19 +190,28 @@ fn a_typed_code_pairs_as_often_as_it_says_and_a_withdrawn_one_not_at_all() {
 #[test]
 fn an_operator_approves_by_fingerprint_and_no_token_is_carried() {
     let gateway = Gateway::start();
-    let own = gateway.answer(&["gateway", "fingerprint"])["fingerprint"].as_str().unwrap().to_owned();
+    let own =
+        gateway.answer(&["gateway", "fingerprint"])["fingerprint"].as_str().unwrap().to_owned();
     assert!(gateway.shown().contains(&format!("fingerprint: {own}\n")));
     let desk = gateway.node("Desk", &["--approval", "--gateway-key", &own]);
     let shown = gateway.shows("Approve it with: handfast devices pair");
-    assert!(shown.contains("Pairing request from \"Desk\"\n") && shown.contains("Fingerprint: "), "{shown}");
+    assert!(
+        shown.contains("Pairing request from \"Desk\"\n") && shown.contains("Fingerprint: "),
+        "{shown}"
+    );
     let waiting = gateway.json(&["list", "--pending"])["devices"][0].clone();
-    let (id, fingerprint) = (waiting["node_id"].as_str().unwrap(), waiting["fingerprint"].as_str().unwrap());
+    let (id, fingerprint) =
+        (waiting["node_id"].as_str().unwrap(), waiting["fingerprint"].as_str().unwrap());
     let (code, out, _) = gateway.devices(&["list", "--pending"]);
     assert!(code == 0 && out.contains(fingerprint), "{out}");
 
     let (code, _, err) = gateway.devices(&["pair", id, "--fingerprint", &own]);
     assert!(code == 1 && err.contains(fingerprint) && err.contains("nothing was decided"), "{err}");
-    assert_eq!(gateway.devices(&["pair", id, "--fingerprint", "AAAA-BBBB"]).0, 2, "half of one is none");
+    assert_eq!(
+        gateway.devices(&["pair", id, "--fingerprint", "AAAA-BBBB"]).0,
+        2,
+        "half of one is none"
+    );
     let (code, out, err) = gateway.devices(&[
         "pair",
         id,
@@ -161,7 +224,13 @@ fn an_operator_approves_by_fingerprint_and_no_token_is_carried() {
         "--expires",
         "30d",
     ]);
-    assert!(code == 0 && out.contains(fingerprint) && out.contains(&own) && out.contains("read /a/**, write /a/b"), "{out}{err}");
+    assert!(
+        code == 0
+            && out.contains(fingerprint)
+            && out.contains(&own)
+            && out.contains("read /a/**, write /a/b"),
+        "{out}{err}"
+    );
     let (code, said) = desk.ends();
     assert_eq!(code, 0, "{said}");
     gateway.shows("Paired \"Desk\": read /a/**, write /a/b, for 30 days\n");
@@ -173,7 +242,8 @@ async fn permissions_for_a_node_without_keys_are_refused_and_it_stays_as_it_was(
     let id = gateway.ask("Kitchen Pi").await;
     let (code, _, err) = gateway.devices(&["pair", &id, "--read", "/a"]);
     assert!(code != 0 && err.contains("token"), "{err}");
-    let (code, _, err) = gateway.devices(&["pair", &id, "--fingerprint", "AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO"]);
+    let (code, _, err) =
+        gateway.devices(&["pair", &id, "--fingerprint", "AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO"]);
     assert!(code == 1 && err.contains("no keys"), "{err}");
     assert_eq!(gateway.json(&["status", &id])["standing"], "pending");
     let (code, out, _) = gateway.devices(&["pair", &id]);
@@ -182,8 +252,15 @@ async fn permissions_for_a_node_without_keys_are_refused_and_it_stays_as_it_was(
 
 #[test]
 fn rules_of_the_configuration_decide_and_their_words_reach_the_node() {
-    let rule = r#"name = "*unauthorized*", decision = "reject", reason = "Device name not allowed""#;
-    let gateway = Gateway::start_with(&["--pairing", "--pairing-rule", rule, "--default-permissions", "read:/public/**"]);
+    let rule =
+        r#"name = "*unauthorized*", decision = "reject", reason = "Device name not allowed""#;
+    let gateway = Gateway::start_with(&[
+        "--pairing",
+        "--pairing-rule",
+        rule,
+        "--default-permissions",
+        "read:/public/**",
+    ]);
     let mut node = gateway.node("an unauthorized one", &["--pin"]);
     node.types(&gateway.pin(1));
     let (code, said) = node.ends();
@@ -252,13 +329,22 @@ fn whoever_watches_sees_requests_with_their_pins_until_the_gateway_ends() {
     assert!(first.starts_with("Pairing is open for "), "{first}");
     let mut phone = gateway.node("My Phone", &["--pin"]);
     let pin = gateway.pin(1);
-    let request = std::iter::from_fn(|| Some(event())).find(|event| event["event"] == "pairing_request").unwrap();
-    assert_eq!((request["pin"].as_str(), request["friendly_name"].as_str()), (Some(pin.as_str()), Some("My Phone")));
+    let request = std::iter::from_fn(|| Some(event()))
+        .find(|event| event["event"] == "pairing_request")
+        .unwrap();
+    assert_eq!(
+        (request["pin"].as_str(), request["friendly_name"].as_str()),
+        (Some(pin.as_str()), Some("My Phone"))
+    );
     phone.types(&pin);
     assert_eq!(phone.ends().0, 0);
     gateway.running.kill();
     let rest: Vec<String> = words_out.map(Result::unwrap).collect();
-    assert!(rest.contains(&format!("PIN: {pin}")) && rest.contains(&"\"My Phone\" is linked".to_owned()), "{rest:?}");
+    assert!(
+        rest.contains(&format!("PIN: {pin}"))
+            && rest.contains(&"\"My Phone\" is linked".to_owned()),
+        "{rest:?}"
+    );
     assert_eq!(lines.0.wait().unwrap().code(), Some(1));
     assert_eq!(words.0.wait().unwrap().code(), Some(1));
 }

@@ -1,4 +1,5 @@
-//! Turning requests down, and deciding for good: who is meant, who is asked, and who may come again.
+//! Turning requests down, and deciding for good: who is meant, who is asked, and who may come
+//! again.
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,8 @@ async fn asks(gateway: &Gateway, name: &str, profile: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_changes_at_each_try_is_one_request_and_is_approved_as_it_was_shown() {
     let gateway = Gateway::start();
-    let first = asks(&gateway, "lamp", json!({"try": 0})).await["node_id"].as_str().unwrap().to_owned();
+    let first =
+        asks(&gateway, "lamp", json!({"try": 0})).await["node_id"].as_str().unwrap().to_owned();
     for number in 1..63 {
         assert_eq!(asks(&gateway, "lamp", json!({"try": number})).await["node_id"], first.as_str());
     }
@@ -21,9 +23,18 @@ async fn a_device_that_changes_at_each_try_is_one_request_and_is_approved_as_it_
     assert_eq!(listed["devices"][0]["asked_times"], 63);
     asks(&gateway, "lamp", json!({"try": "another"})).await;
     let (code, out, err) = gateway.devices(&["pair", &first]);
-    assert!(code == 1 && out.is_empty() && err.contains("another") && err.contains("62"), "{code} {out} {err}");
+    assert!(
+        code == 1 && out.is_empty() && err.contains("another") && err.contains("62"),
+        "{code} {out} {err}"
+    );
     let (code, out, _) = gateway.devices(&["pair", &first]);
-    assert!(code == 0 && out.contains("asked 64 times") && out.contains("look like one") && out.contains("another"), "{out}");
+    assert!(
+        code == 0
+            && out.contains("asked 64 times")
+            && out.contains("look like one")
+            && out.contains("another"),
+        "{out}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +44,10 @@ async fn who_is_rejected_may_ask_again_later_and_who_is_rejected_for_good_never(
     let (code, out, _) = gateway.devices(&["reject", &id[..4]]);
     assert!(code == 0 && out.contains("may ask again"), "{out}");
     let told = asks(&gateway, "lamp", json!({})).await;
-    assert!(told["type"] == "error" && told["message"].as_str().unwrap().contains("ask again in"), "{told}");
+    assert!(
+        told["type"] == "error" && told["message"].as_str().unwrap().contains("ask again in"),
+        "{told}"
+    );
     let shown = gateway.json(&["show", &id]);
     assert!(shown["cause"] == "rejected" && shown["may_ask_at"].is_u64(), "{shown}");
     // A neighbour behind the same address is another request.
@@ -58,7 +72,11 @@ async fn many_requests_are_rejected_at_once_and_it_says_how_many() {
     assert!(code == 2 && err.contains("--yes"), "{err}");
     assert_eq!(gateway.devices(&["reject"]).0, 2);
     assert_eq!(gateway.devices(&["reject", "--all", "--name", "lamp"]).0, 2);
-    assert_eq!(gateway.devices(&["reject", "--from", "127.0.0.1/8"]).0, 2, "a network with bits behind its length");
+    assert_eq!(
+        gateway.devices(&["reject", "--from", "127.0.0.1/8"]).0,
+        2,
+        "a network with bits behind its length"
+    );
     assert_eq!(gateway.json(&["reject", "--from", "192.0.2.0/24"])["rejected"], 0);
     assert_eq!(gateway.json(&["reject", "--name", "junk 3"])["rejected"], 1);
     let (code, out, _) = gateway.devices(&["reject", "--from", "127.0.0.0/8"]);

@@ -18,8 +18,7 @@ fn serve(data: &Path, more: &[&str]) -> (i32, String, String) {
 fn a_configuration_file_is_taken_and_options_beat_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
-    let rules =
-        "[pairing]\nenabled = true\npin_length = 8\npin_timeout = 120\ndefault_permissions = { read = [\"/public/**\"] }\n";
+    let rules = "[pairing]\nenabled = true\npin_length = 8\npin_timeout = 120\ndefault_permissions = { read = [\"/public/**\"] }\n";
     std::fs::write(&file, format!("listen_tcp = \"127.0.0.1:0\"\n{rules}")).unwrap();
     let gateway = Gateway::start_with(&["--config", file.to_str().unwrap(), "--pin-length", "5"]);
     assert!(gateway.shown().contains("native wire: tcp://127.0.0.1:"), "{}", gateway.shown());
@@ -41,7 +40,8 @@ fn a_mistake_in_the_configuration_is_named_with_its_place_and_nothing_is_served(
     let (code, out, err) = serve(&data, &["--config", file.to_str().unwrap()]);
     assert!(code == 2 && out.is_empty() && !data.exists(), "{err}");
     assert!(
-        err.contains("`pin_lenght` in [pairing] at line 2; did you mean `pin_length`?") && err.contains("at line 3"),
+        err.contains("`pin_lenght` in [pairing] at line 2; did you mean `pin_length`?")
+            && err.contains("at line 3"),
         "{err}"
     );
     assert_eq!(serve(&data, &["--pin-length", "3"]).0, 2);
@@ -51,11 +51,13 @@ fn a_mistake_in_the_configuration_is_named_with_its_place_and_nothing_is_served(
 #[test]
 fn the_settings_that_are_printed_are_a_configuration_file() {
     let folder = private_dir();
-    let (code, out, _) = serve(folder.path(), &["--pairing", "--pin-alphabet", "unambiguous", "--print-config"]);
+    let (code, out, _) =
+        serve(folder.path(), &["--pairing", "--pin-alphabet", "unambiguous", "--print-config"]);
     assert!(code == 0 && out.contains("enabled = true\n"), "{out}");
     let file = folder.path().join("printed.toml");
     std::fs::write(&file, &out).unwrap();
-    let again = text(&run("handfast", &["serve", "--config", file.to_str().unwrap(), "--print-config"]));
+    let again =
+        text(&run("handfast", &["serve", "--config", file.to_str().unwrap(), "--print-config"]));
     assert_eq!((again.0, again.1), (0, out));
 }
 
@@ -80,22 +82,41 @@ fn without_the_store_key_of_its_registry_a_gateway_says_so_and_makes_no_other() 
     let kept = std::fs::read(&key).unwrap();
     std::fs::remove_file(&key).unwrap();
     let (code, _, err) = serve(gateway.data.path(), &[]);
-    assert!(code == 1 && err.contains("store.key") && err.contains("estore") && !key.exists(), "{err}");
+    assert!(
+        code == 1 && err.contains("store.key") && err.contains("estore") && !key.exists(),
+        "{err}"
+    );
     std::fs::write(&key, kept).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let gateway = gateway.crash_and_restart();
-    assert_eq!(gateway.answer(&["gateway", "fingerprint"]), own, "the gateway is the same as before");
+    assert_eq!(
+        gateway.answer(&["gateway", "fingerprint"]),
+        own,
+        "the gateway is the same as before"
+    );
 }
 
 #[test]
 fn a_plain_listener_that_others_reach_is_named_and_the_sealed_one_is_told_apart() {
-    let gateway = Gateway::start_in(private_dir(), "0.0.0.0:0", &["--listen-tcp", "0.0.0.0:0", "--listen-tcp", "127.0.0.1:0"]);
+    let gateway = Gateway::start_in(
+        private_dir(),
+        "0.0.0.0:0",
+        &["--listen-tcp", "0.0.0.0:0", "--listen-tcp", "127.0.0.1:0"],
+    );
     let shown = gateway.shown();
     assert_eq!(shown.matches("is not loopback and this listener is not TLS").count(), 1, "{shown}");
-    assert_eq!(shown.matches("not TLS; the native wire that is spoken there is sealed without it").count(), 1, "{shown}");
+    assert_eq!(
+        shown.matches("not TLS; the native wire that is spoken there is sealed without it").count(),
+        1,
+        "{shown}"
+    );
     let loopback = Gateway::start_with(&["--listen-tcp", "127.0.0.1:0"]).shown();
     assert!(!loopback.contains("not TLS"), "{loopback}");
-    let taken = loopback.lines().find_map(|line| line.strip_prefix("native wire: tcp://")).unwrap().to_owned();
+    let taken = loopback
+        .lines()
+        .find_map(|line| line.strip_prefix("native wire: tcp://"))
+        .unwrap()
+        .to_owned();
     let first = Gateway::start_with(&["--listen-tcp", &taken]);
     let (code, _, err) = serve(private_dir().path(), &["--listen-tcp", &taken]);
     assert!(code == 1 && err.contains(&taken) && err.contains("--listen-tcp"), "{err}");
@@ -111,7 +132,10 @@ fn where_standard_output_is_the_systems_journal_no_pin_is_printed() {
     let data = folder.path().join("data");
     let mut command = program("handfast");
     command.args(["serve", "--pairing", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
-    command.env("JOURNAL_STREAM", format!("{}:{}", about.dev(), about.ino())).stdout(journal).stderr(Stdio::null());
+    command
+        .env("JOURNAL_STREAM", format!("{}:{}", about.dev(), about.ino()))
+        .stdout(journal)
+        .stderr(Stdio::null());
     let _gateway = Running(command.spawn().unwrap());
     let shows = |words: &str| loop {
         let shown = std::fs::read_to_string(&out).unwrap();
@@ -123,11 +147,16 @@ fn where_standard_output_is_the_systems_journal_no_pin_is_printed() {
     let shown = shows("approve nodes with");
     let address = shown.split("gateway: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     let mut command = program("handfast-node");
-    command.args(["pair", "--pin", "--gateway", address, "--name", "My Phone", "--state"]).arg(folder.path().join("node"));
-    let _node = Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    command
+        .args(["pair", "--pin", "--gateway", address, "--name", "My Phone", "--state"])
+        .arg(folder.path().join("node"));
+    let _node = Running(
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(),
+    );
     let shown = shows("Expires in 5:00");
     assert!(
-        shown.contains("Pairing request from \"My Phone\"\nPIN: not shown here") && shown.contains("handfast watch"),
+        shown.contains("Pairing request from \"My Phone\"\nPIN: not shown here")
+            && shown.contains("handfast watch"),
         "{shown}"
     );
 }

@@ -1,4 +1,5 @@
-//! Setup codes and the sessions of companions, from the operator's side and with the shipped programs.
+//! Setup codes and the sessions of companions, from the operator's side and with the shipped
+//! programs.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -37,7 +38,8 @@ fn a_setup_code_is_shown_as_json_in_the_documented_order_and_as_text_with_a_pict
     let (code, out, err) = start(&gateway, &["--json"]);
     assert_eq!(code, 0, "{err}");
     let keys = ["url", "url_source", "bootstrap_token", "expires_at", "payload"];
-    let places: Vec<usize> = keys.iter().map(|key| out.find(&format!("\"{key}\":")).unwrap()).collect();
+    let places: Vec<usize> =
+        keys.iter().map(|key| out.find(&format!("\"{key}\":")).unwrap()).collect();
     assert!(places.is_sorted(), "{out}");
     let view: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(view.as_object().unwrap().len(), keys.len(), "{out}");
@@ -48,8 +50,14 @@ fn a_setup_code_is_shown_as_json_in_the_documented_order_and_as_text_with_a_pict
     assert!(err.contains("leads to this machine alone"), "{err}");
 
     let (code, out, _) = start(&gateway, &["--for-device", "Ana's phone", "--ttl-secs", "60"]);
-    assert!(code == 0 && out.contains('█') && out.contains("Good until ") && out.contains("(in 1:00)"), "{out}");
-    assert!(out.contains("(the public URL)") && out.contains("handfast companion --code -"), "{out}");
+    assert!(
+        code == 0 && out.contains('█') && out.contains("Good until ") && out.contains("(in 1:00)"),
+        "{out}"
+    );
+    assert!(
+        out.contains("(the public URL)") && out.contains("handfast companion --code -"),
+        "{out}"
+    );
     let (code, out, _) = start(&gateway, &["--no-qr"]);
     assert!(code == 0 && !out.contains('█') && out.lines().next().unwrap().len() > 200, "{out}");
 }
@@ -59,16 +67,31 @@ fn a_code_too_wide_for_the_terminal_is_a_hint_and_its_image_is_its_owners_alone(
     let gateway = Gateway::start();
     let (png, svg) = (gateway.data.path().join("code.png"), gateway.data.path().join("code.svg"));
     let long = "ü".repeat(64);
-    let (code, out, err) =
-        start(&gateway, &["--for-device", &long, "--qr-png", png.to_str().unwrap(), "--qr-svg", svg.to_str().unwrap()]);
+    let (code, out, err) = start(
+        &gateway,
+        &[
+            "--for-device",
+            &long,
+            "--qr-png",
+            png.to_str().unwrap(),
+            "--qr-svg",
+            svg.to_str().unwrap(),
+        ],
+    );
     assert!(code == 0 && err.contains("80 columns") && err.contains("--qr-png"), "{err}");
     assert!(!out.contains('█') && out.contains("handfast companion --code -"), "{out}");
-    assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG") && std::fs::read_to_string(&svg).unwrap().contains("<svg"));
+    assert!(
+        std::fs::read(&png).unwrap().starts_with(b"\x89PNG")
+            && std::fs::read_to_string(&svg).unwrap().contains("<svg")
+    );
     assert_eq!((mode(&png), mode(&svg)), (0o600, 0o600));
     let (code, _, err) = start(&gateway, &["--qr-png", "code.jpg"]);
     assert!(code == 2 && err.contains(".png"), "{err}");
     let (code, out, err) = start(&gateway, &["--qr-png", "/nowhere/code.png"]);
-    assert!(code == 1 && out.is_empty() && err.contains("/nowhere/code.png"), "no code is shown: {err}");
+    assert!(
+        code == 1 && out.is_empty() && err.contains("/nowhere/code.png"),
+        "no code is shown: {err}"
+    );
 }
 
 #[test]
@@ -78,9 +101,19 @@ fn an_operator_sees_refreshes_and_ends_sessions() {
     let list = gateway.answer(&["setup", "list"]);
     let sessions = list["sessions"].as_array().unwrap();
     assert_eq!(sessions.len(), 2, "{list}");
-    let of = |name: &str| sessions.iter().find(|session| session["device_label"] == name).unwrap()["id"].as_str().unwrap();
+    let of = |name: &str| {
+        sessions.iter().find(|session| session["device_label"] == name).unwrap()["id"]
+            .as_str()
+            .unwrap()
+    };
     let (code, out, _) = gateway.verb(&["setup", "list"]);
-    assert!(code == 0 && out.contains("One") && out.contains("companion-v1") && out.contains(&of("Two")[..8]), "{out}");
+    assert!(
+        code == 0
+            && out.contains("One")
+            && out.contains("companion-v1")
+            && out.contains(&of("Two")[..8]),
+        "{out}"
+    );
 
     assert_eq!(gateway.answer(&["setup", "refresh", &of("One")[..10]])["id"], of("One"));
     let (code, out, _) = gateway.verb(&["setup", "revoke", "--yes", of("One")]);
@@ -91,7 +124,10 @@ fn an_operator_sees_refreshes_and_ends_sessions() {
     assert_eq!(gateway.answer(&["setup", "revoke", "--all", "--yes"])["revoked"], 1);
     assert_eq!(two.says(&["status"]).0, 1);
     assert_eq!(gateway.answer(&["setup", "list"])["sessions"].as_array().unwrap().len(), 0);
-    assert_eq!(gateway.answer(&["setup", "list", "--all"])["sessions"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        gateway.answer(&["setup", "list", "--all"])["sessions"].as_array().unwrap().len(),
+        2
+    );
 }
 
 #[test]
@@ -105,7 +141,10 @@ fn codes_of_an_old_key_stay_good_unless_it_was_stolen() {
     assert_eq!(code, 0, "{err}");
     assert_eq!(gateway.verb(&["setup", "rotate-key", "--at-once"]).0, 0);
     let (code, _, err) = Companion::unpaired().pairs(&[&stolen]);
-    assert!(code == 1 && err.contains("\"invalid signature\"") && err.contains("handfast setup start"), "{err}");
+    assert!(
+        code == 1 && err.contains("\"invalid signature\"") && err.contains("handfast setup start"),
+        "{err}"
+    );
     let (code, _, err) = Companion::unpaired().pairs(&[&payload(&gateway)]);
     assert_eq!(code, 0, "{err}");
 }
@@ -151,9 +190,16 @@ fn what_cannot_be_meant_is_a_usage_error_and_what_is_not_there_is_refused() {
 #[test]
 fn a_gateway_says_at_the_start_where_companions_reach_it() {
     let near = Gateway::start();
-    assert!(near.shown().contains("companions: none reach this gateway from other machines"), "{}", near.shown());
+    assert!(
+        near.shown().contains("companions: none reach this gateway from other machines"),
+        "{}",
+        near.shown()
+    );
     let far = Gateway::start_with(&["--public-url", "wss://gateway.example"]);
-    let said = format!("companions: wss://gateway.example (public); bring one with: handfast setup start --data {}", far.data());
+    let said = format!(
+        "companions: wss://gateway.example (public); bring one with: handfast setup start --data {}",
+        far.data()
+    );
     assert!(far.shown().contains(&said), "{}", far.shown());
     assert_eq!(far.answer(&["setup", "start"])["url"], "wss://gateway.example/pair");
 }

@@ -26,7 +26,8 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Lets the gateway write to no file any more, as on a full disk, or lets it again. The writes really fail, with "file too large".
+/// Lets the gateway write to no file any more, as on a full disk, or lets it again. The writes
+/// really fail, with "file too large".
 fn writes(gateway: &Gateway, may: bool) {
     let pid = Pid::from_child(&gateway.running.0);
     let current = if may { None } else { Some(0) };
@@ -53,14 +54,17 @@ async fn paired(gateway: &Gateway, name: &str) -> (String, String) {
     (id, token)
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// The open link of such a node.
 async fn link(gateway: &Gateway, node_id: &str, token: &str) -> Socket {
-    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}", gateway.address)).await.unwrap();
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(format!("ws://{}", gateway.address)).await.unwrap();
     let request = json!({"type": "auth", "node_id": node_id, "token": token}).to_string();
     socket.send(request.into()).await.unwrap();
-    let answer: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+    let answer: Value =
+        serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
     assert_eq!(answer["type"], "auth_ok");
     socket
 }
@@ -68,17 +72,26 @@ async fn link(gateway: &Gateway, node_id: &str, token: &str) -> Socket {
 /// Waits until the gateway has ended a link.
 async fn ends(mut socket: Socket) {
     let ended = async {
-        while !matches!(socket.next().await, None | Some(Err(_)) | Some(Ok(tokio_tungstenite::tungstenite::Message::Close(_)))) {}
+        while !matches!(
+            socket.next().await,
+            None | Some(Err(_)) | Some(Ok(tokio_tungstenite::tungstenite::Message::Close(_)))
+        ) {}
     };
     tokio::time::timeout(PATIENCE, ended).await.expect("the link goes on");
 }
 
 fn is_cut_and_not_stored((code, _, err): (i32, String, String)) {
-    assert!(code == 1 && err.contains("is out until this gateway restarts") && err.contains("free disk space"), "{code} {err}");
+    assert!(
+        code == 1
+            && err.contains("is out until this gateway restarts")
+            && err.contains("free disk space"),
+        "{code} {err}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_once_there_is_space() {
+async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_once_there_is_space()
+{
     let gateway = Gateway::start();
     let (muted, muted_token) = paired(&gateway, "Muted").await;
     let (unpaired, unpaired_token) = paired(&gateway, "Unpaired").await;
@@ -87,10 +100,14 @@ async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_o
     assert_eq!(code, 0, "{err}");
     let (rejected, waiting) = (gateway.ask("Rejected").await, gateway.ask("Waiting").await);
     let companion = Companion::of(&gateway, "Phone");
-    let session = gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let session =
+        gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap().to_owned();
     let minted = gateway.answer(&["pairing", "code"])["id"].as_str().unwrap().to_owned();
     assert_eq!(gateway.verb(&["inbound", "seed", "telegram", "bot", "@ana"]).0, 0);
-    let links = [link(&gateway, &muted, &muted_token).await, link(&gateway, &unpaired, &unpaired_token).await];
+    let links = [
+        link(&gateway, &muted, &muted_token).await,
+        link(&gateway, &unpaired, &unpaired_token).await,
+    ];
     assert_eq!((get(&gateway, "/health").0, get(&gateway, "/ready").0), (200, 200));
 
     writes(&gateway, false);
@@ -112,7 +129,9 @@ async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_o
     assert_eq!(gateway.auth(&unpaired, &unpaired_token).await, "auth_fail");
     assert_ne!(companion.says(&["status"]).0, 0);
     assert_eq!(gateway.answer(&["pairing", "list"])["codes"], json!([]));
-    for widening in [&["pair", &waiting][..], &["unmute", &silent], &["unmute", &muted], &["pair", &rejected]] {
+    for widening in
+        [&["pair", &waiting][..], &["unmute", &silent], &["unmute", &muted], &["pair", &rejected]]
+    {
         let (code, _, err) = gateway.devices(widening);
         assert!(code == 1 && !err.contains("is out until"), "{widening:?}: {err}");
     }
@@ -121,20 +140,36 @@ async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_o
     }
 
     let status = gateway.json(&["status"])["store"].clone();
-    assert!(status["failing"] == true && status["unstored"].as_array().unwrap().len() == 6, "{status}");
+    assert!(
+        status["failing"] == true && status["unstored"].as_array().unwrap().len() == 6,
+        "{status}"
+    );
     let (_, out, _) = gateway.devices(&["status"]);
     assert!(out.contains("not stored yet") && out.contains(&muted), "{out}");
     assert_eq!((get(&gateway, "/health").0, get(&gateway, "/ready").0), (503, 503));
     assert!(get(&gateway, "/ready").1.contains("6 decisions"), "{}", get(&gateway, "/ready").1);
-    let socket = std::os::unix::net::UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
+    let socket =
+        std::os::unix::net::UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
     let metrics = ask(socket, "/metrics").1;
-    let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok()).unwrap();
+    let value = |name: &str| {
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+            .unwrap()
+    };
     assert!(value("handfast_store_write_failures_total") >= 6.0, "{metrics}");
-    assert!(value("handfast_store_failing") == 1.0 && value("handfast_decisions_unstored") == 6.0, "{metrics}");
+    assert!(
+        value("handfast_store_failing") == 1.0 && value("handfast_decisions_unstored") == 6.0,
+        "{metrics}"
+    );
 
     writes(&gateway, true);
-    until("the decisions are not stored", || gateway.json(&["status"])["store"]["unstored"] == json!([]));
-    until("the gateway is not well again", || (get(&gateway, "/health").0, get(&gateway, "/ready").0) == (200, 200));
+    until("the decisions are not stored", || {
+        gateway.json(&["status"])["store"]["unstored"] == json!([])
+    });
+    until("the gateway is not well again", || {
+        (get(&gateway, "/health").0, get(&gateway, "/ready").0) == (200, 200)
+    });
     let gateway = gateway.crash_and_restart();
     assert_eq!(gateway.auth(&muted, &muted_token).await, "muted");
     assert_eq!(gateway.auth(&unpaired, &unpaired_token).await, "auth_fail");
@@ -144,7 +179,8 @@ async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_is_told_what_is_wrong() {
+async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_is_told_what_is_wrong()
+ {
     let gateway = Gateway::start_with(&["--pairing"]);
     let state = private_dir();
     let mut node = gateway.node_in(&state, "Phone", &["--pin"]);
@@ -155,12 +191,18 @@ async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_i
 
     writes(&gateway, false);
     is_cut_and_not_stored(gateway.verb(&["paired", "revoke", "Phone", "--yes"]));
-    until("the link goes on", || gateway.json(&["list", "--all"])["devices"][0]["status"] == "offline");
+    until("the link goes on", || {
+        gateway.json(&["list", "--all"])["devices"][0]["status"] == "offline"
+    });
     linked.kill();
     let mut again = gateway.run_node(&state);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
-        assert_eq!(gateway.json(&["list", "--all"])["devices"][0]["status"], "offline", "it came back");
+        assert_eq!(
+            gateway.json(&["list", "--all"])["devices"][0]["status"],
+            "offline",
+            "it came back"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     again.kill();
@@ -169,7 +211,9 @@ async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_i
     assert!(!out.contains("too much to do"), "{out}");
 
     writes(&gateway, true);
-    until("the decision is not stored", || gateway.json(&["status"])["store"]["unstored"] == json!([]));
+    until("the decision is not stored", || {
+        gateway.json(&["status"])["store"]["unstored"] == json!([])
+    });
     let gateway = gateway.crash_and_restart();
     assert_eq!(gateway.json(&["list", "--all"])["devices"][0]["standing"], "revoked");
 }
@@ -180,7 +224,11 @@ async fn a_gateway_that_ends_in_order_waits_for_what_is_not_stored() {
     let (id, token) = paired(&gateway, "Lamp").await;
     writes(&gateway, false);
     is_cut_and_not_stored(gateway.devices(&["mute", &id]));
-    rustix::process::kill_process(Pid::from_child(&gateway.running.0), rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(
+        Pid::from_child(&gateway.running.0),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
     until("it does not shut down", || TcpStream::connect(&gateway.address).is_err());
     writes(&gateway, true);
     assert!(gateway.running.0.wait().unwrap().success());
@@ -195,7 +243,9 @@ fn a_socket_that_is_removed_or_replaced_comes_back_while_the_gateway_runs() {
     let spoil: [fn(&Path); 3] = [
         |path| std::fs::remove_file(path).unwrap(),
         |path| {
-            std::fs::write(path.with_extension("x"), "").and_then(|()| std::fs::rename(path.with_extension("x"), path)).unwrap();
+            std::fs::write(path.with_extension("x"), "")
+                .and_then(|()| std::fs::rename(path.with_extension("x"), path))
+                .unwrap();
         },
         |path| {
             std::fs::remove_file(path).unwrap();
@@ -205,7 +255,9 @@ fn a_socket_that_is_removed_or_replaced_comes_back_while_the_gateway_runs() {
     for spoil in spoil {
         spoil(&socket);
         until("the socket does not come back", || gateway.devices(&["status"]).0 == 0);
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&socket).unwrap().permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(&socket).unwrap().permissions(),
+        );
         assert_eq!(mode & 0o777, 0o600);
     }
     std::fs::remove_file(&socket).unwrap();
@@ -217,12 +269,14 @@ fn a_socket_that_is_removed_or_replaced_comes_back_while_the_gateway_runs() {
 #[test]
 fn whoever_has_the_registry_is_named_by_the_command_and_by_a_second_gateway() {
     let gateway = Gateway::start();
-    let (code, _, err) = text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
+    let (code, _, err) =
+        text(&run("handfast", &["serve", "--listen", "127.0.0.1:0", "--data", gateway.data()]));
     let named = format!("process {} has this registry open", gateway.running.0.id());
     assert!(code == 1 && err.contains(&named), "{err}");
     let data = private_dir();
     let _held = SqliteStore::open(&data.path().join("handfast.db")).unwrap();
-    let (code, _, err) = text(&run("handfast", &["devices", "list", "--data", data.path().to_str().unwrap()]));
+    let (code, _, err) =
+        text(&run("handfast", &["devices", "list", "--data", data.path().to_str().unwrap()]));
     let named = format!("process {} has the registry in", std::process::id());
     assert!(code == 1 && err.contains(&named) && !err.contains("no gateway runs"), "{err}");
 }
@@ -250,7 +304,8 @@ async fn a_copy_of_a_running_gateways_database_brings_no_revoked_node_back_witho
         until("the log is not emptied", || log_bytes(&gateway) == 0);
         gateway.ask("Another").await;
         let number = || {
-            let mark = std::fs::read_to_string(gateway.data.path().join("handfast.generation")).unwrap();
+            let mark =
+                std::fs::read_to_string(gateway.data.path().join("handfast.generation")).unwrap();
             mark.lines().find_map(|line| line.strip_prefix("number ")?.parse::<u64>().ok()).unwrap()
         };
         let before = number();
@@ -265,7 +320,12 @@ async fn a_copy_of_a_running_gateways_database_brings_no_revoked_node_back_witho
         }
         let _ = std::fs::remove_file(gateway.data.path().join("handfast.db-wal"));
         let (code, _, err) = serve(gateway.data.path(), &[]);
-        assert!(code == 1 && err.contains("serve --accept-older-store") && err.contains("was acknowledged"), "{err}");
+        assert!(
+            code == 1
+                && err.contains("serve --accept-older-store")
+                && err.contains("was acknowledged"),
+            "{err}"
+        );
         let gateway = gateway.crash_and_restart_with(&["--accept-older-store"]);
         assert!(gateway.log().contains("was accepted"), "{}", gateway.log());
         assert_eq!(gateway.auth(&id, &token).await, "auth_ok", "that is what accepting means");
@@ -289,7 +349,9 @@ async fn a_backup_is_made_while_the_gateway_runs_and_restored_with_what_is_lost_
     gateway.running.kill();
     let (code, out, err) = gateway.verb(&["restore", file]);
     assert!(
-        code == 0 && out.contains("1 node was revoked and is let in again") && out.contains("handfast serve --data"),
+        code == 0
+            && out.contains("1 node was revoked and is let in again")
+            && out.contains("handfast serve --data"),
         "{out}{err}"
     );
     let gateway = gateway.crash_and_restart();
@@ -304,7 +366,11 @@ fn a_registry_behind_a_link_is_refused_with_the_option_that_names_its_own_direct
     let mut gateway = Gateway::start();
     gateway.running.kill();
     let data = private_dir();
-    std::os::unix::fs::symlink(gateway.data.path().join("handfast.db"), data.path().join("handfast.db")).unwrap();
+    std::os::unix::fs::symlink(
+        gateway.data.path().join("handfast.db"),
+        data.path().join("handfast.db"),
+    )
+    .unwrap();
     let (code, _, err) = serve(data.path(), &[]);
     assert!(code == 1 && err.contains(&format!("--data {}", gateway.data())), "{err}");
 }

@@ -1,4 +1,5 @@
-//! The system's clock steps, is wrong, and is put right, under the shipped gateway. Its wall clock is libfaketime's, and follows a file.
+//! The system's clock steps, is wrong, and is put right, under the shipped gateway. Its wall clock
+//! is libfaketime's, and follows a file.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,10 @@ impl Clocked {
 
     /// Says something on the companions' path, and gives the answer.
     async fn says(&self, frame: Value) -> Value {
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/pair", self.gateway.address)).await.unwrap();
+        let (mut socket, _) =
+            tokio_tungstenite::connect_async(format!("ws://{}/pair", self.gateway.address))
+                .await
+                .unwrap();
         socket.send(frame.to_string().into()).await.unwrap();
         let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
         serde_json::from_str(&answer).unwrap()
@@ -121,7 +125,12 @@ impl Clocked {
     /// What a bearer is answered.
     fn bearer(&self, token: &str) -> (u16, Value) {
         let stream = TcpStream::connect(&self.gateway.address).unwrap();
-        super::import::ask(stream, "GET /api/v1/session", &format!("authorization: Bearer {token}\r\n"), "")
+        super::import::ask(
+            stream,
+            "GET /api/v1/session",
+            &format!("authorization: Bearer {token}\r\n"),
+            "",
+        )
     }
 
     fn lets_in(&self, token: &str) -> bool {
@@ -130,7 +139,12 @@ impl Clocked {
 
     fn ends_of_sessions(&self) -> Vec<u64> {
         let list = self.gateway.answer(&["setup", "list", "--all"]);
-        list["sessions"].as_array().unwrap().iter().map(|session| session["expires_at"].as_u64().unwrap()).collect()
+        list["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|session| session["expires_at"].as_u64().unwrap())
+            .collect()
     }
 }
 
@@ -138,8 +152,12 @@ impl Clocked {
 #[ignore = "needs libfaketime"]
 async fn a_session_that_was_ended_while_the_clock_was_ahead_stays_ended_when_it_is_right_again() {
     let gateway = Clocked::start("+0");
-    let (one, two, three) = (gateway.session().await, gateway.session().await, gateway.session().await);
-    let id = gateway.gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let (one, two, three) =
+        (gateway.session().await, gateway.session().await, gateway.session().await);
+    let id = gateway.gateway.answer(&["setup", "list"])["sessions"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let gateway = gateway.restart("+2h");
     let (code, out, err) = gateway.gateway.verb(&["setup", "revoke", "--yes", &id]);
     assert!(code == 0 && out.contains("ended"), "{out}{err}");
@@ -177,14 +195,21 @@ async fn what_has_expired_while_the_clock_was_ahead_stays_over_when_it_is_right_
         assert!(!gateway.lets_in(&session), "{when}");
         assert_eq!(gateway.redeem(&setup).await["error"], "expired", "{when}");
         let listed = gateway.gateway.answer(&["pairing", "list"]);
-        assert_eq!((&listed["pairing"]["open"], listed["codes"].as_array().unwrap().len()), (&json!(false), 0), "{when}");
+        assert_eq!(
+            (&listed["pairing"]["open"], listed["codes"].as_array().unwrap().len()),
+            (&json!(false), 0),
+            "{when}"
+        );
         assert_ne!(gateway.gateway.devices(&["pair", &node]).0, 0, "{when}");
     };
     let gateway = gateway.restart("+2d");
     over(&gateway, "two days later").await;
     let gateway = gateway.restart("+0");
     over(&gateway, "at the true time").await;
-    assert!(gateway.gateway.devices(&["status"]).1.contains("clock: behind: "), "the operator sees why");
+    assert!(
+        gateway.gateway.devices(&["status"]).1.contains("clock: behind: "),
+        "the operator sees why"
+    );
     assert!(gateway.redeem(&gateway.setup()).await["session_token"].is_string(), "new codes work");
 }
 
@@ -194,12 +219,17 @@ async fn steps_to_and_fro_in_one_run_end_nothing_and_lengthen_nothing() {
     let gateway = Clocked::start("+0");
     let session = gateway.session().await;
     let ends = gateway.ends_of_sessions();
-    for (number, (wall, state)) in
-        [("+2d", "good"), ("-2d", "behind"), ("+800d", "doubtful"), ("-800d", "behind"), ("+0", "good")]
-            .iter()
-            .cycle()
-            .take(10)
-            .enumerate()
+    for (number, (wall, state)) in [
+        ("+2d", "good"),
+        ("-2d", "behind"),
+        ("+800d", "doubtful"),
+        ("-800d", "behind"),
+        ("+0", "good"),
+    ]
+    .iter()
+    .cycle()
+    .take(10)
+    .enumerate()
     {
         gateway.step(wall, state);
         assert!(gateway.lets_in(&session), "step {number}: {:?}", gateway.bearer(&session));
@@ -219,7 +249,8 @@ async fn steps_to_and_fro_across_restarts_revive_nothing_and_leave_new_codes_goo
     let mut gateway = Clocked::start("+0");
     let mut ended = vec![gateway.session().await];
     assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
-    for (number, wall) in ["+2d", "-2d", "+800d", "-800d", "+0"].iter().cycle().take(10).enumerate() {
+    for (number, wall) in ["+2d", "-2d", "+800d", "-800d", "+0"].iter().cycle().take(10).enumerate()
+    {
         gateway = gateway.restart(wall);
         let fresh = gateway.session().await;
         assert!(gateway.lets_in(&fresh), "start {number} at {wall}");
@@ -229,7 +260,10 @@ async fn steps_to_and_fro_across_restarts_revive_nothing_and_leave_new_codes_goo
         assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
         ended.push(fresh);
         let now = gateway.clock()["now"].as_u64().unwrap();
-        assert!(gateway.ends_of_sessions().iter().all(|end| *end <= now + HOUR + 60), "start {number} at {wall}");
+        assert!(
+            gateway.ends_of_sessions().iter().all(|end| *end <= now + HOUR + 60),
+            "start {number} at {wall}"
+        );
     }
     // Without a new key.
     assert!(gateway.redeem(&gateway.setup()).await["session_token"].is_string());
@@ -245,7 +279,10 @@ async fn a_doubtful_clock_suspends_what_it_would_end_and_ends_it_only_when_it_is
     let gateway = gateway.restart("+800d");
     assert_eq!(gateway.clock()["state"], "doubtful");
     let (_, status, _) = gateway.gateway.devices(&["status"]);
-    assert!(status.contains("clock: doubtful: ") && status.contains("handfast clock accept"), "{status}");
+    assert!(
+        status.contains("clock: doubtful: ") && status.contains("handfast clock accept"),
+        "{status}"
+    );
     let answer = gateway.bearer(&session);
     assert!(answer.0 == 503 && answer.1["error"]["code"] == "clock_in_doubt", "{answer:?}");
     assert_eq!(gateway.says(json!({"session_token": session})).await["error"], "clock in doubt");
@@ -272,16 +309,21 @@ async fn a_doubtful_clock_suspends_what_it_would_end_and_ends_it_only_when_it_is
     assert_eq!(gateway.bearer(&session).0, 401);
     let now = gateway.clock()["now"].as_u64().unwrap();
     let ends = gateway.ends_of_sessions();
-    assert!(ends.iter().any(|end| (now + HOUR - 60..=now + HOUR).contains(end)), "{ends:?} at {now}");
+    assert!(
+        ends.iter().any(|end| (now + HOUR - 60..=now + HOUR).contains(end)),
+        "{ends:?} at {now}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs libfaketime"]
 async fn what_was_made_at_1970_lives_its_life_when_the_clock_is_put_right() {
-    // The clock stands in 1970; whenever this is run, the day that it is put right to is near that of this version.
+    // The clock stands in 1970; whenever this is run, the day that it is put right to is near that
+    // of this version.
     let released = handfast_core::registry::trusted_time::RELEASED.as_secs();
     let day = |secs: u64| {
-        let text = handfast_core::time::rfc3339::write(handfast_core::time::UnixTime::from_secs(secs));
+        let text =
+            handfast_core::time::rfc3339::write(handfast_core::time::UnixTime::from_secs(secs));
         format!("@{}", text.as_str().trim_end_matches('Z').replace('T', " "))
     };
     let gateway = Clocked::start("@1970-01-02 00:00:00");
@@ -294,7 +336,10 @@ async fn what_was_made_at_1970_lives_its_life_when_the_clock_is_put_right() {
     assert!(now >= released + 20 * 24 * HOUR, "it leaves the wrong time at once: {now}");
     assert!(gateway.lets_in(&session));
     let ends = gateway.ends_of_sessions();
-    assert!(ends.iter().all(|end| (now + HOUR - 60..=now + HOUR).contains(end)), "{ends:?} at {now}");
+    assert!(
+        ends.iter().all(|end| (now + HOUR - 60..=now + HOUR).contains(end)),
+        "{ends:?} at {now}"
+    );
     assert!(gateway.redeem(&setup).await["session_token"].is_string());
     assert_eq!(gateway.gateway.devices(&["pair", &node]).0, 0);
 }
@@ -309,7 +354,9 @@ async fn a_synchronised_step_moves_what_this_run_made_and_ends_what_an_earlier_o
     gateway.synchronise();
     gateway.step("+2d", "good");
     let begun = Instant::now();
-    while gateway.clock()["now"].as_u64().unwrap() + 60 < gateway.clock()["system"].as_u64().unwrap() {
+    while gateway.clock()["now"].as_u64().unwrap() + 60
+        < gateway.clock()["system"].as_u64().unwrap()
+    {
         assert!(begun.elapsed() < PATIENCE, "the step is not taken over: {}", gateway.clock());
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -333,7 +380,10 @@ async fn after_a_code_was_spent_800_days_ahead_new_ones_work_when_the_owner_sets
     let now = gateway.clock()["system"].as_u64().unwrap();
     let text = handfast_core::time::rfc3339::write(handfast_core::time::UnixTime::from_secs(now));
     let (code, out, err) = gateway.gateway.verb(&["clock", "accept", "--at", text.as_str()]);
-    assert!(code == 0 && out.contains("clock: good") && out.contains("made under a false time: "), "{out}{err}");
+    assert!(
+        code == 0 && out.contains("clock: good") && out.contains("made under a false time: "),
+        "{out}{err}"
+    );
     assert!(!gateway.lets_in(&session), "nobody knows when it should end");
     assert_eq!(gateway.redeem(&spent).await["error"], "invalid signature");
     let fresh = gateway.session().await;

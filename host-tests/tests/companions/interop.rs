@@ -1,4 +1,5 @@
-//! Our gateway and a companion that is not ours, and our companion and a gateway that is not ours: Python, `websockets`, from the description alone.
+//! Our gateway and a companion that is not ours, and our companion and a gateway that is not ours:
+//! Python, `websockets`, from the description alone.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -15,8 +16,9 @@ use crate::conformance::Served;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/companion.py");
 
 async fn python(args: Vec<String>) -> (i32, String) {
-    let ended =
-        tokio::task::spawn_blocking(move || Command::new("python3").arg(SCRIPT).args(args).output().expect("python3 starts"));
+    let ended = tokio::task::spawn_blocking(move || {
+        Command::new("python3").arg(SCRIPT).args(args).output().expect("python3 starts")
+    });
     let ended = ended.await.unwrap();
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     (ended.status.code().unwrap_or(-1), said + &String::from_utf8_lossy(&ended.stderr))
@@ -32,7 +34,12 @@ async fn a_companion_that_is_not_ours_gets_a_session_from_us_once() {
     let served = Served::start().await;
     let payload = started(&served).payload;
     let (code, said) = python(words(&["show", "--payload", &payload])).await;
-    assert!(code == 0 && said.starts_with(r#"answer {"session_token":""#) && said.contains("\nclose 1000"), "{said}");
+    assert!(
+        code == 0
+            && said.starts_with(r#"answer {"session_token":""#)
+            && said.contains("\nclose 1000"),
+        "{said}"
+    );
     assert!(!said.contains("more "), "{said}");
     let (code, said) = python(words(&["show", "--payload", &payload])).await;
     assert!(code == 1 && said.starts_with("answer {\"error\":\"already used\"}\n"), "{said}");
@@ -59,7 +66,8 @@ async fn shows(token: &str, answer: &str) -> String {
     let came = socket.next().await.unwrap().unwrap();
     let mut scratch = [0; 2048];
     let text = came.into_text().unwrap();
-    let Step { effects, .. } = machine.step(Instant::from_millis(1), Input::Text(&text), &mut scratch);
+    let Step { effects, .. } =
+        machine.step(Instant::from_millis(1), Input::Text(&text), &mut scratch);
     let outcome = match effects.iter().next() {
         Some(Effect::Keep(token)) => format!("keep {}", token.expose()),
         Some(Effect::Refused(word)) => format!("refused {word}"),
@@ -80,8 +88,15 @@ async fn our_companion_gets_a_session_from_a_gateway_that_is_not_ours() {
     const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
     let opened = format!(r#"{{"session_token":"{TOKEN}"}}"#);
     assert_eq!(shows("e30.AAAA", &opened).await, format!("keep {TOKEN}"));
-    assert_eq!(shows("e30.AAAA", &format!(r#"{{ "session_token" : "{TOKEN}" }}"#)).await, format!("keep {TOKEN}"));
-    for word in ["unknown code", "expired", "invalid signature", "expected text frame", "internal"] {
-        assert_eq!(shows("e30.AAAA", &format!(r#"{{"error":"{word}"}}"#)).await, format!("refused {word}"));
+    assert_eq!(
+        shows("e30.AAAA", &format!(r#"{{ "session_token" : "{TOKEN}" }}"#)).await,
+        format!("keep {TOKEN}")
+    );
+    for word in ["unknown code", "expired", "invalid signature", "expected text frame", "internal"]
+    {
+        assert_eq!(
+            shows("e30.AAAA", &format!(r#"{{"error":"{word}"}}"#)).await,
+            format!("refused {word}")
+        );
     }
 }

@@ -23,7 +23,10 @@ async fn the_right_token_is_welcomed_with_node_id_and_room() {
     for _ in 0..2 {
         let mut client = served.connect().await;
         client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": token})).await;
-        assert_eq!(client.hear().await, json!({"type": "auth_ok", "node_id": node_id.to_string(), "room": "Kitchen"}));
+        assert_eq!(
+            client.hear().await,
+            json!({"type": "auth_ok", "node_id": node_id.to_string(), "room": "Kitchen"})
+        );
         client.expect_open().await;
     }
 }
@@ -70,7 +73,9 @@ async fn the_right_token_of_an_unapproved_node_is_refused_as_such() {
     client.say(json!({"type": "auth", "node_id": NOBODY, "token": NO_TOKEN})).await;
     client.expect_auth_fail("node is not yet approved").await;
     let mut client = served.connect().await;
-    client.say(json!({"type": "auth", "node_id": NOBODY, "token": NO_TOKEN.replace('H', "h")})).await;
+    client
+        .say(json!({"type": "auth", "node_id": NOBODY, "token": NO_TOKEN.replace('H', "h")}))
+        .await;
     client.expect_auth_fail("invalid credentials").await;
 }
 
@@ -130,8 +135,12 @@ async fn what_a_node_sends_right_behind_its_auth_is_not_lost() {
 
 #[tokio::test]
 async fn a_known_node_is_not_told_from_an_unknown_one_by_what_is_computed() {
-    // Both go through the pool, and both are turned away there once they failed too often; a node recognised from before is not.
-    let limits = handfast_core::limits::Limits { failures_per_minute: 3, ..handfast_core::limits::Limits::DEFAULT };
+    // Both go through the pool, and both are turned away there once they failed too often; a node
+    // recognised from before is not.
+    let limits = handfast_core::limits::Limits {
+        failures_per_minute: 3,
+        ..handfast_core::limits::Limits::DEFAULT
+    };
     let served = Served::with(limits).await;
     let (node_id, token) = served.paired("Kitchen Pi").await;
     drop(served.linked(node_id, &token).await);
@@ -142,7 +151,10 @@ async fn a_known_node_is_not_told_from_an_unknown_one_by_what_is_computed() {
             client.say(json!({"type": "auth", "node_id": id, "token": NO_TOKEN})).await;
             match client.next().await {
                 tokio_tungstenite::tungstenite::Message::Text(text) => {
-                    assert_eq!(text.as_str(), r#"{"type":"auth_fail","reason":"invalid credentials"}"#);
+                    assert_eq!(
+                        text.as_str(),
+                        r#"{"type":"auth_fail","reason":"invalid credentials"}"#
+                    );
                     hashed += 1;
                     assert!(hashed < 100, "{id} is never turned away");
                 }

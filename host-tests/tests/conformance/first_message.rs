@@ -36,7 +36,8 @@ async fn the_node_does_not_choose_its_id_and_unknown_fields_are_skipped() {
         .await;
     let pending = client.hear().await;
     assert_ne!(pending["node_id"], "caa4270d-912f-4099-ac2d-45e9d0253e3e");
-    let device = served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
+    let device =
+        served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
     assert_eq!(device.entry.record.name.as_str(), "unknown");
     assert_eq!(device.entry.profile, "{}");
 }
@@ -52,7 +53,8 @@ async fn a_binary_frame_first_ends_the_connection_without_a_frame() {
 #[tokio::test]
 async fn malformed_json_first_ends_the_connection_without_a_frame() {
     let served = Served::start().await;
-    for malformed in ["", "{", "nonsense", "{\"type\":\"auth\",}", "{\"type\":\"pair_request\"} x"] {
+    for malformed in ["", "{", "nonsense", "{\"type\":\"auth\",}", "{\"type\":\"pair_request\"} x"]
+    {
         let mut client = served.connect().await;
         client.text(malformed).await;
         client.expect_close(1008, "Malformed JSON").await;
@@ -62,12 +64,19 @@ async fn malformed_json_first_ends_the_connection_without_a_frame() {
 #[tokio::test]
 async fn any_other_type_first_is_an_error() {
     let served = Served::start().await;
-    for other in
-        [json!({"type": "heartbeat"}), json!({"type": "audio_start"}), json!({"type": ""}), json!({}), json!({"type": 7})]
-    {
+    for other in [
+        json!({"type": "heartbeat"}),
+        json!({"type": "audio_start"}),
+        json!({"type": ""}),
+        json!({}),
+        json!({"type": 7}),
+    ] {
         let mut client = served.connect().await;
         client.say(other).await;
-        assert_eq!(client.hear().await, json!({"type": "error", "message": "First message must be auth or pair_request"}));
+        assert_eq!(
+            client.hear().await,
+            json!({"type": "error", "message": "First message must be auth or pair_request"})
+        );
         client.expect_close(1008, "Protocol violation").await;
     }
 }
@@ -101,7 +110,8 @@ async fn json_that_is_no_object_and_fields_of_wrong_types_are_clear_errors_and_c
 
 #[tokio::test]
 async fn silence_ends_with_authentication_timeout() {
-    let served = Served::with(Limits { first_message: Span::from_millis(300), ..Limits::DEFAULT }).await;
+    let served =
+        Served::with(Limits { first_message: Span::from_millis(300), ..Limits::DEFAULT }).await;
     served.connect().await.expect_close(1008, "Authentication timeout").await;
 }
 
@@ -119,7 +129,9 @@ async fn what_breaks_the_rules_of_websocket_is_told_so() {
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
     let served = Served::start().await;
     let mut client = served.connect().await;
-    client.send(Message::Frame(Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true))).await;
+    client
+        .send(Message::Frame(Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true)))
+        .await;
     client.expect_close(1007, "Text is not UTF-8").await;
     let mut client = served.connect().await;
     client.send(Message::Frame(Frame::message(vec![1], OpCode::Data(Data::Continue), true))).await;
@@ -130,7 +142,8 @@ async fn what_breaks_the_rules_of_websocket_is_told_so() {
 async fn any_origin_and_offered_subprotocols_are_accepted_and_ignored() {
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
     let served = Served::start().await;
-    let mut request = format!("ws://{}/any/path?and=query", served.address).into_client_request().unwrap();
+    let mut request =
+        format!("ws://{}/any/path?and=query", served.address).into_client_request().unwrap();
     request.headers_mut().insert("origin", "https://elsewhere.example".parse().unwrap());
     let (mut socket, response) = tokio_tungstenite::connect_async(request).await.unwrap();
     assert!(response.headers().get("sec-websocket-protocol").is_none());
@@ -143,7 +156,13 @@ async fn deep_nesting_harms_nobody() {
     let served = Served::start().await;
     for depth in [200, 400_000] {
         let mut client = served.connect().await;
-        client.text(&format!("{{\"type\":\"pair_request\",\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth))).await;
+        client
+            .text(&format!(
+                "{{\"type\":\"pair_request\",\"x\":{}{}}}",
+                "[".repeat(depth),
+                "]".repeat(depth)
+            ))
+            .await;
         client.expect_close(1008, "Malformed JSON").await;
     }
     served.ask("Kitchen Pi").await;

@@ -1,4 +1,5 @@
-//! Floods over real sockets at real rates: what strangers send keeps out nobody who is known, and what a node sends wears out no disk.
+//! Floods over real sockets at real rates: what strangers send keeps out nobody who is known, and
+//! what a node sends wears out no disk.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -24,16 +25,22 @@ async fn connect(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind((from, 0).into()).ok()?;
     let stream = socket.connect(gateway).await.ok()?;
-    let opened = tokio_tungstenite::client_async(format!("ws://{gateway}/"), MaybeTlsStream::Plain(stream)).await;
+    let opened =
+        tokio_tungstenite::client_async(format!("ws://{gateway}/"), MaybeTlsStream::Plain(stream))
+            .await;
     Some(Client { socket: opened.ok()?.0 })
 }
 
 /// Shows a token, and tells what came of it: a message's type, or the code of a close.
 async fn shows(gateway: SocketAddr, from: IpAddr, node_id: NodeId, token: &str) -> Option<String> {
     let mut client = connect(gateway, from).await?;
-    client.text(&json!({"type": "auth", "node_id": node_id.to_string(), "token": token}).to_string()).await;
+    client
+        .text(&json!({"type": "auth", "node_id": node_id.to_string(), "token": token}).to_string())
+        .await;
     match client.next().await {
-        Message::Text(text) => Some(serde_json::from_str::<serde_json::Value>(&text).unwrap()["type"].as_str()?.to_owned()),
+        Message::Text(text) => Some(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()["type"].as_str()?.to_owned(),
+        ),
         Message::Close(Some(frame)) => Some(u16::from(frame.code).to_string()),
         other => panic!("{other:?}"),
     }
@@ -46,15 +53,25 @@ fn nobody(number: u64) -> NodeId {
     NodeId::from_bytes(bytes)
 }
 
-/// Shows wrong tokens at that rate, until it is aborted; `refused` is told when one is not even looked at any more.
-async fn flood(gateway: SocketAddr, from: IpAddr, a_second: u32, whose: Option<NodeId>, refused: tokio::sync::mpsc::Sender<()>) {
+/// Shows wrong tokens at that rate, until it is aborted; `refused` is told when one is not even
+/// looked at any more.
+async fn flood(
+    gateway: SocketAddr,
+    from: IpAddr,
+    a_second: u32,
+    whose: Option<NodeId>,
+    refused: tokio::sync::mpsc::Sender<()>,
+) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
     let mut under_way = JoinSet::new();
     for number in 0.. {
         ticks.tick().await;
         let refused = refused.clone();
         under_way.spawn(async move {
-            if shows(gateway, from, whose.unwrap_or_else(|| nobody(number)), NOBODYS).await.is_some_and(|heard| heard == "1013") {
+            if shows(gateway, from, whose.unwrap_or_else(|| nobody(number)), NOBODYS)
+                .await
+                .is_some_and(|heard| heard == "1013")
+            {
                 let _ = refused.try_send(());
             }
         });
@@ -93,7 +110,9 @@ async fn nodes_behind_one_address_all_link_at_once_while_a_stranger_there_shows_
         let stranger = tokio::spawn(flood(served.address, HERE, a_second, None, told));
         refused.recv().await.unwrap();
         let took = all_link(&served, nodes, HERE).await;
-        println!("a stranger with {a_second} wrong tokens a second at the same address: 16 of 16 in {took:?}");
+        println!(
+            "a stranger with {a_second} wrong tokens a second at the same address: 16 of 16 in {took:?}"
+        );
         stranger.abort();
     }
 }
@@ -123,7 +142,13 @@ async fn who_knows_an_id_keeps_its_node_out_from_no_other_address() {
     let (told, mut refused) = tokio::sync::mpsc::channel(1);
     let mut strangers = JoinSet::new();
     for last in 1..=20 {
-        strangers.spawn(flood(served.address, [127, 2, 0, last].into(), 10, Some(nodes[0].0), told.clone()));
+        strangers.spawn(flood(
+            served.address,
+            [127, 2, 0, last].into(),
+            10,
+            Some(nodes[0].0),
+            told.clone(),
+        ));
     }
     refused.recv().await.unwrap();
     all_link(&served, nodes, HERE).await;
@@ -134,18 +159,26 @@ async fn who_knows_an_id_keeps_its_node_out_from_no_other_address() {
 async fn hundreds_of_heartbeats_of_one_node_are_a_handful_of_writes() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&directory.path().join("handfast.db")).unwrap();
-    let served = Served::over(Gateway::builder(store).store_key(Secret::new([7; 32])).start().await.unwrap()).await;
+    let served = Served::over(
+        Gateway::builder(store).store_key(Secret::new([7; 32])).start().await.unwrap(),
+    )
+    .await;
     let (node_id, token) = served.paired("Pi").await;
     let mut client = served.linked(node_id, &token).await;
     let bytes = || std::fs::metadata(directory.path().join("handfast.db-wal")).unwrap().len();
-    // What pairing wrote leaves the log once it is quiet, and would leave it in the middle of what is measured.
+    // What pairing wrote leaves the log once it is quiet, and would leave it in the middle of what
+    // is measured.
     eventually(async || bytes() == 0).await;
     let before = bytes();
     let begun = Instant::now();
     for number in 0..800 {
-        client.say(json!({"type": "heartbeat", "noise_level": number, "occupancy": number == 0})).await;
+        client
+            .say(json!({"type": "heartbeat", "noise_level": number, "occupancy": number == 0}))
+            .await;
     }
-    let seen = async || served.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().entry.observed.unwrap();
+    let seen = async || {
+        served.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().entry.observed.unwrap()
+    };
     eventually(async || seen().await.noise_level == Some(799.0)).await;
     let (took, written) = (begun.elapsed(), bytes() - before);
     println!("800 heartbeats in {took:?}: {written} bytes");
@@ -165,7 +198,9 @@ async fn what_a_node_told_last_is_kept_when_it_leaves_and_when_the_gateway_ends(
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(handfast_server::serve(gateway.clone(), listener, None, async { drop(stopped.await) }));
+    let serving = tokio::spawn(handfast_server::serve(gateway.clone(), listener, None, async {
+        drop(stopped.await)
+    }));
     let served = Served { gateway, address, _stop: done };
     let (node_id, token) = served.paired("Pi").await;
     let mut client = served.linked(node_id, &token).await;
@@ -173,7 +208,13 @@ async fn what_a_node_told_last_is_kept_when_it_leaves_and_when_the_gateway_ends(
         client.say(json!({"type": "heartbeat", "noise_level": noise})).await;
     }
     let noise = async |gateway: &Gateway| {
-        gateway.device_by_prefix(&node_id.to_string()).await.unwrap().entry.observed.and_then(|seen| seen.noise_level)
+        gateway
+            .device_by_prefix(&node_id.to_string())
+            .await
+            .unwrap()
+            .entry
+            .observed
+            .and_then(|seen| seen.noise_level)
     };
     eventually(async || noise(&served.gateway).await == Some(3.0)).await;
     drop(stop);
@@ -186,6 +227,7 @@ async fn what_a_node_told_last_is_kept_when_it_leaves_and_when_the_gateway_ends(
         again.is_some()
     })
     .await;
-    let gateway = Gateway::builder(again.unwrap()).store_key(Secret::new([7; 32])).start().await.unwrap();
+    let gateway =
+        Gateway::builder(again.unwrap()).store_key(Secret::new([7; 32])).start().await.unwrap();
     assert_eq!(noise(&gateway).await, Some(3.0));
 }

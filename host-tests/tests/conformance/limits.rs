@@ -29,12 +29,17 @@ async fn sockets_that_never_even_ask_make_room_too() {
     let _second = TcpStream::connect(served.address).await.unwrap();
     eventually(async || served.gateway.summary().await.unwrap().waiting == 2).await;
     served.ask("Kitchen Pi").await;
-    assert_eq!(oldest.read(&mut [0; 1]).await.unwrap_or(0), 0, "the oldest should have been dropped");
+    assert_eq!(
+        oldest.read(&mut [0; 1]).await.unwrap_or(0),
+        0,
+        "the oldest should have been dropped"
+    );
 }
 
 #[tokio::test]
 async fn a_socket_that_says_nothing_ends_and_only_http_1_is_spoken() {
-    let served = Served::with(Limits { first_message: Span::from_millis(100), ..Limits::DEFAULT }).await;
+    let served =
+        Served::with(Limits { first_message: Span::from_millis(100), ..Limits::DEFAULT }).await;
     let mut silent = TcpStream::connect(served.address).await.unwrap();
     assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
     let mut http_2 = TcpStream::connect(served.address).await.unwrap();
@@ -113,9 +118,17 @@ async fn pending_requests_are_capped_per_source_and_in_total_and_found_again_whe
 
 #[tokio::test]
 async fn pending_requests_expire() {
-    let served = Served::with(Limits { pending_for: Span::from_secs(1), pending_total: 1, ..Limits::DEFAULT }).await;
+    let served = Served::with(Limits {
+        pending_for: Span::from_secs(1),
+        pending_total: 1,
+        ..Limits::DEFAULT
+    })
+    .await;
     let first = served.ask("One").await;
-    eventually(async || served.gateway.devices(Filter::Pending, None, 10).await.unwrap().is_empty()).await;
+    eventually(async || {
+        served.gateway.devices(Filter::Pending, None, 10).await.unwrap().is_empty()
+    })
+    .await;
     assert_ne!(served.ask("One").await, first);
 }
 
@@ -133,6 +146,8 @@ async fn a_request_that_never_ends_its_head_is_dropped_while_others_are_served()
         refused |= huge.write_all(long.as_bytes()).await.is_err();
     }
     let mut answer = Vec::new();
-    refused |= huge.read_to_end(&mut answer).await.is_err() || answer.starts_with(b"HTTP/1.1 431") || answer.is_empty();
+    refused |= huge.read_to_end(&mut answer).await.is_err()
+        || answer.starts_with(b"HTTP/1.1 431")
+        || answer.is_empty();
     assert!(refused);
 }

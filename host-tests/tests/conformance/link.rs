@@ -39,13 +39,19 @@ async fn a_heartbeat_updates_the_sensors_and_null_keeps_the_last_value() {
     link.say(json!({"type": "dance"})).await;
     link.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": "wrong"})).await;
     link.say(json!({"type": "pair_request", "friendly_name": "k\u{fc}che"})).await;
-    link.say(json!({"type": "heartbeat", "occupancy": true, "noise_level": 0.42, "wake_word_fp": false})).await;
+    link.say(
+        json!({"type": "heartbeat", "occupancy": true, "noise_level": 0.42, "wake_word_fp": false}),
+    )
+    .await;
     link.say(json!({"type": "heartbeat", "occupancy": null, "noise_level": null})).await;
     link.expect_open().await;
     let device = served.gateway.device_by_prefix(&node_id.to_string()).await.unwrap();
     let observed = device.entry.observed.unwrap();
     assert!(device.online && observed.last_seen.as_secs() > 0);
-    assert_eq!((observed.occupancy, observed.noise_level, observed.wake_word_fp), (Some(true), Some(0.42), Some(false)));
+    assert_eq!(
+        (observed.occupancy, observed.noise_level, observed.wake_word_fp),
+        (Some(true), Some(0.42), Some(false))
+    );
 }
 
 #[tokio::test]
@@ -59,14 +65,25 @@ async fn a_heartbeat_with_a_number_that_only_python_writes_is_used_but_for_that_
     }
     // It is answered to nothing but what is malformed.
     link.expect_open().await;
-    let observed = served.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().entry.observed.unwrap();
-    assert_eq!((observed.occupancy, observed.noise_level, observed.wake_word_fp), (Some(true), Some(-3.5), Some(true)));
+    let observed = served
+        .gateway
+        .device_by_prefix(&node_id.to_string())
+        .await
+        .unwrap()
+        .entry
+        .observed
+        .unwrap();
+    assert_eq!(
+        (observed.occupancy, observed.noise_level, observed.wake_word_fp),
+        (Some(true), Some(-3.5), Some(true))
+    );
 
     let mut asks = served.connect().await;
     asks.text(r#"{"type":"pair_request","friendly_name":"Attic Pi","room":"Attic","hardware_profile":{"floor":-Infinity,"name":"NaN"}}"#)
         .await;
     let pending = asks.hear().await;
-    let device = served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
+    let device =
+        served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
     assert_eq!(device.entry.profile, r#"{"floor":null,"name":"NaN"}"#);
 }
 
@@ -105,7 +122,11 @@ async fn a_decision_reaches_the_link_even_if_whoever_made_it_has_gone() {
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;
     // Dropped after its first step, as a handler is whose operator hangs up.
-    let dropped = tokio::time::timeout(std::time::Duration::ZERO, served.gateway.decide(node_id, &Decision::Mute)).await;
+    let dropped = tokio::time::timeout(
+        std::time::Duration::ZERO,
+        served.gateway.decide(node_id, &Decision::Mute),
+    )
+    .await;
     let _ = dropped;
     assert_eq!(link.hear().await, json!({"type": "muted"}));
 }
@@ -142,7 +163,10 @@ impl handfast_server::Observer for Panicking {
 
 #[tokio::test]
 async fn an_observer_that_panics_harms_nobody() {
-    let served = Served::over(Gateway::builder(MemoryStore::default()).observer(Panicking).start().await.unwrap()).await;
+    let served = Served::over(
+        Gateway::builder(MemoryStore::default()).observer(Panicking).start().await.unwrap(),
+    )
+    .await;
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;
     served.gateway.decide(node_id, &Decision::Mute).await.unwrap();
@@ -175,7 +199,11 @@ async fn a_connection_that_has_not_proven_itself_replaces_nobody() {
 
 #[tokio::test]
 async fn the_gateway_pings_and_drops_a_peer_that_does_not_answer() {
-    let limits = Limits { ping_every: Span::from_millis(30), pong_within: Span::from_millis(60), ..Limits::DEFAULT };
+    let limits = Limits {
+        ping_every: Span::from_millis(30),
+        pong_within: Span::from_millis(60),
+        ..Limits::DEFAULT
+    };
     let served = Served::with(limits).await;
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut alive = served.linked(node_id, &token).await;
@@ -202,13 +230,20 @@ impl Application for Recorder {
 #[tokio::test]
 async fn frames_of_the_application_reach_whoever_embeds_the_gateway_and_answers_come_back() {
     let (sender, mut frames) = mpsc::unbounded_channel();
-    let gateway = Gateway::builder(MemoryStore::default()).application(Recorder(sender)).start().await.unwrap();
+    let gateway = Gateway::builder(MemoryStore::default())
+        .application(Recorder(sender))
+        .start()
+        .await
+        .unwrap();
     let served = Arc::new(Served::over(gateway).await);
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;
     link.text(r#"{"type":"audio_start","rate":16000}"#).await;
     link.send(Message::binary(vec![0, 255, 7])).await;
-    assert_eq!(frames.recv().await.unwrap(), (node_id, br#"{"type":"audio_start","rate":16000}"#.to_vec()));
+    assert_eq!(
+        frames.recv().await.unwrap(),
+        (node_id, br#"{"type":"audio_start","rate":16000}"#.to_vec())
+    );
     assert_eq!(frames.recv().await.unwrap(), (node_id, vec![0, 255, 7]));
     assert!(served.gateway.send_text(node_id, r#"{"type":"play"}"#.to_owned()));
     assert!(served.gateway.send_binary(node_id, vec![9]));

@@ -21,12 +21,23 @@ async fn promtool_finds_nothing_wrong_with_the_older_text_format() {
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, text) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
-    assert!(text.contains("# HELP pairing_codes_expired_total ") && text.contains("# TYPE pairing_codes_expired_total counter"));
+    assert!(
+        text.contains("# HELP pairing_codes_expired_total ")
+            && text.contains("# TYPE pairing_codes_expired_total counter")
+    );
 
     let mut tool = Command::new("promtool");
-    tool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    tool.args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = tool.spawn().expect("promtool starts");
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let said = child.wait_with_output().unwrap();
-    assert!(said.status.success(), "{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(
+        said.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
 }

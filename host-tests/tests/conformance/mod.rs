@@ -1,4 +1,5 @@
-//! The spec of the `missy` dialect, black box over real sockets: a gateway on loopback, and clients that speak WebSocket and nothing else.
+//! The spec of the `missy` dialect, black box over real sockets: a gateway on loopback, and clients
+//! that speak WebSocket and nothing else.
 
 mod auth;
 mod first_message;
@@ -41,7 +42,8 @@ impl Served {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        Self::over(Gateway::builder(MemoryStore::default()).limits(limits).start().await.unwrap()).await
+        Self::over(Gateway::builder(MemoryStore::default()).limits(limits).start().await.unwrap())
+            .await
     }
 
     pub(crate) async fn over(gateway: Gateway) -> Self {
@@ -63,7 +65,8 @@ impl Served {
     }
 
     pub(crate) async fn connect_to(&self, path: &str) -> Client {
-        let (socket, _) = tokio_tungstenite::connect_async(format!("ws://{}{path}", self.address)).await.unwrap();
+        let (socket, _) =
+            tokio_tungstenite::connect_async(format!("ws://{}{path}", self.address)).await.unwrap();
         Client { socket }
     }
 
@@ -135,8 +138,9 @@ impl Client {
     /// The next message that is not a ping.
     pub(crate) async fn next(&mut self) -> Message {
         loop {
-            let message =
-                tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the gateway should have said something");
+            let message = tokio::time::timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("the gateway should have said something");
             match message
                 .expect("the gateway should have closed with a frame")
                 .expect("the gateway should not have dropped the connection")
@@ -158,7 +162,9 @@ impl Client {
     /// The next thing must be this close.
     pub(crate) async fn expect_close(&mut self, code: u16, reason: &str) {
         match self.next().await {
-            Message::Close(Some(frame)) => assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason)),
+            Message::Close(Some(frame)) => {
+                assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason))
+            }
             other => panic!("expected close {code} {reason:?}, got {other:?}"),
         }
     }

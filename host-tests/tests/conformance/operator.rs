@@ -33,13 +33,20 @@ async fn of_many_who_approve_at_once_exactly_one_gets_a_token() {
         tokens.extend(one.await.unwrap());
     }
     assert_eq!(tokens.len(), 1);
-    served.linked(node_id, tokens[0].credential.token().unwrap().expose()).await.expect_open().await;
+    served
+        .linked(node_id, tokens[0].credential.token().unwrap().expose())
+        .await
+        .expect_open()
+        .await;
 }
 
 #[tokio::test]
 async fn an_unknown_node_and_an_ambiguous_prefix_are_clear_errors() {
     let served = Served::start().await;
-    assert!(matches!(served.gateway.device_by_prefix("0000").await, Err(OperatorError::NotFound(_))));
+    assert!(matches!(
+        served.gateway.device_by_prefix("0000").await,
+        Err(OperatorError::NotFound(_))
+    ));
     let mut first_digits = std::collections::HashMap::new();
     let ambiguous = loop {
         let node_id = served.ask(&format!("Pi {}", first_digits.len())).await.to_string();
@@ -47,7 +54,10 @@ async fn an_unknown_node_and_an_ambiguous_prefix_are_clear_errors() {
             break node_id[..1].to_owned();
         }
     };
-    assert!(matches!(served.gateway.device_by_prefix(&ambiguous).await, Err(OperatorError::Ambiguous { .. })));
+    assert!(matches!(
+        served.gateway.device_by_prefix(&ambiguous).await,
+        Err(OperatorError::Ambiguous { .. })
+    ));
 }
 
 #[tokio::test]
@@ -71,7 +81,10 @@ async fn a_rejected_node_hears_when_it_may_ask_again_and_its_id_stays_out() {
         .say(serde_json::json!({"type": "pair_request", "friendly_name": "Kitchen Pi", "room": "Kitchen", "hardware_profile": {"v": 2}}))
         .await;
     let told = client.hear().await;
-    assert!(told["type"] == "error" && told["message"].as_str().unwrap().contains("ask again in"), "{told}");
+    assert!(
+        told["type"] == "error" && told["message"].as_str().unwrap().contains("ask again in"),
+        "{told}"
+    );
     client.expect_close(1008, "Request turned down").await;
     // Under another name it is another request.
     assert_ne!(served.ask("Hall Pi").await, first);

@@ -25,11 +25,13 @@ pub(super) fn both_sides() -> (TlsAcceptor, TlsConnector, ServerName<'static>) {
     let tls = acceptor(&dir.path().join("cert.pem"), &dir.path().join("key.pem")).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(dir.path().join("cert.pem")).unwrap()).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_root_certificates(roots)
+    .with_no_client_auth();
     (tls, TlsConnector::from(Arc::new(config)), ServerName::try_from("localhost").unwrap())
 }
 
@@ -43,7 +45,8 @@ async fn a_gateway_with_certificate_files_speaks_tls_and_nothing_else() {
 
     let stream = TcpStream::connect(address).await.unwrap();
     let stream = connector.connect(name, stream).await.unwrap();
-    let (mut socket, _) = tokio_tungstenite::client_async("wss://localhost/", stream).await.unwrap();
+    let (mut socket, _) =
+        tokio_tungstenite::client_async("wss://localhost/", stream).await.unwrap();
     socket.send(json!({"type": "pair_request"}).to_string().into()).await.unwrap();
     assert!(socket.next().await.unwrap().unwrap().into_text().unwrap().contains("pair_pending"));
 

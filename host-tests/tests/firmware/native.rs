@@ -45,7 +45,14 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, std::future::pending()));
-        Self { gateway, shown, port, line: None, board: tempfile::tempdir().unwrap(), _registry: registry }
+        Self {
+            gateway,
+            shown,
+            port,
+            line: None,
+            board: tempfile::tempdir().unwrap(),
+            _registry: registry,
+        }
     }
 
     async fn power_on(&self) -> Machine {
@@ -61,10 +68,16 @@ impl Bench {
             old.abort();
             let _ = old.await;
         }
-        let mut machine = Machine::start_with_serial(image().await, self.board.path()).await.unwrap();
+        let mut machine =
+            Machine::start_with_serial(image().await, self.board.path()).await.unwrap();
         machine.expect("Handfast node").await.unwrap();
         let line = machine.serial().unwrap().to_owned();
-        let serving = handfast_server::serve_serial(self.gateway.clone(), line, 115_200, std::future::pending());
+        let serving = handfast_server::serve_serial(
+            self.gateway.clone(),
+            line,
+            115_200,
+            std::future::pending(),
+        );
         self.line = Some(tokio::spawn(serving));
         machine
     }
@@ -84,12 +97,22 @@ impl Bench {
         machine.line(&pin).await.unwrap();
         machine.expect("the gateway knows it, too").await.unwrap();
         let linked = machine.expect("linked as ").await.unwrap();
-        assert!(!machine.transcript().contains(&pin), "the PIN was echoed:\n{}", machine.transcript());
+        assert!(
+            !machine.transcript().contains(&pin),
+            "the PIN was echoed:\n{}",
+            machine.transcript()
+        );
         NodeId::parse(linked.rsplit(' ').next().unwrap()).unwrap()
     }
 
     async fn online(&self, node_id: NodeId) {
-        eventually(async || self.gateway.device_by_prefix(&node_id.to_string()).await.is_ok_and(|device| device.online)).await;
+        eventually(async || {
+            self.gateway
+                .device_by_prefix(&node_id.to_string())
+                .await
+                .is_ok_and(|device| device.online)
+        })
+        .await;
     }
 }
 
@@ -114,7 +137,10 @@ async fn a_board_pairs_by_pin_over_ethernet_and_links_again_after_a_power_cut() 
     machine.line("exit 7").await.unwrap();
     assert_eq!(machine.exit().await.unwrap().code(), Some(7));
     let last_words = machine.last_words().await;
-    let peak: u32 = last_words.split_ascii_whitespace().find_map(|word| word.parse().ok()).expect("the peak of stack");
+    let peak: u32 = last_words
+        .split_ascii_whitespace()
+        .find_map(|word| word.parse().ok())
+        .expect("the peak of stack");
     assert!(peak <= STACK_BUDGET, "{last_words}");
 }
 

@@ -1,7 +1,9 @@
 //! CPace against the vectors of its draft, and the attacks that it is there for.
 
 use handfast_core::crypto::code::Code;
-use handfast_core::crypto::cpace::{AwaitingTa, AwaitingTb, Element, Error, Initiator, Inputs, Method, Responder, Tag};
+use handfast_core::crypto::cpace::{
+    AwaitingTa, AwaitingTb, Element, Error, Initiator, Inputs, Method, Responder, Tag,
+};
 use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::entropy::Entropy;
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,12 +16,16 @@ const VECTORS: &str = include_str!("../../vectors/cpace-ristretto255.json");
 const NAMES: [&[u8]; 2] = [b"ADa", b"ADb"];
 
 fn lv(fields: &[&[u8]]) -> Vec<u8> {
-    fields.iter().flat_map(|field| [&[u8::try_from(field.len()).unwrap()], *field].concat()).collect()
+    fields
+        .iter()
+        .flat_map(|field| [&[u8::try_from(field.len()).unwrap()], *field].concat())
+        .collect()
 }
 
 /// Confirmation as the draft's section 10.4 suggests, written down a second time.
 fn confirmation(sid: &[u8], isk: &[u8], element: &[u8], name: &[u8]) -> Vec<u8> {
-    let key = Sha512::new().chain_update(b"CPaceMac").chain_update(sid).chain_update(isk).finalize();
+    let key =
+        Sha512::new().chain_update(b"CPaceMac").chain_update(sid).chain_update(isk).finalize();
     let mut mac = Hmac::<Sha512>::new_from_slice(&key).unwrap();
     mac.update(&lv(&[element, name]));
     mac.finalize().into_bytes().to_vec()
@@ -61,8 +67,15 @@ fn the_drafts_invalid_points_end_the_run() {
 #[test]
 fn the_inputs_of_the_native_wire_are_those_that_the_specification_lists() {
     let channel = Channel::new("847-291");
-    let identifier = lv(&[b"handfast/v1/cpace", pair(1).public().as_bytes(), pair(2).public().as_bytes(), &[1]]);
-    let listed = Inputs::from_recorded(b"847291", &identifier, channel.hash.as_bytes(), [b"initiator", b"responder"]).unwrap();
+    let identifier =
+        lv(&[b"handfast/v1/cpace", pair(1).public().as_bytes(), pair(2).public().as_bytes(), &[1]]);
+    let listed = Inputs::from_recorded(
+        b"847291",
+        &identifier,
+        channel.hash.as_bytes(),
+        [b"initiator", b"responder"],
+    )
+    .unwrap();
     let (by_hand, ya) = Initiator::start(&listed, &Entropy::from_recorded([5; 32])).unwrap();
     let (ours, same) = channel.initiator();
     assert_eq!(ya, same);
@@ -75,7 +88,10 @@ fn entropy_of_zeros_makes_no_element() {
     let code = Code::parse("847291").unwrap();
     let channel = Channel::new("847291");
     let inputs = channel.inputs(&code);
-    assert_eq!(Initiator::start(&inputs, &Entropy::from_recorded([0; 32])).err(), Some(Error::Element));
+    assert_eq!(
+        Initiator::start(&inputs, &Entropy::from_recorded([0; 32])).err(),
+        Some(Error::Element)
+    );
     // The four bits above 2^252 do not count.
     let mut top = [0; 32];
     top[31] = 0xf0;
@@ -84,9 +100,13 @@ fn entropy_of_zeros_makes_no_element() {
 
 #[test]
 fn inputs_that_do_not_fit_our_lengths_are_refused() {
-    let refused = |password: &[u8], channel: &[u8], sid: &[u8]| Inputs::from_recorded(password, channel, sid, NAMES).is_none();
+    let refused = |password: &[u8], channel: &[u8], sid: &[u8]| {
+        Inputs::from_recorded(password, channel, sid, NAMES).is_none()
+    };
     assert!(!refused(&[0; 64], &[0; 127], &[0; 32]));
-    assert!(refused(&[0; 65], &[], &[]) && refused(&[], &[0; 128], &[]) && refused(&[], &[], &[0; 33]));
+    assert!(
+        refused(&[0; 65], &[], &[]) && refused(&[], &[0; 128], &[]) && refused(&[], &[], &[0; 33])
+    );
 }
 
 /// One side's view: what it thinks the code and the channel are.
@@ -99,7 +119,12 @@ struct Channel {
 
 impl Channel {
     fn new(code: &'static str) -> Self {
-        Self { code, hash: HandshakeHash::from_recorded([9; 32]), ends: [1, 2], method: Method::Pin }
+        Self {
+            code,
+            hash: HandshakeHash::from_recorded([9; 32]),
+            ends: [1, 2],
+            method: Method::Pin,
+        }
     }
 
     fn inputs<'a>(&self, code: &'a Code) -> Inputs<'a> {
@@ -138,7 +163,8 @@ fn fails_on_both_sides(node: &Channel, gateway: &Channel) {
 
 #[test]
 fn the_same_code_on_the_same_channel_confirms_both() {
-    for (typed, minted) in [("847291", "847291"), ("84-72 91", "847291"), ("abcd-2345", "ABCD2345")] {
+    for (typed, minted) in [("847291", "847291"), ("84-72 91", "847291"), ("abcd-2345", "ABCD2345")]
+    {
         let (initiator, ta, responder) = exchange(&Channel::new(typed), &Channel::new(minted));
         let (_confirmed, tb) = responder.verify(&ta).unwrap();
         assert!(initiator.verify(&tb).is_ok());
@@ -156,7 +182,9 @@ fn a_code_that_nobody_minted_fails_like_a_wrong_one() {
     let channel = Channel::new("847291");
     let nobodys = Code::nobodys(&Entropy::from_recorded([8; 32]));
     let (initiator, ya) = channel.initiator();
-    let (responder, yb) = Responder::answer(&channel.inputs(&nobodys), &Entropy::from_recorded([6; 32]), &ya).unwrap();
+    let (responder, yb) =
+        Responder::answer(&channel.inputs(&nobodys), &Entropy::from_recorded([6; 32]), &ya)
+            .unwrap();
     let (_, ta) = initiator.confirm(&yb).unwrap();
     assert_eq!(responder.verify(&ta).err(), Some(Error::WrongCode));
 }
@@ -168,7 +196,10 @@ fn the_same_pin_with_another_key_session_or_method_fails() {
     fails_on_both_sides(&node(), &Channel { ends: [1, 3], ..node() });
     fails_on_both_sides(&node(), &Channel { ends: [2, 1], ..node() });
     fails_on_both_sides(&node(), &Channel { method: Method::Code, ..node() });
-    fails_on_both_sides(&node(), &Channel { hash: HandshakeHash::from_recorded([8; 32]), ..node() });
+    fails_on_both_sides(
+        &node(),
+        &Channel { hash: HandshakeHash::from_recorded([8; 32]), ..node() },
+    );
 }
 
 #[test]
@@ -200,7 +231,11 @@ fn every_flipped_bit_of_every_message_fails() {
             assert_eq!(responder.verify(&ta).err(), Some(Error::WrongCode), "bit {bit} of Ya");
         }
         if let Ok((initiator, wrong)) = channel.initiator().0.confirm(&array(&flipped(&yb, bit))) {
-            assert_eq!(exchange(&channel, &channel).2.verify(&wrong).err(), Some(Error::WrongCode), "bit {bit} of Yb");
+            assert_eq!(
+                exchange(&channel, &channel).2.verify(&wrong).err(),
+                Some(Error::WrongCode),
+                "bit {bit} of Yb"
+            );
             assert_eq!(initiator.verify(&tb).err(), Some(Error::WrongCode), "bit {bit} of Yb");
         }
     }
@@ -211,15 +246,23 @@ fn every_flipped_bit_of_every_message_fails() {
         responders.push(responder);
     }
     for (bit, (initiator, responder)) in initiators.into_iter().zip(responders).enumerate() {
-        assert_eq!(responder.verify(&array(&flipped(&ta, bit))).err(), Some(Error::WrongCode), "bit {bit} of Ta");
-        assert_eq!(initiator.verify(&array(&flipped(&tb, bit))).err(), Some(Error::WrongCode), "bit {bit} of Tb");
+        assert_eq!(
+            responder.verify(&array(&flipped(&ta, bit))).err(),
+            Some(Error::WrongCode),
+            "bit {bit} of Ta"
+        );
+        assert_eq!(
+            initiator.verify(&array(&flipped(&tb, bit))).err(),
+            Some(Error::WrongCode),
+            "bit {bit} of Tb"
+        );
     }
 }
 
 #[test]
 fn a_man_in_the_middle_of_two_channels_is_caught_although_the_pin_is_right() {
-    // Mallory has a channel with each side and passes every message of CPace on as it is. Even if she could show both sides the right keys, the
-    // hashes of two handshakes differ.
+    // Mallory has a channel with each side and passes every message of CPace on as it is. Even if
+    // she could show both sides the right keys, the hashes of two handshakes differ.
     let (node, _) = run_xx(3, &mut |_, _| {}).unwrap();
     let (_, gateway) = run_xx(23, &mut |_, _| {}).unwrap();
     assert_eq!((node.peer, gateway.peer), (*pair(2).public(), *pair(1).public()));
@@ -228,5 +271,8 @@ fn a_man_in_the_middle_of_two_channels_is_caught_although_the_pin_is_right() {
     let at_gateway = Channel { hash: gateway.hash, ..Channel::new("847291") };
     fails_on_both_sides(&at_node, &at_gateway);
     // As she really stands: with keys of her own on either side.
-    fails_on_both_sides(&Channel { ends: [1, 66], ..at_node }, &Channel { ends: [66, 2], ..at_gateway });
+    fails_on_both_sides(
+        &Channel { ends: [1, 66], ..at_node },
+        &Channel { ends: [66, 2], ..at_gateway },
+    );
 }

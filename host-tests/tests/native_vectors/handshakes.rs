@@ -20,7 +20,8 @@ type Network<'n> = dyn FnMut(usize, &mut Vec<u8>) + 'n;
 type Outcome = Result<(Established, Established), Error>;
 type Run = fn(u8, &mut Network<'_>) -> Outcome;
 
-/// XX with a payload in each message and ephemeral keys by the seed; the network sees the number of each message and the message.
+/// XX with a payload in each message and ephemeral keys by the seed; the network sees the number of
+/// each message and the message.
 pub(super) fn run_xx(seed: u8, network: &mut Network<'_>) -> Outcome {
     let (node, gateway) = (pair(1), pair(2));
     let mut buffer = [0; SEALED_BYTES];
@@ -30,10 +31,16 @@ pub(super) fn run_xx(seed: u8, network: &mut Network<'_>) -> Outcome {
         message
     };
     let prologue = Prologue::of_open(OPEN);
-    let (initiator, sent) = xx::Initiator::start(prologue, &Entropy::from_recorded([seed; 32]), b"one", &mut buffer)?;
+    let (initiator, sent) =
+        xx::Initiator::start(prologue, &Entropy::from_recorded([seed; 32]), b"one", &mut buffer)?;
     let mut message = carried(1, sent);
     let (responder, _) = xx::Responder::read_first(prologue, &mut message)?;
-    let (responder, sent) = responder.write_second(&gateway, &Entropy::from_recorded([seed + 1; 32]), b"two", &mut buffer)?;
+    let (responder, sent) = responder.write_second(
+        &gateway,
+        &Entropy::from_recorded([seed + 1; 32]),
+        b"two",
+        &mut buffer,
+    )?;
     let mut message = carried(2, sent);
     let (initiator, payload) = initiator.read_second(&mut message)?;
     assert_eq!(payload, b"two");
@@ -54,11 +61,13 @@ pub(super) fn run_ik(seed: u8, network: &mut Network<'_>) -> Outcome {
     };
     let prologue = Prologue::of_open(OPEN);
     let entropy = Entropy::from_recorded([seed; 32]);
-    let (initiator, sent) = ik::Initiator::start(prologue, &node, gateway.public(), &entropy, b"one", &mut buffer)?;
+    let (initiator, sent) =
+        ik::Initiator::start(prologue, &node, gateway.public(), &entropy, b"one", &mut buffer)?;
     let mut message = carried(1, sent);
     let (responder, payload) = ik::Responder::read_first(prologue, &gateway, &mut message)?;
     assert_eq!((payload, responder.peer()), (&b"one"[..], node.public()));
-    let (responder, sent) = responder.write_second(&Entropy::from_recorded([seed + 1; 32]), b"two", &mut buffer)?;
+    let (responder, sent) =
+        responder.write_second(&Entropy::from_recorded([seed + 1; 32]), b"two", &mut buffer)?;
     let mut message = carried(2, sent);
     let (initiator, payload) = initiator.read_second(&node, &mut message)?;
     assert_eq!(payload, b"two");
@@ -87,11 +96,19 @@ fn every_attack(run: Run, expected: &[usize]) {
         };
         for bit in 0..8 * length {
             let failed = attack(&|message| message[bit / 8] ^= 1 << (bit % 8));
-            assert!(matches!(failed, Some(Error::Forged | Error::Key)), "message {}, bit {bit}: {failed:?}", at + 1);
+            assert!(
+                matches!(failed, Some(Error::Forged | Error::Key)),
+                "message {}, bit {bit}: {failed:?}",
+                at + 1
+            );
         }
         for end in 0..*length {
             let failed = attack(&|message| message.truncate(end));
-            assert!(matches!(failed, Some(Error::Forged | Error::Length)), "message {} cut at {end}: {failed:?}", at + 1);
+            assert!(
+                matches!(failed, Some(Error::Forged | Error::Length)),
+                "message {} cut at {end}: {failed:?}",
+                at + 1
+            );
         }
         assert_eq!(attack(&|message| message.push(0)), Some(Error::Forged), "a byte more");
         assert_eq!(attack(&|message| message.resize(SEALED_BYTES + 1, 0)), Some(Error::Length));
@@ -134,9 +151,12 @@ fn who_repeats_a_recorded_first_message_of_ik_cannot_go_on() {
     let mut first_text = [0; 16];
     node.sending.seal(&mut first_text, 0).unwrap();
     let gateway = pair(2);
-    let (responder, _) = ik::Responder::read_first(Prologue::of_open(OPEN), &gateway, &mut recorded[0]).expect("it reads");
+    let (responder, _) =
+        ik::Responder::read_first(Prologue::of_open(OPEN), &gateway, &mut recorded[0])
+            .expect("it reads");
     assert_eq!(responder.peer(), pair(1).public());
-    let (established, _) = responder.write_second(&Entropy::from_recorded([99; 32]), b"", &mut [0; 100]).unwrap();
+    let (established, _) =
+        responder.write_second(&Entropy::from_recorded([99; 32]), b"", &mut [0; 100]).unwrap();
     assert_eq!(established.receiving.open(&mut first_text).err(), Some(Error::Forged));
 }
 
@@ -144,21 +164,38 @@ fn who_repeats_a_recorded_first_message_of_ik_cannot_go_on() {
 fn a_changed_byte_of_open_fails_the_handshake() {
     let (mut one, mut two) = ([0; 200], [0; 200]);
     let entropy = || Entropy::from_recorded([3; 32]);
-    let (initiator, sent) = xx::Initiator::start(Prologue::of_open(OPEN), &entropy(), b"", &mut one).unwrap();
+    let (initiator, sent) =
+        xx::Initiator::start(Prologue::of_open(OPEN), &entropy(), b"", &mut one).unwrap();
     let mut sent = sent.to_vec();
-    let (responder, _) = xx::Responder::read_first(Prologue::of_open(b"Open, version 0"), &mut sent).unwrap();
+    let (responder, _) =
+        xx::Responder::read_first(Prologue::of_open(b"Open, version 0"), &mut sent).unwrap();
     let (_, sent) = responder.write_second(&pair(2), &entropy(), b"", &mut two).unwrap();
     assert_eq!(initiator.read_second(&mut sent.to_vec()).err(), Some(Error::Forged));
     // The label alone separates a prologue of ours from the same bytes of somebody else.
-    let (initiator, sent) = xx::Initiator::start(Prologue::of_open(OPEN), &entropy(), b"", &mut one).unwrap();
+    let (initiator, sent) =
+        xx::Initiator::start(Prologue::of_open(OPEN), &entropy(), b"", &mut one).unwrap();
     let mut sent = sent.to_vec();
-    let (responder, _) = xx::Responder::read_first(Prologue::from_recorded(OPEN), &mut sent).unwrap();
+    let (responder, _) =
+        xx::Responder::read_first(Prologue::from_recorded(OPEN), &mut sent).unwrap();
     let (_, sent) = responder.write_second(&pair(2), &entropy(), b"", &mut two).unwrap();
     assert_eq!(initiator.read_second(&mut sent.to_vec()).err(), Some(Error::Forged));
     let mut out = [0; 200];
     let gateway = pair(2);
-    let (_, sent) = ik::Initiator::start(Prologue::of_open(OPEN), &pair(1), gateway.public(), &entropy(), b"", &mut out).unwrap();
-    let failed = ik::Responder::read_first(Prologue::of_open(b"Open, version 0"), &gateway, &mut sent.to_vec()).err();
+    let (_, sent) = ik::Initiator::start(
+        Prologue::of_open(OPEN),
+        &pair(1),
+        gateway.public(),
+        &entropy(),
+        b"",
+        &mut out,
+    )
+    .unwrap();
+    let failed = ik::Responder::read_first(
+        Prologue::of_open(b"Open, version 0"),
+        &gateway,
+        &mut sent.to_vec(),
+    )
+    .err();
     assert_eq!(failed, Some(Error::Forged));
 }
 
@@ -168,9 +205,19 @@ fn keys_of_small_order_and_keys_that_are_not_canonical_end_the_handshake() {
     let mut two = [0; 200];
     let mut first = zero.to_vec();
     let (responder, _) = xx::Responder::read_first(Prologue::of_open(OPEN), &mut first).unwrap();
-    assert_eq!(responder.write_second(&pair(2), &Entropy::from_recorded([4; 32]), b"", &mut two).err(), Some(Error::Key));
+    assert_eq!(
+        responder.write_second(&pair(2), &Entropy::from_recorded([4; 32]), b"", &mut two).err(),
+        Some(Error::Key)
+    );
     let peer = PublicKey::parse(&zero).unwrap();
-    let started = ik::Initiator::start(Prologue::of_open(OPEN), &pair(1), &peer, &Entropy::from_recorded([3; 32]), b"", &mut two);
+    let started = ik::Initiator::start(
+        Prologue::of_open(OPEN),
+        &pair(1),
+        &peer,
+        &Entropy::from_recorded([3; 32]),
+        b"",
+        &mut two,
+    );
     assert_eq!(started.err(), Some(Error::Key));
     let put = |number: usize, key: [u8; 32]| {
         move |now: usize, message: &mut Vec<u8>| {
@@ -191,10 +238,17 @@ fn keys_of_small_order_and_keys_that_are_not_canonical_end_the_handshake() {
 fn a_gateway_with_another_static_key_cannot_read_the_first_message_of_ik() {
     let mut out = [0; 200];
     let meant = pair(2);
-    let (_, sent) =
-        ik::Initiator::start(Prologue::of_open(OPEN), &pair(1), meant.public(), &Entropy::from_recorded([3; 32]), b"", &mut out)
-            .unwrap();
-    let failed = ik::Responder::read_first(Prologue::of_open(OPEN), &pair(7), &mut sent.to_vec()).err();
+    let (_, sent) = ik::Initiator::start(
+        Prologue::of_open(OPEN),
+        &pair(1),
+        meant.public(),
+        &Entropy::from_recorded([3; 32]),
+        b"",
+        &mut out,
+    )
+    .unwrap();
+    let failed =
+        ik::Responder::read_first(Prologue::of_open(OPEN), &pair(7), &mut sent.to_vec()).err();
     assert_eq!(failed, Some(Error::Forged));
 }
 
@@ -203,8 +257,15 @@ fn a_buffer_that_is_too_small_is_the_callers_mistake() {
     let start = |payload: &[u8], size: usize| {
         let mut out = vec![0; size];
         let entropy = Entropy::from_recorded([3; 32]);
-        ik::Initiator::start(Prologue::of_open(OPEN), &pair(1), pair(2).public(), &entropy, payload, &mut out)
-            .map(|(_, sent)| sent.len())
+        ik::Initiator::start(
+            Prologue::of_open(OPEN),
+            &pair(1),
+            pair(2).public(),
+            &entropy,
+            payload,
+            &mut out,
+        )
+        .map(|(_, sent)| sent.len())
     };
     assert_eq!(start(b"payload", 96 + 7), Ok(96 + 7));
     for size in 0..96 + 7 {
@@ -219,7 +280,11 @@ fn a_message_is_opened_only_by_the_other_end_and_only_in_its_direction() {
     let (mut initiator, responder) = run_xx(3, &mut |_, _| {}).unwrap();
     let mut buffer = [9; TEXT_BYTES + 16];
     initiator.sending.seal(&mut buffer, TEXT_BYTES).unwrap();
-    assert_eq!(initiator.receiving.open(&mut buffer.clone()).err(), Some(Error::Forged), "reflected");
+    assert_eq!(
+        initiator.receiving.open(&mut buffer.clone()).err(),
+        Some(Error::Forged),
+        "reflected"
+    );
     assert_eq!(nowhere().open(&mut buffer.clone()).err(), Some(Error::Forged));
     assert_eq!(responder.receiving.open(&mut buffer).unwrap().1, [9; TEXT_BYTES]);
 }

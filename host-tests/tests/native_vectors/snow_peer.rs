@@ -1,5 +1,6 @@
-//! Our handshakes with `snow`, which others wrote over another generation of the primitives, as the peer: both protocols, both roles, payloads of
-//! every size, and messages beyond the first rekeying.
+//! Our handshakes with `snow`, which others wrote over another generation of the primitives, as the
+//! peer: both protocols, both roles, payloads of every size, and messages beyond the first
+//! rekeying.
 
 use handfast_core::crypto::noise::transport::{REKEY_EVERY, TEXT_BYTES};
 use handfast_core::crypto::noise::{Established, Prologue, SEALED_BYTES, ik, xx};
@@ -31,16 +32,28 @@ impl World {
 
     /// A payload that leaves room for the tokens of any message.
     fn payload(&mut self) -> Vec<u8> {
-        let size = if self.prng.one_in(4) { 0 } else { self.prng.below(SEALED_BYTES as u64 - 96 + 1) as usize };
+        let size = if self.prng.one_in(4) {
+            0
+        } else {
+            self.prng.below(SEALED_BYTES as u64 - 96 + 1) as usize
+        };
         (0..size).map(|_| self.prng.draw() as u8).collect()
     }
 
     fn snow(&self, protocol: &str, initiates: bool, knows_us: bool) -> HandshakeState {
         let builder = Builder::new(protocol.parse().unwrap());
-        let builder = builder.prologue(&self.prologue).unwrap().local_private_key(self.theirs.expose()).unwrap();
+        let builder = builder
+            .prologue(&self.prologue)
+            .unwrap()
+            .local_private_key(self.theirs.expose())
+            .unwrap();
         let ours = self.own.public().as_bytes();
         let builder = if knows_us { builder.remote_public_key(ours).unwrap() } else { builder };
-        if initiates { builder.build_initiator().unwrap() } else { builder.build_responder().unwrap() }
+        if initiates {
+            builder.build_initiator().unwrap()
+        } else {
+            builder.build_responder().unwrap()
+        }
     }
 }
 
@@ -67,13 +80,16 @@ fn talk(world: &mut World, ours: Established, peer: HandshakeState, messages: u6
     let Established { mut sending, mut receiving, .. } = ours;
     let (mut buffer, mut text) = ([0; SEALED_BYTES], [0; SEALED_BYTES]);
     for number in 0..messages {
-        let size = if messages > 100 { 1 } else { world.prng.below(TEXT_BYTES as u64 + 1) as usize };
+        let size =
+            if messages > 100 { 1 } else { world.prng.below(TEXT_BYTES as u64 + 1) as usize };
         buffer.fill(number as u8);
         let sealed = sending.seal(&mut buffer, size).unwrap();
         assert_eq!(peer.read_message(sealed, &mut text), Ok(size), "message {number} of ours");
         assert!(text[..size].iter().all(|byte| *byte == number as u8));
         let length = peer.write_message(&text[..size], &mut buffer).unwrap();
-        let opened = receiving.open(&mut buffer[..length]).unwrap_or_else(|_| panic!("message {number} of theirs"));
+        let opened = receiving
+            .open(&mut buffer[..length])
+            .unwrap_or_else(|_| panic!("message {number} of theirs"));
         assert_eq!(opened.1, &text[..size]);
         receiving = opened.0;
         if (number + 1) % REKEY_EVERY == 0 {
@@ -87,7 +103,13 @@ fn xx_as_initiator(world: &mut World, messages: u64) {
     let mut peer = world.snow("Noise_XX_25519_ChaChaPoly_SHA256", false, false);
     let mut buffer = [0; SEALED_BYTES];
     let (payload, entropy) = (world.payload(), world.entropy());
-    let (ours, sent) = xx::Initiator::start(Prologue::from_recorded(&world.prologue), &entropy, &payload, &mut buffer).unwrap();
+    let (ours, sent) = xx::Initiator::start(
+        Prologue::from_recorded(&world.prologue),
+        &entropy,
+        &payload,
+        &mut buffer,
+    )
+    .unwrap();
     assert_eq!(read(&mut peer, sent), payload);
     let payload = world.payload();
     let mut message = written(&mut peer, &payload);
@@ -104,7 +126,8 @@ fn xx_as_responder(world: &mut World, messages: u64) {
     let mut buffer = [0; SEALED_BYTES];
     let payload = world.payload();
     let mut message = written(&mut peer, &payload);
-    let (ours, received) = xx::Responder::read_first(Prologue::from_recorded(&world.prologue), &mut message).unwrap();
+    let (ours, received) =
+        xx::Responder::read_first(Prologue::from_recorded(&world.prologue), &mut message).unwrap();
     assert_eq!(received, payload);
     let (payload, entropy) = (world.payload(), world.entropy());
     let (ours, sent) = ours.write_second(&world.own, &entropy, &payload, &mut buffer).unwrap();
@@ -122,7 +145,15 @@ fn ik_as_initiator(world: &mut World, messages: u64) {
     let (payload, entropy) = (world.payload(), world.entropy());
     let gateway = KeyPair::from_stored(&world.theirs);
     let prologue = Prologue::from_recorded(&world.prologue);
-    let (ours, sent) = ik::Initiator::start(prologue, &world.own, gateway.public(), &entropy, &payload, &mut buffer).unwrap();
+    let (ours, sent) = ik::Initiator::start(
+        prologue,
+        &world.own,
+        gateway.public(),
+        &entropy,
+        &payload,
+        &mut buffer,
+    )
+    .unwrap();
     assert_eq!(read(&mut peer, sent), payload);
     let payload = world.payload();
     let mut message = written(&mut peer, &payload);

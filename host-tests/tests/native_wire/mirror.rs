@@ -1,4 +1,5 @@
-//! The messages of the native wire once more, as anybody would declare them for postcard, with nothing checked.
+//! The messages of the native wire once more, as anybody would declare them for postcard, with
+//! nothing checked.
 
 use serde::Serialize;
 

@@ -12,7 +12,8 @@ use handfast_core::wire::json::Number;
 use handfast_core::wire::native::link::{self, Admission, Bye, DispatchId, Outcome, Policy, Renew};
 use handfast_core::wire::native::open::{ClearRefusal, Versions};
 use handfast_core::wire::native::pair::{
-    self, Ask, BootstrapToken, Chain, Grant, GrantId, Method, NativeProfile, Refusal, Request, Selector,
+    self, Ask, BootstrapToken, Chain, Grant, GrantId, Method, NativeProfile, Refusal, Request,
+    Selector,
 };
 use handfast_core::wire::native::part::{Object, Part};
 use handfast_core::wire::native::{Bounded, CapabilityName, Payload, Reason};
@@ -38,7 +39,8 @@ pub(crate) fn request<'b>() -> Request<'b> {
     Request {
         name: label("Küche"),
         room: UNKNOWN,
-        profile: NativeProfile::new(Profile::parse(r#"{"board":"qemu"}"#).expect("an object")).expect("short"),
+        profile: NativeProfile::new(Profile::parse(r#"{"board":"qemu"}"#).expect("an object"))
+            .expect("short"),
         method: Method::Code { selector: Selector::parse("k7Qf").expect("a selector") },
         csr: Bounded::new(&[0x30; 200]),
     }
@@ -85,7 +87,15 @@ fn grant<'b>(token: bool, chain: Option<Chain<'b>>) -> Grant<'b> {
 
 fn mirrored_grant<'b>(token: bool, chain: Option<mirror::Chain<'b>>) -> mirror::Grant<'b> {
     let (token, message) = (token.then_some(TOKEN), token.then_some("welcome"));
-    mirror::Grant { id: [1; 16], node_id: [2; 16], room: "hall", token, chain, certificates: true, message }
+    mirror::Grant {
+        id: [1; 16],
+        node_id: [2; 16],
+        room: "hall",
+        token,
+        chain,
+        certificates: true,
+        message,
+    }
 }
 
 fn part(object: Object, bytes: &[u8], at: usize) -> Part<'_> {
@@ -114,7 +124,9 @@ pub(crate) fn samples() -> Vec<Sample> {
 }
 
 fn pairing(all: &mut Vec<Sample>) {
-    use mirror::{PairFromGateway as TheirGateway, PairFromNode as Theirs, Refusal as TheirRefusal};
+    use mirror::{
+        PairFromGateway as TheirGateway, PairFromNode as Theirs, Refusal as TheirRefusal,
+    };
     use pair::{FromGateway, FromNode};
     macro_rules! node {
         ($ours:expr, $theirs:expr) => {
@@ -134,30 +146,44 @@ fn pairing(all: &mut Vec<Sample>) {
 
     let ask = Ask::sign(request(), &keys(), &HASH);
     node!(FromNode::Ask(ask), Theirs::Ask(mirrored_ask(&ask)));
-    for (method, theirs) in
-        [(Method::Approval, mirror::Method::Approval), (Method::Pin, mirror::Method::Pin), (Method::Setup, mirror::Method::Setup)]
-    {
+    for (method, theirs) in [
+        (Method::Approval, mirror::Method::Approval),
+        (Method::Pin, mirror::Method::Pin),
+        (Method::Setup, mirror::Method::Setup),
+    ] {
         let ask = Ask::sign(Request { method, csr: None, ..request() }, &keys(), &HASH);
-        node!(FromNode::Ask(ask), Theirs::Ask(mirror::Ask { method: theirs, csr: None, ..mirrored_ask(&ask) }));
+        node!(
+            FromNode::Ask(ask),
+            Theirs::Ask(mirror::Ask { method: theirs, csr: None, ..mirrored_ask(&ask) })
+        );
     }
     node!(FromNode::Ya([3; 32]), Theirs::Ya([3; 32]));
     node!(FromNode::Ta([4; 64]), Theirs::Ta(([4; 32], [4; 32])));
     node!(FromNode::Stored(GrantId::from_bytes([1; 16])), Theirs::Stored([1; 16]));
     let longest = "e".repeat(SETUP_TOKEN_CHARS);
     for token in ["e30.AAAA", "ä", &longest] {
-        node!(FromNode::SetupCode(BootstrapToken::new(token).expect("a token")), Theirs::SetupCode(token));
+        node!(
+            FromNode::SetupCode(BootstrapToken::new(token).expect("a token")),
+            Theirs::SetupCode(token)
+        );
     }
     for expires_in in [0, 127, 128, 300, u32::MAX] {
         gateway!(FromGateway::Waiting { expires_in }, TheirGateway::Waiting { expires_in });
     }
-    gateway!(FromGateway::PinShown { expires_in: 300, attempts: 255 }, TheirGateway::PinShown { expires_in: 300, attempts: 255 });
+    gateway!(
+        FromGateway::PinShown { expires_in: 300, attempts: 255 },
+        TheirGateway::PinShown { expires_in: 300, attempts: 255 }
+    );
     gateway!(FromGateway::Yb([5; 32]), TheirGateway::Yb([5; 32]));
     gateway!(FromGateway::Tb([6; 64]), TheirGateway::Tb(([6; 32], [6; 32])));
     refused!(Refusal::WrongCode { attempts_left: 4 }, TheirRefusal::WrongCode { attempts_left: 4 });
     refused!(Refusal::Expired, TheirRefusal::Expired);
     refused!(Refusal::Locked, TheirRefusal::Locked);
     refused!(Refusal::Closed, TheirRefusal::Closed);
-    refused!(Refusal::Denied { reason: Reason::parse("not today") }, TheirRefusal::Denied { reason: Some("not today") });
+    refused!(
+        Refusal::Denied { reason: Reason::parse("not today") },
+        TheirRefusal::Denied { reason: Some("not today") }
+    );
     refused!(Refusal::Denied { reason: None }, TheirRefusal::Denied { reason: None });
     refused!(Refusal::Revoked, TheirRefusal::Revoked);
     refused!(Refusal::Busy { retry_in: 1000 }, TheirRefusal::Busy { retry_in: 1000 });
@@ -165,16 +191,30 @@ fn pairing(all: &mut Vec<Sample>) {
     refused!(Refusal::Spent, TheirRefusal::Spent);
     refused!(Refusal::CannotStore { retry_in: 5 }, TheirRefusal::CannotStore { retry_in: 5 });
     let certificates = [8; 2001];
-    let theirs = |index, last, bytes| mirror::Part { object: mirror::Object::Certificates, index, last, bytes };
+    let theirs = |index, last, bytes| mirror::Part {
+        object: mirror::Object::Certificates,
+        index,
+        last,
+        bytes,
+    };
     gateway!(
         FromGateway::Part(part(Object::Certificates, &certificates, 1)),
         TheirGateway::Part(theirs(1, false, &certificates[..1000]))
     );
-    gateway!(FromGateway::Part(part(Object::Certificates, &certificates, 2)), TheirGateway::Part(theirs(2, true, &[8])));
+    gateway!(
+        FromGateway::Part(part(Object::Certificates, &certificates, 2)),
+        TheirGateway::Part(theirs(2, true, &[8]))
+    );
     let here = Bounded::new(&[5; 448]).expect("short");
     let chain = Some(mirror::Chain::Here(&[5; 448]));
-    gateway!(FromGateway::Grant(grant(true, Some(Chain::Here(here)))), TheirGateway::Grant(mirrored_grant(true, chain)));
-    gateway!(FromGateway::Grant(grant(false, None)), TheirGateway::Grant(mirrored_grant(false, None)));
+    gateway!(
+        FromGateway::Grant(grant(true, Some(Chain::Here(here)))),
+        TheirGateway::Grant(mirrored_grant(true, chain))
+    );
+    gateway!(
+        FromGateway::Grant(grant(false, None)),
+        TheirGateway::Grant(mirrored_grant(false, None))
+    );
     gateway!(FromGateway::Active(GrantId::from_bytes([1; 16])), TheirGateway::Active([1; 16]));
     gateway!(FromGateway::NotPaired, TheirGateway::NotPaired);
 }
@@ -188,10 +228,18 @@ fn from_linked_node(all: &mut Vec<Sample>) {
         };
     }
 
-    let full = Heartbeat { occupancy: Some(true), noise_level: Number::parse("-0.25e3"), wake_word_fp: Some(false) };
+    let full = Heartbeat {
+        occupancy: Some(true),
+        noise_level: Number::parse("-0.25e3"),
+        wake_word_fp: Some(false),
+    };
     node!(
         FromNode::Heartbeat(full),
-        Theirs::Heartbeat { occupancy: Some(true), noise_level: Some("-0.25e3"), wake_word_fp: Some(false) }
+        Theirs::Heartbeat {
+            occupancy: Some(true),
+            noise_level: Some("-0.25e3"),
+            wake_word_fp: Some(false)
+        }
     );
     node!(
         FromNode::Heartbeat(Heartbeat::default()),
@@ -205,32 +253,51 @@ fn from_linked_node(all: &mut Vec<Sample>) {
     let reason = Reason::parse("no such pin").expect("a reason");
     for (outcome, theirs) in [
         (Outcome::AwaitingMediation, mirror::Outcome::AwaitingMediation),
-        (Outcome::Succeeded(Payload::new(&[0; 864]).expect("a payload")), mirror::Outcome::Succeeded(&[0; 864])),
+        (
+            Outcome::Succeeded(Payload::new(&[0; 864]).expect("a payload")),
+            mirror::Outcome::Succeeded(&[0; 864]),
+        ),
         (Outcome::Failed(reason), mirror::Outcome::Failed("no such pin")),
         (Outcome::Rejected(reason), mirror::Outcome::Rejected("no such pin")),
         (Outcome::TimedOut, mirror::Outcome::TimedOut),
     ] {
         let ours = link::DispatchResult { id: DispatchId::from_bytes([3; 16]), outcome };
-        node!(FromNode::DispatchResult(ours), Theirs::DispatchResult { id: [3; 16], outcome: theirs });
+        node!(
+            FromNode::DispatchResult(ours),
+            Theirs::DispatchResult { id: [3; 16], outcome: theirs }
+        );
     }
     let csr = Bounded::new(&[0x30; 512]).expect("a request");
     node!(FromNode::Renew(Renew::Token), Theirs::Renew(mirror::Renew::Token));
     node!(FromNode::Renew(Renew::Chain), Theirs::Renew(mirror::Renew::Chain));
-    node!(FromNode::Renew(Renew::Certificate { csr }), Theirs::Renew(mirror::Renew::Certificate { csr: &[0x30; 512] }));
+    node!(
+        FromNode::Renew(Renew::Certificate { csr }),
+        Theirs::Renew(mirror::Renew::Certificate { csr: &[0x30; 512] })
+    );
     let here = Bounded::new(&[5; 300]).expect("short");
-    node!(FromNode::Present { chain: Chain::Here(here) }, Theirs::Present { chain: mirror::Chain::Here(&[5; 300]) });
-    node!(FromNode::Present { chain: Chain::InParts }, Theirs::Present { chain: mirror::Chain::InParts });
+    node!(
+        FromNode::Present { chain: Chain::Here(here) },
+        Theirs::Present { chain: mirror::Chain::Here(&[5; 300]) }
+    );
+    node!(
+        FromNode::Present { chain: Chain::InParts },
+        Theirs::Present { chain: mirror::Chain::InParts }
+    );
     let address = Address::parse("/lights/room1").expect("an address");
-    for (action, theirs) in
-        [(Action::Read, mirror::Action::Read), (Action::Write, mirror::Action::Write), (Action::Admin, mirror::Action::Admin)]
-    {
+    for (action, theirs) in [
+        (Action::Read, mirror::Action::Read),
+        (Action::Write, mirror::Action::Write),
+        (Action::Admin, mirror::Action::Admin),
+    ] {
         let bytes = Payload::new(b"on").expect("a payload");
         let theirs = mirror::App { action: theirs, address: "/lights/room1", bytes: b"on" };
         node!(FromNode::App(link::App { action, address, bytes }), Theirs::App(theirs));
     }
     let pattern = Pattern::parse("/lights/**/level").expect("a pattern");
     node!(FromNode::Subscribe { pattern }, Theirs::Subscribe { pattern: "/lights/**/level" });
-    for (object, theirs) in [(Object::Chain, mirror::Object::Chain), (Object::Profile, mirror::Object::Profile)] {
+    for (object, theirs) in
+        [(Object::Chain, mirror::Object::Chain), (Object::Profile, mirror::Object::Profile)]
+    {
         let theirs = mirror::Part { object: theirs, index: 0, last: true, bytes: &[1; 200] };
         node!(FromNode::Part(part(object, &[1; 200], 0)), Theirs::Part(theirs));
     }
@@ -257,7 +324,10 @@ fn from_linking_gateway(all: &mut Vec<Sample>) {
     }
 
     for time in [None, Some(0), Some(1_700_000_000), Some(u64::MAX)] {
-        gateway!(FromGateway::Heartbeat { time: time.map(UnixTime::from_secs) }, Theirs::Heartbeat { time });
+        gateway!(
+            FromGateway::Heartbeat { time: time.map(UnixTime::from_secs) },
+            Theirs::Heartbeat { time }
+        );
     }
     let key = x25519::PublicKey::parse(&[9; 32]).expect("a key");
     for (policy, theirs) in [
@@ -277,21 +347,38 @@ fn from_linking_gateway(all: &mut Vec<Sample>) {
     };
     gateway!(
         FromGateway::Dispatch(ours),
-        Theirs::Dispatch { id: [3; 16], capability: "echo", timeout: 86_400, max_payload: 864, input: &[] }
+        Theirs::Dispatch {
+            id: [3; 16],
+            capability: "echo",
+            timeout: 86_400,
+            max_payload: 864,
+            input: &[]
+        }
     );
-    let (address, bytes) = (Address::parse("/").expect("an address"), Payload::new(&[0xff; 200]).expect("a payload"));
+    let (address, bytes) =
+        (Address::parse("/").expect("an address"), Payload::new(&[0xff; 200]).expect("a payload"));
     let theirs = mirror::App { action: mirror::Action::Write, address: "/", bytes: &[0xff; 200] };
-    gateway!(FromGateway::App(link::App { action: Action::Write, address, bytes }), Theirs::App(theirs));
+    gateway!(
+        FromGateway::App(link::App { action: Action::Write, address, bytes }),
+        Theirs::App(theirs)
+    );
     let pattern = Pattern::from(address);
     gateway!(
         FromGateway::NotAllowed { action: Action::Admin, pattern },
         Theirs::NotAllowed { action: mirror::Action::Admin, pattern: "/" }
     );
-    gateway!(FromGateway::Admission(Admission::Welcome), Theirs::Admission(mirror::Admission::Welcome));
-    let theirs = mirror::Part { object: mirror::Object::Chain, index: 1, last: true, bytes: &[1; 500] };
+    gateway!(
+        FromGateway::Admission(Admission::Welcome),
+        Theirs::Admission(mirror::Admission::Welcome)
+    );
+    let theirs =
+        mirror::Part { object: mirror::Object::Chain, index: 1, last: true, bytes: &[1; 500] };
     gateway!(FromGateway::Part(part(Object::Chain, &[1; 1500], 1)), Theirs::Part(theirs));
     let chain = Some(mirror::Chain::InParts);
-    gateway!(FromGateway::Grant(grant(true, Some(Chain::InParts))), Theirs::Grant(mirrored_grant(true, chain)));
+    gateway!(
+        FromGateway::Grant(grant(true, Some(Chain::InParts))),
+        Theirs::Grant(mirrored_grant(true, chain))
+    );
     gateway!(FromGateway::NotRenewed, Theirs::NotRenewed);
     gateway!(FromGateway::Active(GrantId::from_bytes([1; 16])), Theirs::Active([1; 16]));
     gateway!(FromGateway::Bye(Bye::Replaced), Theirs::Bye(mirror::Bye::Replaced));

@@ -133,7 +133,9 @@ fn feed(connection: Connection, at: u64, input: Input<'_>) -> (Connection, Vec<S
     let mut scratch = [0; COMPANION_SCRATCH];
     let Step { next, effects } = connection.step(Instant::from_millis(at), input, &mut scratch);
     let words = |effect: &Effect<'_>| match effect {
-        Effect::Redeem(verified) => format!("Redeem a code for {}", verified.claims().profile.as_str()),
+        Effect::Redeem(verified) => {
+            format!("Redeem a code for {}", verified.claims().profile.as_str())
+        }
         Effect::Resume(_) => "Resume".to_owned(),
         other => format!("{other:?}"),
     };
@@ -165,7 +167,11 @@ fn a_companions_connection_does_in_every_state_what_its_table_says() {
             if effects.is_empty() && format!("{after:?}") == unchanged {
                 table.ignored(name);
             } else {
-                table.row(name, &format!("{}{}", after.state_name(), deadline(after.deadline())), &effects);
+                table.row(
+                    name,
+                    &format!("{}{}", after.state_name(), deadline(after.deadline())),
+                    &effects,
+                );
             }
         }
     }
@@ -178,16 +184,28 @@ fn a_companion_does_in_every_state_what_its_table_says() {
     const OPENED: &str = r#"{"session_token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
     let inputs: [(&str, Make, u64); 9] = [
         ("text, a session", || companion::Input::Text(OPENED), 1_000),
-        ("text, a session that is none", || companion::Input::Text(r#"{"session_token":"short"}"#), 1_000),
+        (
+            "text, a session that is none",
+            || companion::Input::Text(r#"{"session_token":"short"}"#),
+            1_000,
+        ),
         ("text, an error", || companion::Input::Text(r#"{"error":"already used"}"#), 1_000),
-        ("text, both", || companion::Input::Text(r#"{"error":"expired","session_token":"x"}"#), 1_000),
+        (
+            "text, both",
+            || companion::Input::Text(r#"{"error":"expired","session_token":"x"}"#),
+            1_000,
+        ),
         ("text, anything", || companion::Input::Text("anything"), 1_000),
         ("binary", || companion::Input::Binary, 1_000),
         ("tick", || companion::Input::Tick, 9_999),
         ("tick, time is up", || companion::Input::Tick, 10_000),
         ("closed", || companion::Input::Closed, 1_000),
     ];
-    let begin = || Companion::begin(Instant::from_millis(0), "a.b", &mut [0; 64]).map(|(machine, _)| machine).unwrap();
+    let begin = || {
+        Companion::begin(Instant::from_millis(0), "a.b", &mut [0; 64])
+            .map(|(machine, _)| machine)
+            .unwrap()
+    };
     let step = |machine: Companion, at: u64, input| {
         let mut scratch = [0; 256];
         let Step { next, effects } = machine.step(Instant::from_millis(at), input, &mut scratch);
@@ -197,7 +215,11 @@ fn a_companion_does_in_every_state_what_its_table_says() {
     let mut table = Table::about("flow::setup_code::companion::Companion");
     for is_done in [false, true] {
         let reach = || if is_done { step(begin(), 1, companion::Input::Closed).0 } else { begin() };
-        table.state(&format!("{}{}", if is_done { "Done" } else { "Waiting" }, deadline(reach().deadline())));
+        table.state(&format!(
+            "{}{}",
+            if is_done { "Done" } else { "Waiting" },
+            deadline(reach().deadline())
+        ));
         for (name, make, at) in inputs {
             let (next, effects) = step(reach(), at, make());
             if effects.is_empty() && format!("{next:?}") == format!("{:?}", reach()) {

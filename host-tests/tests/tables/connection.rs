@@ -20,8 +20,7 @@ use super::{Table, deadline};
 
 const ID: &str = "caa4270d-912f-4099-ac2d-45e9d0253e3e";
 const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
-const AUTH: &str =
-    r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
+const AUTH: &str = r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
 const NOW: Instant = Instant::from_millis(1_000);
 
 /// What inputs borrow from.
@@ -49,24 +48,38 @@ impl Given {
             standing,
         };
         let on_its_way = |byte, before| {
-            let ticket = Ticket { id: DeliveryId::from_bytes([1; 16]), until: UnixTime::from_secs(60) };
+            let ticket =
+                Ticket { id: DeliveryId::from_bytes([1; 16]), until: UnixTime::from_secs(60) };
             let undelivered = Undelivered { token: hash(byte), ticket, before };
             Standing::Paired { credential: Credential::Undelivered(undelivered), mode: Mode::Full }
         };
         Self {
-            paired: record(Standing::Paired { credential: Credential::Token(hash(5)), mode: Mode::Full }),
-            muted: record(Standing::Muted { credential: Credential::Token(hash(5)), restore: Mode::Full }),
+            paired: record(Standing::Paired {
+                credential: Credential::Token(hash(5)),
+                mode: Mode::Full,
+            }),
+            muted: record(Standing::Muted {
+                credential: Credential::Token(hash(5)),
+                restore: Mode::Full,
+            }),
             unapproved: record(Standing::Unapproved { token: hash(5) }),
             pending: record(Standing::Pending { expires: UnixTime::from_secs(9) }),
             revoked: record(Standing::Revoked { cause: Cause::Unpaired }),
-            reissued: record(Standing::Paired { credential: Credential::Token(hash(6)), mode: Mode::Full }),
+            reissued: record(Standing::Paired {
+                credential: Credential::Token(hash(6)),
+                mode: Mode::Full,
+            }),
             on_its_way: record(on_its_way(5, Before::Pending { expires: UnixTime::from_secs(9) })),
             replacing: record(on_its_way(6, Before::Token(hash(5)))),
             key: ProofKey::new(&Entropy::from_recorded([1; 32])),
         }
     }
 
-    fn lookup<'g>(&'g self, record: Result<Option<&'g Record>, Refusal>, proven: bool) -> Input<'g> {
+    fn lookup<'g>(
+        &'g self,
+        record: Result<Option<&'g Record>, Refusal>,
+        proven: bool,
+    ) -> Input<'g> {
         let kept = proven.then(|| self.key.tag(NodeId::parse(ID).unwrap(), &hash(5), &token()));
         Input::Loaded(Lookup { record, kept, key: &self.key })
     }
@@ -87,16 +100,22 @@ fn hashed(byte: u8) -> Input<'static> {
 type Make = for<'g> fn(&'g Given) -> Input<'g>;
 
 const INPUTS: &[(&str, Make)] = &[
-    ("text pair_request", |_| Input::Text(r#"{"type":"pair_request","friendly_name":"lamp","room":"Küche"}"#)),
+    ("text pair_request", |_| {
+        Input::Text(r#"{"type":"pair_request","friendly_name":"lamp","room":"Küche"}"#)
+    }),
     ("text auth", |_| Input::Text(AUTH)),
     ("text auth, unusable", |_| Input::Text(r#"{"type":"auth","node_id":"","token":""}"#)),
-    ("text heartbeat", |_| Input::Text(r#"{"type":"heartbeat","occupancy":true,"noise_level":0.5}"#)),
+    ("text heartbeat", |_| {
+        Input::Text(r#"{"type":"heartbeat","occupancy":true,"noise_level":0.5}"#)
+    }),
     ("text heartbeat, wrong field", |_| Input::Text(r#"{"type":"heartbeat","occupancy":7}"#)),
     ("text of another type", |_| Input::Text(r#"{"type":"audio_start"}"#)),
     ("text without a type", |_| Input::Text("{}")),
     ("text that is no object", |_| Input::Text("[]")),
     ("text that is no JSON", |_| Input::Text("{")),
-    ("text pair_request, bad name", |_| Input::Text(r#"{"type":"pair_request","friendly_name":7}"#)),
+    ("text pair_request, bad name", |_| {
+        Input::Text(r#"{"type":"pair_request","friendly_name":7}"#)
+    }),
     ("binary", |_| Input::Binary(b"\x01")),
     ("pong", |_| Input::Pong),
     ("admitted", |_| Input::Admitted(Ok(NodeId::parse(ID).unwrap()))),
@@ -150,7 +169,11 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ("Confirming", &["text auth", "loaded on its way", "hashed right"], 1_000),
     ("Attaching", &["text auth", "loaded paired", "hashed right"], 1_000),
     ("Linked", &["text auth", "loaded paired", "hashed right", "attached paired"], 1_000),
-    ("Linked, ping is due", &["text auth", "loaded paired", "hashed right", "attached paired"], 21_000),
+    (
+        "Linked, ping is due",
+        &["text auth", "loaded paired", "hashed right", "attached paired"],
+        21_000,
+    ),
     ("Closed", &["closed"], 1_000),
 ];
 
@@ -177,11 +200,16 @@ fn a_connection_does_in_every_state_what_its_table_says() {
         table.state(&format!("{state}{}", deadline(before.deadline())));
         let unchanged = format!("{before:?}");
         for (name, make) in INPUTS {
-            let (after, effects) = feed(reach(&given, path), Instant::from_millis(*at), make(&given));
+            let (after, effects) =
+                feed(reach(&given, path), Instant::from_millis(*at), make(&given));
             if effects.is_empty() && format!("{after:?}") == unchanged {
                 table.ignored(name);
             } else {
-                table.row(name, &format!("{}{}", after.state_name(), deadline(after.deadline())), &effects);
+                table.row(
+                    name,
+                    &format!("{}{}", after.state_name(), deadline(after.deadline())),
+                    &effects,
+                );
             }
         }
     }
@@ -193,7 +221,11 @@ fn a_decision_that_overtakes_the_record_on_its_way_still_keeps_the_node_out() {
     let given = Given::new();
     for push in ["push muted", "push unpaired", "push replaced"] {
         let path = ["text auth", "loaded paired", "hashed right", push, "attached paired"];
-        assert_eq!(reach(&given, &path).linked(), None, "{push}, then a record that was read before");
+        assert_eq!(
+            reach(&given, &path).linked(),
+            None,
+            "{push}, then a record that was read before"
+        );
     }
 }
 
@@ -229,7 +261,8 @@ fn a_link_does_in_every_state_what_its_table_says() {
         table.state(&format!("{name}{}", deadline(before.deadline())));
         for (input, make) in inputs {
             let mut scratch = [0; SCRATCH];
-            let Step { next, effects } = before.step(Instant::from_millis(at), make(), &mut scratch);
+            let Step { next, effects } =
+                before.step(Instant::from_millis(at), make(), &mut scratch);
             let effects: Vec<String> = effects.iter().map(|effect| format!("{effect:?}")).collect();
             let after = if next == Link::Ended { "Ended" } else { "Open" };
             if effects.is_empty() && next == before {

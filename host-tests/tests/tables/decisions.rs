@@ -33,7 +33,10 @@ fn standings() -> [(&'static str, Standing); 15] {
     let token = || Credential::Token(hash(1));
     let on_its_way = |before, until| {
         let ticket = Ticket { until: UnixTime::from_secs(until), ..ticket(3) };
-        Standing::Paired { credential: Credential::Undelivered(Undelivered { token: hash(3), ticket, before }), mode: Mode::Full }
+        Standing::Paired {
+            credential: Credential::Undelivered(Undelivered { token: hash(3), ticket, before }),
+            mode: Mode::Full,
+        }
     };
     let pending = |secs| Standing::Pending { expires: UnixTime::from_secs(secs) };
     [
@@ -44,11 +47,17 @@ fn standings() -> [(&'static str, Standing); 15] {
         ("Paired, safe-chat", Standing::Paired { credential: token(), mode: Mode::SafeChat }),
         ("Muted, was full", Standing::Muted { credential: token(), restore: Mode::Full }),
         ("Muted, was safe-chat", Standing::Muted { credential: token(), restore: Mode::SafeChat }),
-        ("Paired, token on its way", on_its_way(Before::Pending { expires: UnixTime::from_secs(9_000) }, 1_060)),
+        (
+            "Paired, token on its way",
+            on_its_way(Before::Pending { expires: UnixTime::from_secs(9_000) }, 1_060),
+        ),
         ("Paired, another token on its way", on_its_way(Before::Token(hash(1)), 1_060)),
         ("Paired, another token not delivered", on_its_way(Before::Token(hash(1)), 1_000)),
         ("Paired by keys", Standing::Paired { credential: Credential::Keys, mode: Mode::Full }),
-        ("Muted, paired by keys", Standing::Muted { credential: Credential::Keys, restore: Mode::Full }),
+        (
+            "Muted, paired by keys",
+            Standing::Muted { credential: Credential::Keys, restore: Mode::Full },
+        ),
         ("Revoked, rejected", Standing::Revoked { cause: Cause::Rejected }),
         ("Revoked, barred", Standing::Revoked { cause: Cause::Barred }),
         ("Revoked, unpaired", Standing::Revoked { cause: Cause::Unpaired }),
@@ -57,8 +66,10 @@ fn standings() -> [(&'static str, Standing); 15] {
 
 /// A standing in words, with the token told apart by its hash.
 fn words(standing: &Standing) -> String {
-    let mut token = standing.token().map_or("", |t| if *t == hash(1) { ", same token" } else { ", new token" });
-    if let Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } = standing
+    let mut token =
+        standing.token().map_or("", |t| if *t == hash(1) { ", same token" } else { ", new token" });
+    if let Standing::Paired { credential: Credential::Keys, .. }
+    | Standing::Muted { credential: Credential::Keys, .. } = standing
     {
         token = ", by keys";
     }
@@ -98,7 +109,8 @@ fn the_operators_decisions_lead_where_the_table_says() {
         for (decision_name, decision) in &decisions {
             match decide(&standing, decision.clone(), NOW) {
                 Ok(change) => {
-                    let notice: Vec<String> = change.notice.iter().map(|notice| format!("push {notice:?}")).collect();
+                    let notice: Vec<String> =
+                        change.notice.iter().map(|notice| format!("push {notice:?}")).collect();
                     table.row(decision_name, &words(&change.standing), &notice);
                 }
                 Err(refusal) => table.row(decision_name, &format!("refused: {refusal:?}"), &[]),
@@ -148,7 +160,9 @@ fn feed(approval: Approval, input: Input) -> (Approval, Effects<Effect>) {
 
 fn reach(path: &[&str]) -> Approval {
     let pending = record(Standing::Pending { expires: UnixTime::from_secs(1_001) });
-    let start = Approval::begin(&pending, Purpose::Approve, ticket(2), NOW).expect("it can be approved").next;
+    let start = Approval::begin(&pending, Purpose::Approve, ticket(2), NOW)
+        .expect("it can be approved")
+        .next;
     path.iter().fold(start, |approval, wanted| {
         let (_, make) = INPUTS.iter().find(|(name, _)| name == wanted).expect("a known input");
         feed(approval, make()).0
@@ -163,10 +177,13 @@ fn an_approval_reveals_a_token_only_where_its_table_says() {
         for purpose in [Purpose::Approve, Purpose::Reissue] {
             match Approval::begin(&record(standing.clone()), purpose, ticket(2), NOW) {
                 Ok(step) => {
-                    let effects: Vec<String> = step.effects.iter().map(|effect| format!("{effect:?}")).collect();
+                    let effects: Vec<String> =
+                        step.effects.iter().map(|effect| format!("{effect:?}")).collect();
                     table.row(&format!("{purpose:?}"), "Drawing", &effects);
                 }
-                Err(refusal) => table.row(&format!("{purpose:?}"), &format!("refused: {refusal:?}"), &[]),
+                Err(refusal) => {
+                    table.row(&format!("{purpose:?}"), &format!("refused: {refusal:?}"), &[])
+                }
             }
         }
     }
@@ -180,7 +197,8 @@ fn an_approval_reveals_a_token_only_where_its_table_says() {
                 table.ignored(input);
             } else {
                 let state = format!("{after:?}");
-                let state = state.rsplit("state: ").next().unwrap_or_default().trim_end_matches(" }");
+                let state =
+                    state.rsplit("state: ").next().unwrap_or_default().trim_end_matches(" }");
                 table.row(input, state.split(' ').next().unwrap_or_default(), &effects);
             }
         }

@@ -25,8 +25,9 @@ fn words(verdict: Verdict) -> String {
 #[test]
 fn a_message_is_let_in_challenged_or_dropped_as_the_table_says() {
     let code = ChallengeCode::parse("KNWN2345").unwrap();
-    let allowed =
-        |until: Option<u64>, revoked_at: Option<u64>| Some(Allowed { until: until.map(at), revoked_at: revoked_at.map(at) });
+    let allowed = |until: Option<u64>, revoked_at: Option<u64>| {
+        Some(Allowed { until: until.map(at), revoked_at: revoked_at.map(at) })
+    };
     let alloweds = [
         ("never allowed", None),
         ("allowed", allowed(None, None)),
@@ -45,26 +46,55 @@ fn a_message_is_let_in_challenged_or_dropped_as_the_table_says() {
         ("waiting, its time is over", pending(NOW - 3600, NOW - 3600)),
         ("waiting, since much later than now", pending(NOW + 3601, NOW + 3601)),
     ];
-    let rooms = [("room", 2, 1023), ("full for the account", 3, 3), ("full for all", 0, 1024), ("full twice", 3, 1024)];
+    let rooms = [
+        ("room", 2, 1023),
+        ("full for the account", 3, 3),
+        ("full for all", 0, 1024),
+        ("full twice", 3, 1024),
+    ];
     let mut table = Table::about("flow::inbound::decide");
     for auto_challenge in [false, true] {
         for seen in [Seen::Sender, Seen::NotASender, Seen::Nobody] {
             for blocked in [false, true] {
-                table.state(&format!("auto_challenge {auto_challenge}, {seen:?}{}", if blocked { ", blocked" } else { "" }));
+                table.state(&format!(
+                    "auto_challenge {auto_challenge}, {seen:?}{}",
+                    if blocked { ", blocked" } else { "" }
+                ));
                 for (allowed_name, allowed) in alloweds {
                     for (pending_name, pending) in pendings {
                         let of = |(of_account, total): (u32, u32)| {
-                            let facts = Facts { blocked, allowed, pending, pending_of_account: of_account, pending_total: total };
+                            let facts = Facts {
+                                blocked,
+                                allowed,
+                                pending,
+                                pending_of_account: of_account,
+                                pending_total: total,
+                            };
                             let fresh = ChallengeCode::parse("FRESH234").unwrap();
-                            words(decide(Policy { auto_challenge }, seen, &facts, &Limits::DEFAULT, fresh, at(NOW)))
+                            words(decide(
+                                Policy { auto_challenge },
+                                seen,
+                                &facts,
+                                &Limits::DEFAULT,
+                                fresh,
+                                at(NOW),
+                            ))
                         };
-                        let verdicts: Vec<_> = rooms.iter().map(|(name, a, t)| (*name, of((*a, *t)))).collect();
+                        let verdicts: Vec<_> =
+                            rooms.iter().map(|(name, a, t)| (*name, of((*a, *t)))).collect();
                         let first = &verdicts[0].1;
                         if verdicts.iter().all(|(_, verdict)| verdict == first) {
                             table.row(&format!("{allowed_name}; {pending_name}"), first, &[]);
                         } else {
-                            let each: Vec<_> = verdicts.iter().map(|(name, verdict)| format!("{name}: {verdict}")).collect();
-                            table.row(&format!("{allowed_name}; {pending_name}"), "depends on the room", &each);
+                            let each: Vec<_> = verdicts
+                                .iter()
+                                .map(|(name, verdict)| format!("{name}: {verdict}"))
+                                .collect();
+                            table.row(
+                                &format!("{allowed_name}; {pending_name}"),
+                                "depends on the room",
+                                &each,
+                            );
                         }
                     }
                 }

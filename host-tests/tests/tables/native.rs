@@ -1,11 +1,14 @@
-//! Both machines of the native wire: each state is reached in a world of its own, and given each input.
+//! Both machines of the native wire: each state is reached in a world of its own, and given each
+//! input.
 
 use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::{self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict};
+use handfast_core::flow::native::gateway::{
+    self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict,
+};
 use handfast_core::flow::native::node::{self, Memory, Node, Own, Wish};
 use handfast_core::limits::{NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH};
 use handfast_core::registry::ceiling::InForce;
@@ -103,11 +106,15 @@ fn delegates(world: &mut World) {
     let _ = Raw::introduces_itself(world, Intent::Delegate, &keys(99));
 }
 
-/// A world in which somebody is in a certain state, and the peer's next frame is there, if one comes soon.
+/// A world in which somebody is in a certain state, and the peer's next frame is there, if one
+/// comes soon.
 fn reach(begin: Begin, side: Side, state: &str, is_there: fn(&World, &str) -> bool) -> World {
     let comes = |world: &World| {
-        let waits = |queue: &std::collections::VecDeque<Item>| matches!(queue.front(), Some(Item::Frame(_)));
-        is_there(world, state) && world.wires.get(&world.opened()).is_some_and(|wire| waits(&wire.to[side as usize]))
+        let waits = |queue: &std::collections::VecDeque<Item>| {
+            matches!(queue.front(), Some(Item::Frame(_)))
+        };
+        is_there(world, state)
+            && world.wires.get(&world.opened()).is_some_and(|wire| waits(&wire.to[side as usize]))
     };
     let mut world = World::new(1, 7);
     begin(&mut world);
@@ -174,17 +181,32 @@ fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
 
 /// What the world's registry knows of its node.
 fn known(world: &World) -> Result<Option<Known<'_>>, Refusal> {
-    Ok(world.store.records.values().next().map(|record| Known { record, grants: &world.store.grants, ceiling: None }))
+    Ok(world.store.records.values().next().map(|record| Known {
+        record,
+        grants: &world.store.grants,
+        ceiling: None,
+    }))
 }
 
 fn offer(world: &World) -> Offer<'_> {
     let node_id = handfast_core::id::NodeId::from_bytes([2; 16]);
     let chain = world.nodes[0].chain.as_deref().or(Some(&[1; 600]));
-    Offer { id: GrantId::from_bytes([1; 16]), node_id, room: UNKNOWN, token: None, chain, message: None }
+    Offer {
+        id: GrantId::from_bytes([1; 16]),
+        node_id,
+        room: UNKNOWN,
+        token: None,
+        chain,
+        message: None,
+    }
 }
 
 fn app(bytes: &[u8]) -> App<'_> {
-    App { action: Action::Write, address: Address::parse("/lights/1").unwrap(), bytes: Payload::new(bytes).unwrap() }
+    App {
+        action: Action::Write,
+        address: Address::parse("/lights/1").unwrap(),
+        bytes: Payload::new(bytes).unwrap(),
+    }
 }
 
 fn code() -> Code {
@@ -201,17 +223,34 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("entered", |_, _| gateway::Input::Entered(Ok(()))),
     ("not entered, repeated", |_, _| gateway::Input::Entered(Err(NoPlace::Repeated))),
     ("not entered, full", |_, _| gateway::Input::Entered(Err(NoPlace::Full))),
-    ("found", |world, _| gateway::Input::Found(known(world), world.unix(), Entropy::from_recorded([2; 32]))),
-    ("found nothing", |world, _| gateway::Input::Found(Ok(None), world.unix(), Entropy::from_recorded([2; 32]))),
+    ("found", |world, _| {
+        gateway::Input::Found(known(world), world.unix(), Entropy::from_recorded([2; 32]))
+    }),
+    ("found nothing", |world, _| {
+        gateway::Input::Found(Ok(None), world.unix(), Entropy::from_recorded([2; 32]))
+    }),
     ("not found, store failed", |world, _| {
-        gateway::Input::Found(Err(Refusal::StoreFailed), world.unix(), Entropy::from_recorded([2; 32]))
+        gateway::Input::Found(
+            Err(Refusal::StoreFailed),
+            world.unix(),
+            Entropy::from_recorded([2; 32]),
+        )
     }),
     ("attached", |world, _| gateway::Input::Attached(known(world), world.unix())),
     ("attached nothing", |world, _| gateway::Input::Attached(Ok(None), world.unix())),
-    ("not attached, at capacity", |world, _| gateway::Input::Attached(Err(Refusal::AtCapacity), world.unix())),
-    ("prepared: refused", |_, _| gateway::Input::Prepared(Prepared::Refused(pair::Refusal::Closed))),
+    ("not attached, at capacity", |world, _| {
+        gateway::Input::Attached(Err(Refusal::AtCapacity), world.unix())
+    }),
+    ("prepared: refused", |_, _| {
+        gateway::Input::Prepared(Prepared::Refused(pair::Refusal::Closed))
+    }),
     ("prepared: PIN", |_, _| {
-        gateway::Input::Prepared(Prepared::Pin { id: CodeId::from_bytes([1; 16]), code: code(), expires_in: 300, attempts: 5 })
+        gateway::Input::Prepared(Prepared::Pin {
+            id: CodeId::from_bytes([1; 16]),
+            code: code(),
+            expires_in: 300,
+            attempts: 5,
+        })
     }),
     ("prepared: code", |_, _| gateway::Input::Prepared(Prepared::Code { id: None, code: code() })),
     ("prepared: setup", |_, _| gateway::Input::Prepared(Prepared::Setup)),
@@ -224,11 +263,15 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("settled: offered", |world, _| gateway::Input::Settled(Verdict::Offered(offer(world)))),
     ("settled: waits", |_, _| gateway::Input::Settled(Verdict::Waits { expires_in: 600 })),
     ("settled: spent", |_, _| gateway::Input::Settled(Verdict::Refused(pair::Refusal::Spent))),
-    ("settled: refused", |_, _| gateway::Input::Settled(Verdict::Refused(pair::Refusal::Denied { reason: None }))),
+    ("settled: refused", |_, _| {
+        gateway::Input::Settled(Verdict::Refused(pair::Refusal::Denied { reason: None }))
+    }),
     ("activated", |_, _| gateway::Input::Activated(Ok(Confirmation::Active(None)))),
     ("activated nothing", |_, _| gateway::Input::Activated(Ok(Confirmation::NotThere))),
     ("not activated, store failed", |_, _| gateway::Input::Activated(Err(Refusal::StoreFailed))),
-    ("presented", |world, _| gateway::Input::Presented(Some(world.unix().after(Span::from_secs(600))))),
+    ("presented", |world, _| {
+        gateway::Input::Presented(Some(world.unix().after(Span::from_secs(600))))
+    }),
     ("presented nothing", |_, _| gateway::Input::Presented(None)),
     ("renewed", |world, _| gateway::Input::Renewed(Some(offer(world)))),
     ("not renewed", |_, _| gateway::Input::Renewed(None)),
@@ -241,7 +284,9 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("push permissions", |_, _| gateway::Input::Push(Notice::Permissions)),
     ("bounded", |_, _| gateway::Input::Bounded { until: None, renews: false }),
     ("bounded to renewing", |_, _| gateway::Input::Bounded { until: None, renews: true }),
-    ("unsubscribed", |_, _| gateway::Input::Unsubscribed(Pattern::parse("/lights/*").expect("a pattern"))),
+    ("unsubscribed", |_, _| {
+        gateway::Input::Unsubscribed(Pattern::parse("/lights/*").expect("a pattern"))
+    }),
     ("tick at the deadline", |world, _| gateway::Input::Tick(world.unix())),
     ("shutdown", |_, _| gateway::Input::Shutdown),
     ("store failed", |_, _| gateway::Input::StoreFailed),
@@ -260,7 +305,9 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
         Effect::Attach(_) => "Attach".to_owned(),
         Effect::Detach => "Detach".to_owned(),
         Effect::Ask(_, asked) => format!("Ask, {:?}", asked.request().method),
-        Effect::Reserve(id) => format!("Reserve, {}", if id.is_some() { "a code" } else { "nobody's" }),
+        Effect::Reserve(id) => {
+            format!("Reserve, {}", if id.is_some() { "a code" } else { "nobody's" })
+        }
         Effect::Spend(_) => "Spend".to_owned(),
         Effect::Settle(Proof::Nothing) => "Settle, nothing shown".to_owned(),
         Effect::Settle(Proof::Setup(_)) => "Settle, a setup code verified".to_owned(),
@@ -268,7 +315,9 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
         Effect::Activate(_) => "Activate".to_owned(),
         Effect::Observe(_) => "Observe".to_owned(),
         Effect::Part(_) => "Part".to_owned(),
-        Effect::Present(chain) => format!("Present, {}", if chain.is_some() { "inline" } else { "in parts" }),
+        Effect::Present(chain) => {
+            format!("Present, {}", if chain.is_some() { "inline" } else { "in parts" })
+        }
         Effect::App(_) => "App".to_owned(),
         Effect::Subscribe(_) => "Subscribe".to_owned(),
         Effect::Renew(renew) => format!("Renew({renew:?})"),
@@ -282,8 +331,19 @@ fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
         let state = &title.split(',').next().unwrap_or_default();
         for (at, (name, make)) in GATEWAY_INPUTS.iter().enumerate() {
             let mut world = reach(*begin, Side::Gateway, state, gateway_is);
-            let conn = *world.gateway.seats.iter().find(|(_, seat)| seat.state() == *state).expect("there").0;
-            let machine = world.gateway.seats.get_mut(&conn).and_then(|seat| seat.machine.take()).expect("there");
+            let conn = *world
+                .gateway
+                .seats
+                .iter()
+                .find(|(_, seat)| seat.state() == *state)
+                .expect("there")
+                .0;
+            let machine = world
+                .gateway
+                .seats
+                .get_mut(&conn)
+                .and_then(|seat| seat.machine.take())
+                .expect("there");
             let mut bytes = match world.wires[&conn].to[Side::Gateway as usize].front() {
                 Some(Item::Frame(frame)) => frame.clone(),
                 Some(Item::End) | None => Vec::new(),
@@ -303,14 +363,28 @@ fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
             let now = world.instant();
             let Step { next, effects } = machine.step(now, make(&world, &mut bytes), &mut scratch);
             let effects: Vec<String> = effects.iter().map(brief).collect();
-            row(&mut table, name, (unchanged == format!("{next:?}"), Connection::state_name(&next)), &effects);
+            row(
+                &mut table,
+                name,
+                (unchanged == format!("{next:?}"), Connection::state_name(&next)),
+                &effects,
+            );
         }
     }
     table.check("native_connection.txt");
 }
 
-fn row(table: &mut Table, input: &'static str, (unchanged, next): (bool, &str), effects: &[String]) {
-    if unchanged && effects.is_empty() { table.ignored(input) } else { table.row(input, next, effects) }
+fn row(
+    table: &mut Table,
+    input: &'static str,
+    (unchanged, next): (bool, &str),
+    effects: &[String],
+) {
+    if unchanged && effects.is_empty() {
+        table.ignored(input)
+    } else {
+        table.row(input, next, effects)
+    }
 }
 
 const NODE: &[(&str, Begin)] = &[
@@ -336,7 +410,11 @@ type NodeInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> node::Input<'w>;
 fn own(world: &World) -> Own<'_> {
     let label = |text| Label::parse(text).unwrap();
     let about = PairRequest { name: label("lamp"), room: label("hall"), profile: Profile::EMPTY };
-    Own { keys: &world.nodes[0].keys, about, setup: world.nodes[0].setup.as_deref().and_then(pair::BootstrapToken::new) }
+    Own {
+        keys: &world.nodes[0].keys,
+        about,
+        setup: world.nodes[0].setup.as_deref().and_then(pair::BootstrapToken::new),
+    }
 }
 
 fn to_node<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> node::Input<'w> {
@@ -357,14 +435,18 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
     ("connected", |world, _| node::Input::Connected(Entropy::from_recorded([1; 32]), own(world))),
     ("disconnected", |_, _| node::Input::Disconnected(Entropy::from_recorded([0, 128]))),
     ("kept blank", |_, _| node::Input::Kept(Memory::Blank)),
-    ("kept asked", |world, _| node::Input::Kept(Memory::Asked { gateway: *world.gateway.keys.channel.public() })),
+    ("kept asked", |world, _| {
+        node::Input::Kept(Memory::Asked { gateway: *world.gateway.keys.channel.public() })
+    }),
     ("pair by approval", |_, _| node::Input::Pair(Wish::Approval, None)),
     ("pair by setup code", |world, _| {
         let gateway = Fingerprint::of(world.gateway.keys.channel.public());
         node::Input::Pair(Wish::Setup, Some(gateway))
     }),
     ("pair by PIN", |_, _| node::Input::Pair(Wish::Pin, None)),
-    ("code entered", |world, _| node::Input::CodeEntered(code(), Entropy::from_recorded([1; 32]), own(world))),
+    ("code entered", |world, _| {
+        node::Input::CodeEntered(code(), Entropy::from_recorded([1; 32]), own(world))
+    }),
     ("application sends", |_, _| node::Input::App(app(&[1]))),
     ("application listens", |_, _| node::Input::Subscribe(Pattern::parse("/lights/*").unwrap())),
     ("renew", |_, _| node::Input::Renew(Renew::Chain)),
@@ -383,7 +465,9 @@ fn node_brief(effect: &node::Effect<'_>) -> String {
         Effect::Send(frame) => format!("Send {} bytes", frame.len()),
         Effect::Close(_) => "Close".to_owned(),
         Effect::Part(_) => "Part".to_owned(),
-        Effect::Chain(chain) => format!("Chain, {}", if chain.is_some() { "inline" } else { "in parts" }),
+        Effect::Chain(chain) => {
+            format!("Chain, {}", if chain.is_some() { "inline" } else { "in parts" })
+        }
         Effect::Keep(memory) => format!("Keep {}", kind(memory)),
         Effect::Bearer(_) => "Bearer".to_owned(),
         Effect::App(_) => "App".to_owned(),
@@ -420,7 +504,12 @@ fn a_node_of_the_native_wire_does_in_every_state_what_its_table_says() {
             let now = world.instant();
             let Step { next, effects } = machine.step(now, make(&world, &mut bytes), &mut scratch);
             let effects: Vec<String> = effects.iter().map(node_brief).collect();
-            row(&mut table, name, (unchanged == format!("{next:?}"), Node::state_name(&next)), &effects);
+            row(
+                &mut table,
+                name,
+                (unchanged == format!("{next:?}"), Node::state_name(&next)),
+                &effects,
+            );
         }
     }
     table.check("native_node.txt");

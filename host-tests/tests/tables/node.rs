@@ -30,13 +30,25 @@ type Make = fn() -> Input<'static>;
 const INPUTS: &[(&str, Make)] = &[
     ("tick", || Input::Tick(Heartbeat { occupancy: Some(true), ..Heartbeat::default() })),
     ("connected", || Input::Connected(request())),
-    ("text pair_pending", || Input::Text(r#"{"type":"pair_pending","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e"}"#)),
-    ("text auth_ok", || Input::Text(r#"{"type":"auth_ok","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","room":"Küche"}"#)),
-    ("text auth_ok for another", || {
-        Input::Text(r#"{"type":"auth_ok","node_id":"00000000-0000-4000-8000-000000000000","room":"Küche"}"#)
+    ("text pair_pending", || {
+        Input::Text(r#"{"type":"pair_pending","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e"}"#)
     }),
-    ("text auth_fail, credentials", || Input::Text(r#"{"type":"auth_fail","reason":"invalid credentials"}"#)),
-    ("text auth_fail, not approved", || Input::Text(r#"{"type":"auth_fail","reason":"node is not yet approved"}"#)),
+    ("text auth_ok", || {
+        Input::Text(
+            r#"{"type":"auth_ok","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","room":"Küche"}"#,
+        )
+    }),
+    ("text auth_ok for another", || {
+        Input::Text(
+            r#"{"type":"auth_ok","node_id":"00000000-0000-4000-8000-000000000000","room":"Küche"}"#,
+        )
+    }),
+    ("text auth_fail, credentials", || {
+        Input::Text(r#"{"type":"auth_fail","reason":"invalid credentials"}"#)
+    }),
+    ("text auth_fail, not approved", || {
+        Input::Text(r#"{"type":"auth_fail","reason":"node is not yet approved"}"#)
+    }),
     ("text muted", || Input::Text(r#"{"type":"muted"}"#)),
     ("text error", || Input::Text(r#"{"type":"error","message":"Malformed JSON"}"#)),
     ("text of another type", || Input::Text(r#"{"type":"tts"}"#)),
@@ -62,13 +74,54 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ("AwaitToken", &["tick", "connected", "text pair_pending", "kept asked"], 0),
     ("Waiting, paired", &["tick", "connected", "text pair_pending", "kept paired"], 0),
     ("Opening, paired", &["tick", "connected", "text pair_pending", "kept paired", "tick"], 0),
-    ("AwaitAuth", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected"], 5_000),
-    ("AwaitAuth, time is up", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected"], 10_000),
-    ("AwaitAuth, muted", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected", "text muted"], 5_000),
-    ("Linked", &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected", "text auth_ok"], 0),
+    (
+        "AwaitAuth",
+        &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected"],
+        5_000,
+    ),
+    (
+        "AwaitAuth, time is up",
+        &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected"],
+        10_000,
+    ),
+    (
+        "AwaitAuth, muted",
+        &[
+            "tick",
+            "connected",
+            "text pair_pending",
+            "kept paired",
+            "tick",
+            "connected",
+            "text muted",
+        ],
+        5_000,
+    ),
+    (
+        "Linked",
+        &[
+            "tick",
+            "connected",
+            "text pair_pending",
+            "kept paired",
+            "tick",
+            "connected",
+            "text auth_ok",
+        ],
+        0,
+    ),
     (
         "Linked, told how it is",
-        &["tick", "connected", "text pair_pending", "kept paired", "tick", "connected", "text auth_ok", "tick"],
+        &[
+            "tick",
+            "connected",
+            "text pair_pending",
+            "kept paired",
+            "tick",
+            "connected",
+            "text auth_ok",
+            "tick",
+        ],
         5_000,
     ),
 ];
@@ -99,7 +152,11 @@ fn a_node_does_in_every_state_what_its_table_says() {
             if effects.is_empty() && format!("{after:?}") == unchanged {
                 table.ignored(name);
             } else {
-                table.row(name, &format!("{}{}", after.state_name(), deadline(after.deadline())), &effects);
+                table.row(
+                    name,
+                    &format!("{}{}", after.state_name(), deadline(after.deadline())),
+                    &effects,
+                );
             }
         }
     }

@@ -13,8 +13,8 @@ const FILE: &str = "The session's file is JSON that only its owner can read: {\"
 #[derive(Debug, Arguments)]
 #[command(after_help = FILE)]
 pub(crate) struct Companion {
-    /// The setup code: the payload that `handfast setup start` shows, or with --url its bootstrap token alone; - reads it from standard input, where nobody else
-    /// sees it
+    /// The setup code: the payload that `handfast setup start` shows, or with --url its bootstrap
+    /// token alone; - reads it from standard input, where nobody else sees it
     #[arg(long, value_name = "PAYLOAD|-")]
     pub(crate) code: Option<String>,
     /// Where the gateway is, in place of where the payload says; needed with a bare bootstrap token
@@ -26,7 +26,8 @@ pub(crate) struct Companion {
     /// Print the token of the session, too, which is otherwise in the file alone
     #[arg(long, requires = "code")]
     pub(crate) show_token: bool,
-    /// The file of the session [default: $XDG_STATE_HOME/handfast/companion.json, else ~/.local/state/handfast/companion.json]
+    /// The file of the session
+    /// [default: $XDG_STATE_HOME/handfast/companion.json, else ~/.local/state/handfast/companion.json]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) session: Option<PathBuf>,
     /// PEM file of a CA to trust besides the system's
@@ -56,7 +57,8 @@ pub(crate) enum CompanionVerb {
         #[arg(value_name = "TEXT|-", allow_hyphen_values = true)]
         text: String,
     },
-    /// Stay connected and print what the gateway's application sends, a line for each frame, until interrupted
+    /// Stay connected and print what the gateway's application sends, a line for each frame, until
+    /// interrupted
     Listen,
 }
 

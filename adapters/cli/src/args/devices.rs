@@ -29,7 +29,8 @@ pub(crate) enum DeviceVerb {
         #[arg(long)]
         all: bool,
     },
-    /// Approve a node: one with keys gets its grant by itself, any other a token, which is shown this once
+    /// Approve a node: one with keys gets its grant by itself, any other a token, which is shown
+    /// this once
     Pair {
         /// Id of the node or its beginning; may be left out while only one node waits
         #[arg(value_name = "ID", conflicts_with = "node_id")]
@@ -37,7 +38,8 @@ pub(crate) enum DeviceVerb {
         /// The same as ID
         #[arg(long, value_name = "ID")]
         node_id: Option<String>,
-        /// Give a node that is paired already a new token; or decide anew what one with keys may do, as nodes permissions does
+        /// Give a node that is paired already a new token; or decide anew what one with keys may
+        /// do, as nodes permissions does
         #[arg(long)]
         reissue: bool,
         /// Approve only if this is the fingerprint of the node's key, as the node itself shows it
@@ -45,12 +47,13 @@ pub(crate) enum DeviceVerb {
         fingerprint: Option<String>,
         #[command(flatten)]
         permissions: Permissions,
-        /// When what it may do ends, for instance 30d from now; without it, as its rule says, or else its grants live as the gateway's configuration says and are
-        /// renewed
+        /// When what it may do ends, for instance 30d from now; without it, as its rule says, or
+        /// else its grants live as the gateway's configuration says and are renewed
         #[arg(long, value_name = "TIME", value_parser = length_of_time)]
         expires: Option<Duration>,
     },
-    /// Turn down a node that waits for approval; it may ask again after a while, which doubles from a minute to a day
+    /// Turn down a node that waits for approval; it may ask again after a while, which doubles from
+    /// a minute to a day
     Reject(Reject),
     /// Put a node out for good; its link ends at once
     Unpair {
@@ -98,7 +101,8 @@ pub(crate) struct Reject {
     /// Those that wait from this network, as 192.0.2.0/24, or from this address
     #[arg(long, value_name = "CIDR")]
     pub(crate) from: Option<String>,
-    /// For good: the key never comes in again; of a node without keys, only this request; asks first
+    /// For good: the key never comes in again; of a node without keys, only this request; asks
+    /// first
     #[arg(long)]
     pub(crate) for_good: bool,
     #[command(flatten)]
@@ -134,5 +138,7 @@ fn fingerprint(text: &str) -> Result<String, String> {
     let wrong = |_| {
         "a fingerprint is six groups of four letters and digits, with dashes between them, and all of it is needed".to_owned()
     };
-    handfast_core::crypto::fingerprint::Fingerprint::parse(&text).map(|read| read.to_string()).map_err(wrong)
+    handfast_core::crypto::fingerprint::Fingerprint::parse(&text)
+        .map(|read| read.to_string())
+        .map_err(wrong)
 }

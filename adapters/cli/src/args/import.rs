@@ -6,8 +6,9 @@ use clap::Args as Arguments;
 
 use super::DataDir;
 
-/// A registry of nodes (`devices.json`), or a SQLite database with pairing tables; each file is recognised by what it holds. Without --apply it says what
-/// would come of it and writes nothing. What is in the registry already is never overwritten.
+/// A registry of nodes (`devices.json`), or a SQLite database with pairing tables; each file is
+/// recognised by what it holds. Without --apply it says what would come of it and writes nothing.
+/// What is in the registry already is never overwritten.
 #[derive(Debug, Arguments)]
 pub(crate) struct Import {
     /// What to import

@@ -66,7 +66,8 @@ pub(crate) enum InboundVerb {
 /// Whom a decision is about.
 #[derive(Debug, Arguments)]
 pub(crate) struct Sender {
-    /// Channel and sender, for instance telegram:@ana; what stands behind the first colon is the sender
+    /// Channel and sender, for instance telegram:@ana; what stands behind the first colon is the
+    /// sender
     #[arg(value_name = "CHANNEL:SENDER", value_parser = named)]
     pub(crate) who: Named,
     /// Only for this account; without it, for all
@@ -86,7 +87,8 @@ fn named(text: &str) -> Result<Named, String> {
         Some((channel, sender)) if !channel.is_empty() && !sender.is_empty() => {
             Ok(Named { channel: channel.to_owned(), sender: sender.to_owned() })
         }
-        _ => Err("a sender is named with its channel and a colon before it, as in telegram:@ana".to_owned()),
+        _ => Err("a sender is named with its channel and a colon before it, as in telegram:@ana"
+            .to_owned()),
     }
 }
 
@@ -102,7 +104,10 @@ mod tests {
     #[test]
     fn a_sender_is_what_stands_behind_the_first_colon() {
         let read = |text| named(text).map(|named| (named.channel, named.sender));
-        assert_eq!(read("matrix:@ana:example.org"), Ok(("matrix".to_owned(), "@ana:example.org".to_owned())));
+        assert_eq!(
+            read("matrix:@ana:example.org"),
+            Ok(("matrix".to_owned(), "@ana:example.org".to_owned()))
+        );
         for none in ["", "telegram", ":@ana", "telegram:", ":"] {
             assert!(read(none).is_err(), "{none}");
         }

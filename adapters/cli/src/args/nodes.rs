@@ -19,8 +19,8 @@ pub(crate) struct Nodes {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodesVerb {
-    /// Decide anew what a paired node may do: less is in force at once, whether or not the node takes notice, more once it has confirmed it. Without any option,
-    /// show it
+    /// Decide anew what a paired node may do: less is in force at once, whether or not the node
+    /// takes notice, more once it has confirmed it. Without any option, show it
     Permissions(Permit),
 }
 

@@ -32,9 +32,11 @@ pub(crate) enum PairingVerb {
     },
     /// Close pairing by PIN; PINs that were shown die
     Close,
-    /// Show whether pairing is open, and which PINs and codes live; their secrets are shown only when they are made
+    /// Show whether pairing is open, and which PINs and codes live; their secrets are shown only
+    /// when they are made
     List,
-    /// Mint a code that is scanned, and show it as a QR code and as text, this once; it needs no open pairing
+    /// Mint a code that is scanned, and show it as a QR code and as text, this once; it needs no
+    /// open pairing
     Qr(Qr),
     /// Mint a code that is typed, and show it, this once; it needs no open pairing
     Code(Minting),
@@ -57,7 +59,8 @@ pub(crate) struct Minting {
     /// How many nodes may pair with it
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) uses: u8,
-    /// After what time it ends what whoever pairs with it may do, for instance 30d; without it, grants live as the gateway's configuration says and are renewed
+    /// After what time it ends what whoever pairs with it may do, for instance 30d; without it,
+    /// grants live as the gateway's configuration says and are renewed
     #[arg(long, value_name = "TIME", value_parser = length_of_time)]
     pub(crate) grant_for: Option<Duration>,
     /// What to call it in lists
@@ -70,7 +73,8 @@ pub(crate) struct Minting {
 pub(crate) struct Qr {
     #[command(flatten)]
     pub(crate) minting: Minting,
-    /// Where nodes reach the gateway, as ws://HOST:PORT, wss://HOST:PORT or tcp://HOST:PORT; up to three, without any where the gateway listens
+    /// Where nodes reach the gateway, as ws://HOST:PORT, wss://HOST:PORT or tcp://HOST:PORT; up to
+    /// three, without any where the gateway listens
     #[arg(long = "address", value_name = "URL", value_parser = address)]
     pub(crate) addresses: Vec<String>,
     /// For a terminal with dark characters on a light ground
@@ -84,7 +88,8 @@ pub(crate) struct Qr {
 /// What may be done.
 #[derive(Debug, Default, Arguments)]
 pub(crate) struct Permissions {
-    /// Allow reading there, for instance /lights/**; may be repeated. Without any permission, as its rule or the gateway's configuration says
+    /// Allow reading there, for instance /lights/**; may be repeated. Without any permission, as
+    /// its rule or the gateway's configuration says
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     read: Vec<String>,
     /// Allow writing there, and reading
@@ -98,12 +103,17 @@ pub(crate) struct Permissions {
 impl Permissions {
     /// What was named; none, if nothing was.
     fn scopes(&self) -> Result<Option<ScopesBuf>, End> {
-        let named = [(Action::Read, &self.read), (Action::Write, &self.write), (Action::Admin, &self.admin)];
+        let named = [
+            (Action::Read, &self.read),
+            (Action::Write, &self.write),
+            (Action::Admin, &self.admin),
+        ];
         let mut scopes = Scopes::new();
         for (action, patterns) in named {
             for text in patterns {
-                let wrong =
-                    |error: handfast_core::grant::scope::ScopeError| End::Usage(format!("--{action} {text}: {}", error.as_str()));
+                let wrong = |error: handfast_core::grant::scope::ScopeError| {
+                    End::Usage(format!("--{action} {text}: {}", error.as_str()))
+                };
                 let pattern = Pattern::parse(text).map_err(wrong)?;
                 scopes.push(Scope { action, pattern }).map_err(wrong)?;
             }
@@ -137,7 +147,8 @@ pub(crate) enum PairedVerb {
     Permissions(super::Permit),
     /// End a pairing for good; its link ends at once, and so do those of its delegates
     Revoke {
-        /// Whole name of the node, or 6 or more characters of its id; or 8 or more of a capability's
+        /// Whole name of the node, or 6 or more characters of its id; or 8 or more of a
+        /// capability's
         #[arg(value_name = "NAME|ID")]
         which: String,
         #[command(flatten)]
@@ -152,12 +163,15 @@ pub(crate) enum PairedVerb {
 
 /// Reads a length of time: whole seconds, at least one.
 pub(crate) fn length_of_time(text: &str) -> Result<Duration, String> {
-    let wrong = || "a length of time of at least a second is needed, as in 300, 5m or 30d".to_owned();
+    let wrong =
+        || "a length of time of at least a second is needed, as in 300, 5m or 30d".to_owned();
     let span = handfast_cli::config::length_of_time(text).ok_or_else(wrong)?;
     // Far beyond it, dates have no meaning.
     let most = 100 * 365 * 86_400;
     match span.as_millis() / 1000 {
-        secs if (1..=most).contains(&secs) && span.as_millis() % 1000 == 0 => Ok(Duration::from_secs(secs)),
+        secs if (1..=most).contains(&secs) && span.as_millis() % 1000 == 0 => {
+            Ok(Duration::from_secs(secs))
+        }
         _ => Err(wrong()),
     }
 }
@@ -187,9 +201,13 @@ mod tests {
     #[test]
     fn permissions_that_are_not_named_are_none_and_not_nothing() {
         assert_eq!(Permissions::default().scopes().unwrap(), None);
-        let named = Permissions { read: vec!["/a".into()], write: vec!["/b/**".into()], admin: Vec::new() };
+        let named =
+            Permissions { read: vec!["/a".into()], write: vec!["/b/**".into()], admin: Vec::new() };
         assert_eq!(named.scopes().unwrap().unwrap().as_str(), "read:/a\nwrite:/b/**\n");
-        let many = Permissions { read: (0..17).map(|n| format!("/{n}")).collect(), ..Permissions::default() };
+        let many = Permissions {
+            read: (0..17).map(|n| format!("/{n}")).collect(),
+            ..Permissions::default()
+        };
         assert!(matches!(many.scopes(), Err(End::Usage(_))));
     }
 }

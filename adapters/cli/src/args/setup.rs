@@ -22,7 +22,8 @@ pub(crate) struct Setup {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SetupVerb {
-    /// Make a setup code, and show it as a QR code and as text, this once; whoever shows it to the gateway first gets a session
+    /// Make a setup code, and show it as a QR code and as text, this once; whoever shows it to the
+    /// gateway first gets a session
     Start(Box<Start>),
     /// List the sessions of companions
     List {
@@ -47,7 +48,8 @@ pub(crate) enum SetupVerb {
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Make a new key for setup codes; codes that were made with the key before it stay good until their time is over, and sessions stay as they are
+    /// Make a new key for setup codes; codes that were made with the key before it stay good until
+    /// their time is over, and sessions stay as they are
     RotateKey {
         /// End codes that were made before, because the old key was stolen
         #[arg(long)]
@@ -64,13 +66,16 @@ pub(crate) struct Start {
     /// As what the companion is let in; without it, as the gateway's configuration says
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// Where the companion reaches the gateway, as wss://gateway.example; without it, as the gateway's configuration says, else its address on this network
+    /// Where the companion reaches the gateway, as wss://gateway.example; without it, as the
+    /// gateway's configuration says, else its address on this network
     #[arg(long, value_name = "URL", value_parser = url)]
     pub(crate) public_url: Option<String>,
-    /// For how many seconds the code is good, from 30 to 86400; without it, as the gateway's configuration says, else 600
+    /// For how many seconds the code is good, from 30 to 86400; without it, as the gateway's
+    /// configuration says, else 600
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(SETUP_TTL_MIN.as_secs()..=SETUP_TTL_MAX.as_secs()))]
     pub(crate) ttl_secs: Option<u64>,
-    /// Put the gateway's fingerprint in, so that a device can bind the code to a key of its own: handfast-node pair --setup
+    /// Put the gateway's fingerprint in, so that a device can bind the code to a key of its own:
+    /// handfast-node pair --setup
     #[arg(long)]
     pub(crate) bound: bool,
     /// Write the QR code to this file too, which only its owner can read; its name ends in .png

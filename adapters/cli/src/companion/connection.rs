@@ -50,7 +50,11 @@ pub(super) async fn open(way: &Way) -> Result<Socket, End> {
             way.url,
             answer.status().as_u16()
         ))),
-        Ok(Err(error)) => Err(End::Refused(format!("{} does not speak WebSocket: {}", way.url, safe(&error.to_string())))),
+        Ok(Err(error)) => Err(End::Refused(format!(
+            "{} does not speak WebSocket: {}",
+            way.url,
+            safe(&error.to_string())
+        ))),
         Err(_) => Err(silent(way)),
     }
 }
@@ -59,19 +63,31 @@ pub(super) async fn open(way: &Way) -> Result<Socket, End> {
 pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> Result<String, End> {
     let stream = connect(way).await?;
     let asked = timeout(WITHIN, async {
-        let broken = |error: hyper::Error| End::Refused(format!("{} did not answer: {}", way.url, safe(&error.to_string())));
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let broken = |error: hyper::Error| {
+            End::Refused(format!("{} did not answer: {}", way.url, safe(&error.to_string())))
+        };
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let driver = tokio::spawn(async move { drop(connection.await) });
         let (host, path) = way.route(path);
         let bearer = Zeroizing::new(format!("Bearer {}", kept.token.expose()));
         let mut bearer = HeaderValue::from_str(&bearer).map_err(End::refused)?;
         bearer.set_sensitive(true);
-        let request = Request::builder().method(method).uri(path).header(HOST, host).header(AUTHORIZATION, bearer);
-        let response = sender.send_request(request.body(Empty::<Bytes>::new()).map_err(End::refused)?).await.map_err(broken)?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, host)
+            .header(AUTHORIZATION, bearer);
+        let response = sender
+            .send_request(request.body(Empty::<Bytes>::new()).map_err(End::refused)?)
+            .await
+            .map_err(broken)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
         driver.abort();
-        let too_long = |_| End::Refused(format!("{} did not answer to its end, or at too great a length", way.url));
+        let too_long = |_| {
+            End::Refused(format!("{} did not answer to its end, or at too great a length", way.url))
+        };
         Ok::<_, End>((status, body.map_err(too_long)?.to_bytes()))
     });
     let (status, body) = asked.await.map_err(|_| silent(way))??;
@@ -89,17 +105,22 @@ fn refused(way: &Way, status: StatusCode, text: &str) -> End {
     struct Body {
         message: String,
     }
-    let said =
-        serde_json::from_str::<View>(text).map_or_else(|_| format!("HTTP {}", status.as_u16()), |view| safe(&view.error.message));
+    let said = serde_json::from_str::<View>(text)
+        .map_or_else(|_| format!("HTTP {}", status.as_u16()), |view| safe(&view.error.message));
     End::Refused(match status {
         StatusCode::UNAUTHORIZED => format!(
             "the gateway does not know this session, or it has ended ({said}); begin another one with: handfast companion --code PAYLOAD --force"
         ),
         StatusCode::TOO_MANY_REQUESTS => {
-            format!("too many attempts come from this address ({said}); wait a minute and try again")
+            format!(
+                "too many attempts come from this address ({said}); wait a minute and try again"
+            )
         }
         StatusCode::NOT_FOUND => {
-            format!("{} does not keep sessions of companions ({said}); is it the gateway that the code named?", way.url)
+            format!(
+                "{} does not keep sessions of companions ({said}); is it the gateway that the code named?",
+                way.url
+            )
         }
         _ => format!("{} refused: {said}", way.url),
     })
@@ -108,21 +129,27 @@ fn refused(way: &Way, status: StatusCode, text: &str) -> End {
 /// Tries the host's addresses one after the other; each gets its share of the time.
 async fn connect(way: &Way) -> Result<Box<dyn Stream>, End> {
     let (host, port) = (way.host(), way.url.port());
-    let unknown = |why: &dyn std::fmt::Display| End::Refused(format!("the host {host} of the gateway cannot be found: {why}"));
-    let found = timeout(WITHIN, tokio::net::lookup_host((host.as_str(), port))).await.map_err(|_| silent(way))?;
+    let unknown = |why: &dyn std::fmt::Display| {
+        End::Refused(format!("the host {host} of the gateway cannot be found: {why}"))
+    };
+    let found = timeout(WITHIN, tokio::net::lookup_host((host.as_str(), port)))
+        .await
+        .map_err(|_| silent(way))?;
     let addresses: Vec<_> = found.map_err(|error| unknown(&error))?.collect();
     let share = WITHIN / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = unknown(&"it has no address");
     for address in addresses {
         last = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
-                // Small frames that are answers to each other: waiting for more to send only delays them.
+                // Small frames that are answers to each other: waiting for more to send only delays
+                // them.
                 tcp.set_nodelay(true).map_err(End::refused)?;
                 return encrypted(way, tcp).await;
             }
-            Ok(Err(why)) => {
-                End::Refused(format!("cannot connect to {}: {why}; does the gateway run, and is it reached there?", way.url))
-            }
+            Ok(Err(why)) => End::Refused(format!(
+                "cannot connect to {}: {why}; does the gateway run, and is it reached there?",
+                way.url
+            )),
             Err(_) => silent(way),
         };
     }
@@ -132,16 +159,19 @@ async fn connect(way: &Way) -> Result<Box<dyn Stream>, End> {
 async fn encrypted(way: &Way, tcp: TcpStream) -> Result<Box<dyn Stream>, End> {
     let Some(config) = way.tls.clone() else { return Ok(Box::new(tcp)) };
     let host = way.host();
-    let name =
-        ServerName::try_from(host.clone()).map_err(|_| End::Refused(format!("{host} is a name that no certificate can have")))?;
+    let name = ServerName::try_from(host.clone())
+        .map_err(|_| End::Refused(format!("{host} is a name that no certificate can have")))?;
     match timeout(WITHIN, tokio_rustls::TlsConnector::from(config).connect(name, tcp)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => {
-            let hint = match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+            let hint = match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>())
+            {
                 Some(rustls::Error::InvalidCertificate(_)) => {
                     "; if a private CA issued its certificate, name that CA with --ca FILE"
                 }
-                Some(rustls::Error::InvalidMessage(_)) => "; perhaps the gateway speaks plain ws:// on this port",
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    "; perhaps the gateway speaks plain ws:// on this port"
+                }
                 _ => "",
             };
             Err(End::Refused(format!("TLS with {host} failed: {}{hint}", safe(&error.to_string()))))

@@ -1,4 +1,5 @@
-//! The file of a session. Whoever reads it is the companion, so it is its owner's alone, and no link leads to it.
+//! The file of a session. Whoever reads it is the companion, so it is its owner's alone, and no
+//! link leads to it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -52,7 +53,8 @@ impl Drop for Form {
     }
 }
 
-/// Room for a session that is to come, made before the code is spent: if there is none, the code is still good.
+/// Room for a session that is to come, made before the code is spent: if there is none, the code is
+/// still good.
 pub(super) struct Room<'p> {
     place: &'p Place,
     beside: NamedTempFile,
@@ -65,7 +67,8 @@ impl Place {
         if let Some(path) = path {
             return Ok(Self { path, usual: false });
         }
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let set =
+            |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         set("XDG_STATE_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".local/state")))
             .map(|base| Self { path: base.join("handfast/companion.json"), usual: true })
@@ -91,7 +94,9 @@ impl Place {
                 );
             }
             Ok(there) if !there.is_file() => {
-                return Err(self.problem("this is there already and is no regular file: name another one with --session"));
+                return Err(self.problem(
+                    "this is there already and is no regular file: name another one with --session",
+                ));
             }
             Ok(_) if !force => {
                 return Err(self.problem(
@@ -100,16 +105,27 @@ impl Place {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(self.problem(format_args!("this cannot be looked at: {error}"))),
+            Err(error) => {
+                return Err(self.problem(format_args!("this cannot be looked at: {error}")));
+            }
         }
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = self
+            .path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         if self.usual {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-            made.map_err(|error| self.problem(format_args!("its directory cannot be made: {error}")))?;
+            made.map_err(|error| {
+                self.problem(format_args!("its directory cannot be made: {error}"))
+            })?;
         }
         let room = || {
             // Made exclusively with mode 0600, and removed where nothing comes of it.
-            let mut beside = tempfile::Builder::new().prefix(".handfast-").suffix(".new").tempfile_in(directory)?;
+            let mut beside = tempfile::Builder::new()
+                .prefix(".handfast-")
+                .suffix(".new")
+                .tempfile_in(directory)?;
             // As much as a session needs, so that a full disk is found out now.
             beside.write_all(&[b' '; 4096])?;
             beside.as_file().sync_all()?;
@@ -127,16 +143,17 @@ impl Place {
     pub(super) fn read(&self) -> Result<Kept, End> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = i32::try_from(flags.bits()).unwrap_or_default();
-        let file =
-            OpenOptions::new().read(true).custom_flags(flags).open(&self.path).map_err(|error| match error.raw_os_error() {
-                _ if error.kind() == io::ErrorKind::NotFound => {
-                    self.problem("there is no session; begin one with: handfast companion --code PAYLOAD")
-                }
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).map_err(
+            |error| match error.raw_os_error() {
+                _ if error.kind() == io::ErrorKind::NotFound => self.problem(
+                    "there is no session; begin one with: handfast companion --code PAYLOAD",
+                ),
                 Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
                     self.problem("this is a symbolic link; name the file itself with --session")
                 }
                 _ => self.problem(format_args!("the session cannot be read: {error}")),
-            })?;
+            },
+        )?;
         let about = file.metadata().map_err(|error| self.problem(error))?;
         if !about.is_file() {
             return Err(self.problem("this is no regular file, so it holds no session"));
@@ -157,23 +174,38 @@ impl Place {
             .read_to_end(&mut text)
             .map_err(|error| self.problem(format_args!("the session cannot be read: {error}")))?;
         // Nothing of the content is repeated.
-        let form = (text.len() as u64 <= MOST_BYTES).then(|| serde_json::from_slice::<Form>(&text).ok()).flatten();
+        let form = (text.len() as u64 <= MOST_BYTES)
+            .then(|| serde_json::from_slice::<Form>(&text).ok())
+            .flatten();
         let kept = form.and_then(|mut form| {
             let token = Token::parse(&form.session_token)?;
-            Some(Kept { url: take(&mut form.url), token, ca: form.ca.take(), plain_hosts: take(&mut form.plain_hosts) })
+            Some(Kept {
+                url: take(&mut form.url),
+                token,
+                ca: form.ca.take(),
+                plain_hosts: take(&mut form.plain_hosts),
+            })
         });
-        kept.ok_or_else(|| self.problem("this holds no session; begin one with: handfast companion --code PAYLOAD --force"))
+        kept.ok_or_else(|| {
+            self.problem(
+                "this holds no session; begin one with: handfast companion --code PAYLOAD --force",
+            )
+        })
     }
 
     /// Takes the file away, because its session has ended.
     pub(super) fn remove(&self) -> Result<(), End> {
-        std::fs::remove_file(&self.path)
-            .map_err(|error| self.problem(format_args!("the session has ended, but its file cannot be removed: {error}")))
+        std::fs::remove_file(&self.path).map_err(|error| {
+            self.problem(format_args!(
+                "the session has ended, but its file cannot be removed: {error}"
+            ))
+        })
     }
 }
 
 impl Room<'_> {
-    /// Keeps the session. Where another took the place meanwhile, it is kept beside, and the error says where.
+    /// Keeps the session. Where another took the place meanwhile, it is kept beside, and the error
+    /// says where.
     pub(super) fn keep(self, kept: &Kept) -> Result<(), End> {
         let Self { place, mut beside, replaces } = self;
         let form = Form {
@@ -190,9 +222,15 @@ impl Room<'_> {
             file.sync_all()
         };
         write(beside.as_file_mut()).map_err(|error| {
-            place.problem(format_args!("the session cannot be kept: {error}; the code is spent, so ask for another one"))
+            place.problem(format_args!(
+                "the session cannot be kept: {error}; the code is spent, so ask for another one"
+            ))
         })?;
-        let persisted = if replaces { beside.persist(place.path()) } else { beside.persist_noclobber(place.path()) };
+        let persisted = if replaces {
+            beside.persist(place.path())
+        } else {
+            beside.persist_noclobber(place.path())
+        };
         let Err(lost) = persisted else { return sync_directory(place) };
         let why = lost.error;
         match lost.file.keep() {
@@ -200,18 +238,25 @@ impl Room<'_> {
                 "the session is not here ({why}), but in {}; use it with --session, or move it",
                 path.display()
             ))),
-            Err(_) => {
-                Err(place.problem(format_args!("the session cannot be kept: {why}; the code is spent, so ask for another one")))
-            }
+            Err(_) => Err(place.problem(format_args!(
+                "the session cannot be kept: {why}; the code is spent, so ask for another one"
+            ))),
         }
     }
 }
 
 /// The file's name has to outlive a power cut as well.
 fn sync_directory(place: &Place) -> Result<(), End> {
-    let directory = place.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = place
+        .path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| place.problem(format_args!("whether the session outlives a power cut is not known: {error}")))
+    synced.map_err(|error| {
+        place
+            .problem(format_args!("whether the session outlives a power cut is not known: {error}"))
+    })
 }
 
 #[cfg(test)]
@@ -245,7 +290,10 @@ mod tests {
     }
 
     fn names(folder: &tempfile::TempDir) -> Vec<String> {
-        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     #[test]
@@ -309,7 +357,10 @@ mod tests {
         assert!(place.path.symlink_metadata().unwrap().is_file());
         fs::remove_file(&place.path).unwrap();
         fs::create_dir(&place.path).unwrap();
-        assert!(said(place.make_room(true)).contains("no regular file") && said(place.read()).contains("no regular file"));
+        assert!(
+            said(place.make_room(true)).contains("no regular file")
+                && said(place.read()).contains("no regular file")
+        );
     }
 
     #[test]
@@ -327,13 +378,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = place(&folder);
         assert!(said(place.read()).contains("handfast companion --code"));
-        let good = format!(r#"{{"url":"ws://127.0.0.1:1","session_token":"{TOKEN}","expires_at":"later"}}"#);
+        let good = format!(
+            r#"{{"url":"ws://127.0.0.1:1","session_token":"{TOKEN}","expires_at":"later"}}"#
+        );
         fs::write(&place.path, &good).unwrap();
         fs::set_permissions(&place.path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(said(place.read()).contains("chmod 600"));
         fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(place.read().is_ok(), "what is not known is left alone");
-        for bad in [String::new(), "{}".to_owned(), good.replace("HTrG", "HTr/"), format!("{good}{}", " ".repeat(17_000))] {
+        for bad in [
+            String::new(),
+            "{}".to_owned(),
+            good.replace("HTrG", "HTr/"),
+            format!("{good}{}", " ".repeat(17_000)),
+        ] {
             fs::write(&place.path, &bad).unwrap();
             let told = said(place.read());
             assert!(told.contains("no session") && !told.contains("LwHno"), "{told}");

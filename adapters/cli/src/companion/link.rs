@@ -1,4 +1,5 @@
-//! The companions' socket with a session: what the gateway's application sends, and what is sent to it.
+//! The companions' socket with a session: what the gateway's application sends, and what is sent to
+//! it.
 
 use std::time::Duration;
 
@@ -30,7 +31,10 @@ struct Welcome {
 pub(super) async fn send(way: &Way, kept: &Kept, text: &str, json: bool) -> Result<(), End> {
     let text = if text == "-" { input()? } else { text.to_owned() };
     if text.len() > FRAME_BYTES {
-        return Err(End::Usage(format!("a frame has at most {FRAME_BYTES} bytes, and this text has {}", text.len())));
+        return Err(End::Usage(format!(
+            "a frame has at most {FRAME_BYTES} bytes, and this text has {}",
+            text.len()
+        )));
     }
     let (mut socket, _) = linked(way, kept).await?;
     let bytes = text.len();
@@ -43,20 +47,35 @@ pub(super) async fn send(way: &Way, kept: &Kept, text: &str, json: bool) -> Resu
     });
     match sent.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(End::Refused(format!("the text was not sent: {}", safe(&error.to_string())))),
+        Ok(Err(error)) => {
+            return Err(End::Refused(format!(
+                "the text was not sent: {}",
+                safe(&error.to_string())
+            )));
+        }
         Err(_) => return Err(silent(way)),
     }
-    put(&if json { format!("{}\n", json!({ "sent": bytes })) } else { format!("sent, {bytes} bytes\n") })
+    put(&if json {
+        format!("{}\n", json!({ "sent": bytes }))
+    } else {
+        format!("sent, {bytes} bytes\n")
+    })
 }
 
 pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), End> {
     let (mut socket, welcome) = linked(way, kept).await?;
-    note_line(&format!("linked to {} as {}", way.url, safe(welcome["profile"].as_str().unwrap_or("a companion"))));
+    note_line(&format!(
+        "linked to {} as {}",
+        way.url,
+        safe(welcome["profile"].as_str().unwrap_or("a companion"))
+    ));
     if as_json {
         line(&json!({ "event": "linked", "session": welcome }))?;
     }
     // As often as the gateway asks whether we are there; pings are answered by the socket itself.
-    let quiet = Duration::from_millis(Limits::DEFAULT.ping_every.as_millis() + Limits::DEFAULT.pong_within.as_millis());
+    let quiet = Duration::from_millis(
+        Limits::DEFAULT.ping_every.as_millis() + Limits::DEFAULT.pong_within.as_millis(),
+    );
     let mut asked = false;
     loop {
         let message = match timeout(quiet, socket.next()).await {
@@ -72,18 +91,31 @@ pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), 
         };
         asked = false;
         match message {
-            Some(Ok(Message::Text(text))) if as_json => line(&json!({ "event": "text", "text": text.as_str() }))?,
+            Some(Ok(Message::Text(text))) if as_json => {
+                line(&json!({ "event": "text", "text": text.as_str() }))?
+            }
             Some(Ok(Message::Text(text))) => put(&format!("{}\n", safe(&text)))?,
-            Some(Ok(Message::Binary(bytes))) if as_json => line(&json!({ "event": "binary", "base64url": base64(&bytes) }))?,
-            Some(Ok(Message::Binary(bytes))) => put(&format!("({} bytes that are no text)\n", bytes.len()))?,
+            Some(Ok(Message::Binary(bytes))) if as_json => {
+                line(&json!({ "event": "binary", "base64url": base64(&bytes) }))?
+            }
+            Some(Ok(Message::Binary(bytes))) => {
+                put(&format!("({} bytes that are no text)\n", bytes.len()))?
+            }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Close(frame))) => {
                 let why = frame
-                    .map(|frame| format!(": {} (code {})", quoted(&frame.reason), u16::from(frame.code)))
+                    .map(|frame| {
+                        format!(": {} (code {})", quoted(&frame.reason), u16::from(frame.code))
+                    })
                     .unwrap_or_default();
                 return Err(End::Refused(format!("the gateway ended the connection{why}")));
             }
-            Some(Err(error)) => return Err(End::Refused(format!("the connection broke: {}", safe(&error.to_string())))),
+            Some(Err(error)) => {
+                return Err(End::Refused(format!(
+                    "the connection broke: {}",
+                    safe(&error.to_string())
+                )));
+            }
             None => return Err(End::Refused("the connection ended without a word".to_owned())),
         }
     }
@@ -95,7 +127,11 @@ async fn linked(way: &Way, kept: &Kept) -> Result<(Socket, Value), End> {
     let shown = timeout(WITHIN, async {
         let first = Zeroizing::new(format!(r#"{{"session_token":"{}"}}"#, kept.token.expose()));
         let broke = |error: tokio_tungstenite::tungstenite::Error| {
-            End::Refused(format!("the connection to {} broke: {}", way.url, safe(&error.to_string())))
+            End::Refused(format!(
+                "the connection to {} broke: {}",
+                way.url,
+                safe(&error.to_string())
+            ))
         };
         socket.send(Message::text(first.as_str())).await.map_err(broke)?;
         loop {
@@ -104,7 +140,10 @@ async fn linked(way: &Way, kept: &Kept) -> Result<(Socket, Value), End> {
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return Err(broke(error)),
                 Some(Ok(Message::Binary(_) | Message::Close(_))) | None => {
-                    return Err(End::Refused(format!("{} ended the connection; is it a gateway for companions?", way.url)));
+                    return Err(End::Refused(format!(
+                        "{} ended the connection; is it a gateway for companions?",
+                        way.url
+                    )));
                 }
             }
         }
@@ -112,10 +151,13 @@ async fn linked(way: &Way, kept: &Kept) -> Result<(Socket, Value), End> {
     let text = shown.await.map_err(|_| silent(way))??;
     match serde_json::from_str::<Welcome>(&text) {
         Ok(Welcome { error: Some(word), .. }) => Err(End::Refused(refusal(&word))),
-        Ok(Welcome { session_id: Some(_), .. }) => Ok((socket, serde_json::from_str(&text).map_err(End::refused)?)),
-        Ok(Welcome { session_id: None, error: None }) | Err(_) => {
-            Err(End::Refused(format!("{} answered something that is not understood; is it a gateway for companions?", way.url)))
+        Ok(Welcome { session_id: Some(_), .. }) => {
+            Ok((socket, serde_json::from_str(&text).map_err(End::refused)?))
         }
+        Ok(Welcome { session_id: None, error: None }) | Err(_) => Err(End::Refused(format!(
+            "{} answered something that is not understood; is it a gateway for companions?",
+            way.url
+        ))),
     }
 }
 

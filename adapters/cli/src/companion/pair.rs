@@ -5,7 +5,9 @@ use std::io::BufRead;
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::flow::setup_code::companion::{Companion, Effect, Input};
 use handfast_core::grant::session::Token;
-use handfast_core::limits::{COMPANION_SCRATCH, FRAME_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS};
+use handfast_core::limits::{
+    COMPANION_SCRATCH, FRAME_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS,
+};
 use handfast_core::step::{Machine, Step};
 use handfast_core::time::Instant;
 use handfast_core::wire::companion::Word;
@@ -64,7 +66,8 @@ pub(super) async fn run(args: &args::Companion, code: &str, place: &Place) -> Re
     }
 }
 
-/// Reads a code as it was pasted: line after line until it is whole, because a mail program wraps it; an empty line ends it, too.
+/// Reads a code as it was pasted: line after line until it is whole, because a mail program wraps
+/// it; an empty line ends it, too.
 fn typed() -> Result<Zeroizing<String>, End> {
     use std::io::{IsTerminal, Read};
     if std::io::stdin().is_terminal() {
@@ -75,7 +78,9 @@ fn typed() -> Result<Zeroizing<String>, End> {
     let mut input = std::io::stdin().lock().take(most as u64);
     loop {
         let before = lines.len();
-        input.read_line(&mut lines).map_err(|error| End::Refused(format!("standard input cannot be read: {error}")))?;
+        input
+            .read_line(&mut lines)
+            .map_err(|error| End::Refused(format!("standard input cannot be read: {error}")))?;
         let ends = lines.get(before..).is_none_or(|line| line.trim().is_empty());
         if ends || is_whole(&lines) {
             return Ok(lines);
@@ -85,7 +90,9 @@ fn typed() -> Result<Zeroizing<String>, End> {
 
 /// Whether this is all of a payload, or of a token: a signature has 43 characters.
 fn is_whole(text: &str) -> bool {
-    let behind_dot = text.split_once('.').map(|(_, signature)| signature.chars().filter(|c| !c.is_whitespace()).count());
+    let behind_dot = text
+        .split_once('.')
+        .map(|(_, signature)| signature.chars().filter(|c| !c.is_whitespace()).count());
     behind_dot.map_or_else(|| Code::parse(text).is_ok(), |signature| signature >= SIGNATURE_CHARS)
 }
 
@@ -109,25 +116,39 @@ impl Code {
                 "this is no setup code: it is the whole line that `handfast setup start` shows below the QR code, or with --url its bootstrap token".to_owned(),
             )
         })?;
-        Ok(Self { url: Some(payload.url.to_owned()), token: Zeroizing::new(payload.bootstrap_token.to_owned()) })
+        Ok(Self {
+            url: Some(payload.url.to_owned()),
+            token: Zeroizing::new(payload.bootstrap_token.to_owned()),
+        })
     }
 }
 
 /// Shows the token and waits for the session.
 async fn show(way: &Way, mut socket: Socket, bootstrap: &str) -> Result<Token, End> {
     let begun = tokio::time::Instant::now();
-    let now = || Instant::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let now =
+        || Instant::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
     let mut frame = Zeroizing::new([0; 2 * SETUP_TOKEN_CHARS]);
-    let (mut companion, first) = Companion::begin(now(), bootstrap, &mut frame[..])
-        .ok_or_else(|| End::Usage("this is no setup code: its bootstrap token is too long".to_owned()))?;
+    let (mut companion, first) =
+        Companion::begin(now(), bootstrap, &mut frame[..]).ok_or_else(|| {
+            End::Usage("this is no setup code: its bootstrap token is too long".to_owned())
+        })?;
     match timeout(WITHIN, socket.send(Message::text(first))).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(End::Refused(format!("the connection to {} broke: {}", way.url, safe(&error.to_string())))),
+        Ok(Err(error)) => {
+            return Err(End::Refused(format!(
+                "the connection to {} broke: {}",
+                way.url,
+                safe(&error.to_string())
+            )));
+        }
         Err(_) => return Err(silent(way)),
     }
     let mut scratch = Zeroizing::new(vec![0; COMPANION_SCRATCH.max(FRAME_BYTES)]);
     loop {
-        let due = companion.deadline().map(|(at, _)| begun + std::time::Duration::from_millis(at.as_millis()));
+        let due = companion
+            .deadline()
+            .map(|(at, _)| begun + std::time::Duration::from_millis(at.as_millis()));
         let heard = tokio::select! {
             heard = socket.next() => Some(heard),
             () = async { match due { Some(due) => sleep_until(due).await, None => std::future::pending().await } } => None,
@@ -165,7 +186,9 @@ async fn show(way: &Way, mut socket: Socket, bootstrap: &str) -> Result<Token, E
 /// What the gateway said, and what mends it.
 pub(super) fn refusal(said: &str) -> String {
     let mends = match Word::ALL.iter().find(|word| word.as_str() == said) {
-        Some(Word::UnknownCode) => "copy the whole code, or let the operator make another one with `handfast setup start`",
+        Some(Word::UnknownCode) => {
+            "copy the whole code, or let the operator make another one with `handfast setup start`"
+        }
         Some(Word::Expired) => "let the operator make another code with `handfast setup start`",
         Some(Word::InvalidSignature) => {
             "it is another gateway's code, or its key was replaced; check the address, and let the operator make another code with `handfast setup start`"
@@ -173,8 +196,12 @@ pub(super) fn refusal(said: &str) -> String {
         Some(Word::AlreadyUsed) => {
             "each code is good for one companion. If that was not you, let the operator end the session that came of it (`handfast setup list`), and make another code"
         }
-        Some(Word::RateLimited) => "too many attempts come from this address; wait a minute and try again",
-        Some(Word::UnknownSession) => "the session was ended; begin another one with: handfast companion --code PAYLOAD --force",
+        Some(Word::RateLimited) => {
+            "too many attempts come from this address; wait a minute and try again"
+        }
+        Some(Word::UnknownSession) => {
+            "the session was ended; begin another one with: handfast companion --code PAYLOAD --force"
+        }
         Some(Word::ClockInDoubt) => {
             "the gateway's clock may be wrong, and by what it says this is over; let the operator look at `handfast clock`, and try again"
         }
@@ -210,13 +237,23 @@ mod tests {
         let (mut scratch, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
         let text = payload.encode(&mut scratch, &mut out).unwrap();
         let read = Code::parse(&format!("  {text}\n")).unwrap_or_else(|_| panic!("a payload"));
-        assert_eq!((read.url.as_deref(), read.token.as_str()), (Some("ws://127.0.0.1:8765"), "e30.AAAA"));
+        assert_eq!(
+            (read.url.as_deref(), read.token.as_str()),
+            (Some("ws://127.0.0.1:8765"), "e30.AAAA")
+        );
         let bare = Code::parse("e30.AAAA").unwrap_or_else(|_| panic!("a token"));
         assert_eq!((bare.url, bare.token.as_str()), (None, "e30.AAAA"));
-        let wrapped =
-            text.as_bytes().chunks(20).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>().join("\r\n  ");
+        let wrapped = text
+            .as_bytes()
+            .chunks(20)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect::<Vec<_>>()
+            .join("\r\n  ");
         let read = Code::parse(&wrapped).unwrap_or_else(|_| panic!("a payload"));
-        assert_eq!((read.url.as_deref(), read.token.as_str()), (Some("ws://127.0.0.1:8765"), "e30.AAAA"));
+        assert_eq!(
+            (read.url.as_deref(), read.token.as_str()),
+            (Some("ws://127.0.0.1:8765"), "e30.AAAA")
+        );
         assert!(is_whole(&wrapped) && !is_whole(&wrapped[..wrapped.len() - 4]));
         let read = Code::parse(" e30.\n AA\u{a0}AA\r\n").unwrap_or_else(|_| panic!("a token"));
         assert_eq!(read.token.as_str(), "e30.AAAA");

@@ -28,14 +28,21 @@ impl Way {
         Self::to(&kept.url, hosts.into_iter(), args.ca.as_deref().or(kept.ca.as_deref()))
     }
 
-    /// To this address. One that may not be reached in the clear is refused before anything is sent there.
-    pub(super) fn to<'h>(url: &str, plain: impl Iterator<Item = &'h String>, ca: Option<&Path>) -> Result<Self, End> {
+    /// To this address. One that may not be reached in the clear is refused before anything is sent
+    /// there.
+    pub(super) fn to<'h>(
+        url: &str,
+        plain: impl Iterator<Item = &'h String>,
+        ca: Option<&Path>,
+    ) -> Result<Self, End> {
         let extra: Vec<ExtraHost> = plain.filter_map(|host| host.parse().ok()).collect();
         let url = GatewayUrl::parse(url, &extra).map_err(|why| {
             let why = why.to_string();
             // The words of the gateway's configuration are not ours.
-            let why =
-                why.replace("allow that host with --plain-host or setup.plain_hosts", "allow that host with --allow-plain HOST");
+            let why = why.replace(
+                "allow that host with --plain-host or setup.plain_hosts",
+                "allow that host with --allow-plain HOST",
+            );
             End::Refused(format!("the address of the gateway cannot be used: {}", safe(&why)))
         })?;
         let tls = url.is_secure().then(|| trusting(ca)).transpose()?;
@@ -56,7 +63,8 @@ impl Way {
         }
     }
 
-    /// The host and the port as a request names them, and the path of a route with the gateway's query: what stands before `/pair` stands before routes too.
+    /// The host and the port as a request names them, and the path of a route with the gateway's
+    /// query: what stands before `/pair` stands before routes too.
     pub(super) fn route(&self, path: &str) -> (String, String) {
         let socket = self.socket();
         let base = socket.path().strip_suffix("/pair").unwrap_or_default();
@@ -76,9 +84,13 @@ fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>, End> {
                 path.display()
             ))
         };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unfit(format!("cannot be read ({error})")))? {
+        for certificate in CertificateDer::pem_file_iter(path)
+            .map_err(|error| unfit(format!("cannot be read ({error})")))?
+        {
             let certificate = certificate.map_err(|error| unfit(format!("is no PEM ({error})")))?;
-            roots.add(certificate).map_err(|error| unfit(format!("holds a certificate that cannot be used ({error})")))?;
+            roots.add(certificate).map_err(|error| {
+                unfit(format!("holds a certificate that cannot be used ({error})"))
+            })?;
         }
         if roots.is_empty() {
             return Err(unfit("holds no certificate".to_owned()));
@@ -92,7 +104,9 @@ fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>, End> {
         ));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(End::refused)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(End::refused)?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
@@ -112,7 +126,9 @@ mod tests {
 
     #[test]
     fn a_plain_connection_goes_to_this_network_alone_unless_its_host_is_allowed() {
-        for local in ["ws://127.0.0.1:8765", "http://192.168.1.10", "ws://[::1]:8080", "ws://pi.local"] {
+        for local in
+            ["ws://127.0.0.1:8765", "http://192.168.1.10", "ws://[::1]:8080", "ws://pi.local"]
+        {
             assert!(way(local, &[]).is_ok_and(|way| way.tls.is_none()), "{local}");
         }
         for far in [
@@ -126,15 +142,28 @@ mod tests {
             assert!(told.contains("cannot be used"), "{told}");
         }
         let Err(End::Refused(told)) = way("ws://gateway.example", &[]) else { panic!("refused") };
-        assert!(told.contains("--allow-plain HOST") && !told.contains("setup.plain_hosts"), "{told}");
+        assert!(
+            told.contains("--allow-plain HOST") && !told.contains("setup.plain_hosts"),
+            "{told}"
+        );
         assert!(way("ws://gateway.example", &["gateway.example"]).is_ok());
     }
 
     #[test]
     fn routes_are_found_where_the_socket_is() {
         for (url, socket, host, route) in [
-            ("ws://127.0.0.1:8765", "ws://127.0.0.1:8765/pair", "127.0.0.1:8765", "/api/v1/session"),
-            ("http://[::1]:80/x/pair?t=1", "ws://[::1]/x/pair?t=1", "[::1]", "/x/api/v1/session?t=1"),
+            (
+                "ws://127.0.0.1:8765",
+                "ws://127.0.0.1:8765/pair",
+                "127.0.0.1:8765",
+                "/api/v1/session",
+            ),
+            (
+                "http://[::1]:80/x/pair?t=1",
+                "ws://[::1]/x/pair?t=1",
+                "[::1]",
+                "/x/api/v1/session?t=1",
+            ),
             ("ws://pi.local/a/", "ws://pi.local/a/pair", "pi.local", "/a/api/v1/session"),
         ] {
             let way = way(url, &[]).unwrap_or_else(|_| panic!("{url}"));

@@ -39,7 +39,10 @@ pub(super) async fn end(way: &Way, kept: &Kept, place: &Place, json: bool) -> Re
     let answer = ask(way, kept, Method::DELETE, SESSION).await?;
     place.remove()?;
     show(json, &answer, |_: Value| {
-        format!("the session has ended for good, and {} is removed\n", safe(&place.path().display().to_string()))
+        format!(
+            "the session has ended for good, and {} is removed\n",
+            safe(&place.path().display().to_string())
+        )
     })
 }
 
@@ -65,9 +68,13 @@ mod tests {
     fn nothing_of_a_gateways_answer_moves_the_cursor() {
         let view = r#"{"id":"ab","profile":"p\u001b[2J","device_label":"x\ny","expires_at":1,"permissions":{"read":["/\u202e"],"write":[],"admin":[]}}"#;
         let token = Token::parse("HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ").unwrap();
-        let kept = Kept { url: "ws://127.0.0.1:1".to_owned(), token, ca: None, plain_hosts: Vec::new() };
+        let kept =
+            Kept { url: "ws://127.0.0.1:1".to_owned(), token, ca: None, plain_hosts: Vec::new() };
         let shown = told(&kept, &serde_json::from_str(view).unwrap());
         assert_eq!(shown.lines().count(), 6, "{shown}");
-        assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.contains("ends     in 0:00"), "{shown}");
+        assert!(
+            !shown.contains(['\u{1b}', '\u{202e}']) && shown.contains("ends     in 0:00"),
+            "{shown}"
+        );
     }
 }

@@ -14,8 +14,8 @@ use super::value::{Problem, Value, unknown};
 /// Most profiles that a configuration names.
 const MOST_PROFILES: usize = 64;
 
-/// Where companions go; none, for an option that takes back what the file says. Whether it may be reached without TLS is decided when all hosts are known that
-/// may: see [`check`].
+/// Where companions go; none, for an option that takes back what the file says. Whether it may be
+/// reached without TLS is decided when all hosts are known that may: see [`check`].
 pub(super) fn address(value: &Value<'_>) -> Result<Option<String>, Problem> {
     let text = value.text()?;
     if value.as_words().is_some() && text.is_empty() {
@@ -43,8 +43,10 @@ pub(super) fn origins(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     let need = "it must be an origin as browsers send it: http:// or https://, a host, and a port if it is not the usual one, without a slash at the end, as in \
                 \"https://console.example\"";
     let read = |text: &str| {
-        let origin = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?.origin();
-        (matches!(origin, Origin::Tuple(..)) && origin.ascii_serialization() == text).then(|| text.to_owned())
+        let origin =
+            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?.origin();
+        (matches!(origin, Origin::Tuple(..)) && origin.ascii_serialization() == text)
+            .then(|| text.to_owned())
     };
     value.items().iter().map(|item| item.parsed(need, read)).collect()
 }
@@ -56,15 +58,18 @@ pub(super) fn channels(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     value.items().iter().map(|item| item.parsed(need, read)).collect()
 }
 
-/// What the sessions of each profile may do, and the names of those that may approve nodes with tokens.
+/// What the sessions of each profile may do, and the names of those that may approve nodes with
+/// tokens.
 type Profiles = (Vec<(String, ScopesBuf)>, Vec<String>);
 
 /// The word for that.
 const MAY_APPROVE: &str = "may_approve";
 
-/// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option; the profiles in the order of their names.
+/// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option; the profiles in
+/// the order of their names.
 pub(super) fn profiles(value: &Value<'_>) -> Result<Profiles, Problem> {
-    let (mut found, mut approvers) = if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
+    let (mut found, mut approvers) =
+        if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
     if found.len() > MOST_PROFILES {
         return Err(value.lacks(format!("there is room for {MOST_PROFILES} profiles")));
     }
@@ -78,15 +83,25 @@ fn from_tables(value: &Value<'_>) -> Result<Profiles, Problem> {
     let (mut found, mut approvers) = (Vec::new(), Vec::new());
     for profile in value.fields("[setup.profiles]")? {
         let table = format!("[setup.profiles.{}]", profile.name);
-        let name = ProfileName::parse(profile.name)
-            .ok_or_else(|| profile.value.lacks("the name of a profile must be 1 to 64 visible characters"))?;
+        let name = ProfileName::parse(profile.name).ok_or_else(|| {
+            profile.value.lacks("the name of a profile must be 1 to 64 visible characters")
+        })?;
         let mut allowed = None;
         for field in profile.value.fields(&table)? {
             match field.name {
-                "permissions" => allowed = Some(permissions(&field.value, &format!("permissions of {table}"))?),
+                "permissions" => {
+                    allowed = Some(permissions(&field.value, &format!("permissions of {table}"))?)
+                }
                 MAY_APPROVE if field.value.flag()? => approvers.push(name.as_str().to_owned()),
                 MAY_APPROVE => {}
-                other => return Err(unknown(other, &table, field.offset, &["permissions", MAY_APPROVE])),
+                other => {
+                    return Err(unknown(
+                        other,
+                        &table,
+                        field.offset,
+                        &["permissions", MAY_APPROVE],
+                    ));
+                }
             }
         }
         let allowed = allowed.ok_or_else(|| profile.value.lacks("`permissions` is missing"))?;
@@ -99,9 +114,13 @@ fn from_words(value: &Value<'_>) -> Result<Profiles, Problem> {
     let mut approvers = Vec::new();
     let mut found: Vec<(String, Vec<Scope<'_>>)> = Vec::new();
     for item in value.items() {
-        let split = item.text()?.split_once('=').and_then(|(name, scope)| Some((ProfileName::parse(name)?.as_str(), scope)));
-        let (name, scope) =
-            split.ok_or_else(|| item.wrong("it must read NAME=SCOPE, as in lamp=read:/lights/**, or NAME= for nothing"))?;
+        let split = item
+            .text()?
+            .split_once('=')
+            .and_then(|(name, scope)| Some((ProfileName::parse(name)?.as_str(), scope)));
+        let (name, scope) = split.ok_or_else(|| {
+            item.wrong("it must read NAME=SCOPE, as in lamp=read:/lights/**, or NAME= for nothing")
+        })?;
         let at = found.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
             found.push((name.to_owned(), Vec::new()));
             found.len() - 1
@@ -115,12 +134,18 @@ fn from_words(value: &Value<'_>) -> Result<Profiles, Problem> {
             }
         }
     }
-    let whole = |(name, all): (String, Vec<Scope<'_>>)| Ok((name, scopes(all).map_err(|error| value.lacks(error.as_str()))?));
+    let whole = |(name, all): (String, Vec<Scope<'_>>)| {
+        Ok((name, scopes(all).map_err(|error| value.lacks(error.as_str()))?))
+    };
     Ok((found.into_iter().map(whole).collect::<Result<_, _>>()?, approvers))
 }
 
-/// None if there are none: an empty table would stand in the way of one that is added to a printed file.
-pub(super) fn show_profiles(profiles: &[(String, ScopesBuf)], approvers: &[String]) -> Option<String> {
+/// None if there are none: an empty table would stand in the way of one that is added to a printed
+/// file.
+pub(super) fn show_profiles(
+    profiles: &[(String, ScopesBuf)],
+    approvers: &[String],
+) -> Option<String> {
     let shown = profiles.iter().map(|(name, scopes)| {
         let more = if approvers.contains(name) { ", may_approve = true" } else { "" };
         format!("{} = {{ permissions = {}{more} }}", quoted(name), show_permissions(scopes))

@@ -5,18 +5,30 @@ use std::time::Duration;
 use handfast_core::time::Span;
 
 /// The units with their milliseconds, longest first.
-const UNITS: [(&str, u64); 6] = [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 6] = [
+    ("w", 604_800_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 /// Longer texts mean no duration that fits.
 const MOST_CHARS: usize = 40;
 
-/// Reads seconds with up to three decimals, or whole numbers with units, each unit at most once and longer ones first.
+/// Reads seconds with up to three decimals, or whole numbers with units, each unit at most once and
+/// longer ones first.
 #[must_use]
 pub fn parse(text: &str) -> Option<Span> {
     if text.len() > MOST_CHARS {
         return None;
     }
-    let millis = if text.ends_with(|last: char| last.is_ascii_digit()) { seconds(text)? } else { with_units(text)? };
+    let millis = if text.ends_with(|last: char| last.is_ascii_digit()) {
+        seconds(text)?
+    } else {
+        with_units(text)?
+    };
     Some(Span::from_millis(millis))
 }
 
@@ -35,7 +47,8 @@ fn with_units(text: &str) -> Option<u64> {
     let (mut rest, mut total) = (text, 0_u64);
     while !rest.is_empty() {
         let (count, behind) = rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit())?)?;
-        let (unit, behind) = behind.split_at_checked(behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len()))?;
+        let (unit, behind) = behind
+            .split_at_checked(behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len()))?;
         // The search goes on behind the last unit, so none comes twice and none comes too late.
         let (_, millis) = units.find(|(name, _)| *name == unit)?;
         total = number(count)?.checked_mul(*millis)?.checked_add(total)?;
@@ -102,8 +115,8 @@ mod tests {
     fn what_is_no_duration_is_refused() {
         let long = "0".repeat(50);
         for text in [
-            "", " 5", "5 m", "m", "5x", "-5", "+5", "5m5m", "30m1h", "1.5h", ".5", "5.", "1.2345", "1e3", "5M", "1h30", "1_000",
-            "٣", "5µs", "1..2", &long,
+            "", " 5", "5 m", "m", "5x", "-5", "+5", "5m5m", "30m1h", "1.5h", ".5", "5.", "1.2345",
+            "1e3", "5M", "1h30", "1_000", "٣", "5µs", "1..2", &long,
         ] {
             assert_eq!(millis(text), None, "{text}");
         }
@@ -111,7 +124,12 @@ mod tests {
 
     #[test]
     fn what_would_overflow_is_refused() {
-        for text in ["18446744073709551615", "18446744073709551616", "18446744073709551615d", "213503982334d99999999999999h"] {
+        for text in [
+            "18446744073709551615",
+            "18446744073709551616",
+            "18446744073709551615d",
+            "213503982334d99999999999999h",
+        ] {
             assert_eq!(millis(text), None, "{text}");
         }
         assert_eq!(millis("18446744073709551615ms"), Some(u64::MAX));

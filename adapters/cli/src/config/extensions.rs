@@ -13,7 +13,10 @@ use super::value::{Problem, Value, unknown};
 /// What an extension is called in errors.
 const TABLE: &str = "[[extension]]";
 const TIMEOUTS: &str = "[extension.timeouts]";
-const KEYS: [&str; 10] = ["name", "prefix", "command", "url", "channels", "admin", "mounts", "metrics", "poll", "timeouts"];
+const KEYS: [&str; 10] = [
+    "name", "prefix", "command", "url", "channels", "admin", "mounts", "metrics", "poll",
+    "timeouts",
+];
 const TIMEOUT_KEYS: [&str; 3] = ["call", "scrape", "poll"];
 /// The longest that an extension may be waited for.
 const LONGEST: Span = Span::from_secs(600);
@@ -63,12 +66,16 @@ fn extension(value: &Value<'_>) -> Result<ExtensionConfig, Problem> {
     Ok(config)
 }
 
-/// A program and its arguments. A program with a slash in it that is relative lies beside the file; any other is looked for as a shell does.
+/// A program and its arguments. A program with a slash in it that is relative lies beside the file;
+/// any other is looked for as a shell does.
 fn words(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     let mut words = texts(value)?;
     if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {
         let found = value.beside(program);
-        *program = found.to_str().ok_or_else(|| value.lacks("the way to the program is not UTF-8"))?.to_owned();
+        *program = found
+            .to_str()
+            .ok_or_else(|| value.lacks("the way to the program is not UTF-8"))?
+            .to_owned();
     }
     Ok(words)
 }
@@ -91,7 +98,8 @@ fn timeouts(value: &Value<'_>) -> Result<Timeouts, Problem> {
     Ok(timeouts)
 }
 
-/// None if there are none: an empty list would stand in the way of tables that are added to a printed file.
+/// None if there are none: an empty list would stand in the way of tables that are added to a
+/// printed file.
 pub(super) fn show_extensions(extensions: &[ExtensionConfig]) -> Option<String> {
     (!extensions.is_empty()).then(|| list(extensions.iter().map(show)))
 }
@@ -117,7 +125,9 @@ fn show(config: &ExtensionConfig) -> String {
         ("poll", config.poll.map(|every| quoted(show_lasting(every)))),
         ("timeouts", Some(format!("{{ {} }}", within.join(", ")))),
     ];
-    let set = entries.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key} = {value}")));
+    let set = entries
+        .into_iter()
+        .filter_map(|(key, value)| value.map(|value| format!("{key} = {value}")));
     format!("{{ {} }}", set.collect::<Vec<_>>().join(", "))
 }
 
@@ -125,7 +135,9 @@ fn show(config: &ExtensionConfig) -> String {
 fn shown(command: &[String]) -> Vec<String> {
     let mut shown = command.to_vec();
     if let Some(program) = shown.first_mut().filter(|program| program.contains('/')) {
-        let full = std::path::absolute(Path::new(program.as_str())).ok().and_then(|full| full.to_str().map(str::to_owned));
+        let full = std::path::absolute(Path::new(program.as_str()))
+            .ok()
+            .and_then(|full| full.to_str().map(str::to_owned));
         *program = full.unwrap_or_else(|| program.clone());
     }
     shown

@@ -27,9 +27,13 @@ pub(super) fn apply(path: &Path, settings: &mut Settings) -> Result<(), ConfigEr
     let name = path.display();
     let text = read(path).map_err(|problem| ConfigError(format!("{name}: {problem}")))?;
     // What is beside the file is meant, from wherever the gateway is started.
-    let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    let base = std::path::absolute(path)
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_owned))
+        .unwrap_or_default();
     apply_text(&text, &base, settings).map_err(|problems| {
-        let lines: Vec<String> = problems.into_iter().map(|problem| format!("{name}: {problem}")).collect();
+        let lines: Vec<String> =
+            problems.into_iter().map(|problem| format!("{name}: {problem}")).collect();
         ConfigError(lines.join("\n"))
     })
 }
@@ -47,23 +51,34 @@ fn read(path: &Path) -> Result<String, String> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        format!("it is not UTF-8 at line {}", 1 + before.iter().filter(|&&byte| byte == b'\n').count())
+        format!(
+            "it is not UTF-8 at line {}",
+            1 + before.iter().filter(|&&byte| byte == b'\n').count()
+        )
     })
 }
 
-/// Reads the text of a file over settings, or says all that is wrong with it, in the order of its lines.
-pub(super) fn apply_text(text: &str, base: &Path, settings: &mut Settings) -> Result<(), Vec<String>> {
+/// Reads the text of a file over settings, or says all that is wrong with it, in the order of its
+/// lines.
+pub(super) fn apply_text(
+    text: &str,
+    base: &Path,
+    settings: &mut Settings,
+) -> Result<(), Vec<String>> {
     let line = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
     let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map(|span| format!(" at line {}", line(span.start))).unwrap_or_default();
-        let what = error.span().and_then(|span| text.get(span)).filter(|what| !what.trim().is_empty());
+        let at =
+            error.span().map(|span| format!(" at line {}", line(span.start))).unwrap_or_default();
+        let what =
+            error.span().and_then(|span| text.get(span)).filter(|what| !what.trim().is_empty());
         let what = what.map(|what| format!(": {}", shown(what))).unwrap_or_default();
         vec![format!("it is not TOML{at}; {}{what}", error.message())]
     })?;
     let mut found = Found { base, text, values: Vec::new(), problems: Vec::new() };
     found.top_level(table.get_ref(), "", &AROUND);
     let Found { mut values, mut problems, .. } = found;
-    // In the table's order, whatever that of the file: what two keys say together must not depend on which stands first.
+    // In the table's order, whatever that of the file: what two keys say together must not depend
+    // on which stands first.
     values.sort_by_key(|(number, _)| *number);
     for (number, value) in values {
         if let Some(key) = KEYS.get(number) {
@@ -72,12 +87,17 @@ pub(super) fn apply_text(text: &str, base: &Path, settings: &mut Settings) -> Re
     }
     problems.sort_by_key(|problem| problem.offset);
     let more = problems.len().saturating_sub(MOST_NAMED);
-    let mut said: Vec<String> = problems.iter().take(MOST_NAMED).map(|problem| problem.in_file(line(problem.offset))).collect();
+    let mut said: Vec<String> = problems
+        .iter()
+        .take(MOST_NAMED)
+        .map(|problem| problem.in_file(line(problem.offset)))
+        .collect();
     said.extend((more > 0).then(|| format!("and {more} more")));
     if said.is_empty() { Ok(()) } else { Err(said) }
 }
 
-/// What a walk over a file has found: the values of known keys, by their number in [`KEYS`], and what cannot be there.
+/// What a walk over a file has found: the values of known keys, by their number in [`KEYS`], and
+/// what cannot be there.
 struct Found<'a> {
     base: &'a Path,
     text: &'a str,
@@ -90,20 +110,32 @@ impl<'a> Found<'a> {
     fn top_level(&mut self, table: &'a DeTable<'a>, path: &str, around: &[&str]) {
         for (name, value) in table {
             let (inner, offset) = (joined(path, name.get_ref()), name.span().start);
-            let section = SECTIONS.iter().map(|(section, _)| *section).find(|section| section == name.get_ref());
+            let section = SECTIONS
+                .iter()
+                .map(|(section, _)| *section)
+                .find(|section| section == name.get_ref());
             let wrapper = around.split_first().filter(|(first, _)| *first == name.get_ref());
             match (section, wrapper, value.get_ref().as_table()) {
                 (Some(section), _, Some(table)) => self.section(section, table, &inner),
                 (None, Some((_, within)), Some(table)) => self.top_level(table, &inner, within),
                 (Some(_), _, None) | (_, Some(_), None) => {
                     let place = place(name.get_ref(), &heading(path));
-                    self.problems.push(Problem::new(place, offset, format!("it must be a table, headed [{inner}]")));
+                    self.problems.push(Problem::new(
+                        place,
+                        offset,
+                        format!("it must be a table, headed [{inner}]"),
+                    ));
                 }
                 (None, None, _) => self.entry(
                     "",
                     name.get_ref(),
                     offset,
-                    Value::in_file(place(name.get_ref(), &heading(path)), self.base, self.text, value),
+                    Value::in_file(
+                        place(name.get_ref(), &heading(path)),
+                        self.base,
+                        self.text,
+                        value,
+                    ),
                     &heading(path),
                 ),
             }
@@ -124,18 +156,27 @@ impl<'a> Found<'a> {
             return;
         };
         if self.values.iter().any(|(other, _)| *other == number) {
-            self.problems.push(Problem::new(place(name, heading), offset, "it stands in the file twice"));
+            self.problems.push(Problem::new(
+                place(name, heading),
+                offset,
+                "it stands in the file twice",
+            ));
             return;
         }
         self.values.push((number, value));
     }
 }
 
-/// A key that is not known there: perhaps it is in another table, is called as its option is, or is misspelt.
+/// A key that is not known there: perhaps it is in another table, is called as its option is, or is
+/// misspelt.
 fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> Problem {
-    let elsewhere = |need: String| Problem::new(format!("unknown key {}", place(name, heading)), offset, need);
+    let elsewhere =
+        |need: String| Problem::new(format!("unknown key {}", place(name, heading)), offset, need);
     let as_option = name.replace('_', "-");
-    if let Some(key) = KEYS.iter().find(|key| key.name == name || (key.option == as_option && !as_option.is_empty())) {
+    if let Some(key) = KEYS
+        .iter()
+        .find(|key| key.name == name || (key.option == as_option && !as_option.is_empty()))
+    {
         return elsewhere(match key.section {
             same if same == section => format!("did you mean `{}`?", key.name),
             "" => format!("did you mean `{}` at the top of the file, before any table?", key.name),
@@ -143,7 +184,12 @@ fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> Problem 
         });
     }
     let tables = SECTIONS.iter().map(|(table, _)| *table).filter(|_| section.is_empty());
-    let known: Vec<&str> = KEYS.iter().filter(|key| key.section == section).map(|key| key.name).chain(tables).collect();
+    let known: Vec<&str> = KEYS
+        .iter()
+        .filter(|key| key.section == section)
+        .map(|key| key.name)
+        .chain(tables)
+        .collect();
     unknown(name, heading, offset, &known)
 }
 

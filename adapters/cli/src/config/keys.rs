@@ -45,8 +45,12 @@ pub(super) enum Form {
 }
 
 /// The tables of the file, each with its heading in the help.
-pub(super) const SECTIONS: [(&str, &str); 4] =
-    [("pairing", "Pairing"), ("setup", "Setup codes"), ("inbound", "Inbound gate"), ("limits", "Limits")];
+pub(super) const SECTIONS: [(&str, &str); 4] = [
+    ("pairing", "Pairing"),
+    ("setup", "Setup codes"),
+    ("inbound", "Inbound gate"),
+    ("limits", "Limits"),
+];
 
 /// What an address has to look like.
 pub(super) const ADDRESS: &str = "it must be an IP address and a port, as in \"127.0.0.1:8765\"";
@@ -56,9 +60,15 @@ pub(super) const MINUTE: Span = Span::from_secs(60);
 pub(super) const DAY: Span = Span::from_secs(86_400);
 pub(super) const YEAR: Span = Span::from_secs(365 * 86_400);
 /// How long grants may live.
-pub(super) const EXPIRIES: RangeInclusive<Span> = Span::from_secs(3600)..=Span::from_secs(3650 * 86_400);
+pub(super) const EXPIRIES: RangeInclusive<Span> =
+    Span::from_secs(3600)..=Span::from_secs(3650 * 86_400);
 const MOST: u64 = u32::MAX as u64;
 
-/// Every key. Those of one table stand together; where two are given at once that say the same thing, the later one counts.
-pub(super) static KEYS: LazyLock<Vec<&'static Key>> =
-    LazyLock::new(|| [gateway::KEYS, pairing::KEYS, setup::KEYS, inbound::KEYS, limits::KEYS].into_iter().flatten().collect());
+/// Every key. Those of one table stand together; where two are given at once that say the same
+/// thing, the later one counts.
+pub(super) static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
+    [gateway::KEYS, pairing::KEYS, setup::KEYS, inbound::KEYS, limits::KEYS]
+        .into_iter()
+        .flatten()
+        .collect()
+});

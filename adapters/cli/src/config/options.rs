@@ -41,11 +41,16 @@ impl Options {
             }
         }
         match (&settings.tls_cert, &settings.tls_key) {
-            (Some(_), None) => problems.push("there is a tls_cert and no tls_key; TLS needs both".to_owned()),
-            (None, Some(_)) => problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned()),
+            (Some(_), None) => {
+                problems.push("there is a tls_cert and no tls_key; TLS needs both".to_owned())
+            }
+            (None, Some(_)) => {
+                problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned())
+            }
             (Some(_), Some(_)) | (None, None) => {}
         }
-        let headed = settings.proxy_protocol || settings.listen_tcp.iter().any(|listener| listener.proxy_protocol);
+        let headed = settings.proxy_protocol
+            || settings.listen_tcp.iter().any(|listener| listener.proxy_protocol);
         if headed && settings.proxies.trusted.is_empty() {
             problems.push(
                 "there is a proxy_protocol and no trusted_proxies, so nobody could connect; name the proxies with --trusted-proxy or trusted_proxies"
@@ -68,7 +73,9 @@ impl Args for Options {
             .help("Print the settings that file and options give, as such a file, and end");
         let defaults = Settings::default();
         let keys = KEYS.iter().filter(|key| key.form != Form::FileOnly);
-        keys.fold(command.arg(config).arg(print), |command, key| command.arg(option(key, &defaults)))
+        keys.fold(command.arg(config).arg(print), |command, key| {
+            command.arg(option(key, &defaults))
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -82,7 +89,8 @@ fn option(key: &'static Key, defaults: &Settings) -> Arg {
         Some(shown) => format!("{} [default: {}]", key.help, shown.trim_matches('"')),
         None => key.help.to_owned(),
     };
-    let heading = SECTIONS.iter().find(|(section, _)| *section == key.section).map(|(_, heading)| *heading);
+    let heading =
+        SECTIONS.iter().find(|(section, _)| *section == key.section).map(|(_, heading)| *heading);
     let arg = Arg::new(key.option)
         .long(key.option)
         .value_name(key.placeholder)
@@ -117,9 +125,19 @@ impl FromArgMatches for Options {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.config = matches.get_one::<PathBuf>("config").cloned();
         self.print_config = matches.get_flag("print-config");
-        let given = |key: &Key| key.form != Form::FileOnly && matches.value_source(key.option) == Some(ValueSource::CommandLine);
-        let words = |key: &Key| matches.get_many::<String>(key.option).into_iter().flatten().cloned().collect();
-        self.given = KEYS.iter().enumerate().filter(|(_, key)| given(key)).map(|(number, key)| (number, words(key))).collect();
+        let given = |key: &Key| {
+            key.form != Form::FileOnly
+                && matches.value_source(key.option) == Some(ValueSource::CommandLine)
+        };
+        let words = |key: &Key| {
+            matches.get_many::<String>(key.option).into_iter().flatten().cloned().collect()
+        };
+        self.given = KEYS
+            .iter()
+            .enumerate()
+            .filter(|(_, key)| given(key))
+            .map(|(number, key)| (number, words(key)))
+            .collect();
         Ok(())
     }
 }

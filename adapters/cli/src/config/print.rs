@@ -7,7 +7,8 @@ use super::keys::{KEYS, Key};
 use super::settings::{Serial, Settings};
 
 impl Settings {
-    /// All settings as TOML, each with what it is for. Read as a file, it gives these settings again; paths are written in full, so wherever it lies.
+    /// All settings as TOML, each with what it is for. Read as a file, it gives these settings
+    /// again; paths are written in full, so wherever it lies.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = "# What this gateway runs with. An option of `handfast serve` beats what stands here.\n\n".to_owned();

@@ -42,7 +42,8 @@ pub struct Settings {
     pub setup: Setup,
     /// How strangers that write over channels are met.
     pub inbound: InboundSettings,
-    /// Programs that know a channel, or do something else for the gateway, outside its process. Each by itself and all together are fine.
+    /// Programs that know a channel, or do something else for the gateway, outside its process.
+    /// Each by itself and all together are fine.
     pub extensions: Vec<ExtensionConfig>,
     /// Limits of connections and requests.
     pub limits: Limits,
@@ -77,7 +78,8 @@ impl Serial {
     pub const BAUD: u32 = 115_200;
 }
 
-/// How setup codes and companions' sessions go, as it was said; [`Setup::settings`] adds what the running gateway knows.
+/// How setup codes and companions' sessions go, as it was said; [`Setup::settings`] adds what the
+/// running gateway knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// Where companions reach this gateway.
@@ -86,7 +88,8 @@ pub struct Setup {
     pub tunnel_url: Option<String>,
     /// The remote gateway to which they go.
     pub gateway_url: Option<String>,
-    /// Hosts outside the local network that may be reached without TLS, as [`ExtraHost`] reads them.
+    /// Hosts outside the local network that may be reached without TLS, as [`ExtraHost`] reads
+    /// them.
     pub plain_hosts: Vec<String>,
     /// Origins of web pages that may connect as companions.
     pub origins: Vec<String>,
@@ -111,7 +114,8 @@ pub struct Setup {
 impl Default for Setup {
     /// As the gateway's own.
     fn default() -> Self {
-        let SetupSettings { profile, ttl, session_ttl, session_longest, permissions, .. } = SetupSettings::default();
+        let SetupSettings { profile, ttl, session_ttl, session_longest, permissions, .. } =
+            SetupSettings::default();
         Self {
             public_url: None,
             tunnel_url: None,
@@ -131,7 +135,8 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// The same for a gateway with this data directory, which is reached on its network at these addresses, best first, under TLS or not.
+    /// The same for a gateway with this data directory, which is reached on its network at these
+    /// addresses, best first, under TLS or not.
     #[must_use]
     pub fn settings(&self, data: &Path, lan: Vec<SocketAddr>, tls: bool) -> SetupSettings {
         let Self { public_url, tunnel_url, gateway_url, .. } = self.clone();
@@ -144,7 +149,13 @@ impl Setup {
             permissions: self.permissions.clone(),
             profiles: self.profiles.clone(),
             approvers: self.approvers.clone(),
-            addresses: Candidates { public: public_url, tunnel: tunnel_url, gateway: gateway_url, lan, tls },
+            addresses: Candidates {
+                public: public_url,
+                tunnel: tunnel_url,
+                gateway: gateway_url,
+                lan,
+                tls,
+            },
             plain_hosts: self.extra_hosts(),
             origins: self.origins.clone(),
         }
@@ -178,7 +189,8 @@ impl Default for Settings {
     }
 }
 
-/// Scopes in one order: those to read, then write, then administer, so that equal permissions are equal values.
+/// Scopes in one order: those to read, then write, then administer, so that equal permissions are
+/// equal values.
 pub(super) fn scopes(mut found: Vec<Scope<'_>>) -> Result<ScopesBuf, ScopeError> {
     found.sort_by_key(|scope| scope.action);
     let mut set = Scopes::new();

@@ -16,10 +16,13 @@ use super::settings::{Listener, Serial};
 use super::value::{Problem, Value, unknown};
 
 /// The headers of proxies.
-pub(super) const HEADERS: [(&str, ForwardedHeader); 2] =
-    [("x-forwarded-for", ForwardedHeader::XForwardedFor), ("forwarded", ForwardedHeader::Forwarded)];
+pub(super) const HEADERS: [(&str, ForwardedHeader); 2] = [
+    ("x-forwarded-for", ForwardedHeader::XForwardedFor),
+    ("forwarded", ForwardedHeader::Forwarded),
+];
 
-/// Listeners for the native wire: an address each, or a table; as a word of an option, an address and perhaps `,proxy_protocol`.
+/// Listeners for the native wire: an address each, or a table; as a word of an option, an address
+/// and perhaps `,proxy_protocol`.
 pub(super) fn listeners(value: &Value<'_>) -> Result<Vec<Listener>, Problem> {
     value.items().iter().map(listener).collect()
 }
@@ -30,7 +33,10 @@ fn listener(item: &Value<'_>) -> Result<Listener, Problem> {
     if !item.is_table() {
         let text = item.text().map_err(|_| item.wrong(ADDRESS))?;
         let bare = item.as_words().and_then(|_| text.strip_suffix(",proxy_protocol"));
-        return Ok(Listener { address: address(item, bare.unwrap_or(text))?, proxy_protocol: bare.is_some() });
+        return Ok(Listener {
+            address: address(item, bare.unwrap_or(text))?,
+            proxy_protocol: bare.is_some(),
+        });
     }
     let (mut found, mut proxy_protocol) = (None, false);
     for field in item.fields(TABLE)? {
@@ -40,7 +46,8 @@ fn listener(item: &Value<'_>) -> Result<Listener, Problem> {
             name => return Err(unknown(name, TABLE, field.offset, &["address", "proxy_protocol"])),
         }
     }
-    let address = found.ok_or_else(|| item.lacks("`address` is missing: an IP address and a port"))?;
+    let address =
+        found.ok_or_else(|| item.lacks("`address` is missing: an IP address and a port"))?;
     Ok(Listener { address, proxy_protocol })
 }
 
@@ -54,7 +61,9 @@ pub(super) fn show_listener(listener: &Listener) -> String {
 
 /// Networks, or addresses alone.
 pub(super) fn nets(value: &Value<'_>) -> Result<Vec<Net>, Problem> {
-    let read = |item: &Value<'_>| item.text()?.parse().map_err(|error: NotANet| item.wrong(error.to_string()));
+    let read = |item: &Value<'_>| {
+        item.text()?.parse().map_err(|error: NotANet| item.wrong(error.to_string()))
+    };
     value.items().iter().map(read).collect()
 }
 
@@ -73,15 +82,19 @@ pub(super) fn invited_to(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     items.iter().map(|item| item.parsed(need, read)).collect()
 }
 
-/// A device, and its speed behind the last colon if only digits stand there: paths below `/dev/serial/by-path` hold colons themselves.
+/// A device, and its speed behind the last colon if only digits stand there: paths below
+/// `/dev/serial/by-path` hold colons themselves.
 pub(super) fn serial(value: &Value<'_>) -> Result<Serial, Problem> {
     let need = "it must be a path, or a path and a speed from 50 to 20000000 as in \"/dev/ttyACM0:115200\"";
-    let text = value.parsed(need, |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
+    let text =
+        value.parsed(need, |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
     let is_speed = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.rsplit_once(':').filter(|(_, speed)| is_speed(speed)) {
         None => Ok(Serial { path: value.beside(text), baud: Serial::BAUD }),
         Some((path, speed)) => match speed.parse() {
-            Ok(baud @ 50..=20_000_000) if !path.is_empty() => Ok(Serial { path: value.beside(path), baud }),
+            Ok(baud @ 50..=20_000_000) if !path.is_empty() => {
+                Ok(Serial { path: value.beside(path), baud })
+            }
             Ok(_) | Err(_) => Err(value.wrong(need)),
         },
     }
@@ -90,7 +103,11 @@ pub(super) fn serial(value: &Value<'_>) -> Result<Serial, Problem> {
 pub(super) fn window(value: &Value<'_>) -> Result<Option<Duration>, Problem> {
     match value.choice(&[("none", ())]) {
         Ok(()) => Ok(None),
-        Err(_) => value.duration(SECOND..=DAY).map(lasting).map(Some).map_err(|problem| problem.or("none")),
+        Err(_) => value
+            .duration(SECOND..=DAY)
+            .map(lasting)
+            .map(Some)
+            .map_err(|problem| problem.or("none")),
     }
 }
 

@@ -11,10 +11,12 @@ use super::print::{list, quoted};
 use super::settings::scopes;
 use super::value::{Problem, Value, unknown};
 
-const METHODS: [(&str, Method); 3] = [("pin", Method::Pin), ("code", Method::Code), ("approval", Method::Approval)];
+const METHODS: [(&str, Method); 3] =
+    [("pin", Method::Pin), ("code", Method::Code), ("approval", Method::Approval)];
 
 /// The keys of a rule.
-const RULE_KEYS: [&str; 8] = ["name", "method", "address", "decision", "permissions", "expires", "reason", "message"];
+const RULE_KEYS: [&str; 8] =
+    ["name", "method", "address", "decision", "permissions", "expires", "reason", "message"];
 
 /// What a rule is called in errors.
 const RULE: &str = "[[pairing.rule]]";
@@ -26,7 +28,8 @@ enum Decision {
     Ask,
 }
 
-const DECISIONS: [(&str, Decision); 3] = [("approve", Decision::Approve), ("reject", Decision::Reject), ("ask", Decision::Ask)];
+const DECISIONS: [(&str, Decision); 3] =
+    [("approve", Decision::Approve), ("reject", Decision::Reject), ("ask", Decision::Ask)];
 
 /// Reads `{ read = […], write = […], admin = […] }`, or the scopes of an option.
 pub(super) fn permissions(value: &Value<'_>, table: &str) -> Result<ScopesBuf, Problem> {
@@ -37,10 +40,12 @@ pub(super) fn permissions(value: &Value<'_>, table: &str) -> Result<ScopesBuf, P
         }
     } else {
         for field in value.fields(table)? {
-            let action =
-                Action::parse(field.name).map_err(|_| unknown(field.name, table, field.offset, &["read", "write", "admin"]))?;
+            let action = Action::parse(field.name).map_err(|_| {
+                unknown(field.name, table, field.offset, &["read", "write", "admin"])
+            })?;
             for item in field.value.items() {
-                let pattern = Pattern::parse(item.text()?).map_err(|error| refused(&item, error))?;
+                let pattern =
+                    Pattern::parse(item.text()?).map_err(|error| refused(&item, error))?;
                 found.push(Scope { action, pattern });
             }
         }
@@ -52,22 +57,31 @@ fn refused(value: &Value<'_>, error: ScopeError) -> Problem {
     value.wrong(error.as_str())
 }
 
-/// Reads an array of tables, or the words of an option, each of which is a table without or with its braces.
+/// Reads an array of tables, or the words of an option, each of which is a table without or with
+/// its braces.
 pub(super) fn rules(value: &Value<'_>) -> Result<Vec<Rule>, Problem> {
     if value.as_words().is_none() && !value.is_list() {
         return Err(value.lacks(format!("rules stand in tables that are each headed {RULE}")));
     }
-    value.items().iter().map(|item| if item.as_words().is_some() { from_word(item) } else { rule(item, RULE) }).collect()
+    value
+        .items()
+        .iter()
+        .map(|item| if item.as_words().is_some() { from_word(item) } else { rule(item, RULE) })
+        .collect()
 }
 
 fn from_word(item: &Value<'_>) -> Result<Rule, Problem> {
     let text = item.text()?.trim();
     let braced = if text.starts_with('{') { text.to_owned() } else { format!("{{ {text} }}") };
     match DeValue::parse(&braced) {
-        Ok(value) => rule(&Value::in_file("the rule".to_owned(), std::path::Path::new(""), &braced, &value), "the rule"),
-        Err(error) => {
-            Err(item.wrong(format!("it must read like 'name = \"lamp*\", decision = \"approve\"': {}", error.message())))
-        }
+        Ok(value) => rule(
+            &Value::in_file("the rule".to_owned(), std::path::Path::new(""), &braced, &value),
+            "the rule",
+        ),
+        Err(error) => Err(item.wrong(format!(
+            "it must read like 'name = \"lamp*\", decision = \"approve\"': {}",
+            error.message()
+        ))),
     }
 }
 
@@ -83,7 +97,9 @@ fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
             "method" => when.method = Some(value.choice(&METHODS)?),
             "address" => when.address = Some(net(value)?),
             "decision" => decision = Some(value.choice(&DECISIONS)?),
-            "permissions" => terms.permissions = Some(permissions(value, &format!("permissions of {table}"))?),
+            "permissions" => {
+                terms.permissions = Some(permissions(value, &format!("permissions of {table}"))?)
+            }
             "expires" => terms.expires = Some(lasting(value.duration(EXPIRIES)?)),
             "message" => terms.message = Some(value.message(REASON_BYTES)?),
             "reason" => reason = Some(value.message(REASON_BYTES)?),
@@ -97,7 +113,9 @@ fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
     }
     match (decision, only_approved, only_rejected) {
         (None, _, _) => Err(value.lacks("`decision` is missing: approve, reject or ask")),
-        (Some(Decision::Reject), Some(field), _) => Err(field.value.lacks("a rule that rejects has no such key, only `reason`")),
+        (Some(Decision::Reject), Some(field), _) => {
+            Err(field.value.lacks("a rule that rejects has no such key, only `reason`"))
+        }
         (Some(Decision::Approve | Decision::Ask), _, Some(field)) => {
             Err(field.value.lacks("only a rule that rejects has a reason; others have a `message`"))
         }
@@ -120,7 +138,8 @@ pub(super) fn show_permissions(scopes: &ScopesBuf) -> String {
     format!("{{ {}, {}, {} }}", of(Action::Read), of(Action::Write), of(Action::Admin))
 }
 
-/// None if there are none: an empty list would stand in the way of tables that are added to a printed file.
+/// None if there are none: an empty list would stand in the way of tables that are added to a
+/// printed file.
 pub(super) fn show_rules(rules: &[Rule]) -> Option<String> {
     (!rules.is_empty()).then(|| list(rules.iter().map(show_rule)))
 }
@@ -139,10 +158,15 @@ fn show_rule(rule: &Rule) -> String {
         ("address", address.map(quoted)),
         ("decision", Some(quoted(decision))),
         ("permissions", terms.and_then(|terms| terms.permissions.as_ref()).map(show_permissions)),
-        ("expires", terms.and_then(|terms| terms.expires).map(|expires| quoted(show_lasting(expires)))),
+        (
+            "expires",
+            terms.and_then(|terms| terms.expires).map(|expires| quoted(show_lasting(expires))),
+        ),
         ("message", terms.and_then(|terms| terms.message.as_ref()).map(quoted)),
         ("reason", reason.map(quoted)),
     ];
-    let set = entries.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key} = {value}")));
+    let set = entries
+        .into_iter()
+        .filter_map(|(key, value)| value.map(|value| format!("{key} = {value}")));
     format!("{{ {} }}", set.collect::<Vec<_>>().join(", "))
 }

@@ -1,5 +1,5 @@
-//! One value as it was given: words of an option, or a piece of the file. Readers say what they need, and a value that is something else becomes a
-//! [`Problem`] that names it.
+//! One value as it was given: words of an option, or a piece of the file. Readers say what they
+//! need, and a value that is something else becomes a [`Problem`] that names it.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,11 @@ pub(super) fn shown(text: &str) -> String {
     for c in line.chars().take(MOST_SHOWN) {
         if is_forbidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
-    if out.is_empty() || line.len() < text.len() || line.chars().count() > MOST_SHOWN { out + "…" } else { out }
+    if out.is_empty() || line.len() < text.len() || line.chars().count() > MOST_SHOWN {
+        out + "…"
+    } else {
+        out
+    }
 }
 
 /// A value and what it is called.
@@ -99,7 +103,12 @@ impl<'a> Value<'a> {
         Self { place: String::new(), base: Path::new(""), raw: Raw::Words(words) }
     }
 
-    pub(super) fn in_file(place: String, base: &'a Path, source: &'a str, value: &'a Spanned<DeValue<'a>>) -> Self {
+    pub(super) fn in_file(
+        place: String,
+        base: &'a Path,
+        source: &'a str,
+        value: &'a Spanned<DeValue<'a>>,
+    ) -> Self {
         Self { place, base, raw: Raw::File { source, value } }
     }
 
@@ -107,7 +116,9 @@ impl<'a> Value<'a> {
     pub(super) fn wrong(&self, need: impl Into<String>) -> Problem {
         let (offset, text) = match self.raw {
             Raw::Words(words) => (0, words.last().map(String::as_str).unwrap_or_default()),
-            Raw::File { source, value } => (value.span().start, source.get(value.span()).unwrap_or_default()),
+            Raw::File { source, value } => {
+                (value.span().start, source.get(value.span()).unwrap_or_default())
+            }
         };
         Problem { place: self.place.clone(), offset, shown: Some(shown(text)), need: need.into() }
     }
@@ -131,7 +142,9 @@ impl<'a> Value<'a> {
 
     /// A text that people will see: not empty, not long, and without characters that move a cursor.
     pub(super) fn message(&self, most: usize) -> Result<String, Problem> {
-        let fine = |text: &&str| !text.trim().is_empty() && text.len() <= most && !text.chars().any(is_forbidden);
+        let fine = |text: &&str| {
+            !text.trim().is_empty() && text.len() <= most && !text.chars().any(is_forbidden)
+        };
         let need = format!("it must be a text of 1 to {most} bytes without control characters");
         self.as_text().filter(fine).map(str::to_owned).ok_or_else(|| self.wrong(need))
     }
@@ -144,15 +157,27 @@ impl<'a> Value<'a> {
         found.ok_or_else(|| self.wrong("it must be true or false"))
     }
 
-    pub(super) fn number<N: TryFrom<u64>>(&self, allowed: RangeInclusive<u64>) -> Result<N, Problem> {
+    pub(super) fn number<N: TryFrom<u64>>(
+        &self,
+        allowed: RangeInclusive<u64>,
+    ) -> Result<N, Problem> {
         let found = match self.raw {
             Raw::Words(words) => words.last().and_then(|word| word.parse().ok()),
-            Raw::File { value, .. } => {
-                value.get_ref().as_integer().and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok())
-            }
+            Raw::File { value, .. } => value
+                .get_ref()
+                .as_integer()
+                .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok()),
         };
-        let fitting = found.filter(|number| allowed.contains(number)).and_then(|number| N::try_from(number).ok());
-        fitting.ok_or_else(|| self.wrong(format!("it must be a whole number from {} to {}", allowed.start(), allowed.end())))
+        let fitting = found
+            .filter(|number| allowed.contains(number))
+            .and_then(|number| N::try_from(number).ok());
+        fitting.ok_or_else(|| {
+            self.wrong(format!(
+                "it must be a whole number from {} to {}",
+                allowed.start(),
+                allowed.end()
+            ))
+        })
     }
 
     /// A length of time; in whole seconds, unless less than one is allowed.
@@ -161,37 +186,55 @@ impl<'a> Value<'a> {
             Raw::Words(_) => self.as_text().and_then(duration::parse),
             Raw::File { value, .. } => match value.get_ref() {
                 DeValue::String(text) => duration::parse(text),
-                DeValue::Integer(number) if number.radix() == 10 => duration::parse(number.as_str()),
+                DeValue::Integer(number) if number.radix() == 10 => {
+                    duration::parse(number.as_str())
+                }
                 DeValue::Float(number) => duration::parse(number.as_str()),
                 _ => None,
             },
         };
         let whole = allowed.start().as_millis() >= 1000;
-        let fits = |span: &Span| allowed.contains(span) && (!whole || span.as_millis().is_multiple_of(1000));
+        let fits = |span: &Span| {
+            allowed.contains(span) && (!whole || span.as_millis().is_multiple_of(1000))
+        };
         let ends = (duration::show(*allowed.start()), duration::show(*allowed.end()));
         found.filter(fits).ok_or_else(|| {
             let whole = if whole { "whole " } else { "" };
-            self.wrong(format!("it must be a time from {} to {}, in {whole}seconds or with units as in 1h30m", ends.0, ends.1))
+            self.wrong(format!(
+                "it must be a time from {} to {}, in {whole}seconds or with units as in 1h30m",
+                ends.0, ends.1
+            ))
         })
     }
 
     pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, Problem> {
         let found = self.as_text().and_then(|text| choices.iter().find(|(name, _)| *name == text));
         found.map(|(_, chosen)| *chosen).ok_or_else(|| {
-            let quote = |name: &str| if matches!(self.raw, Raw::Words(_)) { name.to_owned() } else { format!("{name:?}") };
+            let quote = |name: &str| {
+                if matches!(self.raw, Raw::Words(_)) {
+                    name.to_owned()
+                } else {
+                    format!("{name:?}")
+                }
+            };
             let names: Vec<String> = choices.iter().map(|(name, _)| quote(name)).collect();
             self.wrong(format!("it must be {}", names.join(" or ")))
         })
     }
 
-    pub(super) fn parsed<T>(&self, need: &str, parse: impl Fn(&'a str) -> Option<T>) -> Result<T, Problem> {
+    pub(super) fn parsed<T>(
+        &self,
+        need: &str,
+        parse: impl Fn(&'a str) -> Option<T>,
+    ) -> Result<T, Problem> {
         self.as_text().and_then(parse).ok_or_else(|| self.wrong(need))
     }
 
     /// A path; in a file, one that is relative is relative to the file's directory.
     pub(super) fn path(&self) -> Result<PathBuf, Problem> {
-        let named =
-            self.parsed("it must be a path in quotes", |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
+        let named = self.parsed("it must be a path in quotes", |text| {
+            (!text.is_empty() && !text.contains('\0')).then_some(text)
+        })?;
         Ok(self.beside(named))
     }
 
@@ -200,14 +243,19 @@ impl<'a> Value<'a> {
         self.base.join(path)
     }
 
-    /// The items of a list. One item may stand alone; an empty word is an empty list, because an option cannot say so otherwise.
+    /// The items of a list. One item may stand alone; an empty word is an empty list, because an
+    /// option cannot say so otherwise.
     pub(super) fn items(&self) -> Vec<Value<'a>> {
         let same = |raw| Self { place: self.place.clone(), base: self.base, raw };
         match self.raw {
             Raw::Words([only]) if only.is_empty() => Vec::new(),
-            Raw::Words(words) => words.iter().map(|word| same(Raw::Words(std::slice::from_ref(word)))).collect(),
+            Raw::Words(words) => {
+                words.iter().map(|word| same(Raw::Words(std::slice::from_ref(word)))).collect()
+            }
             Raw::File { source, value } => match value.get_ref() {
-                DeValue::Array(items) => items.iter().map(|value| same(Raw::File { source, value })).collect(),
+                DeValue::Array(items) => {
+                    items.iter().map(|value| same(Raw::File { source, value })).collect()
+                }
                 _ => vec![self.clone()],
             },
         }
@@ -243,12 +291,21 @@ impl<'a> Value<'a> {
 
 impl<'a> Fields<'a> {
     /// The entries of a table that is called `table`; the file itself has no name.
-    pub(super) fn of(entries: &'a DeTable<'a>, table: &str, base: &'a Path, source: &'a str) -> Self {
+    pub(super) fn of(
+        entries: &'a DeTable<'a>,
+        table: &str,
+        base: &'a Path,
+        source: &'a str,
+    ) -> Self {
         let mut fields: Vec<Field<'a>> = entries
             .iter()
             .map(|(name, value)| {
                 let (name, offset) = (name.get_ref().as_ref(), name.span().start);
-                Field { name, offset, value: Value::in_file(place(name, table), base, source, value) }
+                Field {
+                    name,
+                    offset,
+                    value: Value::in_file(place(name, table), base, source, value),
+                }
             })
             .collect();
         fields.sort_by_key(|field| field.offset);

@@ -1,4 +1,5 @@
-//! The demo's boards with keys: one pairs by PIN over Ethernet, one over its serial line, and the operator puts one of them out.
+//! The demo's boards with keys: one pairs by PIN over Ethernet, one over its serial line, and the
+//! operator puts one of them out.
 
 use std::path::Path;
 
@@ -20,34 +21,68 @@ use crate::serve::Running;
 /// A pseudo-terminal has no speed; the gateway asks for one, as it does of a real line.
 const BAUD: u32 = 115_200;
 
-pub(super) async fn play(stage: &mut Stage, image: &Image, scene: &mut Scene<'_>, gateway: &Running) -> Result<(), End> {
+pub(super) async fn play(
+    stage: &mut Stage,
+    image: &Image,
+    scene: &mut Scene<'_>,
+    gateway: &Running,
+) -> Result<(), End> {
     let view = scene.window(true).await?;
     hold(view.open, "pairing is open")?;
     stage.step("operator", "opens pairing for two boards with keys of their own".to_owned());
 
-    let port = gateway.tcp.first().ok_or_else(|| End::Refused("the gateway listens on no TCP address".to_owned()))?.port();
+    let port = gateway
+        .tcp
+        .first()
+        .ok_or_else(|| End::Refused("the gateway listens on no TCP address".to_owned()))?
+        .port();
     let mut door = Board::at_the_network(image, scene.home, "Door Sensor", port).await?;
-    stage.step("device", format!("Door Sensor boots, and knows of its gateway only tcp://{HOST}:{port}, over Ethernet"));
+    stage.step(
+        "device",
+        format!(
+            "Door Sensor boots, and knows of its gateway only tcp://{HOST}:{port}, over Ethernet"
+        ),
+    );
     pair(stage, scene, &mut door, "Ethernet").await?;
     compare(stage, scene.data, &mut door).await?;
 
     let mut valve = Board::at_the_line(image, scene.home, "Valve", &gateway.gateway).await?;
-    stage.step("device", "Valve boots on a serial line that the gateway serves, too; it knows no address at all".to_owned());
+    stage.step(
+        "device",
+        "Valve boots on a serial line that the gateway serves, too; it knows no address at all"
+            .to_owned(),
+    );
     pair(stage, scene, &mut valve, "the serial line").await?;
     compare(stage, scene.data, &mut valve).await?;
     scene.window(false).await?;
 
     let path = format!("/api/v1/paired/{}/revoke", encoded(door.name));
     let revoked: RevokedView = read(&ask(scene.data, Method::POST, &path, None).await?)?;
-    hold(revoked.node_id.as_deref() == Some(door.id.as_str()), "the board that was named is revoked")?;
+    hold(
+        revoked.node_id.as_deref() == Some(door.id.as_str()),
+        "the board that was named is revoked",
+    )?;
     door.says("unpaired by the operator").await?;
-    device(scene.data, &door.id, "be cut off", |view| view.standing == "revoked" && view.status == "offline").await?;
-    device(scene.data, &valve.id, "stay linked", |view| view.standing == "paired" && view.status == "online").await?;
-    stage.step("operator", "revokes Door Sensor: its console says so, its link is cut, and that of Valve stays".to_owned());
+    device(scene.data, &door.id, "be cut off", |view| {
+        view.standing == "revoked" && view.status == "offline"
+    })
+    .await?;
+    device(scene.data, &valve.id, "stay linked", |view| {
+        view.standing == "paired" && view.status == "online"
+    })
+    .await?;
+    stage.step(
+        "operator",
+        "revokes Door Sensor: its console says so, its link is cut, and that of Valve stays"
+            .to_owned(),
+    );
 
     door.types("pair pin").await?;
     door.says("refused: this node was revoked for good").await?;
-    stage.step("device", "Door Sensor asks once more: refused, for its key is out for good".to_owned());
+    stage.step(
+        "device",
+        "Door Sensor asks once more: refused, for its key is out for good".to_owned(),
+    );
     door.machine.kill().await;
     valve.machine.kill().await;
     Ok(())
@@ -64,20 +99,40 @@ struct Board {
 }
 
 impl Board {
-    async fn at_the_network(image: &Image, home: &Path, name: &'static str, port: u16) -> Result<Self, End> {
+    async fn at_the_network(
+        image: &Image,
+        home: &Path,
+        name: &'static str,
+        port: u16,
+    ) -> Result<Self, End> {
         let machine = Machine::start(image, &folder(home, name)?).await.map_err(End::refused)?;
         Self::booted(name, machine, None, &format!("gateway tcp {HOST} {port}")).await
     }
 
-    async fn at_the_line(image: &Image, home: &Path, name: &'static str, gateway: &Gateway) -> Result<Self, End> {
-        let machine = Machine::start_with_serial(image, &folder(home, name)?).await.map_err(End::refused)?;
-        let path = machine.serial().ok_or_else(|| End::Refused(format!("{name} has no serial line")))?.to_owned();
-        let serving = handfast_server::serve_serial(gateway.clone(), path, BAUD, std::future::pending());
+    async fn at_the_line(
+        image: &Image,
+        home: &Path,
+        name: &'static str,
+        gateway: &Gateway,
+    ) -> Result<Self, End> {
+        let machine =
+            Machine::start_with_serial(image, &folder(home, name)?).await.map_err(End::refused)?;
+        let path = machine
+            .serial()
+            .ok_or_else(|| End::Refused(format!("{name} has no serial line")))?
+            .to_owned();
+        let serving =
+            handfast_server::serve_serial(gateway.clone(), path, BAUD, std::future::pending());
         let line = Line(tokio::spawn(serving));
         Self::booted(name, machine, Some(line), "gateway uart").await
     }
 
-    async fn booted(name: &'static str, machine: Machine, line: Option<Line>, gateway: &str) -> Result<Self, End> {
+    async fn booted(
+        name: &'static str,
+        machine: Machine,
+        line: Option<Line>,
+        gateway: &str,
+    ) -> Result<Self, End> {
         let mut board = Self { name, machine, _line: line, id: String::new() };
         board.says("Handfast node").await?;
         board.types(&format!("name {name}")).await?;
@@ -94,8 +149,9 @@ impl Board {
     }
 }
 
-/// The gateway looks again and again for a line that went away, and the system gives the name of a closed terminal to the next one that is opened. So it
-/// is not served for longer than its board lives.
+/// The gateway looks again and again for a line that went away, and the system gives the name of a
+/// closed terminal to the next one that is opened. So it is not served for longer than its board
+/// lives.
 struct Line(JoinHandle<()>);
 
 impl Drop for Line {
@@ -111,23 +167,42 @@ fn folder(home: &Path, name: &str) -> Result<std::path::PathBuf, End> {
 }
 
 /// By PIN, as a person does it: read it from what the gateway shows, mistype it, type it.
-async fn pair(stage: &mut Stage, scene: &mut Scene<'_>, board: &mut Board, over: &str) -> Result<(), End> {
+async fn pair(
+    stage: &mut Stage,
+    scene: &mut Scene<'_>,
+    board: &mut Board,
+    over: &str,
+) -> Result<(), End> {
     let name = board.name;
     board.types("pair pin").await?;
     let pin = scene.shown_pin().await?;
     board.says("the gateway shows a PIN").await?;
-    stage.step("gateway", format!("is asked over {over} and shows: Pairing request from \"{name}\" / PIN: {pin}"));
+    stage.step(
+        "gateway",
+        format!("is asked over {over} and shows: Pairing request from \"{name}\" / PIN: {pin}"),
+    );
 
     board.types(&format!("pin {}", other(&pin))).await?;
     board.says("that was not it; 4 more").await?;
-    stage.step("device", format!("a wrong PIN is typed at the console of {name}: refused, 4 attempts left"));
+    stage.step(
+        "device",
+        format!("a wrong PIN is typed at the console of {name}: refused, 4 attempts left"),
+    );
 
     board.types("pin").await?;
     board.types(&pin).await?;
     board.says("the gateway knows it, too").await?;
     board.id = after(&board.says("linked as ").await?, "linked as ")?;
-    hold(!board.machine.transcript().contains(&pin), "the console does not show what is typed as PIN")?;
-    stage.step("device", format!("the right one is typed, masked: both sides prove it, and {name} is linked over {over}"));
+    hold(
+        !board.machine.transcript().contains(&pin),
+        "the console does not show what is typed as PIN",
+    )?;
+    stage.step(
+        "device",
+        format!(
+            "the right one is typed, masked: both sides prove it, and {name} is linked over {over}"
+        ),
+    );
     Ok(())
 }
 
@@ -136,11 +211,20 @@ async fn compare(stage: &mut Stage, data: &Path, board: &mut Board) -> Result<()
     board.types("fingerprint").await?;
     let own = after(&board.says("this node ").await?, "this node ")?;
     let peer = after(&board.says("its gateway ").await?, "its gateway ")?;
-    let seen = device(data, &board.id, "be linked", |view| view.standing == "paired" && view.status == "online").await?;
+    let seen = device(data, &board.id, "be linked", |view| {
+        view.standing == "paired" && view.status == "online"
+    })
+    .await?;
     hold(seen.friendly_name == board.name, "the operator sees the board's name")?;
-    hold(seen.fingerprint.as_deref() == Some(own.as_str()), "the operator sees the fingerprint that the board prints")?;
+    hold(
+        seen.fingerprint.as_deref() == Some(own.as_str()),
+        "the operator sees the fingerprint that the board prints",
+    )?;
     let gateway: PairingView = read(&ask(data, Method::GET, "/api/v1/pairing", None).await?)?;
     hold(gateway.fingerprint == peer, "the board prints the gateway's fingerprint")?;
-    stage.step("operator", format!("sees {} linked with the fingerprint {own}, as the board prints it", board.name));
+    stage.step(
+        "operator",
+        format!("sees {} linked with the fingerprint {own}, as the board prints it", board.name),
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A chat over TCP, for the demo of the gate: the first line of a connection is a name, and every further one is said to the room, if the gate lets it in.
+//! A chat over TCP, for the demo of the gate: the first line of a connection is a name, and every
+//! further one is said to the room, if the gate lets it in.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -100,7 +101,9 @@ async fn serve(stream: TcpStream, gateway: Gateway, present: Present) {
     });
     while let Some(text) = line(&mut lines).await {
         // Challenged, dropped or not known: then nobody hears it.
-        if let Ok(Some(admitted)) = gateway.gate().receive(Incoming::new(CHANNEL, ROOM, &name)).await {
+        if let Ok(Some(admitted)) =
+            gateway.gate().receive(Incoming::new(CHANNEL, ROOM, &name)).await
+        {
             hear(&present, admitted, &text);
         }
     }
@@ -150,7 +153,8 @@ impl Guest {
     pub(super) async fn hears(&mut self) -> Result<String, End> {
         let mut line = String::new();
         let read = tokio::time::timeout(PATIENCE, self.lines.read_line(&mut line)).await;
-        read.map_err(|_| End::Refused("nothing was said in the chat in time".to_owned()))?.map_err(End::refused)?;
+        read.map_err(|_| End::Refused("nothing was said in the chat in time".to_owned()))?
+            .map_err(End::refused)?;
         Ok(line.trim().to_owned())
     }
 }

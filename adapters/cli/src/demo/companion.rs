@@ -1,4 +1,5 @@
-//! The part of the demo with setup codes: scanned by a companion, refused the second time, bound to a device, revoked.
+//! The part of the demo with setup codes: scanned by a companion, refused the second time, bound to
+//! a device, revoked.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -61,23 +62,39 @@ pub(super) async fn play(
 
     let other = home.join("another.json");
     let again = companion(&other, &["--code", "-"], &started.payload).await?;
-    hold(again.status.code() == Some(1) && told(&again).contains("already used"), "a code opens one session")?;
+    hold(
+        again.status.code() == Some(1) && told(&again).contains("already used"),
+        "a code opens one session",
+    )?;
     hold(!other.exists(), "nothing is kept where there is no session")?;
-    stage.step("companion", "somebody else scans the same code: \"already used\", and nothing is kept".to_owned());
+    stage.step(
+        "companion",
+        "somebody else scans the same code: \"already used\", and nothing is kept".to_owned(),
+    );
 
     let status = companion(&file, &["status", "--json"], "").await?;
     let status: Value = read(&String::from_utf8_lossy(&status.stdout))?;
-    hold(status["profile"] == "companion-v1" && status["device_label"] == "Ana's phone", "the session is known over HTTP")?;
-    stage.step("companion", "asks over HTTP with it as a bearer: who it is, until when, and what it may do".to_owned());
+    hold(
+        status["profile"] == "companion-v1" && status["device_label"] == "Ana's phone",
+        "the session is known over HTTP",
+    )?;
+    stage.step(
+        "companion",
+        "asks over HTTP with it as a bearer: who it is, until when, and what it may do".to_owned(),
+    );
     let sent = companion(&file, &["send", "dim the lights"], "").await?;
     hold(sent.status.success(), &format!("the companion sends: {}", told(&sent)))?;
     hold(heard(done).await? == "companion dim the lights", "the application hears the companion")?;
-    stage
-        .step("companion", "opens its socket with it and says \"dim the lights\": the gateway's application hears it".to_owned());
+    stage.step(
+        "companion",
+        "opens its socket with it and says \"dim the lights\": the gateway's application hears it"
+            .to_owned(),
+    );
 
     let list: SessionList = read(&ask(data, Method::GET, "/api/v1/sessions", None).await?)?;
     let id = list.sessions.first().map(|session| session.id.clone()).unwrap_or_default();
-    let ended: SessionView = read(&ask(data, Method::POST, &format!("/api/v1/sessions/{id}/revoke"), None).await?)?;
+    let ended: SessionView =
+        read(&ask(data, Method::POST, &format!("/api/v1/sessions/{id}/revoke"), None).await?)?;
     hold(ended.revoked_at.is_some(), "the session is revoked")?;
     let status = companion(&file, &["status"], "").await?;
     hold(status.status.code() == Some(1), "a revoked session lets nobody in")?;
@@ -90,9 +107,10 @@ pub(super) async fn play(
 async fn bound(stage: &mut Stage, home: &Path, data: &Path, url: &str) -> Result<(), End> {
     let started = start(data, url, "Tablet", true).await?;
     let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
-    let payload =
-        Payload::decode(&started.payload, &mut scratch[..]).ok_or_else(|| End::Refused("the code is none".to_owned()))?;
-    let gateway = payload.fingerprint.ok_or_else(|| End::Refused("the code names no gateway".to_owned()))?;
+    let payload = Payload::decode(&started.payload, &mut scratch[..])
+        .ok_or_else(|| End::Refused("the code is none".to_owned()))?;
+    let gateway =
+        payload.fingerprint.ok_or_else(|| End::Refused("the code names no gateway".to_owned()))?;
     let token = || Zeroizing::new(payload.bootstrap_token.to_owned());
     let mut tablet = Phone::start(home, &[url], "Bound Tablet")?;
     tablet.owner.pair_with_setup(token(), gateway).await;
@@ -132,7 +150,9 @@ async fn companion(file: &Path, args: &[&str], input: &str) -> Result<Output, En
         stdin.write_all(format!("{input}\n").as_bytes()).await.map_err(End::refused)?;
     }
     let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-    ended.map_err(|_| End::Refused("the companion did not end in time".to_owned()))?.map_err(End::refused)
+    ended
+        .map_err(|_| End::Refused("the companion did not end in time".to_owned()))?
+        .map_err(End::refused)
 }
 
 fn told(output: &Output) -> String {

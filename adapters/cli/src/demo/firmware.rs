@@ -1,4 +1,5 @@
-//! The demo's microcontroller: a Cortex-M4F image under QEMU, with Ethernet, a console, and flash that outlives a power cut.
+//! The demo's microcontroller: a Cortex-M4F image under QEMU, with Ethernet, a console, and flash
+//! that outlives a power cut.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,28 +29,51 @@ pub(super) async fn build(stage: &mut Stage) -> Result<Option<Image>, End> {
         }
         Err(error) => return Err(End::refused(error)),
     };
-    stage.step("device", "a bare-metal image for a Cortex-M4F is built from the same state machines".to_owned());
+    stage.step(
+        "device",
+        "a bare-metal image for a Cortex-M4F is built from the same state machines".to_owned(),
+    );
     Ok(Some(image))
 }
 
 /// A board without keys: the operator's token is carried to it.
-pub(super) async fn play(stage: &mut Stage, image: &Image, home: &Path, data: &Path, gateway: SocketAddr) -> Result<(), End> {
+pub(super) async fn play(
+    stage: &mut Stage,
+    image: &Image,
+    home: &Path,
+    data: &Path,
+    gateway: SocketAddr,
+) -> Result<(), End> {
     let board = home.join("board");
     std::fs::create_dir(&board).map_err(End::refused)?;
     let mut machine = Machine::start(image, &board).await.map_err(End::refused)?;
-    for line in ["name Garden Sensor", "room Greenhouse", &format!("gateway {HOST} {}", gateway.port()), "pair"] {
+    for line in [
+        "name Garden Sensor",
+        "room Greenhouse",
+        &format!("gateway {HOST} {}", gateway.port()),
+        "pair",
+    ] {
         machine.line(line).await.map_err(End::refused)?;
     }
-    let id = after(&machine.expect("waits for approval as ").await.map_err(End::refused)?, "waits for approval as ")?;
+    let id = after(
+        &machine.expect("waits for approval as ").await.map_err(End::refused)?,
+        "waits for approval as ",
+    )?;
     stage.step("device", format!("boots, gets an address, and asks: it waits as {id}"));
 
-    let answer = ask(data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(json!({}))).await?;
+    let answer =
+        ask(data, Method::POST, &format!("/api/v1/devices/{id}/pair"), Some(json!({}))).await?;
     let token = read::<IssuedView>(&answer)?.token;
-    let token = token.ok_or_else(|| End::Refused("the device was approved without a token".to_owned()))?;
+    let token =
+        token.ok_or_else(|| End::Refused("the device was approved without a token".to_owned()))?;
     machine.line("token").await.map_err(End::refused)?;
     machine.line(&token).await.map_err(End::refused)?;
     machine.expect("linked as ").await.map_err(End::refused)?;
-    stage.step("device", "is approved; its token is typed at its console; it is kept in flash, and the link is open".to_owned());
+    stage.step(
+        "device",
+        "is approved; its token is typed at its console; it is kept in flash, and the link is open"
+            .to_owned(),
+    );
 
     machine.line("heartbeat occupancy on noise 0.42 every 50").await.map_err(End::refused)?;
     device(data, &id, "tell its values", |view| {
@@ -61,7 +85,11 @@ pub(super) async fn play(stage: &mut Stage, image: &Image, home: &Path, data: &P
     machine.kill().await;
     let mut machine = Machine::start(image, &board).await.map_err(End::refused)?;
     machine.expect("linked as ").await.map_err(End::refused)?;
-    stage.step("device", "loses power in the middle of it, boots, and is linked again from what its flash holds".to_owned());
+    stage.step(
+        "device",
+        "loses power in the middle of it, boots, and is linked again from what its flash holds"
+            .to_owned(),
+    );
 
     ask(data, Method::POST, &format!("/api/v1/devices/{id}/mute"), None).await?;
     machine.expect("muted by the operator").await.map_err(End::refused)?;
@@ -71,10 +99,16 @@ pub(super) async fn play(stage: &mut Stage, image: &Image, home: &Path, data: &P
 }
 
 /// Waits until the operator sees a node as wanted.
-pub(super) async fn device(data: &Path, id: &str, what: &str, wanted: impl Fn(&DeviceView) -> bool) -> Result<DeviceView, End> {
+pub(super) async fn device(
+    data: &Path,
+    id: &str,
+    what: &str,
+    wanted: impl Fn(&DeviceView) -> bool,
+) -> Result<DeviceView, End> {
     let waiting = async {
         loop {
-            let view: DeviceView = read(&ask(data, Method::GET, &format!("/api/v1/devices/{id}"), None).await?)?;
+            let view: DeviceView =
+                read(&ask(data, Method::GET, &format!("/api/v1/devices/{id}"), None).await?)?;
             if wanted(&view) {
                 return Ok(view);
             }

@@ -1,7 +1,8 @@
 //! `handfast demo`: the whole flow on this machine, each step one line with its time.
 //!
-//! Nothing in it is pretended: a gateway with a database on disk, its operator's socket, nodes with state directories, and where QEMU is installed
-//! microcontrollers. The first step that does not hold ends it with exit code 1.
+//! Nothing in it is pretended: a gateway with a database on disk, its operator's socket, nodes with
+//! state directories, and where QEMU is installed microcontrollers. The first step that does not
+//! hold ends it with exit code 1.
 
 mod application;
 mod boards;
@@ -40,7 +41,9 @@ pub(crate) async fn run(args: args::Demo) -> Result<(), End> {
     let outcome = play(&mut stage, home.path(), &args).await;
     match outcome {
         Ok(()) => Ok(stage.close()?),
-        Err(End::Refused(problem) | End::Usage(problem)) => Err(End::Refused(format!("the demo failed: {problem}"))),
+        Err(End::Refused(problem) | End::Usage(problem)) => {
+            Err(End::Refused(format!("the demo failed: {problem}")))
+        }
         Err(unwritten @ End::Unwritten(_)) => Err(unwritten),
     }
 }
@@ -54,7 +57,12 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     let gateway = start(&data, anywhere, anywhere, &ear).await?;
     let address = gateway.address;
     let tcp = gateway.tcp.first().copied().unwrap_or(anywhere);
-    stage.step("gateway", format!("listens on ws://{address}; registry in a SQLite file, operator's socket beside it"));
+    stage.step(
+        "gateway",
+        format!(
+            "listens on ws://{address}; registry in a SQLite file, operator's socket beside it"
+        ),
+    );
 
     let mut kitchen = Pi::start(home, address, "Kitchen Pi", "Kitchen")?;
     let mut garden = Pi::start(home, address, "Garden Pi", "Garden")?;
@@ -69,14 +77,23 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
 
     for pi in [&mut kitchen, &mut garden, &mut attic] {
         let token = approve(&data, pi).await?;
-        stage.step("operator", format!("approves {}; its token is shown once, the registry keeps PBKDF2(token)", pi.name));
+        stage.step(
+            "operator",
+            format!(
+                "approves {}; its token is shown once, the registry keeps PBKDF2(token)",
+                pi.name
+            ),
+        );
         pi.enter(&token).await?;
         pi.linked().await?;
         stage.step("node", format!("{} keeps its token, proves it, and its link is open", pi.name));
     }
     let twice = decide(&data, &kitchen, "pair").await;
     hold(matches!(twice, Err(End::Refused(_))), "approving twice is refused")?;
-    stage.step("operator", "approves Kitchen Pi once more by mistake: refused, its token stays".to_owned());
+    stage.step(
+        "operator",
+        "approves Kitchen Pi once more by mistake: refused, its token stays".to_owned(),
+    );
 
     stage.chapter("Decisions reach a live link at once");
     decide(&data, &kitchen, "mute").await?;
@@ -85,12 +102,18 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     decide(&data, &kitchen, "unmute").await?;
     kitchen.restart().await?;
     kitchen.linked().await?;
-    stage.step("node", "Kitchen Pi is unmuted, restarts, and is back with what it had kept".to_owned());
+    stage.step(
+        "node",
+        "Kitchen Pi is unmuted, restarts, and is back with what it had kept".to_owned(),
+    );
     decide(&data, &attic, "unpair").await?;
     attic.refused(handfast_core::error::Refusal::InvalidCredentials).await?;
     attic.restart().await?;
     attic.refused(handfast_core::error::Refusal::InvalidCredentials).await?;
-    stage.step("operator", "unpairs Attic Pi: its link is closed, and its token opens nothing any more".to_owned());
+    stage.step(
+        "operator",
+        "unpairs Attic Pi: its link is closed, and its token opens nothing any more".to_owned(),
+    );
 
     stage.chapter("Nothing acknowledged is lost");
     gateway.stop().await;
@@ -112,7 +135,10 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
         paired.is_linked().await?;
         stage.step(
             "node",
-            format!("the gateway is stopped and started again: {} links by itself, with what it kept", paired.name),
+            format!(
+                "the gateway is stopped and started again: {} links by itself, with what it kept",
+                paired.name
+            ),
         );
     }
 
@@ -135,14 +161,23 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     Ok(())
 }
 
-async fn start(data: &Path, listen: SocketAddr, tcp: SocketAddr, ear: &mpsc::UnboundedSender<String>) -> Result<Running, End> {
+async fn start(
+    data: &Path,
+    listen: SocketAddr,
+    tcp: SocketAddr,
+    ear: &mpsc::UnboundedSender<String>,
+) -> Result<Running, End> {
     let settings = Settings { listen, listen_tcp: vec![tcp.into()], ..Settings::default() };
-    Running::start(crate::serve::store(data, false)?, data, &settings, None, |builder| builder.application(Ear(ear.clone())))
-        .await
+    Running::start(crate::serve::store(data, false)?, data, &settings, None, |builder| {
+        builder.application(Ear(ear.clone()))
+    })
+    .await
 }
 
 async fn approve(data: &Path, pi: &Pi) -> Result<String, End> {
-    let answer = ask(data, Method::POST, &format!("/api/v1/devices/{}/pair", pi.id()?), Some(json!({}))).await?;
+    let answer =
+        ask(data, Method::POST, &format!("/api/v1/devices/{}/pair", pi.id()?), Some(json!({})))
+            .await?;
     let token = read::<IssuedView>(&answer)?.token;
     token.ok_or_else(|| End::Refused(format!("{} was approved without a token", pi.name)))
 }

@@ -34,8 +34,14 @@ struct Run {
 }
 
 impl Pi {
-    pub(crate) fn start(home: &Path, gateway: SocketAddr, name: &'static str, room: &'static str) -> Result<Self, End> {
-        let label = |text| Label::parse(text).ok_or_else(|| End::Refused(format!("{text:?} is no name")));
+    pub(crate) fn start(
+        home: &Path,
+        gateway: SocketAddr,
+        name: &'static str,
+        room: &'static str,
+    ) -> Result<Self, End> {
+        let label =
+            |text| Label::parse(text).ok_or_else(|| End::Refused(format!("{text:?} is no name")));
         let identity = Identity {
             gateway: format!("ws://{gateway}").parse().map_err(End::refused)?,
             name: label(name)?.into(),
@@ -77,8 +83,9 @@ impl Pi {
     }
 
     pub(crate) async fn enter(&self, token: &str) -> Result<(), End> {
-        let token =
-            Token::parse(token).ok_or_else(|| End::Refused("the gateway issued something that is no token".to_owned()))?;
+        let token = Token::parse(token).ok_or_else(|| {
+            End::Refused("the gateway issued something that is no token".to_owned())
+        })?;
         if let Some(run) = &self.running {
             run.owner.token_entered(token).await;
         }
@@ -103,7 +110,11 @@ impl Pi {
         self.until("be refused", |event| (*event == Event::Refused(expected)).then_some(())).await
     }
 
-    async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T, End> {
+    async fn until<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&Event) -> Option<T>,
+    ) -> Result<T, End> {
         let name = self.name;
         let ended = || End::Refused(format!("{name} ended before it could {what}"));
         let Some(run) = self.running.as_mut() else { return Err(ended()) };
@@ -120,6 +131,8 @@ impl Pi {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| End::Refused(format!("{name} did not {what} in time")))?
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .map_err(|_| End::Refused(format!("{name} did not {what} in time")))?
     }
 }

@@ -9,7 +9,8 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::Wish;
 use handfast_core::text::Label;
 use handfast_node::native::{
-    GatewayAt, NativeConfig, NativeError, NativeEvent, NativeEvents, NativeIdentity, NativeNode, NativeOwner, open_tokens,
+    GatewayAt, NativeConfig, NativeError, NativeEvent, NativeEvents, NativeIdentity, NativeNode,
+    NativeOwner, open_tokens,
 };
 use handfast_node::tokens::SecretText;
 use handfast_node::{StateDir, Waits};
@@ -33,7 +34,8 @@ pub(super) struct Phone {
 impl Phone {
     /// Starts one that knows where a gateway is, and nothing more.
     pub(super) fn start(home: &Path, gateways: &[&str], name: &'static str) -> Result<Self, End> {
-        let label = |text| Label::parse(text).ok_or_else(|| End::Refused(format!("{text:?} is no name")));
+        let label =
+            |text| Label::parse(text).ok_or_else(|| End::Refused(format!("{text:?} is no name")));
         let state = home.join(name.replace(' ', "-"));
         let gateways = gateways.iter().map(|at| at.parse().map_err(End::refused));
         let identity = NativeIdentity {
@@ -66,7 +68,9 @@ impl Phone {
         let store = open_tokens(&self.identity, &self.state).map_err(End::refused)?;
         let router = self.identity.gateways.first().map(GatewayAt::router).unwrap_or_default();
         let entry = store.get(&router).map_err(End::refused)?;
-        entry.map(|entry| entry.token).ok_or_else(|| End::Refused(format!("{} keeps no token", self.name)))
+        entry
+            .map(|entry| entry.token)
+            .ok_or_else(|| End::Refused(format!("{} keeps no token", self.name)))
     }
 
     pub(super) async fn asks(&self, wish: Wish, expect: Option<Fingerprint>) {
@@ -74,14 +78,16 @@ impl Phone {
     }
 
     pub(super) async fn types(&self, code: &str) -> Result<(), End> {
-        let code = Code::parse(code).map_err(|_| End::Refused("what was shown is no code".to_owned()))?;
+        let code =
+            Code::parse(code).map_err(|_| End::Refused("what was shown is no code".to_owned()))?;
         self.owner.enter_code(code).await;
         Ok(())
     }
 
     /// Waits until it is paired and linked, and says what it was told.
     pub(super) async fn is_paired(&mut self) -> Result<(), End> {
-        self.until("be paired", |event| matches!(event, NativeEvent::Granted { .. }).then_some(())).await?;
+        self.until("be paired", |event| matches!(event, NativeEvent::Granted { .. }).then_some(()))
+            .await?;
         self.is_linked().await
     }
 
@@ -89,7 +95,11 @@ impl Phone {
         self.until("link", |event| matches!(event, NativeEvent::Linked(_)).then_some(())).await
     }
 
-    pub(super) async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&NativeEvent) -> Option<T>) -> Result<T, End> {
+    pub(super) async fn until<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&NativeEvent) -> Option<T>,
+    ) -> Result<T, End> {
         let name = self.name;
         let mut last = None;
         let waiting = async {
@@ -102,7 +112,9 @@ impl Phone {
             Err(End::Refused(format!("{name} ended before it could {what}")))
         };
         let waited = tokio::time::timeout(PATIENCE, waiting).await;
-        waited.map_err(|_| End::Refused(format!("{name} did not {what} in time; the last it said was {last:?}")))?
+        waited.map_err(|_| {
+            End::Refused(format!("{name} did not {what} in time; the last it said was {last:?}"))
+        })?
     }
 }
 

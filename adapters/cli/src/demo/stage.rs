@@ -10,7 +10,8 @@ pub(crate) struct Stage {
     opened: Instant,
     last: Instant,
     steps: usize,
-    /// Why a line could not be written. The demo goes on, so that it still tells by its exit code whether all held.
+    /// Why a line could not be written. The demo goes on, so that it still tells by its exit code
+    /// whether all held.
     unwritten: RefCell<Option<Unwritten>>,
 }
 
@@ -48,7 +49,11 @@ impl Stage {
     }
 
     pub(crate) fn close(self) -> Result<(), Unwritten> {
-        self.say(&format!("\nAll {} steps held, in {}.", self.steps, format(self.opened.elapsed())));
+        self.say(&format!(
+            "\nAll {} steps held, in {}.",
+            self.steps,
+            format(self.opened.elapsed())
+        ));
         self.unwritten.into_inner().map_or(Ok(()), Err)
     }
 

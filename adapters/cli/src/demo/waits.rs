@@ -11,7 +11,10 @@ use handfast_server::Gateway;
 use super::phone::{PATIENCE, Phone};
 use crate::End;
 
-pub(super) async fn refused(phone: &mut Phone, expected: impl Fn(&PairingRefusal) -> bool) -> Result<(), End> {
+pub(super) async fn refused(
+    phone: &mut Phone,
+    expected: impl Fn(&PairingRefusal) -> bool,
+) -> Result<(), End> {
     phone
         .until("be refused", |event| match event {
             NativeEvent::PairingRefused(why) if expected(why) => Some(()),
@@ -21,7 +24,11 @@ pub(super) async fn refused(phone: &mut Phone, expected: impl Fn(&PairingRefusal
 }
 
 pub(super) async fn await_pin(phone: &mut Phone) -> Result<(), End> {
-    phone.until("be asked for the PIN", |event| matches!(event, NativeEvent::TypeThePin { .. }).then_some(())).await
+    phone
+        .until("be asked for the PIN", |event| {
+            matches!(event, NativeEvent::TypeThePin { .. }).then_some(())
+        })
+        .await
 }
 
 pub(super) async fn wrong(phone: &mut Phone) -> Result<u8, End> {
@@ -56,7 +63,9 @@ pub(super) async fn delivered(gateway: &Gateway, at: &str, link: &mut Delegate) 
             match link.next().await.map_err(End::refused)? {
                 DelegateEvent::App(message) if message.address == at => return Ok(()),
                 DelegateEvent::App(_) | DelegateEvent::NotAllowed { .. } => {}
-                DelegateEvent::Ended(_) => return Err(End::Refused("the delegate's link ended too early".to_owned())),
+                DelegateEvent::Ended(_) => {
+                    return Err(End::Refused("the delegate's link ended too early".to_owned()));
+                }
             }
         }
     };
@@ -65,7 +74,11 @@ pub(super) async fn delivered(gateway: &Gateway, at: &str, link: &mut Delegate) 
 }
 
 /// Says something until it arrives: the subscription is still on its way.
-async fn until_heard(gateway: &Gateway, at: &str, arrived: impl Future<Output = Result<(), End>>) -> Result<(), End> {
+async fn until_heard(
+    gateway: &Gateway,
+    at: &str,
+    arrived: impl Future<Output = Result<(), End>>,
+) -> Result<(), End> {
     let address = Address::parse(at).map_err(|wrong| End::Refused(wrong.as_str().to_owned()))?;
     let payload = Payload::new(b"dim").ok_or_else(|| End::Refused("too long".to_owned()))?;
     let mut arrived = std::pin::pin!(arrived);

@@ -1,4 +1,5 @@
-//! Values of a database that somebody else wrote: SQLite holds a column to no type, so each is checked for what it is, and none that is long is loaded.
+//! Values of a database that somebody else wrote: SQLite holds a column to no type, so each is
+//! checked for what it is, and none that is long is loaded.
 
 use handfast_core::time::UnixTime;
 use rusqlite::Row;
@@ -60,7 +61,9 @@ impl<'a> Cells<'a> {
             Ok(ValueRef::Integer(number)) => Cell::Integer(number),
             Ok(ValueRef::Real(_)) => Cell::Real,
             Ok(ValueRef::Blob(_)) => Cell::Bytes,
-            Ok(ValueRef::Text(bytes)) => std::str::from_utf8(bytes).map_or(Cell::NoText, Cell::Text),
+            Ok(ValueRef::Text(bytes)) => {
+                std::str::from_utf8(bytes).map_or(Cell::NoText, Cell::Text)
+            }
         }
     }
 
@@ -83,7 +86,10 @@ impl<'a> Cells<'a> {
         match self.cell(at) {
             Cell::Integer(secs) => match u64::try_from(secs) {
                 Ok(secs) if secs <= END_OF_TIME => Ok(UnixTime::from_secs(secs)),
-                Ok(_) => Err(self.wrong(at, "lies after the year 9999; Unix seconds are needed, not milliseconds")),
+                Ok(_) => Err(self.wrong(
+                    at,
+                    "lies after the year 9999; Unix seconds are needed, not milliseconds",
+                )),
                 Err(_) => Err(self.wrong(at, "lies before 1970")),
             },
             Cell::Nothing => Err(self.wrong(at, "is missing")),

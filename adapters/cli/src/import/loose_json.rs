@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-/// The text of a file, whatever some editors mark its encoding with: a byte order mark goes, and UTF-16 is read behind its own. What is no text becomes
-/// replacement characters.
+/// The text of a file, whatever some editors mark its encoding with: a byte order mark goes, and
+/// UTF-16 is read behind its own. What is no text becomes replacement characters.
 pub(super) fn decoded(bytes: &[u8]) -> String {
-    let units = |unit: fn([u8; 2]) -> u16| bytes.as_chunks::<2>().0.iter().skip(1).map(move |bytes| unit(*bytes));
+    let units = |unit: fn([u8; 2]) -> u16| {
+        bytes.as_chunks::<2>().0.iter().skip(1).map(move |bytes| unit(*bytes))
+    };
     let wide = |units: &mut dyn Iterator<Item = u16>| {
-        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>()
+        char::decode_utf16(units)
+            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect::<String>()
     };
     match bytes {
         [0xff, 0xfe, ..] => wide(&mut units(u16::from_le_bytes)),
@@ -48,7 +52,8 @@ fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
     })
 }
 
-/// The program that writes these files writes `NaN` and `Infinity` for some numbers, which no JSON has: null stands in for them.
+/// The program that writes these files writes `NaN` and `Infinity` for some numbers, which no JSON
+/// has: null stands in for them.
 pub(super) fn without_numbers_that_are_none(json: &str) -> Cow<'_, str> {
     const NONE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
     if !NONE.iter().any(|word| json.contains(word)) {
@@ -56,7 +61,9 @@ pub(super) fn without_numbers_that_are_none(json: &str) -> Cow<'_, str> {
     }
     let mended = pieces(json).map(|(is_text, piece)| match is_text {
         true => Cow::Borrowed(piece),
-        false => Cow::Owned(NONE.iter().fold(piece.to_owned(), |piece, word| piece.replace(word, "null"))),
+        false => Cow::Owned(
+            NONE.iter().fold(piece.to_owned(), |piece, word| piece.replace(word, "null")),
+        ),
     });
     Cow::Owned(mended.collect())
 }
@@ -79,7 +86,10 @@ mod tests {
 
     #[test]
     fn white_space_goes_only_outside_of_texts() {
-        assert_eq!(without_space("{ \"a b\" : [ 1,\n 2 ] , \"c\\\" d\": \" \\\\\" }"), r#"{"a b":[1,2],"c\" d":" \\"}"#);
+        assert_eq!(
+            without_space("{ \"a b\" : [ 1,\n 2 ] , \"c\\\" d\": \" \\\\\" }"),
+            r#"{"a b":[1,2],"c\" d":" \\"}"#
+        );
         assert_eq!(without_space("\"never closed "), "\"never closed ");
     }
 

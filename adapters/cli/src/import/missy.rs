@@ -1,6 +1,7 @@
 //! A registry of nodes as `devices.json`: an array of records.
 //!
-//! Each record is read for itself, so that one that is spoiled takes no other with it. A node is paired here only if it was there, with the hash of its token.
+//! Each record is read for itself, so that one that is spoiled takes no other with it. A node is
+//! paired here only if it was there, with the hash of its token.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -52,7 +53,9 @@ impl<'de> Deserialize<'de> for Records<'de> {
                 let mut read = Vec::new();
                 while let Some(record) = records.next_element()? {
                     if read.len() == RECORDS {
-                        return Err(A::Error::custom(format_args!("it has more than {RECORDS} records")));
+                        return Err(A::Error::custom(format_args!(
+                            "it has more than {RECORDS} records"
+                        )));
                     }
                     read.push(record);
                 }
@@ -73,7 +76,11 @@ struct Node {
 }
 
 /// Imports such a file.
-pub(super) async fn import(path: &Path, target: &Target, report: &mut FileReport) -> Result<(), End> {
+pub(super) async fn import(
+    path: &Path,
+    target: &Target,
+    report: &mut FileReport,
+) -> Result<(), End> {
     let text = match read(path) {
         Ok(text) => text,
         Err(problem) => {
@@ -85,7 +92,8 @@ pub(super) async fn import(path: &Path, target: &Target, report: &mut FileReport
     let Records(records) = match serde_json::from_str(&text) {
         Ok(records) => records,
         Err(error) => {
-            report.problem = Some(format!("it begins as an array of records does, but cannot be read: {error}"));
+            report.problem =
+                Some(format!("it begins as an array of records does, but cannot be read: {error}"));
             return Ok(());
         }
     };
@@ -106,7 +114,8 @@ fn read(path: &Path) -> Result<String, String> {
         return Ok(decoded(&bytes));
     }
     let text = std::str::from_utf8(without_mark(&bytes));
-    text.map(str::to_owned).map_err(|error| format!("it is no UTF-8 from byte {}", error.valid_up_to()))
+    text.map(str::to_owned)
+        .map_err(|error| format!("it is no UTF-8 from byte {}", error.valid_up_to()))
 }
 
 async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Result<(), End> {
@@ -126,7 +135,10 @@ async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Resul
         };
         if times.get(&node.record.node_id).is_some_and(|times| *times > 1) {
             // Which of them is the true one cannot be known.
-            part.refuse(&about.row, "several records have this node_id; leave the right one in the file");
+            part.refuse(
+                &about.row,
+                "several records have this node_id; leave the right one in the file",
+            );
             continue;
         }
         match node.record.standing {
@@ -135,7 +147,10 @@ async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Resul
                 let came = target.waiting_node(asking, profile, Limits::DEFAULT).await?;
                 part.count(&about, came);
             }
-            Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } | Standing::Revoked { .. } => {
+            Standing::Unapproved { .. }
+            | Standing::Paired { .. }
+            | Standing::Muted { .. }
+            | Standing::Revoked { .. } => {
                 batch.push((about, node));
             }
         }
@@ -146,9 +161,15 @@ async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Resul
     flush(&mut batch, target, part).await
 }
 
-async fn flush(batch: &mut Vec<(Named, Node)>, target: &Target, part: &mut Part) -> Result<(), End> {
+async fn flush(
+    batch: &mut Vec<(Named, Node)>,
+    target: &Target,
+    part: &mut Part,
+) -> Result<(), End> {
     let (about, nodes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-    let came = each(nodes, |Node { record, profile, told }| target.clone().node(record, profile, told)).await?;
+    let came =
+        each(nodes, |Node { record, profile, told }| target.clone().node(record, profile, told))
+            .await?;
     about.iter().zip(came).for_each(|(about, came)| part.count(about, came));
     Ok(())
 }
@@ -157,9 +178,13 @@ async fn flush(batch: &mut Vec<(Named, Node)>, target: &Target, part: &mut Part)
 fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
     let source = Source::of(record.address);
     let made_of = Profile::parse(&profile).unwrap_or(Profile::EMPTY);
-    let key = RequestKey::of(source, &PairRequest { name: record.name.label(), room: record.room.label(), profile: made_of });
+    let key = RequestKey::of(
+        source,
+        &PairRequest { name: record.name.label(), room: record.room.label(), profile: made_of },
+    );
     // The same at each import, so that one request is counted once.
-    let request = record.node_id.as_bytes().iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let request =
+        record.node_id.as_bytes().iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     (Asking { key, source, record, request }, profile)
 }
 
@@ -175,7 +200,9 @@ fn node_id_of(raw: &str) -> Option<String> {
 fn node(raw: &str, number: u64, now: UnixTime) -> (Named, Result<Node, String>) {
     let found = node_id_of(raw);
     let node_id = found.as_deref().and_then(NodeId::parse);
-    let mut about = Named::of(node_id.map_or_else(|| format!("record {number}"), |node_id| node_id.to_string()));
+    let mut about = Named::of(
+        node_id.map_or_else(|| format!("record {number}"), |node_id| node_id.to_string()),
+    );
     let mut read = || {
         let fields: Map<String, Value> = match serde_json::from_str(raw) {
             Ok(Value::Object(fields)) => fields,
@@ -183,7 +210,9 @@ fn node(raw: &str, number: u64, now: UnixTime) -> (Named, Result<Node, String>) 
             Err(error) => return Err(format!("it cannot be read: {error}")),
         };
         let node_id = node_id.ok_or_else(|| match &found {
-            Some(text) => format!("its node_id {} is no UUID in lower case", quoted(&clipped(text))),
+            Some(text) => {
+                format!("its node_id {} is no UUID in lower case", quoted(&clipped(text)))
+            }
             None => "it has no node_id that is a text".to_owned(),
         })?;
         Fields { fields: &fields, raw, now }.node(node_id, &mut about)
@@ -211,10 +240,15 @@ impl Fields<'_> {
         let profile = self.profile(about);
         let told = self.told(about);
         let asked_at = told.map_or(self.now, |told| told.last_seen);
-        Ok(Node { record: Record { node_id, name, room, address, keys: None, asked_at, standing }, profile, told })
+        Ok(Node {
+            record: Record { node_id, name, room, address, keys: None, asked_at, standing },
+            profile,
+            told,
+        })
     }
 
-    /// It is only for people to read: one beyond our bounds is shown up to them, and its node is not left behind.
+    /// It is only for people to read: one beyond our bounds is shown up to them, and its node is
+    /// not left behind.
     fn label(&self, field: &str, about: &mut Named) -> Result<Name, String> {
         let text = match self.get(field) {
             None => "",
@@ -224,7 +258,12 @@ impl Fields<'_> {
         if let Some(label) = Label::parse(text) {
             return Ok(label.into());
         }
-        let wrong = || format!("{field} {} must have at most 64 characters, none of them invisible", quoted(&clipped(text)));
+        let wrong = || {
+            format!(
+                "{field} {} must have at most 64 characters, none of them invisible",
+                quoted(&clipped(text))
+            )
+        };
         let label = Label::beginning(text).ok_or_else(wrong)?;
         about.change(format!(
             "{field} {} has more than 64 characters or an invisible one; {} stands in for it",
@@ -240,19 +279,30 @@ impl Fields<'_> {
         let mode = match self.get("policy_mode") {
             Some(Value::String(mode)) if mode == "muted" => None,
             Some(Value::String(mode)) => {
-                let unknown = || format!("policy_mode {} is none of full, safe-chat and muted", quoted(&clipped(mode)));
+                let unknown = || {
+                    format!(
+                        "policy_mode {} is none of full, safe-chat and muted",
+                        quoted(&clipped(mode))
+                    )
+                };
                 Some(Mode::parse(mode).ok_or_else(unknown)?)
             }
             Some(_) => return Err("policy_mode is no text".to_owned()),
             None => return Err("it has no policy_mode".to_owned()),
         };
         if !paired && mode != Some(Mode::Full) {
-            about.change("it is not approved, so its policy_mode is not kept: approving it makes it full");
+            about.change(
+                "it is not approved, so its policy_mode is not kept: approving it makes it full",
+            );
         }
         Ok(match (paired, token, mode) {
-            (true, Some(token), Some(mode)) => Standing::Paired { credential: Credential::Token(token), mode },
+            (true, Some(token), Some(mode)) => {
+                Standing::Paired { credential: Credential::Token(token), mode }
+            }
             (true, Some(token), None) => {
-                about.change("it is muted; nothing says what it was before, so unmuting makes it safe-chat");
+                about.change(
+                    "it is muted; nothing says what it was before, so unmuting makes it safe-chat",
+                );
                 Standing::Muted { credential: Credential::Token(token), restore: Mode::SafeChat }
             }
             (false, Some(token), _) => Standing::Unapproved { token },
@@ -273,14 +323,18 @@ impl Fields<'_> {
             Some(Value::String(text)) => match text.as_str() {
                 "true" | "yes" | "on" | "1" => Ok(true),
                 "false" | "no" | "off" | "0" | "" => Ok(false),
-                other => Err(format!("paired is {}, which is neither yes nor no", quoted(&clipped(other)))),
+                other => Err(format!(
+                    "paired is {}, which is neither yes nor no",
+                    quoted(&clipped(other))
+                )),
             },
             Some(_) => Err("paired is neither yes nor no".to_owned()),
         }
     }
 
     fn token(&self) -> Result<Option<TokenHash>, String> {
-        let wrong = || "token_hash is no hash: 64 hexadecimal digits, or nothing, are needed".to_owned();
+        let wrong =
+            || "token_hash is no hash: 64 hexadecimal digits, or nothing, are needed".to_owned();
         let text = match self.get("token_hash") {
             None => return Ok(None),
             Some(Value::String(text)) if text.is_empty() => return Ok(None),
@@ -339,7 +393,9 @@ impl Fields<'_> {
             Some(seen) => seen.filter(|seen| (0.0..=END_OF_TIME as f64).contains(seen)),
         };
         // Whole seconds are enough.
-        let Some(last_seen) = seen.map(|seen| UnixTime::from_secs(seen as u64)).filter(|seen| *seen <= self.now) else {
+        let Some(last_seen) =
+            seen.map(|seen| UnixTime::from_secs(seen as u64)).filter(|seen| *seen <= self.now)
+        else {
             about.change("last_seen is no time in the past; it counts as never seen");
             return None;
         };

@@ -37,7 +37,9 @@ const END_OF_TIME: u64 = 253_402_300_799;
 
 pub(crate) async fn run(args: Import) -> Result<(), End> {
     let data = args.data.path()?;
-    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let now = UnixTime::from_secs(
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+    );
     let files: Vec<_> = args.files.into_iter().map(|path| (recognised(&path), path)).collect();
     // No registry is made for a mistyped name.
     let target = match files.iter().any(|(kind, _)| kind.is_ok()) {
@@ -59,7 +61,8 @@ pub(crate) async fn run(args: Import) -> Result<(), End> {
         }
     }
     drop(target);
-    let printed = put(&if args.json { format!("{}\n", report.json(&data)) } else { report.text(&data) });
+    let printed =
+        put(&if args.json { format!("{}\n", report.json(&data)) } else { report.text(&data) });
     done?;
     report.trouble().map_or(printed, |trouble| Err(End::Refused(trouble)))
 }

@@ -30,7 +30,8 @@ const AT_ONCE: usize = 256;
 /// Longest life of a session that is believed: the longest that one is ever given here.
 const LONGEST_SESSION: u64 = 365 * 86_400;
 
-/// Of two rows that are one sender, the operator's last word is read first, and taking back before letting in. What cannot be read comes before both.
+/// Of two rows that are one sender, the operator's last word is read first, and taking back before
+/// letting in. What cannot be read comes before both.
 const ALLOWED: Table = Table {
     name: "pairing_allow_from",
     columns: &["channel", "account_id", "sender_id", "approved_at", "approved_via", "revoked_at"],
@@ -42,11 +43,18 @@ const PENDING: Table = Table {
     columns: &["channel", "account_id", "sender_id", "code", "created_at", "meta_json"],
     order: "ORDER BY t.created_at",
 };
-const SESSIONS: Table =
-    Table { name: "pairing_sessions", columns: &["token", "profile", "device_label", "issued_at", "expires_at"], order: "" };
+const SESSIONS: Table = Table {
+    name: "pairing_sessions",
+    columns: &["token", "profile", "device_label", "issued_at", "expires_at"],
+    order: "",
+};
 
 /// Imports such a file.
-pub(super) async fn import(path: &Path, target: &Target, report: &mut FileReport) -> Result<(), End> {
+pub(super) async fn import(
+    path: &Path,
+    target: &Target,
+    report: &mut FileReport,
+) -> Result<(), End> {
     let connection = match open(path) {
         Ok(connection) => connection,
         Err(problem) => {
@@ -98,12 +106,14 @@ fn open(path: &Path) -> Result<Connection, String> {
         let connection = Connection::open_with_flags(&copy.path, flags)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        // Whoever has it alone needs no more than the files that are open after the first read, which brings the logs in.
+        // Whoever has it alone needs no more than the files that are open after the first read,
+        // which brings the logs in.
         connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(connection)
     };
-    // Session tokens are in it: from here on the copy has no name, and nothing of it is left however this ends.
+    // Session tokens are in it: from here on the copy has no name, and nothing of it is left
+    // however this ends.
     let opened = open();
     drop(copy);
     opened.map_err(|error| format!("it cannot be read: {error}"))
@@ -113,7 +123,11 @@ fn open(path: &Path) -> Result<Connection, String> {
 fn is_there(connection: &Connection, table: &Table) -> Result<bool, String> {
     let failed = |error: rusqlite::Error| format!("it cannot be read: {error}");
     let kind: Option<String> = connection
-        .query_row("SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ?1", [table.name], |row| row.get(0))
+        .query_row(
+            "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ?1",
+            [table.name],
+            |row| row.get(0),
+        )
         .optional()
         .map_err(failed)?;
     match kind.as_deref() {
@@ -123,16 +137,25 @@ fn is_there(connection: &Connection, table: &Table) -> Result<bool, String> {
     }
     for column in table.columns {
         let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
-        let there: bool = connection.query_row(sql, [table.name, column], |row| row.get(0)).map_err(failed)?;
+        let there: bool =
+            connection.query_row(sql, [table.name, column], |row| row.get(0)).map_err(failed)?;
         if !there {
-            return Err(format!("{} has no column {column}, so it is not the table that is known here", table.name));
+            return Err(format!(
+                "{} has no column {column}, so it is not the table that is known here",
+                table.name
+            ));
         }
     }
     Ok(true)
 }
 
 /// Reads a table and writes what it holds. The inner error is the file's.
-async fn rows(connection: &Connection, table: &Table, target: &Target, part: &mut Part) -> Result<Result<(), String>, End> {
+async fn rows(
+    connection: &Connection,
+    table: &Table,
+    target: &Target,
+    part: &mut Part,
+) -> Result<Result<(), String>, End> {
     let sql = table.query();
     let mut statement = match connection.prepare(&sql) {
         Ok(statement) => statement,
@@ -142,7 +165,8 @@ async fn rows(connection: &Connection, table: &Table, target: &Target, part: &mu
         Ok(rows) => rows,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let mut batch = Batch { target, seen: HashMap::new(), allowed: Vec::new(), sessions: Vec::new() };
+    let mut batch =
+        Batch { target, seen: HashMap::new(), allowed: Vec::new(), sessions: Vec::new() };
     let mut number = 0_u64;
     let ended = loop {
         let row = match rows.next() {
@@ -214,7 +238,10 @@ impl Batch<'_> {
         let read = || {
             let code = row.text(3)?;
             let code = ChallengeCode::parse(code).filter(|read| read.as_str() == code);
-            Ok::<_, String>((code.ok_or("its code is none of ours: 8 of A-Z and 2-9 without I and O")?, row.time(4)?))
+            Ok::<_, String>((
+                code.ok_or("its code is none of ours: 8 of A-Z and 2-9 without I and O")?,
+                row.time(4)?,
+            ))
         };
         let (code, created_at) = match read() {
             Ok(read) => read,
@@ -233,7 +260,9 @@ impl Batch<'_> {
             return Ok(());
         }
         let meta = match row.text(5) {
-            Ok(meta) if meta.len() <= SENDER_META_BYTES && Profile::parse(meta).is_some() => meta.to_owned(),
+            Ok(meta) if meta.len() <= SENDER_META_BYTES && Profile::parse(meta).is_some() => {
+                meta.to_owned()
+            }
             _ => {
                 about.change(format!("meta_json is no JSON object of at most {SENDER_META_BYTES} bytes; {{}} stands in for it"));
                 "{}".to_owned()
@@ -257,8 +286,14 @@ impl Batch<'_> {
         }
     }
 
-    /// Who a row is about, in the channel's one spelling; none if that is refused, or another row was about it.
-    fn sender(&mut self, row: &Cells<'_>, about: &mut Named, part: &mut Part) -> Option<SenderName> {
+    /// Who a row is about, in the channel's one spelling; none if that is refused, or another row
+    /// was about it.
+    fn sender(
+        &mut self,
+        row: &Cells<'_>,
+        about: &mut Named,
+        part: &mut Part,
+    ) -> Option<SenderName> {
         let key = about.row.as_str();
         let name = match named(row) {
             Ok(name) => name,
@@ -275,7 +310,10 @@ impl Batch<'_> {
                 return None;
             }
             Some(false) => {
-                part.refuse(key, format!("it is the same sender as another row, {spelled}, which was refused"));
+                part.refuse(
+                    key,
+                    format!("it is the same sender as another row, {spelled}, which was refused"),
+                );
                 return None;
             }
         }
@@ -299,7 +337,12 @@ impl Batch<'_> {
 fn named(row: &Cells<'_>) -> Result<SenderName, String> {
     let ident = |at| {
         let text = row.text(at)?;
-        let wrong = || row.wrong(at, "must have 1 to 128 bytes, no white space at its ends and no invisible characters");
+        let wrong = || {
+            row.wrong(
+                at,
+                "must have 1 to 128 bytes, no white space at its ends and no invisible characters",
+            )
+        };
         Ident::parse(text).map(|ident| ident.as_str().to_owned()).ok_or_else(wrong)
     };
     let (channel, account, raw) = (ident(0)?, ident(1)?, row.text(2)?);
@@ -313,12 +356,19 @@ fn named(row: &Cells<'_>) -> Result<SenderName, String> {
 }
 
 /// Reads a session; none if it has ended.
-fn companion(row: &Cells<'_>, now: UnixTime, about: &mut Named) -> Result<Option<Companion>, String> {
+fn companion(
+    row: &Cells<'_>,
+    now: UnixTime,
+    about: &mut Named,
+) -> Result<Option<Companion>, String> {
     let token = row.text(0)?;
-    let token = Token::parse(token).ok_or("its token is none: 43 characters of A-Z, a-z, 0-9, - and _ are needed")?;
+    let token = Token::parse(token)
+        .ok_or("its token is none: 43 characters of A-Z, a-z, 0-9, - and _ are needed")?;
     let label = |at: usize, text: &str| {
         let label = Label::parse(text).filter(|label| label.as_str() == text);
-        label.map(Name::from).ok_or_else(|| row.wrong(at, "must have 1 to 64 characters, none of them invisible"))
+        label
+            .map(Name::from)
+            .ok_or_else(|| row.wrong(at, "must have 1 to 64 characters, none of them invisible"))
     };
     let profile = label(1, row.text(1)?)?;
     let device_label = match row.cell(2) {
@@ -343,5 +393,11 @@ fn companion(row: &Cells<'_>, now: UnixTime, about: &mut Named) -> Result<Option
     if expires_at.as_secs().saturating_sub(issued_at.as_secs()) > LONGEST_SESSION {
         return Err("it would live longer than a year; let the companion open a new one".to_owned());
     }
-    Ok(Some(Companion { hash: SessionHash::of(&token), profile, device_label, issued_at, expires_at }))
+    Ok(Some(Companion {
+        hash: SessionHash::of(&token),
+        profile,
+        device_label,
+        issued_at,
+        expires_at,
+    }))
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::target::Came;
 use crate::print::safe;
 
-/// Most rows of one part that are named because they are refused, and because of each other thing; the others are counted.
+/// Most rows of one part that are named because they are refused, and because of each other thing;
+/// the others are counted.
 const NAMED: [u64; 4] = [1000, 100, 100, 100];
 
 /// What came of all files.
@@ -98,7 +99,16 @@ impl Named {
 
 impl Part {
     pub(super) const fn new(what: &'static str, from: &'static str) -> Self {
-        Self { what, from, imported: 0, there: 0, skipped: 0, refused: 0, lines: Vec::new(), said: [0; 4] }
+        Self {
+            what,
+            from,
+            imported: 0,
+            there: 0,
+            skipped: 0,
+            refused: 0,
+            lines: Vec::new(),
+            said: [0; 4],
+        }
     }
 
     fn say(&mut self, about: About, row: &str, text: impl Into<String>) {
@@ -111,7 +121,8 @@ impl Part {
 
     /// How many more there are than are named.
     fn left_out(&self) -> impl Iterator<Item = (About, u64)> {
-        let more = |about: About| (about, self.said[about as usize].saturating_sub(NAMED[about as usize]));
+        let more =
+            |about: About| (about, self.said[about as usize].saturating_sub(NAMED[about as usize]));
         About::ALL.into_iter().map(more).filter(|(_, more)| *more > 0)
     }
 
@@ -146,8 +157,9 @@ impl Part {
     fn text(&self, applied: bool) -> String {
         let Self { what, from, imported, there, skipped, refused, lines, said: _ } = self;
         let done = if applied { "imported" } else { "would be imported" };
-        let mut out =
-            format!("  {what} ({from}): {imported} {done}, {there} already there, {skipped} skipped, {refused} refused\n");
+        let mut out = format!(
+            "  {what} ({from}): {imported} {done}, {there} already there, {skipped} skipped, {refused} refused\n"
+        );
         for Line { about, row, text } in lines {
             out += &format!("    {:<8} {}: {}\n", about.as_str(), safe(row), safe(text));
         }
@@ -174,7 +186,8 @@ impl Report {
     /// What keeps the import from being whole; none if nothing does.
     pub(super) fn trouble(&self) -> Option<String> {
         let files = self.files.iter().filter(|file| file.problem.is_some()).count();
-        let rows: u64 = self.files.iter().flat_map(|file| &file.parts).map(|part| part.refused).sum();
+        let rows: u64 =
+            self.files.iter().flat_map(|file| &file.parts).map(|part| part.refused).sum();
         let counted = |number: u64, one: &str, many: &str| match number {
             0 => None,
             1 => Some(format!("1 {one}")),
@@ -203,7 +216,10 @@ impl Report {
             }
         }
         if !self.applied {
-            out += &format!("Nothing was written. To import it, stop the gateway and run:\n  {}\n", self.command(data));
+            out += &format!(
+                "Nothing was written. To import it, stop the gateway and run:\n  {}\n",
+                self.command(data)
+            );
         }
         out
     }
@@ -251,9 +267,13 @@ mod tests {
 
     #[test]
     fn a_path_is_one_word_of_a_shell() {
-        for (path, word) in
-            [("/a/b-c.db", "/a/b-c.db"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x", "./-x"), ("$(x)", "'$(x)'")]
-        {
+        for (path, word) in [
+            ("/a/b-c.db", "/a/b-c.db"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("-x", "./-x"),
+            ("$(x)", "'$(x)'"),
+        ] {
             assert_eq!(shell_word(Path::new(path)), word);
         }
     }
@@ -263,7 +283,10 @@ mod tests {
         let mut part = Part::new("nodes", "devices.json");
         part.imported = 2;
         for n in 0..1003 {
-            part.count(&Named { row: n.to_string(), changes: vec!["so".to_owned()] }, Came::Imported);
+            part.count(
+                &Named { row: n.to_string(), changes: vec!["so".to_owned()] },
+                Came::Imported,
+            );
             part.refuse(&n.to_string(), "no");
         }
         assert_eq!((part.refused, part.imported, part.lines.len()), (1003, 1005, 1100));

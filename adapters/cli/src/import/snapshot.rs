@@ -1,4 +1,5 @@
-//! A private copy of a SQLite file, so that the file itself is never opened: not even a log beside it is touched.
+//! A private copy of a SQLite file, so that the file itself is never opened: not even a log beside
+//! it is touched.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{ErrorKind, Read};
@@ -19,26 +20,33 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Copies a file and, where they are there, what stands beside it under these suffixes, its logs, and under these extensions in place of its own. Others
-    /// may read the copy as little as the original.
+    /// Copies a file and, where they are there, what stands beside it under these suffixes, its
+    /// logs, and under these extensions in place of its own. Others may read the copy as little as
+    /// the original.
     ///
     /// # Errors
     /// What is wrong and what mends it, without the file's name.
     pub(super) fn of(path: &Path, suffixes: &[&str], extensions: &[&str]) -> Result<Self, String> {
-        let directory = private().map_err(|error| format!("a temporary directory cannot be made: {error}"))?;
+        let directory =
+            private().map_err(|error| format!("a temporary directory cannot be made: {error}"))?;
         let name = path.file_name().ok_or("this names no file")?;
         let copy = directory.path().join(name);
-        let files: Vec<(PathBuf, PathBuf)> = std::iter::once((path.to_owned(), copy.clone()))
-            .chain(suffixes.iter().map(|suffix| (beside(path, suffix), beside(&copy, suffix))))
-            .chain(extensions.iter().map(|extension| (path.with_extension(extension), copy.with_extension(extension))))
-            .collect();
+        let files: Vec<(PathBuf, PathBuf)> =
+            std::iter::once((path.to_owned(), copy.clone()))
+                .chain(suffixes.iter().map(|suffix| (beside(path, suffix), beside(&copy, suffix))))
+                .chain(extensions.iter().map(|extension| {
+                    (path.with_extension(extension), copy.with_extension(extension))
+                }))
+                .collect();
         let states = || files.iter().map(|(from, _)| state(from)).collect::<Result<Vec<_>, _>>();
         let before = states()?;
         for (from, to) in &files {
             copied(from, to).map_err(|error| format!("it cannot be copied to be read: {error}"))?;
         }
         if states()? != before {
-            return Err("it was written while it was read; stop the program that uses it first".to_owned());
+            return Err(
+                "it was written while it was read; stop the program that uses it first".to_owned()
+            );
         }
         Ok(Self { directory, path: copy })
     }
@@ -50,7 +58,10 @@ impl Snapshot {
 }
 
 fn private() -> std::io::Result<TempDir> {
-    tempfile::Builder::new().prefix("handfast-import-").permissions(Permissions::from_mode(0o700)).tempdir()
+    tempfile::Builder::new()
+        .prefix("handfast-import-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
 }
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The registry into which is imported: what is there stays as it is, what is not there is added.
 //!
-//! Trying an import is doing it, in a copy of the registry that is thrown away: so what is said beforehand is what comes.
+//! Trying an import is doing it, in a copy of the registry that is thrown away: so what is said
+//! beforehand is what comes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,10 @@ use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::text::Name;
 use handfast_core::time::UnixTime;
-use handfast_store::{Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store, StoreError};
+use handfast_store::{
+    Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store,
+    StoreError,
+};
 
 use super::snapshot::Snapshot;
 use crate::End;
@@ -25,7 +29,8 @@ use crate::data::{self, DATABASE};
 pub(super) enum Came {
     /// It is in the registry now.
     Imported,
-    /// It was there before, and stays what it is there; if that is not what the row says, this says so.
+    /// It was there before, and stays what it is there; if that is not what the row says, this says
+    /// so.
     There(Option<String>),
     /// It means nothing here.
     Skipped(String),
@@ -58,7 +63,8 @@ impl Target {
         let path = directory.join(DATABASE);
         if apply {
             data::prepare(directory)?;
-            let store = SqliteStore::open(&path).map_err(|error| End::Refused(explained(&error.to_string())))?;
+            let store = SqliteStore::open(&path)
+                .map_err(|error| End::Refused(explained(&error.to_string())))?;
             return Ok(Self { store: Arc::new(store), now, _copy: None });
         }
         if directory.exists() {
@@ -68,12 +74,18 @@ impl Target {
         let copy = Snapshot::of(&path, &["-wal", ".lock"], &["generation"])
             .map_err(|problem| End::Refused(format!("{}: {problem}", path.display())))?;
         let [there, here] = [copy.directory(), directory].map(|place| place.display().to_string());
-        let store = SqliteStore::open(&copy.path).map_err(|error| End::Refused(error.to_string().replace(&there, &here)))?;
+        let store = SqliteStore::open(&copy.path)
+            .map_err(|error| End::Refused(error.to_string().replace(&there, &here)))?;
         Ok(Self { store: Arc::new(store), now, _copy: Some(Arc::new(copy)) })
     }
 
     /// A node that waits for nothing: what it has told is kept, too.
-    pub(super) async fn node(self, record: Record, profile: String, told: Option<Observation>) -> Result<Came, End> {
+    pub(super) async fn node(
+        self,
+        record: Record,
+        profile: String,
+        told: Option<Observation>,
+    ) -> Result<Came, End> {
         if let Some(came) = self.known(&record).await? {
             return Ok(came);
         }
@@ -90,7 +102,12 @@ impl Target {
     }
 
     /// A node that waits for the operator. It counts for the caps of those that do.
-    pub(super) async fn waiting_node(&self, asking: Asking, profile: String, limits: Limits) -> Result<Came, End> {
+    pub(super) async fn waiting_node(
+        &self,
+        asking: Asking,
+        profile: String,
+        limits: Limits,
+    ) -> Result<Came, End> {
         if let Some(came) = self.known(&asking.record).await? {
             return Ok(came);
         }
@@ -113,11 +130,15 @@ impl Target {
             Err(error) => return Err(stopped(&error)),
         };
         let differs = match (&there, &record.standing) {
-            (Standing::Revoked { .. }, _) => Some("it is revoked here, and an id that is never comes back"),
+            (Standing::Revoked { .. }, _) => {
+                Some("it is revoked here, and an id that is never comes back")
+            }
             (there, file) if file.token().is_some() && there.token() != file.token() => {
                 Some("it has another token here, and that one counts")
             }
-            (there, file) if std::mem::discriminant(there) != std::mem::discriminant(file) => Some("it stands differently here"),
+            (there, file) if std::mem::discriminant(there) != std::mem::discriminant(file) => {
+                Some("it stands differently here")
+            }
             (_, _) => None,
         };
         Ok(Some(Came::There(differs.map(str::to_owned))))
@@ -154,7 +175,9 @@ impl Target {
             return Ok(Came::Refused("it does not wait".to_owned()));
         };
         if let Some(there) = facts.pending {
-            return Ok(Came::There((there.code != *code).then(|| "it waits here with another code".to_owned())));
+            return Ok(Came::There(
+                (there.code != *code).then(|| "it waits here with another code".to_owned()),
+            ));
         }
         if facts.blocked {
             return Ok(Came::Skipped("it is blocked here".to_owned()));
@@ -169,7 +192,9 @@ impl Target {
             ));
         }
         match self.clone().insert(sender).await? {
-            Came::There(_) => Ok(Came::Refused("its code is another's; it gets a new one when it writes again".to_owned())),
+            Came::There(_) => Ok(Came::Refused(
+                "its code is another's; it gets a new one when it writes again".to_owned(),
+            )),
             came => Ok(came),
         }
     }
@@ -177,7 +202,12 @@ impl Target {
     async fn facts(&self, sender: &ListedSender) -> Result<Result<Facts, Came>, End> {
         let name = &sender.name;
         match SenderId::parse(&name.channel, &name.account, &name.sender) {
-            Ok(id) => self.store.facts(id, &Waiting::DEFAULT, self.now).await.map(Ok).map_err(|error| stopped(&error)),
+            Ok(id) => self
+                .store
+                .facts(id, &Waiting::DEFAULT, self.now)
+                .await
+                .map(Ok)
+                .map_err(|error| stopped(&error)),
             Err(bad) => Ok(Err(Came::Refused(format!("{bad:?} is none")))),
         }
     }
@@ -193,14 +223,26 @@ impl Target {
     /// A companion's session, under a new id.
     pub(super) async fn session(self, companion: Companion) -> Result<Came, End> {
         let Companion { hash, profile, device_label, issued_at, expires_at } = companion;
-        if let Some(there) = self.store.session_by_hash(&hash).await.map_err(|error| stopped(&error))? {
+        if let Some(there) =
+            self.store.session_by_hash(&hash).await.map_err(|error| stopped(&error))?
+        {
             return Ok(Came::There(there.revoked_at.map(|_| "it was revoked here".to_owned())));
         }
         let entropy = Entropy::try_draw(&mut getrandom::SysRng).map_err(End::refused)?;
         let id = SessionId::new(&entropy);
         let (maker, prolonged) = (Maker::Operator, None);
-        let session =
-            Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at: None, over: false, maker, prolonged };
+        let session = Session {
+            id,
+            hash,
+            profile,
+            device_label,
+            issued_at,
+            expires_at,
+            revoked_at: None,
+            over: false,
+            maker,
+            prolonged,
+        };
         match self.store.insert_session(session).await {
             Ok(()) => Ok(Came::Imported),
             Err(SaveError::Conflict | SaveError::Missing) => Ok(Came::There(None)),
@@ -209,7 +251,8 @@ impl Target {
     }
 }
 
-/// Writes many rows at once, so that they share the waits for the disk. The answer is what came of each, in their order.
+/// Writes many rows at once, so that they share the waits for the disk. The answer is what came of
+/// each, in their order.
 pub(super) async fn each<T, F>(rows: Vec<T>, write: impl Fn(T) -> F) -> Result<Vec<Came>, End>
 where
     F: Future<Output = Result<Came, End>> + Send + 'static,
@@ -225,12 +268,16 @@ where
 fn explained(problem: &str) -> String {
     match problem.contains("has this registry open") {
         true => {
-            format!("{problem}. An import needs the registry for itself: end `handfast serve`, and start it again afterwards")
+            format!(
+                "{problem}. An import needs the registry for itself: end `handfast serve`, and start it again afterwards"
+            )
         }
         false => problem.to_owned(),
     }
 }
 
 fn stopped(error: &StoreError) -> End {
-    End::Refused(format!("the import stopped: {error}. What was imported before stays; mend that and run it again for the rest"))
+    End::Refused(format!(
+        "the import stopped: {error}. What was imported before stays; mend that and run it again for the rest"
+    ))
 }

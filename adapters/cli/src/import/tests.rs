@@ -31,7 +31,10 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            folder: tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700)).tempdir().unwrap(),
+            folder: tempfile::Builder::new()
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+                .tempdir()
+                .unwrap(),
         }
     }
 
@@ -57,7 +60,8 @@ impl Bench {
 
     async fn run(&self, path: &Path, apply: bool) -> FileReport {
         let target = Target::open(&self.data(), apply, NOW).unwrap();
-        let mut file = FileReport { path: path.to_owned(), kind: None, problem: None, parts: Vec::new() };
+        let mut file =
+            FileReport { path: path.to_owned(), kind: None, problem: None, parts: Vec::new() };
         match recognised(path) {
             Ok(kind) => import(kind, &target, &mut file).await.unwrap(),
             Err(problem) => file.problem = Some(problem),
@@ -84,7 +88,11 @@ impl Bench {
     }
 
     async fn standing(&self, node_id: &str) -> Option<Standing> {
-        self.store().load(NodeId::parse(node_id).unwrap()).await.unwrap().map(|stored| stored.record.standing)
+        self.store()
+            .load(NodeId::parse(node_id).unwrap())
+            .await
+            .unwrap()
+            .map(|stored| stored.record.standing)
     }
 }
 
@@ -118,28 +126,46 @@ async fn nodes_come_as_they_were_and_a_second_time_nothing_changes() {
     ]));
     let (counts, text) = bench.counts(&path, false).await;
     assert_eq!(counts, [6, 0, 0, 0], "{text}");
-    assert!(text.contains("6 would be imported") && text.contains("Nothing was written") && text.contains("--apply"), "{text}");
+    assert!(
+        text.contains("6 would be imported")
+            && text.contains("Nothing was written")
+            && text.contains("--apply"),
+        "{text}"
+    );
     assert!(!bench.data().exists());
 
     let (counts, text) = bench.counts(&path, true).await;
     assert_eq!(counts, [6, 0, 0, 0], "{text}");
     assert!(text.contains("6 imported") && !text.contains("Nothing was written"), "{text}");
-    assert!(text.contains(&format!("changed  {}: it is muted", id(2))) && text.contains("never got a token"), "{text}");
+    assert!(
+        text.contains(&format!("changed  {}: it is muted", id(2)))
+            && text.contains("never got a token"),
+        "{text}"
+    );
     let paired = |mode| match mode {
         Some(Standing::Paired { credential: Credential::Token(_), mode }) => mode,
         other => panic!("{other:?}"),
     };
     assert_eq!(paired(bench.standing(ID).await), Mode::Full);
     assert_eq!(paired(bench.standing(&id(1)).await), Mode::SafeChat);
-    assert!(matches!(bench.standing(&id(2)).await, Some(Standing::Muted { restore: Mode::SafeChat, .. })));
+    assert!(matches!(
+        bench.standing(&id(2)).await,
+        Some(Standing::Muted { restore: Mode::SafeChat, .. })
+    ));
     assert!(matches!(bench.standing(&id(3)).await, Some(Standing::Unapproved { .. })));
     assert!(matches!(bench.standing(&id(4)).await, Some(Standing::Pending { .. })));
     assert!(matches!(bench.standing(&id(5)).await, Some(Standing::Pending { .. })));
     let entry = bench.store().find(ID, 1).await.unwrap().remove(0).unwrap();
     assert_eq!(entry.profile, r#"{"ch":[1,2],"mic":"ReSpeaker 2"}"#);
-    assert_eq!((entry.record.name.as_str(), entry.record.address.to_string().as_str()), ("Kitchen Pi", "192.168.1.7"));
+    assert_eq!(
+        (entry.record.name.as_str(), entry.record.address.to_string().as_str()),
+        ("Kitchen Pi", "192.168.1.7")
+    );
     let told = entry.observed.unwrap();
-    assert_eq!((told.last_seen.as_secs(), told.occupancy, told.noise_level), (1_799_999_000, Some(true), Some(0.5)));
+    assert_eq!(
+        (told.last_seen.as_secs(), told.occupancy, told.noise_level),
+        (1_799_999_000, Some(true), Some(0.5))
+    );
 
     let before = std::fs::read(bench.path("data/handfast.db")).unwrap();
     let (counts, text) = bench.counts(&path, true).await;
@@ -155,11 +181,15 @@ async fn nothing_that_is_in_the_registry_is_overwritten() {
     let bench = Bench::new();
     let path = bench.devices(&json!([record(ID, json!({"paired": false}))]));
     bench.run(&path, true).await;
-    let path = bench.devices(&json!([record(ID, json!({"paired": true, "token_hash": "00".repeat(32)}))]));
+    let path =
+        bench.devices(&json!([record(ID, json!({"paired": true, "token_hash": "00".repeat(32)}))]));
     let (counts, text) = bench.counts(&path, true).await;
     assert_eq!(counts, [0, 1, 0, 0]);
     assert!(text.contains("another token here"), "{text}");
-    assert!(matches!(bench.standing(ID).await, Some(Standing::Unapproved { .. })), "an import pairs nobody that is known");
+    assert!(
+        matches!(bench.standing(ID).await, Some(Standing::Unapproved { .. })),
+        "an import pairs nobody that is known"
+    );
 }
 
 #[tokio::test]
@@ -182,20 +212,35 @@ async fn records_that_mean_ill_are_refused_one_by_one_and_none_is_paired() {
         json!({"friendly_name": "\u{1b}[2J"}),
         json!({"room": format!("\u{1b}{}", "x".repeat(1 << 20))}),
     ];
-    let mut records: Vec<_> = hostile.iter().zip(1..).map(|(more, n)| record(&id(n), more.clone())).collect();
-    records.extend([json!(7), json!({}), json!(null), record(&ID.to_uppercase(), json!({})), record("../x\u{1b}", json!({}))]);
+    let mut records: Vec<_> =
+        hostile.iter().zip(1..).map(|(more, n)| record(&id(n), more.clone())).collect();
+    records.extend([
+        json!(7),
+        json!({}),
+        json!(null),
+        record(&ID.to_uppercase(), json!({})),
+        record("../x\u{1b}", json!({})),
+    ]);
     // Two that say different things of one node.
     records.extend([record(&id(900), json!({})), record(&id(900), json!({"paired": false}))]);
     let refused = records.len() as u64;
     records.push(record(ID, json!({})));
-    let text = serde_json::to_string(&records).unwrap().replacen(r#""Kitchen Pi""#, r#""\ud800""#, 1);
+    let text =
+        serde_json::to_string(&records).unwrap().replacen(r#""Kitchen Pi""#, r#""\ud800""#, 1);
     let path = bench.path("devices.json");
     std::fs::write(&path, text).unwrap();
     let (counts, text) = bench.counts(&path, true).await;
     assert_eq!(counts, [1, 0, 0, refused], "{text}");
     assert!(text.contains(&format!("{}: it cannot be read", id(1))), "{text}");
-    assert!(text.contains("several records have this node_id") && text.contains("\"loud\" is none of full"), "{text}");
-    assert!(!text.contains('\u{1b}') && text.len() < 20_000 && !text.contains(&HASH[1..]), "{text}");
+    assert!(
+        text.contains("several records have this node_id")
+            && text.contains("\"loud\" is none of full"),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\u{1b}') && text.len() < 20_000 && !text.contains(&HASH[1..]),
+        "{text}"
+    );
     let nodes = bench.store().list(Filter::All, None, 1000, NOW).await.unwrap();
     assert_eq!(nodes.len(), 1);
 }
@@ -204,13 +249,22 @@ async fn records_that_mean_ill_are_refused_one_by_one_and_none_is_paired() {
 async fn what_a_node_only_tells_never_keeps_it_out() {
     let bench = Bench::new();
     let path = bench.path("devices.json");
-    let odd = record(ID, json!({"ip_address": "here", "hardware_profile": "x", "last_seen": 9e12, "sensor_data": []}));
-    let nan = record(&id(1), json!({"hardware_profile": {"a": "b".repeat(5000)}, "ip_address": null})).to_string();
+    let odd = record(
+        ID,
+        json!({"ip_address": "here", "hardware_profile": "x", "last_seen": 9e12, "sensor_data": []}),
+    );
+    let nan =
+        record(&id(1), json!({"hardware_profile": {"a": "b".repeat(5000)}, "ip_address": null}))
+            .to_string();
     let nan = nan.replace("\"noise_level\":0.5", "\"noise_level\":NaN");
     std::fs::write(&path, format!(" [{odd},\n{nan}]")).unwrap();
     let (counts, text) = bench.counts(&path, true).await;
     assert_eq!(counts, [2, 0, 0, 0], "{text}");
-    for changed in ["ip_address is none", "last_seen is no time in the past", "hardware_profile is no JSON object"] {
+    for changed in [
+        "ip_address is none",
+        "last_seen is no time in the past",
+        "hardware_profile is no JSON object",
+    ] {
         assert!(text.contains(changed), "{text}");
     }
     let entry = bench.store().find(&id(1), 1).await.unwrap().remove(0).unwrap();
@@ -220,9 +274,11 @@ async fn what_a_node_only_tells_never_keeps_it_out() {
 #[tokio::test]
 async fn a_byte_order_mark_ahead_of_the_records_changes_nothing() {
     let bench = Bench::new();
-    let text = serde_json::to_string(&json!([record(ID, json!({"friendly_name": "Küche"}))])).unwrap();
-    let wide =
-        |bytes: fn(u16) -> [u8; 2]| std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(bytes).collect::<Vec<u8>>();
+    let text =
+        serde_json::to_string(&json!([record(ID, json!({"friendly_name": "Küche"}))])).unwrap();
+    let wide = |bytes: fn(u16) -> [u8; 2]| {
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(bytes).collect::<Vec<u8>>()
+    };
     let marked = [&b"\xef\xbb\xbf"[..], text.as_bytes()].concat();
     for bytes in [marked, wide(u16::to_le_bytes), wide(u16::to_be_bytes)] {
         let path = bench.path("devices.json");
@@ -239,17 +295,24 @@ async fn a_byte_order_mark_ahead_of_the_records_changes_nothing() {
 #[tokio::test]
 async fn a_name_beyond_our_bounds_is_shown_up_to_them_and_its_node_comes_along() {
     let bench = Bench::new();
-    let long = json!([record(ID, json!({"friendly_name": "ü".repeat(70), "room": "Hall\u{202e}x"}))]);
+    let long =
+        json!([record(ID, json!({"friendly_name": "ü".repeat(70), "room": "Hall\u{202e}x"}))]);
     let (counts, text) = bench.counts(&bench.devices(&long), true).await;
     assert_eq!(counts, [1, 0, 0, 0], "{text}");
     assert!(text.contains("friendly_name") && text.contains("stands in for it"), "{text}");
     let entry = bench.store().find(ID, 1).await.unwrap().remove(0).unwrap();
-    assert_eq!((entry.record.name.as_str(), entry.record.room.as_str()), (&*"ü".repeat(64), "Hall"));
+    assert_eq!(
+        (entry.record.name.as_str(), entry.record.room.as_str()),
+        (&*"ü".repeat(64), "Hall")
+    );
 
     let database = bench.database();
     let token = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
     let (issued, ends) = (NOW.as_secs() - 10, NOW.as_secs() + 1000);
-    let row = format!("INSERT INTO pairing_sessions VALUES ('{token}', 'companion-v1', '{}', {issued}, {ends})", "x".repeat(100));
+    let row = format!(
+        "INSERT INTO pairing_sessions VALUES ('{token}', 'companion-v1', '{}', {issued}, {ends})",
+        "x".repeat(100)
+    );
     database.execute_batch(&row).unwrap();
     let file = bench.run(&bench.path("pairing.db"), true).await;
     assert!(file.parts.iter().any(|part| part.imported == 1), "{file:?}");
@@ -258,7 +321,12 @@ async fn a_name_beyond_our_bounds_is_shown_up_to_them_and_its_node_comes_along()
 #[tokio::test]
 async fn a_flood_of_requests_leaves_room_for_those_to_come() {
     let bench = Bench::new();
-    let asks = |n: u32| record(&id(n), json!({"paired": false, "token_hash": "", "friendly_name": format!("node {n}")}));
+    let asks = |n: u32| {
+        record(
+            &id(n),
+            json!({"paired": false, "token_hash": "", "friendly_name": format!("node {n}")}),
+        )
+    };
     let path = bench.devices(&(1..=100).map(asks).collect());
     let (counts, text) = bench.counts(&path, true).await;
     assert_eq!(counts, [64, 0, 0, 36], "{text}");
@@ -266,7 +334,10 @@ async fn a_flood_of_requests_leaves_room_for_those_to_come() {
 
 fn allow(database: &Connection, channel: &str, sender: &str, at: i64, revoked: Option<i64>) {
     database
-        .execute("INSERT INTO pairing_allow_from VALUES (?1, 'main', ?2, ?3, 'cli', ?4)", params![channel, sender, at, revoked])
+        .execute(
+            "INSERT INTO pairing_allow_from VALUES (?1, 'main', ?2, ?3, 'cli', ?4)",
+            params![channel, sender, at, revoked],
+        )
         .unwrap();
 }
 
@@ -287,7 +358,12 @@ async fn senders_and_sessions_come_in_one_spelling_and_only_as_hashes() {
     let pending = "INSERT INTO pairing_pending VALUES ('telegram', 'main', ?1, ?2, ?3, ?4)";
     database.execute(pending, params!["@New", "ABCD2345", now - 60, r#"{"name":"New"}"#]).unwrap();
     database.execute(pending, params!["@old", "ABCD2346", now - 3600, "{}"]).unwrap();
-    database.execute(pending, params!["@long", "ABCD2347", now, format!("{{\"a\":\"{}\"}}", "x".repeat(1100))]).unwrap();
+    database
+        .execute(
+            pending,
+            params!["@long", "ABCD2347", now, format!("{{\"a\":\"{}\"}}", "x".repeat(1100))],
+        )
+        .unwrap();
     database.execute(pending, params!["@lower", "abcd2348", now, "{}"]).unwrap();
     let (open, over) = ("o".repeat(43), "v".repeat(43));
     let session = "INSERT INTO pairing_sessions VALUES (?1, 'companion-v1', ?2, ?3, ?4)";
@@ -296,30 +372,52 @@ async fn senders_and_sessions_come_in_one_spelling_and_only_as_hashes() {
     // It is still open, with all of that in its log.
     let path = bench.path("pairing.db");
     let files = || {
-        let mut names: Vec<_> = std::fs::read_dir(bench.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(bench.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         names.retain(|name| name.is_file());
         names.sort();
         names.into_iter().map(|name| (std::fs::read(&name).unwrap(), name)).collect::<Vec<_>>()
     };
     let before = files();
-    assert!(before.iter().any(|(bytes, name)| name.ends_with("pairing.db-wal") && !bytes.is_empty()));
+    assert!(
+        before.iter().any(|(bytes, name)| name.ends_with("pairing.db-wal") && !bytes.is_empty())
+    );
     let dry = bench.run(&path, false).await;
     let file = bench.run(&path, true).await;
     assert_eq!(files(), before, "the file is not touched");
     assert_eq!(file.problem, None);
-    let counts: Vec<_> = file.parts.iter().map(|p| (p.from, p.imported, p.there, p.skipped, p.refused)).collect();
-    let expected = [("pairing_allow_from", 5, 0, 2, 0), ("pairing_pending", 2, 0, 1, 1), ("pairing_sessions", 1, 0, 1, 0)];
+    let counts: Vec<_> =
+        file.parts.iter().map(|p| (p.from, p.imported, p.there, p.skipped, p.refused)).collect();
+    let expected = [
+        ("pairing_allow_from", 5, 0, 2, 0),
+        ("pairing_pending", 2, 0, 1, 1),
+        ("pairing_sessions", 1, 0, 1, 0),
+    ];
     assert_eq!(counts, expected, "{file:?}");
-    assert_eq!(counts, dry.parts.iter().map(|p| (p.from, p.imported, p.there, p.skipped, p.refused)).collect::<Vec<_>>());
+    assert_eq!(
+        counts,
+        dry.parts
+            .iter()
+            .map(|p| (p.from, p.imported, p.there, p.skipped, p.refused))
+            .collect::<Vec<_>>()
+    );
     let text = Report { files: vec![file], applied: true }.text(&bench.data());
-    for said in
-        ["the sender is spelled \"+573001234567\"", "the same sender as another row", "meta_json", "code is none", "it has ended"]
-    {
+    for said in [
+        "the sender is spelled \"+573001234567\"",
+        "the same sender as another row",
+        "meta_json",
+        "code is none",
+        "it has ended",
+    ] {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert!(!text.contains(&open) && !text.contains(&over), "no token is shown");
 
-    let is_in = async |channel, sender| bench.facts(channel, sender).await.allowed.is_some_and(|allowed| allowed.is_active(NOW));
+    let is_in = async |channel, sender| {
+        bench.facts(channel, sender).await.allowed.is_some_and(|allowed| allowed.is_active(NOW))
+    };
     assert!(is_in("whatsapp", "+573001234567").await && is_in("telegram", "@user").await);
     assert!(!is_in("mail", "ana@example.org").await);
     assert!(!is_in("whatsapp", "111").await, "what was taken back last stays so");
@@ -328,11 +426,20 @@ async fn senders_and_sessions_come_in_one_spelling_and_only_as_hashes() {
     assert_eq!((waits.code.as_str(), waits.created_at.as_secs()), ("ABCD2345", NOW.as_secs() - 60));
     let hash = SessionHash::of(&Token::parse(&open).unwrap());
     let session = bench.store().session_by_hash(&hash).await.unwrap().unwrap();
-    assert_eq!((session.profile.as_str(), session.device_label.unwrap().as_str()), ("companion-v1", "Phone"));
-    assert!(!std::fs::read(bench.path("data/handfast.db")).unwrap().windows(43).any(|bytes| bytes == open.as_bytes()));
+    assert_eq!(
+        (session.profile.as_str(), session.device_label.unwrap().as_str()),
+        ("companion-v1", "Phone")
+    );
+    assert!(
+        !std::fs::read(bench.path("data/handfast.db"))
+            .unwrap()
+            .windows(43)
+            .any(|bytes| bytes == open.as_bytes())
+    );
 
     let again = bench.run(&path, true).await;
-    let counts: Vec<_> = again.parts.iter().map(|p| (p.imported, p.there, p.skipped, p.refused)).collect();
+    let counts: Vec<_> =
+        again.parts.iter().map(|p| (p.imported, p.there, p.skipped, p.refused)).collect();
     assert_eq!(counts, [(0, 5, 2, 0), (0, 2, 1, 1), (0, 1, 1, 0)]);
     drop(database);
 }
@@ -353,14 +460,36 @@ async fn rows_that_mean_ill_are_refused_one_by_one() {
         text(&"x".repeat(129)),
     ];
     for value in &sender {
-        database.execute("INSERT INTO pairing_allow_from VALUES ('mail', 'main', ?1, 5, 'cli', NULL)", [value]).unwrap();
-        database.execute("INSERT INTO pairing_allow_from VALUES (?1, 'main', 'a', 5, 'cli', NULL)", [value]).unwrap();
-        database.execute("INSERT INTO pairing_allow_from VALUES ('mail', ?1, 'b', 5, 'cli', NULL)", [value]).unwrap();
+        database
+            .execute(
+                "INSERT INTO pairing_allow_from VALUES ('mail', 'main', ?1, 5, 'cli', NULL)",
+                [value],
+            )
+            .unwrap();
+        database
+            .execute(
+                "INSERT INTO pairing_allow_from VALUES (?1, 'main', 'a', 5, 'cli', NULL)",
+                [value],
+            )
+            .unwrap();
+        database
+            .execute(
+                "INSERT INTO pairing_allow_from VALUES ('mail', ?1, 'b', 5, 'cli', NULL)",
+                [value],
+            )
+            .unwrap();
     }
     for (channel, raw) in [("whatsapp", "1203@g.us"), ("telegram", "User"), ("telegram", "-100")] {
         allow(&database, channel, raw, 5, None);
     }
-    let times = [Value::Null, text("soon"), Value::Integer(-1), Value::Integer(i64::MAX), Value::Real(1.5), Value::Blob(vec![1])];
+    let times = [
+        Value::Null,
+        text("soon"),
+        Value::Integer(-1),
+        Value::Integer(i64::MAX),
+        Value::Real(1.5),
+        Value::Blob(vec![1]),
+    ];
     for (time, n) in times.iter().zip(0..) {
         let sql = "INSERT INTO pairing_allow_from VALUES ('mail', 'main', ?1, ?2, 'cli', ?3)";
         database.execute(sql, params![format!("at{n}"), time, Value::Null]).unwrap();
@@ -371,11 +500,23 @@ async fn rows_that_mean_ill_are_refused_one_by_one() {
         }
     }
     // SQLite makes numbers of texts, and texts of numbers: these two are fine.
-    database.execute("INSERT INTO pairing_allow_from VALUES ('mail', 'main', 12345, '5', 'cli', NULL)", []).unwrap();
-    database.execute("INSERT INTO pairing_allow_from VALUES ('mail', 'main', 'via', 5, ?1, NULL)", [vec![0_u8; 9]]).unwrap();
+    database
+        .execute(
+            "INSERT INTO pairing_allow_from VALUES ('mail', 'main', 12345, '5', 'cli', NULL)",
+            [],
+        )
+        .unwrap();
+    database
+        .execute(
+            "INSERT INTO pairing_allow_from VALUES ('mail', 'main', 'via', 5, ?1, NULL)",
+            [vec![0_u8; 9]],
+        )
+        .unwrap();
     let invalid = "INSERT INTO pairing_allow_from VALUES ('mail', 'main', CAST(x'ff41' AS TEXT), 5, 'cli', NULL)";
     database.execute(invalid, []).unwrap();
-    let rows: i64 = database.query_row("SELECT count(*) FROM pairing_allow_from", [], |row| row.get(0)).unwrap();
+    let rows: i64 = database
+        .query_row("SELECT count(*) FROM pairing_allow_from", [], |row| row.get(0))
+        .unwrap();
     let rows = u64::try_from(rows).unwrap();
     database.execute_batch("DROP TABLE pairing_pending; DROP TABLE pairing_sessions").unwrap();
     let (counts, text) = bench.counts(&bench.path("pairing.db"), true).await;
@@ -404,11 +545,22 @@ async fn sessions_that_mean_ill_are_refused_and_no_token_is_shown() {
         params_of(&"e".repeat(43), "p", now, now + 366 * 86_400),
         params_of(&"f".repeat(43), "p", now + 90_000, now + 100_000),
         params_of(&"h".repeat(43), "p", -5, now + 60),
-        [Value::Null, Value::Text("p".to_owned()), Value::Null, Value::Integer(now), Value::Integer(now + 60)],
+        [
+            Value::Null,
+            Value::Text("p".to_owned()),
+            Value::Null,
+            Value::Integer(now),
+            Value::Integer(now + 60),
+        ],
         params_of(&good, "p", now, now + 60),
     ];
     for row in &rows {
-        database.execute("INSERT INTO pairing_sessions VALUES (?1, ?2, ?3, ?4, ?5)", rusqlite::params_from_iter(row)).unwrap();
+        database
+            .execute(
+                "INSERT INTO pairing_sessions VALUES (?1, ?2, ?3, ?4, ?5)",
+                rusqlite::params_from_iter(row),
+            )
+            .unwrap();
     }
     database.execute_batch("DROP TABLE pairing_pending; DROP TABLE pairing_allow_from").unwrap();
     let (counts, text) = bench.counts(&bench.path("pairing.db"), true).await;
@@ -442,7 +594,9 @@ async fn the_caps_of_those_who_wait_hold_and_a_code_is_one_senders_alone() {
     let (counts, text) = bench.counts(&bench.path("pairing.db"), true).await;
     assert_eq!(counts, [3, 0, 0, 3], "{text}");
     assert!(
-        text.contains("as many wait as may") && text.contains("its code is another's") && text.contains("in the future"),
+        text.contains("as many wait as may")
+            && text.contains("its code is another's")
+            && text.contains("in the future"),
         "{text}"
     );
 }
@@ -473,7 +627,11 @@ async fn a_file_that_is_something_else_is_said_to_be() {
     assert!(problem(b"{}").await.contains("neither"));
     assert!(problem(b"[{]").await.contains("cannot be read"));
     assert!(problem(b"[\"\xff\"]").await.contains("no UTF-8 from byte 2"));
-    assert!(problem(format!("[7{}]", ",7".repeat(1_000_000)).as_bytes()).await.contains("more than 1000000 records"));
+    assert!(
+        problem(format!("[7{}]", ",7".repeat(1_000_000)).as_bytes())
+            .await
+            .contains("more than 1000000 records")
+    );
     assert!(problem("[".repeat(100_000).as_bytes()).await.contains("cannot be read"));
     assert!(problem(b"SQLite format 3\0 and then nothing of it").await.contains("cannot be read"));
     assert!(bench.run(bench.folder.path(), false).await.problem.unwrap().contains("no file"));

@@ -10,7 +10,9 @@ use super::{NoQrCode, SCALE, image};
 #[derive(Debug, thiserror::Error)]
 pub enum NotWritten {
     /// The name does not tell what kind of image it is to be.
-    #[error("{path}: what kind of image this is to be is not known; give it a name that ends in .png or .svg")]
+    #[error(
+        "{path}: what kind of image this is to be is not known; give it a name that ends in .png or .svg"
+    )]
     Extension {
         /// Which file.
         path: PathBuf,
@@ -19,7 +21,9 @@ pub enum NotWritten {
     #[error(transparent)]
     NoQrCode(#[from] NoQrCode),
     /// A symbolic link is there: whoever controls it would decide where the secret goes.
-    #[error("{path} is a symbolic link, and the code is a secret: name the file itself, or another one")]
+    #[error(
+        "{path} is a symbolic link, and the code is a secret: name the file itself, or another one"
+    )]
     Link {
         /// Which file.
         path: PathBuf,
@@ -57,7 +61,9 @@ pub fn write_file(path: &Path, text: &str) -> Result<(), NotWritten> {
     let io = |source| NotWritten::Io { path: path.to_owned(), source };
     match path.symlink_metadata().map(|there| there.file_type()) {
         Ok(there) if there.is_symlink() => return Err(NotWritten::Link { path: path.to_owned() }),
-        Ok(there) if !FileType::is_file(&there) => return Err(NotWritten::Irregular { path: path.to_owned() }),
+        Ok(there) if !FileType::is_file(&there) => {
+            return Err(NotWritten::Irregular { path: path.to_owned() });
+        }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io(error)),
@@ -65,11 +71,14 @@ pub fn write_file(path: &Path, text: &str) -> Result<(), NotWritten> {
     replace(path, &image).map_err(io)
 }
 
-/// Writes beside, and gives it the name once it is whole. That takes the place of whatever has the name by then; no link is followed.
+/// Writes beside, and gives it the name once it is whole. That takes the place of whatever has the
+/// name by then; no link is followed.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Made exclusively with mode 0600, and removed where it does not get its name.
-    let mut beside = tempfile::Builder::new().prefix(".handfast-").suffix(".new").tempfile_in(directory)?;
+    let mut beside =
+        tempfile::Builder::new().prefix(".handfast-").suffix(".new").tempfile_in(directory)?;
     beside.write_all(content)?;
     beside.as_file().sync_all()?;
     beside.persist(path).map(drop).map_err(|error| error.error)
@@ -85,8 +94,10 @@ mod tests {
     const TEXT: &str = "a-code-that-is-a-secret";
 
     fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -113,7 +124,10 @@ mod tests {
         for name in ["code", "code.jpg", "code.png.txt", ".png", "png", "code.", ".."] {
             let error = write_file(&home.path().join(name), TEXT).unwrap_err();
             assert!(matches!(error, NotWritten::Extension { .. }), "{name}: {error}");
-            assert!(error.to_string().contains(".png or .svg") && error.to_string().contains(name), "{error}");
+            assert!(
+                error.to_string().contains(".png or .svg") && error.to_string().contains(name),
+                "{error}"
+            );
         }
         assert!(names(home.path()).is_empty());
     }
@@ -143,12 +157,18 @@ mod tests {
         fs::create_dir(at("directory.png")).unwrap();
         for name in ["link.png", "dangling.svg"] {
             let error = write_file(&at(name), TEXT).unwrap_err();
-            assert!(matches!(error, NotWritten::Link { .. }) && error.to_string().contains(name), "{error}");
+            assert!(
+                matches!(error, NotWritten::Link { .. }) && error.to_string().contains(name),
+                "{error}"
+            );
             // Whoever puts the link there between the look and the writing gains nothing.
             replace(&at(name), b"new").unwrap();
             assert!(at(name).symlink_metadata().unwrap().is_file());
         }
-        assert!(matches!(write_file(&at("directory.png"), TEXT), Err(NotWritten::Irregular { .. })));
+        assert!(matches!(
+            write_file(&at("directory.png"), TEXT),
+            Err(NotWritten::Irregular { .. })
+        ));
         assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
         assert_eq!(names(home.path()), ["dangling.svg", "directory.png", "link.png", "target"]);
     }
@@ -160,13 +180,20 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let error = write_file(&path, &"x".repeat(3000)).unwrap_err();
         assert!(matches!(error, NotWritten::NoQrCode(NoQrCode::TooLong)), "{error}");
-        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(home.path())), ("old", vec!["code.png".to_owned()]));
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap().as_str(), names(home.path())),
+            ("old", vec!["code.png".to_owned()])
+        );
         // A directory cannot be replaced by a file, so this fails only when all is written.
         fs::create_dir(home.path().join("directory")).unwrap();
         replace(&home.path().join("directory"), b"new").unwrap_err();
         assert_eq!(names(home.path()), ["code.png", "directory"]);
         let error = write_file(&home.path().join("missing/code.png"), TEXT).unwrap_err();
-        assert!(matches!(error, NotWritten::Io { .. }) && error.to_string().contains("missing/code.png"), "{error}");
+        assert!(
+            matches!(error, NotWritten::Io { .. })
+                && error.to_string().contains("missing/code.png"),
+            "{error}"
+        );
         assert!(!error.to_string().contains(TEXT));
     }
 

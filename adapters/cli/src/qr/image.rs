@@ -11,8 +11,10 @@ pub const SCALE: u32 = 8;
 /// Most pixels to a module's side.
 pub const MOST_SCALE: u32 = 32;
 
-/// A text as a PNG file: black on white, one bit a pixel, with a quiet zone of four modules; `scale` pixels to a module's side, [`SCALE`] as a rule. A
-/// scale of 0 counts as 1, and one above [`MOST_SCALE`] as that. There is room for 2331 bytes at error correction level M, and at level L for 2953.
+/// A text as a PNG file: black on white, one bit a pixel, with a quiet zone of four modules;
+/// `scale` pixels to a module's side, [`SCALE`] as a rule. A scale of 0 counts as 1, and one above
+/// [`MOST_SCALE`] as that. There is room for 2331 bytes at error correction level M, and at level L
+/// for 2953.
 ///
 /// # Errors
 /// [`NoQrCode`], never for its width.
@@ -26,7 +28,8 @@ pub fn png(text: &str, scale: u32) -> Result<Vec<u8>, NoQrCode> {
         let mut row = vec![0_u8; pixels.div_ceil(8)];
         for (byte, first) in row.iter_mut().zip((0..pixels).step_by(8)) {
             // Behind the end of the row it is light as well.
-            *byte = (first..first + 8).fold(0, |bits, x| bits << 1 | u8::from(!modules.is_dark(x / scale, y)));
+            *byte = (first..first + 8)
+                .fold(0, |bits, x| bits << 1 | u8::from(!modules.is_dark(x / scale, y)));
         }
         (0..scale).for_each(|_| rows.extend_from_slice(&row));
     }
@@ -41,8 +44,8 @@ pub fn png(text: &str, scale: u32) -> Result<Vec<u8>, NoQrCode> {
     written.map(|()| out).map_err(|_| NoQrCode::NotDrawn)
 }
 
-/// A text as an SVG file: black on white with a quiet zone of four modules, one unit to a module's side and [`SCALE`] pixels to a unit. As much text has
-/// room as in [`png()`].
+/// A text as an SVG file: black on white with a quiet zone of four modules, one unit to a module's
+/// side and [`SCALE`] pixels to a unit. As much text has room as in [`png()`].
 ///
 /// # Errors
 /// [`NoQrCode`], never for its width.
@@ -82,7 +85,10 @@ mod tests {
         let mut packed = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut packed).unwrap();
         reader.finish().unwrap();
-        assert_eq!((info.color_type, info.bit_depth, info.width), (ColorType::Grayscale, BitDepth::One, info.height));
+        assert_eq!(
+            (info.color_type, info.bit_depth, info.width),
+            (ColorType::Grayscale, BitDepth::One, info.height)
+        );
         let side = info.width as usize;
         let bit = |x: usize, y: usize| packed[y * info.line_size + x / 8] >> (7 - x % 8) & 1;
         (side, (0..side * side).map(|at| bit(at % side, at / side) * 255).collect())
@@ -91,13 +97,23 @@ mod tests {
     /// Draws the paths of an SVG, each of them rectangles, one pixel to a unit.
     fn drawn(svg: &str) -> (usize, Vec<u8>) {
         let attribute = |element: &str, name: &str| {
-            let start = element.find(&format!(" {name}=\"")).unwrap_or_else(|| panic!("{name}")) + name.len() + 3;
+            let start = element.find(&format!(" {name}=\"")).unwrap_or_else(|| panic!("{name}"))
+                + name.len()
+                + 3;
             element[start..].split('"').next().unwrap().to_owned()
         };
-        let elements: Vec<&str> = svg.trim_end().strip_prefix('<').unwrap().strip_suffix('>').unwrap().split("><").collect();
+        let elements: Vec<&str> = svg
+            .trim_end()
+            .strip_prefix('<')
+            .unwrap()
+            .strip_suffix('>')
+            .unwrap()
+            .split("><")
+            .collect();
         let [head, paths @ .., "/svg"] = &elements[..] else { panic!("{elements:?}") };
         assert_eq!(attribute(head, "shape-rendering"), "crispEdges");
-        let view: Vec<usize> = attribute(head, "viewBox").split(' ').map(|n| n.parse().unwrap()).collect();
+        let view: Vec<usize> =
+            attribute(head, "viewBox").split(' ').map(|n| n.parse().unwrap()).collect();
         let side = view[2];
         assert_eq!(view, [0, 0, side, side]);
         assert_eq!(attribute(head, "width"), (side * SCALE as usize).to_string());
@@ -111,9 +127,16 @@ mod tests {
                 other => panic!("{other}"),
             };
             for rectangle in attribute(path, "d").split_terminator('z') {
-                let numbers: Vec<i64> = rectangle.split(['M', ' ', 'h', 'v']).skip(1).map(|n| n.parse().unwrap()).collect();
+                let numbers: Vec<i64> = rectangle
+                    .split(['M', ' ', 'h', 'v'])
+                    .skip(1)
+                    .map(|n| n.parse().unwrap())
+                    .collect();
                 let [x, y, right, down, left] = numbers[..] else { panic!("{rectangle}") };
-                assert_eq!((rectangle.to_owned(), left), (format!("M{x} {y}h{right}v{down}h{left}"), -right));
+                assert_eq!(
+                    (rectangle.to_owned(), left),
+                    (format!("M{x} {y}h{right}v{down}h{left}"), -right)
+                );
                 for (x, y) in (y..y + down).flat_map(|y| (x..x + right).map(move |x| (x, y))) {
                     out[y as usize * side + x as usize] = color;
                 }
@@ -129,11 +152,20 @@ mod tests {
 
     #[test]
     fn an_image_is_scanned_as_the_text() {
-        for text in
-            ["x", "grüße", "HANDFAST:1?A=WS://PI.LOCAL:8765", &scan::payload(350), &scan::payload(520), &scan::payload(820)]
-        {
+        for text in [
+            "x",
+            "grüße",
+            "HANDFAST:1?A=WS://PI.LOCAL:8765",
+            &scan::payload(350),
+            &scan::payload(520),
+            &scan::payload(820),
+        ] {
             for scale in [1, 3, SCALE] {
-                assert_eq!(photo(&pixels(&png(text, scale).unwrap())), (Level::M, text.to_owned()), "{scale}");
+                assert_eq!(
+                    photo(&pixels(&png(text, scale).unwrap())),
+                    (Level::M, text.to_owned()),
+                    "{scale}"
+                );
             }
             assert_eq!(photo(&drawn(&svg(text).unwrap())), (Level::M, text.to_owned()));
         }
@@ -141,7 +173,9 @@ mod tests {
 
     #[test]
     fn the_largest_code_holds_as_much_as_its_documentation_says() {
-        for (length, level, modules) in [(2331, Level::M, 177), (2332, Level::L, 161), (2953, Level::L, 177)] {
+        for (length, level, modules) in
+            [(2331, Level::M, 177), (2332, Level::L, 161), (2953, Level::L, 177)]
+        {
             let text = scan::payload(length);
             let (side, of_png) = pixels(&png(&text, 1).unwrap());
             // Modules, as they are: the photograph of so large a code is a test of the reader.
@@ -152,7 +186,10 @@ mod tests {
         }
         for length in [2954, 10_000] {
             let text = scan::payload(length);
-            assert_eq!((png(&text, 1), svg(&text)), (Err(NoQrCode::TooLong), Err(NoQrCode::TooLong)));
+            assert_eq!(
+                (png(&text, 1), svg(&text)),
+                (Err(NoQrCode::TooLong), Err(NoQrCode::TooLong))
+            );
         }
     }
 

@@ -30,7 +30,9 @@ pub enum NoQrCode {
     #[error("the QR code cannot be made: {0}")]
     NotEncoded(QrError),
     /// The image cannot be put together.
-    #[error("the image of the QR code cannot be made: carry the text over, or use the other kind of image")]
+    #[error(
+        "the image of the QR code cannot be made: carry the text over, or use the other kind of image"
+    )]
     NotDrawn,
 }
 
@@ -41,12 +43,15 @@ struct Modules {
 }
 
 impl Modules {
-    /// A text as a code of at most `most` modules a side, the quiet zone included: at level M, or at L where that is too large for M.
+    /// A text as a code of at most `most` modules a side, the quiet zone included: at level M, or
+    /// at L where that is too large for M.
     fn of(text: &str, most: usize) -> Result<Self, NoQrCode> {
         let mut too_large = NoQrCode::TooLong;
         for level in [EcLevel::M, EcLevel::L] {
             match encode(text.as_bytes(), level) {
-                Ok(bits) if usize::from(bits.version().width().unsigned_abs()) + 2 * QUIET <= most => {
+                Ok(bits)
+                    if usize::from(bits.version().width().unsigned_abs()) + 2 * QUIET <= most =>
+                {
                     let code = QrCode::with_bits(bits, level).map_err(NoQrCode::NotEncoded)?;
                     return Ok(Self { inner: code.width(), colors: code.into_colors() });
                 }
@@ -70,13 +75,14 @@ impl Modules {
     }
 }
 
-/// The content of the smallest code. The encoder cuts a text into runs of digits, upper case and other bytes, and where runs are short that costs more than
-/// it saves: half of the longest setup codes that a terminal has room for would lose their place. Uncut they keep it.
+/// The content of the smallest code. The encoder cuts a text into runs of digits, upper case and
+/// other bytes, and where runs are short that costs more than it saves: half of the longest setup
+/// codes that a terminal has room for would lose their place. Uncut they keep it.
 fn encode(text: &[u8], level: EcLevel) -> Result<Bits, QrError> {
     let cut = encode_auto(text, level);
-    let smaller = (1..=40)
-        .map(Version::Normal)
-        .take_while(|version| cut.as_ref().map_or(true, |cut| version.width() < cut.version().width()));
+    let smaller = (1..=40).map(Version::Normal).take_while(|version| {
+        cut.as_ref().map_or(true, |cut| version.width() < cut.version().width())
+    });
     let uncut = smaller.map(Bits::new).find_map(|mut bits| {
         bits.push_byte_data(text).ok()?;
         bits.push_terminator(level).ok()?;

@@ -20,11 +20,18 @@ impl From<MetaData> for Level {
 }
 
 /// Takes a photograph of a picture, enlarged, and reads the one code on it.
-pub(super) fn photo(width: usize, height: usize, pixel: impl Fn(usize, usize) -> u8) -> (Level, String) {
+pub(super) fn photo(
+    width: usize,
+    height: usize,
+    pixel: impl Fn(usize, usize) -> u8,
+) -> (Level, String) {
     const ENLARGED: usize = 4;
     let mut image =
-        PreparedImage::prepare_from_greyscale(width * ENLARGED, height * ENLARGED, |x, y| pixel(x / ENLARGED, y / ENLARGED));
-    // In a large code the reader may take some modules for another code, which then reads as nothing.
+        PreparedImage::prepare_from_greyscale(width * ENLARGED, height * ENLARGED, |x, y| {
+            pixel(x / ENLARGED, y / ENLARGED)
+        });
+    // In a large code the reader may take some modules for another code, which then reads as
+    // nothing.
     let read: Vec<_> = image.detect_grids().iter().filter_map(|grid| grid.decode().ok()).collect();
     let [(found, text)] = &read[..] else { panic!("{} codes are read", read.len()) };
     ((*found).into(), text.clone())

@@ -2,18 +2,22 @@
 
 use super::{Modules, NoQrCode};
 
-/// Most columns of a code with its quiet zone: what the narrowest usual terminal has. A line that wraps would spoil all of it.
+/// Most columns of a code with its quiet zone: what the narrowest usual terminal has. A line that
+/// wraps would spoil all of it.
 pub const COLUMNS: usize = 80;
 
-/// A text as lines of half blocks, each ended, for a terminal with light characters on a dark ground; `invert` is for one with dark characters on a
-/// light ground. Upper case takes the fewest modules.
+/// A text as lines of half blocks, each ended, for a terminal with light characters on a dark
+/// ground; `invert` is for one with dark characters on a light ground. Upper case takes the fewest
+/// modules.
 ///
-/// A screen is neither torn nor soiled, so what matters is that modules are large and all lines are seen at once; error correction of level M still mends
-/// what a reflection hides. In upper case, an invitation with one address takes 45 columns and 23 lines, one with two addresses 49 and 25; the longest
-/// has 77 and 39.
+/// A screen is neither torn nor soiled, so what matters is that modules are large and all lines are
+/// seen at once; error correction of level M still mends what a reflection hides. In upper case, an
+/// invitation with one address takes 45 columns and 23 lines, one with two addresses 49 and 25; the
+/// longest has 77 and 39.
 ///
-/// Where that would be wider than [`COLUMNS`], level L is taken. The largest code within them is 77 columns wide and has room for 331 bytes at level M,
-/// 425 at level L; text in upper case alone may be half as long again.
+/// Where that would be wider than [`COLUMNS`], level L is taken. The largest code within them is 77
+/// columns wide and has room for 331 bytes at level M, 425 at level L; text in upper case alone may
+/// be half as long again.
 ///
 /// # Errors
 /// [`NoQrCode`].
@@ -21,12 +25,14 @@ pub fn render(text: &str, invert: bool) -> Result<String, NoQrCode> {
     render_within(text, invert, COLUMNS)
 }
 
-/// As [`render`], for a terminal that is known to be `columns` wide. Level L has room for 520 bytes in 85 columns, 586 in 89 and 718 in 97.
+/// As [`render`], for a terminal that is known to be `columns` wide. Level L has room for 520 bytes
+/// in 85 columns, 586 in 89 and 718 in 97.
 ///
 /// # Errors
 /// [`NoQrCode`].
 pub fn render_within(text: &str, invert: bool, columns: usize) -> Result<String, NoQrCode> {
-    let modules = Modules::of(text, columns).map_err(|why| if why == NoQrCode::TooLong { NoQrCode::TooWide } else { why })?;
+    let modules = Modules::of(text, columns)
+        .map_err(|why| if why == NoQrCode::TooLong { NoQrCode::TooWide } else { why })?;
     let lit = |x: usize, y: usize| modules.is_dark(x, y) == invert;
     let mut out = String::new();
     for y in (0..modules.side()).step_by(2) {
@@ -51,8 +57,7 @@ mod tests {
     use handfast_core::wire::invite::Invite;
 
     const ONE: &str = "handfast:1?a=ws://192.168.1.10:8765&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-ABCDEFGHJKLMNPQR";
-    const TWO: &str =
-        "handfast:1?a=ws://192.168.1.10:8765&a=tcp://192.168.1.10:7331&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-ABCDEFGHJKLMNPQR";
+    const TWO: &str = "handfast:1?a=ws://192.168.1.10:8765&a=tcp://192.168.1.10:7331&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-ABCDEFGHJKLMNPQR";
 
     /// Photographs what a terminal shows, and reads it with a decoder that we did not write.
     fn photo(shown: &str, characters: u8, ground: u8, columns: usize) -> (Level, String) {
@@ -80,7 +85,9 @@ mod tests {
         let upper = TWO.to_ascii_uppercase();
         let longest = "handfast:1?".repeat(28);
         let payloads = [350, 425].map(scan::payload);
-        for text in ["x", ONE, TWO, &upper, &longest[..INVITE_BYTES], "grüße", &payloads[0], &payloads[1]] {
+        for text in
+            ["x", ONE, TWO, &upper, &longest[..INVITE_BYTES], "grüße", &payloads[0], &payloads[1]]
+        {
             assert_eq!(photo(&render(text, false).unwrap(), 255, 0, COLUMNS).1, text);
             assert_eq!(photo(&render(text, true).unwrap(), 0, 255, COLUMNS).1, text);
         }
@@ -112,10 +119,18 @@ mod tests {
         ] {
             let text = scan::payload(length);
             let shown = render_within(&text, false, columns).unwrap();
-            assert_eq!((photo(&shown, 255, 0, columns), width(&shown)), ((level, text), wide), "{length}");
+            assert_eq!(
+                (photo(&shown, 255, 0, columns), width(&shown)),
+                ((level, text), wide),
+                "{length}"
+            );
             if level == Level::L && length != 332 {
                 let longer = scan::payload(length + 1);
-                assert_eq!(render_within(&longer, false, columns), Err(NoQrCode::TooWide), "{length}");
+                assert_eq!(
+                    render_within(&longer, false, columns),
+                    Err(NoQrCode::TooWide),
+                    "{length}"
+                );
             }
         }
     }
@@ -137,7 +152,10 @@ mod tests {
             let quiet = |at: usize, end: usize| at < QUIET || at >= end - QUIET;
             for (y, line) in lines.iter().enumerate() {
                 for (x, character) in line.iter().enumerate() {
-                    assert!(*character == light || !(quiet(x, width) || quiet(2 * y, width)), "{x} {y}");
+                    assert!(
+                        *character == light || !(quiet(x, width) || quiet(2 * y, width)),
+                        "{x} {y}"
+                    );
                 }
             }
         }

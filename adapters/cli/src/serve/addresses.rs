@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use handfast_core::limits::INVITE_ADDRESSES;
 
-/// One address for each listener, as many as an invitation has room for. A listener on every interface is reached at the host's address on its network;
-/// where that cannot be told, at loopback. Where one is reached from elsewhere, those that are not are left out.
+/// One address for each listener, as many as an invitation has room for. A listener on every
+/// interface is reached at the host's address on its network; where that cannot be told, at
+/// loopback. Where one is reached from elsewhere, those that are not are left out.
 pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec<String> {
     let web = (if tls { "wss" } else { "ws" }, web);
     let all = std::iter::once(web).chain(streams.iter().map(|address| ("tcp", *address)));
@@ -19,7 +20,8 @@ pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec
     of_use.take(INVITE_ADDRESSES).map(|(scheme, address)| format!("{scheme}://{address}")).collect()
 }
 
-/// The address that this host has towards everybody else. A listener on `::` usually takes IPv4 as well, and more nodes speak that.
+/// The address that this host has towards everybody else. A listener on `::` usually takes IPv4 as
+/// well, and more nodes speak that.
 fn outward(unspecified: IpAddr) -> IpAddr {
     let v4 = || towards((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into());
     let documentation = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -30,7 +32,8 @@ fn outward(unspecified: IpAddr) -> IpAddr {
     }
 }
 
-/// Which of its addresses this host would send from. Nothing is sent: connecting a datagram socket only asks the routing table.
+/// Which of its addresses this host would send from. Nothing is sent: connecting a datagram socket
+/// only asks the routing table.
 fn towards(from: SocketAddr, to: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind(from).ok()?;
     socket.connect(to).ok()?;
@@ -51,8 +54,14 @@ mod tests {
         assert_eq!(reached(at("127.0.0.1:1"), false, &[at("10.0.0.1:2")]), ["tcp://10.0.0.1:2"]);
         for every in ["0.0.0.0:1", "[::]:1"] {
             let [found] = &reached(at(every), false, &[])[..] else { panic!("one") };
-            assert!(handfast_core::wire::gateway_address::GatewayAddress::parse(found).is_some(), "{found}");
+            assert!(
+                handfast_core::wire::gateway_address::GatewayAddress::parse(found).is_some(),
+                "{found}"
+            );
         }
-        assert_eq!(reached(at("127.0.0.1:1"), false, &[at("127.0.0.1:2"); 5]).len(), INVITE_ADDRESSES);
+        assert_eq!(
+            reached(at("127.0.0.1:1"), false, &[at("127.0.0.1:2"); 5]).len(),
+            INVITE_ADDRESSES
+        );
     }
 }

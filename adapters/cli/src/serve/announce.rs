@@ -22,7 +22,11 @@ pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) ->
         text += &format!("metrics: http://{metrics}/metrics, for everybody who can reach it\n");
     }
     for line in &settings.serial {
-        text += &format!("native wire: serial line {} at {} baud\n", safe(&line.path.display().to_string()), line.baud);
+        text += &format!(
+            "native wire: serial line {} at {} baud\n",
+            safe(&line.path.display().to_string()),
+            line.baud
+        );
     }
     if !tls && !address.ip().is_loopback() {
         text += &format!(
@@ -31,8 +35,9 @@ pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) ->
         );
     }
     for stream in running.tcp.iter().filter(|stream| !stream.ip().is_loopback()) {
-        text +=
-            &format!("note: {stream} is not loopback and not TLS; the native wire that is spoken there is sealed without it\n");
+        text += &format!(
+            "note: {stream} is not loopback and not TLS; the native wire that is spoken there is sealed without it\n"
+        );
     }
     text += &format!("fingerprint: {}\n", running.gateway.fingerprint());
     text += &companions(running, &data);

@@ -9,7 +9,8 @@ use crate::End;
 use crate::client::Lines;
 use crate::events::{Happened, Narrator};
 
-/// Standard output through a bounded queue: whoever reads it, or stopped reading, cannot hold up the gateway.
+/// Standard output through a bounded queue: whoever reads it, or stopped reading, cannot hold up
+/// the gateway.
 pub(super) struct Console {
     out: NonBlocking,
     _flush_at_exit: WorkerGuard,
@@ -55,7 +56,8 @@ impl Console {
     }
 }
 
-/// Whether standard output is the system's journal, which keeps what it gets for many to read. It says so itself, by the device and inode of the stream.
+/// Whether standard output is the system's journal, which keeps what it gets for many to read. It
+/// says so itself, by the device and inode of the stream.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let found = rustix::fs::fstat(std::io::stdout());

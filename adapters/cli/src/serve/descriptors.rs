@@ -2,11 +2,12 @@
 
 use handfast_core::limits::Limits;
 
-/// Descriptors that are not connections: the database, sockets, the runtime, and those being accepted or refused.
+/// Descriptors that are not connections: the database, sockets, the runtime, and those being
+/// accepted or refused.
 const OTHER_DESCRIPTORS: u64 = 512;
 
-/// Raises the limit of open files as far as it may be raised, and lowers the connection limits to what then fits: running out of descriptors would
-/// lock out the operator, too.
+/// Raises the limit of open files as far as it may be raised, and lowers the connection limits to
+/// what then fits: running out of descriptors would lock out the operator, too.
 pub(super) fn within_descriptors(limits: Limits) -> Limits {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut files = getrlimit(Resource::Nofile);
@@ -14,12 +15,17 @@ pub(super) fn within_descriptors(limits: Limits) -> Limits {
     if files.current != files.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
         files = getrlimit(Resource::Nofile);
     }
-    let wanted = u64::from(limits.waiting_total) + u64::from(limits.linked_total) + OTHER_DESCRIPTORS;
+    let wanted =
+        u64::from(limits.waiting_total) + u64::from(limits.linked_total) + OTHER_DESCRIPTORS;
     let Some(allowed) = files.current.filter(|allowed| *allowed < wanted) else { return limits };
     let room = allowed.saturating_sub(OTHER_DESCRIPTORS.min(allowed / 2)).max(2);
     let waiting_total = u64::from(limits.waiting_total).min(room / 4).max(1);
     let fitted = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    let lowered = Limits { waiting_total: fitted(waiting_total), linked_total: fitted(room - waiting_total), ..limits };
+    let lowered = Limits {
+        waiting_total: fitted(waiting_total),
+        linked_total: fitted(room - waiting_total),
+        ..limits
+    };
     tracing::warn!(
         "this process may open {allowed} files, too few for the limits: {} connections that have not authenticated and {} that have are let in; \
          raise it with ulimit -n or LimitNOFILE=",

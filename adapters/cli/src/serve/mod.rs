@@ -12,7 +12,9 @@ use std::path::Path;
 use handfast_cli::config::Settings;
 use handfast_server::pairing::{PairingSettings, StartError, key_file};
 use handfast_server::setup::url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
-use handfast_server::{Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, acceptor, admin};
+use handfast_server::{
+    Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, acceptor, admin,
+};
 use handfast_store::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,8 +37,10 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     if args.options.print_config {
         return put(&settings.to_toml());
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    // Log lines wait in a bounded queue and are dropped rather than waited for: whoever reads them, or stopped reading, cannot hold up the gateway.
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    // Log lines wait in a bounded queue and are dropped rather than waited for: whoever reads them,
+    // or stopped reading, cannot hold up the gateway.
     let (writer, _flush_at_exit) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -107,8 +111,10 @@ impl Running {
         if pairing.addresses.is_empty() {
             pairing.addresses = addresses::reached(address, tls.is_some(), &tcp);
         }
-        let setup = settings.setup.settings(path, lan_candidates(address, &lan_addresses()), tls.is_some());
-        let companions = resolve(&setup.addresses, &setup.plain_hosts).map(|(url, source)| (url.to_string(), source));
+        let setup =
+            settings.setup.settings(path, lan_candidates(address, &lan_addresses()), tls.is_some());
+        let companions = resolve(&setup.addresses, &setup.plain_hosts)
+            .map(|(url, source)| (url.to_string(), source));
         let builder = Gateway::builder(store)
             .limits(settings.limits)
             .setup(setup)
@@ -131,14 +137,24 @@ impl Running {
             tokio::spawn(admin::serve_admin(gateway.clone(), socket, until(stopped.clone()))),
         ];
         for (listener, _) in streams {
-            tasks.push(tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, until(stopped.clone()))));
+            tasks.push(tokio::spawn(handfast_server::serve_tcp(
+                gateway.clone(),
+                listener,
+                until(stopped.clone()),
+            )));
         }
         for (listener, _) in scraped {
-            tasks.push(tokio::spawn(handfast_server::serve_metrics(gateway.clone(), listener, until(stopped.clone()))));
+            tasks.push(tokio::spawn(handfast_server::serve_metrics(
+                gateway.clone(),
+                listener,
+                until(stopped.clone()),
+            )));
         }
         for line in &settings.serial {
-            let (gateway, path, until) = (gateway.clone(), line.path.clone(), until(stopped.clone()));
-            tasks.push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
+            let (gateway, path, until) =
+                (gateway.clone(), line.path.clone(), until(stopped.clone()));
+            tasks
+                .push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
         }
         Ok(Self { address, tcp, metrics, companions, gateway, stop, tasks })
     }
@@ -180,16 +196,22 @@ pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End>
 }
 
 async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr), End> {
-    let listener = TcpListener::bind(wanted)
-        .await
-        .map_err(|error| End::Refused(format!("{wanted}: cannot listen there: {error}; choose another address with {option}")))?;
+    let listener = TcpListener::bind(wanted).await.map_err(|error| {
+        End::Refused(format!(
+            "{wanted}: cannot listen there: {error}; choose another address with {option}"
+        ))
+    })?;
     let address = listener.local_addr().map_err(End::refused)?;
     Ok((listener, address))
 }
 
-/// Starts the gateway with the store key of its data directory. One that was just made and is not this registry's is taken away again, so that the right
-/// one can be put in its place.
-async fn with_key(path: &Path, builder: GatewayBuilder, pairing: PairingSettings) -> Result<Gateway, End> {
+/// Starts the gateway with the store key of its data directory. One that was just made and is not
+/// this registry's is taken away again, so that the right one can be put in its place.
+async fn with_key(
+    path: &Path,
+    builder: GatewayBuilder,
+    pairing: PairingSettings,
+) -> Result<Gateway, End> {
     let file = path.join(key_file::FILE_NAME);
     let fresh = !file.exists();
     let key = key_file::load_or_create(&file, key_file::Use::Store).map_err(End::refused)?;
@@ -201,7 +223,10 @@ async fn with_key(path: &Path, builder: GatewayBuilder, pairing: PairingSettings
         StartError::WrongStoreKey => End::Refused(format!("{}: {error}", file.display())),
         StartError::Settings(problem) => End::Usage(format!("the settings are wrong: {problem}")),
         StartError::Extensions(_) => End::Usage(error.to_string()),
-        StartError::Threads(_) | StartError::Store(_) | StartError::NoStoreKey | StartError::SetupKey(_) => End::refused(error),
+        StartError::Threads(_)
+        | StartError::Store(_)
+        | StartError::NoStoreKey
+        | StartError::SetupKey(_) => End::refused(error),
     })
 }
 
@@ -209,7 +234,8 @@ async fn with_key(path: &Path, builder: GatewayBuilder, pairing: PairingSettings
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// That a file may not grow any more is an error like a full disk, and not the end of the process.
+    /// That a file may not grow any more is an error like a full disk, and not the end of the
+    /// process.
     _file_too_large: Signal,
 }
 

@@ -1,7 +1,9 @@
-//! What a node of the native wire keeps across power cuts: its keys, which are made once, and apart from them what it is paired to.
+//! What a node of the native wire keeps across power cuts: its keys, which are made once, and apart
+//! from them what it is paired to.
 //!
-//! Four pages: the memory changes in the first two, the keys stand in the other two, once in each. So neither a cut while something is remembered nor a
-//! damaged memory ever touches the keys, by which every gateway knows the node.
+//! Four pages: the memory changes in the first two, the keys stand in the other two, once in each.
+//! So neither a cut while something is remembered nor a damaged memory ever touches the keys, by
+//! which every gateway knows the node.
 
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::crypto::keys::OwnKeys;
@@ -18,7 +20,8 @@ use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
 
 /// Something that makes what a node knows durable.
 pub trait Keep {
-    /// The private halves of its keys; `None` if none were ever made, or what was made is damaged for good.
+    /// The private halves of its keys; `None` if none were ever made, or what was made is damaged
+    /// for good.
     ///
     /// # Errors
     /// [`KeepError`]: they cannot be read now.
@@ -36,8 +39,8 @@ pub trait Keep {
     /// [`KeepError::Flash`]: it cannot be read now. [`KeepError::Corrupted`] or [`KeepError::Unreadable`]: it never can.
     async fn load(&mut self) -> Result<Memory, KeepError>;
 
-    /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old memory or this one does. Keeping
-    /// [`Memory::Blank`] wipes what was kept before.
+    /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old
+    /// memory or this one does. Keeping [`Memory::Blank`] wipes what was kept before.
     ///
     /// # Errors
     /// [`KeepError`]: it is not known to be durable; try again.
@@ -62,8 +65,8 @@ impl<K: Keep + ?Sized> Keep for &mut K {
     }
 }
 
-/// The node's keys: those that were kept, or fresh ones, which are durable before anybody sees them. What was remembered with keys that are lost is
-/// worth nothing, so it goes first.
+/// The node's keys: those that were kept, or fresh ones, which are durable before anybody sees
+/// them. What was remembered with keys that are lost is worth nothing, so it goes first.
 ///
 /// # Errors
 /// [`KeepError`]: they cannot be read, or not be made durable; try again.
@@ -85,8 +88,10 @@ const ASKED: u8 = 0x11;
 const PAIRED: u8 = 0x12;
 const KEYS: u8 = 0x20;
 
-const _: () =
-    assert!(64 <= PAYLOAD, "keys have their place in a record, and a gateway's key, a node's id and a grant's have theirs");
+const _: () = assert!(
+    64 <= PAYLOAD,
+    "keys have their place in a record, and a gateway's key, a node's id and a grant's have theirs"
+);
 
 /// [`Keep`] in four pages of NOR flash that nothing else uses.
 pub struct Flash<F> {
@@ -101,11 +106,13 @@ impl<F: NorFlash> Flash<F> {
 
     /// Uses the four pages from the address `start`, in bytes.
     ///
-    /// `None` if they do not begin at a page or lie outside the flash, or a record of 96 bytes does not fit its pages in whole words.
+    /// `None` if they do not begin at a page or lie outside the flash, or a record of 96 bytes does
+    /// not fit its pages in whole words.
     #[must_use]
     pub fn new(flash: F, start: u32) -> Option<Self> {
         let memory = Pages::new(&flash, start)?;
-        let keys = Pages::new(&flash, start.checked_add(u32::try_from(pages::length::<F>()).ok()?)?)?;
+        let keys =
+            Pages::new(&flash, start.checked_add(u32::try_from(pages::length::<F>()).ok()?)?)?;
         Some(Self { flash, memory, keys })
     }
 
@@ -166,7 +173,8 @@ fn parse(record: &Record) -> Option<Memory> {
         BLANK => Some(Memory::Blank),
         ASKED => Some(Memory::Asked { gateway: PublicKey::parse(gateway).ok()? }),
         PAIRED => {
-            let (gateway, node_id) = (PublicKey::parse(gateway).ok()?, NodeId::from_bytes(*node_id));
+            let (gateway, node_id) =
+                (PublicKey::parse(gateway).ok()?, NodeId::from_bytes(*node_id));
             Some(Memory::Paired(Paired { gateway, node_id, grant }))
         }
         _ => None,

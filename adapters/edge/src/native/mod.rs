@@ -1,10 +1,12 @@
-//! The native wire: a node that pairs by approval, PIN or code and keeps a sealed link, over any byte stream.
+//! The native wire: a node that pairs by approval, PIN or code and keeps a sealed link, over any
+//! byte stream.
 //!
 //! ```text
 //!  Connector ──Stream──▶ Framed (COBS, CRC-32) ◀─frames─▶ run ◀─steps─▶ handfast_core's Node, in Buffers
 //! ```
-//! It needs no TLS below it, so a microcontroller is safe on plain TCP and on a serial line; [`crate::blocking::Line`] makes a connector of the latter.
-//! Neither capabilities nor bearer tokens are kept: a device shows its keys.
+//! It needs no TLS below it, so a microcontroller is safe on plain TCP and on a serial line;
+//! [`crate::blocking::Line`] makes a connector of the latter. Neither capabilities nor bearer
+//! tokens are kept: a device shows its keys.
 
 pub mod memory;
 mod pump;
@@ -24,7 +26,8 @@ use crate::memory::KeepError;
 
 /// The owner of the node: a console, a button, a page.
 pub trait Owner {
-    /// The next command. Must lose nothing when the future is dropped: a line typed half stays with the implementation.
+    /// The next command. Must lose nothing when the future is dropped: a line typed half stays with
+    /// the implementation.
     async fn command(&mut self) -> Command;
 
     /// Shows something. The pump waits for it, so it should return soon.
@@ -53,7 +56,8 @@ pub enum Report<'b> {
     App(App<'b>),
     /// What was kept cannot be read; it is tried again.
     NotLoaded(KeepError),
-    /// What was kept never can be read, so the node starts as if it had never been paired; what is there is overwritten when it is paired.
+    /// What was kept never can be read, so the node starts as if it had never been paired; what is
+    /// there is overwritten when it is paired.
     MemoryLost(KeepError),
     /// Nothing is durable yet; it is tried again until it is.
     NotKept(KeepError),

@@ -7,8 +7,9 @@
 //!  └───────── Disconnected ◀────┴───────────────────────────┘
 //! ```
 //!
-//! As in [`crate::pump`], it waits in each phase for the owner, the deadline and one thing more. Whether an open connection still is one the machine asks
-//! itself. The machine stands in [`Buffers`], and only a step ever holds it on the stack.
+//! As in [`crate::pump`], it waits in each phase for the owner, the deadline and one thing more.
+//! Whether an open connection still is one the machine asks itself. The machine stands in
+//! [`Buffers`], and only a step ever holds it on the stack.
 
 mod hands;
 
@@ -98,7 +99,8 @@ impl Default for Buffers {
     }
 }
 
-/// Where the machine stands. Empty it is all zeros, as no `Option` promises to be, so that a static of it takes no flash.
+/// Where the machine stands. Empty it is all zeros, as no `Option` promises to be, so that a static
+/// of it takes no flash.
 #[derive(Debug)]
 #[repr(u8)]
 #[allow(clippy::large_enum_variant, reason = "there is one of these")]
@@ -119,7 +121,9 @@ impl<R: CryptoRng, S: Sensors> Senses<'_, R, S> {
     fn command(&mut self, command: Command) -> Option<Input<'_>> {
         match command {
             Command::Pair(wish, expect) => Some(Input::Pair(wish, expect)),
-            Command::EnterCode(code) => Some(Input::CodeEntered(code, Entropy::draw(&mut self.rng), self.own)),
+            Command::EnterCode(code) => {
+                Some(Input::CodeEntered(code, Entropy::draw(&mut self.rng), self.own))
+            }
             Command::Forget => Some(Input::Forget),
             Command::Stop => None,
         }
@@ -142,11 +146,16 @@ impl<R: CryptoRng, S: Sensors> Senses<'_, R, S> {
     }
 }
 
-/// Runs a node from its boot until the owner says [`Command::Stop`]. Nothing else ends it: what goes wrong is reported to the owner and tried again.
+/// Runs a node from its boot until the owner says [`Command::Stop`]. Nothing else ends it: what
+/// goes wrong is reported to the owner and tried again.
 ///
-/// Dropping the future at any point is as harmless as a power cut: the next run continues from what was kept.
-pub async fn run<G, C, K, R, O, S>(ports: Ports<'_, G, C, K, R, O, S>, settings: &Settings, buffers: &mut Buffers)
-where
+/// Dropping the future at any point is as harmless as a power cut: the next run continues from what
+/// was kept.
+pub async fn run<G, C, K, R, O, S>(
+    ports: Ports<'_, G, C, K, R, O, S>,
+    settings: &Settings,
+    buffers: &mut Buffers,
+) where
     G: Connector,
     C: Clock,
     K: Keep,
@@ -170,18 +179,21 @@ where
             (None, After::Stop) => return,
             (None, After::Open) => {
                 let opening = pin!(in_place(|| gateway.connect()));
-                after = pin!(in_place(|| open(&mut hands, &mut body, &mut senses, opening, frame))).await;
+                after = pin!(in_place(|| open(&mut hands, &mut body, &mut senses, opening, frame)))
+                    .await;
                 continue;
             }
             (None, After::Closed) => (senses.disconnected(), After::Wait),
-            (None, After::Wait) => match hands.wait(body.deadline(), pin!(pending::<Infallible>())).await {
-                Woken::Deadline => (senses.tick(), After::Wait),
-                Woken::Command(command) => match senses.command(command) {
-                    Some(input) => (input, After::Wait),
-                    None => return,
-                },
-                Woken::Event(never) => match never {},
-            },
+            (None, After::Wait) => {
+                match hands.wait(body.deadline(), pin!(pending::<Infallible>())).await {
+                    Woken::Deadline => (senses.tick(), After::Wait),
+                    Woken::Command(command) => match senses.command(command) {
+                        Some(input) => (input, After::Wait),
+                        None => return,
+                    },
+                    Woken::Event(never) => match never {},
+                }
+            }
         };
         let effects = body.step(hands.clock.now(), input);
         let nothing = &mut None::<Framed<G::Stream<'_>>>;
@@ -189,7 +201,8 @@ where
     }
 }
 
-/// From the attempt to open a connection to the end of it. Returns [`After::Closed`] or [`After::Stop`].
+/// From the attempt to open a connection to the end of it. Returns [`After::Closed`] or
+/// [`After::Stop`].
 async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
     hands: &mut Hands<'_, C, K, O>,
     body: &mut Body<'_>,
@@ -229,7 +242,8 @@ async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
                     Woken::Command(command) => match senses.command(command) {
                         Some(input) => input,
                         None => {
-                            within(&hands.clock, hands.settings.close_within, pin!(open.close())).await;
+                            within(&hands.clock, hands.settings.close_within, pin!(open.close()))
+                                .await;
                             return After::Stop;
                         }
                     },
@@ -238,7 +252,8 @@ async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
         };
         let effects = body.step(hands.clock.now(), input);
         after = pin!(in_place(|| hands.carry_out(effects, &mut wire, After::Wait))).await;
-        // What was opened may have held a secret. Of a frame that has only begun, nothing is touched.
+        // What was opened may have held a secret. Of a frame that has only begun, nothing is
+        // touched.
         frame.get_mut(..length).unwrap_or_default().zeroize();
     }
     after

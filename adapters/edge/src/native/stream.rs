@@ -12,7 +12,8 @@ use crate::ports::Stream;
 /// Bytes read from the stream at once.
 const INBOX_BYTES: usize = 64;
 
-/// An open byte stream, cut into frames. What is no frame (noise on a line, the end of a frame whose beginning nobody heard) is passed over.
+/// An open byte stream, cut into frames. What is no frame (noise on a line, the end of a frame
+/// whose beginning nobody heard) is passed over.
 pub struct Framed<S> {
     stream: S,
     cutter: Cutter,
@@ -50,7 +51,8 @@ impl<S: Stream> Framed<S> {
         }
     }
 
-    /// Sends one message. A dropped future leaves half a frame, behind which only a new beginning is understood.
+    /// Sends one message. A dropped future leaves half a frame, behind which only a new beginning
+    /// is understood.
     ///
     /// # Errors
     /// [`Broken::Io`] or [`Broken::Eof`] when the stream is.

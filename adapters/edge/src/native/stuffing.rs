@@ -8,7 +8,17 @@ const GROUP: usize = 254;
 /// The bytes of a message's frame, as [`handfast_core::wire::frame::encode`] writes them.
 pub(super) fn frame(message: &[u8]) -> impl Iterator<Item = u8> {
     let checksum = crc32(message).to_le_bytes();
-    core::iter::once(0).chain(Stuffed { message, checksum, at: 0, left: 0, zero: false, full: false, ended: false }).chain([0])
+    core::iter::once(0)
+        .chain(Stuffed {
+            message,
+            checksum,
+            at: 0,
+            left: 0,
+            zero: false,
+            full: false,
+            ended: false,
+        })
+        .chain([0])
 }
 
 struct Stuffed<'m> {
@@ -51,7 +61,9 @@ impl Iterator for Stuffed<'_> {
             return None;
         }
         // The next group: up to a zero, to the end, or full.
-        let bytes = (0..GROUP).take_while(|ahead| !matches!(self.byte(self.at.saturating_add(*ahead)), Some(0) | None));
+        let bytes = (0..GROUP).take_while(|ahead| {
+            !matches!(self.byte(self.at.saturating_add(*ahead)), Some(0) | None)
+        });
         self.left = bytes.count();
         self.full = self.left == GROUP;
         let next = self.byte(self.at.saturating_add(self.left));

@@ -1,4 +1,5 @@
-//! Carrying out effects: with a bound on every write, and until it succeeds where nothing else may happen before.
+//! Carrying out effects: with a bound on every write, and until it succeeds where nothing else may
+//! happen before.
 
 use core::convert::Infallible;
 use core::future::{Future, pending};
@@ -41,7 +42,11 @@ pub(super) struct Hands<'s, C, K, O> {
 
 impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     /// Waits for a command, a time and an event, in this order if more than one is there.
-    pub(super) async fn wait<F: Future>(&mut self, until: Option<Instant>, event: Pin<&mut F>) -> Woken<Command, F::Output> {
+    pub(super) async fn wait<F: Future>(
+        &mut self,
+        until: Option<Instant>,
+        event: Pin<&mut F>,
+    ) -> Woken<Command, F::Output> {
         if let Some(command) = self.held.take() {
             return Woken::Command(command);
         }
@@ -49,7 +54,10 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     }
 
     /// One write, in time or not at all.
-    pub(super) async fn bounded(&self, write: Pin<&mut impl Future<Output = Result<(), Broken>>>) -> Result<(), Broken> {
+    pub(super) async fn bounded(
+        &self,
+        write: Pin<&mut impl Future<Output = Result<(), Broken>>>,
+    ) -> Result<(), Broken> {
         within(&self.clock, self.settings.write_within, write).await.unwrap_or(Err(Broken::Overdue))
     }
 
@@ -62,8 +70,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         After::Closed
     }
 
-    /// One step, its effects, and the steps that their outcomes bring. An effect that closes the connection, or finds it broken, takes it from
-    /// `carrier`; the loop then feeds [`Input::Disconnected`].
+    /// One step, its effects, and the steps that their outcomes bring. An effect that closes the
+    /// connection, or finds it broken, takes it from `carrier`; the loop then feeds
+    /// [`Input::Disconnected`].
     pub(super) async fn feed<L: Carrier>(
         &mut self,
         mut node: Node,
@@ -127,7 +136,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     self.owner.tell(Report::News(News::Forgotten)).await;
                 }
                 // Without knowing what was kept, there is nothing to use a token with.
-                Woken::Command(Command::TokenEntered(_)) => self.owner.tell(Report::News(News::NothingAsked)).await,
+                Woken::Command(Command::TokenEntered(_)) => {
+                    self.owner.tell(Report::News(News::NothingAsked)).await
+                }
                 Woken::Command(Command::AskAgain) | Woken::Deadline => {}
                 Woken::Event(never) => match never {},
             }

@@ -1,4 +1,5 @@
-//! Bytes of a WebSocket server to events (RFC 6455, section 5), without I/O: any split of the bytes gives the same events.
+//! Bytes of a WebSocket server to events (RFC 6455, section 5), without I/O: any split of the bytes
+//! gives the same events.
 
 use handfast_core::wire::close::Close;
 
@@ -112,7 +113,13 @@ impl Decoder {
     /// At the start of a connection.
     #[must_use]
     pub const fn new() -> Self {
-        Self { stage: HEADER, message: None, assembled: 0, control: [0; CONTROL_BYTES], control_len: 0 }
+        Self {
+            stage: HEADER,
+            message: None,
+            assembled: 0,
+            control: [0; CONTROL_BYTES],
+            control_len: 0,
+        }
     }
 
     /// The payload of the last control frame.
@@ -121,11 +128,16 @@ impl Decoder {
         self.control.get(..self.control_len).unwrap_or(&[])
     }
 
-    /// Takes bytes up to the next event; tells how many. `room` must be the same at every call until a message is whole.
+    /// Takes bytes up to the next event; tells how many. `room` must be the same at every call
+    /// until a message is whole.
     ///
     /// # Errors
     /// [`Violation`]: the connection is over, and every later call says the same.
-    pub fn feed(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {
+    pub fn feed(
+        &mut self,
+        input: &[u8],
+        room: &mut [u8],
+    ) -> Result<(usize, Option<Event>), Violation> {
         let outcome = self.advance(input, room);
         if let Err(violation) = outcome {
             self.stage = Stage::Broken(violation);
@@ -133,7 +145,11 @@ impl Decoder {
         outcome
     }
 
-    fn advance(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Option<Event>), Violation> {
+    fn advance(
+        &mut self,
+        input: &[u8],
+        room: &mut [u8],
+    ) -> Result<(usize, Option<Event>), Violation> {
         let mut rest = input;
         loop {
             match self.stage {
@@ -146,7 +162,9 @@ impl Decoder {
                     }
                 }
                 Stage::Payload { content, left } => {
-                    let Some((now, later)) = rest.split_at_checked(left.min(rest.len())) else { return Ok((input.len(), None)) };
+                    let Some((now, later)) = rest.split_at_checked(left.min(rest.len())) else {
+                        return Ok((input.len(), None));
+                    };
                     if now.is_empty() {
                         return Ok((input.len(), None));
                     }
@@ -155,7 +173,9 @@ impl Decoder {
                     rest = later;
                 }
                 Stage::Header { bytes, have } => {
-                    let Some((&byte, later)) = rest.split_first() else { return Ok((input.len(), None)) };
+                    let Some((&byte, later)) = rest.split_first() else {
+                        return Ok((input.len(), None));
+                    };
                     self.stage = self.on_header(bytes, have, byte, room.len())?;
                     rest = later;
                 }
@@ -163,7 +183,13 @@ impl Decoder {
         }
     }
 
-    fn on_header(&mut self, mut bytes: [u8; HEADER_BYTES], have: usize, byte: u8, room: usize) -> Result<Stage, Violation> {
+    fn on_header(
+        &mut self,
+        mut bytes: [u8; HEADER_BYTES],
+        have: usize,
+        byte: u8,
+        room: usize,
+    ) -> Result<Stage, Violation> {
         if let Some(place) = bytes.get_mut(have) {
             *place = byte;
         }
@@ -240,7 +266,9 @@ impl Decoder {
     fn store(&mut self, content: Content, bytes: &[u8], room: &mut [u8]) -> Result<(), Violation> {
         let (room, filled) = match content {
             Content::Data { .. } => (room, &mut self.assembled),
-            Content::Ping | Content::Pong | Content::Close => (self.control.as_mut_slice(), &mut self.control_len),
+            Content::Ping | Content::Pong | Content::Close => {
+                (self.control.as_mut_slice(), &mut self.control_len)
+            }
         };
         let end = filled.saturating_add(bytes.len());
         // A room that shrank since the header came is the only way to miss here.

@@ -16,7 +16,12 @@ pub(super) enum Opcode {
 }
 
 /// Writes one frame and flushes it.
-pub(super) async fn write<W: Write>(to: &mut W, opcode: Opcode, mask: [u8; 4], payload: &[&[u8]]) -> Result<(), Broken> {
+pub(super) async fn write<W: Write>(
+    to: &mut W,
+    opcode: Opcode,
+    mask: [u8; 4],
+    payload: &[&[u8]],
+) -> Result<(), Broken> {
     let length = payload.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
     // A usize has 64 bits at most.
     let long = u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes();
@@ -26,8 +31,12 @@ pub(super) async fn write<W: Write>(to: &mut W, opcode: Opcode, mask: [u8; 4], p
         126..=0xffff => (126, &[c, d]),
         _ => (127, &long),
     };
-    let header = [0x80 | opcode as u8, 0x80 | marker].into_iter().chain(extended.iter().copied()).chain(mask);
-    let masked = payload.iter().copied().flatten().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+    let header = [0x80 | opcode as u8, 0x80 | marker]
+        .into_iter()
+        .chain(extended.iter().copied())
+        .chain(mask);
+    let masked =
+        payload.iter().copied().flatten().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
     let mut outbox = Outbox::new(to);
     outbox.push(header.chain(masked)).await?;
     outbox.send().await

@@ -1,4 +1,5 @@
-//! The HTTP upgrade (RFC 6455, section 4), without I/O: the key, the answer that proves it was understood, and the response, byte by byte.
+//! The HTTP upgrade (RFC 6455, section 4), without I/O: the key, the answer that proves it was
+//! understood, and the response, byte by byte.
 
 use super::sha1;
 
@@ -137,7 +138,9 @@ impl Response {
         if is("upgrade") {
             self.upgrade = value.eq_ignore_ascii_case(b"websocket");
         } else if is("connection") {
-            self.connection |= value.split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+            self.connection |= value
+                .split(|&byte| byte == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
         } else if is("sec-websocket-accept") {
             if value != self.accept {
                 return Err(UpgradeError::WrongAccept);
@@ -186,7 +189,9 @@ fn base64(bytes: &[u8], text: &mut [u8]) {
         // One letter more than there are bytes; the rest is padding.
         let written = [true, true, chunk.len() > 1, chunk.len() > 2];
         for ((place, shift), written) in places.iter_mut().zip([18u32, 12, 6, 0]).zip(written) {
-            let letter = usize::try_from(word.wrapping_shr(shift) & 0x3f).ok().and_then(|sextet| ALPHABET.get(sextet));
+            let letter = usize::try_from(word.wrapping_shr(shift) & 0x3f)
+                .ok()
+                .and_then(|sextet| ALPHABET.get(sextet));
             *place = match letter {
                 Some(letter) if written => *letter,
                 _ => b'=',
@@ -227,15 +232,24 @@ mod tests {
     #[test]
     fn a_good_response_ends_with_its_last_byte() {
         assert_eq!(read(GOOD), Ok(true));
-        assert_eq!(read(&GOOD.replace("Connection: Upgrade", "connection:keep-alive , upgrade")), Ok(true));
+        assert_eq!(
+            read(&GOOD.replace("Connection: Upgrade", "connection:keep-alive , upgrade")),
+            Ok(true)
+        );
         assert_eq!(read(&GOOD[..GOOD.len() - 1]), Ok(false));
     }
 
     #[test]
     fn long_headers_that_do_not_matter_are_skipped() {
         let cookie: String = core::iter::repeat_n('x', 1000).collect();
-        assert_eq!(read(&GOOD.replace("Upgrade: w", &format!("Set-Cookie: {cookie}\r\nUpgrade: w"))), Ok(true));
-        assert_eq!(read(&GOOD.replace("Upgrade: w", &format!("Upgrade: {cookie}\r\nUpgrade: w"))), Err(UpgradeError::TooLong));
+        assert_eq!(
+            read(&GOOD.replace("Upgrade: w", &format!("Set-Cookie: {cookie}\r\nUpgrade: w"))),
+            Ok(true)
+        );
+        assert_eq!(
+            read(&GOOD.replace("Upgrade: w", &format!("Upgrade: {cookie}\r\nUpgrade: w"))),
+            Err(UpgradeError::TooLong)
+        );
         let endless: String = core::iter::repeat_n('x', 5000).collect();
         assert_eq!(read(&GOOD.replace("Upgrade: w", &endless)), Err(UpgradeError::TooLong));
     }
@@ -251,8 +265,17 @@ mod tests {
             (GOOD.replace("Sec-WebSocket-Accept", "X"), UpgradeError::WrongAccept),
             (GOOD.replace("websocket", "h2c"), UpgradeError::NotWebSocket),
             (GOOD.replace("Connection", "X"), UpgradeError::NotWebSocket),
-            (GOOD.replace("Upgrade: w", "Sec-WebSocket-Protocol: x\r\nUpgrade: w"), UpgradeError::Unasked),
-            (GOOD.replace("Upgrade: w", "Sec-WebSocket-Extensions: permessage-deflate\r\nUpgrade: w"), UpgradeError::Unasked),
+            (
+                GOOD.replace("Upgrade: w", "Sec-WebSocket-Protocol: x\r\nUpgrade: w"),
+                UpgradeError::Unasked,
+            ),
+            (
+                GOOD.replace(
+                    "Upgrade: w",
+                    "Sec-WebSocket-Extensions: permessage-deflate\r\nUpgrade: w",
+                ),
+                UpgradeError::Unasked,
+            ),
         ] {
             assert_eq!(read(&head), Err(error), "{head}");
         }

@@ -1,7 +1,9 @@
-//! A WebSocket client (RFC 6455) over any stream: one message in, one message out, no extension, no subprotocol.
+//! A WebSocket client (RFC 6455) over any stream: one message in, one message out, no extension, no
+//! subprotocol.
 //!
-//! Written here because edge-ws 0.8 reads a frame in one future that loses what it has read when it is dropped, and leaves the rules to its caller
-//! (masks, shortest lengths, control frames, UTF-8); edge-http 0.8 brings embassy-sync, httparse, base64 and a SHA-1 of its own for one request.
+//! Written here because edge-ws 0.8 reads a frame in one future that loses what it has read when it
+//! is dropped, and leaves the rules to its caller (masks, shortest lengths, control frames, UTF-8);
+//! edge-http 0.8 brings embassy-sync, httparse, base64 and a SHA-1 of its own for one request.
 
 mod decoder;
 mod encoder;
@@ -31,12 +33,15 @@ pub struct Target<'t> {
 }
 
 impl<'t> Target<'t> {
-    /// A host with its port as in an address bar (`gateway.local:8765`), and a path that begins with `/`.
+    /// A host with its port as in an address bar (`gateway.local:8765`), and a path that begins
+    /// with `/`.
     ///
-    /// `None` if one is empty or holds a space or a character outside printable ASCII, which could end the line that it stands in.
+    /// `None` if one is empty or holds a space or a character outside printable ASCII, which could
+    /// end the line that it stands in.
     #[must_use]
     pub fn new(host: &'t str, path: &'t str) -> Option<Self> {
-        let clean = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let clean =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         (clean(host) && clean(path) && path.starts_with('/')).then_some(Self { host, path })
     }
 }
@@ -61,7 +66,10 @@ impl<C: Connector> Opener for Client<'_, C> {
     where
         Self: 'c;
 
-    async fn open<'c>(&'c mut self, rng: &'c mut dyn CryptoRng) -> Result<Self::Carrier<'c>, Broken> {
+    async fn open<'c>(
+        &'c mut self,
+        rng: &'c mut dyn CryptoRng,
+    ) -> Result<Self::Carrier<'c>, Broken> {
         let stream = self.connector.connect().await.map_err(Broken::Io)?;
         Socket::upgrade(stream, self.target, rng).await
     }
@@ -90,13 +98,24 @@ impl<'c, S: Stream> Socket<'c, S> {
     /// Turns an open stream into a WebSocket.
     ///
     /// # Errors
-    /// [`Broken::Upgrade`] if the peer would not, [`Broken::Io`] and [`Broken::Eof`] if the stream failed.
-    pub async fn upgrade(stream: S, target: Target<'_>, rng: &'c mut dyn CryptoRng) -> Result<Self, Broken> {
+    /// [`Broken::Upgrade`] if the peer would not, [`Broken::Io`] and [`Broken::Eof`] if the stream
+    /// failed.
+    pub async fn upgrade(
+        stream: S,
+        target: Target<'_>,
+        rng: &'c mut dyn CryptoRng,
+    ) -> Result<Self, Broken> {
         let mut random = [0; 16];
         rng.fill_bytes(&mut random);
         let key = Key::new(random);
-        let mut socket =
-            Self { stream, rng, decoder: Decoder::new(), inbox: [0; INBOX_BYTES], unread: 0..0, owed: Owed::Nothing };
+        let mut socket = Self {
+            stream,
+            rng,
+            decoder: Decoder::new(),
+            inbox: [0; INBOX_BYTES],
+            unread: 0..0,
+            owed: Owed::Nothing,
+        };
 
         let mut outbox = Outbox::new(&mut socket.stream);
         let parts: [&[u8]; 7] = [
@@ -168,9 +187,13 @@ impl<S: Stream> Carrier for Socket<'_, S> {
             Event::Text(length) => {
                 // The decoder has checked it; a look again costs less than trusting it.
                 let text = room.get(..length).and_then(|bytes| core::str::from_utf8(bytes).ok());
-                return text.map(|text| Received::Frame(Frame::Text(text))).ok_or(Broken::Violation(Violation::NotText));
+                return text
+                    .map(|text| Received::Frame(Frame::Text(text)))
+                    .ok_or(Broken::Violation(Violation::NotText));
             }
-            Event::Binary(length) => return Ok(Received::Frame(Frame::Binary(room.get(..length).unwrap_or(&[])))),
+            Event::Binary(length) => {
+                return Ok(Received::Frame(Frame::Binary(room.get(..length).unwrap_or(&[]))));
+            }
             Event::Pong => return Ok(Received::Pong),
             Event::Ping => Owed::Pong,
             Event::Close(code) => Owed::Close(code),
@@ -192,7 +215,8 @@ impl<S: Stream> Carrier for Socket<'_, S> {
             Owed::Pong => {
                 let mut mask = [0; 4];
                 self.rng.fill_bytes(&mut mask);
-                encoder::write(&mut self.stream, Opcode::Pong, mask, &[self.decoder.control()]).await
+                encoder::write(&mut self.stream, Opcode::Pong, mask, &[self.decoder.control()])
+                    .await
             }
             Owed::Close(code) => {
                 let echo = code.map(u16::to_be_bytes);
@@ -212,7 +236,8 @@ impl<S: Stream> Carrier for Socket<'_, S> {
     async fn close(&mut self, close: Close) {
         let code = close.code.to_be_bytes();
         if self.write(Opcode::Close, &[&code, close.reason.as_bytes()]).await.is_ok() {
-            // Nothing that still comes matters, so there is no room for it; a violation ends the wait as well as the peer's goodbye.
+            // Nothing that still comes matters, so there is no room for it; a violation ends the
+            // wait as well as the peer's goodbye.
             while !matches!(self.event(&mut []).await, Ok(Event::Close(_)) | Err(_)) {}
             self.until_the_end().await;
         }

@@ -1,5 +1,6 @@
-//! SHA-1 of the one message that a WebSocket client ever hashes: 60 bytes, nothing of it secret, nothing resting on its strength. The crate of that
-//! name unrolls it to 3 KiB of flash; this is a tenth of it.
+//! SHA-1 of the one message that a WebSocket client ever hashes: 60 bytes, nothing of it secret,
+//! nothing resting on its strength. The crate of that name unrolls it to 3 KiB of flash; this is a
+//! tenth of it.
 
 /// Bytes of a key and what is appended to it.
 pub(super) const MESSAGE: usize = 60;
@@ -14,7 +15,9 @@ pub(super) fn digest(message: &[u8; MESSAGE]) -> [u8; 20] {
     let [[.., end], [.., bits]] = &mut blocks;
     *end = 1 << 31;
     *bits = 480;
-    let state = blocks.into_iter().fold([0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0], compress);
+    let state = blocks
+        .into_iter()
+        .fold([0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0], compress);
     let mut out = [0; 20];
     for (place, byte) in out.iter_mut().zip(state.into_iter().flat_map(u32::to_be_bytes)) {
         *place = byte;
@@ -53,8 +56,8 @@ mod tests {
     #[test]
     fn sixty_zeros_hash_as_everywhere() {
         let expected = [
-            0xfb, 0x3d, 0x8f, 0xb7, 0x45, 0x70, 0xa0, 0x77, 0xe3, 0x32, 0x99, 0x3f, 0x7d, 0x3d, 0x27, 0x60, 0x35, 0x01, 0xb9,
-            0x87,
+            0xfb, 0x3d, 0x8f, 0xb7, 0x45, 0x70, 0xa0, 0x77, 0xe3, 0x32, 0x99, 0x3f, 0x7d, 0x3d,
+            0x27, 0x60, 0x35, 0x01, 0xb9, 0x87,
         ];
         assert_eq!(digest(&[0; MESSAGE]), expected);
     }

@@ -28,7 +28,10 @@ impl embedded_io::ReadReady for Uart {
 
 impl embedded_io::Read for Uart {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Infallible> {
-        let byte = self.incoming.pop_front().expect("nobody reads a UART that has nothing: that would block");
+        let byte = self
+            .incoming
+            .pop_front()
+            .expect("nobody reads a UART that has nothing: that would block");
         buf[0] = byte;
         Ok(1)
     }

@@ -24,7 +24,9 @@ fn hear<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, room: usize) -> Vec<Hear
                     piece = &piece[used..];
                     heard.push(match event {
                         None => break assert!(piece.is_empty()),
-                        Some(Event::Text(n)) => Heard::Text(String::from_utf8(room[..n].to_vec()).unwrap()),
+                        Some(Event::Text(n)) => {
+                            Heard::Text(String::from_utf8(room[..n].to_vec()).unwrap())
+                        }
                         Some(Event::Binary(n)) => Heard::Binary(room[..n].to_vec()),
                         Some(Event::Ping) => Heard::Ping(decoder.control().to_vec()),
                         Some(Event::Pong) => Heard::Pong(decoder.control().to_vec()),
@@ -33,7 +35,11 @@ fn hear<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, room: usize) -> Vec<Hear
                 }
                 Err(violation) => {
                     heard.push(Heard::Violation(violation));
-                    assert_eq!(decoder.feed(b"more", &mut room), Err(violation), "a broken connection stays broken");
+                    assert_eq!(
+                        decoder.feed(b"more", &mut room),
+                        Err(violation),
+                        "a broken connection stays broken"
+                    );
                     return heard;
                 }
             }
@@ -95,8 +101,14 @@ fn everything() -> (Vec<u8>, Vec<Heard>) {
 #[test]
 fn the_examples_of_the_rfc_are_understood() {
     assert_eq!(whole(&[0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]), [Heard::Text("Hello".into())]);
-    assert_eq!(whole(&[0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f]), [Heard::Text("Hello".into())]);
-    assert_eq!(whole(&[0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]), [Heard::Ping(b"Hello".to_vec())]);
+    assert_eq!(
+        whole(&[0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f]),
+        [Heard::Text("Hello".into())]
+    );
+    assert_eq!(
+        whole(&[0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]),
+        [Heard::Ping(b"Hello".to_vec())]
+    );
     assert_eq!(whole(&frame(0x82, &[7; 256])), [Heard::Binary(vec![7; 256])]);
     assert_eq!(whole(&frame(0x82, &[7; 65536])), [Heard::Binary(vec![7; 65536])]);
 }
@@ -143,10 +155,17 @@ fn every_rule_that_a_server_breaks_is_named() {
         (frame(0x88, b"\x13\x88"), Violation::BadClose),
         (frame(0x88, b"\x03\xe8\xff"), Violation::NotText),
         (frame(0x81, b"\xed\xa0\x80"), Violation::NotText),
-        (frame(0x81, "ä".split_at_checked(2).unwrap().0.as_bytes()[..1].as_ref()), Violation::NotText),
+        (
+            frame(0x81, "ä".split_at_checked(2).unwrap().0.as_bytes()[..1].as_ref()),
+            Violation::NotText,
+        ),
     ] {
         assert_eq!(whole(&bytes).last(), Some(&Heard::Violation(violation)), "{bytes:x?}");
-        assert_eq!(hear(bytes.chunks(1), 1 << 17).last(), Some(&Heard::Violation(violation)), "{bytes:x?}");
+        assert_eq!(
+            hear(bytes.chunks(1), 1 << 17).last(),
+            Some(&Heard::Violation(violation)),
+            "{bytes:x?}"
+        );
     }
 }
 
@@ -158,7 +177,10 @@ fn a_message_that_fits_exactly_is_taken_and_one_byte_more_is_too_big() {
     assert_eq!(hear([parts.as_slice()], 64), [Heard::Violation(Violation::TooBig)]);
     // A ping needs no room of the message's.
     let parts = [frame(0x02, &[1; 64]), frame(0x89, &[2; 125]), frame(0x80, &[])].concat();
-    assert_eq!(hear([parts.as_slice()], 64), [Heard::Ping(vec![2; 125]), Heard::Binary(vec![1; 64])]);
+    assert_eq!(
+        hear([parts.as_slice()], 64),
+        [Heard::Ping(vec![2; 125]), Heard::Binary(vec![1; 64])]
+    );
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage_async::nor_flash::{
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
+};
 
 /// What a cut leaves of the write or erase that it hits.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +85,11 @@ impl<const PAGES: usize> TornFlash<PAGES> {
     }
 
     pub(crate) fn filled(byte: u8) -> Self {
-        Self(Rc::new(RefCell::new(Cells { bytes: vec![byte; PAGES * PAGE], cut: None, dead: false })))
+        Self(Rc::new(RefCell::new(Cells {
+            bytes: vec![byte; PAGES * PAGE],
+            cut: None,
+            dead: false,
+        })))
     }
 
     /// The same content in other cells.
@@ -176,11 +182,17 @@ impl<const PAGES: usize> NorFlash for TornFlash<PAGES> {
     }
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NoPower> {
-        assert!(offset.is_multiple_of(4) && bytes.len().is_multiple_of(4) && (bytes.as_ptr() as usize).is_multiple_of(4));
+        assert!(
+            offset.is_multiple_of(4)
+                && bytes.len().is_multiple_of(4)
+                && (bytes.as_ptr() as usize).is_multiple_of(4)
+        );
         let mut cells = self.0.borrow_mut();
         let tear = cells.next()?.unwrap_or(Tear::After);
         let length = bytes.len();
-        for (at, (cell, byte)) in cells.bytes[offset as usize..][..length].iter_mut().zip(bytes).enumerate() {
+        for (at, (cell, byte)) in
+            cells.bytes[offset as usize..][..length].iter_mut().zip(bytes).enumerate()
+        {
             *cell &= byte | !tear.mask(at, length);
         }
         cells.end()

@@ -1,4 +1,5 @@
-//! A gateway in memory: the core's machine for each connection, tungstenite below it, a human operator above it.
+//! A gateway in memory: the core's machine for each connection, tungstenite below it, a human
+//! operator above it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -60,7 +61,11 @@ impl Gateway {
             goodbyes: 0,
             drawn: 0,
         };
-        Self { registry: Arc::new(Mutex::new(registry)), freeze: Arc::new(Notify::new()), start: tokio::time::Instant::now() }
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            freeze: Arc::new(Notify::new()),
+            start: tokio::time::Instant::now(),
+        }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -75,10 +80,9 @@ impl Gateway {
     pub(crate) fn approve(&self, id: NodeId) -> Token {
         let mut registry = self.registry();
         let drawn = registry.drawn;
-        let noted = registry
-            .noted
-            .entry(id)
-            .or_insert_with(|| token::issue(&Entropy::from_recorded([drawn; 32])).unwrap().expose().into());
+        let noted = registry.noted.entry(id).or_insert_with(|| {
+            token::issue(&Entropy::from_recorded([drawn; 32])).unwrap().expose().into()
+        });
         let token = Token::parse(noted).unwrap();
         let hash = TokenHash::from_bytes([drawn; 32]);
         if matches!(registry.records[&id].standing, Standing::Pending { .. }) {
@@ -156,7 +160,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         let freeze = self.gateway.freeze.clone();
         while let Some(machine) = self.machine.as_ref().filter(|machine| !machine.is_closed()) {
             let due = machine.deadline().map(|(at, _)| at.since(self.gateway.now()).as_millis());
-            let tick = tokio::time::sleep(core::time::Duration::from_millis(due.unwrap_or(u64::MAX / 4)));
+            let tick =
+                tokio::time::sleep(core::time::Duration::from_millis(due.unwrap_or(u64::MAX / 4)));
             tokio::select! {
                 () = freeze.notified() => return core::future::pending().await,
                 () = tick => self.step(Input::Tick).await,
@@ -189,9 +194,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let key = key();
             let input = match answer {
                 Answer::Admitted(id) => Input::Admitted(Ok(id)),
-                Answer::Loaded(_) => Input::Loaded(Lookup { record: Ok(record.as_ref()), kept, key: &key }),
+                Answer::Loaded(_) => {
+                    Input::Loaded(Lookup { record: Ok(record.as_ref()), kept, key: &key })
+                }
                 // Right tokens are recognised without hashing, so this one is wrong.
-                Answer::Hashed(job) => Input::Hashed(Ok(Hashed { token: job.token, hash: TokenHash::from_bytes([0xee; 32]) })),
+                Answer::Hashed(job) => Input::Hashed(Ok(Hashed {
+                    token: job.token,
+                    hash: TokenHash::from_bytes([0xee; 32]),
+                })),
                 Answer::Attached(_) => Input::Attached(Ok(record.as_ref())),
             };
             answers.extend(self.carry_out(input).await);
@@ -215,7 +225,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 Effect::Admit(request) => {
                     let mut registry = self.gateway.registry();
                     let waits = |record: &&Record| {
-                        record.name.as_str() == request.name.as_str() && matches!(record.standing, Standing::Pending { .. })
+                        record.name.as_str() == request.name.as_str()
+                            && matches!(record.standing, Standing::Pending { .. })
                     };
                     let known = registry.records.values().find(waits).map(|record| record.node_id);
                     let id = known.unwrap_or_else(|| {
@@ -238,14 +249,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 Effect::Load(id) => answers.push(Answer::Loaded(id)),
                 Effect::Hash(job, _) => answers.push(Answer::Hashed(job)),
                 Effect::Attach(id) => {
-                    if let Some(older) = self.gateway.registry().live.insert(id, self.pushes.clone()) {
+                    if let Some(older) =
+                        self.gateway.registry().live.insert(id, self.pushes.clone())
+                    {
                         let _ = older.send(Notice::Replaced);
                     }
                     answers.push(Answer::Attached(id));
                 }
                 Effect::Detach(id) => drop(self.gateway.registry().live.remove(&id)),
                 Effect::Observe(_, heartbeat) => {
-                    let noise = heartbeat.noise_level.map_or("", |number| number.as_str()).to_owned();
+                    let noise =
+                        heartbeat.noise_level.map_or("", |number| number.as_str()).to_owned();
                     self.gateway.registry().observed.push(noise);
                 }
                 Effect::CountFailure

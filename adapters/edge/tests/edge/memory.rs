@@ -64,12 +64,14 @@ fn a_power_cut_at_any_write_or_erase_leaves_the_old_memory_or_the_new() {
                     break;
                 }
                 cuts += 1;
-                let found = load(&torn).unwrap_or_else(|e| panic!("{e:?} {tear:?} {n} {operations}"));
+                let found =
+                    load(&torn).unwrap_or_else(|e| panic!("{e:?} {tear:?} {n} {operations}"));
                 assert!(found == old || found == new, "{found:?} {tear:?} {n} {operations}");
                 // And once read as new it stays so.
                 assert_eq!(load(&torn), Ok(found), "{tear:?} {n} {operations}");
                 for later in [n, n + 1, n + 2, n + 3] {
-                    keep(&torn, &memory(later)).unwrap_or_else(|e| panic!("{e:?} {tear:?} {n} {operations}"));
+                    keep(&torn, &memory(later))
+                        .unwrap_or_else(|e| panic!("{e:?} {tear:?} {n} {operations}"));
                     assert_eq!(load(&torn), Ok(memory(later)), "{tear:?} {n} {operations}");
                 }
             }

@@ -1,4 +1,5 @@
-//! The board that a test's node runs on: virtual time, duplex pipes, torn flash, an owner at a console, and a fuse that cuts the power.
+//! The board that a test's node runs on: virtual time, duplex pipes, torn flash, an owner at a
+//! console, and a fuse that cuts the power.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -169,7 +170,9 @@ impl Owner for Console {
         let told = match report {
             Report::News(News::WaitsForApproval(id)) => Told::Waits(id),
             Report::News(News::TokenKept) => Told::TokenKept,
-            Report::News(News::Linked { node_id, room }) => Told::Linked(node_id, room.as_str().into()),
+            Report::News(News::Linked { node_id, room }) => {
+                Told::Linked(node_id, room.as_str().into())
+            }
             Report::News(News::Refused(refusal)) => Told::Refused(refusal),
             Report::News(News::Complaint(_)) => Told::Complaint,
             Report::News(News::RetryIn(span)) => Told::RetryIn(span),
@@ -229,7 +232,11 @@ pub(crate) fn console(fuse: &Rc<Fuse>) -> (Console, Hand) {
 
 pub(crate) fn identity() -> PairRequest<'static> {
     let label = |text| Label::parse(text).unwrap();
-    PairRequest { name: label("Küche"), room: label("kitchen"), profile: Profile::parse(r#"{"mic":true}"#).unwrap() }
+    PairRequest {
+        name: label("Küche"),
+        room: label("kitchen"),
+        profile: Profile::parse(r#"{"mic":true}"#).unwrap(),
+    }
 }
 
 pub(crate) fn target() -> Target<'static> {
@@ -239,7 +246,10 @@ pub(crate) fn target() -> Target<'static> {
 /// One life of a node: from boot until it is stopped or dropped.
 pub(crate) async fn live(gateway: Option<Gateway>, cells: &Cells, fuse: Rc<Fuse>, owner: Console) {
     let ports = Ports {
-        gateway: Client::new(Pipes { gateway, fuse: fuse.clone(), unanswered: Vec::new() }, target()),
+        gateway: Client::new(
+            Pipes { gateway, fuse: fuse.clone(), unanswered: Vec::new() },
+            target(),
+        ),
         clock: Virtual(tokio::time::Instant::now()),
         keep: FusedFlash(Flash::new(cells.clone(), 0).unwrap(), fuse),
         rng: Chance(1),

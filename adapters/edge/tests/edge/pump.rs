@@ -16,7 +16,11 @@ use handfast_edge::memory::{Flash, Keep, KeepError};
 use handfast_edge::ports::Command;
 
 /// A node that lives until its story is told.
-async fn story<F: Future>(gateway: &Gateway, cells: &Cells, tell: impl FnOnce(Hand) -> F) -> F::Output {
+async fn story<F: Future>(
+    gateway: &Gateway,
+    cells: &Cells,
+    tell: impl FnOnce(Hand) -> F,
+) -> F::Output {
     let fuse = Fuse::of(None);
     let (owner, hand) = console(&fuse);
     tokio::select! {
@@ -47,7 +51,11 @@ async fn a_node_asks_is_approved_links_and_tells_how_it_is() {
         tokio::time::sleep(Duration::from_secs(10 * 60 + 1)).await;
         let heartbeats = gateway.observed();
         // The gateway notes the arrival, too.
-        assert_eq!(heartbeats.iter().filter(|noise| *noise == "0.25").count(), 11, "{heartbeats:?}");
+        assert_eq!(
+            heartbeats.iter().filter(|noise| *noise == "0.25").count(),
+            11,
+            "{heartbeats:?}"
+        );
         assert_eq!((gateway.nodes(), gateway.live()), (1, 1));
     })
     .await;
@@ -111,13 +119,20 @@ async fn a_power_cut_at_any_effect_continues_where_it_was() {
             match &before {
                 Memory::Blank => {}
                 // The owner knows it had asked; the token is still to be typed in.
-                Memory::Asked { node_id } => hand.say(Command::TokenEntered(gateway.approve(*node_id))),
+                Memory::Asked { node_id } => {
+                    hand.say(Command::TokenEntered(gateway.approve(*node_id)))
+                }
                 Memory::Paired { .. } => {}
             }
             loop {
                 match hand.told().await {
                     Told::Waits(id) => hand.say(Command::TokenEntered(gateway.approve(id))),
-                    Told::Linked(id, _) => break assert!(before.node_id().is_none_or(|known| known == id), "{effects}"),
+                    Told::Linked(id, _) => {
+                        break assert!(
+                            before.node_id().is_none_or(|known| known == id),
+                            "{effects}"
+                        );
+                    }
                     _ => {}
                 }
             }
@@ -187,7 +202,10 @@ async fn a_gateway_that_never_answers_does_not_hold_the_owner_up() {
         assert_eq!(hand.told().await, Told::NoConnection(Broken::Overdue));
         let mut longest = Span::from_secs(0);
         for _ in 0..12 {
-            longest = hand.until(|told| if let Told::RetryIn(wait) = told { Some(*wait) } else { None }).await.max(longest);
+            longest = hand
+                .until(|told| if let Told::RetryIn(wait) = told { Some(*wait) } else { None })
+                .await
+                .max(longest);
         }
         assert!(longest > Span::from_secs(48) && longest <= Span::from_secs(72), "{longest:?}");
         hand.say(Command::Stop);
@@ -213,7 +231,10 @@ async fn to_stop_says_goodbye_and_the_next_life_links_at_once() {
     };
     let ((), (id, before)) = tokio::join!(live(Some(gateway.clone()), &cells, fuse, owner), stop);
     assert_eq!(gateway.goodbyes(), before + 1);
-    story(&gateway, &cells, async |mut hand| assert_eq!(hand.told().await, Told::Linked(id, "kitchen".into()))).await;
+    story(&gateway, &cells, async |mut hand| {
+        assert_eq!(hand.told().await, Told::Linked(id, "kitchen".into()))
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +245,9 @@ async fn a_node_that_forgets_asks_under_a_new_id_and_keeps_nothing_of_the_old() 
         let token = gateway.approve(id);
         hand.say(Command::Forget);
         assert_eq!(hand.told().await, Told::Forgotten);
-        assert!(!cells.bytes().windows(16).any(|window| window == &token.expose().as_bytes()[..16]));
+        assert!(
+            !cells.bytes().windows(16).any(|window| window == &token.expose().as_bytes()[..16])
+        );
         let Told::Waits(new) = hand.told().await else { panic!() };
         assert_ne!(new, id);
     })

@@ -17,7 +17,10 @@ fn target() -> Target<'static> {
 
 async fn pair(rng: &mut Chance) -> (Socket<'_, Tcp<DuplexStream>>, WebSocketStream<DuplexStream>) {
     let (ours, theirs) = tokio::io::duplex(64);
-    let (socket, server) = tokio::join!(Socket::upgrade(Tcp(FromTokio::new(ours)), target(), rng), accept_async(theirs));
+    let (socket, server) = tokio::join!(
+        Socket::upgrade(Tcp(FromTokio::new(ours)), target(), rng),
+        accept_async(theirs)
+    );
     (socket.unwrap(), server.unwrap())
 }
 
@@ -40,7 +43,8 @@ async fn messages_of_every_length_form_arrive_in_both_directions() {
         let (sent, heard) = tokio::join!(socket.send(Frame::Text(&text)), server.next());
         sent.unwrap();
         assert_eq!(heard.unwrap().unwrap(), Message::text(text.clone()));
-        let (sent, heard) = tokio::join!(server.send(Message::text(text.clone())), socket.receive(&mut room));
+        let (sent, heard) =
+            tokio::join!(server.send(Message::text(text.clone())), socket.receive(&mut room));
         sent.unwrap();
         assert_eq!(heard, Ok(Received::Frame(Frame::Text(&text))));
     }
@@ -84,7 +88,10 @@ async fn a_ping_is_answered_with_what_it_said() {
     server.send(Message::Ping(Bytes::from_static(b"still there?"))).await.unwrap();
     assert_eq!(socket.receive(&mut []).await, Ok(Received::ReplyDue));
     socket.reply().await.unwrap();
-    assert_eq!(server.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"still there?")));
+    assert_eq!(
+        server.next().await.unwrap().unwrap(),
+        Message::Pong(Bytes::from_static(b"still there?"))
+    );
     socket.ping().await.unwrap();
     assert!(matches!(server.next().await.unwrap().unwrap(), Message::Ping(_)));
     server.flush().await.unwrap();
@@ -98,7 +105,10 @@ async fn both_ends_can_say_goodbye_first() {
     let waiting = tokio::spawn(async move { (server.next().await, server.next().await.is_none()) });
     socket.close(Close::GOODBYE).await;
     let (closed, ended) = waiting.await.unwrap();
-    assert!(matches!(closed, Some(Ok(Message::Close(Some(frame)))) if frame.code == CloseCode::Normal) && ended);
+    assert!(
+        matches!(closed, Some(Ok(Message::Close(Some(frame)))) if frame.code == CloseCode::Normal)
+            && ended
+    );
 
     let mut rng = Chance(2);
     let (mut socket, mut server) = pair(&mut rng).await;
@@ -122,7 +132,9 @@ async fn a_message_over_the_room_ends_the_connection_with_1009() {
     assert_eq!(broken, Broken::Violation(Violation::TooBig));
     let heard = tokio::spawn(async move { server.next().await });
     socket.close(broken.farewell().unwrap()).await;
-    assert!(matches!(heard.await.unwrap(), Some(Ok(Message::Close(Some(frame)))) if frame.code == CloseCode::Size));
+    assert!(
+        matches!(heard.await.unwrap(), Some(Ok(Message::Close(Some(frame)))) if frame.code == CloseCode::Size)
+    );
 }
 
 #[tokio::test]
@@ -131,7 +143,8 @@ async fn every_frame_has_its_own_mask_and_no_frame_is_in_clear() {
     let mut rng = Chance(1);
     let text = "the same words";
     let client = async {
-        let mut socket = Socket::upgrade(Tcp(FromTokio::new(ours)), target(), &mut rng).await.unwrap();
+        let mut socket =
+            Socket::upgrade(Tcp(FromTokio::new(ours)), target(), &mut rng).await.unwrap();
         for _ in 0..2 {
             socket.send(Frame::Text(text)).await.unwrap();
         }
@@ -149,14 +162,21 @@ async fn every_frame_has_its_own_mask_and_no_frame_is_in_clear() {
     assert_ne!(first[2..6], second[2..6]);
     for frame in [first, second] {
         assert_eq!(frame[1], 0x80 | text.len() as u8);
-        let clear: Vec<u8> = frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        let clear: Vec<u8> = frame[6..]
+            .iter()
+            .zip(frame[2..6].iter().cycle())
+            .map(|(byte, mask)| byte ^ mask)
+            .collect();
         assert_eq!(clear, text.as_bytes());
     }
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_speak_websocket_is_refused() {
-    assert_eq!(answered("HTTP/1.1 404 Not Found\r\n\r\n").await, Err(Broken::Upgrade(UpgradeError::Status(404))));
+    assert_eq!(
+        answered("HTTP/1.1 404 Not Found\r\n\r\n").await,
+        Err(Broken::Upgrade(UpgradeError::Status(404)))
+    );
     assert_eq!(answered("SSH-2.0-x\r\n").await, Err(Broken::Upgrade(UpgradeError::NotHttp)));
     assert_eq!(answered("HTTP/1.1 101 Switching").await, Err(Broken::Eof));
     // An answer to somebody else's key.
@@ -167,7 +187,9 @@ async fn a_server_that_does_not_speak_websocket_is_refused() {
 #[test]
 fn a_target_cannot_smuggle_a_header() {
     assert!(Target::new("host", "/").is_some());
-    for (host, path) in [("", "/"), ("h\r\nX: y", "/"), ("h", ""), ("h", "x"), ("h", "/ HTTP/1.1"), ("h", "/ä")] {
+    for (host, path) in
+        [("", "/"), ("h\r\nX: y", "/"), ("h", ""), ("h", "x"), ("h", "/ HTTP/1.1"), ("h", "/ä")]
+    {
         assert!(Target::new(host, path).is_none(), "{host:?} {path:?}");
     }
 }

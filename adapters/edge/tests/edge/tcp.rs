@@ -1,4 +1,5 @@
-//! The same over sockets of the operating system, in real time: once with an executor, once with nothing but a loop.
+//! The same over sockets of the operating system, in real time: once with an executor, once with
+//! nothing but a loop.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -26,7 +27,8 @@ impl Connector for Dial {
     type Stream<'c> = Tcp<TcpStream>;
 
     async fn connect(&mut self) -> Result<Self::Stream<'_>, ErrorKind> {
-        let stream = TcpStream::connect(self.0).await.map_err(|error| embedded_io::Error::kind(&error))?;
+        let stream =
+            TcpStream::connect(self.0).await.map_err(|error| embedded_io::Error::kind(&error))?;
         Ok(Tcp(FromTokio::new(stream)))
     }
 }

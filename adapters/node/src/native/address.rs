@@ -12,7 +12,8 @@ use crate::tokens::router_of;
 /// Bits a second on a serial line whose address names no speed.
 pub const DEFAULT_BAUD: u32 = 115_200;
 
-/// The address of a gateway: `ws://…`, `wss://…`, `tcp://HOST:PORT` or `serial:/dev/ttyUSB0?baud=115200`.
+/// The address of a gateway: `ws://…`, `wss://…`, `tcp://HOST:PORT` or
+/// `serial:/dev/ttyUSB0?baud=115200`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayAt {
     /// A WebSocket, with or without TLS.
@@ -48,7 +49,9 @@ pub enum NotAnAddress {
         text: String,
     },
     /// It begins with `serial:`, and goes on wrongly.
-    #[error("{text:?} is not a serial line: write it like serial:/dev/ttyUSB0 or serial:/dev/ttyUSB0?baud=115200")]
+    #[error(
+        "{text:?} is not a serial line: write it like serial:/dev/ttyUSB0 or serial:/dev/ttyUSB0?baud=115200"
+    )]
     Serial {
         /// What was given.
         text: String,
@@ -56,14 +59,17 @@ pub enum NotAnAddress {
 }
 
 impl GatewayAt {
-    /// What its entry in a token store stands under: host and port. A serial line has neither, so its path stands for the host.
+    /// What its entry in a token store stands under: host and port. A serial line has neither, so
+    /// its path stands for the host.
     #[must_use]
     pub fn router(&self) -> String {
         match self {
             Self::WebSocket(url) => router_of(url),
             Self::Tcp { host, port } => join(host, *port),
             Self::Serial { path, .. } => {
-                let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+                let plain = |c: char| {
+                    if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' }
+                };
                 format!("serial{}:0", path.to_string_lossy().chars().map(plain).collect::<String>())
             }
         }
@@ -73,7 +79,9 @@ impl GatewayAt {
     #[must_use]
     pub fn of_invite(address: &GatewayAddress<'_>) -> Option<Self> {
         match address.carrier() {
-            Carrier::WebSocket | Carrier::WebSocketTls | Carrier::Stream => address.to_string().parse().ok(),
+            Carrier::WebSocket | Carrier::WebSocketTls | Carrier::Stream => {
+                address.to_string().parse().ok()
+            }
         }
     }
 
@@ -97,9 +105,9 @@ impl FromStr for GatewayAt {
         let text = text.trim();
         let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
         match (scheme.as_str(), text.split_once(':')) {
-            ("tcp", Some((_, rest))) => {
-                tcp(rest).map(|(host, port)| Self::Tcp { host, port }).ok_or_else(|| NotAnAddress::Tcp { text: text.to_owned() })
-            }
+            ("tcp", Some((_, rest))) => tcp(rest)
+                .map(|(host, port)| Self::Tcp { host, port })
+                .ok_or_else(|| NotAnAddress::Tcp { text: text.to_owned() }),
             ("serial", Some((_, rest))) => serial(rest)
                 .map(|(path, baud)| Self::Serial { path, baud })
                 .ok_or_else(|| NotAnAddress::Serial { text: text.to_owned() }),
@@ -123,7 +131,8 @@ fn join(host: &str, port: u16) -> String {
 }
 
 fn tcp(rest: &str) -> Option<(String, u16)> {
-    // The parser of WebSocket addresses knows hosts and ports; it would also accept what has no meaning here.
+    // The parser of WebSocket addresses knows hosts and ports; it would also accept what has no
+    // meaning here.
     let rest = rest.strip_prefix("//")?;
     let (_, port) = rest.rsplit_once(':')?;
     let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
@@ -135,7 +144,8 @@ fn tcp(rest: &str) -> Option<(String, u16)> {
 }
 
 fn serial(rest: &str) -> Option<(PathBuf, u32)> {
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let (path, query) =
+        rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     let baud = match query {
         None => DEFAULT_BAUD,
         Some(query) => query.strip_prefix("baud=")?.parse().ok().filter(|baud| *baud != 0)?,
@@ -163,31 +173,53 @@ mod tests {
             ("serial:/dev/ttyS1?baud=9600", "serial:/dev/ttyS1?baud=9600", "serial-dev-ttyS1:0"),
         ] {
             let address = parse(text);
-            assert_eq!((address.to_string(), address.router()), (shown.to_owned(), router.to_owned()));
+            assert_eq!(
+                (address.to_string(), address.router()),
+                (shown.to_owned(), router.to_owned())
+            );
             assert_eq!(parse(shown), address);
         }
     }
 
     #[test]
     fn what_is_no_address_says_how_one_is_written() {
-        for text in
-            ["tcp://host", "tcp://host:0", "tcp://u@host:1", "tcp://host:1/x", "tcp:host:1", "tcp://:1", "tcp://host:70000"]
-        {
+        for text in [
+            "tcp://host",
+            "tcp://host:0",
+            "tcp://u@host:1",
+            "tcp://host:1/x",
+            "tcp:host:1",
+            "tcp://:1",
+            "tcp://host:70000",
+        ] {
             let error = text.parse::<GatewayAt>().unwrap_err().to_string();
             assert!(error.contains("tcp://gateway.local:7331"), "{error}");
         }
-        for text in
-            ["serial:", "serial:/", "serial:ttyUSB0", "serial:/dev/x?speed=1", "serial:/dev/x?baud=0", "serial:/dev/x?baud=fast"]
-        {
+        for text in [
+            "serial:",
+            "serial:/",
+            "serial:ttyUSB0",
+            "serial:/dev/x?speed=1",
+            "serial:/dev/x?baud=0",
+            "serial:/dev/x?baud=fast",
+        ] {
             let error = text.parse::<GatewayAt>().unwrap_err().to_string();
             assert!(error.contains("serial:/dev/ttyUSB0"), "{error}");
         }
-        assert!("gateway.local".parse::<GatewayAt>().unwrap_err().to_string().contains("ws://gateway.local:8765"));
+        assert!(
+            "gateway.local"
+                .parse::<GatewayAt>()
+                .unwrap_err()
+                .to_string()
+                .contains("ws://gateway.local:8765")
+        );
     }
 
     #[test]
     fn the_addresses_of_an_invitation_are_addresses_here() {
-        for text in ["ws://192.168.1.10:8765", "wss://gateway.local:443", "tcp://[2001:db8::1]:7331"] {
+        for text in
+            ["ws://192.168.1.10:8765", "wss://gateway.local:443", "tcp://[2001:db8::1]:7331"]
+        {
             let address = GatewayAddress::parse(text).unwrap();
             assert!(GatewayAt::of_invite(&address).unwrap().to_string().starts_with(text));
         }

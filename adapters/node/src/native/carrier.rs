@@ -1,4 +1,5 @@
-//! One connection to the gateway, whatever carries it: opened within bounds, read, written to, and closed properly.
+//! One connection to the gateway, whatever carries it: opened within bounds, read, written to, and
+//! closed properly.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -61,8 +62,9 @@ impl Carrier {
         Self::Opening(Box::pin(open_first(target.clone())))
     }
 
-    /// Waits for the next thing to happen; forever if there is no connection. May be dropped at any time without losing anything. After
-    /// [`Heard::Lost`] the caller has to [`finish`](Self::finish).
+    /// Waits for the next thing to happen; forever if there is no connection. May be dropped at any
+    /// time without losing anything. After [`Heard::Lost`] the caller has to
+    /// [`finish`](Self::finish).
     pub(super) async fn next(&mut self) -> Heard {
         match self {
             Self::None => std::future::pending().await,
@@ -96,7 +98,8 @@ impl Carrier {
         }
     }
 
-    /// Closes from our side and waits a little for the gateway's part; gives up an attempt to open. Whether there was anything to close.
+    /// Closes from our side and waits a little for the gateway's part; gives up an attempt to open.
+    /// Whether there was anything to close.
     pub(super) async fn close(&mut self, close: Close, within: Duration) -> bool {
         match std::mem::replace(self, Self::None) {
             Self::None => false,
@@ -127,12 +130,15 @@ impl Open {
             match socket.next().await {
                 Some(Ok(Message::Binary(bytes))) => return Ok(bytes.into()),
                 Some(Ok(Message::Close(frame))) => {
-                    let (code, reason) = frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
+                    let (code, reason) = frame
+                        .map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
                     return Err(Lost::Closed { code, reason });
                 }
                 // Pings are answered by the WebSocket layer; text is no message of this wire.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Text(_))) => return Err(Lost::Broken("text came where only binary messages go".to_owned())),
+                Some(Ok(Message::Text(_))) => {
+                    return Err(Lost::Broken("text came where only binary messages go".to_owned()));
+                }
                 Some(Err(error)) => return Err(Lost::Broken(presentable(&error.to_string()))),
                 None => return Err(Lost::Broken("it ended without a word".to_owned())),
             }
@@ -153,7 +159,10 @@ impl Open {
         match self {
             Self::Stream(framed) => framed.end().await,
             Self::WebSocket(socket) => {
-                let frame = CloseFrame { code: close.code.into(), reason: Utf8Bytes::from_static(close.reason) };
+                let frame = CloseFrame {
+                    code: close.code.into(),
+                    reason: Utf8Bytes::from_static(close.reason),
+                };
                 let goodbye = async {
                     if WebSocketStream::close(socket, Some(frame)).await.is_ok() {
                         while let Some(Ok(_)) = socket.next().await {}
@@ -168,7 +177,9 @@ impl Open {
 
 /// Opens a connection to the first address that answers. Which it was, with its number.
 pub(super) async fn open_first(target: Target) -> Result<(Open, usize), Lost> {
-    let mut last = Lost::NotOpened("there is no address of a gateway to connect to; name one with --gateway".to_owned());
+    let mut last = Lost::NotOpened(
+        "there is no address of a gateway to connect to; name one with --gateway".to_owned(),
+    );
     for (at, gateway) in target.gateways.iter().enumerate() {
         match open_one(gateway, &target).await {
             Ok(open) => return Ok((open, at)),
@@ -188,13 +199,16 @@ async fn open_one(gateway: &GatewayAt, target: &Target) -> Result<Open, Lost> {
     match gateway {
         GatewayAt::WebSocket(url) => {
             let tls = target.tls.clone().filter(|_| url.is_tls());
-            let socket = connection::open(url, tls, within, MESSAGE_BYTES, Some(SUBPROTOCOL)).await?;
+            let socket =
+                connection::open(url, tls, within, MESSAGE_BYTES, Some(SUBPROTOCOL)).await?;
             Ok(Open::WebSocket(Box::new(socket)))
         }
         GatewayAt::Tcp { host, port } => {
             let tcp = connection::connect(host, *port, gateway, within).await?;
             Ok(Open::Stream(Box::new(Framed::new(Box::new(tcp)))))
         }
-        GatewayAt::Serial { path, baud } => Ok(Open::Stream(Box::new(open_line(path, *baud, within).await?))),
+        GatewayAt::Serial { path, baud } => {
+            Ok(Open::Stream(Box::new(open_line(path, *baud, within).await?)))
+        }
     }
 }

@@ -54,7 +54,9 @@ impl Facts {
     #[must_use]
     pub fn renew_at(&self) -> UnixTime {
         let life = self.expires.as_secs().saturating_sub(self.not_before.as_secs());
-        UnixTime::from_secs(self.not_before.as_secs().saturating_add(life / 3 * 2 + life % 3 * 2 / 3))
+        UnixTime::from_secs(
+            self.not_before.as_secs().saturating_add(life / 3 * 2 + life % 3 * 2 / 3),
+        )
     }
 }
 
@@ -89,10 +91,14 @@ pub enum NotDelegated {
     #[error("a scope lies within none of this node's own; handfast-node status shows them")]
     WiderScopes,
     /// It would last longer.
-    #[error("it would outlast this node's own token; handfast-node status shows when that ends: choose a shorter --for")]
+    #[error(
+        "it would outlast this node's own token; handfast-node status shows when that ends: choose a shorter --for"
+    )]
     Longer,
     /// It belongs to another holder.
-    #[error("the token belongs to another key than this node's, so this node cannot delegate from it")]
+    #[error(
+        "the token belongs to another key than this node's, so this node cannot delegate from it"
+    )]
     NotTheHolder,
     /// It was delegated too often already.
     #[error("the token was delegated as often as is possible; ask who holds the one above it")]
@@ -102,7 +108,8 @@ pub enum NotDelegated {
     TooLong,
 }
 
-/// Makes a narrower capability for another holder, offline. It begins to count when the one it is made of does, so that clocks need not agree.
+/// Makes a narrower capability for another holder, offline. It begins to count when the one it is
+/// made of does, so that clocks need not agree.
 ///
 /// # Errors
 /// [`NotDelegated`].
@@ -141,7 +148,9 @@ pub fn delegate(
 /// What time it is.
 #[must_use]
 pub fn unix_now() -> UnixTime {
-    UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    UnixTime::from_secs(
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+    )
 }
 
 #[cfg(test)]
@@ -156,7 +165,12 @@ mod tests {
 
     fn token(scopes: &[&str], begins: u64, ends: u64) -> SecretText {
         let scopes = Scopes::parse(scopes.iter().copied()).unwrap();
-        let terms = Terms { scopes, not_before: UnixTime::from_secs(begins), expires: UnixTime::from_secs(ends), audience: None };
+        let terms = Terms {
+            scopes,
+            not_before: UnixTime::from_secs(begins),
+            expires: UnixTime::from_secs(ends),
+            audience: None,
+        };
         let mut out = [0; CAPABILITY_BYTES];
         let chain = issue(&keys(1).signing, &Holder::of(&keys(2)), &terms, &mut out).unwrap();
         SecretText::new(chain.to_string())
@@ -166,7 +180,10 @@ mod tests {
     fn a_token_is_renewed_at_two_thirds_of_its_life() {
         let facts = Facts::read(token(&["read:/**"], 1000, 1900).expose()).unwrap();
         assert_eq!(facts.renew_at(), UnixTime::from_secs(1600));
-        assert_eq!((facts.scopes, facts.expires), (vec!["read:/**".to_owned()], UnixTime::from_secs(1900)));
+        assert_eq!(
+            (facts.scopes, facts.expires),
+            (vec!["read:/**".to_owned()], UnixTime::from_secs(1900))
+        );
     }
 
     #[test]
@@ -179,7 +196,9 @@ mod tests {
         let made = delegate(&keys(2), &own, &to, &scope("read:/lights/1"), hour).unwrap();
         let facts = Facts::read(made.expose()).unwrap();
         assert_eq!((facts.scopes, facts.holder), (vec!["read:/lights/1".to_owned()], to));
-        let not = |keys: &OwnKeys, scopes: &str, lasts| delegate(keys, &own, &to, &scope(scopes), lasts).unwrap_err();
+        let not = |keys: &OwnKeys, scopes: &str, lasts| {
+            delegate(keys, &own, &to, &scope(scopes), lasts).unwrap_err()
+        };
         assert_eq!(not(&keys(2), "write:/lights/1", hour), NotDelegated::WiderScopes);
         assert_eq!(not(&keys(2), "read:/lights/1", hour * 600), NotDelegated::Longer);
         assert_eq!(not(&keys(3), "read:/lights/1", hour), NotDelegated::NotTheHolder);

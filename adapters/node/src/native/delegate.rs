@@ -1,9 +1,11 @@
-//! A holder of a token that a node delegated to it: a key that the gateway does not know, let in by its token alone.
+//! A holder of a token that a node delegated to it: a key that the gateway does not know, let in by
+//! its token alone.
 //!
 //! ```text
 //! Open(Delegate), XX ──▶ Part… Present ──▶ Admission ──▶ App, Subscribe
 //! ```
-//! There is nothing to remember and nothing to retry by itself, so this is a few calls in a row instead of a machine.
+//! There is nothing to remember and nothing to retry by itself, so this is a few calls in a row
+//! instead of a machine.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,22 +54,30 @@ pub enum DelegateError {
     #[error("what was given is no token: a token begins with hf1. and is passed on whole")]
     NoToken,
     /// The token is another's.
-    #[error("the token belongs to another key; have one made for this node's keys (handfast-node identity shows them)")]
+    #[error(
+        "the token belongs to another key; have one made for this node's keys (handfast-node identity shows them)"
+    )]
     NotTheHolder,
     /// Another gateway than the expected one.
-    #[error("another gateway answers: {0}. Nothing was told to it; check the address and --gateway-key")]
+    #[error(
+        "another gateway answers: {0}. Nothing was told to it; check the address and --gateway-key"
+    )]
     OtherGateway(Fingerprint),
     /// Said in clear.
     #[error("turned away, unsigned; a gateway that has too much to do says so: try again later")]
     TurnedAway,
     /// Said in clear.
-    #[error("told, unsigned, that another version is spoken there; update this node or the gateway")]
+    #[error(
+        "told, unsigned, that another version is spoken there; update this node or the gateway"
+    )]
     OtherVersion,
     /// A message that the gateway would not send.
     #[error("what came was not what the gateway would send")]
     Broken,
     /// The token does not count.
-    #[error("the gateway does not accept the token: it ran out, was revoked, or is of another gateway; have a new one made")]
+    #[error(
+        "the gateway does not accept the token: it ran out, was revoked, or is of another gateway; have a new one made"
+    )]
     NotAccepted,
     /// There is no randomness.
     #[error("the operating system gives no random bytes: {0}")]
@@ -113,7 +123,8 @@ impl std::fmt::Debug for Delegate {
 }
 
 impl Delegate {
-    /// Connects to the first of these addresses that answers, and presents the token there; if a fingerprint is given, to no other gateway.
+    /// Connects to the first of these addresses that answers, and presents the token there; if a
+    /// fingerprint is given, to no other gateway.
     ///
     /// # Errors
     /// [`DelegateError`].
@@ -130,7 +141,11 @@ impl Delegate {
         if facts.holder.channel != *keys.channel.public() {
             return Err(DelegateError::NotTheHolder);
         }
-        let tls = gateways.iter().any(GatewayAt::is_tls).then(|| tls::client(ca.as_deref())).transpose()?;
+        let tls = gateways
+            .iter()
+            .any(GatewayAt::is_tls)
+            .then(|| tls::client(ca.as_deref()))
+            .transpose()?;
         let (carrier, _) = open_first(Target { gateways: gateways.into(), tls, waits }).await?;
         let shaken = timeout(waits.answer_within, shake(carrier, keys, expect, waits)).await;
         let mut link = shaken.map_err(|_| DelegateError::Lost(Lost::Silent))??;
@@ -153,18 +168,27 @@ impl Delegate {
     /// If the link is gone.
     pub async fn next(&mut self) -> Result<DelegateEvent, DelegateError> {
         loop {
-            let mut frame = timeout(SILENCE, self.carrier.next()).await.map_err(|_| DelegateError::Lost(Lost::Silent))??;
+            let mut frame = timeout(SILENCE, self.carrier.next())
+                .await
+                .map_err(|_| DelegateError::Lost(Lost::Silent))??;
             match self.read(&mut frame)? {
                 FromGateway::App(App { action, address, bytes }) => {
                     let (address, bytes) = (address.as_str().to_owned(), bytes.as_bytes().to_vec());
                     return Ok(DelegateEvent::App(AppMessage { action, address, bytes }));
                 }
                 FromGateway::NotAllowed { action, pattern } => {
-                    return Ok(DelegateEvent::NotAllowed { action, pattern: pattern.as_str().to_owned() });
+                    return Ok(DelegateEvent::NotAllowed {
+                        action,
+                        pattern: pattern.as_str().to_owned(),
+                    });
                 }
                 FromGateway::Bye(bye) => return Ok(DelegateEvent::Ended(bye)),
-                FromGateway::Admission(Admission::NotPaired | Admission::Expired) => return Err(DelegateError::NotAccepted),
-                FromGateway::Heartbeat { .. } => self.say(&FromNode::Heartbeat(Heartbeat::default())).await?,
+                FromGateway::Admission(Admission::NotPaired | Admission::Expired) => {
+                    return Err(DelegateError::NotAccepted);
+                }
+                FromGateway::Heartbeat { .. } => {
+                    self.say(&FromNode::Heartbeat(Heartbeat::default())).await?
+                }
                 // They are for nodes of the registry.
                 FromGateway::Admission(Admission::Welcome)
                 | FromGateway::Policy(_)
@@ -181,10 +205,17 @@ impl Delegate {
     ///
     /// # Errors
     /// If it is none, or the link is gone.
-    pub async fn send_app(&mut self, action: Action, address: &str, bytes: &[u8]) -> Result<(), NotSent> {
+    pub async fn send_app(
+        &mut self,
+        action: Action,
+        address: &str,
+        bytes: &[u8],
+    ) -> Result<(), NotSent> {
         let address = Address::parse(address).map_err(NotSent::Address)?;
         let bytes = Payload::new(bytes).ok_or(NotSent::TooLong)?;
-        self.say(&FromNode::App(App { action, address, bytes })).await.map_err(|_| NotSent::NotLinked)
+        self.say(&FromNode::App(App { action, address, bytes }))
+            .await
+            .map_err(|_| NotSent::NotLinked)
     }
 
     /// Hears from now on of what happens there.
@@ -220,9 +251,8 @@ impl Delegate {
         let mut frame = self.carrier.next().await?;
         match self.read(&mut frame)? {
             FromGateway::Admission(Admission::Welcome) => Ok(()),
-            FromGateway::Admission(Admission::NotPaired | Admission::Expired) | FromGateway::Bye(_) => {
-                Err(DelegateError::NotAccepted)
-            }
+            FromGateway::Admission(Admission::NotPaired | Admission::Expired)
+            | FromGateway::Bye(_) => Err(DelegateError::NotAccepted),
             FromGateway::Heartbeat { .. }
             | FromGateway::Policy(_)
             | FromGateway::Dispatch(_)
@@ -253,19 +283,27 @@ impl Delegate {
     }
 }
 
-async fn shake(mut carrier: Open, keys: &OwnKeys, expect: Option<Fingerprint>, waits: Waits) -> Result<Delegate, DelegateError> {
+async fn shake(
+    mut carrier: Open,
+    keys: &OwnKeys,
+    expect: Option<Fingerprint>,
+    waits: Waits,
+) -> Result<Delegate, DelegateError> {
     let mut room = Zeroizing::new([0; MESSAGE_BYTES]);
     let open = Opening::new(Intent::Delegate);
     let ephemeral = Entropy::try_draw(&mut SysRng)?;
     let broken = |_| DelegateError::Broken;
-    let (initiator, first) = xx::Initiator::start(open.prologue(), &ephemeral, &[], &mut room[..]).map_err(broken)?;
+    let (initiator, first) =
+        xx::Initiator::start(open.prologue(), &ephemeral, &[], &mut room[..]).map_err(broken)?;
     carrier.send(open.as_bytes()).await?;
     carrier.send(first).await?;
     let mut second = carrier.next().await?;
     match FirstAnswer::parse(&second) {
         Ok(FirstAnswer::Handshake(_)) => {}
         Ok(FirstAnswer::Clear(ClearRefusal::Refused)) => return Err(DelegateError::TurnedAway),
-        Ok(FirstAnswer::Clear(ClearRefusal::Unsupported { .. })) => return Err(DelegateError::OtherVersion),
+        Ok(FirstAnswer::Clear(ClearRefusal::Unsupported { .. })) => {
+            return Err(DelegateError::OtherVersion);
+        }
         Err(_) => return Err(DelegateError::Broken),
     }
     let (introduced, _) = initiator.read_second(&mut second).map_err(broken)?;
@@ -273,7 +311,8 @@ async fn shake(mut carrier: Open, keys: &OwnKeys, expect: Option<Fingerprint>, w
     if expect.is_some_and(|expected| expected != gateway) {
         return Err(DelegateError::OtherGateway(gateway));
     }
-    let (established, third) = introduced.write_third(&keys.channel, &[], &mut room[..]).map_err(broken)?;
+    let (established, third) =
+        introduced.write_third(&keys.channel, &[], &mut room[..]).map_err(broken)?;
     carrier.send(third).await?;
     let (sending, receiving) = (established.sending, Some(established.receiving));
     Ok(Delegate { carrier, sending, receiving, gateway, waits })

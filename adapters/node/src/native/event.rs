@@ -120,15 +120,21 @@ impl NativeEvent {
         match news {
             News::Gateway { fingerprint, trust } => Self::Gateway { fingerprint, trust },
             News::OtherGateway(fingerprint) => Self::OtherGateway(fingerprint),
-            News::TypeThePin { expires_in, attempts } => Self::TypeThePin { expires_in: seconds(expires_in), attempts },
+            News::TypeThePin { expires_in, attempts } => {
+                Self::TypeThePin { expires_in: seconds(expires_in), attempts }
+            }
             News::WrongCode { attempts_left } => Self::WrongCode { attempts_left },
             News::CodeConfirmed => Self::CodeConfirmed,
             News::GatewayUnproven => Self::GatewayUnproven,
-            News::WaitsForApproval { expires_in } => Self::WaitsForApproval { expires_in: seconds(expires_in) },
-            News::PairingRefused(refusal) => Self::PairingRefused(refusal.into()),
-            News::Granted { node_id, room, message } => {
-                Self::Granted { node_id, room: room.as_str().to_owned(), message: message.map(|words| words.as_str().to_owned()) }
+            News::WaitsForApproval { expires_in } => {
+                Self::WaitsForApproval { expires_in: seconds(expires_in) }
             }
+            News::PairingRefused(refusal) => Self::PairingRefused(refusal.into()),
+            News::Granted { node_id, room, message } => Self::Granted {
+                node_id,
+                room: room.as_str().to_owned(),
+                message: message.map(|words| words.as_str().to_owned()),
+            },
             News::Linked(node_id) => Self::Linked(node_id),
             News::PairAgain => Self::PairAgain,
             News::Expired => Self::Expired,
@@ -138,7 +144,9 @@ impl NativeEvent {
             News::Muted => Self::Muted,
             News::Unmuted => Self::Unmuted,
             News::Unpaired => Self::Unpaired,
-            News::NotAllowed { action, pattern } => Self::NotAllowed { action, pattern: pattern.as_str().to_owned() },
+            News::NotAllowed { action, pattern } => {
+                Self::NotAllowed { action, pattern: pattern.as_str().to_owned() }
+            }
             News::Renewed => Self::Renewed,
             News::NotRenewed => Self::NotRenewed,
             News::RetryIn(wait) => Self::RetryIn(Duration::from_millis(wait.as_millis())),
@@ -188,11 +196,17 @@ impl From<Refusal<'_>> for PairingRefusal {
             Refusal::Expired => Self::Expired,
             Refusal::Locked => Self::Locked,
             Refusal::Closed => Self::Closed,
-            Refusal::Denied { reason } => Self::Denied { reason: reason.map(|words| words.as_str().to_owned()) },
+            Refusal::Denied { reason } => {
+                Self::Denied { reason: reason.map(|words| words.as_str().to_owned()) }
+            }
             Refusal::Revoked => Self::Revoked,
-            Refusal::Busy { retry_in } => Self::Busy { retry_in: Duration::from_secs(u64::from(retry_in)) },
+            Refusal::Busy { retry_in } => {
+                Self::Busy { retry_in: Duration::from_secs(u64::from(retry_in)) }
+            }
             Refusal::Spent => Self::Spent,
-            Refusal::CannotStore { retry_in } => Self::CannotStore { retry_in: Duration::from_secs(u64::from(retry_in)) },
+            Refusal::CannotStore { retry_in } => {
+                Self::CannotStore { retry_in: Duration::from_secs(u64::from(retry_in)) }
+            }
             Refusal::Protocol => Self::Protocol,
         }
     }
@@ -238,7 +252,8 @@ impl fmt::Display for PairingRefusal {
 pub struct NativeEvents(pub(super) broadcast::Receiver<NativeEvent>);
 
 impl NativeEvents {
-    /// The next one; `None` once the node has ended. Whoever falls hundreds of events behind loses the oldest.
+    /// The next one; `None` once the node has ended. Whoever falls hundreds of events behind loses
+    /// the oldest.
     pub async fn next(&mut self) -> Option<NativeEvent> {
         loop {
             match self.0.recv().await {

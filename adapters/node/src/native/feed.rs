@@ -40,7 +40,8 @@ pub(super) enum Fed {
     Forget,
 }
 
-/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across awaits.
+/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across
+/// awaits.
 pub(super) enum Action {
     Connect,
     Send(Vec<u8>),
@@ -82,7 +83,10 @@ impl Incoming {
         match assembly.take(part, &mut self.buffer[..]) {
             Ok(Assembled::More(assembly)) => self.assembly = assembly,
             Ok(Assembled::Whole { bytes, .. }) => self.whole = Some(bytes.to_vec()),
-            Err(why) => tracing::warn!(?why, "a part of a token came out of place; what came of that token is dropped"),
+            Err(why) => tracing::warn!(
+                ?why,
+                "a part of a token came out of place; what came of that token is dropped"
+            ),
         }
     }
 }
@@ -104,11 +108,20 @@ impl Feeder {
     }
 
     /// One step.
-    pub(super) fn step(&mut self, node: Node, now: Instant, fed: Fed) -> Result<(Node, Vec<Action>), getrandom::Error> {
+    pub(super) fn step(
+        &mut self,
+        node: Node,
+        now: Instant,
+        fed: Fed,
+    ) -> Result<(Node, Vec<Action>), getrandom::Error> {
         let Self { keys, name, room, profile, setup, vitals, chain, scratch } = self;
         let profile = Profile::parse(profile).unwrap_or(Profile::EMPTY);
         let setup = setup.as_deref().and_then(|token| BootstrapToken::new(token.as_str()));
-        let own = Own { keys, about: PairRequest { name: name.label(), room: room.label(), profile }, setup };
+        let own = Own {
+            keys,
+            about: PairRequest { name: name.label(), room: room.label(), profile },
+            setup,
+        };
         let noise = vitals.noise();
         let (mut frame, message, pattern);
         let input = match fed {
@@ -130,7 +143,9 @@ impl Feeder {
             Fed::App(app) => {
                 message = app;
                 match (Address::parse(&message.address), Payload::new(&message.bytes)) {
-                    (Ok(address), Some(bytes)) => Input::App(App { action: message.action, address, bytes }),
+                    (Ok(address), Some(bytes)) => {
+                        Input::App(App { action: message.action, address, bytes })
+                    }
                     // It was looked at when it came.
                     (Err(_), _) | (_, None) => return Ok((node, Vec::new())),
                 }
@@ -168,11 +183,13 @@ fn action(effect: Effect<'_>, chain: &mut Incoming) -> Option<Action> {
         }
         Effect::Keep(memory) => Some(Action::Keep(memory, chain.next.take())),
         Effect::Bearer(token) => Some(Action::Tell(NativeEvent::Bearer(Arc::new(token)))),
-        Effect::App(App { action, address, bytes }) => Some(Action::Tell(NativeEvent::App(AppMessage {
-            action,
-            address: address.as_str().to_owned(),
-            bytes: bytes.as_bytes().to_vec(),
-        }))),
+        Effect::App(App { action, address, bytes }) => {
+            Some(Action::Tell(NativeEvent::App(AppMessage {
+                action,
+                address: address.as_str().to_owned(),
+                bytes: bytes.as_bytes().to_vec(),
+            })))
+        }
         Effect::Tell(news) => Some(Action::Tell(NativeEvent::of(news))),
     }
 }

@@ -1,7 +1,8 @@
 //! What a node of the native wire makes durable: its keys, how far pairing is, and its token.
 //!
-//! The token is written before `native.json` names its grant, so wherever the power fails, what `native.json` names is there. If the token is the newer of
-//! the two, [`Keeper::load`] goes by the token.
+//! The token is written before `native.json` names its grant, so wherever the power fails, what
+//! `native.json` names is there. If the token is the newer of the two, [`Keeper::load`] goes by the
+//! token.
 
 use std::path::Path;
 
@@ -50,7 +51,11 @@ impl StateDir {
         self.read_as(record::KEYS, record::read_keys)
     }
 
-    fn read_as<T>(&self, name: &str, read: impl Fn(&[u8]) -> Result<T, String>) -> Result<Option<T>, StateError> {
+    fn read_as<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, StateError> {
         let damaged = |why| StateError::Damaged { path: self.path().join(name), why };
         self.read_file(name)?.map(|bytes| read(&bytes).map_err(damaged)).transpose()
     }
@@ -71,7 +76,8 @@ impl HeldState {
     }
 }
 
-/// The token store of a node. One within its state directory has its key beside it: a service starts before anybody unlocks a keyring.
+/// The token store of a node. One within its state directory has its key beside it: a service
+/// starts before anybody unlocks a keyring.
 ///
 /// # Errors
 /// If the store is there and unfit.
@@ -102,17 +108,27 @@ pub(super) struct ToKeep {
 }
 
 impl Keeper {
-    pub(super) fn new(state: HeldState, identity: &NativeIdentity, own: Holder) -> Result<Self, KeepError> {
+    pub(super) fn new(
+        state: HeldState,
+        identity: &NativeIdentity,
+        own: Holder,
+    ) -> Result<Self, KeepError> {
         let tokens = open_tokens(identity, state.dir().path())?;
         Ok(Self { state, tokens, own })
     }
 
     /// What is kept of the pairing, with what the kept token says of itself.
-    pub(super) fn load(&self, identity: &NativeIdentity) -> Result<(Memory, Option<Facts>), KeepError> {
+    pub(super) fn load(
+        &self,
+        identity: &NativeIdentity,
+    ) -> Result<(Memory, Option<Facts>), KeepError> {
         let memory = self.state.dir().load_native()?.map_or(Memory::Blank, |(_, memory)| memory);
         let Memory::Paired(paired) = memory else { return Ok((memory, None)) };
         // Without its token a node still links, and hears then that it may do nothing.
-        let entry = match self.tokens.get(&identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default()) {
+        let entry = match self
+            .tokens
+            .get(&identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default())
+        {
             Ok(entry) => entry.filter(|entry| entry.node_id == Some(paired.node_id)),
             Err(error) => {
                 tracing::warn!("the kept token cannot be used: {error}");
@@ -132,8 +148,12 @@ impl Keeper {
         teller.tell(&self.state, standing);
     }
 
-    /// Makes it durable. A pairing with another gateway takes the place of the one before, whose token is forgotten then. What the token says of itself, if there is a new one.
-    pub(super) fn keep(&self, ToKeep { identity, memory, chain }: ToKeep) -> Result<Option<Facts>, KeepError> {
+    /// Makes it durable. A pairing with another gateway takes the place of the one before, whose
+    /// token is forgotten then. What the token says of itself, if there is a new one.
+    pub(super) fn keep(
+        &self,
+        ToKeep { identity, memory, chain }: ToKeep,
+    ) -> Result<Option<Facts>, KeepError> {
         let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
         let mut facts = None;
         if let Memory::Paired(paired) = &memory {
@@ -150,28 +170,50 @@ impl Keeper {
         Ok(facts)
     }
 
-    /// Removes the entries of the gateways with which this node was paired before, as far as they hold a token of its own: nothing could use them any more.
-    fn forget_others(&self, before: Option<&NativeIdentity>, now: &NativeIdentity) -> Result<(), KeepError> {
-        let Some(before) = before.filter(|before| before.tokens == now.tokens) else { return Ok(()) };
+    /// Removes the entries of the gateways with which this node was paired before, as far as they
+    /// hold a token of its own: nothing could use them any more.
+    fn forget_others(
+        &self,
+        before: Option<&NativeIdentity>,
+        now: &NativeIdentity,
+    ) -> Result<(), KeepError> {
+        let Some(before) = before.filter(|before| before.tokens == now.tokens) else {
+            return Ok(());
+        };
         let kept = now.gateways.first().map(super::GatewayAt::router);
-        if let Some(router) = before.gateways.first().map(super::GatewayAt::router).filter(|router| Some(router) != kept.as_ref())
+        if let Some(router) = before
+            .gateways
+            .first()
+            .map(super::GatewayAt::router)
+            .filter(|router| Some(router) != kept.as_ref())
         {
             let own = self.tokens.get(&router).ok().flatten();
-            if own.is_some_and(|entry| Facts::read(entry.token.expose()).is_ok_and(|facts| facts.holder == self.own)) {
+            if own.is_some_and(|entry| {
+                Facts::read(entry.token.expose()).is_ok_and(|facts| facts.holder == self.own)
+            }) {
                 self.tokens.remove(&router)?;
-                tracing::info!("the pairing with the gateway at {router} is given up for the new one; its token is forgotten");
+                tracing::info!(
+                    "the pairing with the gateway at {router} is given up for the new one; its token is forgotten"
+                );
             }
         }
         Ok(())
     }
 
-    fn keep_token(&self, router: &str, paired: &Paired, chain: Option<Vec<u8>>) -> Result<Option<Facts>, KeepError> {
+    fn keep_token(
+        &self,
+        router: &str,
+        paired: &Paired,
+        chain: Option<Vec<u8>>,
+    ) -> Result<Option<Facts>, KeepError> {
         let before = self.tokens.get(router).ok().flatten();
         let before_it = |entry: &Entry| entry.node_id == Some(paired.node_id);
         let (token, facts) = match chain.as_deref().map(text_of) {
             Some(Ok((token, facts))) if facts.holder == self.own => (token, facts),
             Some(Ok(_)) => {
-                tracing::error!("the gateway sent a token that belongs to another key; it is not kept");
+                tracing::error!(
+                    "the gateway sent a token that belongs to another key; it is not kept"
+                );
                 return Ok(None);
             }
             Some(Err(why)) => {
@@ -181,7 +223,8 @@ impl Keeper {
             None => return self.keep_without_token(router, paired, before),
         };
         let kept = before.filter(before_it);
-        let (paired_at, name) = kept.map_or_else(|| (unix_now(), router.to_owned()), |entry| (entry.paired_at, entry.name));
+        let (paired_at, name) = kept
+            .map_or_else(|| (unix_now(), router.to_owned()), |entry| (entry.paired_at, entry.name));
         let mut entry = Entry::new(token, paired_at, name);
         entry.expires_at = Some(facts.expires);
         entry.permissions = Some(facts.scopes.clone());
@@ -190,8 +233,14 @@ impl Keeper {
         Ok(Some(facts))
     }
 
-    /// A pairing that changed without a new token: the gateway has another key, or the node was given no scopes.
-    fn keep_without_token(&self, router: &str, paired: &Paired, before: Option<Entry>) -> Result<Option<Facts>, KeepError> {
+    /// A pairing that changed without a new token: the gateway has another key, or the node was
+    /// given no scopes.
+    fn keep_without_token(
+        &self,
+        router: &str,
+        paired: &Paired,
+        before: Option<Entry>,
+    ) -> Result<Option<Facts>, KeepError> {
         match before {
             Some(mut entry) if entry.grant == Some(*paired.grant.as_bytes()) => {
                 name_pairing(&mut entry, paired);

@@ -9,24 +9,37 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
     let gateway = gateways.first().map(ToString::to_string).unwrap_or_default();
     match event {
         NativeEvent::Connecting => tracing::info!(%gateway, "connecting"),
-        NativeEvent::Gateway { fingerprint, trust: Trust::Pinned } => tracing::info!("the gateway is {fingerprint}, as expected"),
+        NativeEvent::Gateway { fingerprint, trust: Trust::Pinned } => {
+            tracing::info!("the gateway is {fingerprint}, as expected")
+        }
         NativeEvent::Gateway { fingerprint, trust: Trust::Code } => {
             tracing::info!("the gateway says it is {fingerprint}; the code will tell");
         }
         NativeEvent::Gateway { fingerprint, trust: Trust::FirstUse } => {
-            tracing::warn!("the gateway is {fingerprint}: trust on first use; compare it with what the gateway shows");
+            tracing::warn!(
+                "the gateway is {fingerprint}: trust on first use; compare it with what the gateway shows"
+            );
         }
         NativeEvent::OtherGateway(fingerprint) => tracing::error!(
             "another gateway answers: {fingerprint}. Nothing was told to it. Check the address; if the gateway was set up anew, pair again \
              with its new fingerprint"
         ),
         NativeEvent::TypeThePin { expires_in, attempts } => {
-            tracing::info!("the gateway shows a PIN for {} s; it may be tried {attempts} times", expires_in.as_secs());
+            tracing::info!(
+                "the gateway shows a PIN for {} s; it may be tried {attempts} times",
+                expires_in.as_secs()
+            );
         }
-        NativeEvent::WrongCode { attempts_left } => tracing::warn!("wrong PIN or code, {attempts_left} attempts left"),
+        NativeEvent::WrongCode { attempts_left } => {
+            tracing::warn!("wrong PIN or code, {attempts_left} attempts left")
+        }
         NativeEvent::CodeConfirmed => tracing::info!("the gateway knows the code"),
-        NativeEvent::GatewayUnproven => tracing::error!("whoever answers did not know the code; nothing of theirs is taken"),
-        NativeEvent::WaitsForApproval { expires_in } => tracing::info!("waits for the operator for {} s", expires_in.as_secs()),
+        NativeEvent::GatewayUnproven => {
+            tracing::error!("whoever answers did not know the code; nothing of theirs is taken")
+        }
+        NativeEvent::WaitsForApproval { expires_in } => {
+            tracing::info!("waits for the operator for {} s", expires_in.as_secs())
+        }
         NativeEvent::PairingRefused(refusal) => tracing::error!("not paired: {refusal}"),
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
         NativeEvent::Linked(node_id) => tracing::info!(%node_id, "linked"),
@@ -34,14 +47,20 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
             "the gateway does not know this node any more, or has revoked it; pair again: handfast-node pair --pin --gateway {gateway}"
         ),
         NativeEvent::Expired => tracing::info!("the grant ran out; asking for it anew"),
-        NativeEvent::TurnedAway => tracing::warn!("turned away, unsigned; a gateway that has too much to do says so"),
+        NativeEvent::TurnedAway => {
+            tracing::warn!("turned away, unsigned; a gateway that has too much to do says so")
+        }
         NativeEvent::OtherVersion => {
-            tracing::warn!("told, unsigned, that another version is spoken there; update this node or the gateway");
+            tracing::warn!(
+                "told, unsigned, that another version is spoken there; update this node or the gateway"
+            );
         }
         NativeEvent::Broken => tracing::warn!(
             "what came was not what the gateway would send; somebody on the way changes messages, or a line loses them"
         ),
-        NativeEvent::Muted => tracing::warn!("muted: the operator has to unmute this node; it stays linked meanwhile"),
+        NativeEvent::Muted => {
+            tracing::warn!("muted: the operator has to unmute this node; it stays linked meanwhile")
+        }
         NativeEvent::Unmuted => tracing::info!("unmuted"),
         NativeEvent::Unpaired => tracing::error!(
             "unpaired by the operator. To pair this node again: handfast-node reset --yes, then handfast-node pair --pin --gateway {gateway}"
@@ -56,7 +75,9 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
             );
         }
         NativeEvent::Bearer(_) => tracing::debug!("a bearer token came"),
-        NativeEvent::App(message) => tracing::debug!(action = %message.action, address = message.address, "came"),
+        NativeEvent::App(message) => {
+            tracing::debug!(action = %message.action, address = message.address, "came")
+        }
         NativeEvent::Lost(why) => tracing::warn!("{why}"),
         NativeEvent::RetryIn(wait) => tracing::info!("trying again in {:.1} s", wait.as_secs_f32()),
         NativeEvent::Resting => tracing::debug!("nothing to do until the owner wishes something"),

@@ -1,4 +1,5 @@
-//! The native wire: a node that is paired by PIN, code or approval, over a sealed channel on a WebSocket, TCP or a serial line.
+//! The native wire: a node that is paired by PIN, code or approval, over a sealed channel on a
+//! WebSocket, TCP or a serial line.
 //!
 //! Core decides (`handfast_core::flow::native::node`); here it is connected, kept, waited and told.
 
@@ -51,13 +52,21 @@ pub struct NativeConfig {
 }
 
 impl NativeConfig {
-    /// A node with this identity that keeps its state in this directory; everything else as documented by default.
+    /// A node with this identity that keeps its state in this directory; everything else as
+    /// documented by default.
     ///
     /// # Errors
     /// If the directory cannot be used, or another process uses it.
     pub fn new(identity: NativeIdentity, state: impl Into<PathBuf>) -> Result<Self, StateError> {
         let state = StateDir::at(state).hold()?;
-        Ok(Self { identity, profile: "{}".to_owned(), state, via: None, ca: None, waits: Waits::DEFAULT })
+        Ok(Self {
+            identity,
+            profile: "{}".to_owned(),
+            state,
+            via: None,
+            ca: None,
+            waits: Waits::DEFAULT,
+        })
     }
 }
 
@@ -71,7 +80,9 @@ pub enum NativeError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// Its profile is none.
-    #[error("the profile must be one JSON object of at most {NATIVE_PROFILE_BYTES} bytes, like '{{\"model\":\"Pi 5\"}}'")]
+    #[error(
+        "the profile must be one JSON object of at most {NATIVE_PROFILE_BYTES} bytes, like '{{\"model\":\"Pi 5\"}}'"
+    )]
     Profile,
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes: {0}")]

@@ -58,7 +58,8 @@ pub(super) enum Word {
     Vitals(Vitals),
 }
 
-/// The owner's end of a node: may be cloned, and used from any task. Whatever is told to a node that has ended is lost.
+/// The owner's end of a node: may be cloned, and used from any task. Whatever is told to a node
+/// that has ended is lost.
 #[derive(Clone, Debug)]
 pub struct NativeOwner(pub(super) mpsc::Sender<Word>);
 
@@ -74,21 +75,29 @@ impl NativeOwner {
         let _ = self.0.send(Word::Pair(wish, expect)).await;
     }
 
-    /// Have the node paired with the token of a setup code, which is shown to the gateway with this fingerprint alone.
+    /// Have the node paired with the token of a setup code, which is shown to the gateway with this
+    /// fingerprint alone.
     pub async fn pair_with_setup(&self, token: Zeroizing<String>, gateway: Fingerprint) {
         let _ = self.0.send(Word::Setup(token, gateway)).await;
     }
 
-    /// The PIN that the gateway shows, or another code after a wrong one. Where none is awaited it is dropped.
+    /// The PIN that the gateway shows, or another code after a wrong one. Where none is awaited it
+    /// is dropped.
     pub async fn enter_code(&self, code: Code) {
         let _ = self.0.send(Word::Code(code)).await;
     }
 
-    /// Sends something over the link. That it was sent does not say that it was allowed: [`NativeEvent::NotAllowed`](super::NativeEvent::NotAllowed).
+    /// Sends something over the link. That it was sent does not say that it was allowed:
+    /// [`NativeEvent::NotAllowed`](super::NativeEvent::NotAllowed).
     ///
     /// # Errors
     /// [`NotSent`].
-    pub async fn send_app(&self, action: Action, address: &str, bytes: Vec<u8>) -> Result<(), NotSent> {
+    pub async fn send_app(
+        &self,
+        action: Action,
+        address: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), NotSent> {
         Address::parse(address).map_err(NotSent::Address)?;
         if bytes.len() > PAYLOAD_BYTES {
             return Err(NotSent::TooLong);

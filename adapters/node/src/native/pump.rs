@@ -1,4 +1,5 @@
-//! The pump: feeds core's node machine with what happens, and carries out what it decides, in order.
+//! The pump: feeds core's node machine with what happens, and carries out what it decides, in
+//! order.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -53,7 +54,9 @@ impl NativeNode {
     /// If what it keeps cannot be read, its profile is none, or TLS cannot be set up.
     pub fn new(config: NativeConfig) -> Result<Self, NativeError> {
         let NativeConfig { identity, profile, state, via, ca, waits } = config;
-        if Profile::parse(&profile).is_none_or(|profile| profile.as_str().len() > NATIVE_PROFILE_BYTES) {
+        if Profile::parse(&profile)
+            .is_none_or(|profile| profile.as_str().len() > NATIVE_PROFILE_BYTES)
+        {
             return Err(NativeError::Profile);
         }
         let keys = Arc::new(state.keys()?);
@@ -61,7 +64,11 @@ impl NativeNode {
         let keeper = Keeper::new(state, &identity, Holder::of(&keys))?;
         let (memory, facts) = keeper.load(&identity)?;
         let gateways: Arc<[_]> = via.unwrap_or_else(|| identity.gateways.clone()).into();
-        let tls = gateways.iter().any(super::GatewayAt::is_tls).then(|| tls::client(ca.as_deref())).transpose()?;
+        let tls = gateways
+            .iter()
+            .any(super::GatewayAt::is_tls)
+            .then(|| tls::client(ca.as_deref()))
+            .transpose()?;
         let (words_in, words) = mpsc::channel(16);
         let hands = Hands {
             carrier: Carrier::None,
@@ -96,7 +103,8 @@ impl NativeNode {
         &self.memory
     }
 
-    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away, refuses or misbehaves does not end it.
+    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away,
+    /// refuses or misbehaves does not end it.
     ///
     /// # Errors
     /// If what has to be kept can no longer be written, or there is no randomness.
@@ -109,7 +117,8 @@ impl NativeNode {
         hands.renewal.plan(facts.as_ref());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            // Results of effects come first, so that the machine sees them in the order of the effects.
+            // Results of effects come first, so that the machine sees them in the order of the
+            // effects.
             let fed = match hands.results.pop_front() {
                 Some(result) => result,
                 None => tokio::select! {
@@ -155,7 +164,8 @@ impl NativeNode {
     }
 }
 
-/// The owner hears of a thing once it is durable, and not before: who was told that the node is paired may pull the plug.
+/// The owner hears of a thing once it is durable, and not before: who was told that the node is
+/// paired may pull the plug.
 fn durable_first(mut actions: Vec<Action>) -> Vec<Action> {
     if actions.iter().any(|action| matches!(action, Action::Keep(..))) {
         actions.sort_by_key(|action| matches!(action, Action::Tell(_)));
@@ -194,7 +204,8 @@ const fn standing_after(event: &NativeEvent) -> Option<Standing> {
 }
 
 impl Hands {
-    /// The address that answered comes first from now on. Once paired, the first one names the token's entry, and stays.
+    /// The address that answered comes first from now on. Once paired, the first one names the
+    /// token's entry, and stays.
     fn prefer(&mut self, at: usize, memory: &Memory) {
         if !matches!(memory, Memory::Paired(_)) && at < self.identity.gateways.len() {
             self.identity.gateways[..=at].rotate_right(1);

@@ -28,7 +28,8 @@ const KEY_CHARS: usize = 86;
 /// Who a node of the native wire says it is, to whom, and where its token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NativeIdentity {
-    /// Where its gateway is reached, in the order in which the addresses are tried. The first one names its entry in the token store.
+    /// Where its gateway is reached, in the order in which the addresses are tried. The first one
+    /// names its entry in the token store.
     pub gateways: Vec<GatewayAt>,
     /// What people call it.
     pub name: Name,
@@ -109,7 +110,8 @@ pub(crate) fn write_native(identity: &NativeIdentity, memory: &Memory) -> Zeroiz
         plain_tokens: identity.plain_tokens,
         gateway_key: gateway.map(|key| write_public(key.as_bytes())),
         node_id: paired.map(|paired| paired.node_id.to_string()),
-        grant: paired.map(|paired| format!("{:032x}", u128::from_be_bytes(*paired.grant.as_bytes()))),
+        grant: paired
+            .map(|paired| format!("{:032x}", u128::from_be_bytes(*paired.grant.as_bytes()))),
     })
 }
 
@@ -117,17 +119,25 @@ pub(crate) fn write_native(identity: &NativeIdentity, memory: &Memory) -> Zeroiz
 pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, Memory), String> {
     check_version(bytes)?;
     let record: NativeRecord = serde_json::from_slice(bytes).map_err(crate::record::place)?;
-    let label = |text: &str, field| Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"));
+    let label = |text: &str, field| {
+        Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"))
+    };
     let gateways: Result<Vec<_>, _> = record.gateways.iter().map(|text| text.parse()).collect();
     let identity = NativeIdentity {
-        gateways: gateways.ok().filter(|all: &Vec<_>| !all.is_empty()).ok_or("a gateway in it is none")?,
+        gateways: gateways
+            .ok()
+            .filter(|all: &Vec<_>| !all.is_empty())
+            .ok_or("a gateway in it is none")?,
         name: label(&record.name, "name")?,
         room: label(&record.room, "room")?,
         tokens: record.tokens,
         plain_tokens: record.plain_tokens,
     };
-    let key =
-        |text: &str| read_public(text).and_then(|bytes| PublicKey::parse(&bytes).ok()).ok_or("the gateway's key in it is none");
+    let key = |text: &str| {
+        read_public(text)
+            .and_then(|bytes| PublicKey::parse(&bytes).ok())
+            .ok_or("the gateway's key in it is none")
+    };
     let memory = match (&record.gateway_key, &record.node_id, &record.grant) {
         (None, None, None) => Memory::Blank,
         (Some(gateway), None, None) => Memory::Asked { gateway: key(gateway)? },
@@ -163,13 +173,18 @@ fn read_grant(text: &str) -> Option<GrantId> {
 
 fn check_version(bytes: &[u8]) -> Result<(), String> {
     let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(crate::record::place)?;
-    if version == VERSION { Ok(()) } else { Err(format!("it has version {version}, and this program reads version {VERSION}")) }
+    if version == VERSION {
+        Ok(())
+    } else {
+        Err(format!("it has version {version}, and this program reads version {VERSION}"))
+    }
 }
 
 fn written(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
     // Room from the start, so that growing leaves no copies of keys behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    // Plain texts and numbers into memory: only a path that is no text could fail, and such a one is refused where it is given.
+    // Plain texts and numbers into memory: only a path that is no text could fail, and such a one
+    // is refused where it is given.
     let done = serde_json::to_writer_pretty(&mut *bytes, record);
     debug_assert!(done.is_ok(), "a record is always written");
     bytes.push(b'\n');
@@ -183,7 +198,10 @@ mod tests {
 
     fn identity() -> NativeIdentity {
         NativeIdentity {
-            gateways: vec!["ws://gateway.local".parse().unwrap(), "serial:/dev/ttyUSB0".parse().unwrap()],
+            gateways: vec![
+                "ws://gateway.local".parse().unwrap(),
+                "serial:/dev/ttyUSB0".parse().unwrap(),
+            ],
             name: Label::parse("Kitchen Pi").unwrap().into(),
             room: Label::parse("Küche").unwrap().into(),
             tokens: "/home/ada/tokens.json".into(),
@@ -197,7 +215,11 @@ mod tests {
 
     #[test]
     fn what_is_kept_reads_back_in_every_stage_of_pairing() {
-        let paired = Paired { gateway: key(), node_id: NodeId::from_bytes([3; 16]), grant: GrantId::from_bytes([0xab; 16]) };
+        let paired = Paired {
+            gateway: key(),
+            node_id: NodeId::from_bytes([3; 16]),
+            grant: GrantId::from_bytes([0xab; 16]),
+        };
         for memory in [Memory::Blank, Memory::Asked { gateway: key() }, Memory::Paired(paired)] {
             assert_eq!(read_native(&write_native(&identity(), &memory)), Ok((identity(), memory)));
         }
@@ -210,9 +232,11 @@ mod tests {
         assert_eq!(read_keys(&bytes).unwrap().channel.public(), keys.channel.public());
         let text = std::str::from_utf8(&bytes).unwrap();
         let secret = text.split('"').nth(5).unwrap().to_owned();
-        for wrong in
-            [text.replace(&secret, &secret[1..]), text.replace("\"version\": 1", "\"version\": 2"), text[..40].to_owned()]
-        {
+        for wrong in [
+            text.replace(&secret, &secret[1..]),
+            text.replace("\"version\": 1", "\"version\": 2"),
+            text[..40].to_owned(),
+        ] {
             let error = read_keys(wrong.as_bytes()).unwrap_err();
             assert!(!error.contains(&secret[1..9]), "{error}");
         }
@@ -220,7 +244,10 @@ mod tests {
 
     #[test]
     fn half_a_pairing_is_damage() {
-        let text = String::from_utf8(write_native(&identity(), &Memory::Asked { gateway: key() }).to_vec()).unwrap();
+        let text = String::from_utf8(
+            write_native(&identity(), &Memory::Asked { gateway: key() }).to_vec(),
+        )
+        .unwrap();
         let half = text.replace("\"gateway_key\"", "\"node_id\"");
         assert!(read_native(half.as_bytes()).unwrap_err().contains("only a part"));
     }

@@ -26,7 +26,8 @@ impl Renewal {
         self.0 = facts.map(|facts| Plan { at: facts.renew_at(), expires: facts.expires });
     }
 
-    /// It was asked for. If nothing comes of that, it is asked for again when half of what was left has passed.
+    /// It was asked for. If nothing comes of that, it is asked for again when half of what was left
+    /// has passed.
     pub(super) fn asked(&mut self) {
         let now = unix_now();
         self.0 = self.0.map(|plan| {
@@ -36,7 +37,8 @@ impl Renewal {
         });
     }
 
-    /// Waits until it is time; forever if there is nothing to renew. What has run out is not renewed any more.
+    /// Waits until it is time; forever if there is nothing to renew. What has run out is not
+    /// renewed any more.
     pub(super) async fn due(&self) {
         let Some(Plan { at, expires }) = self.0 else { return std::future::pending().await };
         loop {
@@ -58,7 +60,10 @@ mod tests {
 
     fn plan(at: u64, expires: u64) -> Renewal {
         let now = unix_now().as_secs();
-        Renewal(Some(Plan { at: UnixTime::from_secs(now + at), expires: UnixTime::from_secs(now + expires) }))
+        Renewal(Some(Plan {
+            at: UnixTime::from_secs(now + at),
+            expires: UnixTime::from_secs(now + expires),
+        }))
     }
 
     async fn is_due(renewal: &Renewal) -> bool {

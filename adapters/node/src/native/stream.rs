@@ -51,7 +51,8 @@ impl Framed {
 
     pub(super) async fn send(&mut self, message: &[u8]) -> Result<(), Lost> {
         let mut room = [0; STREAM_FRAME];
-        let frame = encode(message, &mut room).map_err(|_| Lost::Broken("a message was too long to be sent".to_owned()))?;
+        let frame = encode(message, &mut room)
+            .map_err(|_| Lost::Broken("a message was too long to be sent".to_owned()))?;
         let sent = async {
             self.stream.write_all(frame).await?;
             self.stream.flush().await
@@ -70,8 +71,9 @@ const WAKE: [u8; 1] = [0xff];
 /// How long a line has to be quiet to count as at rest.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// Opens a serial line. A line does not end when a program does, so the gateway may still hold what an earlier one said: a message that fits nowhere
-/// makes it begin anew, and what comes in answer is let pass.
+/// Opens a serial line. A line does not end when a program does, so the gateway may still hold what
+/// an earlier one said: a message that fits nowhere makes it begin anew, and what comes in answer
+/// is let pass.
 pub(super) async fn open_line(path: &Path, baud: u32, within: Duration) -> Result<Framed, Lost> {
     let failed = |why: &dyn std::fmt::Display| {
         Lost::NotOpened(format!(

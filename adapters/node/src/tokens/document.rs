@@ -61,13 +61,16 @@ impl Document {
             let what = match error.classify() {
                 serde_json::error::Category::Eof => "it ends too early",
                 serde_json::error::Category::Data => "a value in it is of the wrong kind",
-                serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is no JSON",
+                serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+                    "it is no JSON"
+                }
             };
             format!("{what} (line {}, column {})", error.line(), error.column())
         })
     }
 
-    /// As text for people, with room for `bytes` from the start, so that growing leaves no copies of plain tokens behind.
+    /// As text for people, with room for `bytes` from the start, so that growing leaves no copies
+    /// of plain tokens behind.
     pub(super) fn write(&self, bytes: usize) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(bytes));
         // Texts into memory: there is nothing that could fail.

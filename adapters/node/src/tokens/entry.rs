@@ -34,12 +34,14 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// What is kept of one gateway. The first three fields are always there; an entry of another program may have no others.
+/// What is kept of one gateway. The first three fields are always there; an entry of another
+/// program may have no others.
 #[derive(Debug)]
 pub struct Entry {
     /// What proves to the gateway that this client is paired.
     pub token: SecretText,
-    /// When that was, in whole seconds; a time beyond the year 9999 is kept as the end of that year.
+    /// When that was, in whole seconds; a time beyond the year 9999 is kept as the end of that
+    /// year.
     pub paired_at: UnixTime,
     /// What people call the gateway.
     pub name: String,
@@ -80,14 +82,16 @@ impl Entry {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// Reads all but the token, which the caller has opened. The error says what is wrong, and never shows what was read.
+    /// Reads all but the token, which the caller has opened. The error says what is wrong, and
+    /// never shows what was read.
     pub(super) fn read(fields: &Fields, token: SecretText) -> Result<Self, String> {
         let missing = |what: &str| format!("it has no {what}");
         let time = |what| text(fields, what, rfc3339::read);
         Ok(Self {
             token,
             paired_at: time("paired_at")?.ok_or_else(|| missing("paired_at"))?,
-            name: text(fields, "name", |text| Some(text.to_owned()))?.ok_or_else(|| missing("name"))?,
+            name: text(fields, "name", |text| Some(text.to_owned()))?
+                .ok_or_else(|| missing("name"))?,
             gateway_key: text(fields, "gateway_key", read_key)?,
             fingerprint: text(fields, "fingerprint", |text| Fingerprint::parse(text).ok())?,
             node_id: text(fields, "node_id", NodeId::parse)?,
@@ -104,8 +108,14 @@ impl Entry {
         fields.set("gateway_key", self.gateway_key.as_ref().map(write_key).as_ref());
         fields.set("fingerprint", self.fingerprint.map(|it| it.to_string()).as_ref());
         fields.set("node_id", self.node_id.map(|it| it.to_string()).as_ref());
-        fields.set("grant", self.grant.map(|id| format!("{:032x}", u128::from_be_bytes(id))).as_ref());
-        fields.set("expires_at", self.expires_at.map(rfc3339::write).as_ref().map(rfc3339::Text::as_str));
+        fields.set(
+            "grant",
+            self.grant.map(|id| format!("{:032x}", u128::from_be_bytes(id))).as_ref(),
+        );
+        fields.set(
+            "expires_at",
+            self.expires_at.map(rfc3339::write).as_ref().map(rfc3339::Text::as_str),
+        );
         fields.set("permissions", self.permissions.as_ref());
     }
 }
@@ -138,7 +148,11 @@ impl Listed {
     }
 }
 
-fn text<T>(fields: &Fields, what: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, String> {
+fn text<T>(
+    fields: &Fields,
+    what: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, String> {
     let found: Option<String> = fields.get(what).map_err(|()| wrong(what))?;
     found.map(|text| parse(&text).ok_or_else(|| wrong(what))).transpose()
 }

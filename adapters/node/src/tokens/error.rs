@@ -1,4 +1,5 @@
-//! Why a stored token cannot be read or kept. Nothing here ever holds a token, a key, or a piece of a file.
+//! Why a stored token cannot be read or kept. Nothing here ever holds a token, a key, or a piece of
+//! a file.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +8,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
     /// Reading or writing failed.
-    #[error("{what} {path}: {why}; use another path for the token store, or run as the owner of this one")]
+    #[error(
+        "{what} {path}: {why}; use another path for the token store, or run as the owner of this one"
+    )]
     Io {
         /// What was tried.
         what: &'static str,
@@ -22,7 +25,9 @@ pub enum TokensError {
     )]
     NoPlace,
     /// Others can get at it.
-    #[error("{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}")]
+    #[error(
+        "{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}"
+    )]
     TooOpen {
         /// Which file or directory.
         path: PathBuf,
@@ -32,7 +37,9 @@ pub enum TokensError {
         mend: u32,
     },
     /// A link, directory, pipe, socket or device.
-    #[error("{path} is {found}, where a regular file belongs; name the file itself, or move what is there away")]
+    #[error(
+        "{path} is {found}, where a regular file belongs; name the file itself, or move what is there away"
+    )]
     Irregular {
         /// What was named.
         path: PathBuf,
@@ -51,7 +58,9 @@ pub enum TokensError {
         why: String,
     },
     /// Other programs keep the store locked.
-    #[error("the token store {path} has been locked by another program for {seconds} s; end that program and try again")]
+    #[error(
+        "the token store {path} has been locked by another program for {seconds} s; end that program and try again"
+    )]
     Busy {
         /// Which store.
         path: PathBuf,
@@ -59,7 +68,9 @@ pub enum TokensError {
         seconds: u64,
     },
     /// One entry cannot be understood; the others can be used.
-    #[error("the entry of gateway {router} in {path} is damaged: {why}; pair again with this gateway")]
+    #[error(
+        "the entry of gateway {router} in {path} is damaged: {why}; pair again with this gateway"
+    )]
     BadEntry {
         /// Which store.
         path: PathBuf,
@@ -83,7 +94,9 @@ pub enum TokensError {
         why: &'static str,
     },
     /// The key that the token was sealed with is gone.
-    #[error("the token of gateway {router} cannot be opened: its key is no longer in {place}; pair again with this gateway")]
+    #[error(
+        "the token of gateway {router} cannot be opened: its key is no longer in {place}; pair again with this gateway"
+    )]
     LostKey {
         /// The address the token stands under.
         router: String,
@@ -110,7 +123,9 @@ pub enum TokensError {
         router: String,
     },
     /// What should be a key is none.
-    #[error("{place} holds no key for the token store: it has {found} bytes, not 32; remove it and pair again")]
+    #[error(
+        "{place} holds no key for the token store: it has {found} bytes, not 32; remove it and pair again"
+    )]
     NotAKey {
         /// Where it is.
         place: String,

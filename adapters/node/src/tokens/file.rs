@@ -1,4 +1,5 @@
-//! Files that are their owner's alone: read with their permissions checked, replaced as a whole, one writer at a time.
+//! Files that are their owner's alone: read with their permissions checked, replaced as a whole,
+//! one writer at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -28,13 +29,18 @@ pub(super) fn directory(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Reads a file of at most `most` bytes and one more, which tells the caller that there were more; `None` if there is no such file.
+/// Reads a file of at most `most` bytes and one more, which tells the caller that there were more;
+/// `None` if there is no such file.
 pub(super) fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, TokensError> {
     check_directory(directory(path))?;
-    // One open and questions to what was opened: the file cannot be exchanged between the check and the reading. Opening does not
-    // follow a link, which a replaced file would not survive anyway, and does not wait for the other end of a pipe.
+    // One open and questions to what was opened: the file cannot be exchanged between the check and
+    // the reading. Opening does not follow a link, which a replaced file would not survive anyway,
+    // and does not wait for the other end of a pipe.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path);
     let irregular = |found| TokensError::Irregular { path: path.to_owned(), found };
     let file = match opened {
         Ok(file) => file,
@@ -62,7 +68,8 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>,
     Ok(Some(bytes))
 }
 
-/// Whether the directory exists; an error if others could exchange its files. They may look: its files are closed to them.
+/// Whether the directory exists; an error if others could exchange its files. They may look: its
+/// files are closed to them.
 fn check_directory(path: &Path) -> Result<bool, TokensError> {
     let about = match fs::metadata(path) {
         Ok(about) => about,
@@ -70,7 +77,11 @@ fn check_directory(path: &Path) -> Result<bool, TokensError> {
         Err(why) => return Err(failed("cannot look at", path)(why)),
     };
     let mode = about.mode() & 0o777;
-    if mode & 0o022 == 0 { Ok(true) } else { Err(TokensError::TooOpen { path: path.to_owned(), mode, mend: 0o700 }) }
+    if mode & 0o022 == 0 {
+        Ok(true)
+    } else {
+        Err(TokensError::TooOpen { path: path.to_owned(), mode, mend: 0o700 })
+    }
 }
 
 /// Makes the directory, 0700, unless it is there.
@@ -78,17 +89,23 @@ pub(super) fn make_directory(path: &Path) -> Result<(), TokensError> {
     if check_directory(path)? {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("cannot make the directory", path))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("cannot make the directory", path))?;
     sync_directory(directory(path))
 }
 
-/// Waits until no other program or thread writes, and keeps them from it until the value is dropped. The lock is a file of its own,
-/// since the store's is another one after each write.
+/// Waits until no other program or thread writes, and keeps them from it until the value is
+/// dropped. The lock is a file of its own, since the store's is another one after each write.
 pub(super) fn lock(path: &Path) -> Result<File, TokensError> {
     let lock_path = beside(path, ".lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default());
+    options.custom_flags(
+        i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default(),
+    );
     let lock = options.open(&lock_path).map_err(failed("cannot open", &lock_path))?;
     give_to_owner(directory(path), &lock);
     let started = Instant::now();
@@ -97,19 +114,24 @@ pub(super) fn lock(path: &Path) -> Result<File, TokensError> {
             Ok(()) => return Ok(lock),
             Err(TryLockError::Error(why)) => return Err(failed("cannot lock", &lock_path)(why)),
             Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_WITHIN => {
-                return Err(TokensError::Busy { path: path.to_owned(), seconds: LOCK_WITHIN.as_secs() });
+                return Err(TokensError::Busy {
+                    path: path.to_owned(),
+                    seconds: LOCK_WITHIN.as_secs(),
+                });
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
         }
     }
 }
 
-/// Replaces a file, 0600; only the holder of its lock may. When this returns, it is durable; whenever the power fails before, the old or
-/// the new is there, whole.
+/// Replaces a file, 0600; only the holder of its lock may. When this returns, it is durable;
+/// whenever the power fails before, the old or the new is there, whole.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
     let half_written = beside(path, ".tmp");
     match fs::remove_file(&half_written) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(failed("cannot remove", &half_written)(why)),
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("cannot remove", &half_written)(why));
+        }
         Ok(()) | Err(_) => {}
     }
     write_new(&half_written, bytes)?;
@@ -117,10 +139,12 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
     sync_directory(directory(path))
 }
 
-/// Makes a file, 0600, whole or not at all. Whether it did: `false` if there is one, which stays as it is.
+/// Makes a file, 0600, whole or not at all. Whether it did: `false` if there is one, which stays as
+/// it is.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<bool, TokensError> {
     make_directory(directory(path))?;
-    // Programs that use one key for several stores hold different locks, so each writes under a name of its own.
+    // Programs that use one key for several stores hold different locks, so each writes under a
+    // name of its own.
     let unique = seal::random::<8>().map_err(|why| TokensError::Randomness { why })?;
     let half_written = beside(path, &format!(".{:016x}.tmp", u64::from_be_bytes(*unique)));
     write_new(&half_written, bytes)?;
@@ -138,13 +162,14 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<bool, TokensError> {
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
     let failed = |why| failed("cannot write", path)(why);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     give_to_owner(directory(path), &file);
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-/// Root may pair for a service that runs as somebody else: files belong to whom the directory belongs to. Where that fails the writer is
-/// the owner already.
+/// Root may pair for a service that runs as somebody else: files belong to whom the directory
+/// belongs to. Where that fails the writer is the owner already.
 fn give_to_owner(directory: &Path, file: &File) {
     if let (Ok(dir), Ok(about)) = (fs::metadata(directory), file.metadata())
         && (dir.uid(), dir.gid()) != (about.uid(), about.gid())

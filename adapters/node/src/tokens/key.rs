@@ -13,8 +13,9 @@ pub(super) const KEY_BYTES: usize = 32;
 /// What keeps tokens from whoever reads the store's file, or a copy of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// A random key in the keyring of the user's session (the Secret Service of the session's D-Bus), made when the first token is kept. It
-    /// belongs to the path of the store: a store that is moved has lost its key.
+    /// A random key in the keyring of the user's session (the Secret Service of the session's
+    /// D-Bus), made when the first token is kept. It belongs to the path of the store: a store that
+    /// is moved has lost its key.
     Keyring,
     /// A random key in this file: 32 bytes, 0600, made when the first token is kept.
     File(PathBuf),
@@ -38,8 +39,12 @@ impl KeySource {
         }
     }
 
-    /// The key, made if there is none; `None` if there shall be none. Only the holder of the store's lock may call this.
-    pub(super) fn find_or_make(&self, store: &Path) -> Result<Option<Secret<KEY_BYTES>>, TokensError> {
+    /// The key, made if there is none; `None` if there shall be none. Only the holder of the
+    /// store's lock may call this.
+    pub(super) fn find_or_make(
+        &self,
+        store: &Path,
+    ) -> Result<Option<Secret<KEY_BYTES>>, TokensError> {
         if let Some(key) = self.find(store)? {
             return Ok(Some(key));
         }
@@ -76,7 +81,8 @@ impl KeySource {
         }
     }
 
-    /// The source that a store's file names; a key file is the one beside it. `None` if that is no source.
+    /// The source that a store's file names; a key file is the one beside it. `None` if that is no
+    /// source.
     pub(super) fn named(kind: &str, store: &Path) -> Option<Self> {
         match kind {
             "keyring" => Some(Self::Keyring),
@@ -100,6 +106,7 @@ fn read(path: &Path) -> Result<Option<Secret<KEY_BYTES>>, TokensError> {
 fn id_of(store: &Path) -> Result<String, TokensError> {
     let io = |why| TokensError::Io { what: "cannot look at", path: store.to_owned(), why };
     let directory = file::directory(store);
-    let directory = directory.canonicalize().or_else(|_| std::path::absolute(directory)).map_err(io)?;
+    let directory =
+        directory.canonicalize().or_else(|_| std::path::absolute(directory)).map_err(io)?;
     Ok(directory.join(store.file_name().unwrap_or_default()).display().to_string())
 }

@@ -1,8 +1,11 @@
-//! The keyring of the user's session: the Secret Service of freedesktop.org, which GNOME, KDE and KeePassXC offer on the session's D-Bus.
+//! The keyring of the user's session: the Secret Service of freedesktop.org, which GNOME, KDE and
+//! KeePassXC offer on the session's D-Bus.
 //!
-//! The calls are few, so they are made here; the crates for it bring a second asynchronous runtime and a big-number library. The key
-//! travels over the bus as it is ("plain"): the bus is a Unix socket of the same user, and whoever could listen there could as well ask
-//! for the key. Nothing is asked of the user: a keyring that is locked is an error that says so, since a daemon has nobody to ask.
+//! The calls are few, so they are made here; the crates for it bring a second asynchronous runtime
+//! and a big-number library. The key travels over the bus as it is ("plain"): the bus is a Unix
+//! socket of the same user, and whoever could listen there could as well ask for the key. Nothing
+//! is asked of the user: a keyring that is locked is an error that says so, since a daemon has
+//! nobody to ask.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -45,8 +48,11 @@ pub(super) fn is_usable() -> bool {
     block(async { Keyring::reach().await?.collection().await.map(|_| ()) }).is_ok()
 }
 
-/// Runs the calls on a thread of their own, so that the caller may be inside or outside an asynchronous runtime.
-fn block<T: Send + 'static>(calls: impl Future<Output = Result<T, Failed>> + Send + 'static) -> Result<T, TokensError> {
+/// Runs the calls on a thread of their own, so that the caller may be inside or outside an
+/// asynchronous runtime.
+fn block<T: Send + 'static>(
+    calls: impl Future<Output = Result<T, Failed>> + Send + 'static,
+) -> Result<T, TokensError> {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|why| Failed::Other(format!("cannot be asked: {why}")))?;
@@ -54,12 +60,17 @@ fn block<T: Send + 'static>(calls: impl Future<Output = Result<T, Failed>> + Sen
         runtime.block_on(async { tokio::time::timeout(WITHIN, calls).await.unwrap_or(Err(late)) })
     };
     let thread = std::thread::Builder::new().name("keyring".to_owned()).spawn(run);
-    let ended = thread.map_err(|why| Failed::Other(format!("cannot be asked: {why}"))).and_then(|thread| {
-        let panicked = |_| Err(Failed::Other("cannot be asked: the call was cut off".to_owned()));
-        thread.join().unwrap_or_else(panicked)
-    });
+    let ended =
+        thread.map_err(|why| Failed::Other(format!("cannot be asked: {why}"))).and_then(|thread| {
+            let panicked =
+                |_| Err(Failed::Other("cannot be asked: the call was cut off".to_owned()));
+            thread.join().unwrap_or_else(panicked)
+        });
     ended.map_err(|failed| match failed {
-        Failed::NotAKey(found) => TokensError::NotAKey { place: "an item of the keyring of this session".to_owned(), found },
+        Failed::NotAKey(found) => TokensError::NotAKey {
+            place: "an item of the keyring of this session".to_owned(),
+            found,
+        },
         Failed::Other(why) => TokensError::Keyring { why },
     })
 }
@@ -84,7 +95,8 @@ impl Keyring {
     async fn reach() -> Result<Self, Failed> {
         let unreachable = |error| Failed::Other(format!("cannot be reached: {error}"));
         let bus = Connection::session().await.map_err(unreachable)?;
-        let opened = call(&bus, ROOT, "Service", "OpenSession", &("plain", Variant::from(""))).await;
+        let opened =
+            call(&bus, ROOT, "Service", "OpenSession", &("plain", Variant::from(""))).await;
         let (_, session): (OwnedVariant, _) = opened.map_err(unreachable)?;
         Ok(Self { bus, session })
     }
@@ -98,28 +110,41 @@ impl Keyring {
         };
         let Some(item) = item else { return Ok(None) };
         self.unlock(&item).await?;
-        let sent: (Sent,) = call(&self.bus, item.as_str(), "Item", "GetSecret", &self.session).await?;
+        let sent: (Sent,) =
+            call(&self.bus, item.as_str(), "Item", "GetSecret", &self.session).await?;
         let value = Zeroizing::new(sent.0.2);
-        let key = <[u8; KEY_BYTES]>::try_from(&**value).map_err(|_| Failed::NotAKey(value.len() as u64))?;
+        let key = <[u8; KEY_BYTES]>::try_from(&**value)
+            .map_err(|_| Failed::NotAKey(value.len() as u64))?;
         Ok(Some(Secret::new(key)))
     }
 
     async fn keep(&self, store: &str, key: &[u8]) -> Result<(), Failed> {
         let collection = self.collection().await?;
         let properties = HashMap::from([
-            ("org.freedesktop.Secret.Item.Label", Variant::from(format!("Handfast: key of {store}"))),
+            (
+                "org.freedesktop.Secret.Item.Label",
+                Variant::from(format!("Handfast: key of {store}")),
+            ),
             ("org.freedesktop.Secret.Item.Attributes", Variant::from(attributes(store))),
         ]);
         let sent = (&self.session, &[] as &[u8], key, "application/octet-stream");
         let replace = false;
-        let made = call(&self.bus, collection.as_str(), "Collection", "CreateItem", &(properties, sent, replace)).await?;
+        let made = call(
+            &self.bus,
+            collection.as_str(),
+            "Collection",
+            "CreateItem",
+            &(properties, sent, replace),
+        )
+        .await?;
         let (_, question): (OwnedObjectPath, OwnedObjectPath) = made;
         unasked(&question)
     }
 
     /// The default collection, unlocked.
     async fn collection(&self) -> Result<OwnedObjectPath, Failed> {
-        let (collection,): (OwnedObjectPath,) = call(&self.bus, ROOT, "Service", "ReadAlias", &"default").await?;
+        let (collection,): (OwnedObjectPath,) =
+            call(&self.bus, ROOT, "Service", "ReadAlias", &"default").await?;
         if collection.as_str() == NONE {
             return Err(Failed::Other("has no default collection".to_owned()));
         }
@@ -152,6 +177,7 @@ async fn call<T: DeserializeOwned + Type>(
     body: &(impl Serialize + DynamicType),
 ) -> Result<T, Error> {
     let interface = format!("org.freedesktop.Secret.{interface}");
-    let reply = bus.call_method(Some(SERVICE), object, Some(interface.as_str()), method, body).await?;
+    let reply =
+        bus.call_method(Some(SERVICE), object, Some(interface.as_str()), method, body).await?;
     reply.body().deserialize_ignore_signature()
 }

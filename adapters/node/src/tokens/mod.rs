@@ -1,4 +1,5 @@
-//! The token store of a client: what a node or companion keeps of each gateway that it is paired with, by the gateway's address.
+//! The token store of a client: what a node or companion keeps of each gateway that it is paired
+//! with, by the gateway's address.
 //!
 //! One file, `tokens.json`, which people can read and other programs may add to:
 //!
@@ -13,8 +14,8 @@
 //! | `tokens.json.lock` | nothing; whoever writes holds it, so programs do not lose each other's entries |
 //! | `tokens.json.tmp`, `tokens.key.….tmp` | a write that was cut off; never read |
 //!
-//! All of them are 0600, a directory that is made for them is 0700. The calls block for as long as small files or a keyring take, a writer
-//! for up to ten seconds if others write.
+//! All of them are 0600, a directory that is made for them is 0700. The calls block for as long as
+//! small files or a keyring take, a writer for up to ten seconds if others write.
 
 mod document;
 mod entry;
@@ -40,14 +41,16 @@ use document::{Document, Fields};
 const MOST_BYTES: usize = 1024 * 1024;
 /// Most bytes of a token; a capability has 2048.
 const TOKEN_BYTES: usize = 16 * 1024;
-/// Most bytes of an address: the longest host name, a port, and the brackets of an IPv6 address with its zone.
+/// Most bytes of an address: the longest host name, a port, and the brackets of an IPv6 address
+/// with its zone.
 const ROUTER_BYTES: usize = 300;
 /// The field beside `routers` that tells the next program where the key is.
 const KEY_SOURCE: &str = "key_source";
 /// The field of an entry that is sealed.
 const TOKEN: &str = "token";
 
-/// A store of tokens. The value holds nothing but where things are; each call reads what is there then.
+/// A store of tokens. The value holds nothing but where things are; each call reads what is there
+/// then.
 #[derive(Debug)]
 pub struct TokenStore {
     path: PathBuf,
@@ -55,10 +58,12 @@ pub struct TokenStore {
 }
 
 impl TokenStore {
-    /// The store in this file, which need not exist; nothing is made before the first [`put`](Self::put).
+    /// The store in this file, which need not exist; nothing is made before the first
+    /// [`put`](Self::put).
     ///
     /// # Errors
-    /// If the file, its directory or its key file is there and can be used by others, is of another kind, or is damaged.
+    /// If the file, its directory or its key file is there and can be used by others, is of another
+    /// kind, or is damaged.
     pub fn open(path: impl Into<PathBuf>, keys: KeySource) -> Result<Self, TokensError> {
         let store = Self { path: path.into(), keys };
         if store.path.file_name().is_none() {
@@ -72,8 +77,8 @@ impl TokenStore {
         Ok(store)
     }
 
-    /// The store in this file with the key where it was so far; for a new one in the keyring if the session has one that is not locked, else
-    /// in a file beside it. Never plain.
+    /// The store in this file with the key where it was so far; for a new one in the keyring if the
+    /// session has one that is not locked, else in a file beside it. Never plain.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -100,26 +105,31 @@ impl TokenStore {
         &self.keys
     }
 
-    /// What is kept of a gateway; `None` if nothing is. Sealed and plain tokens are told apart by what they begin with.
+    /// What is kept of a gateway; `None` if nothing is. Sealed and plain tokens are told apart by
+    /// what they begin with.
     ///
     /// # Errors
     /// If the store cannot be read, the entry is damaged, or its token does not open.
     pub fn get(&self, router: &str) -> Result<Option<Entry>, TokensError> {
         let document = self.load()?;
         let Some(fields) = document.routers.get(router) else { return Ok(None) };
-        let bad = |why| TokensError::BadEntry { path: self.path.clone(), router: router.to_owned(), why };
+        let bad =
+            |why| TokensError::BadEntry { path: self.path.clone(), router: router.to_owned(), why };
         let token = token_of(fields).map_err(|why| bad(why.to_owned()))?;
-        let token = if token.starts_with(seal::PREFIX) { self.unseal(router, &token)? } else { token };
+        let token =
+            if token.starts_with(seal::PREFIX) { self.unseal(router, &token)? } else { token };
         Entry::read(fields, SecretText::new(token)).map(Some).map_err(bad)
     }
 
-    /// Keeps an entry in place of the one of that gateway, if there is one. Fields that this program does not know stay. When this returns,
-    /// it is durable.
+    /// Keeps an entry in place of the one of that gateway, if there is one. Fields that this
+    /// program does not know stay. When this returns, it is durable.
     ///
-    /// A key that was lost is replaced: that is how pairing again mends it. Tokens of other gateways that it sealed stay closed.
+    /// A key that was lost is replaced: that is how pairing again mends it. Tokens of other
+    /// gateways that it sealed stay closed.
     ///
     /// # Errors
-    /// If the store cannot be read or written, or there is no key; then what was kept is still there.
+    /// If the store cannot be read or written, or there is no key; then what was kept is still
+    /// there.
     pub fn put(&self, router: &str, entry: Entry) -> Result<(), TokensError> {
         check_router(router)?;
         let token = entry.token.expose();
@@ -132,8 +142,10 @@ impl TokenStore {
         let token = match self.keys.find_or_make(&self.path)? {
             None => Zeroizing::new(token.to_owned()),
             Some(key) => {
-                let sealed = seal::seal(&key, router, token).map_err(|why| TokensError::Randomness { why })?;
-                let too_long = || TokensError::NoToken { router: router.to_owned(), why: "it is too long" };
+                let sealed = seal::seal(&key, router, token)
+                    .map_err(|why| TokensError::Randomness { why })?;
+                let too_long =
+                    || TokensError::NoToken { router: router.to_owned(), why: "it is too long" };
                 Zeroizing::new(sealed.ok_or_else(too_long)?)
             }
         };
@@ -169,8 +181,13 @@ impl TokenStore {
     /// If the store cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, TokensError> {
         let document = self.load()?;
-        let sealed = |fields: &Fields| token_of(fields).is_ok_and(|token| token.starts_with(seal::PREFIX));
-        Ok(document.routers.iter().map(|(router, fields)| Listed::read(router, fields, sealed(fields))).collect())
+        let sealed =
+            |fields: &Fields| token_of(fields).is_ok_and(|token| token.starts_with(seal::PREFIX));
+        Ok(document
+            .routers
+            .iter()
+            .map(|(router, fields)| Listed::read(router, fields, sealed(fields)))
+            .collect())
     }
 
     fn unseal(&self, router: &str, token: &str) -> Result<Zeroizing<String>, TokensError> {
@@ -180,12 +197,15 @@ impl TokenStore {
         }
         match self.keys.find(&self.path)? {
             None => Err(TokensError::LostKey { router, place }),
-            Some(key) => seal::open(&key, &router, token).map_err(|_| TokensError::NotOpened { router, place }),
+            Some(key) => seal::open(&key, &router, token)
+                .map_err(|_| TokensError::NotOpened { router, place }),
         }
     }
 
     fn load(&self) -> Result<Document, TokensError> {
-        let Some(bytes) = file::read(&self.path, MOST_BYTES as u64)? else { return Ok(Document::default()) };
+        let Some(bytes) = file::read(&self.path, MOST_BYTES as u64)? else {
+            return Ok(Document::default());
+        };
         let damaged = |why| TokensError::Damaged { path: self.path.clone(), why };
         if bytes.len() > MOST_BYTES {
             return Err(damaged(format!("it is larger than {MOST_BYTES} bytes")));
@@ -231,12 +251,20 @@ fn unfit(token: &str) -> Option<&'static str> {
     }
 }
 
-/// Anything that can stand for a host and a port; which ones lead somewhere shows when one connects.
+/// Anything that can stand for a host and a port; which ones lead somewhere shows when one
+/// connects.
 fn check_router(router: &str) -> Result<(), TokensError> {
     let port = router.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-    let number = port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok());
-    let host = router.len() <= ROUTER_BYTES && !router.chars().any(|c| c.is_control() || c.is_whitespace() || c == '/');
-    if number && host { Ok(()) } else { Err(TokensError::NotARouter { router: router.chars().take(ROUTER_BYTES).collect() }) }
+    let number = port.is_some_and(|port| {
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    });
+    let host = router.len() <= ROUTER_BYTES
+        && !router.chars().any(|c| c.is_control() || c.is_whitespace() || c == '/');
+    if number && host {
+        Ok(())
+    } else {
+        Err(TokensError::NotARouter { router: router.chars().take(ROUTER_BYTES).collect() })
+    }
 }
 
 #[cfg(test)]

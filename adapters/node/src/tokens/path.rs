@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use super::error::TokensError;
 use crate::gateway_url::GatewayUrl;
 
-/// Where the store is unless another path is named: `${XDG_CONFIG_HOME:-~/.config}/handfast/tokens.json`; on macOS
-/// `~/Library/Application Support/handfast/tokens.json`; on Windows `%APPDATA%\handfast\tokens.json`.
+/// Where the store is unless another path is named:
+/// `${XDG_CONFIG_HOME:-~/.config}/handfast/tokens.json`; on macOS
+/// `~/Library/Application Support/handfast/tokens.json`; on Windows
+/// `%APPDATA%\handfast\tokens.json`.
 ///
 /// # Errors
 /// If the environment names none of these places.
@@ -21,12 +23,14 @@ fn path_on(system: &str, variable: impl Fn(&str) -> Option<OsString>) -> Option<
     let base = match system {
         "macos" => absolute("HOME").map(|home| home.join("Library/Application Support")),
         "windows" => absolute("APPDATA"),
-        _ => absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config"))),
+        _ => absolute("XDG_CONFIG_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".config"))),
     };
     base.map(|base| base.join("handfast").join("tokens.json"))
 }
 
-/// The address that the entry of a gateway stands under: host and port, with brackets around an IPv6 address.
+/// The address that the entry of a gateway stands under: host and port, with brackets around an
+/// IPv6 address.
 #[must_use]
 pub fn router_of(gateway: &GatewayUrl) -> String {
     let (host, port) = (gateway.host(), gateway.port());
@@ -38,7 +42,9 @@ mod tests {
     use super::*;
 
     fn on(system: &str, variables: &[(&str, &str)]) -> Option<PathBuf> {
-        path_on(system, |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
+        path_on(system, |name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        })
     }
 
     #[test]
@@ -47,9 +53,21 @@ mod tests {
         for (system, variables, expected) in [
             ("linux", vec![home], "/home/ada/.config/handfast/tokens.json"),
             ("linux", vec![home, ("XDG_CONFIG_HOME", "/etc/ada")], "/etc/ada/handfast/tokens.json"),
-            ("linux", vec![home, ("XDG_CONFIG_HOME", "")], "/home/ada/.config/handfast/tokens.json"),
-            ("linux", vec![home, ("XDG_CONFIG_HOME", "here")], "/home/ada/.config/handfast/tokens.json"),
-            ("macos", vec![home, ("XDG_CONFIG_HOME", "/x")], "/home/ada/Library/Application Support/handfast/tokens.json"),
+            (
+                "linux",
+                vec![home, ("XDG_CONFIG_HOME", "")],
+                "/home/ada/.config/handfast/tokens.json",
+            ),
+            (
+                "linux",
+                vec![home, ("XDG_CONFIG_HOME", "here")],
+                "/home/ada/.config/handfast/tokens.json",
+            ),
+            (
+                "macos",
+                vec![home, ("XDG_CONFIG_HOME", "/x")],
+                "/home/ada/Library/Application Support/handfast/tokens.json",
+            ),
             ("windows", vec![home, ("APPDATA", "/roaming")], "/roaming/handfast/tokens.json"),
         ] {
             assert_eq!(on(system, &variables), Some(expected.into()), "{system} {variables:?}");

@@ -1,4 +1,5 @@
-//! Tokens at rest: XChaCha20-Poly1305, whose nonces are long enough to be random for as long as a key lives.
+//! Tokens at rest: XChaCha20-Poly1305, whose nonces are long enough to be random for as long as a
+//! key lives.
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
@@ -10,7 +11,8 @@ use zeroize::Zeroizing;
 /// What a sealed token begins with. No token does, so whoever reads knows which it is.
 pub(super) const PREFIX: &str = "enc1:";
 
-/// Before the address in the associated data, so that nothing sealed for another purpose opens here.
+/// Before the address in the associated data, so that nothing sealed for another purpose opens
+/// here.
 const LABEL: &[u8] = b"handfast/v1/token-store\0";
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -30,15 +32,21 @@ pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, getrandom::
     SysRng.try_fill_bytes(&mut *bytes).map(|()| bytes)
 }
 
-/// Seals a token for one address: `enc1:` and base64url of nonce, ciphertext and tag. `None` for more than 256 GiB.
-pub(super) fn seal(key: &Secret<32>, router: &str, token: &str) -> Result<Option<String>, getrandom::Error> {
+/// Seals a token for one address: `enc1:` and base64url of nonce, ciphertext and tag. `None` for
+/// more than 256 GiB.
+pub(super) fn seal(
+    key: &Secret<32>,
+    router: &str,
+    token: &str,
+) -> Result<Option<String>, getrandom::Error> {
     let nonce = random::<NONCE_BYTES>()?;
     // The whole length from the start, so that growing leaves no copies of the token behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(NONCE_BYTES + token.len() + TAG_BYTES));
     bytes.extend_from_slice(&*nonce);
     bytes.extend_from_slice(token.as_bytes());
     let (_, text) = bytes.split_at_mut(NONCE_BYTES);
-    let sealed = cipher(key).encrypt_inout_detached(&XNonce::from(*nonce), &associated(router), text.into());
+    let sealed =
+        cipher(key).encrypt_inout_detached(&XNonce::from(*nonce), &associated(router), text.into());
     let Ok(tag) = sealed else { return Ok(None) };
     bytes.extend_from_slice(&tag);
     let mut chars = vec![0; bytes.len().div_ceil(3) * 4];
@@ -46,15 +54,23 @@ pub(super) fn seal(key: &Secret<32>, router: &str, token: &str) -> Result<Option
 }
 
 /// Opens what [`seal`] made for this address.
-pub(super) fn open(key: &Secret<32>, router: &str, sealed: &str) -> Result<Zeroizing<String>, DoesNotOpen> {
+pub(super) fn open(
+    key: &Secret<32>,
+    router: &str,
+    sealed: &str,
+) -> Result<Zeroizing<String>, DoesNotOpen> {
     let text = sealed.strip_prefix(PREFIX).ok_or(DoesNotOpen)?;
     let mut bytes = Zeroizing::new(vec![0; text.len()]);
     let length = base64url::decode(text, &mut bytes).ok_or(DoesNotOpen)?.len();
     bytes.truncate(length);
     let (nonce, rest) = bytes.split_first_chunk_mut::<NONCE_BYTES>().ok_or(DoesNotOpen)?;
     let (text, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(DoesNotOpen)?;
-    let opened =
-        cipher(key).decrypt_inout_detached(&XNonce::from(*nonce), &associated(router), (&mut *text).into(), &Tag::from(*tag));
+    let opened = cipher(key).decrypt_inout_detached(
+        &XNonce::from(*nonce),
+        &associated(router),
+        (&mut *text).into(),
+        &Tag::from(*tag),
+    );
     opened.map_err(|_| DoesNotOpen)?;
     std::str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| DoesNotOpen)
 }

@@ -62,7 +62,12 @@ impl Gateway {
     pub(crate) async fn start() -> Self {
         let (seen_in, seen) = mpsc::unbounded_channel();
         let key = ProofKey::new(&random());
-        let shared = Arc::new(Shared { records: Mutex::default(), key, seen: seen_in, pushes: broadcast::channel(16).0 });
+        let shared = Arc::new(Shared {
+            records: Mutex::default(),
+            key,
+            seen: seen_in,
+            pushes: broadcast::channel(16).0,
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self { address, accepting: tokio::spawn(accept(listener, shared.clone())), shared, seen }
@@ -94,12 +99,16 @@ impl Gateway {
         };
         let text = token.expose().to_owned();
         let hashed = hash(HashJob { node_id: id, token }).await;
-        self.set(id, Standing::Paired { credential: Credential::Token(hashed.hash), mode: Mode::Full });
+        self.set(
+            id,
+            Standing::Paired { credential: Credential::Token(hashed.hash), mode: Mode::Full },
+        );
         text
     }
 
     pub(crate) fn mute(&self, id: NodeId) {
-        let hash = self.shared.records.lock().unwrap()[&id].standing.token().expect("is paired").clone();
+        let hash =
+            self.shared.records.lock().unwrap()[&id].standing.token().expect("is paired").clone();
         self.set(id, Standing::Muted { credential: Credential::Token(hash), restore: Mode::Full });
         let _ = self.shared.pushes.send(Push::Notice(id, Notice::Muted));
     }
@@ -201,7 +210,13 @@ fn action(effect: Effect<'_>, from: IpAddr) -> Action {
     }
 }
 
-fn step(node: Connection, now: Instant, fed: Fed, shared: &Shared, from: IpAddr) -> (Connection, Vec<Action>) {
+fn step(
+    node: Connection,
+    now: Instant,
+    fed: Fed,
+    shared: &Shared,
+    from: IpAddr,
+) -> (Connection, Vec<Action>) {
     let record = |id| shared.records.lock().unwrap().get(&id).cloned();
     let mut scratch = [0; SCRATCH];
     let found;

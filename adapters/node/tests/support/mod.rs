@@ -1,4 +1,5 @@
-//! What the tests share: a gateway made of core's machine over real sockets, and the binary with its output.
+//! What the tests share: a gateway made of core's machine over real sockets, and the binary with
+//! its output.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod gateway;

@@ -1,4 +1,5 @@
-//! A gateway of the native wire: core's `Connection`, a registry of a few maps, and a WebSocket, TCP or any other stream.
+//! A gateway of the native wire: core's `Connection`, a registry of a few maps, and a WebSocket,
+//! TCP or any other stream.
 
 mod registry;
 mod session;
@@ -68,10 +69,16 @@ impl NativeGateway {
 
     async fn begin(web: bool) -> Self {
         let (seen_in, seen) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(OwnKeys::generate(&random()), seen_in, broadcast::channel(16).0));
+        let shared =
+            Arc::new(Shared::new(OwnKeys::generate(&random()), seen_in, broadcast::channel(16).0));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self { address, accepting: tokio::spawn(accept(listener, shared.clone(), web)), shared, seen }
+        Self {
+            address,
+            accepting: tokio::spawn(accept(listener, shared.clone(), web)),
+            shared,
+            seen,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -131,11 +138,13 @@ impl NativeGateway {
     }
 
     pub(crate) async fn pin(&mut self) -> String {
-        self.until("a PIN", |seen| if let Seen::Pin(pin) = seen { Some(pin.clone()) } else { None }).await
+        self.until("a PIN", |seen| if let Seen::Pin(pin) = seen { Some(pin.clone()) } else { None })
+            .await
     }
 
     pub(crate) async fn linked(&mut self) -> NodeId {
-        self.until("a link", |seen| if let Seen::Linked(id) = seen { Some(*id) } else { None }).await
+        self.until("a link", |seen| if let Seen::Linked(id) = seen { Some(*id) } else { None })
+            .await
     }
 
     pub(crate) async fn sees(&mut self, wanted: Seen) {
@@ -170,9 +179,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, web: bool) {
 
 #[allow(clippy::result_large_err, reason = "the WebSocket library's own type")]
 fn subprotocol(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-    let asked = request.headers().get("sec-websocket-protocol").and_then(|value| value.to_str().ok());
+    let asked =
+        request.headers().get("sec-websocket-protocol").and_then(|value| value.to_str().ok());
     if asked == Some("handfast.v1") {
-        response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("handfast.v1"));
+        response
+            .headers_mut()
+            .insert("sec-websocket-protocol", HeaderValue::from_static("handfast.v1"));
     }
     Ok(response)
 }

@@ -72,7 +72,10 @@ pub(super) async fn show(State(gateway): State<Gateway>) -> Json<ClockView> {
     Json(gateway.clock().into())
 }
 
-pub(super) async fn accept(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<AcceptedView>, Failure> {
+pub(super) async fn accept(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<AcceptedView>, Failure> {
     let Accept { at } = parse(&body)?;
     let TakenOver { moved, ended } = gateway.accept_clock(at.map(UnixTime::from_secs)).await?;
     Ok(Json(AcceptedView { clock: gateway.clock().into(), moved, ended }))

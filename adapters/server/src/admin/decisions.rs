@@ -19,7 +19,8 @@ use crate::gateway::{Gateway, IssuedCredential, OperatorError};
 use crate::pairing::{Terms, hex};
 use crate::requests::Waiting;
 
-/// What approving answers: the only time a token is shown. A node with keys needs none; it is offered its permissions over its own channel.
+/// What approving answers: the only time a token is shown. A node with keys needs none; it is
+/// offered its permissions over its own channel.
 #[derive(Serialize, Deserialize)]
 pub struct IssuedView {
     /// Whose.
@@ -39,7 +40,8 @@ pub struct IssuedView {
     /// The token; absent for a node with keys.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token: Option<String>,
-    /// The delivery of the token, to be confirmed once it is where it belongs; absent with the token.
+    /// The delivery of the token, to be confirmed once it is where it belongs; absent with the
+    /// token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub delivery: Option<String>,
     /// The fingerprint of its static key; absent for a node with a token, as are the others.
@@ -111,13 +113,22 @@ pub(super) async fn pair(
         false => Purpose::Approve,
     };
     let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
-    let terms = Terms { permissions, expires: body.expires.map(Duration::from_secs), message: body.message };
+    let terms = Terms {
+        permissions,
+        expires: body.expires.map(Duration::from_secs),
+        message: body.message,
+    };
     let entry = gateway.device_by_prefix(&prefix).await?.entry;
     match body.version {
         Some(version) if version != entry.version.0 => {
             gateway.inner.shown.see(&entry);
             let shown = format!("version {version}");
-            return Err(OperatorError::Changed { node_id: entry.record.node_id, shown, now: entry.profile }.into());
+            return Err(OperatorError::Changed {
+                node_id: entry.record.node_id,
+                shown,
+                now: entry.profile,
+            }
+            .into());
         }
         Some(_) => gateway.inner.shown.see(&entry),
         None => {}
@@ -153,7 +164,9 @@ pub(super) async fn policy(
     let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
         ("muted", _) => Decision::Mute,
         (_, Some(mode)) => Decision::SetMode(mode),
-        (_, None) => return Err(Failure::Usage("mode must be full, safe-chat or muted".to_owned())),
+        (_, None) => {
+            return Err(Failure::Usage("mode must be full, safe-chat or muted".to_owned()));
+        }
     };
     apply(&gateway, &prefix, decision).await
 }
@@ -173,19 +186,26 @@ pub(super) async fn reject(
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
 }
 
-pub(super) async fn reject_many(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<RejectedView>, Failure> {
+pub(super) async fn reject_many(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<RejectedView>, Failure> {
     let body: RejectManyBody = parse(&body)?;
     let which = match (body.all, body.name, body.from) {
         (true, None, None) => Waiting::All,
         (false, Some(name), None) => Waiting::Named(name),
-        (false, None, Some(net)) => Waiting::From(net.parse().map_err(|error| Failure::Usage(format!("{net:?}: {error}")))?),
-        _ => return Err(Failure::Usage("name the requests by one of all, name or from".to_owned())),
+        (false, None, Some(net)) => {
+            Waiting::From(net.parse().map_err(|error| Failure::Usage(format!("{net:?}: {error}")))?)
+        }
+        _ => {
+            return Err(Failure::Usage("name the requests by one of all, name or from".to_owned()));
+        }
     };
     let outcomes = gateway.turn_down_all(&which, body.for_good).await?;
     let rejected = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
-    let failed = outcomes
-        .into_iter()
-        .filter_map(|(node_id, outcome)| Some(DamagedView { node_id: node_id.to_string(), problem: outcome.err()?.to_string() }));
+    let failed = outcomes.into_iter().filter_map(|(node_id, outcome)| {
+        Some(DamagedView { node_id: node_id.to_string(), problem: outcome.err()?.to_string() })
+    });
     Ok(Json(RejectedView { rejected, failed: failed.collect() }))
 }
 
@@ -200,12 +220,20 @@ pub(super) async fn decide(
         }
         "mute" => Decision::Mute,
         "unmute" => Decision::Unmute,
-        _ => return Err(Failure::Usage("a decision is pair, reject, unpair, policy, mute or unmute".to_owned())),
+        _ => {
+            return Err(Failure::Usage(
+                "a decision is pair, reject, unpair, policy, mute or unmute".to_owned(),
+            ));
+        }
     };
     apply(&gateway, &prefix, decision).await
 }
 
-async fn apply(gateway: &Gateway, prefix: &str, decision: Decision) -> Result<Json<DeviceView>, Failure> {
+async fn apply(
+    gateway: &Gateway,
+    prefix: &str,
+    decision: Decision,
+) -> Result<Json<DeviceView>, Failure> {
     let device = gateway.device_by_prefix(prefix).await?;
     let node_id = device.entry.record.node_id;
     gateway.decide(node_id, &decision).await?;

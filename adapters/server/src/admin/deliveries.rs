@@ -17,12 +17,18 @@ pub struct DeliveryView {
     pub settled: String,
 }
 
-pub(super) async fn confirm(State(gateway): State<Gateway>, Path(id): Path<String>) -> Result<Json<DeliveryView>, Failure> {
+pub(super) async fn confirm(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+) -> Result<Json<DeliveryView>, Failure> {
     gateway.confirm_delivery(parse(&id)?).await?;
     Ok(Json(DeliveryView { delivery: id, settled: "delivered".to_owned() }))
 }
 
-pub(super) async fn cancel(State(gateway): State<Gateway>, Path(id): Path<String>) -> Result<Json<DeliveryView>, Failure> {
+pub(super) async fn cancel(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+) -> Result<Json<DeliveryView>, Failure> {
     gateway.cancel_delivery(parse(&id)?).await?;
     Ok(Json(DeliveryView { delivery: id, settled: "undone".to_owned() }))
 }
@@ -30,7 +36,7 @@ pub(super) async fn cancel(State(gateway): State<Gateway>, Path(id): Path<String
 fn parse(id: &str) -> Result<DeliveryId, Failure> {
     let all_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = all_hex.then(|| u128::from_str_radix(id, 16).ok()).flatten();
-    number
-        .map(|number| DeliveryId::from_bytes(number.to_be_bytes()))
-        .ok_or_else(|| Failure::Usage(format!("{id:?} is no id of a delivery: it has 32 hex digits")))
+    number.map(|number| DeliveryId::from_bytes(number.to_be_bytes())).ok_or_else(|| {
+        Failure::Usage(format!("{id:?} is no id of a delivery: it has 32 hex digits"))
+    })
 }

@@ -36,7 +36,8 @@ pub struct DeviceView {
     /// `rejected`, `barred` or `unpaired`; only once revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
-    /// Until when its newest token may be confirmed or used, before it counts for good; only while one is on its way.
+    /// Until when its newest token may be confirmed or used, before it counts for good; only while
+    /// one is on its way.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undelivered_until: Option<u64>,
     /// How often its key was turned down lately; only of a request that was.
@@ -92,8 +93,12 @@ impl From<&Device> for DeviceView {
             Standing::Pending { expires } => ("pending", None, None, None, Some(expires.as_secs())),
             Standing::Unapproved { .. } => ("unapproved", None, None, None, None),
             Standing::Paired { mode: now, .. } => ("paired", mode(now), None, None, None),
-            Standing::Muted { restore, .. } => ("muted", Some("muted".to_owned()), mode(restore), None, None),
-            Standing::Revoked { cause } => ("revoked", None, None, Some(cause.as_str().to_owned()), None),
+            Standing::Muted { restore, .. } => {
+                ("muted", Some("muted".to_owned()), mode(restore), None, None)
+            }
+            Standing::Revoked { cause } => {
+                ("revoked", None, None, Some(cause.as_str().to_owned()), None)
+            }
         };
         Self {
             node_id: record.node_id.to_string(),
@@ -101,23 +106,33 @@ impl From<&Device> for DeviceView {
             room: record.room.to_string(),
             ip_address: record.address.to_string(),
             door: if record.keys.is_some() { "native" } else { "missy" }.to_owned(),
-            fingerprint: record.keys.as_ref().map(|keys| Fingerprint::of(&keys.channel).to_string()),
+            fingerprint: record
+                .keys
+                .as_ref()
+                .map(|keys| Fingerprint::of(&keys.channel).to_string()),
             standing: standing.to_owned(),
             policy_mode,
             restores,
             cause,
-            undelivered_until: record.standing.undelivered().map(|undelivered| undelivered.ticket.until.as_secs()),
+            undelivered_until: record
+                .standing
+                .undelivered()
+                .map(|undelivered| undelivered.ticket.until.as_secs()),
             rejected_times: entry.rejection.map(|rejection| rejection.times),
-            may_ask_at: entry.rejection.and_then(|rejection| rejection.until).map(handfast_core::time::UnixTime::as_secs),
+            may_ask_at: entry
+                .rejection
+                .and_then(|rejection| rejection.until)
+                .map(handfast_core::time::UnixTime::as_secs),
             asked_times: entry.asked.map(|asked| asked.times),
             version: entry.version.0,
             status: if *online { "online" } else { "offline" }.to_owned(),
             approved_by: match record.standing {
-                Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } => {
-                    None
-                }
+                Standing::Paired { credential: Credential::Keys, .. }
+                | Standing::Muted { credential: Credential::Keys, .. } => None,
                 Standing::Paired { .. } | Standing::Muted { .. } => Some(made_by(entry.maker)),
-                Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => None,
+                Standing::Pending { .. }
+                | Standing::Unapproved { .. }
+                | Standing::Revoked { .. } => None,
             },
             asked_at: record.asked_at.as_secs(),
             expires_at,
@@ -128,7 +143,8 @@ impl From<&Device> for DeviceView {
                 noise_level: o.noise_level,
                 wake_word_fp: o.wake_word_fp,
             }),
-            // It was parsed as an object before it was stored; what is not JSON any more is shown as text, not dropped.
+            // It was parsed as an object before it was stored; what is not JSON any more is shown
+            // as text, not dropped.
             hardware_profile: RawValue::from_string(entry.profile.clone())
                 .or_else(|_| serde_json::value::to_raw_value(&entry.profile))
                 .unwrap_or_default(),

@@ -21,35 +21,42 @@ use crate::pairing::hex;
 
 /// Ends with the gateway. Whoever reads too slowly misses events, and is told how many.
 pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
-    let (events, shutdown) = (gateway.inner.pairing.feed.subscribe(), gateway.inner.shutdown.subscribe());
+    let (events, shutdown) =
+        (gateway.inner.pairing.feed.subscribe(), gateway.inner.shutdown.subscribe());
     // Said at once, so that whoever listens knows from when on nothing is missed.
     let first = Some(json!({"event": "listening"}));
-    let lines = stream::unfold((first, events, shutdown, caller), async |(first, mut events, mut shutdown, caller)| {
-        let value = match first {
-            Some(first) => first,
-            None => tokio::select! {
-                _ = shutdown.wait_for(|down| *down) => return None,
-                happened = events.recv() => match happened {
-                    Ok(event) => view(&event, caller.authority()),
-                    Err(RecvError::Lagged(missed)) => json!({"event": "missed", "count": missed}),
-                    Err(RecvError::Closed) => return None,
+    let lines = stream::unfold(
+        (first, events, shutdown, caller),
+        async |(first, mut events, mut shutdown, caller)| {
+            let value = match first {
+                Some(first) => first,
+                None => tokio::select! {
+                    _ = shutdown.wait_for(|down| *down) => return None,
+                    happened = events.recv() => match happened {
+                        Ok(event) => view(&event, caller.authority()),
+                        Err(RecvError::Lagged(missed)) => json!({"event": "missed", "count": missed}),
+                        Err(RecvError::Closed) => return None,
+                    },
                 },
-            },
-        };
-        let line = Bytes::from(value.to_string() + "\n");
-        Some((Ok::<_, Infallible>(line), (None, events, shutdown, caller)))
-    });
+            };
+            let line = Bytes::from(value.to_string() + "\n");
+            Some((Ok::<_, Infallible>(line), (None, events, shutdown, caller)))
+        },
+    );
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
-/// An event as a JSON object. The PIN is in it for operators, and for the session that opened pairing: whoever knows it can pair a node with it.
+/// An event as a JSON object. The PIN is in it for operators, and for the session that opened
+/// pairing: whoever knows it can pair a node with it.
 fn view(event: &Event, authority: &Authority) -> Value {
     match event {
-        Event::PairingRequest { name, room, fingerprint, pin, expires_in, address, opened_by } => json!({
-            "event": "pairing_request", "friendly_name": name, "room": room, "fingerprint": fingerprint.to_string(),
-            "pin": authority.is_shown_secrets_of(*opened_by).then(|| pin.expose()),
-            "expires_in": expires_in, "ip_address": address.to_string(),
-        }),
+        Event::PairingRequest { name, room, fingerprint, pin, expires_in, address, opened_by } => {
+            json!({
+                "event": "pairing_request", "friendly_name": name, "room": room, "fingerprint": fingerprint.to_string(),
+                "pin": authority.is_shown_secrets_of(*opened_by).then(|| pin.expose()),
+                "expires_in": expires_in, "ip_address": address.to_string(),
+            })
+        }
         Event::Asked { node_id, name, room, address } => json!({
             "event": "asked", "node_id": node_id.to_string(), "friendly_name": name, "room": room, "ip_address": address.to_string(),
         }),
@@ -68,15 +75,25 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::CodeWrong { pin, left, address } => json!({
             "event": if *pin { "pin_wrong" } else { "code_wrong" }, "guesses_left": left, "ip_address": address.to_string(),
         }),
-        Event::PinsLockedFor { address } => json!({"event": "pins_locked_for", "ip_address": address.to_string()}),
+        Event::PinsLockedFor { address } => {
+            json!({"event": "pins_locked_for", "ip_address": address.to_string()})
+        }
         Event::CodeLocked => json!({"event": "code_locked"}),
-        Event::WindowOpened { closes } => json!({"event": "window_opened", "closes_at": closes.map(UnixTime::as_secs)}),
+        Event::WindowOpened { closes } => {
+            json!({"event": "window_opened", "closes_at": closes.map(UnixTime::as_secs)})
+        }
         Event::SessionOpened { session, profile } => {
             json!({"event": "session_opened", "session": hex(session.as_bytes()), "profile": profile})
         }
-        Event::SessionRevoked { session } => json!({"event": "session_revoked", "session": hex(session.as_bytes())}),
-        Event::CompanionLinked { session } => json!({"event": "companion_linked", "session": hex(session.as_bytes())}),
-        Event::CompanionUnlinked { session } => json!({"event": "companion_unlinked", "session": hex(session.as_bytes())}),
+        Event::SessionRevoked { session } => {
+            json!({"event": "session_revoked", "session": hex(session.as_bytes())})
+        }
+        Event::CompanionLinked { session } => {
+            json!({"event": "companion_linked", "session": hex(session.as_bytes())})
+        }
+        Event::CompanionUnlinked { session } => {
+            json!({"event": "companion_unlinked", "session": hex(session.as_bytes())})
+        }
         Event::SenderAsked { channel, account, sender } => {
             json!({"event": "sender_asked", "channel": channel, "account": account, "sender": sender})
         }
@@ -103,7 +120,9 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::DelegateLinked { fingerprint, subject } => {
             json!({"event": "delegate_linked", "fingerprint": fingerprint.to_string(), "subject": subject.to_string()})
         }
-        Event::DelegateUnlinked { fingerprint } => json!({"event": "delegate_unlinked", "fingerprint": fingerprint.to_string()}),
+        Event::DelegateUnlinked { fingerprint } => {
+            json!({"event": "delegate_unlinked", "fingerprint": fingerprint.to_string()})
+        }
     }
 }
 
@@ -130,6 +149,10 @@ const fn why(refusal: Refusal) -> &'static str {
         Refusal::AlreadyPaired => "paired already",
         Refusal::Expired => "expired",
         Refusal::ClockInDoubt => "the clock is in doubt",
-        Refusal::InvalidCredentials | Refusal::NotApproved | Refusal::Muted | Refusal::NotPaired | Refusal::NoToken => "refused",
+        Refusal::InvalidCredentials
+        | Refusal::NotApproved
+        | Refusal::Muted
+        | Refusal::NotPaired
+        | Refusal::NoToken => "refused",
     }
 }

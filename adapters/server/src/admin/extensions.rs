@@ -30,8 +30,13 @@ pub(super) async fn list(State(gateway): State<Gateway>) -> Json<ExtensionList> 
     Json(ExtensionList { extensions: gateway.extensions().status() })
 }
 
-/// Answered 200 with `"ok":false` where the extension says no or does not answer: its words are no errors of the gateway's.
-pub(super) async fn call(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<AdminAnswer>, Failure> {
+/// Answered 200 with `"ok":false` where the extension says no or does not answer: its words are no
+/// errors of the gateway's.
+pub(super) async fn call(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<AdminAnswer>, Failure> {
     let CallBody { method, params } = parse(&body)?;
     let on_behalf_of = OnBehalfOf::of(caller.authority());
     Ok(Json(gateway.extensions().router().call_for(&method, params, on_behalf_of).await))

@@ -19,8 +19,9 @@ pub struct ErrorView {
 /// An error for programs and for people.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `changed`, `refused`, `rate_limited`, `channel`, `key`, `store`, or `cut_not_stored` for a decision that is
-    /// in force and not stored yet.
+    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `changed`, `refused`, `rate_limited`,
+    /// `channel`, `key`, `store`, or `cut_not_stored` for a decision that is in force and not
+    /// stored yet.
     pub code: String,
     /// What is wrong and what mends it.
     pub message: String,
@@ -59,7 +60,11 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method".to_owned()),
+            Self::NoRoute => (
+                StatusCode::NOT_FOUND,
+                "usage",
+                "there is no such route, or not with this method".to_owned(),
+            ),
             Self::NoCaller => {
                 let text = "nobody says by whose right this comes, so it is not done".to_owned();
                 (StatusCode::INTERNAL_SERVER_ERROR, "usage", text)
@@ -67,23 +72,33 @@ impl IntoResponse for Failure {
             Self::Operator(error) => {
                 let (status, code) = match &error {
                     OperatorError::Wider(_) => (StatusCode::FORBIDDEN, "wider_than_yours"),
-                    OperatorError::NotFound(_) | OperatorError::NotNamed(_) => (StatusCode::NOT_FOUND, "not_found"),
-                    OperatorError::Ambiguous { .. } | OperatorError::SeveralNamed { .. } => (StatusCode::CONFLICT, "ambiguous"),
-                    OperatorError::Changed { .. } => (StatusCode::CONFLICT, "changed"),
-                    OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
-                    OperatorError::NotPaired(_) | OperatorError::NoSuchCode(_) | OperatorError::NoSuchSession(_) => {
+                    OperatorError::NotFound(_) | OperatorError::NotNamed(_) => {
                         (StatusCode::NOT_FOUND, "not_found")
                     }
+                    OperatorError::Ambiguous { .. } | OperatorError::SeveralNamed { .. } => {
+                        (StatusCode::CONFLICT, "ambiguous")
+                    }
+                    OperatorError::Changed { .. } => (StatusCode::CONFLICT, "changed"),
+                    OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::NotPaired(_)
+                    | OperatorError::NoSuchCode(_)
+                    | OperatorError::NoSuchSession(_) => (StatusCode::NOT_FOUND, "not_found"),
                     OperatorError::SeveralPaired { .. } | OperatorError::SeveralSessions { .. } => {
                         (StatusCode::CONFLICT, "ambiguous")
                     }
-                    OperatorError::Delivery { why: NotSettled::Unknown, .. } => (StatusCode::NOT_FOUND, "not_found"),
+                    OperatorError::Delivery { why: NotSettled::Unknown, .. } => {
+                        (StatusCode::NOT_FOUND, "not_found")
+                    }
                     OperatorError::Delivery { .. } => (StatusCode::CONFLICT, "refused"),
-                    OperatorError::NoKeys(_) | OperatorError::NoUrl(_) => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::NoKeys(_) | OperatorError::NoUrl(_) => {
+                        (StatusCode::CONFLICT, "refused")
+                    }
                     OperatorError::Clock(_) => (StatusCode::CONFLICT, "refused"),
                     OperatorError::SetupKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "key"),
                     OperatorError::Usage(_) => (StatusCode::BAD_REQUEST, "usage"),
-                    OperatorError::CutNotStored { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored"),
+                    OperatorError::CutNotStored { .. } => {
+                        (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored")
+                    }
                     OperatorError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
                 };
                 (status, code, error.to_string())
@@ -97,7 +112,8 @@ impl IntoResponse for Failure {
                 (status, code, error.to_string())
             }
         };
-        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message } })).into_response()
+        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message } }))
+            .into_response()
     }
 }
 
@@ -108,9 +124,13 @@ const fn of_inbound(error: &InboundError) -> (StatusCode, &'static str) {
         | InboundError::BadCode
         | InboundError::Usage(_)
         | InboundError::BadPng => (StatusCode::BAD_REQUEST, "usage"),
-        InboundError::NoSuchCode | InboundError::NoChannel(_) => (StatusCode::NOT_FOUND, "not_found"),
+        InboundError::NoSuchCode | InboundError::NoChannel(_) => {
+            (StatusCode::NOT_FOUND, "not_found")
+        }
         InboundError::Expired | InboundError::ClockInDoubt => (StatusCode::CONFLICT, "refused"),
-        InboundError::RateLimited | InboundError::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+        InboundError::RateLimited | InboundError::Busy(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+        }
         InboundError::Adapter(_) => (StatusCode::BAD_GATEWAY, "channel"),
         InboundError::CutNotStored { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored"),
         InboundError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
@@ -129,5 +149,6 @@ const fn of_gate(error: &GateError) -> (StatusCode, &'static str) {
 /// Reads a body, whatever type it says it is. None is as good as an empty object.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| Failure::Usage(format!("the request's body is not understood: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::Usage(format!("the request's body is not understood: {error}")))
 }

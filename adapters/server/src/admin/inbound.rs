@@ -1,4 +1,5 @@
-//! Those who write over channels: who waits, who was let in, who is blocked; and the gate for programs that hold a channel themselves.
+//! Those who write over channels: who waits, who was let in, who is blocked; and the gate for
+//! programs that hold a channel themselves.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,7 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use handfast_core::registry::authority::Maker;
 use handfast_core::time::UnixTime;
-use handfast_store::{ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, via_session};
+use handfast_store::{
+    ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, via_session,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -23,7 +26,8 @@ const VIA: &str = "cli";
 /// What `GET /api/v1/inbound` answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SenderList {
-    /// Those that wait first, then those that were let in, then those that are blocked; each in order of their names.
+    /// Those that wait first, then those that were let in, then those that are blocked; each in
+    /// order of their names.
     pub senders: Vec<SenderView>,
 }
 
@@ -36,7 +40,8 @@ pub struct SenderView {
     pub account: String,
     /// Who, in the channel's one spelling.
     pub sender: String,
-    /// `pending`, `allowed`, `revoked` or `blocked`. What was allowed for a time that is over is `allowed`, with that time.
+    /// `pending`, `allowed`, `revoked` or `blocked`. What was allowed for a time that is over is
+    /// `allowed`, with that time.
     pub state: String,
     /// Since when.
     pub since: u64,
@@ -71,7 +76,8 @@ pub struct ApprovedView {
 /// What any other decision answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChangedView {
-    /// How many entries are others now; 0 where all was so already, or nothing is known of the sender.
+    /// How many entries are others now; 0 where all was so already, or nothing is known of the
+    /// sender.
     pub changed: u64,
 }
 
@@ -166,10 +172,14 @@ pub(super) async fn list(
     caller: Caller,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<SenderList>, Failure> {
-    let Query(query) =
-        query.map_err(|_| Failure::Usage("give channel=NAME, all=true, include_revoked=true or none".to_owned()))?;
-    let filter =
-        SenderFilter { channel: query.channel, all: query.all || query.include_revoked, include_revoked: query.include_revoked };
+    let Query(query) = query.map_err(|_| {
+        Failure::Usage("give channel=NAME, all=true, include_revoked=true or none".to_owned())
+    })?;
+    let filter = SenderFilter {
+        channel: query.channel,
+        all: query.all || query.include_revoked,
+        include_revoked: query.include_revoked,
+    };
     let senders = gateway.gate().list(filter).await?;
     let mut senders: Vec<_> = senders.into_iter().map(view).collect();
     if caller.authority().is_viewer() {
@@ -179,11 +189,16 @@ pub(super) async fn list(
     Ok(Json(SenderList { senders }))
 }
 
-pub(super) async fn approve(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<ApprovedView>, Failure> {
+pub(super) async fn approve(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<ApprovedView>, Failure> {
     let ApproveBody { code, until } = parse(&body)?;
     let (via, maker) = by(&caller)?;
     let until = bounded(&caller, until.map(UnixTime::from_secs))?;
-    let SenderName { channel, account, sender } = gateway.gate().approve(&code, &via, until).await?;
+    let SenderName { channel, account, sender } =
+        gateway.gate().approve(&code, &via, until).await?;
     gateway.check_maker(maker).await?;
     Ok(Json(ApprovedView { channel, account, sender }))
 }
@@ -205,16 +220,24 @@ pub(super) async fn decide(
     Ok(Json(ChangedView { changed }))
 }
 
-pub(super) async fn seed(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<SeededView>, Failure> {
+pub(super) async fn seed(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<SeededView>, Failure> {
     let SeedBody { channel, account, senders } = parse(&body)?;
     let (via, maker) = by(&caller)?;
     let via = if maker == Maker::Operator { "seed" } else { &via };
-    let added = gateway.gate().seed_until(&channel, &account, senders, via, bounded(&caller, None)?).await?;
+    let added = gateway
+        .gate()
+        .seed_until(&channel, &account, senders, via, bounded(&caller, None)?)
+        .await?;
     gateway.check_maker(maker).await?;
     Ok(Json(SeededView { added }))
 }
 
-/// By which way a caller lets senders in, and who it is: whom a session lets in is let in until it ends.
+/// By which way a caller lets senders in, and who it is: whom a session lets in is let in until it
+/// ends.
 fn by(caller: &Caller) -> Result<(String, Maker), OperatorError> {
     let maker = caller.authority().maker()?;
     Ok((maker.session().map_or_else(|| VIA.to_owned(), via_session), maker))
@@ -224,16 +247,33 @@ fn bounded(caller: &Caller, until: Option<UnixTime>) -> Result<Option<UnixTime>,
     Ok(Gateway::lets_in_until(caller.authority(), until)?)
 }
 
-pub(super) async fn admit(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<AdmissionView>, Failure> {
+pub(super) async fn admit(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<AdmissionView>, Failure> {
     let AdmitBody { channel, account, sender, meta } = parse(&body)?;
     let meta = meta.map(|meta| Value::Object(meta).to_string());
-    let message =
-        Incoming { channel: &channel, account: &account, sender: sender.as_deref(), policy: None, meta: meta.as_deref() };
-    let nothing = AdmissionView { decision: String::new(), sender: None, code: None, reply: None, text: None, reason: None };
+    let message = Incoming {
+        channel: &channel,
+        account: &account,
+        sender: sender.as_deref(),
+        policy: None,
+        meta: meta.as_deref(),
+    };
+    let nothing = AdmissionView {
+        decision: String::new(),
+        sender: None,
+        code: None,
+        reply: None,
+        text: None,
+        reason: None,
+    };
     Ok(Json(match gateway.gate().should_admit_elsewhere(message).await? {
-        Admission::Admit(admitted) => {
-            AdmissionView { decision: "admit".to_owned(), sender: admitted.sender().map(str::to_owned), ..nothing }
-        }
+        Admission::Admit(admitted) => AdmissionView {
+            decision: "admit".to_owned(),
+            sender: admitted.sender().map(str::to_owned),
+            ..nothing
+        },
         Admission::Challenge(challenge) => AdmissionView {
             decision: "challenge".to_owned(),
             sender: Some(challenge.sender.sender),
@@ -242,9 +282,11 @@ pub(super) async fn admit(State(gateway): State<Gateway>, body: Bytes) -> Result
             text: challenge.reply.then_some(challenge.text),
             ..nothing
         },
-        Admission::Drop(dropped) => {
-            AdmissionView { decision: "drop".to_owned(), reason: Some(reason(dropped).to_owned()), ..nothing }
-        }
+        Admission::Drop(dropped) => AdmissionView {
+            decision: "drop".to_owned(),
+            reason: Some(reason(dropped).to_owned()),
+            ..nothing
+        },
     }))
 }
 
@@ -254,7 +296,9 @@ pub(super) async fn qr(
     body: Bytes,
 ) -> Result<Json<SentView>, Failure> {
     let QrBody { account, to, png_base64 } = parse(&body)?;
-    let png = STANDARD.decode(png_base64).map_err(|_| Failure::Usage("png_base64 is no base64".to_owned()))?;
+    let png = STANDARD
+        .decode(png_base64)
+        .map_err(|_| Failure::Usage("png_base64 is no base64".to_owned()))?;
     gateway.gate().send_qr(&channel, &account, &to, &png).await?;
     Ok(Json(SentView { sent: true }))
 }

@@ -43,21 +43,30 @@
 //! | `GET /metrics` | tells all that is counted | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` |
 //! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
 //!
-//! An answer with `"delivery"` holds a secret that is told this once. Whoever has written it where it belongs confirms that delivery; if nobody does for a minute
-//! (`limits.deliver_within`) and nobody uses the secret, what was decided is undone: a request waits again, a node's old token goes on, a code is withdrawn.
+//! An answer with `"delivery"` holds a secret that is told this once. Whoever has written it where
+//! it belongs confirms that delivery; if nobody does for a minute (`limits.deliver_within`) and
+//! nobody uses the secret, what was decided is undone: a request waits again, a node's old token
+//! goes on, a code is withdrawn.
 //!
-//! A `prefix` is the beginning of an id. A `which` is for what is decided for good: a whole name, or six or more characters of an id.
+//! A `prefix` is the beginning of an id. A `which` is for what is decided for good: a whole name,
+//! or six or more characters of an id.
 //!
-//! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times are in seconds.
+//! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times
+//! are in seconds.
 //!
-//! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and what it makes (codes, setup codes and what these open, grants,
-//! prolonged sessions, senders that are let in) is bounded by them: no scope that they do not cover, no later end than its own, and all of it ends with
-//! the session. What would be wider is 403 (`wider_than_yours`), naming the first scope that is not covered; a time that is left out is as long as it may be.
-//! A session that did not make or show a PIN does not see it. Whatever is listed says by whom it was made (`made_by`: `operator`, or `session ID`).
+//! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and what it
+//! makes (codes, setup codes and what these open, grants, prolonged sessions, senders that are let
+//! in) is bounded by them: no scope that they do not cover, no later end than its own, and all of
+//! it ends with the session. What would be wider is 403 (`wider_than_yours`), naming the first
+//! scope that is not covered; a time that is left out is as long as it may be. A session that did
+//! not make or show a PIN does not see it. Whatever is listed says by whom it was made (`made_by`:
+//! `operator`, or `session ID`).
 //!
-//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404 (`not_found`; `usage` for a route), 409 (`ambiguous`, `changed`, `refused`), 429
-//! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored` says that the decision is in force, on live connections too, and
-//! that the store could not be written: it is lost by a restart before it is stored, which is tried again by itself.
+//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404
+//! (`not_found`; `usage` for a route), 409 (`ambiguous`, `changed`, `refused`), 429
+//! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored`
+//! says that the decision is in force, on live connections too, and that the store could not be
+//! written: it is lost by a restart before it is stored, which is tried again by itself.
 
 mod caller;
 mod clock;
@@ -91,8 +100,13 @@ pub use deliveries::DeliveryView;
 pub use device::{DeviceView, Sensors};
 pub use extensions::ExtensionList;
 pub use failure::{ErrorBody, ErrorView};
-pub use inbound::{AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView};
-pub use paired::{DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, RevokedAllView, RevokedView};
+pub use inbound::{
+    AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView,
+};
+pub use paired::{
+    DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, RevokedAllView,
+    RevokedView,
+};
 pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView};
 pub use permissions::PermissionsView;
 pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
@@ -106,12 +120,14 @@ use failure::Failure;
 /// How many nodes are read from the store at once while a listing is made.
 const PAGE: usize = 500;
 
-/// The operator's routes. Whoever can reach them is the owner and decides about every node: serve them only where only the operator can connect.
+/// The operator's routes. Whoever can reach them is the owner and decides about every node: serve
+/// them only where only the operator can connect.
 pub fn admin_router(gateway: &Gateway) -> Router {
     routes(gateway).layer(Extension(Caller::new(Authority::OWNER)))
 }
 
-/// The routes, for a layer that says by whose right each request comes ([`Caller`]). Without one they change nothing.
+/// The routes, for a layer that says by whose right each request comes ([`Caller`]). Without one
+/// they change nothing.
 pub(crate) fn routes(gateway: &Gateway) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
@@ -245,16 +261,26 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Fail
         revoked: summary.nodes.revoked,
     };
     let StoreStatus { failing, failures, unstored } = gateway.store_status();
-    let unstored = unstored.into_iter().map(|one| UnstoredView { what: one.what, since: one.since.as_secs() }).collect();
+    let unstored = unstored
+        .into_iter()
+        .map(|one| UnstoredView { what: one.what, since: one.since.as_secs() })
+        .collect();
     let store = StoreView { failing, failures, unstored };
-    Ok(Json(StatusView { nodes, linked: summary.linked, waiting: summary.waiting, clock: gateway.clock().into(), store }))
+    Ok(Json(StatusView {
+        nodes,
+        linked: summary.linked,
+        waiting: summary.waiting,
+        clock: gateway.clock().into(),
+        store,
+    }))
 }
 
 async fn list(
     State(gateway): State<Gateway>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<DeviceList>, Failure> {
-    let Query(query) = query.map_err(|_| Failure::Usage("filter must be current, pending or all".to_owned()))?;
+    let Query(query) =
+        query.map_err(|_| Failure::Usage("filter must be current, pending or all".to_owned()))?;
     let filter = match query.filter {
         ListFilter::Current => Filter::Current,
         ListFilter::Pending => Filter::Pending,
@@ -274,7 +300,10 @@ async fn list(
                 }
                 Err(bad) => {
                     after = Some(bad.node_id);
-                    all.damaged.push(DamagedView { node_id: bad.node_id.to_string(), problem: bad.problem });
+                    all.damaged.push(DamagedView {
+                        node_id: bad.node_id.to_string(),
+                        problem: bad.problem,
+                    });
                 }
             }
         }
@@ -296,7 +325,8 @@ async fn show(
     Path(prefix): Path<String>,
     query: Result<Query<ShowQuery>, QueryRejection>,
 ) -> Result<Json<DeviceView>, Failure> {
-    let Query(query) = query.map_err(|_| Failure::Usage("glance must be true or false".to_owned()))?;
+    let Query(query) =
+        query.map_err(|_| Failure::Usage("glance must be true or false".to_owned()))?;
     let device = gateway.device_by_prefix(&prefix).await?;
     if !query.glance {
         gateway.inner.shown.see(&device.entry);

@@ -38,7 +38,8 @@ pub struct PairedView {
     /// What was decided that it has not confirmed yet, if that is something else.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offered: Option<OfferedView>,
-    /// What it was given: what counts now, the newest last. What is in force follows from them and from what was decided since.
+    /// What it was given: what counts now, the newest last. What is in force follows from them and
+    /// from what was decided since.
     pub grants: Vec<GrantView>,
     /// Those who linked by a chain under it since the gateway started.
     pub delegates: Vec<DelegateView>,
@@ -49,7 +50,8 @@ pub struct PairedView {
 pub struct InForceView {
     /// What it may do.
     pub permissions: PermissionsView,
-    /// It may do no more than this either, where the two cut across each other: what both allow is in force.
+    /// It may do no more than this either, where the two cut across each other: what both allow is
+    /// in force.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub within: Option<PermissionsView>,
     /// Until when, in Unix seconds; absent if it has no end.
@@ -125,9 +127,14 @@ pub struct RevokedAllView {
 
 pub(super) async fn list(State(gateway): State<Gateway>) -> Result<Json<PairedList>, Failure> {
     let (nodes, damaged) = gateway.paired().await?;
-    let damaged = damaged.into_iter().map(|bad| DamagedView { node_id: bad.node_id.to_string(), problem: bad.problem });
+    let damaged = damaged
+        .into_iter()
+        .map(|bad| DamagedView { node_id: bad.node_id.to_string(), problem: bad.problem });
     let now = gateway.now();
-    Ok(Json(PairedList { paired: nodes.iter().map(|node| view(node, now)).collect(), damaged: damaged.collect() }))
+    Ok(Json(PairedList {
+        paired: nodes.iter().map(|node| view(node, now)).collect(),
+        damaged: damaged.collect(),
+    }))
 }
 
 /// What a node may do, and what is decided about it anew.
@@ -145,7 +152,10 @@ enum Expires {
     Word(String),
 }
 
-pub(super) async fn show(State(gateway): State<Gateway>, Path(which): Path<String>) -> Result<Json<PairedView>, Failure> {
+pub(super) async fn show(
+    State(gateway): State<Gateway>,
+    Path(which): Path<String>,
+) -> Result<Json<PairedView>, Failure> {
     Ok(Json(view(&gateway.paired_named(&which).await?, gateway.now())))
 }
 
@@ -161,17 +171,24 @@ pub(super) async fn permit(
         None => None,
         Some(Expires::After(seconds)) => Some(Until::After(Duration::from_secs(seconds))),
         Some(Expires::Word(word)) if word == "never" => Some(Until::Renewed),
-        Some(Expires::Word(_)) => return Err(Failure::Usage("expires is a number of seconds, or \"never\"".to_owned())),
+        Some(Expires::Word(_)) => {
+            return Err(Failure::Usage("expires is a number of seconds, or \"never\"".to_owned()));
+        }
     };
     if permissions.is_none() && until.is_none() {
-        return Err(Failure::Usage("say what it may do, with permissions, or until when, with expires".to_owned()));
+        return Err(Failure::Usage(
+            "say what it may do, with permissions, or until when, with expires".to_owned(),
+        ));
     }
     let node_id = gateway.paired_named(&which).await?.device.entry.record.node_id;
     gateway.permit_by(caller.authority(), node_id, permissions, until).await?;
     Ok(Json(view(&gateway.paired_node(node_id).await?, gateway.now())))
 }
 
-pub(super) async fn revoke(State(gateway): State<Gateway>, Path(which): Path<String>) -> Result<Json<RevokedView>, Failure> {
+pub(super) async fn revoke(
+    State(gateway): State<Gateway>,
+    Path(which): Path<String>,
+) -> Result<Json<RevokedView>, Failure> {
     Ok(Json(match gateway.revoke_paired(&which).await? {
         Revocation::Node { node_id, name } => RevokedView {
             revoked: "node".to_owned(),
@@ -188,7 +205,9 @@ pub(super) async fn revoke(State(gateway): State<Gateway>, Path(which): Path<Str
     }))
 }
 
-pub(super) async fn revoke_all(State(gateway): State<Gateway>) -> Result<Json<RevokedAllView>, Failure> {
+pub(super) async fn revoke_all(
+    State(gateway): State<Gateway>,
+) -> Result<Json<RevokedAllView>, Failure> {
     let outcomes = gateway.revoke_all().await?;
     let revoked = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
     let failed = outcomes.into_iter().filter_map(|(node_id, outcome)| {

@@ -102,7 +102,8 @@ pub struct MintedView {
     pub expires_at: u64,
     /// The fingerprint of this gateway.
     pub fingerprint: String,
-    /// What a QR code carries, or a line to be copied; absent for a code that is typed, and where no address of the gateway is known.
+    /// What a QR code carries, or a line to be copied; absent for a code that is typed, and where
+    /// no address of the gateway is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub invitation: Option<String>,
     /// Its delivery, to be confirmed once it was shown.
@@ -145,14 +146,20 @@ pub(super) async fn show(State(gateway): State<Gateway>) -> Result<Json<PairingV
     Ok(Json(view(&gateway, gateway.pairing_status().await?)))
 }
 
-pub(super) async fn set(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<PairingView>, Failure> {
+pub(super) async fn set(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<PairingView>, Failure> {
     let status = match parse(&body)? {
         WindowBody { open: true, open_for } => {
             gateway.open_pairing_by(caller.authority(), open_for.map(Duration::from_secs)).await?
         }
         WindowBody { open: false, open_for: None } => gateway.close_pairing().await?,
         WindowBody { open: false, open_for: Some(_) } => {
-            return Err(Failure::Usage("pairing is opened for a time, and closed for good: leave out `for`".to_owned()));
+            return Err(Failure::Usage(
+                "pairing is opened for a time, and closed for good: leave out `for`".to_owned(),
+            ));
         }
     };
     Ok(Json(view(&gateway, status)))
@@ -162,7 +169,11 @@ pub(super) async fn codes(State(gateway): State<Gateway>) -> Result<Json<CodeLis
     Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
 }
 
-pub(super) async fn mint(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<MintedView>, Failure> {
+pub(super) async fn mint(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<MintedView>, Failure> {
     let body: MintBody = parse(&body)?;
     let defaults = NewCode::default();
     let kind = match body.kind {
@@ -179,9 +190,11 @@ pub(super) async fn mint(State(gateway): State<Gateway>, caller: Caller, body: B
     };
     let minted = gateway.mint_code_by(caller.authority(), new).await?;
     let delivery = hex(minted.delivery.id.as_bytes());
-    let (id, selector, text, expires) = (minted.id, minted.code.selector, minted.text(), minted.expires);
+    let (id, selector, text, expires) =
+        (minted.id, minted.code.selector, minted.text(), minted.expires);
     let invites = kind == CodeKind::Qr && !gateway.addresses(&body.addresses).is_empty();
-    let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose() {
+    let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose()
+    {
         Ok(invitation) => invitation,
         Err(wrong) => {
             // Nobody would ever see this code.
@@ -200,14 +213,23 @@ pub(super) async fn mint(State(gateway): State<Gateway>, caller: Caller, body: B
     }))
 }
 
-pub(super) async fn withdraw(State(gateway): State<Gateway>, Path(id): Path<String>) -> Result<Json<CodeList>, Failure> {
-    let named = code_id(&id).ok_or_else(|| Failure::Usage(format!("{id:?} is no id of a code: it has 32 hex digits")))?;
+pub(super) async fn withdraw(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+) -> Result<Json<CodeList>, Failure> {
+    let named = code_id(&id).ok_or_else(|| {
+        Failure::Usage(format!("{id:?} is no id of a code: it has 32 hex digits"))
+    })?;
     gateway.withdraw_code(named).await?;
     codes(State(gateway)).await
 }
 
 fn guesser(guesser: &Guesser) -> GuesserView {
-    GuesserView { source: guesser.source.to_string(), wrong_pins: guesser.guesses, locked: guesser.is_locked() }
+    GuesserView {
+        source: guesser.source.to_string(),
+        wrong_pins: guesser.guesses,
+        locked: guesser.is_locked(),
+    }
 }
 
 fn view(gateway: &Gateway, status: PairingStatus) -> PairingView {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 
-/// What may be done, and where: patterns like `/lights/**`. Who may write somewhere may read there, and who may administer may do both.
+/// What may be done, and where: patterns like `/lights/**`. Who may write somewhere may read there,
+/// and who may administer may do both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PermissionsView {
@@ -34,10 +35,15 @@ impl PermissionsView {
     /// Reads all of them, or none.
     pub(super) fn scopes(&self) -> Result<ScopesBuf, Failure> {
         let mut scopes = Scopes::new();
-        for (action, patterns) in [(Action::Read, &self.read), (Action::Write, &self.write), (Action::Admin, &self.admin)] {
+        for (action, patterns) in
+            [(Action::Read, &self.read), (Action::Write, &self.write), (Action::Admin, &self.admin)]
+        {
             for text in patterns {
-                let pushed = Pattern::parse(text).and_then(|pattern| scopes.push(Scope { action, pattern }));
-                pushed.map_err(|wrong| Failure::Usage(format!("the permission to {action} {text:?} is none: {wrong}")))?;
+                let pushed =
+                    Pattern::parse(text).and_then(|pattern| scopes.push(Scope { action, pattern }));
+                pushed.map_err(|wrong| {
+                    Failure::Usage(format!("the permission to {action} {text:?} is none: {wrong}"))
+                })?;
             }
         }
         Ok((&scopes).into())

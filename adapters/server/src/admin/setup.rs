@@ -107,9 +107,14 @@ enum ListFilter {
     All,
 }
 
-pub(super) async fn start(State(gateway): State<Gateway>, caller: Caller, body: Bytes) -> Result<Json<StartedView>, Failure> {
+pub(super) async fn start(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<StartedView>, Failure> {
     let StartBody { for_device, profile, ttl, public_url, bound } = parse(&body)?;
-    let new = NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
+    let new =
+        NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
     let started = gateway.start_setup_by(caller.authority(), &new)?;
     gateway.check_setup_mark(started.expires_at).await?;
     let delivery = gateway.deliver_setup(&started).await?;
@@ -123,7 +128,10 @@ pub(super) async fn start(State(gateway): State<Gateway>, caller: Caller, body: 
     }))
 }
 
-pub(super) async fn rotate(State(gateway): State<Gateway>, body: Bytes) -> Result<Json<Value>, Failure> {
+pub(super) async fn rotate(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<Value>, Failure> {
     let RotateBody { at_once } = parse(&body)?;
     gateway.rotate_setup_key(at_once).await?;
     Ok(Json(json!({"rotated": true})))
@@ -133,16 +141,22 @@ pub(super) async fn list(
     State(gateway): State<Gateway>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<SessionList>, Failure> {
-    let Query(query) = query.map_err(|_| Failure::Usage("filter must be live or all".to_owned()))?;
+    let Query(query) =
+        query.map_err(|_| Failure::Usage("filter must be live or all".to_owned()))?;
     let filter = match query.filter {
         ListFilter::Live => SessionFilter::Live,
         ListFilter::All => SessionFilter::All,
     };
     let sessions = gateway.companions(filter).await?;
-    Ok(Json(SessionList { sessions: sessions.iter().map(|session| view(&gateway, session)).collect() }))
+    Ok(Json(SessionList {
+        sessions: sessions.iter().map(|session| view(&gateway, session)).collect(),
+    }))
 }
 
-pub(super) async fn revoke(State(gateway): State<Gateway>, Path(prefix): Path<String>) -> Result<Json<SessionView>, Failure> {
+pub(super) async fn revoke(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+) -> Result<Json<SessionView>, Failure> {
     let session = gateway.companion_for_good(&prefix).await?;
     gateway.revoke_companion(session.id).await?;
     show(&gateway, &session).await
@@ -158,12 +172,19 @@ pub(super) async fn refresh(
     show(&gateway, &session).await
 }
 
-pub(super) async fn revoke_all(State(gateway): State<Gateway>) -> Result<Json<RevokedSessionsView>, Failure> {
+pub(super) async fn revoke_all(
+    State(gateway): State<Gateway>,
+) -> Result<Json<RevokedSessionsView>, Failure> {
     Ok(Json(RevokedSessionsView { revoked: gateway.revoke_all_companions().await? }))
 }
 
 async fn show(gateway: &Gateway, session: &Session) -> Result<Json<SessionView>, Failure> {
-    let now = gateway.inner.store.session(session.id).await.map_err(crate::gateway::OperatorError::from)?;
+    let now = gateway
+        .inner
+        .store
+        .session(session.id)
+        .await
+        .map_err(crate::gateway::OperatorError::from)?;
     Ok(Json(view(gateway, now.as_ref().unwrap_or(session))))
 }
 

@@ -49,8 +49,9 @@ pub fn socket_path(data: &Path) -> Result<PathBuf, SocketError> {
     if length > MOST_PATH { Err(SocketError::TooLong { path, length }) } else { Ok(path) }
 }
 
-/// Opens the socket of a data directory, 0600, replacing one that a killed gateway left. Call it only while holding the store of that
-/// directory: that is what makes sure no other gateway serves the socket that is replaced.
+/// Opens the socket of a data directory, 0600, replacing one that a killed gateway left. Call it
+/// only while holding the store of that directory: that is what makes sure no other gateway serves
+/// the socket that is replaced.
 ///
 /// # Errors
 /// [`SocketError`].
@@ -75,8 +76,13 @@ fn file_at(path: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-/// Makes the socket anew where its name is gone or stands for something else. `None` if all is well, or it cannot be made yet.
-fn restored(directory: &Path, own: &mut Option<(u64, u64)>, warned: &mut bool) -> Option<UnixListener> {
+/// Makes the socket anew where its name is gone or stands for something else. `None` if all is
+/// well, or it cannot be made yet.
+fn restored(
+    directory: &Path,
+    own: &mut Option<(u64, u64)>,
+    warned: &mut bool,
+) -> Option<UnixListener> {
     let path = directory.join(SOCKET_NAME);
     if own.is_some() && file_at(&path) == *own {
         return None;
@@ -84,7 +90,10 @@ fn restored(directory: &Path, own: &mut Option<(u64, u64)>, warned: &mut bool) -
     match bind(directory) {
         Ok(listener) => {
             (*own, *warned) = (file_at(&path), false);
-            tracing::warn!("{}: the operator's socket was removed; it is there again", path.display());
+            tracing::warn!(
+                "{}: the operator's socket was removed; it is there again",
+                path.display()
+            );
             Some(listener)
         }
         Err(error) => {
@@ -97,13 +106,20 @@ fn restored(directory: &Path, own: &mut Option<(u64, u64)>, warned: &mut bool) -
     }
 }
 
-/// Serves the operator's routes on the socket until `until` ends; requests under way are finished. A socket whose file is removed is made again.
-pub async fn serve_admin(gateway: Gateway, mut listener: UnixListener, until: impl Future<Output = ()>) {
+/// Serves the operator's routes on the socket until `until` ends; requests under way are finished.
+/// A socket whose file is removed is made again.
+pub async fn serve_admin(
+    gateway: Gateway,
+    mut listener: UnixListener,
+    until: impl Future<Output = ()>,
+) {
     let router = admin_router(&gateway);
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
-    let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
+    let path =
+        listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
     // One that was bound by the caller under another name is the caller's to keep.
-    let directory = path.as_deref().filter(|path| path.ends_with(SOCKET_NAME)).and_then(Path::parent);
+    let directory =
+        path.as_deref().filter(|path| path.ends_with(SOCKET_NAME)).and_then(Path::parent);
     let mut own = path.as_deref().and_then(file_at);
     let mut warned = false;
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -127,8 +143,12 @@ pub async fn serve_admin(gateway: Gateway, mut listener: UnixListener, until: im
                 }
             },
         };
-        let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
+        let mut builder =
+            hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(std::time::Duration::from_secs(10));
         let service = TowerToHyperService::new(router.clone());
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);

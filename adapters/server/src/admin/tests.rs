@@ -13,7 +13,10 @@ use crate::gateway::Gateway;
 use crate::pairing::PairingSettings;
 
 async fn gateway() -> (Gateway, Router) {
-    let settings = PairingSettings { addresses: vec!["ws://192.0.2.1:8765".to_owned()], ..PairingSettings::default() };
+    let settings = PairingSettings {
+        addresses: vec!["ws://192.0.2.1:8765".to_owned()],
+        ..PairingSettings::default()
+    };
     let gateway = Gateway::builder(MemoryStore::default()).pairing(settings).start().await.unwrap();
     let router = admin_router(&gateway);
     (gateway, router)
@@ -32,15 +35,22 @@ async fn call(router: &Router, method: &str, path: &str, body: Value) -> (Status
 async fn pairing_is_opened_shown_and_closed() {
     let (gateway, router) = gateway().await;
     let (status, shown) = call(&router, "GET", "/api/v1/pairing", Value::Null).await;
-    assert_eq!((status, &shown["open"], &shown["wrong_pins"]), (StatusCode::OK, &json!(false), &json!(0)));
+    assert_eq!(
+        (status, &shown["open"], &shown["wrong_pins"]),
+        (StatusCode::OK, &json!(false), &json!(0))
+    );
     assert_eq!(shown["fingerprint"], gateway.fingerprint().to_string());
-    let (_, opened) = call(&router, "POST", "/api/v1/pairing", json!({"open": true, "for": 60})).await;
+    let (_, opened) =
+        call(&router, "POST", "/api/v1/pairing", json!({"open": true, "for": 60})).await;
     assert_eq!(opened["closes_at"].as_u64().unwrap() - opened["since"].as_u64().unwrap(), 60);
     let (_, closed) = call(&router, "POST", "/api/v1/pairing", json!({"open": false})).await;
     assert_eq!(closed["open"], json!(false));
-    for wrong in
-        [json!({}), json!({"open": false, "for": 3}), json!({"open": true, "for": 0}), json!({"open": true, "minutes": 5})]
-    {
+    for wrong in [
+        json!({}),
+        json!({"open": false, "for": 3}),
+        json!({"open": true, "for": 0}),
+        json!({"open": true, "minutes": 5}),
+    ] {
         let (status, body) = call(&router, "POST", "/api/v1/pairing", wrong).await;
         assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("usage")));
     }
@@ -57,7 +67,10 @@ async fn a_code_is_minted_shown_once_listed_without_its_secret_and_withdrawn() {
     assert!(code.starts_with(minted["selector"].as_str().unwrap()));
     let (_, listed) = call(&router, "GET", "/api/v1/pairing/codes", Value::Null).await;
     assert_eq!(listed["codes"][0]["permissions"], json!({"read": ["/public/**"], "write": []}));
-    assert_eq!((&listed["codes"][0]["uses_left"], &listed["codes"][0]["label"]), (&json!(2), &json!("guests")));
+    assert_eq!(
+        (&listed["codes"][0]["uses_left"], &listed["codes"][0]["label"]),
+        (&json!(2), &json!("guests"))
+    );
     assert!(!listed.to_string().contains(&code[5..]));
     let path = format!("/api/v1/pairing/codes/{}", minted["id"].as_str().unwrap());
     assert_eq!(call(&router, "DELETE", &path, Value::Null).await.1, json!({"codes": []}));
@@ -70,17 +83,25 @@ async fn a_permission_that_is_none_is_named_and_no_code_is_left_behind() {
     let wrong = json!({"permissions": {"read": ["/a/../b"]}});
     let (status, body) = call(&router, "POST", "/api/v1/pairing/codes", wrong).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!(body["error"]["message"], "the permission to read \"/a/../b\" is none: the path has a segment . or ..");
-    let (status, _) = call(&router, "POST", "/api/v1/pairing/codes", json!({"addresses": ["http://host"]})).await;
+    assert_eq!(
+        body["error"]["message"],
+        "the permission to read \"/a/../b\" is none: the path has a segment . or .."
+    );
+    let (status, _) =
+        call(&router, "POST", "/api/v1/pairing/codes", json!({"addresses": ["http://host"]})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!(call(&router, "GET", "/api/v1/pairing/codes", Value::Null).await.1, json!({"codes": []}));
+    assert_eq!(
+        call(&router, "GET", "/api/v1/pairing/codes", Value::Null).await.1,
+        json!({"codes": []})
+    );
 }
 
 #[tokio::test]
 async fn nobody_is_revoked_by_a_name_that_nobody_has() {
     let (_, router) = gateway().await;
     assert_eq!(call(&router, "GET", "/api/v1/paired", Value::Null).await.1, json!({"paired": []}));
-    let (status, body) = call(&router, "POST", "/api/v1/paired/My%20Phone/revoke", Value::Null).await;
+    let (status, body) =
+        call(&router, "POST", "/api/v1/paired/My%20Phone/revoke", Value::Null).await;
     assert_eq!((status, &body["error"]["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));
     assert!(body["error"]["message"].as_str().unwrap().contains("\"My Phone\""));
     let (_, all) = call(&router, "POST", "/api/v1/paired/revoke-all", Value::Null).await;
@@ -120,7 +141,11 @@ async fn a_viewer_hears_that_a_pin_is_shown_and_not_which_and_an_operator_does()
         address: [127, 0, 0, 1].into(),
         opened_by: handfast_core::registry::authority::Maker::Operator,
     };
-    for (role, expected) in [(Role::Viewer, Value::Null), (Role::Operator, json!("847291")), (Role::Owner, json!("847291"))] {
+    for (role, expected) in [
+        (Role::Viewer, Value::Null),
+        (Role::Operator, json!("847291")),
+        (Role::Owner, json!("847291")),
+    ] {
         let router = routes(&gateway).layer(Extension(Caller::new(Authority::Operator(role))));
         let request = Request::builder().uri("/api/v1/events").body(Body::empty()).unwrap();
         let mut body = router.oneshot(request).await.unwrap().into_body().into_data_stream();
@@ -131,7 +156,11 @@ async fn a_viewer_hears_that_a_pin_is_shown_and_not_which_and_an_operator_does()
         assert_eq!(line().await["event"], "listening");
         gateway.event(shown.clone());
         let heard = line().await;
-        assert_eq!((&heard["friendly_name"], &heard["pin"]), (&json!("phone"), &expected), "{role:?}");
+        assert_eq!(
+            (&heard["friendly_name"], &heard["pin"]),
+            (&json!("phone"), &expected),
+            "{role:?}"
+        );
     }
 }
 
@@ -140,9 +169,17 @@ async fn a_request_of_which_nobody_says_by_whose_right_it_comes_makes_nothing() 
     let (_, router) = gateway().await;
     let (gateway, _) = gateway().await;
     let bare = routes(&gateway);
-    for path in ["/api/v1/pairing/codes", "/api/v1/pairing", "/api/v1/setup", "/api/v1/inbound/seed"] {
-        assert_eq!(call(&bare, "POST", path, json!({"open": true})).await.0, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    for path in
+        ["/api/v1/pairing/codes", "/api/v1/pairing", "/api/v1/setup", "/api/v1/inbound/seed"]
+    {
+        assert_eq!(
+            call(&bare, "POST", path, json!({"open": true})).await.0,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{path}"
+        );
     }
-    assert!(gateway.codes().await.unwrap().is_empty() && !gateway.pairing_status().await.unwrap().open);
+    assert!(
+        gateway.codes().await.unwrap().is_empty() && !gateway.pairing_status().await.unwrap().open
+    );
     assert_eq!(call(&router, "POST", "/api/v1/pairing/codes", json!({})).await.0, StatusCode::OK);
 }

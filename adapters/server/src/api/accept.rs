@@ -13,14 +13,19 @@ struct Offer {
 const OPEN_METRICS: Offer = Offer { kind: ("application", "openmetrics-text"), version: "1.0.0" };
 const TEXT: Offer = Offer { kind: ("text", "plain"), version: "0.0.4" };
 
-/// Whether the older text format is rather wanted than OpenMetrics, which is what is served to whoever has no preference.
+/// Whether the older text format is rather wanted than OpenMetrics, which is what is served to
+/// whoever has no preference.
 pub(super) fn wants_text(headers: &HeaderMap) -> bool {
-    let lists = || headers.get_all(ACCEPT).iter().filter_map(|list: &HeaderValue| list.to_str().ok());
+    let lists =
+        || headers.get_all(ACCEPT).iter().filter_map(|list: &HeaderValue| list.to_str().ok());
     let ranges = || lists().flat_map(MediaTypeList::new).filter_map(Result::ok);
     // The most exact range that an offer falls under says how much it is wanted (RFC 9110, 12.5.1).
     let wish = |offer: &Offer| {
-        let fitting = ranges().filter_map(|range| exactness(offer, &range).map(|exact| (exact, quality(&range))));
-        fitting.max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))).unwrap_or((0, 0.0))
+        let fitting = ranges()
+            .filter_map(|range| exactness(offer, &range).map(|exact| (exact, quality(&range))));
+        fitting
+            .max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)))
+            .unwrap_or((0, 0.0))
     };
     let ((open_exact, open), (text_exact, text)) = (wish(&OPEN_METRICS), wish(&TEXT));
     text > open || (text == open && text > 0.0 && text_exact > open_exact)
@@ -42,7 +47,8 @@ fn exactness(offer: &Offer, range: &MediaType<'_>) -> Option<u8> {
 }
 
 fn quality(range: &MediaType<'_>) -> f64 {
-    let given = range.get_param(Name::new_unchecked("q")).map(|q| q.as_str().parse().unwrap_or(0.0));
+    let given =
+        range.get_param(Name::new_unchecked("q")).map(|q| q.as_str().parse().unwrap_or(0.0));
     given.filter(|q: &f64| q.is_finite()).map_or(1.0, |q| q.clamp(0.0, 1.0))
 }
 

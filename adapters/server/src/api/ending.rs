@@ -1,4 +1,5 @@
-//! An answer that goes on, as that of the events does, ends when the session ends that asked for it.
+//! An answer that goes on, as that of the events does, ends when the session ends that asked for
+//! it.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::bearer::Companion;
 use crate::gateway::Gateway;
 use crate::hook::Event;
 
-/// How often a session is looked up again, so that its end is noticed here though another gateway was told.
+/// How often a session is looked up again, so that its end is noticed here though another gateway
+/// was told.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Marks an answer that may take as long as it likes, because it ends with a session.
@@ -21,15 +23,21 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Unhurried;
 
 /// Cuts the answer off with the session, if it has no end of its own.
-pub(super) fn with_the_session(gateway: &Gateway, companion: Companion, response: Response) -> Response {
+pub(super) fn with_the_session(
+    gateway: &Gateway,
+    companion: Companion,
+    response: Response,
+) -> Response {
     use axum::body::HttpBody as _;
     if response.body().size_hint().exact().is_some() {
         return response;
     }
-    // Subscribed after the session was found: what was revoked in between is found at the first look.
+    // Subscribed after the session was found: what was revoked in between is found at the first
+    // look.
     let (events, gateway) = (gateway.inner.pairing.feed.subscribe(), gateway.clone());
     let ended = Box::pin(async move { ended(&gateway, companion.info().session, events).await });
-    let mut response = response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)));
+    let mut response =
+        response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)));
     response.extensions_mut().insert(Unhurried);
     response
 }

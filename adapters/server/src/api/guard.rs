@@ -17,18 +17,31 @@ use crate::router::NO_PEER;
 
 /// Under what the operator's API stands in the addresses of permissions.
 const ADDRESS: &str = authority::GATEWAY;
-/// What of the API tells secrets, or how somebody gets in: to look at it is an administrator's, too.
+/// What of the API tells secrets, or how somebody gets in: to look at it is an administrator's,
+/// too.
 const SECRET: [&str; 4] = ["events", "inbound", "pairing", "setup"];
 
-/// What holds for every request: its peer is known, its body is no flood, and no foreign web page changes anything.
-pub(super) async fn everybody(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+/// What holds for every request: its peer is known, its body is no flood, and no foreign web page
+/// changes anything.
+pub(super) async fn everybody(
+    State(gateway): State<Gateway>,
+    request: Request,
+    next: Next,
+) -> Response {
     if gateway.inner.proxies.address_of(request.extensions(), request.headers()).is_none() {
         tracing::error!("{}", NO_PEER.trim_end());
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, "usage", NO_PEER.trim_end());
     }
-    let length = request.headers().get(CONTENT_LENGTH).map(|length| length.to_str().ok().and_then(|text| text.parse().ok()));
+    let length = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .map(|length| length.to_str().ok().and_then(|text| text.parse().ok()));
     if length.is_some_and(|length| length.is_none_or(|bytes: usize| bytes > BODY_BYTES)) {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "usage", "the body of a request has at most 64 KiB");
+        return refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "usage",
+            "the body of a request has at most 64 KiB",
+        );
     }
     if !is_read(request.method()) && !origin::may_come(&request, &gateway.inner.setup.settings) {
         let text = "a web page of another origin may change nothing here: name its origin in the gateway's settings";
@@ -38,7 +51,11 @@ pub(super) async fn everybody(State(gateway): State<Gateway>, request: Request, 
 }
 
 /// Lets a session through to the operator's API where its permissions allow it.
-pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+pub(super) async fn operators(
+    State(gateway): State<Gateway>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     let companion = match Companion::of(&gateway, &parts).await {
         Ok(companion) => companion,
@@ -52,11 +69,17 @@ pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, 
     let action = action(&parts.method, &address, &authority);
     match Address::parse(&address) {
         // No session says what time it is, or nothing would end it.
-        Ok(_) if authority.is_delegated() && address == "/gateway/clock" && action == Action::Admin => {
+        Ok(_)
+            if authority.is_delegated()
+                && address == "/gateway/clock"
+                && action == Action::Admin =>
+        {
             return BearerRefused::NotAllowed(Action::Admin).into_response();
         }
         // A new key ends the codes of all others, and what it makes ends with nobody.
-        Ok(_) if authority.is_delegated() && is_key(&address) => return BearerRefused::NotAllowed(Action::Admin).into_response(),
+        Ok(_) if authority.is_delegated() && is_key(&address) => {
+            return BearerRefused::NotAllowed(Action::Admin).into_response();
+        }
         // Nobody but whom a secret was answered to knows the id of its delivery.
         Ok(_) if is_delivery(parts.uri.path()) => {}
         Ok(address) if authority.reaches(action, &address) => {}
@@ -68,7 +91,8 @@ pub(super) async fn operators(State(gateway): State<Gateway>, request: Request, 
     ending::with_the_session(&gateway, companion, next.run(Request::from_parts(parts, body)).await)
 }
 
-/// What somebody has to be allowed to do. What tells secrets is an administrator's, but for a viewer, who is not told them.
+/// What somebody has to be allowed to do. What tells secrets is an administrator's, but for a
+/// viewer, who is not told them.
 fn action(method: &Method, address: &str, authority: &Authority) -> Action {
     let told_all = match authority {
         Authority::Operator(Role::Viewer) => false,
@@ -79,12 +103,16 @@ fn action(method: &Method, address: &str, authority: &Authority) -> Action {
 
 /// Whether it is about the key that signs setup codes.
 fn is_key(address: &str) -> bool {
-    address.strip_prefix(ADDRESS).is_some_and(|rest| rest == "/setup/rotate" || rest.starts_with("/setup/rotate/"))
+    address
+        .strip_prefix(ADDRESS)
+        .is_some_and(|rest| rest == "/setup/rotate" || rest.starts_with("/setup/rotate/"))
 }
 
 /// Whether it is about a secret on its way.
 fn is_delivery(path: &str) -> bool {
-    address(path).is_ok_and(|address| address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("deliveries"))
+    address(path).is_ok_and(|address| {
+        address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("deliveries")
+    })
 }
 
 fn is_read(method: &Method) -> bool {
@@ -119,7 +147,9 @@ mod tests {
         ] {
             assert!(is_secret(&address(path).unwrap()), "{path}");
         }
-        for path in ["/api/v1/devices", "/api/v1/devices/events", "/api/v1/paired", "/api/v1/sessions"] {
+        for path in
+            ["/api/v1/devices", "/api/v1/devices/events", "/api/v1/paired", "/api/v1/sessions"]
+        {
             assert!(!is_secret(&address(path).unwrap()), "{path}");
         }
         assert_eq!(address("/api/v1/devices/a").unwrap(), "/gateway/devices/a");
@@ -129,7 +159,9 @@ mod tests {
     #[test]
     fn a_viewer_looks_at_everything_and_changes_nothing() {
         let viewer = Authority::Operator(Role::Viewer);
-        for path in ["/gateway/events", "/gateway/inbound", "/gateway/pairing/codes", "/gateway/devices"] {
+        for path in
+            ["/gateway/events", "/gateway/inbound", "/gateway/pairing/codes", "/gateway/devices"]
+        {
             assert_eq!(action(&Method::GET, path, &viewer), Action::Read, "{path}");
             assert_eq!(action(&Method::POST, path, &viewer), Action::Admin, "{path}");
         }

@@ -1,5 +1,5 @@
-//! The gateway's metrics, and who may read them: on the operator's socket whoever reaches it, on the main listener sessions that may, and on a listener of
-//! their own everybody.
+//! The gateway's metrics, and who may read them: on the operator's socket whoever reaches it, on
+//! the main listener sessions that may, and on a listener of their own everybody.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -38,14 +38,27 @@ pub(crate) async fn show(State(gateway): State<Gateway>, request: Request) -> Re
     answer(&gateway, &parts.headers).await
 }
 
-/// Serves `GET /metrics` on a listener until `until` ends, to everybody who reaches it, and nothing else. Its connections have seats of their own. On loopback a
-/// request has to name this machine as its host, so that no web page that gave its own name our address reads them.
-pub async fn serve_metrics(gateway: Gateway, listener: impl Into<Listening>, until: impl Future<Output = ()>) {
+/// Serves `GET /metrics` on a listener until `until` ends, to everybody who reaches it, and nothing
+/// else. Its connections have seats of their own. On loopback a request has to name this machine as
+/// its host, so that no web page that gave its own name our address reads them.
+pub async fn serve_metrics(
+    gateway: Gateway,
+    listener: impl Into<Listening>,
+    until: impl Future<Output = ()>,
+) {
     let listening = listener.into();
-    let here = listening.listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let here = listening
+        .listener
+        .local_addr()
+        .is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let (waiting_total, waiting_per_source) = MOST_READERS;
-    let seats = Seats::new(Limits { waiting_total, waiting_per_source, ..gateway.inner.limits }, gateway.inner.clock.clone());
-    let read = async move |State(gateway): State<Gateway>, headers: HeaderMap| match here && !names_this_machine(&headers) {
+    let seats = Seats::new(
+        Limits { waiting_total, waiting_per_source, ..gateway.inner.limits },
+        gateway.inner.clock.clone(),
+    );
+    let read = async move |State(gateway): State<Gateway>, headers: HeaderMap| match here
+        && !names_this_machine(&headers)
+    {
         true => (StatusCode::FORBIDDEN, NOT_HERE).into_response(),
         false => answer(&gateway, &headers).await,
     };
@@ -70,7 +83,10 @@ pub(crate) async fn answer(gateway: &Gateway, headers: &HeaderMap) -> Response {
         }
         Err(error) => {
             tracing::error!(%error, "the metrics could not be counted");
-            (StatusCode::SERVICE_UNAVAILABLE, "The registry cannot be read, so there are no metrics. Try again.\n")
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The registry cannot be read, so there are no metrics. Try again.\n",
+            )
                 .into_response()
         }
     }
@@ -110,7 +126,9 @@ async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
     let permit = match Permit::of(gateway, parts).await {
         Ok(permit) => permit,
         Err(BearerRefused::Missing) => {
-            return Err((StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], WHO_MAY).into_response());
+            return Err(
+                (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], WHO_MAY).into_response()
+            );
         }
         Err(refused) => return Err(refused.into_response()),
     };
@@ -132,9 +150,15 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
 }
 
 fn is_this_machine(host: &str) -> bool {
-    let name =
-        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
-    let ip = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
+    let ip = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name)
+        .parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
@@ -144,14 +168,27 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_taken_for_it() {
-        for own in
-            ["localhost", "localhost:8765", "LOCALHOST", "127.0.0.1", "127.8.8.8:1", "[::1]:8765", "[::1]", "[::ffff:127.0.0.1]"]
-        {
+        for own in [
+            "localhost",
+            "localhost:8765",
+            "LOCALHOST",
+            "127.0.0.1",
+            "127.8.8.8:1",
+            "[::1]:8765",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ] {
             assert!(is_this_machine(own), "{own}");
         }
-        for other in
-            ["", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "10.0.0.1", "[::2]"]
-        {
+        for other in [
+            "",
+            "evil.example:8765",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.0.0.1@evil",
+            "10.0.0.1",
+            "[::2]",
+        ] {
             assert!(!is_this_machine(other), "{other}");
         }
     }

@@ -37,7 +37,8 @@ pub(crate) fn is_api(path: &str) -> bool {
 
 /// Everything under `/api/v1`.
 pub(crate) fn router(gateway: &Gateway) -> Router {
-    let operators = routes(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
+    let operators =
+        routes(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
     Router::new()
         .route("/api/v1/session", get(session::show).delete(session::end))
         .route("/api/v1/session/refresh", post(session::refresh))

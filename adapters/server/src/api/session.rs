@@ -46,12 +46,18 @@ pub(super) async fn show(companion: Companion) -> Json<OwnSession> {
     Json(OwnSession::of(&companion))
 }
 
-pub(super) async fn refresh(State(gateway): State<Gateway>, companion: Companion) -> Result<Json<OwnSession>, Response> {
+pub(super) async fn refresh(
+    State(gateway): State<Gateway>,
+    companion: Companion,
+) -> Result<Json<OwnSession>, Response> {
     let until = gateway.refresh_companion(companion.info().session).await.map_err(failed)?;
     Ok(Json(OwnSession { expires_at: until.as_secs(), ..OwnSession::of(&companion) }))
 }
 
-pub(super) async fn end(State(gateway): State<Gateway>, companion: Companion) -> Result<Json<Value>, Response> {
+pub(super) async fn end(
+    State(gateway): State<Gateway>,
+    companion: Companion,
+) -> Result<Json<Value>, Response> {
     let revoked = gateway.revoke_companion(companion.info().session).await.map_err(failed)?;
     Ok(Json(json!({"revoked": revoked})))
 }
@@ -64,7 +70,11 @@ fn failed(error: OperatorError) -> Response {
         }
         error => {
             tracing::error!(%error, "a companion's session could not be changed");
-            refuse(StatusCode::SERVICE_UNAVAILABLE, "store", "the registry could not be written; nothing was changed: try again")
+            refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store",
+                "the registry could not be written; nothing was changed: try again",
+            )
         }
     }
 }

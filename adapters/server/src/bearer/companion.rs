@@ -14,8 +14,9 @@ use crate::hook::CompanionInfo;
 use crate::proxies::PeerAddress;
 use crate::telemetry::SessionEvent;
 
-/// Shows that a request came with the token of a companion's session that has not ended. An axum extractor for every state that a [`Gateway`] can be taken
-/// from; it answers 401, 429 or 503 where there is none ([`BearerRefused`]).
+/// Shows that a request came with the token of a companion's session that has not ended. An axum
+/// extractor for every state that a [`Gateway`] can be taken from; it answers 401, 429 or 503 where
+/// there is none ([`BearerRefused`]).
 #[derive(Clone, Debug)]
 pub struct Companion {
     info: CompanionInfo,
@@ -59,8 +60,13 @@ impl Companion {
         Self::by(gateway, bearer(&parts.headers)?, peer(gateway, parts)).await
     }
 
-    /// The companion whose token this is. One look-up by its hash; what has not the form of a token is not looked up.
-    pub(super) async fn by(gateway: &Gateway, text: &str, peer: Option<PeerAddress>) -> Result<Self, BearerRefused> {
+    /// The companion whose token this is. One look-up by its hash; what has not the form of a token
+    /// is not looked up.
+    pub(super) async fn by(
+        gateway: &Gateway,
+        text: &str,
+        peer: Option<PeerAddress>,
+    ) -> Result<Self, BearerRefused> {
         let inner = &gateway.inner;
         let source = peer.map(PeerAddress::source);
         let found = match Token::parse(text) {
@@ -69,7 +75,11 @@ impl Companion {
         };
         match found {
             Ok(Ok(session)) => match gateway.right_of(&session).await {
-                Ok(Some(right)) => Ok(Self { info: CompanionInfo::of(&session), right, expires_at: session.expires_at }),
+                Ok(Some(right)) => Ok(Self {
+                    info: CompanionInfo::of(&session),
+                    right,
+                    expires_at: session.expires_at,
+                }),
                 // The session that made it has ended, and it ends with that one.
                 Ok(None) => Err(BearerRefused::Unknown),
                 Err(error) => {
@@ -80,8 +90,11 @@ impl Companion {
             Ok(Err(Some(Ended::ClockInDoubt))) => Err(BearerRefused::ClockInDoubt),
             Ok(Err(Some(Ended::Revoked | Ended::Expired) | None)) => {
                 inner.telemetry.sessions(SessionEvent::Refused, 1);
-                // Only failing is limited: what others of the same source do keeps nobody out who is known.
-                match source.is_none_or(|source| inner.budgets.bearers.permit(source, inner.clock.now()).is_some()) {
+                // Only failing is limited: what others of the same source do keeps nobody out who
+                // is known.
+                match source.is_none_or(|source| {
+                    inner.budgets.bearers.permit(source, inner.clock.now()).is_some()
+                }) {
                     true => Err(BearerRefused::Unknown),
                     false => Err(BearerRefused::Throttled),
                 }

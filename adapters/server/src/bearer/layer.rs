@@ -15,8 +15,9 @@ use super::permit::{BearerRefused, Permit};
 use crate::gateway::Gateway;
 
 impl Gateway {
-    /// A layer that demands a bearer which allows this action at the path of the request: as the router sees it, so without what the router is nested
-    /// under. The handler behind it may extract the [`Permit`].
+    /// A layer that demands a bearer which allows this action at the path of the request: as the
+    /// router sees it, so without what the router is nested under. The handler behind it may
+    /// extract the [`Permit`].
     #[must_use]
     pub fn require(&self, action: Action) -> Require {
         Require { gateway: self.clone(), action, address: None }
@@ -60,7 +61,11 @@ impl Require {
         let permit = Permit::of(&self.gateway, parts).await?;
         let allowed = match &self.address {
             Some(address) => allows(&permit, self.action, address)?,
-            None => allows(&permit, self.action, &decoded(parts.uri.path()).map_err(BearerRefused::BadAddress)?)?,
+            None => allows(
+                &permit,
+                self.action,
+                &decoded(parts.uri.path()).map_err(BearerRefused::BadAddress)?,
+            )?,
         };
         if allowed { Ok(permit) } else { Err(BearerRefused::NotAllowed(self.action)) }
     }
@@ -71,8 +76,9 @@ fn allows(permit: &Permit, action: Action, address: &str) -> Result<bool, Bearer
     Ok(permit.allows(action, &address))
 }
 
-/// The text of a path, decoded once. An escape that hides a slash, a backslash or another escape is refused: whoever decoded it differently behind us would
-/// serve another address than the one that is allowed.
+/// The text of a path, decoded once. An escape that hides a slash, a backslash or another escape is
+/// refused: whoever decoded it differently behind us would serve another address than the one that
+/// is allowed.
 pub(crate) fn decoded(path: &str) -> Result<String, ScopeError> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
@@ -81,7 +87,8 @@ pub(crate) fn decoded(path: &str) -> Result<String, ScopeError> {
             bytes.push(byte);
             continue;
         }
-        let mut digit = || char::from(rest.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let mut digit =
+            || char::from(rest.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         let escaped = digit().zip(digit()).map(|(high, low)| high << 4 | low);
         match escaped {
             Some(b'/' | b'\\' | b'%') | None => return Err(ScopeError::Character),

@@ -1,8 +1,9 @@
 //! Short-lived bearers for HTTP: what a link allows, for doors that know no sealed channel.
 //!
-//! Over its link a node, or a delegate, asks for a token. For five minutes, or until its link would end, that token stands for the scopes of the link, in
-//! the header `Authorization: Bearer …`. Revoking the node, its grant, or anything that it was delegated from ends it at once, and so does muting. Bearers
-//! are kept in memory alone, as their SHA-256.
+//! Over its link a node, or a delegate, asks for a token. For five minutes, or until its link would
+//! end, that token stands for the scopes of the link, in the header `Authorization: Bearer …`.
+//! Revoking the node, its grant, or anything that it was delegated from ends it at once, and so
+//! does muting. Bearers are kept in memory alone, as their SHA-256.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -23,9 +24,10 @@
 //! # }
 //! ```
 //!
-//! The token of a companion's session is a bearer as well. What it allows, the profile of the session says
-//! ([`SetupSettings`](crate::setup::SetupSettings)); and it counts until the session ends. It is looked up in the registry at each request, so a session
-//! that was revoked is refused at once, by whichever gateway. A [`Permit`] takes both kinds, a [`Companion`] only sessions:
+//! The token of a companion's session is a bearer as well. What it allows, the profile of the
+//! session says ([`SetupSettings`](crate::setup::SetupSettings)); and it counts until the session
+//! ends. It is looked up in the registry at each request, so a session that was revoked is refused
+//! at once, by whichever gateway. A [`Permit`] takes both kinds, a [`Companion`] only sessions:
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -42,8 +44,9 @@
 //! # }
 //! ```
 //!
-//! Where the request knows its peer ([`ConnectInfo`](axum::extract::ConnectInfo)), tokens that are nobody's use up the attempts of its source, as wrong
-//! proofs of nodes do; then all that come from there are answered 429 for a while, but for bearers of links.
+//! Where the request knows its peer ([`ConnectInfo`](axum::extract::ConnectInfo)), tokens that are
+//! nobody's use up the attempts of its source, as wrong proofs of nodes do; then all that come from
+//! there are answered 429 for a while, but for bearers of links.
 
 mod companion;
 mod layer;
@@ -141,7 +144,8 @@ impl Bearer {
 }
 
 impl Bearers {
-    /// A fresh one, that counts for [`LIFETIME`], or for as long as is left if that is less. None if nothing is left.
+    /// A fresh one, that counts for [`LIFETIME`], or for as long as is left if that is less. None
+    /// if nothing is left.
     pub(crate) fn issue(
         &self,
         (holder, held): (Holder, &[Held]),
@@ -156,10 +160,14 @@ impl Bearers {
         let secret = chance::key();
         let characters = Zeroizing::new(base64url::encode_32(secret.expose()));
         let token = Token::parse(std::str::from_utf8(&*characters).ok()?)?;
-        let expires = now.after(Span::from_millis(u64::try_from(lives.as_millis()).unwrap_or(u64::MAX)));
+        let expires =
+            now.after(Span::from_millis(u64::try_from(lives.as_millis()).unwrap_or(u64::MAX)));
         let mut kept = self.0.lock().expect("no thread panics while it holds the bearers");
         kept.purge(now);
-        kept.add(hash(token.expose()), Bearer { holder, held: held.into(), in_force: in_force.into(), expires });
+        kept.add(
+            hash(token.expose()),
+            Bearer { holder, held: held.into(), in_force: in_force.into(), expires },
+        );
         Some(token)
     }
 
@@ -168,7 +176,8 @@ impl Bearers {
         // What has another form is nobody's; and it bounds what is hashed.
         let token = Token::parse(text)?;
         let kept = self.0.lock().expect("no thread panics while it holds the bearers");
-        let bearer = kept.by_hash.get(&hash(token.expose())).filter(|bearer| now < bearer.expires)?;
+        let bearer =
+            kept.by_hash.get(&hash(token.expose())).filter(|bearer| now < bearer.expires)?;
         Some((bearer.holder, bearer.in_force.clone()))
     }
 
@@ -189,7 +198,8 @@ impl Bearers {
 
     fn drop_tied(&self, ties: &[Tie]) {
         let mut kept = self.0.lock().expect("no thread panics while it holds the bearers");
-        let tied: Vec<_> = ties.iter().filter_map(|tie| kept.by_tie.get(tie)).flatten().copied().collect();
+        let tied: Vec<_> =
+            ties.iter().filter_map(|tie| kept.by_tie.get(tie)).flatten().copied().collect();
         tied.iter().for_each(|hash| kept.remove(hash));
     }
 }
@@ -197,7 +207,9 @@ impl Bearers {
 impl Kept {
     fn add(&mut self, hash: Hash, bearer: Bearer) {
         let own = self.by_tie.get(&Tie::Holder(bearer.holder));
-        if let Some(oldest) = own.filter(|own| own.len() >= MOST_OF_ONE).and_then(|own| own.first().copied()) {
+        if let Some(oldest) =
+            own.filter(|own| own.len() >= MOST_OF_ONE).and_then(|own| own.first().copied())
+        {
             self.remove(&oldest);
         }
         while self.by_hash.len() >= MOST {
@@ -210,7 +222,9 @@ impl Kept {
     }
 
     fn purge(&mut self, now: Instant) {
-        while let Some((_, hash)) = self.by_expiry.first().copied().filter(|(expires, _)| *expires <= now) {
+        while let Some((_, hash)) =
+            self.by_expiry.first().copied().filter(|(expires, _)| *expires <= now)
+        {
             self.remove(&hash);
         }
     }

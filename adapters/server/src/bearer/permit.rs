@@ -15,7 +15,8 @@ use crate::gateway::Gateway;
 use crate::in_force::OwnedInForce;
 use crate::proxies::PeerAddress;
 
-/// Shows that a request came with a bearer that counts. An axum extractor for every state that a [`Gateway`] can be taken from.
+/// Shows that a request came with a bearer that counts. An axum extractor for every state that a
+/// [`Gateway`] can be taken from.
 #[derive(Clone, Debug)]
 pub struct Permit {
     holder: Holder,
@@ -27,22 +28,32 @@ pub struct Permit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerRefused {
     /// 401 `bearer_missing`.
-    #[error("this needs a bearer: send the header `Authorization: Bearer TOKEN` with a token that a link was given")]
+    #[error(
+        "this needs a bearer: send the header `Authorization: Bearer TOKEN` with a token that a link was given"
+    )]
     Missing,
     /// 401 `bearer_unknown`: never issued, expired, or revoked.
-    #[error("this bearer does not count, or no longer: get a new one over the link, or a new session with a setup code")]
+    #[error(
+        "this bearer does not count, or no longer: get a new one over the link, or a new session with a setup code"
+    )]
     Unknown,
     /// 403 `not_allowed`.
     #[error("this bearer does not allow to {0} here: pair with wider permissions")]
     NotAllowed(Action),
     /// 503 `clock_in_doubt`.
-    #[error("the gateway's clock is in doubt, and by what it says this bearer has expired: try again once it is right")]
+    #[error(
+        "the gateway's clock is in doubt, and by what it says this bearer has expired: try again once it is right"
+    )]
     ClockInDoubt,
     /// 429 `rate_limited`.
-    #[error("too many bearers that count for nothing have come from this address: try again in a minute")]
+    #[error(
+        "too many bearers that count for nothing have come from this address: try again in a minute"
+    )]
     Throttled,
     /// 503 `store`: nobody is let in.
-    #[error("the registry could not be read, so it is not known whether this bearer counts: try again")]
+    #[error(
+        "the registry could not be read, so it is not known whether this bearer counts: try again"
+    )]
     Store,
     /// 400 `bad_address`.
     #[error("the path of this request is no address: {0}")]
@@ -56,7 +67,8 @@ impl Permit {
         self.holder
     }
 
-    /// What it allows; where a decision of the operator's cuts across the scopes it was given, those that lie within it.
+    /// What it allows; where a decision of the operator's cuts across the scopes it was given,
+    /// those that lie within it.
     #[must_use]
     pub const fn scopes(&self) -> &ScopesBuf {
         &self.scopes
@@ -73,26 +85,39 @@ impl Permit {
         authority::reaches(&self.scopes, action, address)
     }
 
-    /// Checks what a request brings: first in memory, and only what is not found there in the registry.
+    /// Checks what a request brings: first in memory, and only what is not found there in the
+    /// registry.
     pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
         let text = bearer(&parts.headers)?;
-        if let Some((holder, in_force)) = gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now()) {
+        if let Some((holder, in_force)) =
+            gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now())
+        {
             let scopes = in_force.lend().at_most();
             return Ok(Self { holder, in_force, scopes });
         }
         let companion = Companion::by(gateway, text, peer(gateway, parts)).await?;
         let scopes = companion.scopes().clone();
-        Ok(Self { holder: Holder::Companion(companion.info().session), in_force: scopes.clone().into(), scopes })
+        Ok(Self {
+            holder: Holder::Companion(companion.info().session),
+            in_force: scopes.clone().into(),
+            scopes,
+        })
     }
 }
 
 /// The bearer in the one header that has it.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, BearerRefused> {
     let mut headers = headers.get_all(AUTHORIZATION).iter();
-    let (Some(header), None) = (headers.next(), headers.next()) else { return Err(BearerRefused::Missing) };
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        return Err(BearerRefused::Missing);
+    };
     let text = header.to_str().map_err(|_| BearerRefused::Missing)?;
     let (scheme, token) = text.split_once(' ').ok_or(BearerRefused::Missing)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(BearerRefused::Missing) }
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(BearerRefused::Missing)
+    }
 }
 
 /// From where a request comes, if whoever serves it says so.
@@ -126,7 +151,8 @@ impl IntoResponse for BearerRefused {
             Self::ClockInDoubt => (StatusCode::SERVICE_UNAVAILABLE, "clock_in_doubt"),
             Self::BadAddress(_) => (StatusCode::BAD_REQUEST, "bad_address"),
         };
-        let body = ErrorView { error: ErrorBody { code: code.to_owned(), message: self.to_string() } };
+        let body =
+            ErrorView { error: ErrorBody { code: code.to_owned(), message: self.to_string() } };
         let mut response = (status, Json(body)).into_response();
         let challenge = match self {
             Self::Missing => "Bearer",

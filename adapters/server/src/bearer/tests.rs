@@ -36,7 +36,8 @@ async fn gateway() -> (Gateway, String) {
     (gateway, token)
 }
 
-/// A router that answers 200 for whatever is let through, with the number of bytes that the extractor's scopes have.
+/// A router that answers 200 for whatever is let through, with the number of bytes that the
+/// extractor's scopes have.
 fn router(gateway: &Gateway, require: Require) -> Router {
     async fn inside(permit: Permit) -> String {
         permit.scopes().as_str().len().to_string()
@@ -44,13 +45,18 @@ fn router(gateway: &Gateway, require: Require) -> Router {
     Router::new().fallback(get(inside)).layer(require).with_state(gateway.clone())
 }
 
-async fn ask(router: &Router, path: &str, header: Option<&str>) -> (StatusCode, String, Option<String>) {
+async fn ask(
+    router: &Router,
+    path: &str,
+    header: Option<&str>,
+) -> (StatusCode, String, Option<String>) {
     let mut request = Request::builder().uri(path);
     if let Some(header) = header {
         request = request.header(AUTHORIZATION, header);
     }
     let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    let challenge = response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());
+    let challenge =
+        response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap(), challenge)
@@ -60,9 +66,15 @@ async fn ask(router: &Router, path: &str, header: Option<&str>) -> (StatusCode, 
 async fn a_bearer_lets_through_what_its_scopes_allow_and_nothing_else() {
     let (gateway, token) = gateway().await;
     let header = format!("Bearer {token}");
-    let (reads, writes) = (router(&gateway, gateway.require(Action::Read)), router(&gateway, gateway.require(Action::Write)));
+    let (reads, writes) = (
+        router(&gateway, gateway.require(Action::Read)),
+        router(&gateway, gateway.require(Action::Write)),
+    );
     let of = async |router, path| ask(router, path, Some(&header)).await.0;
-    assert_eq!(ask(&reads, "/lights/hall", Some(&header)).await.1, scopes().as_str().len().to_string());
+    assert_eq!(
+        ask(&reads, "/lights/hall", Some(&header)).await.1,
+        scopes().as_str().len().to_string()
+    );
     assert_eq!(of(&reads, "/lights").await, StatusCode::OK);
     assert_eq!(of(&reads, "/lightsX").await, StatusCode::FORBIDDEN);
     assert_eq!(of(&reads, "/").await, StatusCode::FORBIDDEN);
@@ -79,18 +91,30 @@ async fn without_a_bearer_or_with_one_that_is_unknown_nothing_is_let_through() {
     let reads = router(&gateway, gateway.require(Action::Read));
     for missing in [None, Some("Bearer"), Some("Basic dXNlcjpwYXNz"), Some(token.as_str())] {
         let (status, body, challenge) = ask(&reads, "/lights", missing).await;
-        assert_eq!((status, challenge.as_deref()), (StatusCode::UNAUTHORIZED, Some("Bearer")), "{missing:?}");
+        assert_eq!(
+            (status, challenge.as_deref()),
+            (StatusCode::UNAUTHORIZED, Some("Bearer")),
+            "{missing:?}"
+        );
         assert!(body.contains("bearer_missing"), "{body}");
     }
     let other = token.chars().rev().collect::<String>();
-    for unknown in ["Bearer x", "Bearer ", &format!("Bearer {other}"), &format!("Bearer {token}=")] {
+    for unknown in ["Bearer x", "Bearer ", &format!("Bearer {other}"), &format!("Bearer {token}=")]
+    {
         let (status, body, challenge) = ask(&reads, "/lights", Some(unknown)).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{unknown}");
-        assert!(body.contains("bearer_unknown") && challenge.unwrap().contains("invalid_token"), "{body}");
+        assert!(
+            body.contains("bearer_unknown") && challenge.unwrap().contains("invalid_token"),
+            "{body}"
+        );
     }
     let twice = Request::builder().uri("/lights").header(AUTHORIZATION, format!("Bearer {token}"));
     let twice = twice.header(AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap();
-    assert_eq!(reads.oneshot(twice).await.unwrap().status(), StatusCode::UNAUTHORIZED, "two headers say nothing");
+    assert_eq!(
+        reads.oneshot(twice).await.unwrap().status(),
+        StatusCode::UNAUTHORIZED,
+        "two headers say nothing"
+    );
 }
 
 #[tokio::test]
@@ -143,8 +167,12 @@ fn a_bearer_expires_after_five_minutes_or_with_its_link() {
     let token = issue(&bearers, holder(1), &[], at(0));
     assert!(bearers.find(&token, at(299)).is_some());
     assert!(bearers.find(&token, at(300)).is_none());
-    let short = bearers.issue((holder(1), &[]), scopes(), Some(Duration::from_secs(10)), at(0)).unwrap();
-    assert!(bearers.find(short.expose(), at(9)).is_some() && bearers.find(short.expose(), at(10)).is_none());
+    let short =
+        bearers.issue((holder(1), &[]), scopes(), Some(Duration::from_secs(10)), at(0)).unwrap();
+    assert!(
+        bearers.find(short.expose(), at(9)).is_some()
+            && bearers.find(short.expose(), at(10)).is_none()
+    );
     assert!(bearers.issue((holder(1), &[]), scopes(), Some(Duration::ZERO), at(0)).is_none());
 }
 
@@ -158,36 +186,52 @@ fn what_a_bearer_rests_on_ends_it_and_no_other() {
     };
     let fresh = || {
         let bearers = Bearers::default();
-        let tokens = [2, 3].map(|byte| issue(&bearers, Holder::Delegate(key(byte)), &held(byte), at(0)));
+        let tokens =
+            [2, 3].map(|byte| issue(&bearers, Holder::Delegate(key(byte)), &held(byte), at(0)));
         (bearers, tokens)
     };
-    let count = |(bearers, tokens): (Bearers, [String; 2])| tokens.map(|token| bearers.find(&token, at(1)).is_some());
+    let count = |(bearers, tokens): (Bearers, [String; 2])| {
+        tokens.map(|token| bearers.find(&token, at(1)).is_some())
+    };
     let after = |end: &dyn Fn(&Bearers)| {
         let (bearers, tokens) = fresh();
         end(&bearers);
         count((bearers, tokens))
     };
-    assert_eq!(after(&|bearers| bearers.drop_blocks(&[capability::Id::from_bytes([2; 32])])), [false, true]);
+    assert_eq!(
+        after(&|bearers| bearers.drop_blocks(&[capability::Id::from_bytes([2; 32])])),
+        [false, true]
+    );
     assert_eq!(after(&|bearers| bearers.drop_key(&key(3))), [true, false]);
     assert_eq!(after(&|bearers| bearers.drop_key(&key(1))), [false, false], "the delegator");
-    assert_eq!(after(&|bearers| bearers.drop_blocks(&[capability::Id::from_bytes([9; 32])])), [true, true]);
+    assert_eq!(
+        after(&|bearers| bearers.drop_blocks(&[capability::Id::from_bytes([9; 32])])),
+        [true, true]
+    );
 }
 
 #[test]
 fn nobody_holds_more_than_sixteen_and_what_expires_first_makes_room() {
     let bearers = Bearers::default();
-    let tokens: Vec<_> = (0..=MOST_OF_ONE as u64).map(|second| issue(&bearers, holder(1), &[], at(second))).collect();
+    let tokens: Vec<_> = (0..=MOST_OF_ONE as u64)
+        .map(|second| issue(&bearers, holder(1), &[], at(second)))
+        .collect();
     assert!(bearers.find(&tokens[0], at(17)).is_none());
     assert!(tokens[1..].iter().all(|token| bearers.find(token, at(17)).is_some()));
     let kept = bearers.0.lock().unwrap();
-    assert_eq!((kept.by_hash.len(), kept.by_expiry.len(), kept.by_tie[&Tie::Holder(holder(1))].len()), (16, 16, 16));
+    assert_eq!(
+        (kept.by_hash.len(), kept.by_expiry.len(), kept.by_tie[&Tie::Holder(holder(1))].len()),
+        (16, 16, 16)
+    );
     assert!(!format!("{kept:?}").contains(&tokens[1]), "what is kept is no bearer");
 }
 
 #[test]
 fn only_so_many_are_kept_and_nothing_is_left_behind() {
     let bearers = Bearers::default();
-    let numbered = |number: usize| Holder::Node(NodeId::from_bytes(u128::try_from(number).unwrap().to_be_bytes()));
+    let numbered = |number: usize| {
+        Holder::Node(NodeId::from_bytes(u128::try_from(number).unwrap().to_be_bytes()))
+    };
     let first = issue(&bearers, numbered(0), &[], at(0));
     for number in 1..=MOST {
         issue(&bearers, numbered(number), &[], at(1));

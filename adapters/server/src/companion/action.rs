@@ -1,4 +1,5 @@
-//! Core's effects, owned, so that they can be carried out across awaits; and what they are answered with.
+//! Core's effects, owned, so that they can be carried out across awaits; and what they are answered
+//! with.
 
 use axum::extract::ws::Message;
 use handfast_core::flow::setup_code::gateway::{Effect, Failed, Failure, NotOpened};

@@ -33,9 +33,22 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(gateway: Gateway, peer: PeerAddress, seat: Option<SeatGuard>, origin_allowed: bool) -> Self {
+    pub(super) fn new(
+        gateway: Gateway,
+        peer: PeerAddress,
+        seat: Option<SeatGuard>,
+        origin_allowed: bool,
+    ) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
-        Self { gateway, peer, seat, mailbox: Mailbox::new(Dialect::Missy), origin_allowed, attached: None, info: None }
+        Self {
+            gateway,
+            peer,
+            seat,
+            mailbox: Mailbox::new(Dialect::Missy),
+            origin_allowed,
+            attached: None,
+            info: None,
+        }
     }
 
     /// The time by which a first frame is judged.
@@ -61,7 +74,9 @@ impl Kept {
                     }
                 }));
             }
-            Action::Resume(hash) => return Some(self.found(inner.store.session_by_hash(&hash).await).await),
+            Action::Resume(hash) => {
+                return Some(self.found(inner.store.session_by_hash(&hash).await).await);
+            }
             Action::Attach(session) => {
                 if !self.attach(session) {
                     return Some(Answer::Full);
@@ -84,7 +99,8 @@ impl Kept {
             }
             Action::Detach => self.detach(),
             Action::Charge(failure) => return Some(Answer::Charged(self.charge(failure))),
-            // A slow application holds up its own frames, but neither a revocation nor the shutdown.
+            // A slow application holds up its own frames, but neither a revocation nor the
+            // shutdown.
             Action::App(frame) => {
                 if let Some(info) = &self.info {
                     tokio::select! {
@@ -120,19 +136,27 @@ impl Kept {
     fn count(&self, failure: Failure) {
         let telemetry = &self.gateway.inner.telemetry;
         match failure {
-            Failure::Code(Word::UnknownCode) => telemetry.bootstrap_token_verified(Verification::Malformed),
-            Failure::Code(Word::InvalidSignature) => telemetry.bootstrap_token_verified(Verification::InvalidSignature),
-            Failure::Code(Word::Expired) => telemetry.bootstrap_token_verified(Verification::Expired),
+            Failure::Code(Word::UnknownCode) => {
+                telemetry.bootstrap_token_verified(Verification::Malformed)
+            }
+            Failure::Code(Word::InvalidSignature) => {
+                telemetry.bootstrap_token_verified(Verification::InvalidSignature)
+            }
+            Failure::Code(Word::Expired) => {
+                telemetry.bootstrap_token_verified(Verification::Expired)
+            }
             Failure::Session(Word::UnknownSession) => telemetry.sessions(SessionEvent::Refused, 1),
             Failure::Code(_) | Failure::Redeem(_) | Failure::Session(_) => {}
         }
     }
 
-    /// Companions take the places that nodes leave. They never keep a node out: those are counted without them.
+    /// Companions take the places that nodes leave. They never keep a node out: those are counted
+    /// without them.
     fn attach(&mut self, session: SessionId) -> bool {
         let inner = &self.gateway.inner;
         let all = usize::try_from(inner.limits.linked_total).unwrap_or(usize::MAX);
-        let attached = inner.companions.attach(session, &self.mailbox, all.saturating_sub(inner.hub.count()));
+        let attached =
+            inner.companions.attach(session, &self.mailbox, all.saturating_sub(inner.hub.count()));
         self.attached = attached.then_some(session);
         attached
     }

@@ -1,4 +1,5 @@
-//! Companions over `/pair`: a setup code becomes a session, and a session's connection carries frames of the application.
+//! Companions over `/pair`: a setup code becomes a session, and a session's connection carries
+//! frames of the application.
 //!
 //! | file | does |
 //! |---|---|
@@ -28,7 +29,8 @@ use crate::hub::{Letter, Mailbox};
 pub(crate) const PATH: &str = "/pair";
 
 impl Gateway {
-    /// Queues a text frame for the companion of a session; `false` if it is not linked or has 64 KiB waiting already.
+    /// Queues a text frame for the companion of a session; `false` if it is not linked or has 64
+    /// KiB waiting already.
     #[must_use]
     pub fn send_companion(&self, session: SessionId, text: String) -> bool {
         let mailbox = self.inner.companions.mailbox(session);
@@ -45,7 +47,10 @@ pub(crate) struct Companions {
 impl Companions {
     /// Whether a connection of the session is open.
     pub(crate) fn is_linked(&self, session: SessionId) -> bool {
-        self.live.lock().expect("no thread panics while it holds the companions").contains_key(&session)
+        self.live
+            .lock()
+            .expect("no thread panics while it holds the companions")
+            .contains_key(&session)
     }
 
     /// Tells a session's live connection, if there is one, that the session was revoked.
@@ -55,7 +60,8 @@ impl Companions {
         }
     }
 
-    /// Makes this the session's connection; an older one hears that it was replaced. `false` if as many as `most` are open already.
+    /// Makes this the session's connection; an older one hears that it was replaced. `false` if as
+    /// many as `most` are open already.
     fn attach(&self, session: SessionId, mailbox: &Arc<Mailbox>, most: usize) -> bool {
         let mut live = self.live.lock().expect("no thread panics while it holds the companions");
         if live.len() >= most && !live.contains_key(&session) {
@@ -67,7 +73,8 @@ impl Companions {
         true
     }
 
-    /// Takes a connection out, unless a newer one has its place. Says whether it was still the session's.
+    /// Takes a connection out, unless a newer one has its place. Says whether it was still the
+    /// session's.
     fn detach(&self, session: SessionId, mailbox: &Arc<Mailbox>) -> bool {
         let mut live = self.live.lock().expect("no thread panics while it holds the companions");
         let mine = live.get(&session).is_some_and(|current| Arc::ptr_eq(current, mailbox));
@@ -82,6 +89,10 @@ impl Companions {
     }
 
     fn mailbox(&self, session: SessionId) -> Option<Arc<Mailbox>> {
-        self.live.lock().expect("no thread panics while it holds the companions").get(&session).cloned()
+        self.live
+            .lock()
+            .expect("no thread panics while it holds the companions")
+            .get(&session)
+            .cloned()
     }
 }

@@ -1,7 +1,9 @@
-//! Which web pages may speak to the gateway. Programs send no `Origin`; browsers always do, and no page can change it.
+//! Which web pages may speak to the gateway. Programs send no `Origin`; browsers always do, and no
+//! page can change it.
 //!
-//! Which origin is the gateway's own follows from the addresses that it was configured with, and from the address at which a connection came in. A request's
-//! `Host`, or what a proxy says of it, decides nothing: a page whose name resolves to the gateway's address names its own host there.
+//! Which origin is the gateway's own follows from the addresses that it was configured with, and
+//! from the address at which a connection came in. A request's `Host`, or what a proxy says of it,
+//! decides nothing: a page whose name resolves to the gateway's address names its own host there.
 
 use std::net::SocketAddr;
 
@@ -13,21 +15,33 @@ use url::{Host, Origin, Url};
 use crate::router::LocalAddress;
 use crate::setup::SetupSettings;
 
-/// Whether whoever sent this request is no web page, or one of the gateway's own origin, or one that the operator named.
+/// Whether whoever sent this request is no web page, or one of the gateway's own origin, or one
+/// that the operator named.
 pub(crate) fn may_come(request: &Request, settings: &SetupSettings) -> bool {
     is_allowed(request.headers(), request.extensions(), settings)
 }
 
 /// The same for the parts of a request.
-pub(crate) fn is_allowed(headers: &HeaderMap, extensions: &Extensions, settings: &SetupSettings) -> bool {
+pub(crate) fn is_allowed(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    settings: &SetupSettings,
+) -> bool {
     let local = extensions.get::<LocalAddress>().map(|LocalAddress(address)| *address);
     let addresses = &settings.addresses;
-    let own = [&addresses.public, &addresses.tunnel, &addresses.gateway].into_iter().flatten().filter_map(|url| of_url(url));
+    let own = [&addresses.public, &addresses.tunnel, &addresses.gateway]
+        .into_iter()
+        .flatten()
+        .filter_map(|url| of_url(url));
     let others = settings.origins.iter().filter_map(|other| origin(other));
     allows(headers, local, own.chain(others))
 }
 
-fn allows(headers: &HeaderMap, local: Option<SocketAddr>, mut named: impl Iterator<Item = Origin>) -> bool {
+fn allows(
+    headers: &HeaderMap,
+    local: Option<SocketAddr>,
+    mut named: impl Iterator<Item = Origin>,
+) -> bool {
     let mut all = headers.get_all(ORIGIN).iter();
     let Some(first) = all.next() else { return true };
     let Some(text) = first.to_str().ok().filter(|_| all.next().is_none()) else { return false };
@@ -35,7 +49,8 @@ fn allows(headers: &HeaderMap, local: Option<SocketAddr>, mut named: impl Iterat
     named.any(|other| other == page) || local.is_some_and(|local| is_at(&page, local))
 }
 
-/// Whether a page came from this address of the gateway's: no name leads there but `localhost`, which nobody else can have.
+/// Whether a page came from this address of the gateway's: no name leads there but `localhost`,
+/// which nobody else can have.
 fn is_at(page: &Origin, local: SocketAddr) -> bool {
     let Origin::Tuple(_, host, port) = page else { return false };
     let ip = local.ip().to_canonical();
@@ -50,7 +65,11 @@ fn is_at(page: &Origin, local: SocketAddr) -> bool {
 /// The origin of an address at which the gateway is reached.
 fn of_url(url: &str) -> Option<Origin> {
     let url = Url::parse(url.trim()).ok()?;
-    Some(Origin::Tuple(web_scheme(url.scheme())?.to_owned(), url.host()?.to_owned(), url.port_or_known_default()?))
+    Some(Origin::Tuple(
+        web_scheme(url.scheme())?.to_owned(),
+        url.host()?.to_owned(),
+        url.port_or_known_default()?,
+    ))
 }
 
 fn web_scheme(scheme: &str) -> Option<&'static str> {
@@ -61,7 +80,8 @@ fn web_scheme(scheme: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads a scheme, a host and perhaps a port, and nothing else: decided on what the parser found, not on the text. None for anything else, also for `null`.
+/// Reads a scheme, a host and perhaps a port, and nothing else: decided on what the parser found,
+/// not on the text. None for anything else, also for `null`.
 fn origin(text: &str) -> Option<Origin> {
     let url = Url::parse(text.strip_suffix('/').unwrap_or(text)).ok()?;
     let scheme = web_scheme(url.scheme())?;
@@ -71,7 +91,10 @@ fn origin(text: &str) -> Option<Origin> {
         && url.query().is_none()
         && url.fragment().is_none()
         && !text.contains(['@', '\\']);
-    bare.then(|| Some(Origin::Tuple(scheme.to_owned(), url.host()?.to_owned(), url.port_or_known_default()?))).flatten()
+    bare.then(|| {
+        Some(Origin::Tuple(scheme.to_owned(), url.host()?.to_owned(), url.port_or_known_default()?))
+    })
+    .flatten()
 }
 
 #[cfg(test)]
@@ -108,8 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn the_configured_addresses_say_which_origin_is_the_gateways_own_and_the_host_header_does_not() {
-        let addresses = Candidates { public: Some("wss://gateway.example/ours".to_owned()), ..Candidates::default() };
+    fn the_configured_addresses_say_which_origin_is_the_gateways_own_and_the_host_header_does_not()
+    {
+        let addresses = Candidates {
+            public: Some("wss://gateway.example/ours".to_owned()),
+            ..Candidates::default()
+        };
         let settings = SetupSettings { addresses, ..SetupSettings::default() };
         let mut extensions = Extensions::new();
         extensions.insert(LocalAddress("127.0.0.1:8765".parse().unwrap()));

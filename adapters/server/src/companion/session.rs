@@ -1,4 +1,5 @@
-//! Drives one connection on `/pair`: a companion's, or, if its first frame says so, one that goes on as a node's.
+//! Drives one connection on `/pair`: a companion's, or, if its first frame says so, one that goes
+//! on as a node's.
 
 use std::collections::VecDeque;
 
@@ -47,7 +48,8 @@ enum Happening {
 }
 
 impl Session {
-    /// Without a seat, it only says that there is none. `origin_allowed` says whether whoever opened it may be a companion ([`super::origin`]).
+    /// Without a seat, it only says that there is none. `origin_allowed` says whether whoever
+    /// opened it may be a companion ([`super::origin`]).
     pub(crate) fn new(
         gateway: Gateway,
         socket: WebSocket,
@@ -57,11 +59,18 @@ impl Session {
         origin_allowed: bool,
     ) -> Self {
         let connection = Some(Connection::accepted(since, gateway.inner.limits));
-        Self { socket, connection, kept: Kept::new(gateway, peer, seat, origin_allowed), since, is_new: true }
+        Self {
+            socket,
+            connection,
+            kept: Kept::new(gateway, peer, seat, origin_allowed),
+            since,
+            is_new: true,
+        }
     }
 
-    /// Runs until the connection has ended, or until it turns out to be a node's: that goes on in a task of its own, which keeps room for that alone. Boxed,
-    /// because the future of a function keeps room for its arguments twice.
+    /// Runs until the connection has ended, or until it turns out to be a node's: that goes on in a
+    /// task of its own, which keeps room for that alone. Boxed, because the future of a function
+    /// keeps room for its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
         while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
@@ -80,7 +89,8 @@ impl Session {
             }
             let actions = self.react(happening);
             if !actions.is_empty() {
-                // Boxed, because an idle connection should not keep room for what it does when it is busy.
+                // Boxed, because an idle connection should not keep room for what it does when it
+                // is busy.
                 Box::pin(self.carry_out(actions)).await;
             }
         }
@@ -89,14 +99,19 @@ impl Session {
     /// Waits for whatever comes first. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
         let Self { socket, connection, kept, .. } = self;
-        let deadline = connection.as_ref().and_then(Connection::deadline).map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
+        let deadline = connection
+            .as_ref()
+            .and_then(Connection::deadline)
+            .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
-        let needs_seat = connection.as_ref().is_some_and(|connection| connection.linked().is_none());
+        let needs_seat =
+            connection.as_ref().is_some_and(|connection| connection.linked().is_none());
         let seat = kept.seat.as_ref();
         tokio::select! {
             biased;
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
-            // Before letters and frames, so that a flood of them does not push out the end of a session.
+            // Before letters and frames, so that a flood of them does not push out the end of a
+            // session.
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             letter = kept.mailbox.next() => Happening::Letter(letter),
             () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
@@ -112,7 +127,8 @@ impl Session {
     fn goes_on_as_a_node(self: Box<Self>, first: Message) {
         let Self { socket, mut kept, since, .. } = *self;
         let (gateway, seat) = (kept.gateway.clone(), kept.seat.take());
-        let session = connection::Session::new(gateway, socket, kept.peer, since, seat).that_heard(first);
+        let session =
+            connection::Session::new(gateway, socket, kept.peer, since, seat).that_heard(first);
         tokio::spawn(Box::new(session).run());
     }
 
@@ -122,7 +138,8 @@ impl Session {
         if let Some(seat) = &self.kept.seat {
             seat.spoke();
         }
-        // A page that may not come here uses up none of the attempts of the person whose browser it is in.
+        // A page that may not come here uses up none of the attempts of the person whose browser it
+        // is in.
         if !self.kept.origin_allowed {
             return self.advance(Input::WrongOrigin);
         }
@@ -137,7 +154,11 @@ impl Session {
         let begun = std::time::Instant::now();
         let gateway = self.kept.gateway.clone();
         let now = self.kept.setup_moment(text);
-        let actions = self.advance(Input::Text { frame: text, keys: &gateway.inner.setup.keys.now(now), now });
+        let actions = self.advance(Input::Text {
+            frame: text,
+            keys: &gateway.inner.setup.keys.now(now),
+            now,
+        });
         if !actions.iter().any(|action| matches!(action, Action::Resume(_))) {
             gateway.inner.telemetry.verify_took(begun.elapsed());
         }
@@ -159,7 +180,9 @@ impl Session {
             // The library answers it.
             Happening::Frame(Message::Ping(_)) => Vec::new(),
             Happening::Gone => self.advance(Input::Closed),
-            Happening::Frame(Message::Close(_)) => then(self.advance(Input::Closed), Action::FinishClose),
+            Happening::Frame(Message::Close(_)) => {
+                then(self.advance(Input::Closed), Action::FinishClose)
+            }
             Happening::Broken(why) => then(self.advance(Input::Closed), Action::Close(why)),
             Happening::Letter(Letter::Notice(Notice::Unpaired)) => self.advance(Input::Revoked),
             Happening::Letter(Letter::Notice(Notice::Replaced)) => self.advance(Input::Replaced),
@@ -169,7 +192,9 @@ impl Session {
             }
             // Of nodes; nobody puts them into this mailbox.
             Happening::Letter(
-                Letter::Notice(Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions)
+                Letter::Notice(
+                    Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
+                )
                 | Letter::App(_)
                 | Letter::Displaced
                 | Letter::Cut,
@@ -194,7 +219,8 @@ impl Session {
         actions
     }
 
-    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to do.
+    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
+    /// do.
     async fn carry_out(&mut self, actions: Vec<Action>) {
         let mut queue = VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
@@ -231,14 +257,16 @@ impl Session {
         }
     }
 
-    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so that it is read before the socket goes. Whoever
-    /// lingers has no seat any more, and only so many may.
+    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
+    /// that it is read before the socket goes. Whoever lingers has no seat any more, and only so
+    /// many may.
     async fn close(&mut self, close: Option<Close>) {
         self.kept.seat = None;
         let place = self.kept.gateway.inner.lingering.try_acquire();
         let goodbye = async {
             if let Some(close) = close {
-                let frame = CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+                let frame =
+                    CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
                 self.socket.send(Message::Close(Some(frame))).await.ok()?;
             }
             while place.is_ok() {
@@ -260,6 +288,9 @@ mod tests {
             size_of::<F>()
         }
         let (future, session) = (size(Session::run), size_of::<Session>());
-        assert!(future + session <= 1500, "{future} bytes for the future and {session} for what it works on");
+        assert!(
+            future + session <= 1500,
+            "{future} bytes for the future and {session} for what it works on"
+        );
     }
 }

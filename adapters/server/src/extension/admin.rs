@@ -11,7 +11,8 @@ use super::handle::{Extension, Problem};
 use super::wire::shown;
 use crate::pairing::hex;
 
-/// Finds the extension of a method: the one with the longest prefix that is the method itself, or is followed by `.` or `/` in it.
+/// Finds the extension of a method: the one with the longest prefix that is the method itself, or
+/// is followed by `.` or `/` in it.
 #[derive(Clone, Debug, Default)]
 pub struct AdminRouter {
     /// The longest first.
@@ -27,7 +28,8 @@ pub struct AdminRequest {
     /// What with; null if nothing is said.
     #[serde(default)]
     pub params: Value,
-    /// For whom, if it is no operator: what the extension does for it is bounded by what it may do itself.
+    /// For whom, if it is no operator: what the extension does for it is bounded by what it may do
+    /// itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<OnBehalfOf>,
 }
@@ -46,7 +48,9 @@ pub struct OnBehalfOf {
 impl OnBehalfOf {
     /// For a delegated right; none for an operator.
     pub(crate) fn of(authority: &Authority) -> Option<Self> {
-        let Authority::Delegated(Delegated { right, scopes, ends, .. }) = authority else { return None };
+        let Authority::Delegated(Delegated { right, scopes, ends, .. }) = authority else {
+            return None;
+        };
         let session = match right {
             Right::Session(id) => hex(id.as_bytes()),
             Right::Capability(_) | Right::Bearer => String::new(),
@@ -92,38 +96,60 @@ impl AdminRouter {
     /// The extension that answers a method.
     #[must_use]
     pub fn find(&self, method: &str) -> Option<&Extension> {
-        let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        };
         if method.len() > PATH_BYTES || own_word(method) || !method.split(['.', '/']).all(plain) {
             return None;
         }
-        let within =
-            |prefix: &str| method.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']));
+        let within = |prefix: &str| {
+            method
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
+        };
         self.routes.iter().find(|(prefix, _)| within(prefix)).map(|(_, extension)| extension)
     }
 
-    /// Calls a method, within the extension's call timeout. The extension is asked `<prefix>.admin.call`, so no operator reaches its other methods.
+    /// Calls a method, within the extension's call timeout. The extension is asked
+    /// `<prefix>.admin.call`, so no operator reaches its other methods.
     pub async fn call(&self, method: &str, params: Value) -> AdminAnswer {
         self.call_for(method, params, None).await
     }
 
     /// The same on behalf of somebody who is no operator: the extension is told.
-    pub async fn call_for(&self, method: &str, params: Value, on_behalf_of: Option<OnBehalfOf>) -> AdminAnswer {
+    pub async fn call_for(
+        &self,
+        method: &str,
+        params: Value,
+        on_behalf_of: Option<OnBehalfOf>,
+    ) -> AdminAnswer {
         let Some(extension) = self.find(method) else {
-            return AdminAnswer::bad(format!("no extension answers the method {:?}", shown(method)));
+            return AdminAnswer::bad(format!(
+                "no extension answers the method {:?}",
+                shown(method)
+            ));
         };
         let request = AdminRequest { method: method.to_owned(), params, on_behalf_of };
-        let asked = extension.ask(&extension.method("admin.call"), &request, extension.config().timeouts.call).await;
+        let asked = extension
+            .ask(&extension.method("admin.call"), &request, extension.config().timeouts.call)
+            .await;
         let outcome: Outcome = match asked {
             Ok(outcome) => outcome,
             Err(error) => return AdminAnswer::bad(error.to_string()),
         };
         if !outcome.ok {
-            return AdminAnswer::bad(outcome.error.map_or_else(|| "it gave no reason".to_owned(), |error| shown(&error)));
+            return AdminAnswer::bad(
+                outcome.error.map_or_else(|| "it gave no reason".to_owned(), |error| shown(&error)),
+            );
         }
-        let result = outcome.result.map_or(Ok(Value::Null), |result| serde_json::from_str(result.get()));
+        let result =
+            outcome.result.map_or(Ok(Value::Null), |result| serde_json::from_str(result.get()));
         match result {
             Ok(result) => AdminAnswer { ok: true, result: Some(result), error: None },
-            Err(error) => AdminAnswer::bad(extension.failed(Problem::Malformed(shown(&error.to_string()))).to_string()),
+            Err(error) => AdminAnswer::bad(
+                extension.failed(Problem::Malformed(shown(&error.to_string()))).to_string(),
+            ),
         }
     }
 }

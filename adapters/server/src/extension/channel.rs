@@ -15,7 +15,8 @@ const SENDER_BYTES: usize = 128;
 /// Longest of what is given as a sender, in bytes.
 const RAW_BYTES: usize = 4096;
 
-/// A channel of an extension. Whatever the extension fails to say is an error, and none is remembered.
+/// A channel of an extension. Whatever the extension fails to say is an error, and none is
+/// remembered.
 #[derive(Clone, Debug)]
 pub struct ExtensionChannel {
     extension: Extension,
@@ -84,7 +85,8 @@ impl ExtensionChannel {
         self.error(&self.extension.failed(problem))
     }
 
-    /// What it refuses or answers wrongly it would refuse once more; whether it can be reached changes.
+    /// What it refuses or answers wrongly it would refuse once more; whether it can be reached
+    /// changes.
     fn error(&self, error: &ExtensionError) -> AdapterError {
         let passing = match error.problem {
             Problem::Busy | Problem::Down(_) | Problem::Timeout(_) => true,
@@ -107,13 +109,20 @@ impl ChannelAdapter for ExtensionChannel {
         }
         let config = self.extension.config();
         let params = ToNormalise { raw, channel: self.told() };
-        let asked = self.extension.ask(&self.extension.method("pairing.normalize_sender"), &params, config.timeouts.call).await;
+        let asked = self
+            .extension
+            .ask(&self.extension.method("pairing.normalize_sender"), &params, config.timeouts.call)
+            .await;
         let spelling: Spelling = asked.map_err(|error| self.error(&error))?;
         let problem = match spelling.normalized {
             Value::Null => return Ok(Normalised::NotASender),
             Value::String(text) if text.is_empty() => return Ok(Normalised::NotASender),
-            Value::String(text) if text.len() > SENDER_BYTES => format!("a sender of more than {SENDER_BYTES} bytes"),
-            Value::String(text) if text.chars().any(hidden) => "a sender with characters that cannot be seen".to_owned(),
+            Value::String(text) if text.len() > SENDER_BYTES => {
+                format!("a sender of more than {SENDER_BYTES} bytes")
+            }
+            Value::String(text) if text.chars().any(hidden) => {
+                "a sender with characters that cannot be seen".to_owned()
+            }
             Value::String(text) => return Ok(Normalised::Sender(text)),
             _ => "a sender that is neither text nor null".to_owned(),
         };
@@ -121,12 +130,19 @@ impl ChannelAdapter for ExtensionChannel {
     }
 
     async fn send_reply(&self, account: &str, to: &str, text: &str) -> Result<(), AdapterError> {
-        let message = Message { account, to, text: Some(text), png_base64: None, channel: self.told() };
+        let message =
+            Message { account, to, text: Some(text), png_base64: None, channel: self.told() };
         self.send("pairing.send_reply", &message).await
     }
 
     async fn send_qr(&self, account: &str, to: &str, png: &[u8]) -> Result<(), AdapterError> {
-        let message = Message { account, to, text: None, png_base64: Some(STANDARD.encode(png)), channel: self.told() };
+        let message = Message {
+            account,
+            to,
+            text: None,
+            png_base64: Some(STANDARD.encode(png)),
+            channel: self.told(),
+        };
         self.send("pairing.send_qr_image", &message).await
     }
 }

@@ -36,7 +36,8 @@ pub(super) struct Program {
 /// A process group. It is killed when this is dropped.
 pub(super) struct Group {
     child: Child,
-    /// The leader, which nobody has waited for yet: until then no other process can have its number.
+    /// The leader, which nobody has waited for yet: until then no other process can have its
+    /// number.
     leader: Option<Pid>,
 }
 

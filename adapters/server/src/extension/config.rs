@@ -45,15 +45,18 @@ const OWN_PATHS: [&str; 6] = ["pair", "api", "health", "ready", "metrics", "admi
 /// One extension, as the operator configures it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtensionConfig {
-    /// What it is called in logs and lists: 1 to 32 of `a-z`, `0-9` and `-`, and the first is no `-`.
+    /// What it is called in logs and lists: 1 to 32 of `a-z`, `0-9` and `-`, and the first is no
+    /// `-`.
     pub name: String,
-    /// What its methods begin with, before a dot, and its metrics, before an underscore: 1 to 32 of `a-z`, `0-9` and `_`, and the first is a letter.
+    /// What its methods begin with, before a dot, and its metrics, before an underscore: 1 to 32 of
+    /// `a-z`, `0-9` and `_`, and the first is a letter.
     pub prefix: String,
     /// How it is spoken to.
     pub transport: Transport,
     /// The channels whose senders it knows; names are as those of extensions, and may hold `_` too.
     pub channels: Vec<String>,
-    /// The prefixes of the methods that an operator may call on it, for instance `mail` or `mail.queue`.
+    /// The prefixes of the methods that an operator may call on it, for instance `mail` or
+    /// `mail.queue`.
     pub admin: Vec<String>,
     /// The prefixes of the paths whose HTTP requests go to it, for instance `/mail`.
     pub mounts: Vec<String>,
@@ -93,7 +96,11 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { call: Duration::from_secs(30), scrape: Duration::from_secs(5), poll: Duration::from_secs(60) }
+        Self {
+            call: Duration::from_secs(30),
+            scrape: Duration::from_secs(5),
+            poll: Duration::from_secs(60),
+        }
     }
 }
 
@@ -113,7 +120,9 @@ pub enum ConfigError {
         problem: String,
     },
     /// Two want the same.
-    #[error("extensions {first:?} and {second:?} both have the {field} {value:?}; give one of them another")]
+    #[error(
+        "extensions {first:?} and {second:?} both have the {field} {value:?}; give one of them another"
+    )]
     Twice {
         /// The first of the two, in the order of the configuration.
         first: String,
@@ -130,14 +139,16 @@ pub enum ConfigError {
 }
 
 impl ExtensionConfig {
-    /// An extension that the gateway starts as a program of its own. It has no channels and nothing else yet.
+    /// An extension that the gateway starts as a program of its own. It has no channels and nothing
+    /// else yet.
     #[must_use]
     pub fn stdio(name: &str, prefix: &str, command: &[&str]) -> Self {
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         Self::bare(name, prefix, Transport::Stdio { command })
     }
 
-    /// An extension that runs by itself and is asked over HTTP. It has no channels and nothing else yet.
+    /// An extension that runs by itself and is asked over HTTP. It has no channels and nothing else
+    /// yet.
     #[must_use]
     pub fn http(name: &str, prefix: &str, url: &str) -> Self {
         Self::bare(name, prefix, Transport::Http { url: url.to_owned() })
@@ -167,11 +178,21 @@ impl ExtensionConfig {
         let prefix_rule = "must be 1 to 32 of a-z, 0-9 and _, and begin with a letter";
         self.check("prefix", &self.prefix, word(&self.prefix, "_", false), prefix_rule)?;
         // `pairing_x` as well: its metrics would be called like the gateway's.
-        self.check("prefix", &self.prefix, !own_word(&self.prefix), "is the gateway's own; choose another")?;
+        self.check(
+            "prefix",
+            &self.prefix,
+            !own_word(&self.prefix),
+            "is the gateway's own; choose another",
+        )?;
         match &self.transport {
             Transport::Stdio { command } => {
                 let program = command.first().map(String::as_str).unwrap_or_default();
-                self.check("command", program, !program.is_empty(), "names no program; give the program and its arguments")?;
+                self.check(
+                    "command",
+                    program,
+                    !program.is_empty(),
+                    "names no program; give the program and its arguments",
+                )?;
                 let whole = command.iter().all(|word| !word.contains('\0'));
                 self.check("command", program, whole, "holds a zero byte, which no argument can")?;
             }
@@ -185,9 +206,15 @@ impl ExtensionConfig {
         }
         for admin in &self.admin {
             let rule = "must be words of a-z, 0-9, - and _, with one . or / between two, 256 bytes at most";
-            let fine = admin.len() <= PATH_BYTES && admin.split(['.', '/']).all(|part| word(part, "-_", true));
+            let fine = admin.len() <= PATH_BYTES
+                && admin.split(['.', '/']).all(|part| word(part, "-_", true));
             self.check("admin method prefix", admin, fine, rule)?;
-            self.check("admin method prefix", admin, !own_word(admin), "is the gateway's own; choose another")?;
+            self.check(
+                "admin method prefix",
+                admin,
+                !own_word(admin),
+                "is the gateway's own; choose another",
+            )?;
         }
         for mount in &self.mounts {
             let rule = "must be a path like /mail or /mail/in: segments of letters, digits, -, _, ~ and ., none of them . or .., \
@@ -195,7 +222,11 @@ impl ExtensionConfig {
             self.check("mount", mount, is_mount(mount), rule)?;
             self.check("mount", mount, !own_path(mount), "is the gateway's own; choose another")?;
         }
-        let once = [("channel", &self.channels), ("admin method prefix", &self.admin), ("mount", &self.mounts)];
+        let once = [
+            ("channel", &self.channels),
+            ("admin method prefix", &self.admin),
+            ("mount", &self.mounts),
+        ];
         for (field, values) in once {
             let mut seen = BTreeSet::new();
             if let Some(value) = values.iter().find(|value| !seen.insert(*value)) {
@@ -203,27 +234,46 @@ impl ExtensionConfig {
             }
         }
         if let Some(every) = self.poll {
-            self.check("poll", &format!("{every:?}"), every >= Duration::from_millis(100), "is too often; 100 ms is the least")?;
+            self.check(
+                "poll",
+                &format!("{every:?}"),
+                every >= Duration::from_millis(100),
+                "is too often; 100 ms is the least",
+            )?;
         }
-        for (field, within) in
-            [("call timeout", self.timeouts.call), ("scrape timeout", self.timeouts.scrape), ("poll timeout", self.timeouts.poll)]
-        {
+        for (field, within) in [
+            ("call timeout", self.timeouts.call),
+            ("scrape timeout", self.timeouts.scrape),
+            ("poll timeout", self.timeouts.poll),
+        ] {
             let fine = (Duration::from_millis(1)..=Duration::from_secs(600)).contains(&within);
             self.check(field, &format!("{within:?}"), fine, "must be 1 ms to 10 minutes")?;
         }
         Ok(())
     }
 
-    fn check(&self, field: &'static str, value: &str, fine: bool, problem: &str) -> Result<(), ConfigError> {
+    fn check(
+        &self,
+        field: &'static str,
+        value: &str,
+        fine: bool,
+        problem: &str,
+    ) -> Result<(), ConfigError> {
         if fine { Ok(()) } else { Err(self.invalid(field, value, problem.to_owned())) }
     }
 
     fn invalid(&self, field: &'static str, value: &str, problem: String) -> ConfigError {
-        ConfigError::Invalid { extension: self.name.clone(), field, value: value.to_owned(), problem }
+        ConfigError::Invalid {
+            extension: self.name.clone(),
+            field,
+            value: value.to_owned(),
+            problem,
+        }
     }
 }
 
-/// Checks extensions, each by itself and all together: no name, prefix, channel, admin method prefix or mount is anybody else's.
+/// Checks extensions, each by itself and all together: no name, prefix, channel, admin method
+/// prefix or mount is anybody else's.
 ///
 /// # Errors
 /// [`ConfigError`], the first that is found.
@@ -235,17 +285,28 @@ pub fn validate(configs: &[ExtensionConfig]) -> Result<(), ConfigError> {
     for (at, config) in configs.iter().enumerate() {
         for other in &configs[..at] {
             let twice = |field, value: &str| {
-                Err(ConfigError::Twice { first: other.name.clone(), second: config.name.clone(), field, value: value.to_owned() })
+                Err(ConfigError::Twice {
+                    first: other.name.clone(),
+                    second: config.name.clone(),
+                    field,
+                    value: value.to_owned(),
+                })
             };
             if other.name == config.name {
                 return twice("name", &config.name);
             }
             // `mail` beside `mail_in`: the first could invent metrics of the second.
-            let (short, long) = if other.prefix.len() < config.prefix.len() { (other, config) } else { (config, other) };
+            let (short, long) = if other.prefix.len() < config.prefix.len() {
+                (other, config)
+            } else {
+                (config, other)
+            };
             if format!("{}_", long.prefix).starts_with(&format!("{}_", short.prefix)) {
                 return twice("prefix", &short.prefix);
             }
-            let both = |ours: &[String], theirs: &[String]| ours.iter().find(|value| theirs.contains(value)).cloned();
+            let both = |ours: &[String], theirs: &[String]| {
+                ours.iter().find(|value| theirs.contains(value)).cloned()
+            };
             if let Some(value) = both(&config.channels, &other.channels) {
                 return twice("channel", &value);
             }
@@ -262,7 +323,9 @@ pub fn validate(configs: &[ExtensionConfig]) -> Result<(), ConfigError> {
 
 /// A URL to which calls may be sent.
 pub(super) fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL ({error}); write http://127.0.0.1:9000/ for instance"))?;
+    let url = Url::parse(text).map_err(|error| {
+        format!("is no URL ({error}); write http://127.0.0.1:9000/ for instance")
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("must begin with http:// or https://".to_owned());
     }
@@ -279,10 +342,15 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
     }
 }
 
-/// Whether it is 1 to 32 of `a-z`, `0-9` and `others`, and begins with a letter or, if it may, with a digit.
+/// Whether it is 1 to 32 of `a-z`, `0-9` and `others`, and begins with a letter or, if it may, with
+/// a digit.
 fn word(text: &str, others: &str, digit_first: bool) -> bool {
-    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || (digit_first && byte.is_ascii_digit()));
-    let rest = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || others.contains(c));
+    let first = text
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_lowercase() || (digit_first && byte.is_ascii_digit()));
+    let rest =
+        text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || others.contains(c));
     first && rest && text.len() <= NAME_BYTES
 }
 
@@ -300,5 +368,6 @@ fn own_path(mount: &str) -> bool {
 fn is_mount(mount: &str) -> bool {
     let plain = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || "-_~.".contains(c));
     let segment = |part: &str| !part.is_empty() && part != "." && part != ".." && plain(part);
-    mount.len() <= PATH_BYTES && mount.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment))
+    mount.len() <= PATH_BYTES
+        && mount.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment))
 }

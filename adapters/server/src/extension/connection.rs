@@ -1,4 +1,5 @@
-//! One life of a program: what it writes is read, what it is sent is written, and neither waits for the other.
+//! One life of a program: what it writes is read, what it is sent is written, and neither waits for
+//! the other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,8 +13,8 @@ use tokio::task::JoinSet;
 use super::child::Program;
 use super::lines::{Flood, Lines, NoLine};
 use super::rules::{
-    MOST_REQUESTED, MOST_REQUESTED_OR_WAITING, MOST_REQUESTS, MOST_REQUESTS_WAITING, REQUESTS_PER_SECOND, UNASKED_BYTES,
-    UNASKED_PER_SECOND,
+    MOST_REQUESTED, MOST_REQUESTED_OR_WAITING, MOST_REQUESTS, MOST_REQUESTS_WAITING,
+    REQUESTS_PER_SECOND, UNASKED_BYTES, UNASKED_PER_SECOND,
 };
 use super::stdio::{Link, Outgoing};
 use super::wire::{self, Incoming, LINE_BYTES};
@@ -122,24 +123,42 @@ impl Desk {
                 let room = self.room.clone().try_acquire_many_owned(length);
                 let Some(outlet) = self.link.outlet() else { return Ok(()) };
                 let (true, Ok(place), Ok(room)) = (self.asked.count(1), place, room) else {
-                    outlet.try_answer(wire::reply(id, &Err("too many requests at once; try again later".to_owned())));
+                    outlet.try_answer(wire::reply(
+                        id,
+                        &Err("too many requests at once; try again later".to_owned()),
+                    ));
                     return self.unasked(line);
                 };
-                let (link, slots, bytes) = (self.link.clone(), self.slots.clone(), self.bytes.clone());
+                let (link, slots, bytes) =
+                    (self.link.clone(), self.slots.clone(), self.bytes.clone());
                 self.requests.spawn(async move {
                     let _held = (place, room);
                     let work = async {
-                        // Neither is ever closed. Who is late gives both back before its answer is written, and keeps its place.
-                        let turn = (slots.acquire_owned().await.ok(), bytes.acquire_many_owned(length).await.ok());
+                        // Neither is ever closed. Who is late gives both back before its answer is
+                        // written, and keeps its place.
+                        let turn = (
+                            slots.acquire_owned().await.ok(),
+                            bytes.acquire_many_owned(length).await.ok(),
+                        );
                         let params = params.as_ref().map_or("null", |params| params.get());
                         let answer = match serde_json::from_str(params) {
                             Ok(params) => link.host.call(&link.name, &method, params).await,
-                            Err(_) => Err("the params are nested too deeply, or hold what is no Unicode".to_owned()),
+                            Err(_) => {
+                                Err("the params are nested too deeply, or hold what is no Unicode"
+                                    .to_owned())
+                            }
                         };
                         (wire::reply(id, &answer), turn)
                     };
-                    let late = || (wire::reply(id, &Err("the gateway took too long to answer".to_owned())), (None, None));
-                    let (line, _turn) = tokio::time::timeout(link.answer_within, work).await.unwrap_or_else(|_| late());
+                    let late = || {
+                        (
+                            wire::reply(id, &Err("the gateway took too long to answer".to_owned())),
+                            (None, None),
+                        )
+                    };
+                    let (line, _turn) = tokio::time::timeout(link.answer_within, work)
+                        .await
+                        .unwrap_or_else(|_| late());
                     // Who does not read its answers does not keep them here for ever either.
                     let _ = tokio::time::timeout(link.rules.write, outlet.answer(line)).await;
                 });
@@ -175,7 +194,12 @@ async fn write(link: &Link, mut stdin: ChildStdin, queue: &mut mpsc::Receiver<Ou
                 tokio::time::sleep(LAST_WORDS).await;
                 return "it ended, or closed its standard input".to_owned();
             }
-            Err(_) => return format!("it was ended, because it did not read its standard input for {:?}", link.rules.write),
+            Err(_) => {
+                return format!(
+                    "it was ended, because it did not read its standard input for {:?}",
+                    link.rules.write
+                );
+            }
         }
     }
     std::future::pending().await
@@ -194,7 +218,11 @@ async fn log(name: &str, mut stderr: ChildStderr) {
         for byte in &chunk[..read] {
             if *byte == b'\n' {
                 if flood.count(1) {
-                    tracing::debug!(extension = name, line = wire::shown(&String::from_utf8_lossy(&line)), "an extension says");
+                    tracing::debug!(
+                        extension = name,
+                        line = wire::shown(&String::from_utf8_lossy(&line)),
+                        "an extension says"
+                    );
                 }
                 line.clear();
             } else if line.len() < LOGGED_BYTES {

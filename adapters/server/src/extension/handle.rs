@@ -1,4 +1,5 @@
-//! A handle on one extension, whatever it is spoken to over: calls are bounded in number, in size and in time.
+//! A handle on one extension, whatever it is spoken to over: calls are bounded in number, in size
+//! and in time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,8 @@ use super::rules::{MOST_CALLS, Rules};
 use super::stdio::Stdio;
 use super::wire;
 
-/// One extension. Clones are the same one; a program ends when the last is dropped, or with [`Extension::shut_down`].
+/// One extension. Clones are the same one; a program ends when the last is dropped, or with
+/// [`Extension::shut_down`].
 #[derive(Clone)]
 pub struct Extension {
     inner: Arc<Inner>,
@@ -78,7 +80,8 @@ pub enum Problem {
 pub struct ExtensionStatus {
     /// Its name.
     pub name: String,
-    /// Of a program: whether it runs. Over HTTP: whether the last call reached it, or none has been made yet.
+    /// Of a program: whether it runs. Over HTTP: whether the last call reached it, or none has been
+    /// made yet.
     pub alive: bool,
     /// How many calls are under way.
     pub calls_in_flight: usize,
@@ -93,7 +96,8 @@ pub struct ExtensionStatus {
 }
 
 impl Extension {
-    /// An extension by itself; [`super::Extensions`] has them together. It does not run before [`Extension::start`].
+    /// An extension by itself; [`super::Extensions`] has them together. It does not run before
+    /// [`Extension::start`].
     ///
     /// # Errors
     /// [`ConfigError`] if it cannot be had as it is configured.
@@ -101,18 +105,28 @@ impl Extension {
         Self::with_rules(config, host, Rules::default())
     }
 
-    pub(super) fn with_rules(config: ExtensionConfig, host: Arc<dyn Host>, rules: Rules) -> Result<Self, ConfigError> {
+    pub(super) fn with_rules(
+        config: ExtensionConfig,
+        host: Arc<dyn Host>,
+        rules: Rules,
+    ) -> Result<Self, ConfigError> {
         config.validate()?;
         let carrier = match &config.transport {
-            Transport::Stdio { command } => {
-                Carrier::Stdio(Stdio::new(&config.name, command, config.timeouts.call, rules, Arc::clone(&host)))
+            Transport::Stdio { command } => Carrier::Stdio(Stdio::new(
+                &config.name,
+                command,
+                config.timeouts.call,
+                rules,
+                Arc::clone(&host),
+            )),
+            Transport::Http { url } => {
+                Carrier::Http(Box::new(Http::new(url).map_err(|problem| ConfigError::Invalid {
+                    extension: config.name.clone(),
+                    field: "url",
+                    value: url.clone(),
+                    problem,
+                })?))
             }
-            Transport::Http { url } => Carrier::Http(Box::new(Http::new(url).map_err(|problem| ConfigError::Invalid {
-                extension: config.name.clone(),
-                field: "url",
-                value: url.clone(),
-                problem,
-            })?)),
         };
         let inner = Inner {
             config,
@@ -128,16 +142,17 @@ impl Extension {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Starts the program, and again whenever it ends: after a second, then two, at most a minute. Does nothing for one over HTTP, and nothing the
-    /// second time. Must be called within a tokio runtime.
+    /// Starts the program, and again whenever it ends: after a second, then two, at most a minute.
+    /// Does nothing for one over HTTP, and nothing the second time. Must be called within a tokio
+    /// runtime.
     pub fn start(&self) {
         if let Carrier::Stdio(stdio) = &self.inner.carrier {
             stdio.start();
         }
     }
 
-    /// Ends the program: its standard input ends, and a second later whatever is left of its process group is killed. Calls under way fail.
-    /// Nothing can be asked of it any more.
+    /// Ends the program: its standard input ends, and a second later whatever is left of its
+    /// process group is killed. Calls under way fail. Nothing can be asked of it any more.
     pub async fn shut_down(&self) {
         self.inner.stopped.store(true, Ordering::Relaxed);
         if let Carrier::Stdio(stdio) = &self.inner.carrier {
@@ -148,8 +163,14 @@ impl Extension {
     /// Asks something of it.
     ///
     /// # Errors
-    /// [`ExtensionError`]. It is returned at once if 64 calls are under way already, and after `within` in any case.
-    pub async fn call(&self, method: &str, params: Value, within: Duration) -> Result<Value, ExtensionError> {
+    /// [`ExtensionError`]. It is returned at once if 64 calls are under way already, and after
+    /// `within` in any case.
+    pub async fn call(
+        &self,
+        method: &str,
+        params: Value,
+        within: Duration,
+    ) -> Result<Value, ExtensionError> {
         self.ask(method, &params, within).await
     }
 
@@ -162,13 +183,19 @@ impl Extension {
     ) -> Result<T, ExtensionError> {
         let outcome = self.exchange(method, params, within).await;
         let outcome = outcome.and_then(|result| {
-            serde_json::from_str(result.get()).map_err(|error| Problem::Malformed(wire::shown(&error.to_string())))
+            serde_json::from_str(result.get())
+                .map_err(|error| Problem::Malformed(wire::shown(&error.to_string())))
         });
         self.inner.host.called(&self.inner.config.name, outcome.as_ref().map(|_| ()));
         outcome.map_err(|problem| self.failed(problem))
     }
 
-    async fn exchange(&self, method: &str, params: &impl Serialize, within: Duration) -> Result<Box<RawValue>, Problem> {
+    async fn exchange(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+        within: Duration,
+    ) -> Result<Box<RawValue>, Problem> {
         if self.inner.stopped.load(Ordering::Relaxed) {
             return Err(Problem::Down("it was shut down".to_owned()));
         }
@@ -181,14 +208,19 @@ impl Extension {
                 Carrier::Http(http) => http.call(id, line).await,
             }
         };
-        let outcome = tokio::time::timeout(within, exchange).await.unwrap_or(Err(Problem::Timeout(within)));
-        self.inner.reached.store(!matches!(outcome, Err(Problem::Down(_) | Problem::Timeout(_))), Ordering::Relaxed);
+        let outcome =
+            tokio::time::timeout(within, exchange).await.unwrap_or(Err(Problem::Timeout(within)));
+        self.inner.reached.store(
+            !matches!(outcome, Err(Problem::Down(_) | Problem::Timeout(_))),
+            Ordering::Relaxed,
+        );
         outcome?.map_err(Problem::Refused)
     }
 
     /// Notes a problem, and gives it the extension's name.
     pub(super) fn failed(&self, problem: Problem) -> ExtensionError {
-        *self.inner.last_error.lock().expect("no thread panics while it holds the error") = Some(problem.to_string());
+        *self.inner.last_error.lock().expect("no thread panics while it holds the error") =
+            Some(problem.to_string());
         ExtensionError { extension: self.inner.config.name.clone(), problem }
     }
 
@@ -221,7 +253,12 @@ impl Extension {
             restarts,
             ignored,
             metrics_dropped: self.inner.metrics_dropped.load(Ordering::Relaxed),
-            last_error: self.inner.last_error.lock().expect("no thread panics while it holds the error").clone(),
+            last_error: self
+                .inner
+                .last_error
+                .lock()
+                .expect("no thread panics while it holds the error")
+                .clone(),
         }
     }
 }

@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use super::handle::Problem;
 
-/// Answers what extensions ask the gateway. Sixteen requests of one extension are answered at once, each within its call timeout, in which it may have to
-/// wait for its turn.
+/// Answers what extensions ask the gateway. Sixteen requests of one extension are answered at once,
+/// each within its call timeout, in which it may have to wait for its turn.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// Answers a request. Which extension may ask what is decided here: the name is the operator's, and cannot be forged.
+    /// Answers a request. Which extension may ask what is decided here: the name is the operator's,
+    /// and cannot be forged.
     ///
     /// # Errors
     /// What the extension is told; it should hold no secrets.
@@ -40,15 +41,17 @@ pub trait Cursors: Send + Sync + 'static {
 /// Takes what polled extensions bring.
 #[async_trait]
 pub trait Items: Send + Sync + 'static {
-    /// Takes up to 1000 items. The cursor moves only after this has succeeded, so items may come twice, and none gets lost. An item that can never be
-    /// taken is to be dropped here, for an error brings it again, and all others with it.
+    /// Takes up to 1000 items. The cursor moves only after this has succeeded, so items may come
+    /// twice, and none gets lost. An item that can never be taken is to be dropped here, for an
+    /// error brings it again, and all others with it.
     ///
     /// # Errors
     /// Why they are not taken. They come again later.
     async fn take(&self, extension: &str, items: Vec<Value>) -> Result<(), String>;
 }
 
-/// A gateway that answers nothing, keeps nothing and takes nothing: for extensions that neither ask nor are polled.
+/// A gateway that answers nothing, keeps nothing and takes nothing: for extensions that neither ask
+/// nor are polled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoHost;
 

@@ -39,7 +39,8 @@ impl Http {
         let port = url.port_or_known_default().ok_or("names no port")?;
         let tls = match url.scheme() {
             "https" => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| "names a host that no certificate can name")?;
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|_| "names a host that no certificate can name")?;
                 Some((TlsConnector::from(trust()?), name))
             }
             _ => None,
@@ -50,7 +51,8 @@ impl Http {
     /// Sends a request, and waits for as long as the caller does.
     pub(super) async fn call(&self, id: u64, body: Vec<u8>) -> Result<Answer, Problem> {
         let unreached = |error: std::io::Error| Problem::Down(error.to_string());
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreached)?;
+        let stream =
+            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreached)?;
         stream.set_nodelay(true).map_err(unreached)?;
         match &self.tls {
             None => self.exchange(stream, id, body).await,
@@ -68,7 +70,8 @@ impl Http {
         let broken = |error: hyper::Error| Problem::Down(error.to_string());
         let mut builder = hyper::client::conn::http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let _driver = Driver(tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to an extension ended");
@@ -82,18 +85,26 @@ impl Http {
             .map_err(|error| Problem::Down(error.to_string()))?;
         let response = sender.send_request(request).await.map_err(broken)?;
         if response.status() != StatusCode::OK {
-            return Err(Problem::Malformed(format!("HTTP status {}, not 200", response.status().as_u16())));
+            return Err(Problem::Malformed(format!(
+                "HTTP status {}, not 200",
+                response.status().as_u16()
+            )));
         }
-        let body = Limited::new(response.into_body(), LINE_BYTES).collect().await.map_err(|error| {
-            match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => Problem::Malformed("a body larger than 1 MiB".to_owned()),
-                None => Problem::Down(error.to_string()),
-            }
-        })?;
+        let body =
+            Limited::new(response.into_body(), LINE_BYTES).collect().await.map_err(|error| {
+                match error.downcast_ref::<LengthLimitError>() {
+                    Some(_) => Problem::Malformed("a body larger than 1 MiB".to_owned()),
+                    None => Problem::Down(error.to_string()),
+                }
+            })?;
         match wire::incoming(&body.to_bytes()) {
             Ok(Incoming::Answer { id: theirs, answer }) if theirs == id => Ok(answer),
-            Ok(Incoming::Answer { .. }) => Err(Problem::Malformed("the answer to another call".to_owned())),
-            Ok(Incoming::Request { .. }) => Err(Problem::Malformed("a request instead of an answer".to_owned())),
+            Ok(Incoming::Answer { .. }) => {
+                Err(Problem::Malformed("the answer to another call".to_owned()))
+            }
+            Ok(Incoming::Request { .. }) => {
+                Err(Problem::Malformed("a request instead of an answer".to_owned()))
+            }
             Err(problem) => Err(Problem::Malformed(problem.to_owned())),
         }
     }

@@ -1,4 +1,5 @@
-//! Lines of a stream that nobody trusts: bounded in length, and in how many of them come for nothing.
+//! Lines of a stream that nobody trusts: bounded in length, and in how many of them come for
+//! nothing.
 
 use std::io;
 use std::time::Duration;
@@ -43,7 +44,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 let (from, to) = (self.start, self.searched + at);
                 self.start = to + 1;
                 self.searched = self.start;
-                return if to - from > self.longest { Err(NoLine::TooLong) } else { Ok(&self.buffer[from..to]) };
+                return if to - from > self.longest {
+                    Err(NoLine::TooLong)
+                } else {
+                    Ok(&self.buffer[from..to])
+                };
             }
             self.searched = self.buffer.len();
             if self.searched - self.start > self.longest {

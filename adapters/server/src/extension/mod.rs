@@ -1,8 +1,11 @@
-//! Extensions: programs outside the gateway's process that know a channel, answer operators, serve HTTP, have metrics, or bring news.
+//! Extensions: programs outside the gateway's process that know a channel, answer operators, serve
+//! HTTP, have metrics, or bring news.
 //!
-//! They speak line-delimited JSON, over the standard streams of a program that the gateway starts, or over HTTP. `EXTENSIONS.md` beside this crate
-//! is the protocol, for whoever writes one, and `examples/extension.py` is one. Nothing that an extension does or fails to do stalls the gateway
-//! or another extension: calls, bytes, lines, requests and restarts are bounded, and every failure is an error with a type.
+//! They speak line-delimited JSON, over the standard streams of a program that the gateway starts,
+//! or over HTTP. `EXTENSIONS.md` beside this crate is the protocol, for whoever writes one, and
+//! `examples/extension.py` is one. Nothing that an extension does or fails to do stalls the gateway
+//! or another extension: calls, bytes, lines, requests and restarts are bounded, and every failure
+//! is an error with a type.
 //!
 //! | file | concern |
 //! |---|---|

@@ -2,15 +2,19 @@
 
 /// Whether a path, as it was sent, can be told from every other by looking at it.
 ///
-/// Refused are: what is longer than 4 KiB · a `\`, or a byte that is not printable ASCII · an empty segment (`//`), other than the last · a
-/// segment that is `.` or `..`, also before a `;` · a `%` that does not begin an escape · the escapes of `.`, `/`, `\`, of `%` before two
-/// hexadecimal digits (an escape of an escape), and of control characters.
+/// Refused are: what is longer than 4 KiB · a `\`, or a byte that is not printable ASCII · an empty
+/// segment (`//`), other than the last · a segment that is `.` or `..`, also before a `;` · a `%`
+/// that does not begin an escape · the escapes of `.`, `/`, `\`, of `%` before two hexadecimal
+/// digits (an escape of an escape), and of control characters.
 pub(super) fn is_plain(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let segments = rest.split('/').count();
     path.len() <= 4096
         && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-        && rest.split('/').enumerate().all(|(at, segment)| (at + 1 == segments || !segment.is_empty()) && !is_dots(segment))
+        && rest
+            .split('/')
+            .enumerate()
+            .all(|(at, segment)| (at + 1 == segments || !segment.is_empty()) && !is_dots(segment))
         && escapes_are_plain(path.as_bytes())
 }
 
@@ -44,9 +48,17 @@ mod tests {
 
     #[test]
     fn plain_paths_pass() {
-        for path in
-            ["/", "/mail", "/mail/", "/mail/a%20b", "/mail/..a", "/mail/a..b/...", "/mail/100%25", "/m/%C3%A9", "/m;v=1/x"]
-        {
+        for path in [
+            "/",
+            "/mail",
+            "/mail/",
+            "/mail/a%20b",
+            "/mail/..a",
+            "/mail/a..b/...",
+            "/mail/100%25",
+            "/m/%C3%A9",
+            "/m;v=1/x",
+        ] {
             assert!(is_plain(path), "{path}");
         }
     }

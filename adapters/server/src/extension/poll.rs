@@ -26,7 +26,8 @@ const OURS_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Deserialize)]
 struct Tick {
     cursor: String,
-    // Text until its turn: one that is none costs itself alone, and who waits for a turn holds no more than a line.
+    // Text until its turn: one that is none costs itself alone, and who waits for a turn holds no
+    // more than a line.
     items: Vec<Box<RawValue>>,
 }
 
@@ -39,7 +40,8 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    /// Polls one extension for ever: at once, then each interval, and less and less often while that fails.
+    /// Polls one extension for ever: at once, then each interval, and less and less often while
+    /// that fails.
     pub(super) async fn run(self, extension: Extension, every: Duration) {
         let mut backoff = Backoff::new(every, MOST_WAIT.max(every), Duration::MAX);
         loop {
@@ -51,7 +53,12 @@ impl Poller {
                 Err(problem) => {
                     let wait = backoff.after(Duration::ZERO);
                     let extension = &extension.config().name;
-                    tracing::warn!(extension, problem, ?wait, "an extension could not be polled; it is tried again");
+                    tracing::warn!(
+                        extension,
+                        problem,
+                        ?wait,
+                        "an extension could not be polled; it is tried again"
+                    );
                     wait
                 }
             };
@@ -63,19 +70,24 @@ impl Poller {
         let config = extension.config();
         let name = config.name.as_str();
         let cursor = ours(self.cursors.load(name)).await?;
-        let asked = extension.ask(&extension.method("poll.tick"), &json!({ "cursor": cursor }), config.timeouts.poll).await;
+        let asked = extension
+            .ask(&extension.method("poll.tick"), &json!({ "cursor": cursor }), config.timeouts.poll)
+            .await;
         let tick: Tick = asked.map_err(|error| error.problem.to_string())?;
-        let wrong = |what: String| Err(extension.failed(Problem::Malformed(what)).problem.to_string());
+        let wrong =
+            |what: String| Err(extension.failed(Problem::Malformed(what)).problem.to_string());
         if tick.cursor.len() > CURSOR_BYTES {
             return wrong(format!("a cursor of more than {CURSOR_BYTES} bytes"));
         }
         if tick.items.len() > MOST_ITEMS {
             return wrong(format!("more than {MOST_ITEMS} items"));
         }
-        // Only over what is ours to do: an extension that is slow to answer takes no turn from another one.
+        // Only over what is ours to do: an extension that is slow to answer takes no turn from
+        // another one.
         let _turn = self.ticks.acquire().await.map_err(|error| error.to_string())?;
         let said = tick.items.len();
-        let items: Vec<_> = tick.items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
+        let items: Vec<_> =
+            tick.items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
         if items.len() < said {
             let dropped = said - items.len();
             tracing::warn!(
@@ -96,7 +108,7 @@ impl Poller {
 }
 
 async fn ours<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    tokio::time::timeout(OURS_WITHIN, work)
-        .await
-        .unwrap_or_else(|_| Err(format!("the gateway did not get done with it within {OURS_WITHIN:?}")))
+    tokio::time::timeout(OURS_WITHIN, work).await.unwrap_or_else(|_| {
+        Err(format!("the gateway did not get done with it within {OURS_WITHIN:?}"))
+    })
 }

@@ -10,8 +10,11 @@ const METRIC_LINE_BYTES: usize = 4096;
 /// Most labels of one sample.
 const MOST_LABELS: usize = 32;
 /// What the samples of a family may be called beyond its name, by its type.
-const SUFFIXES: [(&str, &[&str]); 3] =
-    [("histogram", &["_bucket", "_sum", "_count"]), ("summary", &["_sum", "_count"]), ("counter", &[TOTAL])];
+const SUFFIXES: [(&str, &[&str]); 3] = [
+    ("histogram", &["_bucket", "_sum", "_count"]),
+    ("summary", &["_sum", "_count"]),
+    ("counter", &[TOTAL]),
+];
 
 /// How the samples of every counter end.
 const TOTAL: &str = "_total";
@@ -40,11 +43,14 @@ struct Kept {
     counts: bool,
 }
 
-/// Keeps the well-formed lines whose metric begins with the prefix: at most one TYPE and one HELP a family, before its samples, and each series once.
+/// Keeps the well-formed lines whose metric begins with the prefix: at most one TYPE and one HELP a
+/// family, before its samples, and each series once.
 ///
-/// TYPE may be counter, gauge, histogram or summary; without one a metric has none. As OpenMetrics has it, a counter is written without the `_total` that
-/// all of its samples have; one that is none by these rules becomes `unknown`. Dropped besides: timestamps and exemplars with their line, names of
-/// labels that begin with `__`, `# EOF`, what stands beyond 256 KiB. Empty lines and other comments go uncounted.
+/// TYPE may be counter, gauge, histogram or summary; without one a metric has none. As OpenMetrics
+/// has it, a counter is written without the `_total` that all of its samples have; one that is none
+/// by these rules becomes `unknown`. Dropped besides: timestamps and exemplars with their line,
+/// names of labels that begin with `__`, `# EOF`, what stands beyond 256 KiB. Empty lines and other
+/// comments go uncounted.
 pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
     let mut dropped = 0;
     let mut end = text.len().min(TEXT_BYTES);
@@ -53,14 +59,21 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
         end = text.as_bytes()[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     }
     // All bytes up to a line's end, so no character is cut.
-    let lines = || text.get(..end).unwrap_or_default().split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let lines = || {
+        text.get(..end)
+            .unwrap_or_default()
+            .split('\n')
+            .map(|line| line.strip_suffix('\r').unwrap_or(line))
+    };
     let mut families: BTreeMap<&str, Family<'_>> = BTreeMap::new();
     for line in lines() {
         let Some((what, name, rest)) = comment(line) else { continue };
         let fine = line.len() <= METRIC_LINE_BYTES && is_name(name) && name.starts_with(prefix);
         let taken = fine
             && match what {
-                "TYPE" => is_kind(rest) && families.entry(name).or_default().kind.replace_first(rest),
+                "TYPE" => {
+                    is_kind(rest) && families.entry(name).or_default().kind.replace_first(rest)
+                }
                 _ => is_help(rest) && families.entry(name).or_default().help.replace_first(rest),
             };
         dropped += u64::from(!taken);
@@ -75,14 +88,21 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
             continue;
         }
         let sample = (line.len() <= METRIC_LINE_BYTES).then(|| sample(line)).flatten();
-        match sample.filter(|sample| sample.name.starts_with(prefix) && seen.insert(sample.series.clone())) {
+        match sample
+            .filter(|sample| sample.name.starts_with(prefix) && seen.insert(sample.series.clone()))
+        {
             Some(sample) => {
-                let family = owners.get(sample.name).cloned().unwrap_or_else(|| sample.name.to_owned());
+                let family =
+                    owners.get(sample.name).cloned().unwrap_or_else(|| sample.name.to_owned());
                 let counts = !sample.value.starts_with('-') && sample.value != "NaN";
                 names.insert(sample.name);
                 kept.push((
                     family,
-                    Kept { name: sample.name.to_owned(), line: format!("{} {}", sample.series, sample.value), counts },
+                    Kept {
+                        name: sample.name.to_owned(),
+                        line: format!("{} {}", sample.series, sample.value),
+                        counts,
+                    },
                 ));
             }
             None => dropped += 1,
@@ -99,7 +119,8 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
         let begins = name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
         begins && !families.contains_key(name) && !names.contains(name)
     };
-    let shown: Vec<_> = families.iter().map(|(name, family)| metadata(name, family, &is_free)).collect();
+    let shown: Vec<_> =
+        families.iter().map(|(name, family)| metadata(name, family, &is_free)).collect();
     let mut text = String::new();
     for ((name, kind), family) in shown.into_iter().zip(families.values_mut()) {
         for (what, rest) in [("HELP", family.help), ("TYPE", kind)] {
@@ -122,7 +143,11 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
 }
 
 /// What a family is called, and its type.
-fn metadata<'a>(name: &'a str, family: &Family<'a>, is_free: &impl Fn(&str) -> bool) -> (&'a str, Option<&'a str>) {
+fn metadata<'a>(
+    name: &'a str,
+    family: &Family<'a>,
+    is_free: &impl Fn(&str) -> bool,
+) -> (&'a str, Option<&'a str>) {
     if family.kind != Some("counter") {
         return (name, family.kind);
     }
@@ -130,7 +155,10 @@ fn metadata<'a>(name: &'a str, family: &Family<'a>, is_free: &impl Fn(&str) -> b
     match name.strip_suffix(TOTAL) {
         // Its base must be nobody else's name.
         Some(base) if counts && is_free(base) => (base, family.kind),
-        None if counts && family.samples.iter().all(|sample| sample.name.ends_with(TOTAL)) && !family.samples.is_empty() => {
+        None if counts
+            && family.samples.iter().all(|sample| sample.name.ends_with(TOTAL))
+            && !family.samples.is_empty() =>
+        {
             (name, family.kind)
         }
         Some(_) | None => (name, Some("unknown")),
@@ -141,7 +169,10 @@ fn metadata<'a>(name: &'a str, family: &Family<'a>, is_free: &impl Fn(&str) -> b
 fn owners(families: &BTreeMap<&str, Family<'_>>) -> HashMap<String, String> {
     let mut owners = HashMap::new();
     for (name, family) in families {
-        let suffixes = SUFFIXES.iter().find(|(kind, _)| family.kind == Some(kind)).map_or(&[][..], |(_, suffixes)| suffixes);
+        let suffixes = SUFFIXES
+            .iter()
+            .find(|(kind, _)| family.kind == Some(kind))
+            .map_or(&[][..], |(_, suffixes)| suffixes);
         for suffix in suffixes {
             let longer = format!("{name}{suffix}");
             // A family of that very name is nearer.
@@ -221,7 +252,8 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     }
     let mut series = name.to_owned();
     if !labels.is_empty() {
-        let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let _ = write!(series, "{{{}}}", labels.join(","));
     }
     Some(Sample { name, series, value })
@@ -240,7 +272,10 @@ fn labels(mut text: &str) -> Option<(BTreeMap<&str, &str>, &str)> {
         let rest = rest.trim_start_matches(' ').strip_prefix('"')?;
         let end = quoted(rest)?;
         let value = &rest[..end];
-        let fine = is_name(name) && !name.starts_with("__") && !value.chars().any(char::is_control) && escapes(value, "\\n\"");
+        let fine = is_name(name)
+            && !name.starts_with("__")
+            && !value.chars().any(char::is_control)
+            && escapes(value, "\\n\"");
         if !fine || labels.len() >= MOST_LABELS || labels.insert(name, value).is_some() {
             return None;
         }
@@ -265,7 +300,8 @@ fn quoted(text: &str) -> Option<usize> {
 
 fn is_number(text: &str) -> bool {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    matches!(text, "NaN" | "+Inf" | "-Inf") || (plain && text.len() <= 64 && text.parse::<f64>().is_ok())
+    matches!(text, "NaN" | "+Inf" | "-Inf")
+        || (plain && text.len() <= 64 && text.parse::<f64>().is_ok())
 }
 
 #[cfg(test)]
@@ -319,9 +355,11 @@ mod tests {
         }
     }
 
-    /// Reads it as OpenMetrics is read: what belongs to a counter ends in `_total`, counts up from 0, and no two families share a name.
+    /// Reads it as OpenMetrics is read: what belongs to a counter ends in `_total`, counts up from
+    /// 0, and no two families share a name.
     fn strictly(text: &str) {
-        let (mut family, mut families, mut seen) = (("", "unknown"), BTreeSet::new(), BTreeSet::new());
+        let (mut family, mut families, mut seen) =
+            (("", "unknown"), BTreeSet::new(), BTreeSet::new());
         for line in text.lines() {
             if let Some((what, name, rest)) = comment(line) {
                 let begins = family.0 != name;
@@ -335,11 +373,18 @@ mod tests {
                 _ => sample.name == name,
             };
             if !fits(family) {
-                assert!(seen.insert(sample.name), "{line}: not of {family:?}, and in a second place");
+                assert!(
+                    seen.insert(sample.name),
+                    "{line}: not of {family:?}, and in a second place"
+                );
                 family = (sample.name, "unknown");
             }
             families.insert(family);
-            assert!(family.1 != "counter" || sample.value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{line}");
+            assert!(
+                family.1 != "counter"
+                    || sample.value.parse::<f64>().is_ok_and(|value| value >= 0.0),
+                "{line}"
+            );
         }
         for (name, kind) in &families {
             let total = format!("{name}{TOTAL}");
@@ -359,11 +404,26 @@ mod tests {
             ),
             ("# TYPE echo_a counter\necho_a_total 1", "# TYPE echo_a counter\necho_a_total 1\n"),
             ("# TYPE echo_a counter\necho_a 1", "# TYPE echo_a unknown\necho_a 1\n"),
-            ("# TYPE echo_a counter\necho_a_total 1\necho_a 2", "# TYPE echo_a unknown\necho_a 2\necho_a_total 1\n"),
-            ("# TYPE echo_a_total counter\necho_a_total -1", "# TYPE echo_a_total unknown\necho_a_total -1\n"),
-            ("# TYPE echo_a_total counter\necho_a_total NaN", "# TYPE echo_a_total unknown\necho_a_total NaN\n"),
-            ("# TYPE echo_total counter\necho_total 1", "# TYPE echo_total unknown\necho_total 1\n"),
-            ("# TYPE echo_a_total counter\necho_a_total 1\necho_a 2", "# TYPE echo_a_total unknown\necho_a_total 1\necho_a 2\n"),
+            (
+                "# TYPE echo_a counter\necho_a_total 1\necho_a 2",
+                "# TYPE echo_a unknown\necho_a 2\necho_a_total 1\n",
+            ),
+            (
+                "# TYPE echo_a_total counter\necho_a_total -1",
+                "# TYPE echo_a_total unknown\necho_a_total -1\n",
+            ),
+            (
+                "# TYPE echo_a_total counter\necho_a_total NaN",
+                "# TYPE echo_a_total unknown\necho_a_total NaN\n",
+            ),
+            (
+                "# TYPE echo_total counter\necho_total 1",
+                "# TYPE echo_total unknown\necho_total 1\n",
+            ),
+            (
+                "# TYPE echo_a_total counter\necho_a_total 1\necho_a 2",
+                "# TYPE echo_a_total unknown\necho_a_total 1\necho_a 2\n",
+            ),
             (
                 "# TYPE echo_a gauge\n# TYPE echo_a_total counter\necho_a 1\necho_a_total 2",
                 "# TYPE echo_a gauge\necho_a 1\n# TYPE echo_a_total unknown\necho_a_total 2\n",
@@ -372,9 +432,16 @@ mod tests {
                 "# TYPE echo_a counter\n# TYPE echo_a_total counter\necho_a_total 2",
                 "# TYPE echo_a unknown\n# TYPE echo_a_total unknown\necho_a_total 2\n",
             ),
-            ("# TYPE echo_a gauge\necho_a_total 1\necho_a 2", "# TYPE echo_a gauge\necho_a 2\necho_a_total 1\n"),
+            (
+                "# TYPE echo_a gauge\necho_a_total 1\necho_a 2",
+                "# TYPE echo_a gauge\necho_a 2\necho_a_total 1\n",
+            ),
         ] {
-            assert_eq!(clean(text, "echo_"), Cleaned { text: expected.to_owned(), dropped: 0 }, "{text}");
+            assert_eq!(
+                clean(text, "echo_"),
+                Cleaned { text: expected.to_owned(), dropped: 0 },
+                "{text}"
+            );
             strictly(expected);
         }
     }
@@ -391,7 +458,12 @@ mod tests {
         let line = "echo_é".len();
         let many: String = (0..100_000).map(|n| format!("echo_x{{n=\"é{n}\"}} {n}\n")).collect();
         let cleaned = clean(&many, "echo_");
-        assert!(cleaned.text.len() <= TEXT_BYTES && cleaned.text.len() > TEXT_BYTES - 64 && cleaned.dropped == 1, "{line}");
+        assert!(
+            cleaned.text.len() <= TEXT_BYTES
+                && cleaned.text.len() > TEXT_BYTES - 64
+                && cleaned.dropped == 1,
+            "{line}"
+        );
         assert!(cleaned.text.ends_with('\n'));
         assert_eq!(kept(&"x".repeat(TEXT_BYTES * 2)), "");
         assert_eq!(kept(&format!("echo_x{{a=\"{}\"}} 1", "y".repeat(METRIC_LINE_BYTES))), "");

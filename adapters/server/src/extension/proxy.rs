@@ -1,4 +1,5 @@
-//! HTTP requests to paths that extensions have mounted: what of them an extension gets to see, and what of its answer a client does.
+//! HTTP requests to paths that extensions have mounted: what of them an extension gets to see, and
+//! what of its answer a client does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,14 +24,16 @@ use crate::proxies::PeerAddress;
 
 /// Largest body, of a request or of an answer: in base64 it fits a line with what belongs to it.
 pub const BODY_BYTES: usize = 700 * 1024;
-/// Most requests of one extension that are under way at once: half of its calls, so that no flood of HTTP keeps pairing from asking.
+/// Most requests of one extension that are under way at once: half of its calls, so that no flood
+/// of HTTP keeps pairing from asking.
 const MOST_REQUESTS: usize = 32;
 /// Most bytes of bodies that are on their way to one extension: half of what may wait for it.
 const MOST_BYTES: usize = 4 << 20;
 /// Most headers of an answer, and most bytes of them.
 const MOST_HEADERS: usize = 64;
 const HEADER_BYTES: usize = 16 * 1024;
-/// Of a request, an extension sees none of these, and none that begins with `proxy-`: what concerns one connection, and what proves who somebody is.
+/// Of a request, an extension sees none of these, and none that begins with `proxy-`: what concerns
+/// one connection, and what proves who somebody is.
 const NOT_ASKED: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -44,8 +47,10 @@ const NOT_ASKED: [&str; 11] = [
     "content-length",
     "expect",
 ];
-/// Of an answer, a client sees none of these, none that begins with `proxy-` or `x-accel-`, and none that its `connection` names: what concerns one
-/// connection, what would bind the whole origin, which is the gateway's, and what would make a server in front of it send files of its own.
+/// Of an answer, a client sees none of these, none that begins with `proxy-` or `x-accel-`, and
+/// none that its `connection` names: what concerns one connection, what would bind the whole
+/// origin, which is the gateway's, and what would make a server in front of it send files of its
+/// own.
 const NOT_ANSWERED: [&str; 24] = [
     "connection",
     "keep-alive",
@@ -72,7 +77,8 @@ const NOT_ANSWERED: [&str; 24] = [
     "x-sendfile",
     "x-lighttpd-send-file",
 ];
-/// A page of an extension stands at the gateway's origin, but is not of it: it can neither read the operator's pages nor act as they do.
+/// A page of an extension stands at the gateway's origin, but is not of it: it can neither read the
+/// operator's pages nor act as they do.
 const SANDBOX: &str = "sandbox allow-forms allow-scripts";
 
 /// Finds the extension of a path, and passes requests on. Clones share their bounds.
@@ -137,28 +143,35 @@ impl Proxy {
                 bytes: Arc::new(Semaphore::new(MOST_BYTES)),
                 readers: Readers::default(),
             };
-            mounts.extend(extension.config().mounts.iter().map(|mount| (mount.clone(), mounted.clone())));
+            mounts.extend(
+                extension.config().mounts.iter().map(|mount| (mount.clone(), mounted.clone())),
+            );
         }
         mounts.sort_by_key(|(mount, _)| std::cmp::Reverse(mount.len()));
         Self { mounts }
     }
 
-    /// The extension whose mount is this path, or is followed by `/` in it. The path is compared as it was sent, byte by byte.
+    /// The extension whose mount is this path, or is followed by `/` in it. The path is compared as
+    /// it was sent, byte by byte.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Extension> {
         self.mounted(path).map(|mounted| &mounted.extension)
     }
 
     fn mounted(&self, path: &str) -> Option<&Mounted> {
-        let within = |mount: &str| path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let within = |mount: &str| {
+            path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.mounts.iter().find(|(mount, _)| within(mount)).map(|(_, mounted)| mounted)
     }
 
-    /// Answers a request; `None` if no mount matches its path. Nobody's is one that wants to become something else, for instance a WebSocket, either.
+    /// Answers a request; `None` if no mount matches its path. Nobody's is one that wants to become
+    /// something else, for instance a WebSocket, either.
     ///
-    /// The extension's call timeout covers the body and the answer. Status codes of our own: 400 for a path that could mean another one
-    /// than it seems to, 405 for CONNECT and TRACE, 408 for a slow body, 413 for a large one, 502 for an extension that is gone or answers
-    /// wrongly, 503 for one of which too much is asked, 504 for a slow one.
+    /// The extension's call timeout covers the body and the answer. Status codes of our own: 400
+    /// for a path that could mean another one than it seems to, 405 for CONNECT and TRACE, 408 for
+    /// a slow body, 413 for a large one, 502 for an extension that is gone or answers wrongly, 503
+    /// for one of which too much is asked, 504 for a slow one.
     pub async fn serve(&self, request: Request) -> Option<Response> {
         let mounted = self.mounted(request.uri().path())?;
         if request.headers().contains_key(header::UPGRADE) {
@@ -195,14 +208,21 @@ impl Mounted {
             body_base64: STANDARD.encode(&body),
         };
         let within = until.saturating_duration_since(tokio::time::Instant::now());
-        let answered = self.extension.ask(&self.extension.method("http.request"), &asked, within).await;
+        let answered =
+            self.extension.ask(&self.extension.method("http.request"), &asked, within).await;
         let answered: Answered = answered.map_err(|error| {
             tracing::debug!(%error, "an HTTP request was not answered");
             match error.problem {
                 Problem::Busy => busy(),
-                Problem::Timeout(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "The extension did not answer in time."),
-                Problem::TooLarge => refusal(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB."),
-                Problem::Down(_) => refusal(StatusCode::BAD_GATEWAY, "The extension cannot be reached."),
+                Problem::Timeout(_) => {
+                    refusal(StatusCode::GATEWAY_TIMEOUT, "The extension did not answer in time.")
+                }
+                Problem::TooLarge => {
+                    refusal(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB.")
+                }
+                Problem::Down(_) => {
+                    refusal(StatusCode::BAD_GATEWAY, "The extension cannot be reached.")
+                }
                 Problem::Refused(_) | Problem::Malformed(_) => wrong(),
             }
         })?;
@@ -215,14 +235,20 @@ impl Mounted {
 }
 
 impl Mounted {
-    async fn body(&self, parts: &Parts, body: Body, until: tokio::time::Instant) -> Result<Bytes, Response> {
+    async fn body(
+        &self,
+        parts: &Parts,
+        body: Body,
+        until: tokio::time::Instant,
+    ) -> Result<Bytes, Response> {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
         let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.ip());
         let _reading = self.readers.begin(peer).ok_or_else(busy)?;
         let body = tokio::time::timeout_at(until, Limited::new(body, BODY_BYTES).collect()).await;
-        let body = body.map_err(|_| refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."))?;
+        let body =
+            body.map_err(|_| refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."))?;
         let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
             Some(_) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 700 KiB."),
             None => refusal(StatusCode::BAD_REQUEST, "The body broke off."),
@@ -233,11 +259,14 @@ impl Mounted {
 
 /// What an extension sees of a request's headers: names in lower case, values of one name together.
 fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let named = hops(headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()));
+    let named =
+        hops(headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()));
     let mut seen = BTreeMap::<String, String>::new();
     for (name, value) in headers {
         let name = name.as_str();
-        let hidden = NOT_ASKED.contains(&name) || name.starts_with("proxy-") || named.iter().any(|hop| hop == name);
+        let hidden = NOT_ASKED.contains(&name)
+            || name.starts_with("proxy-")
+            || named.iter().any(|hop| hop == name);
         let Some(value) = value.to_str().ok().filter(|_| !hidden) else { continue };
         let together = seen.entry(name.to_owned()).or_default();
         if !together.is_empty() {
@@ -255,20 +284,26 @@ fn hops<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 /// The answer of an extension as a client sees it.
 fn response(answered: Answered) -> Result<Response, &'static str> {
-    let status = StatusCode::from_u16(answered.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+    let status = StatusCode::from_u16(answered.status)
+        .ok()
+        .filter(|status| (200..600).contains(&status.as_u16()));
     let status = status.ok_or("a status that is not 200 to 599")?;
     let body = STANDARD.decode(&answered.body_base64).map_err(|_| "a body that is no base64")?;
     if body.len() > BODY_BYTES {
         return Err("a body larger than 700 KiB");
     }
-    let connection = answered.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let connection =
+        answered.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
     let named = hops(connection.flat_map(|(_, values)| values.all()).map(String::as_str));
     let mut headers = HeaderMap::new();
     let mut bytes = 0;
     for (name, values) in &answered.headers {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
         let hidden = ["proxy-", "x-accel-"].iter().any(|begin| name.as_str().starts_with(begin));
-        if hidden || NOT_ANSWERED.contains(&name.as_str()) || named.iter().any(|hop| hop == name.as_str()) {
+        if hidden
+            || NOT_ANSWERED.contains(&name.as_str())
+            || named.iter().any(|hop| hop == name.as_str())
+        {
             continue;
         }
         for value in values.all() {
@@ -282,7 +317,10 @@ fn response(answered: Answered) -> Result<Response, &'static str> {
     }
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
     let mut response = Response::new(if bodiless { Body::empty() } else { Body::from(body) });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -298,7 +336,8 @@ fn wrong() -> Response {
 }
 
 fn busy() -> Response {
-    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "Too much is asked of the extension at once.");
+    let mut response =
+        refusal(StatusCode::SERVICE_UNAVAILABLE, "Too much is asked of the extension at once.");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

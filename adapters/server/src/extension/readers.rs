@@ -23,7 +23,8 @@ pub(super) struct Reading {
 }
 
 impl Readers {
-    /// Begins with a body; nothing, if too many are read already. All of whom no address is known are one peer, and so is a network of IPv6.
+    /// Begins with a body; nothing, if too many are read already. All of whom no address is known
+    /// are one peer, and so is a network of IPv6.
     pub(super) fn begin(&self, peer: Option<IpAddr>) -> Option<Reading> {
         let peer = peer.map(|peer| match peer.to_canonical() {
             IpAddr::V6(peer) => IpAddr::V6(Ipv6Addr::from_bits(peer.to_bits() >> 64 << 64)),
@@ -41,7 +42,8 @@ impl Readers {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let mut reading = self.readers.reading.lock().expect("no thread panics while it holds the readers");
+        let mut reading =
+            self.readers.reading.lock().expect("no thread panics while it holds the readers");
         match reading.get_mut(&self.peer) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(reading.remove(&self.peer)),
@@ -57,10 +59,15 @@ mod tests {
     fn a_peer_has_so_many_bodies_and_all_together_have_a_bound_too() {
         let readers = Readers::default();
         let peer = |n: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]));
-        let mut first: Vec<_> = (0..MOST_OF_PEER).map(|_| readers.begin(peer(0)).unwrap()).collect();
+        let mut first: Vec<_> =
+            (0..MOST_OF_PEER).map(|_| readers.begin(peer(0)).unwrap()).collect();
         let beside = Some("2001:db8::ffff".parse().unwrap());
-        assert!(readers.begin(peer(0)).is_none() && readers.begin(beside).is_none(), "the network counts");
-        let rest = (MOST_OF_PEER..MOST_AT_ONCE).map(|n| readers.begin(peer(u16::try_from(n).unwrap())).unwrap());
+        assert!(
+            readers.begin(peer(0)).is_none() && readers.begin(beside).is_none(),
+            "the network counts"
+        );
+        let rest = (MOST_OF_PEER..MOST_AT_ONCE)
+            .map(|n| readers.begin(peer(u16::try_from(n).unwrap())).unwrap());
         let rest: Vec<_> = rest.collect();
         assert!(readers.begin(None).is_none());
         first.pop();

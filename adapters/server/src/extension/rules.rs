@@ -16,7 +16,8 @@ pub(super) const MOST_REQUESTS_WAITING: usize = 256;
 pub(super) const MOST_REQUESTED_OR_WAITING: usize = 2 << 20;
 /// Most requests of one extension that are taken in one second.
 pub(super) const REQUESTS_PER_SECOND: u64 = 1000;
-/// Most of what nobody asked for, in one second: lines, and for each of them a further one per 16 KiB.
+/// Most of what nobody asked for, in one second: lines, and for each of them a further one per 16
+/// KiB.
 pub(super) const UNASKED_PER_SECOND: u64 = 100;
 /// What counts as a further line.
 pub(super) const UNASKED_BYTES: usize = 16 * 1024;
@@ -81,7 +82,8 @@ mod tests {
     fn restarts_are_spaced_from_a_second_to_a_minute_and_anew_after_a_minute_of_life() {
         let rules = Rules::default();
         let mut backoff = Backoff::new(rules.restart, rules.restart_most, rules.lived);
-        let waits: Vec<u64> = (0..9).map(|_| backoff.after(Duration::from_secs(59)).as_secs()).collect();
+        let waits: Vec<u64> =
+            (0..9).map(|_| backoff.after(Duration::from_secs(59)).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(backoff.after(Duration::from_secs(60)).as_secs(), 1);
         assert_eq!(backoff.after(Duration::ZERO).as_secs(), 2);

@@ -43,7 +43,8 @@ impl std::fmt::Debug for Services {
     }
 }
 
-/// All extensions of a gateway. Their programs end when this and all that came of it is dropped, or with [`Extensions::shut_down`].
+/// All extensions of a gateway. Their programs end when this and all that came of it is dropped, or
+/// with [`Extensions::shut_down`].
 pub struct Extensions {
     extensions: Vec<Extension>,
     router: AdminRouter,
@@ -70,7 +71,11 @@ impl Extensions {
         Self::with_rules(configs, services, Rules::default())
     }
 
-    pub(super) fn with_rules(configs: Vec<ExtensionConfig>, services: Services, rules: Rules) -> Result<Self, ConfigError> {
+    pub(super) fn with_rules(
+        configs: Vec<ExtensionConfig>,
+        services: Services,
+        rules: Rules,
+    ) -> Result<Self, ConfigError> {
         validate(&configs)?;
         let one = |config| Extension::with_rules(config, services.host.clone(), rules);
         let extensions: Vec<Extension> = configs.into_iter().map(one).collect::<Result<_, _>>()?;
@@ -85,7 +90,8 @@ impl Extensions {
         })
     }
 
-    /// Starts the programs, and polls who is to be polled. A second start does nothing. Must be called within a tokio runtime.
+    /// Starts the programs, and polls who is to be polled. A second start does nothing. Must be
+    /// called within a tokio runtime.
     pub fn start(&self) {
         self.extensions.iter().for_each(Extension::start);
         let mut pollers = self.pollers.lock().expect("no thread panics while it holds the pollers");
@@ -98,9 +104,11 @@ impl Extensions {
         }
     }
 
-    /// Ends polling, and then all programs at once; a program that does not end by itself within a second is killed. Nothing starts again afterwards.
+    /// Ends polling, and then all programs at once; a program that does not end by itself within a
+    /// second is killed. Nothing starts again afterwards.
     pub async fn shut_down(&self) {
-        let pollers = self.pollers.lock().expect("no thread panics while it holds the pollers").take();
+        let pollers =
+            self.pollers.lock().expect("no thread panics while it holds the pollers").take();
         if let Some(mut pollers) = pollers {
             pollers.shutdown().await;
         }
@@ -125,8 +133,10 @@ impl Extensions {
         &self.proxy
     }
 
-    /// What extensions add to the gateway's metrics; see [`scrape`](super::scrape()). It takes no longer than `within`, 5 s for instance. Whoever asks
-    /// while they are collected, or within a second after that, has what was collected then, and waits no longer than whoever asked first.
+    /// What extensions add to the gateway's metrics; see [`scrape`](super::scrape()). It takes no
+    /// longer than `within`, 5 s for instance. Whoever asks while they are collected, or within a
+    /// second after that, has what was collected then, and waits no longer than whoever asked
+    /// first.
     pub async fn scrape(&self, within: Duration) -> String {
         let mut collected = self.collected(within);
         // An error says that it failed; the next one tries again.
@@ -137,7 +147,8 @@ impl Extensions {
         text.as_deref().unwrap_or_default().to_owned()
     }
 
-    /// One collection at a time, so that who asks for metrics over and over takes no calls from anybody else.
+    /// One collection at a time, so that who asks for metrics over and over takes no calls from
+    /// anybody else.
     fn collected(&self, within: Duration) -> watch::Receiver<Option<Collected>> {
         let mut last = self.collected.lock().expect("no thread panics while it holds the metrics");
         let good = last.as_ref().filter(|last| match last.borrow().as_ref() {
@@ -163,7 +174,9 @@ impl Extensions {
     pub fn channels(&self) -> Vec<Arc<dyn ChannelAdapter>> {
         let of = |extension: &Extension| {
             let channels = extension.config().channels.clone();
-            let one = |name: String| Arc::new(ExtensionChannel::new(extension.clone(), &name)) as Arc<dyn ChannelAdapter>;
+            let one = |name: String| {
+                Arc::new(ExtensionChannel::new(extension.clone(), &name)) as Arc<dyn ChannelAdapter>
+            };
             channels.into_iter().map(one).collect::<Vec<_>>()
         };
         self.extensions.iter().flat_map(of).collect()

@@ -1,4 +1,5 @@
-//! An extension that is a program of its own: who waits for its answers, and when it is started again.
+//! An extension that is a program of its own: who waits for its answers, and when it is started
+//! again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +35,8 @@ pub(super) struct Link {
     /// How long the gateway may take to answer the extension.
     pub(super) answer_within: Duration,
     pub(super) host: Arc<dyn Host>,
-    /// What came for nothing: answers that nobody waits for, empty lines, requests beyond the bound.
+    /// What came for nothing: answers that nobody waits for, empty lines, requests beyond the
+    /// bound.
     pub(super) ignored: AtomicU64,
     restarts: AtomicU64,
     state: Mutex<State>,
@@ -57,7 +59,8 @@ pub(super) struct Outlet {
 
 /// A line on its way.
 pub(super) struct Outgoing {
-    /// The call whose it is, if it is none's answer. If nobody waits for that any longer, it is not sent at all.
+    /// The call whose it is, if it is none's answer. If nobody waits for that any longer, it is not
+    /// sent at all.
     pub(super) call: Option<u64>,
     /// With its end.
     pub(super) line: Vec<u8>,
@@ -65,8 +68,18 @@ pub(super) struct Outgoing {
 }
 
 impl Stdio {
-    pub(super) fn new(name: &str, command: &[String], answer_within: Duration, rules: Rules, host: Arc<dyn Host>) -> Self {
-        let state = State { waiting: HashMap::new(), abandoned: BTreeSet::new(), outlet: Err("it is not started".to_owned()) };
+    pub(super) fn new(
+        name: &str,
+        command: &[String],
+        answer_within: Duration,
+        rules: Rules,
+        host: Arc<dyn Host>,
+    ) -> Self {
+        let state = State {
+            waiting: HashMap::new(),
+            abandoned: BTreeSet::new(),
+            outlet: Err("it is not started".to_owned()),
+        };
         let link = Link {
             name: name.to_owned(),
             command: command.to_vec(),
@@ -82,18 +95,22 @@ impl Stdio {
 
     /// Starts the program, and sees to it from now on. A second start does nothing.
     pub(super) fn start(&self) {
-        let mut supervisor = self.supervisor.lock().expect("no thread panics while it holds the supervisor");
+        let mut supervisor =
+            self.supervisor.lock().expect("no thread panics while it holds the supervisor");
         if supervisor.is_none() && !*self.stop.borrow() {
-            // The first start is made here, so that who calls next finds a program that can be written to.
+            // The first start is made here, so that who calls next finds a program that can be
+            // written to.
             let first = self.link.open();
-            *supervisor = Some(tokio::spawn(supervise(self.link.clone(), first, self.stop.subscribe())));
+            *supervisor =
+                Some(tokio::spawn(supervise(self.link.clone(), first, self.stop.subscribe())));
         }
     }
 
     /// Ends the program, and whatever it started in its process group.
     pub(super) async fn shut_down(&self) {
         self.stop.send_replace(true);
-        let supervisor = self.supervisor.lock().expect("no thread panics while it holds the supervisor").take();
+        let supervisor =
+            self.supervisor.lock().expect("no thread panics while it holds the supervisor").take();
         if let Some(supervisor) = supervisor {
             let _ = supervisor.await;
         }
@@ -156,7 +173,8 @@ impl Link {
         self.state().waiting.contains_key(&id)
     }
 
-    /// Hands an answer to whoever waits for it. `false` if nobody has asked, or it is answered already.
+    /// Hands an answer to whoever waits for it. `false` if nobody has asked, or it is answered
+    /// already.
     pub(super) fn answered(&self, id: u64, answer: Answer) -> bool {
         let mut state = self.state();
         let late = match state.waiting.remove(&id) {
@@ -250,7 +268,12 @@ async fn supervise(
             return;
         }
         let wait = backoff.after(began.elapsed());
-        tracing::warn!(extension = link.name, why, ?wait, "an extension ended; it is started again after a while");
+        tracing::warn!(
+            extension = link.name,
+            why,
+            ?wait,
+            "an extension ended; it is started again after a while"
+        );
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = stop.wait_for(|stop| *stop) => return,

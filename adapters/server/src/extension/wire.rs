@@ -1,6 +1,7 @@
 //! The envelope: one JSON object a line, in either direction.
 //!
-//! Results stay text until somebody wants them, so that what an extension says cannot fill memory with more than its own length.
+//! Results stay text until somebody wants them, so that what an extension says cannot fill memory
+//! with more than its own length.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -72,17 +73,21 @@ pub(super) fn reply(id: u64, answer: &Result<serde_json::Value, String>) -> Vec<
 /// # Errors
 /// What is wrong with it, in words that quote nothing of it.
 pub(super) fn incoming(line: &[u8]) -> Result<Incoming, &'static str> {
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(line).map_err(|_| "a line that is no JSON object with an id, or repeats a key")?;
+    let envelope: Envelope<'_> = serde_json::from_slice(line)
+        .map_err(|_| "a line that is no JSON object with an id, or repeats a key")?;
     match (envelope.method, envelope.ok) {
-        (Some(method), None) => {
-            Ok(Incoming::Request { id: envelope.id, method, params: envelope.params.map(RawValue::to_owned) })
-        }
+        (Some(method), None) => Ok(Incoming::Request {
+            id: envelope.id,
+            method,
+            params: envelope.params.map(RawValue::to_owned),
+        }),
         (None, Some(true)) => {
             let result = envelope.result.unwrap_or(RawValue::NULL).to_owned();
             Ok(Incoming::Answer { id: envelope.id, answer: Ok(result) })
         }
-        (None, Some(false)) => Ok(Incoming::Answer { id: envelope.id, answer: Err(words(envelope.error)) }),
+        (None, Some(false)) => {
+            Ok(Incoming::Answer { id: envelope.id, answer: Err(words(envelope.error)) })
+        }
         (Some(_), Some(_)) => Err("a line with both a method and ok"),
         (None, None) => Err("a line with neither a method nor ok"),
     }
@@ -90,12 +95,17 @@ pub(super) fn incoming(line: &[u8]) -> Result<Incoming, &'static str> {
 
 fn words(error: Option<&RawValue>) -> String {
     let Some(error) = error else { return "it gave no reason".to_owned() };
-    shown(&serde_json::from_str::<String>(error.get()).unwrap_or_else(|_| error.get().chars().take(WORDS_KEPT).collect()))
+    shown(
+        &serde_json::from_str::<String>(error.get())
+            .unwrap_or_else(|_| error.get().chars().take(WORDS_KEPT).collect()),
+    )
 }
 
-/// Words of somebody else, fit for a log or a terminal: short, in one line, without control characters.
+/// Words of somebody else, fit for a log or a terminal: short, in one line, without control
+/// characters.
 pub(super) fn shown(words: &str) -> String {
-    let mut kept: String = words.chars().map(|c| if hidden(c) { ' ' } else { c }).take(WORDS_KEPT).collect();
+    let mut kept: String =
+        words.chars().map(|c| if hidden(c) { ' ' } else { c }).take(WORDS_KEPT).collect();
     if words.chars().nth(WORDS_KEPT).is_some() {
         kept.push('…');
     }
@@ -104,7 +114,8 @@ pub(super) fn shown(words: &str) -> String {
 
 /// Whether a character steers a display instead of standing on it.
 pub(super) fn hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -130,15 +141,22 @@ mod tests {
     #[test]
     fn lines_are_answers_or_requests_and_nothing_between() {
         let read = |line: &str| incoming(line.as_bytes());
-        assert!(matches!(read(r#"{"id":1,"ok":true}"#), Ok(Incoming::Answer { id: 1, answer: Ok(r) }) if r.get() == "null"));
+        assert!(
+            matches!(read(r#"{"id":1,"ok":true}"#), Ok(Incoming::Answer { id: 1, answer: Ok(r) }) if r.get() == "null")
+        );
         assert!(
             matches!(read(r#"{"id":1,"ok":true,"result":[2]}"#), Ok(Incoming::Answer { answer: Ok(r), .. }) if r.get() == "[2]")
         );
-        assert!(matches!(read(r#"{"id":1,"ok":false,"error":"no"}"#), Ok(Incoming::Answer { answer: Err(e), .. }) if e == "no"));
+        assert!(
+            matches!(read(r#"{"id":1,"ok":false,"error":"no"}"#), Ok(Incoming::Answer { answer: Err(e), .. }) if e == "no")
+        );
         assert!(
             matches!(read(r#"{"id":1,"ok":false,"error":{"c":5}}"#), Ok(Incoming::Answer { answer: Err(e), .. }) if e == r#"{"c":5}"#)
         );
-        assert!(matches!(read(r#"{"id":9,"method":"m"}"#), Ok(Incoming::Request { id: 9, params: None, .. })));
+        assert!(matches!(
+            read(r#"{"id":9,"method":"m"}"#),
+            Ok(Incoming::Request { id: 9, params: None, .. })
+        ));
         for wrong in [
             "",
             "[]",

@@ -1,12 +1,14 @@
-//! Which token is hashed next: a pure, bounded structure. The threads of the pool only carry out what it says.
+//! Which token is hashed next: a pure, bounded structure. The threads of the pool only carry out
+//! what it says.
 //!
 //! ```text
 //!  id of a paired node ──▶ known:  one waits per (id, source); ids take turns, and within an id its sources ──┐ 3 : 1 while
 //!  everything else ──────▶ others: sources take turns ────────────────────────────────────────────────────────┘ both hold work
 //! ```
 //!
-//! A queue that is full makes room for whoever has fewer jobs in it than another, by dropping the newest job of who has most. So neither many sources that
-//! know one id nor many jobs of one source keep others out.
+//! A queue that is full makes room for whoever has fewer jobs in it than another, by dropping the
+//! newest job of who has most. So neither many sources that know one id nor many jobs of one source
+//! keep others out.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -57,13 +59,25 @@ pub(crate) struct Schedule<J> {
 impl<J: Job> Schedule<J> {
     /// Two queues of at most `most` jobs each.
     pub(crate) fn new(most: usize) -> Self {
-        Self { known: Turns::default(), others: Turns::default(), under_way: Vec::new(), in_a_row: 0, most: most.max(1) }
+        Self {
+            known: Turns::default(),
+            others: Turns::default(),
+            under_way: Vec::new(),
+            in_a_row: 0,
+            most: most.max(1),
+        }
     }
 
     /// Puts a job into the first queue.
-    pub(crate) fn offer_known(&mut self, (node_id, source): Claimant, job: J) -> Result<(), NotTaken<J>> {
+    pub(crate) fn offer_known(
+        &mut self,
+        (node_id, source): Claimant,
+        job: J,
+    ) -> Result<(), NotTaken<J>> {
         let queue = self.known.queues.get_mut(&node_id);
-        if let Some((_, waits)) = queue.and_then(|queue| queue.iter_mut().find(|(from, _)| *from == source)) {
+        if let Some((_, waits)) =
+            queue.and_then(|queue| queue.iter_mut().find(|(from, _)| *from == source))
+        {
             if !waits.is_gone() {
                 return Err(NotTaken::Waits(job));
             }
@@ -79,7 +93,8 @@ impl<J: Job> Schedule<J> {
         }
     }
 
-    /// Puts a job into the second queue; `false` if it is full, and no source in it has more jobs than this one.
+    /// Puts a job into the second queue; `false` if it is full, and no source in it has more jobs
+    /// than this one.
     pub(crate) fn offer_other(&mut self, source: Source, job: J) -> bool {
         let room = self.others.make_room(&source, self.most, J::is_gone);
         if room {
@@ -157,14 +172,22 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
         self.len += 1;
     }
 
-    /// The first job of the key whose turn it is that is free. Those that are gone are dropped on the way.
-    fn take(&mut self, is_gone: impl Fn(&J) -> bool, mut is_free: impl FnMut(&K, &J) -> bool) -> Option<J> {
+    /// The first job of the key whose turn it is that is free. Those that are gone are dropped on
+    /// the way.
+    fn take(
+        &mut self,
+        is_gone: impl Fn(&J) -> bool,
+        mut is_free: impl FnMut(&K, &J) -> bool,
+    ) -> Option<J> {
         for _ in 0..self.order.len() {
             let key = self.order.pop_front()?;
             let Some(queue) = self.queues.get_mut(&key) else { continue };
             let before = queue.len();
             queue.retain(|job| !is_gone(job));
-            let taken = queue.iter().position(|job| is_free(&key, job)).and_then(|place| queue.remove(place));
+            let taken = queue
+                .iter()
+                .position(|job| is_free(&key, job))
+                .and_then(|place| queue.remove(place));
             self.len -= before - queue.len();
             match queue.is_empty() {
                 true => drop(self.queues.remove(&key)),
@@ -177,7 +200,8 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
         None
     }
 
-    /// Whether one more job of this key has room; if there is none, whoever has at least two more than it loses the newest.
+    /// Whether one more job of this key has room; if there is none, whoever has at least two more
+    /// than it loses the newest.
     fn make_room(&mut self, key: &K, most: usize, is_gone: impl Fn(&J) -> bool) -> bool {
         if self.len < most {
             return true;
@@ -187,7 +211,9 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
             return true;
         }
         let own = self.queues.get(key).map_or(0, VecDeque::len);
-        let Some(queue) = self.queues.values_mut().max_by_key(|queue| queue.len()) else { return false };
+        let Some(queue) = self.queues.values_mut().max_by_key(|queue| queue.len()) else {
+            return false;
+        };
         if queue.len() < own + 2 {
             return false;
         }

@@ -49,7 +49,12 @@ struct Subjects {
 }
 
 impl Live {
-    pub(super) fn attach(&mut self, node_id: NodeId, mailbox: &Arc<Mailbox>, limits: &Limits) -> Result<(), Refusal> {
+    pub(super) fn attach(
+        &mut self,
+        node_id: NodeId,
+        mailbox: &Arc<Mailbox>,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
         let who = Who::Node(node_id);
         if !self.all.contains_key(&who) {
             self.make_room(self.linked().for_node(limits))?;
@@ -69,7 +74,8 @@ impl Live {
         // It may come back under another subject, so what it had is not counted.
         let before = self.subjects.remove(&key);
         if before.is_none_or(|before| before != subject) || !self.all.contains_key(&who) {
-            let room = self.make_room(self.linked().for_delegate(self.subjects.count(&subject), limits));
+            let room =
+                self.make_room(self.linked().for_delegate(self.subjects.count(&subject), limits));
             if let Err(refusal) = room {
                 if let Some(before) = before.filter(|_| self.all.contains_key(&who)) {
                     self.subjects.add(key, before);
@@ -140,7 +146,9 @@ impl Live {
 
 impl Subjects {
     fn count(&self, subject: &PublicKey) -> u32 {
-        self.delegates.get(subject).map_or(0, |delegates| u32::try_from(delegates.len()).unwrap_or(u32::MAX))
+        self.delegates
+            .get(subject)
+            .map_or(0, |delegates| u32::try_from(delegates.len()).unwrap_or(u32::MAX))
     }
 
     fn add(&mut self, key: PublicKey, subject: PublicKey) {
@@ -210,12 +218,22 @@ mod tests {
         }
         assert_eq!(live.count(), 10);
         live.attach(node(7), &mailbox(), &LIMITS).unwrap();
-        assert!(matches!(first.next().await, Letter::Displaced), "the one that was linked longest makes room");
+        assert!(
+            matches!(first.next().await, Letter::Displaced),
+            "the one that was linked longest makes room"
+        );
         for byte in 8..=10 {
             live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
         }
-        assert_eq!((live.count(), live.attach(node(11), &mailbox(), &LIMITS)), (10, Err(Refusal::AtCapacity)));
-        assert!(live.subjects.of.is_empty() && live.subjects.counts.is_empty() && live.subjects.delegates.is_empty());
+        assert_eq!(
+            (live.count(), live.attach(node(11), &mailbox(), &LIMITS)),
+            (10, Err(Refusal::AtCapacity))
+        );
+        assert!(
+            live.subjects.of.is_empty()
+                && live.subjects.counts.is_empty()
+                && live.subjects.delegates.is_empty()
+        );
     }
 
     #[test]
@@ -229,7 +247,10 @@ mod tests {
         }
         live.attach_delegate(key(20), key(2), &mailbox(), &LIMITS).unwrap();
         live.attach_delegate(key(21), key(2), &mailbox(), &LIMITS).unwrap();
-        assert_eq!(live.attach_delegate(key(22), key(2), &mailbox(), &LIMITS), Err(Refusal::AtCapacity));
+        assert_eq!(
+            live.attach_delegate(key(22), key(2), &mailbox(), &LIMITS),
+            Err(Refusal::AtCapacity)
+        );
         assert_eq!((live.subjects.count(&key(1)), live.subjects.count(&key(2))), (2, 2));
         // Who comes back has its place, on another connection.
         let again = mailbox();

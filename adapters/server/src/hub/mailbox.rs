@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 /// Most bytes that wait for one slow peer.
 pub(crate) const MOST_QUEUED: usize = 64 * 1024;
-/// What a letter counts beside its bytes, so that empty ones count, too: room for the frame and for its place in the queue.
+/// What a letter counts beside its bytes, so that empty ones count, too: room for the frame and for
+/// its place in the queue.
 const LETTER: usize = 64;
 
 /// What waits for one connection. It stands in memory for each, so it is one small allocation.
@@ -51,7 +52,8 @@ pub(crate) enum Letter {
     Notice(Notice),
     /// Somebody else needs the place of this link.
     Displaced,
-    /// What the peer's link rests on has changed: a block or a holder of its chain was revoked, or its grant replaced. It is to be looked at again.
+    /// What the peer's link rests on has changed: a block or a holder of its chain was revoked, or
+    /// its grant replaced. It is to be looked at again.
     Cut,
     /// A frame of the `missy` dialect.
     Frame(Message),
@@ -114,7 +116,8 @@ impl Mailbox {
     /// The next letter.
     pub(crate) async fn next(&self) -> Letter {
         loop {
-            let letter = self.letters.lock().expect("no thread panics while it holds a mailbox").take();
+            let letter =
+                self.letters.lock().expect("no thread panics while it holds a mailbox").take();
             if let Some(letter) = letter {
                 return letter;
             }
@@ -153,7 +156,8 @@ impl Mailbox {
         self.put(|letters| letters.cut = true);
     }
 
-    /// Queues a letter with content; `false` if it is none for this dialect, or too much waits already.
+    /// Queues a letter with content; `false` if it is none for this dialect, or too much waits
+    /// already.
     pub(crate) fn queue(&self, letter: Letter) -> bool {
         let fits = match letter {
             Letter::Frame(_) => self.dialect == Dialect::Missy,
@@ -172,7 +176,8 @@ impl Mailbox {
     }
 
     fn put<T>(&self, change: impl FnOnce(&mut Letters) -> T) -> T {
-        let outcome = change(&mut self.letters.lock().expect("no thread panics while it holds a mailbox"));
+        let outcome =
+            change(&mut self.letters.lock().expect("no thread panics while it holds a mailbox"));
         self.arrived.notify_one();
         outcome
     }
@@ -183,7 +188,9 @@ fn size(letter: &Letter) -> usize {
         Letter::Notice(_) | Letter::Displaced | Letter::Cut => 0,
         Letter::App(delivery) => delivery.bytes.len().saturating_add(delivery.address.len()),
         Letter::Frame(Message::Text(text)) => text.len(),
-        Letter::Frame(Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes)) => bytes.len(),
+        Letter::Frame(Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes)) => {
+            bytes.len()
+        }
         Letter::Frame(Message::Close(_)) => 0,
     };
     payload.saturating_add(LETTER)
@@ -194,14 +201,21 @@ mod tests {
     use super::*;
 
     fn delivery(bytes: usize) -> Letter {
-        Letter::App(Delivery { action: Action::Read, address: "/a".into(), bytes: vec![0; bytes].into(), published: false })
+        Letter::App(Delivery {
+            action: Action::Read,
+            address: "/a".into(),
+            bytes: vec![0; bytes].into(),
+            published: false,
+        })
     }
 
     #[tokio::test]
     async fn what_ends_the_link_overtakes_everything_and_of_muting_only_the_last_word_counts() {
         let mailbox = Mailbox::new(Dialect::Native);
         assert!(mailbox.queue(delivery(1)));
-        for notice in [Notice::Muted, Notice::Decided, Notice::Unmuted, Notice::Replaced, Notice::Unpaired] {
+        for notice in
+            [Notice::Muted, Notice::Decided, Notice::Unmuted, Notice::Replaced, Notice::Unpaired]
+        {
             mailbox.notice(notice);
         }
         assert!(matches!(mailbox.next().await, Letter::Notice(Notice::Replaced)));

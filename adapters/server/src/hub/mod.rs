@@ -1,4 +1,5 @@
-//! The live connections: where decisions are pushed to, where the newest connection wins, and who hears what an application says.
+//! The live connections: where decisions are pushed to, where the newest connection wins, and who
+//! hears what an application says.
 
 mod live;
 mod mailbox;
@@ -46,17 +47,25 @@ impl Hub {
         }
     }
 
-    /// Makes this the node's connection; an older one hears that it was replaced. Where there is no room, a delegate makes some.
+    /// Makes this the node's connection; an older one hears that it was replaced. Where there is no
+    /// room, a delegate makes some.
     pub(crate) fn attach(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
         self.live().attach(node_id, mailbox, &self.limits)
     }
 
-    /// The same for a delegate that stands under this subject: it takes what nodes leave, and no more than the subject's share.
-    pub(crate) fn attach_delegate(&self, key: PublicKey, subject: PublicKey, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
+    /// The same for a delegate that stands under this subject: it takes what nodes leave, and no
+    /// more than the subject's share.
+    pub(crate) fn attach_delegate(
+        &self,
+        key: PublicKey,
+        subject: PublicKey,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<(), Refusal> {
         self.live().attach_delegate(key, subject, mailbox, &self.limits)
     }
 
-    /// Takes a connection out, unless a newer one has its place. Says whether it was still the peer's.
+    /// Takes a connection out, unless a newer one has its place. Says whether it was still the
+    /// peer's.
     pub(crate) fn detach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> bool {
         self.live().detach(Who::from(peer), mailbox)
     }
@@ -65,7 +74,8 @@ impl Hub {
         self.live.lock().expect("no thread panics while it holds the hub")
     }
 
-    /// Pushes a notice to the node's connection, or that its request was decided to all that wait for it; `false` if there is none.
+    /// Pushes a notice to the node's connection, or that its request was decided to all that wait
+    /// for it; `false` if there is none.
     pub(crate) fn push(&self, node_id: NodeId, notice: Notice) -> bool {
         match notice {
             Notice::Decided => {
@@ -73,23 +83,30 @@ impl Hub {
                 waiting.iter().for_each(|mailbox| mailbox.notice(notice));
                 !waiting.is_empty()
             }
-            Notice::Muted | Notice::Unmuted | Notice::Unpaired | Notice::Replaced | Notice::Permissions => {
+            Notice::Muted
+            | Notice::Unmuted
+            | Notice::Unpaired
+            | Notice::Replaced
+            | Notice::Permissions => {
                 self.mailbox(Peer::Node(node_id)).map(|mailbox| mailbox.notice(notice)).is_some()
             }
         }
     }
 
-    /// Queues a frame of the `missy` dialect for a node; `false` if it has no such link or too much queued.
+    /// Queues a frame of the `missy` dialect for a node; `false` if it has no such link or too much
+    /// queued.
     pub(crate) fn send(&self, node_id: NodeId, frame: Message) -> bool {
         self.mailbox(Peer::Node(node_id)).is_some_and(|mailbox| mailbox.queue(Letter::Frame(frame)))
     }
 
-    /// Queues something of the application's for a peer of the native wire; `false` if it has no such link or too much queued.
+    /// Queues something of the application's for a peer of the native wire; `false` if it has no
+    /// such link or too much queued.
     pub(crate) fn deliver(&self, peer: Peer, delivery: Delivery) -> bool {
         self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Letter::App(delivery)))
     }
 
-    /// Queues something of the application's for whoever subscribed to its address, and says for how many.
+    /// Queues something of the application's for whoever subscribed to its address, and says for
+    /// how many.
     pub(crate) fn publish(&self, address: &Address<'_>, delivery: &Delivery) -> usize {
         let subscribed = self.subscriptions.of(address);
         subscribed.iter().filter(|mailbox| mailbox.queue(Letter::App(delivery.clone()))).count()
@@ -121,7 +138,8 @@ impl Hub {
         }
     }
 
-    /// The connection rests on these no more, but for what is also in `still`: several blocks may have the same holder.
+    /// The connection rests on these no more, but for what is also in `still`: several blocks may
+    /// have the same holder.
     pub(crate) fn rest_no_more(&self, held: &[Held], still: &[Held], mailbox: &Arc<Mailbox>) {
         for Held { id, by } in held {
             if !still.iter().any(|other| other.id == *id) {
@@ -162,7 +180,10 @@ impl Hub {
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.blocks.is_empty() && self.holders.is_empty() && self.subscriptions.is_empty()
+        self.waiting.is_empty()
+            && self.blocks.is_empty()
+            && self.holders.is_empty()
+            && self.subscriptions.is_empty()
     }
 
     fn mailbox(&self, peer: Peer) -> Option<Arc<Mailbox>> {
@@ -175,11 +196,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_decision_reaches_every_connection_that_waits_for_it_and_a_cut_exactly_those_that_rest_on_it() {
+    async fn a_decision_reaches_every_connection_that_waits_for_it_and_a_cut_exactly_those_that_rest_on_it()
+     {
         let hub = Hub::new(Limits { linked_total: 2, ..Limits::DEFAULT });
         let node_id = NodeId::from_bytes([1; 16]);
-        let (one, other, bystander) =
-            (Mailbox::new(Dialect::Native), Mailbox::new(Dialect::Native), Mailbox::new(Dialect::Native));
+        let (one, other, bystander) = (
+            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native),
+        );
         for mailbox in [&one, &other] {
             hub.wait(node_id, mailbox);
         }
@@ -192,7 +217,10 @@ mod tests {
         assert!(!hub.push(node_id, Notice::Decided));
 
         let key = |byte| PublicKey::parse(&[byte; 32]).unwrap();
-        let held = [Held { id: Id::from_bytes([1; 32]), by: key(1) }, Held { id: Id::from_bytes([2; 32]), by: key(2) }];
+        let held = [
+            Held { id: Id::from_bytes([1; 32]), by: key(1) },
+            Held { id: Id::from_bytes([2; 32]), by: key(2) },
+        ];
         hub.rest_on(&held, &one);
         hub.rest_on(&held[..1], &other);
         hub.cut_key(&key(2));

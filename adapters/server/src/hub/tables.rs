@@ -1,4 +1,5 @@
-//! Who waits for what: connections found by whatever they depend on, and by what they subscribed to. A connection takes itself out when it ends.
+//! Who waits for what: connections found by whatever they depend on, and by what they subscribed
+//! to. A connection takes itself out when it ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
@@ -7,7 +8,8 @@ use handfast_core::grant::scope::{Address, Pattern};
 
 use super::mailbox::Mailbox;
 
-/// Any number of connections under each key. Finding, adding and removing one costs the same however many others there are.
+/// Any number of connections under each key. Finding, adding and removing one costs the same
+/// however many others there are.
 #[derive(Debug)]
 pub(super) struct Table<K>(Mutex<BTreeMap<(K, usize), Weak<Mailbox>>>);
 
@@ -24,13 +26,19 @@ impl<K: Ord + Copy> Table<K> {
     }
 
     pub(super) fn remove(&self, key: K, mailbox: &Arc<Mailbox>) {
-        self.0.lock().expect("no thread panics while it holds a table").remove(&(key, place(mailbox)));
+        self.0
+            .lock()
+            .expect("no thread panics while it holds a table")
+            .remove(&(key, place(mailbox)));
     }
 
     /// Those under this key.
     pub(super) fn of(&self, key: K) -> Vec<Arc<Mailbox>> {
         let table = self.0.lock().expect("no thread panics while it holds a table");
-        table.range((key, 0)..=(key, usize::MAX)).filter_map(|(_, mailbox)| mailbox.upgrade()).collect()
+        table
+            .range((key, 0)..=(key, usize::MAX))
+            .filter_map(|(_, mailbox)| mailbox.upgrade())
+            .collect()
     }
 
     #[cfg(test)]
@@ -44,7 +52,8 @@ fn place(mailbox: &Arc<Mailbox>) -> usize {
     Arc::as_ptr(mailbox).addr()
 }
 
-/// Patterns by their first segment, so that whatever happens below one is not compared with those of all others.
+/// Patterns by their first segment, so that whatever happens below one is not compared with those
+/// of all others.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions(Mutex<HashMap<Box<str>, Bucket>>);
 
@@ -77,7 +86,9 @@ impl Subscriptions {
         let first = bucket_of(address.as_str());
         let buckets = [Some(ANYWHERE), (first != ANYWHERE).then_some(first)];
         let mut found = BTreeMap::new();
-        for ((place, pattern), mailbox) in buckets.into_iter().flatten().filter_map(|bucket| table.get(bucket)).flatten() {
+        for ((place, pattern), mailbox) in
+            buckets.into_iter().flatten().filter_map(|bucket| table.get(bucket)).flatten()
+        {
             if !found.contains_key(place)
                 && Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(address))
                 && let Some(mailbox) = mailbox.upgrade()
@@ -108,7 +119,11 @@ mod tests {
 
     #[test]
     fn a_publication_reaches_each_subscriber_once_and_nobody_else() {
-        let (lights, all, sound) = (Mailbox::new(Dialect::Native), Mailbox::new(Dialect::Native), Mailbox::new(Dialect::Native));
+        let (lights, all, sound) = (
+            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native),
+        );
         let subscriptions = Subscriptions::default();
         let made: Vec<(Arc<str>, &Arc<Mailbox>)> = vec![
             ("/lights/*".into(), &lights),

@@ -12,16 +12,20 @@ use tokio::sync::Semaphore;
 
 /// One channel over which strangers may write: a messenger, a chat, a mail box.
 ///
-/// Ready-made ones are in [`super::channels`]; out of the gateway's process, [`crate::extension`] has one that speaks to an extension.
+/// Ready-made ones are in [`super::channels`]; out of the gateway's process, [`crate::extension`]
+/// has one that speaks to an extension.
 #[async_trait]
 pub trait ChannelAdapter: Send + Sync + 'static {
-    /// The channel's name, for instance `whatsapp`: what its rows in the registry and its metrics are kept under.
+    /// The channel's name, for instance `whatsapp`: what its rows in the registry and its metrics
+    /// are kept under.
     fn channel(&self) -> &str;
 
-    /// The one spelling of a sender. Whatever is kept or looked up goes through here first, so that no second spelling is a second sender.
+    /// The one spelling of a sender. Whatever is kept or looked up goes through here first, so that
+    /// no second spelling is a second sender.
     ///
     /// # Errors
-    /// [`AdapterError`] if that is not known now. It is no answer: nothing is admitted for it, and nothing is remembered.
+    /// [`AdapterError`] if that is not known now. It is no answer: nothing is admitted for it, and
+    /// nothing is remembered.
     async fn normalise(&self, raw: &str) -> Result<Normalised, AdapterError>;
 
     /// What a stranger is told.
@@ -64,13 +68,16 @@ pub struct AdapterError {
     pub channel: String,
     /// What is wrong.
     pub problem: String,
-    /// Whether it may go well later, as when the channel is down; otherwise the same will fail again, as for a sender that has no spelling.
+    /// Whether it may go well later, as when the channel is down; otherwise the same will fail
+    /// again, as for a sender that has no spelling.
     pub passing: bool,
 }
 
 /// What a stranger is told on a channel that has no words of its own.
 pub(super) fn challenge_text(code: &str) -> String {
-    format!("Pairing code: {code}\nGive it to the operator of this gateway, who lets you in with it.")
+    format!(
+        "Pairing code: {code}\nGive it to the operator of this gateway, who lets you in with it."
+    )
 }
 
 /// Most replies that are under way on one channel at a time.
@@ -80,7 +87,8 @@ pub(super) const MOST_REPLIES: usize = 64;
 #[derive(Default)]
 pub struct Channels {
     registered: RwLock<HashMap<String, Registered>>,
-    /// Another number after each change, by which whoever remembers what a channel said learns that another one may say something else.
+    /// Another number after each change, by which whoever remembers what a channel said learns that
+    /// another one may say something else.
     generation: AtomicU64,
 }
 
@@ -88,16 +96,19 @@ pub struct Channels {
 #[derive(Clone)]
 pub(super) struct Registered {
     pub(super) adapter: Arc<dyn ChannelAdapter>,
-    /// Places for replies. They outlive the adapter, so that to register it anew does not double them.
+    /// Places for replies. They outlive the adapter, so that to register it anew does not double
+    /// them.
     pub(super) replies: Arc<Semaphore>,
 }
 
 impl Channels {
-    /// Adds a channel, in place of an older one of its name. What the gate remembered of those it let in is asked for anew.
+    /// Adds a channel, in place of an older one of its name. What the gate remembered of those it
+    /// let in is asked for anew.
     pub fn register(&self, adapter: Arc<dyn ChannelAdapter>) {
         let name = adapter.channel().to_owned();
         {
-            let mut registered = self.registered.write().expect("no thread panics while it holds the channels");
+            let mut registered =
+                self.registered.write().expect("no thread panics while it holds the channels");
             let replies = registered.get(&name).map(|old| Arc::clone(&old.replies));
             let replies = replies.unwrap_or_else(|| Arc::new(Semaphore::new(MOST_REPLIES)));
             registered.insert(name, Registered { adapter, replies });
@@ -107,7 +118,10 @@ impl Channels {
 
     /// Takes a channel away.
     pub fn remove(&self, channel: &str) {
-        self.registered.write().expect("no thread panics while it holds the channels").remove(channel);
+        self.registered
+            .write()
+            .expect("no thread panics while it holds the channels")
+            .remove(channel);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -120,14 +134,19 @@ impl Channels {
     /// The names of all channels, in order.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let registered = self.registered.read().expect("no thread panics while it holds the channels");
+        let registered =
+            self.registered.read().expect("no thread panics while it holds the channels");
         let mut names: Vec<_> = registered.keys().cloned().collect();
         names.sort();
         names
     }
 
     pub(super) fn find(&self, channel: &str) -> Option<Registered> {
-        self.registered.read().expect("no thread panics while it holds the channels").get(channel).cloned()
+        self.registered
+            .read()
+            .expect("no thread panics while it holds the channels")
+            .get(channel)
+            .cloned()
     }
 
     /// Read it **before** the channel is looked up of which something is to be remembered.
@@ -148,7 +167,8 @@ pub(super) async fn ask<T>(
     within: Duration,
     call: impl Future<Output = Result<T, AdapterError>>,
 ) -> Result<T, AdapterError> {
-    let failed = |problem: String, passing| AdapterError { channel: channel.to_owned(), problem, passing };
+    let failed =
+        |problem: String, passing| AdapterError { channel: channel.to_owned(), problem, passing };
     match tokio::time::timeout(within, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(failed("its adapter panicked".to_owned(), false)),

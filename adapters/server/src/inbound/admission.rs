@@ -20,7 +20,8 @@ pub struct Incoming<'a> {
     pub sender: Option<&'a str>,
     /// Whether strangers are challenged; `None` for what the settings say of the channel.
     pub policy: Option<Policy>,
-    /// What the channel tells of the sender, for the operator to read: a JSON object of at most 1024 bytes. Anything else is left out.
+    /// What the channel tells of the sender, for the operator to read: a JSON object of at most
+    /// 1024 bytes. Anything else is left out.
     pub meta: Option<&'a str>,
 }
 
@@ -44,8 +45,8 @@ pub enum Admission {
     Drop(Dropped),
 }
 
-/// That a message was let in. Only the gate makes one, for one message: what handles messages takes it by value, and so cannot be reached by one that was
-/// not let in, nor after an error.
+/// That a message was let in. Only the gate makes one, for one message: what handles messages takes
+/// it by value, and so cannot be reached by one that was not let in, nor after an error.
 #[derive(Debug)]
 pub struct Admitted {
     pub(super) who: Arc<Who>,
@@ -64,8 +65,8 @@ impl Admitted {
         &self.who.name.account
     }
 
-    /// Who wrote it, in the channel's one spelling. `None` only where nobody is challenged, for a message whose sender has no such spelling, or of which that
-    /// could not be found out.
+    /// Who wrote it, in the channel's one spelling. `None` only where nobody is challenged, for a
+    /// message whose sender has no such spelling, or of which that could not be found out.
     #[must_use]
     pub fn sender(&self) -> Option<&str> {
         self.who.is_sender.then_some(self.who.name.sender.as_str())
@@ -90,20 +91,24 @@ pub struct Challenge {
     pub code: ChallengeCode,
     /// Whether it waits from now on, and did not before.
     pub is_new: bool,
-    /// Whether it is to be told its code now; otherwise it was just told. Where [`Gate::receive`](super::Gate::receive) is called, that is done already.
+    /// Whether it is to be told its code now; otherwise it was just told. Where
+    /// [`Gate::receive`](super::Gate::receive) is called, that is done already.
     pub reply: bool,
     /// What it is to be told.
     pub text: String,
 }
 
-/// It could not be decided what becomes of a message. It was not let in: drop it, or let it be delivered once more.
+/// It could not be decided what becomes of a message. It was not let in: drop it, or let it be
+/// delivered once more.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GateError {
     /// Nobody has registered such a channel.
     #[error("there is no channel {0:?} at this gateway: register its adapter first")]
     Channel(String),
     /// A name that cannot be one.
-    #[error("the {0} of a message must have 1 to 128 bytes, no white space at its ends and no characters that cannot be seen")]
+    #[error(
+        "the {0} of a message must have 1 to 128 bytes, no white space at its ends and no characters that cannot be seen"
+    )]
     BadId(&'static str),
     /// The channel did not say how it spells the sender.
     #[error(transparent)]

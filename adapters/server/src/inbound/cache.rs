@@ -1,7 +1,8 @@
 //! Those whom the gate let in lately, so that their next message need not ask the store.
 //!
-//! A table of fixed size, of many small sets with a lock each: whatever is put in finds its set by a keyed hash and, where that is full, takes the place of
-//! one that no longer holds or of any other. It is found again by its three texts, which are compared one by one.
+//! A table of fixed size, of many small sets with a lock each: whatever is put in finds its set by
+//! a keyed hash and, where that is full, takes the place of one that no longer holds or of any
+//! other. It is found again by its three texts, which are compared one by one.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -68,7 +69,11 @@ impl Cache {
         let bound = bound.min(MOST);
         let ways = bound.min(WAYS);
         let sets = bound.checked_div(ways).unwrap_or(0);
-        Self { keyed: RandomState::new(), ways, sets: std::iter::repeat_with(Mutex::default).take(sets).collect() }
+        Self {
+            keyed: RandomState::new(),
+            ways,
+            sets: std::iter::repeat_with(Mutex::default).take(sets).collect(),
+        }
     }
 
     /// Who it is, if that is remembered and still holds.
@@ -127,7 +132,11 @@ mod tests {
     }
 
     fn put(cache: &Cache, channel: &str, account: &str, raw: &str, at: Moment) {
-        let name = SenderName { channel: channel.to_owned(), account: account.to_owned(), sender: raw.trim().to_owned() };
+        let name = SenderName {
+            channel: channel.to_owned(),
+            account: account.to_owned(),
+            sender: raw.trim().to_owned(),
+        };
         let who = Arc::new(Who { name, is_sender: true, metrics: Telemetry::new().channel("") });
         let allowed = Some(Allowed { until: None, revoked_at: None });
         cache.insert(raw, who, Remembered::admitted(allowed, at.epoch, at.now).unwrap(), at);
@@ -152,10 +161,17 @@ mod tests {
         let cache = Cache::new(64);
         put(&cache, "c", "a|b", "c", at(1, 1));
         put(&cache, "ab", "c", "d", at(1, 1));
-        for (channel, account, raw) in
-            [("c", "a", "b|c"), ("c|a", "b", "c"), ("a", "bc", "d"), ("ab", "cd", ""), ("ab", "c", "D")]
-        {
-            assert!(cache.get(Key { channel, account, raw }, at(1, 1)).is_none(), "{channel} {account} {raw}");
+        for (channel, account, raw) in [
+            ("c", "a", "b|c"),
+            ("c|a", "b", "c"),
+            ("a", "bc", "d"),
+            ("ab", "cd", ""),
+            ("ab", "c", "D"),
+        ] {
+            assert!(
+                cache.get(Key { channel, account, raw }, at(1, 1)).is_none(),
+                "{channel} {account} {raw}"
+            );
         }
         assert!(cache.get(Key { channel: "c", account: "a|b", raw: "c" }, at(1, 1)).is_some());
     }
@@ -174,7 +190,10 @@ mod tests {
         }
         for number in 10..18 {
             let raw = number.to_string();
-            assert!(cache.get(Key { raw: &raw, ..key }, at(2, 1)).is_some(), "nobody who holds made room for {raw}");
+            assert!(
+                cache.get(Key { raw: &raw, ..key }, at(2, 1)).is_some(),
+                "nobody who holds made room for {raw}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Ready-made channels: how the senders of known messengers are spelled. What really sends is an [`Outbox`].
+//! Ready-made channels: how the senders of known messengers are spelled. What really sends is an
+//! [`Outbox`].
 
 use async_trait::async_trait;
 use handfast_core::flow::inbound::normalise::{Sender, telegram, verbatim, whatsapp};
@@ -76,7 +77,8 @@ impl<O: Outbox> ReadyMade<O> {
         Self::named(TELEGRAM, outbox)
     }
 
-    /// Any channel. Senders are what they are, without white space around them; those of `whatsapp` and `telegram` as above.
+    /// Any channel. Senders are what they are, without white space around them; those of `whatsapp`
+    /// and `telegram` as above.
     #[must_use]
     pub fn named(channel: &str, outbox: O) -> Self {
         Self { channel: channel.to_owned(), spelling: spelling(channel), outbox }
@@ -107,5 +109,6 @@ impl<O: Outbox> ChannelAdapter for ReadyMade<O> {
 }
 
 pub(super) fn normalised(spelling: Spelling, raw: &str) -> Normalised {
-    spelling(raw).map_or(Normalised::NotASender, |sender| Normalised::Sender(sender.as_str().to_owned()))
+    spelling(raw)
+        .map_or(Normalised::NotASender, |sender| Normalised::Sender(sender.as_str().to_owned()))
 }

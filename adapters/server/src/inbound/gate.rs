@@ -11,7 +11,9 @@ use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Ident, SenderId};
 use handfast_core::time::UnixTime;
 use handfast_store::held::Held;
-use handfast_store::{Challenged, Inbound, Over, SenderFilter, SenderName, SenderStanding, StoreError};
+use handfast_store::{
+    Challenged, Inbound, Over, SenderFilter, SenderName, SenderStanding, StoreError,
+};
 
 use super::adapter::{self, Channels, Normalised};
 use super::admission::{Admission, Admitted, Challenge, GateError, Incoming, Who};
@@ -29,7 +31,8 @@ const SPELLED_WITHIN: Duration = Duration::from_secs(5);
 /// How many codes are drawn before it is given up that one is free.
 const MOST_DRAWS: usize = 8;
 
-/// The gate of one registry. Cloning gives another handle to the same one; several over one store agree.
+/// The gate of one registry. Cloning gives another handle to the same one; several over one store
+/// agree.
 #[derive(Clone)]
 pub struct Gate {
     pub(super) inner: Arc<Inner>,
@@ -46,7 +49,8 @@ pub(super) struct Inner {
     pub(super) approving: Arc<tokio::sync::Mutex<()>>,
     cache: Cache,
     observer: Option<GateObserver>,
-    /// Where a decision is in force before it is stored. Without one it is in force once it is stored.
+    /// Where a decision is in force before it is stored. Without one it is in force once it is
+    /// stored.
     pub(super) held: Option<Arc<Held>>,
 }
 
@@ -68,7 +72,14 @@ impl Gate {
     /// A gate over a store, without a gateway.
     #[must_use]
     pub fn standalone(store: impl Inbound, settings: InboundSettings) -> Self {
-        Self::new(Arc::new(store), settings, Arc::default(), Clock::start(Box::new(LocalClock::default()), None), None, None)
+        Self::new(
+            Arc::new(store),
+            settings,
+            Arc::default(),
+            Clock::start(Box::new(LocalClock::default()), None),
+            None,
+            None,
+        )
     }
 
     pub(crate) fn new(
@@ -115,8 +126,10 @@ impl Gate {
         self.inner.cache.len()
     }
 
-    /// Decides about a message. The first that fits: where nobody is challenged, it is let in, whether or not its sender can be spelled; then see
-    /// [`handfast_core::flow::inbound`]. It sends nothing: see to it yourself where [`Challenge::reply`] says so, or call [`Gate::receive`].
+    /// Decides about a message. The first that fits: where nobody is challenged, it is let in,
+    /// whether or not its sender can be spelled; then see [`handfast_core::flow::inbound`]. It
+    /// sends nothing: see to it yourself where [`Challenge::reply`] says so, or call
+    /// [`Gate::receive`].
     ///
     /// Of a sender that was let in lately this asks neither the channel nor the store.
     ///
@@ -132,12 +145,16 @@ impl Gate {
         Ok(admission)
     }
 
-    /// The same for a program that holds the channel itself, where no adapter of it is registered here: its senders are then spelled as on `whatsapp`, on
-    /// `telegram`, or as they are ([`super::channels::ReadyMade::named`]). The program tells them what they are to be told.
+    /// The same for a program that holds the channel itself, where no adapter of it is registered
+    /// here: its senders are then spelled as on `whatsapp`, on `telegram`, or as they are
+    /// ([`super::channels::ReadyMade::named`]). The program tells them what they are to be told.
     ///
     /// # Errors
     /// As [`Gate::should_admit`].
-    pub async fn should_admit_elsewhere(&self, message: Incoming<'_>) -> Result<Admission, GateError> {
+    pub async fn should_admit_elsewhere(
+        &self,
+        message: Incoming<'_>,
+    ) -> Result<Admission, GateError> {
         if let Some(admitted) = self.remembers(&message) {
             return Ok(Admission::Admit(admitted));
         }
@@ -146,8 +163,9 @@ impl Gate {
         Ok(admission)
     }
 
-    /// Decides about a message as [`Gate::should_admit`] does, and tells a sender that is challenged its code, in the background: at most 64 replies are
-    /// under way on a channel, 10 s each, and what comes beyond is not sent. `None` for a message that was not let in.
+    /// Decides about a message as [`Gate::should_admit`] does, and tells a sender that is
+    /// challenged its code, in the background: at most 64 replies are under way on a channel, 10 s
+    /// each, and what comes beyond is not sent. `None` for a message that was not let in.
     ///
     /// # Errors
     /// As [`Gate::should_admit`].
@@ -184,16 +202,28 @@ impl Gate {
 
     fn moment(&self) -> Moment {
         let inner = &self.inner;
-        Moment { epoch: inner.store.inbound_epoch(), generation: inner.channels.generation(), now: inner.clock.unix() }
+        Moment {
+            epoch: inner.store.inbound_epoch(),
+            generation: inner.channels.generation(),
+            now: inner.clock.unix(),
+        }
     }
 
-    async fn look(&self, message: &Incoming<'_>, unregistered: Unregistered) -> Result<Admission, GateError> {
+    async fn look(
+        &self,
+        message: &Incoming<'_>,
+        unregistered: Unregistered,
+    ) -> Result<Admission, GateError> {
         let begun = Instant::now();
         // The names of channels that nobody registered come from outside, and are counted together.
-        let known = unregistered == Unregistered::IsSpelledByItsName || self.inner.channels.find(message.channel).is_some();
+        let known = unregistered == Unregistered::IsSpelledByItsName
+            || self.inner.channels.find(message.channel).is_some();
         let known = known || self.is_public(message);
         let metrics = self.inner.telemetry.channel(if known { message.channel } else { "" });
-        let outcome = self.decide(message, unregistered, &metrics).await.inspect_err(|_| metrics.decided(Decision::Failed))?;
+        let outcome = self
+            .decide(message, unregistered, &metrics)
+            .await
+            .inspect_err(|_| metrics.decided(Decision::Failed))?;
         if let Some(path) = outcome.path {
             self.inner.telemetry.admit_took(path, begun.elapsed());
         }
@@ -213,7 +243,8 @@ impl Gate {
     ) -> Result<Outcome, GateError> {
         let channel = Ident::parse(message.channel).ok_or(GateError::BadId("channel"))?;
         let account = Ident::parse(message.account).ok_or(GateError::BadId("account"))?;
-        // Before the channel is looked up and the store is read: what changes meanwhile must end what comes of this.
+        // Before the channel is looked up and the store is read: what changes meanwhile must end
+        // what comes of this.
         let moment = self.moment();
         let spelled = self.spell_sender(message, unregistered).await;
         let name = |sender: &str| SenderName {
@@ -255,17 +286,23 @@ impl Gate {
                 path = AdmitPath::New;
                 self.challenge(id, message.meta, moment.now).await?
             }
-            verdict @ (Verdict::Admit | Verdict::Challenge(core::Challenge::Quiet(_)) | Verdict::Drop(_)) => verdict,
+            verdict @ (Verdict::Admit
+            | Verdict::Challenge(core::Challenge::Quiet(_))
+            | Verdict::Drop(_)) => verdict,
         };
         let admission = match verdict {
             Verdict::Drop(dropped) => Admission::Drop(dropped),
-            Verdict::Challenge(challenge) => Admission::Challenge(self.as_challenged(challenge, name(&sender))),
+            Verdict::Challenge(challenge) => {
+                Admission::Challenge(self.as_challenged(challenge, name(&sender)))
+            }
             Verdict::Admit => {
                 let who = who(Some(&sender));
                 let remembered = Remembered::admitted(facts.allowed, moment.epoch, moment.now);
                 // Not where no adapter is registered: should_admit has to see that each time.
                 let registered = inner.channels.find(message.channel).is_some();
-                if let (Some(raw), Some(remembered), true) = (message.sender, remembered, registered) {
+                if let (Some(raw), Some(remembered), true) =
+                    (message.sender, remembered, registered)
+                {
                     inner.cache.insert(raw, Arc::clone(&who), remembered, moment);
                 }
                 Admission::Admit(Admitted { who })
@@ -278,7 +315,9 @@ impl Gate {
     async fn note_over(&self, facts: &Facts, name: impl FnOnce() -> SenderName) {
         let inner = &self.inner;
         let now = inner.clock.unix();
-        let over = facts.allowed.is_some_and(|allowed| allowed.revoked_at.is_none() && !allowed.is_active(now));
+        let over = facts
+            .allowed
+            .is_some_and(|allowed| allowed.revoked_at.is_none() && !allowed.is_active(now));
         if !over || !inner.clock.trusted().is_good() {
             return;
         }
@@ -287,28 +326,38 @@ impl Gate {
         }
     }
 
-    /// Whether what a sender was allowed would be over only by a jump of the clock that is in doubt.
-    async fn is_doubted(&self, facts: &Facts, name: impl FnOnce() -> SenderName) -> Result<bool, StoreError> {
+    /// Whether what a sender was allowed would be over only by a jump of the clock that is in
+    /// doubt.
+    async fn is_doubted(
+        &self,
+        facts: &Facts,
+        name: impl FnOnce() -> SenderName,
+    ) -> Result<bool, StoreError> {
         let inner = &self.inner;
         let moment = inner.clock.moment();
-        let allowed = facts.allowed.filter(|allowed| !facts.blocked && allowed.is_active(moment.now));
+        let allowed =
+            facts.allowed.filter(|allowed| !facts.blocked && allowed.is_active(moment.now));
         let Some(until) = allowed.and_then(|allowed| allowed.until) else { return Ok(false) };
         if !moment.doubts(UnixTime::from_secs(0), until) {
             return Ok(false);
         }
         // The facts do not say when it was let in.
         let (name, limits) = (name(), &inner.settings.limits);
-        let filter = SenderFilter { channel: Some(name.channel.clone()), all: true, include_revoked: false };
+        let filter =
+            SenderFilter { channel: Some(name.channel.clone()), all: true, include_revoked: false };
         let all = inner.store.senders(filter, None, usize::MAX, limits, moment.now).await?;
-        Ok(all.into_iter().filter(|sender| sender.name == name).any(|sender| match sender.standing {
-            SenderStanding::Allowed { at, until: Some(until), .. } => moment.doubts(at, until),
-            SenderStanding::Allowed { until: None, .. } | SenderStanding::Pending { .. } | SenderStanding::Blocked { .. } => {
-                false
+        Ok(all.into_iter().filter(|sender| sender.name == name).any(|sender| {
+            match sender.standing {
+                SenderStanding::Allowed { at, until: Some(until), .. } => moment.doubts(at, until),
+                SenderStanding::Allowed { until: None, .. }
+                | SenderStanding::Pending { .. }
+                | SenderStanding::Blocked { .. } => false,
             }
         }))
     }
 
-    /// Whether whoever waits with this code would wait no longer only by a jump of the clock that is in doubt.
+    /// Whether whoever waits with this code would wait no longer only by a jump of the clock that
+    /// is in doubt.
     pub(super) async fn waits_in_doubt(&self, code: ChallengeCode) -> Result<bool, StoreError> {
         let inner = &self.inner;
         let moment = inner.clock.moment();
@@ -316,7 +365,10 @@ impl Gate {
             return Ok(false);
         }
         let limits = &inner.settings.limits;
-        let waiting = inner.store.senders(SenderFilter::default(), None, usize::MAX, limits, moment.now).await?;
+        let waiting = inner
+            .store
+            .senders(SenderFilter::default(), None, usize::MAX, limits, moment.now)
+            .await?;
         Ok(waiting.into_iter().any(|sender| match sender.standing {
             SenderStanding::Pending { code: known, created_at, .. } => {
                 known == code && moment.doubts(created_at, created_at.after(limits.pending_for))
@@ -326,12 +378,18 @@ impl Gate {
     }
 
     /// Has the store decide and write.
-    async fn challenge(&self, id: SenderId<'_>, meta: Option<&str>, now: UnixTime) -> Result<Verdict, GateError> {
+    async fn challenge(
+        &self,
+        id: SenderId<'_>,
+        meta: Option<&str>,
+        now: UnixTime,
+    ) -> Result<Verdict, GateError> {
         let meta = meta.filter(|meta| is_meta(meta)).unwrap_or("{}");
         for _ in 0..MOST_DRAWS {
             let fresh = ChallengeCode::new(&chance::draw());
             let limits = &self.inner.settings.limits;
-            let (challenged, expired) = self.inner.store.challenge(id, meta.to_owned(), fresh, limits, now).await?;
+            let (challenged, expired) =
+                self.inner.store.challenge(id, meta.to_owned(), fresh, limits, now).await?;
             self.inner.telemetry.codes_expired(expired.into());
             match challenged {
                 Challenged::Decided(verdict) => return Ok(verdict),
@@ -360,11 +418,16 @@ impl Gate {
     }
 
     fn is_public(&self, message: &Incoming<'_>) -> bool {
-        let of_channel = || !self.inner.settings.public_channels.iter().any(|public| public == message.channel);
+        let of_channel =
+            || !self.inner.settings.public_channels.iter().any(|public| public == message.channel);
         !message.policy.map_or_else(of_channel, |policy| policy.auto_challenge)
     }
 
-    async fn spell_sender(&self, message: &Incoming<'_>, unregistered: Unregistered) -> Result<Spelled, GateError> {
+    async fn spell_sender(
+        &self,
+        message: &Incoming<'_>,
+        unregistered: Unregistered,
+    ) -> Result<Spelled, GateError> {
         let registered = self.inner.channels.find(message.channel);
         if registered.is_none() && unregistered == Unregistered::IsAnError {
             return Err(GateError::Channel(message.channel.to_owned()));
@@ -377,12 +440,18 @@ impl Gate {
     }
 
     /// How a channel spells a sender; one that is not registered, by its name.
-    pub(super) async fn spell(&self, channel: &str, raw: &str) -> Result<Normalised, adapter::AdapterError> {
+    pub(super) async fn spell(
+        &self,
+        channel: &str,
+        raw: &str,
+    ) -> Result<Normalised, adapter::AdapterError> {
         if raw.len() > RAW_BYTES {
             return Ok(Normalised::NotASender);
         }
         match self.inner.channels.get(channel) {
-            Some(adapter) => adapter::ask(channel, SPELLED_WITHIN, async { adapter.normalise(raw).await }).await,
+            Some(adapter) => {
+                adapter::ask(channel, SPELLED_WITHIN, async { adapter.normalise(raw).await }).await
+            }
             None => Ok(normalised(spelling(channel), raw)),
         }
     }
@@ -409,7 +478,8 @@ impl Gate {
         Ok(())
     }
 
-    /// How many senders wait on each channel, for a scrape. Those whose waiting is over are counted as expired.
+    /// How many senders wait on each channel, for a scrape. Those whose waiting is over are counted
+    /// as expired.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.

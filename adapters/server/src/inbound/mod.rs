@@ -1,8 +1,11 @@
-//! The inbound gate: of what strangers write over channels, only the messages of those whom the operator let in come through.
+//! The inbound gate: of what strangers write over channels, only the messages of those whom the
+//! operator let in come through.
 //!
-//! A message of somebody unknown is not handled. Its sender is told a code, which the operator types to let it in; what it writes until then is dropped.
-//! How that is decided stands in [`handfast_core::flow::inbound`]. The gate fails closed: a message is handled only with an [`Admitted`], which nothing
-//! but the gate makes, one for each message. So let whatever handles messages take one by value, and let everything else go:
+//! A message of somebody unknown is not handled. Its sender is told a code, which the operator
+//! types to let it in; what it writes until then is dropped. How that is decided stands in
+//! [`handfast_core::flow::inbound`]. The gate fails closed: a message is handled only with an
+//! [`Admitted`], which nothing but the gate makes, one for each message. So let whatever handles
+//! messages take one by value, and let everything else go:
 //!
 //! ```
 //! use handfast_server::inbound::channels::{NoOutbox, ReadyMade};
@@ -27,7 +30,8 @@
 //! }
 //! # Ok(()) }
 //! ```
-//! A gateway has a gate already, over its own registry; [`Gate::standalone`] is for programs that need nothing else of it.
+//! A gateway has a gate already, over its own registry; [`Gate::standalone`] is for programs that
+//! need nothing else of it.
 //!
 //! | file | concern |
 //! |---|---|

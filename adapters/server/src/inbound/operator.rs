@@ -1,5 +1,6 @@
-//! What the operator does about senders. Whatever is given as one is spelled as its channel spells it first. Where no adapter of a channel is registered, as
-//! when senders are let in before the program runs that holds it, its name decides ([`super::channels::ReadyMade::named`]).
+//! What the operator does about senders. Whatever is given as one is spelled as its channel spells
+//! it first. Where no adapter of a channel is registered, as when senders are let in before the
+//! program runs that holds it, its name decides ([`super::channels::ReadyMade::named`]).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,7 +48,9 @@ pub enum InboundError {
     #[error("that is no code: one has 8 letters and digits, without I, O, 0 and 1")]
     BadCode,
     /// Nobody waits with this code.
-    #[error("nobody waits with this code: it was approved or rejected already, or is mistyped; `inbound list` shows who waits")]
+    #[error(
+        "nobody waits with this code: it was approved or rejected already, or is mistyped; `inbound list` shows who waits"
+    )]
     NoSuchCode,
     /// By what the clock says its time is over, and the clock is in doubt.
     #[error(
@@ -91,13 +94,19 @@ pub enum InboundError {
 }
 
 impl Gate {
-    /// Lets in whoever waits with a code, as it was typed, and tells it so if its channel can. `via` is the way by which it was let in, for the operator to
-    /// read; `until` is when that ends, if it does.
+    /// Lets in whoever waits with a code, as it was typed, and tells it so if its channel can.
+    /// `via` is the way by which it was let in, for the operator to read; `until` is when that
+    /// ends, if it does.
     ///
     /// # Errors
-    /// [`InboundError::BadCode`], [`InboundError::NoSuchCode`], [`InboundError::Expired`], [`InboundError::RateLimited`], [`InboundError::Usage`] or
-    /// [`InboundError::Store`].
-    pub async fn approve(&self, typed: &str, via: &str, until: Option<UnixTime>) -> Result<SenderName, InboundError> {
+    /// [`InboundError::BadCode`], [`InboundError::NoSuchCode`], [`InboundError::Expired`],
+    /// [`InboundError::RateLimited`], [`InboundError::Usage`] or [`InboundError::Store`].
+    pub async fn approve(
+        &self,
+        typed: &str,
+        via: &str,
+        until: Option<UnixTime>,
+    ) -> Result<SenderName, InboundError> {
         let code = ChallengeCode::parse(typed).ok_or(InboundError::BadCode)?;
         self.check_terms(via, until)?;
         // One after the other: a right code that is looked for is not taken for a wrong one.
@@ -158,11 +167,13 @@ impl Gate {
         }
     }
 
-    /// Decides about a sender by its name, for one account or for all; to let it in, an account is needed. The answer is how many entries changed: 0 where it
-    /// was so already, or nothing is known of the sender.
+    /// Decides about a sender by its name, for one account or for all; to let it in, an account is
+    /// needed. The answer is how many entries changed: 0 where it was so already, or nothing is
+    /// known of the sender.
     ///
     /// # Errors
-    /// [`InboundError::BadId`], [`InboundError::NotASender`], [`InboundError::Usage`], [`InboundError::Adapter`] or [`InboundError::Store`].
+    /// [`InboundError::BadId`], [`InboundError::NotASender`], [`InboundError::Usage`],
+    /// [`InboundError::Adapter`] or [`InboundError::Store`].
     pub async fn change(
         &self,
         channel: &str,
@@ -173,11 +184,14 @@ impl Gate {
         if let SenderChange::Allow { via, until } = &change {
             self.check_terms(via, *until)?;
             if account.is_none() {
-                return Err(InboundError::Usage("a sender is let in to one account: name it".to_owned()));
+                return Err(InboundError::Usage(
+                    "a sender is let in to one account: name it".to_owned(),
+                ));
             }
         }
         let sender = self.name_of(channel, account, sender).await?;
-        let (gate, channel, account) = (self.clone(), channel.to_owned(), account.map(str::to_owned));
+        let (gate, channel, account) =
+            (self.clone(), channel.to_owned(), account.map(str::to_owned));
         to_its_end(async move { gate.change_now(channel, account, sender, change).await }).await
     }
 
@@ -203,12 +217,21 @@ impl Gate {
         let what = format!("sender {sender:?} on {channel}");
         let ticket = held.and_then(|held| {
             let (channel, account, sender) = (channel.clone(), account.clone(), sender.clone());
-            held.hold(Cut::Sender { channel, account, sender, change: change.clone() }, what.clone(), now)
+            held.hold(
+                Cut::Sender { channel, account, sender, change: change.clone() },
+                what.clone(),
+                now,
+            )
         });
-        let stored = inner.store.change_sender(&channel, account.as_deref(), &sender, change.clone(), now).await;
+        let stored = inner
+            .store
+            .change_sender(&channel, account.as_deref(), &sender, change.clone(), now)
+            .await;
         let (changed, failed) = match (stored, &ticket) {
             (Ok(changed), ticket) => {
-                held.zip(ticket.as_ref()).into_iter().for_each(|(held, ticket)| held.release(ticket));
+                held.zip(ticket.as_ref())
+                    .into_iter()
+                    .for_each(|(held, ticket)| held.release(ticket));
                 (changed, None)
             }
             (Err(error), Some(_)) => (1, Some(error)),
@@ -216,8 +239,12 @@ impl Gate {
         };
         if changed > 0 {
             match change {
-                SenderChange::Allow { .. } => inner.telemetry.channel(&channel).approval(Approval::Approved),
-                SenderChange::Reject => inner.telemetry.channel(&channel).approval(Approval::Rejected),
+                SenderChange::Allow { .. } => {
+                    inner.telemetry.channel(&channel).approval(Approval::Approved)
+                }
+                SenderChange::Reject => {
+                    inner.telemetry.channel(&channel).approval(Approval::Rejected)
+                }
                 SenderChange::Block | SenderChange::Unblock | SenderChange::Revoke => {}
             }
             self.event(&GateEvent::Changed { channel, account, sender, change: word(&change) });
@@ -228,13 +255,19 @@ impl Gate {
         }
     }
 
-    /// Lets in many senders of one account at once, all or none. Those who are let in already stay as they are; who is blocked stays blocked. The answer is
-    /// how many are new.
+    /// Lets in many senders of one account at once, all or none. Those who are let in already stay
+    /// as they are; who is blocked stays blocked. The answer is how many are new.
     ///
     /// # Errors
-    /// As [`Gate::change`]; [`InboundError::NotASender`] names the first of them that is none, [`InboundError::Usage`] says that there are more than
-    /// [`MOST_SEEDED`].
-    pub async fn seed(&self, channel: &str, account: &str, senders: Vec<String>, via: &str) -> Result<u64, InboundError> {
+    /// As [`Gate::change`]; [`InboundError::NotASender`] names the first of them that is none,
+    /// [`InboundError::Usage`] says that there are more than [`MOST_SEEDED`].
+    pub async fn seed(
+        &self,
+        channel: &str,
+        account: &str,
+        senders: Vec<String>,
+        via: &str,
+    ) -> Result<u64, InboundError> {
         self.seed_until(channel, account, senders, via, None).await
     }
 
@@ -251,7 +284,9 @@ impl Gate {
         until: Option<UnixTime>,
     ) -> Result<u64, InboundError> {
         if senders.len() > MOST_SEEDED {
-            return Err(InboundError::Usage(format!("at most {MOST_SEEDED} senders are let in at once: do it in parts")));
+            return Err(InboundError::Usage(format!(
+                "at most {MOST_SEEDED} senders are let in at once: do it in parts"
+            )));
         }
         self.check_terms(via, until)?;
         let mut spelled = BTreeSet::new();
@@ -263,7 +298,11 @@ impl Gate {
         let (channel, account) = (channel.to_owned(), account.to_owned());
         to_its_end(async move {
             let now = gate.inner.clock.unix();
-            let added = gate.inner.store.seed_until(&channel, &account, spelled.into_iter().collect(), via, until, now).await?;
+            let added = gate
+                .inner
+                .store
+                .seed_until(&channel, &account, spelled.into_iter().collect(), via, until, now)
+                .await?;
             if added > 0 {
                 gate.event(&GateEvent::Seeded { channel, account, added });
             }
@@ -272,7 +311,8 @@ impl Gate {
         .await
     }
 
-    /// Lists senders: those that wait first, then, if asked for, those that were let in and those that are blocked, each in order of their names.
+    /// Lists senders: those that wait first, then, if asked for, those that were let in and those
+    /// that are blocked, each in order of their names.
     ///
     /// # Errors
     /// [`InboundError::Store`].
@@ -281,7 +321,10 @@ impl Gate {
         let mut all: Vec<ListedSender> = Vec::new();
         loop {
             let (after, now) = (all.last().cloned(), inner.clock.unix());
-            let page = inner.store.senders(filter.clone(), after, PAGE, &inner.settings.limits, now).await?;
+            let page = inner
+                .store
+                .senders(filter.clone(), after, PAGE, &inner.settings.limits, now)
+                .await?;
             let is_last = page.len() < PAGE;
             all.extend(page);
             if is_last {
@@ -291,36 +334,55 @@ impl Gate {
     }
 
     /// The name of a sender as its channel spells it.
-    pub(super) async fn name(&self, channel: &str, account: &str, sender: &str) -> Result<SenderName, InboundError> {
+    pub(super) async fn name(
+        &self,
+        channel: &str,
+        account: &str,
+        sender: &str,
+    ) -> Result<SenderName, InboundError> {
         let sender = self.name_of(channel, Some(account), sender).await?;
         Ok(SenderName { channel: channel.to_owned(), account: account.to_owned(), sender })
     }
 
-    async fn name_of(&self, channel: &str, account: Option<&str>, sender: &str) -> Result<String, InboundError> {
+    async fn name_of(
+        &self,
+        channel: &str,
+        account: Option<&str>,
+        sender: &str,
+    ) -> Result<String, InboundError> {
         check_ids(channel, account)?;
         match self.spell(channel, sender).await? {
             Normalised::Sender(spelled) if Ident::parse(&spelled).is_some() => Ok(spelled),
-            Normalised::Sender(_) | Normalised::NotASender => {
-                Err(InboundError::NotASender { channel: channel.to_owned(), given: shortened(sender) })
-            }
+            Normalised::Sender(_) | Normalised::NotASender => Err(InboundError::NotASender {
+                channel: channel.to_owned(),
+                given: shortened(sender),
+            }),
         }
     }
 
     fn check_terms(&self, via: &str, until: Option<UnixTime>) -> Result<(), InboundError> {
         if via.len() > VIA_BYTES || Ident::parse(via).is_none() {
-            return Err(InboundError::Usage(format!("the way by which a sender is let in is named in 1 to {VIA_BYTES} bytes")));
+            return Err(InboundError::Usage(format!(
+                "the way by which a sender is let in is named in 1 to {VIA_BYTES} bytes"
+            )));
         }
         match until {
-            Some(until) if until <= self.inner.clock.unix() => {
-                Err(InboundError::Usage("the time until which a sender is let in is over already".to_owned()))
-            }
+            Some(until) if until <= self.inner.clock.unix() => Err(InboundError::Usage(
+                "the time until which a sender is let in is over already".to_owned(),
+            )),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn wrong_codes<T>(&self, at: impl FnOnce(&mut handfast_core::budget::Bucket, handfast_core::time::Instant) -> T) -> T {
+    fn wrong_codes<T>(
+        &self,
+        at: impl FnOnce(&mut handfast_core::budget::Bucket, handfast_core::time::Instant) -> T,
+    ) -> T {
         let now = self.inner.clock.now();
-        at(&mut self.inner.wrong_codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner), now)
+        at(
+            &mut self.inner.wrong_codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            now,
+        )
     }
 }
 

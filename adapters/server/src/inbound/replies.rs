@@ -32,7 +32,9 @@ impl Gate {
             true => telemetry::Challenge::DeliveredViaAdapter,
             false => telemetry::Challenge::PublishFailed,
         });
-        let is_under_way = send(registered, challenge.sender, challenge.text, move |gone| of_task.challenged(told(gone)));
+        let is_under_way = send(registered, challenge.sender, challenge.text, move |gone| {
+            of_task.challenged(told(gone))
+        });
         if !is_under_way {
             metrics.challenged(telemetry::Challenge::PublishFailed);
         }
@@ -41,29 +43,49 @@ impl Gate {
     /// Tells a sender that it was let in, if there is a way to.
     pub(super) fn tell_approved(&self, sender: SenderName) {
         let Some(registered) = self.inner.channels.find(&sender.channel) else { return };
-        let text = adapter::text(|| registered.adapter.approved_text(), || "You are let in.".to_owned());
+        let text =
+            adapter::text(|| registered.adapter.approved_text(), || "You are let in.".to_owned());
         send(registered, sender, text, |_| {});
     }
 
     /// Sends somebody a QR code, and waits for it: 10 s at most.
     ///
     /// # Errors
-    /// [`InboundError::NoChannel`], [`InboundError::NotASender`], [`InboundError::BadId`], [`InboundError::BadPng`] if it is no PNG of at most
-    /// [`MOST_PNG_BYTES`], [`InboundError::Busy`] if too much is under way on the channel, and [`InboundError::Adapter`] if it was not sent.
-    pub async fn send_qr(&self, channel: &str, account: &str, to: &str, png: &[u8]) -> Result<(), InboundError> {
+    /// [`InboundError::NoChannel`], [`InboundError::NotASender`], [`InboundError::BadId`],
+    /// [`InboundError::BadPng`] if it is no PNG of at most [`MOST_PNG_BYTES`],
+    /// [`InboundError::Busy`] if too much is under way on the channel, and
+    /// [`InboundError::Adapter`] if it was not sent.
+    pub async fn send_qr(
+        &self,
+        channel: &str,
+        account: &str,
+        to: &str,
+        png: &[u8],
+    ) -> Result<(), InboundError> {
         let name = self.name(channel, account, to).await?;
         if png.len() > MOST_PNG_BYTES || !png.starts_with(PNG) {
             return Err(InboundError::BadPng);
         }
-        let registered = self.inner.channels.find(channel).ok_or_else(|| InboundError::NoChannel(channel.to_owned()))?;
-        let _place = registered.replies.try_acquire().map_err(|_| InboundError::Busy(channel.to_owned()))?;
+        let registered = self
+            .inner
+            .channels
+            .find(channel)
+            .ok_or_else(|| InboundError::NoChannel(channel.to_owned()))?;
+        let _place =
+            registered.replies.try_acquire().map_err(|_| InboundError::Busy(channel.to_owned()))?;
         let sending = async { registered.adapter.send_qr(&name.account, &name.sender, png).await };
         Ok(adapter::ask(channel, SENT_WITHIN, sending).await?)
     }
 }
 
-/// Sends a text in the background, and says at the end whether it has gone. `false` if there is no place for it, and then nothing else happens.
-fn send(registered: Registered, to: SenderName, text: String, then: impl FnOnce(bool) + Send + 'static) -> bool {
+/// Sends a text in the background, and says at the end whether it has gone. `false` if there is no
+/// place for it, and then nothing else happens.
+fn send(
+    registered: Registered,
+    to: SenderName,
+    text: String,
+    then: impl FnOnce(bool) + Send + 'static,
+) -> bool {
     let Ok(place) = Arc::clone(&registered.replies).try_acquire_owned() else {
         tracing::debug!(channel = to.channel, "a reply is not sent: {MOST_REPLIES} are under way");
         return false;

@@ -10,10 +10,11 @@ use handfast_store::SenderName;
 pub struct InboundSettings {
     /// How many may wait to be let in, for how long, and how often each is told its code.
     pub limits: Limits,
-    /// How many wrong codes may be typed in a minute, by all operators together. Once they are used up, right ones are refused, too. With 0 nobody is let in
-    /// by a code.
+    /// How many wrong codes may be typed in a minute, by all operators together. Once they are used
+    /// up, right ones are refused, too. With 0 nobody is let in by a code.
     pub approvals_per_minute: u32,
-    /// How many of those who were let in are remembered, at about 300 bytes each; with 0 each message asks the store.
+    /// How many of those who were let in are remembered, at about 300 bytes each; with 0 each
+    /// message asks the store.
     pub remembered: usize,
     /// Channels on which nobody is challenged: every message on them is let in.
     pub public_channels: Vec<String>,
@@ -21,7 +22,12 @@ pub struct InboundSettings {
 
 impl Default for InboundSettings {
     fn default() -> Self {
-        Self { limits: Limits::DEFAULT, approvals_per_minute: 10, remembered: 65_536, public_channels: Vec::new() }
+        Self {
+            limits: Limits::DEFAULT,
+            approvals_per_minute: 10,
+            remembered: 65_536,
+            public_channels: Vec::new(),
+        }
     }
 }
 
@@ -50,7 +56,8 @@ pub enum GateEvent {
         account: Option<String>,
         /// Who.
         sender: String,
-        /// The word for it, as on the command line: `allow`, `reject`, `block`, `unblock` or `revoke`.
+        /// The word for it, as on the command line: `allow`, `reject`, `block`, `unblock` or
+        /// `revoke`.
         change: &'static str,
     },
     /// The operator let many in at once.

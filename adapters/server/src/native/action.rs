@@ -1,4 +1,5 @@
-//! Core's effects, owned, so that they can be carried out across awaits; and what they are answered with.
+//! Core's effects, owned, so that they can be carried out across awaits; and what they are answered
+//! with.
 
 use handfast_core::budget::NoPlace;
 use handfast_core::error::Refusal;
@@ -67,7 +68,9 @@ pub(super) type Lookup = Result<Option<Box<Loaded>>, Refusal>;
 pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
     match lookup {
         Ok(loaded) => {
-            let Some(Loaded { record, grants, ceiling }) = loaded.as_deref() else { return Ok(None) };
+            let Some(Loaded { record, grants, ceiling }) = loaded.as_deref() else {
+                return Ok(None);
+            };
             Ok(Some(Known { record, grants, ceiling: ceiling.as_deref() }))
         }
         Err(refusal) => Err(*refusal),
@@ -95,14 +98,21 @@ pub(super) enum Answer {
     Ended,
     /// There is no room for it.
     Full,
-    /// It cannot be known now, and the machine has no word for that: end, and let the peer come again.
+    /// It cannot be known now, and the machine has no word for that: end, and let the peer come
+    /// again.
     Unable,
     /// The store failed.
     StoreFailed,
 }
 
-/// Turns a borrowing effect into an owned action before the first await. `None` if that was all there was to do.
-pub(super) fn own(effect: Effect<'_>, inner: &Inner, address: IpAddr, parts: &mut Parts) -> Option<Action> {
+/// Turns a borrowing effect into an owned action before the first await. `None` if that was all
+/// there was to do.
+pub(super) fn own(
+    effect: Effect<'_>,
+    inner: &Inner,
+    address: IpAddr,
+    parts: &mut Parts,
+) -> Option<Action> {
     Some(match effect {
         Effect::Send(frame) => Action::Send(frame.to_vec()),
         Effect::Close(close) => Action::Close(close),
@@ -116,15 +126,21 @@ pub(super) fn own(effect: Effect<'_>, inner: &Inner, address: IpAddr, parts: &mu
         Effect::Spend(code) => Action::Spend(code),
         Effect::Settle(Proof::Nothing) => Action::Settle(None),
         Effect::Settle(Proof::Code(code, _)) => Action::Settle(Some(code)),
-        Effect::Settle(Proof::Setup(verified)) => Action::SettleSetup(Box::new(verified.claims().into())),
+        Effect::Settle(Proof::Setup(verified)) => {
+            Action::SettleSetup(Box::new(verified.claims().into()))
+        }
         Effect::Activate(grant) => Action::Activate(grant),
         Effect::Observe(heartbeat) => Action::Observe(observation(heartbeat, inner)),
         Effect::Part(part) => match parts.take(&part) {
             Ok(()) => return None,
             Err(_) => Action::Break(Close::PROTOCOL_VIOLATION),
         },
-        Effect::Present(chain) => Action::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain())),
-        Effect::App(app) => Action::App(app.action, app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()),
+        Effect::Present(chain) => {
+            Action::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
+        }
+        Effect::App(app) => {
+            Action::App(app.action, app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec())
+        }
         Effect::Subscribe(pattern) => Action::Subscribe(pattern.as_str().into()),
         Effect::Renew(Renew::Token) => Action::Renew(RenewKind::Token),
         Effect::Renew(Renew::Chain) => Action::Renew(RenewKind::Chain),

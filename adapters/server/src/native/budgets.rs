@@ -15,9 +15,11 @@ use crate::chance;
 use crate::clock::Clock;
 use crate::failures::{Failures, Permit};
 
-/// How often one peer, by its key, may tell something that is kept, present a chain, or confirm or renew a grant.
+/// How often one peer, by its key, may tell something that is kept, present a chain, or confirm or
+/// renew a grant.
 const EFFORTS_A_MINUTE: u32 = 120;
-/// Which part of what is read in a second is for strangers who want to pair or to delegate: answering one costs more, and no known peer waits for them.
+/// Which part of what is read in a second is for strangers who want to pair or to delegate:
+/// answering one costs more, and no known peer waits for them.
 const STRANGERS: u32 = 4;
 
 /// The budgets of the native wire.
@@ -52,7 +54,8 @@ impl Queue {
         }
     }
 
-    /// Whether something of this source may be read now, ahead of whoever waits: if the source has not failed too often lately.
+    /// Whether something of this source may be read now, ahead of whoever waits: if the source has
+    /// not failed too often lately.
     pub(super) fn goes_first(&self, source: Source) -> bool {
         !self.failures.is_empty(source, self.clock.now()) && self.turn(false) == Turn::Now
     }
@@ -66,10 +69,14 @@ impl Queue {
     }
 
     fn turn(&self, source_is_empty: bool) -> Turn {
-        self.reading.lock().expect("no thread panics while it holds the rate").turn(source_is_empty, self.clock.now())
+        self.reading
+            .lock()
+            .expect("no thread panics while it holds the rate")
+            .turn(source_is_empty, self.clock.now())
     }
 
-    /// Counts what is read as a failure until it is given back. None where the source has nothing left that could be taken.
+    /// Counts what is read as a failure until it is given back. None where the source has nothing
+    /// left that could be taken.
     pub(super) fn permit(&self, source: Source) -> Option<Permit> {
         self.failures.permit(source, self.clock.now())
     }
@@ -103,7 +110,8 @@ impl Budgets {
         let Limits { failures_per_minute, first_messages_per_second, .. } = *limits;
         let strangers = (first_messages_per_second / STRANGERS).max(1);
         let replays = Replays::new(vec![0; REPLAYS].into_boxed_slice(), chance::key());
-        let handshakes = Handshakes { replays, proving: HashMap::new(), displaced: HashMap::new(), next: 0 };
+        let handshakes =
+            Handshakes { replays, proving: HashMap::new(), displaced: HashMap::new(), next: 0 };
         Self {
             links: Queue::new(failures_per_minute, first_messages_per_second, clock.clone()),
             strangers: Queue::new(failures_per_minute, strangers, clock),
@@ -114,12 +122,22 @@ impl Budgets {
 
     /// Whether a first message with this ephemeral key was read before.
     pub(super) fn knows(&self, ephemeral: &[u8; 32]) -> bool {
-        self.handshakes.lock().expect("no thread panics while it holds the handshakes").replays.knows(ephemeral)
+        self.handshakes
+            .lock()
+            .expect("no thread panics while it holds the handshakes")
+            .replays
+            .knows(ephemeral)
     }
 
     /// Gives a handshake one of its key's places.
-    pub(super) fn enter(&self, key: &PublicKey, ephemeral: &[u8; 32], now: Instant) -> Result<ProvingPlace, NoPlace> {
-        let mut handshakes = self.handshakes.lock().expect("no thread panics while it holds the handshakes");
+    pub(super) fn enter(
+        &self,
+        key: &PublicKey,
+        ephemeral: &[u8; 32],
+        now: Instant,
+    ) -> Result<ProvingPlace, NoPlace> {
+        let mut handshakes =
+            self.handshakes.lock().expect("no thread panics while it holds the handshakes");
         if !handshakes.replays.remember(ephemeral) {
             return Err(NoPlace::Repeated);
         }
@@ -131,12 +149,18 @@ impl Budgets {
         }
         let displaced = Arc::new(Notify::new());
         handshakes.displaced.insert(handshake, Arc::clone(&displaced));
-        Ok(ProvingPlace { key: *key, handshake, displaced, handshakes: Arc::clone(&self.handshakes) })
+        Ok(ProvingPlace {
+            key: *key,
+            handshake,
+            displaced,
+            handshakes: Arc::clone(&self.handshakes),
+        })
     }
 
     #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {
-        let handshakes = self.handshakes.lock().expect("no thread panics while it holds the handshakes");
+        let handshakes =
+            self.handshakes.lock().expect("no thread panics while it holds the handshakes");
         handshakes.proving.is_empty() && handshakes.displaced.is_empty()
     }
 }

@@ -13,8 +13,8 @@ pub(crate) trait Carrier: Send {
     /// Sends a frame.
     fn send(&mut self, frame: Vec<u8>) -> impl Future<Output = Result<(), Gone>> + Send;
 
-    /// Says goodbye, or lets our answer to the peer's go out. With `linger` it then waits for the peer to end, so that what was said is read before the
-    /// carrier goes.
+    /// Says goodbye, or lets our answer to the peer's go out. With `linger` it then waits for the
+    /// peer to end, so that what was said is read before the carrier goes.
     fn close(&mut self, close: Option<Close>, linger: bool) -> impl Future<Output = ()> + Send;
 }
 
@@ -57,7 +57,8 @@ impl Carrier for WebSocket {
 
     async fn close(&mut self, close: Option<Close>, linger: bool) {
         if let Some(close) = close {
-            let frame = CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+            let frame =
+                CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
             if WebSocket::send(self, Message::Close(Some(frame))).await.is_err() {
                 return;
             }

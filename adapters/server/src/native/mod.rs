@@ -38,20 +38,37 @@ pub use tcp::serve_tcp;
 pub(crate) const SUBPROTOCOL: &str = "handfast.v1";
 
 impl Gateway {
-    /// Queues something for a peer that is linked over the native wire, whatever its scopes; `false` if it is not linked or has 64 KiB waiting
-    /// already. While the peer is muted, it gets nothing.
+    /// Queues something for a peer that is linked over the native wire, whatever its scopes;
+    /// `false` if it is not linked or has 64 KiB waiting already. While the peer is muted, it gets
+    /// nothing.
     #[must_use]
-    pub fn send_app(&self, peer: Peer, action: Action, address: &Address<'_>, bytes: &Payload<'_>) -> bool {
+    pub fn send_app(
+        &self,
+        peer: Peer,
+        action: Action,
+        address: &Address<'_>,
+        bytes: &Payload<'_>,
+    ) -> bool {
         self.inner.hub.deliver(peer, delivery(action, address, bytes, false))
     }
 
-    /// Queues something for every peer of the native wire that subscribed to what happens there and may read it, and says for how many. A peer that
-    /// has 64 KiB waiting already is left out.
+    /// Queues something for every peer of the native wire that subscribed to what happens there and
+    /// may read it, and says for how many. A peer that has 64 KiB waiting already is left out.
     pub fn publish(&self, address: &Address<'_>, bytes: &Payload<'_>) -> usize {
         self.inner.hub.publish(address, &delivery(Action::Read, address, bytes, true))
     }
 }
 
-fn delivery(action: Action, address: &Address<'_>, bytes: &Payload<'_>, published: bool) -> Delivery {
-    Delivery { action, address: address.as_str().into(), bytes: Bytes::copy_from_slice(bytes.as_bytes()), published }
+fn delivery(
+    action: Action,
+    address: &Address<'_>,
+    bytes: &Payload<'_>,
+    published: bool,
+) -> Delivery {
+    Delivery {
+        action,
+        address: address.as_str().into(),
+        bytes: Bytes::copy_from_slice(bytes.as_bytes()),
+        published,
+    }
 }

@@ -27,7 +27,9 @@ impl Parts {
         let mut coming = match std::mem::take(self) {
             Self::Coming(coming) => coming,
             // A chain that was never presented gives way to the next.
-            Self::Nothing | Self::Whole(_) => Box::new(Coming { assembly: Assembly::IDLE, buffer: [0; CHAIN_BYTES] }),
+            Self::Nothing | Self::Whole(_) => {
+                Box::new(Coming { assembly: Assembly::IDLE, buffer: [0; CHAIN_BYTES] })
+            }
         };
         *self = match coming.assembly.take(part, &mut coming.buffer)? {
             Assembled::Whole { bytes, .. } => Self::Whole(bytes.to_vec()),

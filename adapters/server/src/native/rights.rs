@@ -56,7 +56,8 @@ impl Rights {
         match entitled(grants, ceiling, renewable_for, now) {
             Entitled::InForce(in_force, until) => {
                 let bounds = in_force.bounds.iter();
-                let bounds = bounds.filter(|bound| !bound.scopes().covers(&in_force.scopes.scopes()));
+                let bounds =
+                    bounds.filter(|bound| !bound.scopes().covers(&in_force.scopes.scopes()));
                 Self {
                     scopes: in_force.scopes.as_str().into(),
                     bounds: bounds.map(|bound| bound.as_str().into()).collect(),
@@ -75,7 +76,11 @@ impl Rights {
         let takes_away = |ceiling: &&Ceiling| !ceiling.scopes.scopes().covers(&scopes.scopes());
         Self {
             scopes: self.scopes.clone(),
-            bounds: ceilings.iter().filter(takes_away).map(|ceiling| ceiling.scopes.as_str().into()).collect(),
+            bounds: ceilings
+                .iter()
+                .filter(takes_away)
+                .map(|ceiling| ceiling.scopes.as_str().into())
+                .collect(),
             subject: self.subject,
             held: self.held.clone(),
             ends: self.ends,
@@ -91,40 +96,53 @@ impl Rights {
         }
         let scopes = ScopesBuf::parse(&self.scopes).ok()?;
         // They were written by us; if one did not read, nothing would be allowed.
-        let bounds: Result<Vec<_>, _> = self.bounds.iter().map(|bound| ScopesBuf::parse(bound)).collect();
+        let bounds: Result<Vec<_>, _> =
+            self.bounds.iter().map(|bound| ScopesBuf::parse(bound)).collect();
         Some(OwnedInForce::new(scopes, bounds.ok()?))
     }
 
     pub(super) fn allow_subscription(&self, pattern: &str) -> bool {
         let pattern = Pattern::parse(pattern).ok();
-        pattern.is_some_and(|pattern| self.in_force().is_some_and(|rights| rights.lend().allows_subscription(&pattern)))
+        pattern.is_some_and(|pattern| {
+            self.in_force().is_some_and(|rights| rights.lend().allows_subscription(&pattern))
+        })
     }
 }
 
 impl Gateway {
-    /// Whether the grant on which a link would rest would be over only by a jump of a clock that is in doubt.
+    /// Whether the grant on which a link would rest would be over only by a jump of a clock that is
+    /// in doubt.
     pub(crate) fn doubts(&self, all: &[Grant]) -> bool {
         let moment = self.inner.clock.moment();
         current(all, moment.now).is_some_and(|current| current.is_doubted(&moment))
     }
 
-    /// Writes that grants are over, where they are for good: those that may still be renewed are not, and end when they are.
+    /// Writes that grants are over, where they are for good: those that may still be renewed are
+    /// not, and end when they are.
     pub(crate) async fn note_grants(&self, all: &[Grant], ceiling: Option<&Ceiling>) {
         let now = self.inner.clock.unix();
-        if matches!(entitled(all, ceiling, self.inner.limits.renew_after_expiry, now), Entitled::Renewal) {
+        if matches!(
+            entitled(all, ceiling, self.inner.limits.renew_after_expiry, now),
+            Entitled::Renewal
+        ) {
             return;
         }
-        let over = |grant: &&Grant| grant.state != State::Ended && grant.expires.is_some_and(|expires| expires <= now);
+        let over = |grant: &&Grant| {
+            grant.state != State::Ended && grant.expires.is_some_and(|expires| expires <= now)
+        };
         for grant in all.iter().filter(over) {
             self.note_over(Over::Grant(grant.node_id, grant.id)).await;
         }
     }
 
-    /// Verifies a chain for the holder of this key, but for what the registry knows of it: [`Gateway::ceilings_over`].
+    /// Verifies a chain for the holder of this key, but for what the registry knows of it:
+    /// [`Gateway::ceilings_over`].
     pub(super) fn verify(&self, chain: &[u8], key: &PublicKey) -> Option<Rights> {
         let gateway = self.keys().signing.public();
-        let check = Check { gateway: &gateway, channel: key, audience: None, now: self.inner.clock.unix() };
-        let chain = Chain::from_bytes(chain).inspect_err(|error| tracing::debug!(?error, "what was presented is no chain"));
+        let check =
+            Check { gateway: &gateway, channel: key, audience: None, now: self.inner.clock.unix() };
+        let chain = Chain::from_bytes(chain)
+            .inspect_err(|error| tracing::debug!(?error, "what was presented is no chain"));
         let authorised = capability::verify(&chain.ok()?, &check, |_| false)
             .inspect_err(|denied| tracing::debug!(?denied, "a chain does not count"))
             .ok()?;
@@ -138,19 +156,31 @@ impl Gateway {
         })
     }
 
-    /// Whether whoever holds this key may link by a verified chain alone. A node of the registry links as that, or it could speak though it is muted.
-    pub(super) async fn lets_in(&self, key: &PublicKey, held: &[Held]) -> Result<Option<Vec<Ceiling>>, StoreError> {
+    /// Whether whoever holds this key may link by a verified chain alone. A node of the registry
+    /// links as that, or it could speak though it is muted.
+    pub(super) async fn lets_in(
+        &self,
+        key: &PublicKey,
+        held: &[Held],
+    ) -> Result<Option<Vec<Ceiling>>, StoreError> {
         let known = self.inner.store.by_key(key).await?;
-        let is_node = |stored: &Stored| matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. });
+        let is_node = |stored: &Stored| {
+            matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        };
         if known.as_ref().is_some_and(is_node) { Ok(None) } else { self.ceilings_over(held).await }
     }
 
-    /// The ceilings under which a verified chain counts; none if the registry has not any more what it rests on. Whoever wants to hear of a change registers in
-    /// the hub first. Using a chain confirms the grant that it is part of.
+    /// The ceilings under which a verified chain counts; none if the registry has not any more what
+    /// it rests on. Whoever wants to hear of a change registers in the hub first. Using a chain
+    /// confirms the grant that it is part of.
     ///
-    /// The chain is the node's to which the gateway gave it, so that node's ceiling bounds it. That of another node through whose hands it went does where the
-    /// operator has decided about that node by name: then it does no more by another's chain either.
-    pub(crate) async fn ceilings_over(&self, held: &[Held]) -> Result<Option<Vec<Ceiling>>, StoreError> {
+    /// The chain is the node's to which the gateway gave it, so that node's ceiling bounds it. That
+    /// of another node through whose hands it went does where the operator has decided about that
+    /// node by name: then it does no more by another's chain either.
+    pub(crate) async fn ceilings_over(
+        &self,
+        held: &[Held],
+    ) -> Result<Option<Vec<Ceiling>>, StoreError> {
         let (store, now) = (&self.inner.store, self.inner.clock.unix());
         let Some(root) = held.first() else { return Ok(None) };
         if store.is_revoked(held.to_vec()).await? {
@@ -158,12 +188,17 @@ impl Gateway {
         }
         let mut ceilings = Vec::new();
         for holder in held {
-            let Some(Stored { record, ceiling, .. }) = store.by_key(&holder.by).await? else { continue };
+            let Some(Stored { record, ceiling, .. }) = store.by_key(&holder.by).await? else {
+                continue;
+            };
             // Who is muted does not speak through those it has delegated to, either.
             if matches!(record.standing, Standing::Muted { .. }) {
                 return Ok(None);
             }
-            let Some(ceiling) = ceiling.filter(|ceiling| ceiling.named || holder.by == root.by) else { continue };
+            let Some(ceiling) = ceiling.filter(|ceiling| ceiling.named || holder.by == root.by)
+            else {
+                continue;
+            };
             if ceiling.is_over(now) {
                 return Ok(None);
             }
@@ -171,7 +206,8 @@ impl Gateway {
                 ceilings.push(*ceiling);
             }
         }
-        // A registry that was restored may not have it: then its operator cannot see it either, nor end it.
+        // A registry that was restored may not have it: then its operator cannot see it either, nor
+        // end it.
         let Some(grant) = store.grant_of(&root.id).await? else { return Ok(None) };
         if !grant.counts(now) || grant.is_doubted(&self.inner.clock.moment()) {
             return Ok(None);

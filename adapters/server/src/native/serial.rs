@@ -1,5 +1,5 @@
-//! The native wire over a serial line. A line cannot be closed, and whoever is at its other end may start anew at any time: each `Open` begins a
-//! connection, and ends the one before it.
+//! The native wire over a serial line. A line cannot be closed, and whoever is at its other end may
+//! start anew at any time: each `Open` begins a connection, and ends the one before it.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,9 +24,15 @@ const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const AGAIN: Duration = Duration::from_millis(250);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
-/// Serves the native wire on a serial port, or on a pseudo-terminal, until `until` ends; then it shuts the gateway down. The port is opened again whenever it
-/// goes away. At its other end is one node at a time, whose address counts as 0.0.0.0.
-pub async fn serve_serial(gateway: Gateway, path: impl Into<PathBuf>, baud: u32, until: impl Future<Output = ()>) {
+/// Serves the native wire on a serial port, or on a pseudo-terminal, until `until` ends; then it
+/// shuts the gateway down. The port is opened again whenever it goes away. At its other end is one
+/// node at a time, whose address counts as 0.0.0.0.
+pub async fn serve_serial(
+    gateway: Gateway,
+    path: impl Into<PathBuf>,
+    baud: u32,
+    until: impl Future<Output = ()>,
+) {
     let path = path.into();
     let work = async {
         let (mut wait, mut complained) = (AGAIN, false);
@@ -44,7 +50,9 @@ pub async fn serve_serial(gateway: Gateway, path: impl Into<PathBuf>, baud: u32,
                     complained = true;
                     tracing::warn!(path = %path.display(), %error, "the serial line cannot be opened; it is tried again and again");
                 }
-                Err(error) => tracing::debug!(path = %path.display(), %error, "the serial line cannot be opened"),
+                Err(error) => {
+                    tracing::debug!(path = %path.display(), %error, "the serial line cannot be opened")
+                }
             }
             tokio::select! {
                 () = sleep(wait) => {}
@@ -86,7 +94,15 @@ impl Line {
             self.open = open;
             let since = gateway.inner.clock.now();
             // Whoever is at the line keeps nobody out, and needs no seat.
-            Box::new(Session::new(gateway.clone(), OneNode { line: self }, NOWHERE, since, Place::Free)).run().await;
+            Box::new(Session::new(
+                gateway.clone(),
+                OneNode { line: self },
+                NOWHERE,
+                since,
+                Place::Free,
+            ))
+            .run()
+            .await;
         }
     }
 
@@ -105,7 +121,8 @@ impl Line {
     }
 }
 
-/// Whether a frame begins a connection: no sealed message and none of a handshake is as short. Another version is answered, too.
+/// Whether a frame begins a connection: no sealed message and none of a handshake is as short.
+/// Another version is answered, too.
 fn is_open(frame: &[u8]) -> bool {
     frame.len() <= CLEAR_BYTES && !matches!(Open::parse(frame), Err(NotOpened::Malformed(_)))
 }
@@ -122,7 +139,8 @@ impl Carrier for OneNode<'_> {
         }
         match self.line.framed.frame().await {
             Ok(Some(Ok(frame))) if is_open(&frame) => {
-                // The node started anew. No connection goes on after such a frame, for it opens under no key.
+                // The node started anew. No connection goes on after such a frame, for it opens
+                // under no key.
                 self.line.open = Some(frame);
                 Received::Gone
             }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use futures_util::FutureExt;
-use handfast_core::flow::native::gateway::{Around, Confirmation, Connection, Input, Prepared, Verdict};
+use handfast_core::flow::native::gateway::{
+    Around, Confirmation, Connection, Input, Prepared, Verdict,
+};
 use handfast_core::grant::scope::{self, Address, Pattern};
 use handfast_core::limits::NATIVE_SCRATCH;
 use handfast_core::registry::lifecycle::Notice;
@@ -34,7 +36,10 @@ pub(crate) struct Session<C> {
     connection: Option<Connection>,
     kept: Kept,
     /// A frame whose turn to be read has not come.
-    #[allow(clippy::box_collection, reason = "it stands in memory for every connection, and hardly any has one")]
+    #[allow(
+        clippy::box_collection,
+        reason = "it stands in memory for every connection, and hardly any has one"
+    )]
     held: Option<Box<Vec<u8>>>,
     /// Whether the last thing that happened was a delivery.
     delivered: bool,
@@ -53,19 +58,33 @@ enum Happening {
 
 impl<C: Carrier> Session<C> {
     /// A connection that was accepted at `since`; its first message is due that much later.
-    pub(crate) fn new(gateway: Gateway, carrier: C, address: IpAddr, since: Instant, place: Place) -> Self {
+    pub(crate) fn new(
+        gateway: Gateway,
+        carrier: C,
+        address: IpAddr,
+        since: Instant,
+        place: Place,
+    ) -> Self {
         let connection = Some(Connection::accepted(since, gateway.inner.limits));
-        Self { carrier, connection, kept: Kept::new(gateway, address, place), held: None, delivered: false }
+        Self {
+            carrier,
+            connection,
+            kept: Kept::new(gateway, address, place),
+            held: None,
+            delivered: false,
+        }
     }
 
-    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for its arguments twice.
+    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for
+    /// its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
         while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
             let happening = self.next(&mut shutdown).await;
             let actions = self.react(happening);
             if !actions.is_empty() {
-                // Boxed, because an idle connection should not keep room for what it does when it is busy.
+                // Boxed, because an idle connection should not keep room for what it does when it
+                // is busy.
                 Box::pin(self.carry_out(actions)).await;
             }
         }
@@ -74,9 +93,13 @@ impl<C: Carrier> Session<C> {
     /// Waits for whatever comes first. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
         let Self { carrier, connection, kept, held, delivered } = self;
-        let deadline = connection.as_ref().and_then(Connection::deadline).map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
+        let deadline = connection
+            .as_ref()
+            .and_then(Connection::deadline)
+            .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
-        // Who is sent more than its carrier takes is heard all the same: after each delivery one frame, if there is one.
+        // Who is sent more than its carrier takes is heard all the same: after each delivery one
+        // frame, if there is one.
         if std::mem::take(delivered)
             && reads
             && !kept.mailbox.has_notice()
@@ -128,11 +151,17 @@ impl<C: Carrier> Session<C> {
                 None => Vec::new(),
             },
             Happening::Received(Received::Gone) => self.advance(Input::Closed),
-            Happening::Received(Received::Goodbye) => then(self.advance(Input::Closed), Action::FinishClose),
-            Happening::Received(Received::Broken(why)) => then(self.advance(Input::Closed), Action::Close(why)),
+            Happening::Received(Received::Goodbye) => {
+                then(self.advance(Input::Closed), Action::FinishClose)
+            }
+            Happening::Received(Received::Broken(why)) => {
+                then(self.advance(Input::Closed), Action::Close(why))
+            }
             Happening::Letter(Letter::Notice(notice)) => self.advance(Input::Push(notice)),
             Happening::Letter(Letter::Displaced) => self.advance(Input::Evict),
-            Happening::Letter(Letter::Cut) => self.kept.attached.map(Action::LookAgain).into_iter().collect(),
+            Happening::Letter(Letter::Cut) => {
+                self.kept.attached.map(Action::LookAgain).into_iter().collect()
+            }
             Happening::Letter(Letter::App(delivery)) => {
                 self.delivered = true;
                 self.deliver(&delivery)
@@ -153,7 +182,11 @@ impl<C: Carrier> Session<C> {
         let was = connection.linked();
         let step = connection.step(kept.gateway.inner.clock.now(), input, &mut scratch);
         let (inner, address, parts) = (&kept.gateway.inner, kept.address, &mut kept.parts);
-        let actions = step.effects.into_iter().filter_map(|effect| own(effect, inner, address, parts)).collect();
+        let actions = step
+            .effects
+            .into_iter()
+            .filter_map(|effect| own(effect, inner, address, parts))
+            .collect();
         kept.stepped(self.connection.insert(step.next), was);
         actions
     }
@@ -186,11 +219,15 @@ impl<C: Carrier> Session<C> {
     }
 
     fn deliver(&mut self, delivery: &Delivery) -> Vec<Action> {
-        let (Ok(address), Some(bytes)) = (Address::parse(&delivery.address), Payload::new(&delivery.bytes)) else {
+        let (Ok(address), Some(bytes)) =
+            (Address::parse(&delivery.address), Payload::new(&delivery.bytes))
+        else {
             return Vec::new();
         };
         // What it may read can have changed since this was queued.
-        let readable = || self.kept.in_force().is_some_and(|rights| rights.allows(scope::Action::Read, &address));
+        let readable = || {
+            self.kept.in_force().is_some_and(|rights| rights.allows(scope::Action::Read, &address))
+        };
         if delivery.published && !readable() {
             return Vec::new();
         }
@@ -198,7 +235,8 @@ impl<C: Carrier> Session<C> {
         self.advance(Input::Deliver(App { action: delivery.action, address, bytes }, now))
     }
 
-    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to do.
+    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
+    /// do.
     async fn carry_out(&mut self, actions: Vec<Action>) {
         let mut queue = VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
@@ -254,7 +292,9 @@ impl<C: Carrier> Session<C> {
             Action::Settle(code) => return Some(kept.settle(code).await),
             Action::SettleSetup(code) => return Some(kept.settle_setup(*code).await),
             Action::Activate(grant) => return Some(kept.activate(grant, key.as_ref()).await),
-            Action::Present(chain) => return Some(kept.present(chain.as_deref(), key.as_ref()).await),
+            Action::Present(chain) => {
+                return Some(kept.present(chain.as_deref(), key.as_ref()).await);
+            }
             Action::Renew(what) => return Some(kept.renew(what).await),
             Action::LookAgain(peer) => return kept.look_again(peer, key.as_ref()).await,
 
@@ -262,7 +302,9 @@ impl<C: Carrier> Session<C> {
             Action::Detach => kept.detach(),
             Action::Wrong(left) => kept.wrong(left).await,
             Action::Observe(observation) => kept.observe(observation),
-            Action::App(action, address, bytes) => kept.app(key.as_ref(), action, &address, &bytes).await,
+            Action::App(action, address, bytes) => {
+                kept.app(key.as_ref(), action, &address, &bytes).await
+            }
             Action::Subscribe(pattern) => kept.subscribe(pattern),
             // Those that need the carrier.
             Action::Send(_) | Action::Close(_) | Action::FinishClose | Action::Break(_) => {}
@@ -273,15 +315,21 @@ impl<C: Carrier> Session<C> {
     fn feed(&mut self, answer: Answer) -> Vec<Action> {
         let unix = self.kept.gateway.inner.clock.unix();
         match answer {
-            Answer::Found(lookup) => self.advance(Input::Found(lend(&lookup), unix, chance::draw())),
+            Answer::Found(lookup) => {
+                self.advance(Input::Found(lend(&lookup), unix, chance::draw()))
+            }
             Answer::Entered(outcome) => self.advance(Input::Entered(outcome)),
             Answer::Attached(lookup) => self.advance(Input::Attached(lend(&lookup), unix)),
             Answer::Prepared(prepared) => match prepared {
-                OwnedPrepared::Refused(refusal) => self.advance(Input::Prepared(Prepared::Refused(refusal.lend()))),
+                OwnedPrepared::Refused(refusal) => {
+                    self.advance(Input::Prepared(Prepared::Refused(refusal.lend())))
+                }
                 OwnedPrepared::Pin { id, code, expires_in, attempts } => {
                     self.advance(Input::Prepared(Prepared::Pin { id, code, expires_in, attempts }))
                 }
-                OwnedPrepared::Code { id, code } => self.advance(Input::Prepared(Prepared::Code { id, code })),
+                OwnedPrepared::Code { id, code } => {
+                    self.advance(Input::Prepared(Prepared::Code { id, code }))
+                }
                 OwnedPrepared::Setup => self.advance(Input::Prepared(Prepared::Setup)),
                 OwnedPrepared::Settle => self.advance(Input::Prepared(Prepared::Settle)),
             },
@@ -295,9 +343,15 @@ impl<C: Carrier> Session<C> {
             }
             Answer::Spent(outcome) => self.advance(Input::Spent(outcome)),
             Answer::Settled(verdict) => match verdict {
-                OwnedVerdict::Offered(mut offer) => self.advance(Input::Settled(Verdict::Offered(offer.lend()))),
-                OwnedVerdict::Waits { expires_in, .. } => self.advance(Input::Settled(Verdict::Waits { expires_in })),
-                OwnedVerdict::Refused(refusal) => self.advance(Input::Settled(Verdict::Refused(refusal.lend()))),
+                OwnedVerdict::Offered(mut offer) => {
+                    self.advance(Input::Settled(Verdict::Offered(offer.lend())))
+                }
+                OwnedVerdict::Waits { expires_in, .. } => {
+                    self.advance(Input::Settled(Verdict::Waits { expires_in }))
+                }
+                OwnedVerdict::Refused(refusal) => {
+                    self.advance(Input::Settled(Verdict::Refused(refusal.lend())))
+                }
             },
             Answer::Activated(outcome) => self.advance(Input::Activated(outcome)),
             Answer::Presented(until) => self.advance(Input::Presented(until)),
@@ -311,8 +365,9 @@ impl<C: Carrier> Session<C> {
         }
     }
 
-    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so that it is read before the carrier goes. Whoever
-    /// lingers has no seat any more, and only so many may.
+    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
+    /// that it is read before the carrier goes. Whoever lingers has no seat any more, and only so
+    /// many may.
     async fn close(&mut self, close: Option<Close>) {
         self.kept.place = Place::Free;
         let gateway = self.kept.gateway.clone();
@@ -343,7 +398,13 @@ mod tests {
     #[test]
     fn an_idle_connection_keeps_little_more_than_its_carrier_and_its_state() {
         let websocket = size::<WebSocket, _>(Session::run);
-        let tcp = size::<super::super::stream::Framed<crate::meter::Metered<tokio::net::TcpStream>>, _>(Session::run);
-        assert!(websocket <= 2000 && tcp <= 1700, "{websocket} bytes over a WebSocket, {tcp} over TCP");
+        let tcp = size::<
+            super::super::stream::Framed<crate::meter::Metered<tokio::net::TcpStream>>,
+            _,
+        >(Session::run);
+        assert!(
+            websocket <= 2000 && tcp <= 1700,
+            "{websocket} bytes over a WebSocket, {tcp} over TCP"
+        );
     }
 }

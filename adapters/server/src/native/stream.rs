@@ -34,7 +34,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Self { stream, decoder: None, unread: Vec::new() }
     }
 
-    /// The next frame, good or bad; `None` at the end of the stream. May be dropped before it is done: nothing is lost.
+    /// The next frame, good or bad; `None` at the end of the stream. May be dropped before it is
+    /// done: nothing is lost.
     pub(crate) async fn frame(&mut self) -> io::Result<Option<Cut>> {
         poll_fn(|cx| self.poll_frame(cx)).await
     }
@@ -61,10 +62,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         if bytes.is_empty() {
             return None;
         }
-        let decoder = self.decoder.get_or_insert_with(|| Box::new(Decoder::new([0; STREAM_BUFFER])));
+        let decoder =
+            self.decoder.get_or_insert_with(|| Box::new(Decoder::new([0; STREAM_BUFFER])));
         let frame = decoder.read(&mut bytes)?.map(<[u8]>::to_vec);
         self.unread = bytes.to_vec();
-        // One that is too long is told before its end, and the decoder has to skip the rest; behind any other it holds nothing.
+        // One that is too long is told before its end, and the decoder has to skip the rest; behind
+        // any other it holds nothing.
         if frame != Err(FrameError::TooLong) {
             self.decoder = None;
         }
@@ -90,9 +93,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier for Framed<S> {
         match self.frame().await {
             Ok(Some(Ok(frame))) => Received::Frame(frame),
             Ok(Some(Err(FrameError::TooLong))) => Received::Broken(Close::TOO_BIG),
-            Ok(Some(Err(FrameError::Truncated | FrameError::Checksum | FrameError::NotCanonical))) => {
-                Received::Broken(Close::PROTOCOL_VIOLATION)
-            }
+            Ok(Some(Err(
+                FrameError::Truncated | FrameError::Checksum | FrameError::NotCanonical,
+            ))) => Received::Broken(Close::PROTOCOL_VIOLATION),
             Ok(None) | Err(_) => Received::Gone,
         }
     }
@@ -106,7 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier for Framed<S> {
         if self.stream.shutdown().await.is_err() || !linger {
             return;
         }
-        // What the peer still sends would otherwise make the system reset the connection, and what we said last would be lost.
+        // What the peer still sends would otherwise make the system reset the connection, and what
+        // we said last would be lost.
         let mut rest = [0; 64];
         while matches!(self.stream.read(&mut rest).await, Ok(read) if read > 0) {}
     }

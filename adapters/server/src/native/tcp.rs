@@ -1,4 +1,5 @@
-//! The native wire over TCP, for those who have no use for HTTP. It needs no TLS: everything after the handshake is sealed.
+//! The native wire over TCP, for those who have no use for HTTP. It needs no TLS: everything after
+//! the handshake is sealed.
 
 use std::future::Future;
 
@@ -10,9 +11,14 @@ use crate::meter::Metered;
 use crate::proxies::PeerAddress;
 use crate::seats::SeatGuard;
 
-/// Serves the native wire on a listener until `until` ends, then closes every connection and waits a moment for them. Seats, budgets and what happens
-/// without descriptors are as for [`crate::serve`]; TCP_NODELAY is on.
-pub async fn serve_tcp(gateway: Gateway, listener: impl Into<Listening>, until: impl Future<Output = ()>) {
+/// Serves the native wire on a listener until `until` ends, then closes every connection and waits
+/// a moment for them. Seats, budgets and what happens without descriptors are as for
+/// [`crate::serve`]; TCP_NODELAY is on.
+pub async fn serve_tcp(
+    gateway: Gateway,
+    listener: impl Into<Listening>,
+    until: impl Future<Output = ()>,
+) {
     let served = gateway.clone();
     let each = move |Arrived { stream, peer, seat }: Arrived| {
         let (gateway, since) = (served.clone(), served.inner.clock.now());

@@ -1,4 +1,5 @@
-//! The operator's word about a node with keys: paired, with what permissions; or turned down, and why.
+//! The operator's word about a node with keys: paired, with what permissions; or turned down, and
+//! why.
 
 use std::time::Duration;
 
@@ -20,16 +21,23 @@ use crate::gateway::{Gateway, OperatorError};
 use crate::hook::Event;
 
 impl Gateway {
-    /// Turns a pending request down; whoever made it may ask again after a while. A node of the native wire that still waits for the decision is told the reason: at most 160 bytes, on one line.
+    /// Turns a pending request down; whoever made it may ask again after a while. A node of the
+    /// native wire that still waits for the decision is told the reason: at most 160 bytes, on one
+    /// line.
     ///
     /// # Errors
     /// As for [`Gateway::decide`], and [`OperatorError::Usage`] for a reason that cannot be told.
-    pub async fn reject(&self, node_id: NodeId, reason: Option<String>) -> Result<(), OperatorError> {
+    pub async fn reject(
+        &self,
+        node_id: NodeId,
+        reason: Option<String>,
+    ) -> Result<(), OperatorError> {
         self.turn_down(node_id, reason, false).await
     }
 
-    /// Pairs a node with keys, or decides anew what one may do that is paired: one durable step. `None` if somebody else changed it meanwhile. `endless`: an end
-    /// that was decided before is lifted, and its grants are renewed.
+    /// Pairs a node with keys, or decides anew what one may do that is paired: one durable step.
+    /// `None` if somebody else changed it meanwhile. `endless`: an end that was decided before is
+    /// lifted, and its grants are renewed.
     pub(crate) async fn grant(
         &self,
         authority: &Authority,
@@ -44,7 +52,11 @@ impl Gateway {
         let refused = |refusal| OperatorError::Refused { node_id, refusal };
         let (standing, notice, before) = match purpose {
             Purpose::Approve => {
-                let change = lifecycle::decide(&entry.record.standing, Decision::Approve(Credential::Keys), now);
+                let change = lifecycle::decide(
+                    &entry.record.standing,
+                    Decision::Approve(Credential::Keys),
+                    now,
+                );
                 let change = change.map_err(refused)?;
                 (change.standing, change.notice, None)
             }
@@ -52,16 +64,24 @@ impl Gateway {
                 standing @ (Standing::Paired { .. } | Standing::Muted { .. }) => {
                     (standing.clone(), Some(Notice::Permissions), entry.ceiling.as_deref())
                 }
-                Standing::Pending { .. } | Standing::Unapproved { .. } => return Err(refused(Refusal::NotPaired)),
+                Standing::Pending { .. } | Standing::Unapproved { .. } => {
+                    return Err(refused(Refusal::NotPaired));
+                }
                 Standing::Revoked { .. } => return Err(refused(Refusal::Revoked)),
             },
         };
         let proposed = inner.pairing.noted(node_id).proposed;
-        let scopes = terms.permissions.clone().or(before.map(|ceiling| ceiling.scopes.clone())).or(proposed.permissions);
+        let scopes = terms
+            .permissions
+            .clone()
+            .or(before.map(|ceiling| ceiling.scopes.clone()))
+            .or(proposed.permissions);
         let scopes = scopes.unwrap_or_else(|| inner.pairing.settings.default_permissions.clone());
         let lives = |lives: Duration| now.after(Span::from_secs(lives.as_secs().max(1)));
         // An end that was decided before stays, if it lies ahead and is not lifted.
-        let kept = before.filter(|ceiling| !endless && !ceiling.is_over(now)).and_then(|ceiling| ceiling.expires);
+        let kept = before
+            .filter(|ceiling| !endless && !ceiling.is_over(now))
+            .and_then(|ceiling| ceiling.expires);
         let usual = lives(inner.pairing.settings.token_expiry);
         let (until, end) = match (terms.expires, proposed.expires.filter(|_| before.is_none())) {
             (Some(said), _) => (Until::Exactly(lives(said)), Some(lives(said))),
@@ -71,7 +91,12 @@ impl Gateway {
         let ends = authority.mint(&scopes.scopes(), until)?;
         if let Some(said) = terms.expires {
             let said = Span::from_secs(said.as_secs());
-            inner.pairing.settings.bounds.check_grant(said).map_err(|which| self.exceeded(which))?;
+            inner
+                .pairing
+                .settings
+                .bounds
+                .check_grant(said)
+                .map_err(|which| self.exceeded(which))?;
         }
         let maker = authority.maker()?;
         let expires = if authority.is_delegated() { Some(ends) } else { end };
@@ -82,7 +107,9 @@ impl Gateway {
             CannotIssue::NeverInForce | CannotIssue::TooLong => {
                 OperatorError::Usage("the permissions or their time are too much".to_owned())
             }
-            CannotIssue::NotTheHolder | CannotIssue::Wider(_) | CannotIssue::TooDeep => refused(Refusal::StoreFailed),
+            CannotIssue::NotTheHolder | CannotIssue::Wider(_) | CannotIssue::TooDeep => {
+                refused(Refusal::StoreFailed)
+            }
         })?;
         let record = Record { standing, ..entry.record.clone() };
         let (profile, version) = (entry.profile.clone(), Some(entry.version));
@@ -99,8 +126,9 @@ impl Gateway {
         Ok(Some(grant))
     }
 
-    /// After it is durable what a node may do at most: bearers that were given out for more end, and every link that rests on the node looks at what is in force.
-    /// Both come again for what is left.
+    /// After it is durable what a node may do at most: bearers that were given out for more end,
+    /// and every link that rests on the node looks at what is in force. Both come again for what is
+    /// left.
     pub(crate) fn bounded(&self, record: &Record) {
         self.inner.pairing.bearers.drop_holder(crate::bearer::Holder::Node(record.node_id));
         self.inner.hub.look_again(record.node_id);
@@ -122,9 +150,9 @@ impl Gateway {
 /// Checks what is to be told to a node.
 pub(crate) fn check_word(word: Option<&str>) -> Result<(), OperatorError> {
     match word {
-        Some(text) if Reason::parse(text).is_none() => {
-            Err(OperatorError::Usage("what a node is told has 1 to 160 bytes on one line, and is not blank".to_owned()))
-        }
+        Some(text) if Reason::parse(text).is_none() => Err(OperatorError::Usage(
+            "what a node is told has 1 to 160 bytes on one line, and is not blank".to_owned(),
+        )),
         Some(_) | None => Ok(()),
     }
 }

@@ -43,11 +43,13 @@ pub enum CodeKind {
 pub struct NewCode {
     /// What whoever pairs with it may do; as the settings say, if it does not say.
     pub permissions: Option<ScopesBuf>,
-    /// How long the code lives, in whole seconds; five minutes, if it does not say, or as long as whoever mints it may.
+    /// How long the code lives, in whole seconds; five minutes, if it does not say, or as long as
+    /// whoever mints it may.
     pub expires: Option<Duration>,
     /// How many nodes may pair with it.
     pub uses: u64,
-    /// How long the grant lives that it brings, in whole seconds; as the settings say, if it does not say.
+    /// How long the grant lives that it brings, in whole seconds; as the settings say, if it does
+    /// not say.
     pub grant_for: Option<Duration>,
     /// What people call it; at most 64 characters.
     pub label: String,
@@ -58,7 +60,14 @@ pub struct NewCode {
 impl Default for NewCode {
     /// A QR code for one node and five minutes.
     fn default() -> Self {
-        Self { permissions: None, expires: None, uses: 1, grant_for: None, label: String::new(), kind: CodeKind::Qr }
+        Self {
+            permissions: None,
+            expires: None,
+            uses: 1,
+            grant_for: None,
+            label: String::new(),
+            kind: CodeKind::Qr,
+        }
     }
 }
 
@@ -79,7 +88,11 @@ impl MintedCode {
     /// Selector, dash and secret, as people carry it.
     #[must_use]
     pub fn text(&self) -> String {
-        format!("{}-{}", self.code.selector.as_str(), std::str::from_utf8(self.code.code.expose()).unwrap_or_default())
+        format!(
+            "{}-{}",
+            self.code.selector.as_str(),
+            std::str::from_utf8(self.code.code.expose()).unwrap_or_default()
+        )
     }
 }
 
@@ -104,20 +117,27 @@ impl Gateway {
     /// Mints a code. It needs no open pairing: minting it is the operator's word.
     ///
     /// # Errors
-    /// [`OperatorError::Usage`] for what cannot be minted, or if too many codes live already; [`OperatorError::Store`].
+    /// [`OperatorError::Usage`] for what cannot be minted, or if too many codes live already;
+    /// [`OperatorError::Store`].
     pub async fn mint_code(&self, new: NewCode) -> Result<MintedCode, OperatorError> {
         self.mint_code_by(&Authority::OWNER, new).await
     }
 
-    /// The same by somebody's right: a delegated one mints nothing wider or longer than itself, also where something is left out, and what it minted ends
-    /// with it.
+    /// The same by somebody's right: a delegated one mints nothing wider or longer than itself,
+    /// also where something is left out, and what it minted ends with it.
     ///
     /// # Errors
     /// As for [`Gateway::mint_code`], and [`OperatorError::Wider`].
-    pub async fn mint_code_by(&self, authority: &Authority, new: NewCode) -> Result<MintedCode, OperatorError> {
+    pub async fn mint_code_by(
+        &self,
+        authority: &Authority,
+        new: NewCode,
+    ) -> Result<MintedCode, OperatorError> {
         let NewCode { permissions, expires, uses, grant_for, label, kind } = new;
         let usage = |problem: &str| Err(OperatorError::Usage(problem.to_owned()));
-        if expires.is_some_and(|lives| lives.as_secs() == 0) || grant_for.is_some_and(|lives| lives.as_secs() == 0) {
+        if expires.is_some_and(|lives| lives.as_secs() == 0)
+            || grant_for.is_some_and(|lives| lives.as_secs() == 0)
+        {
             return usage("a code, and the grant that it brings, live for a second at least");
         }
         if uses == 0 {
@@ -129,18 +149,28 @@ impl Gateway {
         let pairing = &self.inner.pairing;
         let (alphabet, length) = match kind {
             CodeKind::Qr => (Alphabet::Unambiguous, SCANNED_CHARS),
-            CodeKind::Typed => (pairing.settings.pin_alphabet, usize::from(pairing.settings.pin_length.max(6))),
+            CodeKind::Typed => {
+                (pairing.settings.pin_alphabet, usize::from(pairing.settings.pin_length.max(6)))
+            }
         };
         let now = self.inner.clock.unix();
         let scopes = permissions.unwrap_or_else(|| pairing.settings.default_permissions.clone());
         let lives = Span::from_secs(expires.unwrap_or(OPEN_FOR).as_secs());
         let grants = grant_for.map(|lives| Span::from_secs(lives.as_secs()));
-        let until = if expires.is_some() { Until::Exactly(now.after(lives)) } else { Until::AtMost(now.after(lives)) };
+        let until = if expires.is_some() {
+            Until::Exactly(now.after(lives))
+        } else {
+            Until::AtMost(now.after(lives))
+        };
         let expires = authority.mint(&scopes.scopes(), until)?;
         if let Some(lives) = grants {
             authority.mint(&scopes.scopes(), Until::Exactly(now.after(lives)))?;
         }
-        pairing.settings.bounds.check_code(lives, uses, grants).map_err(|which| self.exceeded(which))?;
+        pairing
+            .settings
+            .bounds
+            .check_code(lives, uses, grants)
+            .map_err(|which| self.exceeded(which))?;
         let (uses, maker) = (u8::try_from(uses).unwrap_or(u8::MAX), authority.maker()?);
         for _ in 0..MOST_DRAWS {
             let (id, selector) = (CodeId::new(&chance::draw()), Selector::mint(&chance::draw()));
@@ -149,7 +179,12 @@ impl Gateway {
             };
             let minted = handfast_store::Code {
                 id,
-                counted: Counted { kind: Kind::Code(selector), expires, guesses: 0, uses_left: uses },
+                counted: Counted {
+                    kind: Kind::Code(selector),
+                    expires,
+                    guesses: 0,
+                    uses_left: uses,
+                },
                 sealed: pairing.seal.seal_code(id.as_bytes(), &code),
                 scopes: scopes.clone(),
                 grant_for: grant_for.map(|lives| lives.as_secs()),
@@ -162,13 +197,27 @@ impl Gateway {
             let delivery = self.begin_delivery(Delivered::Code(id)).await?;
             let outcome = self.inner.store.mint(minted, now).await?;
             if outcome.is_err() {
-                let _nothing_is_on_its_way = self.inner.store.settle(delivery.id, Outcome::Cancelled, now).await?;
+                let _nothing_is_on_its_way =
+                    self.inner.store.settle(delivery.id, Outcome::Cancelled, now).await?;
             }
             match outcome {
-                Ok(()) => return Ok(MintedCode { id, code: TypedCode { selector, code }, expires, delivery }),
+                Ok(()) => {
+                    return Ok(MintedCode {
+                        id,
+                        code: TypedCode { selector, code },
+                        expires,
+                        delivery,
+                    });
+                }
                 Err(NotMinted::Taken) => {}
-                Err(NotMinted::TooMany) => return usage("too many codes live already; withdraw some, or wait until they expire"),
-                Err(NotMinted::Closed | NotMinted::Locked) => return usage("pairing is closed; open it first"),
+                Err(NotMinted::TooMany) => {
+                    return usage(
+                        "too many codes live already; withdraw some, or wait until they expire",
+                    );
+                }
+                Err(NotMinted::Closed | NotMinted::Locked) => {
+                    return usage("pairing is closed; open it first");
+                }
                 Err(NotMinted::MakerEnded) => return Err(self.has_ended(maker)),
             }
         }
@@ -177,7 +226,9 @@ impl Gateway {
 
     /// Whose right has ended while it was used.
     pub(crate) fn has_ended(&self, maker: Maker) -> OperatorError {
-        OperatorError::NoSuchSession(maker.session().map(|id| hex(id.as_bytes())).unwrap_or_default())
+        OperatorError::NoSuchSession(
+            maker.session().map(|id| hex(id.as_bytes())).unwrap_or_default(),
+        )
     }
 
     /// The fingerprint of this gateway, for nodes and people to compare.
@@ -186,23 +237,35 @@ impl Gateway {
         Fingerprint::of(self.keys().channel.public())
     }
 
-    /// Writes a code as an invitation: with this gateway's fingerprint, and where nodes reach it (the settings' addresses, if none are named).
+    /// Writes a code as an invitation: with this gateway's fingerprint, and where nodes reach it
+    /// (the settings' addresses, if none are named).
     ///
     /// # Errors
     /// [`OperatorError::Usage`] with what is wrong with the addresses, or that there are none.
-    pub fn invitation(&self, minted: MintedCode, addresses: &[String]) -> Result<String, OperatorError> {
+    pub fn invitation(
+        &self,
+        minted: MintedCode,
+        addresses: &[String],
+    ) -> Result<String, OperatorError> {
         let usage = |problem: String| OperatorError::Usage(problem);
         let mut read = Vec::new();
         for text in self.addresses(addresses) {
-            let not_one =
-                || format!("{text:?} is no address of a gateway: it reads ws://host:port, wss://host:port or tcp://host:port");
+            let not_one = || {
+                format!(
+                    "{text:?} is no address of a gateway: it reads ws://host:port, wss://host:port or tcp://host:port"
+                )
+            };
             read.push(GatewayAddress::parse(text).ok_or_else(|| usage(not_one()))?);
         }
         if read.is_empty() {
-            return Err(usage("an invitation needs an address by which nodes reach this gateway; name one".to_owned()));
+            return Err(usage(
+                "an invitation needs an address by which nodes reach this gateway; name one"
+                    .to_owned(),
+            ));
         }
         let invite = Invite::new(&read, self.fingerprint(), minted.code);
-        let invite = invite.map_err(|wrong| usage(format!("no invitation can be made: {wrong}")))?;
+        let invite =
+            invite.map_err(|wrong| usage(format!("no invitation can be made: {wrong}")))?;
         let mut out = zeroize::Zeroizing::new([0; INVITE_BYTES]);
         let text = invite.write(&mut *out).map(str::to_owned);
         text.ok_or_else(|| usage("no invitation can be made: it is too long".to_owned()))
@@ -213,8 +276,8 @@ impl Gateway {
         if named.is_empty() { &self.inner.pairing.settings.addresses } else { named }
     }
 
-    /// The PINs and codes that may be used now, the newest first: those that have expired or are spent or locked are not among them, nor PINs while pairing is not
-    /// open.
+    /// The PINs and codes that may be used now, the newest first: those that have expired or are
+    /// spent or locked are not among them, nor PINs while pairing is not open.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -244,7 +307,10 @@ impl Gateway {
     /// [`OperatorError::NoSuchCode`] if none with this id lives, and [`OperatorError::Store`].
     pub async fn withdraw_code(&self, id: CodeId) -> Result<(), OperatorError> {
         let stored = self.inner.store.withdraw(id, self.inner.clock.unix());
-        match self.cut(Cut::Code(id), format!("code {}", hex(id.as_bytes())), |_| (), stored).await? {
+        match self
+            .cut(Cut::Code(id), format!("code {}", hex(id.as_bytes())), |_| (), stored)
+            .await?
+        {
             true => Ok(()),
             false => Err(OperatorError::NoSuchCode(hex(id.as_bytes()))),
         }

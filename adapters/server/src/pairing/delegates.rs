@@ -1,4 +1,5 @@
-//! Delegates as they were seen: holders of chains, of whom the gateway knows no more than that they linked.
+//! Delegates as they were seen: holders of chains, of whom the gateway knows no more than that they
+//! linked.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +9,8 @@ use handfast_core::time::UnixTime;
 
 use crate::hook::Event;
 
-/// Most delegates that are remembered; then one is forgotten of the subject that has most: the one that was longest away.
+/// Most delegates that are remembered; then one is forgotten of the subject that has most: the one
+/// that was longest away.
 const MOST_DELEGATES: usize = 4096;
 
 /// A holder of a chain that linked.
@@ -36,13 +38,23 @@ impl Delegates {
             Event::DelegateLinked { fingerprint, subject } => {
                 if all.len() >= MOST_DELEGATES && !all.contains_key(fingerprint.as_bytes()) {
                     let mut subjects: HashMap<_, usize> = HashMap::new();
-                    all.values().for_each(|delegate| *subjects.entry(*delegate.subject.as_bytes()).or_default() += 1);
+                    all.values().for_each(|delegate| {
+                        *subjects.entry(*delegate.subject.as_bytes()).or_default() += 1
+                    });
                     let most = subjects.values().copied().max().unwrap_or_default();
-                    let crowd = all.values().filter(|delegate| subjects.get(delegate.subject.as_bytes()) == Some(&most));
-                    let longest_away = crowd.min_by_key(|delegate| (delegate.online, delegate.seen)).copied();
+                    let crowd = all.values().filter(|delegate| {
+                        subjects.get(delegate.subject.as_bytes()) == Some(&most)
+                    });
+                    let longest_away =
+                        crowd.min_by_key(|delegate| (delegate.online, delegate.seen)).copied();
                     longest_away.map(|delegate| all.remove(delegate.fingerprint.as_bytes()));
                 }
-                let delegate = Delegate { fingerprint: *fingerprint, subject: *subject, online: true, seen: now };
+                let delegate = Delegate {
+                    fingerprint: *fingerprint,
+                    subject: *subject,
+                    online: true,
+                    seen: now,
+                };
                 all.insert(*fingerprint.as_bytes(), delegate);
             }
             Event::DelegateUnlinked { fingerprint } => {
@@ -58,8 +70,12 @@ impl Delegates {
     pub(crate) fn by_subject(&self) -> HashMap<[u8; 15], Vec<Delegate>> {
         let all = self.0.lock().expect("no thread panics while it holds the delegates");
         let mut grouped: HashMap<_, Vec<_>> = HashMap::new();
-        all.values().for_each(|delegate| grouped.entry(*delegate.subject.as_bytes()).or_default().push(*delegate));
-        grouped.values_mut().for_each(|group| group.sort_by_key(|delegate| *delegate.fingerprint.as_bytes()));
+        all.values().for_each(|delegate| {
+            grouped.entry(*delegate.subject.as_bytes()).or_default().push(*delegate)
+        });
+        grouped
+            .values_mut()
+            .for_each(|group| group.sort_by_key(|delegate| *delegate.fingerprint.as_bytes()));
         grouped
     }
 }
@@ -78,10 +94,21 @@ mod tests {
     fn a_delegate_stays_under_its_delegator_after_its_link_has_ended() {
         let delegates = Delegates::default();
         let [at, later] = [10, 20].map(UnixTime::from_secs);
-        delegates.learn(&Event::DelegateLinked { fingerprint: fingerprint(1), subject: fingerprint(9) }, at);
+        delegates.learn(
+            &Event::DelegateLinked { fingerprint: fingerprint(1), subject: fingerprint(9) },
+            at,
+        );
         delegates.learn(&Event::DelegateUnlinked { fingerprint: fingerprint(1) }, later);
         let seen = &delegates.by_subject()[fingerprint(9).as_bytes()];
-        assert_eq!(seen[..], [Delegate { fingerprint: fingerprint(1), subject: fingerprint(9), online: false, seen: later }]);
+        assert_eq!(
+            seen[..],
+            [Delegate {
+                fingerprint: fingerprint(1),
+                subject: fingerprint(9),
+                online: false,
+                seen: later
+            }]
+        );
     }
 
     #[test]
@@ -97,17 +124,26 @@ mod tests {
             if number == MOST_DELEGATES {
                 delegates.learn(&Event::DelegateUnlinked { fingerprint: numbered(7) }, at);
             }
-            delegates.learn(&Event::DelegateLinked { fingerprint: numbered(number), subject: fingerprint(9) }, at);
+            delegates.learn(
+                &Event::DelegateLinked { fingerprint: numbered(number), subject: fingerprint(9) },
+                at,
+            );
         }
         let seen = &delegates.by_subject()[fingerprint(9).as_bytes()];
         assert_eq!(seen.len(), MOST_DELEGATES);
         assert!(!seen.iter().any(|delegate| delegate.fingerprint == numbered(7)));
         // However many of one subject come, the single one of another stays.
         let at = UnixTime::from_secs(0);
-        delegates.learn(&Event::DelegateLinked { fingerprint: fingerprint(1), subject: fingerprint(8) }, at);
+        delegates.learn(
+            &Event::DelegateLinked { fingerprint: fingerprint(1), subject: fingerprint(8) },
+            at,
+        );
         delegates.learn(&Event::DelegateUnlinked { fingerprint: fingerprint(1) }, at);
         for number in MOST_DELEGATES + 1..MOST_DELEGATES + 10 {
-            delegates.learn(&Event::DelegateLinked { fingerprint: numbered(number), subject: fingerprint(9) }, at);
+            delegates.learn(
+                &Event::DelegateLinked { fingerprint: numbered(number), subject: fingerprint(9) },
+                at,
+            );
         }
         assert_eq!(delegates.by_subject()[fingerprint(8).as_bytes()].len(), 1);
     }

@@ -39,19 +39,32 @@ impl Gateway {
         Ok(Grant { capability, ..grant })
     }
 
-    /// The capability of a grant: its id and its bytes, the same each time. None for a grant without scopes, or without an end.
-    pub(super) fn capability(&self, holder: &Holder, grant: &Grant) -> Result<Option<(capability::Id, Vec<u8>)>, CannotIssue> {
+    /// The capability of a grant: its id and its bytes, the same each time. None for a grant
+    /// without scopes, or without an end.
+    pub(super) fn capability(
+        &self,
+        holder: &Holder,
+        grant: &Grant,
+    ) -> Result<Option<(capability::Id, Vec<u8>)>, CannotIssue> {
         let scopes = grant.scopes.scopes();
         let (not_before, expires) = grant.as_issued();
-        let Some(expires) = expires.filter(|_| !scopes.as_slice().is_empty()) else { return Ok(None) };
+        let Some(expires) = expires.filter(|_| !scopes.as_slice().is_empty()) else {
+            return Ok(None);
+        };
         let terms = Terms { scopes, not_before, expires, audience: None };
         let mut out = [0; CAPABILITY_BYTES];
         let chain = capability::issue(&self.keys().signing, holder, &terms, &mut out)?;
         Ok(Some((*chain.root().id(), chain.as_bytes().to_vec())))
     }
 
-    /// What the node of a grant is sent. `None` if its capability cannot be made again, because the node's keys are not those that it was made for.
-    pub(super) fn offer_of(&self, record: &Record, grant: &Grant, message: Option<String>) -> Option<OwnedOffer> {
+    /// What the node of a grant is sent. `None` if its capability cannot be made again, because the
+    /// node's keys are not those that it was made for.
+    pub(super) fn offer_of(
+        &self,
+        record: &Record,
+        grant: &Grant,
+        message: Option<String>,
+    ) -> Option<OwnedOffer> {
         let made = self.capability(record.keys.as_ref()?, grant).ok()?;
         if made.as_ref().map(|(id, _)| *id) != grant.capability {
             return None;
@@ -64,6 +77,13 @@ impl Gateway {
             fits
         });
         let chain = made.map(|(_, bytes)| bytes);
-        Some(OwnedOffer { id: grant.id, node_id: record.node_id, room: record.room.clone(), token: None, chain, message })
+        Some(OwnedOffer {
+            id: grant.id,
+            node_id: record.node_id,
+            room: record.room.clone(),
+            token: None,
+            chain,
+            message,
+        })
     }
 }

@@ -16,9 +16,11 @@ use super::rules::Terms;
 /// How long a handler may take; the operator decides where it takes longer.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Decides about nodes with keys that ask to be paired. Whoever shows a PIN or a code has proven to know it before the handler is asked.
+/// Decides about nodes with keys that ask to be paired. Whoever shows a PIN or a code has proven to
+/// know it before the handler is asked.
 ///
-/// One that panics, or takes longer than 30 seconds, has decided nothing: the operator is asked, and the log says so.
+/// One that panics, or takes longer than 30 seconds, has decided nothing: the operator is asked,
+/// and the log says so.
 #[async_trait]
 pub trait PairingHandler: Send + Sync + 'static {
     /// Decides about a request.
@@ -58,7 +60,8 @@ pub enum Method {
     Code,
     /// Nothing but its key.
     Approval,
-    /// A setup code of the operator's. No handler is asked about it: making it was the operator's word.
+    /// A setup code of the operator's. No handler is asked about it: making it was the operator's
+    /// word.
     Setup,
 }
 
@@ -95,7 +98,8 @@ pub enum PairingDecision {
         permissions: ScopesBuf,
         /// For how long, in whole seconds; as the settings say, if there is no time.
         expires_in: Option<Duration>,
-        /// In which mode. A node that is paired already keeps its own: only the operator changes that.
+        /// In which mode. A node that is paired already keeps its own: only the operator changes
+        /// that.
         mode: Mode,
         /// What it is told; at most 160 bytes on one line, or it is not told.
         message: Option<String>,
@@ -107,7 +111,8 @@ pub enum PairingDecision {
     },
     /// The operator decides.
     Ask,
-    /// The operator decides, and these are the terms unless they choose others. They are kept until the gateway stops; then they are as for everybody.
+    /// The operator decides, and these are the terms unless they choose others. They are kept until
+    /// the gateway stops; then they are as for everybody.
     Propose(Terms),
 }
 
@@ -121,7 +126,11 @@ pub(crate) struct Shown {
 }
 
 /// Asks the handler in a task of its own, so that what it does there is its own problem.
-pub(crate) async fn ask(handler: &Arc<dyn PairingHandler>, request: &OwnedRequest, shown: Option<&Shown>) -> PairingDecision {
+pub(crate) async fn ask(
+    handler: &Arc<dyn PairingHandler>,
+    request: &OwnedRequest,
+    shown: Option<&Shown>,
+) -> PairingDecision {
     let (handler, asked, shown) = (Arc::clone(handler), request.clone(), shown.cloned());
     let decide = async move {
         let view = PairingRequest {

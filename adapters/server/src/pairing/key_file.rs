@@ -1,4 +1,5 @@
-//! The files in which a gateway keeps its store key and its setup key: 32 random bytes that nobody but their owner can read.
+//! The files in which a gateway keeps its store key and its setup key: 32 random bytes that nobody
+//! but their owner can read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -94,7 +95,8 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads the key, or makes it where there is no such file: 0600, durable before this returns. If two make it at once, both have the same one. Blocks.
+/// Reads the key, or makes it where there is no such file: 0600, durable before this returns. If
+/// two make it at once, both have the same one. Blocks.
 ///
 /// # Errors
 /// [`KeyFileError`]. A file that is there is never changed.
@@ -103,7 +105,12 @@ pub fn load_or_create(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFil
         Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    create(path).map_err(|source| KeyFileError::Io { path: path.to_owned(), key, what: "made", source })?;
+    create(path).map_err(|source| KeyFileError::Io {
+        path: path.to_owned(),
+        key,
+        what: "made",
+        source,
+    })?;
     load(path, key)
 }
 
@@ -136,7 +143,8 @@ pub(crate) fn load(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFileEr
     Ok(Secret::new(*bytes))
 }
 
-/// Writes a key beside, and gives it its name once it is durable: nobody ever sees half of one, and whoever has the name first wins.
+/// Writes a key beside, and gives it its name once it is durable: nobody ever sees half of one, and
+/// whoever has the name first wins.
 pub(crate) fn create(path: &Path) -> io::Result<()> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     getrandom::fill(&mut *key).map_err(io::Error::other)?;
@@ -156,7 +164,8 @@ pub(crate) fn create(path: &Path) -> io::Result<()> {
     })();
     let _ = std::fs::remove_file(&beside);
     written?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
 }
 
@@ -173,7 +182,11 @@ mod tests {
         let made = load_or_create(&path, Use::Store).unwrap();
         assert_eq!(load_or_create(&path, Use::Store).unwrap(), made);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
     }
 
     #[test]
@@ -181,7 +194,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE_NAME);
         let keys = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| load_or_create(&path, Use::Store).unwrap())).collect();
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| load_or_create(&path, Use::Store).unwrap()))
+                .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
         assert!(keys.windows(2).all(|pair| pair[0] == pair[1]));
@@ -205,9 +220,15 @@ mod tests {
         load_or_create(&path, Use::Store).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(matches!(load_or_create(&link, Use::Store), Err(KeyFileError::Irregular { .. })));
-        assert!(matches!(load_or_create(directory.path(), Use::Store), Err(KeyFileError::Irregular { .. })));
+        assert!(matches!(
+            load_or_create(directory.path(), Use::Store),
+            Err(KeyFileError::Irregular { .. })
+        ));
         std::fs::write(&path, [0; KEY_BYTES]).unwrap();
-        assert!(matches!(load_or_create(&path, Use::Setup), Err(KeyFileError::Blank { key: Use::Setup, .. })));
+        assert!(matches!(
+            load_or_create(&path, Use::Setup),
+            Err(KeyFileError::Blank { key: Use::Setup, .. })
+        ));
         for length in [0, 31, 33] {
             std::fs::write(&path, vec![0; length]).unwrap();
             assert!(

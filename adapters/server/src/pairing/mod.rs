@@ -1,11 +1,13 @@
-//! Pairing over the native wire, from the operator's side: the pairing mode, PINs and codes, who decides, and what is granted.
+//! Pairing over the native wire, from the operator's side: the pairing mode, PINs and codes, who
+//! decides, and what is granted.
 //!
 //! ```text
 //! a connection ──▶ prepare ──▶ (a PIN or code is proven) ──▶ settle ──▶ PairingHandler ─┬─ approve ─▶ paired, a grant is offered
 //!                  pins.rs                                  session.rs    handler.rs    ├─ reject
 //!                                                                         rules.rs      └─ ask ─────▶ waits for the operator (approval.rs)
 //! ```
-//! What the store keeps of it that is secret is sealed (see `seal.rs`) under the store key, for which [`key_file`] has a place.
+//! What the store keeps of it that is secret is sealed (see `seal.rs`) under the store key, for
+//! which [`key_file`] has a place.
 
 mod approval;
 mod codes;
@@ -40,7 +42,9 @@ pub use window::PairingStatus;
 
 pub(crate) use approval::check_word;
 pub(crate) use codes::hex;
-pub(crate) use owned::{OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict, RenewKind};
+pub(crate) use owned::{
+    OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict, RenewKind,
+};
 pub(crate) use seal::{Kind, StoreKey};
 pub(crate) use state::Pairing;
 pub(crate) use window::{at_start, watch};

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An address, or all addresses that begin as it does; as text `192.168.1.0/24`, `fd00::/8`, or one address alone.
+/// An address, or all addresses that begin as it does; as text `192.168.1.0/24`, `fd00::/8`, or one
+/// address alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Net {
     first: IpAddr,
@@ -22,7 +23,8 @@ pub enum NotANet {
 }
 
 impl Net {
-    /// Whether the address lies in it. An IPv4 address counts as itself where it comes in IPv6 clothes.
+    /// Whether the address lies in it. An IPv4 address counts as itself where it comes in IPv6
+    /// clothes.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.first, address.to_canonical()) {
@@ -37,9 +39,11 @@ impl Net {
 /// The address with only its first bits kept.
 fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
-        IpAddr::V4(v4) => {
-            IpAddr::from((v4.to_bits() & u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0)).to_be_bytes())
-        }
+        IpAddr::V4(v4) => IpAddr::from(
+            (v4.to_bits()
+                & u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0))
+            .to_be_bytes(),
+        ),
         IpAddr::V6(v6) => {
             let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
             Ipv6Addr::from_bits(v6.to_bits() & mask).into()
@@ -51,12 +55,15 @@ impl FromStr for Net {
     type Err = NotANet;
 
     fn from_str(text: &str) -> Result<Self, NotANet> {
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().map_err(|_| NotANet::Malformed)?;
         let longest: u8 = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => longest,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().map_err(|_| NotANet::Malformed)?,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().map_err(|_| NotANet::Malformed)?
+            }
             Some(_) => return Err(NotANet::Malformed),
         };
         if prefix > longest {
@@ -113,7 +120,10 @@ mod tests {
     #[test]
     fn an_address_with_bits_behind_the_prefix_is_refused_with_the_network_that_holds_it() {
         let error = "10.0.0.5/8".parse::<Net>().unwrap_err();
-        assert_eq!(error.to_string(), "the address has bits behind its first 8; the network that holds it is 10.0.0.0/8");
+        assert_eq!(
+            error.to_string(),
+            "the address has bits behind its first 8; the network that holds it is 10.0.0.0/8"
+        );
         assert!("fd00::1/64".parse::<Net>().is_err());
     }
 

@@ -1,4 +1,5 @@
-//! What a connection and the gateway hand each other about a request to pair: core's words, with texts of their own, so that they outlive an await.
+//! What a connection and the gateway hand each other about a request to pair: core's words, with
+//! texts of their own, so that they outlive an await.
 
 use std::net::IpAddr;
 
@@ -122,7 +123,9 @@ impl OwnedRefusal {
             Self::Expired => pair::Refusal::Expired,
             Self::Locked => pair::Refusal::Locked,
             Self::Closed => pair::Refusal::Closed,
-            Self::Denied { reason } => pair::Refusal::Denied { reason: reason.as_deref().and_then(Reason::parse) },
+            Self::Denied { reason } => {
+                pair::Refusal::Denied { reason: reason.as_deref().and_then(Reason::parse) }
+            }
             Self::Revoked => pair::Refusal::Revoked,
             Self::Busy { retry_in } => pair::Refusal::Busy { retry_in: *retry_in },
             Self::Spent => pair::Refusal::Spent,

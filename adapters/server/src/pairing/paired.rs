@@ -82,11 +82,15 @@ pub struct Offered {
 }
 
 impl PairedNode {
-    /// What it may do now, and until when: what its confirmed grant and the operator's last word both allow.
+    /// What it may do now, and until when: what its confirmed grant and the operator's last word
+    /// both allow.
     #[must_use]
     pub fn in_force(&self, now: UnixTime) -> Option<(InForce<'_>, Option<UnixTime>)> {
-        match entitled(&self.grants, self.device.entry.ceiling.as_deref(), Span::from_secs(0), now) {
-            Entitled::InForce(in_force, until) => confirmed(&self.grants, now).then_some((in_force, until)),
+        match entitled(&self.grants, self.device.entry.ceiling.as_deref(), Span::from_secs(0), now)
+        {
+            Entitled::InForce(in_force, until) => {
+                confirmed(&self.grants, now).then_some((in_force, until))
+            }
             Entitled::Renewal | Entitled::Nothing => None,
         }
     }
@@ -94,11 +98,19 @@ impl PairedNode {
     /// What it may do once it has confirmed it, if that is something else than what is in force.
     #[must_use]
     pub fn offered(&self, now: UnixTime) -> Option<Offered> {
-        let ceiling = self.device.entry.ceiling.as_deref().filter(|ceiling| !ceiling.is_over(now))?;
-        let waits = !confirmed(&self.grants, now) || is_owed(&self.grants, Some(ceiling), None, now);
-        let expires =
-            self.grants.last().filter(|grant| matches!(grant.state, State::Offered { .. })).and_then(|grant| grant.expires);
-        waits.then(|| Offered { permissions: ceiling.scopes.clone(), expires: expires.or(ceiling.expires) })
+        let ceiling =
+            self.device.entry.ceiling.as_deref().filter(|ceiling| !ceiling.is_over(now))?;
+        let waits =
+            !confirmed(&self.grants, now) || is_owed(&self.grants, Some(ceiling), None, now);
+        let expires = self
+            .grants
+            .last()
+            .filter(|grant| matches!(grant.state, State::Offered { .. }))
+            .and_then(|grant| grant.expires);
+        waits.then(|| Offered {
+            permissions: ceiling.scopes.clone(),
+            expires: expires.or(ceiling.expires),
+        })
     }
 }
 
@@ -108,7 +120,8 @@ fn confirmed(grants: &[Grant], now: UnixTime) -> bool {
 }
 
 impl Gateway {
-    /// All nodes that are paired by their keys, in order of their ids, and those whose record or grants are damaged.
+    /// All nodes that are paired by their keys, in order of their ids, and those whose record or
+    /// grants are damaged.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -125,8 +138,15 @@ impl Gateway {
                     Ok(entry) if !is_paired(&entry) => {}
                     Ok(entry) => {
                         let Some(keys) = entry.record.keys else { continue };
-                        let under = delegates.remove(Fingerprint::of(&keys.channel).as_bytes()).unwrap_or_default();
-                        nodes.push(PairedNode { device: self.device(entry), keys, grants, delegates: under });
+                        let under = delegates
+                            .remove(Fingerprint::of(&keys.channel).as_bytes())
+                            .unwrap_or_default();
+                        nodes.push(PairedNode {
+                            device: self.device(entry),
+                            keys,
+                            grants,
+                            delegates: under,
+                        });
                     }
                     Err(bad) => damaged.push(bad),
                 }
@@ -140,7 +160,8 @@ impl Gateway {
     /// The paired node that this names: by the beginning of its id, or by its name (all of it).
     ///
     /// # Errors
-    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and [`OperatorError::Store`].
+    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and
+    /// [`OperatorError::Store`].
     pub async fn paired_named(&self, which: &str) -> Result<PairedNode, OperatorError> {
         let (mut nodes, _) = self.paired().await?;
         let mut found = matches(&nodes, which, 1);
@@ -148,11 +169,13 @@ impl Gateway {
         match &found[..] {
             [Revocation::Node { node_id, .. }] => {
                 let at = nodes.iter().position(|node| node.device.entry.record.node_id == *node_id);
-                at.map(|at| nodes.swap_remove(at)).ok_or_else(|| OperatorError::NotPaired(which.to_owned()))
+                at.map(|at| nodes.swap_remove(at))
+                    .ok_or_else(|| OperatorError::NotPaired(which.to_owned()))
             }
             [] | [Revocation::Capability { .. }] => Err(OperatorError::NotPaired(which.to_owned())),
             _ => {
-                let shown = found.iter().take(MOST_MATCHES).map(|one| describe(one, &nodes)).collect();
+                let shown =
+                    found.iter().take(MOST_MATCHES).map(|one| describe(one, &nodes)).collect();
                 Err(OperatorError::SeveralPaired { which: which.to_owned(), matches: shown })
             }
         }
@@ -168,15 +191,27 @@ impl Gateway {
         let now = self.inner.clock.unix();
         let mut grants = self.inner.store.grants(node_id).await?;
         grants.retain(|grant| grant.counts(now));
-        let under = self.inner.pairing.delegates.by_subject().remove(Fingerprint::of(&keys.channel).as_bytes());
-        Ok(PairedNode { device: self.device(entry), keys, grants, delegates: under.unwrap_or_default() })
+        let under = self
+            .inner
+            .pairing
+            .delegates
+            .by_subject()
+            .remove(Fingerprint::of(&keys.channel).as_bytes());
+        Ok(PairedNode {
+            device: self.device(entry),
+            keys,
+            grants,
+            delegates: under.unwrap_or_default(),
+        })
     }
 
-    /// Decides anew what a paired node may do at most. Less than it has is in force at once, whether or not the node takes notice; more is once it has confirmed
-    /// the grant that is offered to it. What is not said stays as it is.
+    /// Decides anew what a paired node may do at most. Less than it has is in force at once,
+    /// whether or not the node takes notice; more is once it has confirmed the grant that is
+    /// offered to it. What is not said stays as it is.
     ///
     /// # Errors
-    /// [`OperatorError::Refused`] if it is not paired, [`OperatorError::NoKeys`] if it is paired by a token, and the others of [`Gateway::decide`].
+    /// [`OperatorError::Refused`] if it is not paired, [`OperatorError::NoKeys`] if it is paired by
+    /// a token, and the others of [`Gateway::decide`].
     pub async fn permit(
         &self,
         node_id: NodeId,
@@ -186,7 +221,8 @@ impl Gateway {
         self.permit_by(&Authority::OWNER, node_id, permissions, until).await
     }
 
-    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and what it gave ends with it.
+    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and
+    /// what it gave ends with it.
     ///
     /// # Errors
     /// As for [`Gateway::permit`], and [`OperatorError::Wider`].
@@ -209,7 +245,10 @@ impl Gateway {
         let endless = until == Some(Until::Renewed);
         let terms = Terms { permissions, expires, message: None };
         let (gateway, authority) = (self.clone(), authority.clone());
-        crate::gateway::to_its_end(async move { gateway.permit_now(&authority, node_id, &terms, endless).await }).await
+        crate::gateway::to_its_end(async move {
+            gateway.permit_now(&authority, node_id, &terms, endless).await
+        })
+        .await
     }
 
     async fn permit_now(
@@ -221,8 +260,14 @@ impl Gateway {
     ) -> Result<(), OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
-            let Some(holder) = entry.record.keys else { return Err(OperatorError::NoKeys(node_id)) };
-            if self.grant(authority, &entry, holder, Purpose::Reissue, terms, endless).await?.is_some() {
+            let Some(holder) = entry.record.keys else {
+                return Err(OperatorError::NoKeys(node_id));
+            };
+            if self
+                .grant(authority, &entry, holder, Purpose::Reissue, terms, endless)
+                .await?
+                .is_some()
+            {
                 self.event(Event::Decided { node_id, decision: "permissions" });
                 return Ok(());
             }
@@ -230,11 +275,14 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// Puts out the one that this names: a paired node by its whole name or by [`FEWEST_FOR_GOOD`] or more characters of its id, or a capability by at least eight digits of
-    /// its id. A capability that the registry does not know, because a node delegated it, is named by all 64 digits.
+    /// Puts out the one that this names: a paired node by its whole name or by [`FEWEST_FOR_GOOD`]
+    /// or more characters of its id, or a capability by at least eight digits of its id. A
+    /// capability that the registry does not know, because a node delegated it, is named by all 64
+    /// digits.
     ///
     /// # Errors
-    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and the others of [`Gateway::decide`].
+    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and the
+    /// others of [`Gateway::decide`].
     pub async fn revoke_paired(&self, which: &str) -> Result<Revocation, OperatorError> {
         let (nodes, _) = self.paired().await?;
         let mut found = matches(&nodes, which, FEWEST_FOR_GOOD);
@@ -249,21 +297,25 @@ impl Gateway {
                 self.revoke(found).await
             }
             _ => {
-                let shown = found.iter().take(MOST_MATCHES).map(|one| describe(one, &nodes)).collect();
+                let shown =
+                    found.iter().take(MOST_MATCHES).map(|one| describe(one, &nodes)).collect();
                 Err(OperatorError::SeveralPaired { which: which.to_owned(), matches: shown })
             }
         }
     }
 
-    /// What the beginning of one node's id names must not be the name of another, of whatever dialect.
+    /// What the beginning of one node's id names must not be the name of another, of whatever
+    /// dialect.
     async fn check_name(&self, which: &str, found: &Revocation) -> Result<(), OperatorError> {
         let Revocation::Node { node_id, name } = found else { return Ok(()) };
         if name == which {
             return Ok(());
         }
         let named = self.inner.store.named(which, MOST_MATCHES, self.inner.clock.unix()).await?;
-        let mut matches: Vec<String> =
-            named.iter().map(|listed| format!("{which:?} ({})", handfast_store::node_id(listed))).collect();
+        let mut matches: Vec<String> = named
+            .iter()
+            .map(|listed| format!("{which:?} ({})", handfast_store::node_id(listed)))
+            .collect();
         if matches.is_empty() {
             return Ok(());
         }
@@ -275,9 +327,14 @@ impl Gateway {
     ///
     /// # Errors
     /// [`OperatorError::Store`] if they cannot be listed.
-    pub async fn revoke_all(&self) -> Result<Vec<(NodeId, Result<(), OperatorError>)>, OperatorError> {
+    pub async fn revoke_all(
+        &self,
+    ) -> Result<Vec<(NodeId, Result<(), OperatorError>)>, OperatorError> {
         let (nodes, damaged) = self.paired().await?;
-        let ids = nodes.iter().map(|node| node.device.entry.record.node_id).chain(damaged.iter().map(|bad| bad.node_id));
+        let ids = nodes
+            .iter()
+            .map(|node| node.device.entry.record.node_id)
+            .chain(damaged.iter().map(|bad| bad.node_id));
         let mut outcomes = Vec::new();
         for id in ids {
             outcomes.push((id, self.decide(id, &Decision::Unpair).await));
@@ -290,20 +347,23 @@ impl Gateway {
             Revocation::Node { node_id, .. } => self.decide(*node_id, &Decision::Unpair).await?,
             Revocation::Capability { id, node_id: Some(node_id) } => {
                 let (gateway, id, node_id) = (self.clone(), *id, *node_id);
-                crate::gateway::to_its_end(async move { gateway.revoke_grant(id, node_id).await }).await?;
+                crate::gateway::to_its_end(async move { gateway.revoke_grant(id, node_id).await })
+                    .await?;
             }
             Revocation::Capability { id, node_id: None } => return self.revoke_block(*id).await,
         }
         Ok(what)
     }
 
-    /// Ends the grant with this capability, and with the one that its link rests on everything that was made from it.
+    /// Ends the grant with this capability, and with the one that its link rests on everything that
+    /// was made from it.
     async fn revoke_grant(&self, id: capability::Id, node_id: NodeId) -> Result<(), OperatorError> {
         let (store, now) = (&self.inner.store, self.inner.clock.unix());
         let grants = store.grants(node_id).await?;
         let rests_on_it = current(&grants, now).is_some_and(|grant| grant.capability == Some(id));
         let of = |grant: &&Grant| rests_on_it || grant.capability == Some(id);
-        let capabilities: Vec<_> = grants.iter().filter(of).filter_map(|grant| grant.capability).collect();
+        let capabilities: Vec<_> =
+            grants.iter().filter(of).filter_map(|grant| grant.capability).collect();
         let those = match rests_on_it {
             true => vec![None],
             false => grants.iter().filter(of).map(|grant| Some(grant.id)).collect(),
@@ -317,8 +377,14 @@ impl Gateway {
                     gateway.push(node_id, Some(Notice::Unpaired));
                 }
             };
-            let ended =
-                self.cut(cut, format!("capability {id} of node {node_id}"), end, store.end_grants(node_id, which, now)).await?;
+            let ended = self
+                .cut(
+                    cut,
+                    format!("capability {id} of node {node_id}"),
+                    end,
+                    store.end_grants(node_id, which, now),
+                )
+                .await?;
             self.cut_blocks(&ended);
         }
         Ok(())
@@ -327,7 +393,13 @@ impl Gateway {
     async fn revoke_block(&self, id: capability::Id) -> Result<Revocation, OperatorError> {
         let what = Revoked::Block(id);
         let stored = self.inner.store.revoke(what, self.inner.clock.unix());
-        self.cut(Cut::Revoked(what), format!("capability {id}"), |gateway| gateway.cut_blocks(&[id]), stored).await?;
+        self.cut(
+            Cut::Revoked(what),
+            format!("capability {id}"),
+            |gateway| gateway.cut_blocks(&[id]),
+            stored,
+        )
+        .await?;
         Ok(Revocation::Capability { id, node_id: None })
     }
 
@@ -354,15 +426,20 @@ fn is_paired(entry: &Entry) -> bool {
 /// What a text may name: each once.
 fn matches(nodes: &[PairedNode], which: &str, fewest: usize) -> Vec<Revocation> {
     let lower = which.to_ascii_lowercase();
-    let hex = !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let hex =
+        !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let mut found = Vec::new();
     for node in nodes {
         let record = &node.device.entry.record;
         let node_id = record.node_id;
-        if record.name.as_str() == which || (hex && lower.len() >= fewest && node_id.to_string().starts_with(&lower)) {
+        if record.name.as_str() == which
+            || (hex && lower.len() >= fewest && node_id.to_string().starts_with(&lower))
+        {
             found.push(Revocation::Node { node_id, name: record.name.to_string() });
         }
-        let named = |id: &capability::Id| hex && lower.len() >= FEWEST_DIGITS && id.to_string().starts_with(&lower);
+        let named = |id: &capability::Id| {
+            hex && lower.len() >= FEWEST_DIGITS && id.to_string().starts_with(&lower)
+        };
         for id in node.grants.iter().filter_map(|grant| grant.capability).filter(named) {
             let capability = Revocation::Capability { id, node_id: Some(node_id) };
             if !found.contains(&capability) {
@@ -381,7 +458,8 @@ fn foreign_block(which: &str) -> Option<capability::Id> {
     }
     let mut bytes = [0; 32];
     for (place, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let value =
+            |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
         *place = value(pair[0])? << 4 | value(pair[1])?;
     }
     Some(capability::Id::from_bytes(bytes))
@@ -391,8 +469,14 @@ fn describe(found: &Revocation, nodes: &[PairedNode]) -> String {
     match found {
         Revocation::Node { node_id, name } => format!("{name:?} ({node_id})"),
         Revocation::Capability { id, node_id } => {
-            let owner = nodes.iter().map(|node| &node.device.entry.record).find(|record| Some(record.node_id) == *node_id);
-            format!("capability {id} of {:?}", owner.map_or("unknown", |record| record.name.as_str()))
+            let owner = nodes
+                .iter()
+                .map(|node| &node.device.entry.record)
+                .find(|record| Some(record.node_id) == *node_id);
+            format!(
+                "capability {id} of {:?}",
+                owner.map_or("unknown", |record| record.name.as_str())
+            )
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The secrets that nodes prove to know: PINs, shown while pairing is open, and codes that were minted beforehand.
+//! The secrets that nodes prove to know: PINs, shown while pairing is open, and codes that were
+//! minted beforehand.
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -18,20 +19,29 @@ use crate::gateway::Gateway;
 use crate::hook::{Event, Pin};
 
 impl Gateway {
-    /// Mints a PIN for this key and shows it. One that comes back while its PIN lives gets the same again, and nobody is told a second time.
-    pub(super) async fn show_pin(&self, request: &OwnedRequest) -> Result<OwnedPrepared, StoreError> {
+    /// Mints a PIN for this key and shows it. One that comes back while its PIN lives gets the same
+    /// again, and nobody is told a second time.
+    pub(super) async fn show_pin(
+        &self,
+        request: &OwnedRequest,
+    ) -> Result<OwnedPrepared, StoreError> {
         let (store, pairing) = (&self.inner.store, &self.inner.pairing);
         let _one_at_a_time = pairing.minting.lock().await;
         let now = self.inner.clock.unix();
         let window = store.window().await?;
         let source = Source::of(request.address);
         let guessers = store.guessers().await?;
-        let of_source = guessers.iter().find(|guesser| guesser.source == source).map_or(0, |guesser| guesser.guesses);
+        let of_source = guessers
+            .iter()
+            .find(|guesser| guesser.source == source)
+            .map_or(0, |guesser| guesser.guesses);
         if let Err(no) = window.admits_source(of_source, now) {
             return Ok(OwnedPrepared::Refused(refusal(no)));
         }
         if window.is_doubted(&self.inner.clock.moment()) {
-            tracing::warn!("the clock is in doubt, and by what it says pairing has closed: no PIN is shown; open pairing again");
+            tracing::warn!(
+                "the clock is in doubt, and by what it says pairing has closed: no PIN is shown; open pairing again"
+            );
             return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
         }
         if let Some(pin) = self.live_pin(&request.key, &window, of_source, now).await? {
@@ -88,22 +98,32 @@ impl Gateway {
     ) -> Result<Option<OwnedPrepared>, StoreError> {
         let live = self.inner.store.codes(now).await?;
         let moment = self.inner.clock.moment();
-        let live = live.into_iter().filter(|code| !moment.doubts(code.created_at, code.counted.expires));
-        let guessable = |counted: &Counted| counted.kind == Kind::Pin(*key) && counted.guesses < GUESSES_PER_CODE;
+        let live =
+            live.into_iter().filter(|code| !moment.doubts(code.created_at, code.counted.expires));
+        let guessable = |counted: &Counted| {
+            counted.kind == Kind::Pin(*key) && counted.guesses < GUESSES_PER_CODE
+        };
         let mut live = live;
         let Some(found) = live.find(|code| guessable(&code.counted)) else { return Ok(None) };
         // A listing has no secrets.
         let Some(found) = self.inner.store.code(found.id).await? else { return Ok(None) };
-        let Ok(code) = self.inner.pairing.seal.open_code(found.id.as_bytes(), &found.sealed) else { return Ok(None) };
-        let (expires_in, attempts) =
-            (seconds_until(found.counted.expires, now), attempts(found.counted.guesses, window, of_source));
+        let Ok(code) = self.inner.pairing.seal.open_code(found.id.as_bytes(), &found.sealed) else {
+            return Ok(None);
+        };
+        let (expires_in, attempts) = (
+            seconds_until(found.counted.expires, now),
+            attempts(found.counted.guesses, window, of_source),
+        );
         Ok(Some(OwnedPrepared::Pin { id: found.id, code, expires_in, attempts }))
     }
 
-    /// Finds the code with this selector. For one that nobody minted the answer is nobody's code, at about the same cost.
+    /// Finds the code with this selector. For one that nobody minted the answer is nobody's code,
+    /// at about the same cost.
     pub(super) async fn find_code(&self, selector: Selector) -> Result<OwnedPrepared, StoreError> {
         let seal = &self.inner.pairing.seal;
-        if let Some(found) = self.inner.store.code_by_selector(selector, self.inner.clock.unix()).await? {
+        if let Some(found) =
+            self.inner.store.code_by_selector(selector, self.inner.clock.unix()).await?
+        {
             if self.inner.clock.moment().doubts(found.created_at, found.counted.expires) {
                 tracing::warn!(
                     selector = selector.as_str(),
@@ -114,7 +134,10 @@ impl Gateway {
             if let Ok(code) = seal.open_code(found.id.as_bytes(), &found.sealed) {
                 return Ok(OwnedPrepared::Code { id: Some(found.id), code });
             }
-            tracing::error!(selector = selector.as_str(), "the store key does not open this code; it counts as nobody's");
+            tracing::error!(
+                selector = selector.as_str(),
+                "the store key does not open this code; it counts as nobody's"
+            );
         }
         let code = Code::nobodys(&chance::draw());
         let _as_long_as_opening_one = seal.seal_code(&[0; 16], &code);
@@ -131,7 +154,9 @@ fn copy(code: &Code) -> Result<Code, StoreError> {
 
 /// How often a PIN may be tried yet.
 fn attempts(guesses: u8, window: &Window, of_source: u8) -> u8 {
-    let of_all = GUESSES_PER_WINDOW.saturating_sub(window.guesses).min(GUESSES_PER_SOURCE.saturating_sub(of_source));
+    let of_all = GUESSES_PER_WINDOW
+        .saturating_sub(window.guesses)
+        .min(GUESSES_PER_SOURCE.saturating_sub(of_source));
     GUESSES_PER_CODE.saturating_sub(guesses).min(of_all)
 }
 

@@ -22,8 +22,9 @@ use crate::hook::Event;
 use crate::in_force::OwnedInForce;
 
 impl Gateway {
-    /// Makes a part of what the peer of a link holds anew; `None` if it gets nothing. What it allows is what is in force for the link, it ends then, and it rests
-    /// on this chain, if it presented one.
+    /// Makes a part of what the peer of a link holds anew; `None` if it gets nothing. What it
+    /// allows is what is in force for the link, it ends then, and it rests on this chain, if it
+    /// presented one.
     pub(crate) async fn renew(
         &self,
         peer: Peer,
@@ -48,7 +49,8 @@ impl Gateway {
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
             let now = self.inner.clock.unix();
-            let (Some(holder), Standing::Paired { .. } | Standing::Muted { .. }) = (entry.record.keys, &entry.record.standing)
+            let (Some(holder), Standing::Paired { .. } | Standing::Muted { .. }) =
+                (entry.record.keys, &entry.record.standing)
             else {
                 return Ok(None);
             };
@@ -56,18 +58,26 @@ impl Gateway {
             if self.doubts(&grants) {
                 return Ok(None);
             }
-            let (newest, scopes, lives, ends_by, maker) =
-                match renewal(&grants, entry.ceiling.as_deref(), self.inner.limits.renew_after_expiry, now) {
-                    Renewal::Again(waits) => return Ok(self.offer_of(&entry.record, waits, None)),
-                    Renewal::Fresh { newest, scopes, lives, ends_by, maker } => (newest, scopes, lives, ends_by, maker),
-                    Renewal::TooOften => {
-                        tracing::warn!(%node_id, "a node renews its grant over and over; it gets no other one today");
-                        return Ok(None);
-                    }
-                    Renewal::Nothing => return Ok(None),
-                };
+            let (newest, scopes, lives, ends_by, maker) = match renewal(
+                &grants,
+                entry.ceiling.as_deref(),
+                self.inner.limits.renew_after_expiry,
+                now,
+            ) {
+                Renewal::Again(waits) => return Ok(self.offer_of(&entry.record, waits, None)),
+                Renewal::Fresh { newest, scopes, lives, ends_by, maker } => {
+                    (newest, scopes, lives, ends_by, maker)
+                }
+                Renewal::TooOften => {
+                    tracing::warn!(%node_id, "a node renews its grant over and over; it gets no other one today");
+                    return Ok(None);
+                }
+                Renewal::Nothing => return Ok(None),
+            };
             let Some(authority) = self.authority_of(maker).await? else { return Ok(None) };
-            let lives = lives.map_or(self.inner.pairing.settings.token_expiry, |span| Duration::from_secs(span.as_secs()));
+            let lives = lives.map_or(self.inner.pairing.settings.token_expiry, |span| {
+                Duration::from_secs(span.as_secs())
+            });
             let until = now.after(Span::from_secs(lives.as_secs().max(1)));
             let until = Until::AtMost(ends_by.map_or(until, |ends_by| ends_by.min(until)));
             let ends = match authority.mint(&scopes.scopes(), until) {
@@ -79,7 +89,9 @@ impl Gateway {
                         && newest.expires.is_some_and(|expires| ends <= expires) =>
                 {
                     let waits = matches!(newest.state, State::Offered { .. });
-                    return Ok(Some(newest).filter(|_| waits).and_then(|newest| self.offer_of(&entry.record, newest, None)));
+                    return Ok(Some(newest)
+                        .filter(|_| waits)
+                        .and_then(|newest| self.offer_of(&entry.record, newest, None)));
                 }
                 Ok(ends) => ends,
                 Err(wider) => {
@@ -87,10 +99,19 @@ impl Gateway {
                     return Ok(None);
                 }
             };
-            let Ok(grant) = self.fresh_grant(node_id, &holder, scopes.clone(), (ends, maker), now) else { return Ok(None) };
-            // The ceiling from which it was made still is the node's if the record has not changed since.
+            let Ok(grant) = self.fresh_grant(node_id, &holder, scopes.clone(), (ends, maker), now)
+            else {
+                return Ok(None);
+            };
+            // The ceiling from which it was made still is the node's if the record has not changed
+            // since.
             let (record, version) = (entry.record.clone(), Some(entry.version));
-            match self.inner.store.offer(record, entry.profile, version, grant.clone(), None, now).await {
+            match self
+                .inner
+                .store
+                .offer(record, entry.profile, version, grant.clone(), None, now)
+                .await
+            {
                 Ok(_) => {
                     self.event(Event::GrantOffered { node_id, grant: grant.id });
                     return Ok(self.offer_of(&entry.record, &grant, None));
@@ -103,7 +124,8 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// A bearer for what is in force for the link. It is no grant of the registry: the node keeps the grant that it has.
+    /// A bearer for what is in force for the link. It is no grant of the registry: the node keeps
+    /// the grant that it has.
     async fn renew_token(
         &self,
         peer: Peer,
@@ -115,23 +137,36 @@ impl Gateway {
         let (bearers, now) = (&inner.pairing.bearers, inner.clock.unix());
         let scopes = in_force.lend().at_most();
         let right = Right::Capability(held.last().map(|leaf| leaf.id));
-        let own = Authority::Delegated(Delegated { right, scopes: scopes.clone(), ends: expires, may_approve: false });
+        let own = Authority::Delegated(Delegated {
+            right,
+            scopes: scopes.clone(),
+            ends: expires,
+            may_approve: false,
+        });
         let until = Until::AtMost(now.after(Span::from_secs(LIFETIME.as_secs())));
         // A bearer has what its link has, and ends no later.
         let Ok(ends) = own.mint(&scopes.scopes(), until) else { return Ok(None) };
         let left = Some(Duration::from_secs(ends.as_secs().saturating_sub(now.as_secs())));
-        // It is there before the registry is looked at: what is revoked from now on is either seen here or ends it.
+        // It is there before the registry is looked at: what is revoked from now on is either seen
+        // here or ends it.
         let token = bearers.issue((peer.into(), held), in_force.clone(), left, inner.clock.now());
         let rests = self.rests(peer, &in_force, held).await;
         let Ok(Some((id, node_id, room))) = rests else {
             bearers.drop_holder(peer.into());
             return rests.map(|_| None);
         };
-        Ok(token.map(|token| OwnedOffer { id, node_id, room, token: Some(token), chain: None, message: None }))
+        Ok(token.map(|token| OwnedOffer {
+            id,
+            node_id,
+            room,
+            token: Some(token),
+            chain: None,
+            message: None,
+        }))
     }
 
-    /// The grant that a peer's link rests on, its node and where that stands; a delegate has none of it here. `None` if it counts no more, or if less is in force
-    /// by now than this.
+    /// The grant that a peer's link rests on, its node and where that stands; a delegate has none
+    /// of it here. `None` if it counts no more, or if less is in force by now than this.
     async fn rests(
         &self,
         peer: Peer,
@@ -146,10 +181,16 @@ impl Gateway {
             }
         }
         let Peer::Node(node_id) = peer else {
-            return Ok(Some((GrantId::new(&chance::draw()), NodeId::from_bytes([0; 16]), Name::from(UNKNOWN))));
+            return Ok(Some((
+                GrantId::new(&chance::draw()),
+                NodeId::from_bytes([0; 16]),
+                Name::from(UNKNOWN),
+            )));
         };
         let Some(stored) = store.load(node_id).await? else { return Ok(None) };
-        if held.is_empty() && !stored.ceiling.as_ref().is_none_or(|ceiling| in_force.holds_to(ceiling)) {
+        if held.is_empty()
+            && !stored.ceiling.as_ref().is_none_or(|ceiling| in_force.holds_to(ceiling))
+        {
             return Ok(None);
         }
         let grants = store.grants(node_id).await?;

@@ -20,7 +20,8 @@ pub struct Rule {
     pub verdict: Verdict,
 }
 
-/// Which requests a rule is for: those for which all holds that is set. One without conditions is for every request.
+/// Which requests a rule is for: those for which all holds that is set. One without conditions is
+/// for every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
     /// What its name looks like.
@@ -64,7 +65,8 @@ impl When {
     }
 }
 
-/// What a name looks like: `*` stands for any characters or none, `?` for exactly one, everything else for itself.
+/// What a name looks like: `*` stands for any characters or none, `?` for exactly one, everything
+/// else for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
@@ -84,9 +86,11 @@ impl Glob {
     /// Whether a name looks like this; capitals count.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let (pattern, name): (Vec<char>, Vec<char>) = (self.0.chars().collect(), name.chars().collect());
+        let (pattern, name): (Vec<char>, Vec<char>) =
+            (self.0.chars().collect(), name.chars().collect());
         let (mut at, mut seen) = (0, 0);
-        // Behind the last star, and how much of the name that star has taken. Only the last one has to take more when it gets stuck.
+        // Behind the last star, and how much of the name that star has taken. Only the last one has
+        // to take more when it gets stuck.
         let mut star: Option<(usize, usize)> = None;
         while let Some(&character) = name.get(seen) {
             match (pattern.get(at), star) {
@@ -110,8 +114,9 @@ impl Glob {
     }
 }
 
-/// The handler that every gateway has unless it is given another: the first rule that fits decides. Where none does, a right PIN or code is enough or the
-/// operator is asked, as the settings say, and whoever showed neither waits for the operator.
+/// The handler that every gateway has unless it is given another: the first rule that fits decides.
+/// Where none does, a right PIN or code is enough or the operator is asked, as the settings say,
+/// and whoever showed neither waits for the operator.
 #[derive(Clone, Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
@@ -123,7 +128,11 @@ impl Rules {
     /// As the settings say.
     #[must_use]
     pub fn new(settings: &PairingSettings) -> Self {
-        Self { rules: settings.rules.clone(), approve: settings.approve, permissions: settings.default_permissions.clone() }
+        Self {
+            rules: settings.rules.clone(),
+            approve: settings.approve,
+            permissions: settings.default_permissions.clone(),
+        }
     }
 
     fn approved(&self, request: &PairingRequest<'_>, terms: Terms) -> PairingDecision {
@@ -140,14 +149,20 @@ impl Rules {
 #[async_trait]
 impl PairingHandler for Rules {
     async fn decide(&self, request: &PairingRequest<'_>) -> PairingDecision {
-        let fitting = self.rules.iter().find(|rule| rule.when.fits(request.name, request.method, request.address));
+        let fitting = self
+            .rules
+            .iter()
+            .find(|rule| rule.when.fits(request.name, request.method, request.address));
         match fitting.map(|rule| &rule.verdict) {
             Some(Verdict::Approve(terms)) => self.approved(request, terms.clone()),
             Some(Verdict::Ask(terms)) => PairingDecision::Propose(terms.clone()),
             Some(Verdict::Reject { reason }) => PairingDecision::Reject { reason: reason.clone() },
             None => match (request.method, self.approve) {
-                (Method::Pin | Method::Code, Approve::Auto) => self.approved(request, Terms::default()),
-                (Method::Pin | Method::Code, Approve::Manual) | (Method::Approval | Method::Setup, _) => PairingDecision::Ask,
+                (Method::Pin | Method::Code, Approve::Auto) => {
+                    self.approved(request, Terms::default())
+                }
+                (Method::Pin | Method::Code, Approve::Manual)
+                | (Method::Approval | Method::Setup, _) => PairingDecision::Ask,
             },
         }
     }

@@ -3,8 +3,8 @@
 //! ```text
 //! sealed = 1 ‖ salt (32) ‖ ChaCha20-Poly1305(text (64)) ‖ tag (16)        key: HKDF-SHA256(store key, label ‖ salt)
 //! ```
-//! The key of every sealing is its own, because the salt is, so no nonce ever comes twice. What is sealed is bound to its label and id: moved to another
-//! place, it does not open there.
+//! The key of every sealing is its own, because the salt is, so no nonce ever comes twice. What is
+//! sealed is bound to its label and id: moved to another place, it does not open there.
 
 use handfast_core::crypto::aead::{self, TAG_BYTES};
 use handfast_core::crypto::code::Code;
@@ -12,7 +12,8 @@ use handfast_core::crypto::hkdf_sha256;
 use handfast_core::secret::Secret;
 use zeroize::Zeroizing;
 
-/// Bytes of everything that is sealed: a pair of private keys, or the longest code, filled up with zeros.
+/// Bytes of everything that is sealed: a pair of private keys, or the longest code, filled up with
+/// zeros.
 const TEXT: usize = 64;
 const SALT: usize = 32;
 const VERSION: u8 = 1;
@@ -55,7 +56,12 @@ impl StoreKey {
         [&[VERSION], &salt[..], &inside[..], &tag].concat()
     }
 
-    pub(crate) fn open(&self, kind: Kind, id: &[u8], sealed: &[u8]) -> Result<Secret<TEXT>, NotOpened> {
+    pub(crate) fn open(
+        &self,
+        kind: Kind,
+        id: &[u8],
+        sealed: &[u8],
+    ) -> Result<Secret<TEXT>, NotOpened> {
         let (version, rest) = sealed.split_first().ok_or(NotOpened)?;
         let (salt, rest) = rest.split_first_chunk::<SALT>().ok_or(NotOpened)?;
         let (text, rest) = rest.split_first_chunk::<TEXT>().ok_or(NotOpened)?;
@@ -64,7 +70,8 @@ impl StoreKey {
             return Err(NotOpened);
         }
         let mut inside = Zeroizing::new(*text);
-        aead::open(&self.derive(kind, salt), 0, &associated(kind, id), &mut *inside, tag).map_err(|_| NotOpened)?;
+        aead::open(&self.derive(kind, salt), 0, &associated(kind, id), &mut *inside, tag)
+            .map_err(|_| NotOpened)?;
         Ok(Secret::new(*inside))
     }
 
@@ -109,7 +116,11 @@ mod tests {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
             assert_eq!(key(1).open(Kind::Code, b"one", &changed), Err(NotOpened), "byte {at}");
-            assert_eq!(key(1).open(Kind::Code, b"one", &sealed[..at]), Err(NotOpened), "{at} bytes");
+            assert_eq!(
+                key(1).open(Kind::Code, b"one", &sealed[..at]),
+                Err(NotOpened),
+                "{at} bytes"
+            );
         }
     }
 
@@ -118,7 +129,10 @@ mod tests {
         let code = Code::parse("847291").unwrap();
         let (first, second) = (key(1).seal_code(b"id", &code), key(1).seal_code(b"id", &code));
         assert_ne!(first, second);
-        assert_eq!(first.len(), key(1).seal_code(b"id", &Code::parse("K7QFK7QFK7QFK7QF").unwrap()).len());
+        assert_eq!(
+            first.len(),
+            key(1).seal_code(b"id", &Code::parse("K7QFK7QFK7QFK7QF").unwrap()).len()
+        );
         assert_eq!(key(1).open_code(b"id", &first), Ok(code));
     }
 }

@@ -44,13 +44,15 @@ impl Gateway {
     pub(crate) async fn prepare(&self, request: &OwnedRequest) -> OwnedPrepared {
         let prepared = async {
             let stored = self.inner.store.by_key(&request.key).await?;
-            Ok::<_, StoreError>(match plan(stored.as_ref().map(|stored| &stored.record.standing), request.method) {
-                Plan::RefuseRevoked => OwnedPrepared::Refused(OwnedRefusal::Revoked),
-                Plan::OfferAgain | Plan::Settle => OwnedPrepared::Settle,
-                Plan::ShowPin => self.show_pin(request).await?,
-                Plan::FindCode(selector) => self.find_code(selector).await?,
-                Plan::AwaitSetup => OwnedPrepared::Setup,
-            })
+            Ok::<_, StoreError>(
+                match plan(stored.as_ref().map(|stored| &stored.record.standing), request.method) {
+                    Plan::RefuseRevoked => OwnedPrepared::Refused(OwnedRefusal::Revoked),
+                    Plan::OfferAgain | Plan::Settle => OwnedPrepared::Settle,
+                    Plan::ShowPin => self.show_pin(request).await?,
+                    Plan::FindCode(selector) => self.find_code(selector).await?,
+                    Plan::AwaitSetup => OwnedPrepared::Setup,
+                },
+            )
         };
         prepared.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a pairing request could not be prepared");
@@ -60,8 +62,13 @@ impl Gateway {
 
     /// Decides about a request, or has it decided. With a code, that one was proven and is spent.
     ///
-    /// It runs to its end even if the connection goes: whoever was approved is paired, and gets its grant when it asks again.
-    pub(crate) async fn settle(&self, request: &OwnedRequest, code: Option<CodeId>) -> OwnedVerdict {
+    /// It runs to its end even if the connection goes: whoever was approved is paired, and gets its
+    /// grant when it asks again.
+    pub(crate) async fn settle(
+        &self,
+        request: &OwnedRequest,
+        code: Option<CodeId>,
+    ) -> OwnedVerdict {
         let (gateway, request) = (self.clone(), request.clone());
         let settled = tokio::spawn(async move { gateway.settle_now(&request, code).await });
         match settled.await {
@@ -74,7 +81,11 @@ impl Gateway {
         }
     }
 
-    async fn settle_now(&self, request: &OwnedRequest, code: Option<CodeId>) -> Result<OwnedVerdict, StoreError> {
+    async fn settle_now(
+        &self,
+        request: &OwnedRequest,
+        code: Option<CodeId>,
+    ) -> Result<OwnedVerdict, StoreError> {
         let inner = &self.inner;
         let (shown, maker) = match code {
             Some(id) => self.shown(id).await.map(|(shown, maker)| (Some(shown), maker))?,
@@ -87,11 +98,14 @@ impl Gateway {
                 Some((Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }, _)) => {
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
                 }
-                // Whoever was turned down may ask again later; a code that was just proven is an approval.
+                // Whoever was turned down may ask again later; a code that was just proven is an
+                // approval.
                 Some((Standing::Revoked { cause: Cause::Rejected }, None)) => {
                     let node_id = stored.as_ref().map(|stored| stored.record.node_id);
                     let rejection = inner.store.rejection(RequestKey::of_key(&request.key)).await?;
-                    if let Some(Err(refusal)) = rejection.map(|rejection| rejection.admits(inner.clock.unix())) {
+                    if let Some(Err(refusal)) =
+                        rejection.map(|rejection| rejection.admits(inner.clock.unix()))
+                    {
                         let word = node_id.and_then(|node_id| inner.pairing.noted(node_id).word);
                         return Ok(OwnedVerdict::Refused(turned_down(word, refusal)));
                     }
@@ -99,17 +113,25 @@ impl Gateway {
                         return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
                     }
                 }
-                Some((Standing::Paired { .. } | Standing::Muted { .. }, None)) => return self.once_more(stored.as_ref()).await,
+                Some((Standing::Paired { .. } | Standing::Muted { .. }, None)) => {
+                    return self.once_more(stored.as_ref()).await;
+                }
                 // It has shown its code before, and waits; or what it waited for is gone.
-                Some((Standing::Pending { .. } | Standing::Unapproved { .. }, None)) if has_code(request) => {
+                Some((Standing::Pending { .. } | Standing::Unapproved { .. }, None))
+                    if has_code(request) =>
+                {
                     decided = Some(PairingDecision::Ask);
                 }
-                None if shown.is_none() && has_code(request) => return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)),
+                None if shown.is_none() && has_code(request) => {
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+                }
                 Some(_) | None => {}
             }
             let decision = match &decided {
                 Some(decision) => decision.clone(),
-                None => decided.insert(handler::ask(&inner.pairing.handler, request, shown.as_ref()).await).clone(),
+                None => decided
+                    .insert(handler::ask(&inner.pairing.handler, request, shown.as_ref()).await)
+                    .clone(),
             };
             let Some(authority) = self.authority_of(maker).await? else {
                 // The code has ended with the session that made it.
@@ -117,13 +139,18 @@ impl Gateway {
             };
             let settled = match decision {
                 PairingDecision::Approve { permissions, expires_in, mode, message } => {
-                    let terms = Terms { permissions: Some(permissions), expires: expires_in, message };
-                    match self.approve_request(&authority, request, stored.as_ref(), &terms, mode).await? {
+                    let terms =
+                        Terms { permissions: Some(permissions), expires: expires_in, message };
+                    match self
+                        .approve_request(&authority, request, stored.as_ref(), &terms, mode)
+                        .await?
+                    {
                         Ok(verdict) => verdict,
                         // What is more than whoever made the code may give, an operator gives.
                         Err(wider) => {
                             tracing::warn!(name = ?request.name, %wider, "a code brings more than its maker may give by now; the operator is asked");
-                            self.ask_operator(request, stored.as_ref(), terms, shown.as_ref()).await?
+                            self.ask_operator(request, stored.as_ref(), terms, shown.as_ref())
+                                .await?
                         }
                     }
                 }
@@ -131,8 +158,13 @@ impl Gateway {
                     tracing::info!(name = ?request.name, address = %request.address, "the pairing handler turned a request down");
                     Some(OwnedVerdict::Refused(OwnedRefusal::Denied { reason }))
                 }
-                PairingDecision::Ask => self.ask_operator(request, stored.as_ref(), Terms::default(), shown.as_ref()).await?,
-                PairingDecision::Propose(terms) => self.ask_operator(request, stored.as_ref(), terms, shown.as_ref()).await?,
+                PairingDecision::Ask => {
+                    self.ask_operator(request, stored.as_ref(), Terms::default(), shown.as_ref())
+                        .await?
+                }
+                PairingDecision::Propose(terms) => {
+                    self.ask_operator(request, stored.as_ref(), terms, shown.as_ref()).await?
+                }
             };
             if let Some(verdict) = settled {
                 return Ok(verdict);
@@ -154,22 +186,29 @@ impl Gateway {
     }
 
     /// Offers a node that is paired already the newest grant that counts.
-    pub(crate) async fn once_more(&self, stored: Option<&Stored>) -> Result<OwnedVerdict, StoreError> {
-        let Some(Stored { record, .. }) = stored else { return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)) };
+    pub(crate) async fn once_more(
+        &self,
+        stored: Option<&Stored>,
+    ) -> Result<OwnedVerdict, StoreError> {
+        let Some(Stored { record, .. }) = stored else {
+            return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+        };
         let grants = self.inner.store.grants(record.node_id).await?;
         if self.doubts(&grants) {
             return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY));
         }
         let word = self.inner.pairing.noted(record.node_id).word;
-        let offer = offer_again(&grants, self.inner.clock.unix()).and_then(|grant| self.offer_of(record, grant, word));
+        let offer = offer_again(&grants, self.inner.clock.unix())
+            .and_then(|grant| self.offer_of(record, grant, word));
         Ok(match offer {
             Some(offer) => OwnedVerdict::Offered(offer),
             None => OwnedVerdict::Refused(OwnedRefusal::Expired),
         })
     }
 
-    /// Pairs the node and offers it its grant, in one step, by the right of whoever made what it has shown; `None` if somebody else was faster. The inner error
-    /// says that it is more than that right may give.
+    /// Pairs the node and offers it its grant, in one step, by the right of whoever made what it
+    /// has shown; `None` if somebody else was faster. The inner error says that it is more than
+    /// that right may give.
     async fn approve_request(
         &self,
         authority: &Authority,
@@ -183,7 +222,8 @@ impl Gateway {
             Ok(None) => return Ok(Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)))),
             Err(wider) => return Ok(Err(wider)),
         };
-        let (read_at, ToBePaired { record, grant, ceiling }) = (stored.map(|stored| stored.version), made.clone());
+        let (read_at, ToBePaired { record, grant, ceiling }) =
+            (stored.map(|stored| stored.version), made.clone());
         let (profile, now) = (request.profile.clone(), self.inner.clock.unix());
         match self.inner.store.offer(record, profile, read_at, grant, Some(ceiling), now).await {
             Ok(_) => Ok(Ok(Some(self.paired_now(&made, terms.message.clone())))),
@@ -192,8 +232,9 @@ impl Gateway {
         }
     }
 
-    /// What is to be written of a node so that it is paired. Without an end in the terms its grants live for as long as is said, and are renewed. `None` if no
-    /// capability can be issued with the terms.
+    /// What is to be written of a node so that it is paired. Without an end in the terms its grants
+    /// live for as long as is said, and are renewed. `None` if no capability can be issued with the
+    /// terms.
     ///
     /// # Errors
     /// [`Wider`] if the terms are more than the right may give.
@@ -210,15 +251,20 @@ impl Gateway {
         let keys = Holder { channel: request.key, signing: request.signing };
         let credential = Credential::Keys;
         let standing = match stored.map(|stored| &stored.record.standing) {
-            // What the operator decided about it stays: neither muting nor a mode ends because it pairs again.
-            Some(Standing::Muted { restore, .. }) => Standing::Muted { credential, restore: *restore },
-            Some(Standing::Paired { mode, .. }) => Standing::Paired { credential, mode: *mode },
-            Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. }) | None => {
-                Standing::Paired { credential, mode }
+            // What the operator decided about it stays: neither muting nor a mode ends because it
+            // pairs again.
+            Some(Standing::Muted { restore, .. }) => {
+                Standing::Muted { credential, restore: *restore }
             }
+            Some(Standing::Paired { mode, .. }) => Standing::Paired { credential, mode: *mode },
+            Some(
+                Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. },
+            )
+            | None => Standing::Paired { credential, mode },
         };
         let record = Record {
-            node_id: stored.map_or_else(|| NodeId::new(&chance::draw()), |stored| stored.record.node_id),
+            node_id: stored
+                .map_or_else(|| NodeId::new(&chance::draw()), |stored| stored.record.node_id),
             name: request.name.clone(),
             room: request.room.clone(),
             address: request.address.to_canonical(),
@@ -235,9 +281,11 @@ impl Gateway {
         }
         let until = now.after(lives.min(settings.bounds.grant_for));
         let maker = authority.maker()?;
-        let (scopes, said) = (terms.permissions.clone().unwrap_or_default(), terms.expires.is_some());
+        let (scopes, said) =
+            (terms.permissions.clone().unwrap_or_default(), terms.expires.is_some());
         let brings = Ceiling { scopes, expires: said.then_some(until), named: false, maker };
-        let mut ceiling = paired_anew(stored.and_then(|stored| stored.ceiling.as_deref()), brings, now);
+        let mut ceiling =
+            paired_anew(stored.and_then(|stored| stored.ceiling.as_deref()), brings, now);
         let until = ceiling.expires.map_or(until, |ends_by| ends_by.min(until));
         let ends = authority.mint(&ceiling.scopes.scopes(), Until::AtMost(until))?;
         if authority.is_delegated() && !ceiling.named {
@@ -273,30 +321,41 @@ impl Gateway {
         shown: Option<&Shown>,
     ) -> Result<Option<OwnedVerdict>, StoreError> {
         let inner = &self.inner;
-        if matches!(stored.map(|s| &s.record.standing), Some(Standing::Paired { .. } | Standing::Muted { .. })) {
+        if matches!(
+            stored.map(|s| &s.record.standing),
+            Some(Standing::Paired { .. } | Standing::Muted { .. })
+        ) {
             // The operator has let this key in before, and can renew what has run out.
             return self.once_more(stored).await.map(Some);
         }
         let now = inner.clock.unix();
         // The profile is JSON that was read as a profile before it came here.
-        let asked = PairRequest { name: request.name.label(), room: request.room.label(), profile: Profile::EMPTY };
+        let asked = PairRequest {
+            name: request.name.label(),
+            room: request.room.label(),
+            profile: Profile::EMPTY,
+        };
         let asking = Asking::new(&asked, request.address, now, &inner.limits, &chance::draw())
             .with_keys(Holder { channel: request.key, signing: request.signing })
             .made_by(request.number);
-        let node_id = match inner.store.admit(asking, request.profile.clone(), inner.limits, now).await? {
-            Ok(node_id) => node_id,
-            Err(Refusal::AlreadyPaired | Refusal::Revoked) => return Ok(None),
-            Err(refusal @ (Refusal::Rejected { .. } | Refusal::Barred)) => {
-                self.event(Event::AskRefused { address: request.address, refusal });
-                return Ok(Some(OwnedVerdict::Refused(turned_down(None, refusal))));
-            }
-            Err(refusal) => {
-                self.event(Event::AskRefused { address: request.address, refusal });
-                return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
-            }
-        };
+        let node_id =
+            match inner.store.admit(asking, request.profile.clone(), inner.limits, now).await? {
+                Ok(node_id) => node_id,
+                Err(Refusal::AlreadyPaired | Refusal::Revoked) => return Ok(None),
+                Err(refusal @ (Refusal::Rejected { .. } | Refusal::Barred)) => {
+                    self.event(Event::AskRefused { address: request.address, refusal });
+                    return Ok(Some(OwnedVerdict::Refused(turned_down(None, refusal))));
+                }
+                Err(refusal) => {
+                    self.event(Event::AskRefused { address: request.address, refusal });
+                    return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+                }
+            };
         let entered = inner.store.load(node_id).await?;
-        let Some(Standing::Pending { expires }) = entered.map(|stored| stored.record.standing) else { return Ok(None) };
+        let Some(Standing::Pending { expires }) = entered.map(|stored| stored.record.standing)
+        else {
+            return Ok(None);
+        };
         let proposed = Terms {
             permissions: terms.permissions.or_else(|| shown?.permissions.clone()),
             expires: terms.expires.or_else(|| shown?.expires_in),
@@ -321,7 +380,10 @@ fn turned_down(word: Option<String>, refusal: Refusal) -> OwnedRefusal {
         Refusal::Rejected { wait } => {
             let when = format!("ask again in {} s", wait.as_millis().div_ceil(1000));
             // A word that leaves no room for it goes alone.
-            let both = word.as_ref().map(|word| format!("{word}; {when}")).filter(|both| both.len() <= REASON_BYTES);
+            let both = word
+                .as_ref()
+                .map(|word| format!("{word}; {when}"))
+                .filter(|both| both.len() <= REASON_BYTES);
             OwnedRefusal::Denied { reason: both.or(word).or(Some(when)) }
         }
         _ => OwnedRefusal::Revoked,

@@ -15,13 +15,14 @@ pub const OPEN_FOR: Duration = Duration::from_secs(300);
 /// How many characters a PIN may have.
 pub const PIN_CHARS: std::ops::RangeInclusive<u8> = 4..=12;
 
-/// How pairing goes. The default is closed until the operator opens it, with PINs of six digits that are enough by themselves, and permission to read and
-/// write everywhere for 90 days.
+/// How pairing goes. The default is closed until the operator opens it, with PINs of six digits
+/// that are enough by themselves, and permission to read and write everywhere for 90 days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairingSettings {
     /// Whether pairing by PIN is open from the start.
     pub enabled: bool,
-    /// How long it stays open, once opened. None: as long as the gateway runs if it is [enabled](Self::enabled), and [`OPEN_FOR`] if the operator opens it.
+    /// How long it stays open, once opened. None: as long as the gateway runs if it is
+    /// [enabled](Self::enabled), and [`OPEN_FOR`] if the operator opens it.
     pub window: Option<Duration>,
     /// Characters of a PIN, [`PIN_CHARS`].
     pub pin_length: u8,
@@ -35,11 +36,13 @@ pub struct PairingSettings {
     pub default_permissions: ScopesBuf,
     /// How long a grant lives for which nobody decides otherwise; at least a second.
     pub token_expiry: Duration,
-    /// How long codes and grants may live at most, and for how many nodes a code may be, whoever makes them.
+    /// How long codes and grants may live at most, and for how many nodes a code may be, whoever
+    /// makes them.
     pub bounds: Bounds,
     /// What decides before [`approve`](Self::approve) does; the first rule that fits counts.
     pub rules: Vec<Rule>,
-    /// Where nodes reach this gateway, for invitations: `ws://host:port`, `wss://host:port` or `tcp://host:port`, at most three.
+    /// Where nodes reach this gateway, for invitations: `ws://host:port`, `wss://host:port` or
+    /// `tcp://host:port`, at most three.
     pub addresses: Vec<String>,
 }
 
@@ -85,7 +88,10 @@ impl PairingSettings {
             return Err(format!("a PIN has 4 to 12 characters, not {}", self.pin_length));
         }
         if !(1..=86_400).contains(&self.pin_timeout.as_secs()) {
-            return Err(format!("a PIN lives for a second to a day, not for {:?}", self.pin_timeout));
+            return Err(format!(
+                "a PIN lives for a second to a day, not for {:?}",
+                self.pin_timeout
+            ));
         }
         if self.window.is_some_and(|window| window.as_secs() == 0) {
             return Err("pairing that stays open for less than a second is never open; leave the time out or name a longer one"
@@ -94,7 +100,10 @@ impl PairingSettings {
         if self.token_expiry.as_secs() == 0 {
             return Err("a grant lives for a second at least".to_owned());
         }
-        if self.bounds.code_uses == 0 || self.bounds.code_for.as_secs() == 0 || self.bounds.grant_for.as_secs() == 0 {
+        if self.bounds.code_uses == 0
+            || self.bounds.code_for.as_secs() == 0
+            || self.bounds.grant_for.as_secs() == 0
+        {
             return Err(
                 "the bounds of codes leave no room for any: a code lives for a second at least, and is for one node".to_owned()
             );
@@ -132,7 +141,10 @@ mod tests {
 
     #[test]
     fn whoever_pairs_may_by_default_read_and_write_everywhere_and_administer_nowhere() {
-        assert_eq!(PairingSettings::default().default_permissions.as_str(), "read:/**\nwrite:/**\n");
+        assert_eq!(
+            PairingSettings::default().default_permissions.as_str(),
+            "read:/**\nwrite:/**\n"
+        );
     }
 
     #[test]

@@ -65,8 +65,9 @@ pub(crate) struct Pairing {
     pub(crate) settings: PairingSettings,
     pub(crate) handler: Arc<dyn PairingHandler>,
     pub(crate) bearers: Bearers,
-    /// Held while a PIN is looked for and minted, so that two connections of one node at once get the same; and while the window is read and set, so that
-    /// closing it by itself never undoes that it was opened anew.
+    /// Held while a PIN is looked for and minted, so that two connections of one node at once get
+    /// the same; and while the window is read and set, so that closing it by itself never undoes
+    /// that it was opened anew.
     pub(crate) minting: tokio::sync::Mutex<()>,
     /// Whoever sets the window wakes the one who watches it.
     pub(crate) window_changed: Arc<Notify>,
@@ -77,7 +78,8 @@ pub(crate) struct Pairing {
     notes: Mutex<HashMap<NodeId, Note>>,
 }
 
-/// What is remembered of a node that waits, or was just decided about. Gone with the process, and then as for everybody.
+/// What is remembered of a node that waits, or was just decided about. Gone with the process, and
+/// then as for everybody.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note {
     /// The terms that a handler proposed, or that its code brings.
@@ -96,9 +98,15 @@ impl Pairing {
     ) -> Result<Self, StartError> {
         settings.check().map_err(StartError::Settings)?;
         let seal = StoreKey(key);
-        let fresh = seal.seal(Kind::GatewayKeys, KEYS.as_bytes(), &OwnKeys::generate(&chance::draw()).to_stored());
+        let fresh = seal.seal(
+            Kind::GatewayKeys,
+            KEYS.as_bytes(),
+            &OwnKeys::generate(&chance::draw()).to_stored(),
+        );
         let kept = store.vault(KEYS, fresh).await?;
-        let keys = seal.open(Kind::GatewayKeys, KEYS.as_bytes(), &kept).map_err(|_| StartError::WrongStoreKey)?;
+        let keys = seal
+            .open(Kind::GatewayKeys, KEYS.as_bytes(), &kept)
+            .map_err(|_| StartError::WrongStoreKey)?;
         Ok(Self {
             keys: OwnKeys::from_stored(&keys),
             seal,
@@ -136,6 +144,11 @@ impl Pairing {
 
     /// What is remembered of a node.
     pub(crate) fn noted(&self, node_id: NodeId) -> Note {
-        self.notes.lock().expect("no thread panics while it holds the notes").get(&node_id).cloned().unwrap_or_default()
+        self.notes
+            .lock()
+            .expect("no thread panics while it holds the notes")
+            .get(&node_id)
+            .cloned()
+            .unwrap_or_default()
     }
 }

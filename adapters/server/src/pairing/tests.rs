@@ -1,4 +1,5 @@
-//! The gateway's side of pairing, over real stores: what a connection would ask for is asked here without one.
+//! The gateway's side of pairing, over real stores: what a connection would ask for is asked here
+//! without one.
 
 mod approving;
 mod keys;
@@ -67,7 +68,12 @@ fn scopes(text: &str) -> ScopesBuf {
 }
 
 fn approves(text: &str) -> Says {
-    Says(PairingDecision::Approve { permissions: scopes(text), expires_in: None, mode: Mode::Full, message: None })
+    Says(PairingDecision::Approve {
+        permissions: scopes(text),
+        expires_in: None,
+        mode: Mode::Full,
+        message: None,
+    })
 }
 
 /// Over both stores; the directory is the file's.
@@ -81,7 +87,8 @@ fn file(directory: &tempfile::TempDir) -> SqliteStore {
     SqliteStore::open(&directory.path().join("handfast.db")).unwrap()
 }
 
-/// The same once whoever had it open has let go: a gateway that was dropped may still be finishing something.
+/// The same once whoever had it open has let go: a gateway that was dropped may still be finishing
+/// something.
 async fn let_go(directory: &tempfile::TempDir) -> SqliteStore {
     for _ in 0..500 {
         if let Ok(store) = SqliteStore::open(&directory.path().join("handfast.db")) {
@@ -126,12 +133,17 @@ fn verifies(gateway: &Gateway, node: &OwnKeys, chain: &[u8]) -> ScopesBuf {
         audience: None,
         now: gateway.inner.clock.unix(),
     };
-    capability::verify(&Chain::from_bytes(chain).unwrap(), &check, |_| false).unwrap().scopes().clone()
+    capability::verify(&Chain::from_bytes(chain).unwrap(), &check, |_| false)
+        .unwrap()
+        .scopes()
+        .clone()
 }
 
 /// Shows a PIN and proves it, as a connection does after it was typed right.
 async fn proves_pin(gateway: &Gateway, request: &OwnedRequest) -> OwnedVerdict {
-    let OwnedPrepared::Pin { id, .. } = gateway.prepare(request).await else { panic!("no PIN is shown") };
+    let OwnedPrepared::Pin { id, .. } = gateway.prepare(request).await else {
+        panic!("no PIN is shown")
+    };
     let store = &gateway.inner.store;
     let now = gateway.inner.clock.unix();
     store.reserve(Some(id), here(), now).await.unwrap().unwrap();

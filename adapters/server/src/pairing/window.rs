@@ -1,4 +1,5 @@
-//! The pairing mode: while it is open, PINs are shown. It closes by itself, or when too many PINs were guessed wrong.
+//! The pairing mode: while it is open, PINs are shown. It closes by itself, or when too many PINs
+//! were guessed wrong.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::settings::{Approve, PairingSettings};
 use crate::gateway::{Gateway, Inner, OperatorError};
 use crate::hook::Event;
 
-/// How long the watcher sleeps at most: the wall clock may be set meanwhile, and another gateway may have changed the window.
+/// How long the watcher sleeps at most: the wall clock may be set meanwhile, and another gateway
+/// may have changed the window.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// How the pairing mode stands.
@@ -30,7 +32,8 @@ pub struct PairingStatus {
     pub closes: Option<UnixTime>,
     /// Wrong PINs since it was opened, over all PINs, and those under way.
     pub wrong: u8,
-    /// Who guessed them, in the order of their addresses. Whoever guessed too often hears that PINs are locked, while they are open to others.
+    /// Who guessed them, in the order of their addresses. Whoever guessed too often hears that PINs
+    /// are locked, while they are open to others.
     pub guessers: Vec<Guesser>,
 }
 
@@ -51,15 +54,20 @@ impl PairingStatus {
 }
 
 impl Gateway {
-    /// Opens pairing by PIN, for so long (whole seconds) or as long as the settings say. If it was open or locked, it begins anew, with all its guesses.
+    /// Opens pairing by PIN, for so long (whole seconds) or as long as the settings say. If it was
+    /// open or locked, it begins anew, with all its guesses.
     ///
     /// # Errors
     /// [`OperatorError::Store`], and [`OperatorError::Usage`] for less than a second.
-    pub async fn open_pairing(&self, open_for: Option<Duration>) -> Result<PairingStatus, OperatorError> {
+    pub async fn open_pairing(
+        &self,
+        open_for: Option<Duration>,
+    ) -> Result<PairingStatus, OperatorError> {
         self.open_pairing_by(&Authority::OWNER, open_for).await
     }
 
-    /// The same by somebody's right: a delegated one opens pairing only if it covers what a PIN alone brings, for no longer than itself, and it closes with it.
+    /// The same by somebody's right: a delegated one opens pairing only if it covers what a PIN
+    /// alone brings, for no longer than itself, and it closes with it.
     ///
     /// # Errors
     /// As for [`Gateway::open_pairing`], and [`OperatorError::Wider`].
@@ -69,7 +77,8 @@ impl Gateway {
         open_for: Option<Duration>,
     ) -> Result<PairingStatus, OperatorError> {
         let said = open_for.is_some();
-        let seconds = open_for.unwrap_or_else(|| self.inner.pairing.settings.opened_for()).as_secs();
+        let seconds =
+            open_for.unwrap_or_else(|| self.inner.pairing.settings.opened_for()).as_secs();
         if seconds == 0 {
             return Err(OperatorError::Usage("pairing opens for a second at least".to_owned()));
         }
@@ -108,7 +117,13 @@ impl Gateway {
             }
             gateway.inner.pairing.window_changed.notify_one();
         };
-        self.cut(Cut::Window, "pairing by PIN".to_owned(), end, self.inner.store.set_window(closed)).await?;
+        self.cut(
+            Cut::Window,
+            "pairing by PIN".to_owned(),
+            end,
+            self.inner.store.set_window(closed),
+        )
+        .await?;
         let guessers = self.inner.store.guessers().await?;
         Ok(PairingStatus::of(closed, guessers, now))
     }
@@ -118,13 +133,19 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::Store`].
     pub async fn pairing_status(&self) -> Result<PairingStatus, OperatorError> {
-        let (window, guessers) = (self.inner.store.window().await?, self.inner.store.guessers().await?);
+        let (window, guessers) =
+            (self.inner.store.window().await?, self.inner.store.guessers().await?);
         Ok(PairingStatus::of(window, guessers, self.inner.clock.unix()))
     }
 }
 
-/// Brings the window into the state in which the settings want it at the start. Guesses are kept: a restart gives nobody more of them.
-pub(crate) async fn at_start(store: &dyn Store, settings: &PairingSettings, now: UnixTime) -> Result<(), StoreError> {
+/// Brings the window into the state in which the settings want it at the start. Guesses are kept: a
+/// restart gives nobody more of them.
+pub(crate) async fn at_start(
+    store: &dyn Store,
+    settings: &PairingSettings,
+    now: UnixTime,
+) -> Result<(), StoreError> {
     let before = store.window().await?;
     let opened = match (settings.enabled, before.opened) {
         (true, _) => {
@@ -137,7 +158,9 @@ pub(crate) async fn at_start(store: &dyn Store, settings: &PairingSettings, now:
     };
     let window = Window { opened, ..before };
     if settings.enabled && window.is_locked() {
-        tracing::warn!("pairing stays closed after too many wrong PINs, until the operator opens it");
+        tracing::warn!(
+            "pairing stays closed after too many wrong PINs, until the operator opens it"
+        );
     }
     if window == before { Ok(()) } else { store.set_window(window).await }
 }
@@ -156,7 +179,8 @@ async fn watcher(gateway: Weak<Inner>) {
         match inner.store.window().await {
             Ok(window) => match window.opened {
                 Some(Opened { closes: Some(closes), .. }) if closes <= now => {
-                    // Where the clock is not good it is closed all the same, but that is not written: it would stay so when the clock is right again.
+                    // Where the clock is not good it is closed all the same, but that is not
+                    // written: it would stay so when the clock is right again.
                     let written = match inner.clock.trusted().is_good() {
                         true => Some(inner.store.write_over(Over::Window, now)),
                         false => None,
@@ -173,7 +197,9 @@ async fn watcher(gateway: Weak<Inner>) {
                     }
                 }
                 Some(opened) => {
-                    let left = opened.closes.map(|closes| Duration::from_secs(closes.as_secs().saturating_sub(now.as_secs())));
+                    let left = opened.closes.map(|closes| {
+                        Duration::from_secs(closes.as_secs().saturating_sub(now.as_secs()))
+                    });
                     sleep = left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
                 }
                 None => {}

@@ -1,9 +1,12 @@
-//! Proxies in front of the gateway: which ones are believed when they say for whom they ask, and the address that counts.
+//! Proxies in front of the gateway: which ones are believed when they say for whom they ask, and
+//! the address that counts.
 //!
-//! A [`PeerAddress`] is made once for each connection, and again for each request of a listed proxy's connection, and goes from there to whoever serves it. All
-//! that is counted by address, kept or told of it takes [`PeerAddress::ip`] or [`PeerAddress::source`].
+//! A [`PeerAddress`] is made once for each connection, and again for each request of a listed
+//! proxy's connection, and goes from there to whoever serves it. All that is counted by address,
+//! kept or told of it takes [`PeerAddress::ip`] or [`PeerAddress::source`].
 //!
-//! Listing a proxy gives it nothing else: which web pages are the gateway's own follows from the configured addresses, whatever a proxy says of scheme and host.
+//! Listing a proxy gives it nothing else: which web pages are the gateway's own follows from the
+//! configured addresses, whatever a proxy says of scheme and host.
 
 mod protocol;
 
@@ -22,7 +25,8 @@ pub(crate) use protocol::read_header;
 /// Which proxies are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxySettings {
-    /// Where the proxies are. Without any, every connection counts for the address that it comes from.
+    /// Where the proxies are. Without any, every connection counts for the address that it comes
+    /// from.
     pub trusted: Vec<Net>,
     /// The header in which they say for whom they ask; the other one is ignored.
     pub header: ForwardedHeader,
@@ -39,24 +43,38 @@ impl ProxySettings {
     #[must_use]
     pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> PeerAddress {
         let lines = headers.get_all(self.header.as_str());
-        // Collected, because its iterator does not know its length; a head has at most a hundred headers.
+        // Collected, because its iterator does not know its length; a head has at most a hundred
+        // headers.
         let lines: Vec<&[u8]> = lines.iter().map(axum::http::HeaderValue::as_bytes).collect();
-        PeerAddress { ip: forwarded::source(peer, self.header, lines.into_iter(), |ip| self.lists(ip)) }
+        PeerAddress {
+            ip: forwarded::source(peer, self.header, lines.into_iter(), |ip| self.lists(ip)),
+        }
     }
 
-    /// The same for a request as it comes to the router. What a middleware of the embedder's has put there, as an extension, is taken as it is. `None` if the
-    /// server does not say where its connections come from.
+    /// The same for a request as it comes to the router. What a middleware of the embedder's has
+    /// put there, as an extension, is taken as it is. `None` if the server does not say where its
+    /// connections come from.
     #[must_use]
-    pub(crate) fn address_of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<PeerAddress> {
+    pub(crate) fn address_of(
+        &self,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Option<PeerAddress> {
         let given = extensions.get::<PeerAddress>().copied();
-        given.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| self.address(peer.ip(), headers)))
+        given.or_else(|| {
+            extensions
+                .get::<ConnectInfo<SocketAddr>>()
+                .map(|ConnectInfo(peer)| self.address(peer.ip(), headers))
+        })
     }
 }
 
-/// The address for which a connection or a request counts: budgets are its, records name it, and the log and events tell it. It is that of the connection, unless
-/// a listed proxy has said for whom it asks.
+/// The address for which a connection or a request counts: budgets are its, records name it, and
+/// the log and events tell it. It is that of the connection, unless a listed proxy has said for
+/// whom it asks.
 ///
-/// Whoever embeds [`Gateway::router`](crate::Gateway::router) and finds out by other means for whom a request is, inserts one into the request's extensions.
+/// Whoever embeds [`Gateway::router`](crate::Gateway::router) and finds out by other means for whom
+/// a request is, inserts one into the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress {
     ip: IpAddr,

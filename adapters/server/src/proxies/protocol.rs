@@ -1,4 +1,5 @@
-//! Version 2 of the PROXY protocol: what a proxy sends ahead of a connection's bytes to say for whom it is.
+//! Version 2 of the PROXY protocol: what a proxy sends ahead of a connection's bytes to say for
+//! whom it is.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,14 +8,18 @@ use handfast_core::limits::PROXY_HEADER_BYTES;
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What stands before the addresses: the signature, version and command, family, and the length of the rest.
+/// What stands before the addresses: the signature, version and command, family, and the length of
+/// the rest.
 const BEGINNING: usize = 16;
 
-/// Reads the header and not a byte more. It is `None` where the proxy connects for itself, as for a health check, or for somebody who has none.
+/// Reads the header and not a byte more. It is `None` where the proxy connects for itself, as for a
+/// health check, or for somebody who has none.
 ///
 /// # Errors
 /// The connection's, and [`io::ErrorKind::InvalidData`] for anything that is no such header.
-pub(crate) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
+pub(crate) async fn read_header(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<SocketAddr>> {
     let mut bytes = vec![0; BEGINNING];
     stream.read_exact(&mut bytes).await?;
     let rest = match (bytes.starts_with(b"\r\n\r\n\0\r\nQUIT\n"), bytes.get(BEGINNING - 2..)) {
@@ -27,7 +32,8 @@ pub(crate) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
     bytes.resize(BEGINNING + rest, 0);
     stream.read_exact(bytes.get_mut(BEGINNING..).unwrap_or_default()).await?;
     let config = ParseConfig { include_tlvs: false, allow_v1: false, ..ParseConfig::default() };
-    let (header, _) = ProxyHeader::parse(&bytes, config).map_err(|_| invalid("its PROXY header is malformed"))?;
+    let (header, _) =
+        ProxyHeader::parse(&bytes, config).map_err(|_| invalid("its PROXY header is malformed"))?;
     Ok(header.proxied_address().map(|address| address.source))
 }
 
@@ -58,7 +64,10 @@ mod tests {
         let mut bytes = header(0x21, 0x11, &v4);
         bytes.extend(b"GET /");
         let mut stream = &bytes[..];
-        assert_eq!(read_header(&mut stream).await.unwrap(), Some("203.0.113.7:4660".parse().unwrap()));
+        assert_eq!(
+            read_header(&mut stream).await.unwrap(),
+            Some("203.0.113.7:4660".parse().unwrap())
+        );
         assert_eq!(stream, b"GET /");
 
         let mut v6 = "2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec();
@@ -71,7 +80,11 @@ mod tests {
         assert_eq!(read(&header(0x20, 0, &[])).await, Ok(None));
         assert_eq!(read(&header(0x20, 0x11, &[1; 12])).await, Ok(None));
         assert_eq!(read(&header(0x21, 0, &[])).await, Ok(None), "of a kind that has no address");
-        assert_eq!(read(&header(0x21, 0x31, &[1; 216])).await, Ok(None), "a socket in the file system");
+        assert_eq!(
+            read(&header(0x21, 0x31, &[1; 216])).await,
+            Ok(None),
+            "a socket in the file system"
+        );
     }
 
     #[tokio::test]
@@ -91,7 +104,11 @@ mod tests {
             assert_eq!(read(&wrong).await, Err(io::ErrorKind::InvalidData), "{wrong:x?}");
         }
         for short in 0..whole.len() {
-            assert_eq!(read(&whole[..short]).await, Err(io::ErrorKind::UnexpectedEof), "{short} bytes of it");
+            assert_eq!(
+                read(&whole[..short]).await,
+                Err(io::ErrorKind::UnexpectedEof),
+                "{short} bytes of it"
+            );
         }
     }
 }

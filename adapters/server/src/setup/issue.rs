@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use handfast_core::grant::setup_code::{NotIssued, Terms, issue_by};
-use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES};
+use handfast_core::limits::{
+    SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES,
+};
 use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime, rfc3339};
@@ -24,7 +26,8 @@ pub struct NewSetup {
     pub ttl: Option<Duration>,
     /// Where the gateway is reached, before all that the settings say.
     pub public_url: Option<String>,
-    /// Whether it pairs a device by a key of its own, on the native wire. It names the gateway's fingerprint then, and opens no session.
+    /// Whether it pairs a device by a key of its own, on the native wire. It names the gateway's
+    /// fingerprint then, and opens no session.
     pub bound: bool,
 }
 
@@ -47,7 +50,10 @@ pub struct StartedSetup {
 
 impl std::fmt::Debug for StartedSetup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StartedSetup").field("url", &self.url).field("expires_at", &self.expires_at).finish_non_exhaustive()
+        f.debug_struct("StartedSetup")
+            .field("url", &self.url)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,17 +61,22 @@ impl Gateway {
     /// Makes a setup code. Nothing is kept of it until it is spent.
     ///
     /// # Errors
-    /// [`OperatorError::Usage`] for what cannot be, [`OperatorError::NoUrl`] if it is not known, or not to be told, where companions reach this gateway.
+    /// [`OperatorError::Usage`] for what cannot be, [`OperatorError::NoUrl`] if it is not known, or
+    /// not to be told, where companions reach this gateway.
     pub fn start_setup(&self, new: &NewSetup) -> Result<StartedSetup, OperatorError> {
         self.start_setup_by(&Authority::OWNER, new)
     }
 
-    /// The same by somebody's right: a delegated one makes no code for a profile that is wider than itself, the code lives no longer than it, and what the
-    /// code opens ends with it.
+    /// The same by somebody's right: a delegated one makes no code for a profile that is wider than
+    /// itself, the code lives no longer than it, and what the code opens ends with it.
     ///
     /// # Errors
     /// As for [`Gateway::start_setup`], and [`OperatorError::Wider`].
-    pub fn start_setup_by(&self, authority: &Authority, new: &NewSetup) -> Result<StartedSetup, OperatorError> {
+    pub fn start_setup_by(
+        &self,
+        authority: &Authority,
+        new: &NewSetup,
+    ) -> Result<StartedSetup, OperatorError> {
         let setup = &self.inner.setup.settings;
         let now = self.inner.clock.unix();
         let usage = |text: String| OperatorError::Usage(text);
@@ -87,7 +98,9 @@ impl Gateway {
             bound: new.bound,
         };
         if !setup.knows(profile) {
-            return Err(usage(format!("there is no profile {profile:?}: name its permissions in setup.profiles")));
+            return Err(usage(format!(
+                "there is no profile {profile:?}: name its permissions in setup.profiles"
+            )));
         }
         if setup.may_approve(profile) {
             authority.approve_unbounded()?;
@@ -95,28 +108,38 @@ impl Gateway {
         let until = now.after(terms.ttl);
         let until = if new.ttl.is_some() { Until::Exactly(until) } else { Until::AtMost(until) };
         let ends = authority.mint(&setup.permissions_of(profile).scopes(), until)?;
-        let terms = Terms { ttl: terms.ttl.min(Span::from_secs(ends.as_secs().saturating_sub(now.as_secs()))), ..terms };
+        let terms = Terms {
+            ttl: terms.ttl.min(Span::from_secs(ends.as_secs().saturating_sub(now.as_secs()))),
+            ..terms
+        };
         let by = authority.maker()?.session().map(|id| *id.as_bytes());
-        let addresses =
-            Candidates { public: new.public_url.clone().or_else(|| setup.addresses.public.clone()), ..setup.addresses.clone() };
-        let (url, url_source) =
-            resolve(&addresses, &setup.plain_hosts).map_err(|problem| OperatorError::NoUrl(problem.to_string()))?;
+        let addresses = Candidates {
+            public: new.public_url.clone().or_else(|| setup.addresses.public.clone()),
+            ..setup.addresses.clone()
+        };
+        let (url, url_source) = resolve(&addresses, &setup.plain_hosts)
+            .map_err(|problem| OperatorError::NoUrl(problem.to_string()))?;
         // Companions connect to it exactly as it stands.
         let url = url.pair_text();
         if url.len() > SETUP_URL_BYTES {
-            return Err(usage(format!("a URL in a setup code has at most {SETUP_URL_BYTES} bytes")));
+            return Err(usage(format!(
+                "a URL in a setup code has at most {SETUP_URL_BYTES} bytes"
+            )));
         }
         let mut out = [0; SETUP_TOKEN_CHARS];
         let keys = self.inner.setup.keys.now(now);
         let key = keys.first().expect("there is always a current key");
-        let issued = issue_by(key, &terms, by, now, &chance::draw(), &mut out).map_err(|why| match why {
-            NotIssued::Ttl => usage(format!(
-                "a setup code is good for {} seconds to {} hours",
-                SETUP_TTL_MIN.as_secs(),
-                SETUP_TTL_MAX.as_secs() / 3600
-            )),
-            NotIssued::BufferTooSmall => usage("the names in this setup code are too long together".to_owned()),
-        })?;
+        let issued =
+            issue_by(key, &terms, by, now, &chance::draw(), &mut out).map_err(|why| match why {
+                NotIssued::Ttl => usage(format!(
+                    "a setup code is good for {} seconds to {} hours",
+                    SETUP_TTL_MIN.as_secs(),
+                    SETUP_TTL_MAX.as_secs() / 3600
+                )),
+                NotIssued::BufferTooSmall => {
+                    usage("the names in this setup code are too long together".to_owned())
+                }
+            })?;
         self.inner.setup.issued.remember(issued.nonce, self.inner.clock.elapsed(), terms.ttl);
         let payload = Payload {
             url: &url,
@@ -125,7 +148,10 @@ impl Gateway {
             fingerprint: new.bound.then(|| self.fingerprint()),
         };
         let (mut scratch, mut text) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
-        let payload = payload.encode(&mut scratch, &mut text).expect("what was just checked is not too long").to_owned();
+        let payload = payload
+            .encode(&mut scratch, &mut text)
+            .expect("what was just checked is not too long")
+            .to_owned();
         self.inner.telemetry.bootstrap_token_issued(profile);
         Ok(StartedSetup {
             url,
@@ -153,28 +179,34 @@ impl Gateway {
         )))
     }
 
-    /// Makes a new key for setup codes. Codes of the key before it stay good until their time is over; `at_once` they are worth nothing, which is for a key that
-    /// was stolen. Nothing happens to sessions.
+    /// Makes a new key for setup codes. Codes of the key before it stay good until their time is
+    /// over; `at_once` they are worth nothing, which is for a key that was stolen. Nothing happens
+    /// to sessions.
     ///
     /// # Errors
-    /// [`OperatorError::Usage`] if the key has no file, [`OperatorError::SetupKey`] if it could not be replaced.
+    /// [`OperatorError::Usage`] if the key has no file, [`OperatorError::SetupKey`] if it could not
+    /// be replaced.
     pub async fn rotate_setup_key(&self, at_once: bool) -> Result<(), OperatorError> {
         let gateway = self.clone();
         let now = self.inner.clock.unix();
-        let rotated = tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once, now)).await;
+        let rotated =
+            tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once, now))
+                .await;
         let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
         rotated.map_err(|error| match error {
             super::SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
             other => OperatorError::SetupKey(other.to_string()),
         })?;
         if at_once {
-            // No code that was made before is valid any more, so none has to be remembered; a mark that a clock had set too far ahead goes as well.
+            // No code that was made before is valid any more, so none has to be remembered; a mark
+            // that a clock had set too far ahead goes as well.
             self.inner.store.forget_setup_codes().await?;
         }
         Ok(())
     }
 
-    /// Begins anew with setup codes where the time is set back. A key that has no file stays, and the mark of its spent codes with it.
+    /// Begins anew with setup codes where the time is set back. A key that has no file stays, and
+    /// the mark of its spent codes with it.
     pub(crate) async fn renew_setup_key(&self) -> Result<(), OperatorError> {
         match self.rotate_setup_key(true).await {
             Err(OperatorError::Usage(_)) => {

@@ -1,4 +1,5 @@
-//! The setup codes that this run has made: their time is what elapses, whatever becomes of the wall clock.
+//! The setup codes that this run has made: their time is what elapses, whatever becomes of the wall
+//! clock.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! The keys that sign setup codes: the current one, and after it was replaced the one before, for as long as a code of it may live.
+//! The keys that sign setup codes: the current one, and after it was replaced the one before, for
+//! as long as a code of it may live.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -81,19 +82,21 @@ impl SetupKeys {
         }
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         if kept.previous_until.is_some_and(|until| until <= now) {
-            *kept = Kept { keys: kept.keys.iter().take(1).cloned().collect(), previous_until: None };
+            *kept =
+                Kept { keys: kept.keys.iter().take(1).cloned().collect(), previous_until: None };
         }
         Arc::clone(&kept.keys)
     }
 
-    /// Makes a new key. The old one counts for another day, as long as a code of it may live; or, `at_once`, no more. Blocks.
+    /// Makes a new key. The old one counts for another day, as long as a code of it may live; or,
+    /// `at_once`, no more. Blocks.
     pub(crate) fn rotate(&self, at_once: bool, now: UnixTime) -> Result<(), SetupKeyError> {
         let path = self.file.as_deref().ok_or(SetupKeyError::NoFile)?;
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         let previous = beside(path);
         let io = |source| SetupKeyError::Io { path: path.to_owned(), source };
-        // The old key gets its new name, or none, before there is a new one: whatever happens in between, the next start finds a key or makes one, and never
-        // two current ones.
+        // The old key gets its new name, or none, before there is a new one: whatever happens in
+        // between, the next start finds a key or makes one, and never two current ones.
         match at_once {
             true => {
                 remove(&previous).map_err(io)?;
@@ -102,10 +105,13 @@ impl SetupKeys {
             false => match std::fs::rename(path, &previous) {
                 Ok(()) => {
                     // From now on its day is counted.
-                    let touched = std::fs::File::options().write(true).open(&previous).and_then(|file| {
-                        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs()))?;
-                        file.sync_all()
-                    });
+                    let touched =
+                        std::fs::File::options().write(true).open(&previous).and_then(|file| {
+                            file.set_modified(
+                                SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs()),
+                            )?;
+                            file.sync_all()
+                        });
                     touched.map_err(io)?;
                 }
                 // Somebody took the key away; there is nothing to keep.
@@ -136,8 +142,10 @@ fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
     let current = key(&key_file::load_or_create(path, Use::Setup)?, path)?;
     let previous = beside(path);
     let overlap = Duration::from_secs(SETUP_TTL_MAX.as_secs());
-    let until =
-        std::fs::symlink_metadata(&previous).and_then(|found| found.modified()).ok().and_then(|at| at.checked_add(overlap));
+    let until = std::fs::symlink_metadata(&previous)
+        .and_then(|found| found.modified())
+        .ok()
+        .and_then(|at| at.checked_add(overlap));
     // A file from the future would count for longer than a code may live.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
     let until = until.map(|until| until.min(now + overlap));
@@ -145,7 +153,10 @@ fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
         Some(until) => {
             let before = key(&key_file::load(&previous, Use::Setup)?, &previous)?;
             let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-            Ok(Kept { keys: Arc::new([current, before]), previous_until: Some(UnixTime::from_secs(until)) })
+            Ok(Kept {
+                keys: Arc::new([current, before]),
+                previous_until: Some(UnixTime::from_secs(until)),
+            })
         }
         None => {
             // Its day is over: an old secret is not left lying about.
@@ -165,7 +176,8 @@ async fn sealed(store: &dyn Store, seal: &StoreKey) -> Result<SetupKey, StartErr
     fresh[..32].copy_from_slice(chance::key().expose());
     let sealed = seal.seal(Kind::SetupKey, KEY.as_bytes(), &Secret::new(*fresh));
     let kept = store.vault(KEY, sealed).await?;
-    let opened = seal.open(Kind::SetupKey, KEY.as_bytes(), &kept).map_err(|_| StartError::WrongStoreKey)?;
+    let opened =
+        seal.open(Kind::SetupKey, KEY.as_bytes(), &kept).map_err(|_| StartError::WrongStoreKey)?;
     let (bytes, _) = opened.expose().split_first_chunk::<32>().expect("64 bytes are more than 32");
     SetupKey::new(&Secret::new(*bytes)).map_err(|_| StartError::WrongStoreKey)
 }

@@ -13,9 +13,14 @@ use handfast_core::registry::record::{Cause, Mode, Standing};
 pub(crate) type OwnedSetup = Redeemable;
 
 impl Gateway {
-    /// Pairs whoever showed the code, in the step that spends it: the operator's word was making it. Who shows it once more with the same key, because the
-    /// answer was lost, is offered the same again.
-    pub(crate) async fn settle_setup(&self, request: &OwnedRequest, code: OwnedSetup) -> OwnedVerdict {
+    /// Pairs whoever showed the code, in the step that spends it: the operator's word was making
+    /// it. Who shows it once more with the same key, because the answer was lost, is offered the
+    /// same again.
+    pub(crate) async fn settle_setup(
+        &self,
+        request: &OwnedRequest,
+        code: OwnedSetup,
+    ) -> OwnedVerdict {
         let (gateway, request) = (self.clone(), request.clone());
         let settled = tokio::spawn(async move { gateway.settle_setup_now(&request, &code).await });
         match settled.await {
@@ -28,7 +33,11 @@ impl Gateway {
         }
     }
 
-    async fn settle_setup_now(&self, request: &OwnedRequest, code: &OwnedSetup) -> Result<OwnedVerdict, StoreError> {
+    async fn settle_setup_now(
+        &self,
+        request: &OwnedRequest,
+        code: &OwnedSetup,
+    ) -> Result<OwnedVerdict, StoreError> {
         let inner = &self.inner;
         for _ in 0..MOST_CONFLICTS {
             let stored = inner.store.by_key(&request.key).await?;
@@ -48,13 +57,21 @@ impl Gateway {
             }
             let permissions = inner.setup.settings.permissions_of(code.profile.as_str()).clone();
             // No longer than a session could live, however often it was refreshed.
-            let longest = inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
+            let longest =
+                inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
             let terms = Terms { permissions: Some(permissions), ..Terms::default() };
             let Some(authority) = self.authority_of(code.maker).await? else {
                 // The code has ended with the session that made it.
                 return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
             };
-            let made = match self.to_be_paired(&authority, request, stored.as_ref(), &terms, Some(longest), Mode::Full) {
+            let made = match self.to_be_paired(
+                &authority,
+                request,
+                stored.as_ref(),
+                &terms,
+                Some(longest),
+                Mode::Full,
+            ) {
                 Ok(Some(made)) => made,
                 Ok(None) => return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)),
                 Err(wider) => {
@@ -75,10 +92,16 @@ impl Gateway {
             };
             let (outcome, verdict) = match redeemed {
                 Ok(Ok(())) => (Verification::Ok, Ok(self.paired_now(&made, None))),
-                Ok(Err(NotRedeemed::AlreadyUsed)) => (Verification::AlreadyUsed, self.shown_again(request).await),
-                Ok(Err(NotRedeemed::Expired)) => (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::Expired))),
+                Ok(Err(NotRedeemed::AlreadyUsed)) => {
+                    (Verification::AlreadyUsed, self.shown_again(request).await)
+                }
+                Ok(Err(NotRedeemed::Expired)) => {
+                    (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)))
+                }
                 // Words that its dialect has: come again later.
-                Ok(Err(NotRedeemed::ClockInDoubt)) => (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))),
+                Ok(Err(NotRedeemed::ClockInDoubt)) => {
+                    (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)))
+                }
                 Err(SaveError::Conflict | SaveError::Missing) => continue,
                 Err(SaveError::Store(error)) => (Verification::Error, Err(error)),
             };
@@ -91,9 +114,9 @@ impl Gateway {
     /// The code is spent: by this key, or by somebody else.
     async fn shown_again(&self, request: &OwnedRequest) -> Result<OwnedVerdict, StoreError> {
         let stored = self.inner.store.by_key(&request.key).await?;
-        let is_paired = stored
-            .as_ref()
-            .is_some_and(|stored| matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. }));
+        let is_paired = stored.as_ref().is_some_and(|stored| {
+            matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        });
         match is_paired {
             true => self.once_more(stored.as_ref()).await,
             false => Ok(OwnedVerdict::Refused(OwnedRefusal::Spent)),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
 use handfast_core::registry::authority::{Authority, Until};
-use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
+use handfast_core::registry::sessions::{
+    Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
+};
 use handfast_core::text::Name;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Claims, Nonce};
@@ -49,14 +51,16 @@ impl From<&Claims<'_>> for Redeemable {
 }
 
 impl Redeemable {
-    /// The code as it is to be spent. One of this run ends when its time has elapsed, whatever became of the clock meanwhile; of any other the clock
-    /// decides, if it is not in doubt.
+    /// The code as it is to be spent. One of this run ends when its time has elapsed, whatever
+    /// became of the clock meanwhile; of any other the clock decides, if it is not in doubt.
     pub(super) fn spendable(&self, gateway: &Gateway) -> Result<SetupCode, NotRedeemed> {
         let inner = &gateway.inner;
         let moment = inner.clock.moment();
         let expires_at = match inner.setup.issued.left(&self.nonce, inner.clock.elapsed()) {
             Some(left) => moment.now.after(left),
-            None if moment.doubts(UnixTime::from_secs(0), self.expires_at) => return Err(NotRedeemed::ClockInDoubt),
+            None if moment.doubts(UnixTime::from_secs(0), self.expires_at) => {
+                return Err(NotRedeemed::ClockInDoubt);
+            }
             None => self.expires_at,
         };
         Ok(SetupCode { nonce: self.nonce, expires_at, maker: self.maker })
@@ -64,8 +68,12 @@ impl Redeemable {
 }
 
 impl Gateway {
-    /// Spends a code and opens a session, in one durable step. It runs to its end even if the connection goes.
-    pub(crate) async fn redeem(&self, code: Redeemable) -> Result<Result<Token, NotRedeemed>, StoreError> {
+    /// Spends a code and opens a session, in one durable step. It runs to its end even if the
+    /// connection goes.
+    pub(crate) async fn redeem(
+        &self,
+        code: Redeemable,
+    ) -> Result<Result<Token, NotRedeemed>, StoreError> {
         let gateway = self.clone();
         let redeemed = tokio::spawn(async move { gateway.redeem_now(code).await }).await;
         redeemed.unwrap_or_else(|error| Err(StoreError::Database(error.to_string())))
@@ -89,7 +97,8 @@ impl Gateway {
         let permissions = inner.setup.settings.permissions_of(code.profile.as_str());
         // Whoever made the code may have ended, or may do less by now.
         let authority = self.authority_of(code.maker).await?;
-        let ends = authority.and_then(|authority| authority.mint(&permissions.scopes(), lives).ok());
+        let ends =
+            authority.and_then(|authority| authority.mint(&permissions.scopes(), lives).ok());
         let Some(expires_at) = ends else {
             inner.telemetry.bootstrap_token_verified(Verification::Expired);
             return Ok(Err(NotRedeemed::Expired));
@@ -112,7 +121,9 @@ impl Gateway {
         let redeemed = redeemed.map_err(|error| match error {
             SaveError::Store(error) => error,
             // 128 random bits that are another's.
-            SaveError::Conflict | SaveError::Missing => StoreError::Database("the id of a new session is taken".to_owned()),
+            SaveError::Conflict | SaveError::Missing => {
+                StoreError::Database("the id of a new session is taken".to_owned())
+            }
         });
         inner.telemetry.bootstrap_token_verified(match &redeemed {
             Ok(Ok(())) => Verification::Ok,
@@ -130,8 +141,12 @@ impl Gateway {
     /// The session that this token shows, if it lets its companion in now.
     ///
     /// # Errors
-    /// [`StoreError`] if that is not known; nobody is let in then. The inner error is why it does not; none: there is no such session.
-    pub async fn session_of(&self, token: &Token) -> Result<Result<Session, Option<Ended>>, StoreError> {
+    /// [`StoreError`] if that is not known; nobody is let in then. The inner error is why it does
+    /// not; none: there is no such session.
+    pub async fn session_of(
+        &self,
+        token: &Token,
+    ) -> Result<Result<Session, Option<Ended>>, StoreError> {
         let found = self.inner.store.session_by_hash(&SessionHash::of(token)).await?;
         let Some(session) = found else { return Ok(Err(None)) };
         if session.is_doubted(&self.inner.clock.moment()) {
@@ -148,18 +163,23 @@ impl Gateway {
         }
     }
 
-    /// The time by which a setup code is judged. One that this run made has its time from when it was made, whatever became of the clock meanwhile; that
-    /// another one is over is written, where the clock is good.
+    /// The time by which a setup code is judged. One that this run made has its time from when it
+    /// was made, whatever became of the clock meanwhile; that another one is over is written, where
+    /// the clock is good.
     pub(crate) fn setup_moment(&self, token: &str) -> UnixTime {
         let inner = &self.inner;
         let now = inner.clock.unix();
-        let Some((nonce, expires_at)) = issued::signed(&inner.setup.keys.now(now), token) else { return now };
+        let Some((nonce, expires_at)) = issued::signed(&inner.setup.keys.now(now), token) else {
+            return now;
+        };
         match inner.setup.issued.left(&nonce, inner.clock.elapsed()) {
             Some(left) => expires_at.moved(-i64::try_from(left.as_secs()).unwrap_or(i64::MAX)),
             None => {
                 if expires_at <= now {
                     let gateway = self.clone();
-                    tokio::spawn(async move { gateway.note_over(Over::SetupCode(expires_at)).await });
+                    tokio::spawn(
+                        async move { gateway.note_over(Over::SetupCode(expires_at)).await },
+                    );
                 }
                 now
             }
@@ -173,7 +193,8 @@ impl Gateway {
     pub async fn companions(&self, filter: SessionFilter) -> Result<Vec<Session>, OperatorError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self.inner.store.sessions(filter, after, PAGE, self.inner.clock.unix()).await?;
+            let page =
+                self.inner.store.sessions(filter, after, PAGE, self.inner.clock.unix()).await?;
             after = page.last().map(|session| session.id);
             let full = page.len() == PAGE;
             all.extend(page);
@@ -186,10 +207,13 @@ impl Gateway {
     /// The one session whose id begins so, in hex, whether or not it ended.
     ///
     /// # Errors
-    /// [`OperatorError::NoSuchSession`], [`OperatorError::SeveralSessions`] or [`OperatorError::Store`].
+    /// [`OperatorError::NoSuchSession`], [`OperatorError::SeveralSessions`] or
+    /// [`OperatorError::Store`].
     pub async fn companion_by_prefix(&self, prefix: &str) -> Result<Session, OperatorError> {
         let lower = prefix.to_ascii_lowercase();
-        let well_formed = !lower.is_empty() && lower.len() <= 32 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let well_formed = !lower.is_empty()
+            && lower.len() <= 32
+            && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut found = match well_formed {
             true => self.companions(SessionFilter::All).await?,
             false => Vec::new(),
@@ -200,23 +224,32 @@ impl Gateway {
             1 => Ok(found.remove(0)),
             _ => Err(OperatorError::SeveralSessions {
                 prefix: prefix.to_owned(),
-                matches: found.iter().take(MOST_MATCHES).map(|session| hex(session.id.as_bytes())).collect(),
+                matches: found
+                    .iter()
+                    .take(MOST_MATCHES)
+                    .map(|session| hex(session.id.as_bytes()))
+                    .collect(),
             }),
         }
     }
 
-    /// The one live session whose device has exactly this label, or the session whose id begins with [`FEWEST_FOR_GOOD`] or more characters of it.
+    /// The one live session whose device has exactly this label, or the session whose id begins
+    /// with [`FEWEST_FOR_GOOD`] or more characters of it.
     ///
     /// # Errors
     /// As for [`Gateway::companion_by_prefix`], and [`OperatorError::Usage`] for less of an id.
     pub async fn companion_for_good(&self, which: &str) -> Result<Session, OperatorError> {
         let lower = which.to_ascii_lowercase();
-        let begins = lower.len() >= FEWEST_FOR_GOOD && lower.len() <= 32 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let begins = lower.len() >= FEWEST_FOR_GOOD
+            && lower.len() <= 32
+            && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
         let now = self.inner.clock.unix();
         let mut found = self.companions(SessionFilter::All).await?;
         found.retain(|session| {
-            let labelled = session.device_label.as_ref().is_some_and(|label| label.as_str() == which);
-            (labelled && session.admits(now).is_ok()) || (begins && hex(session.id.as_bytes()).starts_with(&lower))
+            let labelled =
+                session.device_label.as_ref().is_some_and(|label| label.as_str() == which);
+            (labelled && session.admits(now).is_ok())
+                || (begins && hex(session.id.as_bytes()).starts_with(&lower))
         });
         match found.len() {
             0 if begins => Err(OperatorError::NoSuchSession(which.to_owned())),
@@ -226,12 +259,17 @@ impl Gateway {
             1 => Ok(found.remove(0)),
             _ => Err(OperatorError::SeveralSessions {
                 prefix: which.to_owned(),
-                matches: found.iter().take(MOST_MATCHES).map(|session| hex(session.id.as_bytes())).collect(),
+                matches: found
+                    .iter()
+                    .take(MOST_MATCHES)
+                    .map(|session| hex(session.id.as_bytes()))
+                    .collect(),
             }),
         }
     }
 
-    /// Ends a session for good, its live connection with it, and all that it has made. `false` if it had ended before.
+    /// Ends a session for good, its live connection with it, and all that it has made. `false` if
+    /// it had ended before.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -260,14 +298,20 @@ impl Gateway {
         Ok(revoked)
     }
 
-    /// Ends all sessions for good, whatever the clock says. The answer is how many of them were good.
+    /// Ends all sessions for good, whatever the clock says. The answer is how many of them were
+    /// good.
     ///
     /// # Errors
     /// [`OperatorError::Store`]; those before it are ended.
     pub async fn revoke_all_companions(&self) -> Result<usize, OperatorError> {
         let mut revoked = 0;
         // Those that have expired as well: the clock may be ahead, and set back later.
-        for session in self.companions(SessionFilter::All).await?.into_iter().filter(|session| session.revoked_at.is_none()) {
+        for session in self
+            .companions(SessionFilter::All)
+            .await?
+            .into_iter()
+            .filter(|session| session.revoked_at.is_none())
+        {
             let is_live = session.admits(self.inner.clock.unix()).is_ok();
             revoked += usize::from(self.revoke_companion(session.id).await? && is_live);
         }
@@ -282,13 +326,23 @@ impl Gateway {
         self.refresh_companion_by(&Authority::OWNER, session).await
     }
 
-    /// The same by somebody's right: a delegated one prolongs only a session whose permissions it covers, no further than to its own end, and what it has added
-    /// ends with it.
+    /// The same by somebody's right: a delegated one prolongs only a session whose permissions it
+    /// covers, no further than to its own end, and what it has added ends with it.
     ///
     /// # Errors
     /// As for [`Gateway::refresh_companion`], and [`OperatorError::Wider`].
-    pub async fn refresh_companion_by(&self, authority: &Authority, session: SessionId) -> Result<UnixTime, OperatorError> {
-        if self.inner.store.session(session).await?.is_some_and(|session| session.is_doubted(&self.inner.clock.moment())) {
+    pub async fn refresh_companion_by(
+        &self,
+        authority: &Authority,
+        session: SessionId,
+    ) -> Result<UnixTime, OperatorError> {
+        if self
+            .inner
+            .store
+            .session(session)
+            .await?
+            .is_some_and(|session| session.is_doubted(&self.inner.clock.moment()))
+        {
             return Err(OperatorError::Clock(self.clock().mend().unwrap_or_default()));
         }
         let (settings, now) = (&self.inner.setup.settings, self.inner.clock.unix());
@@ -298,7 +352,8 @@ impl Gateway {
         let mut ends = None;
         if by.is_some() {
             let found = self.inner.store.session(session).await?;
-            let found = found.ok_or_else(|| OperatorError::NoSuchSession(hex(session.as_bytes())))?;
+            let found =
+                found.ok_or_else(|| OperatorError::NoSuchSession(hex(session.as_bytes())))?;
             if settings.may_approve(found.profile.as_str()) {
                 authority.approve_unbounded()?;
             }

@@ -12,13 +12,15 @@ use super::url::{Candidates, ExtraHost};
 /// How setup codes and companions' sessions go.
 #[derive(Clone, Debug)]
 pub struct SetupSettings {
-    /// Where the key that signs codes is kept ([`super::KEY_FILE`], for instance). None: sealed in the registry, where it cannot be replaced.
+    /// Where the key that signs codes is kept ([`super::KEY_FILE`], for instance). None: sealed in
+    /// the registry, where it cannot be replaced.
     pub key_file: Option<PathBuf>,
     /// As what companions are let in, if a code does not say otherwise.
     pub profile: String,
     /// How long a code is good for, if nobody says otherwise; 30 seconds to a day.
     pub ttl: Duration,
-    /// How long a session lives, and how long it lives on from when it is refreshed; a minute to a year.
+    /// How long a session lives, and how long it lives on from when it is refreshed; a minute to a
+    /// year.
     pub session_ttl: Duration,
     /// How long a session lives at most, however often it is refreshed.
     pub session_longest: Duration,
@@ -26,14 +28,16 @@ pub struct SetupSettings {
     pub permissions: ScopesBuf,
     /// What companions of these profiles may do.
     pub profiles: Vec<(String, ScopesBuf)>,
-    /// Which of these profiles may approve nodes that prove themselves with a token. Such a node has no scopes, so no other session's right bounds it.
+    /// Which of these profiles may approve nodes that prove themselves with a token. Such a node
+    /// has no scopes, so no other session's right bounds it.
     pub approvers: Vec<String>,
     /// Where companions reach this gateway.
     pub addresses: Candidates,
     /// Hosts that may be reached without TLS, besides those that are local anyway.
     pub plain_hosts: Vec<ExtraHost>,
-    /// Origins of web pages that may open `/pair`, besides the gateway's own: `https://console.example`. Its own are those of its configured addresses, and the
-    /// address at which a connection came to [`crate::serve`].
+    /// Origins of web pages that may open `/pair`, besides the gateway's own:
+    /// `https://console.example`. Its own are those of its configured addresses, and the address at
+    /// which a connection came to [`crate::serve`].
     pub origins: Vec<String>,
 }
 
@@ -57,7 +61,8 @@ impl Default for SetupSettings {
 }
 
 impl SetupSettings {
-    /// What a companion of this profile may do: nothing, if permissions were named for other profiles and not for this one.
+    /// What a companion of this profile may do: nothing, if permissions were named for other
+    /// profiles and not for this one.
     #[must_use]
     pub fn permissions_of(&self, profile: &str) -> &ScopesBuf {
         match self.profiles.iter().find(|(name, _)| name == profile) {
@@ -73,10 +78,13 @@ impl SetupSettings {
         self.approvers.iter().any(|name| name == profile)
     }
 
-    /// Whether a profile means something: the usual one does, each that permissions were named for, and any, if none were.
+    /// Whether a profile means something: the usual one does, each that permissions were named for,
+    /// and any, if none were.
     #[must_use]
     pub fn knows(&self, profile: &str) -> bool {
-        self.profiles.is_empty() || profile == self.profile || self.profiles.iter().any(|(name, _)| name == profile)
+        self.profiles.is_empty()
+            || profile == self.profile
+            || self.profiles.iter().any(|(name, _)| name == profile)
     }
 
     /// Says what is wrong with the settings, and what mends it.
@@ -90,7 +98,10 @@ impl SetupSettings {
             ));
         }
         if !(60..=365 * 86_400).contains(&self.session_ttl.as_secs()) {
-            return Err(format!("a session lives for a minute to a year, not for {:?}", self.session_ttl));
+            return Err(format!(
+                "a session lives for a minute to a year, not for {:?}",
+                self.session_ttl
+            ));
         }
         if self.session_longest < self.session_ttl {
             return Err(
@@ -100,7 +111,9 @@ impl SetupSettings {
         let profiles = self.profiles.iter().map(|(name, _)| name).chain([&self.profile]);
         for profile in profiles {
             if ProfileName::parse(profile).is_none() {
-                return Err(format!("{profile:?} is no name of a profile: it has 1 to 64 visible characters"));
+                return Err(format!(
+                    "{profile:?} is no name of a profile: it has 1 to 64 visible characters"
+                ));
             }
         }
         Ok(())

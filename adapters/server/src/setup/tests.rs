@@ -1,4 +1,5 @@
-//! Setup codes and sessions as an operator has them. How companions show them over sockets is tested with [`crate::companion`].
+//! Setup codes and sessions as an operator has them. How companions show them over sockets is
+//! tested with [`crate::companion`].
 
 mod keys;
 mod sessions;
@@ -15,7 +16,8 @@ use super::*;
 use crate::gateway::{Gateway, OperatorError};
 
 fn settings() -> SetupSettings {
-    let addresses = Candidates { public: Some("wss://gateway.example".to_owned()), ..Candidates::default() };
+    let addresses =
+        Candidates { public: Some("wss://gateway.example".to_owned()), ..Candidates::default() };
     SetupSettings { addresses, ..SetupSettings::default() }
 }
 
@@ -31,7 +33,8 @@ async fn gateway() -> Gateway {
 /// What the gateway finds in a token at that time.
 fn read(gateway: &Gateway, token: &str, now: UnixTime) -> Result<Redeemable, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
-    verify(&gateway.inner.setup.keys.now(now), token, now, &mut scratch).map(|verified| verified.claims().into())
+    verify(&gateway.inner.setup.keys.now(now), token, now, &mut scratch)
+        .map(|verified| verified.claims().into())
 }
 
 fn started(gateway: &Gateway) -> String {
@@ -46,7 +49,10 @@ async fn a_code_says_what_the_operator_wished_or_else_what_the_settings_say() {
     let read_plain = read(&gateway, &plain.bootstrap_token, now).unwrap();
     assert_eq!((read_plain.profile.as_str(), &read_plain.device_label), ("companion-v1", &None));
     assert!((598..=600).contains(&(plain.expires_at.as_secs() - now.as_secs())));
-    assert_eq!((plain.url.as_str(), plain.url_source.to_string().as_str()), ("wss://gateway.example/pair", "public"));
+    assert_eq!(
+        (plain.url.as_str(), plain.url_source.to_string().as_str()),
+        ("wss://gateway.example/pair", "public")
+    );
 
     let new = NewSetup {
         for_device: Some("Ada's phone".to_owned()),
@@ -62,7 +68,10 @@ async fn a_code_says_what_the_operator_wished_or_else_what_the_settings_say() {
     assert_eq!(wished.url, "wss://other.example/x/pair");
     assert_ne!(read_plain.nonce, read_wished.nonce);
     let shown = format!("{wished:?}");
-    assert!(!shown.contains(&wished.bootstrap_token) && !shown.contains(&wished.payload), "{shown}");
+    assert!(
+        !shown.contains(&wished.bootstrap_token) && !shown.contains(&wished.payload),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The address of the gateway that a setup code carries, and where it comes from.
 //!
-//! A code is scanned by a program that then sends a secret to that address, so a connection in the clear goes to this network alone. That is decided on
-//! the host that the WHATWG rules find in the text, never on the text; and what a code carries is what those rules write, so that no other parser finds
-//! another host in it.
+//! A code is scanned by a program that then sends a secret to that address, so a connection in the
+//! clear goes to this network alone. That is decided on the host that the WHATWG rules find in the
+//! text, never on the text; and what a code carries is what those rules write, so that no other
+//! parser finds another host in it.
 
 use std::fmt;
 
@@ -20,8 +21,9 @@ pub use resolve::{Candidates, NotResolved, UrlSource, lan_addresses, lan_candida
 /// The end of the path of the companions' socket.
 const PAIR: &str = "/pair";
 
-/// The address of a gateway as a setup code carries it: `wss`, `https`, `ws` or `http`, a host, and any port, path and query; ASCII, at most
-/// [`SETUP_URL_BYTES`] long. It holds no user name, password or fragment, and a plain one leads to a host of this network or to an [`ExtraHost`].
+/// The address of a gateway as a setup code carries it: `wss`, `https`, `ws` or `http`, a host, and
+/// any port, path and query; ASCII, at most [`SETUP_URL_BYTES`] long. It holds no user name,
+/// password or fragment, and a plain one leads to a host of this network or to an [`ExtraHost`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct GatewayUrl {
     text: String,
@@ -29,17 +31,23 @@ pub struct GatewayUrl {
     port: u16,
 }
 
-/// Why a text is no address for a setup code. Holds nothing of the text but its host: what else is in there may be a password.
+/// Why a text is no address for a setup code. Holds nothing of the text but its host: what else is
+/// in there may be a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlRefused {
     /// Nothing but white space.
     #[error("it is empty: write it like wss://gateway.example or ws://192.168.1.10:8765")]
     Empty,
     /// More than [`SETUP_URL_BYTES`], as given or as it has to be written.
-    #[error("it is longer than {SETUP_URL_BYTES} bytes, and a code has to carry it: shorten its path or query")]
+    #[error(
+        "it is longer than {SETUP_URL_BYTES} bytes, and a code has to carry it: shorten its path or query"
+    )]
     TooLong,
-    /// A space, tab, line end or control character inside, which some programs leave out and others do not.
-    #[error("it holds a space or a control character: remove it, or write it as %20 where it belongs to the path")]
+    /// A space, tab, line end or control character inside, which some programs leave out and others
+    /// do not.
+    #[error(
+        "it holds a space or a control character: remove it, or write it as %20 where it belongs to the path"
+    )]
     Unprintable,
     /// A backslash, which some programs take for a slash and others do not.
     #[error("it holds a backslash: write / instead, or %5C where it belongs to the path")]
@@ -62,13 +70,17 @@ pub enum UrlRefused {
     #[error("it names no host: write it like wss://gateway.example or ws://192.168.1.10:8765")]
     NoHost,
     /// A host that is neither an IP address nor a name as the DNS has them.
-    #[error("its host {host:?} is no host name: use letters, digits, - and _, with one dot between two parts")]
+    #[error(
+        "its host {host:?} is no host name: use letters, digits, - and _, with one dot between two parts"
+    )]
     HostName {
         /// Which host.
         host: String,
     },
     /// All zeros or port 0, where nothing is reached.
-    #[error("nobody can connect to {host}: name the address and the port at which companions reach the gateway")]
+    #[error(
+        "nobody can connect to {host}: name the address and the port at which companions reach the gateway"
+    )]
     Nowhere {
         /// Which host, or host and port.
         host: String,
@@ -85,15 +97,19 @@ pub enum UrlRefused {
 }
 
 impl GatewayUrl {
-    /// Reads an address; white space around it is ignored. `wss` and `https` may name any host. `ws` and `http` may name
+    /// Reads an address; white space around it is ignored. `wss` and `https` may name any host.
+    /// `ws` and `http` may name
     ///
     /// - `localhost`, and names of two parts or more that end in `.local`;
-    /// - loopback, RFC 1918 and link-local IPv4 addresses, alone or mapped into IPv6, in any spelling that means them (`0x7f.1` is `127.0.0.1`);
+    /// - loopback, RFC 1918 and link-local IPv4 addresses, alone or mapped into IPv6, in any
+    ///   spelling that means them (`0x7f.1` is `127.0.0.1`);
     /// - `::1`, `fe80::/10` and `fc00::/7`;
     /// - the `extra` hosts.
     ///
-    /// Everything else is some network's public space or is looked up differently by different programs: names of one part, names under `localhost`,
-    /// names that end in a dot, shared address space (100.64.0.0/10), IPv4 addresses translated or embedded in IPv6. Zones (`%eth0`) are refused.
+    /// Everything else is some network's public space or is looked up differently by different
+    /// programs: names of one part, names under `localhost`, names that end in a dot, shared
+    /// address space (100.64.0.0/10), IPv4 addresses translated or embedded in IPv6. Zones
+    /// (`%eth0`) are refused.
     ///
     /// # Errors
     /// [`UrlRefused`].
@@ -115,13 +131,17 @@ impl GatewayUrl {
         if port == 0 {
             return Err(UrlRefused::Nowhere { host: format!("{host}:0") });
         }
-        if !is_secure(&url) && !hosts::is_local(&host) && !extra.iter().any(|extra| extra.matches(&host)) {
+        if !is_secure(&url)
+            && !hosts::is_local(&host)
+            && !extra.iter().any(|extra| extra.matches(&host))
+        {
             return Err(UrlRefused::Plain { host: shown() });
         }
         Ok(Self { text, url, port })
     }
 
-    /// The address to carry: as it was given, save that the host and the path are spelt as the WHATWG rules write them.
+    /// The address to carry: as it was given, save that the host and the path are spelt as the
+    /// WHATWG rules write them.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -133,7 +153,8 @@ impl GatewayUrl {
         self.url.scheme()
     }
 
-    /// The host: names in lower case and Punycode, IPv6 addresses without brackets where they are taken as such.
+    /// The host: names in lower case and Punycode, IPv6 addresses without brackets where they are
+    /// taken as such.
     #[must_use]
     pub fn host(&self) -> Host<&str> {
         // Every URL that was let through has one.
@@ -159,8 +180,9 @@ impl GatewayUrl {
         host == Host::Domain("localhost") || hosts::ip(&host).is_some_and(|ip| ip.is_loopback())
     }
 
-    /// Where a companion connects: `ws` for `http`, `wss` for `https`, and the path ends in `/pair`, appended where it does not. The query
-    /// stays, because a proxy or a tunnel may find the gateway by it. A port that is the scheme's own is left out, as URLs do.
+    /// Where a companion connects: `ws` for `http`, `wss` for `https`, and the path ends in
+    /// `/pair`, appended where it does not. The query stays, because a proxy or a tunnel may find
+    /// the gateway by it. A port that is the scheme's own is left out, as URLs do.
     #[must_use]
     pub fn pair_url(&self) -> Url {
         let mut url = self.url.clone();
@@ -174,12 +196,14 @@ impl GatewayUrl {
 }
 
 impl GatewayUrl {
-    /// The same address as a text that a companion connects to as it stands, which the original's does: `ws` or `wss`, and a path that ends in `/pair`.
-    /// A port that was named stays, because there are programs with another default.
+    /// The same address as a text that a companion connects to as it stands, which the original's
+    /// does: `ws` or `wss`, and a path that ends in `/pair`. A port that was named stays, because
+    /// there are programs with another default.
     #[must_use]
     pub fn pair_text(&self) -> String {
         let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
-        let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+        let (place, query) =
+            rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
         let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
         let path = path.strip_suffix('/').unwrap_or(path);
         let base = path.strip_suffix(PAIR).unwrap_or(path);
@@ -201,8 +225,9 @@ impl fmt::Debug for GatewayUrl {
     }
 }
 
-/// How a text is carried, and the port it means. A URL's own writing drops a port that is the scheme's and adds a slash to a bare host; here the port stays,
-/// because there are programs with another default, and the slash is the giver's choice.
+/// How a text is carried, and the port it means. A URL's own writing drops a port that is the
+/// scheme's and adds a slash to a bare host; here the port stays, because there are programs with
+/// another default, and the slash is the giver's choice.
 fn written(given: &str) -> Result<(String, u16), UrlRefused> {
     if given.is_empty() {
         return Err(UrlRefused::Empty);
@@ -210,7 +235,8 @@ fn written(given: &str) -> Result<(String, u16), UrlRefused> {
     if given.len() > SETUP_URL_BYTES {
         return Err(UrlRefused::TooLong);
     }
-    // Before it is parsed: the rules mend all of these in silence, and not every program follows them.
+    // Before it is parsed: the rules mend all of these in silence, and not every program follows
+    // them.
     if given.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(UrlRefused::Unprintable);
     }
@@ -236,7 +262,9 @@ fn written(given: &str) -> Result<(String, u16), UrlRefused> {
         return Err(UrlRefused::Fragment);
     }
     let port = url.port_or_known_default().unwrap_or_default();
-    let named = authority.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let named = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
     if named {
         text.push_str(&format!(":{port}"));

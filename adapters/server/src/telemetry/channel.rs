@@ -39,7 +39,8 @@ words! {
     }
 }
 
-/// The counters of one channel. To count is one atomic addition, without a lock or a look-up: keep it with the channel.
+/// The counters of one channel. To count is one atomic addition, without a lock or a look-up: keep
+/// it with the channel.
 #[derive(Debug)]
 pub struct ChannelMetrics {
     name: Arc<str>,
@@ -52,13 +53,15 @@ pub struct ChannelMetrics {
 }
 
 impl ChannelMetrics {
-    /// The channel's name as it is exposed: shortened, without control characters, `unknown` if it was empty, `other` if there was no room for it.
+    /// The channel's name as it is exposed: shortened, without control characters, `unknown` if it
+    /// was empty, `other` if there was no room for it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Counts one decision on a message, and where it was dropped because too many senders wait, one challenge that was capped.
+    /// Counts one decision on a message, and where it was dropped because too many senders wait,
+    /// one challenge that was capped.
     pub fn decided(&self, decision: Decision) {
         match decision {
             Decision::Admitted => {
@@ -86,8 +89,9 @@ impl ChannelMetrics {
         self.approvals.add(approval, 1);
     }
 
-    /// Whether the next admission from memory is one to time. One in 64 is; to look at the clock twice costs more than all the rest.
-    /// It reads one counter and changes nothing, so ask before each message, and measure those that go to the store always.
+    /// Whether the next admission from memory is one to time. One in 64 is; to look at the clock
+    /// twice costs more than all the rest. It reads one counter and changes nothing, so ask before
+    /// each message, and measure those that go to the store always.
     #[must_use]
     pub fn is_to_be_timed(&self) -> bool {
         self.admitted.get().is_multiple_of(TIMED)
@@ -107,16 +111,34 @@ impl ChannelFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::default();
         // Names without `_total`, which is appended.
-        registry.register("pairing_approvals", "Decisions of operators on senders that wait", families.approvals.clone());
-        registry.register("pairing_inbound_challenged", "Challenges to unknown senders", families.challenged.clone());
-        registry.register("pairing_inbound", "Messages that reached the gate", families.inbound.clone());
-        registry.register("pairing_inbound_dropped", "Messages that the gate dropped", families.dropped.clone());
+        registry.register(
+            "pairing_approvals",
+            "Decisions of operators on senders that wait",
+            families.approvals.clone(),
+        );
+        registry.register(
+            "pairing_inbound_challenged",
+            "Challenges to unknown senders",
+            families.challenged.clone(),
+        );
+        registry.register(
+            "pairing_inbound",
+            "Messages that reached the gate",
+            families.inbound.clone(),
+        );
+        registry.register(
+            "pairing_inbound_dropped",
+            "Messages that the gate dropped",
+            families.dropped.clone(),
+        );
         families
     }
 
     pub(super) fn channel(&self, name: Arc<str>) -> ChannelMetrics {
         let labels = Labels::open("channel", &name);
-        let counter = |family: &Family<Labels, Counter>, key, word| family.get_or_create_owned(&labels.clone().with(key, word));
+        let counter = |family: &Family<Labels, Counter>, key, word| {
+            family.get_or_create_owned(&labels.clone().with(key, word))
+        };
         ChannelMetrics {
             approvals: Counters::of(&self.approvals, &labels, "result"),
             challenged: Counters::of(&self.challenged, &labels, "result"),

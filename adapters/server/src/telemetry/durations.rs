@@ -1,4 +1,5 @@
-//! How long things take: a histogram of atomic counters, because the crate's own takes a lock for each observation.
+//! How long things take: a histogram of atomic counters, because the crate's own takes a lock for
+//! each observation.
 
 use std::fmt;
 use std::sync::Arc;

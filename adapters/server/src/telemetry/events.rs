@@ -3,7 +3,8 @@
 use super::words::words;
 use crate::hook::Event;
 
-/// Declares one kind for each variant of [`Event`], under the same name: one that is missing, or there twice, does not compile.
+/// Declares one kind for each variant of [`Event`], under the same name: one that is missing, or
+/// there twice, does not compile.
 macro_rules! kinds {
     ($($variant:ident = $word:literal,)+) => {
         words! {
@@ -77,7 +78,10 @@ mod tests {
         for (event, kind) in [
             (Event::WindowClosed, EventKind::WindowClosed),
             (Event::WindowOpened { closes: None }, EventKind::WindowOpened),
-            (Event::CodeWrong { pin: true, left: 2, address: [192, 0, 2, 1].into() }, EventKind::CodeWrong),
+            (
+                Event::CodeWrong { pin: true, left: 2, address: [192, 0, 2, 1].into() },
+                EventKind::CodeWrong,
+            ),
             (Event::CodeLocked, EventKind::CodeLocked),
         ] {
             assert_eq!(EventKind::of(&event), kind);

@@ -1,4 +1,5 @@
-//! Metrics of others, which are exposed behind the gateway's own: only lines that can be read, and none that speaks in the gateway's name.
+//! Metrics of others, which are exposed behind the gateway's own: only lines that can be read, and
+//! none that speaks in the gateway's name.
 
 /// Most bytes that are taken.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -32,7 +33,8 @@ pub(super) const OWN: [&str; 21] = [
 const SUFFIXES: [&str; 5] = ["_total", "_created", "_bucket", "_count", "_sum"];
 
 /// The types that a family may have.
-const KINDS: [&str; 8] = ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown"];
+const KINDS: [&str; 8] =
+    ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown"];
 
 /// Appends the good lines of `extra`. One bad line would cost the whole scrape, so it is left out.
 pub(super) fn append(text: &mut String, extra: &str) {
@@ -47,10 +49,14 @@ pub(super) fn append(text: &mut String, extra: &str) {
 }
 
 fn is_own(name: &str) -> bool {
-    OWN.contains(&name) || SUFFIXES.iter().any(|suffix| name.strip_suffix(suffix).is_some_and(|family| OWN.contains(&family)))
+    OWN.contains(&name)
+        || SUFFIXES
+            .iter()
+            .any(|suffix| name.strip_suffix(suffix).is_some_and(|family| OWN.contains(&family)))
 }
 
-/// The name in a line of metadata or in a sample, and the line without an exemplar; `None` for all else, also for the end of the text.
+/// The name in a line of metadata or in a sample, and the line without an exemplar; `None` for all
+/// else, also for the end of the text.
 fn understood(line: &str) -> Option<(&str, &str)> {
     if line.contains(char::is_control) {
         return None;
@@ -73,7 +79,10 @@ fn understood(line: &str) -> Option<(&str, &str)> {
     };
     let exemplar = numbers.find(" # ").map_or("", |at| &numbers[at..]);
     let mut fields = numbers.strip_suffix(exemplar)?.strip_prefix(' ')?.split(' ');
-    let is_sample = is_name(name) && is_number(fields.next()?) && fields.next().is_none_or(is_finite) && fields.next().is_none();
+    let is_sample = is_name(name)
+        && is_number(fields.next()?)
+        && fields.next().is_none_or(is_finite)
+        && fields.next().is_none();
     is_sample.then_some((name, line.strip_suffix(exemplar)?))
 }
 
@@ -98,8 +107,10 @@ fn after_labels(mut labels: &str) -> Option<&str> {
             c => c == '"',
         })?;
         let (value, rest) = value.split_at(end);
-        // Labels with two underscores are the scraper's own: `__name__` would give the sample another name.
-        let is_key = is_name(key) && !key.contains(':') && !key.starts_with("__") && !keys.contains(&key);
+        // Labels with two underscores are the scraper's own: `__name__` would give the sample
+        // another name.
+        let is_key =
+            is_name(key) && !key.contains(':') && !key.starts_with("__") && !keys.contains(&key);
         if !is_key || !is_escaped(value) || keys.len() >= MOST_LABELS {
             return None;
         }
@@ -132,7 +143,8 @@ fn is_number(text: &str) -> bool {
 }
 
 fn is_finite(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) && text.parse::<f64>().is_ok_and(f64::is_finite)
+    text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
+        && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 #[cfg(test)]
@@ -162,7 +174,10 @@ mod tests {
 
     #[test]
     fn an_exemplar_is_cut_off() {
-        assert_eq!(appended("bot_total{a=\"b # c\"} 3 # {trace=\"x\"} 1\r\n"), "bot_total{a=\"b # c\"} 3\n");
+        assert_eq!(
+            appended("bot_total{a=\"b # c\"} 3 # {trace=\"x\"} 1\r\n"),
+            "bot_total{a=\"b # c\"} 3\n"
+        );
         assert_eq!(appended("bot_total 3 # "), "bot_total 3\n");
     }
 
@@ -223,7 +238,10 @@ mod tests {
     #[test]
     fn a_sample_has_so_many_labels_and_no_more() {
         let with = |count: usize| {
-            format!("bot{{{}}} 1\n", (0..count).map(|label| format!("a{label}=\"b\"")).collect::<Vec<_>>().join(","))
+            format!(
+                "bot{{{}}} 1\n",
+                (0..count).map(|label| format!("a{label}=\"b\"")).collect::<Vec<_>>().join(",")
+            )
         };
         assert_eq!(appended(&with(MOST_LABELS)), with(MOST_LABELS));
         assert_eq!(appended(&with(MOST_LABELS + 1)), "");

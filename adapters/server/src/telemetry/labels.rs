@@ -1,4 +1,5 @@
-//! Labels: how they are written, counters of which one is fetched beforehand for each word, and open ones that stay bounded.
+//! Labels: how they are written, counters of which one is fetched beforehand for each word, and
+//! open ones that stay bounded.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -82,7 +83,8 @@ impl<W: Word> Counters<W> {
     }
 }
 
-/// What is kept for each value of an open label: for [`MOST_VALUES`] of them, and for all others together.
+/// What is kept for each value of an open label: for [`MOST_VALUES`] of them, and for all others
+/// together.
 #[derive(Debug)]
 pub(super) struct Bounded<T> {
     known: RwLock<HashMap<Arc<str>, Arc<T>>>,
@@ -126,7 +128,8 @@ impl<T> Default for Bounded<T> {
     }
 }
 
-/// At most [`MOST_CHARACTERS`], none of them one that moves a cursor or reorders a line, and at least one.
+/// At most [`MOST_CHARACTERS`], none of them one that moves a cursor or reorders a line, and at
+/// least one.
 fn tidy(raw: &str) -> Cow<'_, str> {
     let end = raw.char_indices().nth(MOST_CHARACTERS).map_or(raw.len(), |(end, _)| end);
     match &raw[..end] {
@@ -167,7 +170,11 @@ mod tests {
         std::thread::scope(|scope| {
             for thread in 0..8 {
                 let kept = &kept;
-                scope.spawn(move || (0..200).for_each(|number| drop(kept.get(&format!("{}", number + thread), |value| value))));
+                scope.spawn(move || {
+                    (0..200).for_each(|number| {
+                        drop(kept.get(&format!("{}", number + thread), |value| value))
+                    })
+                });
             }
         });
         assert_eq!(kept.all().len(), MOST_VALUES + 1);

@@ -35,23 +35,49 @@ pub struct Live {
     pub store_failing: bool,
     /// Decisions that are in force and not stored.
     pub decisions_unstored: u64,
-    /// Senders that wait to be approved, by channel. A channel that is left out has none; one that is there twice has the sum.
+    /// Senders that wait to be approved, by channel. A channel that is left out has none; one that
+    /// is there twice has the sum.
     pub senders_pending: Vec<(String, u64)>,
 }
 
-/// Appends the gauges. Nothing of it is kept, so scrapes at the same time do not disturb each other.
-pub(super) fn encode(live: &Live, senders_pending: BTreeMap<Arc<str>, u64>, text: &mut String) -> fmt::Result {
+/// Appends the gauges. Nothing of it is kept, so scrapes at the same time do not disturb each
+/// other.
+pub(super) fn encode(
+    live: &Live,
+    senders_pending: BTreeMap<Arc<str>, u64>,
+    text: &mut String,
+) -> fmt::Result {
     let mut registry = Registry::default();
     let plain = [
-        ("pairing_sessions_live", "Sessions of companions that are neither ended nor over", live.sessions),
+        (
+            "pairing_sessions_live",
+            "Sessions of companions that are neither ended nor over",
+            live.sessions,
+        ),
         ("handfast_links", "Links that are open", live.links),
-        ("handfast_waiting_connections", "Connections that have not authenticated", live.waiting_connections),
-        ("handfast_store_failing", "Whether the last write of the registry failed", u64::from(live.store_failing)),
-        ("handfast_decisions_unstored", "Decisions that are in force and not stored", live.decisions_unstored),
+        (
+            "handfast_waiting_connections",
+            "Connections that have not authenticated",
+            live.waiting_connections,
+        ),
+        (
+            "handfast_store_failing",
+            "Whether the last write of the registry failed",
+            u64::from(live.store_failing),
+        ),
+        (
+            "handfast_decisions_unstored",
+            "Decisions that are in force and not stored",
+            live.decisions_unstored,
+        ),
     ];
     let failures = Counter::<u64>::default();
     failures.inc_by(live.store_write_failures);
-    registry.register("handfast_store_write_failures", "Writes of the registry that failed", failures);
+    registry.register(
+        "handfast_store_write_failures",
+        "Writes of the registry that failed",
+        failures,
+    );
     for (name, help, count) in plain {
         registry.register(name, help, gauge(count));
     }

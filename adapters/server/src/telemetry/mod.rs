@@ -1,4 +1,5 @@
-//! The gateway's metrics, in the text format of OpenMetrics. Each gateway has its own: nothing is global.
+//! The gateway's metrics, in the text format of OpenMetrics. Each gateway has its own: nothing is
+//! global.
 
 mod channel;
 mod durations;
@@ -22,7 +23,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use channel::{ChannelMetrics, Decision};
 pub use live::Live;
-pub use words::{AdmitPath, Approval, Challenge, DropReason, ExtensionResult, SessionEvent, Verification};
+pub use words::{
+    AdmitPath, Approval, Challenge, DropReason, ExtensionResult, SessionEvent, Verification,
+};
 
 use self::channel::ChannelFamilies;
 use self::durations::{Durations, TO_A_SECOND, TO_TEN_SECONDS};
@@ -34,10 +37,11 @@ use crate::hook::Event;
 /// The content type of what [`Telemetry::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What one gateway counts and times. Share it by [`Arc`]; all of it may be used from many threads at once.
+/// What one gateway counts and times. Share it by [`Arc`]; all of it may be used from many threads
+/// at once.
 ///
-/// Labels whose values come from outside (`channel`, `profile`, `extension`) tell at most 64 values apart, of at most 64 characters; what comes after
-/// them is counted under `other`.
+/// Labels whose values come from outside (`channel`, `profile`, `extension`) tell at most 64 values
+/// apart, of at most 64 characters; what comes after them is counted under `other`.
 #[derive(Debug)]
 pub struct Telemetry {
     registry: Registry,
@@ -66,14 +70,20 @@ impl Telemetry {
 
         // Names without `_total` and `_seconds`, which are appended.
         let codes_expired = Counter::default();
-        registry.register("pairing_codes_expired", "Codes of senders that nobody approved in time", codes_expired.clone());
+        registry.register(
+            "pairing_codes_expired",
+            "Codes of senders that nobody approved in time",
+            codes_expired.clone(),
+        );
         let mut family = |name: &str, help: &str| {
             let family = Family::<Labels, Counter>::default();
             registry.register(name, help, family.clone());
             family
         };
-        let issued_family = family("pairing_bootstrap_tokens_issued", "Setup codes that were issued");
-        let verified = family("pairing_bootstrap_tokens_verified", "Setup codes that companions showed");
+        let issued_family =
+            family("pairing_bootstrap_tokens_issued", "Setup codes that were issued");
+        let verified =
+            family("pairing_bootstrap_tokens_verified", "Setup codes that companions showed");
         let sessions = family("pairing_sessions", "What happened to the sessions of companions");
         let events = family("handfast_events", "What happened at the gateway");
         let extension_family = family("handfast_extension_calls", "Calls of extensions");
@@ -83,10 +93,15 @@ impl Telemetry {
         registry.register_with_unit("pairing_verify", help, Unit::Seconds, verify.clone());
         let help = "A setup code's way to a session, with the store";
         registry.register_with_unit("pairing_redeem", help, Unit::Seconds, redeem.clone());
-        let admits = Family::<Labels, Durations, fn() -> Durations>::new_with_constructor(|| Durations::new(TO_TEN_SECONDS));
+        let admits = Family::<Labels, Durations, fn() -> Durations>::new_with_constructor(|| {
+            Durations::new(TO_TEN_SECONDS)
+        });
         let help = "The gate's decision on a message; of those from memory a part is timed";
         registry.register_with_unit("pairing_admit", help, Unit::Seconds, admits.clone());
-        let admit = AdmitPath::ALL.iter().map(|path| admits.get_or_create_owned(&Labels::closed("path", path.word()))).collect();
+        let admit = AdmitPath::ALL
+            .iter()
+            .map(|path| admits.get_or_create_owned(&Labels::closed("path", path.word())))
+            .collect();
 
         Self {
             registry,
@@ -106,8 +121,8 @@ impl Telemetry {
         }
     }
 
-    /// The counters of a channel; an empty name stands for a channel that is not known, as that of a code that nobody has. This looks the name up:
-    /// keep what it returns with the channel.
+    /// The counters of a channel; an empty name stands for a channel that is not known, as that of
+    /// a code that nobody has. This looks the name up: keep what it returns with the channel.
     #[must_use]
     pub fn channel(&self, name: &str) -> Arc<ChannelMetrics> {
         self.channels.get(name, |name| self.channel_families.channel(name))
@@ -120,7 +135,8 @@ impl Telemetry {
 
     /// Counts one setup code that was issued.
     pub fn bootstrap_token_issued(&self, profile: &str) {
-        let make = |profile| self.issued_family.get_or_create_owned(&Labels::open("profile", &profile));
+        let make =
+            |profile| self.issued_family.get_or_create_owned(&Labels::open("profile", &profile));
         self.issued.get(profile, make).inc();
     }
 
@@ -141,7 +157,9 @@ impl Telemetry {
 
     /// Counts one call of an extension.
     pub fn extension_call(&self, extension: &str, result: ExtensionResult) {
-        let make = |extension| Counters::of(&self.extension_family, &Labels::open("extension", &extension), "result");
+        let make = |extension| {
+            Counters::of(&self.extension_family, &Labels::open("extension", &extension), "result")
+        };
         self.extensions.get(extension, make).add(result, 1);
     }
 
@@ -155,8 +173,9 @@ impl Telemetry {
         self.redeem.observe(took);
     }
 
-    /// Records how long the gate took for a decision. To look at the clock costs more than to decide from memory: on that path, do it only where
-    /// [`ChannelMetrics::is_to_be_timed`] says so.
+    /// Records how long the gate took for a decision. To look at the clock costs more than to
+    /// decide from memory: on that path, do it only where [`ChannelMetrics::is_to_be_timed`] says
+    /// so.
     pub fn admit_took(&self, path: AdmitPath, took: Duration) {
         self.admit[path.index()].observe(took);
     }
@@ -167,13 +186,15 @@ impl Telemetry {
         self.encode_with(live, "")
     }
 
-    /// As [`Telemetry::encode`], with the metrics of others before the end. Of these, only lines are taken that are well formed and whose name
-    /// is none of the gateway's, 4 MiB at most: nobody else's fault costs the scrape. Exemplars are cut off. That two of them do not expose the same
-    /// series is up to the caller.
+    /// As [`Telemetry::encode`], with the metrics of others before the end. Of these, only lines
+    /// are taken that are well formed and whose name is none of the gateway's, 4 MiB at most:
+    /// nobody else's fault costs the scrape. Exemplars are cut off. That two of them do not expose
+    /// the same series is up to the caller.
     #[must_use]
     pub fn encode_with(&self, live: &Live, extra: &str) -> String {
         // A channel without anybody who waits is exposed at zero, not left out.
-        let mut pending: BTreeMap<Arc<str>, u64> = self.channels.all().iter().map(|channel| (channel.name().into(), 0)).collect();
+        let mut pending: BTreeMap<Arc<str>, u64> =
+            self.channels.all().iter().map(|channel| (channel.name().into(), 0)).collect();
         for (channel, count) in &live.senders_pending {
             let sum = pending.entry(self.channel(channel).name().into()).or_default();
             *sum = sum.saturating_add(*count);

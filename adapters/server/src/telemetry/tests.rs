@@ -20,7 +20,8 @@ struct Sample {
 }
 
 impl Scrape {
-    /// Panics on whatever is not as the format demands: metadata before samples, one block per family, no series twice, buckets in order.
+    /// Panics on whatever is not as the format demands: metadata before samples, one block per
+    /// family, no series twice, buckets in order.
     fn read(text: &str) -> Self {
         let body = text.strip_suffix("# EOF\n").expect("the end of the text is marked");
         let mut scrape = Self { families: BTreeMap::new(), series: BTreeMap::new() };
@@ -31,20 +32,29 @@ impl Scrape {
                 continue;
             }
             let sample = Sample::read(line);
-            match (scrape.families[&family].as_str(), sample.name.strip_prefix(&family).expect(line)) {
+            match (
+                scrape.families[&family].as_str(),
+                sample.name.strip_prefix(&family).expect(line),
+            ) {
                 ("counter", "_total") | ("gauge", "") | ("histogram", "_sum" | "_count") => {}
                 ("histogram", "_bucket") => {
                     let (le, others) = sample.labels.split_first().expect(line);
                     assert_eq!(le.0, "le", "{line}");
                     let le = if le.1 == "+Inf" { f64::INFINITY } else { le.1.parse().expect(line) };
                     let follows = last_bucket.0 == others && last_bucket.1.is_finite();
-                    assert!(!follows || (le > last_bucket.1 && sample.value >= last_bucket.2), "{line} is out of order");
+                    assert!(
+                        !follows || (le > last_bucket.1 && sample.value >= last_bucket.2),
+                        "{line} is out of order"
+                    );
                     last_bucket = (others.to_vec(), le, sample.value);
                 }
                 (kind, _) => panic!("{line:?} is no sample of a {kind}"),
             }
             let series = line.rsplit_once(' ').expect(line).0;
-            assert!(scrape.series.insert(series.to_owned(), sample).is_none(), "{series} is there twice");
+            assert!(
+                scrape.series.insert(series.to_owned(), sample).is_none(),
+                "{series} is there twice"
+            );
         }
         scrape
     }
@@ -58,7 +68,10 @@ impl Scrape {
                 return name.to_owned();
             }
             "TYPE" => {
-                assert!(name == family && ["counter", "gauge", "histogram"].contains(&about), "{line}");
+                assert!(
+                    name == family && ["counter", "gauge", "histogram"].contains(&about),
+                    "{line}"
+                );
                 self.families.insert(name.to_owned(), about.to_owned());
             }
             "UNIT" => assert!(name == family && name.ends_with(&format!("_{about}")), "{line}"),
@@ -72,12 +85,19 @@ impl Scrape {
     }
 
     fn value(&self, series: &str) -> f64 {
-        self.series.get(series).unwrap_or_else(|| panic!("{series} is not among {:#?}", self.series.keys())).value
+        self.series
+            .get(series)
+            .unwrap_or_else(|| panic!("{series} is not among {:#?}", self.series.keys()))
+            .value
     }
 
     /// The values of one label over all series of a name.
     fn values_of(&self, name: &str, key: &str) -> BTreeSet<&str> {
-        let labels = self.series.values().filter(|sample| sample.name == name).flat_map(|sample| &sample.labels);
+        let labels = self
+            .series
+            .values()
+            .filter(|sample| sample.name == name)
+            .flat_map(|sample| &sample.labels);
         labels.filter(|label| label.0 == key).map(|label| label.1.as_str()).collect()
     }
 }
@@ -91,19 +111,26 @@ impl Sample {
         let mut labels = Vec::new();
         while !rest.is_empty() {
             let (key, quoted) = rest.split_once("=\"").expect(line);
-            assert!(!key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line}");
+            assert!(
+                !key.is_empty()
+                    && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{line}"
+            );
             let (mut text, mut characters) = (String::new(), quoted.chars());
             loop {
                 match characters.next().expect(line) {
                     '"' => break,
-                    '\\' => text.push(characters.next().filter(|c| ['\\', '"'].contains(c)).expect(line)),
+                    '\\' => text
+                        .push(characters.next().filter(|c| ['\\', '"'].contains(c)).expect(line)),
                     c => text.push(c),
                 }
             }
             assert!(!text.is_empty() && !text.contains(char::is_control), "{line:?}");
             labels.push((key.to_owned(), text));
             rest = characters.as_str();
-            rest = rest.strip_prefix(',').unwrap_or_else(|| rest.strip_prefix('}').filter(|end| end.is_empty()).expect(line));
+            rest = rest.strip_prefix(',').unwrap_or_else(|| {
+                rest.strip_prefix('}').filter(|end| end.is_empty()).expect(line)
+            });
         }
         Self { name: name.to_owned(), labels, value }
     }
@@ -121,7 +148,8 @@ fn busy() -> Telemetry {
     for reason in DropReason::ALL {
         channel.decided(Decision::Dropped(*reason));
     }
-    for decision in [Decision::Admitted, Decision::Admitted, Decision::Challenged, Decision::Failed] {
+    for decision in [Decision::Admitted, Decision::Admitted, Decision::Challenged, Decision::Failed]
+    {
         channel.decided(decision);
     }
     telemetry.codes_expired(3);
@@ -148,33 +176,69 @@ fn busy() -> Telemetry {
 fn every_counter_has_its_name_its_labels_and_its_words() {
     let scrape = Scrape::of(&busy());
     let per_channel = [
-        ("pairing_approvals_total", "result", vec!["ok", "expired", "not_found", "rejected", "error"]),
+        (
+            "pairing_approvals_total",
+            "result",
+            vec!["ok", "expired", "not_found", "rejected", "error"],
+        ),
         (
             "pairing_inbound_challenged_total",
             "result",
-            vec!["delivered_via_adapter", "delivered_via_broker", "publish_failed", "no_adapter_no_broker_topic", "throttled"],
+            vec![
+                "delivered_via_adapter",
+                "delivered_via_broker",
+                "publish_failed",
+                "no_adapter_no_broker_topic",
+                "throttled",
+            ],
         ),
-        ("pairing_inbound_dropped_total", "reason", vec!["blocked", "not_a_sender", "absent", "full", "clock_in_doubt"]),
+        (
+            "pairing_inbound_dropped_total",
+            "reason",
+            vec!["blocked", "not_a_sender", "absent", "full", "clock_in_doubt"],
+        ),
     ];
     for (name, key, words) in per_channel {
         for word in words {
-            assert_eq!(scrape.value(&format!("{name}{{channel=\"telegram\",{key}=\"{word}\"}}")), 1.0);
+            assert_eq!(
+                scrape.value(&format!("{name}{{channel=\"telegram\",{key}=\"{word}\"}}")),
+                1.0
+            );
         }
     }
-    assert_eq!(scrape.value("pairing_inbound_challenged_total{channel=\"telegram\",result=\"capped\"}"), 1.0);
-    for (decision, count) in [("admitted", 2.0), ("challenged", 1.0), ("dropped", 5.0), ("failed", 1.0)] {
-        assert_eq!(scrape.value(&format!("pairing_inbound_total{{channel=\"telegram\",decision=\"{decision}\"}}")), count);
+    assert_eq!(
+        scrape.value("pairing_inbound_challenged_total{channel=\"telegram\",result=\"capped\"}"),
+        1.0
+    );
+    for (decision, count) in
+        [("admitted", 2.0), ("challenged", 1.0), ("dropped", 5.0), ("failed", 1.0)]
+    {
+        assert_eq!(
+            scrape.value(&format!(
+                "pairing_inbound_total{{channel=\"telegram\",decision=\"{decision}\"}}"
+            )),
+            count
+        );
     }
     assert_eq!(scrape.value("pairing_codes_expired_total"), 3.0);
     assert_eq!(scrape.value("pairing_bootstrap_tokens_issued_total{profile=\"phone\"}"), 1.0);
     for result in ["ok", "malformed", "invalid_signature", "expired", "already_used", "error"] {
-        assert_eq!(scrape.value(&format!("pairing_bootstrap_tokens_verified_total{{result=\"{result}\"}}")), 1.0);
+        assert_eq!(
+            scrape
+                .value(&format!("pairing_bootstrap_tokens_verified_total{{result=\"{result}\"}}")),
+            1.0
+        );
     }
     for event in ["opened", "refreshed", "revoked", "expired", "refused"] {
         assert_eq!(scrape.value(&format!("pairing_sessions_total{{event=\"{event}\"}}")), 2.0);
     }
     for result in ["ok", "refused", "timed_out", "unavailable", "malformed"] {
-        assert_eq!(scrape.value(&format!("handfast_extension_calls_total{{extension=\"signal\",result=\"{result}\"}}")), 1.0);
+        assert_eq!(
+            scrape.value(&format!(
+                "handfast_extension_calls_total{{extension=\"signal\",result=\"{result}\"}}"
+            )),
+            1.0
+        );
     }
     assert_eq!(scrape.value("handfast_events_total{event=\"window_closed\"}"), 1.0);
     assert_eq!(scrape.values_of("handfast_events_total", "event").len(), EventKind::ALL.len());
@@ -194,7 +258,10 @@ fn the_histograms_are_in_seconds_and_cumulative() {
     assert_eq!(scrape.value("pairing_admit_seconds_bucket{le=\"0.00005\",path=\"store\"}"), 0.0);
     assert_eq!(scrape.value("pairing_admit_seconds_bucket{le=\"0.0001\",path=\"store\"}"), 1.0);
     for path in ["cached", "store", "new"] {
-        assert_eq!(scrape.value(&format!("pairing_admit_seconds_bucket{{le=\"+Inf\",path=\"{path}\"}}")), 1.0);
+        assert_eq!(
+            scrape.value(&format!("pairing_admit_seconds_bucket{{le=\"+Inf\",path=\"{path}\"}}")),
+            1.0
+        );
         assert_eq!(scrape.value(&format!("pairing_admit_seconds_count{{path=\"{path}\"}}")), 1.0);
     }
     assert_eq!(scrape.value("pairing_verify_seconds_bucket{le=\"1.0\"}"), 1.0);
@@ -217,7 +284,11 @@ fn the_gauges_are_those_of_the_moment() {
         store_write_failures: 7,
         store_failing: true,
         decisions_unstored: 8,
-        senders_pending: vec![("telegram".to_owned(), 2), ("mail".to_owned(), 1), ("telegram".to_owned(), 3)],
+        senders_pending: vec![
+            ("telegram".to_owned(), 2),
+            ("mail".to_owned(), 1),
+            ("telegram".to_owned(), 3),
+        ],
     };
     let scrape = Scrape::read(&telemetry.encode(&live));
     assert_eq!(scrape.families["handfast_nodes"], "gauge");
@@ -262,10 +333,15 @@ fn ten_thousand_values_of_an_open_label_stay_within_the_bound_and_none_is_lost()
     ] {
         let values = scrape.values_of(name, key);
         assert_eq!(values.len(), MOST_VALUES + 1, "{name}");
-        assert!(values.contains(OTHER) && values.iter().all(|value| value.chars().count() <= MOST_CHARACTERS), "{values:?}");
+        assert!(
+            values.contains(OTHER)
+                && values.iter().all(|value| value.chars().count() <= MOST_CHARACTERS),
+            "{values:?}"
+        );
         assert!(values.iter().any(|value| value.starts_with("7 \"\\__x")), "{values:?}");
-        let counted =
-            scrape.series.values().filter(|sample| sample.name == name && sample.labels.get(1).map(|label| &*label.1) == word);
+        let counted = scrape.series.values().filter(|sample| {
+            sample.name == name && sample.labels.get(1).map(|label| &*label.1) == word
+        });
         assert_eq!(counted.map(|sample| sample.value).sum::<f64>(), 10_000.0, "{name}");
     }
 }
@@ -277,7 +353,10 @@ fn two_gateways_in_one_process_do_not_mix() {
     let (one, other) = (Scrape::of(&one), Scrape::of(&other));
     assert_eq!(one.value("pairing_codes_expired_total"), 3.0);
     assert_eq!(other.value("pairing_codes_expired_total"), 0.0);
-    assert_eq!(other.value("pairing_inbound_total{channel=\"telegram\",decision=\"admitted\"}"), 0.0);
+    assert_eq!(
+        other.value("pairing_inbound_total{channel=\"telegram\",decision=\"admitted\"}"),
+        0.0
+    );
     assert_eq!(other.value("pairing_inbound_total{channel=\"telegram\",decision=\"failed\"}"), 1.0);
     assert_eq!(other.value("pairing_redeem_seconds_count"), 0.0);
 }
@@ -320,7 +399,10 @@ fn what_many_threads_count_at_once_is_all_there() {
         }
     });
     let scrape = Scrape::of(&telemetry);
-    assert_eq!(scrape.value("pairing_inbound_total{channel=\"telegram\",decision=\"admitted\"}"), 8000.0);
+    assert_eq!(
+        scrape.value("pairing_inbound_total{channel=\"telegram\",decision=\"admitted\"}"),
+        8000.0
+    );
     assert_eq!(scrape.value("pairing_admit_seconds_count{path=\"cached\"}"), 8000.0);
     assert_eq!(scrape.value("pairing_admit_seconds_sum{path=\"cached\"}"), 8e-3);
 }

@@ -1,4 +1,5 @@
-//! The older text format of Prometheus, made from OpenMetrics: its counters are named in full, and it has fewer types.
+//! The older text format of Prometheus, made from OpenMetrics: its counters are named in full, and
+//! it has fewer types.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -8,8 +9,11 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// The same metrics in the older format.
 pub(crate) fn from_open_metrics(text: &str) -> String {
-    let types: HashMap<&str, &str> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split_once(' ')).collect();
+    let types: HashMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split_once(' '))
+        .collect();
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
         let Some(comment) = line.strip_prefix("# ") else {
@@ -17,7 +21,10 @@ pub(crate) fn from_open_metrics(text: &str) -> String {
             continue;
         };
         let mut words = comment.splitn(3, ' ');
-        let (Some(what), Some(name), Some(about)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some(what), Some(name), Some(about)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
         // What is a family's name there is that of its samples here.
         let (name, kind) = match types.get(name).copied() {
             Some("counter") => (format!("{name}_total"), "counter"),
@@ -38,7 +45,9 @@ pub(crate) fn from_open_metrics(text: &str) -> String {
 /// A sample with its time, if it has one, in milliseconds in place of seconds.
 fn sample(line: &str) -> String {
     // Behind the labels stand numbers alone.
-    let (series, numbers) = line.split_at(line.rfind('}').map_or_else(|| line.find(' ').unwrap_or(line.len()), |end| end + 1));
+    let (series, numbers) = line.split_at(
+        line.rfind('}').map_or_else(|| line.find(' ').unwrap_or(line.len()), |end| end + 1),
+    );
     let mut numbers = numbers.trim_start().split(' ');
     match (numbers.next(), numbers.next().and_then(|at| at.parse::<f64>().ok())) {
         (Some(value), Some(at)) => format!("{series} {value} {:.0}", at * 1000.0),

@@ -14,7 +14,8 @@ pub(super) trait Word: Copy + Debug + 'static {
     fn word(self) -> &'static str;
 }
 
-/// Declares an enum and how each of its values is exposed. The crate's own derive would expose the names of the variants, in camel case.
+/// Declares an enum and how each of its values is exposed. The crate's own derive would expose the
+/// names of the variants, in camel case.
 macro_rules! words {
     ($(#[$of_enum:meta])* $visible:vis enum $name:ident { $($(#[$of_word:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$of_enum])*
@@ -41,7 +42,8 @@ macro_rules! words {
 
 pub(super) use words;
 
-// The values that the original has are part of the names that are kept: dashboards and alerts are written against them. Ours stand beside them.
+// The values that the original has are part of the names that are kept: dashboards and alerts are
+// written against them. Ours stand beside them.
 
 words! {
     /// What became of an operator's approval of a sender.
@@ -64,7 +66,8 @@ words! {
     pub enum Challenge {
         /// The channel has sent the code.
         DeliveredViaAdapter = "delivered_via_adapter",
-        /// The program that holds the channel itself, and asked the gate, was given the code to send.
+        /// The program that holds the channel itself, and asked the gate, was given the code to
+        /// send.
         DeliveredViaBroker = "delivered_via_broker",
         /// The channel could not send it.
         PublishFailed = "publish_failed",
@@ -160,8 +163,14 @@ mod tests {
     fn is_well_formed<W: Word>() {
         for (index, word) in W::ALL.iter().enumerate() {
             assert_eq!(word.index(), index);
-            assert!(word.word().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{word:?}");
-            assert!(W::ALL.iter().skip(index + 1).all(|other| other.word() != word.word()), "{word:?} shares its word");
+            assert!(
+                word.word().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{word:?}"
+            );
+            assert!(
+                W::ALL.iter().skip(index + 1).all(|other| other.word() != word.word()),
+                "{word:?} shares its word"
+            );
         }
     }
 

@@ -16,9 +16,19 @@ use tokio::task::JoinSet;
 use super::{START, all, asking, asking_at, at, entry, load, paired, record};
 use crate::{Filter, Store, StoreError, Version};
 
-const LIMITS: Limits = Limits { pending_total: 8, pending_per_source: 3, pending_for: Span::from_secs(100), ..Limits::DEFAULT };
+const LIMITS: Limits = Limits {
+    pending_total: 8,
+    pending_per_source: 3,
+    pending_for: Span::from_secs(100),
+    ..Limits::DEFAULT
+};
 
-async fn admit(store: &dyn Store, asking: Asking, limits: Limits, now: UnixTime) -> Result<NodeId, Refusal> {
+async fn admit(
+    store: &dyn Store,
+    asking: Asking,
+    limits: Limits,
+    now: UnixTime,
+) -> Result<NodeId, Refusal> {
     store.admit(asking, "{}".to_owned(), limits, now).await.expect("admit")
 }
 
@@ -34,19 +44,29 @@ pub async fn a_new_request_is_kept_as_it_was_made(store: Arc<dyn Store>) {
     assert_eq!(id, asking.record.node_id);
     assert_eq!(load(&*store, id).await, Some((asking.record.clone(), Version(1))));
     let entry = entry(&*store, id).await;
-    assert_eq!((entry.record, entry.profile.as_str(), entry.changed_at, entry.observed), (asking.record, profile, at(1), None));
+    assert_eq!(
+        (entry.record, entry.profile.as_str(), entry.changed_at, entry.observed),
+        (asking.record, profile, at(1), None)
+    );
 }
 
 pub async fn an_identical_request_finds_its_entry_again(store: Arc<dyn Store>) {
     let first = admit(&*store, asking("lamp", "192.0.2.1", &LIMITS), LIMITS, START).await.unwrap();
-    let again = admit(&*store, asking_at("lamp", "192.0.2.1", &LIMITS, at(99)), LIMITS, at(99)).await.unwrap();
+    let again = admit(&*store, asking_at("lamp", "192.0.2.1", &LIMITS, at(99)), LIMITS, at(99))
+        .await
+        .unwrap();
     assert_eq!(first, again);
     assert_eq!(all(&*store, Filter::All, at(99)).await, [first]);
 }
 
 pub async fn a_different_request_gets_an_entry_of_its_own(store: Arc<dyn Store>) {
     let mut ids = HashSet::new();
-    for (name, address) in [("lamp", "192.0.2.1"), ("lamp", "192.0.2.2"), ("lamb", "192.0.2.1"), ("lamp", "2001:db8::1")] {
+    for (name, address) in [
+        ("lamp", "192.0.2.1"),
+        ("lamp", "192.0.2.2"),
+        ("lamb", "192.0.2.1"),
+        ("lamp", "2001:db8::1"),
+    ] {
         ids.insert(admit(&*store, asking(name, address, &LIMITS), LIMITS, START).await.unwrap());
     }
     assert_eq!(ids.len(), 4);
@@ -56,7 +76,9 @@ pub async fn identical_requests_at_once_get_one_id(store: Arc<dyn Store>) {
     let mut tasks = JoinSet::new();
     for _ in 0..64 {
         let store = Arc::clone(&store);
-        tasks.spawn(async move { admit(&*store, asking("lamp", "192.0.2.1", &LIMITS), LIMITS, START).await.unwrap() });
+        tasks.spawn(async move {
+            admit(&*store, asking("lamp", "192.0.2.1", &LIMITS), LIMITS, START).await.unwrap()
+        });
     }
     let ids: HashSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(ids.len(), 1);
@@ -67,9 +89,12 @@ pub async fn the_total_cap_holds_however_many_ask_at_once(store: Arc<dyn Store>)
     let mut tasks = JoinSet::new();
     for number in 0..64 {
         let store = Arc::clone(&store);
-        tasks.spawn(async move { admit(&*store, asking("lamp", &source(number), &LIMITS), LIMITS, START).await });
+        tasks.spawn(async move {
+            admit(&*store, asking("lamp", &source(number), &LIMITS), LIMITS, START).await
+        });
     }
-    let (admitted, refused): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
+    let (admitted, refused): (Vec<_>, Vec<_>) =
+        tasks.join_all().await.into_iter().partition(Result::is_ok);
     assert_eq!(admitted.len(), 8);
     assert!(refused.into_iter().all(|r| r == Err(Refusal::TooManyPending)));
     assert_eq!(store.counts(START).await.unwrap().pending, 8);
@@ -78,8 +103,12 @@ pub async fn the_total_cap_holds_however_many_ask_at_once(store: Arc<dyn Store>)
 pub async fn a_full_source_leaves_room_for_others(store: Arc<dyn Store>) {
     // One household of IPv6 addresses is one source.
     for host in 1..=3 {
-        admit(&*store, asking("lamp", &format!("2001:db8::{host}:1"), &LIMITS), LIMITS, START).await.ok();
-        admit(&*store, asking(&format!("lamp {host}"), "2001:db8::1", &LIMITS), LIMITS, START).await.ok();
+        admit(&*store, asking("lamp", &format!("2001:db8::{host}:1"), &LIMITS), LIMITS, START)
+            .await
+            .ok();
+        admit(&*store, asking(&format!("lamp {host}"), "2001:db8::1", &LIMITS), LIMITS, START)
+            .await
+            .ok();
     }
     assert_eq!(store.counts(START).await.unwrap().pending, 3);
     let full = admit(&*store, asking("one more", "2001:db8::ffff", &LIMITS), LIMITS, START).await;
@@ -90,12 +119,20 @@ pub async fn a_full_source_leaves_room_for_others(store: Arc<dyn Store>) {
 pub async fn a_full_registry_still_finds_those_that_wait_in_it(store: Arc<dyn Store>) {
     let mut waiting = Vec::new();
     for number in 0..8 {
-        waiting.push(admit(&*store, asking("lamp", &source(number), &LIMITS), LIMITS, START).await.unwrap());
+        waiting.push(
+            admit(&*store, asking("lamp", &source(number), &LIMITS), LIMITS, START).await.unwrap(),
+        );
     }
     for (number, id) in waiting.into_iter().enumerate() {
-        assert_eq!(admit(&*store, asking("lamp", &source(number), &LIMITS), LIMITS, START).await, Ok(id));
+        assert_eq!(
+            admit(&*store, asking("lamp", &source(number), &LIMITS), LIMITS, START).await,
+            Ok(id)
+        );
     }
-    assert_eq!(admit(&*store, asking("lamp", &source(8), &LIMITS), LIMITS, START).await, Err(Refusal::TooManyPending));
+    assert_eq!(
+        admit(&*store, asking("lamp", &source(8), &LIMITS), LIMITS, START).await,
+        Err(Refusal::TooManyPending)
+    );
 }
 
 pub async fn an_expired_request_makes_room_and_its_retry_is_a_new_one(store: Arc<dyn Store>) {
@@ -103,10 +140,13 @@ pub async fn an_expired_request_makes_room_and_its_retry_is_a_new_one(store: Arc
     for other in ["lamp 2", "lamp 3"] {
         admit(&*store, asking(other, "192.0.2.1", &LIMITS), LIMITS, START).await.unwrap();
     }
-    let one_more = |now| admit(&*store, asking_at("one more", "192.0.2.1", &LIMITS, now), LIMITS, now);
+    let one_more =
+        |now| admit(&*store, asking_at("one more", "192.0.2.1", &LIMITS, now), LIMITS, now);
     assert_eq!(one_more(at(99)).await, Err(Refusal::TooManyPending));
     assert!(one_more(at(100)).await.is_ok());
-    let retry = admit(&*store, asking_at("lamp", "192.0.2.1", &LIMITS, at(100)), LIMITS, at(100)).await.unwrap();
+    let retry = admit(&*store, asking_at("lamp", "192.0.2.1", &LIMITS, at(100)), LIMITS, at(100))
+        .await
+        .unwrap();
     assert_ne!(retry, first);
     assert_eq!(store.counts(at(100)).await.unwrap().pending, 2);
 }
@@ -116,7 +156,9 @@ pub async fn expired_requests_of_all_sources_make_room(store: Arc<dyn Store>) {
     for round in 0..3 {
         let now = at(round * 100);
         for number in 0..200 {
-            admit(&*store, asking_at("lamp", &source(number), &limits, now), limits, now).await.unwrap();
+            admit(&*store, asking_at("lamp", &source(number), &limits, now), limits, now)
+                .await
+                .unwrap();
         }
         let more = admit(&*store, asking_at("lamp", &source(200), &limits, now), limits, now).await;
         assert_eq!(more, Err(Refusal::TooManyPending));
@@ -128,7 +170,9 @@ pub async fn expired_requests_of_all_sources_make_room(store: Arc<dyn Store>) {
 pub async fn lowered_caps_count_only_what_has_not_expired(store: Arc<dyn Store>) {
     let ample = Limits { pending_total: 500, pending_per_source: 500, ..LIMITS };
     for number in 0..300 {
-        admit(&*store, asking(&format!("lamp {number}"), "192.0.2.1", &ample), ample, START).await.unwrap();
+        admit(&*store, asking(&format!("lamp {number}"), "192.0.2.1", &ample), ample, START)
+            .await
+            .unwrap();
     }
     admit(&*store, asking_at("late", "192.0.2.1", &ample, at(50)), ample, at(50)).await.unwrap();
     let two = Limits { pending_total: 2, pending_per_source: 2, ..LIMITS };
@@ -175,13 +219,24 @@ pub async fn a_request_is_counted_and_what_it_is_made_of_may_change(store: Arc<d
         );
     }
     let entry = entry(&*store, id).await;
-    assert_eq!((entry.version, entry.profile.as_str(), entry.changed_at), (Version(63), r#"{"try":63}"#, at(63)));
+    assert_eq!(
+        (entry.version, entry.profile.as_str(), entry.changed_at),
+        (Version(63), r#"{"try":63}"#, at(63))
+    );
     assert_eq!(entry.asked.map(|asked| (asked.times, asked.last)), Some((63, at(63))));
     ask(63, r#"{"try":63}"#, at(64)).await;
     ask(64, r#"{"try":63}"#, at(64)).await;
     let (after, version) = load(&*store, id).await.unwrap();
-    assert_eq!((after.node_id, version), (id, Version(63)), "the very same leaves the version alone");
-    assert_eq!(super::entry(&*store, id).await.asked.map(|asked| asked.times), Some(64), "and one request is one");
+    assert_eq!(
+        (after.node_id, version),
+        (id, Version(63)),
+        "the very same leaves the version alone"
+    );
+    assert_eq!(
+        super::entry(&*store, id).await.asked.map(|asked| asked.times),
+        Some(64),
+        "and one request is one"
+    );
     assert_eq!(store.counts(at(64)).await.unwrap().pending, 1);
 }
 
@@ -197,7 +252,8 @@ pub async fn whoever_was_turned_down_waits_and_nobody_beside_it(store: Arc<dyn S
     let until = Some(at(60));
     assert_eq!(store.rejection(key).await.unwrap(), Some(Rejection { times: 1, until }));
     assert_eq!(entry(&*store, first).await.rejection, Some(Rejection { times: 1, until }));
-    let again = async |now| admit(&*store, asking_at("lamp", "192.0.2.1", &LIMITS, now), LIMITS, now).await;
+    let again =
+        async |now| admit(&*store, asking_at("lamp", "192.0.2.1", &LIMITS, now), LIMITS, now).await;
     assert_eq!(again(at(59)).await, Err(Refusal::Rejected { wait: Span::from_secs(1) }));
     assert!(admit(&*store, asking("lamb", "192.0.2.1", &LIMITS), LIMITS, at(59)).await.is_ok());
     let second = again(at(60)).await.unwrap();
@@ -212,7 +268,8 @@ pub async fn whoever_was_turned_down_waits_and_nobody_beside_it(store: Arc<dyn S
 pub async fn what_nobody_asks_for_any_more_makes_room_at_its_source(store: Arc<dyn Store>) {
     let limits = Limits { pending_for: Span::from_secs(3600), ..LIMITS };
     let ask = async |name: &str, request, now| {
-        admit(&*store, asking_at(name, "192.0.2.1", &limits, now).made_by(request), limits, now).await
+        admit(&*store, asking_at(name, "192.0.2.1", &limits, now).made_by(request), limits, now)
+            .await
     };
     let junk = ask("junk", 1, START).await.unwrap();
     ask("lamp", 2, START).await.unwrap();
@@ -230,13 +287,17 @@ pub async fn what_nobody_asks_for_any_more_makes_room_at_its_source(store: Arc<d
 pub async fn who_has_fewest_waiting_finds_room_when_all_is_full(store: Arc<dyn Store>) {
     for number in 0..8 {
         let address = if number < 6 { format!("192.0.2.{}", number / 3) } else { source(number) };
-        admit(&*store, asking(&format!("lamp {number}"), &address, &LIMITS), LIMITS, START).await.unwrap();
+        admit(&*store, asking(&format!("lamp {number}"), &address, &LIMITS), LIMITS, START)
+            .await
+            .unwrap();
     }
-    let newcomer = admit(&*store, asking("newcomer", "203.0.113.9", &LIMITS), LIMITS, START).await.unwrap();
+    let newcomer =
+        admit(&*store, asking("newcomer", "203.0.113.9", &LIMITS), LIMITS, START).await.unwrap();
     admit(&*store, asking("other", "203.0.113.8", &LIMITS), LIMITS, START).await.unwrap();
     assert!(all(&*store, Filter::Pending, START).await.contains(&newcomer));
     assert_eq!(store.counts(START).await.unwrap().pending, 8);
-    // Two have two now, and four have one each: nobody has two more than one that comes a second time.
+    // Two have two now, and four have one each: nobody has two more than one that comes a second
+    // time.
     let again = admit(&*store, asking("other", "203.0.113.9", &LIMITS), LIMITS, START).await;
     assert_eq!(again, Err(Refusal::TooManyPending));
 }

@@ -16,7 +16,11 @@ pub async fn every_standing_reads_back_as_it_was_saved(store: Arc<dyn Store>) {
     let id = record(paired()).node_id;
     let mut version = Version(1);
     store
-        .insert(handfast_core::registry::record::Record { node_id: id, ..record(paired()) }, "{}".to_owned(), START)
+        .insert(
+            handfast_core::registry::record::Record { node_id: id, ..record(paired()) },
+            "{}".to_owned(),
+            START,
+        )
         .await
         .unwrap();
     for standing in [
@@ -38,7 +42,11 @@ pub async fn every_standing_reads_back_as_it_was_saved(store: Arc<dyn Store>) {
 
 pub async fn a_save_changes_the_standing_and_the_version_and_nothing_else(store: Arc<dyn Store>) {
     let asking = asking("lamp", "192.0.2.1", &Limits::DEFAULT);
-    let id = store.admit(asking, r#"{"a":1}"#.to_owned(), Limits::DEFAULT, START).await.unwrap().unwrap();
+    let id = store
+        .admit(asking, r#"{"a":1}"#.to_owned(), Limits::DEFAULT, START)
+        .await
+        .unwrap()
+        .unwrap();
     let mut expected = entry(&*store, id).await;
     let version = store.save(id, expected.version, paired(), at(5)).await.unwrap();
     assert!(version > expected.version);
@@ -68,8 +76,23 @@ pub async fn a_save_of_an_unknown_node_says_so(store: Arc<dyn Store>) {
 
 pub async fn a_request_that_was_purged_can_no_longer_be_decided(store: Arc<dyn Store>) {
     let limits = Limits::DEFAULT;
-    let first = store.admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START).await.unwrap().unwrap();
-    store.observe(first, Observation { last_seen: START, occupancy: None, noise_level: None, wake_word_fp: None }).await.unwrap();
+    let first = store
+        .admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START)
+        .await
+        .unwrap()
+        .unwrap();
+    store
+        .observe(
+            first,
+            Observation {
+                last_seen: START,
+                occupancy: None,
+                noise_level: None,
+                wake_word_fp: None,
+            },
+        )
+        .await
+        .unwrap();
     let other = asking_at("other", "192.0.2.1", &limits, at(3600));
     store.admit(other, "{}".to_owned(), limits, at(3600)).await.unwrap().unwrap();
     let late = store.save(first, Version(1), paired(), at(3600)).await;
@@ -83,8 +106,16 @@ pub async fn of_concurrent_saves_exactly_one_wins(store: Arc<dyn Store>) {
     let mut tasks = JoinSet::new();
     for byte in 0..64 {
         let store = Arc::clone(&store);
-        let standing = Standing::Paired { credential: Credential::Token(TokenHash::from_bytes([byte; 32])), mode: Mode::Full };
-        tasks.spawn(async move { store.save(id, Version(1), standing.clone(), START).await.map(|version| (version, standing)) });
+        let standing = Standing::Paired {
+            credential: Credential::Token(TokenHash::from_bytes([byte; 32])),
+            mode: Mode::Full,
+        };
+        tasks.spawn(async move {
+            store
+                .save(id, Version(1), standing.clone(), START)
+                .await
+                .map(|version| (version, standing))
+        });
     }
     let (won, lost): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
     assert!(lost.iter().all(|l| matches!(l, Err(SaveError::Conflict))), "{lost:?}");
@@ -102,7 +133,10 @@ pub async fn an_insert_never_overwrites(store: Arc<dyn Store>) {
     let inserted = store.insert(second, "{}".to_owned(), at(9)).await;
     assert!(matches!(inserted, Err(SaveError::Conflict)), "{inserted:?}");
     let entry = entry(&*store, first.node_id).await;
-    assert_eq!((entry.record, entry.profile.as_str(), entry.changed_at), (first, r#"{"a":1}"#, START));
+    assert_eq!(
+        (entry.record, entry.profile.as_str(), entry.changed_at),
+        (first, r#"{"a":1}"#, START)
+    );
     assert_eq!(all(&*store, Filter::All, START).await.len(), 1);
 }
 
@@ -120,7 +154,10 @@ pub async fn an_observation_fills_up_and_never_erases(store: Arc<dyn Store>) {
         (told(1, None, None, None), told(1, None, None, None)),
         (told(2, Some(true), None, Some(false)), told(2, Some(true), None, Some(false))),
         (told(3, None, Some(-3.25), None), told(3, Some(true), Some(-3.25), Some(false))),
-        (told(4, Some(false), Some(f64::NAN), Some(true)), told(4, Some(false), Some(-3.25), Some(true))),
+        (
+            told(4, Some(false), Some(f64::NAN), Some(true)),
+            told(4, Some(false), Some(-3.25), Some(true)),
+        ),
         (told(5, None, Some(0.1), None), told(5, Some(false), Some(0.1), Some(true))),
         (told(6, None, Some(f64::MAX), None), told(6, Some(false), Some(f64::MAX), Some(true))),
     ] {
@@ -133,14 +170,30 @@ pub async fn an_observation_leaves_the_version_alone(store: Arc<dyn Store>) {
     let record = record(paired());
     let id = record.node_id;
     store.insert(record, "{}".to_owned(), START).await.unwrap();
-    store.observe(id, Observation { last_seen: at(1), occupancy: None, noise_level: None, wake_word_fp: None }).await.unwrap();
+    store
+        .observe(
+            id,
+            Observation {
+                last_seen: at(1),
+                occupancy: None,
+                noise_level: None,
+                wake_word_fp: None,
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!(entry(&*store, id).await.changed_at, START);
     store.save(id, Version(1), revoked(), START).await.unwrap();
 }
 
 pub async fn an_observation_of_an_unknown_node_is_told_in_vain(store: Arc<dyn Store>) {
     let record = record(paired());
-    let told = Observation { last_seen: START, occupancy: Some(true), noise_level: None, wake_word_fp: None };
+    let told = Observation {
+        last_seen: START,
+        occupancy: Some(true),
+        noise_level: None,
+        wake_word_fp: None,
+    };
     store.observe(record.node_id, told).await.unwrap();
     assert_eq!(load(&*store, record.node_id).await, None);
     store.insert(record.clone(), "{}".to_owned(), START).await.unwrap();

@@ -57,7 +57,8 @@ pub async fn a_code_reads_back_as_it_was_minted(store: Arc<dyn Store>) {
         assert_eq!(read(&*store, code.id).await, code);
         assert!(store.mint(code, START).await.is_err(), "an id is taken for good");
     }
-    let found = store.code_by_selector(Selector::parse("k7qf").unwrap(), START).await.unwrap().unwrap();
+    let found =
+        store.code_by_selector(Selector::parse("k7qf").unwrap(), START).await.unwrap().unwrap();
     assert_eq!(found, read(&*store, found.id).await);
 }
 
@@ -65,7 +66,10 @@ pub async fn a_window_reads_back_as_it_was_set(store: Arc<dyn Store>) {
     assert_eq!(store.window().await.unwrap(), Window::default());
     for window in [
         Window::open(START, None),
-        Window { opened: Some(Opened { at: at(1), closes: Some(at(300)), by: Maker::Operator }), guesses: 19 },
+        Window {
+            opened: Some(Opened { at: at(1), closes: Some(at(300)), by: Maker::Operator }),
+            guesses: 19,
+        },
         Window::default(),
     ] {
         store.set_window(window).await.unwrap();
@@ -126,7 +130,8 @@ pub async fn a_selector_is_taken_while_its_code_lives(store: Arc<dyn Store>) {
         assert_eq!(by_selector(&*store, first, dead_at).await, Some(next.id));
     }
     // Guessed too often is not dead: whoever comes is told that it is locked.
-    let locked = Code { counted: Counted { guesses: 5, ..selected("LCKD").counted }, ..selected("LCKD") };
+    let locked =
+        Code { counted: Counted { guesses: 5, ..selected("LCKD").counted }, ..selected("LCKD") };
     mint(&*store, &locked, START).await.unwrap();
     assert_eq!(by_selector(&*store, "LCKD", START).await, Some(locked.id));
 }
@@ -137,7 +142,9 @@ pub async fn so_many_pins_and_codes_live_and_no_more(store: Arc<dyn Store>) {
     for number in 0..PINS.max(CODES) + 40 {
         let store = Arc::clone(&store);
         let selector = format!("{:04}", number % 10_000);
-        tasks.spawn(async move { (mint(&*store, &pin(), START).await, mint(&*store, &selected(&selector), START).await) });
+        tasks.spawn(async move {
+            (mint(&*store, &pin(), START).await, mint(&*store, &selected(&selector), START).await)
+        });
     }
     let (pins, codes): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().unzip();
     for (minted, most) in [(&pins, PINS), (&codes, CODES)] {
@@ -157,7 +164,8 @@ pub async fn so_many_pins_and_codes_live_and_no_more(store: Arc<dyn Store>) {
 
 pub async fn the_live_are_listed_newest_first_without_their_secrets(store: Arc<dyn Store>) {
     open(&*store).await;
-    let (first, second, third) = (selected("AAAA"), counted_until(pin(), 100), counted_until(selected("BBBB"), 200));
+    let (first, second, third) =
+        (selected("AAAA"), counted_until(pin(), 100), counted_until(selected("BBBB"), 200));
     for code in [&first, &second, &third] {
         mint(&*store, code, START).await.unwrap();
     }
@@ -181,13 +189,20 @@ pub async fn a_withdrawn_code_is_dead_even_to_a_guess_under_way(store: Arc<dyn S
     }
     let expired = counted_until(selected("LATE"), 10);
     mint(&*store, &expired, START).await.unwrap();
-    assert!(store.withdraw(expired.id, at(10)).await.unwrap(), "a clock that is set back would bring it back");
-    assert_eq!(store.code_by_selector(Selector::parse("LATE").unwrap(), at(9)).await.unwrap(), None);
+    assert!(
+        store.withdraw(expired.id, at(10)).await.unwrap(),
+        "a clock that is set back would bring it back"
+    );
+    assert_eq!(
+        store.code_by_selector(Selector::parse("LATE").unwrap(), at(9)).await.unwrap(),
+        None
+    );
     assert!(!store.withdraw(pin().id, START).await.unwrap());
 }
 
 pub async fn the_dead_lose_their_secrets_and_are_gone_after_a_day(store: Arc<dyn Store>) {
-    let (expired, spent, alive) = (selected("AAAA"), selected("BBBB"), counted_until(selected("CCCC"), 9 * DAY));
+    let (expired, spent, alive) =
+        (selected("AAAA"), selected("BBBB"), counted_until(selected("CCCC"), 9 * DAY));
     for code in [&expired, &spent, &alive] {
         mint(&*store, code, START).await.unwrap();
     }
@@ -198,7 +213,9 @@ pub async fn the_dead_lose_their_secrets_and_are_gone_after_a_day(store: Arc<dyn
     assert_eq!(read(&*store, expired.id).await.sealed, []);
     assert_eq!(read(&*store, alive.id).await, alive);
 
-    for (now, spent_is_there, expired_is_there) in [(DAY + 10, true, true), (DAY + 11, false, true), (DAY + 301, false, false)] {
+    for (now, spent_is_there, expired_is_there) in
+        [(DAY + 10, true, true), (DAY + 11, false, true), (DAY + 301, false, false)]
+    {
         mint(&*store, &selected("EEEE"), at(now)).await.unwrap();
         assert_eq!(store.code(spent.id).await.unwrap().is_some(), spent_is_there, "{now}");
         assert_eq!(store.code(expired.id).await.unwrap().is_some(), expired_is_there, "{now}");

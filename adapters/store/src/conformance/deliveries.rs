@@ -6,7 +6,9 @@ use std::sync::Arc;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::delivery::{Before, DeliveryId, NotSettled, Outcome, Settled, Ticket, Undelivered};
+use handfast_core::registry::delivery::{
+    Before, DeliveryId, NotSettled, Outcome, Settled, Ticket, Undelivered,
+};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use tokio::task::JoinSet;
@@ -14,7 +16,8 @@ use tokio::task::JoinSet;
 use super::{START, asking, at, fresh, load, paired, record, selected, session, setup_code};
 use crate::{Delivered, Delivery, Store, Version, Yield};
 
-const OUTCOMES: [Outcome; 4] = [Outcome::Confirmed, Outcome::Used, Outcome::Cancelled, Outcome::Lapsed];
+const OUTCOMES: [Outcome; 4] =
+    [Outcome::Confirmed, Outcome::Used, Outcome::Cancelled, Outcome::Lapsed];
 
 fn source() -> Source {
     Source::of(std::net::IpAddr::from([192, 0, 2, 1]))
@@ -30,7 +33,16 @@ fn on_its_way(ticket: Ticket, before: Before) -> Standing {
 }
 
 async fn asks(store: &dyn Store) -> NodeId {
-    store.admit(asking("lamp", "192.0.2.1", &Limits::DEFAULT), "{}".to_owned(), Limits::DEFAULT, START).await.unwrap().unwrap()
+    store
+        .admit(
+            asking("lamp", "192.0.2.1", &Limits::DEFAULT),
+            "{}".to_owned(),
+            Limits::DEFAULT,
+            START,
+        )
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 async fn issue(store: &dyn Store, id: NodeId) -> Ticket {
@@ -45,21 +57,36 @@ pub async fn what_a_node_falls_back_to_reads_back(store: Arc<dyn Store>) {
     let hash = |byte| TokenHash::from_bytes([byte; 32]);
     let id = record(paired()).node_id;
     store
-        .insert(handfast_core::registry::record::Record { node_id: id, ..record(paired()) }, "{}".to_owned(), START)
+        .insert(
+            handfast_core::registry::record::Record { node_id: id, ..record(paired()) },
+            "{}".to_owned(),
+            START,
+        )
         .await
         .unwrap();
     let mut version = Version(1);
-    for before in [Before::Pending { expires: at(5) }, Before::Unapproved { token: hash(1) }, Before::Token(hash(2))] {
+    for before in [
+        Before::Pending { expires: at(5) },
+        Before::Unapproved { token: hash(1) },
+        Before::Token(hash(2)),
+    ] {
         let standing = on_its_way(ticket(), before);
         version = store.save(id, version, standing.clone(), START).await.unwrap();
-        assert_eq!(load(&*store, id).await.unwrap(), (record_of(&*store, id, standing).await, version));
+        assert_eq!(
+            load(&*store, id).await.unwrap(),
+            (record_of(&*store, id, standing).await, version)
+        );
     }
     let inserted = record(on_its_way(ticket(), Before::Token(hash(3))));
     store.insert(inserted.clone(), "{}".to_owned(), START).await.unwrap();
     assert_eq!(load(&*store, inserted.node_id).await.unwrap().0, inserted);
 }
 
-async fn record_of(store: &dyn Store, id: NodeId, standing: Standing) -> handfast_core::registry::record::Record {
+async fn record_of(
+    store: &dyn Store,
+    id: NodeId,
+    standing: Standing,
+) -> handfast_core::registry::record::Record {
     handfast_core::registry::record::Record { standing, ..load(store, id).await.unwrap().0 }
 }
 
@@ -68,11 +95,23 @@ pub async fn an_approval_that_is_undone_is_a_request_that_is_found_again(store: 
     let waits = load(&*store, id).await.unwrap().0.standing;
     let ticket = issue(&*store, id).await;
     assert_eq!(asks(&*store).await, id, "it is the same request while its approval may be undone");
-    assert_eq!(store.undelivered(9).await.unwrap(), [Delivery { ticket, of: Delivered::Token(id) }]);
-    assert_eq!(store.settle(ticket.id, Outcome::Lapsed, at(59)).await.unwrap(), Err(NotSettled::Early));
-    assert_eq!(store.settle(ticket.id, Outcome::Confirmed, at(60)).await.unwrap(), Err(NotSettled::Late));
+    assert_eq!(
+        store.undelivered(9).await.unwrap(),
+        [Delivery { ticket, of: Delivered::Token(id) }]
+    );
+    assert_eq!(
+        store.settle(ticket.id, Outcome::Lapsed, at(59)).await.unwrap(),
+        Err(NotSettled::Early)
+    );
+    assert_eq!(
+        store.settle(ticket.id, Outcome::Confirmed, at(60)).await.unwrap(),
+        Err(NotSettled::Late)
+    );
     let undone = store.settle(ticket.id, Outcome::Lapsed, at(60)).await.unwrap().unwrap();
-    assert_eq!((undone.settled, undone.of, undone.again), (Settled::Undone, Delivered::Token(id), false));
+    assert_eq!(
+        (undone.settled, undone.of, undone.again),
+        (Settled::Undone, Delivered::Token(id), false)
+    );
     assert_eq!(load(&*store, id).await.unwrap().0.standing, waits);
     assert_eq!(asks(&*store).await, id);
     assert_eq!(store.counts(at(60)).await.unwrap().pending, 1);
@@ -83,18 +122,28 @@ pub async fn an_approval_that_is_undone_is_a_request_that_is_found_again(store: 
     assert_ne!(asks(&*store).await, id, "one that is paired has no request any more");
 }
 
-pub async fn a_token_that_is_delivered_takes_the_place_of_the_older_and_says_so_to_its_link(store: Arc<dyn Store>) {
-    for (outcome, expected) in [(Outcome::Confirmed, 9), (Outcome::Used, 9), (Outcome::Cancelled, 7)] {
+pub async fn a_token_that_is_delivered_takes_the_place_of_the_older_and_says_so_to_its_link(
+    store: Arc<dyn Store>,
+) {
+    for (outcome, expected) in
+        [(Outcome::Confirmed, 9), (Outcome::Used, 9), (Outcome::Cancelled, 7)]
+    {
         let node = record(paired());
         store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
         let ticket = ticket();
         let older = node.standing.token().unwrap().clone();
-        store.save(node.node_id, Version(1), on_its_way(ticket, Before::Token(older)), START).await.unwrap();
+        store
+            .save(node.node_id, Version(1), on_its_way(ticket, Before::Token(older)), START)
+            .await
+            .unwrap();
         let settlement = store.settle(ticket.id, outcome, at(1)).await.unwrap().unwrap();
         assert_eq!(settlement.notice, (expected == 9).then_some(Notice::Unpaired));
         let (after, version) = load(&*store, node.node_id).await.unwrap();
         let with = Credential::Token(TokenHash::from_bytes([expected; 32]));
-        assert_eq!((after.standing, version), (Standing::Paired { credential: with, mode: Mode::Full }, Version(3)));
+        assert_eq!(
+            (after.standing, version),
+            (Standing::Paired { credential: with, mode: Mode::Full }, Version(3))
+        );
     }
 }
 
@@ -113,27 +162,41 @@ pub async fn a_delivery_ends_once_and_tells_it_again(store: Arc<dyn Store>) {
     assert!(ended.iter().flatten().all(|settlement| settlement.settled == settled));
     assert_eq!(ended.iter().flatten().count(), 16, "the others hear that it ended otherwise");
     for outcome in OUTCOMES {
-        assert_eq!(store.settle(DeliveryId::from_bytes([0xee; 16]), outcome, at(1)).await.unwrap(), Err(NotSettled::Unknown));
+        assert_eq!(
+            store.settle(DeliveryId::from_bytes([0xee; 16]), outcome, at(1)).await.unwrap(),
+            Err(NotSettled::Unknown)
+        );
     }
 }
 
-pub async fn a_delivery_that_another_takes_the_place_of_is_undone_and_changes_nothing(store: Arc<dyn Store>) {
+pub async fn a_delivery_that_another_takes_the_place_of_is_undone_and_changes_nothing(
+    store: Arc<dyn Store>,
+) {
     let id = asks(&*store).await;
     let first = issue(&*store, id).await;
     let (record, version) = load(&*store, id).await.unwrap();
     let second = ticket();
     let before = record.standing.undelivered().unwrap().before.clone();
     store.save(id, version, on_its_way(second, before), START).await.unwrap();
-    assert_eq!(store.settle(first.id, Outcome::Confirmed, at(1)).await.unwrap(), Err(NotSettled::Undone));
+    assert_eq!(
+        store.settle(first.id, Outcome::Confirmed, at(1)).await.unwrap(),
+        Err(NotSettled::Undone)
+    );
     assert!(store.settle(second.id, Outcome::Confirmed, at(1)).await.unwrap().is_ok());
     // Revoking ends what is on its way, too.
     let other = super::record(paired());
     store.insert(other.clone(), "{}".to_owned(), START).await.unwrap();
     let third = ticket();
     let older = other.standing.token().unwrap().clone();
-    let version = store.save(other.node_id, Version(1), on_its_way(third, Before::Token(older)), START).await.unwrap();
+    let version = store
+        .save(other.node_id, Version(1), on_its_way(third, Before::Token(older)), START)
+        .await
+        .unwrap();
     store.save(other.node_id, version, super::revoked(), START).await.unwrap();
-    assert_eq!(store.settle(third.id, Outcome::Confirmed, at(1)).await.unwrap(), Err(NotSettled::Undone));
+    assert_eq!(
+        store.settle(third.id, Outcome::Confirmed, at(1)).await.unwrap(),
+        Err(NotSettled::Undone)
+    );
     assert_eq!(load(&*store, other.node_id).await.unwrap().0.standing, super::revoked());
 }
 
@@ -145,12 +208,20 @@ pub async fn a_code_that_nobody_was_shown_is_withdrawn_unless_it_was_used(store:
         if use_it {
             store.reserve(Some(code.id), source(), at(1)).await.unwrap().unwrap();
             assert!(store.spend(code.id, source(), at(1), at(1)).await.unwrap());
-            assert_eq!(store.settle(ticket.id, Outcome::Lapsed, at(60)).await.unwrap(), Err(NotSettled::Delivered));
-            assert!(store.settle(ticket.id, Outcome::Confirmed, at(60)).await.unwrap().unwrap().again);
+            assert_eq!(
+                store.settle(ticket.id, Outcome::Lapsed, at(60)).await.unwrap(),
+                Err(NotSettled::Delivered)
+            );
+            assert!(
+                store.settle(ticket.id, Outcome::Confirmed, at(60)).await.unwrap().unwrap().again
+            );
         } else {
             assert!(store.settle(ticket.id, Outcome::Lapsed, at(60)).await.unwrap().is_ok());
             assert_eq!(store.codes(at(60)).await.unwrap(), []);
-            assert_eq!(store.settle(ticket.id, Outcome::Confirmed, at(60)).await.unwrap(), Err(NotSettled::Undone));
+            assert_eq!(
+                store.settle(ticket.id, Outcome::Confirmed, at(60)).await.unwrap(),
+                Err(NotSettled::Undone)
+            );
         }
     }
     assert_eq!(store.undelivered(9).await.unwrap(), []);
@@ -160,12 +231,21 @@ pub async fn a_setup_code_that_nobody_was_shown_opens_nothing(store: Arc<dyn Sto
     for use_it in [false, true] {
         let (code, ticket) = (setup_code(600), ticket());
         store
-            .deliver(Delivery { ticket, of: Delivered::Setup { nonce: code.nonce, expires_at: code.expires_at } }, START)
+            .deliver(
+                Delivery {
+                    ticket,
+                    of: Delivered::Setup { nonce: code.nonce, expires_at: code.expires_at },
+                },
+                START,
+            )
             .await
             .unwrap();
         if use_it {
             assert_eq!(store.redeem(code, Yield::Session(session()), at(1)).await.unwrap(), Ok(()));
-            assert_eq!(store.settle(ticket.id, Outcome::Cancelled, at(2)).await.unwrap(), Err(NotSettled::Delivered));
+            assert_eq!(
+                store.settle(ticket.id, Outcome::Cancelled, at(2)).await.unwrap(),
+                Err(NotSettled::Delivered)
+            );
         } else {
             assert!(store.settle(ticket.id, Outcome::Cancelled, at(2)).await.unwrap().is_ok());
             assert!(store.redeem(code, Yield::Session(session()), at(3)).await.unwrap().is_err());
@@ -177,7 +257,10 @@ pub async fn deliveries_are_listed_by_their_end(store: Arc<dyn Store>) {
     let mut expected = Vec::new();
     for seconds in [50, 20, 40] {
         let ticket = Ticket { until: at(seconds), ..ticket() };
-        let delivery = Delivery { ticket, of: Delivered::Setup { nonce: setup_code(600).nonce, expires_at: at(600) } };
+        let delivery = Delivery {
+            ticket,
+            of: Delivered::Setup { nonce: setup_code(600).nonce, expires_at: at(600) },
+        };
         store.deliver(delivery, START).await.unwrap();
         expected.push(delivery);
     }

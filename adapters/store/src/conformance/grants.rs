@@ -21,18 +21,30 @@ const YEAR: u64 = 365 * 24 * 3600;
 async fn offered(store: &dyn Store) -> (Record, Grant) {
     let node = keyed();
     let grant = grant(node.node_id);
-    store.offer(node.clone(), "{}".to_owned(), None, grant.clone(), None, START).await.expect("offer");
+    store
+        .offer(node.clone(), "{}".to_owned(), None, grant.clone(), None, START)
+        .await
+        .expect("offer");
     (node, grant)
 }
 
 /// One more for it.
 async fn offer(store: &dyn Store, node: &Record, grant: &Grant, now: u64) {
     let (_, version) = load(store, node.node_id).await.expect("the node");
-    store.offer(node.clone(), "{}".to_owned(), Some(version), grant.clone(), None, at(now)).await.expect("offer");
+    store
+        .offer(node.clone(), "{}".to_owned(), Some(version), grant.clone(), None, at(now))
+        .await
+        .expect("offer");
 }
 
 async fn states(store: &dyn Store, node: NodeId) -> Vec<(GrantId, State)> {
-    store.grants(node).await.expect("grants").into_iter().map(|grant| (grant.id, grant.state)).collect()
+    store
+        .grants(node)
+        .await
+        .expect("grants")
+        .into_iter()
+        .map(|grant| (grant.id, grant.state))
+        .collect()
 }
 
 async fn is_revoked(store: &dyn Store, id: capability::Id) -> bool {
@@ -41,10 +53,21 @@ async fn is_revoked(store: &dyn Store, id: capability::Id) -> bool {
 
 pub async fn an_offer_to_a_new_node_makes_it_paired(store: Arc<dyn Store>) {
     let node = keyed();
-    let endless = Grant { capability: None, scopes: Default::default(), expires: None, ..grant(node.node_id) };
-    let version = store.offer(node.clone(), r#"{"a":1}"#.to_owned(), None, endless.clone(), None, at(2)).await.unwrap();
+    let endless = Grant {
+        capability: None,
+        scopes: Default::default(),
+        expires: None,
+        ..grant(node.node_id)
+    };
+    let version = store
+        .offer(node.clone(), r#"{"a":1}"#.to_owned(), None, endless.clone(), None, at(2))
+        .await
+        .unwrap();
     let entry = entry(&*store, node.node_id).await;
-    assert_eq!((&entry.record, entry.profile.as_str(), entry.changed_at), (&node, r#"{"a":1}"#, at(2)));
+    assert_eq!(
+        (&entry.record, entry.profile.as_str(), entry.changed_at),
+        (&node, r#"{"a":1}"#, at(2))
+    );
     assert_eq!(load(&*store, node.node_id).await, Some((node.clone(), version)));
     assert_eq!(store.grants(node.node_id).await.unwrap(), [endless]);
     assert_eq!(store.counts(START).await.unwrap().paired, 1);
@@ -60,10 +83,16 @@ pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn St
     let paired = Record { keys: Some(device), node_id: id, asked_at: waiting.asked_at, ..keyed() };
     let grant = grant(id);
     let profile = r#"{"leds":1}"#.to_owned();
-    let offered = store.offer(paired.clone(), profile.clone(), Some(version), grant.clone(), None, at(7)).await.unwrap();
+    let offered = store
+        .offer(paired.clone(), profile.clone(), Some(version), grant.clone(), None, at(7))
+        .await
+        .unwrap();
     assert!(offered > version);
     let before = entry(&*store, id).await;
-    assert_eq!(before, Entry { record: paired, version: offered, profile, changed_at: at(7), ..before.clone() });
+    assert_eq!(
+        before,
+        Entry { record: paired, version: offered, profile, changed_at: at(7), ..before.clone() }
+    );
     assert_eq!(store.grants(id).await.unwrap(), [grant]);
     // And its place among those who wait is free.
     assert_eq!(store.counts(START).await.unwrap().pending, 0);
@@ -110,7 +139,10 @@ pub async fn an_offer_must_fit_its_node(store: Arc<dyn Store>) {
         (other.clone(), Grant { id: first.id, ..grant(other.node_id) }),
     ] {
         let offered = store.offer(record.clone(), "{}".to_owned(), None, grant, None, START).await;
-        assert!(matches!(offered, Err(SaveError::Store(StoreError::Database(_)))), "{record:?}: {offered:?}");
+        assert!(
+            matches!(offered, Err(SaveError::Store(StoreError::Database(_)))),
+            "{record:?}: {offered:?}"
+        );
         assert_eq!(load(&*store, record.node_id).await, None);
     }
     assert_eq!(store.grants(node.node_id).await.unwrap(), [first]);
@@ -124,7 +156,10 @@ pub async fn of_concurrent_offers_exactly_one_wins(store: Arc<dyn Store>) {
         let (store, record) = (Arc::clone(&store), Record { keys: node.keys, ..keyed() });
         tasks.spawn(async move {
             let grant = grant(record.node_id);
-            store.offer(record.clone(), "{}".to_owned(), None, grant, None, START).await.map(|_| record.node_id)
+            store
+                .offer(record.clone(), "{}".to_owned(), None, grant, None, START)
+                .await
+                .map(|_| record.node_id)
         });
     }
     let (won, lost): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
@@ -158,7 +193,10 @@ pub async fn confirming_ends_the_older_and_once_more_changes_nothing(store: Arc<
     let confirmed = store.activate(id, second.id, at(3)).await.unwrap();
     assert_eq!(confirmed, Activation::Active { ended: vec![first.capability.unwrap()] });
     for _ in 0..2 {
-        assert_eq!(states(&*store, id).await, [(first.id, State::Ended), (second.id, State::Active)]);
+        assert_eq!(
+            states(&*store, id).await,
+            [(first.id, State::Ended), (second.id, State::Active)]
+        );
         // Also when the offer would have run out.
         assert_eq!(store.activate(id, second.id, at(4000)).await.unwrap(), nothing);
     }
@@ -180,7 +218,10 @@ pub async fn what_is_not_there_is_not_confirmed(store: Arc<dyn Store>) {
         assert_eq!(store.activate(node_id, grant, now).await.unwrap(), Activation::NotThere);
     }
     assert_eq!(states(&*store, id).await, [(first.id, first.state)]);
-    assert!(matches!(store.activate(id, first.id, at(3599)).await.unwrap(), Activation::Active { .. }));
+    assert!(matches!(
+        store.activate(id, first.id, at(3599)).await.unwrap(),
+        Activation::Active { .. }
+    ));
     // A confirmed one runs out with what it allows.
     assert_eq!(store.activate(id, first.id, at(24 * 3600)).await.unwrap(), Activation::NotThere);
     store.end_grants(id, None, START).await.unwrap();
@@ -195,7 +236,10 @@ pub async fn one_grant_ends_or_all_do(store: Arc<dyn Store>) {
     let second = grant(id);
     offer(&*store, &node, &second, 1).await;
     assert_eq!(store.end_grants(id, Some(others.id), at(2)).await.unwrap(), []);
-    assert_eq!(store.end_grants(id, Some(second.id), at(2)).await.unwrap(), [second.capability.unwrap()]);
+    assert_eq!(
+        store.end_grants(id, Some(second.id), at(2)).await.unwrap(),
+        [second.capability.unwrap()]
+    );
     assert_eq!(store.end_grants(id, Some(second.id), at(3)).await.unwrap(), []);
     let third = Grant { capability: None, ..grant(id) };
     offer(&*store, &node, &third, 3).await;
@@ -237,10 +281,19 @@ pub async fn what_ended_over_a_year_ago_is_not_listed_and_stays_revoked(store: A
 
 async fn ceiling_of(store: &dyn Store, node: &Record) -> Option<Ceiling> {
     let loaded = store.load(node.node_id).await.expect("load").expect("the node");
-    let found = store.by_key(&node.keys.expect("keys").channel).await.expect("by key").expect("the node");
+    let found =
+        store.by_key(&node.keys.expect("keys").channel).await.expect("by key").expect("the node");
     let listed = store.list_granted(None, usize::MAX, START).await.expect("list");
-    let listed = listed.into_iter().filter_map(|(listed, _)| listed.ok()).find(|entry| entry.record.node_id == node.node_id);
-    let everywhere = [loaded.ceiling, found.ceiling, entry(store, node.node_id).await.ceiling, listed.expect("listed").ceiling];
+    let listed = listed
+        .into_iter()
+        .filter_map(|(listed, _)| listed.ok())
+        .find(|entry| entry.record.node_id == node.node_id);
+    let everywhere = [
+        loaded.ceiling,
+        found.ceiling,
+        entry(store, node.node_id).await.ceiling,
+        listed.expect("listed").ceiling,
+    ];
     assert!(everywhere.iter().all(|ceiling| *ceiling == everywhere[0]), "{everywhere:?}");
     everywhere[0].as_deref().cloned()
 }
@@ -250,25 +303,42 @@ pub async fn a_ceiling_is_written_with_its_offer_and_outlives_it(store: Arc<dyn 
     assert_eq!(ceiling_of(&*store, &node).await, None);
     store.activate(node.node_id, first.id, START).await.unwrap();
     let scopes = |text| handfast_core::grant::scope::ScopesBuf::parse(text).unwrap();
-    let narrow = Ceiling { scopes: scopes("read:/only/**\n"), expires: Some(at(9)), named: true, maker: Maker::Operator };
+    let narrow = Ceiling {
+        scopes: scopes("read:/only/**\n"),
+        expires: Some(at(9)),
+        named: true,
+        maker: Maker::Operator,
+    };
     let (_, version) = load(&*store, node.node_id).await.unwrap();
-    let write = |version, grant, ceiling, now| store.offer(node.clone(), "{}".to_owned(), Some(version), grant, ceiling, now);
+    let write = |version, grant, ceiling, now| {
+        store.offer(node.clone(), "{}".to_owned(), Some(version), grant, ceiling, now)
+    };
     let second = grant(node.node_id);
     let version = write(version, second.clone(), Some(narrow.clone()), START).await.unwrap();
     assert_eq!(ceiling_of(&*store, &node).await, Some(narrow.clone()));
-    // Neither another offer, nor an offer that ran out, nor muting, nor a decision that came too late changes it.
+    // Neither another offer, nor an offer that ran out, nor muting, nor a decision that came too
+    // late changes it.
     let version = write(version, grant(node.node_id), None, at(1)).await.unwrap();
-    assert_eq!(store.activate(node.node_id, second.id, at(90_000)).await.unwrap(), Activation::NotThere);
+    assert_eq!(
+        store.activate(node.node_id, second.id, at(90_000)).await.unwrap(),
+        Activation::NotThere
+    );
     let muted = Standing::Muted { credential: Credential::Keys, restore: Mode::Full };
     let version = store.save(node.node_id, version, muted, START).await.unwrap();
-    let wide = Ceiling { scopes: scopes("admin:/**\n"), expires: None, named: false, maker: Maker::Operator };
+    let wide = Ceiling {
+        scopes: scopes("admin:/**\n"),
+        expires: None,
+        named: false,
+        maker: Maker::Operator,
+    };
     let late = write(Version(1), grant(node.node_id), Some(wide.clone()), START).await;
     assert!(matches!(late, Err(SaveError::Conflict)), "{late:?}");
     assert_eq!(ceiling_of(&*store, &node).await, Some(narrow));
     // The newest decision does, and one about nothing, too.
     let version = write(version, grant(node.node_id), Some(wide.clone()), START).await.unwrap();
     assert_eq!(ceiling_of(&*store, &node).await, Some(wide));
-    let nothing = Ceiling { scopes: scopes(""), expires: None, named: true, maker: Maker::Operator };
+    let nothing =
+        Ceiling { scopes: scopes(""), expires: None, named: true, maker: Maker::Operator };
     write(version, grant(node.node_id), Some(nothing.clone()), START).await.unwrap();
     assert_eq!(ceiling_of(&*store, &node).await, Some(nothing));
 }
@@ -305,11 +375,16 @@ pub async fn the_paired_are_listed_with_the_grants_that_count(store: Arc<dyn Sto
             let page = store.list_granted(after, size, at(5)).await.unwrap();
             let Some((last, _)) = page.last() else { break };
             after = Some(crate::node_id(last));
-            read.extend(page.into_iter().map(|(listed, grants)| (listed.unwrap().record.node_id, grants)));
+            read.extend(
+                page.into_iter().map(|(listed, grants)| (listed.unwrap().record.node_id, grants)),
+            );
         }
         assert_eq!(read, expected, "pages of {size}");
     }
     // Once the offers have run out, what was confirmed is left.
     let late = store.list_granted(None, 9, at(3600)).await.unwrap();
-    assert!(late.iter().all(|(_, grants)| grants.iter().all(|grant| grant.state == State::Active)), "{late:?}");
+    assert!(
+        late.iter().all(|(_, grants)| grants.iter().all(|grant| grant.state == State::Active)),
+        "{late:?}"
+    );
 }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, PINS_PER_SOURCE};
+use handfast_core::limits::{
+    GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, PINS_PER_SOURCE,
+};
 use handfast_core::registry::codes::{CodeId, Counted, Guesser, Kind, NoGuess, Window};
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
@@ -27,7 +29,9 @@ async fn guess(store: &Arc<dyn Store>, ids: &[CodeId], guesses: usize) -> Vec<Re
     let mut tasks = JoinSet::new();
     for (id, number) in ids.iter().copied().cycle().take(guesses).zip((0..5).cycle()) {
         let store = Arc::clone(store);
-        tasks.spawn(async move { store.reserve(Some(id), source(number), START).await.expect("reserve") });
+        tasks.spawn(async move {
+            store.reserve(Some(id), source(number), START).await.expect("reserve")
+        });
     }
     tasks.join_all().await
 }
@@ -50,23 +54,34 @@ pub async fn guesses_at_ten_pins_at_once_are_twenty(store: Arc<dyn Store>) {
         ids.push(minted(&*store, pin()).await);
     }
     let answers = guess(&store, &ids, 1000).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), usize::from(GUESSES_PER_WINDOW));
+    assert_eq!(
+        answers.iter().filter(|answer| answer.is_ok()).count(),
+        usize::from(GUESSES_PER_WINDOW)
+    );
     assert!(store.window().await.unwrap().is_locked());
     let code = minted(&*store, selected("K7QF")).await;
     assert_eq!(reserve(&*store, code, START).await, Ok(4), "a code of the operator's is not a PIN");
 }
 
-pub async fn eight_wrong_pins_of_a_source_lock_them_for_it_until_the_window_is_opened_anew(store: Arc<dyn Store>) {
+pub async fn eight_wrong_pins_of_a_source_lock_them_for_it_until_the_window_is_opened_anew(
+    store: Arc<dyn Store>,
+) {
     store.set_window(Window::open(START, None)).await.unwrap();
-    let [first, second, third] = [minted(&*store, pin()).await, minted(&*store, pin()).await, minted(&*store, pin()).await];
+    let [first, second, third] =
+        [minted(&*store, pin()).await, minted(&*store, pin()).await, minted(&*store, pin()).await];
     for id in [first; GUESSES_PER_CODE as usize].into_iter().chain([second; 3]) {
         assert!(store.reserve(Some(id), source(1), START).await.unwrap().is_ok());
     }
     assert_eq!(store.reserve(Some(second), source(1), START).await.unwrap(), Err(NoGuess::Locked));
-    assert_eq!(store.reserve(Some(second), source(2), START).await.unwrap(), Ok(1), "the window is open to others");
+    assert_eq!(
+        store.reserve(Some(second), source(2), START).await.unwrap(),
+        Ok(1),
+        "the window is open to others"
+    );
     assert_eq!(store.reserve(Some(third), source(2), START).await.unwrap(), Ok(4));
     assert!(store.spend(third, source(2), START, START).await.unwrap());
-    let guessers = [(1, GUESSES_PER_SOURCE), (2, 1)].map(|(number, guesses)| Guesser { source: source(number), guesses });
+    let guessers = [(1, GUESSES_PER_SOURCE), (2, 1)]
+        .map(|(number, guesses)| Guesser { source: source(number), guesses });
     assert_eq!(store.guessers().await.unwrap(), guessers);
     // Closing and opening it again with its guesses, as a restart does, gives nobody more.
     let window = store.window().await.unwrap();
@@ -74,13 +89,19 @@ pub async fn eight_wrong_pins_of_a_source_lock_them_for_it_until_the_window_is_o
     store.set_window(window).await.unwrap();
     assert_eq!(store.guessers().await.unwrap(), guessers);
     let code = minted(&*store, selected("K7QF")).await;
-    assert_eq!(store.reserve(Some(code), source(1), START).await.unwrap(), Ok(4), "a code of the operator's is not a PIN");
+    assert_eq!(
+        store.reserve(Some(code), source(1), START).await.unwrap(),
+        Ok(4),
+        "a code of the operator's is not a PIN"
+    );
     store.set_window(Window::open(at(1), None)).await.unwrap();
     assert_eq!(store.guessers().await.unwrap(), []);
     assert_eq!(store.reserve(Some(second), source(1), at(1)).await.unwrap(), Ok(0));
 }
 
-pub async fn a_sources_fifth_pin_takes_the_place_of_its_oldest_that_nobody_began_to_type(store: Arc<dyn Store>) {
+pub async fn a_sources_fifth_pin_takes_the_place_of_its_oldest_that_nobody_began_to_type(
+    store: Arc<dyn Store>,
+) {
     store.set_window(Window::open(START, None)).await.unwrap();
     let of = |number| Code { source: Some(source(number)), ..pin() };
     let mut ids = Vec::new();
@@ -91,18 +112,29 @@ pub async fn a_sources_fifth_pin_takes_the_place_of_its_oldest_that_nobody_began
     assert_eq!(store.reserve(Some(ids[0]), source(1), START).await.unwrap(), Ok(4));
     let fifth = minted(&*store, of(1)).await;
     let live: Vec<_> = store.codes(START).await.unwrap().iter().map(|code| code.id).collect();
-    assert_eq!(live, [fifth, other, ids[3], ids[2], ids[0]], "the first was begun, so the second made room");
+    assert_eq!(
+        live,
+        [fifth, other, ids[3], ids[2], ids[0]],
+        "the first was begun, so the second made room"
+    );
     assert!(store.code(ids[1]).await.unwrap().unwrap().sealed.is_empty());
     assert_eq!(store.reserve(Some(ids[1]), source(1), START).await.unwrap(), Err(NoGuess::Expired));
     for id in [ids[2], ids[3], fifth] {
         assert!(store.reserve(Some(id), source(1), START).await.unwrap().is_ok());
     }
-    assert_eq!(store.mint(of(1), START).await.unwrap(), Err(crate::NotMinted::TooMany), "all were begun");
+    assert_eq!(
+        store.mint(of(1), START).await.unwrap(),
+        Err(crate::NotMinted::TooMany),
+        "all were begun"
+    );
     assert!(store.mint(of(2), START).await.unwrap().is_ok());
 }
 
 pub async fn only_the_operator_opens_a_locked_window_again(store: Arc<dyn Store>) {
-    store.set_window(Window { guesses: GUESSES_PER_WINDOW - 1, ..Window::open(START, None) }).await.unwrap();
+    store
+        .set_window(Window { guesses: GUESSES_PER_WINDOW - 1, ..Window::open(START, None) })
+        .await
+        .unwrap();
     let id = minted(&*store, pin()).await;
     assert_eq!(reserve(&*store, id, START).await, Ok(0));
     assert_eq!(reserve(&*store, id, START).await, Err(NoGuess::Locked));
@@ -129,7 +161,8 @@ pub async fn of_all_who_spend_a_code_at_once_exactly_one_does(store: Arc<dyn Sto
 }
 
 pub async fn a_code_for_two_nodes_is_spent_by_the_second(store: Arc<dyn Store>) {
-    let two = Code { counted: Counted { uses_left: 2, ..selected("K7QF").counted }, ..selected("K7QF") };
+    let two =
+        Code { counted: Counted { uses_left: 2, ..selected("K7QF").counted }, ..selected("K7QF") };
     let id = minted(&*store, two.clone()).await;
     for uses_left in [1, 0] {
         assert_eq!(reserve(&*store, id, START).await, Ok(4));
@@ -143,7 +176,8 @@ pub async fn a_code_for_two_nodes_is_spent_by_the_second(store: Arc<dyn Store>) 
 
 pub async fn a_right_guess_is_given_back_to_its_own_window_alone(store: Arc<dyn Store>) {
     store.set_window(Window::open(START, None)).await.unwrap();
-    let [first, second, wrong] = [minted(&*store, pin()).await, minted(&*store, pin()).await, minted(&*store, pin()).await];
+    let [first, second, wrong] =
+        [minted(&*store, pin()).await, minted(&*store, pin()).await, minted(&*store, pin()).await];
     for id in [first, second, wrong] {
         reserve(&*store, id, START).await.unwrap();
     }
@@ -174,7 +208,8 @@ pub async fn nobodys_code_always_has_guesses_left(store: Arc<dyn Store>) {
     assert_eq!(store.window().await.unwrap(), window);
 }
 
-/// The same random calls, on this store and on the one in memory, with a clock that lets codes expire and be cleared away.
+/// The same random calls, on this store and on the one in memory, with a clock that lets codes
+/// expire and be cleared away.
 pub async fn a_long_random_life_of_codes_is_the_same_as_in_memory(store: Arc<dyn Store>) {
     let model = MemoryStore::new();
     let mut chance = Chance(0x0c0d_e5ed);
@@ -194,7 +229,11 @@ pub async fn a_long_random_life_of_codes_is_the_same_as_in_memory(store: Arc<dyn
                 let uses_left = 1 + chance.below(2) as u8;
                 let expires = now.after(Span::from_secs(100));
                 let asker = (chance.below(3) > 0).then(|| source(chance.below(3) as u8));
-                let code = Code { counted: Counted { kind, expires, guesses: 0, uses_left }, source: asker, ..code(kind) };
+                let code = Code {
+                    counted: Counted { kind, expires, guesses: 0, uses_left },
+                    source: asker,
+                    ..code(kind)
+                };
                 let here = store.mint(code.clone(), now).await.unwrap();
                 ids.push(code.id);
                 assert_eq!(here, model.mint(code, now).await.unwrap(), "round {round}");
@@ -221,7 +260,11 @@ pub async fn a_long_random_life_of_codes_is_the_same_as_in_memory(store: Arc<dyn
         assert_eq!(store.guessers().await.unwrap(), model.guessers().await.unwrap());
         assert_eq!(store.codes(now).await.unwrap(), model.codes(now).await.unwrap());
         for id in [id, ids[0]] {
-            assert_eq!(store.code(id).await.unwrap(), model.code(id).await.unwrap(), "round {round}");
+            assert_eq!(
+                store.code(id).await.unwrap(),
+                model.code(id).await.unwrap(),
+                "round {round}"
+            );
         }
     }
 }

@@ -15,13 +15,24 @@ use tokio::task::JoinSet;
 use super::{START, all, asking_at, at, entry, grant, keyed, keys, load, paired, record, revoked};
 use crate::{Entry, Filter, SaveError, Store, StoreError, Version};
 
-const LIMITS: Limits = Limits { pending_total: 8, pending_per_source: 3, pending_for: Span::from_secs(100), ..Limits::DEFAULT };
+const LIMITS: Limits = Limits {
+    pending_total: 8,
+    pending_per_source: 3,
+    pending_for: Span::from_secs(100),
+    ..Limits::DEFAULT
+};
 
 fn by_keys() -> Standing {
     Standing::Paired { credential: Credential::Keys, mode: Mode::Full }
 }
 
-async fn ask(store: &dyn Store, keys: Holder, name: &str, address: &str, now: UnixTime) -> Result<NodeId, Refusal> {
+async fn ask(
+    store: &dyn Store,
+    keys: Holder,
+    name: &str,
+    address: &str,
+    now: UnixTime,
+) -> Result<NodeId, Refusal> {
     let asking = asking_at(name, address, &LIMITS, now).with_keys(keys);
     store.admit(asking, "{}".to_owned(), LIMITS, now).await.expect("admit")
 }
@@ -35,7 +46,11 @@ pub async fn a_node_is_found_by_its_key_whatever_its_standing(store: Arc<dyn Sto
     assert_eq!(with_key(&*store, &device).await, None);
     let id = ask(&*store, device, "lamp", "192.0.2.1", START).await.unwrap();
     let mut version = Version(1);
-    for standing in [by_keys(), Standing::Muted { credential: Credential::Keys, restore: Mode::SafeChat }, revoked()] {
+    for standing in [
+        by_keys(),
+        Standing::Muted { credential: Credential::Keys, restore: Mode::SafeChat },
+        revoked(),
+    ] {
         version = store.save(id, version, standing.clone(), START).await.unwrap();
         let found = with_key(&*store, &device).await;
         assert_eq!(found, load(&*store, id).await);
@@ -57,7 +72,10 @@ pub async fn a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks(stor
     assert_eq!(found, Ok(id));
     // What it says is new. Where and when it first asked is not, nor is how long it waits.
     let record = Record { name: asking.record.name, room: asking.record.room, ..before.record };
-    assert_eq!(entry(&*store, id).await, Entry { record, profile, version: Version(2), changed_at: at(5), ..before });
+    assert_eq!(
+        entry(&*store, id).await,
+        Entry { record, profile, version: Version(2), changed_at: at(5), ..before }
+    );
     assert_eq!(all(&*store, Filter::All, at(5)).await, [id]);
 }
 
@@ -77,7 +95,10 @@ pub async fn a_revoked_key_stays_out_under_any_name(store: Arc<dyn Store>) {
         let id = ask(&*store, device, "lamp", "192.0.2.1", START).await.unwrap();
         store.save(id, Version(1), Standing::Revoked { cause }, START).await.unwrap();
         for name in ["lamp", "lantern"] {
-            assert_eq!(ask(&*store, device, name, "198.51.100.9", at(1000)).await, Err(Refusal::Revoked));
+            assert_eq!(
+                ask(&*store, device, name, "198.51.100.9", at(1000)).await,
+                Err(Refusal::Revoked)
+            );
         }
     }
     assert_eq!(store.counts(at(1000)).await.unwrap().pending, 0);
@@ -88,10 +109,16 @@ pub async fn a_key_that_was_turned_down_asks_anew_and_is_paired(store: Arc<dyn S
     let mut now = 0;
     for wait in [60, 120, 240] {
         let id = ask(&*store, device, "lamp", "192.0.2.1", at(now)).await.unwrap();
-        store.save(id, Version(1), Standing::Revoked { cause: Cause::Rejected }, at(now)).await.unwrap();
+        store
+            .save(id, Version(1), Standing::Revoked { cause: Cause::Rejected }, at(now))
+            .await
+            .unwrap();
         let refused = ask(&*store, device, "lantern", "198.51.100.9", at(now)).await;
         assert_eq!(refused, Err(Refusal::Rejected { wait: Span::from_secs(wait) }));
-        assert!(ask(&*store, other, "lamp", "192.0.2.1", at(now)).await.is_ok(), "another key is another request");
+        assert!(
+            ask(&*store, other, "lamp", "192.0.2.1", at(now)).await.is_ok(),
+            "another key is another request"
+        );
         let held = handfast_core::grant::capability::Held {
             id: handfast_core::grant::capability::Id::from_bytes([9; 32]),
             by: device.channel,
@@ -102,18 +129,29 @@ pub async fn a_key_that_was_turned_down_asks_anew_and_is_paired(store: Arc<dyn S
     let id = ask(&*store, device, "lamp", "192.0.2.1", at(now)).await.unwrap();
     assert_eq!(with_key(&*store, &device).await.unwrap().0.node_id, id);
     // A code pairs it at once.
-    store.save(id, Version(1), Standing::Revoked { cause: Cause::Rejected }, at(now)).await.unwrap();
+    store
+        .save(id, Version(1), Standing::Revoked { cause: Cause::Rejected }, at(now))
+        .await
+        .unwrap();
     let (record, version) = with_key(&*store, &device).await.unwrap();
     let paired = handfast_core::registry::record::Record { standing: by_keys(), ..record };
-    store.offer(paired, "{}".to_owned(), Some(version), super::grant(id), None, at(now)).await.unwrap();
+    store
+        .offer(paired, "{}".to_owned(), Some(version), super::grant(id), None, at(now))
+        .await
+        .unwrap();
     assert_eq!(entry(&*store, id).await.rejection, None);
 }
 
 pub async fn a_paired_or_muted_key_is_told_so(store: Arc<dyn Store>) {
-    for standing in [by_keys(), paired(), Standing::Muted { credential: Credential::Keys, restore: Mode::Full }] {
+    for standing in
+        [by_keys(), paired(), Standing::Muted { credential: Credential::Keys, restore: Mode::Full }]
+    {
         let node = Record { standing, ..keyed() };
         store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
-        assert_eq!(ask(&*store, node.keys.unwrap(), "lamp", "192.0.2.1", START).await, Err(Refusal::AlreadyPaired));
+        assert_eq!(
+            ask(&*store, node.keys.unwrap(), "lamp", "192.0.2.1", START).await,
+            Err(Refusal::AlreadyPaired)
+        );
         assert_eq!(load(&*store, node.node_id).await, Some((node, Version(1))));
     }
 }
@@ -135,7 +173,9 @@ pub async fn requests_of_one_key_at_once_get_one_id(store: Arc<dyn Store>) {
     for number in 0..64 {
         let store = Arc::clone(&store);
         let address = format!("198.51.100.{number}");
-        tasks.spawn(async move { ask(&*store, device, &format!("lamp {number}"), &address, START).await.unwrap() });
+        tasks.spawn(async move {
+            ask(&*store, device, &format!("lamp {number}"), &address, START).await.unwrap()
+        });
     }
     let ids: HashSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(ids.len(), 1);
@@ -146,9 +186,15 @@ pub async fn a_key_that_asks_counts_for_its_source(store: Arc<dyn Store>) {
     for _ in 0..3 {
         ask(&*store, keys(), "lamp", "192.0.2.1", START).await.unwrap();
     }
-    assert_eq!(ask(&*store, keys(), "lamp", "192.0.2.1", START).await, Err(Refusal::TooManyPending));
+    assert_eq!(
+        ask(&*store, keys(), "lamp", "192.0.2.1", START).await,
+        Err(Refusal::TooManyPending)
+    );
     // The same request without keys is another one.
-    let bare = store.admit(asking_at("lamp", "192.0.2.2", &LIMITS, START), "{}".to_owned(), LIMITS, START).await.unwrap();
+    let bare = store
+        .admit(asking_at("lamp", "192.0.2.2", &LIMITS, START), "{}".to_owned(), LIMITS, START)
+        .await
+        .unwrap();
     assert_ne!(bare, ask(&*store, keys(), "lamp", "192.0.2.2", START).await);
 }
 
@@ -158,13 +204,17 @@ pub async fn no_two_records_have_one_key(store: Arc<dyn Store>) {
     let second = Record { keys: first.keys, ..keyed() };
     let inserted = store.insert(second.clone(), "{}".to_owned(), START).await;
     assert!(matches!(inserted, Err(SaveError::Conflict)), "{inserted:?}");
-    let offered = store.offer(second.clone(), "{}".to_owned(), None, grant(second.node_id), None, START).await;
+    let offered = store
+        .offer(second.clone(), "{}".to_owned(), None, grant(second.node_id), None, START)
+        .await;
     assert!(matches!(offered, Err(SaveError::Conflict)), "{offered:?}");
 
     let third = keyed();
     store.insert(third.clone(), "{}".to_owned(), START).await.unwrap();
     let stolen = Record { keys: first.keys, ..third.clone() };
-    let offered = store.offer(stolen, "{}".to_owned(), Some(Version(1)), grant(third.node_id), None, START).await;
+    let offered = store
+        .offer(stolen, "{}".to_owned(), Some(Version(1)), grant(third.node_id), None, START)
+        .await;
     assert!(matches!(offered, Err(SaveError::Conflict)), "{offered:?}");
     assert_eq!(load(&*store, third.node_id).await, Some((third, Version(1))));
     assert_eq!(all(&*store, Filter::All, START).await.len(), 2);

@@ -10,7 +10,10 @@ use handfast_core::time::{Span, UnixTime};
 use super::START;
 use super::inbound::{LIMITS, code, facts, id, name};
 use super::reading::Chance;
-use crate::{Approved, Challenged, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, Store};
+use crate::{
+    Approved, Challenged, ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding,
+    Store,
+};
 
 /// The registry of senders as three lists, looked through from end to end.
 #[derive(Default)]
@@ -24,28 +27,49 @@ struct Model {
 impl Model {
     fn is_blocked(&self, name: &SenderName) -> bool {
         let covers = |block: &SenderName| block.account.is_empty() || block.account == name.account;
-        self.blocked.iter().any(|(block, _)| block.channel == name.channel && block.sender == name.sender && covers(block))
+        self.blocked.iter().any(|(block, _)| {
+            block.channel == name.channel && block.sender == name.sender && covers(block)
+        })
     }
 
     fn facts(&self, name: &SenderName, now: UnixTime) -> Facts {
         let blocked = self.is_blocked(name);
-        let allowed = self.allowed.iter().find(|(other, ..)| other == name).map(|(.., allowed)| *allowed);
+        let allowed =
+            self.allowed.iter().find(|(other, ..)| other == name).map(|(.., allowed)| *allowed);
         if blocked || allowed.is_some_and(|allowed| allowed.is_active(now)) {
             return Facts { blocked, allowed, ..Facts::default() };
         }
         let live = self.waiting.iter().filter(|(_, pending)| pending.is_live(&LIMITS, now));
-        let of_account = live.clone().filter(|(other, _)| other.channel == name.channel && other.account == name.account);
+        let of_account = live
+            .clone()
+            .filter(|(other, _)| other.channel == name.channel && other.account == name.account);
         Facts {
             blocked,
             allowed,
-            pending: self.waiting.iter().find(|(other, _)| other == name).map(|(_, pending)| *pending),
+            pending: self
+                .waiting
+                .iter()
+                .find(|(other, _)| other == name)
+                .map(|(_, pending)| *pending),
             pending_of_account: of_account.count() as u32,
             pending_total: live.count() as u32,
         }
     }
 
-    fn challenge(&mut self, name: &SenderName, fresh: ChallengeCode, now: UnixTime) -> (Challenged, u32) {
-        let verdict = decide(Policy { auto_challenge: true }, Seen::Sender, &self.facts(name, now), &LIMITS, fresh, now);
+    fn challenge(
+        &mut self,
+        name: &SenderName,
+        fresh: ChallengeCode,
+        now: UnixTime,
+    ) -> (Challenged, u32) {
+        let verdict = decide(
+            Policy { auto_challenge: true },
+            Seen::Sender,
+            &self.facts(name, now),
+            &LIMITS,
+            fresh,
+            now,
+        );
         let before = self.waiting.len();
         let is_live = |pending: &Pending| pending.is_live(&LIMITS, now);
         if let Verdict::Challenge(Challenge::New(code)) = verdict
@@ -64,7 +88,10 @@ impl Model {
                 self.waiting.push((name.clone(), Pending { code, created_at: now, told_at: now }));
             }
             Verdict::Challenge(Challenge::Again(_)) => {
-                self.waiting.iter_mut().filter(|(other, _)| other == name).for_each(|(_, pending)| pending.told_at = now);
+                self.waiting
+                    .iter_mut()
+                    .filter(|(other, _)| other == name)
+                    .for_each(|(_, pending)| pending.told_at = now);
             }
             _ => {}
         }
@@ -72,7 +99,9 @@ impl Model {
     }
 
     fn approve(&mut self, code: ChallengeCode, now: UnixTime) -> Approved {
-        let Some(place) = self.waiting.iter().position(|(_, pending)| pending.code == code) else { return Approved::Unknown };
+        let Some(place) = self.waiting.iter().position(|(_, pending)| pending.code == code) else {
+            return Approved::Unknown;
+        };
         let (name, pending) = self.waiting.remove(place);
         if !pending.is_live(&LIMITS, now) {
             return Approved::Expired(name);
@@ -87,9 +116,17 @@ impl Model {
         self.standings += 1;
     }
 
-    fn change(&mut self, name: &SenderName, everywhere: bool, change: &SenderChange, now: UnixTime) -> u64 {
+    fn change(
+        &mut self,
+        name: &SenderName,
+        everywhere: bool,
+        change: &SenderChange,
+        now: UnixTime,
+    ) -> u64 {
         let meant = |other: &SenderName| {
-            other.channel == name.channel && other.sender == name.sender && (everywhere || other.account == name.account)
+            other.channel == name.channel
+                && other.sender == name.sender
+                && (everywhere || other.account == name.account)
         };
         let all = SenderName { account: String::new(), ..name.clone() };
         let (waited, blocks) = (self.waiting.len(), self.blocked.len());
@@ -142,7 +179,12 @@ impl Model {
     }
 
     fn listed(&self, now: UnixTime) -> Vec<ListedSender> {
-        let mut waiting: Vec<_> = self.waiting.iter().filter(|(_, pending)| pending.is_live(&LIMITS, now)).cloned().collect();
+        let mut waiting: Vec<_> = self
+            .waiting
+            .iter()
+            .filter(|(_, pending)| pending.is_live(&LIMITS, now))
+            .cloned()
+            .collect();
         waiting.sort_by_key(|(name, _)| name.clone());
         let waiting = waiting.into_iter().map(|(name, Pending { code, created_at, .. })| {
             (name, SenderStanding::Pending { code, created_at, meta: "{}".to_owned() })
@@ -155,7 +197,11 @@ impl Model {
         let mut blocked = self.blocked.clone();
         blocked.sort();
         let blocked = blocked.into_iter().map(|(name, at)| (name, SenderStanding::Blocked { at }));
-        waiting.chain(allowed).chain(blocked).map(|(name, standing)| ListedSender { name, standing }).collect()
+        waiting
+            .chain(allowed)
+            .chain(blocked)
+            .map(|(name, standing)| ListedSender { name, standing })
+            .collect()
     }
 }
 
@@ -163,7 +209,13 @@ impl Model {
 pub async fn a_long_random_life_of_senders_is_that_of_a_simple_model(store: Arc<dyn Store>) {
     let (mut model, mut chance, mut now) = (Model::default(), Chance(0x5e4d_e125), START);
     let world: Vec<SenderName> = (0..18)
-        .map(|number| name(["wa", "tg"][number % 2], ["home", "work", "Home"][number / 2 % 3], ["ana", "Ana", "ben"][number / 6]))
+        .map(|number| {
+            name(
+                ["wa", "tg"][number % 2],
+                ["home", "work", "Home"][number / 2 % 3],
+                ["ana", "Ana", "ben"][number / 6],
+            )
+        })
         .collect();
     for round in 0..1500 {
         now = match chance.below(40) {
@@ -176,25 +228,35 @@ pub async fn a_long_random_life_of_senders_is_that_of_a_simple_model(store: Arc<
         let number = code(chance.below(14));
         match chance.below(12) {
             0..6 => {
-                let here = store.challenge(id(sender), "{}".to_owned(), number, &LIMITS, now).await.unwrap();
+                let here = store
+                    .challenge(id(sender), "{}".to_owned(), number, &LIMITS, now)
+                    .await
+                    .unwrap();
                 assert_eq!(here, model.challenge(sender, number, now), "round {round}");
             }
             6 => {
-                let here = store.approve(number, "cli".to_owned(), None, &LIMITS, now).await.unwrap();
+                let here =
+                    store.approve(number, "cli".to_owned(), None, &LIMITS, now).await.unwrap();
                 assert_eq!(here, model.approve(number, now), "round {round}");
             }
             7 if chance.below(4) == 0 => {
                 let names: Vec<_> = world
                     .iter()
-                    .filter(|other| (&other.channel, &other.account) == (&sender.channel, &sender.account))
+                    .filter(|other| {
+                        (&other.channel, &other.account) == (&sender.channel, &sender.account)
+                    })
                     .cloned()
                     .collect();
                 let senders = names.iter().map(|name| name.sender.clone()).collect();
-                let here = store.seed(&sender.channel, &sender.account, senders, "cli".to_owned(), now).await.unwrap();
+                let here = store
+                    .seed(&sender.channel, &sender.account, senders, "cli".to_owned(), now)
+                    .await
+                    .unwrap();
                 assert_eq!(here, model.seed(&names, now), "round {round}");
             }
             _ => {
-                let until = (chance.below(2) == 0).then(|| now.after(Span::from_secs(chance.below(60))));
+                let until =
+                    (chance.below(2) == 0).then(|| now.after(Span::from_secs(chance.below(60))));
                 let change = match chance.below(6) {
                     0 => SenderChange::Allow { via: "cli".to_owned(), until },
                     1 => SenderChange::Reject,
@@ -202,10 +264,18 @@ pub async fn a_long_random_life_of_senders_is_that_of_a_simple_model(store: Arc<
                     3 => SenderChange::Revoke,
                     _ => SenderChange::Unblock,
                 };
-                let everywhere = chance.below(3) == 0 && !matches!(change, SenderChange::Allow { .. });
+                let everywhere =
+                    chance.below(3) == 0 && !matches!(change, SenderChange::Allow { .. });
                 let account = (!everywhere).then_some(sender.account.as_str());
-                let here = store.change_sender(&sender.channel, account, &sender.sender, change.clone(), now).await.unwrap();
-                assert_eq!(here, model.change(sender, everywhere, &change, now), "round {round}: {change:?}");
+                let here = store
+                    .change_sender(&sender.channel, account, &sender.sender, change.clone(), now)
+                    .await
+                    .unwrap();
+                assert_eq!(
+                    here,
+                    model.change(sender, everywhere, &change, now),
+                    "round {round}: {change:?}"
+                );
             }
         }
         assert_eq!(store.inbound_epoch(), model.standings, "round {round}");
@@ -213,12 +283,20 @@ pub async fn a_long_random_life_of_senders_is_that_of_a_simple_model(store: Arc<
         let listed = store.senders(everything, None, usize::MAX, &LIMITS, now).await.unwrap();
         assert_eq!(listed, model.listed(now), "round {round}");
         for sender in &world {
-            assert_eq!(facts(&*store, sender, now).await, model.facts(sender, now), "round {round}: {sender:?}");
+            assert_eq!(
+                facts(&*store, sender, now).await,
+                model.facts(sender, now),
+                "round {round}: {sender:?}"
+            );
         }
         let waiting = store.waiting_senders(&LIMITS, now).await.unwrap();
         for channel in ["wa", "tg"] {
-            let here = waiting.iter().find(|(name, _)| name == channel).map_or(0, |(_, number)| *number);
-            let live = model.waiting.iter().filter(|(name, pending)| name.channel == channel && pending.is_live(&LIMITS, now));
+            let here =
+                waiting.iter().find(|(name, _)| name == channel).map_or(0, |(_, number)| *number);
+            let live = model
+                .waiting
+                .iter()
+                .filter(|(name, pending)| name.channel == channel && pending.is_live(&LIMITS, now));
             assert_eq!(here, live.count() as u64, "round {round}: {channel}");
         }
     }

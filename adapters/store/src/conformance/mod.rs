@@ -1,4 +1,5 @@
-//! What every store must do, as named cases. [`conformance_tests!`](crate::conformance_tests) makes a test of each.
+//! What every store must do, as named cases. [`conformance_tests!`](crate::conformance_tests) makes
+//! a test of each.
 
 pub mod admission;
 pub mod changes;
@@ -40,8 +41,9 @@ use handfast_core::wire::setup::Nonce;
 
 use crate::{Code, Entry, Filter, Listed, SetupCode, Store, Version};
 
-/// Makes a test of each case, for the store that an expression makes: `(store, guard)`, where the guard (a temporary directory, for instance) is
-/// dropped after the case. Where it is used, tokio must be a dependency.
+/// Makes a test of each case, for the store that an expression makes: `(store, guard)`, where the
+/// guard (a temporary directory, for instance) is dropped after the case. Where it is used, tokio
+/// must be a dependency.
 #[macro_export]
 macro_rules! conformance_tests {
     ($make:expr) => {
@@ -272,7 +274,8 @@ pub fn asking(name: &str, address: &str, limits: &Limits) -> Asking {
 }
 
 fn asking_at(name: &str, address: &str, limits: &Limits, now: UnixTime) -> Asking {
-    let request = PairRequest { name: label(name), room: label("kitchen"), profile: Profile::EMPTY };
+    let request =
+        PairRequest { name: label(name), room: label("kitchen"), profile: Profile::EMPTY };
     let address: IpAddr = address.parse().expect("an address");
     Asking::new(&request, address, now, limits, &Entropy::from_recorded(fresh()))
 }
@@ -297,7 +300,10 @@ pub fn keys() -> Holder {
     let mut seed = [0; 32];
     seed[..16].copy_from_slice(&fresh());
     let entropy = || Entropy::from_recorded(seed);
-    Holder { channel: *x25519::KeyPair::generate(&entropy()).public(), signing: ed25519::KeyPair::generate(&entropy()).public() }
+    Holder {
+        channel: *x25519::KeyPair::generate(&entropy()).public(),
+        signing: ed25519::KeyPair::generate(&entropy()).public(),
+    }
 }
 
 /// A record of a node that is paired by its keys. Each call makes another.
@@ -325,7 +331,8 @@ pub fn grant(node_id: NodeId) -> Grant {
     }
 }
 
-/// A PIN for this node, or a code, for five minutes after [`START`] and one use. Each call makes another.
+/// A PIN for this node, or a code, for five minutes after [`START`] and one use. Each call makes
+/// another.
 #[must_use]
 pub fn code(kind: Kind) -> Code {
     Code {

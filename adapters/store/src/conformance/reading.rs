@@ -15,7 +15,10 @@ use super::{START, all, asking, asking_at, at, ids, load, paired, record, revoke
 use crate::{Counts, Filter, MemoryStore, Store, Version};
 
 fn new_token() -> NewToken {
-    NewToken { hash: token(), ticket: Ticket { id: DeliveryId::from_bytes([3; 16]), until: at_the_end() } }
+    NewToken {
+        hash: token(),
+        ticket: Ticket { id: DeliveryId::from_bytes([3; 16]), until: at_the_end() },
+    }
 }
 
 fn at_the_end() -> UnixTime {
@@ -47,7 +50,8 @@ pub async fn paging_covers_everything_exactly_once_and_in_order(store: Arc<dyn S
         expected.push(id);
     }
     for number in 0..40 {
-        let standing = if number % 3 == 0 { revoked() } else { Standing::Unapproved { token: token() } };
+        let standing =
+            if number % 3 == 0 { revoked() } else { Standing::Unapproved { token: token() } };
         expected.push(insert(&*store, standing).await);
     }
     expected.sort();
@@ -71,14 +75,27 @@ pub async fn each_filter_lists_what_its_name_says(store: Arc<dyn Store>) {
     let waiting = insert(&*store, Standing::Pending { expires: at(10) }).await;
     let unapproved = insert(&*store, Standing::Unapproved { token: token() }).await;
     let paired = insert(&*store, paired()).await;
-    let muted = insert(&*store, Standing::Muted { credential: Credential::Token(token()), restore: Mode::Full }).await;
+    let muted = insert(
+        &*store,
+        Standing::Muted { credential: Credential::Token(token()), restore: Mode::Full },
+    )
+    .await;
     let revoked = insert(&*store, Standing::Revoked { cause: Cause::Rejected }).await;
 
     assert_eq!(all(&*store, Filter::Pending, at(9)).await, sorted(vec![waiting, unapproved]));
     assert_eq!(all(&*store, Filter::Pending, at(10)).await, [unapproved]);
-    assert_eq!(all(&*store, Filter::Current, at(9)).await, sorted(vec![waiting, unapproved, paired, muted]));
-    assert_eq!(all(&*store, Filter::Current, at(10)).await, sorted(vec![unapproved, paired, muted]));
-    assert_eq!(all(&*store, Filter::All, at(9)).await, sorted(vec![waiting, unapproved, paired, muted, revoked]));
+    assert_eq!(
+        all(&*store, Filter::Current, at(9)).await,
+        sorted(vec![waiting, unapproved, paired, muted])
+    );
+    assert_eq!(
+        all(&*store, Filter::Current, at(10)).await,
+        sorted(vec![unapproved, paired, muted])
+    );
+    assert_eq!(
+        all(&*store, Filter::All, at(9)).await,
+        sorted(vec![waiting, unapproved, paired, muted, revoked])
+    );
 }
 
 pub async fn a_listing_never_exceeds_its_limit(store: Arc<dyn Store>) {
@@ -99,7 +116,8 @@ pub async fn any_beginning_of_an_id_finds_it(store: Arc<dyn Store>) {
     let text = everyone[7].text();
     for length in 0..=text.as_str().len() {
         let prefix = &text.as_str()[..length];
-        let expected: Vec<_> = everyone.iter().copied().filter(|id| id.text().as_str().starts_with(prefix)).collect();
+        let expected: Vec<_> =
+            everyone.iter().copied().filter(|id| id.text().as_str().starts_with(prefix)).collect();
         assert_eq!(ids(&store.find(prefix, usize::MAX).await.unwrap()), expected, "{prefix:?}");
     }
 }
@@ -107,8 +125,13 @@ pub async fn any_beginning_of_an_id_finds_it(store: Arc<dyn Store>) {
 pub async fn what_begins_no_id_finds_nothing(store: Arc<dyn Store>) {
     let text = insert(&*store, paired()).await.to_string();
     let undashed = text.replacen('-', "", 1);
-    for prefix in ["%", "_", "*", "' OR 1=1", "x", &text.to_uppercase(), &format!("{text}0"), &undashed[..12]] {
-        assert!(store.find(prefix, 9).await.unwrap().is_empty() || text.starts_with(prefix), "{prefix:?}");
+    for prefix in
+        ["%", "_", "*", "' OR 1=1", "x", &text.to_uppercase(), &format!("{text}0"), &undashed[..12]]
+    {
+        assert!(
+            store.find(prefix, 9).await.unwrap().is_empty() || text.starts_with(prefix),
+            "{prefix:?}"
+        );
     }
 }
 
@@ -116,8 +139,16 @@ pub async fn counts_are_right_through_a_life(store: Arc<dyn Store>) {
     let limits = Limits::DEFAULT;
     let counts = |pending, paired, muted, revoked| Counts { pending, paired, muted, revoked };
     insert(&*store, Standing::Unapproved { token: token() }).await;
-    let id = store.admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START).await.unwrap().unwrap();
-    store.admit(asking("other", "192.0.2.1", &limits), "{}".to_owned(), limits, START).await.unwrap().unwrap();
+    let id = store
+        .admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START)
+        .await
+        .unwrap()
+        .unwrap();
+    store
+        .admit(asking("other", "192.0.2.1", &limits), "{}".to_owned(), limits, START)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(store.counts(START).await.unwrap(), counts(3, 0, 0, 0));
 
     let mut version = Version(1);
@@ -136,28 +167,44 @@ pub async fn counts_are_right_through_a_life(store: Arc<dyn Store>) {
     assert_eq!(store.counts(at(3600)).await.unwrap(), counts(1, 0, 0, 1));
 }
 
-/// The same random decisions, on this store and on the one in memory, with a clock that lets requests expire.
+/// The same random decisions, on this store and on the one in memory, with a clock that lets
+/// requests expire.
 pub async fn a_long_random_life_is_the_same_as_in_memory(store: Arc<dyn Store>) {
     let model = MemoryStore::new();
-    let limits = Limits { pending_total: 12, pending_per_source: 4, pending_for: Span::from_secs(60), ..Limits::DEFAULT };
+    let limits = Limits {
+        pending_total: 12,
+        pending_per_source: 4,
+        pending_for: Span::from_secs(60),
+        ..Limits::DEFAULT
+    };
     let mut chance = Chance(0x1234_5678);
     let mut now = START;
     for round in 0..600 {
         now = now.after(Span::from_secs(chance.below(8)));
         if chance.below(2) == 0 {
-            let (name, address) = (format!("lamp {}", chance.below(6)), format!("192.0.2.{}", chance.below(5)));
+            let (name, address) =
+                (format!("lamp {}", chance.below(6)), format!("192.0.2.{}", chance.below(5)));
             let asking = asking_at(&name, &address, &limits, now);
             let profile = "{}".to_owned();
             let here = store.admit(asking.clone(), profile.clone(), limits, now).await.unwrap();
-            assert_eq!(here, model.admit(asking, profile, limits, now).await.unwrap(), "round {round}");
+            assert_eq!(
+                here,
+                model.admit(asking, profile, limits, now).await.unwrap(),
+                "round {round}"
+            );
         } else {
             let current = model.list(Filter::Current, None, usize::MAX, now).await.unwrap();
-            if let Some(Ok(entry)) = current.get(chance.below(current.len().max(1) as u64) as usize) {
+            if let Some(Ok(entry)) = current.get(chance.below(current.len().max(1) as u64) as usize)
+            {
                 let decision = decision(chance.below(6));
                 let (id, version) = (entry.record.node_id, entry.version);
                 if let Ok(change) = decide(&entry.record.standing, decision, now) {
                     let here = store.save(id, version, change.standing.clone(), now).await.unwrap();
-                    assert_eq!(here, model.save(id, version, change.standing, now).await.unwrap(), "round {round}");
+                    assert_eq!(
+                        here,
+                        model.save(id, version, change.standing, now).await.unwrap(),
+                        "round {round}"
+                    );
                 }
             }
         }

@@ -25,7 +25,13 @@ async fn count(store: &dyn Store) -> usize {
 
 fn node(record: &Record, read_at: Option<Version>) -> Yield {
     let grant = Box::new(grant(record.node_id));
-    Yield::Node { record: Box::new(record.clone()), profile: r#"{"a":1}"#.to_owned(), read_at, grant, ceiling: None }
+    Yield::Node {
+        record: Box::new(record.clone()),
+        profile: r#"{"a":1}"#.to_owned(),
+        read_at,
+        grant,
+        ceiling: None,
+    }
 }
 
 pub async fn a_code_yields_its_session_once(store: Arc<dyn Store>) {
@@ -34,11 +40,16 @@ pub async fn a_code_yields_its_session_once(store: Arc<dyn Store>) {
     assert_eq!(store.session_by_hash(&first.hash).await.unwrap(), Some(first.clone()));
     assert_eq!(spend(&*store, code, START).await, Err(NotRedeemed::AlreadyUsed));
     // Nor under another end, which no code can claim.
-    assert_eq!(spend(&*store, SetupCode { expires_at: at(900), ..code }, START).await, Err(NotRedeemed::AlreadyUsed));
+    assert_eq!(
+        spend(&*store, SetupCode { expires_at: at(900), ..code }, START).await,
+        Err(NotRedeemed::AlreadyUsed)
+    );
     assert_eq!(store.sessions(SessionFilter::All, None, 9, START).await.unwrap(), [first]);
 }
 
-pub async fn of_a_hundred_who_show_a_code_at_once_exactly_one_gets_a_session(store: Arc<dyn Store>) {
+pub async fn of_a_hundred_who_show_a_code_at_once_exactly_one_gets_a_session(
+    store: Arc<dyn Store>,
+) {
     let code = setup_code(60);
     let mut tasks = JoinSet::new();
     for _ in 0..100 {
@@ -54,7 +65,9 @@ pub async fn of_a_hundred_who_show_a_code_at_once_exactly_one_gets_a_session(sto
 pub async fn a_code_whose_yield_cannot_be_written_is_not_spent(store: Arc<dyn Store>) {
     let (code, taken) = (setup_code(60), session());
     store.insert_session(taken.clone()).await.unwrap();
-    for conflicting in [Session { id: taken.id, ..session() }, Session { hash: taken.hash, ..session() }] {
+    for conflicting in
+        [Session { id: taken.id, ..session() }, Session { hash: taken.hash, ..session() }]
+    {
         let redeemed = store.redeem(code, Yield::Session(conflicting), START).await;
         assert!(matches!(redeemed, Err(SaveError::Conflict)), "{redeemed:?}");
     }
@@ -78,11 +91,17 @@ pub async fn a_code_pairs_a_node_by_its_keys_once(store: Arc<dyn Store>) {
     assert_eq!(entry(&*store, record.node_id).await.profile, r#"{"a":1}"#);
     assert_eq!(store.grants(record.node_id).await.unwrap().len(), 1);
     let second = keyed();
-    assert_eq!(store.redeem(code, node(&second, None), START).await.unwrap(), Err(NotRedeemed::AlreadyUsed));
+    assert_eq!(
+        store.redeem(code, node(&second, None), START).await.unwrap(),
+        Err(NotRedeemed::AlreadyUsed)
+    );
     assert_eq!(load(&*store, second.node_id).await, None);
     assert_eq!(spend(&*store, code, START).await, Err(NotRedeemed::AlreadyUsed));
     // Another code replaces what is there.
-    assert_eq!(store.redeem(setup_code(60), node(&record, Some(Version(1))), START).await.unwrap(), Ok(()));
+    assert_eq!(
+        store.redeem(setup_code(60), node(&record, Some(Version(1))), START).await.unwrap(),
+        Ok(())
+    );
     assert_eq!(load(&*store, record.node_id).await, Some((record, Version(2))));
 }
 
@@ -109,7 +128,9 @@ pub async fn a_clock_that_is_set_back_revives_no_code(store: Arc<dyn Store>) {
     assert_eq!(count(&*store).await, 7);
 }
 
-pub async fn beginning_anew_forgets_the_codes_and_a_mark_that_a_clock_had_set_too_far_ahead(store: Arc<dyn Store>) {
+pub async fn beginning_anew_forgets_the_codes_and_a_mark_that_a_clock_had_set_too_far_ahead(
+    store: Arc<dyn Store>,
+) {
     assert_eq!(store.setup_mark().await.unwrap(), UnixTime::default());
     assert_eq!(spend(&*store, setup_code(1000), START).await, Ok(()));
     // The clock is ahead, and forgets the first.
@@ -129,10 +150,19 @@ pub async fn spent_codes_and_old_sessions_do_not_pile_up(store: Arc<dyn Store>) 
     }
     let month = 30 * DAY;
     // At the last moment at which they are still listed, and then 32 at most by a call.
-    for (seconds, left) in [(month + 10, 101), (month + 11, 70), (month + 12, 39), (month + 13, 8), (month + 14, 5)] {
+    for (seconds, left) in
+        [(month + 10, 101), (month + 11, 70), (month + 12, 39), (month + 13, 8), (month + 14, 5)]
+    {
         let code = SetupCode { expires_at: at(seconds + 60), ..setup_code(0) };
         assert_eq!(
-            store.redeem(code, Yield::Session(Session { expires_at: at(2 * month), ..session() }), at(seconds)).await.unwrap(),
+            store
+                .redeem(
+                    code,
+                    Yield::Session(Session { expires_at: at(2 * month), ..session() }),
+                    at(seconds)
+                )
+                .await
+                .unwrap(),
             Ok(())
         );
         assert_eq!(count(&*store).await, left);
@@ -142,7 +172,8 @@ pub async fn spent_codes_and_old_sessions_do_not_pile_up(store: Arc<dyn Store>) 
     }
 }
 
-/// Random calls with a clock that also goes back, on this store and on lists that forget nothing but what a call forgets.
+/// Random calls with a clock that also goes back, on this store and on lists that forget nothing
+/// but what a call forgets.
 pub async fn a_long_random_life_of_companions_is_that_of_a_simple_model(store: Arc<dyn Store>) {
     let mut chance = Chance(0x5e55_1035);
     let (mut now, mut mark) = (START, UnixTime::default());
@@ -156,12 +187,26 @@ pub async fn a_long_random_life_of_companions_is_that_of_a_simple_model(store: A
         match chance.below(6) {
             0..3 => {
                 let code = match chance.below(3) {
-                    0 if !codes.is_empty() => codes[codes.len() - 1 - chance.below(codes.len().min(12) as u64) as usize],
-                    _ => SetupCode { expires_at: now.after(Span::from_secs(chance.below(40))), ..setup_code(0) },
+                    0 if !codes.is_empty() => {
+                        codes[codes.len() - 1 - chance.below(codes.len().min(12) as u64) as usize]
+                    }
+                    _ => SetupCode {
+                        expires_at: now.after(Span::from_secs(chance.below(40))),
+                        ..setup_code(0)
+                    },
                 };
                 codes.push(code);
-                let fresh = Session { issued_at: now, expires_at: now.after(Span::from_secs(chance.below(90))), ..session() };
-                let expected = redeem(code.expires_at, mark, spent.iter().any(|other| other.nonce == code.nonce), now);
+                let fresh = Session {
+                    issued_at: now,
+                    expires_at: now.after(Span::from_secs(chance.below(90))),
+                    ..session()
+                };
+                let expected = redeem(
+                    code.expires_at,
+                    mark,
+                    spent.iter().any(|other| other.nonce == code.nonce),
+                    now,
+                );
                 let here = store.redeem(code, Yield::Session(fresh.clone()), now).await.unwrap();
                 assert_eq!(here, expected, "round {round}");
                 if here.is_ok() {
@@ -175,15 +220,26 @@ pub async fn a_long_random_life_of_companions_is_that_of_a_simple_model(store: A
                 }
             }
             what => {
-                let Some(place) = sessions.len().checked_sub(1 + chance.below(9) as usize) else { continue };
+                let Some(place) = sessions.len().checked_sub(1 + chance.below(9) as usize) else {
+                    continue;
+                };
                 let session = &mut sessions[place];
                 if what == 3 {
                     let is_open = session.revoked_at.is_none();
-                    assert_eq!(store.revoke_session(session.id, now).await.unwrap(), is_open, "round {round}");
+                    assert_eq!(
+                        store.revoke_session(session.id, now).await.unwrap(),
+                        is_open,
+                        "round {round}"
+                    );
                     session.revoked_at = if is_open { Some(now) } else { session.revoked_at };
                 } else {
                     let (ttl, longest) = (Span::from_secs(50), Span::from_secs(120));
-                    let how = handfast_core::registry::sessions::Prolonging { ttl, longest, ends: None, by: None };
+                    let how = handfast_core::registry::sessions::Prolonging {
+                        ttl,
+                        longest,
+                        ends: None,
+                        by: None,
+                    };
                     let expected = session.refreshed(&how, now).map(|(end, _)| end);
                     let here = store.refresh_session(session.id, ttl, longest, now).await.unwrap();
                     assert_eq!(here, Some(expected), "round {round}");
@@ -191,10 +247,15 @@ pub async fn a_long_random_life_of_companions_is_that_of_a_simple_model(store: A
                 }
             }
         }
-        let mut live: Vec<_> = sessions.iter().filter(|session| session.admits(now).is_ok()).cloned().collect();
+        let mut live: Vec<_> =
+            sessions.iter().filter(|session| session.admits(now).is_ok()).cloned().collect();
         live.sort_by_key(|session| session.id);
         assert_eq!(store.live_sessions(now).await.unwrap(), live.len() as u64, "round {round}");
-        assert_eq!(store.sessions(SessionFilter::Live, None, usize::MAX, now).await.unwrap(), live, "round {round}");
+        assert_eq!(
+            store.sessions(SessionFilter::Live, None, usize::MAX, now).await.unwrap(),
+            live,
+            "round {round}"
+        );
     }
     sessions.sort_by_key(|session| session.id);
     assert_eq!(store.sessions(SessionFilter::All, None, usize::MAX, now).await.unwrap(), sessions);

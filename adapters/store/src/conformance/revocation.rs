@@ -12,7 +12,10 @@ use super::{START, at, grant, keyed, keys, load, revoked};
 use crate::{Activation, Revoked, Store, Version};
 
 async fn revokes(store: &dyn Store, held: &[(capability::Id, x25519::PublicKey)]) -> bool {
-    store.is_revoked(held.iter().map(|(id, by)| Held { id: *id, by: *by }).collect()).await.expect("known")
+    store
+        .is_revoked(held.iter().map(|(id, by)| Held { id: *id, by: *by }).collect())
+        .await
+        .expect("known")
 }
 
 /// A block that the store has never heard of.
@@ -30,21 +33,28 @@ pub async fn a_capability_leads_to_its_grant(store: Arc<dyn Store>) {
 }
 
 pub async fn a_capability_of_two_grants_lives_as_long_as_one_of_them(store: Arc<dyn Store>) {
-    // The same terms in the same second have the same signature, so an offer that was made anew has the same capability.
+    // The same terms in the same second have the same signature, so an offer that was made anew has
+    // the same capability.
     let node = keyed();
     let by = node.keys.unwrap().channel;
     let first = grant(node.node_id);
     let capability = first.capability.unwrap();
     let second = Grant { capability: first.capability, ..grant(node.node_id) };
     store.offer(node.clone(), "{}".to_owned(), None, first, None, START).await.unwrap();
-    store.offer(node.clone(), "{}".to_owned(), Some(Version(1)), second.clone(), None, START).await.unwrap();
+    store
+        .offer(node.clone(), "{}".to_owned(), Some(Version(1)), second.clone(), None, START)
+        .await
+        .unwrap();
     assert_eq!(store.grant_of(&capability).await.unwrap(), Some(second.clone()));
     assert!(!revokes(&*store, &[(capability, by)]).await);
     let confirmed = store.activate(node.node_id, second.id, START).await.unwrap();
     assert_eq!(confirmed, Activation::Active { ended: vec![] });
 
     let third = Grant { capability: second.capability, ..grant(node.node_id) };
-    store.offer(node.clone(), "{}".to_owned(), Some(Version(2)), third.clone(), None, START).await.unwrap();
+    store
+        .offer(node.clone(), "{}".to_owned(), Some(Version(2)), third.clone(), None, START)
+        .await
+        .unwrap();
     let confirmed = store.activate(node.node_id, third.id, START).await.unwrap();
     assert_eq!(confirmed, Activation::Active { ended: vec![] });
     assert!(!revokes(&*store, &[(capability, by)]).await);
@@ -75,11 +85,17 @@ pub async fn one_revoked_block_is_enough(store: Arc<dyn Store>) {
     assert!(!revokes(&*store, &chain[..2]).await);
 }
 
-pub async fn the_key_of_a_revoked_node_is_revoked_and_that_of_a_muted_one_is_not(store: Arc<dyn Store>) {
+pub async fn the_key_of_a_revoked_node_is_revoked_and_that_of_a_muted_one_is_not(
+    store: Arc<dyn Store>,
+) {
     let node = keyed();
     let held = [(foreign(), node.keys.unwrap().channel)];
     store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
-    for standing in [Standing::Muted { credential: Credential::Keys, restore: Mode::Full }, node.standing, revoked()] {
+    for standing in [
+        Standing::Muted { credential: Credential::Keys, restore: Mode::Full },
+        node.standing,
+        revoked(),
+    ] {
         let (_, version) = load(&*store, node.node_id).await.unwrap();
         store.save(node.node_id, version, standing.clone(), START).await.unwrap();
         assert_eq!(revokes(&*store, &held).await, standing == revoked());

@@ -8,13 +8,23 @@ use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
 use handfast_core::registry::inbound::{Allowed, Facts};
 use handfast_core::time::{Span, UnixTime};
 
-use super::inbound::{LIMITS, allow, approve, challenge, change, code, facts, knock, name, waiting};
+use super::inbound::{
+    LIMITS, allow, approve, challenge, change, code, facts, knock, name, waiting,
+};
 use super::{START, at};
-use crate::{Approved, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, SenderStanding, Store, StoreError};
+use crate::{
+    Approved, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, SenderStanding,
+    Store, StoreError,
+};
 
 const ALL: SenderFilter = SenderFilter { channel: None, all: true, include_revoked: true };
 
-async fn change_everywhere(store: &dyn Store, sender: &str, change: SenderChange, now: UnixTime) -> u64 {
+async fn change_everywhere(
+    store: &dyn Store,
+    sender: &str,
+    change: SenderChange,
+    now: UnixTime,
+) -> u64 {
     store.change_sender("wa", None, sender, change, now).await.expect("change")
 }
 
@@ -51,18 +61,30 @@ pub async fn a_blocked_sender_neither_waits_nor_is_let_in(store: Arc<dyn Store>)
     assert_eq!(change(&*store, &ana, SenderChange::Block, at(1)).await, 2);
     assert_eq!(change(&*store, &ana, SenderChange::Block, at(2)).await, 0);
     let allowed = Some(Allowed { until: None, revoked_at: Some(at(1)) });
-    assert_eq!(facts(&*store, &ana, at(2)).await, Facts { blocked: true, allowed, ..Facts::default() });
+    assert_eq!(
+        facts(&*store, &ana, at(2)).await,
+        Facts { blocked: true, allowed, ..Facts::default() }
+    );
     assert_eq!(challenge(&*store, &ana, 1, at(2)).await, Verdict::Drop(Dropped::Blocked));
-    assert!(list(&*store, ALL, at(2)).await.iter().any(|entry| entry.standing == SenderStanding::Blocked { at: at(1) }));
+    assert!(
+        list(&*store, ALL, at(2))
+            .await
+            .iter()
+            .any(|entry| entry.standing == SenderStanding::Blocked { at: at(1) })
+    );
     // Without the block it is a stranger again.
     assert_eq!(change(&*store, &ana, SenderChange::Unblock, at(3)).await, 1);
     assert_eq!(change(&*store, &ana, SenderChange::Unblock, at(3)).await, 0);
     assert_eq!(facts(&*store, &ana, at(3)).await, Facts { allowed, ..Facts::default() });
-    assert_eq!(challenge(&*store, &ana, 2, at(3)).await, Verdict::Challenge(Challenge::New(code(2))));
+    assert_eq!(
+        challenge(&*store, &ana, 2, at(3)).await,
+        Verdict::Challenge(Challenge::New(code(2)))
+    );
 }
 
 pub async fn a_block_for_all_accounts_holds_for_those_that_come(store: Arc<dyn Store>) {
-    let (home, work, later) = (name("wa", "home", "ana"), name("wa", "work", "ana"), name("wa", "later", "ana"));
+    let (home, work, later) =
+        (name("wa", "home", "ana"), name("wa", "work", "ana"), name("wa", "later", "ana"));
     change(&*store, &home, allow(), START).await;
     knock(&*store, &work, 1, START).await;
     assert_eq!(change_everywhere(&*store, "ana", SenderChange::Block, at(1)).await, 3);
@@ -116,12 +138,21 @@ pub async fn what_is_allowed_is_taken_back_for_one_account_or_for_all(store: Arc
     for name in &bystanders {
         assert!(is_in(&*store, name, at(9)).await);
     }
-    assert_eq!(change(&*store, &name("wa", "home", "nobody"), SenderChange::Revoke, START).await, 0);
+    assert_eq!(
+        change(&*store, &name("wa", "home", "nobody"), SenderChange::Revoke, START).await,
+        0
+    );
 }
 
 pub async fn what_ran_out_is_taken_back_as_well(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "ana");
-    change(&*store, &ana, SenderChange::Allow { via: "cli".to_owned(), until: Some(at(10)) }, START).await;
+    change(
+        &*store,
+        &ana,
+        SenderChange::Allow { via: "cli".to_owned(), until: Some(at(10)) },
+        START,
+    )
+    .await;
     assert_eq!(change(&*store, &ana, SenderChange::Revoke, at(20)).await, 1);
     assert!(!is_in(&*store, &ana, at(5)).await, "the clock was set back");
 }
@@ -136,9 +167,18 @@ pub async fn texts_that_name_nobody_are_refused(store: Arc<dyn Store>) {
         ("a", Some("b\n"), "c"),
         ("a", None, &long),
     ] {
-        for change in [allow(), SenderChange::Block, SenderChange::Unblock, SenderChange::Revoke, SenderChange::Reject] {
+        for change in [
+            allow(),
+            SenderChange::Block,
+            SenderChange::Unblock,
+            SenderChange::Revoke,
+            SenderChange::Reject,
+        ] {
             let changed = store.change_sender(channel, account, sender, change, START).await;
-            assert!(matches!(changed, Err(StoreError::Database(_))), "{channel:?} {account:?} {sender:?}: {changed:?}");
+            assert!(
+                matches!(changed, Err(StoreError::Database(_))),
+                "{channel:?} {account:?} {sender:?}: {changed:?}"
+            );
         }
     }
     for via in ["v".repeat(65), "a\u{1b}[2J".to_owned()] {
@@ -163,7 +203,9 @@ pub async fn seeding_is_all_or_none_and_once_more_changes_nothing(store: Arc<dyn
     assert_eq!(seed(&*store, &senders, at(2)).await.unwrap(), 0);
     assert_eq!(seed(&*store, &[], at(2)).await.unwrap(), 0);
     assert_eq!((list(&*store, ALL, at(2)).await, store.inbound_epoch()), (before, epoch));
-    for (sender, expected) in [("ana", true), ("ben", true), ("dora", true), ("evil", false), ("vile", false)] {
+    for (sender, expected) in
+        [("ana", true), ("ben", true), ("dora", true), ("evil", false), ("vile", false)]
+    {
         assert_eq!(is_in(&*store, &name("wa", "home", sender), at(2)).await, expected, "{sender}");
     }
     assert_eq!(waiting(&*store, at(2)).await, []);
@@ -177,8 +219,17 @@ pub async fn seeding_is_all_or_none_and_once_more_changes_nothing(store: Arc<dyn
 
 /// One entry of each kind, and of each standing.
 fn entries() -> Vec<ListedSender> {
-    let pending = |number, at| SenderStanding::Pending { code: code(number), created_at: at, meta: r#"{"a":1}"#.to_owned() };
-    let allowed = |until, revoked_at| SenderStanding::Allowed { at: at(1), via: "import".to_owned(), until, revoked_at };
+    let pending = |number, at| SenderStanding::Pending {
+        code: code(number),
+        created_at: at,
+        meta: r#"{"a":1}"#.to_owned(),
+    };
+    let allowed = |until, revoked_at| SenderStanding::Allowed {
+        at: at(1),
+        via: "import".to_owned(),
+        until,
+        revoked_at,
+    };
     let blocked = || SenderStanding::Blocked { at: at(2) };
     [
         (name("tg", "home", "zoe"), pending(1, START)),
@@ -206,16 +257,22 @@ pub async fn an_inserted_entry_reads_back_and_overwrites_nothing(store: Arc<dyn 
             SenderStanding::Pending { .. } => {
                 SenderStanding::Pending { code: code(77), created_at: at(7), meta: "{}".to_owned() }
             }
-            SenderStanding::Allowed { .. } => {
-                SenderStanding::Allowed { at: at(8), via: String::new(), until: None, revoked_at: None }
-            }
+            SenderStanding::Allowed { .. } => SenderStanding::Allowed {
+                at: at(8),
+                via: String::new(),
+                until: None,
+                revoked_at: None,
+            },
             SenderStanding::Blocked { .. } => SenderStanding::Blocked { at: at(8) },
         };
         let inserted = store.insert_sender(ListedSender { name, standing: other }).await;
         assert!(matches!(inserted, Err(SaveError::Conflict)), "{inserted:?}");
     }
-    let same_code = SenderStanding::Pending { code: code(3), created_at: START, meta: "{}".to_owned() };
-    let inserted = store.insert_sender(ListedSender { name: name("wa", "home", "new"), standing: same_code }).await;
+    let same_code =
+        SenderStanding::Pending { code: code(3), created_at: START, meta: "{}".to_owned() };
+    let inserted = store
+        .insert_sender(ListedSender { name: name("wa", "home", "new"), standing: same_code })
+        .await;
     assert!(matches!(inserted, Err(SaveError::Conflict)), "{inserted:?}");
     for bad in [
         ListedSender { name: name("wa", "", "ana"), ..entries().remove(0) },
@@ -229,14 +286,21 @@ pub async fn an_inserted_entry_reads_back_and_overwrites_nothing(store: Arc<dyn 
     assert!(is_in(&*store, &name("wa", "home", "ben"), at(6)).await);
     assert!(facts(&*store, &name("tg", "other", "eve"), at(6)).await.blocked);
     assert_eq!(approve(&*store, 2, at(6)).await, Approved::Sender(name("wa", "a", "b")));
-    assert_eq!(store.waiting_senders(&LIMITS, at(6)).await.unwrap(), [("tg".to_owned(), 1), ("wa".to_owned(), 1)]);
+    assert_eq!(
+        store.waiting_senders(&LIMITS, at(6)).await.unwrap(),
+        [("tg".to_owned(), 1), ("wa".to_owned(), 1)]
+    );
 }
 
 pub async fn a_blocked_sender_that_still_waits_is_not_approved(store: Arc<dyn Store>) {
     let ana = name("wa", "home", "ana");
     for name in [ana.clone(), name("wa", "", "ana")] {
-        store.insert_sender(ListedSender { name, standing: SenderStanding::Blocked { at: START } }).await.ok();
-        let standing = SenderStanding::Pending { code: code(1), created_at: START, meta: "{}".to_owned() };
+        store
+            .insert_sender(ListedSender { name, standing: SenderStanding::Blocked { at: START } })
+            .await
+            .ok();
+        let standing =
+            SenderStanding::Pending { code: code(1), created_at: START, meta: "{}".to_owned() };
         store.insert_sender(ListedSender { name: ana.clone(), standing }).await.unwrap();
         assert_eq!(approve(&*store, 1, START).await, Approved::Unknown);
         assert_eq!(waiting(&*store, START).await, []);
@@ -251,25 +315,36 @@ pub async fn each_filter_of_senders_lists_what_it_says(store: Arc<dyn Store>) {
     }
     for now in [at(6), at(60), at(104), at(100_000)] {
         for channel in [None, Some("wa".to_owned()), Some("w".to_owned())] {
-            for (all, include_revoked) in [(false, false), (false, true), (true, false), (true, true)] {
+            for (all, include_revoked) in
+                [(false, false), (false, true), (true, false), (true, true)]
+            {
                 let belongs = |entry: &ListedSender| {
                     let is_there = match &entry.standing {
-                        SenderStanding::Pending { created_at, .. } => now < created_at.after(Span::from_secs(100)),
+                        SenderStanding::Pending { created_at, .. } => {
+                            now < created_at.after(Span::from_secs(100))
+                        }
                         SenderStanding::Allowed { until, revoked_at, .. } => {
-                            all && (include_revoked || (revoked_at.is_none() && until.is_none_or(|until| now < until)))
+                            all && (include_revoked
+                                || (revoked_at.is_none() && until.is_none_or(|until| now < until)))
                         }
                         SenderStanding::Blocked { .. } => all,
                     };
-                    is_there && channel.as_ref().is_none_or(|channel| *channel == entry.name.channel)
+                    is_there
+                        && channel.as_ref().is_none_or(|channel| *channel == entry.name.channel)
                 };
                 let expected: Vec<_> = entries().into_iter().filter(belongs).collect();
                 let filter = SenderFilter { channel: channel.clone(), all, include_revoked };
-                assert_eq!(list(&*store, filter.clone(), now).await, expected, "{filter:?} at {now:?}");
+                assert_eq!(
+                    list(&*store, filter.clone(), now).await,
+                    expected,
+                    "{filter:?} at {now:?}"
+                );
                 for size in [1, 2, 3] {
                     let mut seen: Vec<ListedSender> = Vec::new();
                     loop {
                         let after = seen.last().cloned();
-                        let page = store.senders(filter.clone(), after, size, &LIMITS, now).await.unwrap();
+                        let page =
+                            store.senders(filter.clone(), after, size, &LIMITS, now).await.unwrap();
                         assert!(page.len() <= size);
                         if page.is_empty() {
                             break;
@@ -341,7 +416,9 @@ pub async fn the_epoch_moves_on_exactly_when_a_standing_changes(store: Arc<dyn S
 }
 
 /// As a gate does it: the epoch first, then the facts, and these are remembered under that number.
-pub async fn what_is_remembered_under_the_epoch_is_never_older_than_what_was_answered(store: Arc<dyn Store>) {
+pub async fn what_is_remembered_under_the_epoch_is_never_older_than_what_was_answered(
+    store: Arc<dyn Store>,
+) {
     const CHANGES: u64 = 300;
     let ana = name("wa", "home", "ana");
     let answered = Arc::new(AtomicU64::new(0));
@@ -357,11 +434,17 @@ pub async fn what_is_remembered_under_the_epoch_is_never_older_than_what_was_ans
                 let epoch = store.inbound_epoch();
                 match remembered {
                     Some((under, number)) if under == epoch => {
-                        assert!(number >= settled, "{number} is remembered, and {settled} was answered");
+                        assert!(
+                            number >= settled,
+                            "{number} is remembered, and {settled} was answered"
+                        );
                         hits += 1;
                     }
                     _ => {
-                        let until = facts(&*store, &ana, START).await.allowed.and_then(|allowed| allowed.until);
+                        let until = facts(&*store, &ana, START)
+                            .await
+                            .allowed
+                            .and_then(|allowed| allowed.until);
                         remembered = until.map(|until| (epoch, until.as_secs() - START.as_secs()));
                     }
                 }

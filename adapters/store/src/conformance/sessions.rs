@@ -43,7 +43,9 @@ pub async fn a_session_reads_back_as_it_was_inserted(store: Arc<dyn Store>) {
         opened(&*store, session.clone()).await;
         assert_eq!(read(&*store, session.id).await.as_ref(), Some(&session));
         assert_eq!(store.session_by_hash(&session.hash).await.unwrap().as_ref(), Some(&session));
-        assert!(store.sessions(SessionFilter::All, None, 9, START).await.unwrap().contains(&session));
+        assert!(
+            store.sessions(SessionFilter::All, None, 9, START).await.unwrap().contains(&session)
+        );
     }
 }
 
@@ -58,7 +60,8 @@ pub async fn only_the_very_hash_finds_a_session(store: Arc<dyn Store>) {
 
 pub async fn no_two_sessions_have_one_id_or_one_hash(store: Arc<dyn Store>) {
     let first = opened(&*store, session()).await;
-    for second in [Session { id: first.id, ..session() }, Session { hash: first.hash, ..session() }] {
+    for second in [Session { id: first.id, ..session() }, Session { hash: first.hash, ..session() }]
+    {
         let inserted = store.insert_session(second).await;
         assert!(matches!(inserted, Err(SaveError::Conflict)), "{inserted:?}");
     }
@@ -66,15 +69,22 @@ pub async fn no_two_sessions_have_one_id_or_one_hash(store: Arc<dyn Store>) {
 }
 
 pub async fn a_session_is_prolonged_within_its_bounds(store: Arc<dyn Store>) {
-    let session = opened(&*store, Session { issued_at: START, expires_at: at(60), ..session() }).await;
+    let session =
+        opened(&*store, Session { issued_at: START, expires_at: at(60), ..session() }).await;
     let refresh = |now| store.refresh_session(session.id, MINUTE, HOUR, now);
     for (now, end) in [(at(0), at(60)), (at(30), at(90)), (at(10), at(90)), (at(89), at(149))] {
         assert_eq!(refresh(now).await.unwrap(), Some(Ok(end)));
-        assert_eq!(read(&*store, session.id).await, Some(Session { expires_at: end, ..session.clone() }));
+        assert_eq!(
+            read(&*store, session.id).await,
+            Some(Session { expires_at: end, ..session.clone() })
+        );
     }
     let long = Span::from_secs(3000);
     for (now, end) in [(at(148), at(3148)), (at(3147), at(3600)), (at(3599), at(3600))] {
-        assert_eq!(store.refresh_session(session.id, long, HOUR, now).await.unwrap(), Some(Ok(end)));
+        assert_eq!(
+            store.refresh_session(session.id, long, HOUR, now).await.unwrap(),
+            Some(Ok(end))
+        );
     }
     assert_eq!(store.live_sessions(at(3599)).await.unwrap(), 1);
     assert_eq!(store.live_sessions(at(3600)).await.unwrap(), 0);
@@ -103,7 +113,10 @@ pub async fn a_session_is_revoked_once_and_for_good(store: Arc<dyn Store>) {
     assert_eq!(store.live_sessions(START).await.unwrap(), 0);
     assert_eq!(read(&*store, revoked.id).await, Some(revoked));
     let expired = opened(&*store, Session { expires_at: at(9), ..super::session() }).await;
-    assert!(store.revoke_session(expired.id, at(9)).await.unwrap(), "a clock that is set back would bring it back");
+    assert!(
+        store.revoke_session(expired.id, at(9)).await.unwrap(),
+        "a clock that is set back would bring it back"
+    );
     assert_eq!(read(&*store, expired.id).await.unwrap().admits(at(8)), Err(Ended::Revoked));
     assert!(!store.revoke_session(super::session().id, START).await.unwrap());
 }
@@ -121,13 +134,19 @@ pub async fn of_all_who_revoke_a_session_at_once_exactly_one_does(store: Arc<dyn
 pub async fn the_live_are_listed_and_counted_apart_from_those_that_ended(store: Arc<dyn Store>) {
     let live = opened(&*store, Session { expires_at: at(100), ..session() }).await.id;
     let expiring = opened(&*store, Session { expires_at: at(50), ..session() }).await.id;
-    let revoked = opened(&*store, Session { expires_at: at(100), revoked_at: Some(at(40)), ..session() }).await.id;
+    let revoked =
+        opened(&*store, Session { expires_at: at(100), revoked_at: Some(at(40)), ..session() })
+            .await
+            .id;
     let mut everyone = vec![live, expiring, revoked];
     everyone.sort_unstable();
     // Also with a clock that is set back behind the revocation.
-    for (now, mut expected) in
-        [(at(60), vec![live]), (at(49), vec![live, expiring]), (at(30), vec![live, expiring]), (at(100), vec![])]
-    {
+    for (now, mut expected) in [
+        (at(60), vec![live]),
+        (at(49), vec![live, expiring]),
+        (at(30), vec![live, expiring]),
+        (at(100), vec![]),
+    ] {
         expected.sort_unstable();
         assert_eq!(store.live_sessions(now).await.unwrap(), expected.len() as u64);
         assert_eq!(listed(&*store, SessionFilter::Live, now).await, expected);
@@ -143,9 +162,12 @@ pub async fn pages_of_sessions_cover_everything_once_and_in_order(store: Arc<dyn
         expected.push((session.id, revoked_at.is_none()));
     }
     expected.sort_unstable();
-    for (filter, size) in
-        [(SessionFilter::All, 1), (SessionFilter::All, 10), (SessionFilter::Live, 7), (SessionFilter::Live, 100)]
-    {
+    for (filter, size) in [
+        (SessionFilter::All, 1),
+        (SessionFilter::All, 10),
+        (SessionFilter::Live, 7),
+        (SessionFilter::Live, 100),
+    ] {
         let such = |(_, is_live): &&(SessionId, bool)| *is_live || filter == SessionFilter::All;
         let mut seen = Vec::new();
         loop {

@@ -73,14 +73,17 @@ impl Cut {
             Self::Session(id) => Subject::Session(*id),
             Self::Code(id) => Subject::Code(*id),
             Self::Window => Subject::Window,
-            Self::Sender { channel, account, sender, .. } => Subject::Sender(channel.clone(), account.clone(), sender.clone()),
+            Self::Sender { channel, account, sender, .. } => {
+                Subject::Sender(channel.clone(), account.clone(), sender.clone())
+            }
         }
     }
 
     /// The key of which every block is out by this.
     pub(super) const fn key(&self) -> Option<&x25519::PublicKey> {
         match self {
-            Self::Node { decision: Decision::Unpair, key: Some(key), .. } | Self::Revoked(Revoked::Key(key)) => Some(key),
+            Self::Node { decision: Decision::Unpair, key: Some(key), .. }
+            | Self::Revoked(Revoked::Key(key)) => Some(key),
             Self::Node { .. }
             | Self::Grants { .. }
             | Self::Revoked(Revoked::Block(_))

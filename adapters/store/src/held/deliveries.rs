@@ -1,4 +1,5 @@
-//! Secrets on their way. What is held takes away, and a delivery gives nothing that is out: these go to the store as they are.
+//! Secrets on their way. What is held takes away, and a delivery gives nothing that is out: these
+//! go to the store as they are.
 
 use async_trait::async_trait;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};

@@ -5,7 +5,9 @@ use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
 use handfast_core::time::UnixTime;
 
 use super::{Cut, HeldStore};
-use crate::{Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, StoreError};
+use crate::{
+    Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, StoreError,
+};
 
 #[async_trait]
 impl Inbound for HeldStore {
@@ -14,9 +16,18 @@ impl Inbound for HeldStore {
         self.store.inbound_epoch().wrapping_add(self.held.epoch())
     }
 
-    async fn facts(&self, sender: SenderId<'_>, limits: &Limits, now: UnixTime) -> Result<Facts, StoreError> {
+    async fn facts(
+        &self,
+        sender: SenderId<'_>,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Facts, StoreError> {
         let mut facts = self.store.facts(sender, limits, now).await?;
-        for entry in self.held.sender(sender.channel.as_str(), sender.account.as_str(), sender.sender.as_str()) {
+        for entry in self.held.sender(
+            sender.channel.as_str(),
+            sender.account.as_str(),
+            sender.sender.as_str(),
+        ) {
             let Cut::Sender { change, .. } = entry.cut else { continue };
             match change {
                 SenderChange::Block => facts = Facts { blocked: true, ..Facts::default() },
@@ -68,13 +79,15 @@ impl Inbound for HeldStore {
     ) -> Result<u64, StoreError> {
         // What gives something goes beyond what was taken before.
         let held = match (&change, account) {
-            (SenderChange::Allow { .. } | SenderChange::Unblock, Some(account)) => self.held.sender(channel, account, sender),
-            (SenderChange::Unblock, None) => self.held.everywhere(channel, sender),
-            (SenderChange::Allow { .. }, None) | (SenderChange::Reject | SenderChange::Block | SenderChange::Revoke, _) => {
-                Vec::new()
+            (SenderChange::Allow { .. } | SenderChange::Unblock, Some(account)) => {
+                self.held.sender(channel, account, sender)
             }
+            (SenderChange::Unblock, None) => self.held.everywhere(channel, sender),
+            (SenderChange::Allow { .. }, None)
+            | (SenderChange::Reject | SenderChange::Block | SenderChange::Revoke, _) => Vec::new(),
         };
-        let changed = self.wrote(self.store.change_sender(channel, account, sender, change, now).await)?;
+        let changed =
+            self.wrote(self.store.change_sender(channel, account, sender, change, now).await)?;
         held.iter().for_each(|entry| self.held.release(&entry.ticket));
         Ok(changed)
     }
@@ -106,7 +119,11 @@ impl Inbound for HeldStore {
         self.store.senders(filter, after, limit, limits, now).await
     }
 
-    async fn waiting_senders(&self, limits: &Limits, now: UnixTime) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn waiting_senders(
+        &self,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
         self.store.waiting_senders(limits, now).await
     }
 

@@ -1,8 +1,9 @@
 //! A store that keeps in force what it cannot write.
 //!
-//! A decision that takes something away does not wait for the disk: the gateway [holds](Held::hold) it here, ends the links, and has it stored then. Until it
-//! is stored every read answers as if it were, so that nobody who is out comes back by connecting anew. What cannot be stored is tried again by
-//! [`HeldStore::store_held`]. Decisions that give something are never held.
+//! A decision that takes something away does not wait for the disk: the gateway [holds](Held::hold)
+//! it here, ends the links, and has it stored then. Until it is stored every read answers as if it
+//! were, so that nobody who is out comes back by connecting anew. What cannot be stored is tried
+//! again by [`HeldStore::store_held`]. Decisions that give something are never held.
 //!
 //! The tallies of [`counts`](Store::counts) and the listing of senders show what is stored.
 
@@ -33,8 +34,8 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 use crate::{
-    Activation, Code, Counts, EndedWith, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored,
-    Version,
+    Activation, Code, Counts, EndedWith, Filter, Listed, NotMinted, Observation, Revoked,
+    SaveError, Store, StoreError, Stored, Version,
 };
 
 pub use cut::Cut;
@@ -68,11 +69,15 @@ impl HeldStore {
         self.store.load(node_id).await
     }
 
-    /// Tries to store what is held, and if nothing is, whether writing works again. The answer is what was stored by it.
+    /// Tries to store what is held, and if nothing is, whether writing works again. The answer is
+    /// what was stored by it.
     ///
     /// # Errors
     /// [`StoreError`] of the first that could not be stored; the others were not tried.
-    pub async fn store_held(&self, now: UnixTime) -> Result<Vec<(HeldView, Option<EndedWith>)>, StoreError> {
+    pub async fn store_held(
+        &self,
+        now: UnixTime,
+    ) -> Result<Vec<(HeldView, Option<EndedWith>)>, StoreError> {
         let mut stored = Vec::new();
         let entries = self.held.entries();
         if entries.is_empty() && self.held.is_failing() {
@@ -99,11 +104,24 @@ impl HeldStore {
     }
 
     /// Stores a decision. The answer is what ended with a session.
-    async fn store_cut(&self, cut: &Cut, since: UnixTime, now: UnixTime) -> Result<Option<EndedWith>, StoreError> {
+    async fn store_cut(
+        &self,
+        cut: &Cut,
+        since: UnixTime,
+        now: UnixTime,
+    ) -> Result<Option<EndedWith>, StoreError> {
         let stored = match cut {
-            Cut::Session(id) => return self.wrote(self.store.end_session(*id, since).await).map(|(_, ended)| Some(ended)),
-            Cut::Node { node_id, decision, .. } => self.store_decision(*node_id, decision, now).await,
-            Cut::Grants { node_id, which, .. } => self.wrote(self.store.end_grants(*node_id, *which, now).await).map(drop),
+            Cut::Session(id) => {
+                return self
+                    .wrote(self.store.end_session(*id, since).await)
+                    .map(|(_, ended)| Some(ended));
+            }
+            Cut::Node { node_id, decision, .. } => {
+                self.store_decision(*node_id, decision, now).await
+            }
+            Cut::Grants { node_id, which, .. } => {
+                self.wrote(self.store.end_grants(*node_id, *which, now).await).map(drop)
+            }
             Cut::Revoked(what) => self.wrote(self.store.revoke(*what, since).await),
             Cut::Code(id) => self.wrote(self.store.withdraw(*id, now).await).map(drop),
             Cut::Window => {
@@ -111,18 +129,30 @@ impl HeldStore {
                 self.wrote(self.store.set_window(Window { opened: None, ..before }).await)
             }
             Cut::Sender { channel, account, sender, change } => {
-                let changed = self.store.change_sender(channel, account.as_deref(), sender, change.clone(), now).await;
+                let changed = self
+                    .store
+                    .change_sender(channel, account.as_deref(), sender, change.clone(), now)
+                    .await;
                 self.wrote(changed).map(drop)
             }
         };
         stored.map(|()| None)
     }
 
-    async fn store_decision(&self, node_id: NodeId, decision: &Decision, now: UnixTime) -> Result<(), StoreError> {
+    async fn store_decision(
+        &self,
+        node_id: NodeId,
+        decision: &Decision,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
         loop {
-            let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else { return Ok(()) };
+            let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else {
+                return Ok(());
+            };
             // Where it means nothing any more, what was stored since goes beyond it.
-            let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else { return Ok(()) };
+            let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else {
+                return Ok(());
+            };
             match self.wrote_save(self.store.save(node_id, version, change.standing, now).await) {
                 Ok(_) | Err(SaveError::Missing) => return Ok(()),
                 Err(SaveError::Conflict) => {}
@@ -131,7 +161,8 @@ impl HeldStore {
         }
     }
 
-    /// Notices a write that failed. That one worked says little: it may have found nothing to write.
+    /// Notices a write that failed. That one worked says little: it may have found nothing to
+    /// write.
     fn wrote<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         outcome.inspect_err(|error| {
             if !matches!(error, StoreError::BadRecord(_)) {
@@ -167,7 +198,10 @@ impl HeldStore {
             || self.has_ended(grant.maker)
             || matches!(
                 self.held.node(node_id),
-                Some(Cut::Node { decision: Decision::Unpair | Decision::Reject | Decision::Bar, .. })
+                Some(Cut::Node {
+                    decision: Decision::Unpair | Decision::Reject | Decision::Bar,
+                    ..
+                })
             );
         if is_out { Grant { state: State::Ended, ..grant } } else { grant }
     }
@@ -207,7 +241,12 @@ impl Store for HeldStore {
         self.store.rejection(key).await
     }
 
-    async fn named(&self, name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+    async fn named(
+        &self,
+        name: &str,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
         let found = self.store.named(name, limit, now).await?;
         Ok(found.into_iter().map(|listed| self.seen_listed(listed)).collect())
     }
@@ -216,7 +255,13 @@ impl Store for HeldStore {
         Ok(self.seen_stored(self.store.load(node_id).await?))
     }
 
-    async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
+    async fn save(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
         self.wrote_save(self.store.save(node_id, read_at, standing, now).await)
     }
 
@@ -231,7 +276,12 @@ impl Store for HeldStore {
         self.wrote_save(self.store.save_by(node_id, read_at, standing, maker, now).await)
     }
 
-    async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {
+    async fn insert(
+        &self,
+        record: Record,
+        profile: String,
+        now: UnixTime,
+    ) -> Result<(), SaveError> {
         self.wrote_save(self.store.insert(record, profile, now).await)
     }
 
@@ -244,7 +294,13 @@ impl Store for HeldStore {
         Ok(found.into_iter().map(|listed| self.seen_listed(listed)).collect())
     }
 
-    async fn list(&self, filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+    async fn list(
+        &self,
+        filter: Filter,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
         let listed = self.store.list(filter, after, limit, now).await?;
         Ok(listed.into_iter().map(|listed| self.seen_listed(listed)).collect())
     }
@@ -274,9 +330,17 @@ impl Store for HeldStore {
         Ok(grants.into_iter().map(|grant| self.seen_grant(node_id, grant)).collect())
     }
 
-    async fn activate(&self, node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError> {
+    async fn activate(
+        &self,
+        node_id: NodeId,
+        grant: GrantId,
+        now: UnixTime,
+    ) -> Result<Activation, StoreError> {
         let is_out = self.held.has_grant(node_id, grant)
-            || matches!(self.held.node(node_id), Some(Cut::Node { decision: Decision::Unpair | Decision::Reject, .. }));
+            || matches!(
+                self.held.node(node_id),
+                Some(Cut::Node { decision: Decision::Unpair | Decision::Reject, .. })
+            );
         if is_out {
             return Ok(Activation::NotThere);
         }
@@ -306,7 +370,10 @@ impl Store for HeldStore {
         let page = self.store.list_granted(after, limit, now).await?;
         let seen = |(listed, grants): (Listed, Vec<Grant>)| {
             let node_id = crate::node_id(&listed);
-            let grants = grants.into_iter().map(|grant| self.seen_grant(node_id, grant)).filter(|grant| grant.counts(now));
+            let grants = grants
+                .into_iter()
+                .map(|grant| self.seen_grant(node_id, grant))
+                .filter(|grant| grant.counts(now));
             (self.seen_listed(listed), grants.collect())
         };
         Ok(page.into_iter().map(seen).collect())
@@ -337,7 +404,9 @@ impl Store for HeldStore {
     }
 
     async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
-        if self.held.has_window() && matches!(code.counted.kind, handfast_core::registry::codes::Kind::Pin(_)) {
+        if self.held.has_window()
+            && matches!(code.counted.kind, handfast_core::registry::codes::Kind::Pin(_))
+        {
             return Ok(Err(NotMinted::Closed));
         }
         self.wrote(self.store.mint(code, now).await)
@@ -347,7 +416,11 @@ impl Store for HeldStore {
         Ok(self.store.code(id).await?.map(|code| self.seen_code(code)))
     }
 
-    async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+    async fn code_by_selector(
+        &self,
+        selector: Selector,
+        now: UnixTime,
+    ) -> Result<Option<Code>, StoreError> {
         let code = self.store.code_by_selector(selector, now).await?;
         Ok(code.filter(|code| !self.is_out(code)))
     }
@@ -362,14 +435,26 @@ impl Store for HeldStore {
         self.store.guessers().await
     }
 
-    async fn reserve(&self, code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+    async fn reserve(
+        &self,
+        code: Option<CodeId>,
+        source: Source,
+        now: UnixTime,
+    ) -> Result<Result<u8, NoGuess>, StoreError> {
         // A guess at a code that is out is counted as one at nobody's, so that it takes as long.
         let is_out = code.is_some_and(|code| self.held.has_code(code));
-        let reserved = self.wrote(self.store.reserve(code.filter(|_| !is_out), source, now).await)?;
+        let reserved =
+            self.wrote(self.store.reserve(code.filter(|_| !is_out), source, now).await)?;
         Ok(if is_out { Err(NoGuess::Expired) } else { reserved })
     }
 
-    async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+    async fn spend(
+        &self,
+        code: CodeId,
+        source: Source,
+        reserved_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
         if self.held.has_code(code) {
             return Ok(false);
         }

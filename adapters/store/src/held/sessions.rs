@@ -21,7 +21,12 @@ impl HeldStore {
 
 #[async_trait]
 impl Sessions for HeldStore {
-    async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
+    async fn redeem(
+        &self,
+        code: SetupCode,
+        yields: Yield,
+        now: UnixTime,
+    ) -> Result<Result<(), NotRedeemed>, SaveError> {
         self.wrote_save(self.store.redeem(code, yields, now).await)
     }
 
@@ -72,7 +77,11 @@ impl Sessions for HeldStore {
         self.wrote(self.store.prolong_session(id, how, now).await)
     }
 
-    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
+    async fn end_session(
+        &self,
+        id: SessionId,
+        now: UnixTime,
+    ) -> Result<(bool, EndedWith), StoreError> {
         self.wrote(self.store.end_session(id, now).await)
     }
 

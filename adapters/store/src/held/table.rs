@@ -61,7 +61,8 @@ pub struct HeldView {
 }
 
 impl Held {
-    /// Puts a decision in force. A held one about the same is replaced. `None` if too many are held.
+    /// Puts a decision in force. A held one about the same is replaced. `None` if too many are
+    /// held.
     #[must_use]
     pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<Ticket> {
         let mut table = self.table();
@@ -101,7 +102,10 @@ impl Held {
     /// All of them, the oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<HeldView> {
-        self.entries().into_iter().map(|entry| HeldView { what: entry.what, since: entry.since }).collect()
+        self.entries()
+            .into_iter()
+            .map(|entry| HeldView { what: entry.what, since: entry.since })
+            .collect()
     }
 
     /// Whether a write has failed and none has worked since that had something to write.
@@ -149,7 +153,9 @@ impl Held {
     pub(super) fn has_grant(&self, node_id: NodeId, grant: GrantId) -> bool {
         !self.is_empty() && {
             let table = self.table();
-            [None, Some(grant)].iter().any(|which| table.entries.contains_key(&Subject::Grants(node_id, *which)))
+            [None, Some(grant)]
+                .iter()
+                .any(|which| table.entries.contains_key(&Subject::Grants(node_id, *which)))
         }
     }
 
@@ -167,11 +173,16 @@ impl Held {
 
     /// The decisions about a sender, for its account and for all.
     pub(super) fn sender(&self, channel: &str, account: &str, sender: &str) -> Vec<Entry> {
-        let subject = |account: Option<&str>| Subject::Sender(channel.to_owned(), account.map(str::to_owned), sender.to_owned());
+        let subject = |account: Option<&str>| {
+            Subject::Sender(channel.to_owned(), account.map(str::to_owned), sender.to_owned())
+        };
         if self.is_empty() {
             return Vec::new();
         }
-        [Some(account), None].into_iter().filter_map(|account| self.entry(&subject(account))).collect()
+        [Some(account), None]
+            .into_iter()
+            .filter_map(|account| self.entry(&subject(account)))
+            .collect()
     }
 
     /// The decisions about a sender on a channel, whatever the account.
@@ -184,7 +195,9 @@ impl Held {
     pub(super) fn cuts(&self, chain: &[Block]) -> bool {
         !self.is_empty() && {
             let table = self.table();
-            chain.iter().any(|block| table.blocks.contains_key(&block.id) || table.keys.contains_key(block.by.as_bytes()))
+            chain.iter().any(|block| {
+                table.blocks.contains_key(&block.id) || table.keys.contains_key(block.by.as_bytes())
+            })
         }
     }
 

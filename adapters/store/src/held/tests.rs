@@ -40,7 +40,11 @@ async fn a_node_that_is_held_out_is_out_in_every_read_and_in_the_store_once_that
     let revoked = Standing::Revoked { cause: Cause::Unpaired };
     let one = Record { standing: paired.clone(), ..keyed() };
     let given = grant(one.node_id);
-    bench.store.offer(one.clone(), "{}".to_owned(), None, given.clone(), None, START).await.unwrap();
+    bench
+        .store
+        .offer(one.clone(), "{}".to_owned(), None, given.clone(), None, START)
+        .await
+        .unwrap();
     let key = one.keys.unwrap().channel;
     let chain = vec![Block { id: given.capability.unwrap(), by: key }];
     for (decision, standing) in [(Decision::Mute, muted), (Decision::Unpair, revoked)] {
@@ -48,15 +52,29 @@ async fn a_node_that_is_held_out_is_out_in_every_read_and_in_the_store_once_that
         bench.hold(Cut::Node { node_id: one.node_id, decision, key: Some(key) });
         assert_eq!(bench.store.load(one.node_id).await.unwrap().unwrap().record.standing, standing);
         assert_eq!(bench.store.by_key(&key).await.unwrap().unwrap().record.standing, standing);
-        let listed = bench.store.list(Filter::All, None, 9, START).await.unwrap().remove(0).unwrap();
+        let listed =
+            bench.store.list(Filter::All, None, 9, START).await.unwrap().remove(0).unwrap();
         let found = bench.store.find(&one.node_id.to_string(), 9).await.unwrap().remove(0).unwrap();
-        assert_eq!((listed.record.standing, found.record.standing), (standing.clone(), standing.clone()));
+        assert_eq!(
+            (listed.record.standing, found.record.standing),
+            (standing.clone(), standing.clone())
+        );
         assert_eq!(bench.store.is_revoked(chain.clone()).await.unwrap(), is_final);
-        assert_eq!(bench.store.grants(one.node_id).await.unwrap()[0].state == State::Ended, is_final);
+        assert_eq!(
+            bench.store.grants(one.node_id).await.unwrap()[0].state == State::Ended,
+            is_final
+        );
         if is_final {
-            assert_eq!(bench.store.activate(one.node_id, given.id, START).await.unwrap(), Activation::NotThere);
+            assert_eq!(
+                bench.store.activate(one.node_id, given.id, START).await.unwrap(),
+                Activation::NotThere
+            );
         }
-        assert_ne!(bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing, standing, "it is not stored yet");
+        assert_ne!(
+            bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing,
+            standing,
+            "it is not stored yet"
+        );
         bench.stores_all().await;
         assert_eq!(bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing, standing);
         assert_eq!(bench.raw.is_revoked(chain.clone()).await.unwrap(), is_final);
@@ -90,18 +108,27 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     let bench = Bench::new();
     let one = keyed();
     let (first, second) = (grant(one.node_id), grant(one.node_id));
-    bench.store.offer(one.clone(), "{}".to_owned(), None, first.clone(), None, START).await.unwrap();
+    bench
+        .store
+        .offer(one.clone(), "{}".to_owned(), None, first.clone(), None, START)
+        .await
+        .unwrap();
     let held = |id, by| vec![Block { id, by }];
     let (block, key) = (capability::Id::from_bytes([8; 32]), one.keys.unwrap().channel);
     let foreign = keyed().keys.unwrap().channel;
     bench.hold(Cut::Revoked(Revoked::Block(block)));
     assert!(bench.store.is_revoked(held(block, foreign)).await.unwrap());
     bench.hold(Cut::Revoked(Revoked::Key(foreign)));
-    assert!(bench.store.is_revoked(held(capability::Id::from_bytes([9; 32]), foreign)).await.unwrap());
+    assert!(
+        bench.store.is_revoked(held(capability::Id::from_bytes([9; 32]), foreign)).await.unwrap()
+    );
     assert!(!bench.store.is_revoked(held(second.capability.unwrap(), key)).await.unwrap());
     let capabilities = vec![first.capability.unwrap()];
     bench.hold(Cut::Grants { node_id: one.node_id, which: Some(first.id), capabilities });
-    assert_eq!(bench.store.grant_of(&first.capability.unwrap()).await.unwrap().unwrap().state, State::Ended);
+    assert_eq!(
+        bench.store.grant_of(&first.capability.unwrap()).await.unwrap().unwrap().state,
+        State::Ended
+    );
     assert!(bench.store.list_granted(None, 9, START).await.unwrap()[0].1.is_empty());
     assert!(bench.store.is_revoked(held(first.capability.unwrap(), key)).await.unwrap());
 
@@ -109,9 +136,13 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     let pin = pin();
     bench.store.mint(pin.clone(), START).await.unwrap().unwrap();
     bench.hold(Cut::Code(pin.id));
-    assert_eq!(bench.store.reserve(Some(pin.id), here(), START).await.unwrap(), Err(NoGuess::Expired));
+    assert_eq!(
+        bench.store.reserve(Some(pin.id), here(), START).await.unwrap(),
+        Err(NoGuess::Expired)
+    );
     assert!(
-        !bench.store.spend(pin.id, here(), START, START).await.unwrap() && bench.store.codes(START).await.unwrap().is_empty()
+        !bench.store.spend(pin.id, here(), START, START).await.unwrap()
+            && bench.store.codes(START).await.unwrap().is_empty()
     );
     assert!(bench.store.code(pin.id).await.unwrap().unwrap().sealed.is_empty());
     let other = code(crate::conformance::pin().counted.kind);
@@ -122,16 +153,31 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     let session = session();
     bench.store.insert_session(session.clone()).await.unwrap();
     bench.hold(Cut::Session(session.id));
-    for found in [bench.store.session(session.id).await, bench.store.session_by_hash(&session.hash).await] {
+    for found in
+        [bench.store.session(session.id).await, bench.store.session_by_hash(&session.hash).await]
+    {
         assert_eq!(found.unwrap().unwrap().admits(START), Err(Ended::Revoked));
     }
     let longer = handfast_core::time::Span::from_secs(9);
-    assert_eq!(bench.store.refresh_session(session.id, longer, longer, START).await.unwrap(), Some(Err(Ended::Revoked)));
+    assert_eq!(
+        bench.store.refresh_session(session.id, longer, longer, START).await.unwrap(),
+        Some(Err(Ended::Revoked))
+    );
 
     bench.stores_all().await;
-    assert!(bench.raw.window().await.unwrap().opened.is_none() && bench.raw.codes(START).await.unwrap().is_empty());
-    assert_eq!(bench.raw.session(session.id).await.unwrap().unwrap().admits(START), Err(Ended::Revoked));
-    for (id, by) in [(block, key), (capability::Id::from_bytes([9; 32]), foreign), (first.capability.unwrap(), key)] {
+    assert!(
+        bench.raw.window().await.unwrap().opened.is_none()
+            && bench.raw.codes(START).await.unwrap().is_empty()
+    );
+    assert_eq!(
+        bench.raw.session(session.id).await.unwrap().unwrap().admits(START),
+        Err(Ended::Revoked)
+    );
+    for (id, by) in [
+        (block, key),
+        (capability::Id::from_bytes([9; 32]), foreign),
+        (first.capability.unwrap(), key),
+    ] {
         assert!(bench.raw.is_revoked(held(id, by)).await.unwrap());
     }
     // Opening pairing anew goes beyond that it was closed.
@@ -144,8 +190,16 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
 async fn a_sender_that_is_held_out_writes_no_longer_and_what_was_remembered_of_it_is_forgotten() {
     let bench = Bench::new();
     let ident = |text| inbound::Ident::parse(text).unwrap();
-    let sender = inbound::SenderId { channel: ident("telegram"), account: ident("bot"), sender: ident("@ana") };
-    bench.store.seed("telegram", "bot", vec!["@ana".to_owned()], "seed".to_owned(), START).await.unwrap();
+    let sender = inbound::SenderId {
+        channel: ident("telegram"),
+        account: ident("bot"),
+        sender: ident("@ana"),
+    };
+    bench
+        .store
+        .seed("telegram", "bot", vec!["@ana".to_owned()], "seed".to_owned(), START)
+        .await
+        .unwrap();
     let facts = async || bench.store.facts(sender, &inbound::Limits::DEFAULT, START).await.unwrap();
     assert!(facts().await.allowed.unwrap().is_active(START));
     let cut = |account: Option<&str>, change| Cut::Sender {
@@ -163,6 +217,10 @@ async fn a_sender_that_is_held_out_writes_no_longer_and_what_was_remembered_of_i
     bench.stores_all().await;
     assert!(facts().await.blocked);
     bench.hold(cut(None, SenderChange::Block));
-    bench.store.change_sender("telegram", None, "@ana", SenderChange::Unblock, START).await.unwrap();
+    bench
+        .store
+        .change_sender("telegram", None, "@ana", SenderChange::Unblock, START)
+        .await
+        .unwrap();
     assert!(!facts().await.blocked && bench.store.held().is_empty());
 }

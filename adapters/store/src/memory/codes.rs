@@ -6,7 +6,8 @@ use handfast_core::crypto::x25519;
 use handfast_core::id::Source;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{
-    CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window, pin_room, reserve, spend,
+    CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window, pin_room, reserve,
+    spend,
 };
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
@@ -75,7 +76,11 @@ impl Minted {
 }
 
 impl Codes {
-    pub(super) fn mint(&mut self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+    pub(super) fn mint(
+        &mut self,
+        code: Code,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError> {
         self.purge(now);
         if self.by_id.contains_key(&code.id) {
             return Err(StoreError::Database("the fresh id of a code is taken".to_owned()));
@@ -86,8 +91,9 @@ impl Codes {
                 if let Err(no) = self.window.admits(now) {
                     return Ok(Err(no.into()));
                 }
-                let (older, mut others): (Vec<_>, Vec<_>) =
-                    live.filter(|minted| minted.pin_for().is_some()).partition(|minted| minted.pin_for() == Some(key));
+                let (older, mut others): (Vec<_>, Vec<_>) = live
+                    .filter(|minted| minted.pin_for().is_some())
+                    .partition(|minted| minted.pin_for() == Some(key));
                 others.retain(|minted| minted.live_pin().is_some());
                 let shown: Vec<_> = others.iter().filter_map(|minted| minted.live_pin()).collect();
                 match pin_room(&shown, code.source, PINS as usize) {
@@ -123,7 +129,10 @@ impl Codes {
     }
 
     pub(super) fn by_selector(&self, selector: Selector, now: UnixTime) -> Option<Code> {
-        let found = self.all.values().find(|minted| minted.selector() == Some(selector) && minted.lives(now));
+        let found = self
+            .all
+            .values()
+            .find(|minted| minted.selector() == Some(selector) && minted.lives(now));
         found.map(|minted| minted.code.clone())
     }
 
@@ -143,7 +152,10 @@ impl Codes {
     }
 
     pub(super) fn guessers(&self) -> Vec<Guesser> {
-        self.guesses.iter().map(|(source, guesses)| Guesser { source: *source, guesses: *guesses }).collect()
+        self.guesses
+            .iter()
+            .map(|(source, guesses)| Guesser { source: *source, guesses: *guesses })
+            .collect()
     }
 
     fn of(&self, source: Source) -> u8 {
@@ -157,24 +169,44 @@ impl Codes {
         };
     }
 
-    pub(super) fn reserve(&mut self, id: Option<CodeId>, source: Source, now: UnixTime) -> Result<u8, NoGuess> {
+    pub(super) fn reserve(
+        &mut self,
+        id: Option<CodeId>,
+        source: Source,
+        now: UnixTime,
+    ) -> Result<u8, NoGuess> {
         let Some(id) = id else {
             self.strays += 1;
             return Ok(GUESSES_PER_CODE - 1);
         };
         let before = self.of(source);
-        let minted = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)).ok_or(NoGuess::Expired)?;
-        let Reserved { guesses, window, of_source, left } = reserve(&minted.code.counted, &self.window, before, now)?;
+        let minted = self
+            .by_id
+            .get(&id)
+            .and_then(|place| self.all.get_mut(place))
+            .ok_or(NoGuess::Expired)?;
+        let Reserved { guesses, window, of_source, left } =
+            reserve(&minted.code.counted, &self.window, before, now)?;
         minted.code.counted.guesses = guesses;
         self.window = window;
         self.count(source, of_source);
         Ok(left)
     }
 
-    pub(super) fn spend(&mut self, id: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> bool {
+    pub(super) fn spend(
+        &mut self,
+        id: CodeId,
+        source: Source,
+        reserved_at: UnixTime,
+        now: UnixTime,
+    ) -> bool {
         let before = self.of(source);
-        let Some(minted) = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)) else { return false };
-        let Some((counted, window, of_source)) = spend(&minted.code.counted, &self.window, before, reserved_at) else {
+        let Some(minted) = self.by_id.get(&id).and_then(|place| self.all.get_mut(place)) else {
+            return false;
+        };
+        let Some((counted, window, of_source)) =
+            spend(&minted.code.counted, &self.window, before, reserved_at)
+        else {
             return false;
         };
         minted.code.counted = counted;
@@ -215,13 +247,18 @@ impl Codes {
     /// Ends what earlier runs made later than that.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let mut count = 0;
-        let made_falsely =
-            |minted: &&mut Minted| minted.run != self.run && minted.code.counted.uses_left > 0 && minted.code.created_at > latest;
+        let made_falsely = |minted: &&mut Minted| {
+            minted.run != self.run
+                && minted.code.counted.uses_left > 0
+                && minted.code.created_at > latest
+        };
         for minted in self.all.values_mut().filter(made_falsely) {
             minted.kill(latest);
             count += 1;
         }
-        if self.window_run != self.run && self.window.opened.is_some_and(|opened| opened.at > latest) {
+        if self.window_run != self.run
+            && self.window.opened.is_some_and(|opened| opened.at > latest)
+        {
             self.window.opened = None;
             count += 1;
         }
@@ -230,35 +267,59 @@ impl Codes {
 
     /// When this run made each.
     pub(super) fn made_last(&self) -> Vec<UnixTime> {
-        let ours = self.all.values().filter(|minted| minted.run == self.run).map(|minted| minted.code.created_at);
-        let window = self.window.opened.filter(|_| self.window_run == self.run).map(|opened| opened.at);
+        let ours = self
+            .all
+            .values()
+            .filter(|minted| minted.run == self.run)
+            .map(|minted| minted.code.created_at);
+        let window =
+            self.window.opened.filter(|_| self.window_run == self.run).map(|opened| opened.at);
         ours.chain(window).collect()
     }
 
     pub(super) fn write_over(&mut self, id: CodeId, now: UnixTime) -> bool {
         let minted = self.by_id.get(&id).and_then(|place| self.all.get_mut(place));
-        let over = minted.filter(|minted| minted.code.counted.uses_left > 0 && minted.code.counted.expires <= now);
+        let over = minted.filter(|minted| {
+            minted.code.counted.uses_left > 0 && minted.code.counted.expires <= now
+        });
         over.map(|minted| minted.kill(now)).is_some()
     }
 
     pub(super) fn close_over(&mut self, now: UnixTime) -> bool {
-        let is_over = self.window.opened.and_then(|opened| opened.closes).is_some_and(|closes| closes <= now);
+        let is_over =
+            self.window.opened.and_then(|opened| opened.closes).is_some_and(|closes| closes <= now);
         if is_over {
             self.window.opened = None;
         }
         is_over
     }
 
-    /// Kills those that this session minted and that outlast what they may. The answer is how many there were.
-    pub(super) fn end_made_by(&mut self, session: SessionId, outlasts: impl Fn(Option<UnixTime>) -> bool, now: UnixTime) -> u64 {
-        let made = self.all.values_mut().filter(|minted| minted.code.maker == Maker::Session(session));
-        let killed = made.filter(|minted| minted.code.counted.uses_left > 0 && outlasts(Some(minted.dead_since)));
+    /// Kills those that this session minted and that outlast what they may. The answer is how many
+    /// there were.
+    pub(super) fn end_made_by(
+        &mut self,
+        session: SessionId,
+        outlasts: impl Fn(Option<UnixTime>) -> bool,
+        now: UnixTime,
+    ) -> u64 {
+        let made =
+            self.all.values_mut().filter(|minted| minted.code.maker == Maker::Session(session));
+        let killed = made.filter(|minted| {
+            minted.code.counted.uses_left > 0 && outlasts(Some(minted.dead_since))
+        });
         killed.map(|minted| minted.kill(now)).count() as u64
     }
 
     /// Closes the window, if this session opened it and it outlasts what it may.
-    pub(super) fn close_opened_by(&mut self, session: SessionId, outlasts: impl Fn(Option<UnixTime>) -> bool) -> bool {
-        let opened = self.window.opened.filter(|opened| opened.by == Maker::Session(session) && outlasts(opened.closes));
+    pub(super) fn close_opened_by(
+        &mut self,
+        session: SessionId,
+        outlasts: impl Fn(Option<UnixTime>) -> bool,
+    ) -> bool {
+        let opened = self
+            .window
+            .opened
+            .filter(|opened| opened.by == Maker::Session(session) && outlasts(opened.closes));
         self.window.opened = self.window.opened.filter(|_| opened.is_none());
         opened.is_some()
     }
@@ -269,18 +330,26 @@ impl Codes {
     }
 
     fn purge(&mut self, now: UnixTime) {
-        let first = |such: fn(&Minted, UnixTime) -> bool, at: UnixTime, all: &BTreeMap<u64, Minted>| {
-            let mut found: Vec<_> = all.iter().filter(|(_, m)| such(m, at)).map(|(place, m)| (m.dead_since, *place)).collect();
-            found.sort_unstable();
-            found.truncate(rules::PURGE as usize);
-            found
-        };
-        for (_, place) in first(|minted, oldest| minted.dead_since < oldest, rules::oldest_death(now), &self.all) {
+        let first =
+            |such: fn(&Minted, UnixTime) -> bool, at: UnixTime, all: &BTreeMap<u64, Minted>| {
+                let mut found: Vec<_> = all
+                    .iter()
+                    .filter(|(_, m)| such(m, at))
+                    .map(|(place, m)| (m.dead_since, *place))
+                    .collect();
+                found.sort_unstable();
+                found.truncate(rules::PURGE as usize);
+                found
+            };
+        for (_, place) in
+            first(|minted, oldest| minted.dead_since < oldest, rules::oldest_death(now), &self.all)
+        {
             if let Some(gone) = self.all.remove(&place) {
                 self.by_id.remove(&gone.code.id);
             }
         }
-        let expired = |minted: &Minted, now| minted.dead_since <= now && !minted.code.sealed.is_empty();
+        let expired =
+            |minted: &Minted, now| minted.dead_since <= now && !minted.code.sealed.is_empty();
         for (_, place) in first(expired, now, &self.all) {
             if let Some(expired) = self.all.get_mut(&place) {
                 expired.erase();

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
-use handfast_core::registry::delivery::{self, DeliveryId, NotSettled, Outcome, Settled, Undelivered};
+use handfast_core::registry::delivery::{
+    self, DeliveryId, NotSettled, Outcome, Settled, Undelivered,
+};
 use handfast_core::registry::lifecycle;
 use handfast_core::registry::record::Standing;
 use handfast_core::time::UnixTime;
@@ -35,7 +37,11 @@ impl UnderWay {
     /// Keeps in step with a standing that was just saved.
     pub(super) fn follow(&mut self, id: NodeId, standing: &Standing, now: UnixTime) {
         let under_way = standing.undelivered().map(|Undelivered { ticket, .. }| *ticket);
-        for kept in self.all.values_mut().filter(|kept| kept.settled.is_none() && kept.delivery.of == Delivered::Token(id)) {
+        for kept in self
+            .all
+            .values_mut()
+            .filter(|kept| kept.settled.is_none() && kept.delivery.of == Delivered::Token(id))
+        {
             if Some(kept.delivery.ticket) != under_way {
                 kept.settled = Some(Settled::Undone);
             }
@@ -61,23 +67,39 @@ impl UnderWay {
     }
 
     fn used(&mut self, which: impl Fn(Delivered) -> bool) {
-        for kept in self.all.values_mut().filter(|kept| kept.settled.is_none() && which(kept.delivery.of)) {
+        for kept in
+            self.all.values_mut().filter(|kept| kept.settled.is_none() && which(kept.delivery.of))
+        {
             kept.settled = Some(Settled::Delivered);
         }
     }
 }
 
 impl State {
-    fn settle(&mut self, id: DeliveryId, outcome: Outcome, now: UnixTime) -> Result<Result<Settlement, NotSettled>, StoreError> {
-        let Some(Kept { delivery: Delivery { ticket, of }, settled }) = self.deliveries.all.get(&id).copied() else {
+    fn settle(
+        &mut self,
+        id: DeliveryId,
+        outcome: Outcome,
+        now: UnixTime,
+    ) -> Result<Result<Settlement, NotSettled>, StoreError> {
+        let Some(Kept { delivery: Delivery { ticket, of }, settled }) =
+            self.deliveries.all.get(&id).copied()
+        else {
             return Ok(Err(NotSettled::Unknown));
         };
         if let Some(settled) = settled {
-            return Ok(delivery::settle_again(settled, outcome).map(|()| Settlement { of, settled, notice: None, again: true }));
+            return Ok(delivery::settle_again(settled, outcome).map(|()| Settlement {
+                of,
+                settled,
+                notice: None,
+                again: true,
+            }));
         }
         let (settled, notice) = match of {
             Delivered::Token(node_id) => {
-                let Some(node) = self.nodes.all.get(&node_id) else { return Ok(Err(self.deliveries.moot(id))) };
+                let Some(node) = self.nodes.all.get(&node_id) else {
+                    return Ok(Err(self.deliveries.moot(id)));
+                };
                 let (standing, version) = (&node.entry.record.standing, node.entry.version);
                 let (settled, change) = match lifecycle::settle(standing, id, outcome, now) {
                     Ok(settled) => settled,
@@ -98,14 +120,16 @@ impl State {
                 }
                 Err(no) => return Ok(Err(no)),
             },
-            Delivered::Setup { nonce, expires_at } => match delivery::settle(ticket.until, outcome, now) {
-                Ok(Settled::Delivered) => (Settled::Delivered, None),
-                Ok(Settled::Undone) => {
-                    self.companions.spoil(nonce, expires_at);
-                    (Settled::Undone, None)
+            Delivered::Setup { nonce, expires_at } => {
+                match delivery::settle(ticket.until, outcome, now) {
+                    Ok(Settled::Delivered) => (Settled::Delivered, None),
+                    Ok(Settled::Undone) => {
+                        self.companions.spoil(nonce, expires_at);
+                        (Settled::Undone, None)
+                    }
+                    Err(no) => return Ok(Err(no)),
                 }
-                Err(no) => return Ok(Err(no)),
-            },
+            }
         };
         if let Some(kept) = self.deliveries.all.get_mut(&id) {
             kept.settled = Some(settled);

@@ -43,7 +43,8 @@ impl Grants {
     /// Adds a fresh one.
     pub(super) fn offer(&mut self, grant: Grant, now: UnixTime) {
         self.purge(now);
-        let unconfirmed = self.places(grant.node_id, |_, grant| matches!(grant.state, State::Offered { .. }));
+        let unconfirmed =
+            self.places(grant.node_id, |_, grant| matches!(grant.state, State::Offered { .. }));
         self.end_all(&unconfirmed, now);
         let place = (grant.node_id, self.made);
         self.made += 1;
@@ -60,7 +61,8 @@ impl Grants {
 
     pub(super) fn activate(&mut self, node_id: NodeId, id: GrantId, now: UnixTime) -> Activation {
         let place = self.by_id.get(&id).copied().filter(|(owner, _)| *owner == node_id);
-        let Some((place, grant)) = place.and_then(|place| Some((place, self.all.get_mut(&place)?))) else {
+        let Some((place, grant)) = place.and_then(|place| Some((place, self.all.get_mut(&place)?)))
+        else {
             return Activation::NotThere;
         };
         if !grant.counts(now) {
@@ -74,22 +76,36 @@ impl Grants {
         Activation::Active { ended: self.end_all(&older, now) }
     }
 
-    pub(super) fn end(&mut self, node_id: NodeId, which: Option<GrantId>, now: UnixTime) -> Vec<capability::Id> {
+    pub(super) fn end(
+        &mut self,
+        node_id: NodeId,
+        which: Option<GrantId>,
+        now: UnixTime,
+    ) -> Vec<capability::Id> {
         let these = self.places(node_id, |_, grant| which.is_none_or(|id| id == grant.id));
         self.end_all(&these, now)
     }
 
-    /// Ends those that this session made and that outlast what they may. The answer is which, and the capabilities that no other grant carries on.
+    /// Ends those that this session made and that outlast what they may. The answer is which, and
+    /// the capabilities that no other grant carries on.
     pub(super) fn end_made_by(
         &mut self,
         session: SessionId,
         outlasts: impl Fn(Option<UnixTime>) -> bool,
         now: UnixTime,
     ) -> (Vec<(NodeId, GrantId)>, Vec<capability::Id>) {
-        let made = self.all.iter().filter(|(_, grant)| grant.maker == Maker::Session(session) && grant.state != State::Ended);
-        let made: Vec<_> = made.filter(|(_, grant)| outlasts(grant.expires)).map(|(place, grant)| (*place, grant.id)).collect();
+        let made = self.all.iter().filter(|(_, grant)| {
+            grant.maker == Maker::Session(session) && grant.state != State::Ended
+        });
+        let made: Vec<_> = made
+            .filter(|(_, grant)| outlasts(grant.expires))
+            .map(|(place, grant)| (*place, grant.id))
+            .collect();
         let places: Vec<_> = made.iter().map(|(place, _)| *place).collect();
-        (made.iter().map(|((node_id, _), id)| (*node_id, *id)).collect(), self.end_all(&places, now))
+        (
+            made.iter().map(|((node_id, _), id)| (*node_id, *id)).collect(),
+            self.end_all(&places, now),
+        )
     }
 
     /// Who made those that have not ended.
@@ -98,8 +114,14 @@ impl Grants {
     }
 
     pub(super) fn with(&self, capability: &capability::Id) -> Option<&Grant> {
-        let grants = self.by_capability.get(capability)?.iter().filter_map(|place| Some((place.1, self.all.get(place)?)));
-        grants.max_by_key(|(made, grant)| (grant.state != State::Ended, *made)).map(|(_, grant)| grant)
+        let grants = self
+            .by_capability
+            .get(capability)?
+            .iter()
+            .filter_map(|place| Some((place.1, self.all.get(place)?)));
+        grants
+            .max_by_key(|(made, grant)| (grant.state != State::Ended, *made))
+            .map(|(_, grant)| grant)
     }
 
     pub(super) fn revoke(&mut self, what: Revoked) {
@@ -116,7 +138,8 @@ impl Grants {
 
     /// Moves the times of what this run made.
     pub(super) fn move_by(&mut self, by: i64) -> u64 {
-        let these = self.all.iter_mut().filter(|(place, _)| self.runs.get(place) == Some(&self.run));
+        let these =
+            self.all.iter_mut().filter(|(place, _)| self.runs.get(place) == Some(&self.run));
         let each = these.map(|(_, grant)| {
             grant.not_before = moved(grant.not_before, by);
             grant.expires = grant.expires.map(|expires| moved(expires, by));
@@ -131,7 +154,9 @@ impl Grants {
     /// Ends what earlier runs made later than that.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let such = |(place, grant): &(&Place, &Grant)| {
-            self.runs.get(place) != Some(&self.run) && grant.state != State::Ended && grant.not_before > latest
+            self.runs.get(place) != Some(&self.run)
+                && grant.state != State::Ended
+                && grant.not_before > latest
         };
         let these: Vec<_> = self.all.iter().filter(such).map(|(place, _)| *place).collect();
         self.end_all(&these, latest);
@@ -145,7 +170,9 @@ impl Grants {
     }
 
     pub(super) fn write_over(&mut self, node_id: NodeId, id: GrantId, now: UnixTime) -> bool {
-        let these = self.places(node_id, |_, grant| grant.id == id && grant.expires.is_some_and(|expires| expires <= now));
+        let these = self.places(node_id, |_, grant| {
+            grant.id == id && grant.expires.is_some_and(|expires| expires <= now)
+        });
         let end = these.first().and_then(|place| self.all.get(place)?.expires);
         self.end_all(&these, end.unwrap_or(now));
         !these.is_empty()
@@ -154,7 +181,10 @@ impl Grants {
     /// Where those of a node are that have not ended, as far as they are such ones.
     fn places(&self, node_id: NodeId, such: impl Fn(Place, &Grant) -> bool) -> Vec<Place> {
         let grants = self.all.range((node_id, 0)..=(node_id, u64::MAX));
-        grants.filter(|(place, grant)| grant.state != State::Ended && such(**place, grant)).map(|(place, _)| *place).collect()
+        grants
+            .filter(|(place, grant)| grant.state != State::Ended && such(**place, grant))
+            .map(|(place, _)| *place)
+            .collect()
     }
 
     /// Ends them, and answers the capabilities that no other grant carries on.
@@ -167,20 +197,26 @@ impl Grants {
                 ended.extend(grant.capability.filter(|capability| !ended.contains(capability)));
             }
         }
-        ended.retain(|capability| self.with(capability).is_some_and(|grant| grant.state == State::Ended));
+        ended.retain(|capability| {
+            self.with(capability).is_some_and(|grant| grant.state == State::Ended)
+        });
         ended
     }
 
     fn purge(&mut self, now: UnixTime) {
         let oldest = rules::oldest_end(now);
         for _ in 0..rules::PURGE {
-            let Some((_, place)) = self.by_end.first().copied().filter(|(end, _)| *end < oldest) else { return };
+            let Some((_, place)) = self.by_end.first().copied().filter(|(end, _)| *end < oldest)
+            else {
+                return;
+            };
             self.by_end.pop_first();
             let Some(grant) = self.all.remove(&place) else { continue };
             self.by_id.remove(&grant.id);
             self.runs.remove(&place);
             let Some(capability) = grant.capability else { continue };
-            let is_carried_on = self.with(&capability).is_some_and(|other| other.state != State::Ended);
+            let is_carried_on =
+                self.with(&capability).is_some_and(|other| other.state != State::Ended);
             if grant.expires.is_none_or(|expires| now < expires) && !is_carried_on {
                 self.revoked.insert(Revoked::Block(capability));
             }

@@ -12,8 +12,8 @@ use super::MemoryStore;
 use super::time::moved;
 use crate::inbound::Kind;
 use crate::{
-    Approved, Challenged, EndedWith, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, SenderStanding,
-    StoreError, rules,
+    Approved, Challenged, EndedWith, Inbound, ListedSender, SaveError, SenderChange, SenderFilter,
+    SenderName, SenderStanding, StoreError, rules,
 };
 
 #[derive(Debug, Default)]
@@ -47,7 +47,10 @@ struct Permission {
 type Changed<T> = (T, bool);
 
 impl MemoryStore {
-    fn change_senders<T>(&self, change: impl FnOnce(&mut Senders) -> Result<Changed<T>, StoreError>) -> Result<T, StoreError> {
+    fn change_senders<T>(
+        &self,
+        change: impl FnOnce(&mut Senders) -> Result<Changed<T>, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut state = self.state();
         let (outcome, has_moved) = change(&mut state.senders)?;
         if has_moved {
@@ -67,15 +70,23 @@ impl MemoryStore {
 }
 
 impl Senders {
-    /// Takes back what was allowed by this way and outlasts what it may. The answer is how many there were.
-    pub(super) fn end_let_in(&mut self, via: &str, outlasts: impl Fn(Option<UnixTime>) -> bool, now: UnixTime) -> u64 {
+    /// Takes back what was allowed by this way and outlasts what it may. The answer is how many
+    /// there were.
+    pub(super) fn end_let_in(
+        &mut self,
+        via: &str,
+        outlasts: impl Fn(Option<UnixTime>) -> bool,
+        now: UnixTime,
+    ) -> u64 {
         let let_in = self.allowed.values_mut().filter(|permission| permission.via == via);
-        let open = let_in.filter(|it| it.allowed.revoked_at.is_none() && outlasts(it.allowed.until));
+        let open =
+            let_in.filter(|it| it.allowed.revoked_at.is_none() && outlasts(it.allowed.until));
         open.map(|permission| permission.allowed.revoked_at = Some(now)).count() as u64
     }
 
     fn is_blocked(&self, name: &SenderName) -> bool {
-        self.blocked.contains_key(name) || self.blocked.contains_key(&SenderName { account: String::new(), ..name.clone() })
+        self.blocked.contains_key(name)
+            || self.blocked.contains_key(&SenderName { account: String::new(), ..name.clone() })
     }
 
     fn facts(&self, name: &SenderName, limits: &Limits, now: UnixTime) -> Facts {
@@ -85,14 +96,19 @@ impl Senders {
             return Facts { blocked, allowed, ..Facts::default() };
         }
         let count = |such: &dyn Fn(&SenderName) -> bool| {
-            let live = self.waiting.iter().filter(|(name, waiting)| such(name) && waiting.pending.is_live(limits, now));
+            let live = self
+                .waiting
+                .iter()
+                .filter(|(name, waiting)| such(name) && waiting.pending.is_live(limits, now));
             u32::try_from(live.count()).unwrap_or(u32::MAX)
         };
         Facts {
             blocked,
             allowed,
             pending: self.waiting.get(name).map(|waiting| waiting.pending),
-            pending_of_account: count(&|other| (&other.channel, &other.account) == (&name.channel, &name.account)),
+            pending_of_account: count(&|other| {
+                (&other.channel, &other.account) == (&name.channel, &name.account)
+            }),
             pending_total: count(&|_| true),
         }
     }
@@ -106,7 +122,8 @@ impl Senders {
         now: UnixTime,
     ) -> (Challenged, u32) {
         let facts = self.facts(&name, limits, now);
-        let verdict = decide(Policy { auto_challenge: true }, Seen::Sender, &facts, limits, fresh, now);
+        let verdict =
+            decide(Policy { auto_challenge: true }, Seen::Sender, &facts, limits, fresh, now);
         let mut gone = 0;
         match verdict {
             Verdict::Challenge(Challenge::New(code)) => {
@@ -117,7 +134,14 @@ impl Senders {
                 for over in holder.iter().chain([&name]) {
                     gone += u32::from(self.remove(over).is_some());
                 }
-                self.wait(name, Waiting { pending: Pending { code, created_at: now, told_at: now }, meta, run: self.run });
+                self.wait(
+                    name,
+                    Waiting {
+                        pending: Pending { code, created_at: now, told_at: now },
+                        meta,
+                        run: self.run,
+                    },
+                );
             }
             Verdict::Challenge(Challenge::Again(_)) => {
                 if let Some(waiting) = self.waiting.get_mut(&name) {
@@ -139,7 +163,9 @@ impl Senders {
         limits: &Limits,
         now: UnixTime,
     ) -> Changed<Approved> {
-        let Some(name) = self.by_code.get(&code).cloned() else { return (Approved::Unknown, false) };
+        let Some(name) = self.by_code.get(&code).cloned() else {
+            return (Approved::Unknown, false);
+        };
         let is_live = self.is_live(&name, limits, now);
         self.remove(&name);
         if !is_live {
@@ -161,10 +187,15 @@ impl Senders {
         now: UnixTime,
     ) -> Result<Changed<u64>, StoreError> {
         rules::named(channel, account, sender)?;
-        let named =
-            |account: &str| SenderName { channel: channel.to_owned(), account: account.to_owned(), sender: sender.to_owned() };
+        let named = |account: &str| SenderName {
+            channel: channel.to_owned(),
+            account: account.to_owned(),
+            sender: sender.to_owned(),
+        };
         let is_meant = |name: &SenderName| {
-            name.channel == channel && name.sender == sender && account.is_none_or(|account| name.account == account)
+            name.channel == channel
+                && name.sender == sender
+                && account.is_none_or(|account| name.account == account)
         };
         Ok(match change {
             SenderChange::Allow { via, until } => {
@@ -173,7 +204,8 @@ impl Senders {
                 let before = self.blocked.len();
                 self.blocked.remove(&named(account));
                 self.blocked.remove(&named(""));
-                let rows = before - self.blocked.len() + usize::from(self.remove(&named(account)).is_some());
+                let rows = before - self.blocked.len()
+                    + usize::from(self.remove(&named(account)).is_some());
                 self.allow(named(account), via, until, now);
                 (rows as u64 + 1, true)
             }
@@ -210,8 +242,10 @@ impl Senders {
         senders.iter().try_for_each(|sender| rules::named(channel, Some(account), sender))?;
         let mut new = 0;
         for sender in senders {
-            let name = SenderName { channel: channel.to_owned(), account: account.to_owned(), sender };
-            let is_in = self.allowed.get(&name).is_some_and(|permission| permission.allowed.is_active(now));
+            let name =
+                SenderName { channel: channel.to_owned(), account: account.to_owned(), sender };
+            let is_in =
+                self.allowed.get(&name).is_some_and(|permission| permission.allowed.is_active(now));
             if !is_in && !self.is_blocked(&name) {
                 self.remove(&name);
                 self.allow(name, via.to_owned(), until, now);
@@ -223,7 +257,9 @@ impl Senders {
 
     fn insert(&mut self, ListedSender { name, standing }: ListedSender) -> Result<bool, SaveError> {
         let is_taken = match &standing {
-            SenderStanding::Pending { code, .. } => self.waiting.contains_key(&name) || self.by_code.contains_key(code),
+            SenderStanding::Pending { code, .. } => {
+                self.waiting.contains_key(&name) || self.by_code.contains_key(code)
+            }
             SenderStanding::Allowed { .. } => self.allowed.contains_key(&name),
             SenderStanding::Blocked { .. } => self.blocked.contains_key(&name),
         };
@@ -232,11 +268,21 @@ impl Senders {
         }
         match standing {
             SenderStanding::Pending { code, created_at, meta } => {
-                self.wait(name, Waiting { pending: Pending { code, created_at, told_at: created_at }, meta, run: self.run });
+                self.wait(
+                    name,
+                    Waiting {
+                        pending: Pending { code, created_at, told_at: created_at },
+                        meta,
+                        run: self.run,
+                    },
+                );
                 return Ok(false);
             }
             SenderStanding::Allowed { at, via, until, revoked_at } => {
-                self.allowed.insert(name, Permission { at, via, allowed: Allowed { until, revoked_at }, run: self.run });
+                self.allowed.insert(
+                    name,
+                    Permission { at, via, allowed: Allowed { until, revoked_at }, run: self.run },
+                );
             }
             SenderStanding::Blocked { at } => {
                 self.blocked.insert(name, at);
@@ -268,7 +314,8 @@ impl Senders {
     /// Removes as many at most whose time is over.
     fn purge(&mut self, most: u32, limits: &Limits, now: UnixTime) -> u32 {
         let over = self.waiting.iter().filter(|(_, waiting)| !waiting.pending.is_live(limits, now));
-        let mut over: Vec<_> = over.map(|(name, waiting)| (waiting.pending.created_at, name.clone())).collect();
+        let mut over: Vec<_> =
+            over.map(|(name, waiting)| (waiting.pending.created_at, name.clone())).collect();
         over.sort_unstable();
         over.truncate(most as usize);
         let gone = over.iter().filter_map(|(_, name)| self.remove(name)).count();
@@ -276,23 +323,38 @@ impl Senders {
     }
 
     fn allow(&mut self, name: SenderName, via: String, until: Option<UnixTime>, now: UnixTime) {
-        self.allowed.insert(name, Permission { at: now, via, allowed: Allowed { until, revoked_at: None }, run: self.run });
+        self.allowed.insert(
+            name,
+            Permission {
+                at: now,
+                via,
+                allowed: Allowed { until, revoked_at: None },
+                run: self.run,
+            },
+        );
     }
 
     fn take_back(&mut self, such: impl Fn(&SenderName) -> bool, now: UnixTime) -> u64 {
-        let open = self.allowed.iter_mut().filter(|(name, permission)| such(name) && permission.allowed.revoked_at.is_none());
+        let open = self
+            .allowed
+            .iter_mut()
+            .filter(|(name, permission)| such(name) && permission.allowed.revoked_at.is_none());
         open.map(|(_, permission)| permission.allowed.revoked_at = Some(now)).count() as u64
     }
 
     /// Moves the times of what this run made.
     pub(super) fn move_by(&mut self, by: i64) -> u64 {
         let mut count = 0;
-        for Waiting { pending, .. } in self.waiting.values_mut().filter(|waiting| waiting.run == self.run) {
+        for Waiting { pending, .. } in
+            self.waiting.values_mut().filter(|waiting| waiting.run == self.run)
+        {
             pending.created_at = moved(pending.created_at, by);
             pending.told_at = moved(pending.told_at, by);
             count += 1;
         }
-        for Permission { at, allowed, .. } in self.allowed.values_mut().filter(|permission| permission.run == self.run) {
+        for Permission { at, allowed, .. } in
+            self.allowed.values_mut().filter(|permission| permission.run == self.run)
+        {
             *at = moved(*at, by);
             allowed.until = allowed.until.map(|until| moved(until, by));
             count += 1;
@@ -303,10 +365,14 @@ impl Senders {
     /// Ends what earlier runs made later than that.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let run = self.run;
-        let over = self.waiting.iter().filter(|(_, waiting)| waiting.run != run && waiting.pending.created_at > latest);
+        let over = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.run != run && waiting.pending.created_at > latest);
         let over: Vec<_> = over.map(|(name, _)| name.clone()).collect();
         let mut count = over.iter().filter_map(|name| self.remove(name)).count() as u64;
-        let made_falsely = |permission: &&mut Permission| permission.run != run && permission.at > latest;
+        let made_falsely =
+            |permission: &&mut Permission| permission.run != run && permission.at > latest;
         for Permission { allowed, .. } in self.allowed.values_mut().filter(made_falsely) {
             if allowed.revoked_at.is_none() && allowed.until.is_some() {
                 allowed.revoked_at = Some(latest);
@@ -318,28 +384,52 @@ impl Senders {
 
     /// When this run made each.
     pub(super) fn made_last(&self) -> Vec<UnixTime> {
-        let waiting = self.waiting.values().filter(|waiting| waiting.run == self.run).map(|waiting| waiting.pending.created_at);
-        let allowed = self.allowed.values().filter(|permission| permission.run == self.run).map(|permission| permission.at);
+        let waiting = self
+            .waiting
+            .values()
+            .filter(|waiting| waiting.run == self.run)
+            .map(|waiting| waiting.pending.created_at);
+        let allowed = self
+            .allowed
+            .values()
+            .filter(|permission| permission.run == self.run)
+            .map(|permission| permission.at);
         waiting.chain(allowed).collect()
     }
 
     pub(super) fn write_over(&mut self, name: &SenderName, now: UnixTime) -> bool {
         let allowed = self.allowed.get_mut(name).map(|permission| &mut permission.allowed);
-        let over = allowed.filter(|allowed| allowed.revoked_at.is_none() && allowed.until.is_some_and(|until| until <= now));
+        let over = allowed.filter(|allowed| {
+            allowed.revoked_at.is_none() && allowed.until.is_some_and(|until| until <= now)
+        });
         over.map(|allowed| allowed.revoked_at = allowed.until).is_some()
     }
 
     /// All that is listed, in order.
     fn listed(&self) -> impl Iterator<Item = (Kind, &SenderName, SenderStanding)> {
         let waiting = self.waiting.iter().map(|(name, Waiting { pending, meta, .. })| {
-            let standing = SenderStanding::Pending { code: pending.code, created_at: pending.created_at, meta: meta.clone() };
+            let standing = SenderStanding::Pending {
+                code: pending.code,
+                created_at: pending.created_at,
+                meta: meta.clone(),
+            };
             (Kind::Pending, name, standing)
         });
-        let allowed = self.allowed.iter().map(|(name, Permission { at, via, allowed: Allowed { until, revoked_at }, .. })| {
-            let standing = SenderStanding::Allowed { at: *at, via: via.clone(), until: *until, revoked_at: *revoked_at };
-            (Kind::Allowed, name, standing)
-        });
-        let blocked = self.blocked.iter().map(|(name, at)| (Kind::Blocked, name, SenderStanding::Blocked { at: *at }));
+        let allowed = self.allowed.iter().map(
+            |(name, Permission { at, via, allowed: Allowed { until, revoked_at }, .. })| {
+                let standing = SenderStanding::Allowed {
+                    at: *at,
+                    via: via.clone(),
+                    until: *until,
+                    revoked_at: *revoked_at,
+                };
+                (Kind::Allowed, name, standing)
+            },
+        );
+        let blocked = self
+            .blocked
+            .iter()
+            .map(|(name, at)| (Kind::Blocked, name, SenderStanding::Blocked { at: *at }));
         waiting.chain(allowed).chain(blocked)
     }
 }
@@ -350,7 +440,12 @@ impl Inbound for MemoryStore {
         self.inbound_epoch.load(Ordering::Acquire)
     }
 
-    async fn facts(&self, sender: SenderId<'_>, limits: &Limits, now: UnixTime) -> Result<Facts, StoreError> {
+    async fn facts(
+        &self,
+        sender: SenderId<'_>,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Facts, StoreError> {
         Ok(self.state().senders.facts(&sender.into(), limits, now))
     }
 
@@ -425,7 +520,8 @@ impl Inbound for MemoryStore {
             filter.channel.as_ref().is_none_or(|channel| *channel == name.channel)
                 && match standing {
                     SenderStanding::Pending { code, created_at, .. } => {
-                        Pending { code: *code, created_at: *created_at, told_at: now }.is_live(limits, now)
+                        Pending { code: *code, created_at: *created_at, told_at: now }
+                            .is_live(limits, now)
                     }
                     SenderStanding::Allowed { until, revoked_at, .. } => {
                         let allowed = Allowed { until: *until, revoked_at: *revoked_at };
@@ -436,15 +532,25 @@ impl Inbound for MemoryStore {
         };
         let state = self.state();
         let later = state.senders.listed().filter(|(kind, name, standing)| {
-            after.as_ref().is_none_or(|after| (*kind, *name) > after.place()) && belongs(name, standing)
+            after.as_ref().is_none_or(|after| (*kind, *name) > after.place())
+                && belongs(name, standing)
         });
-        Ok(later.take(limit).map(|(_, name, standing)| ListedSender { name: name.clone(), standing }).collect())
+        Ok(later
+            .take(limit)
+            .map(|(_, name, standing)| ListedSender { name: name.clone(), standing })
+            .collect())
     }
 
-    async fn waiting_senders(&self, limits: &Limits, now: UnixTime) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn waiting_senders(
+        &self,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
         let mut counts = BTreeMap::<_, u64>::new();
         let state = self.state();
-        for (name, _) in state.senders.waiting.iter().filter(|(_, waiting)| waiting.pending.is_live(limits, now)) {
+        for (name, _) in
+            state.senders.waiting.iter().filter(|(_, waiting)| waiting.pending.is_live(limits, now))
+        {
             *counts.entry(name.channel.clone()).or_default() += 1;
         }
         Ok(counts.into_iter().collect())

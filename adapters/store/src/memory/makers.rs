@@ -22,7 +22,9 @@ impl State {
         let mut with = EndedWith::default();
         let mut work = first;
         while let Some(Ending { session, outlasting }) = work.pop() {
-            let outlasts = |end: Option<UnixTime>| outlasting.is_none_or(|time| end.is_none_or(|end| end > time));
+            let outlasts = |end: Option<UnixTime>| {
+                outlasting.is_none_or(|time| end.is_none_or(|end| end > time))
+            };
             for ended in self.companions.end_made_by(session, outlasts, now) {
                 with.sessions.push(ended);
                 work.push(Ending::whole(ended));
@@ -35,7 +37,8 @@ impl State {
             with.window |= self.codes.close_opened_by(session, outlasts);
             let (grants, capabilities) = self.grants.end_made_by(session, outlasts, now);
             with.grants.extend(grants);
-            let fresh: Vec<_> = capabilities.into_iter().filter(|id| !with.capabilities.contains(id)).collect();
+            let fresh: Vec<_> =
+                capabilities.into_iter().filter(|id| !with.capabilities.contains(id)).collect();
             with.capabilities.extend(fresh);
             if outlasting.is_none() {
                 with.unapproved.extend(self.nodes.end_approved_by(session, now));

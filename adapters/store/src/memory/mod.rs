@@ -31,8 +31,8 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 use crate::{
-    Activation, Code, Counts, Entry, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored,
-    Version, prefix, rules,
+    Activation, Code, Counts, Entry, Filter, Listed, NotMinted, Observation, Revoked, SaveError,
+    Store, StoreError, Stored, Version, prefix, rules,
 };
 use codes::Codes;
 use deliveries::UnderWay;
@@ -96,7 +96,8 @@ impl MemoryStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock can panic half way through a change; a poisoned one is as good as any.
+        // Nothing that holds the lock can panic half way through a change; a poisoned one is as
+        // good as any.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,10 +131,16 @@ impl Store for MemoryStore {
         Ok(self.state().nodes.rejection(&key))
     }
 
-    async fn named(&self, name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+    async fn named(
+        &self,
+        name: &str,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
         let state = self.state();
         let named = state.nodes.all.values().map(|node| &node.entry);
-        let named = named.filter(|entry| entry.record.name.as_str() == name && is_current(entry, now));
+        let named =
+            named.filter(|entry| entry.record.name.as_str() == name && is_current(entry, now));
         Ok(named.take(limit).cloned().map(Ok).collect())
     }
 
@@ -141,7 +148,13 @@ impl Store for MemoryStore {
         Ok(self.state().nodes.all.get(&node_id).map(stored))
     }
 
-    async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
+    async fn save(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
         let State { nodes, grants, deliveries, .. } = &mut *self.state();
         let is_revoked = matches!(standing, Standing::Revoked { .. });
         let version = nodes.save(node_id, read_at, standing.clone(), now)?;
@@ -172,7 +185,12 @@ impl Store for MemoryStore {
         Ok(version)
     }
 
-    async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {
+    async fn insert(
+        &self,
+        record: Record,
+        profile: String,
+        now: UnixTime,
+    ) -> Result<(), SaveError> {
         let State { nodes, deliveries, .. } = &mut *self.state();
         let (node_id, standing) = (record.node_id, record.standing.clone());
         nodes.insert(record, profile, now)?;
@@ -189,21 +207,42 @@ impl Store for MemoryStore {
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
         let Some(ids) = prefix::range(prefix) else { return Ok(Vec::new()) };
-        Ok(self.state().nodes.all.range(ids).take(limit).map(|(_, node)| Ok(node.entry.clone())).collect())
+        Ok(self
+            .state()
+            .nodes
+            .all
+            .range(ids)
+            .take(limit)
+            .map(|(_, node)| Ok(node.entry.clone()))
+            .collect())
     }
 
-    async fn list(&self, filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+    async fn list(
+        &self,
+        filter: Filter,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
         let belongs = |entry: &Entry| match filter {
             Filter::All => true,
             Filter::Current => is_current(entry, now),
             Filter::Pending => {
-                let waits = matches!(entry.record.standing, Standing::Pending { .. } | Standing::Unapproved { .. });
+                let waits = matches!(
+                    entry.record.standing,
+                    Standing::Pending { .. } | Standing::Unapproved { .. }
+                );
                 waits && is_current(entry, now)
             }
         };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let state = self.state();
-        let page = state.nodes.all.range((from, Bound::Unbounded)).map(|(_, node)| &node.entry).filter(|entry| belongs(entry));
+        let page = state
+            .nodes
+            .all
+            .range((from, Bound::Unbounded))
+            .map(|(_, node)| &node.entry)
+            .filter(|entry| belongs(entry));
         Ok(page.take(limit).cloned().map(Ok).collect())
     }
 
@@ -231,7 +270,12 @@ impl Store for MemoryStore {
         Ok(self.state().grants.of(node_id).cloned().collect())
     }
 
-    async fn activate(&self, node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError> {
+    async fn activate(
+        &self,
+        node_id: NodeId,
+        grant: GrantId,
+        now: UnixTime,
+    ) -> Result<Activation, StoreError> {
         Ok(self.state().grants.activate(node_id, grant, now))
     }
 
@@ -257,7 +301,8 @@ impl Store for MemoryStore {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let State { nodes, grants, .. } = &*self.state();
         let page = nodes.all.range((from, Bound::Unbounded)).map(|(_, node)| &node.entry);
-        let page = page.filter(|entry| entry.record.keys.is_some() && is_current(entry, now)).take(limit);
+        let page =
+            page.filter(|entry| entry.record.keys.is_some() && is_current(entry, now)).take(limit);
         let counting = |id| grants.of(id).filter(|grant| grant.counts(now)).cloned().collect();
         Ok(page.map(|entry| (Ok(entry.clone()), counting(entry.record.node_id))).collect())
     }
@@ -271,7 +316,9 @@ impl Store for MemoryStore {
         let State { nodes, grants, .. } = &*self.state();
         Ok(held.into_iter().any(|Held { id, by }| {
             let node = nodes.with_key(&by).map(|node| &node.entry.record.standing);
-            grants.is_revoked(Revoked::Block(id)) || grants.is_revoked(Revoked::Key(by)) || node.is_some_and(Standing::bars)
+            grants.is_revoked(Revoked::Block(id))
+                || grants.is_revoked(Revoked::Key(by))
+                || node.is_some_and(Standing::bars)
         }))
     }
 
@@ -296,7 +343,11 @@ impl Store for MemoryStore {
         Ok(self.state().codes.code(id))
     }
 
-    async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+    async fn code_by_selector(
+        &self,
+        selector: Selector,
+        now: UnixTime,
+    ) -> Result<Option<Code>, StoreError> {
         Ok(self.state().codes.by_selector(selector, now))
     }
 
@@ -308,11 +359,22 @@ impl Store for MemoryStore {
         Ok(self.state().codes.guessers())
     }
 
-    async fn reserve(&self, code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+    async fn reserve(
+        &self,
+        code: Option<CodeId>,
+        source: Source,
+        now: UnixTime,
+    ) -> Result<Result<u8, NoGuess>, StoreError> {
         Ok(self.state().codes.reserve(code, source, now))
     }
 
-    async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+    async fn spend(
+        &self,
+        code: CodeId,
+        source: Source,
+        reserved_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
         let State { codes, deliveries, .. } = &mut *self.state();
         let spent = codes.spend(code, source, reserved_at, now);
         if spent {

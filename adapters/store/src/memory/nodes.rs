@@ -7,7 +7,9 @@ use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way};
+use handfast_core::registry::admission::{
+    Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way,
+};
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -18,7 +20,8 @@ use super::time::moved;
 use crate::rules::Again;
 use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
 
-/// Every change goes through [`Nodes::put`] and [`Nodes::take`], which keep what is derived from the nodes in step with them.
+/// Every change goes through [`Nodes::put`] and [`Nodes::take`], which keep what is derived from
+/// the nodes in step with them.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     pub(super) all: BTreeMap<NodeId, Node>,
@@ -49,7 +52,8 @@ impl Nodes {
     }
 
     pub(super) fn counts(&self, now: UnixTime) -> Counts {
-        let expired = self.by_expiry.iter().take_while(|(expires, _)| *expires <= now).count() as u64;
+        let expired =
+            self.by_expiry.iter().take_while(|(expires, _)| *expires <= now).count() as u64;
         Counts { pending: self.counts.pending - expired, ..self.counts }
     }
 
@@ -65,7 +69,10 @@ impl Nodes {
         let mut turned_down = None;
         let same = match &record.keys {
             None => self.by_request.get(&key).copied().filter(|id| {
-                self.all.get(id).and_then(|node| asks(&node.entry.record.standing)).is_some_and(|expires| expires > now)
+                self.all
+                    .get(id)
+                    .and_then(|node| asks(&node.entry.record.standing))
+                    .is_some_and(|expires| expires > now)
             }),
             Some(keys) => match self.with_key(&keys.channel).map(|node| &node.entry.record) {
                 None => None,
@@ -90,7 +97,10 @@ impl Nodes {
             }
             Admission::Refused(refusal) => return Ok(Err(refusal)),
             Admission::Displace(share) => {
-                match self.stalest(share, source).filter(|(_, stalest)| gives_way(*stalest, waiting, now)) {
+                match self
+                    .stalest(share, source)
+                    .filter(|(_, stalest)| gives_way(*stalest, waiting, now))
+                {
                     Some((id, _)) => drop(self.take(id)),
                     None => return Ok(Err(Refusal::TooManyPending)),
                 }
@@ -110,7 +120,8 @@ impl Nodes {
         Ok(Ok(id))
     }
 
-    /// The entry without keys that was asked for longest ago, of this source or of the one with most.
+    /// The entry without keys that was asked for longest ago, of this source or of the one with
+    /// most.
     fn stalest(&self, share: Share, own: Source) -> Option<(NodeId, Stalest)> {
         let source = match share {
             Share::Own => own,
@@ -119,7 +130,8 @@ impl Nodes {
         let of_source = self.of_source.get(&source).copied().unwrap_or(0);
         let waits = self.by_expiry.iter().filter_map(|(_, id)| self.all.get(id));
         let of_its = waits.filter(|node| node.source == source && node.entry.record.keys.is_none());
-        let asked = |node: &Node| node.entry.asked.map_or(node.entry.record.asked_at, |asked| asked.last);
+        let asked =
+            |node: &Node| node.entry.asked.map_or(node.entry.record.asked_at, |asked| asked.last);
         let stalest = of_its.min_by_key(|node| (asked(node), node.entry.record.node_id))?;
         Some((stalest.entry.record.node_id, Stalest { asked: asked(stalest), of_source }))
     }
@@ -130,9 +142,19 @@ impl Nodes {
     }
 
     /// Counts it, and keeps what the device says of itself now.
-    fn asked_again(&mut self, id: NodeId, asked: &Record, profile: String, request: u64, now: UnixTime) {
+    fn asked_again(
+        &mut self,
+        id: NodeId,
+        asked: &Record,
+        profile: String,
+        request: u64,
+        now: UnixTime,
+    ) {
         let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
-        let again = entry.asked.unwrap_or(Asked { times: 0, last: now, request: !request }).again(request, now);
+        let again = entry
+            .asked
+            .unwrap_or(Asked { times: 0, last: now, request: !request })
+            .again(request, now);
         entry.asked = again.or(entry.asked);
         if again.is_some() || asked.keys.is_some() {
             self.describe(id, asked, profile, now);
@@ -142,7 +164,8 @@ impl Nodes {
     /// What a waiting device says of itself now.
     fn describe(&mut self, id: NodeId, asked: &Record, profile: String, now: UnixTime) {
         let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
-        if !matches!(entry.record.standing, Standing::Pending { .. } | Standing::Unapproved { .. }) {
+        if !matches!(entry.record.standing, Standing::Pending { .. } | Standing::Unapproved { .. })
+        {
             return;
         }
         let Entry { record, profile: known, version, changed_at, .. } = entry;
@@ -152,7 +175,12 @@ impl Nodes {
         }
     }
 
-    pub(super) fn insert(&mut self, record: Record, profile: String, now: UnixTime) -> Result<Version, SaveError> {
+    pub(super) fn insert(
+        &mut self,
+        record: Record,
+        profile: String,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
         rules::provable(&record.standing, record.keys.is_some())?;
         let key_is_taken = record.keys.is_some_and(|keys| self.by_key.contains_key(&keys.channel));
         if key_is_taken || self.all.contains_key(&record.node_id) {
@@ -163,7 +191,13 @@ impl Nodes {
         Ok(Version(1))
     }
 
-    pub(super) fn save(&mut self, id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
+    pub(super) fn save(
+        &mut self,
+        id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
         let entry = &self.all.get(&id).ok_or(SaveError::Missing)?.entry;
         if entry.version != read_at {
             return Err(SaveError::Conflict);
@@ -213,12 +247,18 @@ impl Nodes {
 
     /// Has those with tokens wait again that this session approved. The answer is which.
     pub(super) fn end_approved_by(&mut self, session: SessionId, now: UnixTime) -> Vec<NodeId> {
-        let approved = self.all.values().map(|node| &node.entry).filter(|entry| entry.maker == Maker::Session(session));
+        let approved = self
+            .all
+            .values()
+            .map(|node| &node.entry)
+            .filter(|entry| entry.maker == Maker::Session(session));
         let paired = approved.filter_map(|entry| match entry.record.standing {
             Standing::Paired { .. } | Standing::Muted { .. } => {
                 Some((entry.record.node_id, entry.record.standing.token()?.clone()))
             }
-            Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => None,
+            Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => {
+                None
+            }
         });
         let paired: Vec<_> = paired.collect();
         for (id, token) in &paired {
@@ -232,11 +272,18 @@ impl Nodes {
 
     /// Who approved those that are paired.
     pub(super) fn approvers(&self) -> impl Iterator<Item = Maker> {
-        let is_paired = |node: &&Node| matches!(node.entry.record.standing, Standing::Paired { .. } | Standing::Muted { .. });
+        let is_paired = |node: &&Node| {
+            matches!(node.entry.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        };
         self.all.values().filter(is_paired).map(|node| node.entry.maker)
     }
 
-    fn change(&mut self, id: NodeId, now: UnixTime, change: impl FnOnce(&mut Node)) -> Option<Version> {
+    fn change(
+        &mut self,
+        id: NodeId,
+        now: UnixTime,
+        change: impl FnOnce(&mut Node),
+    ) -> Option<Version> {
         let mut node = self.take(id)?;
         let end = node.end();
         change(&mut node);
@@ -264,7 +311,9 @@ impl Nodes {
         if let Some(request) = node.request {
             // Another request of the same may have come meanwhile; there is one for each.
             let holder = self.by_request.get(&request).and_then(|holder| self.all.get(holder));
-            if !holder.is_some_and(|holder| matches!(holder.entry.record.standing, Standing::Pending { .. })) {
+            if !holder.is_some_and(|holder| {
+                matches!(holder.entry.record.standing, Standing::Pending { .. })
+            }) {
                 self.by_request.insert(request, id);
             }
         }
@@ -330,7 +379,9 @@ impl Nodes {
     /// Ends what earlier runs made later than that.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let run = self.run;
-        let such = |node: &Node| node.run != run && node.end().is_some() && node.entry.record.asked_at > latest;
+        let such = |node: &Node| {
+            node.run != run && node.end().is_some() && node.entry.record.asked_at > latest
+        };
         self.each(such, |_, _gone| {})
     }
 
@@ -346,7 +397,8 @@ impl Nodes {
     }
 
     fn each(&mut self, such: impl Fn(&Node) -> bool, change: impl Fn(&mut Self, Node)) -> u64 {
-        let these: Vec<_> = self.all.iter().filter(|(_, node)| such(node)).map(|(id, _)| *id).collect();
+        let these: Vec<_> =
+            self.all.iter().filter(|(_, node)| such(node)).map(|(id, _)| *id).collect();
         for id in &these {
             if let Some(node) = self.take(*id) {
                 change(self, node);
@@ -359,7 +411,8 @@ impl Nodes {
 /// Until when a request counts that waits, or would wait again if its approval were undone.
 fn asks(standing: &Standing) -> Option<UnixTime> {
     match (standing, standing.undelivered()) {
-        (Standing::Pending { expires }, _) | (_, Some(Undelivered { before: Before::Pending { expires }, .. })) => Some(*expires),
+        (Standing::Pending { expires }, _)
+        | (_, Some(Undelivered { before: Before::Pending { expires }, .. })) => Some(*expires),
         (_, Some(_) | None) => None,
     }
 }
@@ -369,11 +422,20 @@ impl Node {
     const fn end(&self) -> Option<UnixTime> {
         match self.entry.record.standing {
             Standing::Pending { expires } => Some(expires),
-            Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } | Standing::Revoked { .. } => None,
+            Standing::Unapproved { .. }
+            | Standing::Paired { .. }
+            | Standing::Muted { .. }
+            | Standing::Revoked { .. } => None,
         }
     }
 
-    fn new(record: Record, source: Source, request: Option<RequestKey>, profile: String, (now, run): (UnixTime, u64)) -> Self {
+    fn new(
+        record: Record,
+        source: Source,
+        request: Option<RequestKey>,
+        profile: String,
+        (now, run): (UnixTime, u64),
+    ) -> Self {
         Self {
             entry: Entry {
                 record,

@@ -5,7 +5,9 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
-use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId, redeem};
+use handfast_core::registry::sessions::{
+    Ended, Maker, NotRedeemed, Prolonging, Session, SessionId, redeem,
+};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
 
@@ -46,14 +48,22 @@ impl Companions {
         self.spent_runs.insert(code.nonce, self.run);
         self.spent_by_end.insert((code.expires_at, code.nonce));
         for _ in 0..rules::PURGE {
-            let Some((end, nonce)) = self.spent_by_end.first().copied().filter(|(end, _)| *end <= now) else { break };
+            let Some((end, nonce)) =
+                self.spent_by_end.first().copied().filter(|(end, _)| *end <= now)
+            else {
+                break;
+            };
             self.spent_by_end.pop_first();
             self.spent.remove(&nonce);
             self.spent_runs.remove(&nonce);
             self.mark = self.mark.max(end);
         }
         for _ in 0..rules::PURGE {
-            let Some((_, id)) = self.by_end.first().copied().filter(|(end, _)| *end < rules::oldest_session(now)) else { break };
+            let Some((_, id)) =
+                self.by_end.first().copied().filter(|(end, _)| *end < rules::oldest_session(now))
+            else {
+                break;
+            };
             self.take(id);
             self.runs.remove(&id);
         }
@@ -76,28 +86,35 @@ impl Companions {
         self.sessions.get(&id)
     }
 
-    /// Ends those that this session's codes opened and that outlast what they may. The answer is which.
+    /// Ends those that this session's codes opened and that outlast what they may. The answer is
+    /// which.
     pub(super) fn end_made_by(
         &mut self,
         maker: SessionId,
         outlasts: impl Fn(Option<UnixTime>) -> bool,
         now: UnixTime,
     ) -> Vec<SessionId> {
-        let made =
-            self.sessions.values().filter(|session| session.maker == Maker::Session(maker) && session.revoked_at.is_none());
-        let made: Vec<_> = made.filter(|session| outlasts(Some(session.expires_at))).map(|session| session.id).collect();
+        let made = self.sessions.values().filter(|session| {
+            session.maker == Maker::Session(maker) && session.revoked_at.is_none()
+        });
+        let made: Vec<_> = made
+            .filter(|session| outlasts(Some(session.expires_at)))
+            .map(|session| session.id)
+            .collect();
         made.iter().for_each(|id| self.change(*id, |session| session.revoked_at = Some(now)));
         made
     }
 
-    /// Takes back what this session has added to others that outlast what they may. The answer is which, and when they end now.
+    /// Takes back what this session has added to others that outlast what they may. The answer is
+    /// which, and when they end now.
     pub(super) fn shorten_what_was_prolonged_by(
         &mut self,
         by: SessionId,
         outlasts: impl Fn(Option<UnixTime>) -> bool,
     ) -> Vec<(SessionId, UnixTime)> {
         let longer = self.sessions.values().filter(|session| outlasts(Some(session.expires_at)));
-        let longer: Vec<_> = longer.filter_map(|session| Some((session.id, session.without(by)?))).collect();
+        let longer: Vec<_> =
+            longer.filter_map(|session| Some((session.id, session.without(by)?))).collect();
         for (id, end) in &longer {
             self.change(*id, |session| (session.expires_at, session.prolonged) = (*end, None));
         }
@@ -106,13 +123,19 @@ impl Companions {
 
     /// Who made those that have not ended, or has prolonged any.
     pub(super) fn makers(&self, now: UnixTime) -> impl Iterator<Item = Maker> {
-        let open = self.sessions.values().filter(move |session| session.revoked_at.is_none() && session.expires_at > now);
+        let open = self
+            .sessions
+            .values()
+            .filter(move |session| session.revoked_at.is_none() && session.expires_at > now);
         let prolonged = self.sessions.values().filter_map(|session| session.prolonged);
-        open.map(|session| session.maker).chain(prolonged.map(|prolonged| Maker::Session(prolonged.by)))
+        open.map(|session| session.maker)
+            .chain(prolonged.map(|prolonged| Maker::Session(prolonged.by)))
     }
 
     fn insert(&mut self, session: Session) -> Result<(), SaveError> {
-        if self.sessions.contains_key(&session.id) || self.by_hash.contains_key(session.hash.as_bytes()) {
+        if self.sessions.contains_key(&session.id)
+            || self.by_hash.contains_key(session.hash.as_bytes())
+        {
             return Err(SaveError::Conflict);
         }
         self.runs.insert(session.id, Runs { made: self.run, end: self.run, renewed: None });
@@ -172,7 +195,8 @@ impl Companions {
         for session in self.sessions.values_mut() {
             let Some(runs) = self.runs.get(&session.id) else { continue };
             let made = runs.made != self.run && session.issued_at > latest;
-            let renewed = runs.end != self.run && runs.renewed.is_some_and(|renewed| renewed > latest);
+            let renewed =
+                runs.end != self.run && runs.renewed.is_some_and(|renewed| renewed > latest);
             if (made || renewed) && session.revoked_at.is_none() && !session.over {
                 session.over = true;
                 count += 1;
@@ -184,14 +208,19 @@ impl Companions {
     /// When this run made each, or set its end.
     pub(super) fn made_last(&self) -> Vec<UnixTime> {
         let each = self.runs.iter().flat_map(|(id, runs)| {
-            let issued = self.sessions.get(id).filter(|_| runs.made == self.run).map(|session| session.issued_at);
+            let issued = self
+                .sessions
+                .get(id)
+                .filter(|_| runs.made == self.run)
+                .map(|session| session.issued_at);
             [issued, runs.renewed.filter(|_| runs.end == self.run)]
         });
         each.flatten().collect()
     }
 
     pub(super) fn write_over(&mut self, id: SessionId, now: UnixTime) -> bool {
-        let over = self.sessions.get_mut(&id).filter(|session| !session.over && session.expires_at <= now);
+        let over =
+            self.sessions.get_mut(&id).filter(|session| !session.over && session.expires_at <= now);
         over.map(|session| session.over = true).is_some()
     }
 
@@ -218,7 +247,12 @@ fn end(session: &Session) -> UnixTime {
 
 #[async_trait]
 impl Sessions for MemoryStore {
-    async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
+    async fn redeem(
+        &self,
+        code: SetupCode,
+        yields: Yield,
+        now: UnixTime,
+    ) -> Result<Result<(), NotRedeemed>, SaveError> {
         let mut state = self.state();
         if let Err(no) = state.companions.spendable(code, now) {
             return Ok(Err(no));
@@ -229,7 +263,14 @@ impl Sessions for MemoryStore {
         match yields {
             Yield::Session(session) => state.companions.insert(session)?,
             Yield::Node { record, profile, read_at, grant, ceiling } => {
-                state.offer(*record, profile, read_at, *grant, ceiling.map(|ceiling| *ceiling), now)?;
+                state.offer(
+                    *record,
+                    profile,
+                    read_at,
+                    *grant,
+                    ceiling.map(|ceiling| *ceiling),
+                    now,
+                )?;
             }
         }
         state.companions.spend(code, now);
@@ -267,9 +308,15 @@ impl Sessions for MemoryStore {
         now: UnixTime,
     ) -> Result<Vec<Session>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let belongs = |session: &&Session| filter == SessionFilter::All || session.admits(now).is_ok();
+        let belongs =
+            |session: &&Session| filter == SessionFilter::All || session.admits(now).is_ok();
         let state = self.state();
-        let page = state.companions.sessions.range((from, Bound::Unbounded)).map(|(_, session)| session).filter(belongs);
+        let page = state
+            .companions
+            .sessions
+            .range((from, Bound::Unbounded))
+            .map(|(_, session)| session)
+            .filter(belongs);
         Ok(page.take(limit).cloned().collect())
     }
 
@@ -277,7 +324,9 @@ impl Sessions for MemoryStore {
         let Companions { sessions, by_end, .. } = &self.state().companions;
         let last = SessionId::from_bytes([0xff; 16]);
         let not_over = by_end.range((Bound::Excluded((now, last)), Bound::Unbounded));
-        Ok(not_over.filter(|(_, id)| sessions.get(id).is_some_and(|session| session.admits(now).is_ok())).count() as u64)
+        Ok(not_over
+            .filter(|(_, id)| sessions.get(id).is_some_and(|session| session.admits(now).is_ok()))
+            .count() as u64)
     }
 
     async fn prolong_session(
@@ -289,13 +338,16 @@ impl Sessions for MemoryStore {
         let mut state = self.state();
         let Some(session) = state.companions.session(id).cloned() else { return Ok(None) };
         let by = how.by.map_or(Maker::Operator, Maker::Session);
-        let (Some(made), Some(by)) = (state.end_of(session.maker, now), state.end_of(by, now)) else {
+        let (Some(made), Some(by)) = (state.end_of(session.maker, now), state.end_of(by, now))
+        else {
             return Ok(Some(Err(Ended::Revoked)));
         };
         let how = Prolonging { ends: [how.ends, made, by].into_iter().flatten().min(), ..how };
         let refreshed = session.refreshed(&how, now);
         if let Ok((end, prolonged)) = refreshed {
-            state.companions.change(id, |session| (session.expires_at, session.prolonged) = (end, prolonged));
+            state
+                .companions
+                .change(id, |session| (session.expires_at, session.prolonged) = (end, prolonged));
             let run = state.companions.run;
             if end != session.expires_at
                 && let Some(runs) = state.companions.runs.get_mut(&id)
@@ -306,9 +358,14 @@ impl Sessions for MemoryStore {
         Ok(Some(refreshed.map(|(end, _)| end)))
     }
 
-    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
+    async fn end_session(
+        &self,
+        id: SessionId,
+        now: UnixTime,
+    ) -> Result<(bool, EndedWith), StoreError> {
         let mut state = self.state();
-        let is_open = state.companions.session(id).is_some_and(|session| session.revoked_at.is_none());
+        let is_open =
+            state.companions.session(id).is_some_and(|session| session.revoked_at.is_none());
         if is_open {
             state.companions.change(id, |session| session.revoked_at = Some(now));
         }

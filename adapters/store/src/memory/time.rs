@@ -32,7 +32,8 @@ impl Timekeeping for MemoryStore {
             state.companions.made_last(),
             state.senders.made_last(),
         ];
-        let mark = state.time.mark.map(|mark| rules::begins_after(mark, made.into_iter().flatten()));
+        let mark =
+            state.time.mark.map(|mark| rules::begins_after(mark, made.into_iter().flatten()));
         state.time.run += 1;
         let run = Run { number: state.time.run, mark };
         state.nodes.run = run.number;

@@ -40,7 +40,12 @@ pub(super) fn enter(
     Ok(entered == 1)
 }
 
-pub(super) fn insert(connection: &Connection, record: &Record, profile: &str, now: UnixTime) -> Result<(), SaveError> {
+pub(super) fn insert(
+    connection: &Connection,
+    record: &Record,
+    profile: &str,
+    now: UnixTime,
+) -> Result<(), SaveError> {
     rules::provable(&record.standing, record.keys.is_some())?;
     match enter(connection, record, Source::of(record.address), None, profile, now)? {
         true => Ok(deliveries::follow(connection, record.node_id, &record.standing, None, now)?),
@@ -135,7 +140,11 @@ pub(super) fn replace(
     }
 }
 
-pub(super) fn observe(connection: &Connection, id: NodeId, observation: Observation) -> Result<(), StoreError> {
+pub(super) fn observe(
+    connection: &Connection,
+    id: NodeId,
+    observation: Observation,
+) -> Result<(), StoreError> {
     let Observation { last_seen, occupancy, noise_level, wake_word_fp } = observation.over(None);
     connection
         .prepare_cached(
@@ -148,7 +157,15 @@ pub(super) fn observe(connection: &Connection, id: NodeId, observation: Observat
     Ok(())
 }
 
-pub(super) fn vault(connection: &Connection, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
-    connection.prepare_cached("INSERT INTO vault VALUES (?1, ?2) ON CONFLICT DO NOTHING")?.execute(params![name, fresh])?;
-    Ok(connection.prepare_cached("SELECT sealed FROM vault WHERE name = ?1")?.query_row([name], |row| row.get(0))?)
+pub(super) fn vault(
+    connection: &Connection,
+    name: &str,
+    fresh: &[u8],
+) -> Result<Vec<u8>, StoreError> {
+    connection
+        .prepare_cached("INSERT INTO vault VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute(params![name, fresh])?;
+    Ok(connection
+        .prepare_cached("SELECT sealed FROM vault WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))?)
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use handfast_core::id::Source;
 use handfast_core::limits::GUESSES_PER_CODE;
-use handfast_core::registry::codes::{self, CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window};
+use handfast_core::registry::codes::{
+    self, CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window,
+};
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
@@ -16,20 +18,24 @@ use super::rows::{self, integer};
 use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
 
 pub(super) fn window(connection: &Connection) -> Result<Window, StoreError> {
-    connection.prepare_cached("SELECT opened_at, closes, opened_by, guesses FROM pairing_window")?.query_row([], rows::window)?
+    connection
+        .prepare_cached("SELECT opened_at, closes, opened_by, guesses FROM pairing_window")?
+        .query_row([], rows::window)?
 }
 
 pub(super) fn set_window(connection: &Connection, window: &Window) -> Result<(), StoreError> {
     let Window { opened, guesses } = window;
     let closes = opened.and_then(|opened| opened.closes);
-    connection.prepare_cached("UPDATE pairing_window SET opened_at = ?1, closes = ?2, guesses = ?3, opened_by = ?4")?.execute(
-        params![
+    connection
+        .prepare_cached(
+            "UPDATE pairing_window SET opened_at = ?1, closes = ?2, guesses = ?3, opened_by = ?4",
+        )?
+        .execute(params![
             opened.map(|opened| integer(opened.at)),
             closes.map(integer),
             guesses,
             opened.and_then(|opened| rows::session(opened.by))
-        ],
-    )?;
+        ])?;
     Ok(())
 }
 
@@ -42,27 +48,39 @@ pub(super) fn begin_window(connection: &Connection, window: &Window) -> Result<(
     Ok(())
 }
 
-pub(super) fn guessers(connection: &Connection) -> rusqlite::Result<Result<Vec<Guesser>, StoreError>> {
-    let mut statement = connection.prepare_cached("SELECT source, guesses FROM pin_guesses ORDER BY source")?;
-    let read = statement.query_map([], |row| Ok(Guesser { source: Source::from_bytes(row.get(0)?), guesses: row.get(1)? }))?;
+pub(super) fn guessers(
+    connection: &Connection,
+) -> rusqlite::Result<Result<Vec<Guesser>, StoreError>> {
+    let mut statement =
+        connection.prepare_cached("SELECT source, guesses FROM pin_guesses ORDER BY source")?;
+    let read = statement.query_map([], |row| {
+        Ok(Guesser { source: Source::from_bytes(row.get(0)?), guesses: row.get(1)? })
+    })?;
     read.collect::<Result<_, _>>().map(Ok)
 }
 
 fn of(connection: &Connection, source: Source) -> rusqlite::Result<u8> {
-    let mut statement = connection.prepare_cached("SELECT guesses FROM pin_guesses WHERE source = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT guesses FROM pin_guesses WHERE source = ?1")?;
     Ok(statement.query_row([source.as_bytes()], |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
 fn count(connection: &Connection, source: Source, guesses: u8) -> rusqlite::Result<()> {
     let sql = match guesses {
         0 => "DELETE FROM pin_guesses WHERE source = ?1 AND ?2 = 0",
-        _ => "INSERT INTO pin_guesses VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET guesses = ?2",
+        _ => {
+            "INSERT INTO pin_guesses VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET guesses = ?2"
+        }
     };
     connection.prepare_cached(sql)?.execute(params![source.as_bytes(), guesses]).map(drop)
 }
 
 /// The PINs that live for other keys than this, the oldest first.
-fn others(connection: &Connection, key: &[u8; 32], now: UnixTime) -> rusqlite::Result<(Vec<LivePin>, Vec<i64>)> {
+fn others(
+    connection: &Connection,
+    key: &[u8; 32],
+    now: UnixTime,
+) -> rusqlite::Result<(Vec<LivePin>, Vec<i64>)> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, source, guesses FROM code INDEXED BY code_pins
          WHERE pin_for IS NOT NULL AND dead_since > ?1 AND uses_left > 0 AND pin_for <> ?2 AND guesses < ?3 ORDER BY seq",
@@ -74,8 +92,7 @@ fn others(connection: &Connection, key: &[u8; 32], now: UnixTime) -> rusqlite::R
     pins.collect()
 }
 
-const KILL: &str =
-    "UPDATE code SET expires = min(expires, ?2), dead_since = min(dead_since, ?2), uses_left = 0, sealed = NULL WHERE seq = ?1";
+const KILL: &str = "UPDATE code SET expires = min(expires, ?2), dead_since = min(dead_since, ?2), uses_left = 0, sealed = NULL WHERE seq = ?1";
 
 /// `erased` is set where a secret is erased: the log has to be cut then.
 pub(super) fn mint(
@@ -110,7 +127,12 @@ pub(super) fn mint(
                     if let PinRoom::InPlaceOf(at) = room
                         && let Some(place) = places.get(at)
                     {
-                        note(erased, connection.prepare_cached(KILL)?.execute(params![place, integer(now)])?);
+                        note(
+                            erased,
+                            connection
+                                .prepare_cached(KILL)?
+                                .execute(params![place, integer(now)])?,
+                        );
                     }
                     Ok(())
                 }
@@ -170,13 +192,23 @@ pub(super) fn code(connection: &Connection, id: CodeId) -> Result<Option<Code>, 
     statement.query_row([id.as_bytes()], rows::code).optional()?.transpose()
 }
 
-pub(super) fn by_selector(connection: &Connection, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+pub(super) fn by_selector(
+    connection: &Connection,
+    selector: Selector,
+    now: UnixTime,
+) -> Result<Option<Code>, StoreError> {
     let sql = "SELECT * FROM code INDEXED BY code_by_selector WHERE selector = ?1 AND dead_since > ?2 AND uses_left > 0 LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_row(params![selector.as_str(), integer(now)], rows::code).optional()?.transpose()
+    statement
+        .query_row(params![selector.as_str(), integer(now)], rows::code)
+        .optional()?
+        .transpose()
 }
 
-pub(super) fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<Result<Vec<Code>, StoreError>> {
+pub(super) fn live(
+    connection: &Connection,
+    now: UnixTime,
+) -> rusqlite::Result<Result<Vec<Code>, StoreError>> {
     let mut statement = connection.prepare_cached(
         "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, source, NULL AS sealed
          FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC",
@@ -190,7 +222,8 @@ pub(super) fn reserve(
     source: Source,
     now: UnixTime,
 ) -> Result<Result<u8, NoGuess>, StoreError> {
-    // Nobody's code is looked for, too, and the window read: each way costs three reads and one row written.
+    // Nobody's code is looked for, too, and the window read: each way costs three reads and one row
+    // written.
     let code = code(connection, id.unwrap_or(CodeId::from_bytes([0; 16])))?;
     let (window, before) = (window(connection)?, of(connection, source)?);
     let Some(id) = id else {
@@ -198,11 +231,14 @@ pub(super) fn reserve(
         return Ok(Ok(GUESSES_PER_CODE - 1));
     };
     let Some(Code { counted, .. }) = code else { return Ok(Err(NoGuess::Expired)) };
-    let Reserved { guesses, window: counting, of_source, left } = match codes::reserve(&counted, &window, before, now) {
-        Ok(reserved) => reserved,
-        Err(no) => return Ok(Err(no)),
-    };
-    connection.prepare_cached("UPDATE code SET guesses = ?2 WHERE code_id = ?1")?.execute(params![id.as_bytes(), guesses])?;
+    let Reserved { guesses, window: counting, of_source, left } =
+        match codes::reserve(&counted, &window, before, now) {
+            Ok(reserved) => reserved,
+            Err(no) => return Ok(Err(no)),
+        };
+    connection
+        .prepare_cached("UPDATE code SET guesses = ?2 WHERE code_id = ?1")?
+        .execute(params![id.as_bytes(), guesses])?;
     if counting != window {
         set_window(connection, &counting)?;
         count(connection, source, of_source)?;
@@ -220,14 +256,16 @@ pub(super) fn spend(
 ) -> Result<bool, StoreError> {
     let Some(Code { counted, .. }) = code(connection, id)? else { return Ok(false) };
     let (window, before) = (window(connection)?, of(connection, source)?);
-    let Some((counted, given_back, of_source)) = codes::spend(&counted, &window, before, reserved_at) else { return Ok(false) };
+    let Some((counted, given_back, of_source)) =
+        codes::spend(&counted, &window, before, reserved_at)
+    else {
+        return Ok(false);
+    };
     let Counted { guesses, uses_left, .. } = counted;
     if uses_left > 0 {
-        connection.prepare_cached("UPDATE code SET guesses = ?2, uses_left = ?3 WHERE code_id = ?1")?.execute(params![
-            id.as_bytes(),
-            guesses,
-            uses_left
-        ])?;
+        connection
+            .prepare_cached("UPDATE code SET guesses = ?2, uses_left = ?3 WHERE code_id = ?1")?
+            .execute(params![id.as_bytes(), guesses, uses_left])?;
     } else {
         let spent = connection
             .prepare_cached(
@@ -244,7 +282,12 @@ pub(super) fn spend(
     Ok(true)
 }
 
-pub(super) fn withdraw(connection: &Connection, id: CodeId, now: UnixTime, erased: &AtomicBool) -> Result<bool, StoreError> {
+pub(super) fn withdraw(
+    connection: &Connection,
+    id: CodeId,
+    now: UnixTime,
+    erased: &AtomicBool,
+) -> Result<bool, StoreError> {
     let withdrawn = connection
         .prepare_cached(
             "UPDATE code SET expires = min(expires, ?2), dead_since = min(dead_since, ?2), uses_left = 0, sealed = NULL
@@ -255,7 +298,8 @@ pub(super) fn withdraw(connection: &Connection, id: CodeId, now: UnixTime, erase
     Ok(withdrawn == 1)
 }
 
-/// Kills those that this session minted and that live after this time. The answer is how many there were.
+/// Kills those that this session minted and that live after this time. The answer is how many there
+/// were.
 pub(super) fn end_made_by(
     connection: &Connection,
     session: SessionId,
@@ -265,7 +309,11 @@ pub(super) fn end_made_by(
 ) -> Result<u64, StoreError> {
     let sql = "UPDATE code INDEXED BY code_by_maker SET expires = min(expires, ?2), dead_since = min(dead_since, ?2),
                       uses_left = 0, sealed = NULL WHERE maker = ?1 AND uses_left > 0 AND dead_since > ?3";
-    let killed = connection.prepare_cached(sql)?.execute(params![session.as_bytes(), integer(now), after])?;
+    let killed = connection.prepare_cached(sql)?.execute(params![
+        session.as_bytes(),
+        integer(now),
+        after
+    ])?;
     note(erased, killed);
     Ok(killed as u64)
 }

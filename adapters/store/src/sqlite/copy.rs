@@ -30,7 +30,8 @@ pub struct Backup {
 pub struct Restored {
     /// How many nodes the registry has now, in any standing.
     pub nodes: u64,
-    /// What the registry that was replaced knew and the backup does not. `None` if that cannot be told.
+    /// What the registry that was replaced knew and the backup does not. `None` if that cannot be
+    /// told.
     pub lost: Option<Lost>,
     /// Where the registry is that was replaced, if there was one.
     pub replaced: Option<std::path::PathBuf>,
@@ -55,14 +56,18 @@ pub struct Lost {
     pub blocked_senders: u64,
 }
 
-/// Copies the registry at `database` into the file `to`, while it is in use or not. The copy is consistent, 0600, and has its name only when it is
-/// whole and durable. A file that is there already is replaced only if it is a registry itself. Blocks.
+/// Copies the registry at `database` into the file `to`, while it is in use or not. The copy is
+/// consistent, 0600, and has its name only when it is whole and durable. A file that is there
+/// already is replaced only if it is a registry itself. Blocks.
 ///
 /// # Errors
 /// [`StoreError`]; `to` is as it was then.
 pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
     if !file::is_here(database)? {
-        return Err(error(database, "there is no registry here; name the gateway's data directory with --data"));
+        return Err(error(
+            database,
+            "there is no registry here; name the gateway's data directory with --data",
+        ));
     }
     file::check(database)?;
     let same = |one: &Path| std::fs::canonicalize(one).ok();
@@ -70,7 +75,10 @@ pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
         return Err(error(to, "this is the registry itself; name another file for the backup"));
     }
     if private_file::inspect(to)? && reading(to).and_then(|found| version(&found, to)).is_err() {
-        return Err(error(to, "this file is there already and is no backup of a registry; name another one, or remove it"));
+        return Err(error(
+            to,
+            "this file is there already and is no backup of a registry; name another one, or remove it",
+        ));
     }
     let from = reading(database)?;
     version(&from, database)?;
@@ -81,11 +89,12 @@ pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
     Ok(made)
 }
 
-/// Puts the backup `from` in the place of the registry at `database`, which no process may have open. The one that was there is kept under another name.
-/// Blocks.
+/// Puts the backup `from` in the place of the registry at `database`, which no process may have
+/// open. The one that was there is kept under another name. Blocks.
 ///
 /// # Errors
-/// [`StoreError`]; the registry is as it was then, or says at the next start that the restore was broken off.
+/// [`StoreError`]; the registry is as it was then, or says at the next start that the restore was
+/// broken off.
 pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
     let lock = file::lock(database)?;
     if !private_file::inspect(from)? {
@@ -97,25 +106,35 @@ pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
     }
     let backup = reading(from)?;
     let version = version(&backup, from)?;
-    let sound: String = backup.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|e| spoiled(from, e))?;
+    let sound: String = backup
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|e| spoiled(from, e))?;
     if sound != "ok" {
         return Err(error(from, format!("this backup is damaged ({sound}); nothing was changed")));
     }
     let is_here = file::is_here(database)?;
     let (lost, number) = match is_here {
-        true => {
-            (lost(database, from).ok(), reading(database).ok().and_then(|c| generation::read(&c).ok()?).map_or(0, |g| g.0.number))
-        }
+        true => (
+            lost(database, from).ok(),
+            reading(database)
+                .ok()
+                .and_then(|c| generation::read(&c).ok()?)
+                .map_or(0, |g| g.0.number),
+        ),
         false => (None, 0),
     };
     let acknowledged = generation::mark(database).ok().flatten().map_or(0, |mark| mark.number);
 
     let copy = Beside::new(database)?;
     vacuum(&backup, &copy, database)?;
-    let id = backup.query_row("SELECT randomblob(16)", [], |row| row.get(0)).map_err(|e| error(database, e))?;
+    let id = backup
+        .query_row("SELECT randomblob(16)", [], |row| row.get(0))
+        .map_err(|e| error(database, e))?;
     let mut mark = Generation { number: 0, database: DatabaseId(id) };
     if version >= generation::SINCE {
-        let own = generation::read(&backup).map_err(|e| spoiled(from, e))?.map_or(0, |(own, _)| own.number);
+        let own = generation::read(&backup)
+            .map_err(|e| spoiled(from, e))?
+            .map_or(0, |(own, _)| own.number);
         mark.number = own.max(number).max(acknowledged) + 1;
         renumber(copy.path(), mark).map_err(|e| full_or(database, e))?;
     }
@@ -141,7 +160,8 @@ fn reading(path: &Path) -> Result<Connection, StoreError> {
 
 /// The version of a registry's schema.
 fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
-    let recognised = schema::recognise(connection, MIGRATIONS.len()).map_err(|e| spoiled(path, e))?;
+    let recognised =
+        schema::recognise(connection, MIGRATIONS.len()).map_err(|e| spoiled(path, e))?;
     match recognised.map_err(|problem| error(path, problem))? {
         0 => Err(error(path, "this is an empty registry, and no backup")),
         version => Ok(version),
@@ -150,14 +170,19 @@ fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
 
 fn spoiled(path: &Path, problem: rusqlite::Error) -> StoreError {
     match problem.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => error(path, "this is no registry, and no other SQLite file either; nothing was changed"),
+        Some(ErrorCode::NotADatabase) => {
+            error(path, "this is no registry, and no other SQLite file either; nothing was changed")
+        }
         _ => error(path, format!("{problem}; nothing was changed")),
     }
 }
 
 /// Copies everything that is committed, without the space of what was erased.
 fn vacuum(from: &Connection, to: &Beside, named: &Path) -> Result<(), StoreError> {
-    let path = to.path().to_str().ok_or_else(|| error(named, "the path is not UTF-8, which SQLite needs"))?;
+    let path = to
+        .path()
+        .to_str()
+        .ok_or_else(|| error(named, "the path is not UTF-8, which SQLite needs"))?;
     from.execute("VACUUM INTO ?1", [path]).map(drop).map_err(|e| full_or(named, e))
 }
 
@@ -169,15 +194,22 @@ fn full_or(path: &Path, problem: rusqlite::Error) -> StoreError {
                 "it could not be written ({problem}); nothing was left half-written; free disk space or name a file on another disk"
             ),
         ),
-        _ => error(path, format!("it could not be written: {problem}; nothing was left half-written")),
+        _ => error(
+            path,
+            format!("it could not be written: {problem}; nothing was left half-written"),
+        ),
     }
 }
 
 fn summary(path: &Path) -> Result<Backup, String> {
     let read = || {
         let connection = reading(path).map_err(|e| e.to_string())?;
-        let nodes: i64 = connection.query_row("SELECT count(*) FROM node", [], |row| row.get(0)).map_err(|e| e.to_string())?;
-        let number = generation::read(&connection).map_err(|e| e.to_string())?.map_or(0, |(own, _)| own.number);
+        let nodes: i64 = connection
+            .query_row("SELECT count(*) FROM node", [], |row| row.get(0))
+            .map_err(|e| e.to_string())?;
+        let number = generation::read(&connection)
+            .map_err(|e| e.to_string())?
+            .map_or(0, |(own, _)| own.number);
         let bytes = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
         Ok::<_, String>(Backup { number, nodes: u64::try_from(nodes).unwrap_or(0), bytes })
     };
@@ -185,11 +217,19 @@ fn summary(path: &Path) -> Result<Backup, String> {
 }
 
 fn renumber(path: &Path, to: Generation) -> rusqlite::Result<()> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     // Nobody knows of this file yet, so a crash need not be undone in it.
     connection.query_row("PRAGMA journal_mode = MEMORY", [], |row| row.get::<_, String>(0))?;
     let row = params![i64::try_from(to.number).unwrap_or(i64::MAX), to.database.0];
-    connection.execute("INSERT OR REPLACE INTO generation (one, number, base, database) VALUES (1, ?1, 0, ?2)", row).map(drop)
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO generation (one, number, base, database) VALUES (1, ?1, 0, ?2)",
+            row,
+        )
+        .map(drop)
 }
 
 /// Gives a registry and its log other names.
@@ -198,7 +238,9 @@ fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
     let (log, shared) = (beside(database, "-wal"), beside(database, "-shm"));
     let rename = |from: &Path, to: &Path| match std::fs::rename(from, to) {
         Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|problem| error(from, format!("it cannot be renamed to {}: {problem}", to.display()))),
+        other => other.map_err(|problem| {
+            error(from, format!("it cannot be renamed to {}: {problem}", to.display()))
+        }),
     };
     // The log of an earlier one would be taken for this one's.
     let _ = std::fs::remove_file(beside(&away, "-wal"));
@@ -214,7 +256,9 @@ fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
 fn lost(database: &Path, backup: &Path) -> Result<Lost, StoreError> {
     let connection = reading(database)?;
     let failed = |e: rusqlite::Error| error(database, e);
-    let path = backup.to_str().ok_or_else(|| error(backup, "the path is not UTF-8, which SQLite needs"))?;
+    let path = backup
+        .to_str()
+        .ok_or_else(|| error(backup, "the path is not UTF-8, which SQLite needs"))?;
     connection.execute("ATTACH ?1 AS backup", [path]).map_err(failed)?;
     // A backup of an older version lacks whole tables; what stands in them now is not in it.
     let has = |schema: &str, table: &str| {

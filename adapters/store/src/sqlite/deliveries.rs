@@ -7,7 +7,9 @@ use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
 use handfast_core::registry::admission::RequestKey;
 use handfast_core::registry::codes::CodeId;
-use handfast_core::registry::delivery::{self, Before, DeliveryId, NotSettled, Outcome, Settled, Ticket, Undelivered};
+use handfast_core::registry::delivery::{
+    self, Before, DeliveryId, NotSettled, Outcome, Settled, Ticket, Undelivered,
+};
 use handfast_core::registry::lifecycle;
 use handfast_core::registry::record::Standing;
 use handfast_core::time::UnixTime;
@@ -21,15 +23,25 @@ use crate::{Delivered, Deliveries, Delivery, SaveError, Settlement, StoreError, 
 /// What finds the request of a node again, if it waits or would wait again.
 pub(super) fn request(connection: &Connection, id: NodeId) -> rusqlite::Result<Option<[u8; 32]>> {
     let sql = "SELECT coalesce(request_key, fallback_request) FROM node WHERE node_id = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([id.as_bytes()], |row| row.get(0)).optional()?.flatten())
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()?
+        .flatten())
 }
 
 /// The request with this key whose approval may be undone.
-pub(super) fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> rusqlite::Result<Option<NodeId>> {
+pub(super) fn same(
+    connection: &Connection,
+    key: &RequestKey,
+    now: UnixTime,
+) -> rusqlite::Result<Option<NodeId>> {
     let sql = "SELECT node_id FROM node INDEXED BY node_by_fallback_request
                WHERE fallback_request = ?1 AND fallback_expires > ?2 AND token_hash IS NOT NULL LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_row(params![key.as_bytes(), integer(now)], |row| row.get(0).map(NodeId::from_bytes)).optional()
+    statement
+        .query_row(params![key.as_bytes(), integer(now)], |row| row.get(0).map(NodeId::from_bytes))
+        .optional()
 }
 
 /// Keeps in step with a standing that was just saved; `request` is what [`request`] said before.
@@ -99,7 +111,11 @@ pub(super) fn used(connection: &Connection, subject: &[u8; 16]) -> rusqlite::Res
     Ok(())
 }
 
-fn add(connection: &Connection, Delivery { ticket, of }: &Delivery, now: UnixTime) -> Result<(), StoreError> {
+fn add(
+    connection: &Connection,
+    Delivery { ticket, of }: &Delivery,
+    now: UnixTime,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "DELETE FROM delivery WHERE delivery_id IN (SELECT delivery_id FROM delivery INDEXED BY delivery_settled
@@ -109,7 +125,9 @@ fn add(connection: &Connection, Delivery { ticket, of }: &Delivery, now: UnixTim
     let (what, subject, expires) = match of {
         Delivered::Token(id) => ("token", id.as_bytes(), None),
         Delivered::Code(id) => ("code", id.as_bytes(), None),
-        Delivered::Setup { nonce, expires_at } => ("setup", nonce.as_bytes(), Some(integer(*expires_at))),
+        Delivered::Setup { nonce, expires_at } => {
+            ("setup", nonce.as_bytes(), Some(integer(*expires_at)))
+        }
     };
     connection
         .prepare_cached(
@@ -133,8 +151,14 @@ fn settle(
     let Some((delivery, settled)) = found else { return Ok(Err(NotSettled::Unknown)) };
     let Delivery { ticket, of } = delivery.map_err(unreadable)?;
     if let Some(word) = settled {
-        let settled = Settled::parse(&word).ok_or_else(|| unreadable(format!("settled {word:?} is unknown")))?;
-        return Ok(delivery::settle_again(settled, outcome).map(|()| Settlement { of, settled, notice: None, again: true }));
+        let settled = Settled::parse(&word)
+            .ok_or_else(|| unreadable(format!("settled {word:?} is unknown")))?;
+        return Ok(delivery::settle_again(settled, outcome).map(|()| Settlement {
+            of,
+            settled,
+            notice: None,
+            again: true,
+        }));
     }
     let (settled, notice) = match of {
         Delivered::Token(node_id) => {
@@ -142,20 +166,23 @@ fn settle(
                 mark(connection, id, Settled::Undone)?;
                 return Ok(Err(NotSettled::Undone));
             };
-            let (settled, change) = match lifecycle::settle(&stored.record.standing, id, outcome, now) {
-                Ok(settled) => settled,
-                // The node was moved on in another way.
-                Err(NotSettled::Unknown) => {
-                    mark(connection, id, Settled::Undone)?;
-                    return Ok(Err(NotSettled::Undone));
-                }
-                Err(no) => return Ok(Err(no)),
-            };
+            let (settled, change) =
+                match lifecycle::settle(&stored.record.standing, id, outcome, now) {
+                    Ok(settled) => settled,
+                    // The node was moved on in another way.
+                    Err(NotSettled::Unknown) => {
+                        mark(connection, id, Settled::Undone)?;
+                        return Ok(Err(NotSettled::Undone));
+                    }
+                    Err(no) => return Ok(Err(no)),
+                };
             mark(connection, id, settled)?;
             match changes::save(connection, node_id, stored.version, &change.standing, now) {
                 Ok(_) => (settled, change.notice),
                 Err(SaveError::Store(error)) => return Err(error),
-                Err(SaveError::Conflict | SaveError::Missing) => return Ok(Err(NotSettled::Unknown)),
+                Err(SaveError::Conflict | SaveError::Missing) => {
+                    return Ok(Err(NotSettled::Unknown));
+                }
             }
         }
         Delivered::Code(_) | Delivered::Setup { .. } => {
@@ -168,7 +195,9 @@ fn settle(
                 (Settled::Undone, Delivered::Code(code)) => {
                     codes::withdraw(connection, code, now, erased)?;
                 }
-                (Settled::Undone, Delivered::Setup { nonce, expires_at }) => sessions::spoil(connection, nonce, expires_at)?,
+                (Settled::Undone, Delivered::Setup { nonce, expires_at }) => {
+                    sessions::spoil(connection, nonce, expires_at)?
+                }
                 (Settled::Delivered, _) | (Settled::Undone, Delivered::Token(_)) => {}
             }
             (settled, None)
@@ -184,20 +213,32 @@ fn mark(connection: &Connection, id: DeliveryId, settled: Settled) -> rusqlite::
     Ok(())
 }
 
-fn under_way(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Result<Delivery, String>>> {
+fn under_way(
+    connection: &Connection,
+    limit: usize,
+) -> rusqlite::Result<Vec<Result<Delivery, String>>> {
     let sql = "SELECT delivery_id, until, what, subject, expires FROM delivery INDEXED BY delivery_under_way
                WHERE settled IS NULL ORDER BY until LIMIT ?1";
-    connection.prepare_cached(sql)?.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], delivery)?.collect()
+    connection
+        .prepare_cached(sql)?
+        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], delivery)?
+        .collect()
 }
 
 /// Reads a delivery. The schema allows nothing but 16 bytes as its id and as what it is of.
 fn delivery(row: &Row<'_>) -> rusqlite::Result<Result<Delivery, String>> {
-    let ticket = Ticket { id: DeliveryId::from_bytes(row.get("delivery_id")?), until: seconds(row.get("until")?) };
+    let ticket = Ticket {
+        id: DeliveryId::from_bytes(row.get("delivery_id")?),
+        until: seconds(row.get("until")?),
+    };
     let subject: [u8; 16] = row.get("subject")?;
     let of = || match get::<String>(row, "what")?.as_str() {
         "token" => Ok(Delivered::Token(NodeId::from_bytes(subject))),
         "code" => Ok(Delivered::Code(CodeId::from_bytes(subject))),
-        "setup" => Ok(Delivered::Setup { nonce: Nonce::from_bytes(subject), expires_at: time(row, "expires")? }),
+        "setup" => Ok(Delivered::Setup {
+            nonce: Nonce::from_bytes(subject),
+            expires_at: time(row, "expires")?,
+        }),
         other => Err(format!("what {other:?} is unknown")),
     };
     Ok(of().map(|of| Delivery { ticket, of }))

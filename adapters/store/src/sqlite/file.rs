@@ -15,9 +15,11 @@ const MARK: &str = "a registry is beside this file\n";
 /// Most bytes of a lock that are read.
 const LOCK_BYTES: u64 = 256;
 
-/// Takes the lock that one process holds for as long as it has the store open. The kernel releases it when the process ends, however it ends.
+/// Takes the lock that one process holds for as long as it has the store open. The kernel releases
+/// it when the process ends, however it ends.
 ///
-/// SQLite's own locks would not do: they let several processes take turns, and each would miss what the others push to their connections.
+/// SQLite's own locks would not do: they let several processes take turns, and each would miss what
+/// the others push to their connections.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let lock = beside(path, ".lock");
     private_file::lock(&lock)?.ok_or_else(|| {
@@ -47,11 +49,17 @@ pub fn holder(path: &Path) -> Option<Holder> {
     if !private_file::is_locked(&lock).ok()? {
         return None;
     }
-    let text = private_file::read(&lock, LOCK_BYTES).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
-    Some(Holder(text.and_then(|text| text.lines().find_map(|line| line.strip_prefix("process ")?.parse().ok()))))
+    let text = private_file::read(&lock, LOCK_BYTES)
+        .ok()
+        .flatten()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    Some(Holder(text.and_then(|text| {
+        text.lines().find_map(|line| line.strip_prefix("process ")?.parse().ok())
+    })))
 }
 
-/// Refuses a registry that was here once and is gone or empty now: beginning anew without a word would lock every node out.
+/// Refuses a registry that was here once and is gone or empty now: beginning anew without a word
+/// would lock every node out.
 pub(super) fn refuse_vanished(path: &Path, lock: &File) -> Result<(), StoreError> {
     let was_here = lock.metadata().map_err(|e| error(path, e))?.len() > 0;
     if was_here && !is_here(path)? {
@@ -69,7 +77,8 @@ pub(super) fn refuse_vanished(path: &Path, lock: &File) -> Result<(), StoreError
 /// Whether there is a file that is not empty.
 pub(super) fn is_here(path: &Path) -> Result<bool, StoreError> {
     refuse_link(path)?;
-    Ok(private_file::inspect(path)? && std::fs::metadata(path).map_err(|e| error(path, e))?.len() > 0)
+    Ok(private_file::inspect(path)?
+        && std::fs::metadata(path).map_err(|e| error(path, e))?.len() > 0)
 }
 
 /// Remembers beside the file that there is a registry in it, and which process has it.
@@ -81,8 +90,9 @@ pub(super) fn mark(path: &Path, lock: &File) -> Result<(), StoreError> {
         .map_err(|e| error(&beside(path, ".lock"), e))
 }
 
-/// Creates the file if there is none, readable by its owner only from its first moment; refuses one that others may read. SQLite gives the files
-/// it puts beside it the same permissions, whatever the umask.
+/// Creates the file if there is none, readable by its owner only from its first moment; refuses one
+/// that others may read. SQLite gives the files it puts beside it the same permissions, whatever
+/// the umask.
 pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
     refuse_link(path)?;
     match private_file::create_new(path, b"") {
@@ -101,7 +111,8 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A database behind a link has its log and its lock where the file is, or beside the link, depending on who opens it: one of the two is always missing.
+/// A database behind a link has its log and its lock where the file is, or beside the link,
+/// depending on who opens it: one of the two is always missing.
 fn refuse_link(path: &Path) -> Result<(), StoreError> {
     match std::fs::read_link(path) {
         Ok(target) => {

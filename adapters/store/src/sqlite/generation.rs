@@ -1,10 +1,13 @@
 //! How a registry notices that it is older than what it acknowledged.
 //!
-//! Every commit raises a number in the database. The highest that is known to be durable stands, with the database's id, in a file of its own: the
-//! *mark*. It is written at most once a second, always after the commit it names, and once more when the store is closed. A database that is below
-//! its mark, or that is another one, was put back, copied while it was in use, or lost its log.
+//! Every commit raises a number in the database. The highest that is known to be durable stands,
+//! with the database's id, in a file of its own: the *mark*. It is written at most once a second,
+//! always after the commit it names, and once more when the store is closed. A database that is
+//! below its mark, or that is another one, was put back, copied while it was in use, or lost its
+//! log.
 //!
-//! What this cannot see: that the commits of the last second are missing, and that the whole directory, mark included, was put back.
+//! What this cannot see: that the commits of the last second are missing, and that the whole
+//! directory, mark included, was put back.
 
 use std::path::{Path, PathBuf};
 
@@ -76,15 +79,20 @@ fn parse(text: &str) -> Option<Generation> {
     Some(Generation { number, database: DatabaseId(database) })
 }
 
-/// The number in a database, and up to which the file alone has everything; `None` if it has none yet.
+/// The number in a database, and up to which the file alone has everything; `None` if it has none
+/// yet.
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<(Generation, u64)>> {
-    let has_table =
-        connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'generation'", [], |row| row.get::<_, i64>(0))?;
+    let has_table = connection.query_row(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'generation'",
+        [],
+        |row| row.get::<_, i64>(0),
+    )?;
     if has_table == 0 {
         return Ok(None);
     }
     let row = connection.query_row("SELECT number, base, database FROM generation", [], |row| {
-        let number = |column| row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0));
+        let number =
+            |column| row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0));
         let generation = Generation { number: number(0)?, database: DatabaseId(row.get(2)?) };
         Ok((generation, number(1)?))
     });
@@ -96,11 +104,15 @@ fn read_file(path: &Path) -> rusqlite::Result<Option<(Generation, u64)>> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte))
+            }
             _ => uri += &format!("%{byte:02X}"),
         }
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
     read(&Connection::open_with_flags(uri + "?immutable=1", flags)?)
 }
 
@@ -123,33 +135,49 @@ impl std::fmt::Display for Older {
             Self::Below { has, acknowledged } => {
                 write!(f, "it ends with change {has}, and change {acknowledged} was acknowledged")
             }
-            Self::Another { is, expected } => write!(f, "it is {is}, and {expected} was in use here"),
+            Self::Another { is, expected } => {
+                write!(f, "it is {is}, and {expected} was in use here")
+            }
             Self::NoMark { has } => {
-                write!(f, "it ends with change {has}, and the file that says which change was acknowledged last is missing")
+                write!(
+                    f,
+                    "it ends with change {has}, and the file that says which change was acknowledged last is missing"
+                )
             }
             Self::Mixed { file, log } => {
-                write!(f, "its file ends with change {file}, and the log beside it belongs to one that has change {log}")
+                write!(
+                    f,
+                    "its file ends with change {file}, and the log beside it belongs to one that has change {log}"
+                )
             }
         }
     }
 }
 
 /// Compares a database that is being opened with its mark. Nothing is changed.
-pub(super) fn compare(connection: &Connection, path: &Path, version: usize) -> Result<Option<Older>, StoreError> {
+pub(super) fn compare(
+    connection: &Connection,
+    path: &Path,
+    version: usize,
+) -> Result<Option<Older>, StoreError> {
     let failed = |e: rusqlite::Error| error(path, e);
     let mark = mark(path)?;
     let found = if version >= SINCE { read(connection).map_err(failed)? } else { None };
     Ok(match (found, mark) {
-        // It was never used with a number: the mark was made for it before, or it is of a version that had none.
+        // It was never used with a number: the mark was made for it before, or it is of a version
+        // that had none.
         (None, None | Some(Generation { number: 0, .. })) => None,
         (None, Some(mark)) => {
-            let (is, expected) =
-                ("a registry without a number".to_owned(), format!("database {} at change {}", mark.database, mark.number));
+            let (is, expected) = (
+                "a registry without a number".to_owned(),
+                format!("database {} at change {}", mark.database, mark.number),
+            );
             Some(Older::Another { is, expected })
         }
         (Some((found, _)), None) => Some(Older::NoMark { has: found.number }),
         (Some((found, _)), Some(mark)) if found.database != mark.database => {
-            let named = |one: Generation| format!("database {} at change {}", one.database, one.number);
+            let named =
+                |one: Generation| format!("database {} at change {}", one.database, one.number);
             Some(Older::Another { is: named(found), expected: named(mark) })
         }
         (Some((found, _)), Some(mark)) if found.number < mark.number => {
@@ -175,12 +203,21 @@ pub(super) fn refusal(path: &Path, older: &Older) -> StoreError {
                 .to_owned()
         }
     };
-    error(path, format!("this registry is not the one that was in use here: {older}; nothing was changed; {mend}"))
+    error(
+        path,
+        format!(
+            "this registry is not the one that was in use here: {older}; nothing was changed; {mend}"
+        ),
+    )
 }
 
-/// Makes sure that the database has a number, and that there is a mark of it. With `anew`, the database gets another id: what was acknowledged by the one that it
-/// was goes no further here.
-pub(super) fn settle(connection: &Connection, path: &Path, anew: bool) -> Result<Generation, StoreError> {
+/// Makes sure that the database has a number, and that there is a mark of it. With `anew`, the
+/// database gets another id: what was acknowledged by the one that it was goes no further here.
+pub(super) fn settle(
+    connection: &Connection,
+    path: &Path,
+    anew: bool,
+) -> Result<Generation, StoreError> {
     let failed = |e: rusqlite::Error| error(path, e);
     let found = read(connection).map_err(failed)?;
     let generation = match (found, mark(path)) {
@@ -188,8 +225,12 @@ pub(super) fn settle(connection: &Connection, path: &Path, anew: bool) -> Result
         // The mark goes first, so that a crash in between leaves a mark that asks for nothing.
         (None, Ok(Some(mark))) if !anew => begin(connection, mark).map_err(failed)?,
         (found, mark) => {
-            let number = found.map_or(0, |(found, _)| found.number).max(mark.ok().flatten().map_or(0, |mark| mark.number));
-            let database = connection.query_row("SELECT randomblob(16)", [], |row| row.get(0)).map_err(failed)?;
+            let number = found
+                .map_or(0, |(found, _)| found.number)
+                .max(mark.ok().flatten().map_or(0, |mark| mark.number));
+            let database = connection
+                .query_row("SELECT randomblob(16)", [], |row| row.get(0))
+                .map_err(failed)?;
             let fresh = Generation { number: 0, database: DatabaseId(database) };
             write_mark(path, fresh)?;
             begin(connection, Generation { number, ..fresh }).map_err(failed)?
@@ -208,8 +249,10 @@ fn begin(connection: &Connection, from: Generation) -> rusqlite::Result<Generati
 
 /// Raises the number, within the transaction of what is being committed.
 pub(super) fn raise(connection: &Connection, base: u64) -> rusqlite::Result<u64> {
-    let mut statement = connection.prepare_cached("UPDATE generation SET number = number + 1, base = ?1 RETURNING number")?;
-    let number: i64 = statement.query_row([i64::try_from(base).unwrap_or(i64::MAX)], |row| row.get(0))?;
+    let mut statement = connection
+        .prepare_cached("UPDATE generation SET number = number + 1, base = ?1 RETURNING number")?;
+    let number: i64 =
+        statement.query_row([i64::try_from(base).unwrap_or(i64::MAX)], |row| row.get(0))?;
     Ok(u64::try_from(number).unwrap_or(0))
 }
 
@@ -222,13 +265,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("handfast.db");
         assert_eq!(mark(&path).unwrap(), None);
-        let generation = Generation { number: u64::MAX, database: DatabaseId(std::array::from_fn(|n| n as u8 * 17)) };
+        let generation = Generation {
+            number: u64::MAX,
+            database: DatabaseId(std::array::from_fn(|n| n as u8 * 17)),
+        };
         write_mark(&path, generation).unwrap();
         assert_eq!(mark(&path).unwrap(), Some(generation));
         let text = std::fs::read_to_string(directory.path().join("handfast.generation")).unwrap();
-        for spoiled in [text.replace("number", "nomber"), text.replace("11", "1"), text.clone() + "x\n", String::new()] {
+        for spoiled in [
+            text.replace("number", "nomber"),
+            text.replace("11", "1"),
+            text.clone() + "x\n",
+            String::new(),
+        ] {
             private_file::replace(&super::path(&path), spoiled.as_bytes()).unwrap();
-            assert!(mark(&path).unwrap_err().to_string().contains("handfast.generation"), "{spoiled}");
+            assert!(
+                mark(&path).unwrap_err().to_string().contains("handfast.generation"),
+                "{spoiled}"
+            );
         }
     }
 }

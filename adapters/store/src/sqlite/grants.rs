@@ -50,7 +50,8 @@ fn bound(connection: &Connection, node_id: NodeId, ceiling: &Ceiling) -> rusqlit
 }
 
 fn add(connection: &Connection, grant: &Grant, now: UnixTime) -> Result<(), StoreError> {
-    let Grant { id, node_id, capability, scopes, not_before, expires, moved: _, state, maker } = grant;
+    let Grant { id, node_id, capability, scopes, not_before, expires, moved: _, state, maker } =
+        grant;
     let (state, until, ended_at) = match state {
         State::Offered { until } => ("offered", Some(integer(*until)), None),
         State::Active => ("active", None, None),
@@ -82,26 +83,44 @@ fn add(connection: &Connection, grant: &Grant, now: UnixTime) -> Result<(), Stor
 pub(super) fn of(connection: &Connection, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
     let sql = "SELECT * FROM granted INDEXED BY granted_by_node WHERE node_id = ?1 ORDER BY seq";
     let mut statement = connection.prepare_cached(sql)?;
-    let grants: rusqlite::Result<Result<_, _>> = statement.query_map([node_id.as_bytes()], grant)?.collect();
+    let grants: rusqlite::Result<Result<_, _>> =
+        statement.query_map([node_id.as_bytes()], grant)?.collect();
     Ok(grants??)
 }
 
 /// Those that have not ended.
-pub(super) fn open(connection: &Connection, node_id: NodeId) -> rusqlite::Result<Result<Vec<Grant>, BadRecord>> {
+pub(super) fn open(
+    connection: &Connection,
+    node_id: NodeId,
+) -> rusqlite::Result<Result<Vec<Grant>, BadRecord>> {
     let sql = "SELECT * FROM granted INDEXED BY granted_open WHERE node_id = ?1 AND state <> 'ended' ORDER BY seq";
     connection.prepare_cached(sql)?.query_map([node_id.as_bytes()], grant)?.collect()
 }
 
-pub(super) fn with(connection: &Connection, capability: &capability::Id) -> Result<Option<Grant>, StoreError> {
+pub(super) fn with(
+    connection: &Connection,
+    capability: &capability::Id,
+) -> Result<Option<Grant>, StoreError> {
     let sql = "SELECT * FROM granted INDEXED BY granted_by_capability WHERE capability = ?1
                ORDER BY state = 'ended', seq DESC LIMIT 1";
-    Ok(connection.prepare_cached(sql)?.query_row([capability.as_bytes()], grant).optional()?.transpose()?)
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_row([capability.as_bytes()], grant)
+        .optional()?
+        .transpose()?)
 }
 
-pub(super) fn activate(connection: &Connection, node_id: NodeId, id: GrantId, now: UnixTime) -> Result<Activation, StoreError> {
+pub(super) fn activate(
+    connection: &Connection,
+    node_id: NodeId,
+    id: GrantId,
+    now: UnixTime,
+) -> Result<Activation, StoreError> {
     let found = connection
         .prepare_cached("SELECT * FROM granted WHERE grant_id = ?1 AND node_id = ?2")?
-        .query_row([id.as_bytes(), node_id.as_bytes()], |row| Ok((row.get::<_, i64>("seq")?, grant(row)?)))
+        .query_row([id.as_bytes(), node_id.as_bytes()], |row| {
+            Ok((row.get::<_, i64>("seq")?, grant(row)?))
+        })
         .optional()?;
     let Some((seq, grant)) = found else { return Ok(Activation::NotThere) };
     let grant = grant?;
@@ -111,7 +130,9 @@ pub(super) fn activate(connection: &Connection, node_id: NodeId, id: GrantId, no
     if grant.state == State::Active {
         return Ok(Activation::Active { ended: Vec::new() });
     }
-    connection.prepare_cached("UPDATE granted SET state = 'active', until = NULL WHERE seq = ?1")?.execute([seq])?;
+    connection
+        .prepare_cached("UPDATE granted SET state = 'active', until = NULL WHERE seq = ?1")?
+        .execute([seq])?;
     Ok(Activation::Active { ended: end_such(connection, node_id, Such::Before(seq), now)? })
 }
 
@@ -133,7 +154,12 @@ enum Such {
 }
 
 /// Ends them, and answers the capabilities that no other grant carries on.
-fn end_such(connection: &Connection, node_id: NodeId, such: Such, now: UnixTime) -> Result<Vec<capability::Id>, StoreError> {
+fn end_such(
+    connection: &Connection,
+    node_id: NodeId,
+    such: Such,
+    now: UnixTime,
+) -> Result<Vec<capability::Id>, StoreError> {
     let (one, before, unconfirmed) = match &such {
         Such::All => (None, i64::MAX, false),
         Such::One(id) => (Some(id.as_bytes()), i64::MAX, false),
@@ -145,13 +171,16 @@ fn end_such(connection: &Connection, node_id: NodeId, such: Such, now: UnixTime)
          WHERE node_id = ?1 AND state <> 'ended' AND seq < ?3 AND (?4 IS NULL OR grant_id = ?4) AND (NOT ?5 OR state = 'offered')
          RETURNING seq, capability",
     )?;
-    let ended = end.query_map(params![node_id.as_bytes(), integer(now), before, one, unconfirmed], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<[u8; 32]>>(1)?))
-    })?;
+    let ended = end
+        .query_map(params![node_id.as_bytes(), integer(now), before, one, unconfirmed], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<[u8; 32]>>(1)?))
+        })?;
     let mut ended: Vec<_> = ended.collect::<Result<_, _>>()?;
     ended.sort_unstable();
     let mut capabilities = Vec::new();
-    for capability in ended.into_iter().filter_map(|(_, capability)| capability.map(capability::Id::from_bytes)) {
+    for capability in
+        ended.into_iter().filter_map(|(_, capability)| capability.map(capability::Id::from_bytes))
+    {
         if !capabilities.contains(&capability) && has_ended(connection, &capability)? {
             capabilities.push(capability);
         }
@@ -160,7 +189,10 @@ fn end_such(connection: &Connection, node_id: NodeId, such: Such, now: UnixTime)
 }
 
 /// Whether its grant has ended, and no other carries it on.
-pub(super) fn has_ended(connection: &Connection, capability: &capability::Id) -> rusqlite::Result<bool> {
+pub(super) fn has_ended(
+    connection: &Connection,
+    capability: &capability::Id,
+) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM granted INDEXED BY granted_by_capability WHERE capability = ?1 AND state = 'ended')
@@ -193,16 +225,18 @@ fn purge(connection: &Connection, now: UnixTime) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn revoke(connection: &Connection, what: &Revoked, now: UnixTime) -> Result<(), StoreError> {
+pub(super) fn revoke(
+    connection: &Connection,
+    what: &Revoked,
+    now: UnixTime,
+) -> Result<(), StoreError> {
     let (word, id) = match what {
         Revoked::Block(id) => ("block", id.as_bytes()),
         Revoked::Key(key) => ("key", key.as_bytes()),
     };
-    connection.prepare_cached("INSERT INTO revocation VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?.execute(params![
-        word,
-        id,
-        integer(now)
-    ])?;
+    connection
+        .prepare_cached("INSERT INTO revocation VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![word, id, integer(now)])?;
     Ok(())
 }
 
@@ -213,7 +247,9 @@ pub(super) fn is_revoked(connection: &Connection, held: &[Held]) -> Result<bool,
              OR EXISTS (SELECT 1 FROM node INDEXED BY node_by_key WHERE static_key = ?2 AND standing = 'revoked' AND cause <> 'rejected')",
     )?;
     for Held { id, by } in held {
-        if revoked.query_row([id.as_bytes(), by.as_bytes()], |row| row.get(0))? || has_ended(connection, id)? {
+        if revoked.query_row([id.as_bytes(), by.as_bytes()], |row| row.get(0))?
+            || has_ended(connection, id)?
+        {
             return Ok(true);
         }
     }

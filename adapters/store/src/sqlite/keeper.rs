@@ -40,9 +40,21 @@ struct State {
 impl Keeper {
     /// For a database that is open at this number.
     pub(super) fn new(path: &Path, generation: Generation) -> Arc<Self> {
-        let state = State { committed: generation.number, committed_at: Instant::now(), marked: 0, emptied: 0, stop: false };
+        let state = State {
+            committed: generation.number,
+            committed_at: Instant::now(),
+            marked: 0,
+            emptied: 0,
+            stop: false,
+        };
         let log = beside(path, "-wal");
-        Arc::new(Self { path: path.to_owned(), log, generation, state: Mutex::new(state), changed: Condvar::new() })
+        Arc::new(Self {
+            path: path.to_owned(),
+            log,
+            generation,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        })
     }
 
     /// A commit is durable.
@@ -60,10 +72,17 @@ impl Keeper {
     }
 
     /// Starts the thread. It ends by [`stop`](Self::stop).
-    pub(super) fn start(self: &Arc<Self>, writer: mpsc::WeakSender<Work>) -> Result<JoinHandle<()>, StoreError> {
+    pub(super) fn start(
+        self: &Arc<Self>,
+        writer: mpsc::WeakSender<Work>,
+    ) -> Result<JoinHandle<()>, StoreError> {
         let keeper = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("handfast-mark".to_owned()).spawn(move || keeper.run(&writer));
-        thread.map_err(|problem| StoreError::Database(format!("no thread to mark commits with: {problem}")))
+        let thread = std::thread::Builder::new()
+            .name("handfast-mark".to_owned())
+            .spawn(move || keeper.run(&writer));
+        thread.map_err(|problem| {
+            StoreError::Database(format!("no thread to mark commits with: {problem}"))
+        })
     }
 
     /// Has the last commit marked and the thread end.
@@ -77,7 +96,8 @@ impl Keeper {
     }
 
     fn run(&self, writer: &mpsc::WeakSender<Work>) {
-        // At the start too, because nobody knows what a process that was killed has left in the log.
+        // At the start too, because nobody knows what a process that was killed has left in the
+        // log.
         ask_to_rest(writer);
         let mut next_mark = Instant::now();
         loop {
@@ -86,7 +106,8 @@ impl Keeper {
             let (number, stop) = loop {
                 let now = Instant::now();
                 let mark_due = (state.committed > state.marked).then_some(next_mark);
-                let rest_due = (state.committed > state.emptied).then_some(state.committed_at + QUIET);
+                let rest_due =
+                    (state.committed > state.emptied).then_some(state.committed_at + QUIET);
                 if state.stop || mark_due.is_some_and(|due| due <= now) {
                     break (Some(state.committed), state.stop);
                 }
@@ -96,8 +117,16 @@ impl Keeper {
                 }
                 let wait = [mark_due, rest_due].into_iter().flatten().min().map(|due| due - now);
                 state = match wait {
-                    Some(wait) => self.changed.wait_timeout(state, wait).expect("no thread panics while it holds the keeper").0,
-                    None => self.changed.wait(state).expect("no thread panics while it holds the keeper"),
+                    Some(wait) => {
+                        self.changed
+                            .wait_timeout(state, wait)
+                            .expect("no thread panics while it holds the keeper")
+                            .0
+                    }
+                    None => self
+                        .changed
+                        .wait(state)
+                        .expect("no thread panics while it holds the keeper"),
                 };
             };
             let needs_mark = number.is_some_and(|number| number > state.marked);
@@ -105,7 +134,9 @@ impl Keeper {
             match number {
                 Some(number) if needs_mark => {
                     // A mark that could not be written leaves the one before, which asks for less.
-                    if generation::write_mark(&self.path, Generation { number, ..self.generation }).is_ok() {
+                    if generation::write_mark(&self.path, Generation { number, ..self.generation })
+                        .is_ok()
+                    {
                         self.state().marked = number;
                     }
                     next_mark = Instant::now() + MARK_EVERY;

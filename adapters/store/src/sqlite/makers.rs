@@ -14,9 +14,13 @@ use super::{codes, grants, sessions};
 use crate::makers::Ending;
 use crate::{EndedWith, StoreError, via_session};
 
-/// When what this maker makes now ends at the latest; none if the maker has ended. A change that writes something for its maker asks inside its
-/// transaction.
-pub(super) fn end_of(connection: &Connection, maker: Maker, now: UnixTime) -> Result<Option<Option<UnixTime>>, StoreError> {
+/// When what this maker makes now ends at the latest; none if the maker has ended. A change that
+/// writes something for its maker asks inside its transaction.
+pub(super) fn end_of(
+    connection: &Connection,
+    maker: Maker,
+    now: UnixTime,
+) -> Result<Option<Option<UnixTime>>, StoreError> {
     let Maker::Session(id) = maker else { return Ok(Some(None)) };
     let session = sessions::by_id(connection, id)?.filter(|session| session.admits(now).is_ok());
     Ok(session.map(|session| Some(session.expires_at)))
@@ -37,14 +41,17 @@ pub(super) fn end_made_by(
         let after = outlasting.map_or(i64::MIN, integer);
         let sql = "UPDATE session INDEXED BY session_by_maker SET revoked_at = ?2
                    WHERE maker = ?1 AND revoked_at IS NULL AND expires_at > ?3 RETURNING session_id";
-        for ended in all(connection, sql, params![id, at, after], |row| row.get(0).map(SessionId::from_bytes))? {
+        for ended in all(connection, sql, params![id, at, after], |row| {
+            row.get(0).map(SessionId::from_bytes)
+        })? {
             with.sessions.push(ended);
             work.push(Ending::whole(ended));
         }
         let sql = "UPDATE session INDEXED BY session_by_prolonger
                    SET expires_at = min(expires_at, own_end), prolonged_by = NULL, own_end = NULL
                    WHERE prolonged_by = ?1 AND expires_at > ?2 RETURNING session_id, expires_at";
-        let shortened = |row: &Row<'_>| Ok((SessionId::from_bytes(row.get(0)?), seconds(row.get(1)?)));
+        let shortened =
+            |row: &Row<'_>| Ok((SessionId::from_bytes(row.get(0)?), seconds(row.get(1)?)));
         for (shorter, end) in all(connection, sql, params![id, after], shortened)? {
             with.shortened.push(shorter);
             work.push(Ending { session: shorter, outlasting: Some(end) });
@@ -62,7 +69,8 @@ pub(super) fn end_made_by(
         };
         for (node_id, grant, capability) in all(connection, sql, params![id, at, after], granted)? {
             with.grants.push((node_id, grant));
-            if let Some(capability) = capability.filter(|capability| !with.capabilities.contains(capability))
+            if let Some(capability) =
+                capability.filter(|capability| !with.capabilities.contains(capability))
                 && grants::has_ended(connection, &capability)?
             {
                 with.capabilities.push(capability);
@@ -72,17 +80,25 @@ pub(super) fn end_made_by(
             let sql = "UPDATE node INDEXED BY node_by_approver
                        SET standing = 'unapproved', mode = NULL, approved_by = NULL, version = version + 1, changed_at = ?2
                        WHERE approved_by = ?1 AND standing IN ('paired', 'muted') AND token_hash IS NOT NULL RETURNING node_id";
-            with.unapproved.extend(all(connection, sql, params![id, at], |row| row.get(0).map(NodeId::from_bytes))?);
+            with.unapproved.extend(all(connection, sql, params![id, at], |row| {
+                row.get(0).map(NodeId::from_bytes)
+            })?);
         }
         let sql = "UPDATE sender_allowed INDEXED BY sender_allowed_by_via SET revoked_at = ?2
                    WHERE via = ?1 AND revoked_at IS NULL AND (until IS NULL OR until > ?3)";
-        with.senders += connection.prepare_cached(sql)?.execute(params![via_session(session), at, after])? as u64;
+        with.senders +=
+            connection.prepare_cached(sql)?.execute(params![via_session(session), at, after])?
+                as u64;
     }
     Ok(with)
 }
 
 /// Ends what was made by sessions that have ended.
-pub(super) fn end_orphans(connection: &Connection, now: UnixTime, erased: &AtomicBool) -> Result<EndedWith, StoreError> {
+pub(super) fn end_orphans(
+    connection: &Connection,
+    now: UnixTime,
+    erased: &AtomicBool,
+) -> Result<EndedWith, StoreError> {
     let sql = "SELECT maker FROM session INDEXED BY session_by_maker
                    WHERE maker IS NOT NULL AND revoked_at IS NULL AND expires_at > ?1
                UNION SELECT prolonged_by FROM session INDEXED BY session_by_prolonger WHERE prolonged_by IS NOT NULL
@@ -92,7 +108,9 @@ pub(super) fn end_orphans(connection: &Connection, now: UnixTime, erased: &Atomi
                UNION SELECT approved_by FROM node INDEXED BY node_by_approver
                    WHERE approved_by IS NOT NULL AND standing IN ('paired', 'muted')";
     let mut ended = Vec::new();
-    for session in all(connection, sql, params![integer(now)], |row| row.get(0).map(SessionId::from_bytes))? {
+    for session in
+        all(connection, sql, params![integer(now)], |row| row.get(0).map(SessionId::from_bytes))?
+    {
         if end_of(connection, Maker::Session(session), now)?.is_none() {
             ended.push(Ending::whole(session));
         }

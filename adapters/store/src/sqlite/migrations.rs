@@ -3,14 +3,16 @@
 mod v3;
 mod v4;
 
-/// Each brings the schema from the version that is its place here to the next. What has been released is never changed.
+/// Each brings the schema from the version that is its place here to the next. What has been
+/// released is never changed.
 pub(super) const MIGRATIONS: &[&str] = &[V1, V2, v3::V3, v4::V4];
 
-/// The rows of `node` are in the order in which they came, so that the admissions of one group share pages; ids are random, and only the small entries of
-/// their index are scattered. The profile comes last, so that reading a record never walks past it.
+/// The rows of `node` are in the order in which they came, so that the admissions of one group
+/// share pages; ids are random, and only the small entries of their index are scattered. The
+/// profile comes last, so that reading a record never walks past it.
 ///
-/// What is counted is counted by triggers: inside the transaction of whatever changes a node, and in one place for all of them. The tallies of pending
-/// include the expired until they are purged.
+/// What is counted is counted by triggers: inside the transaction of whatever changes a node, and
+/// in one place for all of them. The tallies of pending include the expired until they are purged.
 pub(super) const V1: &str = "
 CREATE TABLE node (
     seq         INTEGER PRIMARY KEY,
@@ -77,10 +79,12 @@ CREATE TRIGGER pending_goes AFTER DELETE ON node WHEN OLD.standing = 'pending' B
 END;
 ";
 
-/// Nodes may have keys, and be paired by them. A table's checks cannot be changed, so it is made anew; what was tallied stays, and a record that the checks would
-/// not let in is taken over as it is: that it is spoiled is said where it is read.
+/// Nodes may have keys, and be paired by them. A table's checks cannot be changed, so it is made
+/// anew; what was tallied stays, and a record that the checks would not let in is taken over as it
+/// is: that it is spoiled is said where it is read.
 ///
-/// A code is dead since the least of its expiry and of when it was spent or withdrawn, so one range of an index holds the live ones.
+/// A code is dead since the least of its expiry and of when it was spent or withdrawn, so one range
+/// of an index holds the live ones.
 const V2: &str = "
 CREATE TABLE node_with_keys (
     seq         INTEGER PRIMARY KEY,

@@ -1,9 +1,11 @@
 //! The registry in one SQLite file.
 //!
-//! rusqlite rather than sqlx, because of how changes are made durable: what costs is waiting for the disk, so every change that has arrived in the
-//! meantime shares one wait (group commit). That takes one thread that owns the one writing connection, and sqlx would put a pool and a
-//! worker thread per connection in between. Readers have connections of their own and wait for nobody (write-ahead log); a point read takes microseconds
-//! and is done where it is called, a listing goes to a thread that may block.
+//! rusqlite rather than sqlx, because of how changes are made durable: what costs is waiting for
+//! the disk, so every change that has arrived in the meantime shares one wait (group commit). That
+//! takes one thread that owns the one writing connection, and sqlx would put a pool and a worker
+//! thread per connection in between. Readers have connections of their own and wait for nobody
+//! (write-ahead log); a point read takes microseconds and is done where it is called, a listing
+//! goes to a thread that may block.
 //!
 //! | file | concern |
 //! |---|---|
@@ -67,8 +69,8 @@ use handfast_core::wire::native::pair::Selector;
 use rusqlite::ErrorCode;
 
 use crate::{
-    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store, StoreError, Stored, Version,
-    prefix,
+    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
+    StoreError, Stored, Version, prefix,
 };
 use keeper::Keeper;
 use reader::Readers;
@@ -79,31 +81,38 @@ pub use file::{Holder, holder};
 
 /// A [`Store`] in one file, for one process at a time.
 ///
-/// Beside the file at `path` there are `-wal` and `-shm`, which belong to it (copy it with [`backup`](crate::backup()), not with `cp`), `.lock`, and
-/// the mark (`handfast.generation` for `handfast.db`), which says up to which change the registry was acknowledged. All of them are readable by their owner
-/// only. The directory is the caller's concern. Dropping the store waits for the changes under way.
+/// Beside the file at `path` there are `-wal` and `-shm`, which belong to it (copy it with
+/// [`backup`](crate::backup()), not with `cp`), `.lock`, and the mark (`handfast.generation` for
+/// `handfast.db`), which says up to which change the registry was acknowledged. All of them are
+/// readable by their owner only. The directory is the caller's concern. Dropping the store waits
+/// for the changes under way.
 ///
-/// A database that is below its mark, or another one, is refused: it was put back, copied while it was in use, or has lost its log. What cannot be
-/// noticed is that the changes of the last second are missing, or that the whole directory was put back.
+/// A database that is below its mark, or another one, is refused: it was put back, copied while it
+/// was in use, or has lost its log. What cannot be noticed is that the changes of the last second
+/// are missing, or that the whole directory was put back.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // In this order they are dropped: the last connection to close tidies the log away, and only the writer may.
+    // In this order they are dropped: the last connection to close tidies the log away, and only
+    // the writer may.
     readers: Arc<Readers>,
     writer: Writer,
     inbound_epoch: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
-    /// Opens the file, creates it if there is none, and brings an older one up to date. Blocks for some milliseconds.
+    /// Opens the file, creates it if there is none, and brings an older one up to date. Blocks for
+    /// some milliseconds.
     ///
     /// # Errors
-    /// [`StoreError::File`] if another process has it, others than its owner could read it, it is a link, it is no registry, a newer version wrote it, or it is
-    /// older than what it acknowledged. In all of these cases nothing is changed.
+    /// [`StoreError::File`] if another process has it, others than its owner could read it, it is a
+    /// link, it is no registry, a newer version wrote it, or it is older than what it acknowledged.
+    /// In all of these cases nothing is changed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_either(path, false).map(|(store, _)| store)
     }
 
-    /// The same, but goes on with a registry that is older than what it acknowledged. The answer says in what it is.
+    /// The same, but goes on with a registry that is older than what it acknowledged. The answer
+    /// says in what it is.
     ///
     /// # Errors
     /// As for [`SqliteStore::open`].
@@ -158,14 +167,21 @@ impl Store for SqliteStore {
         limits: Limits,
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
-        self.writer.change(move |connection| requests::admit(connection, &asking, &profile, &limits, now)).await
+        self.writer
+            .change(move |connection| requests::admit(connection, &asking, &profile, &limits, now))
+            .await
     }
 
     async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError> {
         Ok(self.readers.point(|connection| requests::rejection(connection, &key))?)
     }
 
-    async fn named(&self, name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+    async fn named(
+        &self,
+        name: &str,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
         let name = name.to_owned();
         self.page(move |connection| reader::named(connection, &name, limit, now)).await
     }
@@ -174,8 +190,16 @@ impl Store for SqliteStore {
         self.readers.point(|connection| reader::load(connection, node_id))
     }
 
-    async fn save(&self, node_id: NodeId, read_at: Version, standing: Standing, now: UnixTime) -> Result<Version, SaveError> {
-        self.writer.change(move |connection| changes::save(connection, node_id, read_at, &standing, now)).await
+    async fn save(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.writer
+            .change(move |connection| changes::save(connection, node_id, read_at, &standing, now))
+            .await
     }
 
     async fn save_by(
@@ -186,15 +210,28 @@ impl Store for SqliteStore {
         maker: Maker,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.writer.change(move |connection| changes::save_by(connection, node_id, read_at, &standing, maker, now)).await
+        self.writer
+            .change(move |connection| {
+                changes::save_by(connection, node_id, read_at, &standing, maker, now)
+            })
+            .await
     }
 
-    async fn insert(&self, record: Record, profile: String, now: UnixTime) -> Result<(), SaveError> {
-        self.writer.change(move |connection| changes::insert(connection, &record, &profile, now)).await
+    async fn insert(
+        &self,
+        record: Record,
+        profile: String,
+        now: UnixTime,
+    ) -> Result<(), SaveError> {
+        self.writer
+            .change(move |connection| changes::insert(connection, &record, &profile, now))
+            .await
     }
 
     async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError> {
-        self.writer.change(move |connection| changes::observe(connection, node_id, observation)).await
+        self.writer
+            .change(move |connection| changes::observe(connection, node_id, observation))
+            .await
     }
 
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
@@ -202,7 +239,13 @@ impl Store for SqliteStore {
         self.page(move |connection| reader::find(connection, &ids, limit)).await
     }
 
-    async fn list(&self, filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError> {
+    async fn list(
+        &self,
+        filter: Filter,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
         self.page(move |connection| reader::list(connection, filter, after, limit, now)).await
     }
 
@@ -233,8 +276,15 @@ impl Store for SqliteStore {
         self.readers.point(|connection| grants::of(connection, node_id))
     }
 
-    async fn activate(&self, node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError> {
-        self.writer.change(move |connection| grants::activate(connection, node_id, grant, now)).await
+    async fn activate(
+        &self,
+        node_id: NodeId,
+        grant: GrantId,
+        now: UnixTime,
+    ) -> Result<Activation, StoreError> {
+        self.writer
+            .change(move |connection| grants::activate(connection, node_id, grant, now))
+            .await
     }
 
     async fn end_grants(
@@ -284,7 +334,11 @@ impl Store for SqliteStore {
         self.readers.point(|connection| codes::code(connection, id))
     }
 
-    async fn code_by_selector(&self, selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError> {
+    async fn code_by_selector(
+        &self,
+        selector: Selector,
+        now: UnixTime,
+    ) -> Result<Option<Code>, StoreError> {
         self.readers.point(|connection| codes::by_selector(connection, selector, now))
     }
 
@@ -296,13 +350,28 @@ impl Store for SqliteStore {
         self.page(codes::guessers).await?
     }
 
-    async fn reserve(&self, code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError> {
+    async fn reserve(
+        &self,
+        code: Option<CodeId>,
+        source: Source,
+        now: UnixTime,
+    ) -> Result<Result<u8, NoGuess>, StoreError> {
         self.writer.change(move |connection| codes::reserve(connection, code, source, now)).await
     }
 
-    async fn spend(&self, code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError> {
+    async fn spend(
+        &self,
+        code: CodeId,
+        source: Source,
+        reserved_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
         let erased = self.writer.erased();
-        self.writer.change(move |connection| codes::spend(connection, code, source, reserved_at, now, &erased)).await
+        self.writer
+            .change(move |connection| {
+                codes::spend(connection, code, source, reserved_at, now, &erased)
+            })
+            .await
     }
 
     async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {
@@ -316,7 +385,11 @@ impl Store for SqliteStore {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.writer.change(|connection| Ok(connection.execute("UPDATE generation SET base = base", []).map(drop)?)).await
+        self.writer
+            .change(|connection| {
+                Ok(connection.execute("UPDATE generation SET base = base", []).map(drop)?)
+            })
+            .await
     }
 }
 

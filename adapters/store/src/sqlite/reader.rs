@@ -55,16 +55,20 @@ struct Pool<const N: usize> {
 impl<const N: usize> Pool<N> {
     fn open(path: &Path) -> Result<Self, StoreError> {
         let open = || {
-            let connection =
-                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+            let connection = Connection::open_with_flags(
+                path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?;
             connection.busy_timeout(BUSY)?;
             connection.execute_batch("PRAGMA trusted_schema = OFF")?;
-            // One plan for all values: otherwise SQLite plans anew where a value could make another plan better, which costs ten times the read.
+            // One plan for all values: otherwise SQLite plans anew where a value could make another
+            // plan better, which costs ten times the read.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.set_prepared_statement_cache_capacity(32);
             Ok(Mutex::new(connection))
         };
-        let opened: Result<Vec<_>, rusqlite::Error> = std::iter::repeat_with(open).take(N).collect();
+        let opened: Result<Vec<_>, rusqlite::Error> =
+            std::iter::repeat_with(open).take(N).collect();
         let connections = opened.map_err(|problem| error(path, problem))?.try_into();
         let connections = connections.map_err(|_| error(path, "the pool has another size"))?;
         Ok(Self { connections, next: AtomicUsize::new(0) })
@@ -75,7 +79,9 @@ impl<const N: usize> Pool<N> {
         let first = self.next.fetch_add(1, Ordering::Relaxed) % N;
         let free = (0..N).find_map(|more| self.connections[(first + more) % N].try_lock().ok());
         // A reader that panicked has left nothing behind that the next could trip over.
-        let connection = free.unwrap_or_else(|| self.connections[first].lock().unwrap_or_else(PoisonError::into_inner));
+        let connection = free.unwrap_or_else(|| {
+            self.connections[first].lock().unwrap_or_else(PoisonError::into_inner)
+        });
         read(&connection)
     }
 }
@@ -111,21 +117,36 @@ pub(super) fn load(connection: &Connection, node_id: NodeId) -> Result<Option<St
     Ok(statement.query_row([node_id.as_bytes()], stored).optional()?.transpose()?)
 }
 
-pub(super) fn by_key(connection: &Connection, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
-    let mut statement = connection.prepare_cached(select_stored!("INDEXED BY node_by_key WHERE static_key = ?1"))?;
+pub(super) fn by_key(
+    connection: &Connection,
+    key: &x25519::PublicKey,
+) -> Result<Option<Stored>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(select_stored!("INDEXED BY node_by_key WHERE static_key = ?1"))?;
     Ok(statement.query_row([key.as_bytes()], stored).optional()?.transpose()?)
 }
 
-pub(super) fn find(connection: &Connection, ids: &RangeInclusive<NodeId>, limit: usize) -> rusqlite::Result<Vec<Listed>> {
+pub(super) fn find(
+    connection: &Connection,
+    ids: &RangeInclusive<NodeId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Listed>> {
     let sql = select_listed!(
         "LEFT JOIN observation USING (node_id)
              LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id WHERE node.node_id BETWEEN ?1 AND ?2 ORDER BY node.node_id LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(params![ids.start().as_bytes(), ids.end().as_bytes(), most(limit)], listed)?.collect()
+    statement
+        .query_map(params![ids.start().as_bytes(), ids.end().as_bytes(), most(limit)], listed)?
+        .collect()
 }
 
-pub(super) fn named(connection: &Connection, name: &str, limit: usize, now: UnixTime) -> rusqlite::Result<Vec<Listed>> {
+pub(super) fn named(
+    connection: &Connection,
+    name: &str,
+    limit: usize,
+    now: UnixTime,
+) -> rusqlite::Result<Vec<Listed>> {
     let sql = select_listed!(
         "INDEXED BY node_by_name LEFT JOIN observation USING (node_id)
          LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id
@@ -142,7 +163,8 @@ pub(super) fn list(
     limit: usize,
     now: UnixTime,
 ) -> rusqlite::Result<Vec<Listed>> {
-    // Each filter has an index that holds nothing else (but for the expired, which are few), so a page costs what is on it.
+    // Each filter has an index that holds nothing else (but for the expired, which are few), so a
+    // page costs what is on it.
     let sql = match filter {
         Filter::Pending => select_listed!(
             "INDEXED BY node_waiting LEFT JOIN observation USING (node_id)
@@ -184,19 +206,24 @@ pub(super) fn list_granted(
     );
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
     let mut statement = snapshot.prepare_cached(sql)?;
-    let page: Vec<Listed> = statement.query_map(params![after, most(limit), integer(now)], listed)?.collect::<Result<_, _>>()?;
+    let page: Vec<Listed> = statement
+        .query_map(params![after, most(limit), integer(now)], listed)?
+        .collect::<Result<_, _>>()?;
     let with_grants = |entry: Listed| {
         let grants = grants::open(&snapshot, crate::node_id(&entry))?;
         Ok(match (entry, grants) {
             (Err(bad), _) | (Ok(_), Err(bad)) => (Err(bad), Vec::new()),
-            (Ok(entry), Ok(grants)) => (Ok(entry), grants.into_iter().filter(|grant| grant.counts(now)).collect()),
+            (Ok(entry), Ok(grants)) => {
+                (Ok(entry), grants.into_iter().filter(|grant| grant.counts(now)).collect())
+            }
         })
     };
     page.into_iter().map(with_grants).collect()
 }
 
 pub(super) fn counts(connection: &Connection, now: UnixTime) -> rusqlite::Result<Counts> {
-    // The tallies are kept by the schema's triggers. Only the expired that no admission has cleared away yet are counted one by one.
+    // The tallies are kept by the schema's triggers. Only the expired that no admission has cleared
+    // away yet are counted one by one.
     let mut statement = connection.prepare_cached(
         "SELECT standing, nodes FROM tally UNION ALL SELECT 'expired', count(*) FROM node INDEXED BY node_by_expiry
          WHERE standing = 'pending' AND expires <= ?1",

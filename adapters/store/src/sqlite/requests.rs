@@ -5,7 +5,9 @@ use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way};
+use handfast_core::registry::admission::{
+    Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way,
+};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::time::UnixTime;
@@ -61,19 +63,22 @@ pub(super) fn admit(
     }
     match changes::enter(connection, record, *source, Some(key), profile, now)? {
         true => {
-            connection.prepare_cached("INSERT INTO asked VALUES (?1, 1, ?2, ?3)")?.execute(params![
-                record.node_id.as_bytes(),
-                integer(now),
-                request.cast_signed()
-            ])?;
+            connection
+                .prepare_cached("INSERT INTO asked VALUES (?1, 1, ?2, ?3)")?
+                .execute(params![record.node_id.as_bytes(), integer(now), request.cast_signed()])?;
             Ok(Ok(record.node_id))
         }
         false => Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id))),
     }
 }
 
-/// The entry with this key. One that has expired gives the key up at once, since there can be only one.
-fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Option<NodeId>, StoreError> {
+/// The entry with this key. One that has expired gives the key up at once, since there can be only
+/// one.
+fn same(
+    connection: &Connection,
+    key: &RequestKey,
+    now: UnixTime,
+) -> Result<Option<NodeId>, StoreError> {
     let found: Option<(i64, [u8; 16], i64)> = connection
         .prepare_cached(
             "SELECT seq, node_id, expires FROM node INDEXED BY node_by_request WHERE standing = 'pending' AND request_key = ?1",
@@ -94,9 +99,16 @@ fn same(connection: &Connection, key: &RequestKey, now: UnixTime) -> Result<Opti
 /// What a node with keys is known as, or why it cannot ask.
 type Known = Result<(NodeId, Again), Refusal>;
 
-/// The node with this static key: waiting, or why it cannot ask. One that has expired gives the key up at once.
-fn with_key(connection: &Connection, key: &x25519::PublicKey, now: UnixTime) -> Result<Option<Known>, StoreError> {
-    let Some(Stored { record: Record { node_id, standing, .. }, .. }) = reader::by_key(connection, key)? else {
+/// The node with this static key: waiting, or why it cannot ask. One that has expired gives the key
+/// up at once.
+fn with_key(
+    connection: &Connection,
+    key: &x25519::PublicKey,
+    now: UnixTime,
+) -> Result<Option<Known>, StoreError> {
+    let Some(Stored { record: Record { node_id, standing, .. }, .. }) =
+        reader::by_key(connection, key)?
+    else {
         return Ok(None);
     };
     match standing {
@@ -109,7 +121,13 @@ fn with_key(connection: &Connection, key: &x25519::PublicKey, now: UnixTime) -> 
 }
 
 /// What a waiting device says of itself now.
-fn describe(connection: &Connection, node_id: NodeId, asked: &Record, profile: &str, now: UnixTime) -> Result<(), StoreError> {
+fn describe(
+    connection: &Connection,
+    node_id: NodeId,
+    asked: &Record,
+    profile: &str,
+    now: UnixTime,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "UPDATE node SET name = ?2, room = ?3, profile = ?4, version = version + 1, changed_at = ?5
@@ -121,8 +139,14 @@ fn describe(connection: &Connection, node_id: NodeId, asked: &Record, profile: &
 
 /// Clears expired requests away and counts what waits then.
 ///
-/// The counts include the expired that are left over. That changes no decision: it says "full" only after a round that found none to clear away.
-fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTime) -> Result<Pending, StoreError> {
+/// The counts include the expired that are left over. That changes no decision: it says "full" only
+/// after a round that found none to clear away.
+fn waiting(
+    connection: &Connection,
+    source: Source,
+    limits: &Limits,
+    now: UnixTime,
+) -> Result<Pending, StoreError> {
     let mut of_this_source = connection.prepare_cached(
         "DELETE FROM node WHERE seq IN (SELECT seq FROM node INDEXED BY node_by_source
          WHERE standing = 'pending' AND source = ?1 AND expires <= ?2 ORDER BY expires LIMIT ?3)",
@@ -137,10 +161,12 @@ fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTi
     )?;
     let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
     loop {
-        let gone = of_this_source.execute(params![source.as_bytes(), integer(now), rules::PURGE])?
-            + of_all.execute(params![integer(now), rules::PURGE])?;
-        let waiting = counted
-            .query_row([source.as_bytes()], |row| Ok(Pending { total: count(row.get(0)?), of_source: count(row.get(1)?) }))?;
+        let gone =
+            of_this_source.execute(params![source.as_bytes(), integer(now), rules::PURGE])?
+                + of_all.execute(params![integer(now), rules::PURGE])?;
+        let waiting = counted.query_row([source.as_bytes()], |row| {
+            Ok(Pending { total: count(row.get(0)?), of_source: count(row.get(1)?) })
+        })?;
         if gone == 0 || waiting.has_room(limits) {
             return Ok(waiting);
         }
@@ -148,18 +174,27 @@ fn waiting(connection: &Connection, source: Source, limits: &Limits, now: UnixTi
 }
 
 fn remove(connection: &Connection, node_id: NodeId) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM node WHERE node_id = ?1")?.execute([node_id.as_bytes()]).map(drop)
+    connection
+        .prepare_cached("DELETE FROM node WHERE node_id = ?1")?
+        .execute([node_id.as_bytes()])
+        .map(drop)
 }
 
 /// The entry without keys that was asked for longest ago, of this source or of the one with most.
-fn stalest(connection: &Connection, share: Share, own: Source) -> rusqlite::Result<Option<(NodeId, Stalest)>> {
+fn stalest(
+    connection: &Connection,
+    share: Share,
+    own: Source,
+) -> rusqlite::Result<Option<(NodeId, Stalest)>> {
     let found: Option<([u8; 16], u32)> = match share {
         Share::Own => connection
             .prepare_cached("SELECT source, nodes FROM pending_of_source WHERE source = ?1")?
             .query_row([own.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?,
         Share::Largest => connection
-            .prepare_cached("SELECT source, nodes FROM pending_of_source ORDER BY nodes DESC LIMIT 1")?
+            .prepare_cached(
+                "SELECT source, nodes FROM pending_of_source ORDER BY nodes DESC LIMIT 1",
+            )?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?,
     };
@@ -188,17 +223,19 @@ fn asked_again(
     let before: Option<Asked> = connection
         .prepare_cached("SELECT times, last, request FROM asked WHERE node_id = ?1")?
         .query_row([node_id.as_bytes()], |row| {
-            Ok(Asked { times: row.get(0)?, last: seconds(row.get(1)?), request: row.get::<_, i64>(2)?.cast_unsigned() })
+            Ok(Asked {
+                times: row.get(0)?,
+                last: seconds(row.get(1)?),
+                request: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
         })
         .optional()?;
-    let again = before.unwrap_or(Asked { times: 0, last: now, request: !request }).again(request, now);
+    let again =
+        before.unwrap_or(Asked { times: 0, last: now, request: !request }).again(request, now);
     if let Some(Asked { times, last, request }) = again {
-        connection.prepare_cached("INSERT OR REPLACE INTO asked VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-            node_id.as_bytes(),
-            times,
-            integer(last),
-            request.cast_signed()
-        ])?;
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO asked VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![node_id.as_bytes(), times, integer(last), request.cast_signed()])?;
     }
     match again.is_some() || asked.keys.is_some() {
         true => describe(connection, node_id, asked, profile, now),
@@ -207,7 +244,10 @@ fn asked_again(
 }
 
 /// What is known of whoever has this key.
-pub(super) fn rejection(connection: &Connection, key: &RequestKey) -> rusqlite::Result<Option<Rejection>> {
+pub(super) fn rejection(
+    connection: &Connection,
+    key: &RequestKey,
+) -> rusqlite::Result<Option<Rejection>> {
     connection
         .prepare_cached("SELECT times, until FROM rejection WHERE request_key = ?1")?
         .query_row([key.as_bytes()], |row| read(row.get(0)?, row.get(1)?))
@@ -215,20 +255,24 @@ pub(super) fn rejection(connection: &Connection, key: &RequestKey) -> rusqlite::
 }
 
 /// Keeps that a request was turned down, if it was; what is over is forgotten.
-pub(super) fn turn_down(connection: &Connection, node_id: NodeId, standing: &Standing, now: UnixTime) -> Result<(), StoreError> {
+pub(super) fn turn_down(
+    connection: &Connection,
+    node_id: NodeId,
+    standing: &Standing,
+    now: UnixTime,
+) -> Result<(), StoreError> {
     let Some(Stored { record, .. }) = reader::load(connection, node_id)? else { return Ok(()) };
     let key = RequestKey::of_record(&record);
-    let Some(Rejection { times, until }) = rules::turned_down(standing, rejection(connection, &key)?, now) else {
+    let Some(Rejection { times, until }) =
+        rules::turned_down(standing, rejection(connection, &key)?, now)
+    else {
         return Ok(());
     };
     connection
         .prepare_cached("DELETE FROM rejection WHERE request_key IN (SELECT request_key FROM rejection WHERE until < ?1 ORDER BY until LIMIT ?2)")?
         .execute(params![integer(rules::oldest_rejection(now)), rules::PURGE])?;
-    connection.prepare_cached("INSERT OR REPLACE INTO rejection VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        key.as_bytes(),
-        node_id.as_bytes(),
-        times,
-        until.map(integer)
-    ])?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO rejection VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![key.as_bytes(), node_id.as_bytes(), times, until.map(integer)])?;
     Ok(())
 }

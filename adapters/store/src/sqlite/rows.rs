@@ -42,16 +42,21 @@ impl<'a> Columns<'a> {
             cause: None,
         };
         match standing {
-            Standing::Pending { expires } => Self { expires: Some(integer(*expires)), ..empty("pending") },
+            Standing::Pending { expires } => {
+                Self { expires: Some(integer(*expires)), ..empty("pending") }
+            }
             Standing::Unapproved { .. } => empty("unapproved"),
             Standing::Paired { mode, .. } => Self { mode: Some(mode.as_str()), ..empty("paired") },
-            Standing::Muted { restore, .. } => Self { mode: Some(restore.as_str()), ..empty("muted") },
+            Standing::Muted { restore, .. } => {
+                Self { mode: Some(restore.as_str()), ..empty("muted") }
+            }
             Standing::Revoked { cause } => Self { cause: Some(cause.as_str()), ..empty("revoked") },
         }
     }
 }
 
-/// A time as it is stored. SQLite's integers end 292 billion years after the epoch; what lies later is kept as that.
+/// A time as it is stored. SQLite's integers end 292 billion years after the epoch; what lies later
+/// is kept as that.
 pub(super) fn integer(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
@@ -70,7 +75,8 @@ fn maker(row: &Row<'_>, column: &str) -> Result<Maker, String> {
     get(row, column).map(Maker::stored)
 }
 
-/// The first column. The schema allows nothing but 16 bytes there, so another content is a damaged database, not a bad record.
+/// The first column. The schema allows nothing but 16 bytes there, so another content is a damaged
+/// database, not a bad record.
 fn node_id(row: &Row<'_>) -> rusqlite::Result<NodeId> {
     row.get(0).map(NodeId::from_bytes)
 }
@@ -93,7 +99,8 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
     let credential = || match get::<Option<[u8; 32]>>(row, "token_hash")? {
         Some(hash) => match get::<Option<[u8; 16]>>(row, "delivery_id")? {
             None => Ok(Credential::Token(TokenHash::from_bytes(hash))),
-            Some(id) => undelivered(row, TokenHash::from_bytes(hash), DeliveryId::from_bytes(id)).map(Credential::Undelivered),
+            Some(id) => undelivered(row, TokenHash::from_bytes(hash), DeliveryId::from_bytes(id))
+                .map(Credential::Undelivered),
         },
         None if keys.is_some() => Ok(Credential::Keys),
         None => Err("token_hash is missing, and there are no keys".to_owned()),
@@ -148,16 +155,32 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
     };
     let asked = match get::<Option<u32>>(row, "times")? {
         None => None,
-        Some(times) => Some(Asked { times, last: time(row, "last")?, request: get::<i64>(row, "request")?.cast_unsigned() }),
+        Some(times) => Some(Asked {
+            times,
+            last: time(row, "last")?,
+            request: get::<i64>(row, "request")?.cast_unsigned(),
+        }),
     };
     let rejection = match get::<Option<i64>>(row, "rejected")? {
         None => None,
         // Whoever was let in after all was not turned down.
         Some(_) if !matches!(record.standing, Standing::Revoked { .. }) => None,
-        Some(times) => rejection(times, get(row, "until")?).map(Some).map_err(|error| error.to_string())?,
+        Some(times) => {
+            rejection(times, get(row, "until")?).map(Some).map_err(|error| error.to_string())?
+        }
     };
     let maker = maker(row, "approved_by")?;
-    Ok(Entry { record, version, ceiling, profile, changed_at: time(row, "changed_at")?, asked, rejection, observed, maker })
+    Ok(Entry {
+        record,
+        version,
+        ceiling,
+        profile,
+        changed_at: time(row, "changed_at")?,
+        asked,
+        rejection,
+        observed,
+        maker,
+    })
 }
 
 /// What is known of a key whose requests were turned down.
@@ -194,7 +217,8 @@ fn keys(row: &Row<'_>) -> Result<Option<Holder>, String> {
 /// Reads a grant.
 pub(super) fn grant(row: &Row<'_>) -> rusqlite::Result<Result<Grant, BadRecord>> {
     let node_id = row.get("node_id").map(NodeId::from_bytes)?;
-    Ok(try_grant(row, node_id).map_err(|problem| BadRecord { node_id, problem: format!("grant: {problem}") }))
+    Ok(try_grant(row, node_id)
+        .map_err(|problem| BadRecord { node_id, problem: format!("grant: {problem}") }))
 }
 
 fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
@@ -221,7 +245,9 @@ fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
 pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<Code, StoreError>> {
     let id: [u8; 16] = row.get("code_id")?;
     let id = CodeId::from_bytes(id);
-    Ok(try_code(row, id).map_err(|problem| StoreError::Database(format!("a stored PIN or code cannot be read: {problem}"))))
+    Ok(try_code(row, id).map_err(|problem| {
+        StoreError::Database(format!("a stored PIN or code cannot be read: {problem}"))
+    }))
 }
 
 fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
@@ -229,8 +255,12 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
         Some(key) => Kind::Pin(x25519::PublicKey::parse(&key).map_err(|_| "pin_for is no key")?),
         None => Kind::Code(word(row, "selector", Selector::parse)?),
     };
-    let counted =
-        Counted { kind, expires: time(row, "expires")?, guesses: get(row, "guesses")?, uses_left: get(row, "uses_left")? };
+    let counted = Counted {
+        kind,
+        expires: time(row, "expires")?,
+        guesses: get(row, "guesses")?,
+        uses_left: get(row, "uses_left")?,
+    };
     Ok(Code {
         id,
         counted,
@@ -248,12 +278,16 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
 pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreError>> {
     let read = || {
         let opened = match perhaps(row, "opened_at")? {
-            Some(at) => Some(Opened { at, closes: perhaps(row, "closes")?, by: maker(row, "opened_by")? }),
+            Some(at) => {
+                Some(Opened { at, closes: perhaps(row, "closes")?, by: maker(row, "opened_by")? })
+            }
             None => None,
         };
         Ok(Window { opened, guesses: get(row, "guesses")? })
     };
-    Ok(read().map_err(|problem: String| StoreError::Database(format!("the pairing window cannot be read: {problem}"))))
+    Ok(read().map_err(|problem: String| {
+        StoreError::Database(format!("the pairing window cannot be read: {problem}"))
+    }))
 }
 
 /// Reads a companion's session. The schema allows nothing but 16 bytes as its id.
@@ -282,7 +316,9 @@ fn try_session(row: &Row<'_>, id: SessionId) -> Result<Session, String> {
         over: get(row, "over")?,
         maker: maker(row, "maker")?,
         prolonged: match get::<Option<[u8; 16]>>(row, "prolonged_by")? {
-            Some(by) => Some(Prolonged { by: SessionId::from_bytes(by), before: time(row, "own_end")? }),
+            Some(by) => {
+                Some(Prolonged { by: SessionId::from_bytes(by), before: time(row, "own_end")? })
+            }
             None => None,
         },
     })
@@ -303,14 +339,20 @@ pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, String> 
 }
 
 pub(super) fn time(row: &Row<'_>, column: &str) -> Result<UnixTime, String> {
-    u64::try_from(get::<i64>(row, column)?).map(UnixTime::from_secs).map_err(|_| format!("{column} lies before 1970"))
+    u64::try_from(get::<i64>(row, column)?)
+        .map(UnixTime::from_secs)
+        .map_err(|_| format!("{column} lies before 1970"))
 }
 
 pub(super) fn perhaps(row: &Row<'_>, column: &str) -> Result<Option<UnixTime>, String> {
     get::<Option<i64>>(row, column)?.map(|_| time(row, column)).transpose()
 }
 
-fn word<T>(row: &Row<'_>, column: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
+fn word<T>(
+    row: &Row<'_>,
+    column: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, String> {
     let text: String = get(row, column)?;
     parse(&text).ok_or_else(|| format!("{column} {text:?} is unknown"))
 }

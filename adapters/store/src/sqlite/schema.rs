@@ -25,19 +25,26 @@ pub(super) struct Opened {
     pub(super) accepted: Option<Older>,
 }
 
-/// Opens the writing connection on a file that exists, and brings its schema up to date. A registry that is older than what it acknowledged is refused,
-/// unless the caller accepts it.
+/// Opens the writing connection on a file that exists, and brings its schema up to date. A registry
+/// that is older than what it acknowledged is refused, unless the caller accepts it.
 pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError> {
     let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => error(path, "not a registry, and not any other SQLite file either"),
+        Some(ErrorCode::NotADatabase) => {
+            error(path, "not a registry, and not any other SQLite file either")
+        }
         _ => error(path, e),
     };
-    let mut connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     // Until it is clear that the file is ours, closing it must not tidy up in it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    let version = recognise(&connection, MIGRATIONS.len()).map_err(failed)?.map_err(|problem| error(path, problem))?;
+    let version = recognise(&connection, MIGRATIONS.len())
+        .map_err(failed)?
+        .map_err(|problem| error(path, problem))?;
     let older = generation::compare(&connection, path, version)?;
     let acceptable = accept_older && !matches!(older, Some(Older::Mixed { .. }));
     if let (Some(older), false) = (&older, acceptable) {
@@ -45,12 +52,16 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
 
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
-        return Err(error(path, "this file system cannot keep SQLite's write-ahead log; put the registry on a local disk"));
+        return Err(error(
+            path,
+            "this file system cannot keep SQLite's write-ahead log; put the registry on a local disk",
+        ));
     }
-    // FULL: a commit has reached the disk when it returns. The writer copies the log into the file, and it is cut to 64 MB after a rush. What is erased is
-    // overwritten.
+    // FULL: a commit has reached the disk when it returns. The writer copies the log into the file,
+    // and it is cut to 64 MB after a rush. What is erased is overwritten.
     let settings =
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;
         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;";
@@ -63,8 +74,12 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
     Ok(Opened { connection, generation, accepted: older })
 }
 
-/// Tells a new file, or one of ours, from everything else, without changing anything. The answer is the version of its schema, or why it is not for us.
-pub(super) fn recognise(connection: &Connection, known: usize) -> rusqlite::Result<Result<usize, String>> {
+/// Tells a new file, or one of ours, from everything else, without changing anything. The answer is
+/// the version of its schema, or why it is not for us.
+pub(super) fn recognise(
+    connection: &Connection,
+    known: usize,
+) -> rusqlite::Result<Result<usize, String>> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let version = number("PRAGMA user_version")?;
     Ok(match number("PRAGMA application_id")? {
@@ -79,10 +94,15 @@ pub(super) fn recognise(connection: &Connection, known: usize) -> rusqlite::Resu
 /// Applies what is missing, each step in one transaction: all of it or nothing.
 fn migrate(connection: &mut Connection, from: usize, migrations: &[&str]) -> rusqlite::Result<()> {
     for (version, step) in migrations.iter().enumerate().skip(from) {
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction =
+            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", i64::try_from(version + 1).unwrap_or(i64::MAX))?;
+        transaction.pragma_update(
+            None,
+            "user_version",
+            i64::try_from(version + 1).unwrap_or(i64::MAX),
+        )?;
         transaction.commit()?;
     }
     Ok(())
@@ -99,19 +119,29 @@ mod tests {
     #[test]
     fn migrations_run_once_and_in_order() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let steps = ["CREATE TABLE t (n)", "INSERT INTO t VALUES (1)", "INSERT INTO t SELECT n + 1 FROM t"];
+        let steps =
+            ["CREATE TABLE t (n)", "INSERT INTO t VALUES (1)", "INSERT INTO t SELECT n + 1 FROM t"];
         for upto in [1, 3, 3] {
             let from = version(&connection);
             migrate(&mut connection, from, &steps[..upto]).unwrap();
         }
-        assert_eq!(connection.query_row("SELECT group_concat(n) FROM t", [], |row| row.get::<_, String>(0)).unwrap(), "1,2");
+        assert_eq!(
+            connection
+                .query_row("SELECT group_concat(n) FROM t", [], |row| row.get::<_, String>(0))
+                .unwrap(),
+            "1,2"
+        );
     }
 
     #[test]
     fn a_failing_migration_leaves_the_version_before_it() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, 0, &["CREATE TABLE t (n)", "INSERT INTO t VALUES (1); nonsense"]).unwrap_err();
+        migrate(&mut connection, 0, &["CREATE TABLE t (n)", "INSERT INTO t VALUES (1); nonsense"])
+            .unwrap_err();
         assert_eq!(version(&connection), 1);
-        assert_eq!(connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        assert_eq!(
+            connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(),
+            0
+        );
     }
 }

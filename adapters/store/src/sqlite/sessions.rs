@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
-use handfast_core::registry::sessions::{self, Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
+use handfast_core::registry::sessions::{
+    self, Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
+};
 use handfast_core::text::Name;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
@@ -16,9 +18,16 @@ use super::{SqliteStore, deliveries, grants, makers};
 use crate::makers::Ending;
 use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
-fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
+fn redeem(
+    connection: &Connection,
+    code: SetupCode,
+    yields: &Yield,
+    now: UnixTime,
+) -> Result<Result<(), NotRedeemed>, SaveError> {
     let (mark, is_spent) = connection
-        .prepare_cached("SELECT mark, EXISTS (SELECT 1 FROM spent_setup_code WHERE nonce = ?1) FROM setup_mark")?
+        .prepare_cached(
+            "SELECT mark, EXISTS (SELECT 1 FROM spent_setup_code WHERE nonce = ?1) FROM setup_mark",
+        )?
         .query_row([code.nonce.as_bytes()], |row| Ok((seconds(row.get(0)?), row.get(1)?)))?;
     if let Err(no) = sessions::redeem(code.expires_at, mark, is_spent, now) {
         return Ok(Err(no));
@@ -41,14 +50,21 @@ fn redeem(connection: &Connection, code: SetupCode, yields: &Yield, now: UnixTim
 }
 
 /// Makes a code worth nothing that nobody was shown.
-pub(super) fn spoil(connection: &Connection, nonce: Nonce, expires_at: UnixTime) -> rusqlite::Result<()> {
+pub(super) fn spoil(
+    connection: &Connection,
+    nonce: Nonce,
+    expires_at: UnixTime,
+) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT INTO spent_setup_code (nonce, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .prepare_cached(
+            "INSERT INTO spent_setup_code (nonce, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
         .execute(params![nonce.as_bytes(), integer(expires_at)])?;
     Ok(())
 }
 
-/// Forgets the codes whose time is over, which raises the mark, and the sessions that ended long ago.
+/// Forgets the codes whose time is over, which raises the mark, and the sessions that ended long
+/// ago.
 fn purge(connection: &Connection, now: UnixTime) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -66,7 +82,18 @@ fn purge(connection: &Connection, now: UnixTime) -> rusqlite::Result<()> {
 }
 
 fn insert(connection: &Connection, session: &Session) -> Result<(), SaveError> {
-    let Session { id, hash, profile, device_label, issued_at, expires_at, revoked_at, over, maker, prolonged } = session;
+    let Session {
+        id,
+        hash,
+        profile,
+        device_label,
+        issued_at,
+        expires_at,
+        revoked_at,
+        over,
+        maker,
+        prolonged,
+    } = session;
     let inserted = connection
         .prepare_cached(
             "INSERT INTO session (session_id, hash, profile, device_label, issued_at, expires_at, revoked_at, over, maker, prolonged_by, own_end)
@@ -116,7 +143,13 @@ fn list(
     let mut statement = connection.prepare_cached(sql)?;
     statement
         .query_map(
-            params![after, limit, integer(now), filter == SessionFilter::All, integer(rules::latest_made(now))],
+            params![
+                after,
+                limit,
+                integer(now),
+                filter == SessionFilter::All,
+                integer(rules::latest_made(now))
+            ],
             rows::companion,
         )?
         .collect()
@@ -125,7 +158,9 @@ fn list(
 fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<i64> {
     // Nothing but the index is read.
     let sql = "SELECT count(*) FROM session INDEXED BY session_by_end WHERE ended_at > ?1 AND revoked_at IS NULL AND over = 0 AND issued_at <= ?2";
-    connection.prepare_cached(sql)?.query_row([integer(now), integer(rules::latest_made(now))], |row| row.get(0))
+    connection
+        .prepare_cached(sql)?
+        .query_row([integer(now), integer(rules::latest_made(now))], |row| row.get(0))
 }
 
 fn prolong(
@@ -136,7 +171,9 @@ fn prolong(
 ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
     let Some(session) = by_id(connection, id)? else { return Ok(None) };
     let by = how.by.map_or(Maker::Operator, Maker::Session);
-    let (Some(made), Some(by)) = (makers::end_of(connection, session.maker, now)?, makers::end_of(connection, by, now)?) else {
+    let (Some(made), Some(by)) =
+        (makers::end_of(connection, session.maker, now)?, makers::end_of(connection, by, now)?)
+    else {
         return Ok(Some(Err(Ended::Revoked)));
     };
     let how = Prolonging { ends: [how.ends, made, by].into_iter().flatten().min(), ..how };
@@ -145,16 +182,30 @@ fn prolong(
         && (end, prolonged) != (session.expires_at, session.prolonged)
     {
         let sql = "UPDATE session SET expires_at = ?2, prolonged_by = ?3, own_end = ?4, renewed = ?5 WHERE session_id = ?1";
-        let (by, own) = (prolonged.map(|it| *it.by.as_bytes()), prolonged.map(|it| integer(it.before)));
-        connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(end), by, own, integer(now)])?;
+        let (by, own) =
+            (prolonged.map(|it| *it.by.as_bytes()), prolonged.map(|it| integer(it.before)));
+        connection.prepare_cached(sql)?.execute(params![
+            id.as_bytes(),
+            integer(end),
+            by,
+            own,
+            integer(now)
+        ])?;
     }
     Ok(Some(refreshed.map(|(end, _)| end)))
 }
 
-/// Reads nothing else of it, so that a spoiled one is ended, too; and no clock, so that one that has expired stays ended when the clock is set back.
-fn end(connection: &Connection, id: SessionId, now: UnixTime, erased: &AtomicBool) -> Result<(bool, EndedWith), StoreError> {
+/// Reads nothing else of it, so that a spoiled one is ended, too; and no clock, so that one that
+/// has expired stays ended when the clock is set back.
+fn end(
+    connection: &Connection,
+    id: SessionId,
+    now: UnixTime,
+    erased: &AtomicBool,
+) -> Result<(bool, EndedWith), StoreError> {
     let sql = "UPDATE session SET revoked_at = ?2 WHERE session_id = ?1 AND revoked_at IS NULL";
-    let revoked = connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(now)])? == 1;
+    let revoked =
+        connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(now)])? == 1;
     Ok((revoked, makers::end_made_by(connection, vec![Ending::whole(id)], now, erased)?))
 }
 
@@ -167,13 +218,20 @@ fn moves(epoch: &AtomicU64, with: &EndedWith) {
 
 #[async_trait]
 impl Sessions for SqliteStore {
-    async fn redeem(&self, code: SetupCode, yields: Yield, now: UnixTime) -> Result<Result<(), NotRedeemed>, SaveError> {
+    async fn redeem(
+        &self,
+        code: SetupCode,
+        yields: Yield,
+        now: UnixTime,
+    ) -> Result<Result<(), NotRedeemed>, SaveError> {
         self.writer.change(move |connection| redeem(connection, code, &yields, now)).await
     }
 
     async fn setup_mark(&self) -> Result<UnixTime, StoreError> {
         let sql = "SELECT mark FROM setup_mark";
-        self.readers.point(|connection| Ok(connection.prepare_cached(sql)?.query_row([], |row| Ok(seconds(row.get(0)?)))?))
+        self.readers.point(|connection| {
+            Ok(connection.prepare_cached(sql)?.query_row([], |row| Ok(seconds(row.get(0)?)))?)
+        })
     }
 
     async fn forget_setup_codes(&self) -> Result<(), StoreError> {
@@ -223,7 +281,11 @@ impl Sessions for SqliteStore {
         self.writer.change(move |connection| prolong(connection, id, how, now)).await
     }
 
-    async fn end_session(&self, id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
+    async fn end_session(
+        &self,
+        id: SessionId,
+        now: UnixTime,
+    ) -> Result<(bool, EndedWith), StoreError> {
         let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
         let then = move |(_, with): &(bool, EndedWith)| moves(&epoch, with);
         self.writer.change_then(move |connection| end(connection, id, now, &erased), then).await
@@ -232,6 +294,8 @@ impl Sessions for SqliteStore {
     async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {
         let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
         let then = move |with: &EndedWith| moves(&epoch, with);
-        self.writer.change_then(move |connection| makers::end_orphans(connection, now, &erased), then).await
+        self.writer
+            .change_then(move |connection| makers::end_orphans(connection, now, &erased), then)
+            .await
     }
 }

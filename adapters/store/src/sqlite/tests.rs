@@ -11,15 +11,24 @@ fn fresh() -> (Arc<SqliteStore>, tempfile::TempDir) {
 
 async fn admit(store: &SqliteStore, name: &str) -> Result<NodeId, StoreError> {
     let limits = Limits::DEFAULT;
-    store.admit(asking(name, "192.0.2.1", &limits), "{}".to_owned(), limits, START).await.map(Result::unwrap)
+    store
+        .admit(asking(name, "192.0.2.1", &limits), "{}".to_owned(), limits, START)
+        .await
+        .map(Result::unwrap)
 }
 
 type Change = fn(&rusqlite::Connection) -> Result<(), StoreError>;
 
-/// Has these changes made in one group: they wait behind one that waits until all of them have come.
-async fn in_one_group(store: &Arc<SqliteStore>, changes: Vec<Change>) -> Vec<Result<(), StoreError>> {
+/// Has these changes made in one group: they wait behind one that waits until all of them have
+/// come.
+async fn in_one_group(
+    store: &Arc<SqliteStore>,
+    changes: Vec<Change>,
+) -> Vec<Result<(), StoreError>> {
     let (go, wait) = channel();
-    let first = store.writer.change(move |_| wait.recv().map_err(|gone| StoreError::Database(gone.to_string())));
+    let first = store
+        .writer
+        .change(move |_| wait.recv().map_err(|gone| StoreError::Database(gone.to_string())));
     let others = async {
         let tasks: Vec<_> = changes
             .into_iter()
@@ -28,7 +37,8 @@ async fn in_one_group(store: &Arc<SqliteStore>, changes: Vec<Change>) -> Vec<Res
                 tokio::spawn(async move { store.writer.change(change).await })
             })
             .collect();
-        // One thread: when this task runs again, each of the others has run up to its wait for the answer.
+        // One thread: when this task runs again, each of the others has run up to its wait for the
+        // answer.
         tokio::task::yield_now().await;
         go.send(()).unwrap();
         let mut answers = Vec::new();
@@ -83,7 +93,11 @@ async fn a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_space() {
     let (store, _kept) = fresh();
     let pages = |most: i64| {
         store.writer.change(move |connection| {
-            Ok::<_, StoreError>(connection.query_row(&format!("PRAGMA max_page_count = {most}"), [], |row| row.get::<_, i64>(0))?)
+            Ok::<_, StoreError>(connection.query_row(
+                &format!("PRAGMA max_page_count = {most}"),
+                [],
+                |row| row.get::<_, i64>(0),
+            )?)
         })
     };
     let before = admit(&store, "before").await.unwrap();
@@ -110,9 +124,9 @@ async fn every_commit_waits_for_the_disk() {
     let (store, _kept) = fresh();
     let pragma = |name: &'static str| {
         store.writer.change(move |connection| {
-            Ok::<_, StoreError>(
-                connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))?,
-            )
+            Ok::<_, StoreError>(connection.query_row(&format!("PRAGMA {name}"), [], |row| {
+                row.get::<_, rusqlite::types::Value>(0)
+            })?)
         })
     };
     assert_eq!(pragma("journal_mode").await.unwrap(), "wal".to_owned().into());

@@ -28,10 +28,15 @@ fn begin(connection: &Connection) -> Result<Run, StoreError> {
 fn made_last(connection: &Connection, run: i64, mark: UnixTime) -> rusqlite::Result<Vec<UnixTime>> {
     let mut made = Vec::new();
     for (table, of, columns) in MOVED {
-        let Some(column) = columns.first().filter(|_| table != "spent_setup_code") else { continue };
+        let Some(column) = columns.first().filter(|_| table != "spent_setup_code") else {
+            continue;
+        };
         let column = if of == "end_run" { "renewed" } else { column };
         let sql = format!("SELECT max({column}) FROM {table} WHERE {of} = ?1 AND {column} <= ?2");
-        let last: Option<i64> = connection.query_row(&sql, params![run, integer(rules::latest_made(mark))], |row| row.get(0))?;
+        let last: Option<i64> =
+            connection.query_row(&sql, params![run, integer(rules::latest_made(mark))], |row| {
+                row.get(0)
+            })?;
         made.extend(last.map(seconds));
     }
     Ok(made)
@@ -42,7 +47,8 @@ fn raise(connection: &Connection, mark: UnixTime) -> Result<(), StoreError> {
     Ok(connection.prepare_cached(sql)?.execute([integer(mark)]).map(drop)?)
 }
 
-/// What has a beginning or an end: where, of which run, and the columns. The end of a session may be of another run than its beginning.
+/// What has a beginning or an end: where, of which run, and the columns. The end of a session may
+/// be of another run than its beginning.
 const MOVED: [(&str, &str, &[&str]); 9] = [
     ("node", "run", &["asked_at", "expires"]),
     ("granted", "run", &["not_before", "expires", "until"]),
@@ -55,7 +61,8 @@ const MOVED: [(&str, &str, &[&str]); 9] = [
     ("sender_allowed", "run", &["approved_at", "until"]),
 ];
 
-/// What earlier runs made under a false time: how it ends. `?1` is the last time that it may have been made at, `?2` this run.
+/// What earlier runs made under a false time: how it ends. `?1` is the last time that it may have
+/// been made at, `?2` this run.
 const ENDED: [&str; 7] = [
     "DELETE FROM node WHERE standing = 'pending' AND run <> ?2 AND asked_at > ?1",
     "UPDATE granted SET state = 'ended', until = NULL, ended_at = ?1 WHERE state <> 'ended' AND run <> ?2 AND not_before > ?1",
@@ -68,16 +75,24 @@ const ENDED: [&str; 7] = [
     "UPDATE sender_allowed SET revoked_at = ?1 WHERE revoked_at IS NULL AND until IS NOT NULL AND run <> ?2 AND approved_at > ?1",
 ];
 
-fn take_over(connection: &Connection, step: Step, erased: &AtomicBool) -> Result<TakenOver, StoreError> {
-    let run: i64 = connection.prepare_cached("SELECT run FROM time_kept")?.query_row([], |row| row.get(0))?;
+fn take_over(
+    connection: &Connection,
+    step: Step,
+    erased: &AtomicBool,
+) -> Result<TakenOver, StoreError> {
+    let run: i64 =
+        connection.prepare_cached("SELECT run FROM time_kept")?.query_row([], |row| row.get(0))?;
     // No time that is kept is so late that this could wrap.
     let by = step.by().clamp(-(1 << 60), 1 << 60);
     let mut taken = TakenOver::default();
     if by != 0 {
         for (table, of, columns) in MOVED {
             // A time without an end stays one.
-            let moved =
-                |column: &&str| format!("{column} = CASE WHEN {column} >= 1 << 60 THEN {column} ELSE max(0, {column} + ?1) END");
+            let moved = |column: &&str| {
+                format!(
+                    "{column} = CASE WHEN {column} >= 1 << 60 THEN {column} ELSE max(0, {column} + ?1) END"
+                )
+            };
             let mut sets: Vec<String> = columns.iter().map(moved).collect();
             sets.extend((table == "granted").then(|| "moved = moved + ?1".to_owned()));
             let sql = format!("UPDATE {table} SET {} WHERE {of} = ?2", sets.join(", "));
@@ -86,7 +101,9 @@ fn take_over(connection: &Connection, step: Step, erased: &AtomicBool) -> Result
     }
     if step.sets_back() {
         for sql in ENDED {
-            taken.ended += connection.execute(sql, params![integer(rules::latest_made(step.mark())), run])? as u64;
+            taken.ended += connection
+                .execute(sql, params![integer(rules::latest_made(step.mark())), run])?
+                as u64;
         }
         // Secrets of codes may be among it.
         erased.store(true, Ordering::Relaxed);
@@ -95,7 +112,12 @@ fn take_over(connection: &Connection, step: Step, erased: &AtomicBool) -> Result
     Ok(taken)
 }
 
-fn write_over(connection: &Connection, what: &Over, now: UnixTime, erased: &AtomicBool) -> Result<bool, StoreError> {
+fn write_over(
+    connection: &Connection,
+    what: &Over,
+    now: UnixTime,
+    erased: &AtomicBool,
+) -> Result<bool, StoreError> {
     let now = integer(now);
     let rows = match what {
         Over::Session(id) => connection
@@ -153,7 +175,9 @@ impl Timekeeping for SqliteStore {
         let before_answer = move |_: &TakenOver| {
             epoch.fetch_add(1, Ordering::Release);
         };
-        self.writer.change_then(move |connection| take_over(connection, step, &erased), before_answer).await
+        self.writer
+            .change_then(move |connection| take_over(connection, step, &erased), before_answer)
+            .await
     }
 
     async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {

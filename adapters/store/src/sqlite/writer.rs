@@ -1,4 +1,5 @@
-//! Group commit: one thread owns the writing connection; whatever has arrived while it waited for the disk goes into its next transaction.
+//! Group commit: one thread owns the writing connection; whatever has arrived while it waited for
+//! the disk goes into its next transaction.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -56,9 +57,14 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. It keeps `lock` until the connection is closed.
-    pub(super) fn start(connection: Connection, lock: File, keeper: Arc<Keeper>) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        connection: Connection,
+        lock: File,
+        keeper: Arc<Keeper>,
+    ) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
-        // Nobody knows what a process that was killed has erased, so the log is cut soon after the start as well.
+        // Nobody knows what a process that was killed has erased, so the log is cut soon after the
+        // start as well.
         let erased = Erased::new(AtomicBool::new(true));
         let erasures = Arc::clone(&erased);
         let marking = keeper.start(queue.downgrade())?;
@@ -71,7 +77,9 @@ impl Writer {
             drop(lock);
         };
         let thread = std::thread::Builder::new().name("handfast-store".to_owned()).spawn(run);
-        let thread = thread.map_err(|problem| StoreError::Database(format!("no thread to write with: {problem}")))?;
+        let thread = thread.map_err(|problem| {
+            StoreError::Database(format!("no thread to write with: {problem}"))
+        })?;
         Ok(Self { queue: Some(queue), thread: Some(thread), erased })
     }
 
@@ -80,8 +88,12 @@ impl Writer {
         Arc::clone(&self.erased)
     }
 
-    /// Makes a change durable. What `make` did is undone if it fails, without touching the other changes of its group.
-    pub(super) async fn change<T, E>(&self, make: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    /// Makes a change durable. What `make` did is undone if it fails, without touching the other
+    /// changes of its group.
+    pub(super) async fn change<T, E>(
+        &self,
+        make: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + From<rusqlite::Error> + Send + 'static,
@@ -89,8 +101,9 @@ impl Writer {
         self.change_then(make, |_| ()).await
     }
 
-    /// Makes a change durable, and calls `then` between the commit and the answer, whether or not the caller still waits for it. It is not called for a
-    /// change that was not made, but for one that could not be committed.
+    /// Makes a change durable, and calls `then` between the commit and the answer, whether or not
+    /// the caller still waits for it. It is not called for a change that was not made, but for one
+    /// that could not be committed.
     pub(super) async fn change_then<T, E>(
         &self,
         make: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
@@ -110,9 +123,12 @@ impl Writer {
                         then(&made);
                         committed.map(|()| made).map_err(E::from)
                     }
-                    None => {
-                        Err(committed.err().unwrap_or_else(|| StoreError::Database("the change was not made".to_owned())).into())
-                    }
+                    None => Err(committed
+                        .err()
+                        .unwrap_or_else(|| {
+                            StoreError::Database("the change was not made".to_owned())
+                        })
+                        .into()),
                 };
                 // A caller that no longer listens has given up knowing.
                 let _ = tell.send(outcome);
@@ -135,7 +151,12 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Work>, erased: &AtomicBool, keeper: &Keeper) {
+fn serve(
+    connection: &Connection,
+    mut arriving: mpsc::Receiver<Work>,
+    erased: &AtomicBool,
+    keeper: &Keeper,
+) {
     let mut arrived = Vec::with_capacity(GROUP);
     let mut group = Vec::with_capacity(GROUP);
     let mut answers = Vec::with_capacity(GROUP);
@@ -143,7 +164,8 @@ fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Work>, erased: &A
     // Up to which number the file is known to have everything.
     let mut base = 0;
     let mut tried = Instant::now();
-    let mut number = generation::read(connection).ok().flatten().map_or(0, |(generation, _)| generation.number);
+    let mut number =
+        generation::read(connection).ok().flatten().map_or(0, |(generation, _)| generation.number);
     while arriving.blocking_recv_many(&mut arrived, GROUP) > 0 {
         for work in arrived.drain(..) {
             match work {
@@ -166,7 +188,8 @@ fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Work>, erased: &A
                 answer(committed.clone());
             }
         }
-        // Only while nobody waits, or where the log has grown long. If a long read is in the way, there is another chance later.
+        // Only while nobody waits, or where the log has grown long. If a long read is in the way,
+        // there is another chance later.
         let is_due = match erased.load(Ordering::Relaxed) && arriving.is_empty() {
             true => true,
             false => tried.elapsed() > CUT_EVERY && keeper.log_bytes() > LOG_BYTES,
@@ -181,10 +204,12 @@ fn serve(connection: &Connection, mut arriving: mpsc::Receiver<Work>, erased: &A
     }
 }
 
-/// Copies the log into the file and empties it, so that what is overwritten there is nowhere. `false` if somebody reads an older state meanwhile.
+/// Copies the log into the file and empties it, so that what is overwritten there is nowhere.
+/// `false` if somebody reads an older state meanwhile.
 fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(CUT)?;
-    let is_cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0));
+    let is_cut = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0));
     connection.busy_timeout(BUSY)?;
     is_cut
 }
@@ -196,8 +221,9 @@ struct Last {
 }
 
 impl Last {
-    /// Waits a moment for those who have just heard of their last change and come with the next one. Without it, the first of them would start a commit
-    /// of its own, the others would sit it out, and everybody would wait for the disk twice. A single writer never waits.
+    /// Waits a moment for those who have just heard of their last change and come with the next
+    /// one. Without it, the first of them would start a commit of its own, the others would sit it
+    /// out, and everybody would wait for the disk twice. A single writer never waits.
     fn gather(&self, group: &mut Vec<Change>, arriving: &mut mpsc::Receiver<Work>) {
         let until = Instant::now() + (self.took / 4).min(GATHER_AT_MOST);
         while group.len() + arriving.len() < self.changes && Instant::now() < until {
@@ -215,7 +241,8 @@ impl Last {
     }
 }
 
-/// One transaction for the whole group; the answer is its number, if it has changed anything. Whatever comes of it, no transaction is left open.
+/// One transaction for the whole group; the answer is its number, if it has changed anything.
+/// Whatever comes of it, no transaction is left open.
 fn commit(
     connection: &Connection,
     group: &mut Vec<Change>,
@@ -224,7 +251,8 @@ fn commit(
 ) -> Result<Option<u64>, StoreError> {
     let begun = run(connection, "BEGIN IMMEDIATE");
     let before = connection.total_changes();
-    // If it could not begin, or SQLite gave it up half way, the changes that follow are not made: outside a transaction each would commit by itself.
+    // If it could not begin, or SQLite gave it up half way, the changes that follow are not made:
+    // outside a transaction each would commit by itself.
     answers.extend(group.drain(..).map(|change| change(connection)));
     begun?;
     if connection.is_autocommit() {
@@ -233,7 +261,11 @@ fn commit(
         ));
     }
     let committed = || {
-        let number = if connection.total_changes() == before { None } else { Some(generation::raise(connection, base)?) };
+        let number = if connection.total_changes() == before {
+            None
+        } else {
+            Some(generation::raise(connection, base)?)
+        };
         run(connection, "COMMIT")?;
         Ok(number)
     };
@@ -245,7 +277,8 @@ fn commit(
     })?)
 }
 
-/// Makes one change of a group so that its failure is its own. `None` if there is no transaction to make it in.
+/// Makes one change of a group so that its failure is its own. `None` if there is no transaction to
+/// make it in.
 fn alone<T, E: From<rusqlite::Error>>(
     connection: &Connection,
     make: impl FnOnce(&Connection) -> Result<T, E>,

@@ -1,11 +1,13 @@
-//! `Noise_IK_25519_ChaChaPoly_SHA256` (section 7.5): the initiator, a node, knows the gateway's static key.
+//! `Noise_IK_25519_ChaChaPoly_SHA256` (section 7.5): the initiator, a node, knows the gateway's
+//! static key.
 //!
 //! ```text
 //! Initiator::start ─────── message 1 ──────▶ Responder::read_first ── look peer() up
 //! Initiator::read_second ◀─ message 2 ────── Responder::write_second
 //! ```
-//! Message 1 can be replayed, and its payload has no forward secrecy; full forward secrecy, and resistance to impersonation of the node by who
-//! stole the gateway's static key, begin with the node's first transport message (section 7.7).
+//! Message 1 can be replayed, and its payload has no forward secrecy; full forward secrecy, and
+//! resistance to impersonation of the node by who stole the gateway's static key, begin with the
+//! node's first transport message (section 7.7).
 
 use super::symmetric::{Keyed, Role, Symmetric, Writer, bounded, read_key};
 use super::{Error, Established, Prologue};
@@ -26,7 +28,8 @@ impl Initiator {
     /// Writes message 1: `e, es, s, ss`. The payload must not matter if it is replayed.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if `out` cannot hold 96 bytes and the payload; [`Error::Key`] for a peer's static key of small order.
+    /// [`Error::Buffer`] if `out` cannot hold 96 bytes and the payload; [`Error::Key`] for a peer's
+    /// static key of small order.
     #[inline(never)]
     pub fn start<'b>(
         prologue: Prologue<'_>,
@@ -54,7 +57,11 @@ impl Initiator {
     /// # Errors
     /// [`Error::Length`], [`Error::Key`], [`Error::Forged`].
     #[inline(never)]
-    pub fn read_second<'b>(self, own: &KeyPair, message: &'b mut [u8]) -> Result<(Established, &'b [u8]), Error> {
+    pub fn read_second<'b>(
+        self,
+        own: &KeyPair,
+        message: &'b mut [u8],
+    ) -> Result<(Established, &'b [u8]), Error> {
         let Self { mut keyed, ephemeral, peer } = self;
         let mut message = bounded(message)?;
         let peer_ephemeral = read_key(&mut message)?;
@@ -66,7 +73,8 @@ impl Initiator {
     }
 }
 
-/// The ephemeral key in front of a message 1, before anything is made of it. None if it is too short for one.
+/// The ephemeral key in front of a message 1, before anything is made of it. None if it is too
+/// short for one.
 #[must_use]
 pub fn ephemeral(first: &[u8]) -> Option<&[u8; 32]> {
     first.first_chunk()
@@ -81,11 +89,16 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Reads message 1: `e, es, s, ss`. Whoever recorded it can send it again, so nothing may change because of it.
+    /// Reads message 1: `e, es, s, ss`. Whoever recorded it can send it again, so nothing may
+    /// change because of it.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Key`], [`Error::Forged`].
-    pub fn read_first<'b>(prologue: Prologue<'_>, own: &KeyPair, message: &'b mut [u8]) -> Result<(Self, &'b [u8]), Error> {
+    pub fn read_first<'b>(
+        prologue: Prologue<'_>,
+        own: &KeyPair,
+        message: &'b mut [u8],
+    ) -> Result<(Self, &'b [u8]), Error> {
         let mut symmetric = Symmetric::new(PROTOCOL, prologue);
         symmetric.mix_hash(&[own.public().as_bytes()]);
         let mut message = bounded(message)?;
@@ -98,13 +111,15 @@ impl Responder {
         Ok((Self { keyed, peer_ephemeral, peer }, payload))
     }
 
-    /// The initiator's static key, to look the node up by. It wrote message 1, now or at any time before.
+    /// The initiator's static key, to look the node up by. It wrote message 1, now or at any time
+    /// before.
     #[must_use]
     pub const fn peer(&self) -> &PublicKey {
         &self.peer
     }
 
-    /// The initiator's ephemeral key. An honest initiator uses one once, so it tells a repeated message 1.
+    /// The initiator's ephemeral key. An honest initiator uses one once, so it tells a repeated
+    /// message 1.
     #[must_use]
     pub const fn ephemeral(&self) -> &PublicKey {
         &self.peer_ephemeral
@@ -113,7 +128,8 @@ impl Responder {
     /// Writes message 2: `e, ee, se`. A refusal goes the same way, as its payload.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if `out` cannot hold 48 bytes and the payload; [`Error::Key`] for a peer's key of small order.
+    /// [`Error::Buffer`] if `out` cannot hold 48 bytes and the payload; [`Error::Key`] for a peer's
+    /// key of small order.
     pub fn write_second<'b>(
         self,
         ephemeral: &Entropy<32>,

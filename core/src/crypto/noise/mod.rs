@@ -1,14 +1,16 @@
-//! The Noise Protocol Framework, revision 34, for exactly two protocols: `Noise_XX_25519_ChaChaPoly_SHA256` to pair ([`xx`]) and
-//! `Noise_IK_25519_ChaChaPoly_SHA256` to link again ([`ik`]). Sections named in this module are those of its specification.
+//! The Noise Protocol Framework, revision 34, for exactly two protocols:
+//! `Noise_XX_25519_ChaChaPoly_SHA256` to pair ([`xx`]) and `Noise_IK_25519_ChaChaPoly_SHA256` to
+//! link again ([`ik`]). Sections named in this module are those of its specification.
 //!
 //! ```text
 //! XX   -> e                      IK   <- s                    (known before)
 //!      <- e, ee, s, es                -> e, es, s, ss
 //!      -> s, se                       <- e, ee, se
 //! ```
-//! Each role is a chain of values: a message is a method that consumes the value before it and returns the next one, the last of them an
-//! [`Established`]. A message that fails leaves nothing behind to go on with. Messages are written into the caller's buffer and read where they
-//! stand; no message is longer than [`SEALED_BYTES`].
+//! Each role is a chain of values: a message is a method that consumes the value before it and
+//! returns the next one, the last of them an [`Established`]. A message that fails leaves nothing
+//! behind to go on with. Messages are written into the caller's buffer and read where they stand;
+//! no message is longer than [`SEALED_BYTES`].
 
 pub mod ik;
 mod symmetric;
@@ -34,7 +36,8 @@ pub enum Error {
     Forged,
     /// All 2^64 - 1 counters of this direction are used up.
     Exhausted,
-    /// The caller's buffer is too small, or the payload too long. The caller's mistake, not the peer's.
+    /// The caller's buffer is too small, or the payload too long. The caller's mistake, not the
+    /// peer's.
     Buffer,
 }
 
@@ -44,7 +47,8 @@ impl From<BadKey> for Error {
     }
 }
 
-/// What both sides bind the handshake to before its first message: a label and the exact bytes of `Open`.
+/// What both sides bind the handshake to before its first message: a label and the exact bytes of
+/// `Open`.
 #[derive(Clone, Copy, Debug)]
 pub struct Prologue<'a> {
     label: &'static [u8],
@@ -65,7 +69,8 @@ impl<'a> Prologue<'a> {
     }
 }
 
-/// The hash of the whole handshake (section 11.2): equal on both sides exactly if they saw the same messages. Not secret.
+/// The hash of the whole handshake (section 11.2): equal on both sides exactly if they saw the same
+/// messages. Not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HandshakeHash([u8; 32]);
@@ -90,7 +95,8 @@ impl HandshakeHash {
 pub struct Established {
     /// What both sides saw.
     pub hash: HandshakeHash,
-    /// Whose private key the peer has proven to hold. An IK responder has that proof only with the first transport message it opens.
+    /// Whose private key the peer has proven to hold. An IK responder has that proof only with the
+    /// first transport message it opens.
     pub peer: PublicKey,
     /// Our direction.
     pub sending: Sending,
@@ -100,7 +106,11 @@ pub struct Established {
 
 /// No state is larger than this; a machine holds one of them at a time.
 const STATE_BYTES: usize = 200;
-const _: () = assert!(size_of::<xx::Initiator>() <= STATE_BYTES && size_of::<xx::Introduced>() <= STATE_BYTES);
-const _: () = assert!(size_of::<xx::Responder>() <= STATE_BYTES && size_of::<xx::Answered>() <= STATE_BYTES);
-const _: () = assert!(size_of::<ik::Initiator>() <= STATE_BYTES && size_of::<ik::Responder>() <= STATE_BYTES);
+const _: () = assert!(
+    size_of::<xx::Initiator>() <= STATE_BYTES && size_of::<xx::Introduced>() <= STATE_BYTES
+);
+const _: () =
+    assert!(size_of::<xx::Responder>() <= STATE_BYTES && size_of::<xx::Answered>() <= STATE_BYTES);
+const _: () =
+    assert!(size_of::<ik::Initiator>() <= STATE_BYTES && size_of::<ik::Responder>() <= STATE_BYTES);
 const _: () = assert!(size_of::<Established>() <= STATE_BYTES);

@@ -1,4 +1,5 @@
-//! The symmetric half of a handshake (sections 5.1 and 5.2): transcript hash, chaining key, and from the first shared secret on a cipher key.
+//! The symmetric half of a handshake (sections 5.1 and 5.2): transcript hash, chaining key, and
+//! from the first shared secret on a cipher key.
 
 use sha2::{Digest, Sha256};
 

@@ -1,4 +1,5 @@
-//! After the handshake: one key and one counter a direction (sections 5.1 and 11.3), sealing in place.
+//! After the handshake: one key and one counter a direction (sections 5.1 and 11.3), sealing in
+//! place.
 
 use super::{Error, SEALED_BYTES};
 use crate::crypto::aead::{self, TAG_BYTES};
@@ -20,11 +21,13 @@ impl Sending {
         Self(Direction::new(key))
     }
 
-    /// Seals the first `text` bytes of `buffer` where they stand, and returns the message: 16 bytes more.
+    /// Seals the first `text` bytes of `buffer` where they stand, and returns the message: 16 bytes
+    /// more.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if the message does not fit the buffer or exceeds [`SEALED_BYTES`]; [`Error::Exhausted`], and that for ever. In both
-    /// cases nothing was sealed and no counter used.
+    /// [`Error::Buffer`] if the message does not fit the buffer or exceeds [`SEALED_BYTES`];
+    /// [`Error::Exhausted`], and that for ever. In both cases nothing was sealed and no counter
+    /// used.
     pub fn seal<'b>(&mut self, buffer: &'b mut [u8], text: usize) -> Result<&'b [u8], Error> {
         if text > TEXT_BYTES {
             return Err(Error::Buffer);
@@ -47,8 +50,8 @@ impl Receiving {
         Self(Direction::new(key))
     }
 
-    /// Opens a message where it stands, and returns its text. Consumes the direction, because any failure ends the channel: what is not
-    /// the next message of the peer leaves no key behind.
+    /// Opens a message where it stands, and returns its text. Consumes the direction, because any
+    /// failure ends the channel: what is not the next message of the peer leaves no key behind.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Forged`], [`Error::Exhausted`].
@@ -166,7 +169,11 @@ mod tests {
         assert_eq!(receiving.open(&mut first).err(), Some(Error::Forged), "repeated");
         for end in 0..24 {
             let expected = if end < TAG_BYTES { Error::Length } else { Error::Forged };
-            assert_eq!(channel(0).1.open(&mut seal(&mut channel(0).0)[..end]).err(), Some(expected), "cut at {end}");
+            assert_eq!(
+                channel(0).1.open(&mut seal(&mut channel(0).0)[..end]).err(),
+                Some(expected),
+                "cut at {end}"
+            );
         }
         assert_eq!(channel(0).1.open(&mut [0; SEALED_BYTES + 1]).err(), Some(Error::Length));
     }

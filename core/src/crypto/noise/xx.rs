@@ -1,4 +1,5 @@
-//! `Noise_XX_25519_ChaChaPoly_SHA256` (section 7.5): neither side knows the other; the joining side is the initiator.
+//! `Noise_XX_25519_ChaChaPoly_SHA256` (section 7.5): neither side knows the other; the joining side
+//! is the initiator.
 //!
 //! ```text
 //! Initiator::start ── message 1, payload in clear ──▶ Responder::read_first
@@ -78,9 +79,15 @@ impl Introduced {
     /// Writes message 3: `s, se`.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if `out` cannot hold 64 bytes and the payload; [`Error::Key`] for a peer's ephemeral key of small order.
+    /// [`Error::Buffer`] if `out` cannot hold 64 bytes and the payload; [`Error::Key`] for a peer's
+    /// ephemeral key of small order.
     #[inline(never)]
-    pub fn write_third<'b>(self, own: &KeyPair, payload: &[u8], out: &'b mut [u8]) -> Result<(Established, &'b [u8]), Error> {
+    pub fn write_third<'b>(
+        self,
+        own: &KeyPair,
+        payload: &[u8],
+        out: &'b mut [u8],
+    ) -> Result<(Established, &'b [u8]), Error> {
         let Self { mut keyed, peer_ephemeral, peer } = self;
         let mut out = Writer::new(out);
         keyed.seal(own.public().as_bytes(), &mut out)?;
@@ -90,7 +97,8 @@ impl Introduced {
     }
 }
 
-/// A responder that has read message 1. It has done no multiplication yet, so a limit on handshakes can still refuse it cheaply.
+/// A responder that has read message 1. It has done no multiplication yet, so a limit on handshakes
+/// can still refuse it cheaply.
 #[derive(Debug)]
 pub struct Responder {
     symmetric: Symmetric,
@@ -102,7 +110,10 @@ impl Responder {
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Key`].
-    pub fn read_first<'b>(prologue: Prologue<'_>, message: &'b mut [u8]) -> Result<(Self, &'b [u8]), Error> {
+    pub fn read_first<'b>(
+        prologue: Prologue<'_>,
+        message: &'b mut [u8],
+    ) -> Result<(Self, &'b [u8]), Error> {
         let mut symmetric = Symmetric::new(PROTOCOL, prologue);
         let mut payload = bounded(message)?;
         let peer_ephemeral = read_key(&mut payload)?;
@@ -114,7 +125,8 @@ impl Responder {
     /// Writes message 2: `e, ee, s, es`.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if `out` cannot hold 96 bytes and the payload; [`Error::Key`] for a peer's ephemeral key of small order.
+    /// [`Error::Buffer`] if `out` cannot hold 96 bytes and the payload; [`Error::Key`] for a peer's
+    /// ephemeral key of small order.
     pub fn write_second<'b>(
         self,
         own: &KeyPair,

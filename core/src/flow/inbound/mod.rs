@@ -1,4 +1,5 @@
-//! The gate for what strangers write: let in, challenged, or dropped. One pure decision, the first line that fits counts.
+//! The gate for what strangers write: let in, challenged, or dropped. One pure decision, the first
+//! line that fits counts.
 //!
 //! | if | then |
 //! |---|---|
@@ -89,7 +90,14 @@ pub enum Dropped {
 /// Decides. `fresh` is the code of a sender that is challenged for the first time.
 ///
 /// Where the verdict is to be written, a store calls this inside the transaction that writes it.
-pub fn decide(policy: Policy, seen: Seen, facts: &Facts, limits: &Limits, fresh: ChallengeCode, now: UnixTime) -> Verdict {
+pub fn decide(
+    policy: Policy,
+    seen: Seen,
+    facts: &Facts,
+    limits: &Limits,
+    fresh: ChallengeCode,
+    now: UnixTime,
+) -> Verdict {
     if !policy.auto_challenge {
         return Verdict::Admit;
     }
@@ -105,10 +113,17 @@ pub fn decide(policy: Policy, seen: Seen, facts: &Facts, limits: &Limits, fresh:
         return Verdict::Admit;
     }
     match facts.pending {
-        Some(pending) if pending.is_live(limits, now) => Verdict::Challenge(again(&pending, limits, now)),
+        Some(pending) if pending.is_live(limits, now) => {
+            Verdict::Challenge(again(&pending, limits, now))
+        }
         Some(_) | None => {
-            let room = facts.pending_of_account < limits.pending_of_account && facts.pending_total < limits.pending_total;
-            if room { Verdict::Challenge(Challenge::New(fresh)) } else { Verdict::Drop(Dropped::Full) }
+            let room = facts.pending_of_account < limits.pending_of_account
+                && facts.pending_total < limits.pending_total;
+            if room {
+                Verdict::Challenge(Challenge::New(fresh))
+            } else {
+                Verdict::Drop(Dropped::Full)
+            }
         }
     }
 }
@@ -137,7 +152,11 @@ mod tests {
     }
 
     fn waiting(since: u64, told: u64) -> Option<Pending> {
-        Some(Pending { code: code("KNWN2345"), created_at: UnixTime::from_secs(since), told_at: UnixTime::from_secs(told) })
+        Some(Pending {
+            code: code("KNWN2345"),
+            created_at: UnixTime::from_secs(since),
+            told_at: UnixTime::from_secs(told),
+        })
     }
 
     const ALLOWED: Option<Allowed> = Some(Allowed { until: None, revoked_at: None });
@@ -147,21 +166,34 @@ mod tests {
         let off = Policy { auto_challenge: false };
         for seen in [Seen::Sender, Seen::NotASender, Seen::Nobody] {
             let blocked = Facts { blocked: true, ..Facts::default() };
-            assert_eq!(decide(off, seen, &blocked, &Limits::DEFAULT, code("FRESH234"), NOW), Verdict::Admit);
+            assert_eq!(
+                decide(off, seen, &blocked, &Limits::DEFAULT, code("FRESH234"), NOW),
+                Verdict::Admit
+            );
         }
     }
 
     #[test]
     fn what_is_no_sender_is_dropped_whatever_is_known() {
-        for (seen, why) in [(Seen::NotASender, Dropped::NotASender), (Seen::Nobody, Dropped::Nobody)] {
+        for (seen, why) in
+            [(Seen::NotASender, Dropped::NotASender), (Seen::Nobody, Dropped::Nobody)]
+        {
             let facts = Facts { allowed: ALLOWED, ..Facts::default() };
-            assert_eq!(decide(ON, seen, &facts, &Limits::DEFAULT, code("FRESH234"), NOW), Verdict::Drop(why));
+            assert_eq!(
+                decide(ON, seen, &facts, &Limits::DEFAULT, code("FRESH234"), NOW),
+                Verdict::Drop(why)
+            );
         }
     }
 
     #[test]
     fn a_block_outweighs_whatever_else_is_known() {
-        let facts = Facts { blocked: true, allowed: ALLOWED, pending: waiting(99_990, 0), ..Facts::default() };
+        let facts = Facts {
+            blocked: true,
+            allowed: ALLOWED,
+            pending: waiting(99_990, 0),
+            ..Facts::default()
+        };
         assert_eq!(of(facts), Verdict::Drop(Dropped::Blocked));
     }
 
@@ -175,15 +207,30 @@ mod tests {
             Allowed { until: None, revoked_at: Some(UnixTime::from_secs(200_000)) },
         ] {
             let facts = Facts { allowed: Some(ended), ..Facts::default() };
-            assert_eq!(of(facts), Verdict::Challenge(Challenge::New(code("FRESH234"))), "{ended:?}");
+            assert_eq!(
+                of(facts),
+                Verdict::Challenge(Challenge::New(code("FRESH234"))),
+                "{ended:?}"
+            );
         }
     }
 
     #[test]
     fn who_waits_keeps_its_code_and_is_told_once_a_minute() {
-        let full = |pending| Facts { pending, pending_of_account: 3, pending_total: 1024, ..Facts::default() };
-        assert_eq!(of(full(waiting(96_401, 99_940))), Verdict::Challenge(Challenge::Again(code("KNWN2345"))));
-        assert_eq!(of(full(waiting(96_401, 99_941))), Verdict::Challenge(Challenge::Quiet(code("KNWN2345"))));
+        let full = |pending| Facts {
+            pending,
+            pending_of_account: 3,
+            pending_total: 1024,
+            ..Facts::default()
+        };
+        assert_eq!(
+            of(full(waiting(96_401, 99_940))),
+            Verdict::Challenge(Challenge::Again(code("KNWN2345")))
+        );
+        assert_eq!(
+            of(full(waiting(96_401, 99_941))),
+            Verdict::Challenge(Challenge::Quiet(code("KNWN2345")))
+        );
         let expired = Facts { pending: waiting(96_400, 0), ..Facts::default() };
         assert_eq!(of(expired), Verdict::Challenge(Challenge::New(code("FRESH234"))));
     }
@@ -191,7 +238,8 @@ mod tests {
     #[test]
     fn only_so_many_wait_for_an_account_and_in_all() {
         for (of_account, total, room) in [(2, 1023, true), (3, 3, false), (0, 1024, false)] {
-            let facts = Facts { pending_of_account: of_account, pending_total: total, ..Facts::default() };
+            let facts =
+                Facts { pending_of_account: of_account, pending_total: total, ..Facts::default() };
             let expected = match room {
                 true => Verdict::Challenge(Challenge::New(code("FRESH234"))),
                 false => Verdict::Drop(Dropped::Full),

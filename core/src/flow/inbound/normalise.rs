@@ -1,4 +1,5 @@
-//! The one spelling of a sender on the channels that everybody has. What has none is no sender, and so is never let in.
+//! The one spelling of a sender on the channels that everybody has. What has none is no sender, and
+//! so is never let in.
 
 use crate::limits::SENDER_BYTES;
 use crate::registry::inbound::Ident;
@@ -30,27 +31,37 @@ impl core::fmt::Debug for Sender {
     }
 }
 
-/// WhatsApp: the number with exactly one `+` before it, which is added where it is missing. White space around it goes, and so do `@c.us` and
-/// `@s.whatsapp.net`. Groups (`…@g.us`), broadcasts and whatever else is not 1 to 20 digits then are no senders.
+/// WhatsApp: the number with exactly one `+` before it, which is added where it is missing. White
+/// space around it goes, and so do `@c.us` and `@s.whatsapp.net`. Groups (`…@g.us`), broadcasts and
+/// whatever else is not 1 to 20 digits then are no senders.
 #[must_use]
 pub fn whatsapp(raw: &str) -> Option<Sender> {
     let trimmed = raw.trim();
-    let bare = trimmed.strip_suffix("@c.us").or_else(|| trimmed.strip_suffix("@s.whatsapp.net")).unwrap_or(trimmed);
+    let bare = trimmed
+        .strip_suffix("@c.us")
+        .or_else(|| trimmed.strip_suffix("@s.whatsapp.net"))
+        .unwrap_or(trimmed);
     let number = bare.strip_prefix('+').unwrap_or(bare);
-    let is_number = (1..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        (1..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| Sender::collect("+", number.chars())).flatten()
 }
 
-/// Telegram: a numeric id as it is (a negative one is a group's, and no sender), or `@name` in lower case, since names there have no case. Without its `@`,
-/// a name is none: it is what people call themselves, and anybody may.
+/// Telegram: a numeric id as it is (a negative one is a group's, and no sender), or `@name` in
+/// lower case, since names there have no case. Without its `@`, a name is none: it is what people
+/// call themselves, and anybody may.
 #[must_use]
 pub fn telegram(raw: &str) -> Option<Sender> {
     let trimmed = raw.trim();
     if let Some(name) = trimmed.strip_prefix('@') {
-        let is_name = (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        return is_name.then(|| Sender::collect("@", name.chars().map(|c| c.to_ascii_lowercase()))).flatten();
+        let is_name = (1..=32).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        return is_name
+            .then(|| Sender::collect("@", name.chars().map(|c| c.to_ascii_lowercase())))
+            .flatten();
     }
-    let is_number = (1..=20).contains(&trimmed.len()) && trimmed.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        (1..=20).contains(&trimmed.len()) && trimmed.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| Sender::collect("", trimmed.chars())).flatten()
 }
 
@@ -69,7 +80,11 @@ mod tests {
             let normalised = normalise(raw);
             assert_eq!(normalised.as_ref().map(Sender::as_str), *expected, "{raw:?}");
             if let Some(sender) = normalised {
-                assert_eq!(normalise(sender.as_str()), Some(sender.clone()), "once more changes nothing: {raw:?}");
+                assert_eq!(
+                    normalise(sender.as_str()),
+                    Some(sender.clone()),
+                    "once more changes nothing: {raw:?}"
+                );
             }
         }
     }
@@ -130,6 +145,9 @@ mod tests {
                 ("", None),
             ],
         );
-        assert_eq!(verbatim(&std::string::String::from_iter(core::iter::repeat_n('a', SENDER_BYTES + 1))), None);
+        assert_eq!(
+            verbatim(&std::string::String::from_iter(core::iter::repeat_n('a', SENDER_BYTES + 1))),
+            None
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! What a gate may remember of a sender that was let in, and for how long that holds.
 //!
-//! A gate asks the registry for each message, but of those whom it let in it may remember that it did: in a table that is bounded, and keyed by the three
-//! texts apart. Nothing else is remembered: no refusal, so that strangers fill no table, and no failure. What is remembered holds while the registry's
-//! **epoch** is the same, which every change of a sender's standing moves on, whoever makes it and wherever; and for a minute at most, after which the
-//! channel is asked once more how it spells the sender.
+//! A gate asks the registry for each message, but of those whom it let in it may remember that it
+//! did: in a table that is bounded, and keyed by the three texts apart. Nothing else is remembered:
+//! no refusal, so that strangers fill no table, and no failure. What is remembered holds while the
+//! registry's **epoch** is the same, which every change of a sender's standing moves on, whoever
+//! makes it and wherever; and for a minute at most, after which the channel is asked once more how
+//! it spells the sender.
 
 use crate::registry::inbound::Allowed;
 use crate::time::{Span, UnixTime};
@@ -20,7 +22,8 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// Remembers that it was let in because of this, which was read **after** the epoch was. `None` if it does not count, or there is nothing that does.
+    /// Remembers that it was let in because of this, which was read **after** the epoch was. `None`
+    /// if it does not count, or there is nothing that does.
     #[must_use]
     pub fn admitted(allowed: Option<Allowed>, epoch: u64, now: UnixTime) -> Option<Self> {
         let allowed = allowed.filter(|allowed| allowed.is_active(now))?;
@@ -53,14 +56,22 @@ mod tests {
         assert!(!remembered.holds(8, at(100)), "somebody changed something");
         assert!(!remembered.holds(7, at(130)), "the permission ended");
         assert!(!remembered.holds(7, at(99)), "the clock was set back");
-        let endless = Remembered::admitted(Some(Allowed { until: None, revoked_at: None }), 7, at(100)).unwrap();
+        let endless =
+            Remembered::admitted(Some(Allowed { until: None, revoked_at: None }), 7, at(100))
+                .unwrap();
         assert!(endless.holds(7, at(159)) && !endless.holds(7, at(160)));
     }
 
     #[test]
     fn nobody_is_remembered_whose_permission_does_not_count() {
         assert_eq!(Remembered::admitted(None, 1, at(1)), None);
-        assert_eq!(Remembered::admitted(Some(Allowed { until: None, revoked_at: Some(at(9)) }), 1, at(1)), None);
-        assert_eq!(Remembered::admitted(Some(Allowed { until: Some(at(1)), revoked_at: None }), 1, at(1)), None);
+        assert_eq!(
+            Remembered::admitted(Some(Allowed { until: None, revoked_at: Some(at(9)) }), 1, at(1)),
+            None
+        );
+        assert_eq!(
+            Remembered::admitted(Some(Allowed { until: Some(at(1)), revoked_at: None }), 1, at(1)),
+            None
+        );
     }
 }

@@ -10,7 +10,8 @@
 //!                                                       ▼
 //!                                                     Linked
 //! ```
-//! A token that is on its way to the node is confirmed by its first use: between its verification and `Attaching` that is made durable (`Confirming`).
+//! A token that is on its way to the node is confirmed by its first use: between its verification
+//! and `Attaching` that is made durable (`Confirming`).
 
 use core::fmt::Write as _;
 
@@ -26,7 +27,9 @@ use crate::step::{Machine, Step};
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::missy;
-use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest};
+use crate::wire::registration::{
+    Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest,
+};
 
 /// One connection.
 #[derive(Debug)]
@@ -72,7 +75,8 @@ pub enum Input<'b> {
     Loaded(Lookup<'b>),
     /// Answers [`Effect::Hash`]; an error if the source has failed too often or the pool is full.
     Hashed(Result<Hashed, Refusal>),
-    /// Answers [`Effect::Confirm`]: the delivery is durably confirmed, now or before; [`Refusal::InvalidCredentials`] if it was undone.
+    /// Answers [`Effect::Confirm`]: the delivery is durably confirmed, now or before;
+    /// [`Refusal::InvalidCredentials`] if it was undone.
     Confirmed(Result<(), Refusal>),
     /// Answers [`Effect::Attach`] with the record as it is once pushes reach this connection.
     Attached(Result<Option<&'b Record>, Refusal>),
@@ -112,7 +116,8 @@ pub enum Effect<'b> {
     Admit(PairRequest<'b>),
     /// Look the node up.
     Load(NodeId),
-    /// Hash the token in the pool, in the queue of that claim, as one attempt that counts as a failure unless it is given back.
+    /// Hash the token in the pool, in the queue of that claim, as one attempt that counts as a
+    /// failure unless it is given back.
     Hash(HashJob, Claim),
     /// Count one failed attempt of this source; nothing was hashed.
     CountFailure,
@@ -122,9 +127,11 @@ pub enum Effect<'b> {
     Remember(NodeId, ProofTag),
     /// The token of this delivery is used, so it has arrived: make that durable.
     Confirm(NodeId, DeliveryId),
-    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then read the record once more.
+    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then read
+    /// the record once more.
     Attach(NodeId),
-    /// Take the connection out of the table of live ones, if it is still the node's there; a newer one stays.
+    /// Take the connection out of the table of live ones, if it is still the node's there; a newer
+    /// one stays.
     Detach(NodeId),
     /// Keep what the node told, and that it was there.
     Observe(NodeId, Heartbeat<'b>),
@@ -134,7 +141,8 @@ pub enum Effect<'b> {
     ApplicationBinary(NodeId, &'b [u8]),
 }
 
-/// In which queue a token waits to be hashed. Known or not, it costs the same work; under load those that are known are not held up by everybody else.
+/// In which queue a token waits to be hashed. Known or not, it costs the same work; under load
+/// those that are known are not held up by everybody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The id is that of a node that was approved and has a token.
@@ -148,7 +156,11 @@ impl Claim {
     #[must_use]
     pub const fn of(record: Option<&Record>) -> Self {
         match record {
-            Some(Record { standing: Standing::Paired { .. } | Standing::Muted { .. }, keys: None, .. }) => Self::Paired,
+            Some(Record {
+                standing: Standing::Paired { .. } | Standing::Muted { .. },
+                keys: None,
+                ..
+            }) => Self::Paired,
             Some(_) | None => Self::Other,
         }
     }
@@ -176,7 +188,8 @@ impl Connection {
         matches!(self.state, State::Closed | State::Linked(Link::Ended))
     }
 
-    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame, so that nothing a peer sends early is lost.
+    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame, so
+    /// that nothing a peer sends early is lost.
     #[must_use]
     pub const fn awaits_answer(&self) -> bool {
         match &self.state {
@@ -209,7 +222,12 @@ impl Machine for Connection {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
-    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+    fn step<'b>(
+        self,
+        now: Instant,
+        input: Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Effect<'b>> {
         let limits = self.limits;
         let step = match (self.state, input) {
             (State::Linked(link), input) => match for_link(input) {
@@ -219,28 +237,41 @@ impl Machine for Connection {
             (State::Closed, _) => Step::quiet(State::Closed),
 
             // The end, in whatever state before the link.
-            (State::Attaching { node_id, .. }, Input::Closed) => Step::with(State::Closed, [Effect::Detach(node_id)]),
-            (_, Input::Closed) => Step::quiet(State::Closed),
-            (State::Attaching { node_id, .. }, Input::Shutdown) => {
-                Step::with(State::Closed, [Effect::Detach(node_id), Effect::Close(Close::SHUTTING_DOWN)])
+            (State::Attaching { node_id, .. }, Input::Closed) => {
+                Step::with(State::Closed, [Effect::Detach(node_id)])
             }
+            (_, Input::Closed) => Step::quiet(State::Closed),
+            (State::Attaching { node_id, .. }, Input::Shutdown) => Step::with(
+                State::Closed,
+                [Effect::Detach(node_id), Effect::Close(Close::SHUTTING_DOWN)],
+            ),
             (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
             (State::AwaitFirst { .. }, Input::Evict) => close(Close::AT_CAPACITY),
 
             (State::AwaitFirst { .. }, Input::Text(frame)) => on_first(frame, scratch),
             (State::AwaitFirst { .. }, Input::Binary(_)) => close(Close::BINARY_FIRST),
-            (State::AwaitFirst { until }, Input::Tick) if until <= now => close(Close::AUTHENTICATION_TIMEOUT),
+            (State::AwaitFirst { until }, Input::Tick) if until <= now => {
+                close(Close::AUTHENTICATION_TIMEOUT)
+            }
 
             (State::Asking, Input::Admitted(Ok(node_id))) => {
                 say(GatewayMessage::PairPending { node_id }, Close::PAIRING_PENDING, scratch)
             }
-            (State::Asking, Input::Admitted(Err(Refusal::Rejected { wait }))) => turned_down(Some(wait), scratch),
+            (State::Asking, Input::Admitted(Err(Refusal::Rejected { wait }))) => {
+                turned_down(Some(wait), scratch)
+            }
             (State::Asking, Input::Admitted(Err(Refusal::Barred))) => turned_down(None, scratch),
             (State::Asking, Input::Admitted(Err(refusal))) => close(close_for(refusal)),
 
-            (State::Loading { node_id, token }, Input::Loaded(lookup)) => on_loaded(node_id, token, lookup),
-            (State::Hashing { node_id, stored }, Input::Hashed(outcome)) => on_hashed(node_id, stored, outcome, scratch),
-            (State::Confirming { node_id, verified, tag }, Input::Confirmed(Ok(()))) => proven(node_id, verified, tag),
+            (State::Loading { node_id, token }, Input::Loaded(lookup)) => {
+                on_loaded(node_id, token, lookup)
+            }
+            (State::Hashing { node_id, stored }, Input::Hashed(outcome)) => {
+                on_hashed(node_id, stored, outcome, scratch)
+            }
+            (State::Confirming { node_id, verified, tag }, Input::Confirmed(Ok(()))) => {
+                proven(node_id, verified, tag)
+            }
             (State::Confirming { .. }, Input::Confirmed(Err(Refusal::InvalidCredentials))) => {
                 refuse(AuthFailure::InvalidCredentials, scratch)
             }
@@ -248,7 +279,8 @@ impl Machine for Connection {
             (State::Attaching { node_id, verified }, Input::Attached(outcome)) => {
                 on_attached(node_id, &verified, outcome, now, limits, scratch)
             }
-            // Decided while the record was on its way: it may have been read before, so it is not waited for.
+            // Decided while the record was on its way: it may have been read before, so it is not
+            // waited for.
             (State::Attaching { node_id, .. }, Input::Push(Notice::Muted)) => {
                 detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id)
             }
@@ -259,7 +291,8 @@ impl Machine for Connection {
                 Step::with(State::Closed, [Effect::Detach(node_id), Effect::Close(Close::REPLACED)])
             }
 
-            // Answers nobody asked for and pushes for nobody change nothing. Frames do not come here while an answer is due.
+            // Answers nobody asked for and pushes for nobody change nothing. Frames do not come
+            // here while an answer is due.
             (
                 state,
                 Input::Text(_)
@@ -293,10 +326,13 @@ impl Machine for Connection {
 }
 
 fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
-    const WRONG_FIRST: GatewayMessage<'static> = GatewayMessage::Error("First message must be auth or pair_request");
+    const WRONG_FIRST: GatewayMessage<'static> =
+        GatewayMessage::Error("First message must be auth or pair_request");
     let (decoding, encoding) = limits::split(scratch);
     match missy::decode_from_node(frame, decoding) {
-        Ok(NodeMessage::PairRequest(request)) => Step::with(State::Asking, [Effect::Admit(request)]),
+        Ok(NodeMessage::PairRequest(request)) => {
+            Step::with(State::Asking, [Effect::Admit(request)])
+        }
         Ok(NodeMessage::Auth(Auth::Presented { node_id, token })) => {
             Step::with(State::Loading { node_id, token }, [Effect::Load(node_id)])
         }
@@ -305,21 +341,30 @@ fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>
             match missy::encode_from_gateway(&fail, encoding) {
                 Some(text) => Step::with(
                     State::Closed,
-                    [Effect::CountFailure, Effect::Send(text), Effect::Close(Close::AUTHENTICATION_FAILED)],
+                    [
+                        Effect::CountFailure,
+                        Effect::Send(text),
+                        Effect::Close(Close::AUTHENTICATION_FAILED),
+                    ],
                 ),
                 None => close(Close::INTERNAL),
             }
         }
-        Ok(NodeMessage::Heartbeat(_) | NodeMessage::Other) => say(WRONG_FIRST, Close::PROTOCOL_VIOLATION, encoding),
+        Ok(NodeMessage::Heartbeat(_) | NodeMessage::Other) => {
+            say(WRONG_FIRST, Close::PROTOCOL_VIOLATION, encoding)
+        }
         Err(Malformed::Json) => close(Close::MALFORMED_JSON),
         // A heartbeat that is wrong in itself is still no first message.
-        Err(malformed @ (Malformed::NotAnObject | Malformed::Field(_))) => {
-            say(GatewayMessage::Error(missy::complaint(malformed)), Close::PROTOCOL_VIOLATION, encoding)
-        }
+        Err(malformed @ (Malformed::NotAnObject | Malformed::Field(_))) => say(
+            GatewayMessage::Error(missy::complaint(malformed)),
+            Close::PROTOCOL_VIOLATION,
+            encoding,
+        ),
     }
 }
 
-/// A token that this process has verified before is recognised in microseconds; every other one costs one PBKDF2, whether the node exists or not.
+/// A token that this process has verified before is recognised in microseconds; every other one
+/// costs one PBKDF2, whether the node exists or not.
 fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<State, Effect<'b>> {
     let record = match lookup.record {
         Ok(record) => record,
@@ -336,11 +381,17 @@ fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<Stat
         (Some((hash, tag)), Some(kept)) => ProofKey::recognise(hash, tag, kept),
         (None, _) | (_, None) => None,
     };
-    // Only what was confirmed is ever recognised, so the newest is only while no delivery is under way.
+    // Only what was confirmed is ever recognised, so the newest is only while no delivery is under
+    // way.
     let settled = stored.delivery.is_none().then(|| recognised(&stored.newest)).flatten();
     match settled.or_else(|| recognised(&stored.older)) {
-        Some(verified) => Step::with(State::Attaching { node_id, verified }, [Effect::Attach(node_id)]),
-        None => Step::with(State::Hashing { node_id, stored }, [Effect::Hash(HashJob { node_id, token }, Claim::of(record))]),
+        Some(verified) => {
+            Step::with(State::Attaching { node_id, verified }, [Effect::Attach(node_id)])
+        }
+        None => Step::with(
+            State::Hashing { node_id, stored },
+            [Effect::Hash(HashJob { node_id, token }, Claim::of(record))],
+        ),
     }
 }
 
@@ -355,10 +406,15 @@ fn on_hashed<'b>(
         Err(refusal) => return close(close_for(refusal)),
     };
     let Tagged { newest, delivery, older } = stored;
-    let verify = |stored: &Option<(TokenHash, ProofTag)>| token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash);
+    let verify = |stored: &Option<(TokenHash, ProofTag)>| {
+        token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash)
+    };
     match (verify(&newest), newest, verify(&older), older) {
         (Some(verified), Some((_, tag)), _, _) => match delivery {
-            Some(delivery) => Step::with(State::Confirming { node_id, verified, tag }, [Effect::Confirm(node_id, delivery)]),
+            Some(delivery) => Step::with(
+                State::Confirming { node_id, verified, tag },
+                [Effect::Confirm(node_id, delivery)],
+            ),
             None => proven(node_id, verified, tag),
         },
         (_, _, Some(verified), Some((_, tag))) => proven(node_id, verified, tag),
@@ -370,10 +426,14 @@ fn on_hashed<'b>(
 
 /// The token was right and counts.
 fn proven<'b>(node_id: NodeId, verified: Verified, tag: ProofTag) -> Step<State, Effect<'b>> {
-    Step::with(State::Attaching { node_id, verified }, [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)])
+    Step::with(
+        State::Attaching { node_id, verified },
+        [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)],
+    )
 }
 
-/// The record may have changed while the token was checked. What counts is the one that was read after pushes began to reach us.
+/// The record may have changed while the token was checked. What counts is the one that was read
+/// after pushes began to reach us.
 fn on_attached<'b>(
     node_id: NodeId,
     verified: &Verified,
@@ -384,8 +444,12 @@ fn on_attached<'b>(
 ) -> Step<State, Effect<'b>> {
     let record = match outcome {
         Ok(record) => record.filter(|r| {
-            let settled = if r.standing.undelivered().is_none() { r.standing.token() } else { None };
-            [settled, r.standing.older_token()].into_iter().flatten().any(|hash| verified.holds_for(hash))
+            let settled =
+                if r.standing.undelivered().is_none() { r.standing.token() } else { None };
+            [settled, r.standing.older_token()]
+                .into_iter()
+                .flatten()
+                .any(|hash| verified.holds_for(hash))
         }),
         Err(refusal) => return detach(close(close_for(refusal)), node_id),
     };
@@ -398,14 +462,21 @@ fn on_attached<'b>(
             match missy::encode_from_gateway(&welcome, scratch) {
                 Some(text) => {
                     let seen = Effect::Observe(node_id, Heartbeat::default());
-                    Step::with(State::Linked(Link::open(node_id, now, limits)), [Effect::Send(text), seen])
+                    Step::with(
+                        State::Linked(Link::open(node_id, now, limits)),
+                        [Effect::Send(text), seen],
+                    )
                 }
                 None => detach(close(Close::INTERNAL), node_id),
             }
         }
-        Standing::Muted { .. } => detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id),
+        Standing::Muted { .. } => {
+            detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id)
+        }
         Standing::Unapproved { .. } => detach(refuse(AuthFailure::NotApproved, scratch), node_id),
-        Standing::Pending { .. } | Standing::Revoked { .. } => detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id),
+        Standing::Pending { .. } | Standing::Revoked { .. } => {
+            detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id)
+        }
     }
 }
 
@@ -414,7 +485,11 @@ fn refuse<'b>(failure: AuthFailure, scratch: &'b mut [u8]) -> Step<State, Effect
 }
 
 /// A last message, then the close.
-fn say<'b>(message: GatewayMessage<'_>, reason: Close, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+fn say<'b>(
+    message: GatewayMessage<'_>,
+    reason: Close,
+    scratch: &'b mut [u8],
+) -> Step<State, Effect<'b>> {
     match missy::encode_from_gateway(&message, scratch) {
         Some(text) => Step::with(State::Closed, [Effect::Send(text), Effect::Close(reason)]),
         None => close(Close::INTERNAL),
@@ -425,7 +500,11 @@ fn say<'b>(message: GatewayMessage<'_>, reason: Close, scratch: &'b mut [u8]) ->
 fn turned_down<'b>(wait: Option<Span>, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
     let mut text = heapless::String::<96>::new();
     let written = match wait {
-        Some(wait) => write!(text, "The operator turned this request down; ask again in {} s", wait.as_millis().div_ceil(1000)),
+        Some(wait) => write!(
+            text,
+            "The operator turned this request down; ask again in {} s",
+            wait.as_millis().div_ceil(1000)
+        ),
         None => write!(text, "The operator turned this request down for good"),
     };
     match written {
@@ -469,9 +548,12 @@ fn for_link<'b>(input: Input<'b>) -> Option<link::Input<'b>> {
         Input::Tick => Some(link::Input::Tick),
         Input::Shutdown => Some(link::Input::Shutdown),
         Input::Closed => Some(link::Input::Closed),
-        Input::Admitted(_) | Input::Loaded(_) | Input::Hashed(_) | Input::Confirmed(_) | Input::Attached(_) | Input::Evict => {
-            None
-        }
+        Input::Admitted(_)
+        | Input::Loaded(_)
+        | Input::Hashed(_)
+        | Input::Confirmed(_)
+        | Input::Attached(_)
+        | Input::Evict => None,
     }
 }
 
@@ -483,10 +565,15 @@ impl<'b> From<link::Effect<'b>> for Effect<'b> {
             link::Effect::Close(reason) => Self::Close(reason),
             link::Effect::Observe(node_id, heartbeat) => Self::Observe(node_id, heartbeat),
             link::Effect::ApplicationText(node_id, frame) => Self::ApplicationText(node_id, frame),
-            link::Effect::ApplicationBinary(node_id, frame) => Self::ApplicationBinary(node_id, frame),
+            link::Effect::ApplicationBinary(node_id, frame) => {
+                Self::ApplicationBinary(node_id, frame)
+            }
             link::Effect::Detach(node_id) => Self::Detach(node_id),
         }
     }
 }
 
-const _: () = assert!(core::mem::size_of::<Connection>() <= 512, "one of these stands in memory for every connection");
+const _: () = assert!(
+    core::mem::size_of::<Connection>() <= 512,
+    "one of these stands in memory for every connection"
+);

@@ -9,8 +9,9 @@
 //!  Opening ┴▶ AwaitAuth ─auth_ok─▶ Linked
 //! ```
 //!
-//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a power cut at any point continues there.
-//! Nothing a gateway says makes a node forget its token; only its owner does ([`Input::Forget`]).
+//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a
+//! power cut at any point continues there. Nothing a gateway says makes a node forget its token;
+//! only its owner does ([`Input::Forget`]).
 
 use crate::budget::Backoff;
 use crate::entropy::Entropy;
@@ -23,7 +24,9 @@ use crate::text::Label;
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::missy;
-use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest};
+use crate::wire::registration::{
+    Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest,
+};
 use crate::wire::token::Token;
 
 /// What a node keeps across power cuts.
@@ -68,7 +71,8 @@ pub struct Timing {
 
 impl Timing {
     /// Ten seconds for an answer, a heartbeat a minute.
-    pub const DEFAULT: Self = Self { answer_within: Span::from_secs(10), heartbeat_every: Span::from_secs(60) };
+    pub const DEFAULT: Self =
+        Self { answer_within: Span::from_secs(10), heartbeat_every: Span::from_secs(60) };
 }
 
 /// A node.
@@ -99,7 +103,8 @@ pub enum Input<'b> {
     Connected(PairRequest<'b>),
     /// A text frame came.
     Text(&'b str),
-    /// The connection is gone, or could not be opened. Carries chance for the wait before the next attempt.
+    /// The connection is gone, or could not be opened. Carries chance for the wait before the next
+    /// attempt.
     Disconnected(Entropy<2>),
     /// Answers [`Effect::Keep`] with what is durable now.
     Kept(Memory),
@@ -114,8 +119,9 @@ pub enum Input<'b> {
 /// What a node asks for.
 #[derive(Debug)]
 pub enum Effect<'b> {
-    /// Open a connection to the gateway. Answered by [`Input::Connected`] or [`Input::Disconnected`]; how long that may take is the adapter's to
-    /// bound, because only it knows what opening means.
+    /// Open a connection to the gateway. Answered by [`Input::Connected`] or
+    /// [`Input::Disconnected`]; how long that may take is the adapter's to bound, because only it
+    /// knows what opening means.
     Connect,
     /// Send a text frame.
     Send(&'b str),
@@ -160,7 +166,9 @@ impl Node {
         let state = match memory {
             // The gateway knows it; all it lacks is its token.
             Memory::Asked { node_id } => State::AwaitToken { node_id },
-            memory @ (Memory::Blank | Memory::Paired { .. }) => State::Waiting { memory, until: now },
+            memory @ (Memory::Blank | Memory::Paired { .. }) => {
+                State::Waiting { memory, until: now }
+            }
         };
         Self { timing, backoff: Backoff::new(), state }
     }
@@ -171,7 +179,9 @@ impl Node {
         match &self.state {
             State::Waiting { memory, .. } | State::Opening { memory } => memory.node_id(),
             State::AwaitPending { .. } | State::Keeping => None,
-            State::AwaitToken { node_id } | State::AwaitAuth { node_id, .. } | State::Linked { node_id, .. } => Some(*node_id),
+            State::AwaitToken { node_id }
+            | State::AwaitAuth { node_id, .. }
+            | State::Linked { node_id, .. } => Some(*node_id),
         }
     }
 
@@ -202,7 +212,12 @@ impl Node {
         Step::with(self.to(State::Keeping), [Effect::Close(Close::GOODBYE), Effect::Keep(memory)])
     }
 
-    fn back_off<'b>(self, now: Instant, memory: Memory, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
+    fn back_off<'b>(
+        self,
+        now: Instant,
+        memory: Memory,
+        entropy: &Entropy<2>,
+    ) -> Step<Self, Effect<'b>> {
         let (wait, backoff) = self.backoff.wait(entropy);
         let state = State::Waiting { memory, until: now.after(wait) };
         Step::with(Self { backoff, state, ..self }, [Effect::Tell(News::RetryIn(wait))])
@@ -213,11 +228,17 @@ impl Machine for Node {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
-    fn step<'b>(mut self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+    fn step<'b>(
+        mut self,
+        now: Instant,
+        input: Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Effect<'b>> {
         let state = core::mem::replace(&mut self.state, State::Keeping);
         match (state, input) {
             (State::Keeping, Input::Kept(memory)) => on_kept(self, now, memory),
-            // What is being made durable decides; whatever else happens meanwhile is settled by the next attempt.
+            // What is being made durable decides; whatever else happens meanwhile is settled by the
+            // next attempt.
             (State::Keeping, _) => Step::quiet(self.to(State::Keeping)),
 
             (state, Input::TokenEntered(token)) => on_token(self, state, token),
@@ -227,10 +248,16 @@ impl Machine for Node {
             (State::Waiting { memory, until }, Input::Tick(_)) if until <= now => {
                 Step::with(self.to(State::Opening { memory }), [Effect::Connect])
             }
-            (State::Opening { memory }, Input::Connected(request)) => on_connected(self, now, memory, request, scratch),
-            (State::Opening { memory }, Input::Disconnected(entropy)) => self.back_off(now, memory, &entropy),
+            (State::Opening { memory }, Input::Connected(request)) => {
+                on_connected(self, now, memory, request, scratch)
+            }
+            (State::Opening { memory }, Input::Disconnected(entropy)) => {
+                self.back_off(now, memory, &entropy)
+            }
 
-            (State::AwaitPending { until }, Input::Text(frame)) => on_pending(self, until, frame, scratch),
+            (State::AwaitPending { until }, Input::Text(frame)) => {
+                on_pending(self, until, frame, scratch)
+            }
             (State::AwaitAuth { node_id, token, until }, Input::Text(frame)) => {
                 on_auth_answer(self, now, (node_id, token, until), frame, scratch)
             }
@@ -240,49 +267,63 @@ impl Machine for Node {
                     Heard::Complaint(words) => (Some(News::Complaint(words)), self.backoff),
                     Heard::Pending(_) | Heard::Welcome(..) | Heard::Nothing => (None, self.backoff),
                 };
-                let next = Self { backoff, state: State::Linked { node_id, token, heartbeats }, ..self };
+                let next =
+                    Self { backoff, state: State::Linked { node_id, token, heartbeats }, ..self };
                 match news {
                     Some(news) => Step::with(next, [Effect::Tell(news)]),
                     None => Step::quiet(next),
                 }
             }
 
-            (State::AwaitPending { until }, Input::Tick(_)) if until <= now => {
-                Step::with(self.to(State::AwaitPending { until: FAR }), [Effect::Close(Close::GOODBYE)])
-            }
+            (State::AwaitPending { until }, Input::Tick(_)) if until <= now => Step::with(
+                self.to(State::AwaitPending { until: FAR }),
+                [Effect::Close(Close::GOODBYE)],
+            ),
             (State::AwaitAuth { node_id, token, until }, Input::Tick(_)) if until <= now => {
                 let state = State::AwaitAuth { node_id, token, until: FAR };
                 Step::with(self.to(state), [Effect::Close(Close::GOODBYE)])
             }
-            (State::Linked { node_id, token, heartbeats }, Input::Tick(values)) => match heartbeats.due(now) {
-                Some(heartbeats) => {
-                    let next = self.to(State::Linked { node_id, token, heartbeats });
-                    send(next, &NodeMessage::Heartbeat(values), scratch)
+            (State::Linked { node_id, token, heartbeats }, Input::Tick(values)) => {
+                match heartbeats.due(now) {
+                    Some(heartbeats) => {
+                        let next = self.to(State::Linked { node_id, token, heartbeats });
+                        send(next, &NodeMessage::Heartbeat(values), scratch)
+                    }
+                    None => Step::quiet(self.to(State::Linked { node_id, token, heartbeats })),
                 }
-                None => Step::quiet(self.to(State::Linked { node_id, token, heartbeats })),
-            },
+            }
 
-            (State::AwaitPending { .. }, Input::Disconnected(entropy)) => self.back_off(now, Memory::Blank, &entropy),
+            (State::AwaitPending { .. }, Input::Disconnected(entropy)) => {
+                self.back_off(now, Memory::Blank, &entropy)
+            }
             (State::AwaitAuth { node_id, token, .. }, Input::Disconnected(entropy)) => {
                 self.back_off(now, Memory::Paired { node_id, token }, &entropy)
             }
             (State::Linked { node_id, token, heartbeats }, Input::Disconnected(entropy)) => {
-                // A gateway that lets the node in and drops it at once, or a twin with the same token, must not be met every second.
+                // A gateway that lets the node in and drops it at once, or a twin with the same
+                // token, must not be met every second.
                 let steady = heartbeats.lasted(now) >= STEADY;
                 let backoff = if steady { Backoff::new() } else { self.backoff };
                 Self { backoff, ..self }.back_off(now, Memory::Paired { node_id, token }, &entropy)
             }
 
-            (state, Input::Tick(_) | Input::Connected(_) | Input::Text(_) | Input::Disconnected(_) | Input::Kept(_)) => {
-                Step::quiet(self.to(state))
-            }
+            (
+                state,
+                Input::Tick(_)
+                | Input::Connected(_)
+                | Input::Text(_)
+                | Input::Disconnected(_)
+                | Input::Kept(_),
+            ) => Step::quiet(self.to(state)),
         }
     }
 
     fn deadline(&self) -> Option<(Instant, Reason)> {
         match &self.state {
             State::Waiting { until, .. } => Some((*until, Reason::Reconnect)),
-            State::AwaitPending { until } | State::AwaitAuth { until, .. } if *until < FAR => Some((*until, Reason::Answer)),
+            State::AwaitPending { until } | State::AwaitAuth { until, .. } if *until < FAR => {
+                Some((*until, Reason::Answer))
+            }
             State::Linked { heartbeats, .. } => Some(heartbeats.deadline()),
             State::Opening { .. }
             | State::AwaitPending { .. }
@@ -293,7 +334,8 @@ impl Machine for Node {
     }
 }
 
-/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest one again.
+/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest
+/// one again.
 const STEADY: Span = Span::from_secs(30);
 /// No deadline: the connection is being closed, and the adapter tells when it is.
 const FAR: Instant = Instant::from_millis(u64::MAX);
@@ -301,12 +343,14 @@ const FAR: Instant = Instant::from_millis(u64::MAX);
 fn on_kept<'b>(node: Node, now: Instant, memory: Memory) -> Step<Node, Effect<'b>> {
     let node = Node { backoff: Backoff::new(), ..node };
     match memory {
-        Memory::Asked { node_id } => {
-            Step::with(node.to(State::AwaitToken { node_id }), [Effect::Tell(News::WaitsForApproval(node_id))])
-        }
-        memory @ Memory::Paired { .. } => {
-            Step::with(node.to(State::Waiting { memory, until: now }), [Effect::Tell(News::TokenKept)])
-        }
+        Memory::Asked { node_id } => Step::with(
+            node.to(State::AwaitToken { node_id }),
+            [Effect::Tell(News::WaitsForApproval(node_id))],
+        ),
+        memory @ Memory::Paired { .. } => Step::with(
+            node.to(State::Waiting { memory, until: now }),
+            [Effect::Tell(News::TokenKept)],
+        ),
         Memory::Blank => {
             let state = State::Waiting { memory: Memory::Blank, until: now };
             Step::with(node.to(state), [Effect::Tell(News::Forgotten)])
@@ -317,9 +361,10 @@ fn on_kept<'b>(node: Node, now: Instant, memory: Memory) -> Step<Node, Effect<'b
 fn on_token<'b>(node: Node, state: State, token: Token) -> Step<Node, Effect<'b>> {
     match state {
         State::AwaitToken { node_id }
-        | State::Waiting { memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. }, .. } => {
-            node.keep(Memory::Paired { node_id, token })
-        }
+        | State::Waiting {
+            memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. },
+            ..
+        } => node.keep(Memory::Paired { node_id, token }),
         State::Opening { memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. } }
         | State::AwaitAuth { node_id, .. }
         | State::Linked { node_id, .. } => node.close_and_keep(Memory::Paired { node_id, token }),
@@ -334,9 +379,10 @@ fn on_token<'b>(node: Node, state: State, token: Token) -> Step<Node, Effect<'b>
 fn restart<'b>(node: Node, state: State) -> Step<Node, Effect<'b>> {
     match state {
         State::Waiting { .. } | State::AwaitToken { .. } => node.keep(Memory::Blank),
-        State::Opening { .. } | State::AwaitPending { .. } | State::AwaitAuth { .. } | State::Linked { .. } => {
-            node.close_and_keep(Memory::Blank)
-        }
+        State::Opening { .. }
+        | State::AwaitPending { .. }
+        | State::AwaitAuth { .. }
+        | State::Linked { .. } => node.close_and_keep(Memory::Blank),
         State::Keeping => Step::quiet(node.to(State::Keeping)),
     }
 }
@@ -350,9 +396,15 @@ fn on_connected<'b>(
 ) -> Step<Node, Effect<'b>> {
     let until = now.after(node.timing.answer_within);
     match memory {
-        Memory::Blank => send(node.to(State::AwaitPending { until }), &NodeMessage::PairRequest(request), scratch),
+        Memory::Blank => send(
+            node.to(State::AwaitPending { until }),
+            &NodeMessage::PairRequest(request),
+            scratch,
+        ),
         // It has an id already: nothing to say until it has a token, either.
-        Memory::Asked { node_id } => Step::with(node.to(State::AwaitToken { node_id }), [Effect::Close(Close::GOODBYE)]),
+        Memory::Asked { node_id } => {
+            Step::with(node.to(State::AwaitToken { node_id }), [Effect::Close(Close::GOODBYE)])
+        }
         Memory::Paired { node_id, token } => {
             let auth = NodeMessage::Auth(Auth::Presented { node_id, token });
             let text = missy::encode_from_node(&auth, scratch);
@@ -368,12 +420,22 @@ fn on_connected<'b>(
     }
 }
 
-fn on_pending<'b>(node: Node, until: Instant, frame: &'b str, scratch: &'b mut [u8]) -> Step<Node, Effect<'b>> {
-    let tell = |node: Node, news| Step::with(node.to(State::AwaitPending { until }), [Effect::Tell(news)]);
+fn on_pending<'b>(
+    node: Node,
+    until: Instant,
+    frame: &'b str,
+    scratch: &'b mut [u8],
+) -> Step<Node, Effect<'b>> {
+    let tell =
+        |node: Node, news| Step::with(node.to(State::AwaitPending { until }), [Effect::Tell(news)]);
     match heard(frame, scratch) {
         Heard::Pending(node_id) => node.close_and_keep(Memory::Asked { node_id }),
-        Heard::Refused(refusal) => tell(Node { backoff: Backoff::longest(), ..node }, News::Refused(refusal)),
-        Heard::Complaint(words) => tell(Node { backoff: Backoff::longest(), ..node }, News::Complaint(words)),
+        Heard::Refused(refusal) => {
+            tell(Node { backoff: Backoff::longest(), ..node }, News::Refused(refusal))
+        }
+        Heard::Complaint(words) => {
+            tell(Node { backoff: Backoff::longest(), ..node }, News::Complaint(words))
+        }
         Heard::Welcome(..) | Heard::Nothing => Step::quiet(node.to(State::AwaitPending { until })),
     }
 }
@@ -409,27 +471,37 @@ enum Heard<'b> {
     Nothing,
 }
 
-/// What a gateway's frame means to a node. Frames of unknown types and malformed ones mean nothing; deadlines end what then stays silent.
+/// What a gateway's frame means to a node. Frames of unknown types and malformed ones mean nothing;
+/// deadlines end what then stays silent.
 fn heard<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Heard<'b> {
     let (decoding, _) = limits::split(scratch);
     match missy::decode_from_gateway(frame, decoding) {
         Ok(Some(GatewayMessage::PairPending { node_id })) => Heard::Pending(node_id),
         Ok(Some(GatewayMessage::AuthOk { node_id, room })) => Heard::Welcome(node_id, room),
-        Ok(Some(GatewayMessage::AuthFail(AuthFailure::InvalidCredentials | AuthFailure::Other))) => {
-            Heard::Refused(Refusal::InvalidCredentials)
+        Ok(Some(GatewayMessage::AuthFail(
+            AuthFailure::InvalidCredentials | AuthFailure::Other,
+        ))) => Heard::Refused(Refusal::InvalidCredentials),
+        Ok(Some(GatewayMessage::AuthFail(AuthFailure::NotApproved))) => {
+            Heard::Refused(Refusal::NotApproved)
         }
-        Ok(Some(GatewayMessage::AuthFail(AuthFailure::NotApproved))) => Heard::Refused(Refusal::NotApproved),
         Ok(Some(GatewayMessage::Muted)) => Heard::Refused(Refusal::Muted),
         Ok(Some(GatewayMessage::Error(words))) => Heard::Complaint(words),
         Ok(None) | Err(_) => Heard::Nothing,
     }
 }
 
-fn send<'b>(next: Node, message: &NodeMessage<'_>, scratch: &'b mut [u8]) -> Step<Node, Effect<'b>> {
+fn send<'b>(
+    next: Node,
+    message: &NodeMessage<'_>,
+    scratch: &'b mut [u8],
+) -> Step<Node, Effect<'b>> {
     match missy::encode_from_node(message, scratch) {
         Some(text) => Step::with(next, [Effect::Send(text)]),
         None => Step::with(next, [Effect::Close(Close::INTERNAL)]),
     }
 }
 
-const _: () = assert!(core::mem::size_of::<Node>() <= 160, "a node's state stands in a microcontroller's static memory");
+const _: () = assert!(
+    core::mem::size_of::<Node>() <= 160,
+    "a node's state stands in a microcontroller's static memory"
+);

@@ -1,4 +1,5 @@
-//! The operator's approval: one durable write, and only then the token, once. Whoever is shown it [confirms](crate::registry::delivery) that.
+//! The operator's approval: one durable write, and only then the token, once. Whoever is shown it
+//! [confirms](crate::registry::delivery) that.
 //!
 //! ```text
 //!  Drawing ──Drawn──▶ Hashing ──Hashed──▶ Saving ──Saved──▶ Done
@@ -72,15 +73,31 @@ pub enum Effect {
 }
 
 impl Approval {
-    /// Begins with the record as it was read, and the delivery by which the token is to be confirmed. The first effect is [`Effect::Draw`].
+    /// Begins with the record as it was read, and the delivery by which the token is to be
+    /// confirmed. The first effect is [`Effect::Draw`].
     ///
     /// # Errors
     /// Why this node cannot be given a token now; nothing was drawn or hashed for it.
-    pub fn begin(record: &Record, purpose: Purpose, ticket: Ticket, at: UnixTime) -> Result<Step<Self, Effect>, Refusal> {
+    pub fn begin(
+        record: &Record,
+        purpose: Purpose,
+        ticket: Ticket,
+        at: UnixTime,
+    ) -> Result<Step<Self, Effect>, Refusal> {
         // Whether the decision can be taken does not depend on the hash.
-        let _would_be = lifecycle::decide(&record.standing, purpose.decision(TokenHash::from_bytes([0; 32]), ticket), at)?;
-        let approval =
-            Self { node_id: record.node_id, standing: record.standing.clone(), purpose, ticket, at, state: State::Drawing };
+        let _would_be = lifecycle::decide(
+            &record.standing,
+            purpose.decision(TokenHash::from_bytes([0; 32]), ticket),
+            at,
+        )?;
+        let approval = Self {
+            node_id: record.node_id,
+            standing: record.standing.clone(),
+            purpose,
+            ticket,
+            at,
+            state: State::Drawing,
+        };
         Ok(Step::with(approval, [Effect::Draw]))
     }
 
@@ -120,14 +137,26 @@ impl Machine for Approval {
                 None => Step::with(self.to(State::Drawing), [Effect::Draw]),
             },
             (State::Hashing, Input::Hashed(Hashed { token, hash })) => {
-                match lifecycle::decide(&self.standing, self.purpose.decision(hash, self.ticket), self.at) {
-                    Ok(change) => Step::with(self.to(State::Saving { token }), [Effect::Save(change)]),
+                match lifecycle::decide(
+                    &self.standing,
+                    self.purpose.decision(hash, self.ticket),
+                    self.at,
+                ) {
+                    Ok(change) => {
+                        Step::with(self.to(State::Saving { token }), [Effect::Save(change)])
+                    }
                     Err(refusal) => Step::with(self.to(State::Done), [Effect::Refuse(refusal)]),
                 }
             }
-            (State::Saving { token }, Input::Saved(Ok(()))) => Step::with(self.to(State::Done), [Effect::Reveal(token)]),
-            (State::Saving { .. }, Input::Saved(Err(refusal))) => Step::with(self.to(State::Done), [Effect::Refuse(refusal)]),
-            (state, Input::Drawn(_) | Input::Hashed(_) | Input::Saved(_)) => Step::quiet(self.to(state)),
+            (State::Saving { token }, Input::Saved(Ok(()))) => {
+                Step::with(self.to(State::Done), [Effect::Reveal(token)])
+            }
+            (State::Saving { .. }, Input::Saved(Err(refusal))) => {
+                Step::with(self.to(State::Done), [Effect::Refuse(refusal)])
+            }
+            (state, Input::Drawn(_) | Input::Hashed(_) | Input::Saved(_)) => {
+                Step::quiet(self.to(state))
+            }
         }
     }
 

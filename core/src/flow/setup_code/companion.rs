@@ -47,7 +47,11 @@ pub enum Effect<'b> {
 
 impl Companion {
     /// Begins, with the frame that is to be sent. `None` if it does not fit into `out`.
-    pub fn begin<'o>(now: Instant, bootstrap_token: &str, out: &'o mut [u8]) -> Option<(Self, &'o str)> {
+    pub fn begin<'o>(
+        now: Instant,
+        bootstrap_token: &str,
+        out: &'o mut [u8],
+    ) -> Option<(Self, &'o str)> {
         let frame = ObjectWriter::new(out).text("bootstrap_token", bootstrap_token).finish()?;
         Some((Self(State::Waiting { until: now.after(ANSWER_WITHIN) }), frame))
     }
@@ -63,7 +67,12 @@ impl Machine for Companion {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
-    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+    fn step<'b>(
+        self,
+        now: Instant,
+        input: Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Effect<'b>> {
         let effect = match (self.0, input) {
             (State::Done, _) => return Step::quiet(self),
             (State::Waiting { until }, Input::Tick) if now < until => return Step::quiet(self),
@@ -94,10 +103,12 @@ mod tests {
 
     fn after(input: Input<'_>, millis: u64) -> std::string::String {
         let mut out = [0; 64];
-        let (companion, frame) = Companion::begin(Instant::from_millis(0), "a.b", &mut out).unwrap();
+        let (companion, frame) =
+            Companion::begin(Instant::from_millis(0), "a.b", &mut out).unwrap();
         assert_eq!(frame, r#"{"bootstrap_token":"a.b"}"#);
         let mut scratch = [0; 64];
-        let Step { next, effects } = companion.step(Instant::from_millis(millis), input, &mut scratch);
+        let Step { next, effects } =
+            companion.step(Instant::from_millis(millis), input, &mut scratch);
         assert_ne!(next.is_done(), effects.is_empty());
         let mut told = effects.into_iter().map(|effect| match effect {
             Effect::Keep(token) => std::format!("keep {}", token.expose()),
@@ -110,7 +121,10 @@ mod tests {
     fn it_keeps_the_token_that_it_is_given_and_hears_why_it_is_given_none() {
         let opened = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
         assert_eq!(after(Input::Text(&opened), 1), std::format!("keep {TOKEN}"));
-        assert_eq!(after(Input::Text(r#"{"error":"already used"}"#), 1), "Refused(\"already used\")");
+        assert_eq!(
+            after(Input::Text(r#"{"error":"already used"}"#), 1),
+            "Refused(\"already used\")"
+        );
         assert_eq!(after(Input::Text("{}"), 1), "NotUnderstood");
         assert_eq!(after(Input::Binary, 1), "NotUnderstood");
     }

@@ -5,10 +5,11 @@
 //!             ├─ session ────────▶ Resuming ─▶ Attaching ─▶ Linked ─ its end ─▶ Rechecking ─▶ Linked
 //!             └─ nothing good ───▶ Failing ─▶ Closed             counted first, so that who fails too often hears only that
 //! ```
-//! Only what failed is counted, after it was looked at: what others of the same source do keeps nobody out who shows something good.
+//! Only what failed is counted, after it was looked at: what others of the same source do keeps
+//! nobody out who shows something good.
 //!
-//! A session is looked up once more after pushes reach the connection, so that no revocation is missed in between; and at its end, because it may have been
-//! prolonged meanwhile.
+//! A session is looked up once more after pushes reach the connection, so that no revocation is
+//! missed in between; and at its end, because it may have been prolonged meanwhile.
 
 use crate::grant::session::{SessionHash, Token};
 use crate::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, Verified, verify};
@@ -67,7 +68,8 @@ pub enum Input<'b> {
     WrongOrigin,
     /// Answers [`Effect::Redeem`] with the token of the session that is durable now.
     Redeemed(Result<Token, NotOpened>),
-    /// Answers [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`] with the session, if there is one.
+    /// Answers [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`] with the session, if
+    /// there is one.
     Found(Result<Option<&'b Session>, Failed>, UnixTime),
     /// The session was revoked.
     Revoked,
@@ -127,7 +129,8 @@ pub enum Effect<'b> {
     Redeem(Verified<'b>),
     /// Find the session with this hash.
     Resume(SessionHash),
-    /// Make this the session's live connection, tell an older one that it is [replaced](Input::Replaced), and then look the session up once more.
+    /// Make this the session's live connection, tell an older one that it is
+    /// [replaced](Input::Replaced), and then look the session up once more.
     Attach(SessionId),
     /// Take the connection out of the table of live ones, if it is still the session's there.
     Detach,
@@ -170,7 +173,11 @@ impl Connection {
     #[must_use]
     pub const fn awaits_answer(&self) -> bool {
         match self.state {
-            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) | State::Failing(_) => true,
+            State::Redeeming
+            | State::Resuming
+            | State::Attaching
+            | State::Rechecking(_)
+            | State::Failing(_) => true,
             State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
         }
     }
@@ -196,7 +203,12 @@ impl Machine for Connection {
     type Effect<'b> = Effect<'b>;
 
     /// [`COMPANION_SCRATCH`](crate::limits::COMPANION_SCRATCH) suffices.
-    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+    fn step<'b>(
+        self,
+        now: Instant,
+        input: Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Effect<'b>> {
         let limits = self.limits;
         let step = match (self.state, input) {
             (State::Closed, _) => Step::quiet(State::Closed),
@@ -207,17 +219,29 @@ impl Machine for Connection {
             (state, Input::Shutdown) => end(state, Close::SHUTTING_DOWN),
             (state @ State::AwaitFirst { .. }, Input::Evict) => end(state, Close::AT_CAPACITY),
 
-            (State::AwaitFirst { .. }, Input::Text { frame, keys, now: unix }) => on_first(frame, keys, unix, scratch),
+            (State::AwaitFirst { .. }, Input::Text { frame, keys, now: unix }) => {
+                on_first(frame, keys, unix, scratch)
+            }
             (State::AwaitFirst { .. }, Input::Binary) => charge(Failure::Code(Word::ExpectedText)),
-            (State::AwaitFirst { .. }, Input::WrongOrigin) => say_no(Word::OriginNotAllowed, scratch),
-            (state @ State::AwaitFirst { until }, Input::Tick) if until <= now => end(state, Close::AUTHENTICATION_TIMEOUT),
+            (State::AwaitFirst { .. }, Input::WrongOrigin) => {
+                say_no(Word::OriginNotAllowed, scratch)
+            }
+            (state @ State::AwaitFirst { until }, Input::Tick) if until <= now => {
+                end(state, Close::AUTHENTICATION_TIMEOUT)
+            }
 
-            (State::Redeeming, Input::Redeemed(Ok(token))) => match Saying::Opened(&token).write(scratch) {
-                Some(said) => Step::with(State::Closed, [Effect::Send(said), Effect::Close(Close::GOODBYE)]),
+            (State::Redeeming, Input::Redeemed(Ok(token))) => match Saying::Opened(&token)
+                .write(scratch)
+            {
+                Some(said) => {
+                    Step::with(State::Closed, [Effect::Send(said), Effect::Close(Close::GOODBYE)])
+                }
                 None => end(State::Redeeming, Close::INTERNAL),
             },
             (State::Redeeming, Input::Redeemed(Err(why))) => match why {
-                NotOpened::No(NotRedeemed::AlreadyUsed) => charge(Failure::Redeem(Word::AlreadyUsed)),
+                NotOpened::No(NotRedeemed::AlreadyUsed) => {
+                    charge(Failure::Redeem(Word::AlreadyUsed))
+                }
                 NotOpened::No(NotRedeemed::Expired) => charge(Failure::Redeem(Word::Expired)),
                 NotOpened::No(NotRedeemed::ClockInDoubt) => say_no(Word::ClockInDoubt, scratch),
                 NotOpened::Failed => say_no(Word::Internal, scratch),
@@ -234,25 +258,31 @@ impl Machine for Connection {
                 Err(word) => no_session(word, scratch).first(Effect::Detach),
             },
             (State::Rechecking(linked), Input::Found(found, unix)) => match admitted(found, unix) {
-                Ok(session) => Step::quiet(State::Linked(Linked { ends: end_of(session, now, unix), ..linked })),
+                Ok(session) => Step::quiet(State::Linked(Linked {
+                    ends: end_of(session, now, unix),
+                    ..linked
+                })),
                 Err(Word::Internal) => end(State::Rechecking(linked), Close::INTERNAL),
                 Err(_) => end(State::Rechecking(linked), Close::SESSION_ENDED),
             },
 
-            (state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching), Input::Revoked) => {
-                end(state, Close::SESSION_ENDED)
-            }
-            (state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching), Input::Replaced) => {
-                end(state, Close::REPLACED)
-            }
+            (
+                state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching),
+                Input::Revoked,
+            ) => end(state, Close::SESSION_ENDED),
+            (
+                state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching),
+                Input::Replaced,
+            ) => end(state, Close::REPLACED),
             (State::Linked(linked), Input::Text { frame, .. }) => {
                 let keepalive = linked.keepalive.heard(now, &limits);
                 Step::with(State::Linked(Linked { keepalive, ..linked }), [Effect::App(frame)])
             }
             (state @ State::Linked(_), Input::Binary) => end(state, Close::PROTOCOL_VIOLATION),
-            (State::Linked(linked), Input::Pong) => {
-                Step::quiet(State::Linked(Linked { keepalive: linked.keepalive.heard(now, &limits), ..linked }))
-            }
+            (State::Linked(linked), Input::Pong) => Step::quiet(State::Linked(Linked {
+                keepalive: linked.keepalive.heard(now, &limits),
+                ..linked
+            })),
             (State::Linked(linked), Input::Tick) if linked.ends <= now => {
                 Step::with(State::Rechecking(linked), [Effect::Recheck(linked.session)])
             }
@@ -277,14 +307,22 @@ impl Machine for Connection {
                 let (at, reason) = linked.keepalive.deadline();
                 Some(if linked.ends <= at { (linked.ends, Reason::Answer) } else { (at, reason) })
             }
-            State::Redeeming | State::Resuming | State::Attaching | State::Rechecking(_) | State::Failing(_) | State::Closed => {
-                None
-            }
+            State::Redeeming
+            | State::Resuming
+            | State::Attaching
+            | State::Rechecking(_)
+            | State::Failing(_)
+            | State::Closed => None,
         }
     }
 }
 
-fn on_first<'b>(frame: &'b str, keys: &[SetupKey], now: UnixTime, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
+fn on_first<'b>(
+    frame: &'b str,
+    keys: &[SetupKey],
+    now: UnixTime,
+    scratch: &'b mut [u8],
+) -> Step<State, Effect<'b>> {
     let Some((room, rest)) = scratch.split_at_mut_checked(SETUP_CLAIMS_BYTES) else {
         return end(State::Redeeming, Close::INTERNAL);
     };
@@ -299,11 +337,16 @@ fn on_first<'b>(frame: &'b str, keys: &[SetupKey], now: UnixTime, scratch: &'b m
             Ok(verified) => Step::with(State::Redeeming, [Effect::Redeem(verified)]),
             Err(NotValid::Expired) => charge(Failure::Code(Word::Expired)),
             Err(NotValid::Signature) => charge(Failure::Code(Word::InvalidSignature)),
-            Err(NotValid::Form | NotValid::ClaimsEncoding | NotValid::SignatureEncoding | NotValid::Claims) => {
-                charge(Failure::Code(Word::UnknownCode))
-            }
+            Err(
+                NotValid::Form
+                | NotValid::ClaimsEncoding
+                | NotValid::SignatureEncoding
+                | NotValid::Claims,
+            ) => charge(Failure::Code(Word::UnknownCode)),
         },
-        First::Resume(Some(token)) => Step::with(State::Resuming, [Effect::Resume(SessionHash::of(&token))]),
+        First::Resume(Some(token)) => {
+            Step::with(State::Resuming, [Effect::Resume(SessionHash::of(&token))])
+        }
         First::Resume(None) => charge(Failure::Session(Word::UnknownSession)),
         First::Neither => charge(Failure::Code(Word::UnknownCode)),
     }
@@ -355,7 +398,11 @@ fn welcome<'b>(
     limits: &Limits,
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
-    let linked = Linked { session: session.id, ends: end_of(session, now, unix), keepalive: Keepalive::start(now, limits) };
+    let linked = Linked {
+        session: session.id,
+        ends: end_of(session, now, unix),
+        keepalive: Keepalive::start(now, limits),
+    };
     let said = Saying::Welcome {
         id: session.id.as_bytes(),
         profile: session.profile.label(),
@@ -394,9 +441,11 @@ fn end<'b>(state: State, reason: Close) -> Step<State, Effect<'b>> {
         State::Attaching | State::Linked(_) | State::Rechecking(_) => {
             Step::with(State::Closed, [Effect::Detach, Effect::Close(reason)])
         }
-        State::AwaitFirst { .. } | State::Redeeming | State::Resuming | State::Failing(_) | State::Closed => {
-            Step::with(State::Closed, [Effect::Close(reason)])
-        }
+        State::AwaitFirst { .. }
+        | State::Redeeming
+        | State::Resuming
+        | State::Failing(_)
+        | State::Closed => Step::with(State::Closed, [Effect::Close(reason)]),
     }
 }
 

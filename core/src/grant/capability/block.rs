@@ -8,7 +8,8 @@ use crate::grant::scope::{Action, Pattern, Scope, ScopeError, Scopes};
 use crate::text::Label;
 use crate::time::UnixTime;
 
-/// The id of a block: SHA-256 over a label and the whole signed block. The block under it names it as its parent.
+/// The id of a block: SHA-256 over a label and the whole signed block. The block under it names it
+/// as its parent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Id([u8; 32]);
@@ -98,7 +99,8 @@ impl Terms<'_> {
     }
 }
 
-/// A block as it was read. Its values are legal; whether its signature is one, only [`verify`](super::verify) says.
+/// A block as it was read. Its values are legal; whether its signature is one, only
+/// [`verify`](super::verify) says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block<'b> {
     id: Id,
@@ -133,7 +135,13 @@ impl<'b> Block<'b> {
     }
 
     pub(super) fn is_signed_by(&self, signer: &ed25519::PublicKey) -> bool {
-        signer.verify(labels::CAPABILITY, [self.body, &[]], &ed25519::Signature::from_bytes(*self.signature)).is_ok()
+        signer
+            .verify(
+                labels::CAPABILITY,
+                [self.body, &[]],
+                &ed25519::Signature::from_bytes(*self.signature),
+            )
+            .is_ok()
     }
 
     pub(super) fn read(reader: &mut Reader<'b>) -> Result<Self, Malformed> {
@@ -157,7 +165,14 @@ impl<'b> Block<'b> {
         // What costs something comes after all that may end the reading before it.
         let signing = ed25519::PublicKey::parse(signing).map_err(|_| Malformed::Key)?;
         let terms = Terms { scopes, not_before, expires, audience };
-        Ok(Self { id: Id::of_signed(reader.since(start)), parent, holder: Holder { channel, signing }, terms, body, signature })
+        Ok(Self {
+            id: Id::of_signed(reader.since(start)),
+            parent,
+            holder: Holder { channel, signing },
+            terms,
+            body,
+            signature,
+        })
     }
 }
 

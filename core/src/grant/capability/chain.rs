@@ -9,8 +9,9 @@ use crate::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH};
 /// What the text of a capability begins with: the version of its form.
 pub const PREFIX: &str = "hf1.";
 
-/// A capability as it was read or made: one to [`CAPABILITY_DEPTH`] blocks, the gateway's first. Nothing of it counts before
-/// [`verify`](super::verify). Shown, it is the text that travels and is kept.
+/// A capability as it was read or made: one to [`CAPABILITY_DEPTH`] blocks, the gateway's first.
+/// Nothing of it counts before [`verify`](super::verify). Shown, it is the text that travels and is
+/// kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain<'b> {
     bytes: &'b [u8],
@@ -50,7 +51,11 @@ impl<'b> Chain<'b> {
         for _ in 0..below {
             delegated.push(Block::read(&mut reader)?).map_err(|_| Malformed::Depth)?;
         }
-        if reader.0.is_empty() { Ok(Self { bytes, root, delegated }) } else { Err(Malformed::Trailing) }
+        if reader.0.is_empty() {
+            Ok(Self { bytes, root, delegated })
+        } else {
+            Err(Malformed::Trailing)
+        }
     }
 
     /// The bytes.
@@ -76,7 +81,8 @@ impl<'b> Chain<'b> {
         core::iter::once(&self.root).chain(&self.delegated)
     }
 
-    /// Delegates: adds a block with terms that lie within the leaf's. Needs nobody but the leaf's holder, whose key this is.
+    /// Delegates: adds a block with terms that lie within the leaf's. Needs nobody but the leaf's
+    /// holder, whose key this is.
     ///
     /// # Errors
     /// If it is another key, if the terms are wider, or if the chain would be too deep or too long.
@@ -132,7 +138,8 @@ fn append<'o>(
         block::write(writer, parent, holder, terms, signer)
     };
     write(&mut writer).map_err(|Full| CannotIssue::TooLong)?;
-    // Terms that are values are read back as they were written, so only length can be wrong with them.
+    // Terms that are values are read back as they were written, so only length can be wrong with
+    // them.
     Chain::from_bytes(writer.finish()).map_err(|_| CannotIssue::TooLong)
 }
 

@@ -1,5 +1,6 @@
-//! The few forms of postcard that a capability uses, written out: fixed bytes as they are, numbers as LEB128, texts behind their length. Postcard's own
-//! reader takes overlong numbers and does not say which bytes a value was read from; a signature needs both otherwise.
+//! The few forms of postcard that a capability uses, written out: fixed bytes as they are, numbers
+//! as LEB128, texts behind their length. Postcard's own reader takes overlong numbers and does not
+//! say which bytes a value was read from; a signature needs both otherwise.
 
 use super::Malformed;
 
@@ -21,7 +22,10 @@ impl<'b> Reader<'b> {
         loop {
             let [byte] = *self.fixed()?;
             let bits = u64::from(byte & 0x7f);
-            let placed = bits.checked_shl(shift).filter(|placed| placed.wrapping_shr(shift) == bits).ok_or(Malformed::Number)?;
+            let placed = bits
+                .checked_shl(shift)
+                .filter(|placed| placed.wrapping_shr(shift) == bits)
+                .ok_or(Malformed::Number)?;
             value |= placed;
             if byte & 0x80 == 0 {
                 let overlong = byte == 0 && shift > 0;

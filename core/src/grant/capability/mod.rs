@@ -1,5 +1,6 @@
-//! Capabilities: chains of signed blocks, each bound to the keys of its holder. The gateway issues the first, its holder delegates further without
-//! asking, and nobody can give more than they have. A stolen one is no use: it counts only on a channel whose static key is the leaf's holder.
+//! Capabilities: chains of signed blocks, each bound to the keys of its holder. The gateway issues
+//! the first, its holder delegates further without asking, and nobody can give more than they have.
+//! A stolen one is no use: it counts only on a channel whose static key is the leaf's holder.
 
 mod block;
 mod chain;

@@ -30,8 +30,9 @@ pub struct Held {
     pub by: x25519::PublicKey,
 }
 
-/// Shows that a chain was verified, and answers what it allows until it [expires](Authorised::expires) or one of what it
-/// [rests on](Authorised::held) is revoked. Only [`verify`] makes it.
+/// Shows that a chain was verified, and answers what it allows until it
+/// [expires](Authorised::expires) or one of what it [rests on](Authorised::held) is revoked. Only
+/// [`verify`] makes it.
 #[derive(Clone, Debug)]
 pub struct Authorised {
     held: heapless::Vec<Held, CAPABILITY_DEPTH>,
@@ -59,7 +60,8 @@ impl Authorised {
         &self.scopes
     }
 
-    /// Every block and its holder, the gateway's block first. If one of them is revoked, this is over.
+    /// Every block and its holder, the gateway's block first. If one of them is revoked, this is
+    /// over.
     #[must_use]
     pub fn held(&self) -> &[Held] {
         &self.held
@@ -83,12 +85,17 @@ impl Authorised {
     }
 }
 
-/// Verifies a chain: its issuer, its holder, its time and audience, that each block lies within its parent, **every** signature up to the gateway's
-/// key, and last, for a chain that is all this, whether one of its blocks or holders was revoked.
+/// Verifies a chain: its issuer, its holder, its time and audience, that each block lies within its
+/// parent, **every** signature up to the gateway's key, and last, for a chain that is all this,
+/// whether one of its blocks or holders was revoked.
 ///
 /// # Errors
 /// The first of it that fails.
-pub fn verify(chain: &Chain<'_>, check: &Check<'_>, revoked: impl FnMut(&Held) -> bool) -> Result<Authorised, Denied> {
+pub fn verify(
+    chain: &Chain<'_>,
+    check: &Check<'_>,
+    revoked: impl FnMut(&Held) -> bool,
+) -> Result<Authorised, Denied> {
     let leaf = chain.leaf();
     let terms = leaf.terms();
     if *chain.root().parent() != Id::of_issuer(check.gateway) {
@@ -121,11 +128,18 @@ pub fn verify(chain: &Chain<'_>, check: &Check<'_>, revoked: impl FnMut(&Held) -
     }
     let mut held = heapless::Vec::new();
     for block in chain.blocks() {
-        // No chain has more blocks than fit. If one had, it would have to be denied: what is not held cannot be revoked.
-        held.push(Held { id: *block.id(), by: block.holder().channel }).map_err(|_| Denied::Detached)?;
+        // No chain has more blocks than fit. If one had, it would have to be denied: what is not
+        // held cannot be revoked.
+        held.push(Held { id: *block.id(), by: block.holder().channel })
+            .map_err(|_| Denied::Detached)?;
     }
     if held.iter().any(revoked) {
         return Err(Denied::Revoked);
     }
-    Ok(Authorised { held, subject: chain.root().holder().channel, expires: terms.expires, scopes: (&terms.scopes).into() })
+    Ok(Authorised {
+        held,
+        subject: chain.root().holder().channel,
+        expires: terms.expires,
+        scopes: (&terms.scopes).into(),
+    })
 }

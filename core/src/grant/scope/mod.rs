@@ -1,4 +1,5 @@
-//! Scopes: what a capability allows, and where. They allow nothing that is not named; matching and subset are linear and exact.
+//! Scopes: what a capability allows, and where. They allow nothing that is not named; matching and
+//! subset are linear and exact.
 
 mod set;
 

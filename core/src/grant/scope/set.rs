@@ -3,7 +3,8 @@
 use super::{Action, Address, Pattern, Scope, ScopeError};
 use crate::limits::{SCOPES, SCOPES_BYTES};
 
-/// At most [`SCOPES`] scopes of at most [`SCOPES_BYTES`] as text. What none of them allows is not allowed; no scopes allow nothing.
+/// At most [`SCOPES`] scopes of at most [`SCOPES_BYTES`] as text. What none of them allows is not
+/// allowed; no scopes allow nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes<'b>(heapless::Vec<Scope<'b>, SCOPES>);
 
@@ -31,7 +32,11 @@ impl<'b> Scopes<'b> {
     /// # Errors
     /// [`ScopeError::TooManyScopes`] or [`ScopeError::SetTooLong`]; the set stays as it was.
     pub fn push(&mut self, scope: Scope<'b>) -> Result<(), ScopeError> {
-        let length = self.0.iter().chain([&scope]).fold(0, |sum: usize, scope| sum.saturating_add(line_length(scope)));
+        let length = self
+            .0
+            .iter()
+            .chain([&scope])
+            .fold(0, |sum: usize, scope| sum.saturating_add(line_length(scope)));
         if self.0.is_full() {
             return Err(ScopeError::TooManyScopes);
         }
@@ -53,14 +58,16 @@ impl<'b> Scopes<'b> {
         self.0.iter().any(|scope| scope.allows(action, address))
     }
 
-    /// Whether all that a subscription would bring may be read: its pattern is a subset of that of one scope.
+    /// Whether all that a subscription would bring may be read: its pattern is a subset of that of
+    /// one scope.
     #[must_use]
     pub fn allows_subscription(&self, pattern: &Pattern<'_>) -> bool {
         self.covers_scope(&Scope { action: Action::Read, pattern: *pattern })
     }
 
-    /// Whether all that `child` allows is allowed here too, so that it may be delegated: each of its scopes lies within one of these. (Several that only
-    /// together hold a wider one do not count.)
+    /// Whether all that `child` allows is allowed here too, so that it may be delegated: each of
+    /// its scopes lies within one of these. (Several that only together hold a wider one do not
+    /// count.)
     #[must_use]
     pub fn covers(&self, child: &Scopes<'_>) -> bool {
         child.0.iter().all(|scope| self.covers_scope(scope))

@@ -14,7 +14,11 @@ fn session(scopes: &str) -> Authority {
     })
 }
 
-fn mints(authority: &Authority, scopes: &str, until: Until) -> Result<UnixTime, std::string::String> {
+fn mints(
+    authority: &Authority,
+    scopes: &str,
+    until: Until,
+) -> Result<UnixTime, std::string::String> {
     let scopes = ScopesBuf::parse(scopes).unwrap();
     authority.mint(&scopes.scopes(), until).map_err(|wider| wider.to_string())
 }
@@ -52,7 +56,10 @@ fn a_pattern_for_everything_covers_nothing_of_the_gateways_own() {
 fn what_is_minted_ends_no_later_than_the_right_and_is_not_shortened_in_silence() {
     let own = session("read:/**\n");
     assert_eq!(mints(&own, "read:/a\n", Until::AtMost(LATER)), Ok(END));
-    assert_eq!(mints(&own, "read:/a\n", Until::AtMost(UnixTime::from_secs(9))), Ok(UnixTime::from_secs(9)));
+    assert_eq!(
+        mints(&own, "read:/a\n", Until::AtMost(UnixTime::from_secs(9))),
+        Ok(UnixTime::from_secs(9))
+    );
     let longer = mints(&own, "read:/a\n", Until::Exactly(LATER)).unwrap_err();
     assert!(longer.contains("1970-01-01T00:16:40Z"), "{longer}");
     assert_eq!(mints(&Authority::OWNER, "admin:/**\n", Until::Exactly(LATER)), Ok(LATER));
@@ -62,22 +69,33 @@ fn what_is_minted_ends_no_later_than_the_right_and_is_not_shortened_in_silence()
 fn a_node_without_scopes_is_approved_by_operators_and_by_rights_that_say_so() {
     let Authority::Delegated(own) = session("admin:/gateway/devices/**\n") else { panic!() };
     assert_eq!(Authority::Delegated(own.clone()).approve_unbounded(), Err(Wider::Unbounded));
-    assert_eq!(Authority::Delegated(Delegated { may_approve: true, ..own }).approve_unbounded(), Ok(()));
+    assert_eq!(
+        Authority::Delegated(Delegated { may_approve: true, ..own }).approve_unbounded(),
+        Ok(())
+    );
     assert_eq!(Authority::OWNER.approve_unbounded(), Ok(()));
 }
 
 #[test]
 fn what_is_not_kept_makes_nothing_that_is() {
     let Authority::Delegated(own) = session("read:/**\n") else { panic!() };
-    assert_eq!(Authority::Delegated(own.clone()).maker(), Ok(Maker::Session(SessionId::from_bytes([1; 16]))));
+    assert_eq!(
+        Authority::Delegated(own.clone()).maker(),
+        Ok(Maker::Session(SessionId::from_bytes([1; 16])))
+    );
     for right in [Right::Capability(None), Right::Bearer] {
-        assert_eq!(Authority::Delegated(Delegated { right, ..own.clone() }).maker(), Err(Wider::NotKept));
+        assert_eq!(
+            Authority::Delegated(Delegated { right, ..own.clone() }).maker(),
+            Err(Wider::NotKept)
+        );
     }
 }
 
 #[test]
 fn each_role_reaches_what_its_scopes_say() {
-    let reaches = |role, action, address| Authority::Operator(role).reaches(action, &Address::parse(address).unwrap());
+    let reaches = |role, action, address| {
+        Authority::Operator(role).reaches(action, &Address::parse(address).unwrap())
+    };
     for (address, read, operate) in [
         ("/gateway/devices", true, true),
         ("/gateway/pairing/codes", true, true),
@@ -109,7 +127,8 @@ fn a_secret_that_lets_nodes_in_is_shown_to_whoever_could_mint_it() {
 
 #[test]
 fn a_profile_that_was_widened_later_gives_no_more_than_its_makers() {
-    let [own, minted] = ["read:/lights/**\n", "read:/lights/a\nwrite:/lights/a\n"].map(|text| ScopesBuf::parse(text).unwrap());
+    let [own, minted] = ["read:/lights/**\n", "read:/lights/a\nwrite:/lights/a\n"]
+        .map(|text| ScopesBuf::parse(text).unwrap());
     assert_eq!(within(&own, &minted).as_str(), "read:/lights/a\n");
 }
 

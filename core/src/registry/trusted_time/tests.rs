@@ -19,7 +19,8 @@ fn begun(mark: u64, wall: u64) -> TrustedTime {
     TrustedTime::begin(Some(at(mark)), RELEASED, read(wall, 0, false))
 }
 
-/// Takes a reading and carries out what is due. The answer is by how much this run's things were moved.
+/// Takes a reading and carries out what is due. The answer is by how much this run's things were
+/// moved.
 fn observe(time: &mut TrustedTime, reading: Reading) -> i64 {
     let due = time.observe(reading);
     due.mark.inspect(|mark| time.marked(*mark));
@@ -38,7 +39,10 @@ fn this_version_was_not_made_in_the_future() {
 #[test]
 fn a_first_start_believes_its_clock_unless_it_lies_before_this_version() {
     let fresh = |wall| TrustedTime::begin(None, RELEASED, read(wall, 0, false));
-    assert_eq!((fresh(T).now(after(0)), fresh(T).state(after(0))), (at(T), ClockState::Good { ahead: 0 }));
+    assert_eq!(
+        (fresh(T).now(after(0)), fresh(T).state(after(0))),
+        (at(T), ClockState::Good { ahead: 0 })
+    );
     let later = T + 4000 * DAY;
     assert!(fresh(later).is_good(), "nothing is stored that a false time could end");
     let early = fresh(0);
@@ -49,7 +53,13 @@ fn a_first_start_believes_its_clock_unless_it_lies_before_this_version() {
 #[test]
 fn a_step_by_itself_moves_nothing_however_far_it_goes() {
     let mut time = begun(T, T);
-    for (elapsed, wall) in [(10, T + 2 * DAY), (20, T - 2 * DAY), (30, T + 800 * DAY), (40, T - 800 * DAY), (50, T + 50)] {
+    for (elapsed, wall) in [
+        (10, T + 2 * DAY),
+        (20, T - 2 * DAY),
+        (30, T + 800 * DAY),
+        (40, T - 800 * DAY),
+        (50, T + 50),
+    ] {
         assert_eq!(observe(&mut time, read(wall, elapsed, false)), 0, "at {elapsed}");
         assert_eq!(time.now(after(elapsed)), at(T + elapsed));
     }
@@ -93,7 +103,10 @@ fn a_clock_that_was_behind_is_followed_as_soon_as_it_is_right() {
 #[test]
 fn a_start_never_begins_before_the_mark() {
     let time = begun(T, T - 3600);
-    assert_eq!((time.now(after(0)), time.state(after(0))), (at(T), ClockState::Behind { by: Span::from_secs(3600) }));
+    assert_eq!(
+        (time.now(after(0)), time.state(after(0))),
+        (at(T), ClockState::Behind { by: Span::from_secs(3600) })
+    );
     assert_eq!(begun(T, T + 29 * DAY).now(after(0)), at(T + 29 * DAY), "the time that it was off");
 }
 
@@ -112,7 +125,10 @@ fn in_doubt_what_would_be_over_only_by_the_jump_is_doubted_and_nothing_else() {
     let earlier = at(T - 100);
     assert!(moment.doubts(earlier, at(T + 11)) && moment.doubts(earlier, at(T + 31 * DAY + 10)));
     assert!(!moment.doubts(earlier, at(T + 10)), "it is over");
-    assert!(!moment.doubts(earlier, at(T + 31 * DAY + 11)), "it is not over by what is claimed either");
+    assert!(
+        !moment.doubts(earlier, at(T + 31 * DAY + 11)),
+        "it is not over by what is claimed either"
+    );
     assert!(!moment.doubts(at(T), at(T + 600)), "this run made it");
     assert!(!begun(T, T).moment(after(10)).doubts(earlier, at(T + 600)));
 }
@@ -122,11 +138,18 @@ fn a_doubted_clock_is_believed_after_a_day_of_being_synchronised_without_a_step(
     let mut time = begun(T, T + 800 * DAY);
     let wall = |elapsed| T + 800 * DAY + elapsed;
     assert_eq!(observe(&mut time, read(wall(10), 10, true)), 0);
-    assert_eq!(observe(&mut time, read(wall(50_000), 50_000, false)), 0, "it is not synchronised any more");
+    assert_eq!(
+        observe(&mut time, read(wall(50_000), 50_000, false)),
+        0,
+        "it is not synchronised any more"
+    );
     assert_eq!(observe(&mut time, read(wall(50_010), 50_010, true)), 0);
     assert_eq!(observe(&mut time, read(wall(60_000) + 7200, 60_000, true)), 0, "another step");
     assert_eq!(observe(&mut time, read(wall(60_000 + DAY - 1) + 7200, 60_000 + DAY - 1, true)), 0);
-    assert_eq!(observe(&mut time, read(wall(60_000 + DAY) + 7200, 60_000 + DAY, true)), 800 * 86_400 + 7200);
+    assert_eq!(
+        observe(&mut time, read(wall(60_000 + DAY) + 7200, 60_000 + DAY, true)),
+        800 * 86_400 + 7200
+    );
     assert!(time.is_good());
     assert_eq!(time.mark(), at(wall(60_000 + DAY) + 7200));
 }

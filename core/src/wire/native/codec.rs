@@ -1,5 +1,5 @@
-//! The form of the native wire: how each kind of field is read and written. A message names its fields once, in [`fields!`] or [`variants!`], so that
-//! reading and writing cannot disagree.
+//! The form of the native wire: how each kind of field is read and written. A message names its
+//! fields once, in [`fields!`] or [`variants!`], so that reading and writing cannot disagree.
 
 use super::link::DispatchId;
 use super::pair::GrantId;
@@ -21,7 +21,8 @@ use crate::wire::token::Token;
 pub enum NotWritten {
     /// It does not fit into the buffer; [`PLAINTEXT_BYTES`] always suffice.
     BufferTooSmall,
-    /// More than [`PLAINTEXT_BYTES`]: an `Ask` whose names and certificate request are too long together.
+    /// More than [`PLAINTEXT_BYTES`]: an `Ask` whose names and certificate request are too long
+    /// together.
     MessageTooLong,
 }
 
@@ -42,7 +43,10 @@ pub(super) fn parse<'b, M: Wire<'b>>(bytes: &'b [u8]) -> Result<M, Undecodable> 
 }
 
 /// Writes one message to the beginning of `out`.
-pub(super) fn write<'b, 'o, M: Wire<'b>>(message: &M, out: &'o mut [u8]) -> Result<&'o [u8], NotWritten> {
+pub(super) fn write<'b, 'o, M: Wire<'b>>(
+    message: &M,
+    out: &'o mut [u8],
+) -> Result<&'o [u8], NotWritten> {
     let mut buffer = Buffer { out, length: 0 };
     message.write(&mut buffer);
     let Buffer { out, length } = buffer;
@@ -95,7 +99,10 @@ impl<'b> Reader<'b> {
     }
 
     /// Text behind its length, as its field has it.
-    pub(super) fn text<T>(&mut self, parse: impl FnOnce(&'b str) -> Option<T>) -> Result<T, Undecodable> {
+    pub(super) fn text<T>(
+        &mut self,
+        parse: impl FnOnce(&'b str) -> Option<T>,
+    ) -> Result<T, Undecodable> {
         core::str::from_utf8(self.bytes()?).ok().and_then(parse).ok_or(Undecodable::Text)
     }
 }
@@ -130,7 +137,8 @@ impl Sink for Buffer<'_> {
     fn put(&mut self, bytes: &[u8]) {
         let end = self.length.saturating_add(bytes.len());
         if let Some(place) = self.out.get_mut(self.length..end) {
-            // Both have the same length; unlike the slices' own copying this has no path that panics.
+            // Both have the same length; unlike the slices' own copying this has no path that
+            // panics.
             for (to, from) in place.iter_mut().zip(bytes) {
                 *to = *from;
             }

@@ -1,5 +1,7 @@
-//! The messages of a link, sealed, after a handshake for [`Intent::Link`](super::open::Intent::Link) or
-//! [`Intent::Delegate`](super::open::Intent::Delegate). What is sent in parts goes ahead of the message that means it.
+//! The messages of a link, sealed, after a handshake for
+//! [`Intent::Link`](super::open::Intent::Link) or
+//! [`Intent::Delegate`](super::open::Intent::Delegate). What is sent in parts goes ahead of the
+//! message that means it.
 
 use super::codec::{fields, message, variants};
 use super::pair::{Chain, Csr, Grant, GrantId};
@@ -13,8 +15,8 @@ use crate::time::UnixTime;
 use crate::wire::path::{Action, Address, Pattern};
 use crate::wire::registration::Heartbeat;
 
-/// Whether a node is let in: the payload of the second message of IK, and the answer to [`FromNode::Present`]. One byte either way, and nothing about
-/// why.
+/// Whether a node is let in: the payload of the second message of IK, and the answer to
+/// [`FromNode::Present`]. One byte either way, and nothing about why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Admission {
@@ -34,7 +36,8 @@ message!('b Admission);
 pub enum FromNode<'b> {
     /// How it is.
     Heartbeat(Heartbeat<'b>),
-    /// What it can do. Each name stands for itself; announced again, it replaces what was announced.
+    /// What it can do. Each name stands for itself; announced again, it replaces what was
+    /// announced.
     Announce(Announce<'b>),
     /// What became of a dispatch.
     DispatchResult(DispatchResult<'b>),
@@ -124,7 +127,8 @@ variants!('b FromGateway<'b> {
 });
 message!('b FromGateway<'b>);
 
-/// What the operator decided about a node. Only these, sealed, make a node forget or trust anything.
+/// What the operator decided about a node. Only these, sealed, make a node forget or trust
+/// anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Policy {
@@ -252,7 +256,9 @@ pub enum Bye {
 
 variants!('b Bye { 0 Done; 1 ShuttingDown; 2 Replaced; 3 Protocol; 4 Busy; 5 Internal; });
 
-/// Number of message, action, address, bytes; and number of message, id, capability, timeout, most, input.
+/// Number of message, action, address, bytes; and number of message, id, capability, timeout, most,
+/// input.
 const _: () = assert!(1 + 1 + 2 + PATH_BYTES + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
-const _: () = assert!(1 + 16 + 1 + CAPABILITY_NAME_CHARS + 5 + 3 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
+const _: () =
+    assert!(1 + 16 + 1 + CAPABILITY_NAME_CHARS + 5 + 3 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
 const _: () = assert!(size_of::<FromNode<'_>>() <= 80 && size_of::<FromGateway<'_>>() <= 176);

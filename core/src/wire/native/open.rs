@@ -1,5 +1,6 @@
-//! What goes in clear: the first message, and the answers that come instead of a handshake. They are not authenticated. Who gets a refusal backs off; it
-//! erases nothing, and asks for no older version, because of it.
+//! What goes in clear: the first message, and the answers that come instead of a handshake. They
+//! are not authenticated. Who gets a refusal backs off; it erases nothing, and asks for no older
+//! version, because of it.
 
 use super::codec::{self, Reader, Sink, Wire, message, variants};
 use crate::crypto::noise::Prologue;
@@ -17,13 +18,15 @@ pub enum Intent {
     Pair,
     /// To link again: IK, then those of [`super::link`].
     Link,
-    /// To present a token chain with a key that the gateway does not know: XX, then those of [`super::link`].
+    /// To present a token chain with a key that the gateway does not know: XX, then those of
+    /// [`super::link`].
     Delegate,
 }
 
 variants!('b Intent { 0 Pair; 1 Link; 2 Delegate; });
 
-/// The first message of a connection, of version 1, with its bytes as they were sent: both sides bind the handshake to them.
+/// The first message of a connection, of version 1, with its bytes as they were sent: both sides
+/// bind the handshake to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Open<'b> {
     intent: Intent,
@@ -97,7 +100,8 @@ impl<'b> Versions<'b> {
     /// These versions. `None` if they are none, too many, or not rising.
     #[must_use]
     pub fn new(versions: &'b [u8]) -> Option<Self> {
-        ((1..=VERSIONS).contains(&versions.len()) && versions.is_sorted_by(|a, b| a < b)).then_some(Self(versions))
+        ((1..=VERSIONS).contains(&versions.len()) && versions.is_sorted_by(|a, b| a < b))
+            .then_some(Self(versions))
     }
 
     /// In rising order.
@@ -143,14 +147,20 @@ pub enum FirstAnswer<'b> {
 }
 
 impl<'b> FirstAnswer<'b> {
-    /// Tells the two apart by their length: no refusal is longer than [`CLEAR_BYTES`], no message of a handshake as short.
+    /// Tells the two apart by their length: no refusal is longer than [`CLEAR_BYTES`], no message
+    /// of a handshake as short.
     ///
     /// # Errors
     /// What is wrong with a short one.
     pub fn parse(frame: &'b [u8]) -> Result<Self, Undecodable> {
-        if frame.len() > CLEAR_BYTES { Ok(Self::Handshake(frame)) } else { ClearRefusal::parse(frame).map(Self::Clear) }
+        if frame.len() > CLEAR_BYTES {
+            Ok(Self::Handshake(frame))
+        } else {
+            ClearRefusal::parse(frame).map(Self::Clear)
+        }
     }
 }
 
-/// Number, length and versions of the longest refusal; key, tag and payload with its tag of the shortest answer.
+/// Number, length and versions of the longest refusal; key, tag and payload with its tag of the
+/// shortest answer.
 const _: () = assert!(2 + VERSIONS <= CLEAR_BYTES && CLEAR_BYTES < 32 + 16);

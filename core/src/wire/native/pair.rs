@@ -1,4 +1,5 @@
-//! The messages of pairing, sealed, after a handshake for [`Intent::Pair`](super::open::Intent::Pair).
+//! The messages of pairing, sealed, after a handshake for
+//! [`Intent::Pair`](super::open::Intent::Pair).
 //!
 //! ```text
 //! Ask ──────────▶                  any method
@@ -28,7 +29,8 @@ use crate::entropy::Entropy;
 use crate::error::Undecodable;
 use crate::id::{NodeId, opaque_id};
 use crate::limits::{
-    CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES, REASON_BYTES, SETUP_TOKEN_CHARS,
+    CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES,
+    REASON_BYTES, SETUP_TOKEN_CHARS,
 };
 use crate::text::Label;
 use crate::wire::registration::Profile;
@@ -38,7 +40,10 @@ use crate::wire::token::{TOKEN_CHARS, Token};
 pub type Csr<'b> = Bounded<'b, 1, CSR_BYTES>;
 
 /// What a node sends to be paired.
-#[allow(clippy::large_enum_variant, reason = "there is no allocator to box an Ask with; it comes once")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is no allocator to box an Ask with; it comes once"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromNode<'b> {
     /// Asks.
@@ -100,7 +105,8 @@ variants!('b FromGateway<'b> {
 });
 message!('b FromGateway<'b>);
 
-/// The token of a setup code, as it travels: 1 to [`SETUP_TOKEN_CHARS`] bytes of text that whoever verifies it looks into. A secret until it is spent.
+/// The token of a setup code, as it travels: 1 to [`SETUP_TOKEN_CHARS`] bytes of text that whoever
+/// verifies it looks into. A secret until it is spent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BootstrapToken<'b>(&'b str);
 
@@ -163,13 +169,17 @@ pub struct Request<'b> {
 
 fields!('b Request<'b> { name, room, profile, method, csr });
 
-/// Number of message, three texts behind two bytes of length, method with selector, no request, key, signature: whatever the names, an `Ask` fits.
-const _: () = assert!(1 + 2 * (2 + LABEL_BYTES) + 2 + NATIVE_PROFILE_BYTES + 5 + 1 + 32 + 64 <= PLAINTEXT_BYTES);
-/// With names of 16 characters of four bytes, or 64 of one, and the longest request it fits too, if the profile has 192 bytes.
+/// Number of message, three texts behind two bytes of length, method with selector, no request,
+/// key, signature: whatever the names, an `Ask` fits.
+const _: () = assert!(
+    1 + 2 * (2 + LABEL_BYTES) + 2 + NATIVE_PROFILE_BYTES + 5 + 1 + 32 + 64 <= PLAINTEXT_BYTES
+);
+/// With names of 16 characters of four bytes, or 64 of one, and the longest request it fits too, if
+/// the profile has 192 bytes.
 const _: () = assert!(1 + 2 * (2 + 64) + 2 + 192 + 5 + 3 + CSR_BYTES + 32 + 64 <= PLAINTEXT_BYTES);
 
-/// What the signature of an [`Ask`] covers behind [`labels::ASK`]: the handshake hash, and SHA-256 over all of the `Ask` but the signature, as it is on
-/// the wire.
+/// What the signature of an [`Ask`] covers behind [`labels::ASK`]: the handshake hash, and SHA-256
+/// over all of the `Ask` but the signature, as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Covered {
     hash: [u8; 32],
@@ -261,7 +271,9 @@ impl<'b> NativeProfile<'b> {
 impl<'b> Wire<'b> for NativeProfile<'b> {
     fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
         // Length first: it bounds what is read as JSON.
-        from.text(|text| if text.len() <= NATIVE_PROFILE_BYTES { Profile::parse(text).map(Self) } else { None })
+        from.text(|text| {
+            if text.len() <= NATIVE_PROFILE_BYTES { Profile::parse(text).map(Self) } else { None }
+        })
     }
 
     fn write(&self, to: &mut impl Sink) {
@@ -282,7 +294,8 @@ pub enum Method {
         /// Which.
         selector: Selector,
     },
-    /// A setup code, which follows at once: its token goes only to the gateway whose fingerprint came with it.
+    /// A setup code, which follows at once: its token goes only to the gateway whose fingerprint
+    /// came with it.
     Setup,
 }
 
@@ -313,14 +326,18 @@ impl Selector {
         Self::new(characters.map(|byte| byte.to_ascii_uppercase()))
     }
 
-    /// A fresh one, of characters that do not look like one another. There are a million: whoever mints looks whether it is taken.
+    /// A fresh one, of characters that do not look like one another. There are a million: whoever
+    /// mints looks whether it is taken.
     #[must_use]
     pub fn mint(entropy: &Entropy<4>) -> Self {
         Self(entropy.expose().map(unambiguous))
     }
 
     fn new(characters: [u8; 4]) -> Option<Self> {
-        characters.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9')).then_some(Self(characters))
+        characters
+            .iter()
+            .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9'))
+            .then_some(Self(characters))
     }
 
     /// The characters.
@@ -392,7 +409,8 @@ variants!('b Refusal<'b> {
 });
 
 opaque_id! {
-    /// Which offer of a grant: what was minted anew has another one, so storing the old one activates nothing.
+    /// Which offer of a grant: what was minted anew has another one, so storing the old one
+    /// activates nothing.
     GrantId
 }
 
@@ -430,6 +448,19 @@ variants!('b Chain<'b> { 0 Here(bytes); 1 InParts; });
 
 /// Number of message, ids, room, token, chain, certificates, message.
 const _: () = assert!(
-    1 + 16 + 16 + 2 + LABEL_BYTES + 2 + TOKEN_CHARS + 2 + 2 + INLINE_CHAIN_BYTES + 1 + 1 + 2 + REASON_BYTES <= PLAINTEXT_BYTES
+    1 + 16
+        + 16
+        + 2
+        + LABEL_BYTES
+        + 2
+        + TOKEN_CHARS
+        + 2
+        + 2
+        + INLINE_CHAIN_BYTES
+        + 1
+        + 1
+        + 2
+        + REASON_BYTES
+        <= PLAINTEXT_BYTES
 );
 const _: () = assert!(size_of::<FromNode<'_>>() <= 400 && size_of::<FromGateway<'_>>() <= 176);

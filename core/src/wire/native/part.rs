@@ -1,8 +1,11 @@
-//! Objects that are too large for a message: cut into parts, and put together again in the caller's buffer.
+//! Objects that are too large for a message: cut into parts, and put together again in the caller's
+//! buffer.
 
 use super::codec::{Bounded, Reader, Sink, Wire, fields, variants};
 use crate::error::Undecodable;
-use crate::limits::{CERTIFICATES_BYTES, CHAIN_BYTES, NATIVE_PROFILE_BYTES, PART_BYTES, PLAINTEXT_BYTES};
+use crate::limits::{
+    CERTIFICATES_BYTES, CHAIN_BYTES, NATIVE_PROFILE_BYTES, PART_BYTES, PLAINTEXT_BYTES,
+};
 
 /// What travels in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,8 @@ impl Object {
     }
 }
 
-/// A part of an object. Each but the last has exactly [`PART_BYTES`], so an object is cut in one way only.
+/// A part of an object. Each but the last has exactly [`PART_BYTES`], so an object is cut in one
+/// way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part<'b>(Fields<'b>);
 
@@ -59,7 +63,8 @@ impl<'b> Part<'b> {
         let count = chunks.len();
         Some(chunks.enumerate().map(move |(at, chunk)| {
             let last = at.saturating_add(1) == count;
-            // Chunks are 1 to PART_BYTES long, and there are few enough of them, as is asserted above.
+            // Chunks are 1 to PART_BYTES long, and there are few enough of them, as is asserted
+            // above.
             let index = at.to_le_bytes()[0];
             Self(Fields { object, index, last, bytes: Bounded::within(chunk) })
         }))
@@ -102,7 +107,8 @@ impl<'b> Wire<'b> for Part<'b> {
     }
 }
 
-/// An object that is coming in, or none. It holds no bytes: they stand in the caller's buffer, the same one for all parts of an object.
+/// An object that is coming in, or none. It holds no bytes: they stand in the caller's buffer, the
+/// same one for all parts of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Assembly(Option<Begun>);
@@ -141,7 +147,8 @@ pub enum NotAssembled {
     OtherObject,
     /// The object is over its limit.
     TooLong,
-    /// The object is over what the buffer holds, though not over its limit: the caller's choice, not the peer's fault.
+    /// The object is over what the buffer holds, though not over its limit: the caller's choice,
+    /// not the peer's fault.
     BufferTooSmall,
 }
 
@@ -159,7 +166,11 @@ impl Assembly {
     ///
     /// # Errors
     /// [`NotAssembled`]. Nothing was written then.
-    pub fn take<'o>(self, part: &Part<'_>, buffer: &'o mut [u8]) -> Result<Assembled<'o>, NotAssembled> {
+    pub fn take<'o>(
+        self,
+        part: &Part<'_>,
+        buffer: &'o mut [u8],
+    ) -> Result<Assembled<'o>, NotAssembled> {
         let Fields { object, index, last, bytes } = part.0;
         let begun = self.0.unwrap_or(Begun { object, next: 0, length: 0 });
         if begun.object != object {
@@ -175,7 +186,10 @@ impl Assembly {
         if length > object.limit() || (!last && length == object.limit()) {
             return Err(NotAssembled::TooLong);
         }
-        buffer.get_mut(begun.length..length).ok_or(NotAssembled::BufferTooSmall)?.copy_from_slice(bytes.as_bytes());
+        buffer
+            .get_mut(begun.length..length)
+            .ok_or(NotAssembled::BufferTooSmall)?
+            .copy_from_slice(bytes.as_bytes());
         if last {
             Ok(Assembled::Whole { object, bytes: buffer.get(..length).unwrap_or_default() })
         } else {

@@ -1,5 +1,6 @@
-//! Measures a node from its boot to its link on a Cortex-M0: the real core and pump against a script, because QEMU's micro:bit has no network. Meant for QEMU with
-//! `-icount shift=6`, where an instruction takes 64 ns.
+//! Measures a node from its boot to its link on a Cortex-M0: the real core and pump against a
+//! script, because QEMU's micro:bit has no network. Meant for QEMU with `-icount shift=6`, where an
+//! instruction takes 64 ns.
 #![no_std]
 #![no_main]
 

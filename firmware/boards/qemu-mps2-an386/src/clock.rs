@@ -14,8 +14,8 @@ use handfast_bare::register::Register;
 
 const CYCLES_PER_TICK: u64 = 25; // 25 MHz, and embassy counts microseconds
 
-/// At least one alarm in this time. TIMER0 must be read before it comes round (after 171 s), and without a timer of 10 ms or less QEMU lets
-/// network packets wait for up to a second.
+/// At least one alarm in this time. TIMER0 must be read before it comes round (after 171 s), and
+/// without a timer of 10 ms or less QEMU lets network packets wait for up to a second.
 const LONGEST_SLEEP_TICKS: u64 = 10_000;
 
 const ENABLE: u32 = 1 << 0;

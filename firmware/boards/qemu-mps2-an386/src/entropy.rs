@@ -5,7 +5,8 @@ use core::fmt;
 use rand_core::{TryCryptoRng, TryRng};
 use semihosting::experimental::random;
 
-/// The host's `/dev/urandom`, read afresh for each request; nothing is kept here, so nothing can repeat.
+/// The host's `/dev/urandom`, read afresh for each request; nothing is kept here, so nothing can
+/// repeat.
 pub(crate) struct HostEntropy;
 
 /// The host gave no randomness.

@@ -60,7 +60,8 @@ type Buffer = [u8; MAX_FRAME_WORDS * 4];
 
 static FRAME_WAITS: AtomicWaker = AtomicWaker::new();
 
-/// A frame waits. The interrupt follows the level, so it stays off until the driver has emptied the queue.
+/// A frame waits. The interrupt follows the level, so it stays off until the driver has emptied the
+/// queue.
 pub(crate) extern "C" fn on_interrupt() {
     INT_EN.write(0);
     FRAME_WAITS.wake();
@@ -120,7 +121,8 @@ fn frame_waits(cx: &Context<'_>) -> bool {
     }
 }
 
-/// Whether the controller can take the largest frame. The reports on frames sent are thrown away here: TCP repeats what got lost.
+/// Whether the controller can take the largest frame. The reports on frames sent are thrown away
+/// here: TCP repeats what got lost.
 fn has_room() -> bool {
     while TX_FIFO_INF.read() >> 16 & 0xFF != 0 {
         TX_STATUS.read();

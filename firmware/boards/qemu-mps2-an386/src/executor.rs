@@ -1,4 +1,5 @@
-//! The embassy executor, idling with WFI. (Embassy's own thread executor idles with WFE, which QEMU treats as a no-op, so it would spin.)
+//! The embassy executor, idling with WFI. (Embassy's own thread executor idles with WFE, which QEMU
+//! treats as a no-op, so it would spin.)
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +23,8 @@ pub(crate) fn run(init: impl FnOnce(Spawner)) -> ! {
 
 /// Sleeps until `ready` says so; it is asked again after each interrupt.
 pub(crate) fn idle_until(mut ready: impl FnMut() -> bool) {
-    // An interrupt between the question and WFI stays pending, and a pending interrupt ends WFI even while masked.
+    // An interrupt between the question and WFI stays pending, and a pending interrupt ends WFI
+    // even while masked.
     while !critical_section::with(|_| {
         let ready = ready();
         if !ready {

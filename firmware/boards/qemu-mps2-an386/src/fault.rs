@@ -1,4 +1,5 @@
-//! How an image ends that went wrong: it reports on the host's standard error, and QEMU exits with a code other than 0.
+//! How an image ends that went wrong: it reports on the host's standard error, and QEMU exits with
+//! a code other than 0.
 
 use core::arch::naked_asm;
 use core::panic::PanicInfo;
@@ -57,7 +58,11 @@ unsafe extern "C" fn hard_fault() -> ! {
 
 extern "C" fn report_fault() -> ! {
     let status = CFSR.read();
-    let what = if status & CFSR_MEMORY_MANAGEMENT != 0 { "stack overflow or forbidden access" } else { "fault" };
+    let what = if status & CFSR_MEMORY_MANAGEMENT != 0 {
+        "stack overflow or forbidden access"
+    } else {
+        "fault"
+    };
     eprintln!("{what}: CFSR {status:08x} MMFAR {:08x} BFAR {:08x}", MMFAR.read(), BFAR.read());
     process::exit(FAULT_CODE)
 }

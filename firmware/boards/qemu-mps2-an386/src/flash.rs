@@ -1,8 +1,11 @@
-//! NOR flash in a host file. Each write reaches the file before it returns, so killing QEMU is a power cut.
+//! NOR flash in a host file. Each write reaches the file before it returns, so killing QEMU is a
+//! power cut.
 
 use core::ffi::CStr;
 
-use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage_async::nor_flash::{
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
+};
 use semihosting::fs::File;
 use semihosting::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
@@ -22,12 +25,15 @@ pub(crate) struct HostFlash {
 }
 
 impl HostFlash {
-    /// Opens the file; makes it, erased, when there is none, and erases what a cut left missing at its end.
+    /// Opens the file; makes it, erased, when there is none, and erases what a cut left missing at
+    /// its end.
     pub(crate) fn open() -> io::Result<Self> {
         let existing = File::options().read(true).write(true).open(PATH);
         let file = match existing {
             Ok(file) => file,
-            Err(_) => File::options().read(true).write(true).create(true).truncate(true).open(PATH)?,
+            Err(_) => {
+                File::options().read(true).write(true).create(true).truncate(true).open(PATH)?
+            }
         };
         let present = file.metadata()?.len().min(CAPACITY as u64) as usize;
         let mut flash = Self { file };
@@ -39,7 +45,9 @@ impl HostFlash {
     fn fill(&mut self, from: usize, to: usize) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(from as u64))?;
         let mut rest = to.saturating_sub(from);
-        while let Some(chunk) = [0xFF; CHUNK].get(..rest.min(CHUNK)).filter(|chunk| !chunk.is_empty()) {
+        while let Some(chunk) =
+            [0xFF; CHUNK].get(..rest.min(CHUNK)).filter(|chunk| !chunk.is_empty())
+        {
             self.file.write_all(chunk)?;
             rest = rest.saturating_sub(chunk.len());
         }
@@ -51,7 +59,8 @@ impl HostFlash {
         self.file.read_exact(bytes)
     }
 
-    /// Clears the bits of one word that are 0 in `word`; the others stay as they are, as in real NOR flash.
+    /// Clears the bits of one word that are 0 in `word`; the others stay as they are, as in real
+    /// NOR flash.
     fn program(&mut self, offset: u64, word: [u8; WORD]) -> io::Result<()> {
         let mut stored = [0; WORD];
         self.load(offset, &mut stored)?;

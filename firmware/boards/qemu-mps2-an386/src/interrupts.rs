@@ -28,7 +28,8 @@ unsafe impl InterruptNumber for Interrupt {
     }
 }
 
-/// Lets `interrupt` through. The handlers share nothing outside critical sections, so none is broken by it.
+/// Lets `interrupt` through. The handlers share nothing outside critical sections, so none is
+/// broken by it.
 pub(crate) fn enable(interrupt: Interrupt) {
     // SAFETY: no critical section rests on masking single interrupts.
     unsafe { NVIC::unmask(interrupt) };

@@ -1,4 +1,5 @@
-//! The Handfast node on Arm's MPS2 board with a Cortex-M4F (AN386), as QEMU emulates it: this file puts the parts together.
+//! The Handfast node on Arm's MPS2 board with a Cortex-M4F (AN386), as QEMU emulates it: this file
+//! puts the parts together.
 #![no_std]
 #![no_main]
 
@@ -47,7 +48,16 @@ async fn application(spawner: Spawner) {
     static SPACE: ConstStaticCell<Space> = ConstStaticCell::new(Space::new());
     let Some(space) = SPACE.try_take() else { return };
     let (input, output) = console::start();
-    let board = Board { input, output, network, line: wire::start(), entropy, flash, clock: clock::Monotonic, emulated: true };
+    let board = Board {
+        input,
+        output,
+        network,
+        line: wire::start(),
+        entropy,
+        flash,
+        clock: clock::Monotonic,
+        emulated: true,
+    };
     let code = handfast_app::run(board, space).await;
     semihosting::eprintln!("peak of stack: {} bytes", handfast_bare::stack::peak());
     process::exit(code)

@@ -51,7 +51,8 @@ impl Network for EmbassyNetwork {
     async fn connect(&mut self, host: &str, port: u16) -> Result<TcpStream<'_>, ErrorKind> {
         self.stack.wait_config_up().await;
         // An address is its own answer; nothing is asked for it.
-        let addresses = self.stack.dns_query(host, DnsQueryType::A).await.map_err(|_| ErrorKind::NotFound)?;
+        let addresses =
+            self.stack.dns_query(host, DnsQueryType::A).await.map_err(|_| ErrorKind::NotFound)?;
         let address = *addresses.first().ok_or(ErrorKind::NotFound)?;
         let mut socket = TcpSocket::new(self.stack, self.rx, self.tx);
         // Frames are small and each is waited for; Nagle would hold them back.

@@ -70,8 +70,8 @@ impl Uart {
         self.can_send.wake();
     }
 
-    /// Moves waiting bytes into the ring. When that is full they stay in the UART, which holds the sender back under QEMU; the reader calls this again
-    /// after making room.
+    /// Moves waiting bytes into the ring. When that is full they stay in the UART, which holds the
+    /// sender back under QEMU; the reader calls this again after making room.
     fn collect(&self) {
         critical_section::with(|cs| {
             let mut ring = self.received.borrow_ref_mut(cs);
@@ -125,7 +125,8 @@ impl Uart {
     }
 }
 
-/// Bytes in the order in which they came. Each is wiped as it is taken, for it may be part of a PIN.
+/// Bytes in the order in which they came. Each is wiped as it is taken, for it may be part of a
+/// PIN.
 struct Ring {
     bytes: [u8; RING],
     first: usize,
@@ -155,7 +156,8 @@ impl Ring {
         for place in buffer.iter_mut().take(self.length) {
             if let Some(byte) = self.bytes.get_mut(self.first) {
                 *place = *byte;
-                // SAFETY: a reference is valid for writes. Volatile, or it would be left out: nothing reads the byte again.
+                // SAFETY: a reference is valid for writes. Volatile, or it would be left out:
+                // nothing reads the byte again.
                 unsafe { core::ptr::from_mut(byte).write_volatile(0) };
             }
             self.first = self.first.wrapping_add(1) % RING;

@@ -22,7 +22,8 @@ use crate::{Measured, Notes, in_place};
 /// The longest message that a gateway may send here.
 pub const FRAME: usize = 1024;
 
-/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up. `None` if the script was not played to its end.
+/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up.
+/// `None` if the script was not played to its end.
 pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<Measured> {
     let stage = Stage::default();
     let notes = RefCell::new(Notes::new(instructions));
@@ -33,7 +34,11 @@ pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<M
         rng: Always(CHANCE),
         owner: Typist { stage: &stage, notes: &notes, waits: false, linked: false },
         sensors: NoSensors,
-        identity: PairRequest { name: Label::parse("Lamp")?, room: Label::parse("Kitchen")?, profile: Profile::EMPTY },
+        identity: PairRequest {
+            name: Label::parse("Lamp")?,
+            room: Label::parse("Kitchen")?,
+            profile: Profile::EMPTY,
+        },
     };
     let size = {
         let mut future = pin!(in_place(|| pump::run(ports, &Settings::DEFAULT, buffers)));

@@ -11,10 +11,15 @@ use super::script;
 /// What [`UPGRADED`] is the answer to.
 pub(crate) const CHANCE: u8 = 0x42;
 
-const UPGRADED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+const UPGRADED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: QMFcOtsGA54c+qOcfZ/s9znRX/U=\r\n\r\n";
 
-const PENDING: [&[u8]; 3] = [&text(script::PAIR_PENDING), script::PAIR_PENDING.as_bytes(), b"\x88\x11\x03\xe8Pairing pending"];
+const PENDING: [&[u8]; 3] = [
+    &text(script::PAIR_PENDING),
+    script::PAIR_PENDING.as_bytes(),
+    b"\x88\x11\x03\xe8Pairing pending",
+];
 const WELCOME: [&[u8]; 3] = [&text(script::AUTH_OK), script::AUTH_OK.as_bytes(), b""];
 const GOODBYE: &[u8] = b"\x88\x02\x03\xe8";
 
@@ -23,7 +28,8 @@ const fn text(payload: &str) -> [u8; 2] {
     [0x81, payload.len() as u8]
 }
 
-/// What the gateway and the owner know of each other. It is all here, so that the pump's future holds nothing of the script.
+/// What the gateway and the owner know of each other. It is all here, so that the pump's future
+/// holds nothing of the script.
 #[derive(Default)]
 pub(crate) struct Stage {
     connections: Cell<u32>,

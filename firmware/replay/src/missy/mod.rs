@@ -15,6 +15,8 @@ pub use steps::steps;
 mod script {
     pub(crate) const NODE_ID: &str = "caa4270d-912f-4099-ac2d-45e9d0253e3e";
     pub(crate) const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
-    pub(crate) const PAIR_PENDING: &str = r#"{"type":"pair_pending","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e"}"#;
-    pub(crate) const AUTH_OK: &str = r#"{"type":"auth_ok","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","room":"Kitchen"}"#;
+    pub(crate) const PAIR_PENDING: &str =
+        r#"{"type":"pair_pending","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e"}"#;
+    pub(crate) const AUTH_OK: &str =
+        r#"{"type":"auth_ok","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","room":"Kitchen"}"#;
 }

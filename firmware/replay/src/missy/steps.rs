@@ -11,9 +11,14 @@ use handfast_core::wire::token::Token;
 use super::script;
 use crate::Measured;
 
-/// Takes every step of a registration once, and tells what each took. `None` if the script were wrong.
+/// Takes every step of a registration once, and tells what each took. `None` if the script were
+/// wrong.
 pub fn steps(scratch: &mut [u8], instructions: fn() -> u32) -> Option<Measured> {
-    let identity = PairRequest { name: Label::parse("Lamp")?, room: Label::parse("Kitchen")?, profile: Profile::EMPTY };
+    let identity = PairRequest {
+        name: Label::parse("Lamp")?,
+        room: Label::parse("Kitchen")?,
+        profile: Profile::EMPTY,
+    };
     let node_id = NodeId::parse(script::NODE_ID)?;
     let token = || Token::parse(script::TOKEN);
     let tick = || Input::Tick(Heartbeat::default());
@@ -37,7 +42,9 @@ pub fn steps(scratch: &mut [u8], instructions: fn() -> u32) -> Option<Measured> 
         let before = instructions();
         let step = node.step(now, input, scratch);
         measured.note(name, instructions().wrapping_sub(before));
-        sent = sent.saturating_add(step.effects.iter().filter(|effect| matches!(effect, Effect::Send(_))).count() as u32);
+        sent = sent.saturating_add(
+            step.effects.iter().filter(|effect| matches!(effect, Effect::Send(_))).count() as u32,
+        );
         node = step.next;
     }
     (sent == 3).then_some(measured)

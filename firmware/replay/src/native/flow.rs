@@ -22,7 +22,8 @@ use crate::{Measured, Notes, in_place};
 /// Where the node's keys stand.
 pub type Keys = Option<OwnKeys>;
 
-/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up. `None` if the recording was not played to its end.
+/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up.
+/// `None` if the recording was not played to its end.
 pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) -> Option<Measured> {
     let stage = Stage::default();
     let mut flash = RamFlash::<{ 4 * PAGE }>::erased();
@@ -34,11 +35,20 @@ pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) ->
         clock: Still,
         keep: Flash::new(&mut flash, 0)?,
         rng: Always(CHANCE),
-        owner: Typist { stage: &stage, notes: &notes, next: Some(Command::Pair(Wish::Pin, None)), linked: false },
+        owner: Typist {
+            stage: &stage,
+            notes: &notes,
+            next: Some(Command::Pair(Wish::Pin, None)),
+            linked: false,
+        },
         sensors: NoSensors,
         own: Own {
             keys: own.as_ref()?,
-            about: PairRequest { name: Label::parse(NAME)?, room: Label::parse(ROOM)?, profile: Profile::EMPTY },
+            about: PairRequest {
+                name: Label::parse(NAME)?,
+                room: Label::parse(ROOM)?,
+                profile: Profile::EMPTY,
+            },
             setup: None,
         },
     };
@@ -93,7 +103,9 @@ impl Owner for Typist<'_> {
                 self.next = Code::parse(PIN).ok().map(Command::EnterCode);
             }
             Report::News(News::CodeConfirmed) => self.note("pair by PIN: prove it both ways"),
-            Report::News(News::Granted { .. }) => self.note("pair by PIN: remember the gateway, take the grant"),
+            Report::News(News::Granted { .. }) => {
+                self.note("pair by PIN: remember the gateway, take the grant")
+            }
             Report::News(News::Linked(_)) => {
                 self.note("link: connect, handshake");
                 self.linked = true;

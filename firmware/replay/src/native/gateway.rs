@@ -63,7 +63,9 @@ impl Read for Scripted<'_> {
     async fn read(&mut self, room: &mut [u8]) -> Result<usize, ErrorKind> {
         let stage = self.0;
         let line = SAID.get(stage.said.get());
-        let due = line.filter(|(connection, heard, _)| (*connection, *heard) <= (stage.connection.get(), stage.heard.get()));
+        let due = line.filter(|(connection, heard, _)| {
+            (*connection, *heard) <= (stage.connection.get(), stage.heard.get())
+        });
         let Some((_, _, bytes)) = due else { return pending().await };
         let rest = bytes.get(stage.within.get()..).unwrap_or_default();
         let length = rest.len().min(room.len());

@@ -19,18 +19,38 @@ const WRONG: (&str, &str) = ("Authorization", "Bearer nobodys");
 async fn the_record_of_a_node_has_the_address_that_its_proxy_names_last() {
     for (header, headers, address) in [
         (ForwardedHeader::XForwardedFor, &[(X, "203.0.113.7")][..], "203.0.113.7"),
-        (ForwardedHeader::XForwardedFor, &[(X, "6.6.6.6"), (X, "6.6.6.6, 203.0.113.7, 10.0.0.5")], "203.0.113.7"),
-        (ForwardedHeader::XForwardedFor, &[(X, "203.0.113.7"), (F, "for=6.6.6.6"), (F, "for=6.6.6.6")], "203.0.113.7"),
+        (
+            ForwardedHeader::XForwardedFor,
+            &[(X, "6.6.6.6"), (X, "6.6.6.6, 203.0.113.7, 10.0.0.5")],
+            "203.0.113.7",
+        ),
+        (
+            ForwardedHeader::XForwardedFor,
+            &[(X, "203.0.113.7"), (F, "for=6.6.6.6"), (F, "for=6.6.6.6")],
+            "203.0.113.7",
+        ),
         (ForwardedHeader::XForwardedFor, &[(X, "2001:db8::7")], "2001:db8::7"),
         (ForwardedHeader::XForwardedFor, &[(F, "for=6.6.6.6"), ("X-Real-IP", "6.6.6.6")], PROXY),
         (ForwardedHeader::XForwardedFor, &[(X, "6.6.6.6, unknown")], PROXY),
-        (ForwardedHeader::Forwarded, &[(F, "for=6.6.6.6"), (F, "for=203.0.113.7;proto=https"), (X, "6.6.6.6")], "203.0.113.7"),
-        (ForwardedHeader::Forwarded, &[(F, "for=\"[2001:db8::7]:80\", for=10.0.0.5")], "2001:db8::7"),
+        (
+            ForwardedHeader::Forwarded,
+            &[(F, "for=6.6.6.6"), (F, "for=203.0.113.7;proto=https"), (X, "6.6.6.6")],
+            "203.0.113.7",
+        ),
+        (
+            ForwardedHeader::Forwarded,
+            &[(F, "for=\"[2001:db8::7]:80\", for=10.0.0.5")],
+            "2001:db8::7",
+        ),
         (ForwardedHeader::Forwarded, &[(X, "6.6.6.6"), (X, "6.6.6.6")], PROXY),
     ] {
         let served = behind(header, Limits::DEFAULT).await;
         let client = websocket(from(PROXY, served.address).await, "/", headers).await;
-        assert_eq!(recorded(&served, client, "Kitchen Pi").await.to_string(), address, "{headers:?}");
+        assert_eq!(
+            recorded(&served, client, "Kitchen Pi").await.to_string(),
+            address,
+            "{headers:?}"
+        );
     }
 }
 
@@ -47,7 +67,9 @@ async fn whoever_is_no_listed_proxy_counts_for_the_address_that_it_comes_from_wh
 
 #[tokio::test]
 async fn requests_that_wait_are_counted_for_whom_the_proxy_asks() {
-    let served = behind(ForwardedHeader::XForwardedFor, Limits { pending_per_source: 2, ..Limits::DEFAULT }).await;
+    let served =
+        behind(ForwardedHeader::XForwardedFor, Limits { pending_per_source: 2, ..Limits::DEFAULT })
+            .await;
     for number in 0..2 {
         let client = websocket(from(PROXY, served.address).await, "/", &[(X, "203.0.113.7")]).await;
         recorded(&served, client, &format!("Junk {number}")).await;
@@ -61,18 +83,33 @@ async fn requests_that_wait_are_counted_for_whom_the_proxy_asks() {
 
 #[tokio::test]
 async fn wrong_bearers_over_one_connection_are_counted_for_whom_each_request_is() {
-    let served = behind(ForwardedHeader::XForwardedFor, Limits { failures_per_minute: 3, ..Limits::DEFAULT }).await;
+    let served = behind(
+        ForwardedHeader::XForwardedFor,
+        Limits { failures_per_minute: 3, ..Limits::DEFAULT },
+    )
+    .await;
     let mut proxy = from(PROXY, served.address).await;
     for _ in 0..3 {
         assert_eq!(get(&mut proxy, "/api/v1/session", &[WRONG, (X, "203.0.113.7")]).await.0, 401);
     }
-    assert_eq!(get(&mut proxy, "/api/v1/session", &[WRONG, (X, "6.6.6.6, 203.0.113.7")]).await.0, 429);
-    assert_eq!(get(&mut proxy, "/api/v1/session", &[WRONG, (X, "203.0.113.7, 203.0.113.8")]).await.0, 401);
-    assert_eq!(get(&mut proxy, "/api/v1/session", &[WRONG]).await.0, 401, "for itself it has attempts of its own");
+    assert_eq!(
+        get(&mut proxy, "/api/v1/session", &[WRONG, (X, "6.6.6.6, 203.0.113.7")]).await.0,
+        429
+    );
+    assert_eq!(
+        get(&mut proxy, "/api/v1/session", &[WRONG, (X, "203.0.113.7, 203.0.113.8")]).await.0,
+        401
+    );
+    assert_eq!(
+        get(&mut proxy, "/api/v1/session", &[WRONG]).await.0,
+        401,
+        "for itself it has attempts of its own"
+    );
 }
 
 #[tokio::test]
-async fn connections_of_a_listed_proxy_are_not_limited_by_source_when_they_are_accepted_but_in_total() {
+async fn connections_of_a_listed_proxy_are_not_limited_by_source_when_they_are_accepted_but_in_total()
+ {
     let limits = Limits { waiting_per_source: 2, waiting_total: 12, ..Limits::DEFAULT };
     let served = behind(ForwardedHeader::XForwardedFor, limits).await;
     let mut proxied = Vec::new();
@@ -81,7 +118,11 @@ async fn connections_of_a_listed_proxy_are_not_limited_by_source_when_they_are_a
     }
     eventually(async || served.gateway.summary().await.unwrap().waiting == 12).await;
     for stream in &mut proxied {
-        assert_eq!(get(stream, "/health", &[(X, "203.0.113.7")]).await.0, 200, "one request after the other needs one place");
+        assert_eq!(
+            get(stream, "/health", &[(X, "203.0.113.7")]).await.0,
+            200,
+            "one request after the other needs one place"
+        );
     }
     // One more than the total takes the place of the one that has been silent longest.
     let mut more = from(PROXY, served.address).await;
@@ -105,8 +146,11 @@ async fn the_share_of_a_source_is_taken_when_the_headers_are_read_and_others_kee
 }
 
 #[tokio::test]
-async fn a_request_for_a_source_that_has_its_share_takes_the_place_of_what_stalls_in_it_and_of_nobody_else() {
-    let served = behind(ForwardedHeader::XForwardedFor, Limits { waiting_per_source: 1, ..Limits::DEFAULT }).await;
+async fn a_request_for_a_source_that_has_its_share_takes_the_place_of_what_stalls_in_it_and_of_nobody_else()
+ {
+    let served =
+        behind(ForwardedHeader::XForwardedFor, Limits { waiting_per_source: 1, ..Limits::DEFAULT })
+            .await;
     let native = |source| [(X, source), ("Sec-WebSocket-Protocol", "handfast.v1")];
     let mut begun = websocket(from(PROXY, served.address).await, "/", &native("203.0.113.7")).await;
     begun.send(Message::binary(vec![1, 1])).await;
@@ -115,7 +159,8 @@ async fn a_request_for_a_source_that_has_its_share_takes_the_place_of_what_stall
     assert_eq!(get(&mut proxy, "/health", &[(X, "203.0.113.8")]).await.0, 200);
     assert_eq!(get(&mut proxy, "/health", &[(X, "203.0.113.7")]).await.0, 200);
     begun.expect_close(1013, "Server at capacity").await;
-    // The other one is still heard: what it says is answered, and then it is closed, for it is no Open.
+    // The other one is still heard: what it says is answered, and then it is closed, for it is no
+    // Open.
     other.send(Message::binary(vec![9; 20])).await;
     assert!(matches!(other.socket.next().await, Some(Ok(Message::Binary(_)))));
 }
@@ -125,15 +170,25 @@ async fn an_embedders_router_reads_the_header_too_and_takes_an_address_that_is_g
     use axum::extract::Request;
     use axum::middleware::{Next, from_fn};
 
-    let gateway =
-        builder(ForwardedHeader::XForwardedFor, Limits { failures_per_minute: 1, ..Limits::DEFAULT }).start().await.unwrap();
+    let gateway = builder(
+        ForwardedHeader::XForwardedFor,
+        Limits { failures_per_minute: 1, ..Limits::DEFAULT },
+    )
+    .start()
+    .await
+    .unwrap();
     let given = async |mut request: Request, next: Next| {
-        if let Some(address) = request.headers().get("my-own").and_then(|own| own.to_str().ok()?.parse().ok()) {
+        if let Some(address) =
+            request.headers().get("my-own").and_then(|own| own.to_str().ok()?.parse().ok())
+        {
             request.extensions_mut().insert(handfast_server::PeerAddress::new(address));
         }
         next.run(request).await
     };
-    let router = gateway.router().layer(from_fn(given)).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let router = gateway
+        .router()
+        .layer(from_fn(given))
+        .into_make_service_with_connect_info::<std::net::SocketAddr>();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });

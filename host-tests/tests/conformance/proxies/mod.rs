@@ -1,4 +1,5 @@
-//! Gateways behind proxies. Whoever connects from [`PROXY`] is a listed one; the others are clients, each on an address of its own.
+//! Gateways behind proxies. Whoever connects from [`PROXY`] is a listed one; the others are
+//! clients, each on an address of its own.
 
 mod headers;
 mod protocol;
@@ -22,7 +23,10 @@ use super::{Client, Served};
 const PROXY: &str = "127.0.0.9";
 
 fn builder(header: ForwardedHeader, limits: Limits) -> GatewayBuilder {
-    let proxies = ProxySettings { trusted: vec![PROXY.parse().unwrap(), "10.0.0.5/32".parse().unwrap()], header };
+    let proxies = ProxySettings {
+        trusted: vec![PROXY.parse().unwrap(), "10.0.0.5/32".parse().unwrap()],
+        header,
+    };
     Gateway::builder(MemoryStore::default()).proxies(proxies).limits(limits)
 }
 
@@ -39,12 +43,14 @@ async fn from(source: &str, to: SocketAddr) -> TcpStream {
 
 /// A WebSocket over a connection, asked for with these headers.
 async fn websocket(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Client {
-    let mut request = format!("ws://{}{path}", stream.peer_addr().unwrap()).into_client_request().unwrap();
+    let mut request =
+        format!("ws://{}{path}", stream.peer_addr().unwrap()).into_client_request().unwrap();
     for (name, value) in headers {
         let name: HeaderName = name.parse().unwrap();
         request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
     }
-    let (socket, _) = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream)).await.unwrap();
+    let (socket, _) =
+        tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream)).await.unwrap();
     Client { socket }
 }
 
@@ -54,20 +60,24 @@ async fn recorded(served: &Served, mut client: Client, name: &str) -> IpAddr {
     client.say(json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen", "hardware_profile": profile})).await;
     let pending = client.hear().await;
     assert_eq!(pending["type"], "pair_pending", "{pending}");
-    let device = served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
+    let device =
+        served.gateway.device_by_prefix(pending["node_id"].as_str().unwrap()).await.unwrap();
     device.entry.record.address
 }
 
 /// One request over a connection that stays open: the status and the body.
 async fn get(stream: &mut TcpStream, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut read = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&read).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let length = head.lines().find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+            });
             if body.len() >= length.unwrap_or(0) {
                 return (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned());
             }

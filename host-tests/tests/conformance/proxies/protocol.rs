@@ -51,7 +51,9 @@ async fn with_header(of: &str, to: SocketAddr) -> TcpStream {
 /// What comes until the other side ends the connection.
 async fn until_the_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the connection should have ended");
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut heard))
+        .await
+        .expect("the connection should have ended");
     heard
 }
 
@@ -60,10 +62,20 @@ async fn a_connection_counts_for_the_address_in_its_proxy_header() {
     let (gateway, address) = headed(Limits::DEFAULT).await;
     let served = Served::of(gateway, address);
     // Who is no listed proxy is believed nothing further.
-    let client = websocket(with_header("203.0.113.7", address).await, "/", &[("X-Forwarded-For", "6.6.6.6")]).await;
+    let client = websocket(
+        with_header("203.0.113.7", address).await,
+        "/",
+        &[("X-Forwarded-For", "6.6.6.6")],
+    )
+    .await;
     assert_eq!(recorded(&served, client, "One").await.to_string(), "203.0.113.7");
     // A proxy behind that proxy is.
-    let client = websocket(with_header("10.0.0.5", address).await, "/", &[("X-Forwarded-For", "6.6.6.6, 203.0.113.8")]).await;
+    let client = websocket(
+        with_header("10.0.0.5", address).await,
+        "/",
+        &[("X-Forwarded-For", "6.6.6.6, 203.0.113.8")],
+    )
+    .await;
     assert_eq!(recorded(&served, client, "Two").await.to_string(), "203.0.113.8");
     // One that connects for itself counts itself.
     let mut itself = from(PROXY, address).await;
@@ -74,7 +86,9 @@ async fn a_connection_counts_for_the_address_in_its_proxy_header() {
 
 #[tokio::test]
 async fn a_connection_from_elsewhere_is_closed_where_proxy_headers_are_due() {
-    for (_gateway, address) in [headed(Limits::DEFAULT).await, headed_tcp(Limits::DEFAULT, true).await] {
+    for (_gateway, address) in
+        [headed(Limits::DEFAULT).await, headed_tcp(Limits::DEFAULT, true).await]
+    {
         let mut stranger = from("127.0.0.3", address).await;
         let _ = stranger.write_all(&header("203.0.113.7")).await;
         let _ = stranger.write_all(b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
@@ -83,8 +97,11 @@ async fn a_connection_from_elsewhere_is_closed_where_proxy_headers_are_due() {
 }
 
 #[tokio::test]
-async fn a_listed_proxy_that_sends_no_header_is_closed_and_one_that_sends_nothing_after_two_seconds() {
-    for (_gateway, address) in [headed(Limits::DEFAULT).await, headed_tcp(Limits::DEFAULT, true).await] {
+async fn a_listed_proxy_that_sends_no_header_is_closed_and_one_that_sends_nothing_after_two_seconds()
+ {
+    for (_gateway, address) in
+        [headed(Limits::DEFAULT).await, headed_tcp(Limits::DEFAULT, true).await]
+    {
         let mut without = from(PROXY, address).await;
         without.write_all(b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n").await.unwrap();
         assert!(until_the_end(&mut without).await.is_empty());
@@ -128,7 +145,10 @@ async fn over_tcp_each_proxied_source_has_its_own_share_of_places() {
     let _second = with_header("203.0.113.7", address).await;
     until_the_end(&mut first).await;
     assert_eq!(gateway.summary().await.unwrap().waiting, 2);
-    assert!(timeout(Duration::from_millis(50), other.read(&mut [0; 8])).await.is_err(), "the other one is still there");
+    assert!(
+        timeout(Duration::from_millis(50), other.read(&mut [0; 8])).await.is_err(),
+        "the other one is still there"
+    );
 }
 
 #[tokio::test]
@@ -140,10 +160,18 @@ async fn a_request_behind_a_proxy_header_is_served_in_tls_as_well() {
     let gateway = builder(ForwardedHeader::XForwardedFor, Limits::DEFAULT).start().await.unwrap();
     let (listening, address) = listening(true).await;
     let (acceptor, connector, name) = super::super::tls::both_sides();
-    tokio::spawn(handfast_server::serve(gateway, listening, Some(acceptor), std::future::pending()));
+    tokio::spawn(handfast_server::serve(
+        gateway,
+        listening,
+        Some(acceptor),
+        std::future::pending(),
+    ));
     let stream = with_header("203.0.113.7", address).await;
     let mut stream = connector.connect(name, stream).await.unwrap();
-    stream.write_all(b"GET /health HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).await.unwrap();
     assert!(heard.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&heard));

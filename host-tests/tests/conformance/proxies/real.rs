@@ -18,9 +18,9 @@ use super::{from, get, recorded, websocket};
 const X: &str = "X-Forwarded-For";
 const F: &str = "Forwarded";
 const WRONG: (&str, &str) = ("Authorization", "Bearer nobodys");
-/// All that a configuration needs besides, so that WebSockets get through at all; as nginx's manual has it.
-const WEBSOCKETS: &str =
-    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
+/// All that a configuration needs besides, so that WebSockets get through at all; as nginx's manual
+/// has it.
+const WEBSOCKETS: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
 const APPENDED: &str = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
 
 /// A proxy that runs until it is dropped.
@@ -43,7 +43,8 @@ async fn free() -> SocketAddr {
 }
 
 async fn started(mut command: Command, address: SocketAddr, dir: TempDir) -> Proxy {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let proxy = Proxy { child, address, _dir: dir };
     eventually(async || TcpStream::connect(address).await.is_ok()).await;
     proxy
@@ -53,8 +54,9 @@ async fn started(mut command: Command, address: SocketAddr, dir: TempDir) -> Pro
 async fn nginx(to: SocketAddr, location: &str) -> Proxy {
     let (dir, address) = (tempfile::tempdir().unwrap(), free().await);
     let at = |name: &str| dir.path().join(name).display().to_string();
-    let folders: String =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {};\n", at(kind))).concat();
+    let folders: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {};\n", at(kind)))
+        .concat();
     let configuration = format!(
         "daemon off; master_process off; pid {pid}; error_log {log};\nevents {{ }}\nhttp {{\n{folders}access_log off;\n\
          server {{ listen {address}; location / {{ proxy_pass http://{to}; {location} }} }}\n}}\n",
@@ -63,7 +65,13 @@ async fn nginx(to: SocketAddr, location: &str) -> Proxy {
     );
     std::fs::write(dir.path().join("nginx.conf"), configuration).unwrap();
     let mut command = Command::new(found("nginx"));
-    command.arg("-p").arg(dir.path()).arg("-c").arg(dir.path().join("nginx.conf")).arg("-e").arg(at("error.log"));
+    command
+        .arg("-p")
+        .arg(dir.path())
+        .arg("-c")
+        .arg(dir.path().join("nginx.conf"))
+        .arg("-e")
+        .arg(at("error.log"));
     started(command, address, dir).await
 }
 
@@ -75,7 +83,8 @@ fn found(name: &str) -> String {
 
 async fn gateway(trusted: &[&str], header: ForwardedHeader, limits: Limits) -> Gateway {
     let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
-    let builder = Gateway::builder(MemoryStore::default()).proxies(ProxySettings { trusted, header });
+    let builder =
+        Gateway::builder(MemoryStore::default()).proxies(ProxySettings { trusted, header });
     builder.limits(limits).start().await.unwrap()
 }
 
@@ -83,7 +92,9 @@ async fn gateway(trusted: &[&str], header: ForwardedHeader, limits: Limits) -> G
 #[ignore = "needs nginx"]
 async fn behind_nginx_as_it_is_packaged_every_client_counts_for_itself_whatever_it_says() {
     let limits = Limits { failures_per_minute: 3, waiting_per_source: 4, ..Limits::DEFAULT };
-    let served = Served::over(gateway(&["127.0.0.1/32"], ForwardedHeader::XForwardedFor, limits).await).await;
+    let served =
+        Served::over(gateway(&["127.0.0.1/32"], ForwardedHeader::XForwardedFor, limits).await)
+            .await;
     let nginx = nginx(served.address, &format!("{WEBSOCKETS} {APPENDED}")).await;
     for (client, headers) in [
         ("127.0.0.3", &[][..]),
@@ -116,7 +127,8 @@ async fn behind_nginx_as_it_is_packaged_every_client_counts_for_itself_whatever_
 #[tokio::test]
 #[ignore = "needs nginx"]
 async fn behind_an_nginx_that_is_not_listed_everybody_counts_for_it_and_is_believed_nothing() {
-    let served = Served::over(gateway(&[], ForwardedHeader::XForwardedFor, Limits::DEFAULT).await).await;
+    let served =
+        Served::over(gateway(&[], ForwardedHeader::XForwardedFor, Limits::DEFAULT).await).await;
     for location in [WEBSOCKETS.to_owned(), format!("{WEBSOCKETS} {APPENDED}")] {
         let nginx = nginx(served.address, &location).await;
         for headers in [&[][..], &[(X, "6.6.6.6")], &[(F, "for=6.6.6.6")]] {
@@ -130,7 +142,8 @@ async fn behind_an_nginx_that_is_not_listed_everybody_counts_for_it_and_is_belie
 #[ignore = "needs nginx"]
 async fn requests_through_the_one_line_configuration_of_nginx_are_served() {
     let limits = Limits { failures_per_minute: 1, ..Limits::DEFAULT };
-    let served = Served::over(gateway(&["127.0.0.1"], ForwardedHeader::Forwarded, limits).await).await;
+    let served =
+        Served::over(gateway(&["127.0.0.1"], ForwardedHeader::Forwarded, limits).await).await;
     let nginx = nginx(served.address, "").await;
     // It writes no header, and passes on the one that is ignored: everybody counts for it.
     let mut first = from("127.0.0.3", nginx.address).await;
@@ -148,7 +161,8 @@ async fn haproxy_says_for_whom_it_connects_ahead_of_http_and_of_the_native_wire(
     let mut listeners = Vec::new();
     for _ in 0..2 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listeners.push((listener.local_addr().unwrap(), Listening { listener, proxy_protocol: true }));
+        listeners
+            .push((listener.local_addr().unwrap(), Listening { listener, proxy_protocol: true }));
     }
     let [(tcp, streams), (http, web)] = [listeners.pop().unwrap(), listeners.pop().unwrap()];
     tokio::spawn(handfast_server::serve(gateway.clone(), web, None, std::future::pending()));
@@ -167,7 +181,12 @@ async fn haproxy_says_for_whom_it_connects_ahead_of_http_and_of_the_native_wire(
     let haproxy = started(command, in_front, dir).await;
 
     for client in ["127.0.0.3", "127.0.0.4"] {
-        let socket = websocket(from(client, haproxy.address).await, "/", &[(X, "6.6.6.6"), (F, "for=6.6.6.6")]).await;
+        let socket = websocket(
+            from(client, haproxy.address).await,
+            "/",
+            &[(X, "6.6.6.6"), (F, "for=6.6.6.6")],
+        )
+        .await;
         assert_eq!(recorded(&served, socket, client).await.to_string(), client);
     }
     eventually(async || served.gateway.summary().await.unwrap().waiting == 0).await;

@@ -13,7 +13,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "ADDR:PORT",
         form: Form::One,
         help: "Address to listen on",
-        read: |settings, value| value.parsed(ADDRESS, |text| text.parse().ok()).map(|given| settings.listen = given),
+        read: |settings, value| {
+            value.parsed(ADDRESS, |text| text.parse().ok()).map(|given| settings.listen = given)
+        },
         show: |settings| Some(quoted(settings.listen)),
     },
     Key {
@@ -43,7 +45,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "FILE",
         form: Form::One,
         help: "File that is there once the system's clock is synchronised [default: systemd's, /run/systemd/timesync/synchronized]",
-        read: |settings, value| value.path().map(|given| settings.clock_synchronised_file = Some(given)),
+        read: |settings, value| {
+            value.path().map(|given| settings.clock_synchronised_file = Some(given))
+        },
         show: |settings| settings.clock_synchronised_file.as_deref().map(path),
     },
     Key {
@@ -123,7 +127,14 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "PATH[:BAUD]",
         form: Form::Many,
         help: "Serial line on which the native wire is spoken, at 115200 baud unless it says otherwise; may be repeated",
-        read: |settings, value| value.items().iter().map(serial).collect::<Result<_, _>>().map(|given| settings.serial = given),
+        read: |settings, value| {
+            value
+                .items()
+                .iter()
+                .map(serial)
+                .collect::<Result<_, _>>()
+                .map(|given| settings.serial = given)
+        },
         show: |settings| Some(list(settings.serial.iter().map(line))),
     },
     Key {

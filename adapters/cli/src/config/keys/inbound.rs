@@ -22,7 +22,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a stranger's code counts",
-        read: |settings, value| value.duration(CODES).map(|given| settings.inbound.limits.pending_for = given),
+        read: |settings, value| {
+            value.duration(CODES).map(|given| settings.inbound.limits.pending_for = given)
+        },
         show: |settings| Some(quoted(show(settings.inbound.limits.pending_for))),
     },
     Key {
@@ -32,7 +34,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most strangers that wait for one account on one channel; 0 lets nobody new ask",
-        read: |settings, value| value.number(0..=MOST).map(|given| settings.inbound.limits.pending_of_account = given),
+        read: |settings, value| {
+            value.number(0..=MOST).map(|given| settings.inbound.limits.pending_of_account = given)
+        },
         show: |settings| Some(settings.inbound.limits.pending_of_account.to_string()),
     },
     Key {
@@ -42,7 +46,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most strangers that wait in all; 0 lets nobody new ask",
-        read: |settings, value| value.number(0..=MOST).map(|given| settings.inbound.limits.pending_total = given),
+        read: |settings, value| {
+            value.number(0..=MOST).map(|given| settings.inbound.limits.pending_total = given)
+        },
         show: |settings| Some(settings.inbound.limits.pending_total.to_string()),
     },
     Key {
@@ -52,7 +58,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How often a stranger that goes on writing is told its code at most",
-        read: |settings, value| value.duration(CODES).map(|given| settings.inbound.limits.told_every = given),
+        read: |settings, value| {
+            value.duration(CODES).map(|given| settings.inbound.limits.told_every = given)
+        },
         show: |settings| Some(quoted(show(settings.inbound.limits.told_every))),
     },
     Key {
@@ -62,7 +70,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "How many wrong codes may be typed in a minute before right ones are refused, too; 0 lets nobody in by a code",
-        read: |settings, value| value.number(0..=MOST).map(|given| settings.inbound.approvals_per_minute = given),
+        read: |settings, value| {
+            value.number(0..=MOST).map(|given| settings.inbound.approvals_per_minute = given)
+        },
         show: |settings| Some(settings.inbound.approvals_per_minute.to_string()),
     },
     Key {
@@ -72,7 +82,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "How many senders that were let in are remembered, at about 300 bytes each; 0 asks the registry for each message",
-        read: |settings, value| value.number(0..=MOST_REMEMBERED).map(|given| settings.inbound.remembered = given),
+        read: |settings, value| {
+            value.number(0..=MOST_REMEMBERED).map(|given| settings.inbound.remembered = given)
+        },
         show: |settings| Some(settings.inbound.remembered.to_string()),
     },
     Key {
@@ -82,7 +94,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "CHANNEL",
         form: Form::Many,
         help: "Channel on which everybody is let in unasked; may be repeated",
-        read: |settings, value| channels(value).map(|given| settings.inbound.public_channels = given),
+        read: |settings, value| {
+            channels(value).map(|given| settings.inbound.public_channels = given)
+        },
         show: |settings| Some(list(settings.inbound.public_channels.iter().map(quoted))),
     },
 ];

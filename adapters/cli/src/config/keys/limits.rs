@@ -12,7 +12,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a connection may be silent before its first message",
-        read: |settings, value| value.duration(MILLISECOND..=DAY).map(|given| settings.limits.first_message = given),
+        read: |settings, value| {
+            value.duration(MILLISECOND..=DAY).map(|given| settings.limits.first_message = given)
+        },
         show: |settings| Some(quoted(show(settings.limits.first_message))),
     },
     Key {
@@ -22,7 +24,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "Time between pings",
-        read: |settings, value| value.duration(MILLISECOND..=DAY).map(|given| settings.limits.ping_every = given),
+        read: |settings, value| {
+            value.duration(MILLISECOND..=DAY).map(|given| settings.limits.ping_every = given)
+        },
         show: |settings| Some(quoted(show(settings.limits.ping_every))),
     },
     Key {
@@ -32,7 +36,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "Time to answer a ping",
-        read: |settings, value| value.duration(MILLISECOND..=DAY).map(|given| settings.limits.pong_within = given),
+        read: |settings, value| {
+            value.duration(MILLISECOND..=DAY).map(|given| settings.limits.pong_within = given)
+        },
         show: |settings| Some(quoted(show(settings.limits.pong_within))),
     },
     Key {
@@ -42,7 +48,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a request waits for the operator",
-        read: |settings, value| value.duration(SECOND..=YEAR).map(|given| settings.limits.pending_for = given),
+        read: |settings, value| {
+            value.duration(SECOND..=YEAR).map(|given| settings.limits.pending_for = given)
+        },
         show: |settings| Some(quoted(show(settings.limits.pending_for))),
     },
     Key {
@@ -52,7 +60,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most requests that wait; 0 lets no new node ask",
-        read: |settings, value| value.number(0..=MOST).map(|given| settings.limits.pending_total = given),
+        read: |settings, value| {
+            value.number(0..=MOST).map(|given| settings.limits.pending_total = given)
+        },
         show: |settings| Some(settings.limits.pending_total.to_string()),
     },
     Key {
@@ -62,7 +72,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most requests of one source (IPv4 address or IPv6 /64) that wait",
-        read: |settings, value| value.number(0..=MOST).map(|given| settings.limits.pending_per_source = given),
+        read: |settings, value| {
+            value.number(0..=MOST).map(|given| settings.limits.pending_per_source = given)
+        },
         show: |settings| Some(settings.limits.pending_per_source.to_string()),
     },
     Key {
@@ -72,7 +84,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most connections that have not authenticated",
-        read: |settings, value| value.number(1..=MOST).map(|given| settings.limits.waiting_total = given),
+        read: |settings, value| {
+            value.number(1..=MOST).map(|given| settings.limits.waiting_total = given)
+        },
         show: |settings| Some(settings.limits.waiting_total.to_string()),
     },
     Key {
@@ -82,7 +96,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most connections of one source that have not authenticated",
-        read: |settings, value| value.number(1..=MOST).map(|given| settings.limits.waiting_per_source = given),
+        read: |settings, value| {
+            value.number(1..=MOST).map(|given| settings.limits.waiting_per_source = given)
+        },
         show: |settings| Some(settings.limits.waiting_per_source.to_string()),
     },
     Key {
@@ -92,7 +108,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most authenticated connections",
-        read: |settings, value| value.number(1..=MOST).map(|given| settings.limits.linked_total = given),
+        read: |settings, value| {
+            value.number(1..=MOST).map(|given| settings.limits.linked_total = given)
+        },
         show: |settings| Some(settings.limits.linked_total.to_string()),
     },
     Key {
@@ -102,7 +120,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Failed authentications of one source a minute",
-        read: |settings, value| value.number(1..=MOST).map(|given| settings.limits.failures_per_minute = given),
+        read: |settings, value| {
+            value.number(1..=MOST).map(|given| settings.limits.failures_per_minute = given)
+        },
         show: |settings| Some(settings.limits.failures_per_minute.to_string()),
     },
     Key {
@@ -112,7 +132,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Most tokens that wait to be hashed",
-        read: |settings, value| value.number(1..=65_536).map(|given| settings.limits.hash_queue = given),
+        read: |settings, value| {
+            value.number(1..=65_536).map(|given| settings.limits.hash_queue = given)
+        },
         show: |settings| Some(settings.limits.hash_queue.to_string()),
     },
     Key {
@@ -122,7 +144,11 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "First messages of links read in a second; above it, those of sources that failed too often wait",
-        read: |settings, value| value.number(1..=1_000_000).map(|given| settings.limits.first_messages_per_second = given),
+        read: |settings, value| {
+            value
+                .number(1..=1_000_000)
+                .map(|given| settings.limits.first_messages_per_second = given)
+        },
         show: |settings| Some(settings.limits.first_messages_per_second.to_string()),
     },
     Key {
@@ -132,7 +158,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a secret that is shown once may be unconfirmed and unused before it is taken back",
-        read: |settings, value| value.duration(SECOND..=DAY).map(|given| settings.limits.deliver_within = given),
+        read: |settings, value| {
+            value.duration(SECOND..=DAY).map(|given| settings.limits.deliver_within = given)
+        },
         show: |settings| Some(quoted(show(settings.limits.deliver_within))),
     },
 ];

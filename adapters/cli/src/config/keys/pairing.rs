@@ -9,7 +9,8 @@ use super::super::simple::{invited_to, name_of, renewal, show_renewal, window};
 use super::super::tables::{permissions, rules, show_permissions, show_rules};
 use super::{DAY, EXPIRIES, Form, Key, SECOND, YEAR};
 
-const ALPHABETS: [(&str, Alphabet); 2] = [("digits", Alphabet::Digits), ("unambiguous", Alphabet::Unambiguous)];
+const ALPHABETS: [(&str, Alphabet); 2] =
+    [("digits", Alphabet::Digits), ("unambiguous", Alphabet::Unambiguous)];
 const APPROVERS: [(&str, Approve); 2] = [("auto", Approve::Auto), ("manual", Approve::Manual)];
 
 pub(super) const KEYS: &[Key] = &[
@@ -30,7 +31,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "Characters of a PIN, from 4 to 12",
-        read: |settings, value| value.number(4..=12).map(|given| settings.pairing.pin_length = given),
+        read: |settings, value| {
+            value.number(4..=12).map(|given| settings.pairing.pin_length = given)
+        },
         show: |settings| Some(settings.pairing.pin_length.to_string()),
     },
     Key {
@@ -40,7 +43,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "digits|unambiguous",
         form: Form::One,
         help: "What a PIN is made of: digits, or letters and digits that are not mistaken for each other",
-        read: |settings, value| value.choice(&ALPHABETS).map(|given| settings.pairing.pin_alphabet = given),
+        read: |settings, value| {
+            value.choice(&ALPHABETS).map(|given| settings.pairing.pin_alphabet = given)
+        },
         show: |settings| name_of(&ALPHABETS, settings.pairing.pin_alphabet),
     },
     Key {
@@ -50,7 +55,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a PIN lives, for instance 300 or 5m",
-        read: |settings, value| value.duration(SECOND..=DAY).map(|given| settings.pairing.pin_timeout = lasting(given)),
+        read: |settings, value| {
+            value.duration(SECOND..=DAY).map(|given| settings.pairing.pin_timeout = lasting(given))
+        },
         show: |settings| Some(quoted(show_lasting(settings.pairing.pin_timeout))),
     },
     Key {
@@ -61,7 +68,9 @@ pub(super) const KEYS: &[Key] = &[
         form: Form::One,
         help: "How long pairing stays open once it is opened; none is as long as the gateway runs where it is open from the start, else 5m",
         read: |settings, value| window(value).map(|given| settings.pairing.window = given),
-        show: |settings| Some(quoted(settings.pairing.window.map_or("none".to_owned(), show_lasting))),
+        show: |settings| {
+            Some(quoted(settings.pairing.window.map_or("none".to_owned(), show_lasting)))
+        },
     },
     Key {
         section: "pairing",
@@ -70,7 +79,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "auto|manual",
         form: Form::One,
         help: "Who approves whoever showed the right PIN: the PIN alone, or the operator each time",
-        read: |settings, value| value.choice(&APPROVERS).map(|given| settings.pairing.approve = given),
+        read: |settings, value| {
+            value.choice(&APPROVERS).map(|given| settings.pairing.approve = given)
+        },
         show: |settings| name_of(&APPROVERS, settings.pairing.approve),
     },
     Key {
@@ -81,7 +92,8 @@ pub(super) const KEYS: &[Key] = &[
         form: Form::Many,
         help: "What whoever pairs may do, as read:PATTERN, write:PATTERN or admin:PATTERN; may be repeated, and an empty one is nothing",
         read: |settings, value| {
-            permissions(value, "[pairing.default_permissions]").map(|given| settings.pairing.default_permissions = given)
+            permissions(value, "[pairing.default_permissions]")
+                .map(|given| settings.pairing.default_permissions = given)
         },
         show: |settings| Some(show_permissions(&settings.pairing.default_permissions)),
     },
@@ -92,7 +104,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a token lives, at least 1h",
-        read: |settings, value| value.duration(EXPIRIES).map(|given| settings.pairing.token_expiry = lasting(given)),
+        read: |settings, value| {
+            value.duration(EXPIRIES).map(|given| settings.pairing.token_expiry = lasting(given))
+        },
         show: |settings| Some(quoted(show_lasting(settings.pairing.token_expiry))),
     },
     Key {
@@ -102,7 +116,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a code may live at most, whoever mints it",
-        read: |settings, value| value.duration(SECOND..=YEAR).map(|given| settings.pairing.bounds.code_for = given),
+        read: |settings, value| {
+            value.duration(SECOND..=YEAR).map(|given| settings.pairing.bounds.code_for = given)
+        },
         show: |settings| Some(quoted(show(settings.pairing.bounds.code_for))),
     },
     Key {
@@ -112,7 +128,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "N",
         form: Form::One,
         help: "How many nodes a code may be for at most, from 1 to 255",
-        read: |settings, value| value.number(1..=255).map(|given| settings.pairing.bounds.code_uses = given),
+        read: |settings, value| {
+            value.number(1..=255).map(|given| settings.pairing.bounds.code_uses = given)
+        },
         show: |settings| Some(settings.pairing.bounds.code_uses.to_string()),
     },
     Key {
@@ -122,7 +140,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a grant may live at most, whoever gives it, at least 1h; token_expiry and the times of rules are no longer",
-        read: |settings, value| value.duration(EXPIRIES).map(|given| settings.pairing.bounds.grant_for = given),
+        read: |settings, value| {
+            value.duration(EXPIRIES).map(|given| settings.pairing.bounds.grant_for = given)
+        },
         show: |settings| Some(quoted(show(settings.pairing.bounds.grant_for))),
     },
     Key {
@@ -132,7 +152,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME|never",
         form: Form::One,
         help: "How long after its grant ran out a node that was off gets it again by itself, at most what it may do by now",
-        read: |settings, value| renewal(value).map(|given| settings.limits.renew_after_expiry = given),
+        read: |settings, value| {
+            renewal(value).map(|given| settings.limits.renew_after_expiry = given)
+        },
         show: |settings| Some(quoted(show_renewal(settings.limits.renew_after_expiry))),
     },
     Key {

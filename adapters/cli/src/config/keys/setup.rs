@@ -80,7 +80,10 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| {
             let need = "it must be 1 to 64 visible characters";
             let name = |text| ProfileName::parse(text).map(|name| name.as_str().to_owned());
-            value.message(LABEL_BYTES).and_then(|_| value.parsed(need, name)).map(|given| settings.setup.profile = given)
+            value
+                .message(LABEL_BYTES)
+                .and_then(|_| value.parsed(need, name))
+                .map(|given| settings.setup.profile = given)
         },
         show: |settings| Some(quoted(&settings.setup.profile)),
     },
@@ -91,7 +94,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a setup code is good for, from 30s to 1d",
-        read: |settings, value| value.duration(CODES).map(|given| settings.setup.ttl = lasting(given)),
+        read: |settings, value| {
+            value.duration(CODES).map(|given| settings.setup.ttl = lasting(given))
+        },
         show: |settings| Some(quoted(show_lasting(settings.setup.ttl))),
     },
     Key {
@@ -101,7 +106,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a companion's session lives, and lives on from when it is refreshed",
-        read: |settings, value| value.duration(SESSIONS).map(|given| settings.setup.session_ttl = lasting(given)),
+        read: |settings, value| {
+            value.duration(SESSIONS).map(|given| settings.setup.session_ttl = lasting(given))
+        },
         show: |settings| Some(quoted(show_lasting(settings.setup.session_ttl))),
     },
     Key {
@@ -111,7 +118,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "TIME",
         form: Form::One,
         help: "How long a session lives in all, however often it is refreshed",
-        read: |settings, value| value.duration(LONGEST).map(|given| settings.setup.session_longest = lasting(given)),
+        read: |settings, value| {
+            value.duration(LONGEST).map(|given| settings.setup.session_longest = lasting(given))
+        },
         show: |settings| Some(quoted(show_lasting(settings.setup.session_longest))),
     },
     Key {
@@ -121,7 +130,10 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "SCOPE",
         form: Form::Many,
         help: "What companions may do whose profile says nothing else, as read:PATTERN, write:PATTERN or admin:PATTERN; may be repeated, and an empty one is nothing",
-        read: |settings, value| permissions(value, "[setup.permissions]").map(|given| settings.setup.permissions = given),
+        read: |settings, value| {
+            permissions(value, "[setup.permissions]")
+                .map(|given| settings.setup.permissions = given)
+        },
         show: |settings| Some(show_permissions(&settings.setup.permissions)),
     },
     Key {
@@ -131,7 +143,9 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "NAME=SCOPE",
         form: Form::Many,
         help: "What companions of a profile may do in place of that, as lamp=read:/lights/**; may be repeated, and NAME= alone is nothing. NAME=may_approve (may_approve = true in the table): they may also approve nodes that prove themselves with a token",
-        read: |settings, value| profiles(value).map(|given| (settings.setup.profiles, settings.setup.approvers) = given),
+        read: |settings, value| {
+            profiles(value).map(|given| (settings.setup.profiles, settings.setup.approvers) = given)
+        },
         show: |settings| show_profiles(&settings.setup.profiles, &settings.setup.approvers),
     },
     Key {

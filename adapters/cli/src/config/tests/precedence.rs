@@ -8,7 +8,9 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::Limits;
 use handfast_server::extension::{ExtensionConfig, Timeouts};
 use handfast_server::inbound::InboundSettings;
-use handfast_server::pairing::{Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When};
+use handfast_server::pairing::{
+    Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When,
+};
 use handfast_server::setup::url::Candidates;
 
 use super::super::keys::{Form, KEYS};
@@ -53,7 +55,11 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("session_ttl", "2h", r#""2h""#),
     ("session_longest", "60d", r#""60d""#),
     ("permissions", "read:/a/*", r#"{ read = ["/a/*"] }"#),
-    ("profiles", "lamp=read:/lights/**", r#"{ lamp = { permissions = { read = ["/lights/**"] } } }"#),
+    (
+        "profiles",
+        "lamp=read:/lights/**",
+        r#"{ lamp = { permissions = { read = ["/lights/**"] } } }"#,
+    ),
     ("key_file", "/s", r#""/s""#),
     ("pending_for", "2h", r#""2h""#),
     ("pending_per_account", "0", "0"),
@@ -95,16 +101,29 @@ fn every_key_says_the_same_in_the_file_and_as_an_option() {
     let settings = told(&words);
     assert_eq!(file(&text), settings);
     for key in both_ways().filter(|key| key.name != "port") {
-        assert_ne!((key.show)(&settings), (key.show)(&Settings::default()), "{} took effect", key.name);
+        assert_ne!(
+            (key.show)(&settings),
+            (key.show)(&Settings::default()),
+            "{} took effect",
+            key.name
+        );
     }
 }
 
 #[test]
 fn a_listener_behind_a_proxy_is_a_table_in_the_file_and_a_word_more_as_an_option() {
     let text = "trusted_proxies = \"::1\"\nlisten_tcp = [\"[::1]:2\", { address = \"[::1]:3\", proxy_protocol = true }, { address = \"[::1]:4\" }]";
-    let words = ["--trusted-proxy=::1", "--listen-tcp=[::1]:2", "--listen-tcp=[::1]:3,proxy_protocol", "--listen-tcp=[::1]:4"];
+    let words = [
+        "--trusted-proxy=::1",
+        "--listen-tcp=[::1]:2",
+        "--listen-tcp=[::1]:3,proxy_protocol",
+        "--listen-tcp=[::1]:4",
+    ];
     assert_eq!(file(text), told(&words));
-    assert_eq!(told(&words).listen_tcp.iter().map(|listener| listener.proxy_protocol).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(
+        told(&words).listen_tcp.iter().map(|listener| listener.proxy_protocol).collect::<Vec<_>>(),
+        [false, true, false]
+    );
 }
 
 #[test]
@@ -113,34 +132,58 @@ fn without_file_and_options_the_documented_defaults_hold() {
     assert_eq!(settings, Settings::default());
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8765");
     assert_eq!(settings.limits, Limits::DEFAULT);
-    let PairingSettings { enabled, pin_length, pin_timeout, window, token_expiry, .. } = settings.pairing;
+    let PairingSettings { enabled, pin_length, pin_timeout, window, token_expiry, .. } =
+        settings.pairing;
     assert_eq!((enabled, pin_length, pin_timeout), (false, 6, Duration::from_secs(300)));
     assert_eq!((window, token_expiry), (None, Duration::from_secs(90 * 86_400)));
     assert_eq!(settings.pairing.default_permissions.as_str(), "read:/**\nwrite:/**\n");
-    let Setup { public_url, profile, ttl, session_ttl, session_longest, permissions, .. } = settings.setup;
-    assert_eq!((public_url, profile.as_str(), ttl), (None, "companion-v1", Duration::from_secs(600)));
-    assert_eq!((session_ttl, session_longest), (Duration::from_secs(86_400), Duration::from_secs(30 * 86_400)));
+    let Setup { public_url, profile, ttl, session_ttl, session_longest, permissions, .. } =
+        settings.setup;
+    assert_eq!(
+        (public_url, profile.as_str(), ttl),
+        (None, "companion-v1", Duration::from_secs(600))
+    );
+    assert_eq!(
+        (session_ttl, session_longest),
+        (Duration::from_secs(86_400), Duration::from_secs(30 * 86_400))
+    );
     assert_eq!(permissions.as_str(), "read:/**\nwrite:/**\n");
     assert_eq!(settings.inbound, InboundSettings::default());
 }
 
 #[test]
 fn the_settings_of_the_gateway_are_those_that_were_said_and_what_it_finds_out_itself() {
-    let words = ["--tunnel-url", "wss://t.example", "--plain-host", "vpn.example", "--companion-origin", "https://c.example"];
-    let setup = told(&words).setup.settings(Path::new("/data"), vec!["10.0.0.1:8765".parse().unwrap()], true);
+    let words = [
+        "--tunnel-url",
+        "wss://t.example",
+        "--plain-host",
+        "vpn.example",
+        "--companion-origin",
+        "https://c.example",
+    ];
+    let setup = told(&words).setup.settings(
+        Path::new("/data"),
+        vec!["10.0.0.1:8765".parse().unwrap()],
+        true,
+    );
     let lan = vec!["10.0.0.1:8765".parse().unwrap()];
     let tunnel = Some("wss://t.example".to_owned());
     assert_eq!(setup.addresses, Candidates { tunnel, lan, tls: true, ..Candidates::default() });
-    assert_eq!((setup.plain_hosts, setup.origins), (vec!["vpn.example".parse().unwrap()], vec!["https://c.example".to_owned()]));
+    assert_eq!(
+        (setup.plain_hosts, setup.origins),
+        (vec!["vpn.example".parse().unwrap()], vec!["https://c.example".to_owned()])
+    );
     assert_eq!(setup.key_file.unwrap().to_str(), Some("/data/setup.key"));
-    let own = told(&["--setup-key-file", "/k"]).setup.settings(Path::new("/data"), Vec::new(), false);
+    let own =
+        told(&["--setup-key-file", "/k"]).setup.settings(Path::new("/data"), Vec::new(), false);
     assert_eq!(own.key_file.unwrap().to_str(), Some("/k"));
 }
 
 #[test]
 fn profiles_stand_in_tables_of_their_own_or_are_put_together_from_options() {
     let text = "[setup.profiles.lamp]\npermissions = { read = [\"/lights/**\"], write = [\"/lights/*\"] }\n[setup.profiles.\"no one\"]\npermissions = {}";
-    let words = ["no one=", "lamp=write:/lights/*", "lamp=read:/lights/**"].map(|word| format!("--profile-permissions={word}"));
+    let words = ["no one=", "lamp=write:/lights/*", "lamp=read:/lights/**"]
+        .map(|word| format!("--profile-permissions={word}"));
     let settings = told(&words.each_ref().map(String::as_str));
     assert_eq!(settings.setup.profiles, file(text).setup.profiles);
     let [(lamp, may), (nobody, nothing)] = &settings.setup.profiles[..] else { panic!("two") };
@@ -192,8 +235,12 @@ fn extensions_stand_in_tables_with_the_programs_that_lie_beside_the_file() {
 #[test]
 fn an_option_beats_the_file_and_the_file_beats_the_default() {
     let text = "[pairing]\nenabled = true\npin_length = 8\napprove = \"manual\"\nwindow = \"1h\"";
-    let settings = both(text, &["--pin-length", "10", "--pairing=false", "--pairing-window", "none"]).unwrap();
-    assert_eq!((settings.pairing.enabled, settings.pairing.pin_length, settings.pairing.window), (false, 10, None));
+    let settings =
+        both(text, &["--pin-length", "10", "--pairing=false", "--pairing-window", "none"]).unwrap();
+    assert_eq!(
+        (settings.pairing.enabled, settings.pairing.pin_length, settings.pairing.window),
+        (false, 10, None)
+    );
     assert_eq!(settings.pairing.approve, Approve::Manual, "from the file");
     assert_eq!(settings.pairing.pin_alphabet, Alphabet::Digits, "the default");
 }
@@ -202,17 +249,26 @@ fn an_option_beats_the_file_and_the_file_beats_the_default() {
 fn a_list_of_an_option_stands_in_place_of_that_of_the_file() {
     let text = "listen_tcp = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nserial = \"/dev/ttyS0\"";
     let settings = both(text, &["--listen-tcp", "127.0.0.1:3", "--serial", ""]).unwrap();
-    assert_eq!(settings.listen_tcp, ["127.0.0.1:3".parse::<std::net::SocketAddr>().unwrap().into()]);
+    assert_eq!(
+        settings.listen_tcp,
+        ["127.0.0.1:3".parse::<std::net::SocketAddr>().unwrap().into()]
+    );
     assert_eq!(settings.serial, []);
 }
 
 #[test]
 fn permissions_that_are_named_are_all_the_permissions() {
     let settings = file("[pairing]\ndefault_permissions = { read = [\"/a\"] }");
-    assert_eq!(settings.pairing.default_permissions.as_str(), "read:/a\n", "writing is not left over from the default");
+    assert_eq!(
+        settings.pairing.default_permissions.as_str(),
+        "read:/a\n",
+        "writing is not left over from the default"
+    );
     let text = "[pairing.default_permissions]\nadmin = [\"/x/**\"]\nwrite = [\"/**\"]";
     assert_eq!(file(text).pairing.default_permissions.as_str(), "write:/**\nadmin:/x/**\n");
-    let settings = both(text, &["--default-permissions", "write:/b", "--default-permissions", "read:/a/*"]).unwrap();
+    let settings =
+        both(text, &["--default-permissions", "write:/b", "--default-permissions", "read:/a/*"])
+            .unwrap();
     assert_eq!(settings.pairing.default_permissions.as_str(), "read:/a/*\nwrite:/b\n");
     assert_eq!(told(&["--default-permissions", ""]).pairing.default_permissions.as_str(), "");
 }
@@ -227,7 +283,9 @@ fn the_flags_need_no_value() {
 
 #[test]
 fn the_tables_server_and_security_may_stand_around_all_of_it() {
-    let settings = file("[server]\nport = 7330\n[server.security.pairing]\nenabled = true\npin_length = 6\npin_timeout = 300");
+    let settings = file(
+        "[server]\nport = 7330\n[server.security.pairing]\nenabled = true\npin_length = 6\npin_timeout = 300",
+    );
     assert_eq!(settings.listen.to_string(), "127.0.0.1:7330");
     assert!(settings.pairing.enabled);
 }
@@ -235,15 +293,25 @@ fn the_tables_server_and_security_may_stand_around_all_of_it() {
 #[test]
 fn a_port_is_that_of_the_address_whichever_stands_first() {
     assert_eq!(file("port = 1\nlisten = \"0.0.0.0:2\"").listen.to_string(), "0.0.0.0:1");
-    assert_eq!(both("listen = \"0.0.0.0:2\"", &["--port", "3"]).unwrap().listen.to_string(), "0.0.0.0:3");
-    assert_eq!(both("port = 3", &["--listen", "0.0.0.0:2"]).unwrap().listen.to_string(), "0.0.0.0:2");
+    assert_eq!(
+        both("listen = \"0.0.0.0:2\"", &["--port", "3"]).unwrap().listen.to_string(),
+        "0.0.0.0:3"
+    );
+    assert_eq!(
+        both("port = 3", &["--listen", "0.0.0.0:2"]).unwrap().listen.to_string(),
+        "0.0.0.0:2"
+    );
 }
 
 #[test]
 fn a_path_in_the_file_is_beside_the_file_and_one_of_an_option_is_where_it_was_typed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.toml");
-    std::fs::write(&path, "tls_cert = \"cert.pem\"\ntls_key = \"/etc/key.pem\"\nserial = \"tty:9600\"").unwrap();
+    std::fs::write(
+        &path,
+        "tls_cert = \"cert.pem\"\ntls_key = \"/etc/key.pem\"\nserial = \"tty:9600\"",
+    )
+    .unwrap();
     let settings = read(&path, &["--data", "here"]).unwrap();
     assert_eq!(settings.tls_cert.unwrap(), folder.path().join("cert.pem"));
     assert_eq!(settings.tls_key.unwrap().to_str(), Some("/etc/key.pem"));
@@ -256,7 +324,10 @@ fn only_digits_behind_the_last_colon_of_a_serial_line_are_its_speed() {
     let path = "/dev/serial/by-path/pci-0000:00:14.0-usb-0:1:1.0-port0";
     assert_eq!(told(&["--serial", path]).serial, [Serial { path: path.into(), baud: 115_200 }]);
     let with_speed = format!("{path}:1000000");
-    assert_eq!(told(&["--serial", &with_speed]).serial, [Serial { path: path.into(), baud: 1_000_000 }]);
+    assert_eq!(
+        told(&["--serial", &with_speed]).serial,
+        [Serial { path: path.into(), baud: 1_000_000 }]
+    );
     for bad in ["/dev/ttyS0:1", ":9600", "/dev/ttyS0:99999999999999999999", "\0"] {
         assert!(options(&["--serial", bad]).is_err(), "{bad:?}");
     }
@@ -282,7 +353,11 @@ fn rules_stand_in_the_order_in_which_they_count() {
         "#,
     );
     let stranger = When { name: Some(Glob::new("*unauthorized*")), ..When::default() };
-    let at_home = When { method: Some(Method::Pin), address: Some("192.168.0.0/16".parse().unwrap()), ..When::default() };
+    let at_home = When {
+        method: Some(Method::Pin),
+        address: Some("192.168.0.0/16".parse().unwrap()),
+        ..When::default()
+    };
     let terms = Terms {
         permissions: Some(ScopesBuf::parse("read:/public/**\n").unwrap()),
         expires: Some(Duration::from_secs(30 * 86_400)),
@@ -291,7 +366,10 @@ fn rules_stand_in_the_order_in_which_they_count() {
     assert_eq!(
         settings.pairing.rules,
         [
-            Rule { when: stranger, verdict: Verdict::Reject { reason: Some("Device name not allowed".to_owned()) } },
+            Rule {
+                when: stranger,
+                verdict: Verdict::Reject { reason: Some("Device name not allowed".to_owned()) }
+            },
             Rule { when: at_home, verdict: Verdict::Approve(terms) },
             Rule { when: When::default(), verdict: Verdict::Ask(Terms::default()) },
         ]
@@ -304,6 +382,9 @@ fn a_rule_of_an_option_is_written_as_in_the_file_with_or_without_braces() {
     let bare = told(&["--pairing-rule", rule]).pairing.rules;
     assert_eq!(bare, told(&["--pairing-rule", &format!("{{{rule}}}")]).pairing.rules);
     assert_eq!(bare, file(&format!("[pairing]\nrule = [{{{rule}}}]")).pairing.rules);
-    assert_eq!(told(&["--pairing-rule", rule, "--pairing-rule", "decision = \"ask\""]).pairing.rules.len(), 2);
+    assert_eq!(
+        told(&["--pairing-rule", rule, "--pairing-rule", "decision = \"ask\""]).pairing.rules.len(),
+        2
+    );
     assert_eq!(told(&[]).pairing.opened_for(), Duration::from_secs(300));
 }

@@ -76,9 +76,15 @@ fn what_is_printed_reads_back_to_the_same_settings() {
 fn every_key_is_printed_with_its_help_and_its_option() {
     let text = Settings::default().to_toml();
     for key in KEYS.iter() {
-        let option = if key.form == Form::FileOnly { String::new() } else { format!(" (--{})", key.option) };
+        let option =
+            if key.form == Form::FileOnly { String::new() } else { format!(" (--{})", key.option) };
         assert!(text.contains(&format!("# {}{option}\n", key.help)), "{}", key.name);
-        assert!(text.contains(&format!("\n{} =", key.name)) || text.contains(&format!("\n# {} =", key.name)), "{}", key.name);
+        assert!(
+            text.contains(&format!("\n{} =", key.name))
+                || text.contains(&format!("\n# {} =", key.name)),
+            "{}",
+            key.name
+        );
     }
 }
 

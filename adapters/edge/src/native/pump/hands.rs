@@ -1,4 +1,5 @@
-//! Carrying out effects: with a bound on every write, and until it succeeds where nothing else may happen before.
+//! Carrying out effects: with a bound on every write, and until it succeeds where nothing else may
+//! happen before.
 
 use core::convert::Infallible;
 use core::future::{Future, pending};
@@ -57,11 +58,14 @@ impl Body<'_> {
         }
     }
 
-    /// One step. It alone has the machine on the stack, and more than once, so its frame must not be its caller's.
+    /// One step. It alone has the machine on the stack, and more than once, so its frame must not
+    /// be its caller's.
     #[inline(never)]
     pub(super) fn step<'b>(&'b mut self, now: Instant, input: Input<'b>) -> Effects<Effect<'b>> {
         // There always is one, but in here.
-        let Slot::Holds(node) = core::mem::replace(self.node, Slot::Empty) else { return Effects::none() };
+        let Slot::Holds(node) = core::mem::replace(self.node, Slot::Empty) else {
+            return Effects::none();
+        };
         let Step { next, effects } = node.step(now, input, self.scratch);
         *self.node = Slot::Holds(next);
         effects
@@ -70,7 +74,11 @@ impl Body<'_> {
 
 impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     /// Waits for a command, a time and an event, in this order if more than one is there.
-    pub(super) async fn wait<F: Future>(&mut self, until: Option<Instant>, event: Pin<&mut F>) -> Woken<Command, F::Output> {
+    pub(super) async fn wait<F: Future>(
+        &mut self,
+        until: Option<Instant>,
+        event: Pin<&mut F>,
+    ) -> Woken<Command, F::Output> {
         if let Some(command) = self.held.take() {
             return Woken::Command(command);
         }
@@ -82,8 +90,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         After::Closed
     }
 
-    /// Carries out what a step asks for; what was made durable is then in [`kept`](Self::kept). An effect that closes the connection, or finds it broken,
-    /// takes it from `wire`. `after` is how it goes on if no effect says otherwise.
+    /// Carries out what a step asks for; what was made durable is then in [`kept`](Self::kept). An
+    /// effect that closes the connection, or finds it broken, takes it from `wire`. `after` is how
+    /// it goes on if no effect says otherwise.
     pub(super) fn carry_out<'f, S: Stream>(
         &'f mut self,
         effects: Effects<Effect<'f>>,
@@ -100,7 +109,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     Effect::App(app) => self.owner.tell(Report::App(app)).await,
                     Effect::Send(frame) => {
                         let Some(open) = wire else { continue };
-                        let sent = within(&self.clock, self.settings.write_within, pin!(open.send(frame))).await;
+                        let sent =
+                            within(&self.clock, self.settings.write_within, pin!(open.send(frame)))
+                                .await;
                         if let Err(broken) = sent.unwrap_or(Err(Broken::Overdue)) {
                             *wire = None;
                             after = self.lost(broken).await;
@@ -109,7 +120,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     Effect::Close(_) => {
                         after = After::Closed;
                         if let Some(mut open) = wire.take() {
-                            within(&self.clock, self.settings.close_within, pin!(open.close())).await;
+                            within(&self.clock, self.settings.close_within, pin!(open.close()))
+                                .await;
                         }
                     }
                     Effect::Keep(memory) => {
@@ -139,7 +151,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     self.owner.tell(Report::MemoryLost(error)).await;
                     return Some(Memory::Blank);
                 }
-                KeepError::Flash | KeepError::Worn => self.owner.tell(Report::NotLoaded(error)).await,
+                KeepError::Flash | KeepError::Worn => {
+                    self.owner.tell(Report::NotLoaded(error)).await
+                }
             }
             if !self.pause().await {
                 return None;
@@ -161,7 +175,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         }
     }
 
-    /// Waits until the flash may be tried again. One command waits with it; those after it wait where they are. `false` if the owner would rather stop.
+    /// Waits until the flash may be tried again. One command waits with it; those after it wait
+    /// where they are. `false` if the owner would rather stop.
     async fn pause(&mut self) -> bool {
         let again = self.clock.now().after(self.settings.flash_again_after);
         if self.held.is_some() {

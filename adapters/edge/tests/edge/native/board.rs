@@ -1,4 +1,5 @@
-//! The board that a node of the native wire runs on: what [`crate::node`] has, and an owner who pairs by PIN.
+//! The board that a node of the native wire runs on: what [`crate::node`] has, and an owner who
+//! pairs by PIN.
 
 use core::future::Future;
 use std::rc::Rc;
@@ -210,10 +211,18 @@ pub(crate) fn console(fuse: &Rc<Fuse>) -> (Console, Hand) {
 }
 
 /// One life of a node: from boot until it is stopped or dropped.
-pub(crate) async fn live(gateway: &Gateway, wire: Wire, cells: &Cells, fuse: Rc<Fuse>, owner: Console) {
+pub(crate) async fn live(
+    gateway: &Gateway,
+    wire: Wire,
+    cells: &Cells,
+    fuse: Rc<Fuse>,
+    owner: Console,
+) {
     let mut keep = FusedFlash(Flash::new(cells.clone(), 0).unwrap(), fuse.clone());
     // Without keys there is no node; a board tries again or tells its owner.
-    let Ok(own) = keys(&mut keep, &mut Chance(1)).await else { return core::future::pending().await };
+    let Ok(own) = keys(&mut keep, &mut Chance(1)).await else {
+        return core::future::pending().await;
+    };
     let ports = Ports {
         gateway: Pipes { gateway: gateway.clone(), wire, fuse, unanswered: Vec::new() },
         clock: Virtual(tokio::time::Instant::now()),
@@ -242,7 +251,11 @@ pub(crate) async fn story_over<F: Future>(
     }
 }
 
-pub(crate) async fn story<F: Future>(gateway: &Gateway, cells: &Cells, tell: impl FnOnce(Hand) -> F) -> F::Output {
+pub(crate) async fn story<F: Future>(
+    gateway: &Gateway,
+    cells: &Cells,
+    tell: impl FnOnce(Hand) -> F,
+) -> F::Output {
     story_over(gateway, Wire::Clean(4096), cells, tell).await
 }
 
@@ -252,7 +265,9 @@ pub(crate) async fn kept(cells: &Cells) -> Memory {
 }
 
 pub(crate) async fn own(cells: &Cells) -> OwnKeys {
-    OwnKeys::from_stored(&Flash::new(cells.clone(), 0).unwrap().keys().await.unwrap().expect("keys"))
+    OwnKeys::from_stored(
+        &Flash::new(cells.clone(), 0).unwrap().keys().await.unwrap().expect("keys"),
+    )
 }
 
 pub(crate) fn fingerprint(gateway: &Gateway) -> Fingerprint {

@@ -1,4 +1,5 @@
-//! A gateway in memory: the core's machine for each connection, COBS frames below it, an operator above it.
+//! A gateway in memory: the core's machine for each connection, COBS frames below it, an operator
+//! above it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,12 +9,15 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
-    Around, Confirmation, Connection, Effect, Input, Known, Offer, Plan, Prepared, Proof, Verdict, plan,
+    Around, Confirmation, Connection, Effect, Input, Known, Offer, Plan, Prepared, Proof, Verdict,
+    plan,
 };
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
-use handfast_core::limits::{GUESSES_PER_CODE, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME};
+use handfast_core::limits::{
+    GUESSES_PER_CODE, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME,
+};
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::Notice;
@@ -86,7 +90,9 @@ impl Registry {
 
     /// Which grant a request gets, or how else it goes on.
     fn settle(&mut self, asked: &Asked, proven: bool) -> Settled {
-        let known = self.by_key(&asked.holder.channel).map(|record| (record.node_id, record.standing.clone()));
+        let known = self
+            .by_key(&asked.holder.channel)
+            .map(|record| (record.node_id, record.standing.clone()));
         match known {
             Some((_, Standing::Revoked { .. })) => Settled::Revoked,
             Some((id, Standing::Paired { .. })) if !proven => match self.grants_of(id).last() {
@@ -100,7 +106,11 @@ impl Registry {
             Some(_) => Settled::Waits,
             None => {
                 let id = NodeId::from_bytes(self.draw());
-                let standing = if proven { paired() } else { Standing::Pending { expires: UnixTime::from_secs(u64::MAX) } };
+                let standing = if proven {
+                    paired()
+                } else {
+                    Standing::Pending { expires: UnixTime::from_secs(u64::MAX) }
+                };
                 self.put(id, asked, standing);
                 if proven { Settled::Offered(id, self.grant(id)) } else { Settled::Waits }
             }
@@ -170,7 +180,8 @@ impl Gateway {
     /// The PIN that is shown now.
     pub(crate) fn pin(&self) -> String {
         let registry = self.registry();
-        let newest = registry.pins.iter().max_by_key(|(id, _)| *id.as_bytes()).expect("a PIN is shown");
+        let newest =
+            registry.pins.iter().max_by_key(|(id, _)| *id.as_bytes()).expect("a PIN is shown");
         newest.1.1.clone()
     }
 
@@ -255,7 +266,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         let mut chunk = [0; 100];
         while let Some(machine) = self.machine.as_ref().filter(|machine| !machine.is_closed()) {
             let due = machine.deadline().map(|(at, _)| at.since(self.gateway.now()).as_millis());
-            let tick = tokio::time::sleep(core::time::Duration::from_millis(due.unwrap_or(u64::MAX / 4)));
+            let tick =
+                tokio::time::sleep(core::time::Duration::from_millis(due.unwrap_or(u64::MAX / 4)));
             tokio::select! {
                 () = tick => self.step(Input::Tick(NOW)).await,
                 Some(notice) = pushed.recv() => self.step(Input::Push(notice)).await,
@@ -274,7 +286,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let Ok(mut frame) = cut.map(<[u8]>::to_vec) else { continue };
             let keys = self.gateway.registry().keys.clone();
             let entropy = Entropy::from_recorded(self.gateway.registry().draw());
-            let around = Around { keys: &keys, in_force: None, setup: &[], subscriptions_left: 0, now: NOW };
+            let around =
+                Around { keys: &keys, in_force: None, setup: &[], subscriptions_left: 0, now: NOW };
             self.step(Input::Frame { bytes: &mut frame, entropy, around }).await;
         }
     }
@@ -296,13 +309,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             Answer::Found(key) => {
                 let record = self.gateway.registry().by_key(&key).cloned();
                 found = known(&self.gateway, record);
-                let known = found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
-                input = Input::Found(Ok(known), NOW, Entropy::from_recorded(self.gateway.registry().draw()));
+                let known =
+                    found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
+                input = Input::Found(
+                    Ok(known),
+                    NOW,
+                    Entropy::from_recorded(self.gateway.registry().draw()),
+                );
             }
             Answer::Attached(id) => {
                 let record = self.gateway.registry().records.get(&id).cloned();
                 found = known(&self.gateway, record);
-                let known = found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
+                let known =
+                    found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
                 input = Input::Attached(Ok(known), NOW);
             }
             Answer::Ask(plan) => input = Input::Prepared(self.prepare(plan)),
@@ -324,7 +343,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 let verdict = match registry.settle(asked, proven) {
                     Settled::Offered(node_id, id) => {
                         let room = Label::parse("kitchen").unwrap();
-                        Verdict::Offered(Offer { id, node_id, room, token: None, chain: Some(&[7; 100]), message: None })
+                        Verdict::Offered(Offer {
+                            id,
+                            node_id,
+                            room,
+                            token: None,
+                            chain: Some(&[7; 100]),
+                            message: None,
+                        })
                     }
                     Settled::Waits => {
                         registry.waiting.push(self.pushes.clone());
@@ -364,7 +390,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 let minted = registry.code.as_ref().filter(|(known, _)| *known == selector);
                 let code = minted.map(|(_, secret)| Code::parse(secret).unwrap());
                 let id = code.is_some().then(|| CodeId::from_bytes([0xcc; 16]));
-                Prepared::Code { id, code: code.unwrap_or_else(|| Code::nobodys(&Entropy::from_recorded([1; 32]))) }
+                Prepared::Code {
+                    id,
+                    code: code.unwrap_or_else(|| Code::nobodys(&Entropy::from_recorded([1; 32]))),
+                }
             }
             Plan::AwaitSetup => Prepared::Setup,
         }
@@ -386,7 +415,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 Effect::Enter(..) => Answer::Entered,
                 Effect::Find(key) => Answer::Found(key),
                 Effect::Attach(id) => {
-                    if let Some(older) = self.gateway.registry().live.insert(id, self.pushes.clone()) {
+                    if let Some(older) =
+                        self.gateway.registry().live.insert(id, self.pushes.clone())
+                    {
                         let _ = older.send(Notice::Replaced);
                     }
                     Answer::Attached(id)
@@ -398,7 +429,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 }
                 Effect::Ask(key, asked) => {
                     let name = asked.request().name.as_str().to_owned();
-                    self.asked = Some(Asked { holder: Holder { channel: key, signing: *asked.key() }, name });
+                    self.asked = Some(Asked {
+                        holder: Holder { channel: key, signing: *asked.key() },
+                        name,
+                    });
                     let registry = self.gateway.registry();
                     let standing = registry.by_key(&key).map(|record| &record.standing);
                     Answer::Ask(plan(standing, asked.request().method))

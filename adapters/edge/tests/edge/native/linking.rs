@@ -51,7 +51,8 @@ async fn a_gateway_that_restarts_while_the_pin_is_typed_shows_another() {
         let first = gateway.pin();
         gateway.restart();
         hand.until(&Told::NoConnection(Broken::Eof)).await;
-        // The owner would have typed it by now: nobody awaits it any more, and it is not kept for later.
+        // The owner would have typed it by now: nobody awaits it any more, and it is not kept for
+        // later.
         hand.types(&first);
         hand.pairs_by_pin(&gateway).await;
     })
@@ -64,7 +65,8 @@ async fn a_node_that_starts_again_links_without_its_owner() {
     let id = story(&gateway, &cells, async |mut hand| hand.pairs_by_pin(&gateway).await).await;
     let key = *own(&cells).await.channel.public();
     for _ in 0..2 {
-        story(&gateway, &cells, async |mut hand| assert_eq!(hand.told().await, Told::Linked(id))).await;
+        story(&gateway, &cells, async |mut hand| assert_eq!(hand.told().await, Told::Linked(id)))
+            .await;
     }
     assert_eq!(*own(&cells).await.channel.public(), key, "the keys are made once");
 }

@@ -1,4 +1,5 @@
-//! What is kept survives a power cut at every write and every erase, and damage to one part never touches the other.
+//! What is kept survives a power cut at every write and every erase, and damage to one part never
+//! touches the other.
 
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::node::{Memory, Paired};
@@ -50,7 +51,10 @@ fn a_cut_anywhere_leaves_the_old_memory_or_the_new_one_and_never_the_keys() {
                 let cut = cells.restore();
                 assert!(cut == kept.is_err());
                 let loaded = block_on(flash(&cells).load()).unwrap();
-                assert!(loaded == memory(n + 1) || (cut && loaded == memory(n)), "{n} {operations} {tear:?}");
+                assert!(
+                    loaded == memory(n + 1) || (cut && loaded == memory(n)),
+                    "{n} {operations} {tear:?}"
+                );
                 assert!(block_on(flash(&cells).keys()).unwrap().unwrap() == secret);
             }
         }

@@ -66,14 +66,18 @@ async fn five_wrong_pins_end_it_and_nothing_is_kept() {
 async fn bytes_that_come_in_pieces_of_any_size_pair_as_well() {
     for room in [1, 2, 3, 7, 63, 64, 65, 500] {
         let (gateway, cells) = (Gateway::new(), Cells::erased());
-        story_over(&gateway, Wire::Clean(room), &cells, async |mut hand| hand.pairs_by_pin(&gateway).await).await;
+        story_over(&gateway, Wire::Clean(room), &cells, async |mut hand| {
+            hand.pairs_by_pin(&gateway).await
+        })
+        .await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn garbage_on_the_line_before_the_first_frame_does_no_harm() {
     let (gateway, cells) = (Gateway::new(), Cells::erased());
-    story_over(&gateway, Wire::Noisy, &cells, async |mut hand| hand.pairs_by_pin(&gateway).await).await;
+    story_over(&gateway, Wire::Noisy, &cells, async |mut hand| hand.pairs_by_pin(&gateway).await)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +99,10 @@ async fn a_node_waits_for_its_approval_and_links_once_it_has_come() {
 async fn a_code_that_was_minted_pairs_with_the_gateway_that_minted_it() {
     let (gateway, cells) = (Gateway::new(), Cells::erased());
     gateway.mint("K7QF", "847291");
-    let wish = |secret| Wish::Code { selector: Selector::parse("K7QF").unwrap(), code: Code::parse(secret).unwrap() };
+    let wish = |secret| Wish::Code {
+        selector: Selector::parse("K7QF").unwrap(),
+        code: Code::parse(secret).unwrap(),
+    };
     story(&gateway, &cells, async |mut hand| {
         hand.pair(wish("000000"));
         hand.until(&Told::WrongCode(4)).await;

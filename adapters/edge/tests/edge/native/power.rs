@@ -11,7 +11,8 @@ use crate::node::Fuse;
 async fn goes_on(hand: &mut Hand, gateway: &Gateway, before: &Memory) {
     match before {
         Memory::Blank => drop(hand.pairs_by_pin(gateway).await),
-        // It proved the gateway with the PIN, so it asks for its grant by itself; it was not made if the cut came too soon.
+        // It proved the gateway with the PIN, so it asks for its grant by itself; it was not made
+        // if the cut came too soon.
         Memory::Asked { .. } => loop {
             match hand.told().await {
                 Told::Linked(_) => break,
@@ -72,10 +73,17 @@ async fn a_power_cut_in_any_write_or_erase_ends_in_the_same_link() {
             }
             cuts += 1;
             let before = kept(&cells).await;
-            story(&gateway, &cells, async |mut hand| goes_on(&mut hand, &gateway, &before).await).await;
+            story(&gateway, &cells, async |mut hand| goes_on(&mut hand, &gateway, &before).await)
+                .await;
             let channel = *own(&cells).await.channel.public();
             assert_eq!(gateway.registry().records.len(), 1, "{operations} {tear:?}");
-            assert!(gateway.registry().records.values().all(|record| record.keys.unwrap().channel == channel));
+            assert!(
+                gateway
+                    .registry()
+                    .records
+                    .values()
+                    .all(|record| record.keys.unwrap().channel == channel)
+            );
         }
         // Two pages of keys, what it asked, what it has: an erase and a write each.
         assert!(cuts >= 8, "{cuts}");

@@ -14,10 +14,12 @@ pub(crate) mod native;
 
 /// The Handfast node for Linux: asks a gateway to be paired, and stays linked to it
 ///
-/// First `pair --pin` and type the PIN that the gateway shows (or --code, --qr, --approval); then `run`.
+/// First `pair --pin` and type the PIN that the gateway shows (or --code, --qr, --approval); then
+/// `run`.
 ///
-/// With a gateway that only knows tokens: `pair` without any of these; then the operator approves the node on the gateway and is shown a token once; put
-/// that token into /etc/handfast/token (mode 600); then `run`.
+/// With a gateway that only knows tokens: `pair` without any of these; then the operator approves
+/// the node on the gateway and is shown a token once; put that token into /etc/handfast/token (mode
+/// 600); then `run`.
 #[derive(Debug, Parser)]
 #[command(
     name = "handfast-node",
@@ -34,13 +36,16 @@ pub(crate) struct Args {
 pub(crate) enum Verb {
     /// Pair this node with a gateway
     ///
-    /// With --pin, --code, --qr or --approval over a sealed channel: ws://, wss://, tcp://HOST:PORT or serial:/dev/ttyUSB0?baud=115200. Without any of them
-    /// it asks a gateway that knows tokens (ws:// or wss://), tries once, and keeps the node id it is given; one that is kept already is then replaced.
+    /// With --pin, --code, --qr or --approval over a sealed channel: ws://, wss://, tcp://HOST:PORT
+    /// or serial:/dev/ttyUSB0?baud=115200. Without any of them it asks a gateway that knows tokens
+    /// (ws:// or wss://), tries once, and keeps the node id it is given; one that is kept already
+    /// is then replaced.
     Pair(Box<Pair>),
     /// Stay linked to the gateway until told to stop (SIGTERM or Ctrl-C)
     ///
-    /// Connects again after every loss, in 1 s at first and in 60 s at most. A gateway that refuses (muted, not approved, token not known) is tried
-    /// again about once a minute, because its operator may think otherwise.
+    /// Connects again after every loss, in 1 s at first and in 60 s at most. A gateway that refuses
+    /// (muted, not approved, token not known) is tried again about once a minute, because its
+    /// operator may think otherwise.
     Run(Run),
     /// Show what is kept, and whether a node is running; exits 1 if nothing is kept
     Status(Status),
@@ -62,16 +67,19 @@ pub(crate) enum Verb {
 pub(crate) struct Pair {
     #[command(flatten)]
     pub(crate) door: native::Door,
-    /// What people call the node: up to 64 characters; with --pin and the like the host's name unless given
+    /// What people call the node: up to 64 characters; with --pin and the like the host's name
+    /// unless given
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<Name>,
     /// Where it stands: up to 64 characters
     #[arg(long, value_name = "ROOM", value_parser = name)]
     pub(crate) room: Option<Name>,
-    /// What it is made of: a JSON object, or @FILE that holds one; at most 256 bytes with --pin and the like, 4096 without
+    /// What it is made of: a JSON object, or @FILE that holds one; at most 256 bytes with --pin and
+    /// the like, 4096 without
     #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
     pub(crate) profile: String,
-    /// The gateway: ws:// or wss:// (http:// and https:// mean the same; port 8765 unless named), tcp://HOST:PORT, serial:/dev/ttyUSB0
+    /// The gateway: ws:// or wss:// (http:// and https:// mean the same; port 8765 unless named),
+    /// tcp://HOST:PORT, serial:/dev/ttyUSB0
     #[arg(long, value_name = "URL", conflicts_with = "qr")]
     pub(crate) gateway: Option<GatewayAt>,
     #[command(flatten)]
@@ -84,7 +92,8 @@ pub(crate) struct Pair {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// The gateway, if it is not the one that was asked; kept only together with a token from standard input
+    /// The gateway, if it is not the one that was asked; kept only together with a token from
+    /// standard input
     #[arg(long, value_name = "URL")]
     pub(crate) gateway: Option<GatewayAt>,
     /// Print what happens as JSON, one object a line, if the node was paired with --pin or the like
@@ -92,8 +101,8 @@ pub(crate) struct Run {
     pub(crate) json: bool,
     /// The file that holds the token, or - to read it from standard input and keep it
     ///
-    /// The file must be a regular one that only its owner can read (chmod 600). Without this option the token that was kept from standard
-    /// input is used, or else /etc/handfast/token.
+    /// The file must be a regular one that only its owner can read (chmod 600). Without this option
+    /// the token that was kept from standard input is used, or else /etc/handfast/token.
     #[arg(long, value_name = "PATH|-")]
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
@@ -125,7 +134,8 @@ pub(crate) struct Reset {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct State {
-    /// Where the node keeps its id: default $STATE_DIRECTORY, else /var/lib/handfast-node for root, else ~/.local/state/handfast-node
+    /// Where the node keeps its id: default $STATE_DIRECTORY, else /var/lib/handfast-node for root,
+    /// else ~/.local/state/handfast-node
     #[arg(id = "state", long = "state", value_name = "DIR")]
     path: Option<PathBuf>,
 }
@@ -147,8 +157,11 @@ impl State {
 
     pub(crate) fn dir(&self) -> Result<StateDir, Failure> {
         let path = self.path.clone().or_else(StateDir::default_path);
-        path.map(StateDir::at)
-            .ok_or_else(|| Failure::Usage("there is no home directory; name a state directory with --state DIR".into()))
+        path.map(StateDir::at).ok_or_else(|| {
+            Failure::Usage(
+                "there is no home directory; name a state directory with --state DIR".into(),
+            )
+        })
     }
 }
 
@@ -170,12 +183,13 @@ impl Ca {
         }
     }
 
-    /// The file; an error where it could have no effect, as its owner then believes in an encryption that is not there.
+    /// The file; an error where it could have no effect, as its owner then believes in an
+    /// encryption that is not there.
     pub(crate) fn checked(self, gateway: &GatewayUrl) -> Result<Option<PathBuf>, Failure> {
         match self.path {
-            Some(_) if !gateway.is_tls() => {
-                Err(Failure::Usage(format!("--ca has no effect on {gateway}, which is not encrypted; use a wss:// address")))
-            }
+            Some(_) if !gateway.is_tls() => Err(Failure::Usage(format!(
+                "--ca has no effect on {gateway}, which is not encrypted; use a wss:// address"
+            ))),
             path => Ok(path),
         }
     }
@@ -183,7 +197,10 @@ impl Ca {
 
 impl Run {
     pub(crate) fn waits(&self) -> Waits {
-        Waits { heartbeat_every: self.heartbeat_every_ms.unwrap_or(Waits::DEFAULT.heartbeat_every), ..Waits::DEFAULT }
+        Waits {
+            heartbeat_every: self.heartbeat_every_ms.unwrap_or(Waits::DEFAULT.heartbeat_every),
+            ..Waits::DEFAULT
+        }
     }
 }
 
@@ -195,7 +212,11 @@ fn name(text: &str) -> Result<Name, String> {
 }
 
 fn milliseconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_millis).ok().filter(|d| !d.is_zero()).ok_or("it must be a whole number above zero".into())
+    text.parse()
+        .map(Duration::from_millis)
+        .ok()
+        .filter(|d| !d.is_zero())
+        .ok_or("it must be a whole number above zero".into())
 }
 
 #[cfg(test)]
@@ -219,12 +240,24 @@ mod tests {
 
     #[test]
     fn a_pin_or_code_on_the_command_line_is_read_as_a_mistake_and_not_kept() {
-        for given in [&["--pin", "123456"][..], &["--pin=123456"], &["--code", "K7QF-847291"], &["--code=K7QF-847291"]] {
+        for given in [
+            &["--pin", "123456"][..],
+            &["--pin=123456"],
+            &["--code", "K7QF-847291"],
+            &["--code=K7QF-847291"],
+        ] {
             let line = ["handfast-node", "pair", "--gateway", "ws://pi.local"].iter().chain(given);
-            let Args { verb: Verb::Pair(pair) } = Args::try_parse_from(line).unwrap() else { panic!("not pair") };
-            assert!(!format!("{pair:?}").contains("847291") && !format!("{pair:?}").contains("123456"));
+            let Args { verb: Verb::Pair(pair) } = Args::try_parse_from(line).unwrap() else {
+                panic!("not pair")
+            };
+            assert!(
+                !format!("{pair:?}").contains("847291") && !format!("{pair:?}").contains("123456")
+            );
             let Err(Failure::Usage(why)) = pair.door.check() else { panic!("not refused") };
-            assert!(why.contains("asks for it") && !why.contains("847291") && !why.contains("123456"), "{why}");
+            assert!(
+                why.contains("asks for it") && !why.contains("847291") && !why.contains("123456"),
+                "{why}"
+            );
         }
     }
 

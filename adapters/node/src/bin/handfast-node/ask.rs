@@ -21,14 +21,16 @@ impl Question {
         Self::until(prompt, |_| true)
     }
 
-    /// Asks for lines until they are whole together, because a mail program wraps what is long; an empty one ends them, too.
+    /// Asks for lines until they are whole together, because a mail program wraps what is long; an
+    /// empty one ends them, too.
     pub(crate) fn until(prompt: &str, is_whole: impl Fn(&str) -> bool + Send + 'static) -> Self {
         let quiet = io::stdin().is_terminal().then(Quiet::begin).flatten();
         if quiet.is_some() {
             handfast_stdio::note(&format!("{prompt}: "));
         }
         let (answer_in, answer) = oneshot::channel();
-        // A thread of its own, which nobody waits for: reading cannot be broken off when the question is moot.
+        // A thread of its own, which nobody waits for: reading cannot be broken off when the
+        // question is moot.
         std::thread::spawn(move || answer_in.send(read_lines(is_whole)));
         Self { answer, _quiet: quiet }
     }

@@ -28,7 +28,8 @@ enum Failure {
     Failed(String),
     /// Asked for in a way that cannot be meant: exit code 2.
     Usage(String),
-    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a pipe has enough.
+    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a
+    /// pipe has enough.
     Unwritten(Unwritten),
 }
 

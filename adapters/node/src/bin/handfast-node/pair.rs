@@ -5,7 +5,9 @@ use handfast_core::id::NodeId;
 use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::wire::registration::Profile;
 use handfast_node::native::GatewayAt;
-use handfast_node::{Event, Events, HeldState, Identity, LinuxNode, Lost, NodeConfig, Waits, token_file};
+use handfast_node::{
+    Event, Events, HeldState, Identity, LinuxNode, Lost, NodeConfig, Waits, token_file,
+};
 use handfast_stdio::note_line;
 
 use crate::args::{self, native::Chosen};
@@ -17,10 +19,13 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
         return crate::pair_native::pair(args, way).await;
     }
     let args::Pair { door, name, room, profile, gateway, tokens, state, ca } = args;
-    let needed = |what: &str| Failure::Usage(format!("name the {what}, or choose --pin, --code, --qr or --approval"));
+    let needed = |what: &str| {
+        Failure::Usage(format!("name the {what}, or choose --pin, --code, --qr or --approval"))
+    };
     if door.gateway_key.is_some() || tokens.path.is_some() || tokens.plain_tokens {
         return Err(Failure::Usage(
-            "--gateway-key, --tokens and --plain-tokens go with --pin, --code, --qr or --approval".into(),
+            "--gateway-key, --tokens and --plain-tokens go with --pin, --code, --qr or --approval"
+                .into(),
         ));
     }
     let name = name.ok_or_else(|| needed("node with --name"))?;
@@ -48,7 +53,15 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
     }
     let before = state.dir().load()?.and_then(|(_, memory)| memory.node_id());
     let identity = Identity { gateway, name, room };
-    let node = LinuxNode::new(NodeConfig { identity, profile, state, token: None, ask_anew: true, ca, waits: Waits::DEFAULT })?;
+    let node = LinuxNode::new(NodeConfig {
+        identity,
+        profile,
+        state,
+        token: None,
+        ask_anew: true,
+        ca,
+        waits: Waits::DEFAULT,
+    })?;
     let events = node.events();
     let node_id = tokio::select! {
         outcome = first_answer(events) => outcome?,
@@ -98,7 +111,11 @@ pub(crate) fn read_profile(given: &str) -> Result<String, Failure> {
         None => (given.to_owned(), "--profile".to_owned()),
         Some(path) => match std::fs::read_to_string(path) {
             Ok(text) => (text.trim().to_owned(), format!("the profile file {path}")),
-            Err(why) => return Err(Failure::Usage(format!("the profile file {path} cannot be read: {why}"))),
+            Err(why) => {
+                return Err(Failure::Usage(format!(
+                    "the profile file {path} cannot be read: {why}"
+                )));
+            }
         },
     };
     match Profile::parse(&text) {

@@ -33,11 +33,18 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
         (None, Some(gateway)) => vec![gateway],
         (None, None) => match &kept {
             Some(identity) => identity.gateways.clone(),
-            None => return Err(Failure::Usage("name the gateway with --gateway, like --gateway ws://gateway.local:8765".into())),
+            None => {
+                return Err(Failure::Usage(
+                    "name the gateway with --gateway, like --gateway ws://gateway.local:8765"
+                        .into(),
+                ));
+            }
         },
     };
     let ca = ca.checked_for(&gateways)?;
-    let named = |given: Option<Name>, kept: Option<&Name>, otherwise: Name| given.or_else(|| kept.cloned()).unwrap_or(otherwise);
+    let named = |given: Option<Name>, kept: Option<&Name>, otherwise: Name| {
+        given.or_else(|| kept.cloned()).unwrap_or(otherwise)
+    };
     let identity = NativeIdentity {
         name: named(name, kept.as_ref().map(|it| &it.name), host_name()),
         room: named(room, kept.as_ref().map(|it| &it.room), UNKNOWN.into()),
@@ -49,7 +56,14 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
     let own = Fingerprint::of(state.keys()?.channel.public());
     let shown = Shown { own, gateway: identity.gateways.clone(), run: place.run() };
     let mut pairing = Pairing::new(shown, wanted.asks);
-    let node = NativeNode::new(NativeConfig { identity, profile, state, via: None, ca, waits: Waits::DEFAULT })?;
+    let node = NativeNode::new(NativeConfig {
+        identity,
+        profile,
+        state,
+        via: None,
+        ca,
+        waits: Waits::DEFAULT,
+    })?;
     let (owner, events) = (node.owner(), node.events());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     match (wanted.setup, wanted.expect) {
@@ -105,43 +119,66 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
         Chosen::Code => loop {
             let typed = line("Code").await?;
             match TypedCode::parse(&typed) {
-                Ok(TypedCode { selector, code }) => return Ok(plain(Wish::Code { selector, code }, Asks::Code(selector))),
+                Ok(TypedCode { selector, code }) => {
+                    return Ok(plain(Wish::Code { selector, code }, Asks::Code(selector)));
+                }
                 Err(_) => {
-                    note_line("that is no code: it has four letters and digits, a dash, and at least six more, like K7QF-847291");
+                    note_line(
+                        "that is no code: it has four letters and digits, a dash, and at least six more, like K7QF-847291",
+                    );
                 }
             }
         },
         Chosen::Qr(text) => {
             let text = match text == "-" {
-                true => asked(Question::until("Invitation", |text| Invite::parse(&unwrapped(text)).is_ok())).await?,
+                true => {
+                    asked(Question::until("Invitation", |text| {
+                        Invite::parse(&unwrapped(text)).is_ok()
+                    }))
+                    .await?
+                }
                 false => Zeroizing::new(text),
             };
             let text = unwrapped(&text);
             let invite = Invite::parse(&text).map_err(|why| {
-                Failure::Usage(format!("that is no invitation: {why}; copy the whole text that begins with handfast:1?"))
+                Failure::Usage(format!(
+                    "that is no invitation: {why}; copy the whole text that begins with handfast:1?"
+                ))
             })?;
             let gateways = invite.addresses().iter().filter_map(GatewayAt::of_invite).collect();
             let expect = Some(*invite.gateway());
             let TypedCode { selector, code } = invite.into_code();
-            Ok(Wanted { wish: Wish::Code { selector, code }, expect, gateways: Some(gateways), setup: None, asks: Asks::Nothing })
+            Ok(Wanted {
+                wish: Wish::Code { selector, code },
+                expect,
+                gateways: Some(gateways),
+                setup: None,
+                asks: Asks::Nothing,
+            })
         }
         Chosen::Setup(text) => {
-            let is_whole = |text: &str| Payload::decode(text, &mut Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS])[..]).is_some();
+            let is_whole = |text: &str| {
+                Payload::decode(text, &mut Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS])[..])
+                    .is_some()
+            };
             let text = match text == "-" {
                 true => asked(Question::until("Setup code", is_whole)).await?,
                 false => Zeroizing::new(text),
             };
             setup(&text)
         }
-        Chosen::Token => Err(Failure::Usage("choose a way with --pin, --code, --qr, --setup or --approval".into())),
+        Chosen::Token => Err(Failure::Usage(
+            "choose a way with --pin, --code, --qr, --setup or --approval".into(),
+        )),
     }
 }
 
 /// A setup code names its gateway, or it is not shown to any.
 fn setup(text: &str) -> Result<Wanted, Failure> {
     let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
-    let payload = Payload::decode(text, &mut scratch[..])
-        .ok_or_else(|| Failure::Usage("that is no setup code; copy the whole text under the QR code".into()))?;
+    let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
+        Failure::Usage("that is no setup code; copy the whole text under the QR code".into())
+    })?;
     let Some(gateway) = payload.fingerprint else {
         return Err(Failure::Usage(
             "this setup code does not name its gateway's fingerprint, so whoever answers at that address would be given it; have one made \
@@ -154,9 +191,10 @@ fn setup(text: &str) -> Result<Wanted, Failure> {
         "https" | "wss" => "wss",
         _ => "ws",
     };
-    let at: GatewayAt = format!("{scheme}://{}", rest.trim_end_matches('/'))
-        .parse()
-        .map_err(|why| Failure::Usage(format!("the address in this setup code cannot be used: {why}")))?;
+    let at: GatewayAt =
+        format!("{scheme}://{}", rest.trim_end_matches('/')).parse().map_err(|why| {
+            Failure::Usage(format!("the address in this setup code cannot be used: {why}"))
+        })?;
     let token = Zeroizing::new(payload.bootstrap_token.to_owned());
     Ok(Wanted {
         wish: Wish::Setup,
@@ -188,17 +226,29 @@ async fn asked(mut question: Question) -> Result<Zeroizing<String>, Failure> {
 
 /// Reads a PIN as it was typed.
 pub(crate) fn pin(typed: &str) -> Result<Code, &'static str> {
-    Code::parse(typed).map_err(|_| "that is no PIN: it has 4 to 64 digits or letters, as the gateway shows it")
+    Code::parse(typed)
+        .map_err(|_| "that is no PIN: it has 4 to 64 digits or letters, as the gateway shows it")
 }
 
 fn host_name() -> Name {
     let system = rustix::system::uname();
-    let name = system.nodename().to_str().ok().and_then(Label::parse).filter(|name| !name.as_str().is_empty());
+    let name = system
+        .nodename()
+        .to_str()
+        .ok()
+        .and_then(Label::parse)
+        .filter(|name| !name.as_str().is_empty());
     name.unwrap_or(UNKNOWN).into()
 }
 
-/// Where the token goes: one place for all programs of a person, the state directory for a service, so that no two nodes share an entry.
-fn tokens_path(given: Option<PathBuf>, kept: Option<&NativeIdentity>, state: &Path, personal: bool) -> Result<PathBuf, Failure> {
+/// Where the token goes: one place for all programs of a person, the state directory for a service,
+/// so that no two nodes share an entry.
+fn tokens_path(
+    given: Option<PathBuf>,
+    kept: Option<&NativeIdentity>,
+    state: &Path,
+    personal: bool,
+) -> Result<PathBuf, Failure> {
     let path = match (given, kept) {
         (Some(path), _) => path,
         (None, Some(kept)) => kept.tokens.clone(),
@@ -208,7 +258,9 @@ fn tokens_path(given: Option<PathBuf>, kept: Option<&NativeIdentity>, state: &Pa
     let path = std::path::absolute(path)?;
     match path.to_str() {
         Some(_) => Ok(path),
-        None => Err(Failure::Usage("the path of the token store must be text (UTF-8); name another with --tokens".into())),
+        None => Err(Failure::Usage(
+            "the path of the token store must be text (UTF-8); name another with --tokens".into(),
+        )),
     }
 }
 

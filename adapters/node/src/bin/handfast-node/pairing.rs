@@ -44,16 +44,30 @@ pub(crate) struct Pairing {
     unwritten: Option<Unwritten>,
 }
 
-/// How often a connection that broke after the code was right is tried again before that is left to `run`.
+/// How often a connection that broke after the code was right is tried again before that is left to
+/// `run`.
 const ATTEMPTS: u8 = 5;
 
 impl Pairing {
     pub(crate) fn new(shown: Shown, asks: Asks) -> Self {
-        Self { shown, asks, question: None, known: false, granted: None, why: None, attempts: 0, unwritten: None }
+        Self {
+            shown,
+            asks,
+            question: None,
+            known: false,
+            granted: None,
+            why: None,
+            attempts: 0,
+            unwritten: None,
+        }
     }
 
     /// Until the node is paired and linked, or that failed.
-    pub(crate) async fn follow(&mut self, owner: NativeOwner, mut events: NativeEvents) -> Result<(), Failure> {
+    pub(crate) async fn follow(
+        &mut self,
+        owner: NativeOwner,
+        mut events: NativeEvents,
+    ) -> Result<(), Failure> {
         self.tell(&format!("This node  {}\n", self.shown.own));
         loop {
             let patience = if self.granted.is_some() { LINK_WITHIN } else { Duration::MAX };
@@ -187,18 +201,27 @@ impl Pairing {
             Asks::Code(_) => "Code",
             Asks::Nothing => {
                 return Err(Failure::Failed(
-                    "not paired: the gateway does not accept this invitation; have a new one made".into(),
+                    "not paired: the gateway does not accept this invitation; have a new one made"
+                        .into(),
                 ));
             }
         };
         let attempts = if attempts_left == 1 { "attempt" } else { "attempts" };
-        note_line(&format!("wrong {prompt}, {attempts_left} {attempts} left", prompt = prompt_in_words(prompt)));
+        note_line(&format!(
+            "wrong {prompt}, {attempts_left} {attempts} left",
+            prompt = prompt_in_words(prompt)
+        ));
         self.question = Some(Question::ask(prompt));
         Ok(())
     }
 
-    /// What was typed goes to the machine, or is asked for again where it cannot be meant; that costs no attempt.
-    async fn entered(&mut self, owner: &NativeOwner, typed: Zeroizing<String>) -> Result<(), Failure> {
+    /// What was typed goes to the machine, or is asked for again where it cannot be meant; that
+    /// costs no attempt.
+    async fn entered(
+        &mut self,
+        owner: &NativeOwner,
+        typed: Zeroizing<String>,
+    ) -> Result<(), Failure> {
         match self.asks {
             Asks::Pin => match pin(&typed) {
                 Ok(code) => owner.enter_code(code).await,

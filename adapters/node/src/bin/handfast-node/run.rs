@@ -17,7 +17,9 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
         return crate::run_native::run(args).await;
     }
     if args.json {
-        return Err(Failure::Usage("--json goes with a node that was paired with --pin, --code, --qr or --approval".into()));
+        return Err(Failure::Usage(
+            "--json goes with a node that was paired with --pin, --code, --qr or --approval".into(),
+        ));
     }
     if kept(&dir)?.is_none() {
         return Err(Failure::Failed(format!(
@@ -28,26 +30,39 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
     }
     let state = dir.hold()?;
     // Read again, now that nobody else can write.
-    let (identity, memory) = kept(state.dir())?.ok_or_else(|| Failure::Failed("the node was reset just now".into()))?;
+    let (identity, memory) =
+        kept(state.dir())?.ok_or_else(|| Failure::Failed("the node was reset just now".into()))?;
     let gateway = match args.gateway {
         None => identity.gateway,
         Some(GatewayAt::WebSocket(url)) => url,
         Some(other @ (GatewayAt::Tcp { .. } | GatewayAt::Serial { .. })) => {
-            return Err(Failure::Usage(format!("a node that was paired by token links over ws:// or wss://, not over {other}")));
+            return Err(Failure::Usage(format!(
+                "a node that was paired by token links over ws:// or wss://, not over {other}"
+            )));
         }
     };
     let identity = Identity { gateway, ..identity };
     let ca = args.ca.checked(&identity.gateway)?;
 
     let (file, entered) = match args.token_file.as_deref() {
-        Some(path) if path == Path::new("-") => (None, Some(token_file::read_stdin(std::io::stdin().lock())?)),
+        Some(path) if path == Path::new("-") => {
+            (None, Some(token_file::read_stdin(std::io::stdin().lock())?))
+        }
         Some(path) => (Some(path), None),
         None => (default_file(&state, &memory), None),
     };
     let from_file = file.map(token_file::read).transpose()?;
     let stop = Stop::new()?;
     let profile = "{}".to_owned();
-    let node = LinuxNode::new(NodeConfig { identity, profile, state, token: from_file, ask_anew: false, ca, waits })?;
+    let node = LinuxNode::new(NodeConfig {
+        identity,
+        profile,
+        state,
+        token: from_file,
+        ask_anew: false,
+        ca,
+        waits,
+    })?;
     let node = match file {
         Some(path) => node.with_token_file(std::path::absolute(path)?),
         None => node,
@@ -91,7 +106,10 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn new() -> Result<Self, Failure> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     pub(crate) async fn requested(mut self) {

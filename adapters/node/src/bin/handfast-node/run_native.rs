@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use handfast_core::flow::native::node::{Memory, Trust};
-use handfast_node::native::{AppMessage, GatewayAt, NativeConfig, NativeEvent, NativeIdentity, NativeNode};
+use handfast_node::native::{
+    AppMessage, GatewayAt, NativeConfig, NativeEvent, NativeIdentity, NativeNode,
+};
 use handfast_node::{StateDir, Waits};
 use serde_json::{Value, json};
 
@@ -17,7 +19,12 @@ pub(crate) fn is_kept(dir: &StateDir) -> Result<bool, Failure> {
 }
 
 /// A node as the directory keeps it.
-pub(crate) fn node(dir: StateDir, via: Option<GatewayAt>, ca: args::Ca, waits: Waits) -> Result<NativeNode, Failure> {
+pub(crate) fn node(
+    dir: StateDir,
+    via: Option<GatewayAt>,
+    ca: args::Ca,
+    waits: Waits,
+) -> Result<NativeNode, Failure> {
     let place = dir.path().display().to_string();
     let not_paired = || {
         Failure::Failed(format!(
@@ -84,21 +91,29 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
             "fingerprint": fingerprint.to_string(),
             "trust": match trust { Trust::Pinned => "pinned", Trust::Code => "code", Trust::FirstUse => "first use" },
         }),
-        NativeEvent::OtherGateway(fingerprint) => json!({ "event": "other gateway", "fingerprint": fingerprint.to_string() }),
+        NativeEvent::OtherGateway(fingerprint) => {
+            json!({ "event": "other gateway", "fingerprint": fingerprint.to_string() })
+        }
         NativeEvent::TypeThePin { expires_in, attempts } => {
             json!({ "event": "type the pin", "expires_in": expires_in.as_secs(), "attempts": attempts })
         }
-        NativeEvent::WrongCode { attempts_left } => json!({ "event": "wrong code", "attempts_left": attempts_left }),
+        NativeEvent::WrongCode { attempts_left } => {
+            json!({ "event": "wrong code", "attempts_left": attempts_left })
+        }
         NativeEvent::CodeConfirmed => json!({ "event": "code confirmed" }),
         NativeEvent::GatewayUnproven => json!({ "event": "gateway unproven" }),
         NativeEvent::WaitsForApproval { expires_in } => {
             json!({ "event": "waits for approval", "expires_in": expires_in.as_secs() })
         }
-        NativeEvent::PairingRefused(refusal) => json!({ "event": "pairing refused", "why": refusal.to_string() }),
+        NativeEvent::PairingRefused(refusal) => {
+            json!({ "event": "pairing refused", "why": refusal.to_string() })
+        }
         NativeEvent::Granted { node_id, room, message } => {
             json!({ "event": "granted", "node_id": node_id.to_string(), "room": room, "message": message })
         }
-        NativeEvent::Linked(node_id) => json!({ "event": "linked", "node_id": node_id.to_string() }),
+        NativeEvent::Linked(node_id) => {
+            json!({ "event": "linked", "node_id": node_id.to_string() })
+        }
         NativeEvent::Expired => json!({ "event": "expired" }),
         NativeEvent::PairAgain => json!({ "event": "pair again" }),
         NativeEvent::TurnedAway => json!({ "event": "turned away" }),
@@ -115,7 +130,9 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
         NativeEvent::Bearer(_) => json!({ "event": "bearer" }),
         NativeEvent::App(message) => app_as_json(message),
         NativeEvent::Lost(why) => json!({ "event": "lost", "why": why.to_string() }),
-        NativeEvent::RetryIn(wait) => json!({ "event": "retry in", "milliseconds": wait.as_millis() as u64 }),
+        NativeEvent::RetryIn(wait) => {
+            json!({ "event": "retry in", "milliseconds": wait.as_millis() as u64 })
+        }
         NativeEvent::Forgotten => json!({ "event": "forgotten" }),
         NativeEvent::Resting => json!({ "event": "resting" }),
     }
@@ -124,7 +141,11 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
 /// A message as an object: as text where it is text, else its bytes.
 pub(crate) fn app_as_json(AppMessage { action, address, bytes }: &AppMessage) -> Value {
     match std::str::from_utf8(bytes) {
-        Ok(text) => json!({ "event": "app", "action": action.as_str(), "address": address, "text": text }),
-        Err(_) => json!({ "event": "app", "action": action.as_str(), "address": address, "bytes": bytes }),
+        Ok(text) => {
+            json!({ "event": "app", "action": action.as_str(), "address": address, "text": text })
+        }
+        Err(_) => {
+            json!({ "event": "app", "action": action.as_str(), "address": address, "bytes": bytes })
+        }
     }
 }

@@ -21,9 +21,14 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let place = dir.path().display();
     let Some((identity, memory)) = dir.load()? else {
         if args.json {
-            put(&format!("{}\n", json!({ "state": place.to_string(), "node_id": null, "running": false })))?;
+            put(&format!(
+                "{}\n",
+                json!({ "state": place.to_string(), "node_id": null, "running": false })
+            ))?;
         }
-        return Err(Failure::Failed(format!("nothing is kept in {place}; ask to be paired first: handfast-node pair")));
+        return Err(Failure::Failed(format!(
+            "nothing is kept in {place}; ask to be paired first: handfast-node pair"
+        )));
     };
     let node_id = memory.node_id().map(|id| id.to_string());
     let running = dir.is_held();
@@ -33,15 +38,29 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let used = stands.as_ref().filter(|_| running).and_then(|stands| stands.token_from.clone());
     let last = stands.as_ref().and_then(|stands| stands.token_from.clone());
     let (token, file, told) = match (&memory, used, last) {
-        (_, Some(used), _) => ("file", Some(used.clone()), format!("in {used}, which the running node uses")),
-        (Memory::Paired { .. }, None, _) => ("kept", None, "kept in the state directory".to_owned()),
-        (Memory::Blank | Memory::Asked { .. }, None, _) if token_file::is_there(Path::new(default_file)) => {
+        (_, Some(used), _) => {
+            ("file", Some(used.clone()), format!("in {used}, which the running node uses"))
+        }
+        (Memory::Paired { .. }, None, _) => {
+            ("kept", None, "kept in the state directory".to_owned())
+        }
+        (Memory::Blank | Memory::Asked { .. }, None, _)
+            if token_file::is_there(Path::new(default_file)) =>
+        {
             ("file", Some(default_file.to_owned()), format!("in {default_file}"))
         }
-        (Memory::Blank | Memory::Asked { .. }, None, Some(last)) if token_file::is_there(Path::new(&last)) => {
-            ("file", Some(last.clone()), format!("in {last}, which was used last; run with --token-file {last}"))
+        (Memory::Blank | Memory::Asked { .. }, None, Some(last))
+            if token_file::is_there(Path::new(&last)) =>
+        {
+            (
+                "file",
+                Some(last.clone()),
+                format!("in {last}, which was used last; run with --token-file {last}"),
+            )
         }
-        (Memory::Blank | Memory::Asked { .. }, None, _) => ("none", None, format!("none kept, and none in {default_file}")),
+        (Memory::Blank | Memory::Asked { .. }, None, _) => {
+            ("none", None, format!("none kept, and none in {default_file}"))
+        }
     };
     let standing = stands.as_ref().filter(|stands| running || stands.standing.is_out());
     let stands = crate::status_native::in_words(standing, running);
@@ -94,5 +113,7 @@ pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {
     if !held.erase()? {
         return Err(Failure::Failed(format!("nothing is kept in {place}")));
     }
-    put("Forgotten. The gateway still lists the node; the operator can remove it with handfast devices unpair.\n")
+    put(
+        "Forgotten. The gateway still lists the node; the operator can remove it with handfast devices unpair.\n",
+    )
 }

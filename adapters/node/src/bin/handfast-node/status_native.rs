@@ -12,16 +12,23 @@ use serde_json::json;
 
 use crate::{Failure, put};
 
-pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory, as_json: bool) -> Result<(), Failure> {
+pub(crate) fn status(
+    dir: &StateDir,
+    identity: &NativeIdentity,
+    memory: &Memory,
+    as_json: bool,
+) -> Result<(), Failure> {
     let own = dir.load_keys()?.map(|keys| Fingerprint::of(keys.channel.public()).to_string());
     let stands = dir.stands();
     let out = stands.as_ref().map(|stands| stands.standing).filter(|standing| standing.is_out());
     let (door, gateway_key, node_id) = match memory {
         Memory::Blank => (out.map_or("none", Standing::as_str), None, None),
         Memory::Asked { gateway } => ("asked", Some(gateway), None),
-        Memory::Paired(paired) => {
-            (out.map_or("paired", Standing::as_str), Some(&paired.gateway), Some(paired.node_id.to_string()))
-        }
+        Memory::Paired(paired) => (
+            out.map_or("paired", Standing::as_str),
+            Some(&paired.gateway),
+            Some(paired.node_id.to_string()),
+        ),
     };
     let gateway_key = gateway_key.map(|key| Fingerprint::of(key).to_string());
     let gateways: Vec<_> = identity.gateways.iter().map(ToString::to_string).collect();
@@ -79,9 +86,15 @@ pub(crate) fn status(dir: &StateDir, identity: &NativeIdentity, memory: &Memory,
         ("name", identity.name.to_string()),
         ("room", identity.room.to_string()),
         ("token", token),
-        ("permissions", if permissions.is_empty() { "none".to_owned() } else { permissions.join(", ") }),
+        (
+            "permissions",
+            if permissions.is_empty() { "none".to_owned() } else { permissions.join(", ") },
+        ),
         ("expires", expires.map_or_else(|| "never".to_owned(), left)),
-        ("tokens", format!("{} (the entry {})", identity.tokens.display(), used.unwrap_or_default())),
+        (
+            "tokens",
+            format!("{} (the entry {})", identity.tokens.display(), used.unwrap_or_default()),
+        ),
         ("state", dir.path().display().to_string()),
         ("running", if running { "yes" } else { "no" }.to_owned()),
     ];
@@ -99,8 +112,12 @@ pub(crate) fn in_words(stands: Option<&Stands>, running: bool) -> String {
         return if running { "starting" } else { "not running" }.to_owned();
     };
     let words = match stands.standing {
-        Standing::Refused => "refused: the gateway does not know this node any more, or has revoked it; pair again",
-        Standing::Unpaired => "unpaired by the operator; forget it with handfast-node reset --yes, and pair again",
+        Standing::Refused => {
+            "refused: the gateway does not know this node any more, or has revoked it; pair again"
+        }
+        Standing::Unpaired => {
+            "unpaired by the operator; forget it with handfast-node reset --yes, and pair again"
+        }
         Standing::Linked => "linked",
         Standing::Muted => "muted by the operator",
         Standing::Waiting => "waits for the operator",

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use handfast_core::wire::path::Action;
 use handfast_node::Waits;
-use handfast_node::native::{AppMessage, NativeEvent, NativeEvents, NativeNode, NativeOwner, NotSent};
+use handfast_node::native::{
+    AppMessage, NativeEvent, NativeEvents, NativeNode, NativeOwner, NotSent,
+};
 use handfast_stdio::note_line;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -65,7 +67,9 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
 
 pub(crate) fn not_sent(why: NotSent) -> Failure {
     match why {
-        NotSent::Address(_) | NotSent::Pattern(_) | NotSent::TooLong | NotSent::TooMany => Failure::Usage(why.to_string()),
+        NotSent::Address(_) | NotSent::Pattern(_) | NotSent::TooLong | NotSent::TooMany => {
+            Failure::Usage(why.to_string())
+        }
         NotSent::NotLinked | NotSent::Ended => Failure::Failed(why.to_string()),
     }
 }
@@ -120,7 +124,9 @@ impl Linked {
         });
         let mut linked = Self { owner, events, stop, running };
         let opened = tokio::time::timeout(LINK_WITHIN, linked.until_linked()).await;
-        match opened.unwrap_or_else(|_| Err(Failure::Failed("not linked: the gateway does not answer".into()))) {
+        match opened.unwrap_or_else(|_| {
+            Err(Failure::Failed("not linked: the gateway does not answer".into()))
+        }) {
             Ok(()) => Ok(linked),
             Err(failure) => {
                 linked.close().await;
@@ -135,11 +141,21 @@ impl Linked {
             match event {
                 NativeEvent::Linked(_) => return Ok(()),
                 NativeEvent::Lost(lost) => why = lost.to_string(),
-                NativeEvent::TurnedAway => why = "turned away, unsigned; try again later".to_owned(),
-                NativeEvent::OtherVersion => why = "told, unsigned, that another version is spoken there".to_owned(),
-                NativeEvent::Broken => why = "what came was not what this node's gateway would send".to_owned(),
-                NativeEvent::PairAgain => why = "the gateway does not know this node any more; pair again".to_owned(),
-                NativeEvent::RetryIn(_) | NativeEvent::Resting => return Err(Failure::Failed(format!("not linked: {why}"))),
+                NativeEvent::TurnedAway => {
+                    why = "turned away, unsigned; try again later".to_owned()
+                }
+                NativeEvent::OtherVersion => {
+                    why = "told, unsigned, that another version is spoken there".to_owned()
+                }
+                NativeEvent::Broken => {
+                    why = "what came was not what this node's gateway would send".to_owned()
+                }
+                NativeEvent::PairAgain => {
+                    why = "the gateway does not know this node any more; pair again".to_owned()
+                }
+                NativeEvent::RetryIn(_) | NativeEvent::Resting => {
+                    return Err(Failure::Failed(format!("not linked: {why}")));
+                }
                 NativeEvent::OtherGateway(_)
                 | NativeEvent::Connecting
                 | NativeEvent::Expired

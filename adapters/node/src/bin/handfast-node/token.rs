@@ -26,13 +26,20 @@ const MOST_BYTES: u64 = 4096;
 
 pub(crate) fn identity(args: &args::Identity) -> Result<(), Failure> {
     let keys = keys(args.state.dir()?)?;
-    let (channel, signing) =
-        (native::write_public(keys.channel.public().as_bytes()), native::write_public(keys.signing.public().as_bytes()));
+    let (channel, signing) = (
+        native::write_public(keys.channel.public().as_bytes()),
+        native::write_public(keys.signing.public().as_bytes()),
+    );
     let fingerprint = Fingerprint::of(keys.channel.public());
     if args.json {
-        put(&format!("{}\n", json!({ "channel_key": channel, "signing_key": signing, "fingerprint": fingerprint.to_string() })))
+        put(&format!(
+            "{}\n",
+            json!({ "channel_key": channel, "signing_key": signing, "fingerprint": fingerprint.to_string() })
+        ))
     } else {
-        put(&format!("channel key  {channel}\nsigning key  {signing}\nfingerprint  {fingerprint}\n"))
+        put(&format!(
+            "channel key  {channel}\nsigning key  {signing}\nfingerprint  {fingerprint}\n"
+        ))
     }
 }
 
@@ -56,10 +63,12 @@ pub(crate) fn delegate(args: &args::Delegate) -> Result<(), Failure> {
     let keys = dir.load_keys()?.ok_or_else(none)?;
     let entry = crate::status_native::entry(&identity, dir.path())?.ok_or_else(none)?;
     let to = Holder { channel: args.to_channel_key, signing: args.to_signing_key };
-    let made = native::delegate(&keys, &entry.token, &to, &args.scope, args.lasts).map_err(|why| match why {
-        NotDelegated::Scope(_) | NotDelegated::NoTime => Failure::Usage(why.to_string()),
-        _ => Failure::Failed(why.to_string()),
-    })?;
+    let made = native::delegate(&keys, &entry.token, &to, &args.scope, args.lasts).map_err(
+        |why| match why {
+            NotDelegated::Scope(_) | NotDelegated::NoTime => Failure::Usage(why.to_string()),
+            _ => Failure::Failed(why.to_string()),
+        },
+    )?;
     put_secret(&format!("{}\n", made.expose())).map_err(Failure::Unwritten)?;
     note_line(&format!(
         "It counts only for the holder of those keys, at {}. The gateway's fingerprint, for --gateway-key there: {}",
@@ -78,7 +87,10 @@ pub(crate) async fn present(args: args::Present) -> Result<(), Failure> {
     let stop = crate::run::Stop::new()?;
     let mut link = Delegate::open(gateways, &keys, &token, expect, ca, Waits::DEFAULT).await?;
     if expect.is_none() {
-        note_line(&format!("The gateway is {} (trust on first use; name it with --gateway-key)", link.gateway()));
+        note_line(&format!(
+            "The gateway is {} (trust on first use; name it with --gateway-key)",
+            link.gateway()
+        ));
     }
     let outcome = match (args.send.as_deref(), args.listen) {
         (Some([action, address, text]), _) => send(&mut link, action, address, text).await,
@@ -105,9 +117,9 @@ fn whom(
         Some((identity, Memory::Paired(paired))) => {
             Ok((identity.gateways, Some(key.unwrap_or_else(|| Fingerprint::of(&paired.gateway)))))
         }
-        Some((_, Memory::Blank | Memory::Asked { .. })) | None => {
-            Err(Failure::Usage("name the gateway with --gateway, like --gateway ws://gateway.local:8765".into()))
-        }
+        Some((_, Memory::Blank | Memory::Asked { .. })) | None => Err(Failure::Usage(
+            "name the gateway with --gateway, like --gateway ws://gateway.local:8765".into(),
+        )),
     }
 }
 
@@ -117,8 +129,12 @@ async fn send(link: &mut Delegate, action: &str, address: &str, text: &str) -> R
     let objection = async {
         loop {
             match link.next().await? {
-                DelegateEvent::NotAllowed { action, pattern } => return Err(not_allowed(action, &pattern)),
-                DelegateEvent::Ended(bye) => return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})"))),
+                DelegateEvent::NotAllowed { action, pattern } => {
+                    return Err(not_allowed(action, &pattern));
+                }
+                DelegateEvent::Ended(bye) => {
+                    return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})")));
+                }
                 DelegateEvent::App(_) => {}
             }
         }
@@ -130,8 +146,12 @@ async fn listen(link: &mut Delegate, pattern: &str, json: bool) -> Result<(), Fa
     link.subscribe(pattern).await.map_err(not_sent)?;
     loop {
         match link.next().await? {
-            DelegateEvent::NotAllowed { action, pattern } => return Err(not_allowed(action, &pattern)),
-            DelegateEvent::Ended(bye) => return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})"))),
+            DelegateEvent::NotAllowed { action, pattern } => {
+                return Err(not_allowed(action, &pattern));
+            }
+            DelegateEvent::Ended(bye) => {
+                return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})")));
+            }
             DelegateEvent::App(message) => print_message(&message, json)?,
         }
     }
@@ -147,11 +167,15 @@ fn read_token(path: &Path) -> Result<SecretText, Failure> {
         ));
     }
     let mut text = Zeroizing::new(String::with_capacity(MOST_BYTES as usize + 1));
-    let unreadable = |why: std::io::Error| Failure::Failed(format!("the token in {shown} cannot be read: {why}"));
+    let unreadable = |why: std::io::Error| {
+        Failure::Failed(format!("the token in {shown} cannot be read: {why}"))
+    };
     if shown == "-" {
         std::io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text).map_err(unreadable)?;
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text)).map_err(unreadable)?;
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
+            .map_err(unreadable)?;
     }
     Ok(SecretText::new(Zeroizing::new(text.trim().to_owned())))
 }

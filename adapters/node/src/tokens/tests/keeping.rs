@@ -9,12 +9,16 @@ use super::*;
 #[test]
 fn the_documented_file_is_read() {
     let place = Place::holding(DOCUMENTED);
-    for store in [place.sealed(), place.plain(), TokenStore::open(&place.store, KeySource::Keyring).unwrap()] {
+    for store in
+        [place.sealed(), place.plain(), TokenStore::open(&place.store, KeySource::Keyring).unwrap()]
+    {
         let entry = store.get(ROUTER).unwrap().unwrap();
         assert_eq!(entry.token.expose(), "eyJhbGciOi...");
         assert_eq!(entry.paired_at, UnixTime::from_secs(1_705_314_600));
         assert_eq!(entry.name, "Studio Router");
-        assert!(entry.gateway_key.is_none() && entry.node_id.is_none() && entry.expires_at.is_none());
+        assert!(
+            entry.gateway_key.is_none() && entry.node_id.is_none() && entry.expires_at.is_none()
+        );
         assert!(store.get("192.168.1.100:7331").unwrap().is_none());
     }
     assert!(!place.key.exists(), "reading makes no key");
@@ -44,14 +48,22 @@ fn everything_that_is_kept_comes_back() {
     place.sealed().put(ROUTER, kept()).unwrap();
     let (got, kept) = (place.sealed().get(ROUTER).unwrap().unwrap(), kept());
     assert_eq!(got.token.expose(), kept.token.expose());
-    assert_eq!((got.paired_at, &got.name, got.gateway_key), (kept.paired_at, &kept.name, kept.gateway_key));
-    assert_eq!((got.fingerprint, got.node_id, got.grant), (kept.fingerprint, kept.node_id, kept.grant));
+    assert_eq!(
+        (got.paired_at, &got.name, got.gateway_key),
+        (kept.paired_at, &kept.name, kept.gateway_key)
+    );
+    assert_eq!(
+        (got.fingerprint, got.node_id, got.grant),
+        (kept.fingerprint, kept.node_id, kept.grant)
+    );
     assert_eq!((got.expires_at, &got.permissions), (kept.expires_at, &kept.permissions));
     let written = &place.json()["routers"][ROUTER];
     assert_eq!(written["grant"], "000102030405060708090a0b0c0d0eff");
     assert_eq!(written["expires_at"], "2025-01-15T10:30:00Z");
     let end = kept.expires_at.unwrap().as_secs();
-    assert!(!got.is_expired(UnixTime::from_secs(end - 1)) && got.is_expired(UnixTime::from_secs(end)));
+    assert!(
+        !got.is_expired(UnixTime::from_secs(end - 1)) && got.is_expired(UnixTime::from_secs(end))
+    );
 }
 
 #[test]
@@ -71,8 +83,13 @@ fn removing_and_listing_need_no_key() {
     }
     fs::remove_file(&place.key).unwrap();
     let listed = place.sealed().list().unwrap();
-    assert_eq!(listed.iter().map(|it| it.router.as_str()).collect::<Vec<_>>(), ["a.local:1", "b.local:1"]);
-    assert!(listed.iter().all(|it| it.sealed && it.name.as_deref() == Some("Studio Router") && it.paired_at.is_some()));
+    assert_eq!(
+        listed.iter().map(|it| it.router.as_str()).collect::<Vec<_>>(),
+        ["a.local:1", "b.local:1"]
+    );
+    assert!(listed.iter().all(|it| it.sealed
+        && it.name.as_deref() == Some("Studio Router")
+        && it.paired_at.is_some()));
     assert!(place.sealed().remove("a.local:1").unwrap());
     assert!(!place.sealed().remove("a.local:1").unwrap());
     assert_eq!(place.sealed().list().unwrap().len(), 1);
@@ -99,7 +116,10 @@ fn a_lost_key_says_to_pair_again_and_pairing_again_mends_it() {
     place.sealed().put("other.local:1", entry(TOKEN)).unwrap();
     fs::remove_file(&place.key).unwrap();
     let error = place.sealed().get(ROUTER).unwrap_err();
-    assert!(matches!(error, TokensError::LostKey { .. }) && error.to_string().contains("pair again"), "{error}");
+    assert!(
+        matches!(error, TokensError::LostKey { .. }) && error.to_string().contains("pair again"),
+        "{error}"
+    );
     place.sealed().put(ROUTER, entry("fresh")).unwrap();
     assert_eq!(token(&place.sealed(), ROUTER).as_deref(), Some("fresh"));
     assert!(matches!(place.sealed().get("other.local:1"), Err(TokensError::NotOpened { .. })));
@@ -116,7 +136,14 @@ fn tokens_are_plain_only_where_that_is_asked_for() {
     // Whoever opens the sealed ones reads the plain one, too, but not the other way round.
     assert_eq!(token(&place.sealed(), "plain.local:1").as_deref(), Some(TOKEN));
     assert!(matches!(place.plain().get(ROUTER), Err(TokensError::Sealed { .. })));
-    let sealed: Vec<_> = place.plain().list().unwrap().into_iter().filter(|it| it.sealed).map(|it| it.router).collect();
+    let sealed: Vec<_> = place
+        .plain()
+        .list()
+        .unwrap()
+        .into_iter()
+        .filter(|it| it.sealed)
+        .map(|it| it.router)
+        .collect();
     assert_eq!(sealed, [ROUTER, "usual.local:1"]);
 }
 
@@ -125,10 +152,16 @@ fn the_usual_source_is_where_the_key_was_so_far() {
     let place = Place::new();
     place.sealed().put(ROUTER, entry(TOKEN)).unwrap();
     assert_eq!(place.json()["key_source"], "file");
-    assert_eq!(TokenStore::open_usual(&place.store).unwrap().key_source(), &KeySource::File(place.key.clone()));
+    assert_eq!(
+        TokenStore::open_usual(&place.store).unwrap().key_source(),
+        &KeySource::File(place.key.clone())
+    );
     // A lost key does not make the store look elsewhere.
     fs::remove_file(&place.key).unwrap();
-    assert!(matches!(TokenStore::open_usual(&place.store).unwrap().get(ROUTER), Err(TokensError::LostKey { .. })));
+    assert!(matches!(
+        TokenStore::open_usual(&place.store).unwrap().get(ROUTER),
+        Err(TokensError::LostKey { .. })
+    ));
     write(&place.store, place.text().replace(r#""file""#, r#""keyring""#).as_bytes(), 0o600);
     assert_eq!(TokenStore::open_usual(&place.store).unwrap().key_source(), &KeySource::Keyring);
 }
@@ -138,11 +171,17 @@ fn writers_at_the_same_time_lose_nothing_of_each_other() {
     let place = Place::new();
     std::thread::scope(|threads| {
         for writer in 0..4 {
-            // Each opens the store for itself as a program does; the lock is held by the opened file, not by the process.
+            // Each opens the store for itself as a program does; the lock is held by the opened
+            // file, not by the process.
             let store = place.sealed();
             threads.spawn(move || {
                 for number in 0..50 {
-                    store.put(&format!("writer{writer}.local:{number}"), entry(&format!("{TOKEN}{writer}.{number}"))).unwrap();
+                    store
+                        .put(
+                            &format!("writer{writer}.local:{number}"),
+                            entry(&format!("{TOKEN}{writer}.{number}")),
+                        )
+                        .unwrap();
                 }
             });
         }
@@ -198,7 +237,10 @@ fn what_other_programs_keep_there_stays_letter_by_letter() {
 #[test]
 fn nothing_secret_is_shown() {
     let shown = format!("{:?}", entry(TOKEN));
-    assert!(shown.contains("redacted") && shown.contains("Studio Router") && !shown.contains(TOKEN), "{shown}");
+    assert!(
+        shown.contains("redacted") && shown.contains("Studio Router") && !shown.contains(TOKEN),
+        "{shown}"
+    );
 }
 
 #[test]

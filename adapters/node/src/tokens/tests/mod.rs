@@ -67,7 +67,11 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn entry(token: &str) -> Entry {
-    Entry::new(SecretText::new(token.to_owned()), UnixTime::from_secs(1_705_314_600), "Studio Router")
+    Entry::new(
+        SecretText::new(token.to_owned()),
+        UnixTime::from_secs(1_705_314_600),
+        "Studio Router",
+    )
 }
 
 fn token(store: &TokenStore, router: &str) -> Option<String> {

@@ -13,13 +13,18 @@ fn an_entry_that_is_changed_or_moved_does_not_open_and_says_to_pair_again() {
     let (head, tail) = sealed.split_at(20);
     let turned = if tail.starts_with('A') { "B" } else { "A" };
     let flipped = format!("{head}{turned}{}", &tail[1..]);
-    for (changed, router) in [(good.replace(&sealed, &flipped), ROUTER), (good.replace(ROUTER, "10.0.0.1:7330"), "10.0.0.1:7330")]
-    {
+    for (changed, router) in [
+        (good.replace(&sealed, &flipped), ROUTER),
+        (good.replace(ROUTER, "10.0.0.1:7330"), "10.0.0.1:7330"),
+    ] {
         write(&place.store, changed.as_bytes(), 0o600);
         let error = place.sealed().get(router).unwrap_err();
         assert!(matches!(error, TokensError::NotOpened { .. }));
         let shown = format!("{error} {error:?}");
-        assert!(shown.contains("pair again") && !shown.contains("enc1:") && !shown.contains(TOKEN), "{shown}");
+        assert!(
+            shown.contains("pair again") && !shown.contains("enc1:") && !shown.contains(TOKEN),
+            "{shown}"
+        );
     }
 }
 
@@ -47,13 +52,19 @@ fn a_damaged_file_is_told_of_and_never_overwritten() {
         ];
         for error in errors {
             let shown = error.to_string();
-            assert!(matches!(error, TokensError::Damaged { .. }) && shown.contains(".damaged"), "{content}: {shown}");
+            assert!(
+                matches!(error, TokensError::Damaged { .. }) && shown.contains(".damaged"),
+                "{content}: {shown}"
+            );
             assert!(!shown.contains("secret") && !shown.contains(TOKEN), "{shown}");
         }
         assert_eq!(place.text(), content);
     }
     let place = Place::holding(&" ".repeat(MOST_BYTES + 1));
-    assert!(matches!(TokenStore::open(&place.store, KeySource::Plain), Err(TokensError::Damaged { .. })));
+    assert!(matches!(
+        TokenStore::open(&place.store, KeySource::Plain),
+        Err(TokensError::Damaged { .. })
+    ));
 }
 
 #[test]
@@ -74,7 +85,9 @@ fn a_damaged_entry_hinders_only_itself() {
         ("expires_at", "1700000000"),
         ("permissions", r#""read:/**""#),
     ] {
-        let place = Place::holding(&DOCUMENTED.replace(r#""eyJ"#, &format!(r#""", "{field}": {value}, "x": "eyJ"#)));
+        let place = Place::holding(
+            &DOCUMENTED.replace(r#""eyJ"#, &format!(r#""", "{field}": {value}, "x": "eyJ"#)),
+        );
         let mut other: serde_json::Value = place.json();
         if field != "token" {
             other["routers"][ROUTER]["token"] = "secret".into();
@@ -84,7 +97,9 @@ fn a_damaged_entry_hinders_only_itself() {
         let error = place.plain().get(ROUTER).unwrap_err();
         let shown = error.to_string();
         assert!(
-            matches!(error, TokensError::BadEntry { .. }) && shown.contains(field) && shown.contains("pair again"),
+            matches!(error, TokensError::BadEntry { .. })
+                && shown.contains(field)
+                && shown.contains("pair again"),
             "{shown}"
         );
         assert!(!shown.contains("secret") && !shown.contains("yesterday"), "{shown}");
@@ -124,7 +139,8 @@ fn what_others_can_use_is_refused_with_the_command_that_mends_it() {
     ] {
         for mode in open {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-            let error = TokenStore::open(&place.store, KeySource::beside(&place.store)).unwrap_err();
+            let error =
+                TokenStore::open(&place.store, KeySource::beside(&place.store)).unwrap_err();
             let command = format!("chmod {mend:03o} {}", path.display());
             assert!(error.to_string().ends_with(&command), "{mode:o}: {error}");
         }
@@ -151,9 +167,18 @@ fn links_directories_and_devices_are_no_stores() {
     let place = Place::holding(DOCUMENTED);
     let link = place.store.with_file_name("link.json");
     symlink(&place.store, &link).unwrap();
-    for path in [link.as_path(), place.store.parent().unwrap(), Path::new("/dev/null"), Path::new("/"), Path::new("..")] {
+    for path in [
+        link.as_path(),
+        place.store.parent().unwrap(),
+        Path::new("/dev/null"),
+        Path::new("/"),
+        Path::new(".."),
+    ] {
         let refused = TokenStore::open(path, KeySource::Plain).unwrap_err();
-        assert!(matches!(refused, TokensError::Irregular { .. } | TokensError::TooOpen { .. }), "{refused}");
+        assert!(
+            matches!(refused, TokensError::Irregular { .. } | TokensError::TooOpen { .. }),
+            "{refused}"
+        );
     }
 }
 

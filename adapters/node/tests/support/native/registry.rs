@@ -34,7 +34,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(keys: OwnKeys, seen: mpsc::UnboundedSender<Seen>, pushes: broadcast::Sender<Push>) -> Self {
+    pub(super) fn new(
+        keys: OwnKeys,
+        seen: mpsc::UnboundedSender<Seen>,
+        pushes: broadcast::Sender<Push>,
+    ) -> Self {
         let registry = Registry {
             records: HashMap::new(),
             grants: Vec::new(),
@@ -110,7 +114,8 @@ pub(crate) enum Verdict {
 impl Registry {
     pub(crate) fn known(&self, key: &PublicKey) -> Option<(Record, Vec<Grant>)> {
         let record = self.records.get(key.as_bytes())?;
-        let grants = self.grants.iter().filter(|grant| grant.node_id == record.node_id).cloned().collect();
+        let grants =
+            self.grants.iter().filter(|grant| grant.node_id == record.node_id).cloned().collect();
         Some((record.clone(), grants))
     }
 
@@ -123,7 +128,9 @@ impl Registry {
             Plan::ShowPin if !self.pairing_open => Prepared::Refused(Refusal::Closed),
             Plan::ShowPin => Prepared::Pin(id, self.pin.clone(), self.guesses_left),
             Plan::FindCode(selector) => match &self.code {
-                Some((known, secret)) if *known == selector => Prepared::Code(Some(id), Some(secret.clone())),
+                Some((known, secret)) if *known == selector => {
+                    Prepared::Code(Some(id), Some(secret.clone()))
+                }
                 _ => Prepared::Code(None, None),
             },
             // This gateway makes no setup codes.
@@ -181,7 +188,12 @@ impl Registry {
     fn sign(&self, keys: &OwnKeys, grant: &Grant, asking: &Asking) -> Made {
         let texts: Vec<String> = grant.scopes.as_str().lines().map(str::to_owned).collect();
         let scopes = Scopes::parse(texts.iter().map(String::as_str)).unwrap();
-        let terms = Terms { scopes, not_before: grant.not_before, expires: grant.expires.unwrap(), audience: None };
+        let terms = Terms {
+            scopes,
+            not_before: grant.not_before,
+            expires: grant.expires.unwrap(),
+            audience: None,
+        };
         let mut out = [0; CAPABILITY_BYTES];
         let holder = Holder { channel: asking.key, signing: asking.signing };
         let chain = issue(&keys.signing, &holder, &terms, &mut out).unwrap().as_bytes().to_vec();
@@ -192,20 +204,31 @@ impl Registry {
         let record = self.records.get(key.as_bytes())?;
         let signing = record.keys.as_ref()?.signing;
         let scopes = self.current(record.node_id)?.scopes.as_str().to_owned();
-        let asking = Asking { key: *key, signing, name: record.name.as_str().to_owned(), method: Method::Approval };
+        let asking = Asking {
+            key: *key,
+            signing,
+            name: record.name.as_str().to_owned(),
+            method: Method::Approval,
+        };
         Some(self.grant(keys, &asking, &scopes))
     }
 
     pub(crate) fn current(&self, id: NodeId) -> Option<Grant> {
-        let grants: Vec<_> = self.grants.iter().filter(|grant| grant.node_id == id).cloned().collect();
+        let grants: Vec<_> =
+            self.grants.iter().filter(|grant| grant.node_id == id).cloned().collect();
         handfast_core::registry::grants::current(&grants, now()).cloned()
     }
 
     pub(crate) fn activate(&mut self, id: NodeId, grant: GrantId) -> Confirmation {
-        let Some(found) = self.grants.iter().position(|it| it.id == grant && it.node_id == id && it.counts(now())) else {
+        let Some(found) = self
+            .grants
+            .iter()
+            .position(|it| it.id == grant && it.node_id == id && it.counts(now()))
+        else {
             return Confirmation::NotThere;
         };
-        for other in self.grants.iter_mut().filter(|other| other.node_id == id && other.id != grant) {
+        for other in self.grants.iter_mut().filter(|other| other.node_id == id && other.id != grant)
+        {
             other.state = State::Ended;
         }
         self.grants[found].state = State::Active;
@@ -219,7 +242,12 @@ impl Registry {
     }
 
     /// What a chain allows its holder, and until when.
-    pub(crate) fn presented(&self, keys: &OwnKeys, channel: &PublicKey, bytes: &[u8]) -> Option<(UnixTime, ScopesBuf)> {
+    pub(crate) fn presented(
+        &self,
+        keys: &OwnKeys,
+        channel: &PublicKey,
+        bytes: &[u8],
+    ) -> Option<(UnixTime, ScopesBuf)> {
         let chain = Chain::from_bytes(bytes).ok()?;
         let check = Check { gateway: &keys.signing.public(), channel, audience: None, now: now() };
         let authorised = verify(&chain, &check, |_| false).ok()?;

@@ -5,11 +5,15 @@ use std::sync::atomic::Ordering;
 
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{self as core, Connection, Effect, Input, Known, Offer, Peer, Proof};
+use handfast_core::flow::native::gateway::{
+    self as core, Connection, Effect, Input, Known, Offer, Peer, Proof,
+};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::token;
 use handfast_core::id::NodeId;
-use handfast_core::limits::{CHAIN_BYTES, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME, SUBSCRIPTIONS};
+use handfast_core::limits::{
+    CHAIN_BYTES, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME, SUBSCRIPTIONS,
+};
 use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
@@ -34,7 +38,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 pub(crate) enum Wire {
     WebSocket(Box<WebSocketStream<TcpStream>>),
-    Stream { stream: Box<dyn Stream>, decoder: Box<Decoder<[u8; STREAM_BUFFER]>>, ready: VecDeque<Vec<u8>> },
+    Stream {
+        stream: Box<dyn Stream>,
+        decoder: Box<Decoder<[u8; STREAM_BUFFER]>>,
+        ready: VecDeque<Vec<u8>>,
+    },
 }
 
 impl Wire {
@@ -121,7 +129,12 @@ struct Around {
 }
 
 /// Carries out an effect; the answer, if it has one.
-fn carry_out(effect: Effect<'_>, peer: Option<PublicKey>, around: &mut Around, shared: &Shared) -> Option<Fed> {
+fn carry_out(
+    effect: Effect<'_>,
+    peer: Option<PublicKey>,
+    around: &mut Around,
+    shared: &Shared,
+) -> Option<Fed> {
     match effect {
         Effect::Send(frame) => around.out.push(frame.to_vec()),
         Effect::Close(_) => around.close = true,
@@ -133,12 +146,19 @@ fn carry_out(effect: Effect<'_>, peer: Option<PublicKey>, around: &mut Around, s
         }
         Effect::Ask(key, asked) => {
             let (request, signing) = (asked.request(), *asked.key());
-            let asking = Asking { key, signing, name: request.name.as_str().to_owned(), method: request.method };
+            let asking = Asking {
+                key,
+                signing,
+                name: request.name.as_str().to_owned(),
+                method: request.method,
+            };
             let prepared = shared.registry.lock().unwrap().prepare(&asking);
             match &prepared {
                 Prepared::Pin(_, pin, _) => shared.saw(Seen::Pin(pin.clone())),
                 Prepared::Settle if asking.method == Method::Approval => {
-                    shared.saw(Seen::Asked(handfast_core::crypto::fingerprint::Fingerprint::of(&key)));
+                    shared.saw(Seen::Asked(handfast_core::crypto::fingerprint::Fingerprint::of(
+                        &key,
+                    )));
                 }
                 _ => {}
             }
@@ -161,7 +181,9 @@ fn carry_out(effect: Effect<'_>, peer: Option<PublicKey>, around: &mut Around, s
         }
         Effect::Present(bytes) => {
             let chain = bytes.map_or_else(|| std::mem::take(&mut around.chain), <[u8]>::to_vec);
-            let found = peer.and_then(|peer| shared.registry.lock().unwrap().presented(&shared.keys, &peer, &chain));
+            let found = peer.and_then(|peer| {
+                shared.registry.lock().unwrap().presented(&shared.keys, &peer, &chain)
+            });
             around.scopes = found.map(|(_, scopes)| scopes);
             return Some(Fed::Presented(Some(chain)));
         }
@@ -169,7 +191,10 @@ fn carry_out(effect: Effect<'_>, peer: Option<PublicKey>, around: &mut Around, s
             shared.saw(Seen::App(app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()));
             let matches = |pattern: &String| Pattern::parse(pattern).unwrap().matches(&app.address);
             if around.patterns.iter().any(matches) {
-                return Some(Fed::Deliver(app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()));
+                return Some(Fed::Deliver(
+                    app.address.as_str().to_owned(),
+                    app.bytes.as_bytes().to_vec(),
+                ));
             }
         }
         Effect::Subscribe(pattern) => {
@@ -182,7 +207,13 @@ fn carry_out(effect: Effect<'_>, peer: Option<PublicKey>, around: &mut Around, s
     None
 }
 
-fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared: &Shared) -> (Connection, Vec<Fed>) {
+fn step(
+    machine: Connection,
+    at: Instant,
+    fed: Fed,
+    around: &mut Around,
+    shared: &Shared,
+) -> (Connection, Vec<Fed>) {
     let mut scratch = [0; NATIVE_SCRATCH];
     let peer = machine.peer_key().copied();
     let (mut frame, known, made, held, text, bytes);
@@ -204,18 +235,33 @@ fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared:
         Fed::Entered => Input::Entered(Ok(())),
         Fed::Found(key) => {
             known = registry.known(&key);
-            Input::Found(Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })), now(), random())
+            Input::Found(
+                Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })),
+                now(),
+                random(),
+            )
         }
         Fed::Attached => {
             known = peer.and_then(|peer| registry.known(&peer));
-            around.scopes = around.node.and_then(|id| registry.current(id)).map(|grant| grant.scopes);
-            Input::Attached(Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })), now())
+            around.scopes =
+                around.node.and_then(|id| registry.current(id)).map(|grant| grant.scopes);
+            Input::Attached(
+                Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })),
+                now(),
+            )
         }
-        Fed::Prepared(Prepared::Refused(refusal)) => Input::Prepared(core::Prepared::Refused(refusal)),
-        Fed::Prepared(Prepared::Pin(id, pin, attempts)) => {
-            Input::Prepared(core::Prepared::Pin { id, code: code(Some(&pin)), expires_in: 300, attempts })
+        Fed::Prepared(Prepared::Refused(refusal)) => {
+            Input::Prepared(core::Prepared::Refused(refusal))
         }
-        Fed::Prepared(Prepared::Code(id, secret)) => Input::Prepared(core::Prepared::Code { id, code: code(secret.as_deref()) }),
+        Fed::Prepared(Prepared::Pin(id, pin, attempts)) => Input::Prepared(core::Prepared::Pin {
+            id,
+            code: code(Some(&pin)),
+            expires_in: 300,
+            attempts,
+        }),
+        Fed::Prepared(Prepared::Code(id, secret)) => {
+            Input::Prepared(core::Prepared::Code { id, code: code(secret.as_deref()) })
+        }
         Fed::Prepared(Prepared::Settle) => Input::Prepared(core::Prepared::Settle),
         Fed::Reserved => Input::Reserved(registry.reserve()),
         Fed::Spent => Input::Spent(Ok(true)),
@@ -231,20 +277,32 @@ fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared:
                     around.node = Some(made.node_id);
                     let Made { id, node_id, .. } = *made;
                     let chain = Some(&made.chain[..]);
-                    core::Verdict::Offered(Offer { id, node_id, room: UNKNOWN, token: None, chain, message: None })
+                    core::Verdict::Offered(Offer {
+                        id,
+                        node_id,
+                        room: UNKNOWN,
+                        token: None,
+                        chain,
+                        message: None,
+                    })
                 }
             })
         }
         Fed::Activate(grant) => {
             let confirmation = around.node.map(|id| (id, registry.activate(id, grant)));
-            around.scopes = around.node.and_then(|id| registry.current(id)).map(|grant| grant.scopes);
+            around.scopes =
+                around.node.and_then(|id| registry.current(id)).map(|grant| grant.scopes);
             if let Some((id, core::Confirmation::Active(_))) = confirmation {
                 shared.saw(Seen::Activated(id));
             }
-            Input::Activated(Ok(confirmation.map_or(core::Confirmation::NotThere, |(_, found)| found)))
+            Input::Activated(Ok(
+                confirmation.map_or(core::Confirmation::NotThere, |(_, found)| found)
+            ))
         }
         Fed::Presented(chain) => {
-            let found = peer.zip(chain).and_then(|(peer, chain)| registry.presented(&shared.keys, &peer, &chain));
+            let found = peer
+                .zip(chain)
+                .and_then(|(peer, chain)| registry.presented(&shared.keys, &peer, &chain));
             Input::Presented(found.map(|(until, _)| until))
         }
         Fed::Renew(bearer) => {
@@ -257,14 +315,21 @@ fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared:
                 node_id: made.node_id,
                 room: UNKNOWN,
                 // Few random bytes make none.
-                token: if bearer { std::iter::repeat_with(|| token::issue(&random())).flatten().next() } else { None },
+                token: if bearer {
+                    std::iter::repeat_with(|| token::issue(&random())).flatten().next()
+                } else {
+                    None
+                },
                 chain: (!bearer).then_some(&made.chain[..]),
                 message: None,
             }))
         }
         Fed::Deliver(to, what) => {
             (text, bytes) = (to, what);
-            let (address, bytes) = (Address::parse(&text).unwrap(), handfast_core::wire::native::Payload::new(&bytes).unwrap());
+            let (address, bytes) = (
+                Address::parse(&text).unwrap(),
+                handfast_core::wire::native::Payload::new(&bytes).unwrap(),
+            );
             Input::Deliver(App { action: Does::Write, address, bytes }, now())
         }
         Fed::Push(notice) => Input::Push(notice),
@@ -281,7 +346,8 @@ fn step(machine: Connection, at: Instant, fed: Fed, around: &mut Around, shared:
         _ => {}
     }
     let peer = next.peer_key().copied();
-    let answers = effects.into_iter().filter_map(|effect| carry_out(effect, peer, around, shared)).collect();
+    let answers =
+        effects.into_iter().filter_map(|effect| carry_out(effect, peer, around, shared)).collect();
     (next, answers)
 }
 
@@ -295,7 +361,9 @@ pub(crate) async fn serve(wire: &mut Wire, shared: &Shared) {
         let until = machine.deadline().map_or(u64::from(u32::MAX), |(at, _)| at.as_millis());
         let fed = match results.pop_front() {
             Some(fed) => fed,
-            None if around.granted && shared.deaf.load(Ordering::SeqCst) => std::future::pending().await,
+            None if around.granted && shared.deaf.load(Ordering::SeqCst) => {
+                std::future::pending().await
+            }
             None => tokio::select! {
                 frame = wire.next() => frame.map_or(Fed::Closed, Fed::Frame),
                 Ok(push) = pushes.recv() => match push {

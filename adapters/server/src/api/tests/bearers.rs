@@ -29,7 +29,13 @@ async fn embedded(mut world: World, with_peer: bool) -> World {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         match with_peer {
-            true => axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>()).await,
+            true => {
+                axum::serve(
+                    listener,
+                    router.into_make_service_with_connect_info::<std::net::SocketAddr>(),
+                )
+                .await
+            }
             false => axum::serve(listener, router).await,
         }
     });
@@ -53,7 +59,11 @@ async fn a_sessions_token_is_a_bearer_for_whoever_embeds_the_gateway() {
         assert_eq!(get(&world, "/lights/a", &reader).await.code(), (403, "not_allowed".to_owned()));
         assert_eq!(get(&world, "/lights/a", nodes.expose()).await.body, "a node");
         assert_eq!(get(&world, "/greeting", &token).await.body, "none");
-        assert_eq!(get(&world, "/greeting", nodes.expose()).await.status, 401, "a node is no companion");
+        assert_eq!(
+            get(&world, "/greeting", nodes.expose()).await.status,
+            401,
+            "a node is no companion"
+        );
         world.gateway.revoke_companion(id).await.unwrap();
         for path in ["/lights/a", "/greeting"] {
             assert_eq!(get(&world, path, &token).await.code(), (401, "bearer_unknown".to_owned()));
@@ -67,7 +77,13 @@ async fn a_flood_of_wrong_bearers_stops_nobody_who_has_a_right_one() {
     let token = world.session_as("none").await;
     let scopes = ScopesBuf::parse("write:/lights/**\n").unwrap();
     let holder = (Holder::Node(NodeId::from_bytes([1; 16])), &[][..]);
-    let nodes = world.gateway.inner.pairing.bearers.issue(holder, scopes, None, world.gateway.inner.clock.now()).unwrap();
+    let nodes = world
+        .gateway
+        .inner
+        .pairing
+        .bearers
+        .issue(holder, scopes, None, world.gateway.inner.clock.now())
+        .unwrap();
     let world = embedded(world, true).await;
     for _ in 0..3 {
         assert_eq!(get(&world, "/lights/a", "wrong").await.status, 401);

@@ -47,8 +47,17 @@ pub(crate) fn by(token: &str) -> Saying<'_> {
     Saying { bearer: Some(token), ..Saying::default() }
 }
 
-pub(crate) async fn ask(world: &World, source: IpAddr, method: &str, path: &str, says: Saying<'_>) -> Answer {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", says.body.len());
+pub(crate) async fn ask(
+    world: &World,
+    source: IpAddr,
+    method: &str,
+    path: &str,
+    says: Saying<'_>,
+) -> Answer {
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
+        says.body.len()
+    );
     if !says.headers.contains("Host:") {
         request += &format!("Host: {}\r\n", world.address);
     }
@@ -70,7 +79,8 @@ async fn get(world: &World, path: &str, token: &str) -> Answer {
     ask(world, HERE, "GET", path, by(token)).await
 }
 
-/// Sessions of the profile `admin` may do everything at the gateway, those of `reader` look, those of `none` nothing there.
+/// Sessions of the profile `admin` may do everything at the gateway, those of `reader` look, those
+/// of `none` nothing there.
 fn profiles() -> SetupSettings {
     let profile = |name: &str, scopes| (name.to_owned(), ScopesBuf::parse(scopes).unwrap());
     SetupSettings {

@@ -13,18 +13,34 @@ async fn what_a_session_may_reach_its_permissions_say() {
     }
     let nobody = "/api/v1/devices/00000000/mute";
     for (method, path, may) in [
-        ("GET", "/api/v1/devices", &[("admin", 200), ("reader", 200), ("one", 200), ("none", 403)][..]),
+        (
+            "GET",
+            "/api/v1/devices",
+            &[("admin", 200), ("reader", 200), ("one", 200), ("none", 403)][..],
+        ),
         ("GET", "/api/v1/status", &[("admin", 200), ("reader", 200), ("one", 403), ("none", 403)]),
-        ("GET", "/api/v1/sessions", &[("admin", 200), ("reader", 200), ("one", 403), ("none", 403)]),
+        (
+            "GET",
+            "/api/v1/sessions",
+            &[("admin", 200), ("reader", 200), ("one", 403), ("none", 403)],
+        ),
         ("GET", "/api/v1/pairing", &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)]),
-        ("GET", "/api/v1/pairing/codes", &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)]),
+        (
+            "GET",
+            "/api/v1/pairing/codes",
+            &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)],
+        ),
         ("GET", "/api/v1/events", &[("reader", 403), ("one", 403), ("none", 403)]),
         ("POST", "/api/v1/setup", &[("reader", 403), ("one", 403), ("none", 403)]),
         // The key for setup codes is replaced at the gateway alone.
         ("POST", "/api/v1/setup/rotate", &[("admin", 403)]),
         ("GET", "/api/v1/inbound", &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)]),
         ("POST", nobody, &[("admin", 404), ("reader", 403), ("one", 403), ("none", 403)]),
-        ("GET", "/api/v1/no-such-route", &[("admin", 404), ("reader", 404), ("one", 403), ("none", 403)]),
+        (
+            "GET",
+            "/api/v1/no-such-route",
+            &[("admin", 404), ("reader", 404), ("one", 403), ("none", 403)],
+        ),
         ("PUT", "/api/v1/devices", &[("admin", 404), ("reader", 403), ("one", 403)]),
     ] {
         for (profile, status) in may {
@@ -35,14 +51,26 @@ async fn what_a_session_may_reach_its_permissions_say() {
             }
         }
     }
-    for path in ["/api/v1/devices/..%2fevents", "/api/v1/devices/../events", "/api/v1//events", "/api/v1/%2e%2e/x"] {
-        assert_eq!(get(&world, path, &token["reader"]).await.code(), (400, "bad_address".to_owned()), "{path}");
+    for path in [
+        "/api/v1/devices/..%2fevents",
+        "/api/v1/devices/../events",
+        "/api/v1//events",
+        "/api/v1/%2e%2e/x",
+    ] {
+        assert_eq!(
+            get(&world, path, &token["reader"]).await.code(),
+            (400, "bad_address".to_owned()),
+            "{path}"
+        );
     }
     assert_eq!(get(&world, "/api/v1", &token["reader"]).await.status, 403);
     assert_eq!(get(&world, "/api/v1", &token["admin"]).await.status, 404);
     // A pattern for everything means the application's addresses, not the gateway's.
     let everything = world.session().await;
-    assert_eq!(get(&world, "/api/v1/devices", &everything).await.code(), (403, "not_allowed".to_owned()));
+    assert_eq!(
+        get(&world, "/api/v1/devices", &everything).await.code(),
+        (403, "not_allowed".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -51,7 +79,10 @@ async fn a_session_that_was_revoked_reaches_nothing_from_the_next_request_on() {
     let token = world.session_as("admin").await;
     assert_eq!(get(&world, "/api/v1/devices", &token).await.status, 200);
     world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
-    assert_eq!(get(&world, "/api/v1/devices", &token).await.code(), (401, "bearer_unknown".to_owned()));
+    assert_eq!(
+        get(&world, "/api/v1/devices", &token).await.code(),
+        (401, "bearer_unknown".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -60,7 +91,9 @@ async fn what_a_session_listens_to_ends_with_it() {
     let token = world.session_as("admin").await;
     let id = world.id_of(&token).await;
     let mut stream = world.tcp(HERE).await;
-    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut heard = Vec::new();
     while !String::from_utf8_lossy(&heard).contains("listening") {
@@ -76,7 +109,8 @@ async fn a_body_has_at_most_64_kib_whatever_it_says_of_its_length() {
     let world = world().await;
     let token = world.session_as("admin").await;
     let long = json!({"profile": "x".repeat(64 * 1024)}).to_string();
-    let answer = ask(&world, HERE, "POST", "/api/v1/pairing", Saying { body: &long, ..by(&token) }).await;
+    let answer =
+        ask(&world, HERE, "POST", "/api/v1/pairing", Saying { body: &long, ..by(&token) }).await;
     assert_eq!(answer.code(), (413, "usage".to_owned()));
 
     let mut stream = world.tcp(HERE).await;

@@ -13,8 +13,13 @@ const REFRESH: &str = "/api/v1/session/refresh";
 #[tokio::test]
 async fn a_session_says_whose_it_is_is_prolonged_and_ends_itself() {
     let world = world().await;
-    let new = NewSetup { for_device: Some("phone".to_owned()), profile: Some("one".to_owned()), ..NewSetup::default() };
-    let token = world.shows(&world.gateway.start_setup(&new).unwrap().bootstrap_token).await.unwrap();
+    let new = NewSetup {
+        for_device: Some("phone".to_owned()),
+        profile: Some("one".to_owned()),
+        ..NewSetup::default()
+    };
+    let token =
+        world.shows(&world.gateway.start_setup(&new).unwrap().bootstrap_token).await.unwrap();
     let shown = get(&world, SESSION, &token).await;
     let session = world.id_of(&token).await;
     let id = crate::pairing::hex(session.as_bytes());
@@ -29,15 +34,24 @@ async fn a_session_says_whose_it_is_is_prolonged_and_ends_itself() {
 
     let (short, short_token) = world.short_session(60).await;
     let prolonged = ask(&world, HERE, "POST", REFRESH, by(&short_token)).await;
-    assert!(prolonged.json()["expires_at"].as_u64().unwrap() > short.expires_at.as_secs() + 3600, "{prolonged:?}");
+    assert!(
+        prolonged.json()["expires_at"].as_u64().unwrap() > short.expires_at.as_secs() + 3600,
+        "{prolonged:?}"
+    );
 
     let mut socket = world.open("/pair").await;
     say(&mut socket, &json!({"session_token": token}).to_string()).await;
     assert!(matches!(hear(&mut socket).await, Heard::Text(_)));
-    assert_eq!(ask(&world, HERE, "DELETE", SESSION, by(&token)).await.json(), json!({"revoked": true}));
+    assert_eq!(
+        ask(&world, HERE, "DELETE", SESSION, by(&token)).await.json(),
+        json!({"revoked": true})
+    );
     assert_eq!(hear(&mut socket).await, Heard::Close(1008, "Session ended".to_owned()));
     for (method, path) in [("GET", SESSION), ("POST", REFRESH), ("DELETE", SESSION)] {
-        assert_eq!(ask(&world, HERE, method, path, by(&token)).await.code(), (401, "bearer_unknown".to_owned()));
+        assert_eq!(
+            ask(&world, HERE, method, path, by(&token)).await.code(),
+            (401, "bearer_unknown".to_owned())
+        );
     }
 }
 
@@ -45,9 +59,13 @@ async fn a_session_says_whose_it_is_is_prolonged_and_ends_itself() {
 async fn without_a_session_there_is_nothing_and_no_other_method_or_path() {
     let world = world().await;
     let token = world.session().await;
-    for (method, path) in
-        [("GET", SESSION), ("POST", REFRESH), ("DELETE", SESSION), ("GET", "/api/v1/devices"), ("GET", "/api/v1/x")]
-    {
+    for (method, path) in [
+        ("GET", SESSION),
+        ("POST", REFRESH),
+        ("DELETE", SESSION),
+        ("GET", "/api/v1/devices"),
+        ("GET", "/api/v1/x"),
+    ] {
         let answer = ask(&world, HERE, method, path, Saying::default()).await;
         assert_eq!(answer.code(), (401, "bearer_missing".to_owned()), "{path}");
         assert!(answer.head.contains("www-authenticate: bearer"));
@@ -55,7 +73,11 @@ async fn without_a_session_there_is_nothing_and_no_other_method_or_path() {
     let (_, gone) = world.short_session(0).await;
     assert_eq!(get(&world, SESSION, &gone).await.status, 401);
     for (method, path) in [("PUT", SESSION), ("GET", REFRESH), ("POST", SESSION)] {
-        assert_eq!(ask(&world, HERE, method, path, by(&token)).await.code(), (404, "usage".to_owned()), "{method} {path}");
+        assert_eq!(
+            ask(&world, HERE, method, path, by(&token)).await.code(),
+            (404, "usage".to_owned()),
+            "{method} {path}"
+        );
     }
 }
 
@@ -74,7 +96,9 @@ async fn a_web_page_of_another_origin_changes_nothing() {
         assert_eq!(answer.status, status, "{headers}");
         assert!(!answer.head.contains("access-control"));
     }
-    let answer = ask(&world, HERE, "DELETE", SESSION, Saying { headers: "Origin: null\r\n", ..by(&token) }).await;
+    let answer =
+        ask(&world, HERE, "DELETE", SESSION, Saying { headers: "Origin: null\r\n", ..by(&token) })
+            .await;
     assert_eq!(answer.code(), (403, "origin_not_allowed".to_owned()));
     assert_eq!(get(&world, SESSION, &token).await.status, 200);
 }
@@ -91,7 +115,11 @@ async fn wrong_tokens_are_counted_by_source_and_hurt_nobody_elsewhere() {
         let answer = ask(&world, ELSEWHERE, "GET", path, by(nobodys)).await;
         assert_eq!(answer.code(), (429, "rate_limited".to_owned()), "{path}");
         assert!(answer.head.contains("retry-after"));
-        assert_ne!(ask(&world, ELSEWHERE, "GET", path, by(&token)).await.status, 429, "who is known is never kept out");
+        assert_ne!(
+            ask(&world, ELSEWHERE, "GET", path, by(&token)).await.status,
+            429,
+            "who is known is never kept out"
+        );
     }
     for _ in 0..10 {
         assert_eq!(get(&world, SESSION, &token).await.status, 200, "who is known uses nothing up");
@@ -104,14 +132,25 @@ async fn a_store_that_fails_lets_nobody_in() {
     let store = Failing::for_good();
     let world = World::over(store.clone(), profiles()).await;
     let token = world.session_as("admin").await;
-    for (method, path) in
-        [("GET", SESSION), ("POST", REFRESH), ("DELETE", SESSION), ("GET", "/api/v1/devices"), ("GET", "/metrics")]
-    {
+    for (method, path) in [
+        ("GET", SESSION),
+        ("POST", REFRESH),
+        ("DELETE", SESSION),
+        ("GET", "/api/v1/devices"),
+        ("GET", "/metrics"),
+    ] {
         store.left.store(1, Ordering::SeqCst);
-        assert_eq!(ask(&world, HERE, method, path, by(&token)).await.code(), (503, "store".to_owned()), "{method} {path}");
+        assert_eq!(
+            ask(&world, HERE, method, path, by(&token)).await.code(),
+            (503, "store".to_owned()),
+            "{method} {path}"
+        );
     }
     store.left.store(2, Ordering::SeqCst);
-    assert_eq!(ask(&world, HERE, "POST", REFRESH, by(&token)).await.code(), (503, "store".to_owned()));
+    assert_eq!(
+        ask(&world, HERE, "POST", REFRESH, by(&token)).await.code(),
+        (503, "store".to_owned())
+    );
     store.left.store(2, Ordering::SeqCst);
     let answer = ask(&world, HERE, "GET", "/metrics", by(&token)).await;
     assert_eq!(answer.status, 503);

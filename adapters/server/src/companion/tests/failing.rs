@@ -11,7 +11,9 @@ async fn a_store_that_fails_lets_nobody_in_spends_nothing_and_costs_no_attempt()
     let store = Failing::for_good();
     let key = handfast_core::secret::Secret::new([7; 32]);
     let limits = Limits { failures_per_minute: 1, ..Limits::DEFAULT };
-    let world = World::of(Gateway::builder(store.clone()).store_key(key).setup(settings()).limits(limits)).await;
+    let world =
+        World::of(Gateway::builder(store.clone()).store_key(key).setup(settings()).limits(limits))
+            .await;
     let (token, code) = (world.session().await, world.code());
     for _ in 0..3 {
         store.left.store(1, Ordering::SeqCst);

@@ -19,7 +19,8 @@ async fn two_hundred_silent_sockets_keep_no_companion_out() {
 #[tokio::test]
 async fn who_guesses_too_often_is_not_heard_and_nobody_else_is_hurt() {
     let limits = Limits { failures_per_minute: 5, ..Limits::DEFAULT };
-    let world = World::of(Gateway::builder(MemoryStore::default()).setup(settings()).limits(limits)).await;
+    let world =
+        World::of(Gateway::builder(MemoryStore::default()).setup(settings()).limits(limits)).await;
     let code = world.code();
     for _ in 0..5 {
         assert_eq!(world.shows_from(ELSEWHERE, "wrong.code").await.unwrap_err(), "unknown code");
@@ -36,7 +37,8 @@ async fn who_guesses_too_often_is_not_heard_and_nobody_else_is_hurt() {
 #[tokio::test]
 async fn wrong_session_tokens_are_counted_and_cost_no_code_and_no_node_an_attempt() {
     let limits = Limits { failures_per_minute: 5, ..Limits::DEFAULT };
-    let world = World::of(Gateway::builder(MemoryStore::default()).setup(settings()).limits(limits)).await;
+    let world =
+        World::of(Gateway::builder(MemoryStore::default()).setup(settings()).limits(limits)).await;
     let token = world.session().await;
     let nobodys = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
     let heard = async |token: &str| match world.resumes(token).await.1 {

@@ -67,7 +67,8 @@ pub(crate) enum Heard {
 }
 
 pub(crate) fn settings() -> SetupSettings {
-    let addresses = Candidates { public: Some("wss://gateway.example".to_owned()), ..Candidates::default() };
+    let addresses =
+        Candidates { public: Some("wss://gateway.example".to_owned()), ..Candidates::default() };
     SetupSettings { addresses, ..SetupSettings::default() }
 }
 
@@ -135,8 +136,13 @@ impl World {
 
     /// A stranger writes over a channel: the code with which it is challenged.
     pub(crate) async fn challenge(&self, sender: &str) -> String {
-        let message =
-            crate::inbound::Incoming { channel: "signal", account: "me", sender: Some(sender), policy: None, meta: None };
+        let message = crate::inbound::Incoming {
+            channel: "signal",
+            account: "me",
+            sender: Some(sender),
+            policy: None,
+            meta: None,
+        };
         match self.gateway.gate().should_admit_elsewhere(message).await.unwrap() {
             crate::inbound::Admission::Challenge(challenge) => challenge.code.to_string(),
             other => panic!("{other:?}"),
@@ -168,7 +174,12 @@ impl World {
         self.open_from(HERE, path, None).await
     }
 
-    pub(crate) async fn open_from(&self, source: IpAddr, path: &str, origin: Option<&str>) -> Socket {
+    pub(crate) async fn open_from(
+        &self,
+        source: IpAddr,
+        path: &str,
+        origin: Option<&str>,
+    ) -> Socket {
         let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
         if let Some(origin) = origin {
             request.headers_mut().insert("Origin", HeaderValue::from_str(origin).unwrap());
@@ -218,7 +229,9 @@ pub(crate) async fn hear(socket: &mut Socket) -> Heard {
     loop {
         return match socket.next().await {
             Some(Ok(Message::Text(text))) => Heard::Text(text.to_string()),
-            Some(Ok(Message::Close(Some(frame)))) => Heard::Close(frame.code.into(), frame.reason.to_string()),
+            Some(Ok(Message::Close(Some(frame)))) => {
+                Heard::Close(frame.code.into(), frame.reason.to_string())
+            }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             Some(Ok(other)) => panic!("{other:?}"),
             Some(Err(_)) | None => Heard::Gone,

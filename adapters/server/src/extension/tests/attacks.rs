@@ -12,7 +12,10 @@ fn beside(folder: &Folder, python: &str) -> (Extension, Extension) {
 }
 
 async fn neighbour_answers(good: &Extension) {
-    assert_eq!(good.call("x.ping", json!({"still": "here"}), LONG).await.unwrap(), json!({"still": "here"}));
+    assert_eq!(
+        good.call("x.ping", json!({"still": "here"}), LONG).await.unwrap(),
+        json!({"still": "here"})
+    );
     assert_eq!(good.status().restarts, 0);
 }
 
@@ -21,7 +24,10 @@ async fn is_ended_for(python: &str, reason: &str) {
     let folder = Folder::new();
     let (bad, good) = beside(&folder, python);
     let all = join_all((0..8).map(|_| problem(&bad, LONG))).await;
-    assert!(all.iter().all(|problem| matches!(problem, Problem::Down(why) if why.contains(reason))), "{all:?}");
+    assert!(
+        all.iter().all(|problem| matches!(problem, Problem::Down(why) if why.contains(reason))),
+        "{all:?}"
+    );
     neighbour_answers(&good).await;
     until(|| bad.status().restarts >= 1).await;
     neighbour_answers(&good).await;
@@ -51,25 +57,32 @@ async fn a_whole_answer_without_the_end_of_its_line_is_none_either() {
 #[tokio::test]
 #[ignore = "needs Python"]
 async fn a_line_over_one_mebibyte_ends_it() {
-    is_ended_for("r = next(asked())\nanswer(r, 'x' * (1 << 20))\ntime.sleep(1000)", "longer than 1 MiB").await;
+    is_ended_for(
+        "r = next(asked())\nanswer(r, 'x' * (1 << 20))\ntime.sleep(1000)",
+        "longer than 1 MiB",
+    )
+    .await;
 }
 
 #[tokio::test]
 #[ignore = "needs Python"]
 async fn a_line_that_never_ends_ends_it() {
-    is_ended_for("next(asked())\nwhile True: sys.stdout.write('x' * 65536)", "longer than 1 MiB").await;
+    is_ended_for("next(asked())\nwhile True: sys.stdout.write('x' * 65536)", "longer than 1 MiB")
+        .await;
 }
 
 #[tokio::test]
 #[ignore = "needs Python"]
 async fn what_is_no_envelope_ends_it() {
-    is_ended_for("next(asked())\nprint('hello', flush=True)\ntime.sleep(1000)", "no JSON object").await;
+    is_ended_for("next(asked())\nprint('hello', flush=True)\ntime.sleep(1000)", "no JSON object")
+        .await;
     is_ended_for(
         "r = next(asked())\nprint('{\"id\":1,\"ok\":true,\"ok\":false}', flush=True)\ntime.sleep(1000)",
         "repeats a key",
     )
     .await;
-    is_ended_for("r = next(asked())\nprint('{\"id\":1}', flush=True)\ntime.sleep(1000)", "neither").await;
+    is_ended_for("r = next(asked())\nprint('{\"id\":1}', flush=True)\ntime.sleep(1000)", "neither")
+        .await;
 }
 
 #[tokio::test]

@@ -22,8 +22,14 @@ async fn channel(answer: Value) -> (ExtensionChannel, Arc<Mutex<Vec<(String, Val
 #[tokio::test]
 async fn a_sender_is_spelled_as_the_extension_says() {
     let (channel, asked) = channel(json!({"normalized": "ann@example.com", "more": 1})).await;
-    assert_eq!(channel.normalise(" Ann@Example.com").await, Ok(Normalised::Sender("ann@example.com".to_owned())));
-    assert_eq!(*asked.lock().unwrap(), [("mail.pairing.normalize_sender".to_owned(), json!({"raw": " Ann@Example.com"}))]);
+    assert_eq!(
+        channel.normalise(" Ann@Example.com").await,
+        Ok(Normalised::Sender("ann@example.com".to_owned()))
+    );
+    assert_eq!(
+        *asked.lock().unwrap(),
+        [("mail.pairing.normalize_sender".to_owned(), json!({"raw": " Ann@Example.com"}))]
+    );
     assert_eq!(channel.channel(), "mail");
 }
 
@@ -58,10 +64,14 @@ async fn whatever_else_is_answered_is_an_error_and_no_sender() {
     ] {
         let (channel, _) = channel(lie.clone()).await;
         let error = channel.normalise("x").await.unwrap_err();
-        assert!(error.to_string().starts_with("channel mail: extension mail: it "), "{lie}: {error}");
+        assert!(
+            error.to_string().starts_with("channel mail: extension mail: it "),
+            "{lie}: {error}"
+        );
         assert!(!error.passing, "{lie}: it would be answered once more");
     }
-    let gone = ExtensionChannel::new(extension(bare("mail")), "mail").normalise("x").await.unwrap_err();
+    let gone =
+        ExtensionChannel::new(extension(bare("mail")), "mail").normalise("x").await.unwrap_err();
     assert!(gone.passing, "{gone}");
 }
 
@@ -80,8 +90,14 @@ async fn replies_and_codes_are_sent_and_a_refusal_is_an_error() {
     good.send_reply("acc", "ann", "hello").await.unwrap();
     good.send_qr("acc", "ann", &[0x89, b'P', b'N', b'G']).await.unwrap();
     let expected = [
-        ("mail.pairing.send_reply".to_owned(), json!({"account": "acc", "to": "ann", "text": "hello"})),
-        ("mail.pairing.send_qr_image".to_owned(), json!({"account": "acc", "to": "ann", "png_base64": "iVBORw=="})),
+        (
+            "mail.pairing.send_reply".to_owned(),
+            json!({"account": "acc", "to": "ann", "text": "hello"}),
+        ),
+        (
+            "mail.pairing.send_qr_image".to_owned(),
+            json!({"account": "acc", "to": "ann", "png_base64": "iVBORw=="}),
+        ),
     ];
     assert_eq!(*asked.lock().unwrap(), expected);
     let large = good.send_qr("acc", "ann", &vec![0; 1 << 20]).await.unwrap_err();
@@ -96,11 +112,17 @@ async fn replies_and_codes_are_sent_and_a_refusal_is_an_error() {
 
 #[tokio::test]
 async fn an_extension_with_several_channels_is_told_which_is_meant() {
-    let mut config =
-        served(bare("mail"), |_, params| json!({"normalized": params["channel"], "ok": params["channel"] == "post"})).await;
+    let mut config = served(
+        bare("mail"),
+        |_, params| json!({"normalized": params["channel"], "ok": params["channel"] == "post"}),
+    )
+    .await;
     config.channels = vec!["mail".to_owned(), "post".to_owned()];
     let extension = extension(config);
-    let (mail, post) = (ExtensionChannel::new(extension.clone(), "mail"), ExtensionChannel::new(extension, "post"));
+    let (mail, post) = (
+        ExtensionChannel::new(extension.clone(), "mail"),
+        ExtensionChannel::new(extension, "post"),
+    );
     assert_eq!(mail.normalise("x").await, Ok(Normalised::Sender("mail".to_owned())));
     assert_eq!(post.normalise("x").await, Ok(Normalised::Sender("post".to_owned())));
     assert!(post.send_reply("a", "b", "c").await.is_ok());

@@ -5,7 +5,10 @@ fn refused(change: impl FnOnce(&mut ExtensionConfig)) -> String {
     let mut config = bare("mail");
     change(&mut config);
     let error = validate(&[config.clone()]).unwrap_err();
-    assert_eq!(super::Extension::new(config, std::sync::Arc::new(super::NoHost)).unwrap_err(), error);
+    assert_eq!(
+        super::Extension::new(config, std::sync::Arc::new(super::NoHost)).unwrap_err(),
+        error
+    );
     error.to_string()
 }
 
@@ -27,32 +30,86 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     for name in ["", "-a", "a_b", &"a".repeat(33), "é"] {
         assert!(refused(|config| config.name = name.to_owned()).contains("name"), "{name}");
     }
-    for prefix in
-        ["", "1a", "a-b", "a.b", "A", &"a".repeat(33), "pairing", "pairing_x", "setup", "inbound", "devices", "handfast"]
-    {
+    for prefix in [
+        "",
+        "1a",
+        "a-b",
+        "a.b",
+        "A",
+        &"a".repeat(33),
+        "pairing",
+        "pairing_x",
+        "setup",
+        "inbound",
+        "devices",
+        "handfast",
+    ] {
         assert!(refused(|config| config.prefix = prefix.to_owned()).contains("prefix"), "{prefix}");
     }
     for channel in ["", "Mail", "a b", "a|b", "_a"] {
-        assert!(refused(|config| config.channels = list(&[channel])).contains("channel"), "{channel}");
+        assert!(
+            refused(|config| config.channels = list(&[channel])).contains("channel"),
+            "{channel}"
+        );
     }
-    for admin in ["", "a.", ".a", "a..b", "A", "a b", "pairing", "pairing.x", "setup/x", "inbound_x", "admin"] {
-        assert!(refused(|config| config.admin = list(&[admin])).contains("admin method prefix"), "{admin}");
+    for admin in [
+        "",
+        "a.",
+        ".a",
+        "a..b",
+        "A",
+        "a b",
+        "pairing",
+        "pairing.x",
+        "setup/x",
+        "inbound_x",
+        "admin",
+    ] {
+        assert!(
+            refused(|config| config.admin = list(&[admin])).contains("admin method prefix"),
+            "{admin}"
+        );
     }
     for mount in [
-        "", "/", "mail", "/mail/", "//mail", "/a/../b", "/.", "/a%2fb", "/a b", "/pair", "/pair/x", "/Pair", "/api/v1",
-        "/health", "/ready", "/metrics", "/admin",
+        "", "/", "mail", "/mail/", "//mail", "/a/../b", "/.", "/a%2fb", "/a b", "/pair", "/pair/x",
+        "/Pair", "/api/v1", "/health", "/ready", "/metrics", "/admin",
     ] {
         assert!(refused(|config| config.mounts = list(&[mount])).contains("mount"), "{mount}");
     }
-    for url in ["", "x", "ftp://a/", "http://", "http://u@a/", "http://u:p@a/", "http://a/#x", "unix:/x", "https:///"] {
-        assert!(refused(|config| *config = ExtensionConfig::http("mail", "mail", url)).contains("url"), "{url}");
+    for url in [
+        "",
+        "x",
+        "ftp://a/",
+        "http://",
+        "http://u@a/",
+        "http://u:p@a/",
+        "http://a/#x",
+        "unix:/x",
+        "https:///",
+    ] {
+        assert!(
+            refused(|config| *config = ExtensionConfig::http("mail", "mail", url)).contains("url"),
+            "{url}"
+        );
     }
     for command in [&[][..], &[""], &["a\0"], &["a", "b\0"]] {
-        assert!(refused(|config| *config = ExtensionConfig::stdio("mail", "mail", command)).contains("command"), "{command:?}");
+        assert!(
+            refused(|config| *config = ExtensionConfig::stdio("mail", "mail", command))
+                .contains("command"),
+            "{command:?}"
+        );
     }
-    assert!(refused(|config| config.poll = Some(std::time::Duration::from_millis(99))).contains("too often"));
-    assert!(refused(|config| config.timeouts.call = std::time::Duration::ZERO).contains("call timeout"));
-    assert!(refused(|config| config.timeouts.poll = std::time::Duration::from_secs(601)).contains("poll timeout"));
+    assert!(
+        refused(|config| config.poll = Some(std::time::Duration::from_millis(99)))
+            .contains("too often")
+    );
+    assert!(
+        refused(|config| config.timeouts.call = std::time::Duration::ZERO).contains("call timeout")
+    );
+    assert!(
+        refused(|config| config.timeouts.poll = std::time::Duration::from_secs(601))
+            .contains("poll timeout")
+    );
     for field in ["channel", "admin method prefix", "mount"] {
         let text = refused(|config| match field {
             "channel" => config.channels = list(&["a", "b", "a"]),
@@ -97,9 +154,11 @@ fn two_extensions_never_want_the_same() {
 #[test]
 fn a_set_has_its_parts_by_name() {
     let mut config = bare("mail");
-    (config.channels, config.admin, config.mounts) = (list(&["mail", "post"]), list(&["mail"]), list(&["/mail"]));
+    (config.channels, config.admin, config.mounts) =
+        (list(&["mail", "post"]), list(&["mail"]), list(&["/mail"]));
     let extensions = Extensions::new(vec![bare("other"), config], Services::default()).unwrap();
-    let channels: Vec<String> = extensions.channels().iter().map(|channel| channel.channel().to_owned()).collect();
+    let channels: Vec<String> =
+        extensions.channels().iter().map(|channel| channel.channel().to_owned()).collect();
     assert_eq!(channels, ["mail", "post"]);
     assert_eq!(extensions.router().find("mail.x").unwrap().config().name, "mail");
     assert_eq!(extensions.proxy().find("/mail/x").unwrap().config().name, "mail");

@@ -66,19 +66,27 @@ fn full(mut config: ExtensionConfig) -> ExtensionConfig {
 
 async fn does_all_it_should(config: ExtensionConfig, folder: &Folder) -> Extensions {
     let gateway = Arc::new(Gateway::default());
-    let services = Services { host: gateway.clone(), cursors: gateway.clone(), items: gateway.clone() };
+    let services =
+        Services { host: gateway.clone(), cursors: gateway.clone(), items: gateway.clone() };
     let extensions = Extensions::new(vec![full(config)], services).unwrap();
     extensions.start();
 
     let channel = &extensions.channels()[0];
-    assert_eq!(channel.normalise("  Zoë@Example ").await, Ok(Normalised::Sender("zoë@example".to_owned())));
+    assert_eq!(
+        channel.normalise("  Zoë@Example ").await,
+        Ok(Normalised::Sender("zoë@example".to_owned()))
+    );
     assert_eq!(channel.normalise("#group").await, Ok(Normalised::NotASender));
     channel.send_reply("acc", "zoë", &channel.challenge_text("ABCD2345")).await.unwrap();
     channel.send_qr("acc", "zoë", &[1; 300_000]).await.unwrap();
     let refused = channel.send_reply("acc", "nobody", "hello").await.unwrap_err();
-    assert_eq!(refused.to_string(), "channel echo: extension echo: it refused: nobody has no mailbox");
+    assert_eq!(
+        refused.to_string(),
+        "channel echo: extension echo: it refused: nobody has no mailbox"
+    );
     let recorded = std::fs::read_to_string(folder.path("record")).unwrap();
-    let recorded: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let recorded: Vec<Value> =
+        recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(recorded[0]["to"], "zoë");
     assert!(recorded[0]["text"].as_str().unwrap().contains("ABCD2345"));
     assert_eq!(recorded[1], json!({"account": "acc", "to": "zoë", "png_bytes": 300_000}));
@@ -97,9 +105,20 @@ async fn does_all_it_should(config: ExtensionConfig, folder: &Folder) -> Extensi
     assert_eq!(extensions.status()[0].metrics_dropped, 0);
 
     until(|| gateway.cursor.lock().unwrap().as_deref() == Some("3")).await;
-    assert_eq!(*gateway.items.lock().unwrap(), [json!({"number": 1}), json!({"number": 2}), json!({"number": 3})]);
-    let unknown = extensions.get("echo").unwrap().call("echo.unheard.of", Value::Null, LONG).await.unwrap_err();
-    assert_eq!(unknown.to_string(), "extension echo: it refused: there is no method echo.unheard.of");
+    assert_eq!(
+        *gateway.items.lock().unwrap(),
+        [json!({"number": 1}), json!({"number": 2}), json!({"number": 3})]
+    );
+    let unknown = extensions
+        .get("echo")
+        .unwrap()
+        .call("echo.unheard.of", Value::Null, LONG)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "extension echo: it refused: there is no method echo.unheard.of"
+    );
     extensions
 }
 
@@ -108,13 +127,23 @@ async fn does_all_it_should(config: ExtensionConfig, folder: &Folder) -> Extensi
 async fn over_its_standard_streams_the_example_does_all_it_should_and_asks_the_gateway() {
     let folder = Folder::new();
     let record = folder.path("record");
-    let config = ExtensionConfig::stdio("echo", "echo", &["python3", SCRIPT, "--record", record.to_str().unwrap()]);
+    let config = ExtensionConfig::stdio(
+        "echo",
+        "echo",
+        &["python3", SCRIPT, "--record", record.to_str().unwrap()],
+    );
     let extensions = does_all_it_should(config, &folder).await;
     let asked = json!({"method": "pairing.should_admit", "params": {"sender": "zoë"}});
     let answer = extensions.router().call("echo.ask", asked).await;
     assert_eq!(answer.result, Some(json!({"extension": "echo", "asked": {"sender": "zoë"}})));
-    let refused = extensions.router().call("echo.ask", json!({"method": "devices.revoke", "params": {}})).await;
-    assert_eq!(refused.error.as_deref(), Some("extension echo: it refused: devices.revoke is not answered here"));
+    let refused = extensions
+        .router()
+        .call("echo.ask", json!({"method": "devices.revoke", "params": {}}))
+        .await;
+    assert_eq!(
+        refused.error.as_deref(),
+        Some("extension echo: it refused: devices.revoke is not answered here")
+    );
     extensions.shut_down().await;
     let status = &extensions.status()[0];
     assert_eq!((status.alive, status.restarts, status.ignored), (false, 0, 0));
@@ -123,7 +152,13 @@ async fn over_its_standard_streams_the_example_does_all_it_should_and_asks_the_g
 /// The example as a server of its own, and its port.
 async fn listening(folder: &Folder) -> (Child, String) {
     let mut child = Command::new("python3")
-        .args([SCRIPT, "--http", "127.0.0.1:0", "--record", folder.path("record").to_str().unwrap()])
+        .args([
+            SCRIPT,
+            "--http",
+            "127.0.0.1:0",
+            "--record",
+            folder.path("record").to_str().unwrap(),
+        ])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -158,11 +193,14 @@ fn without_a_file_the_example_keeps_what_it_sends_to_itself() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let request =
-        json!({"id": 1, "method": "echo.pairing.send_reply", "params": {"account": "a", "to": "ann", "text": "code ABCD2345"}});
+    let request = json!({"id": 1, "method": "echo.pairing.send_reply", "params": {"account": "a", "to": "ann", "text": "code ABCD2345"}});
     std::io::Write::write_all(&mut stdin, format!("{request}\n").as_bytes()).unwrap();
     let mut answer = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut answer).unwrap();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(child.stdout.as_mut().unwrap()),
+        &mut answer,
+    )
+    .unwrap();
     assert_eq!(answer, "{\"id\":1,\"ok\":true,\"result\":{\"ok\":true}}\n");
     drop(stdin);
     let output = child.wait_with_output().unwrap();

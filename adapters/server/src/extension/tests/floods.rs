@@ -15,9 +15,14 @@ use super::{Folder, HASTY, HONEST, LONG, SHORT, gone, problem, until};
 #[tokio::test]
 #[ignore = "needs Python"]
 async fn one_that_writes_what_nobody_asked_for_is_ended_whatever_it_writes() {
-    for line in [r#"{"id":7,"ok":true}"#, "", r#"{"id":7,"ok":true,"result":"' + 'x' * 900000 + '"}"#] {
+    for line in
+        [r#"{"id":7,"ok":true}"#, "", r#"{"id":7,"ok":true,"result":"' + 'x' * 900000 + '"}"#]
+    {
         let folder = Folder::new();
-        let bad = folder.start("bad", &format!("next(asked())\nwhile True: sys.stdout.write('{line}' + chr(10))"));
+        let bad = folder.start(
+            "bad",
+            &format!("next(asked())\nwhile True: sys.stdout.write('{line}' + chr(10))"),
+        );
         let good = folder.start("good", HONEST);
         match problem(&bad, LONG).await {
             Problem::Down(why) => assert!(why.contains("nobody had asked for"), "{why}"),
@@ -89,7 +94,10 @@ async fn one_that_reads_nothing_gets_no_more_than_the_bound_to_read_and_is_ended
     let all = join_all((0..64).map(|_| deaf.call("x.ping", large.clone(), LONG)));
     let (all, neighbour) = tokio::join!(all, good.call("x.ping", large.clone(), LONG));
     assert_eq!(neighbour.unwrap(), large);
-    let busy = all.iter().filter(|answer| matches!(answer, Err(error) if error.problem == Problem::Busy)).count();
+    let busy = all
+        .iter()
+        .filter(|answer| matches!(answer, Err(error) if error.problem == Problem::Busy))
+        .count();
     let down = |why: &str| why.contains("did not read its standard input");
     let ended =
         all.iter().filter(|answer| matches!(answer, Err(error) if matches!(&error.problem, Problem::Down(why) if down(why))));
@@ -107,11 +115,19 @@ async fn calls_that_time_out_leave_their_room_to_others() {
 while not os.path.exists(sys.argv[1] + '/go'): time.sleep(0.01)
 for r in asked(): answer(r, len(r['params']))
 ";
-    let dozing = folder.start_with("dozing", dozing, Rules { write: LONG, ..HASTY }, Arc::new(NoHost));
+    let dozing =
+        folder.start_with("dozing", dozing, Rules { write: LONG, ..HASTY }, Arc::new(NoHost));
     let large = json!("x".repeat(1_000_000));
     let all = join_all((0..8).map(|_| dozing.call("x.ping", large.clone(), SHORT))).await;
-    assert!(all.iter().all(|answer| answer.as_ref().unwrap_err().problem == Problem::Timeout(SHORT)), "{all:?}");
-    assert_eq!(problem_of(dozing.call("x.ping", large.clone(), SHORT).await), Problem::Busy, "the room is taken until it reads");
+    assert!(
+        all.iter().all(|answer| answer.as_ref().unwrap_err().problem == Problem::Timeout(SHORT)),
+        "{all:?}"
+    );
+    assert_eq!(
+        problem_of(dozing.call("x.ping", large.clone(), SHORT).await),
+        Problem::Busy,
+        "the room is taken until it reads"
+    );
     std::fs::write(folder.path("go"), "").unwrap();
     let small = async || dozing.call("x.ping", json!("x"), LONG).await;
     assert_eq!(small().await.unwrap(), 1);

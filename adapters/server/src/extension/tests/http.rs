@@ -10,7 +10,9 @@ use super::super::{ExtensionConfig, LINE_BYTES};
 use super::{LONG, SHORT, bare, extension, problem, served};
 
 /// A server that does so with each connection.
-async fn server<F: Future<Output = ()> + Send>(each: impl Fn(TcpStream) -> F + Send + 'static) -> Extension {
+async fn server<F: Future<Output = ()> + Send>(
+    each: impl Fn(TcpStream) -> F + Send + 'static,
+) -> Extension {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/rpc?key=1", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -51,12 +53,17 @@ async fn a_call_is_a_post_of_the_envelope() {
     let request = request.as_str().unwrap();
     assert!(request.starts_with("POST /rpc?key=1 HTTP/1.1\r\nhost: 127.0.0.1:"), "{request}");
     assert!(request.contains("\r\ncontent-type: application/json\r\n"), "{request}");
-    assert!(request.ends_with("\r\n\r\n{\"id\":1,\"method\":\"mail.x\",\"params\":{\"a\":1}}"), "{request}");
+    assert!(
+        request.ends_with("\r\n\r\n{\"id\":1,\"method\":\"mail.x\",\"params\":{\"a\":1}}"),
+        "{request}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_answer_to_this_call_is_an_error() {
-    let with = |status: &str, body: &str| format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let with = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
     let good = r#"{"id":1,"ok":true}"#;
     for (text, expected) in [
         (with("500 Oops", good), "HTTP status 500"),
@@ -79,8 +86,15 @@ async fn what_is_no_answer_to_this_call_is_an_error() {
             other => panic!("{expected}: {other:?}"),
         }
     }
-    assert_eq!(says(with("200 OK", good)).await.call("x.ping", Value::Null, LONG).await, Ok(Value::Null));
-    for broken in [String::new(), "hello\r\n\r\n".to_owned(), format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(1 << 16))] {
+    assert_eq!(
+        says(with("200 OK", good)).await.call("x.ping", Value::Null, LONG).await,
+        Ok(Value::Null)
+    );
+    for broken in [
+        String::new(),
+        "hello\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(1 << 16)),
+    ] {
         let extension = server(move |mut stream| {
             let broken = broken.clone();
             async move {
@@ -125,8 +139,12 @@ async fn a_server_whose_certificate_nobody_vouches_for_is_not_asked() {
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let accepted = tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.map(drop) });
-    let extension = extension(ExtensionConfig::http("mail", "mail", &format!("https://localhost:{port}/")));
+    let accepted =
+        tokio::spawn(
+            async move { acceptor.accept(listener.accept().await.unwrap().0).await.map(drop) },
+        );
+    let extension =
+        extension(ExtensionConfig::http("mail", "mail", &format!("https://localhost:{port}/")));
     match problem(&extension, LONG).await {
         Problem::Down(why) => assert!(why.contains("certificate"), "{why}"),
         other => panic!("{other}"),

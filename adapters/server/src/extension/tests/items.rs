@@ -54,11 +54,19 @@ async fn a_message_that_can_never_be_decided_keeps_none_behind_it_away() {
     config.poll = Some(Duration::from_millis(100));
     let kept = Kept::default();
     let brought = kept.0.clone();
-    let builder = Gateway::builder(MemoryStore::default()).extensions(vec![config]).application(kept);
+    let builder =
+        Gateway::builder(MemoryStore::default()).extensions(vec![config]).application(kept);
     let gateway = builder.start().await.unwrap();
     until(|| asked.lock().unwrap().contains(&json!("1"))).await;
     assert_eq!(*brought.lock().unwrap(), [json!({"number": 1})]);
-    assert_eq!(*asked.lock().unwrap().iter().filter(|cursor| cursor.is_null()).collect::<Vec<_>>(), [&Value::Null]);
-    assert_eq!(gateway.gate().waiting().await.unwrap(), [("mail".to_owned(), 1)], "Ann is challenged");
+    assert_eq!(
+        *asked.lock().unwrap().iter().filter(|cursor| cursor.is_null()).collect::<Vec<_>>(),
+        [&Value::Null]
+    );
+    assert_eq!(
+        gateway.gate().waiting().await.unwrap(),
+        [("mail".to_owned(), 1)],
+        "Ann is challenged"
+    );
     gateway.shut_down();
 }

@@ -80,7 +80,11 @@ impl Folder {
     fn config(&self, name: &str, python: &str) -> ExtensionConfig {
         let script = self.path(&format!("{name}.py"));
         std::fs::write(&script, format!("{PRELUDE}\n{python}\n")).unwrap();
-        ExtensionConfig::stdio(name, name, &["python3", script.to_str().unwrap(), self.0.path().to_str().unwrap()])
+        ExtensionConfig::stdio(
+            name,
+            name,
+            &["python3", script.to_str().unwrap(), self.0.path().to_str().unwrap()],
+        )
     }
 
     fn start(&self, name: &str, python: &str) -> Extension {
@@ -122,11 +126,14 @@ async fn problem(extension: &Extension, within: Duration) -> Problem {
 fn gone(pid: &str) -> bool {
     match std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")) {
         Err(_) => true,
-        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X'])),
+        Ok(stat) => {
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X']))
+        }
     }
 }
 
-/// An extension over HTTP in this process: what it answers is the result, or the whole body if it is text that begins with `RAW`.
+/// An extension over HTTP in this process: what it answers is the result, or the whole body if it
+/// is text that begins with `RAW`.
 async fn served(
     mut config: ExtensionConfig,
     answer: impl Fn(&str, &Value) -> Value + Clone + Send + Sync + 'static,
@@ -143,8 +150,11 @@ async fn served(
         }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    config.transport = Transport::Http { url: format!("http://{}/rpc", listener.local_addr().unwrap()) };
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/rpc", post(handler))).await });
+    config.transport =
+        Transport::Http { url: format!("http://{}/rpc", listener.local_addr().unwrap()) };
+    tokio::spawn(async move {
+        axum::serve(listener, axum::Router::new().route("/rpc", post(handler))).await
+    });
     config
 }
 

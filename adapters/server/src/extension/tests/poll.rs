@@ -35,9 +35,15 @@ impl Cursors for Book {
 #[async_trait]
 impl Items for Book {
     async fn take(&self, _: &str, items: Vec<Value>) -> Result<(), String> {
-        let refuse = self.refuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let refuse = self
+            .refuse
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok();
         let text = Value::from(items).to_string();
-        self.done.lock().unwrap().push(format!("{} {text}", if refuse { "refuse" } else { "take" }));
+        self.done
+            .lock()
+            .unwrap()
+            .push(format!("{} {text}", if refuse { "refuse" } else { "take" }));
         if refuse { Err("not now".to_owned()) } else { Ok(()) }
     }
 }
@@ -49,7 +55,10 @@ fn polled(configs: Vec<ExtensionConfig>, book: &Arc<Book>) -> Extensions {
     extensions
 }
 
-async fn each(mut config: ExtensionConfig, answer: impl Fn(&Value) -> Value + Clone + Send + Sync + 'static) -> ExtensionConfig {
+async fn each(
+    mut config: ExtensionConfig,
+    answer: impl Fn(&Value) -> Value + Clone + Send + Sync + 'static,
+) -> ExtensionConfig {
     config.poll = Some(Duration::from_millis(100));
     served(config, move |method, params| {
         assert!(method.ends_with(".poll.tick"));
@@ -69,7 +78,8 @@ async fn the_cursor_moves_only_after_the_items_were_taken() {
     let extensions = polled(vec![config.await], &book);
     until(|| book.cursors.lock().unwrap().get("mail").is_some_and(|cursor| cursor == "2")).await;
     extensions.shut_down().await;
-    let expected = [r#"refuse ["a","b"]"#, r#"take ["a","b"]"#, "keep 1", r#"take [{"c":1}]"#, "keep 2"];
+    let expected =
+        [r#"refuse ["a","b"]"#, r#"take ["a","b"]"#, "keep 1", r#"take [{"c":1}]"#, "keep 2"];
     assert_eq!(*book.done.lock().unwrap(), expected);
 }
 
@@ -93,7 +103,9 @@ async fn ticks_that_break_the_bounds_move_nothing_and_come_less_often() {
         until(|| ticks.load(Ordering::SeqCst) >= 2).await;
         extensions.shut_down().await;
         assert!(book.done.lock().unwrap().is_empty());
-        assert!(extensions.status()[0].last_error.as_ref().unwrap().contains("against the protocol"));
+        assert!(
+            extensions.status()[0].last_error.as_ref().unwrap().contains("against the protocol")
+        );
     }
 }
 
@@ -101,7 +113,9 @@ async fn ticks_that_break_the_bounds_move_nothing_and_come_less_often() {
 async fn an_item_that_is_no_unicode_or_too_deep_is_dropped_alone() {
     let book = Arc::new(Book::default());
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let tick = format!(r#"RAW{{"id":ID,"ok":true,"result":{{"cursor":"1","items":["a","\ud800",{deep},"b"]}}}}"#);
+    let tick = format!(
+        r#"RAW{{"id":ID,"ok":true,"result":{{"cursor":"1","items":["a","\ud800",{deep},"b"]}}}}"#
+    );
     let config = each(bare("mail"), move |params| match params["cursor"].as_str() {
         None => Value::from(tick.replace("ID", "1")),
         Some(cursor) => json!({"cursor": cursor, "items": []}),
@@ -113,12 +127,17 @@ async fn an_item_that_is_no_unicode_or_too_deep_is_dropped_alone() {
 }
 
 #[tokio::test]
-async fn extensions_that_are_slow_to_say_what_is_new_take_no_turn_from_others_and_none_is_asked_twice_at_once() {
+async fn extensions_that_are_slow_to_say_what_is_new_take_no_turn_from_others_and_none_is_asked_twice_at_once()
+ {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let book = Arc::new(Book::default());
     let slow = |n: usize| {
         let name = format!("e{n}x");
-        let mut config = ExtensionConfig::http(&name, &name, &format!("http://{}/", listener.local_addr().unwrap()));
+        let mut config = ExtensionConfig::http(
+            &name,
+            &name,
+            &format!("http://{}/", listener.local_addr().unwrap()),
+        );
         config.poll = Some(Duration::from_millis(100));
         config
     };
@@ -130,7 +149,9 @@ async fn extensions_that_are_slow_to_say_what_is_new_take_no_turn_from_others_an
         held.push(listener.accept().await.unwrap().0);
     }
     until(|| book.cursors.lock().unwrap().contains_key("mail")).await;
-    let in_flight = || extensions.status()[..most].iter().map(|status| status.calls_in_flight).collect::<Vec<_>>();
+    let in_flight = || {
+        extensions.status()[..most].iter().map(|status| status.calls_in_flight).collect::<Vec<_>>()
+    };
     assert_eq!(in_flight(), vec![1; most]);
     extensions.shut_down().await;
     extensions.start();
@@ -165,8 +186,11 @@ async fn the_items_of_no_more_than_four_are_taken_at_once() {
     let services = Services { host: Arc::new(NoHost), cursors: book.clone(), items: stuck.clone() };
     let extensions = Extensions::new(configs, services).unwrap();
     extensions.start();
-    until(|| ticks.load(Ordering::SeqCst) == 2 * MOST_TICKS && extensions.status().iter().all(|of| of.calls_in_flight == 0))
-        .await;
+    until(|| {
+        ticks.load(Ordering::SeqCst) == 2 * MOST_TICKS
+            && extensions.status().iter().all(|of| of.calls_in_flight == 0)
+    })
+    .await;
     until(|| stuck.0.load(Ordering::SeqCst) >= MOST_TICKS).await;
     assert_eq!(stuck.0.load(Ordering::SeqCst), MOST_TICKS);
     extensions.shut_down().await;

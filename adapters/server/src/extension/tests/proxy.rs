@@ -35,7 +35,10 @@ async fn body(response: Response) -> String {
 
 #[test]
 fn the_longest_mount_that_ends_with_a_segment_wins() {
-    let proxy = Proxy::new(&[with_mounts(bare("a"), &["/pai", "/mail"]), with_mounts(bare("b"), &["/mail/in"])]);
+    let proxy = Proxy::new(&[
+        with_mounts(bare("a"), &["/pai", "/mail"]),
+        with_mounts(bare("b"), &["/mail/in"]),
+    ]);
     let found = |path: &str| proxy.find(path).map(|extension| extension.config().name.as_str());
     for (path, name) in [
         ("/mail", Some("a")),
@@ -81,7 +84,10 @@ async fn a_request_is_passed_on_without_what_proves_who_somebody_is() {
         .body(Body::from("hello"))
         .unwrap();
     let response = proxy.serve(request).await.unwrap();
-    assert_eq!((response.status(), response.headers()["x-seen"].to_str().unwrap()), (StatusCode::CREATED, "yes"));
+    assert_eq!(
+        (response.status(), response.headers()["x-seen"].to_str().unwrap()),
+        (StatusCode::CREATED, "yes")
+    );
     assert_eq!(body(response).await, "done");
     let expected = json!(["mail.http.request", {
         "method": "POST",
@@ -160,7 +166,8 @@ async fn an_answer_cannot_touch_the_gateways_origin() {
     expected.insert("content-type", "text/html".parse().unwrap());
     expected.append("x-many", "1".parse().unwrap());
     expected.append("x-many", "2".parse().unwrap());
-    expected.insert("content-security-policy", "sandbox allow-forms allow-scripts".parse().unwrap());
+    expected
+        .insert("content-security-policy", "sandbox allow-forms allow-scripts".parse().unwrap());
     expected.insert("x-content-type-options", "nosniff".parse().unwrap());
     assert_eq!(*response.headers(), expected);
     assert_eq!(body(response).await, "<b>");
@@ -168,7 +175,8 @@ async fn an_answer_cannot_touch_the_gateways_origin() {
 
 #[tokio::test]
 async fn what_is_no_answer_becomes_502_and_says_nothing_of_the_extension() {
-    let many: serde_json::Map<String, Value> = (0..65).map(|n| (format!("x-{n}"), json!("1"))).collect();
+    let many: serde_json::Map<String, Value> =
+        (0..65).map(|n| (format!("x-{n}"), json!("1"))).collect();
     for lie in [
         json!(null),
         json!({}),
@@ -215,7 +223,8 @@ async fn bodies_are_bounded_in_size_and_in_time() {
 
     config.timeouts.call = Duration::from_millis(50);
     let proxy = Proxy::new(&[with_mounts(config, &["/mail"])]);
-    let endless = Body::from_stream(futures_util::stream::pending::<Result<&'static str, std::io::Error>>());
+    let endless =
+        Body::from_stream(futures_util::stream::pending::<Result<&'static str, std::io::Error>>());
     let slow = proxy.serve(Request::post("/mail").body(endless).unwrap()).await.unwrap();
     assert_eq!(slow.status(), StatusCode::REQUEST_TIMEOUT);
 }
@@ -254,9 +263,13 @@ async fn slow_bodies_take_no_place_from_requests_that_are_whole_nor_from_bodies_
     let proxy = answering(json!({"status": 200})).await;
     let post = |last: u8, body: Body| {
         let peer = SocketAddr::from(([192, 0, 2, last], 9));
-        proxy.serve(Request::post("/mail").extension(PeerAddress::new(peer.ip())).body(body).unwrap())
+        proxy.serve(
+            Request::post("/mail").extension(PeerAddress::new(peer.ip())).body(body).unwrap(),
+        )
     };
-    let endless = || Body::from_stream(futures_util::stream::pending::<Result<&'static str, std::io::Error>>());
+    let endless = || {
+        Body::from_stream(futures_util::stream::pending::<Result<&'static str, std::io::Error>>())
+    };
     let mut slow: Vec<_> = (0..40).map(|n| Box::pin(post(n / 8, endless()))).collect();
     for request in &mut slow {
         assert!(request.as_mut().now_or_never().is_none());

@@ -14,7 +14,8 @@ use super::{Folder, HASTY, HONEST, LONG, SHORT, answers, gone, problem, until};
 
 #[tokio::test]
 #[ignore = "needs Python"]
-async fn answers_in_any_order_reach_whoever_asked_and_the_call_beyond_the_bound_is_refused_at_once() {
+async fn answers_in_any_order_reach_whoever_asked_and_the_call_beyond_the_bound_is_refused_at_once()
+{
     let folder = Folder::new();
     let backwards = "
 import itertools
@@ -30,8 +31,10 @@ while True:
     let extension = folder.start("backwards", backwards);
     let beyond = async {
         until(|| extension.status().calls_in_flight == MOST_CALLS - 1).await;
-        let (last, refused) =
-            tokio::join!(extension.call("x.same", json!("last"), LONG), extension.call("x.same", json!(1), LONG));
+        let (last, refused) = tokio::join!(
+            extension.call("x.same", json!("last"), LONG),
+            extension.call("x.same", json!(1), LONG)
+        );
         assert_eq!(refused.unwrap_err().problem, Problem::Busy);
         last
     };
@@ -49,14 +52,16 @@ while True:
 #[ignore = "needs Python"]
 async fn what_an_extension_refuses_and_what_is_too_large_to_ask_are_errors_that_name_it() {
     let folder = Folder::new();
-    let refusing = "for r in asked(): say({'id': r['id'], 'ok': False, 'error': 'not \\x1b[31m today'})";
+    let refusing =
+        "for r in asked(): say({'id': r['id'], 'ok': False, 'error': 'not \\x1b[31m today'})";
     let extension = folder.start("refusing", refusing);
     let error = extension.call("x.ping", Value::Null, LONG).await.unwrap_err();
     assert_eq!(error.to_string(), "extension refusing: it refused: not  [31m today");
     assert_eq!(extension.status().last_error.as_deref(), Some("it refused: not  [31m today"));
     let large = extension.call("x.ping", json!("x".repeat(1 << 20)), LONG).await.unwrap_err();
     assert_eq!(large.problem, Problem::TooLarge);
-    let fits = extension.call("x.ping", json!("x".repeat((1 << 20) - 100)), LONG).await.unwrap_err();
+    let fits =
+        extension.call("x.ping", json!("x".repeat((1 << 20) - 100)), LONG).await.unwrap_err();
     assert!(matches!(fits.problem, Problem::Refused(_)), "{fits}");
     assert_eq!(extension.status().restarts, 0);
 }
@@ -87,10 +92,14 @@ async fn a_program_that_is_not_there_is_tried_again_no_more_often_than_the_backo
     let mut config = folder.config("missing", "");
     config.transport = super::Transport::Stdio { command: vec!["/nowhere/at-all".to_owned()] };
     let extension = super::Extension::new(config, Arc::new(NoHost)).unwrap();
-    assert!(matches!(problem(&extension, LONG).await, Problem::Down(why) if why == "it is not started"));
+    assert!(
+        matches!(problem(&extension, LONG).await, Problem::Down(why) if why == "it is not started")
+    );
     tokio::time::pause();
     extension.start();
-    assert!(matches!(problem(&extension, LONG).await, Problem::Down(why) if why.contains("no program \"/nowhere/at-all\"")));
+    assert!(
+        matches!(problem(&extension, LONG).await, Problem::Down(why) if why.contains("no program \"/nowhere/at-all\""))
+    );
     let began = tokio::time::Instant::now();
     let mut seen = Vec::new();
     while seen.len() < 8 {
@@ -117,7 +126,8 @@ for r in asked():
     done.append(r['method'])
     answer(r, done)
 ";
-    let extension = folder.start_with("dozing", dozing, Rules { write: LONG, ..HASTY }, Arc::new(NoHost));
+    let extension =
+        folder.start_with("dozing", dozing, Rules { write: LONG, ..HASTY }, Arc::new(NoHost));
     folder.line("up").await;
     // More than a pipe holds: its line stays half written.
     let plug = extension.call("x.plug", json!("x".repeat(1 << 19)), LONG);
@@ -167,7 +177,9 @@ async fn after_a_shutdown_the_program_is_gone_with_what_it_had_started_and_nothi
             until(|| gone(pid)).await;
         }
         extension.start();
-        assert!(matches!(problem(&extension, LONG).await, Problem::Down(why) if why == "it was shut down"));
+        assert!(
+            matches!(problem(&extension, LONG).await, Problem::Down(why) if why == "it was shut down")
+        );
         assert!(!extension.status().alive);
     }
 }
@@ -206,7 +218,8 @@ impl Host for Slow {
 
 #[tokio::test]
 #[ignore = "needs Python"]
-async fn what_an_extension_asks_the_gateway_is_answered_sixteen_at_a_time_while_the_rest_waits_and_its_own_answers_get_through() {
+async fn what_an_extension_asks_the_gateway_is_answered_sixteen_at_a_time_while_the_rest_waits_and_its_own_answers_get_through()
+ {
     let folder = Folder::new();
     // Its ids are those of the gateway's calls too; neither side mixes them up.
     let asking = "
@@ -234,19 +247,25 @@ for r in asked():
     let got = async || extension.call("x.got", Value::Null, LONG).await.unwrap();
     while got().await.as_array().unwrap().len() < 5 {}
     for refused in got().await.as_array().unwrap() {
-        assert!(refused[1]["error"].as_str().unwrap().starts_with("too many requests"), "{refused}");
+        assert!(
+            refused[1]["error"].as_str().unwrap().starts_with("too many requests"),
+            "{refused}"
+        );
     }
     assert_eq!(host.entered.load(Ordering::SeqCst), MOST_REQUESTS);
     host.may.add_permits(100);
     while got().await.as_array().unwrap().len() < most + 5 {}
     let all = got().await;
-    let good: Vec<&Value> = all.as_array().unwrap().iter().filter(|entry| entry[1]["ok"] == true).collect();
+    let good: Vec<&Value> =
+        all.as_array().unwrap().iter().filter(|entry| entry[1]["ok"] == true).collect();
     assert_eq!(good.len(), most, "a burst waits, and none of it is lost");
     for entry in good {
         assert_eq!(entry[1]["result"], json!({"extension": "asking", "params": [entry[0]]}));
     }
     extension.call("x.wrong", Value::Null, LONG).await.unwrap();
-    let refusal = async || got().await.as_array().unwrap().last().unwrap()[1]["error"].as_str().unwrap().to_owned();
+    let refusal = async || {
+        got().await.as_array().unwrap().last().unwrap()[1]["error"].as_str().unwrap().to_owned()
+    };
     while refusal().await != "asking may not ask devices.revoke" {}
     assert_eq!(extension.status().restarts, 0);
 }

@@ -74,7 +74,11 @@ fn one_of_an_id_and_source_is_under_way_and_one_waits() {
     assert_eq!(schedule.offer_known(whose, waiter(3)), Err(NotTaken::Waits(waiter(3))));
     assert_eq!(schedule.next(), None, "the second waits for the first");
     schedule.offer_known((node(1), source(2)), waiter(4)).unwrap();
-    assert_eq!(schedule.next().map(|next| next.job.number), Some(4), "and holds up no other source");
+    assert_eq!(
+        schedule.next().map(|next| next.job.number),
+        Some(4),
+        "and holds up no other source"
+    );
     schedule.done(first.claimant.unwrap());
     assert_eq!(schedule.next().map(|next| next.job.number), Some(2));
 }
@@ -87,7 +91,9 @@ fn who_is_gone_is_not_hashed_and_holds_no_place() {
     left.gone.set(true);
     schedule.offer_known(whose, waiter(2)).unwrap();
     let (other, more) = (waiter(10), waiter(11));
-    assert!(schedule.offer_other(source(1), other.clone()) && schedule.offer_other(source(2), more));
+    assert!(
+        schedule.offer_other(source(1), other.clone()) && schedule.offer_other(source(2), more)
+    );
     other.gone.set(true);
     assert!(schedule.offer_other(source(3), waiter(12)), "the place of who is gone is free");
     assert_eq!(served(&mut schedule), [2, 11, 12]);
@@ -120,7 +126,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % most
     }
 }
@@ -139,7 +146,8 @@ fn whatever_comes_the_bounds_hold_and_every_job_is_served_dropped_or_gone_once()
         for number in 0..600 {
             match dice.below(6) {
                 0 | 1 => {
-                    let (job, whose) = (waiter(number), (node(small(&mut dice)), source(small(&mut dice))));
+                    let (job, whose) =
+                        (waiter(number), (node(small(&mut dice)), source(small(&mut dice))));
                     if schedule.offer_known(whose, job.clone()).is_ok() {
                         waiting.push(job);
                     }
@@ -159,11 +167,17 @@ fn whatever_comes_the_bounds_hold_and_every_job_is_served_dropped_or_gone_once()
                         assert!(!next.job.is_gone(), "seed {seed}: nobody waits for {next:?}");
                         assert!(answered.insert(next.job.number), "seed {seed}: twice {next:?}");
                         if let Some(claimant) = next.claimant {
-                            assert!(!running.contains(&claimant), "seed {seed}: two of one are under way");
+                            assert!(
+                                !running.contains(&claimant),
+                                "seed {seed}: two of one are under way"
+                            );
                             running.push(claimant);
                         }
                     }
-                    None => assert!(schedule.others.len == 0, "seed {seed}: the others never wait for what is under way"),
+                    None => assert!(
+                        schedule.others.len == 0,
+                        "seed {seed}: the others never wait for what is under way"
+                    ),
                 },
                 _ => {
                     if let Some(claimant) = running.pop() {
@@ -176,12 +190,20 @@ fn whatever_comes_the_bounds_hold_and_every_job_is_served_dropped_or_gone_once()
             check(&schedule.others);
             for (node_id, queue) in &schedule.known.queues {
                 let sources: HashSet<_> = queue.iter().map(|(source, _)| source).collect();
-                assert_eq!(sources.len(), queue.len(), "seed {seed}: one waits per id and source, not so of {node_id}");
+                assert_eq!(
+                    sources.len(),
+                    queue.len(),
+                    "seed {seed}: one waits per id and source, not so of {node_id}"
+                );
             }
         }
         running.drain(..).for_each(|claimant| schedule.done(claimant));
         served(&mut schedule);
-        assert_eq!((schedule.known.len, schedule.others.len), (0, 0), "seed {seed}: nothing is left behind");
+        assert_eq!(
+            (schedule.known.len, schedule.others.len),
+            (0, 0),
+            "seed {seed}: nothing is left behind"
+        );
     }
 }
 

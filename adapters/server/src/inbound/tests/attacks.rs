@@ -31,7 +31,10 @@ async fn two_hundred_thousand_strangers_leave_no_more_rows_than_may_wait_and_dis
         assert_eq!(challenged, 50);
         assert_eq!(world.all().await.len(), 51);
         assert_eq!(world.gate.remembered(), 1, "nobody is remembered but who was let in");
-        assert_eq!(world.counted(r#"pairing_inbound_challenged_total{channel="chat",result="capped"}"#), 199_950);
+        assert_eq!(
+            world.counted(r#"pairing_inbound_challenged_total{channel="chat",result="capped"}"#),
+            199_950
+        );
     }
 }
 
@@ -41,7 +44,9 @@ async fn a_separator_inside_one_name_makes_it_no_other() {
         let world = World::new(&store);
         world.let_in("chat", "a|b", "c").await;
         assert!(world.is_admitted("chat", "a|b", "c").await);
-        for (account, sender) in [("a", "b|c"), ("a|", "b|c"), ("a|b|", "c"), ("a", "|b|c"), ("a|b", "|c")] {
+        for (account, sender) in
+            [("a", "b|c"), ("a|", "b|c"), ("a|b|", "c"), ("a", "|b|c"), ("a|b", "|c")]
+        {
             assert!(!world.is_admitted("chat", account, sender).await, "{account} {sender}");
         }
     }
@@ -55,8 +60,20 @@ async fn look_alikes_are_the_same_sender_or_none() {
         for same in ["57300", " 57300 ", "57300@c.us", "+57300@s.whatsapp.net"] {
             assert_eq!(world.challenge("whatsapp", "shop", same).await.code, code, "{same}");
         }
-        for none in ["57\u{200b}300", "５７３００", "57300@evil.example", "57300@c.us@c.us", "57300\u{202e}"] {
-            assert!(matches!(world.ask("whatsapp", "shop", none).await, Admission::Drop(Dropped::NotASender)), "{none:?}");
+        for none in [
+            "57\u{200b}300",
+            "５７３００",
+            "57300@evil.example",
+            "57300@c.us@c.us",
+            "57300\u{202e}",
+        ] {
+            assert!(
+                matches!(
+                    world.ask("whatsapp", "shop", none).await,
+                    Admission::Drop(Dropped::NotASender)
+                ),
+                "{none:?}"
+            );
         }
         assert_eq!(world.all().await.len(), 1);
         world.let_in("chat", "a", "ana").await;
@@ -69,17 +86,29 @@ async fn look_alikes_are_the_same_sender_or_none() {
 #[tokio::test(start_paused = true)]
 async fn codes_are_guessed_a_few_times_a_minute_and_then_right_ones_wait_too() {
     let store = memory();
-    let world = World::with(&store, InboundSettings { approvals_per_minute: 3, ..InboundSettings::default() });
+    let world = World::with(
+        &store,
+        InboundSettings { approvals_per_minute: 3, ..InboundSettings::default() },
+    );
     let code = world.challenge("chat", "a", "ana").await.code;
     let wrong = if code.as_str() == "AAAA2222" { "BBBB2222" } else { "AAAA2222" };
     for typo in ["", "AAAA222", "AAAA2220"] {
         assert!(matches!(world.gate.approve(typo, "test", None).await, Err(InboundError::BadCode)));
     }
     for _ in 0..3 {
-        assert!(matches!(world.gate.approve(wrong, "test", None).await, Err(InboundError::NoSuchCode)));
+        assert!(matches!(
+            world.gate.approve(wrong, "test", None).await,
+            Err(InboundError::NoSuchCode)
+        ));
     }
-    assert!(matches!(world.gate.approve(wrong, "test", None).await, Err(InboundError::RateLimited)));
-    assert!(matches!(world.gate.approve(code.as_str(), "test", None).await, Err(InboundError::RateLimited)));
+    assert!(matches!(
+        world.gate.approve(wrong, "test", None).await,
+        Err(InboundError::RateLimited)
+    ));
+    assert!(matches!(
+        world.gate.approve(code.as_str(), "test", None).await,
+        Err(InboundError::RateLimited)
+    ));
     tokio::time::advance(std::time::Duration::from_secs(21)).await;
     world.gate.approve(code.as_str(), "test", None).await.unwrap();
     for _ in 0..10 {
@@ -98,7 +127,8 @@ async fn first_messages_at_once_yield_one_entry_and_one_code() {
             tokio::spawn(async move { world.challenge("chat", "a", "ana").await })
         });
         let challenges = futures_util::future::join_all(tasks).await;
-        let codes: HashSet<_> = challenges.iter().map(|challenge| challenge.as_ref().unwrap().code).collect();
+        let codes: HashSet<_> =
+            challenges.iter().map(|challenge| challenge.as_ref().unwrap().code).collect();
         let told = challenges.iter().filter(|challenge| challenge.as_ref().unwrap().reply).count();
         assert_eq!((codes.len(), told, world.all().await.len()), (1, 1, 1));
     }
@@ -113,7 +143,8 @@ async fn strangers_at_once_stay_within_the_cap() {
             tokio::spawn(async move { world.ask("chat", "a", &format!("stranger {number}")).await })
         });
         let answers = futures_util::future::join_all(tasks).await;
-        let challenged = answers.iter().filter(|answer| matches!(answer, Ok(Admission::Challenge(_)))).count();
+        let challenged =
+            answers.iter().filter(|answer| matches!(answer, Ok(Admission::Challenge(_)))).count();
         assert_eq!((challenged, world.all().await.len()), (3, 3));
     }
 }
@@ -129,7 +160,13 @@ async fn one_code_approved_four_times_at_once_succeeds_once() {
         });
         let answers = futures_util::future::join_all(tasks).await;
         assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Ok(_)))).count(), 1);
-        assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Err(InboundError::NoSuchCode)))).count(), 3);
+        assert_eq!(
+            answers
+                .iter()
+                .filter(|answer| matches!(answer, Ok(Err(InboundError::NoSuchCode))))
+                .count(),
+            3
+        );
         assert!(world.is_admitted("chat", "a", "ana").await);
     }
 }
@@ -146,14 +183,19 @@ async fn a_revocation_counts_at_once_at_every_gate_of_the_store() {
                 assert_eq!(world.gate.remembered(), 1);
             }
             let word = format!("{change:?}");
-            assert_ne!(there.gate.change("whatsapp", Some("shop"), "57300", change).await.unwrap(), 0, "{word}");
+            assert_ne!(
+                there.gate.change("whatsapp", Some("shop"), "57300", change).await.unwrap(),
+                0,
+                "{word}"
+            );
             for world in [&here, &there] {
                 assert!(!world.is_admitted("whatsapp", "shop", "57300").await, "{word}");
             }
             let allow = SenderChange::Allow { via: "test".to_owned(), until: None };
             here.gate.change("whatsapp", Some("shop"), "57300", allow).await.unwrap();
         }
-        let listed = here.gate.list(SenderFilter { all: true, ..SenderFilter::default() }).await.unwrap();
+        let listed =
+            here.gate.list(SenderFilter { all: true, ..SenderFilter::default() }).await.unwrap();
         assert_eq!(listed.len(), 2);
     }
 }
@@ -175,9 +217,15 @@ async fn a_block_that_comes_while_a_message_is_under_way_holds_from_the_next_one
         world.gate.change("chat", Some("a"), "ana", SenderChange::Block).await.unwrap();
         let held_back = moody.held_back.as_ref().unwrap();
         held_back.add_permits(1);
-        assert!(matches!(under_way.await.unwrap(), Admission::Admit(_)), "it came before the block");
+        assert!(
+            matches!(under_way.await.unwrap(), Admission::Admit(_)),
+            "it came before the block"
+        );
         held_back.add_permits(1);
         let message = Incoming::new("chat", "a", "ana");
-        assert!(matches!(world.gate.should_admit(message).await.unwrap(), Admission::Drop(Dropped::Blocked)));
+        assert!(matches!(
+            world.gate.should_admit(message).await.unwrap(),
+            Admission::Drop(Dropped::Blocked)
+        ));
     }
 }

@@ -17,14 +17,23 @@ async fn a_stranger_is_challenged_with_one_code_until_it_is_let_in_with_it() {
         assert!(first.is_new && first.reply && first.text.contains(first.code.as_str()));
         let again = world.challenge("whatsapp", "shop", "57300@c.us").await;
         assert_eq!((again.code, again.is_new, again.reply), (first.code, false, false));
-        let typed = format!(" {}-{} ", &first.code.as_str()[..4].to_lowercase(), &first.code.as_str()[4..]);
+        let typed =
+            format!(" {}-{} ", &first.code.as_str()[..4].to_lowercase(), &first.code.as_str()[4..]);
         assert_eq!(world.gate.approve(&typed, "test", None).await.unwrap(), first.sender);
         for _ in 0..2 {
-            let Admission::Admit(admitted) = world.ask("whatsapp", "shop", " 57300").await else { panic!("it was let in") };
-            assert_eq!((admitted.channel(), admitted.account(), admitted.sender()), ("whatsapp", "shop", Some("+57300")));
+            let Admission::Admit(admitted) = world.ask("whatsapp", "shop", " 57300").await else {
+                panic!("it was let in")
+            };
+            assert_eq!(
+                (admitted.channel(), admitted.account(), admitted.sender()),
+                ("whatsapp", "shop", Some("+57300"))
+            );
         }
         assert_eq!(world.gate.remembered(), 1);
-        assert!(!world.is_admitted("whatsapp", "other shop", "57300").await, "an account is one of its own");
+        assert!(
+            !world.is_admitted("whatsapp", "other shop", "57300").await,
+            "an account is one of its own"
+        );
     }
 }
 
@@ -38,24 +47,49 @@ async fn nobody_and_what_is_no_sender_are_dropped_and_leave_nothing() {
             assert!(matches!(admission, Admission::Drop(Dropped::NotASender)), "{admission:?}");
         }
         let nobody = Incoming { sender: None, ..Incoming::new("whatsapp", "shop", "") };
-        assert!(matches!(world.gate.should_admit(nobody).await.unwrap(), Admission::Drop(Dropped::Nobody)));
+        assert!(matches!(
+            world.gate.should_admit(nobody).await.unwrap(),
+            Admission::Drop(Dropped::Nobody)
+        ));
         assert!(world.all().await.is_empty());
-        assert_eq!(world.counted(r#"pairing_inbound_dropped_total{channel="whatsapp",reason="not_a_sender"}"#), 6);
-        assert_eq!(world.counted(r#"pairing_inbound_dropped_total{channel="whatsapp",reason="absent"}"#), 1);
+        assert_eq!(
+            world.counted(
+                r#"pairing_inbound_dropped_total{channel="whatsapp",reason="not_a_sender"}"#
+            ),
+            6
+        );
+        assert_eq!(
+            world.counted(r#"pairing_inbound_dropped_total{channel="whatsapp",reason="absent"}"#),
+            1
+        );
     }
 }
 
 #[tokio::test]
 async fn where_nobody_is_challenged_everybody_is_let_in_and_nothing_is_written() {
     for (store, _home) in stores() {
-        let settings = InboundSettings { public_channels: vec!["chat".to_owned()], ..InboundSettings::default() };
+        let settings = InboundSettings {
+            public_channels: vec!["chat".to_owned()],
+            ..InboundSettings::default()
+        };
         let world = World::with(&store, settings);
-        let Admission::Admit(admitted) = world.ask("chat", "a", " ana ").await else { panic!("it is public") };
+        let Admission::Admit(admitted) = world.ask("chat", "a", " ana ").await else {
+            panic!("it is public")
+        };
         assert_eq!(admitted.sender(), Some("ana"));
-        let off = Incoming { policy: Some(Policy { auto_challenge: false }), sender: None, ..Incoming::new("nowhere", "a", "") };
-        let Admission::Admit(admitted) = world.gate.should_admit(off).await.unwrap() else { panic!("nobody is challenged") };
+        let off = Incoming {
+            policy: Some(Policy { auto_challenge: false }),
+            sender: None,
+            ..Incoming::new("nowhere", "a", "")
+        };
+        let Admission::Admit(admitted) = world.gate.should_admit(off).await.unwrap() else {
+            panic!("nobody is challenged")
+        };
         assert_eq!(admitted.sender(), None);
-        let on = Incoming { policy: Some(Policy { auto_challenge: true }), ..Incoming::new("chat", "a", "ana") };
+        let on = Incoming {
+            policy: Some(Policy { auto_challenge: true }),
+            ..Incoming::new("chat", "a", "ana")
+        };
         assert!(matches!(world.gate.should_admit(on).await.unwrap(), Admission::Challenge(_)));
         assert_eq!((world.all().await.len(), world.gate.remembered()), (1, 0));
     }
@@ -68,16 +102,24 @@ async fn a_channel_that_nobody_registered_is_an_error_unless_a_program_holds_it(
     let message = Incoming::new("telegram", "bot", "@ANA");
     assert!(matches!(world.gate.should_admit(message).await, Err(GateError::Channel(_))));
     for _ in 0..2 {
-        assert!(matches!(world.gate.should_admit_elsewhere(message).await, Ok(Admission::Admit(_))));
+        assert!(matches!(
+            world.gate.should_admit_elsewhere(message).await,
+            Ok(Admission::Admit(_))
+        ));
     }
-    assert!(matches!(world.gate.should_admit(message).await, Err(GateError::Channel(_))), "not even from memory");
+    assert!(
+        matches!(world.gate.should_admit(message).await, Err(GateError::Channel(_))),
+        "not even from memory"
+    );
 }
 
 #[tokio::test]
 async fn names_that_could_not_be_kept_are_errors() {
     let world = World::new(&memory());
     let long = "a".repeat(129);
-    for (channel, account) in [("", "a"), ("chat", ""), (" chat", "a"), ("chat", "a\n"), (&long, "a"), ("chat", &long)] {
+    for (channel, account) in
+        [("", "a"), ("chat", ""), (" chat", "a"), ("chat", "a\n"), (&long, "a"), ("chat", &long)]
+    {
         let answer = world.gate.should_admit(Incoming::new(channel, account, "ana")).await;
         assert!(matches!(answer, Err(GateError::BadId(_))), "{channel:?} {account:?} {answer:?}");
     }
@@ -92,9 +134,18 @@ async fn a_blocked_sender_is_dropped_whatever_it_was_before() {
         assert!(world.is_admitted("whatsapp", "shop", "57300").await);
         world.gate.change("whatsapp", None, "+57300@c.us", SenderChange::Block).await.unwrap();
         for account in ["shop", "other", "a third"] {
-            assert!(matches!(world.ask("whatsapp", account, "57300").await, Admission::Drop(Dropped::Blocked)), "{account}");
+            assert!(
+                matches!(
+                    world.ask("whatsapp", account, "57300").await,
+                    Admission::Drop(Dropped::Blocked)
+                ),
+                "{account}"
+            );
         }
-        assert!(world.gate.approve(asked.code.as_str(), "test", None).await.is_err(), "its code died with it");
+        assert!(
+            world.gate.approve(asked.code.as_str(), "test", None).await.is_err(),
+            "its code died with it"
+        );
         world.gate.change("whatsapp", None, "57300", SenderChange::Unblock).await.unwrap();
         assert!(matches!(world.ask("whatsapp", "shop", "57300").await, Admission::Challenge(_)));
     }
@@ -109,7 +160,12 @@ async fn a_code_is_told_again_when_that_is_due() {
         let again = world.challenge("chat", "a", "ana").await;
         assert_eq!((again.code, again.is_new, again.reply), (first.code, false, true));
         // Who asks the gate here holds the channel itself, and sends it.
-        assert_eq!(world.counted(r#"pairing_inbound_challenged_total{channel="chat",result="delivered_via_broker"}"#), 2);
+        assert_eq!(
+            world.counted(
+                r#"pairing_inbound_challenged_total{channel="chat",result="delivered_via_broker"}"#
+            ),
+            2
+        );
     }
 }
 
@@ -133,7 +189,8 @@ async fn what_a_channel_tells_of_a_sender_is_kept_if_it_is_an_object_of_bounded_
     use handfast_store::SenderStanding::Pending;
     let world = World::new(&memory());
     let long = format!(r#"{{"name":"{}"}}"#, "a".repeat(2000));
-    let kept = [(r#"{"name":"Ana"}"#, r#"{"name":"Ana"}"#), ("[1]", "{}"), ("{", "{}"), (&long, "{}")];
+    let kept =
+        [(r#"{"name":"Ana"}"#, r#"{"name":"Ana"}"#), ("[1]", "{}"), ("{", "{}"), (&long, "{}")];
     for (number, (meta, _)) in kept.iter().enumerate() {
         let (account, sender) = (number.to_string(), "ana");
         let message = Incoming { meta: Some(meta), ..Incoming::new("chat", &account, sender) };
@@ -155,11 +212,20 @@ async fn a_channel_that_is_registered_anew_is_asked_anew() {
         assert!(world.is_admitted("odd", "a", "Ana").await);
         // This one tells upper case from lower.
         struct Named;
-        world.gate.channels().register(Arc::new(crate::inbound::channels::ReadyMade::named("odd", Named)));
-        assert!(!world.is_admitted("odd", "a", "Ana").await, "what the old one said of Ana counts no more");
+        world
+            .gate
+            .channels()
+            .register(Arc::new(crate::inbound::channels::ReadyMade::named("odd", Named)));
+        assert!(
+            !world.is_admitted("odd", "a", "Ana").await,
+            "what the old one said of Ana counts no more"
+        );
         assert!(world.is_admitted("odd", "a", "ana").await);
         world.gate.channels().remove("odd");
-        assert!(matches!(world.gate.should_admit(Incoming::new("odd", "a", "ana")).await, Err(GateError::Channel(_))));
+        assert!(matches!(
+            world.gate.should_admit(Incoming::new("odd", "a", "ana")).await,
+            Err(GateError::Channel(_))
+        ));
 
         #[async_trait::async_trait]
         impl crate::inbound::channels::Outbox for Named {

@@ -15,14 +15,18 @@ async fn a_store_that_fails_is_an_error_and_nobody_is_let_in() {
     let moody = Arc::new(Moody::new(memory()));
     let store: Arc<dyn Inbound> = Arc::<Moody>::clone(&moody);
     // Nothing is remembered, so that each message asks.
-    let world = World::with(&store, InboundSettings { remembered: 0, ..InboundSettings::default() });
+    let world =
+        World::with(&store, InboundSettings { remembered: 0, ..InboundSettings::default() });
     world.let_in("chat", "a", "friend").await;
     let code = world.challenge("chat", "a", "stranger").await.code;
 
     moody.facts_fail.store(true, Ordering::SeqCst);
     for sender in ["friend", "stranger", "another"] {
         let message = Incoming::new("chat", "a", sender);
-        assert!(matches!(world.gate.should_admit(message).await, Err(GateError::Store(_))), "{sender}");
+        assert!(
+            matches!(world.gate.should_admit(message).await, Err(GateError::Store(_))),
+            "{sender}"
+        );
         assert!(matches!(world.gate.receive(message).await, Err(GateError::Store(_))), "{sender}");
     }
     assert_eq!(world.counted(r#"pairing_inbound_total{channel="chat",decision="failed"}"#), 6);
@@ -33,7 +37,10 @@ async fn a_store_that_fails_is_an_error_and_nobody_is_let_in() {
     assert!(matches!(world.gate.should_admit(message).await, Err(GateError::Store(_))));
     for _ in 0..20 {
         let refused = world.gate.approve(code.as_str(), "test", None).await;
-        assert!(matches!(refused, Err(InboundError::Store(_))), "a failure is no guess: {refused:?}");
+        assert!(
+            matches!(refused, Err(InboundError::Store(_))),
+            "a failure is no guess: {refused:?}"
+        );
     }
     moody.challenges_fail.store(false, Ordering::SeqCst);
     moody.codes_are_taken.store(true, Ordering::SeqCst);
@@ -51,7 +58,10 @@ async fn a_failure_to_tell_a_code_again_is_an_error_too() {
     let world = World::with(&store, InboundSettings { limits, ..InboundSettings::default() });
     world.challenge("chat", "a", "ana").await;
     moody.challenges_fail.store(true, Ordering::SeqCst);
-    assert!(matches!(world.gate.should_admit(Incoming::new("chat", "a", "ana")).await, Err(GateError::Store(_))));
+    assert!(matches!(
+        world.gate.should_admit(Incoming::new("chat", "a", "ana")).await,
+        Err(GateError::Store(_))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,14 +72,25 @@ async fn a_channel_that_does_not_name_its_senders_is_an_error_and_nothing_of_it_
         let (odd, _sent) = Odd::new(naming, Does::Fine);
         world.gate.channels().register(odd);
         let message = Incoming::new("odd", "a", "ana");
-        assert!(matches!(world.gate.should_admit(message).await, Err(GateError::Adapter(_))), "{naming:?}");
-        assert!(matches!(world.gate.receive(message).await, Err(GateError::Adapter(_))), "{naming:?}");
+        assert!(
+            matches!(world.gate.should_admit(message).await, Err(GateError::Adapter(_))),
+            "{naming:?}"
+        );
+        assert!(
+            matches!(world.gate.receive(message).await, Err(GateError::Adapter(_))),
+            "{naming:?}"
+        );
         let change = handfast_store::SenderChange::Block;
-        assert!(matches!(world.gate.change("odd", None, "ana", change).await, Err(InboundError::Adapter(_))));
+        assert!(matches!(
+            world.gate.change("odd", None, "ana", change).await,
+            Err(InboundError::Adapter(_))
+        ));
         assert_eq!(world.gate.remembered(), 0);
 
         let public = Incoming { policy: Some(Policy { auto_challenge: false }), ..message };
-        let Admission::Admit(admitted) = world.gate.should_admit(public).await.unwrap() else { panic!("it is public") };
+        let Admission::Admit(admitted) = world.gate.should_admit(public).await.unwrap() else {
+            panic!("it is public")
+        };
         assert_eq!(admitted.sender(), None, "but nobody says who it is");
 
         let (odd, _sent) = Odd::new(Does::Fine, Does::Fine);

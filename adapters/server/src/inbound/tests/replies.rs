@@ -29,7 +29,10 @@ async fn a_stranger_that_writes_a_hundred_times_is_told_once() {
     let (account, to, text) = sent.recv().await.unwrap();
     assert_eq!((account.as_str(), to.as_str()), ("a", "ana"));
     until(&world, "delivered_via_adapter", 1).await;
-    assert_eq!((challenged(&world, "delivered_via_adapter"), challenged(&world, "throttled")), (1, 99));
+    assert_eq!(
+        (challenged(&world, "delivered_via_adapter"), challenged(&world, "throttled")),
+        (1, 99)
+    );
 
     let code = world.challenge("odd", "a", "ana").await.code;
     assert!(text.contains(code.as_str()));
@@ -80,15 +83,33 @@ async fn a_picture_is_sent_if_it_is_one_and_the_channel_can() {
     let (odd, mut sent) = Odd::new(Does::Fine, Does::Fine);
     world.gate.channels().register(odd);
     world.gate.send_qr("odd", "a", "Ana", png).await.unwrap();
-    assert_eq!(sent.recv().await.unwrap(), ("a".to_owned(), "ana".to_owned(), "12 bytes".to_owned()));
-    assert!(matches!(world.gate.send_qr("odd", "a", "Ana", b"GIF89a").await, Err(InboundError::BadPng)));
+    assert_eq!(
+        sent.recv().await.unwrap(),
+        ("a".to_owned(), "ana".to_owned(), "12 bytes".to_owned())
+    );
+    assert!(matches!(
+        world.gate.send_qr("odd", "a", "Ana", b"GIF89a").await,
+        Err(InboundError::BadPng)
+    ));
     let large = [png.as_slice(), &vec![0; crate::inbound::MOST_PNG_BYTES]].concat();
-    assert!(matches!(world.gate.send_qr("odd", "a", "Ana", &large).await, Err(InboundError::BadPng)));
-    assert!(matches!(world.gate.send_qr("none", "a", "Ana", png).await, Err(InboundError::NoChannel(_))));
-    assert!(matches!(world.gate.send_qr("chat", "a", "Ana", png).await, Err(InboundError::Adapter(_))));
+    assert!(matches!(
+        world.gate.send_qr("odd", "a", "Ana", &large).await,
+        Err(InboundError::BadPng)
+    ));
+    assert!(matches!(
+        world.gate.send_qr("none", "a", "Ana", png).await,
+        Err(InboundError::NoChannel(_))
+    ));
+    assert!(matches!(
+        world.gate.send_qr("chat", "a", "Ana", png).await,
+        Err(InboundError::Adapter(_))
+    ));
     for sending in [Does::Panics, Does::NeverEnds] {
         let (odd, _sent) = Odd::new(Does::Fine, sending);
         world.gate.channels().register(odd);
-        assert!(matches!(world.gate.send_qr("odd", "a", "Ana", png).await, Err(InboundError::Adapter(_))));
+        assert!(matches!(
+            world.gate.send_qr("odd", "a", "Ana", png).await,
+            Err(InboundError::Adapter(_))
+        ));
     }
 }

@@ -9,15 +9,16 @@ use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
 use handfast_core::registry::trusted_time::Step;
 use handfast_core::time::UnixTime;
 use handfast_store::{
-    Approved, Challenged, Inbound, ListedSender, MemoryStore, Over, Run, SaveError, SenderChange, SenderFilter, SqliteStore,
-    StoreError, TakenOver, Timekeeping,
+    Approved, Challenged, Inbound, ListedSender, MemoryStore, Over, Run, SaveError, SenderChange,
+    SenderFilter, SqliteStore, StoreError, TakenOver, Timekeeping,
 };
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::clock::Clock;
 use crate::inbound::channels::{NoOutbox, ReadyMade};
 use crate::inbound::{
-    AdapterError, Admission, Challenge, ChannelAdapter, Gate, GateEvent, GateObserver, InboundSettings, Incoming, Normalised,
+    AdapterError, Admission, Challenge, ChannelAdapter, Gate, GateEvent, GateObserver,
+    InboundSettings, Incoming, Normalised,
 };
 use crate::telemetry::{Live, Telemetry};
 
@@ -51,7 +52,8 @@ impl World {
     pub(super) fn with(store: &Arc<dyn Inbound>, settings: InboundSettings) -> Self {
         let (telemetry, events) = (Arc::new(Telemetry::new()), Arc::<Mutex<Vec<_>>>::default());
         let heard = Arc::clone(&events);
-        let observer: GateObserver = Arc::new(move |event: &GateEvent| heard.lock().unwrap().push(event.clone()));
+        let observer: GateObserver =
+            Arc::new(move |event: &GateEvent| heard.lock().unwrap().push(event.clone()));
         let gate = Gate::new(
             Arc::clone(store),
             settings,
@@ -85,13 +87,18 @@ impl World {
     }
 
     pub(super) async fn all(&self) -> Vec<ListedSender> {
-        self.gate.list(SenderFilter { channel: None, all: true, include_revoked: true }).await.unwrap()
+        self.gate
+            .list(SenderFilter { channel: None, all: true, include_revoked: true })
+            .await
+            .unwrap()
     }
 
     /// The value of one series, 0 if it is not there.
     pub(super) fn counted(&self, series: &str) -> u64 {
         let text = self.telemetry.encode(&Live::default());
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or(0)
     }
 }
@@ -113,7 +120,10 @@ pub(super) struct Odd {
 }
 
 impl Odd {
-    pub(super) fn new(naming: Does, sending: Does) -> (Arc<Self>, mpsc::UnboundedReceiver<(String, String, String)>) {
+    pub(super) fn new(
+        naming: Does,
+        sending: Does,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<(String, String, String)>) {
         let (sent, received) = mpsc::unbounded_channel();
         (Arc::new(Self { naming, sending, sent }), received)
     }
@@ -122,7 +132,11 @@ impl Odd {
 async fn does(what: Does) -> Result<(), AdapterError> {
     match what {
         Does::Fine => Ok(()),
-        Does::Fails => Err(AdapterError { channel: "odd".to_owned(), problem: "out of order".to_owned(), passing: true }),
+        Does::Fails => Err(AdapterError {
+            channel: "odd".to_owned(),
+            problem: "out of order".to_owned(),
+            passing: true,
+        }),
         Does::Panics => panic!("the adapter of the test panics"),
         Does::NeverEnds => std::future::pending().await,
     }
@@ -164,7 +178,14 @@ pub(super) struct Moody {
 impl Moody {
     pub(super) fn new(inner: Arc<dyn Inbound>) -> Self {
         let no = || AtomicBool::new(false);
-        Self { inner, facts_fail: no(), challenges_fail: no(), codes_are_taken: no(), held_back: None, read: Semaphore::new(0) }
+        Self {
+            inner,
+            facts_fail: no(),
+            challenges_fail: no(),
+            codes_are_taken: no(),
+            held_back: None,
+            read: Semaphore::new(0),
+        }
     }
 }
 
@@ -197,7 +218,12 @@ impl Inbound for Moody {
         self.inner.inbound_epoch()
     }
 
-    async fn facts(&self, sender: SenderId<'_>, limits: &Limits, now: UnixTime) -> Result<Facts, StoreError> {
+    async fn facts(
+        &self,
+        sender: SenderId<'_>,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Facts, StoreError> {
         fail_if(&self.facts_fail)?;
         let facts = self.inner.facts(sender, limits, now).await;
         self.read.add_permits(1);
@@ -276,7 +302,11 @@ impl Inbound for Moody {
         self.inner.expire_senders(limits, now).await
     }
 
-    async fn waiting_senders(&self, limits: &Limits, now: UnixTime) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn waiting_senders(
+        &self,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
         self.inner.waiting_senders(limits, now).await
     }
 

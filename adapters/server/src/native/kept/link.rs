@@ -19,8 +19,13 @@ use crate::pairing::RenewKind;
 use crate::pump::{failed, interrupted};
 
 impl Kept {
-    /// Registers first and looks then, so that whatever is decided from now on is either seen or pushed.
-    pub(in crate::native) async fn attach(&mut self, node_id: NodeId, key: Option<&PublicKey>) -> Answer {
+    /// Registers first and looks then, so that whatever is decided from now on is either seen or
+    /// pushed.
+    pub(in crate::native) async fn attach(
+        &mut self,
+        node_id: NodeId,
+        key: Option<&PublicKey>,
+    ) -> Answer {
         let refused = self.gateway.inner.hub.attach(node_id, &self.mailbox).err();
         self.attached = refused.is_none().then_some(Peer::Node(node_id));
         let lookup = match self.gateway.inner.store.load(node_id).await {
@@ -32,14 +37,20 @@ impl Kept {
             self.take_rights(rights);
         }
         // Who would not be let in anyway hears why, whether there is room or not.
-        let would_enter = |loaded: &Loaded| matches!(loaded.record.standing, Standing::Paired { .. } | Standing::Muted { .. });
+        let would_enter = |loaded: &Loaded| {
+            matches!(loaded.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        };
         Answer::Attached(match (refused, lookup) {
             (Some(refusal), Ok(Some(loaded))) if would_enter(&loaded) => Err(refusal),
             (_, lookup) => lookup,
         })
     }
 
-    pub(in crate::native) async fn activate(&mut self, grant: GrantId, key: Option<&PublicKey>) -> Answer {
+    pub(in crate::native) async fn activate(
+        &mut self,
+        grant: GrantId,
+        key: Option<&PublicKey>,
+    ) -> Answer {
         let node_id = match self.attached {
             Some(Peer::Node(node_id)) => Some(node_id),
             Some(Peer::Delegate(_)) => None,
@@ -65,14 +76,20 @@ impl Kept {
         }
         let of = Grant { state: State::Active, ..of };
         if self.attached.is_none() {
-            // It was confirmed where the node pairs anew. A link that it has beside rested on what ended by it.
+            // It was confirmed where the node pairs anew. A link that it has beside rested on what
+            // ended by it.
             self.gateway.inner.hub.look_again(node_id);
             return Answer::Activated(Ok(Confirmation::Active(of.expires)));
         }
         let own = key.map(|key| self.rights_of(key, std::slice::from_ref(&of), ceiling.as_deref()));
         let own_ends = own.as_ref().map_or(of.expires, |own| own.expires);
-        // What it may do is this grant's from now on, unless it is that of a chain, which has ends of its own.
-        let chain_ends = self.rights.as_ref().filter(|rights| !rights.held.is_empty()).and_then(|rights| rights.expires);
+        // What it may do is this grant's from now on, unless it is that of a chain, which has ends
+        // of its own.
+        let chain_ends = self
+            .rights
+            .as_ref()
+            .filter(|rights| !rights.held.is_empty())
+            .and_then(|rights| rights.expires);
         if let (None, Some(own)) = (chain_ends, own) {
             self.take_rights(own);
         }
@@ -81,7 +98,11 @@ impl Kept {
     }
 
     /// Verifies a chain. A delegate's connection is registered by it.
-    pub(in crate::native) async fn present(&mut self, chain: Option<&[u8]>, key: Option<&PublicKey>) -> Answer {
+    pub(in crate::native) async fn present(
+        &mut self,
+        chain: Option<&[u8]>,
+        key: Option<&PublicKey>,
+    ) -> Answer {
         let (Some(chain), Some(key)) = (chain, key) else { return Answer::Presented(None) };
         let Some(rights) = self.gateway.verify(chain, key) else { return Answer::Presented(None) };
         let gateway = self.gateway.clone();
@@ -117,9 +138,14 @@ impl Kept {
         Answer::Presented(expires)
     }
 
-    /// What is in force now: for whoever presented a chain under the ceilings that hold over it. Where that counts no more, a node has what it was granted, and
-    /// anybody else nothing. What cannot be known allows nothing.
-    pub(in crate::native) async fn look_again(&mut self, peer: Peer, key: Option<&PublicKey>) -> Option<Answer> {
+    /// What is in force now: for whoever presented a chain under the ceilings that hold over it.
+    /// Where that counts no more, a node has what it was granted, and anybody else nothing. What
+    /// cannot be known allows nothing.
+    pub(in crate::native) async fn look_again(
+        &mut self,
+        peer: Peer,
+        key: Option<&PublicKey>,
+    ) -> Option<Answer> {
         let key = key?;
         let chain = match &self.rights {
             Some(rights) if !rights.held.is_empty() => {
@@ -158,13 +184,21 @@ impl Kept {
     }
 
     fn rights_of(&self, key: &PublicKey, grants: &[Grant], ceiling: Option<&Ceiling>) -> Rights {
-        Rights::of_node(key, grants, ceiling, self.gateway.inner.limits.renew_after_expiry, self.now())
+        Rights::of_node(
+            key,
+            grants,
+            ceiling,
+            self.gateway.inner.limits.renew_after_expiry,
+            self.now(),
+        )
     }
 
-    /// Subscriptions that the new rights do not cover end with the old ones, and the peer hears of it.
+    /// Subscriptions that the new rights do not cover end with the old ones, and the peer hears of
+    /// it.
     fn take_rights(&mut self, rights: Rights) {
         let hub = &self.gateway.inner.hub;
-        let (kept, ended) = self.subscriptions.drain(..).partition(|pattern| rights.allow_subscription(pattern));
+        let (kept, ended) =
+            self.subscriptions.drain(..).partition(|pattern| rights.allow_subscription(pattern));
         self.subscriptions = kept;
         let ended: Vec<Arc<str>> = ended;
         ended.iter().for_each(|pattern| hub.unsubscribe(pattern, &self.mailbox));
@@ -183,7 +217,13 @@ impl Kept {
     }
 
     /// A slow application holds up its own frames, but neither a decision nor the shutdown.
-    pub(in crate::native) async fn app(&self, key: Option<&PublicKey>, action: scope::Action, address: &str, bytes: &[u8]) {
+    pub(in crate::native) async fn app(
+        &self,
+        key: Option<&PublicKey>,
+        action: scope::Action,
+        address: &str,
+        bytes: &[u8],
+    ) {
         let (Some(peer), Some(key)) = (self.attached, key) else { return };
         let subject = self.rights.as_ref().map_or(*key, |rights| rights.subject);
         let info = PeerInfo { peer, key: *key, subject, address: self.address };

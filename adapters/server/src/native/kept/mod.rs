@@ -1,4 +1,5 @@
-//! What the gateway keeps for one connection of the native wire, and how it carries out what needs no carrier.
+//! What the gateway keeps for one connection of the native wire, and how it carries out what needs
+//! no carrier.
 
 mod link;
 mod pairing;
@@ -111,7 +112,8 @@ impl Kept {
         }
         if let Place::Seat(seat) = &self.place {
             if connection.waits_for_person() {
-                // Nothing is under way, and whoever waits can come back to the same entry or PIN: it makes room if need be.
+                // Nothing is under way, and whoever waits can come back to the same entry or PIN:
+                // it makes room if need be.
                 seat.rests();
             } else if connection.stalls() {
                 seat.stalls();
@@ -122,8 +124,10 @@ impl Kept {
                 Some(Peer::Node(node_id)) => self.gateway.event(Event::Linked(node_id)),
                 Some(Peer::Delegate(key)) => {
                     let subject = self.rights.as_ref().map_or(key, |rights| rights.subject);
-                    self.gateway
-                        .event(Event::DelegateLinked { fingerprint: Fingerprint::of(&key), subject: Fingerprint::of(&subject) });
+                    self.gateway.event(Event::DelegateLinked {
+                        fingerprint: Fingerprint::of(&key),
+                        subject: Fingerprint::of(&subject),
+                    });
                 }
                 None => {}
             }
@@ -140,7 +144,8 @@ impl Kept {
         self.rights.as_ref()?.in_force()
     }
 
-    /// The subscriptions that ended since this was asked last, because what is in force does not cover them any more.
+    /// The subscriptions that ended since this was asked last, because what is in force does not
+    /// cover them any more.
     pub(in crate::native) fn ended_subscriptions(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.ended)
     }
@@ -201,8 +206,8 @@ impl Kept {
         }
     }
 
-    /// Whether the peer may have the gateway write or verify something once more: one that means well asks for much less. What counts is its key, however many
-    /// connections it makes.
+    /// Whether the peer may have the gateway write or verify something once more: one that means
+    /// well asks for much less. What counts is its key, however many connections it makes.
     pub(in crate::native) fn may_bother(&self, key: Option<&PublicKey>) -> bool {
         let inner = &self.gateway.inner;
         key.is_none_or(|key| inner.native.efforts.permit(*key, inner.clock.now()).is_some())
@@ -210,7 +215,12 @@ impl Kept {
 
     pub(in crate::native) fn enter(&mut self, key: &PublicKey, ephemeral: &[u8; 32]) -> Answer {
         let inner = &self.gateway.inner;
-        Answer::Entered(inner.native.enter(key, ephemeral, inner.clock.now()).map(|place| self.proving = Some(Box::new(place))))
+        Answer::Entered(
+            inner
+                .native
+                .enter(key, ephemeral, inner.clock.now())
+                .map(|place| self.proving = Some(Box::new(place))),
+        )
     }
 
     pub(in crate::native) async fn find(&mut self, key: &PublicKey) -> Answer {
@@ -255,7 +265,9 @@ impl Kept {
             }
             self.gateway.event(match peer {
                 Peer::Node(node_id) => Event::Unlinked(node_id),
-                Peer::Delegate(key) => Event::DelegateUnlinked { fingerprint: Fingerprint::of(&key) },
+                Peer::Delegate(key) => {
+                    Event::DelegateUnlinked { fingerprint: Fingerprint::of(&key) }
+                }
             });
         }
     }

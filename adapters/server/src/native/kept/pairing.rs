@@ -44,13 +44,17 @@ impl Kept {
 
     /// Tells of a wrong guess, and of what it closed.
     pub(in crate::native) async fn wrong(&self, left: u8) {
-        let pin = self.request.as_ref().is_some_and(|request| matches!(request.method, Method::Pin));
+        let pin =
+            self.request.as_ref().is_some_and(|request| matches!(request.method, Method::Pin));
         let address = self.address;
         self.gateway.event(Event::CodeWrong { pin, left, address });
         if left == 0 {
             let store = &self.gateway.inner.store;
-            let guessers = if pin { store.guessers().await.unwrap_or_default() } else { Vec::new() };
-            let too_often = guessers.iter().any(|guesser| guesser.source == self.source() && guesser.is_locked());
+            let guessers =
+                if pin { store.guessers().await.unwrap_or_default() } else { Vec::new() };
+            let too_often = guessers
+                .iter()
+                .any(|guesser| guesser.source == self.source() && guesser.is_locked());
             self.gateway.event(match store.window().await {
                 Ok(window) if pin && window.is_locked() => Event::WindowLocked,
                 Ok(_) if too_often => Event::PinsLockedFor { address },
@@ -60,12 +64,22 @@ impl Kept {
     }
 
     pub(in crate::native) async fn spend(&self, code: CodeId) -> Answer {
-        Answer::Spent(self.gateway.inner.store.spend(code, self.source(), self.reserved_at, self.now()).await.map_err(failed))
+        Answer::Spent(
+            self.gateway
+                .inner
+                .store
+                .spend(code, self.source(), self.reserved_at, self.now())
+                .await
+                .map_err(failed),
+        )
     }
 
-    /// Decides about the request, or has it decided. Whoever decides for the operator may take long, and must not hold up the shutdown.
+    /// Decides about the request, or has it decided. Whoever decides for the operator may take
+    /// long, and must not hold up the shutdown.
     pub(in crate::native) async fn settle(&mut self, code: Option<CodeId>) -> Answer {
-        let Some(request) = self.request.take() else { return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY)) };
+        let Some(request) = self.request.take() else {
+            return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+        };
         let gateway = self.gateway.clone();
         let mut verdict = tokio::select! {
             verdict = gateway.settle(&request, code) => verdict,
@@ -76,7 +90,9 @@ impl Kept {
         {
             // Somebody may have decided before the mailbox was there to hear of it.
             verdict = match gateway.inner.store.load(node_id).await {
-                Ok(Some(stored)) if matches!(stored.record.standing, Standing::Pending { .. }) => verdict,
+                Ok(Some(stored)) if matches!(stored.record.standing, Standing::Pending { .. }) => {
+                    verdict
+                }
                 Ok(_) => gateway.settle(&request, code).await,
                 Err(error) => {
                     failed(error);
@@ -97,7 +113,9 @@ impl Kept {
 
     /// Pairs whoever showed this setup code.
     pub(in crate::native) async fn settle_setup(&mut self, code: OwnedSetup) -> Answer {
-        let Some(request) = self.request.take() else { return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY)) };
+        let Some(request) = self.request.take() else {
+            return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+        };
         let verdict = self.gateway.settle_setup(&request, code).await;
         if let OwnedVerdict::Offered(offer) = &verdict {
             self.offered = Some(offer.node_id);

@@ -36,7 +36,9 @@ pub(super) enum Wire {
 impl Wire {
     pub(super) async fn websocket(address: std::net::SocketAddr) -> Self {
         let mut request = format!("ws://{address}/pair").into_client_request().unwrap();
-        request.headers_mut().insert("Sec-WebSocket-Protocol", format!("chat, {SUBPROTOCOL}").parse().unwrap());
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", format!("chat, {SUBPROTOCOL}").parse().unwrap());
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
         assert_eq!(response.headers()["Sec-WebSocket-Protocol"], SUBPROTOCOL);
@@ -45,7 +47,9 @@ impl Wire {
 
     pub(super) async fn send(&mut self, frame: &[u8]) {
         match self {
-            Self::WebSocket(socket) => socket.send(Message::Binary(frame.to_vec().into())).await.unwrap(),
+            Self::WebSocket(socket) => {
+                socket.send(Message::Binary(frame.to_vec().into())).await.unwrap()
+            }
             // If the gateway has hung up, the next `recv` says so.
             Self::Tcp(stream) => drop(stream.send_frame(frame).await),
             Self::Serial(stream) => stream.send_frame(frame).await.unwrap(),
@@ -58,7 +62,9 @@ impl Wire {
             Self::WebSocket(socket) => loop {
                 match socket.next().await {
                     Some(Ok(Message::Binary(bytes))) => return Ok(bytes.into()),
-                    Some(Ok(Message::Close(frame))) => return Err(frame.map_or(0, |frame| frame.code.into())),
+                    Some(Ok(Message::Close(frame))) => {
+                        return Err(frame.map_or(0, |frame| frame.code.into()));
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return Err(0),
                 }
@@ -90,17 +96,34 @@ impl Client {
     }
 
     /// The same, whatever that says.
-    pub(super) async fn call(mut wire: Wire, own: &OwnKeys, gateway: &PublicKey) -> Result<(Self, Admission), u16> {
+    pub(super) async fn call(
+        mut wire: Wire,
+        own: &OwnKeys,
+        gateway: &PublicKey,
+    ) -> Result<(Self, Admission), u16> {
         let open = Open::new(Intent::Link);
         wire.send(open.as_bytes()).await;
         let mut room = [0; MESSAGE_BYTES];
-        let started = ik::Initiator::start(open.prologue(), &own.channel, gateway, &chance::draw(), &[], &mut room);
+        let started = ik::Initiator::start(
+            open.prologue(),
+            &own.channel,
+            gateway,
+            &chance::draw(),
+            &[],
+            &mut room,
+        );
         let (initiator, first) = started.unwrap();
         wire.send(first).await;
         let mut second = wire.recv().await?;
-        let (established, admission) = initiator.read_second(&own.channel, &mut second).map_err(|_| 0_u16)?;
+        let (established, admission) =
+            initiator.read_second(&own.channel, &mut second).map_err(|_| 0_u16)?;
         let admission = Admission::parse(admission).unwrap();
-        let client = Self { wire, sending: established.sending, receiving: Some(established.receiving), hash: established.hash };
+        let client = Self {
+            wire,
+            sending: established.sending,
+            receiving: Some(established.receiving),
+            hash: established.hash,
+        };
         Ok((client, admission))
     }
 
@@ -109,13 +132,19 @@ impl Client {
         let open = Open::new(intent);
         wire.send(open.as_bytes()).await;
         let mut room = [0; MESSAGE_BYTES];
-        let (initiator, first) = xx::Initiator::start(open.prologue(), &chance::draw(), &[], &mut room).unwrap();
+        let (initiator, first) =
+            xx::Initiator::start(open.prologue(), &chance::draw(), &[], &mut room).unwrap();
         wire.send(first).await;
         let mut second = wire.recv().await.unwrap();
         let (introduced, _) = initiator.read_second(&mut second).unwrap();
         let (established, third) = introduced.write_third(&own.channel, &[], &mut room).unwrap();
         wire.send(third).await;
-        Self { wire, sending: established.sending, receiving: Some(established.receiving), hash: established.hash }
+        Self {
+            wire,
+            sending: established.sending,
+            receiving: Some(established.receiving),
+            hash: established.hash,
+        }
     }
 
     pub(super) fn seal(&mut self, message: &FromNode<'_>) -> Vec<u8> {
@@ -148,7 +177,10 @@ impl Client {
         self.wire.send(&frame).await;
     }
 
-    pub(super) async fn hear_to_pair<T>(&mut self, look: impl FnOnce(pair::FromGateway<'_>) -> T) -> Result<T, u16> {
+    pub(super) async fn hear_to_pair<T>(
+        &mut self,
+        look: impl FnOnce(pair::FromGateway<'_>) -> T,
+    ) -> Result<T, u16> {
         let mut frame = self.wire.recv().await?;
         let (receiving, text) = self.receiving.take().unwrap().open(&mut frame).unwrap();
         self.receiving = Some(receiving);
@@ -174,7 +206,10 @@ impl Client {
     }
 
     /// Hears the next message, and what `look` makes of it.
-    pub(super) async fn hear<T>(&mut self, look: impl FnOnce(FromGateway<'_>) -> T) -> Result<T, u16> {
+    pub(super) async fn hear<T>(
+        &mut self,
+        look: impl FnOnce(FromGateway<'_>) -> T,
+    ) -> Result<T, u16> {
         let mut frame = self.wire.recv().await?;
         let (receiving, text) = self.receiving.take().unwrap().open(&mut frame).unwrap();
         self.receiving = Some(receiving);

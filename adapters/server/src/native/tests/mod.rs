@@ -71,7 +71,11 @@ fn later() -> UnixTime {
 impl World {
     async fn new() -> Self {
         let (tell, heard) = mpsc::unbounded_channel();
-        let gateway = Gateway::builder(MemoryStore::default()).application(Heard(tell)).start().await.unwrap();
+        let gateway = Gateway::builder(MemoryStore::default())
+            .application(Heard(tell))
+            .start()
+            .await
+            .unwrap();
         let keys = OwnKeys::generate(&chance::draw());
         let node_id = NodeId::new(&chance::draw());
         let record = Record {
@@ -86,7 +90,9 @@ impl World {
         let (scopes, expires) = (ScopesBuf::parse("write:/lights/**\n").unwrap(), later());
         let terms = Terms { scopes: scopes.scopes(), not_before: unix(), expires, audience: None };
         let mut room = [0; CAPABILITY_BYTES];
-        let chain = capability::issue(&gateway.keys().signing, &Holder::of(&keys), &terms, &mut room).unwrap();
+        let chain =
+            capability::issue(&gateway.keys().signing, &Holder::of(&keys), &terms, &mut room)
+                .unwrap();
         let grant = Grant {
             id: GrantId::new(&chance::draw()),
             node_id,
@@ -98,7 +104,12 @@ impl World {
             state: State::Offered { until: later() },
             maker: Maker::Operator,
         };
-        gateway.inner.store.offer(record, "{}".to_owned(), None, grant, None, unix()).await.unwrap();
+        gateway
+            .inner
+            .store
+            .offer(record, "{}".to_owned(), None, grant, None, unix())
+            .await
+            .unwrap();
         Self { gateway, keys, node_id, chain: chain.as_bytes().to_vec(), heard }
     }
 
@@ -148,7 +159,11 @@ async fn works(mut world: World, wire: Wire) {
     client.subscribe("/lights/*").await;
     for byte in 0..20 {
         let heard = world.heard.recv().await.unwrap();
-        assert_eq!(heard, (Peer::Node(world.node_id), "/lights/room1".to_owned(), vec![byte]), "no frame is lost");
+        assert_eq!(
+            heard,
+            (Peer::Node(world.node_id), "/lights/room1".to_owned(), vec![byte]),
+            "no frame is lost"
+        );
     }
     world.publish("/lights/room2", b"on").await;
     let is_on = |message: FromGateway<'_>| {
@@ -157,7 +172,9 @@ async fn works(mut world: World, wire: Wire) {
     };
     assert!(client.hear(is_on).await.unwrap());
     client.app("/audio/room1", b"").await;
-    assert!(client.hear(|message| matches!(message, FromGateway::NotAllowed { .. })).await.unwrap());
+    assert!(
+        client.hear(|message| matches!(message, FromGateway::NotAllowed { .. })).await.unwrap()
+    );
     world.gateway.decide(world.node_id, &Decision::Mute).await.unwrap();
     assert!(client.hear(|message| message == FromGateway::Policy(Policy::Mute)).await.unwrap());
     world.gateway.decide(world.node_id, &Decision::Unpair).await.unwrap();
@@ -185,7 +202,9 @@ async fn what_is_no_frame_ends_the_connection_with_a_close_that_says_so() {
     use tokio_tungstenite::tungstenite::Message;
     let world = World::new().await;
     let http = world.http().await;
-    for (message, code) in [(Message::Binary(vec![0; 1025].into()), 1009), (Message::Text("{}".into()), 1008)] {
+    for (message, code) in
+        [(Message::Binary(vec![0; 1025].into()), 1009), (Message::Text("{}".into()), 1008)]
+    {
         let mut client = world.linked(Wire::websocket(http).await).await;
         let Wire::WebSocket(socket) = &mut client.wire else { unreachable!() };
         socket.send(message).await.unwrap();
@@ -209,7 +228,10 @@ async fn whoever_asks_for_no_subprotocol_of_ours_speaks_missy() {
     let (mut socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
     assert!(response.headers().get("Sec-WebSocket-Protocol").is_none());
     socket
-        .send(Message::Text(r#"{"type":"pair_request","friendly_name":"a","room":"b","hardware_profile":{}}"#.into()))
+        .send(Message::Text(
+            r#"{"type":"pair_request","friendly_name":"a","room":"b","hardware_profile":{}}"#
+                .into(),
+        ))
         .await
         .unwrap();
     let answer = socket.next().await.unwrap().unwrap();
@@ -224,30 +246,48 @@ async fn a_holder_of_a_chain_is_let_in_until_what_it_rests_on_is_revoked() {
     let mut room = [0; CAPABILITY_BYTES];
     let root = capability::Chain::from_bytes(&world.chain).unwrap();
     let terms = Terms { scopes, ..*root.leaf().terms() };
-    let chain = root.attenuate(&world.keys.signing, &Holder::of(&delegate), &terms, &mut room).unwrap();
+    let chain =
+        root.attenuate(&world.keys.signing, &Holder::of(&delegate), &terms, &mut room).unwrap();
     let present = FromNode::Present { chain: Chain::Here(Bounded::new(chain.as_bytes()).unwrap()) };
 
     let mut client = Client::stranger(Intent::Delegate, world.tcp().await, &delegate).await;
     client.say(&present).await;
-    assert!(client.hear(|message| message == FromGateway::Admission(Admission::Welcome)).await.unwrap());
+    assert!(
+        client.hear(|message| message == FromGateway::Admission(Admission::Welcome)).await.unwrap()
+    );
     client.subscribe("/lights/room1").await;
     world.publish("/lights/room1", b"off").await;
     assert!(client.hear(|message| matches!(message, FromGateway::App(_))).await.unwrap());
     client.app("/lights/room1", b"").await;
-    assert!(client.hear(|message| matches!(message, FromGateway::NotAllowed { .. })).await.unwrap());
+    assert!(
+        client.hear(|message| matches!(message, FromGateway::NotAllowed { .. })).await.unwrap()
+    );
     assert!(world.heard.try_recv().is_err());
 
     world.gateway.decide(world.node_id, &Decision::Unpair).await.unwrap();
-    assert!(client.hear(|message| message == FromGateway::Admission(Admission::NotPaired)).await.unwrap());
+    assert!(
+        client
+            .hear(|message| message == FromGateway::Admission(Admission::NotPaired))
+            .await
+            .unwrap()
+    );
 
     // A stolen chain is no use.
-    let mut thief = Client::stranger(Intent::Delegate, world.tcp().await, &OwnKeys::generate(&chance::draw())).await;
+    let mut thief =
+        Client::stranger(Intent::Delegate, world.tcp().await, &OwnKeys::generate(&chance::draw()))
+            .await;
     thief.say(&present).await;
-    assert!(thief.hear(|message| message == FromGateway::Admission(Admission::NotPaired)).await.unwrap());
+    assert!(
+        thief
+            .hear(|message| message == FromGateway::Admission(Admission::NotPaired))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
-async fn strangers_who_begin_handshakes_and_stall_keep_neither_a_known_node_nor_another_stranger_out() {
+async fn strangers_who_begin_handshakes_and_stall_keep_neither_a_known_node_nor_another_stranger_out()
+ {
     let mut world = World::new().await;
     let mut stalling = Vec::new();
     // More than a source has seats.
@@ -260,7 +300,12 @@ async fn strangers_who_begin_handshakes_and_stall_keep_neither_a_known_node_nor_
     let own = OwnKeys::generate(&chance::draw());
     let mut honest = Client::stranger(Intent::Pair, world.tcp().await, &own).await;
     honest.ask(&own, "sensor").await;
-    assert!(honest.hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. })).await.unwrap());
+    assert!(
+        honest
+            .hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. }))
+            .await
+            .unwrap()
+    );
     let mut client = world.linked(world.tcp().await).await;
     client.app("/lights/a", b"").await;
     assert!(world.heard.recv().await.is_some());
@@ -273,7 +318,12 @@ async fn a_node_that_waits_is_told_at_once_what_the_operator_decided() {
     let own = OwnKeys::generate(&chance::draw());
     let mut client = Client::stranger(Intent::Pair, world.websocket().await, &own).await;
     client.ask(&own, "sensor").await;
-    assert!(client.hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. })).await.unwrap());
+    assert!(
+        client
+            .hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. }))
+            .await
+            .unwrap()
+    );
     let found = world.gateway.inner.store.by_key(own.channel.public()).await.unwrap().unwrap();
     world.gateway.pair(found.record.node_id, Purpose::Approve).await.unwrap();
     let grant = client.hear_to_pair(|message| match message {
@@ -282,7 +332,9 @@ async fn a_node_that_waits_is_told_at_once_what_the_operator_decided() {
     });
     let grant = grant.await.unwrap().unwrap();
     client.say_to_pair(&pair::FromNode::Stored(grant)).await;
-    assert!(client.hear_to_pair(|message| message == pair::FromGateway::Active(grant)).await.unwrap());
+    assert!(
+        client.hear_to_pair(|message| message == pair::FromGateway::Active(grant)).await.unwrap()
+    );
     assert_eq!(client.wire.recv().await, Err(1000));
     (world.keys, world.node_id) = (own, found.record.node_id);
     let client = world.linked(world.tcp().await).await;

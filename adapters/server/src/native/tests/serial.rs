@@ -8,10 +8,16 @@ use tokio::net::unix::pipe;
 use super::*;
 
 impl World {
-    /// The node's end of a line that the gateway serves, and what keeps the other one from going away.
+    /// The node's end of a line that the gateway serves, and what keeps the other one from going
+    /// away.
     fn serial(&self) -> (Wire, std::fs::File) {
         let (wire, other, path) = line();
-        tokio::spawn(crate::serve_serial(self.gateway.clone(), path, 115_200, std::future::pending()));
+        tokio::spawn(crate::serve_serial(
+            self.gateway.clone(),
+            path,
+            115_200,
+            std::future::pending(),
+        ));
         (wire, other)
     }
 }
@@ -60,7 +66,8 @@ async fn a_serial_line_that_went_away_is_served_again_when_it_is_back() {
     let mut world = World::new().await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tty");
-    let served = crate::serve_serial(world.gateway.clone(), path.clone(), 115_200, std::future::pending());
+    let served =
+        crate::serve_serial(world.gateway.clone(), path.clone(), 115_200, std::future::pending());
     let (wire, other, at) = line();
     std::os::unix::fs::symlink(at, &path).unwrap();
     tokio::spawn(served);

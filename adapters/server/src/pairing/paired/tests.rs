@@ -47,11 +47,21 @@ fn node(name: &str, id: u8, capability: u8) -> PairedNode {
         observed: None,
         maker: Maker::Operator,
     };
-    PairedNode { device: Device { entry, online: false }, keys, grants: vec![grant], delegates: Vec::new() }
+    PairedNode {
+        device: Device { entry, online: false },
+        keys,
+        grants: vec![grant],
+        delegates: Vec::new(),
+    }
 }
 
 fn found(which: &str) -> Vec<String> {
-    let nodes = [node("My Phone", 0x11, 0xaa), node("lamp", 0x12, 0xbb), node("lamp", 0xcc, 0x11), node("121212", 0x33, 0xdd)];
+    let nodes = [
+        node("My Phone", 0x11, 0xaa),
+        node("lamp", 0x12, 0xbb),
+        node("lamp", 0xcc, 0x11),
+        node("121212", 0x33, 0xdd),
+    ];
     matches(&nodes, which, FEWEST_FOR_GOOD).iter().map(|one| describe(one, &nodes)).collect()
 }
 

@@ -32,9 +32,13 @@ fn rejecting(when: When) -> Rule {
 #[tokio::test]
 async fn without_rules_a_pin_is_enough_and_a_bare_key_waits_for_the_operator() {
     let permissions = PairingSettings::default().default_permissions;
-    let expected = PairingDecision::Approve { permissions, expires_in: None, mode: Mode::Full, message: None };
+    let expected =
+        PairingDecision::Approve { permissions, expires_in: None, mode: Mode::Full, message: None };
     assert_eq!(decided(PairingSettings::default(), request("lamp", Method::Pin)).await, expected);
-    assert_eq!(decided(PairingSettings::default(), request("lamp", Method::Approval)).await, PairingDecision::Ask);
+    assert_eq!(
+        decided(PairingSettings::default(), request("lamp", Method::Approval)).await,
+        PairingDecision::Ask
+    );
     let manual = PairingSettings { approve: Approve::Manual, ..PairingSettings::default() };
     for method in [Method::Pin, Method::Code, Method::Approval] {
         assert_eq!(decided(manual.clone(), request("lamp", method)).await, PairingDecision::Ask);
@@ -45,15 +49,24 @@ async fn without_rules_a_pin_is_enough_and_a_bare_key_waits_for_the_operator() {
 async fn a_code_brings_its_own_permissions_even_if_those_are_none() {
     for own in ["read:/public/**\n", ""] {
         let own = scopes(own);
-        let shown = PairingRequest { code_permissions: Some(&own), ..request("phone", Method::Code) };
-        let PairingDecision::Approve { permissions, .. } = decided(PairingSettings::default(), shown).await else { panic!() };
+        let shown =
+            PairingRequest { code_permissions: Some(&own), ..request("phone", Method::Code) };
+        let PairingDecision::Approve { permissions, .. } =
+            decided(PairingSettings::default(), shown).await
+        else {
+            panic!()
+        };
         assert_eq!(permissions, own);
     }
 }
 
 #[tokio::test]
 async fn the_first_rule_that_fits_decides_whatever_comes_later() {
-    let terms = Terms { permissions: Some(scopes("read:/a\n")), message: Some("Welcome!".to_owned()), ..Terms::default() };
+    let terms = Terms {
+        permissions: Some(scopes("read:/a\n")),
+        message: Some("Welcome!".to_owned()),
+        ..Terms::default()
+    };
     let named = |glob: &str| When { name: Some(Glob::new(glob)), ..When::default() };
     let rules = vec![
         rejecting(named("*unauthorized*")),
@@ -62,23 +75,37 @@ async fn the_first_rule_that_fits_decides_whatever_comes_later() {
     ];
     let settings = PairingSettings { rules, ..PairingSettings::default() };
     let of = |name: &'static str| decided(settings.clone(), request(name, Method::Pin));
-    assert_eq!(of("phone, unauthorized").await, PairingDecision::Reject { reason: Some("no".to_owned()) });
-    let PairingDecision::Approve { permissions, message, .. } = of("phone 1").await else { panic!() };
+    assert_eq!(
+        of("phone, unauthorized").await,
+        PairingDecision::Reject { reason: Some("no".to_owned()) }
+    );
+    let PairingDecision::Approve { permissions, message, .. } = of("phone 1").await else {
+        panic!()
+    };
     assert_eq!((Some(permissions), message), (terms.permissions.clone(), terms.message.clone()));
     assert_eq!(of("lamp").await, PairingDecision::Propose(terms.clone()));
 }
 
 #[tokio::test]
 async fn every_condition_of_a_rule_has_to_hold() {
-    let when = When { name: Some(Glob::new("lamp*")), method: Some(Method::Pin), address: Some("10.0.0.0/8".parse().unwrap()) };
+    let when = When {
+        name: Some(Glob::new("lamp*")),
+        method: Some(Method::Pin),
+        address: Some("10.0.0.0/8".parse().unwrap()),
+    };
     let settings = PairingSettings { rules: vec![rejecting(when)], ..PairingSettings::default() };
-    let rejected = async |asked| matches!(decided(settings.clone(), asked).await, PairingDecision::Reject { .. });
+    let rejected = async |asked| {
+        matches!(decided(settings.clone(), asked).await, PairingDecision::Reject { .. })
+    };
     let lamp = request("lamp 1", Method::Pin);
     assert!(rejected(lamp).await);
     assert!(!rejected(PairingRequest { name: "phone", ..lamp }).await);
     assert!(!rejected(PairingRequest { method: Method::Code, ..lamp }).await);
     assert!(!rejected(PairingRequest { address: Some([192, 168, 0, 1].into()), ..lamp }).await);
-    assert!(!rejected(PairingRequest { address: None, ..lamp }).await, "a serial line lies in no network");
+    assert!(
+        !rejected(PairingRequest { address: None, ..lamp }).await,
+        "a serial line lies in no network"
+    );
 }
 
 #[test]
@@ -94,10 +121,20 @@ fn a_glob_is_the_whole_name_with_gaps() {
     ] {
         assert!(fits(glob, name), "{glob} {name}");
     }
-    for (glob, name) in
-        [("", "a"), ("a", ""), ("?", ""), ("abc", "abcd"), ("a*b", "a1c"), ("Phone*", "phone"), ("?", "ab"), ("*a", "b")]
-    {
+    for (glob, name) in [
+        ("", "a"),
+        ("a", ""),
+        ("?", ""),
+        ("abc", "abcd"),
+        ("a*b", "a1c"),
+        ("Phone*", "phone"),
+        ("?", "ab"),
+        ("*a", "b"),
+    ] {
         assert!(!fits(glob, name), "{glob} {name}");
     }
-    assert!(!fits(&("a*".repeat(32) + "b"), &"a".repeat(64)), "and one of many stars takes no long time");
+    assert!(
+        !fits(&("a*".repeat(32) + "b"), &"a".repeat(64)),
+        "and one of many stars takes no long time"
+    );
 }

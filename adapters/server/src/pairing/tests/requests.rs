@@ -98,8 +98,12 @@ async fn a_code_brings_its_own_permissions_and_one_that_nobody_minted_looks_like
         assert_eq!(grant.expires.unwrap().as_secs() - grant.not_before.as_secs(), 3600);
 
         for selector in [minted.code.selector, Selector::parse("0O1I").unwrap()] {
-            let prepared = gateway.prepare(&asks(&node(), "stranger", Method::Code { selector })).await;
-            assert!(matches!(prepared, OwnedPrepared::Code { id: None, .. }), "spent, or never minted");
+            let prepared =
+                gateway.prepare(&asks(&node(), "stranger", Method::Code { selector })).await;
+            assert!(
+                matches!(prepared, OwnedPrepared::Code { id: None, .. }),
+                "spent, or never minted"
+            );
         }
     })
     .await;
@@ -110,7 +114,11 @@ async fn what_the_store_keeps_of_a_code_does_not_hold_it() {
     let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
     gateway.open_pairing(None).await.unwrap();
     let own = node();
-    let OwnedPrepared::Pin { id, code, .. } = gateway.prepare(&asks(&own, "phone", Method::Pin)).await else { panic!() };
+    let OwnedPrepared::Pin { id, code, .. } =
+        gateway.prepare(&asks(&own, "phone", Method::Pin)).await
+    else {
+        panic!()
+    };
     let kept = gateway.inner.store.code(id).await.unwrap().unwrap();
     assert_eq!(kept.counted.kind, Kind::Pin(*own.channel.public()));
     assert!(!kept.sealed.windows(code.expose().len()).any(|part| part == code.expose()));
@@ -122,8 +130,13 @@ async fn whoever_asks_without_a_code_waits_and_what_the_handler_says_counts_with
         let gateway = builder.start().await.unwrap();
         let own = node();
         let request = asks(&own, "lamp", Method::Approval);
-        let [first, second] = [gateway.settle(&request, None).await, gateway.settle(&request, None).await];
-        let (OwnedVerdict::Waits { node_id, expires_in }, OwnedVerdict::Waits { node_id: same, .. }) = (first, second) else {
+        let [first, second] =
+            [gateway.settle(&request, None).await, gateway.settle(&request, None).await];
+        let (
+            OwnedVerdict::Waits { node_id, expires_in },
+            OwnedVerdict::Waits { node_id: same, .. },
+        ) = (first, second)
+        else {
             panic!()
         };
         assert_eq!((node_id, u64::from(expires_in)), (same, Limits::DEFAULT.pending_for.as_secs()));
@@ -139,10 +152,15 @@ async fn whoever_asks_without_a_code_waits_and_what_the_handler_says_counts_with
     each(async |builder| {
         let no = PairingDecision::Reject { reason: Some("Device name not allowed".to_owned()) };
         let gateway = builder.pairing_handler(Says(no)).start().await.unwrap();
-        let OwnedVerdict::Refused(refusal) = gateway.settle(&asks(&node(), "lamp", Method::Approval), None).await else {
+        let OwnedVerdict::Refused(refusal) =
+            gateway.settle(&asks(&node(), "lamp", Method::Approval), None).await
+        else {
             panic!()
         };
-        assert_eq!(refusal, OwnedRefusal::Denied { reason: Some("Device name not allowed".to_owned()) });
+        assert_eq!(
+            refusal,
+            OwnedRefusal::Denied { reason: Some("Device name not allowed".to_owned()) }
+        );
         assert_eq!(gateway.summary().await.unwrap().nodes.pending, 0, "nothing is kept of it");
     })
     .await;
@@ -157,7 +175,8 @@ async fn a_handler_that_panics_has_decided_nothing() {
             panic!("on purpose");
         }
     }
-    let gateway = Gateway::builder(MemoryStore::default()).pairing_handler(Panics).start().await.unwrap();
+    let gateway =
+        Gateway::builder(MemoryStore::default()).pairing_handler(Panics).start().await.unwrap();
     let verdict = gateway.settle(&asks(&node(), "lamp", Method::Approval), None).await;
     assert!(matches!(verdict, OwnedVerdict::Waits { .. }));
 }
@@ -171,7 +190,8 @@ async fn a_handler_that_takes_too_long_has_decided_nothing() {
             std::future::pending().await
         }
     }
-    let gateway = Gateway::builder(MemoryStore::default()).pairing_handler(Sleeps).start().await.unwrap();
+    let gateway =
+        Gateway::builder(MemoryStore::default()).pairing_handler(Sleeps).start().await.unwrap();
     let verdict = gateway.settle(&asks(&node(), "lamp", Method::Approval), None).await;
     assert!(matches!(verdict, OwnedVerdict::Waits { .. }));
 }
@@ -201,14 +221,24 @@ async fn a_revoked_key_is_refused_whatever_it_shows() {
         let gateway = builder.pairing_handler(approves("read:/a\n")).start().await.unwrap();
         gateway.open_pairing(None).await.unwrap();
         let own = node();
-        let node_id = offered(gateway.settle(&asks(&own, "lamp", Method::Approval), None).await).node_id;
+        let node_id =
+            offered(gateway.settle(&asks(&own, "lamp", Method::Approval), None).await).node_id;
         gateway.revoke_paired(&node_id.to_string()).await.unwrap();
-        for method in [Method::Approval, Method::Pin, Method::Code { selector: Selector::parse("ABCD").unwrap() }] {
+        for method in [
+            Method::Approval,
+            Method::Pin,
+            Method::Code { selector: Selector::parse("ABCD").unwrap() },
+        ] {
             let prepared = gateway.prepare(&asks(&own, "another name", method)).await;
-            assert!(matches!(prepared, OwnedPrepared::Refused(OwnedRefusal::Revoked)), "{prepared:?}");
+            assert!(
+                matches!(prepared, OwnedPrepared::Refused(OwnedRefusal::Revoked)),
+                "{prepared:?}"
+            );
         }
-        let held =
-            vec![handfast_core::grant::capability::Held { id: capability::Id::from_bytes([1; 32]), by: *own.channel.public() }];
+        let held = vec![handfast_core::grant::capability::Held {
+            id: capability::Id::from_bytes([1; 32]),
+            by: *own.channel.public(),
+        }];
         assert!(gateway.inner.store.is_revoked(held).await.unwrap());
     })
     .await;

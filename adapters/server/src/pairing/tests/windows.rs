@@ -18,11 +18,17 @@ async fn pins_are_shown_only_while_pairing_is_open() {
         let gateway = builder.start().await.unwrap();
         assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Closed));
         let status = gateway.open_pairing(None).await.unwrap();
-        assert_eq!(status.closes.unwrap().as_secs() - status.since.unwrap().as_secs(), OPEN_FOR.as_secs());
+        assert_eq!(
+            status.closes.unwrap().as_secs() - status.since.unwrap().as_secs(),
+            OPEN_FOR.as_secs()
+        );
         assert_eq!(refusal(&gateway).await, None);
         assert!(!gateway.close_pairing().await.unwrap().open);
         assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Closed));
-        assert!(matches!(gateway.open_pairing(Some(Duration::from_millis(999))).await, Err(OperatorError::Usage(_))));
+        assert!(matches!(
+            gateway.open_pairing(Some(Duration::from_millis(999))).await,
+            Err(OperatorError::Usage(_))
+        ));
     })
     .await;
 }
@@ -30,7 +36,8 @@ async fn pins_are_shown_only_while_pairing_is_open() {
 #[tokio::test]
 async fn pairing_closes_by_itself_and_says_so() {
     let ears = Ears::default();
-    let gateway = Gateway::builder(MemoryStore::default()).observer(ears.clone()).start().await.unwrap();
+    let gateway =
+        Gateway::builder(MemoryStore::default()).observer(ears.clone()).start().await.unwrap();
     gateway.open_pairing(Some(Duration::from_secs(1))).await.unwrap();
     let closed = |event: &Event| *event == Event::WindowClosed;
     tokio::time::timeout(Duration::from_secs(20), async {
@@ -48,15 +55,36 @@ async fn pairing_closes_by_itself_and_says_so() {
 #[tokio::test]
 async fn twenty_wrong_pins_lock_pairing_until_the_operator_opens_it_and_a_restart_does_not() {
     let directory = tempfile::tempdir().unwrap();
-    let settings =
-        || PairingSettings { enabled: true, pin_length: 12, pin_alphabet: Alphabet::Unambiguous, ..PairingSettings::default() };
-    let start = async || Gateway::builder(let_go(&directory).await).store_key(key()).pairing(settings()).start().await.unwrap();
+    let settings = || PairingSettings {
+        enabled: true,
+        pin_length: 12,
+        pin_alphabet: Alphabet::Unambiguous,
+        ..PairingSettings::default()
+    };
+    let start = async || {
+        Gateway::builder(let_go(&directory).await)
+            .store_key(key())
+            .pairing(settings())
+            .start()
+            .await
+            .unwrap()
+    };
     let gateway = start().await;
     for number in 0..GUESSES_PER_WINDOW / GUESSES_PER_CODE {
-        let OwnedPrepared::Pin { id, code, .. } = gateway.prepare(&asks(&node(), "phone", Method::Pin)).await else { panic!() };
+        let OwnedPrepared::Pin { id, code, .. } =
+            gateway.prepare(&asks(&node(), "phone", Method::Pin)).await
+        else {
+            panic!()
+        };
         assert_eq!(code.expose().len(), 12);
         for _ in 0..GUESSES_PER_CODE {
-            gateway.inner.store.reserve(Some(id), source(number), gateway.inner.clock.unix()).await.unwrap().unwrap();
+            gateway
+                .inner
+                .store
+                .reserve(Some(id), source(number), gateway.inner.clock.unix())
+                .await
+                .unwrap()
+                .unwrap();
         }
     }
     assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Locked));
@@ -64,7 +92,8 @@ async fn twenty_wrong_pins_lock_pairing_until_the_operator_opens_it_and_a_restar
     let gateway = start().await;
     let status = gateway.pairing_status().await.unwrap();
     assert!(status.locked && !status.open);
-    let guessers: Vec<_> = status.guessers.iter().map(|guesser| (guesser.source, guesser.guesses)).collect();
+    let guessers: Vec<_> =
+        status.guessers.iter().map(|guesser| (guesser.source, guesser.guesses)).collect();
     assert_eq!(guessers, [0, 1, 2, 3].map(|number| (source(number), GUESSES_PER_CODE)));
     assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Locked));
     assert!(gateway.open_pairing(None).await.unwrap().open);
@@ -80,16 +109,34 @@ async fn a_source_that_guessed_eight_pins_wrong_hears_locked_and_others_are_show
     let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
     gateway.open_pairing(None).await.unwrap();
     for guesses in [5, 3] {
-        let OwnedPrepared::Pin { id, .. } = gateway.prepare(&asks(&node(), "phone", Method::Pin)).await else { panic!() };
+        let OwnedPrepared::Pin { id, .. } =
+            gateway.prepare(&asks(&node(), "phone", Method::Pin)).await
+        else {
+            panic!()
+        };
         for _ in 0..guesses {
-            gateway.inner.store.reserve(Some(id), here(), gateway.inner.clock.unix()).await.unwrap().unwrap();
+            gateway
+                .inner
+                .store
+                .reserve(Some(id), here(), gateway.inner.clock.unix())
+                .await
+                .unwrap()
+                .unwrap();
         }
     }
     assert_eq!(refusal(&gateway).await, Some(OwnedRefusal::Locked));
-    let elsewhere = OwnedRequest { address: [198, 51, 100, 1].into(), ..asks(&node(), "phone", Method::Pin) };
-    assert!(matches!(gateway.prepare(&elsewhere).await, OwnedPrepared::Pin { attempts: GUESSES_PER_CODE, .. }));
+    let elsewhere =
+        OwnedRequest { address: [198, 51, 100, 1].into(), ..asks(&node(), "phone", Method::Pin) };
+    assert!(matches!(
+        gateway.prepare(&elsewhere).await,
+        OwnedPrepared::Pin { attempts: GUESSES_PER_CODE, .. }
+    ));
     let status = gateway.pairing_status().await.unwrap();
-    assert!(status.open && !status.locked && status.guessers.iter().all(handfast_core::registry::codes::Guesser::is_locked));
+    assert!(
+        status.open
+            && !status.locked
+            && status.guessers.iter().all(handfast_core::registry::codes::Guesser::is_locked)
+    );
     assert!(gateway.open_pairing(None).await.unwrap().guessers.is_empty());
     assert_eq!(refusal(&gateway).await, None);
 }
@@ -98,9 +145,16 @@ async fn a_source_that_guessed_eight_pins_wrong_hears_locked_and_others_are_show
 async fn a_stranger_who_asks_for_pin_after_pin_leaves_room_for_everybody_else() {
     let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
     gateway.open_pairing(None).await.unwrap();
-    let OwnedPrepared::Pin { id: honest, .. } = gateway.prepare(&asks(&node(), "phone", Method::Pin)).await else { panic!() };
+    let OwnedPrepared::Pin { id: honest, .. } =
+        gateway.prepare(&asks(&node(), "phone", Method::Pin)).await
+    else {
+        panic!()
+    };
     for _ in 0..100 {
-        let stranger = OwnedRequest { address: [198, 51, 100, 1].into(), ..asks(&node(), "stranger", Method::Pin) };
+        let stranger = OwnedRequest {
+            address: [198, 51, 100, 1].into(),
+            ..asks(&node(), "stranger", Method::Pin)
+        };
         assert!(matches!(gateway.prepare(&stranger).await, OwnedPrepared::Pin { .. }));
     }
     let live = gateway.codes().await.unwrap();
@@ -114,7 +168,13 @@ async fn a_pin_that_was_guessed_too_often_is_replaced_when_its_node_comes_back()
     let request = asks(&node(), "phone", Method::Pin);
     let OwnedPrepared::Pin { id: dead, .. } = gateway.prepare(&request).await else { panic!() };
     for _ in 0..GUESSES_PER_CODE {
-        gateway.inner.store.reserve(Some(dead), here(), gateway.inner.clock.unix()).await.unwrap().unwrap();
+        gateway
+            .inner
+            .store
+            .reserve(Some(dead), here(), gateway.inner.clock.unix())
+            .await
+            .unwrap()
+            .unwrap();
     }
     let OwnedPrepared::Pin { id, attempts, .. } = gateway.prepare(&request).await else { panic!() };
     assert_ne!(id, dead);
@@ -126,7 +186,12 @@ async fn what_was_to_stay_open_as_long_as_the_gateway_runs_is_closed_after_a_sta
     let directory = tempfile::tempdir().unwrap();
     let start = async |enabled| {
         let settings = PairingSettings { enabled, ..PairingSettings::default() };
-        Gateway::builder(let_go(&directory).await).store_key(key()).pairing(settings).start().await.unwrap()
+        Gateway::builder(let_go(&directory).await)
+            .store_key(key())
+            .pairing(settings)
+            .start()
+            .await
+            .unwrap()
     };
     let status = start(true).await.pairing_status().await.unwrap();
     assert!(status.open && status.closes.is_none());
@@ -155,7 +220,8 @@ async fn an_invitation_carries_the_code_the_gateways_fingerprint_and_its_address
 #[tokio::test]
 async fn a_withdrawn_code_is_nobodys() {
     let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
-    let minted = gateway.mint_code(NewCode { kind: CodeKind::Typed, ..NewCode::default() }).await.unwrap();
+    let minted =
+        gateway.mint_code(NewCode { kind: CodeKind::Typed, ..NewCode::default() }).await.unwrap();
     assert_eq!(minted.text().len(), 4 + 1 + 6);
     assert!(!format!("{minted:?}").contains(&minted.text()[5..]));
     assert_eq!(gateway.codes().await.unwrap().len(), 1);

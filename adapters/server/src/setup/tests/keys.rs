@@ -40,7 +40,8 @@ async fn after_a_rotation_the_old_key_counts_for_a_day_and_a_restart_makes_it_no
     let new = started(&gateway);
     let now = gateway.inner.clock.unix();
     assert!(read(&gateway, &old, now).is_ok() && read(&gateway, &new, now).is_ok());
-    let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+    let mode =
+        |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(KEY_FILE), mode(PREVIOUS_KEY_FILE)), (0o600, 0o600));
 
     let again = at(dir.path()).await;

@@ -20,7 +20,10 @@ async fn of_a_hundred_who_spend_a_code_at_once_one_has_a_session() {
     });
     let outcomes = futures_util::future::join_all(all).await;
     let won = outcomes.iter().filter(|outcome| outcome.as_ref().unwrap().is_ok()).count();
-    let lost = outcomes.iter().filter(|outcome| *outcome.as_ref().unwrap() == Err(NotRedeemed::AlreadyUsed)).count();
+    let lost = outcomes
+        .iter()
+        .filter(|outcome| *outcome.as_ref().unwrap() == Err(NotRedeemed::AlreadyUsed))
+        .count();
     assert_eq!((won, lost), (1, 99));
     assert_eq!(gateway.companions(SessionFilter::All).await.unwrap().len(), 1);
 }
@@ -46,10 +49,16 @@ async fn a_session_is_found_by_the_beginning_of_its_id_and_ended_for_good() {
     let id = crate::pairing::hex(one.id.as_bytes());
     assert_eq!(gateway.companion_by_prefix(&id.to_uppercase()).await.unwrap(), one);
     assert!(matches!(gateway.companion_by_prefix("").await, Err(OperatorError::NoSuchSession(_))));
-    assert!(matches!(gateway.companion_by_prefix("zz").await, Err(OperatorError::NoSuchSession(_))));
+    assert!(matches!(
+        gateway.companion_by_prefix("zz").await,
+        Err(OperatorError::NoSuchSession(_))
+    ));
     assert!(gateway.revoke_companion(one.id).await.unwrap());
     assert!(!gateway.revoke_companion(one.id).await.unwrap(), "it is told only once");
-    assert!(matches!(gateway.refresh_companion(one.id).await, Err(OperatorError::NoSuchSession(_))));
+    assert!(matches!(
+        gateway.refresh_companion(one.id).await,
+        Err(OperatorError::NoSuchSession(_))
+    ));
     let live = gateway.companions(SessionFilter::Live).await.unwrap();
     assert_eq!(live, [other]);
     assert_eq!(gateway.companions(SessionFilter::All).await.unwrap().len(), 2);
@@ -60,17 +69,26 @@ async fn a_session_is_found_by_the_beginning_of_its_id_and_ended_for_good() {
 #[tokio::test]
 async fn a_session_is_prolonged_but_never_beyond_what_one_may_live_in_all() {
     let (ttl, longest) = (Duration::from_secs(100), Duration::from_secs(150));
-    let gateway =
-        gateway_with(MemoryStore::default(), SetupSettings { session_ttl: ttl, session_longest: longest, ..settings() }).await;
+    let gateway = gateway_with(
+        MemoryStore::default(),
+        SetupSettings { session_ttl: ttl, session_longest: longest, ..settings() },
+    )
+    .await;
     let session = opened(&gateway).await;
     assert_eq!(session.expires_at, session.issued_at.after(Span::from_secs(100)));
     let until = gateway.refresh_companion(session.id).await.unwrap();
     assert!(until >= session.expires_at && until <= session.issued_at.after(Span::from_secs(150)));
     let store = &gateway.inner.store;
     let later = session.issued_at.after(Span::from_secs(90));
-    let refreshed = store.refresh_session(session.id, Span::from_secs(100), Span::from_secs(150), later).await.unwrap();
+    let refreshed = store
+        .refresh_session(session.id, Span::from_secs(100), Span::from_secs(150), later)
+        .await
+        .unwrap();
     assert_eq!(refreshed, Some(Ok(session.issued_at.after(Span::from_secs(150)))));
     let after = session.issued_at.after(Span::from_secs(150));
-    let dead = store.refresh_session(session.id, Span::from_secs(100), Span::from_secs(150), after).await.unwrap();
+    let dead = store
+        .refresh_session(session.id, Span::from_secs(100), Span::from_secs(150), after)
+        .await
+        .unwrap();
     assert_eq!(dead, Some(Err(Ended::Expired)));
 }

@@ -1,5 +1,6 @@
-//! What holds for every address that was let through, by a second reading of its text that shares nothing with the first: a plain splitting at the
-//! delimiters, as careless programs do it. For tests and the fuzzer.
+//! What holds for every address that was let through, by a second reading of its text that shares
+//! nothing with the first: a plain splitting at the delimiters, as careless programs do it. For
+//! tests and the fuzzer.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +8,8 @@ use handfast_core::limits::SETUP_URL_BYTES;
 
 use super::GatewayUrl;
 
-/// Reads a text as an address without extra hosts, and holds the outcome against the second reading.
+/// Reads a text as an address without extra hosts, and holds the outcome against the second
+/// reading.
 ///
 /// # Errors
 /// What does not hold.
@@ -23,7 +25,9 @@ pub fn check(text: &str) -> Result<(), &'static str> {
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     sound(!authority.contains('@'), "it holds credentials")?;
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().map_err(|_| "its port is none")?),
+        Some((host, port)) if !port.ends_with(']') => {
+            (host, port.parse::<u16>().map_err(|_| "its port is none")?)
+        }
         _ => (authority, if matches!(scheme, "wss" | "https") { 443 } else { 80 }),
     };
     sound(scheme == url.scheme(), "two readings find two schemes")?;
@@ -31,7 +35,9 @@ pub fn check(text: &str) -> Result<(), &'static str> {
     sound(port == url.port() && port != 0, "two readings find two ports")?;
     match scheme {
         "wss" | "https" => sound(url.is_secure(), "it is taken for plain")?,
-        "ws" | "http" => sound(!url.is_secure() && near(host), "a plain connection goes out of this network")?,
+        "ws" | "http" => {
+            sound(!url.is_secure() && near(host), "a plain connection goes out of this network")?
+        }
         _ => return Err("its scheme is another"),
     }
     sound(GatewayUrl::parse(carried, &[]).as_ref() == Ok(&url), "it does not read back")?;
@@ -40,9 +46,16 @@ pub fn check(text: &str) -> Result<(), &'static str> {
 
 fn paired(url: &GatewayUrl, scheme: &str, host: &str, path: &str) -> Result<(), &'static str> {
     let pair = url.pair_url();
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    sound(pair.scheme() == if matches!(scheme, "wss" | "https") { "wss" } else { "ws" }, "a companion uses another scheme")?;
-    sound(pair.host_str() == Some(host) && pair.port_or_known_default() == Some(url.port()), "a companion goes elsewhere")?;
+    let (path, query) =
+        path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    sound(
+        pair.scheme() == if matches!(scheme, "wss" | "https") { "wss" } else { "ws" },
+        "a companion uses another scheme",
+    )?;
+    sound(
+        pair.host_str() == Some(host) && pair.port_or_known_default() == Some(url.port()),
+        "a companion goes elsewhere",
+    )?;
     sound(pair.query() == query, "a companion loses the query")?;
     let base = path.strip_suffix('/').unwrap_or(path);
     let base = base.strip_suffix("/pair").unwrap_or(base);
@@ -66,9 +79,10 @@ fn near(host: &str) -> bool {
     let labels: Vec<&str> = host.split('.').collect();
     match labels[..] {
         ["localhost"] => true,
-        [.., _, "local"] => {
-            labels.iter().all(|label| !label.is_empty() && label.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_')))
-        }
+        [.., _, "local"] => labels.iter().all(|label| {
+            !label.is_empty()
+                && label.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_'))
+        }),
         _ => false,
     }
 }

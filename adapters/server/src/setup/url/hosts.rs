@@ -9,8 +9,9 @@ use url::Host;
 const NAME: usize = 253;
 const PART: usize = 63;
 
-/// A host that may be reached in the clear although it is not of the local network, because the operator said so (a private network of another kind, a
-/// VPN's names): one host as it stands, or `*.suffix` for every name below a suffix, but not for the suffix itself.
+/// A host that may be reached in the clear although it is not of the local network, because the
+/// operator said so (a private network of another kind, a VPN's names): one host as it stands, or
+/// `*.suffix` for every name below a suffix, but not for the suffix itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtraHost(Pattern);
 
@@ -34,7 +35,8 @@ pub struct ExtraHostRefused {
 impl FromStr for ExtraHost {
     type Err = ExtraHostRefused;
 
-    /// Reads `gateway.example`, an IP address (IPv6 with or without brackets), or `*.suffix`. Spellings that URLs have for one host are one here too.
+    /// Reads `gateway.example`, an IP address (IPv6 with or without brackets), or `*.suffix`.
+    /// Spellings that URLs have for one host are one here too.
     fn from_str(text: &str) -> Result<Self, ExtraHostRefused> {
         let text = text.trim();
         let refused = || ExtraHostRefused { text: text.chars().take(NAME).collect() };
@@ -55,7 +57,8 @@ impl FromStr for ExtraHost {
 }
 
 impl ExtraHost {
-    /// Whether this is the host, or one of these hosts. A name has to be one of [`is_name`], but for a dot at its end.
+    /// Whether this is the host, or one of these hosts. A name has to be one of [`is_name`], but
+    /// for a dot at its end.
     pub(super) fn matches(&self, host: &Host<&str>) -> bool {
         match (&self.0, host) {
             (Pattern::One(one), host) => one == host,
@@ -65,8 +68,8 @@ impl ExtraHost {
     }
 }
 
-/// Whether a host is reached within this machine or this network, or by a name that only it answers. A name has to be one of
-/// [`is_name`], but for a dot at its end.
+/// Whether a host is reached within this machine or this network, or by a name that only it
+/// answers. A name has to be one of [`is_name`], but for a dot at its end.
 pub(super) fn is_local(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost" || name.ends_with(".local"),
@@ -87,10 +90,12 @@ pub(super) fn ip(host: &Host<&str>) -> Option<IpAddr> {
     }
 }
 
-/// Whether a name is one that the DNS could hold: parts of letters, digits, `-` and `_` with single dots between, none at the end.
+/// Whether a name is one that the DNS could hold: parts of letters, digits, `-` and `_` with single
+/// dots between, none at the end.
 pub(super) fn is_name(name: &str) -> bool {
     let part = |part: &str| {
-        (1..=PART).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        (1..=PART).contains(&part.len())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     name.len() <= NAME && name.split('.').all(part)
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{ExtraHost, GatewayUrl, UrlRefused};
 
-/// Where the address of a code comes from. As JSON, and shown, `public`, `tunnel`, `gateway` or `lan`.
+/// Where the address of a code comes from. As JSON, and shown, `public`, `tunnel`, `gateway` or
+/// `lan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UrlSource {
@@ -39,7 +40,8 @@ pub struct Candidates {
 /// Why there is no address for a setup code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotResolved {
-    /// An address was set that cannot be used. It is never passed over for the next: the operator meant it.
+    /// An address was set that cannot be used. It is never passed over for the next: the operator
+    /// meant it.
     #[error("the {source_name} URL (from {setting}) cannot stand in a setup code: {why}", source_name = .0, setting = .0.setting(), why = .1)]
     Refused(UrlSource, UrlRefused),
     /// No address of this machine may be used in the clear.
@@ -57,12 +59,15 @@ pub enum NotResolved {
     OnlyLoopback,
 }
 
-/// The address for a setup code and where it comes from: the public URL, else the tunnel's, else the remote gateway's, else the first address on the local
-/// network that may be used.
+/// The address for a setup code and where it comes from: the public URL, else the tunnel's, else
+/// the remote gateway's, else the first address on the local network that may be used.
 ///
 /// # Errors
 /// [`NotResolved`].
-pub fn resolve(candidates: &Candidates, extra: &[ExtraHost]) -> Result<(GatewayUrl, UrlSource), NotResolved> {
+pub fn resolve(
+    candidates: &Candidates,
+    extra: &[ExtraHost],
+) -> Result<(GatewayUrl, UrlSource), NotResolved> {
     let set = [
         (&candidates.public, UrlSource::Public),
         (&candidates.tunnel, UrlSource::Tunnel),
@@ -70,7 +75,8 @@ pub fn resolve(candidates: &Candidates, extra: &[ExtraHost]) -> Result<(GatewayU
     ];
     for (text, source) in set {
         if let Some(text) = text {
-            let parsed = GatewayUrl::parse(text, extra).map_err(|why| NotResolved::Refused(source, why))?;
+            let parsed =
+                GatewayUrl::parse(text, extra).map_err(|why| NotResolved::Refused(source, why))?;
             return Ok((parsed, source));
         }
     }
@@ -79,7 +85,8 @@ pub fn resolve(candidates: &Candidates, extra: &[ExtraHost]) -> Result<(GatewayU
     let lan = candidates.lan.iter().filter(|address| !address.ip().to_canonical().is_loopback());
     let mut first = None;
     for address in lan {
-        // Not as a socket address is shown: that may have a zone, which means something on this machine alone.
+        // Not as a socket address is shown: that may have a zone, which means something on this
+        // machine alone.
         let plain = SocketAddr::new(address.ip(), address.port());
         match GatewayUrl::parse(&format!("{scheme}://{plain}"), extra) {
             Ok(url) => return Ok((url, UrlSource::Lan)),
@@ -89,13 +96,18 @@ pub fn resolve(candidates: &Candidates, extra: &[ExtraHost]) -> Result<(GatewayU
     Err(first.map_or(NotResolved::OnlyLoopback, NotResolved::NotLocal))
 }
 
-/// Where a listener is reached from other machines, given the `addresses` of this one: at all of them where it listens on all zeros (on `::` those of
-/// IPv4 too), nowhere where it listens on loopback, else where it listens. Addresses that are of use only with a zone are left out.
+/// Where a listener is reached from other machines, given the `addresses` of this one: at all of
+/// them where it listens on all zeros (on `::` those of IPv4 too), nowhere where it listens on
+/// loopback, else where it listens. Addresses that are of use only with a zone are left out.
 #[must_use]
 pub fn lan_candidates(listener: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketAddr> {
     let ip = listener.ip();
     let heard = |other: &&IpAddr| ip.is_ipv6() || other.is_ipv4();
-    let ips = if ip.is_unspecified() { addresses.iter().filter(heard).copied().collect() } else { vec![ip] };
+    let ips = if ip.is_unspecified() {
+        addresses.iter().filter(heard).copied().collect()
+    } else {
+        vec![ip]
+    };
     let outside = |ip: &IpAddr| {
         let zoned = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         !(ip.is_unspecified() || ip.to_canonical().is_loopback() || zoned)
@@ -103,7 +115,8 @@ pub fn lan_candidates(listener: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketA
     ips.into_iter().filter(outside).map(|ip| SocketAddr::new(ip, listener.port())).collect()
 }
 
-/// The addresses that this machine has towards other networks, IPv4 first: at most one of each kind, never loopback or all zeros.
+/// The addresses that this machine has towards other networks, IPv4 first: at most one of each
+/// kind, never loopback or all zeros.
 #[must_use]
 pub fn lan_addresses() -> Vec<IpAddr> {
     let documentation = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -112,7 +125,8 @@ pub fn lan_addresses() -> Vec<IpAddr> {
     v4.into_iter().chain(v6).collect()
 }
 
-/// Which of its addresses this machine would send from. Nothing is sent: connecting a datagram socket only asks the routing table.
+/// Which of its addresses this machine would send from. Nothing is sent: connecting a datagram
+/// socket only asks the routing table.
 fn towards(from: IpAddr, to: IpAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((from, 0)).ok()?;
     socket.connect((to, 9)).ok()?;
@@ -168,7 +182,9 @@ mod tests {
     }
 
     fn found(candidates: &Candidates) -> (String, UrlSource) {
-        resolve(candidates, &[]).map(|(url, source)| (url.to_string(), source)).unwrap_or_else(|e| panic!("{e}"))
+        resolve(candidates, &[])
+            .map(|(url, source)| (url.to_string(), source))
+            .unwrap_or_else(|e| panic!("{e}"))
     }
 
     fn refused(candidates: &Candidates) -> String {
@@ -201,10 +217,18 @@ mod tests {
         ];
         let mut candidates = all();
         for (field, name, setting) in set {
-            for (text, why) in [("ws://evil.example", "not encrypted"), ("", "empty"), ("ws://a@b.local", "before the @")] {
+            for (text, why) in [
+                ("ws://evil.example", "not encrypted"),
+                ("", "empty"),
+                ("ws://a@b.local", "before the @"),
+            ] {
                 *field(&mut candidates) = Some(text.to_owned());
                 let told = refused(&candidates);
-                assert!(told.contains(&format!("the {name} URL (from {setting})")) && told.contains(why), "{told}");
+                assert!(
+                    told.contains(&format!("the {name} URL (from {setting})"))
+                        && told.contains(why),
+                    "{told}"
+                );
             }
             // The rest is asked only where this one is not set.
             *field(&mut candidates) = None;
@@ -215,12 +239,20 @@ mod tests {
     #[test]
     fn a_gateway_that_only_this_machine_reaches_is_an_error_that_says_what_to_set() {
         let none = Candidates::default();
-        let loopback =
-            Candidates { lan: vec![at("127.0.0.1:8765"), at("[::1]:1"), at("[::ffff:127.0.0.1]:1")], ..Candidates::default() };
+        let loopback = Candidates {
+            lan: vec![at("127.0.0.1:8765"), at("[::1]:1"), at("[::ffff:127.0.0.1]:1")],
+            ..Candidates::default()
+        };
         for candidates in [none, loopback] {
             assert_eq!(resolve(&candidates, &[]), Err(NotResolved::OnlyLoopback));
             let told = refused(&candidates);
-            for part in ["--public-url", "setup.public_url", "setup.tunnel_url", "setup.gateway_url", "--listen 0.0.0.0:8765"] {
+            for part in [
+                "--public-url",
+                "setup.public_url",
+                "setup.tunnel_url",
+                "setup.gateway_url",
+                "--listen 0.0.0.0:8765",
+            ] {
                 assert!(told.contains(part), "{told}");
             }
         }
@@ -228,12 +260,20 @@ mod tests {
 
     #[test]
     fn of_its_own_addresses_the_first_that_may_be_used_in_the_clear_counts() {
-        let mut candidates = Candidates { lan: vec![at("203.0.113.7:8765"), at("192.168.1.10:8765")], ..Candidates::default() };
+        let mut candidates = Candidates {
+            lan: vec![at("203.0.113.7:8765"), at("192.168.1.10:8765")],
+            ..Candidates::default()
+        };
         assert_eq!(found(&candidates).0, "ws://192.168.1.10:8765");
         candidates.lan.pop();
         assert_eq!(resolve(&candidates, &[]), Err(NotResolved::NotLocal(at("203.0.113.7:8765"))));
         let told = refused(&candidates);
-        assert!(told.contains("203.0.113.7:8765") && told.contains("--tls-cert") && told.contains("setup.public_url"), "{told}");
+        assert!(
+            told.contains("203.0.113.7:8765")
+                && told.contains("--tls-cert")
+                && told.contains("setup.public_url"),
+            "{told}"
+        );
         let allowed = resolve(&candidates, &["203.0.113.7".parse().unwrap()]).unwrap();
         assert_eq!((allowed.0.as_str(), allowed.1), ("ws://203.0.113.7:8765", UrlSource::Lan));
         candidates.tls = true;
@@ -242,9 +282,14 @@ mod tests {
 
     #[test]
     fn a_listener_on_every_interface_is_reached_at_the_addresses_of_this_machine() {
-        let own: Vec<IpAddr> = ["127.0.0.1", "192.168.1.10", "fe80::1", "fd00::1", "::1"].map(|ip| ip.parse().unwrap()).to_vec();
+        let own: Vec<IpAddr> = ["127.0.0.1", "192.168.1.10", "fe80::1", "fd00::1", "::1"]
+            .map(|ip| ip.parse().unwrap())
+            .to_vec();
         assert_eq!(lan_candidates(at("0.0.0.0:8765"), &own), [at("192.168.1.10:8765")]);
-        assert_eq!(lan_candidates(at("[::]:80"), &own), [at("192.168.1.10:80"), at("[fd00::1]:80")]);
+        assert_eq!(
+            lan_candidates(at("[::]:80"), &own),
+            [at("192.168.1.10:80"), at("[fd00::1]:80")]
+        );
         assert_eq!(lan_candidates(at("10.0.0.1:1"), &own), [at("10.0.0.1:1")]);
         for nowhere in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "[fe80::1%2]:1"] {
             assert_eq!(lan_candidates(at(nowhere), &own), []);
@@ -254,7 +299,10 @@ mod tests {
     #[test]
     fn the_addresses_of_this_machine_are_of_use_to_others() {
         let found = lan_addresses();
-        assert!(found.len() <= 2 && found.iter().all(|ip| !ip.is_loopback() && !ip.is_unspecified()), "{found:?}");
+        assert!(
+            found.len() <= 2 && found.iter().all(|ip| !ip.is_loopback() && !ip.is_unspecified()),
+            "{found:?}"
+        );
         for ip in found {
             // It is one of this machine's: it can be bound.
             assert!(UdpSocket::bind((ip, 0)).is_ok(), "{ip}");

@@ -222,9 +222,17 @@ fn what_is_no_address_of_a_gateway_is_refused_and_told_how_to_write_one() {
         assert_eq!(parse(text), Err(UrlRefused::Scheme), "{text}");
     }
     assert_eq!(parse(" \t\u{2003}\n"), Err(UrlRefused::Empty));
-    for refused in [UrlRefused::Empty, UrlRefused::Scheme, UrlRefused::NoHost, UrlRefused::Unparseable(ParseError::InvalidPort)] {
+    for refused in [
+        UrlRefused::Empty,
+        UrlRefused::Scheme,
+        UrlRefused::NoHost,
+        UrlRefused::Unparseable(ParseError::InvalidPort),
+    ] {
         let told = refused.to_string();
-        assert!(told.contains("wss://gateway.example") && told.contains("ws://192.168.1.10:8765"), "{told}");
+        assert!(
+            told.contains("wss://gateway.example") && told.contains("ws://192.168.1.10:8765"),
+            "{told}"
+        );
     }
 }
 
@@ -238,7 +246,10 @@ fn an_error_repeats_no_password_and_names_what_mends_it() {
         "ws://x:hunter2",
     ] {
         let error = parse(text).unwrap_err();
-        assert!(!error.to_string().contains("hunter2") && !format!("{error:?}").contains("hunter2"), "{error}");
+        assert!(
+            !error.to_string().contains("hunter2") && !format!("{error:?}").contains("hunter2"),
+            "{error}"
+        );
     }
     let plain = parse("ws://evil.example").unwrap_err().to_string();
     for part in ["evil.example", "wss://", "--plain-host", "setup.plain_hosts"] {
@@ -253,7 +264,10 @@ fn the_length_is_bounded_as_given_and_as_carried() {
     assert_eq!(accepted(&longest).as_str().len(), SETUP_URL_BYTES);
     assert_eq!(parse(&format!("{longest}x")), Err(UrlRefused::TooLong));
     // Each of these takes six characters as it is carried.
-    assert_eq!(parse(&format!("wss://gateway.example/{}", "ü".repeat(100))), Err(UrlRefused::TooLong));
+    assert_eq!(
+        parse(&format!("wss://gateway.example/{}", "ü".repeat(100))),
+        Err(UrlRefused::TooLong)
+    );
     assert_eq!(parse(&"x".repeat(1 << 20)), Err(UrlRefused::TooLong));
     let part = "x".repeat(63);
     accepted(&format!("wss://{part}.{part}.{part}.example"));
@@ -263,8 +277,15 @@ fn the_length_is_bounded_as_given_and_as_carried() {
 
 #[test]
 fn hosts_that_the_operator_names_are_reached_in_the_clear_and_no_others() {
-    let extra =
-        extra(&["gateway.example", "*.vpn.example", "100.64.0.7", "2001:db8::7", "[2001:db8::8]", "0x8.8.8.8", "Bücher.example"]);
+    let extra = extra(&[
+        "gateway.example",
+        "*.vpn.example",
+        "100.64.0.7",
+        "2001:db8::7",
+        "[2001:db8::8]",
+        "0x8.8.8.8",
+        "Bücher.example",
+    ]);
     for text in [
         "ws://gateway.example",
         "ws://GATEWAY.example:8765",
@@ -341,7 +362,8 @@ fn a_companion_connects_to_the_pair_path_under_the_same_security() {
         ("https://gateway.example/base?t=1&u=/pair", "wss://gateway.example/base/pair?t=1&u=/pair"),
     ] {
         assert_eq!(accepted(given).pair_url().as_str(), pair, "{given}");
-        // As text, which the original's companion connects to exactly as it stands, it means the same.
+        // As text, which the original's companion connects to exactly as it stands, it means the
+        // same.
         assert_eq!(Url::parse(&accepted(given).pair_text()).unwrap().as_str(), pair, "{given}");
     }
     assert_eq!(
@@ -355,9 +377,15 @@ fn a_companion_connects_to_the_pair_path_under_the_same_security() {
 #[test]
 fn the_parts_of_an_address_are_told() {
     let url = accepted("http://[::1]:8080/x");
-    assert_eq!((url.scheme(), url.host().to_string().as_str(), url.port(), url.is_secure()), ("http", "[::1]", 8080, false));
+    assert_eq!(
+        (url.scheme(), url.host().to_string().as_str(), url.port(), url.is_secure()),
+        ("http", "[::1]", 8080, false)
+    );
     let url = accepted("wss://gateway.example");
-    assert_eq!((url.scheme(), url.host(), url.port(), url.is_secure()), ("wss", Host::Domain("gateway.example"), 443, true));
+    assert_eq!(
+        (url.scheme(), url.host(), url.port(), url.is_secure()),
+        ("wss", Host::Domain("gateway.example"), 443, true)
+    );
     assert_eq!(accepted("ws://pi.local").port(), 80);
     for (text, loopback) in [
         ("ws://localhost", true),
@@ -372,7 +400,8 @@ fn the_parts_of_an_address_are_told() {
     }
 }
 
-/// Texts made of what the tricks are made of: enough of them parse, and what then does not hold is found by a second reading.
+/// Texts made of what the tricks are made of: enough of them parse, and what then does not hold is
+/// found by a second reading.
 #[test]
 fn no_text_of_tricky_parts_gets_a_plain_connection_out_of_this_network() {
     #[rustfmt::skip]

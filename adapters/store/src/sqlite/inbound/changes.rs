@@ -7,7 +7,10 @@ use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 use super::{Changed, Live, facts};
 use crate::sqlite::rows::integer;
-use crate::{Approved, Challenged, ListedSender, SaveError, SenderChange, SenderName, SenderStanding, StoreError, rules};
+use crate::{
+    Approved, Challenged, ListedSender, SaveError, SenderChange, SenderName, SenderStanding,
+    StoreError, rules,
+};
 
 pub(super) fn challenge(
     connection: &Connection,
@@ -27,7 +30,9 @@ pub(super) fn challenge(
     match verdict {
         Verdict::Challenge(Challenge::New(code)) => {
             match holder(connection, code)? {
-                Some(held) if held.is_live(live) && held.name != *name => return Ok((Challenged::CodeTaken, 0)),
+                Some(held) if held.is_live(live) && held.name != *name => {
+                    return Ok((Challenged::CodeTaken, 0));
+                }
                 Some(held) => gone += remove(connection, &held.name)?,
                 None => {}
             }
@@ -40,7 +45,12 @@ pub(super) fn challenge(
         }
         Verdict::Challenge(Challenge::Again(_)) => {
             let sql = "UPDATE sender_pending SET told_at = ?4 WHERE channel = ?1 AND account = ?2 AND sender = ?3";
-            connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(now)])?;
+            connection.prepare_cached(sql)?.execute(params![
+                channel,
+                account,
+                sender,
+                integer(now)
+            ])?;
         }
         Verdict::Challenge(Challenge::Quiet(_)) | Verdict::Admit | Verdict::Drop(_) => {}
     }
@@ -64,28 +74,43 @@ impl Holder {
 
 fn holder(connection: &Connection, code: ChallengeCode) -> rusqlite::Result<Option<Holder>> {
     connection
-        .prepare_cached("SELECT channel, account, sender, created_at FROM sender_pending WHERE code = ?1")?
+        .prepare_cached(
+            "SELECT channel, account, sender, created_at FROM sender_pending WHERE code = ?1",
+        )?
         .query_row([code.as_str()], |row| {
-            let name = SenderName { channel: row.get(0)?, account: row.get(1)?, sender: row.get(2)? };
+            let name =
+                SenderName { channel: row.get(0)?, account: row.get(1)?, sender: row.get(2)? };
             Ok(Holder { name, created_at: row.get(3)? })
         })
         .optional()
 }
 
-fn remove(connection: &Connection, SenderName { channel, account, sender }: &SenderName) -> rusqlite::Result<u32> {
+fn remove(
+    connection: &Connection,
+    SenderName { channel, account, sender }: &SenderName,
+) -> rusqlite::Result<u32> {
     let sql = "DELETE FROM sender_pending WHERE channel = ?1 AND account = ?2 AND sender = ?3";
-    connection.prepare_cached(sql)?.execute([channel, account, sender]).map(|rows| u32::from(rows > 0))
+    connection
+        .prepare_cached(sql)?
+        .execute([channel, account, sender])
+        .map(|rows| u32::from(rows > 0))
 }
 
 /// Whether the time of any is over.
-pub(super) fn any_over(connection: &Connection, Live(after, upto): Live) -> Result<bool, StoreError> {
-    let sql =
-        "SELECT EXISTS (SELECT 1 FROM sender_pending INDEXED BY sender_pending_by_age WHERE created_at <= ?1 OR created_at > ?2)";
+pub(super) fn any_over(
+    connection: &Connection,
+    Live(after, upto): Live,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sender_pending INDEXED BY sender_pending_by_age WHERE created_at <= ?1 OR created_at > ?2)";
     Ok(connection.prepare_cached(sql)?.query_row([after, upto], |row| row.get(0))?)
 }
 
 /// Removes as many at most whose time is over.
-pub(super) fn purge(connection: &Connection, most: u32, Live(after, upto): Live) -> rusqlite::Result<u32> {
+pub(super) fn purge(
+    connection: &Connection,
+    most: u32,
+    Live(after, upto): Live,
+) -> rusqlite::Result<u32> {
     let gone = connection
         .prepare_cached(
             "DELETE FROM sender_pending WHERE seq IN (SELECT seq FROM sender_pending INDEXED BY sender_pending_by_age
@@ -115,7 +140,10 @@ pub(super) fn approve(
     Ok((Approved::Sender(held.name), true))
 }
 
-fn is_blocked(connection: &Connection, SenderName { channel, account, sender }: &SenderName) -> rusqlite::Result<bool> {
+fn is_blocked(
+    connection: &Connection,
+    SenderName { channel, account, sender }: &SenderName,
+) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sender_blocked WHERE channel = ?1 AND account IN ('', ?2) AND sender = ?3)";
     connection.prepare_cached(sql)?.query_row([channel, account, sender], |row| row.get(0))
 }
@@ -130,7 +158,14 @@ fn allow(
     let sql = "INSERT INTO sender_allowed (channel, account, sender, approved_at, via, until, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)
                ON CONFLICT (channel, account, sender) DO UPDATE
                SET approved_at = excluded.approved_at, via = excluded.via, until = excluded.until, revoked_at = NULL";
-    connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(now), via, until.map(integer)])?;
+    connection.prepare_cached(sql)?.execute(params![
+        channel,
+        account,
+        sender,
+        integer(now),
+        via,
+        until.map(integer)
+    ])?;
     Ok(())
 }
 
@@ -148,9 +183,11 @@ pub(super) fn change(
         SenderChange::Allow { via, until } => {
             rules::readable(via)?;
             let account = account.ok_or_else(rules::needs_account)?.to_owned();
-            let name = SenderName { channel: channel.to_owned(), account, sender: sender.to_owned() };
+            let name =
+                SenderName { channel: channel.to_owned(), account, sender: sender.to_owned() };
             let sql = "DELETE FROM sender_blocked WHERE channel = ?1 AND account IN ('', ?2) AND sender = ?3";
-            let blocks = connection.prepare_cached(sql)?.execute([channel, &name.account, sender])?;
+            let blocks =
+                connection.prepare_cached(sql)?.execute([channel, &name.account, sender])?;
             let waited = remove(connection, &name)?;
             allow(connection, &name, via, *until, now)?;
             (1 + blocks as u64 + u64::from(waited), true)
@@ -159,7 +196,8 @@ pub(super) fn change(
         SenderChange::Block => {
             let sql = "INSERT INTO sender_blocked VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
             let row = params![channel, account.unwrap_or(""), sender, integer(now)];
-            let standing = connection.prepare_cached(sql)?.execute(row)? as u64 + take_back(connection, meant, now)?;
+            let standing = connection.prepare_cached(sql)?.execute(row)? as u64
+                + take_back(connection, meant, now)?;
             (standing + remove_all(connection, meant)?, standing > 0)
         }
         SenderChange::Unblock => {
@@ -182,23 +220,36 @@ pub(super) fn change(
     })
 }
 
-fn remove_all(connection: &Connection, (channel, account, sender): Meant<'_>) -> rusqlite::Result<u64> {
+fn remove_all(
+    connection: &Connection,
+    (channel, account, sender): Meant<'_>,
+) -> rusqlite::Result<u64> {
     match account {
         // As many wait as may, so looking at those of the channel costs little.
-        None => execute(connection, "DELETE FROM sender_pending WHERE channel = ?1 AND sender = ?2", &[&channel, &sender]),
+        None => execute(
+            connection,
+            "DELETE FROM sender_pending WHERE channel = ?1 AND sender = ?2",
+            &[&channel, &sender],
+        ),
         Some(account) => {
-            let sql = "DELETE FROM sender_pending WHERE channel = ?1 AND account = ?2 AND sender = ?3";
+            let sql =
+                "DELETE FROM sender_pending WHERE channel = ?1 AND account = ?2 AND sender = ?3";
             execute(connection, sql, &[&channel, &account, &sender])
         }
     }
 }
 
 /// Also what has run out: a clock that is set back would bring it back.
-fn take_back(connection: &Connection, (channel, account, sender): Meant<'_>, now: UnixTime) -> rusqlite::Result<u64> {
+fn take_back(
+    connection: &Connection,
+    (channel, account, sender): Meant<'_>,
+    now: UnixTime,
+) -> rusqlite::Result<u64> {
     let now = integer(now);
     match account {
         None => {
-            let sql = "UPDATE sender_allowed INDEXED BY sender_allowed_by_sender SET revoked_at = ?3
+            let sql =
+                "UPDATE sender_allowed INDEXED BY sender_allowed_by_sender SET revoked_at = ?3
                        WHERE channel = ?1 AND sender = ?2 AND revoked_at IS NULL";
             execute(connection, sql, &[&channel, &sender, &now])
         }
@@ -227,8 +278,13 @@ pub(super) fn seed(
     )?;
     let mut new = 0;
     for sender in senders {
-        let name = SenderName { channel: channel.to_owned(), account: account.to_owned(), sender: sender.clone() };
-        let is_in: bool = is_in.query_row(params![channel, account, sender, integer(now)], |row| row.get(0))?;
+        let name = SenderName {
+            channel: channel.to_owned(),
+            account: account.to_owned(),
+            sender: sender.clone(),
+        };
+        let is_in: bool =
+            is_in.query_row(params![channel, account, sender, integer(now)], |row| row.get(0))?;
         if !is_in && !is_blocked(connection, &name)? {
             remove(connection, &name)?;
             allow(connection, &name, via, until, now)?;
@@ -239,7 +295,10 @@ pub(super) fn seed(
 }
 
 /// Adds an entry as it is. The answer is whether it is one of those for which the epoch moves on.
-pub(super) fn insert(connection: &Connection, ListedSender { name, standing }: &ListedSender) -> Result<bool, SaveError> {
+pub(super) fn insert(
+    connection: &Connection,
+    ListedSender { name, standing }: &ListedSender,
+) -> Result<bool, SaveError> {
     let SenderName { channel, account, sender } = name;
     let inserted = match standing {
         SenderStanding::Pending { code, created_at, meta } => {
@@ -253,11 +312,24 @@ pub(super) fn insert(connection: &Connection, ListedSender { name, standing }: &
         SenderStanding::Allowed { at, via, until, revoked_at } => {
             let sql = "INSERT INTO sender_allowed (channel, account, sender, approved_at, via, until, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
             let (until, revoked_at) = (until.map(integer), revoked_at.map(integer));
-            connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(*at), via, until, revoked_at])?
+            connection.prepare_cached(sql)?.execute(params![
+                channel,
+                account,
+                sender,
+                integer(*at),
+                via,
+                until,
+                revoked_at
+            ])?
         }
         SenderStanding::Blocked { at } => {
             let sql = "INSERT INTO sender_blocked VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-            connection.prepare_cached(sql)?.execute(params![channel, account, sender, integer(*at)])?
+            connection.prepare_cached(sql)?.execute(params![
+                channel,
+                account,
+                sender,
+                integer(*at)
+            ])?
         }
     };
     match inserted {

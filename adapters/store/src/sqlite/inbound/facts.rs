@@ -9,8 +9,9 @@ use crate::StoreError;
 
 /// The facts, and how many entries there are whose time is over, as far as that was to be read.
 ///
-/// One statement is enough for a sender that is blocked or let in. It is still open while the other runs, and an open statement holds its state of the registry:
-/// so both read the same one. Each begins at the one row of `sender_total`, so that it has a row in any case.
+/// One statement is enough for a sender that is blocked or let in. It is still open while the other
+/// runs, and an open statement holds its state of the registry: so both read the same one. Each
+/// begins at the one row of `sender_total`, so that it has a row in any case.
 pub(super) fn of(
     connection: &Connection,
     sender: SenderId<'_>,
@@ -48,7 +49,9 @@ pub(super) fn of(
     let mut waiting = waiting.query(params![channel, account, sender, after, upto])?;
     let row = waiting.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     // What cannot be is as good as full.
-    let count = |column: usize| row.get::<_, i64>(column).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    let count = |column: usize| {
+        row.get::<_, i64>(column).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    };
     let [of_account, over_of_account, total, over] = [count(0)?, count(1)?, count(2)?, count(3)?];
     let facts = Facts {
         pending: rows::waiting(row)?,

@@ -28,7 +28,9 @@ pub(super) fn page(
         }
         let from = match after.map(ListedSender::place) {
             Some((begun, _)) if kind < begun => continue,
-            Some((begun, name)) if kind == begun => [name.channel.as_str(), &name.account, &name.sender],
+            Some((begun, name)) if kind == begun => {
+                [name.channel.as_str(), &name.account, &name.sender]
+            }
             // Before every name.
             Some(_) | None => [filter.channel.as_deref().unwrap_or(""), "", ""],
         };
@@ -79,7 +81,10 @@ pub(super) fn page(
     Ok(Ok(page))
 }
 
-pub(super) fn waiting(connection: &Connection, Live(after, upto): Live) -> rusqlite::Result<Vec<(String, u64)>> {
+pub(super) fn waiting(
+    connection: &Connection,
+    Live(after, upto): Live,
+) -> rusqlite::Result<Vec<(String, u64)>> {
     let mut statement = connection.prepare_cached(
         "SELECT channel, sum(waiting) AS live FROM
             (SELECT channel, waiting FROM sender_tally

@@ -1,8 +1,10 @@
 //! Those who write over channels.
 //!
-//! **The epoch** moves on after the commit and before the answer, on the writing thread. A gate reads the epoch, then the facts, and remembers these under that
-//! number: so what it remembers under the new number was read when the change could be seen, and what was read before is remembered under the old one, which
-//! no longer counts. That a commit failed moves it, too: nobody knows better then what the disk holds.
+//! **The epoch** moves on after the commit and before the answer, on the writing thread. A gate
+//! reads the epoch, then the facts, and remembers these under that number: so what it remembers
+//! under the new number was read when the change could be seen, and what was read before is
+//! remembered under the old one, which no longer counts. That a commit failed moves it, too: nobody
+//! knows better then what the disk holds.
 
 mod changes;
 mod facts;
@@ -19,7 +21,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
 use super::rows::integer;
-use crate::{Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName, StoreError, rules};
+use crate::{
+    Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName,
+    StoreError, rules,
+};
 
 /// What a change came to, and whether what is known of a sender is another now but for its waiting.
 type Changed<T> = (T, bool);
@@ -60,8 +65,15 @@ impl Inbound for SqliteStore {
         self.inbound_epoch.load(Ordering::Acquire)
     }
 
-    async fn facts(&self, sender: SenderId<'_>, limits: &Limits, now: UnixTime) -> Result<Facts, StoreError> {
-        self.readers.point(|connection| facts::of(connection, sender, limits, now)).map(|(facts, _)| facts)
+    async fn facts(
+        &self,
+        sender: SenderId<'_>,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Facts, StoreError> {
+        self.readers
+            .point(|connection| facts::of(connection, sender, limits, now))
+            .map(|(facts, _)| facts)
     }
 
     async fn challenge(
@@ -74,7 +86,11 @@ impl Inbound for SqliteStore {
     ) -> Result<(Challenged, u32), StoreError> {
         rules::telling(&meta)?;
         let (name, limits) = (SenderName::from(sender), *limits);
-        self.writer.change(move |connection| changes::challenge(connection, &name, &meta, fresh, &limits, now)).await
+        self.writer
+            .change(move |connection| {
+                changes::challenge(connection, &name, &meta, fresh, &limits, now)
+            })
+            .await
     }
 
     async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
@@ -82,7 +98,9 @@ impl Inbound for SqliteStore {
         if !self.readers.point(|connection| changes::any_over(connection, live))? {
             return Ok(0);
         }
-        self.writer.change(move |connection| Ok(changes::purge(connection, rules::PURGE, live)?)).await
+        self.writer
+            .change(move |connection| Ok(changes::purge(connection, rules::PURGE, live)?))
+            .await
     }
 
     async fn approve(
@@ -95,7 +113,10 @@ impl Inbound for SqliteStore {
     ) -> Result<Approved, StoreError> {
         rules::readable(&via)?;
         let live = Live::at(now, limits.pending_for);
-        self.change_senders(move |connection| changes::approve(connection, code, &via, until, live, now)).await
+        self.change_senders(move |connection| {
+            changes::approve(connection, code, &via, until, live, now)
+        })
+        .await
     }
 
     async fn change_sender(
@@ -107,9 +128,12 @@ impl Inbound for SqliteStore {
         now: UnixTime,
     ) -> Result<u64, StoreError> {
         rules::named(channel, account, sender)?;
-        let (channel, account, sender) = (channel.to_owned(), account.map(str::to_owned), sender.to_owned());
-        self.change_senders(move |connection| changes::change(connection, (&channel, account.as_deref(), &sender), &change, now))
-            .await
+        let (channel, account, sender) =
+            (channel.to_owned(), account.map(str::to_owned), sender.to_owned());
+        self.change_senders(move |connection| {
+            changes::change(connection, (&channel, account.as_deref(), &sender), &change, now)
+        })
+        .await
     }
 
     async fn seed_until(
@@ -124,12 +148,18 @@ impl Inbound for SqliteStore {
         rules::readable(&via)?;
         senders.iter().try_for_each(|sender| rules::named(channel, Some(account), sender))?;
         let (channel, account) = (channel.to_owned(), account.to_owned());
-        self.change_senders(move |connection| changes::seed(connection, (&channel, &account), &senders, (&via, until), now)).await
+        self.change_senders(move |connection| {
+            changes::seed(connection, (&channel, &account), &senders, (&via, until), now)
+        })
+        .await
     }
 
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError> {
         rules::whole(&sender)?;
-        self.change_senders(move |connection| changes::insert(connection, &sender).map(|has_moved| ((), has_moved))).await
+        self.change_senders(move |connection| {
+            changes::insert(connection, &sender).map(|has_moved| ((), has_moved))
+        })
+        .await
     }
 
     async fn senders(
@@ -141,17 +171,25 @@ impl Inbound for SqliteStore {
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError> {
         let live = Live::at(now, limits.pending_for);
-        self.page(move |connection| listing::page(connection, &filter, after.as_ref(), limit, live, now)).await?
+        self.page(move |connection| {
+            listing::page(connection, &filter, after.as_ref(), limit, live, now)
+        })
+        .await?
     }
 
-    async fn waiting_senders(&self, limits: &Limits, now: UnixTime) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn waiting_senders(
+        &self,
+        limits: &Limits,
+        now: UnixTime,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
         let live = Live::at(now, limits.pending_for);
         self.page(move |connection| listing::waiting(connection, live)).await
     }
 
     async fn cursor(&self, poller: &str) -> Result<Option<String>, StoreError> {
         self.readers.point(|connection| {
-            let mut statement = connection.prepare_cached("SELECT cursor FROM poller WHERE name = ?1")?;
+            let mut statement =
+                connection.prepare_cached("SELECT cursor FROM poller WHERE name = ?1")?;
             Ok(statement.query_row([poller], |row| row.get(0)).optional()?)
         })
     }
@@ -160,7 +198,9 @@ impl Inbound for SqliteStore {
         let poller = poller.to_owned();
         let sql = "INSERT INTO poller VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor";
         self.writer
-            .change(move |connection| Ok(connection.prepare_cached(sql)?.execute(params![poller, cursor]).map(drop)?))
+            .change(move |connection| {
+                Ok(connection.prepare_cached(sql)?.execute(params![poller, cursor]).map(drop)?)
+            })
             .await
     }
 }

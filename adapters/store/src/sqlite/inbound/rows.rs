@@ -7,7 +7,8 @@ use rusqlite::Row;
 use crate::sqlite::rows::{get, perhaps, time};
 use crate::{ListedSender, SenderName, SenderStanding, StoreError, rules};
 
-/// Reads, from the second column on, when a sender was let in, until when, and when that was taken back. By their places: this is read for each message.
+/// Reads, from the second column on, when a sender was let in, until when, and when that was taken
+/// back. By their places: this is read for each message.
 pub(super) fn allowed(row: &Row<'_>) -> Result<Option<Allowed>, StoreError> {
     match row.get::<_, Option<i64>>(1)? {
         None => Ok(None),
@@ -15,7 +16,8 @@ pub(super) fn allowed(row: &Row<'_>) -> Result<Option<Allowed>, StoreError> {
     }
 }
 
-/// Reads, from the fifth column on, the code with which a sender waits, since when, and when it was last told.
+/// Reads, from the fifth column on, the code with which a sender waits, since when, and when it was
+/// last told.
 pub(super) fn waiting(row: &Row<'_>) -> Result<Option<Pending>, StoreError> {
     let Some(text) = row.get::<_, Option<String>>(4)? else { return Ok(None) };
     let code = code(&text).map_err(spoiled)?;
@@ -44,7 +46,11 @@ pub(super) fn pending_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSen
     Ok(listed(row, |row| {
         let meta: String = get(row, "meta")?;
         rules::telling(&meta).map_err(|problem| problem.to_string())?;
-        Ok(SenderStanding::Pending { code: code(&get::<String>(row, "code")?)?, created_at: time(row, "created_at")?, meta })
+        Ok(SenderStanding::Pending {
+            code: code(&get::<String>(row, "code")?)?,
+            created_at: time(row, "created_at")?,
+            meta,
+        })
     }))
 }
 
@@ -52,7 +58,8 @@ pub(super) fn allowed_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSen
     Ok(listed(row, |row| {
         let via: String = get(row, "via")?;
         rules::readable(&via).map_err(|problem| problem.to_string())?;
-        let (at, until, revoked_at) = (time(row, "approved_at")?, perhaps(row, "until")?, perhaps(row, "revoked_at")?);
+        let (at, until, revoked_at) =
+            (time(row, "approved_at")?, perhaps(row, "until")?, perhaps(row, "revoked_at")?);
         Ok(SenderStanding::Allowed { at, via, until, revoked_at })
     }))
 }
@@ -61,14 +68,21 @@ pub(super) fn blocked_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSen
     Ok(listed(row, |row| Ok(SenderStanding::Blocked { at: time(row, "blocked_at")? })))
 }
 
-fn listed(row: &Row<'_>, standing: impl FnOnce(&Row<'_>) -> Result<SenderStanding, String>) -> Result<ListedSender, StoreError> {
+fn listed(
+    row: &Row<'_>,
+    standing: impl FnOnce(&Row<'_>) -> Result<SenderStanding, String>,
+) -> Result<ListedSender, StoreError> {
     let read = || {
         let name = |column| {
             let text: String = get(row, column)?;
             let is_fine = Ident::parse(&text).is_some() || (column == "account" && text.is_empty());
             is_fine.then_some(text).ok_or_else(|| format!("{column} is none"))
         };
-        let name = SenderName { channel: name("channel")?, account: name("account")?, sender: name("sender")? };
+        let name = SenderName {
+            channel: name("channel")?,
+            account: name("account")?,
+            sender: name("sender")?,
+        };
         Ok(ListedSender { name, standing: standing(row)? })
     };
     read().map_err(spoiled)

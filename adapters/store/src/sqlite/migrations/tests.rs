@@ -10,8 +10,12 @@ use crate::sqlite::rows::integer;
 use crate::sqlite::schema::APPLICATION_ID;
 use crate::{Counts, Filter, Listed, SqliteStore, Store, Version, node_id};
 
-/// A registry as the first version left it: one node of each standing, the third spoiled, the fourth observed.
-fn of_the_first_version(path: &std::path::Path, waiting: &handfast_core::registry::admission::Asking) {
+/// A registry as the first version left it: one node of each standing, the third spoiled, the
+/// fourth observed.
+fn of_the_first_version(
+    path: &std::path::Path,
+    waiting: &handfast_core::registry::admission::Asking,
+) {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch(&format!("PRAGMA journal_mode = WAL; BEGIN; {V1}")).unwrap();
     connection
@@ -77,25 +81,46 @@ async fn a_registry_of_the_first_version_keeps_everything() {
         assert_eq!(rows(&path), before);
     }
     let store = SqliteStore::open(&path).unwrap();
-    assert_eq!(store.counts(START).await.unwrap(), Counts { pending: 2, paired: 1, muted: 1, revoked: 1 });
+    assert_eq!(
+        store.counts(START).await.unwrap(),
+        Counts { pending: 2, paired: 1, muted: 1, revoked: 1 }
+    );
     let listed = store.list(Filter::All, None, 9, START).await.unwrap();
     let spoiled: Vec<_> = listed.iter().filter_map(|listed| listed.as_ref().err()).collect();
     assert!(spoiled.len() == 1 && spoiled[0].problem.starts_with("mode"), "{spoiled:?}");
-    assert!(listed.iter().filter_map(|listed| listed.as_ref().ok()).all(|entry| entry.record.keys.is_none()));
-    let muted = listed.iter().find(|listed| node_id(listed).as_bytes()[15] == 9).unwrap().as_ref().unwrap();
+    assert!(
+        listed
+            .iter()
+            .filter_map(|listed| listed.as_ref().ok())
+            .all(|entry| entry.record.keys.is_none())
+    );
+    let muted =
+        listed.iter().find(|listed| node_id(listed).as_bytes()[15] == 9).unwrap().as_ref().unwrap();
     assert_eq!(muted.observed.unwrap().noise_level, Some(0.5));
     // What is tallied goes on, and whoever waits is found.
-    let again = store.admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START).await.unwrap();
+    let again = store
+        .admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START)
+        .await
+        .unwrap();
     assert_eq!(again, Ok(waiting.record.node_id));
-    store.save(waiting.record.node_id, Version(1), muted.record.standing.clone(), START).await.unwrap();
+    store
+        .save(waiting.record.node_id, Version(1), muted.record.standing.clone(), START)
+        .await
+        .unwrap();
     store.insert(keyed(), "{}".to_owned(), START).await.unwrap();
-    assert_eq!(store.counts(START).await.unwrap(), Counts { pending: 1, paired: 2, muted: 2, revoked: 1 });
+    assert_eq!(
+        store.counts(START).await.unwrap(),
+        Counts { pending: 1, paired: 2, muted: 2, revoked: 1 }
+    );
     let waiting: Vec<Listed> = store.list(Filter::Pending, None, 9, START).await.unwrap();
     assert_eq!(waiting.len(), 1);
 }
 
 /// A node with keys that is paired, as the second and the third version write it.
-fn paired_of_an_older_version(connection: &Connection, node: &handfast_core::registry::record::Record) {
+fn paired_of_an_older_version(
+    connection: &Connection,
+    node: &handfast_core::registry::record::Record,
+) {
     let keys = node.keys.as_ref().unwrap();
     connection
         .execute(
@@ -120,8 +145,14 @@ fn contents(path: &std::path::Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
     let mut rows = Vec::new();
     for (table, columns) in [
-        ("node", "seq, hex(node_id), name, standing, hex(token_hash), mode, hex(static_key), hex(signing_key), version, profile"),
-        ("granted", "seq, hex(grant_id), hex(node_id), state, until, ended_at, hex(capability), not_before, expires, scopes"),
+        (
+            "node",
+            "seq, hex(node_id), name, standing, hex(token_hash), mode, hex(static_key), hex(signing_key), version, profile",
+        ),
+        (
+            "granted",
+            "seq, hex(grant_id), hex(node_id), state, until, ended_at, hex(capability), not_before, expires, scopes",
+        ),
         (
             "code",
             "seq, hex(code_id), hex(pin_for), selector, expires, dead_since, guesses, uses_left, label, scopes, hex(sealed)",
@@ -131,8 +162,10 @@ fn contents(path: &std::path::Path) -> Vec<String> {
         ("vault", "name, hex(sealed)"),
         ("tally", "standing, nodes"),
     ] {
-        let mut statement = connection.prepare(&format!("SELECT concat_ws('|', {columns}) FROM {table}")).unwrap();
-        let read: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let mut statement =
+            connection.prepare(&format!("SELECT concat_ws('|', {columns}) FROM {table}")).unwrap();
+        let read: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
         assert!(!read.is_empty(), "{table}");
         rows.extend(read);
     }
@@ -203,7 +236,10 @@ async fn a_registry_of_the_second_version_keeps_everything() {
     // And it has room for what is new.
     let session = crate::conformance::session();
     let code = crate::conformance::setup_code(60);
-    assert_eq!(crate::Sessions::redeem(&store, code, crate::Yield::Session(session), START).await.unwrap(), Ok(()));
+    assert_eq!(
+        crate::Sessions::redeem(&store, code, crate::Yield::Session(session), START).await.unwrap(),
+        Ok(())
+    );
     assert_eq!(crate::Sessions::live_sessions(&store, START).await.unwrap(), 1);
 }
 
@@ -249,7 +285,8 @@ async fn senders_of_the_third_version_are_spelled_with_their_plus_from_then_on()
                  UNION ALL SELECT 'blocked|' || channel || '|' || account || '|' || sender || '|' FROM sender_blocked ORDER BY 1",
             )
             .unwrap();
-        let rows: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let rows: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
         assert_eq!(rows, expected);
     }
 }
@@ -264,7 +301,9 @@ async fn what_an_older_version_offered_last_is_the_ceiling() {
     let scopes = |text| handfast_core::grant::scope::ScopesBuf::parse(text).unwrap();
     {
         let connection = Connection::open(&path).unwrap();
-        connection.execute_batch(&format!("PRAGMA journal_mode = WAL; {V1} {V2} {}", v3::V3)).unwrap();
+        connection
+            .execute_batch(&format!("PRAGMA journal_mode = WAL; {V1} {V2} {}", v3::V3))
+            .unwrap();
         let version = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 3;");
         connection.execute_batch(&version).unwrap();
         paired_of_an_older_version(&connection, &node);
@@ -274,7 +313,10 @@ async fn what_an_older_version_offered_last_is_the_ceiling() {
             (2, &node, "offered", "read:/only/**\n"),
             (3, &revoked, "ended", "write:/**\n"),
         ] {
-            let (until, ended) = ((state == "offered").then(|| integer(START)), (state == "ended").then(|| integer(START)));
+            let (until, ended) = (
+                (state == "offered").then(|| integer(START)),
+                (state == "ended").then(|| integer(START)),
+            );
             connection
                 .execute(
                     "INSERT INTO granted (grant_id, node_id, state, until, ended_at, not_before, scopes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -287,7 +329,10 @@ async fn what_an_older_version_offered_last_is_the_ceiling() {
     for _ in 0..2 {
         let store = SqliteStore::open(&path).unwrap();
         let ceiling = store.load(node.node_id).await.unwrap().unwrap().ceiling.unwrap();
-        assert_eq!((ceiling.scopes, ceiling.expires, ceiling.named), (scopes("read:/only/**\n"), None, false));
+        assert_eq!(
+            (ceiling.scopes, ceiling.expires, ceiling.named),
+            (scopes("read:/only/**\n"), None, false)
+        );
         assert_eq!(store.load(revoked.node_id).await.unwrap().unwrap().ceiling, None);
     }
 }

@@ -1,10 +1,11 @@
 //! Companions' sessions, and those who write over channels.
 
-/// When a session ended, or will, follows from its other columns, so that no row can disagree with itself; one range of its index holds the live ones. Whatever
-/// removes a spent code raises the mark: there is no other way to forget one.
+/// When a session ended, or will, follows from its other columns, so that no row can disagree with
+/// itself; one range of its index holds the live ones. Whatever removes a spent code raises the
+/// mark: there is no other way to forget one.
 ///
-/// How many wait is tallied by triggers for each account and in all, those whose time is over among them: they are few, and what reads the tallies subtracts
-/// them by an index.
+/// How many wait is tallied by triggers for each account and in all, those whose time is over among
+/// them: they are few, and what reads the tallies subtracts them by an index.
 pub(super) const V3: &str = "
 CREATE TABLE session (
     seq          INTEGER PRIMARY KEY,

@@ -1,31 +1,39 @@
 //! What the fourth version adds.
 
-/// All of it, a section for each concern. A record that the checks would not let in is taken over as it is: that it is spoiled is said where it is read.
+/// All of it, a section for each concern. A record that the checks would not let in is taken over
+/// as it is: that it is spoiled is said where it is read.
 ///
-/// **Makers.** What a companion's session made has its id; nothing there means an operator made it. `own_end` is when a session would have ended that
-/// another has prolonged.
+/// **Makers.** What a companion's session made has its id; nothing there means an operator made it.
+/// `own_end` is when a session would have ended that another has prolonged.
 ///
-/// **Time.** `run` is the number of the process that made a row, or set its end (`end_run`): the times of what the present one made move with a step of the
-/// clock that is taken over. It is written by triggers, so that no statement can forget it. `over` is set where a row was seen to be over, `moved` says by how
-/// much the times of a grant were moved after its capability was made. A record that the checks would not let in is left as it is.
+/// **Time.** `run` is the number of the process that made a row, or set its end (`end_run`): the
+/// times of what the present one made move with a step of the clock that is taken over. It is
+/// written by triggers, so that no statement can forget it. `over` is set where a row was seen to
+/// be over, `moved` says by how much the times of a grant were moved after its capability was made.
+/// A record that the checks would not let in is left as it is.
 ///
-/// **Generation.** The number of the registry's last commit, and the id of the database. `base` is the number up to which the file itself is known to
-/// hold everything; what the log holds on top of it belongs to no file that holds less.
+/// **Generation.** The number of the registry's last commit, and the id of the database. `base` is
+/// the number up to which the file itself is known to hold everything; what the log holds on top of
+/// it belongs to no file that holds less.
 ///
-/// **Ceilings.** What a node may do at most. A registry of an older version knows it as the newest thing that the node was offered and that has not ended: what
-/// the operator said last holds from now on, whether or not the node ever confirmed it.
+/// **Ceilings.** What a node may do at most. A registry of an older version knows it as the newest
+/// thing that the node was offered and that has not ended: what the operator said last holds from
+/// now on, whether or not the node ever confirmed it.
 ///
 /// **PINs.** Who asked for a PIN, and how often each source guessed PINs of the window wrong.
 ///
-/// **Senders on WhatsApp** are spelled with their plus, as the original's database and lists have them. Where both spellings stand (a channel of the operator's
-/// own may have kept the other one), what was taken back or blocked counts.
+/// **Senders on WhatsApp** are spelled with their plus, as the original's database and lists have
+/// them. Where both spellings stand (a channel of the operator's own may have kept the other one),
+/// what was taken back or blocked counts.
 ///
-/// **Deliveries.** A token on its way stands in its node's row as the hash that counts, and beside it what the node falls back to if nobody confirms or uses
-/// it; `fallback_request` is what finds a request again that waits once more. A delivery that ended is kept for a while, so that whoever asks once more hears
-/// how.
+/// **Deliveries.** A token on its way stands in its node's row as the hash that counts, and beside
+/// it what the node falls back to if nobody confirms or uses it; `fallback_request` is what finds a
+/// request again that waits once more. A delivery that ended is kept for a while, so that whoever
+/// asks once more hears how.
 ///
-/// **Requests.** How often a request was made, when one that was turned down may be made anew, and nodes by their names. A key whose request was turned down
-/// before stays out, as it was decided then.
+/// **Requests.** How often a request was made, when one that was turned down may be made anew, and
+/// nodes by their names. A key whose request was turned down before stays out, as it was decided
+/// then.
 pub(super) const V4: &str = "
 PRAGMA ignore_check_constraints = ON;
 

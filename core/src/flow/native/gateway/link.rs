@@ -4,7 +4,8 @@
 //! node:      Proving ─first sealed message─▶ Attaching ─still paired─▶ Open
 //! delegate:  AwaitChain ─Present─▶ Presenting ─────verified──────────▶ Open
 //! ```
-//! A node that the operator has decided about anew is offered a grant of it over its link, by itself: when that is decided, and on each link from then on.
+//! A node that the operator has decided about anew is offered a grant of it over its link, by
+//! itself: when that is decided, and on each link from then on.
 
 use super::pairing::{Talk, seal_offer};
 use super::{Admitted, Around, Confirmation, Effect, Input, Known, Offer, Peer, State, close};
@@ -80,7 +81,12 @@ enum Answer {
 
 impl Link {
     /// A node whose handshake is done and whose first message is due.
-    pub(super) const fn proving(channel: Channel, node_id: NodeId, renews: bool, until: Instant) -> Self {
+    pub(super) const fn proving(
+        channel: Channel,
+        node_id: NodeId,
+        renews: bool,
+        until: Instant,
+    ) -> Self {
         Self { channel, stage: Stage::Proving { node_id, renews, until } }
     }
 
@@ -96,7 +102,10 @@ impl Link {
     pub(super) const fn peer(&self) -> Option<Peer> {
         match &self.stage {
             Stage::Open(open) => Some(open.peer),
-            Stage::Proving { .. } | Stage::Attaching(_) | Stage::AwaitChain { .. } | Stage::Presenting => None,
+            Stage::Proving { .. }
+            | Stage::Attaching(_)
+            | Stage::AwaitChain { .. }
+            | Stage::Presenting => None,
         }
     }
 
@@ -136,8 +145,12 @@ impl Link {
 
     pub(super) const fn deadline(&self) -> (Instant, Reason) {
         match &self.stage {
-            Stage::Proving { until, .. } | Stage::AwaitChain { until } => (*until, Reason::FirstMessage),
-            Stage::Attaching(_) | Stage::Presenting => (Instant::from_millis(u64::MAX), Reason::Answer),
+            Stage::Proving { until, .. } | Stage::AwaitChain { until } => {
+                (*until, Reason::FirstMessage)
+            }
+            Stage::Attaching(_) | Stage::Presenting => {
+                (Instant::from_millis(u64::MAX), Reason::Answer)
+            }
             Stage::Open(open) => open.keepalive.deadline(),
         }
     }
@@ -157,10 +170,16 @@ pub(super) fn step<'b>(
     let out = Outbox::new(scratch);
     let stage = core::mem::replace(&mut link.stage, Stage::Presenting);
     match (stage, input) {
-        (Stage::Attaching(_) | Stage::Open(_), Input::Closed) => Step::with(State::Closed, [Effect::Detach]),
+        (Stage::Attaching(_) | Stage::Open(_), Input::Closed) => {
+            Step::with(State::Closed, [Effect::Detach])
+        }
         (_, Input::Closed) => Step::quiet(State::Closed),
-        (stage, Input::Shutdown) => leave(link, &stage, None, Bye::ShuttingDown, Close::SHUTTING_DOWN, out),
-        (stage, Input::StoreFailed) => leave(link, &stage, None, Bye::Internal, Close::INTERNAL, out),
+        (stage, Input::Shutdown) => {
+            leave(link, &stage, None, Bye::ShuttingDown, Close::SHUTTING_DOWN, out)
+        }
+        (stage, Input::StoreFailed) => {
+            leave(link, &stage, None, Bye::Internal, Close::INTERNAL, out)
+        }
         // A delegate's place is a node's that needs it.
         (
             stage @ (Stage::Proving { .. }
@@ -169,11 +188,16 @@ pub(super) fn step<'b>(
             | Stage::Open(Open { peer: Peer::Delegate(_), .. })),
             Input::Evict,
         ) => leave(link, &stage, None, Bye::Busy, Close::AT_CAPACITY, out),
-        (Stage::Proving { until, .. } | Stage::AwaitChain { until }, Input::Tick(_)) if until <= now => {
+        (Stage::Proving { until, .. } | Stage::AwaitChain { until }, Input::Tick(_))
+            if until <= now =>
+        {
             close(Close::AUTHENTICATION_TIMEOUT)
         }
 
-        (stage @ (Stage::Proving { .. } | Stage::AwaitChain { .. }), Input::Frame { bytes, .. }) => {
+        (
+            stage @ (Stage::Proving { .. } | Stage::AwaitChain { .. }),
+            Input::Frame { bytes, .. },
+        ) => {
             let Link { channel, .. } = link;
             let (channel, text) = match channel.open(bytes) {
                 Ok(opened) => opened,
@@ -187,9 +211,19 @@ pub(super) fn step<'b>(
                 Ok((channel, text)) => {
                     let answers = matches!(open.keepalive, Keepalive::Asked { .. });
                     let open = Open { keepalive: open.keepalive.heard(now, limits), ..open };
-                    on_frame(Link { channel, stage: Stage::Presenting }, open, text, &around, answers, out)
+                    on_frame(
+                        Link { channel, stage: Stage::Presenting },
+                        open,
+                        text,
+                        &around,
+                        answers,
+                        out,
+                    )
                 }
-                Err(Broken) => Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::PROTOCOL_VIOLATION)]),
+                Err(Broken) => Step::with(
+                    State::Closed,
+                    [Effect::Detach, Effect::Close(Close::PROTOCOL_VIOLATION)],
+                ),
             }
         }
 
@@ -207,7 +241,8 @@ pub(super) fn step<'b>(
                 due: Answer::None,
             };
             match until {
-                Some(_) => say(link, open, &FromGateway::Admission(Admission::Welcome), out).first(Effect::Refund),
+                Some(_) => say(link, open, &FromGateway::Admission(Admission::Welcome), out)
+                    .first(Effect::Refund),
                 None => leave(
                     link,
                     &Stage::Presenting,
@@ -228,7 +263,9 @@ pub(super) fn step<'b>(
         (Stage::Attaching(attaching), Input::Push(Notice::Permissions)) => {
             Step::quiet(link.at(Stage::Attaching(Attaching { owed: true, ..attaching })))
         }
-        (stage @ (Stage::Attaching(_) | Stage::Open(_)), Input::Push(notice)) => on_push(link, stage, notice, out),
+        (stage @ (Stage::Attaching(_) | Stage::Open(_)), Input::Push(notice)) => {
+            on_push(link, stage, notice, out)
+        }
         (Stage::Open(open), Input::Bounded { until, renews }) => {
             Step::quiet(link.at(Stage::Open(Open { expires: until, renews, ..open })))
         }
@@ -237,26 +274,43 @@ pub(super) fn step<'b>(
         }
 
         (Stage::Open(open), Input::Tick(unix)) => on_tick(link, open, now, unix, limits, out),
-        (Stage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => say(link, open, &FromGateway::App(app), out),
+        (Stage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => {
+            say(link, open, &FromGateway::App(app), out)
+        }
         (Stage::Open(open @ Open { due: Answer::Chain, .. }), Input::Presented(until)) => {
             let (admission, expires) = match (until, open.peer) {
                 // A node's link rests on its grant, too.
-                (Some(until), Peer::Node(_)) => (Admission::Welcome, Some(open.expires.map_or(until, |ends| ends.min(until)))),
+                (Some(until), Peer::Node(_)) => {
+                    (Admission::Welcome, Some(open.expires.map_or(until, |ends| ends.min(until))))
+                }
                 (Some(until), Peer::Delegate(_)) => (Admission::Welcome, Some(until)),
                 (None, _) => (Admission::NotPaired, open.expires),
             };
-            offering(say(link, Open { expires, due: Answer::None, ..open }, &FromGateway::Admission(admission), out))
+            offering(say(
+                link,
+                Open { expires, due: Answer::None, ..open },
+                &FromGateway::Admission(admission),
+                out,
+            ))
         }
-        (Stage::Open(open @ Open { due: Answer::Confirmation(grant), .. }), Input::Activated(outcome)) => {
+        (
+            Stage::Open(open @ Open { due: Answer::Confirmation(grant), .. }),
+            Input::Activated(outcome),
+        ) => {
             let open = Open { due: Answer::None, ..open };
             match outcome {
                 Ok(Confirmation::Active(expires)) => {
                     let open = Open { expires, renews: false, ..open };
                     offering(say(link, open, &FromGateway::Active(grant), out))
                 }
-                // The node holds a grant that counts no more, though another may. It learns so, and renews.
-                Ok(Confirmation::NotThere) => offering(say(link, open, &FromGateway::NotRenewed, out)),
-                Err(_) => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
+                // The node holds a grant that counts no more, though another may. It learns so, and
+                // renews.
+                Ok(Confirmation::NotThere) => {
+                    offering(say(link, open, &FromGateway::NotRenewed, out))
+                }
+                Err(_) => {
+                    leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out)
+                }
             }
         }
         (Stage::Open(open @ Open { due: Answer::Grant, .. }), Input::Renewed(offer)) => {
@@ -288,19 +342,35 @@ struct Attaching {
     owed: bool,
 }
 
-/// The message that proves the node (or brings the delegate's chain). It is the first of its key, so the handshake was no replay.
-fn on_first<'b>(link: Link, stage: Stage, text: &'b [u8], out: Outbox<'b>) -> Step<State, Effect<'b>> {
+/// The message that proves the node (or brings the delegate's chain). It is the first of its key,
+/// so the handshake was no replay.
+fn on_first<'b>(
+    link: Link,
+    stage: Stage,
+    text: &'b [u8],
+    out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
     match (stage, FromNode::parse(text)) {
-        (Stage::Proving { node_id, renews, .. }, Ok(message @ (FromNode::Stored(_) | FromNode::Heartbeat(_)))) => {
+        (
+            Stage::Proving { node_id, renews, .. },
+            Ok(message @ (FromNode::Stored(_) | FromNode::Heartbeat(_))),
+        ) => {
             let holds = if let FromNode::Stored(grant) = message { Some(grant) } else { None };
             let attaching = Attaching { node_id, holds, muted: false, renews, owed: false };
-            Step::with(link.at(Stage::Attaching(attaching)), [Effect::Refund, Effect::Attach(node_id)])
+            Step::with(
+                link.at(Stage::Attaching(attaching)),
+                [Effect::Refund, Effect::Attach(node_id)],
+            )
         }
-        (stage @ Stage::AwaitChain { .. }, Ok(FromNode::Part(part))) => Step::with(link.at(stage), [Effect::Part(part)]),
+        (stage @ Stage::AwaitChain { .. }, Ok(FromNode::Part(part))) => {
+            Step::with(link.at(stage), [Effect::Part(part)])
+        }
         (Stage::AwaitChain { .. }, Ok(FromNode::Present { chain })) => {
             Step::with(link.at(Stage::Presenting), [Effect::Present(inline(chain))])
         }
-        (stage, Ok(_) | Err(_)) => leave(link, &stage, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out),
+        (stage, Ok(_) | Err(_)) => {
+            leave(link, &stage, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
+        }
     }
 }
 
@@ -330,9 +400,13 @@ fn on_attached<'b>(
                 return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
             }
             Some(found) => found,
-            None => return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out),
+            None => {
+                return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
+            }
         },
-        Err(Refusal::AtCapacity) => return leave(link, &nowhere, None, Bye::Busy, Close::AT_CAPACITY, out),
+        Err(Refusal::AtCapacity) => {
+            return leave(link, &nowhere, None, Bye::Busy, Close::AT_CAPACITY, out);
+        }
         Err(_) => return leave(link, &nowhere, None, Bye::Internal, Close::INTERNAL, out),
     };
     let muted = muted || known.is_muted();
@@ -360,7 +434,8 @@ fn on_attached<'b>(
 /// Has a grant made for the node that one is owed, once no other answer is due.
 fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
     if let State::Link(Link {
-        stage: Stage::Open(open @ Open { owed: true, due: Answer::None, peer: Peer::Node(_), .. }), ..
+        stage: Stage::Open(open @ Open { owed: true, due: Answer::None, peer: Peer::Node(_), .. }),
+        ..
     }) = &mut step.next
     {
         (open.owed, open.due) = (false, Answer::Owed);
@@ -370,7 +445,12 @@ fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
 }
 
 /// Sends what was made for the node.
-fn offer_it<'b>(mut link: Link, open: Open, offer: Offer<'_>, mut out: Outbox<'b>) -> Step<State, Effect<'b>> {
+fn offer_it<'b>(
+    mut link: Link,
+    open: Open,
+    offer: Offer<'_>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
     match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
         Some(step) => step.wrap(|()| link.at(Stage::Open(open)), |effect| effect),
         None => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
@@ -389,13 +469,16 @@ fn on_frame<'b>(
     let in_force = open.in_force(around.now);
     match FromNode::parse(text) {
         Ok(FromNode::Heartbeat(heartbeat)) => {
-            // An empty one is the answer to ours, and every minute or so a sign of life that is kept.
+            // An empty one is the answer to ours, and every minute or so a sign of life that is
+            // kept.
             let kept = !answers || heartbeat != Heartbeat::default();
             let step = Step::quiet(link.at(Stage::Open(open)));
             if kept { step.then(Effect::Observe(heartbeat)) } else { step }
         }
         Ok(FromNode::App(app)) => {
-            if in_force && around.in_force.is_some_and(|rights| rights.allows(app.action, &app.address)) {
+            if in_force
+                && around.in_force.is_some_and(|rights| rights.allows(app.action, &app.address))
+            {
                 Step::with(link.at(Stage::Open(open)), [Effect::App(app)])
             } else {
                 say(link, open, &wants(app.action, app.address.into()), out)
@@ -403,7 +486,10 @@ fn on_frame<'b>(
         }
         Ok(FromNode::Subscribe { pattern }) => {
             let room = around.subscriptions_left > 0;
-            if room && in_force && around.in_force.is_some_and(|rights| rights.allows_subscription(&pattern)) {
+            if room
+                && in_force
+                && around.in_force.is_some_and(|rights| rights.allows_subscription(&pattern))
+            {
                 Step::with(link.at(Stage::Open(open)), [Effect::Subscribe(pattern)])
             } else {
                 say(link, open, &wants(Action::Read, pattern), out)
@@ -411,34 +497,58 @@ fn on_frame<'b>(
         }
         Ok(FromNode::Part(part)) => Step::with(link.at(Stage::Open(open)), [Effect::Part(part)]),
         // Whoever has to renew shows nothing else meanwhile.
-        Ok(FromNode::Present { .. }) if open.renews => say(link, open, &FromGateway::Admission(Admission::NotPaired), out),
+        Ok(FromNode::Present { .. }) if open.renews => {
+            say(link, open, &FromGateway::Admission(Admission::NotPaired), out)
+        }
         Ok(FromNode::Present { chain }) => {
             let present = Effect::Present(inline(chain));
             Step::with(link.at(Stage::Open(Open { due: Answer::Chain, ..open })), [present])
         }
-        Ok(FromNode::Renew(Renew::Token)) if open.renews => say(link, open, &FromGateway::NotRenewed, out),
+        Ok(FromNode::Renew(Renew::Token)) if open.renews => {
+            say(link, open, &FromGateway::NotRenewed, out)
+        }
         Ok(FromNode::Renew(renew @ (Renew::Token | Renew::Chain))) => match open.peer {
-            Peer::Node(_) => Step::with(link.at(Stage::Open(Open { due: Answer::Grant, ..open })), [Effect::Renew(renew)]),
+            Peer::Node(_) => Step::with(
+                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
+                [Effect::Renew(renew)],
+            ),
             // A delegate's chain is its delegator's to give; a bearer for what it holds is ours.
-            Peer::Delegate(_) if renew == Renew::Token => {
-                Step::with(link.at(Stage::Open(Open { due: Answer::Grant, ..open })), [Effect::Renew(renew)])
-            }
+            Peer::Delegate(_) if renew == Renew::Token => Step::with(
+                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
+                [Effect::Renew(renew)],
+            ),
             Peer::Delegate(_) => say(link, open, &FromGateway::NotRenewed, out),
         },
         // No certificates are issued over this wire yet.
-        Ok(FromNode::Renew(Renew::Certificate { .. })) => say(link, open, &FromGateway::NotRenewed, out),
+        Ok(FromNode::Renew(Renew::Certificate { .. })) => {
+            say(link, open, &FromGateway::NotRenewed, out)
+        }
         Ok(FromNode::Stored(grant)) => {
             let activate = Effect::Activate(grant);
-            Step::with(link.at(Stage::Open(Open { due: Answer::Confirmation(grant), ..open })), [activate])
+            Step::with(
+                link.at(Stage::Open(Open { due: Answer::Confirmation(grant), ..open })),
+                [activate],
+            )
         }
         // What a node can do is heard, and nobody dispatches to it yet.
-        Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => Step::quiet(link.at(Stage::Open(open))),
-        Ok(FromNode::Bye(_)) => Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::GOODBYE)]),
-        Err(_) => leave(link, &Stage::Open(open), None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out),
+        Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => {
+            Step::quiet(link.at(Stage::Open(open)))
+        }
+        Ok(FromNode::Bye(_)) => {
+            Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::GOODBYE)])
+        }
+        Err(_) => {
+            leave(link, &Stage::Open(open), None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
+        }
     }
 }
 
-fn on_push<'b>(link: Link, stage: Stage, notice: Notice, out: Outbox<'b>) -> Step<State, Effect<'b>> {
+fn on_push<'b>(
+    link: Link,
+    stage: Stage,
+    notice: Notice,
+    out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
     let delegate = matches!(&stage, Stage::Open(Open { peer: Peer::Delegate(_), .. }));
     match (notice, stage) {
         (Notice::Unpaired, stage) => {
@@ -449,12 +559,18 @@ fn on_push<'b>(link: Link, stage: Stage, notice: Notice, out: Outbox<'b>) -> Ste
             leave(link, &stage, Some(word), Bye::Done, Close::AUTHENTICATION_FAILED, out)
         }
         (Notice::Replaced, stage) => leave(link, &stage, None, Bye::Replaced, Close::REPLACED, out),
-        (Notice::Muted, Stage::Open(open)) => say(link, Open { muted: true, ..open }, &FromGateway::Policy(Policy::Mute), out),
+        (Notice::Muted, Stage::Open(open)) => {
+            say(link, Open { muted: true, ..open }, &FromGateway::Policy(Policy::Mute), out)
+        }
         (Notice::Unmuted, Stage::Open(open)) => {
             say(link, Open { muted: false, ..open }, &FromGateway::Policy(Policy::Unmute), out)
         }
-        (Notice::Permissions, Stage::Open(open)) => offering(Step::quiet(link.at(Stage::Open(Open { owed: true, ..open })))),
-        (Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions, stage) => Step::quiet(link.at(stage)),
+        (Notice::Permissions, Stage::Open(open)) => {
+            offering(Step::quiet(link.at(Stage::Open(Open { owed: true, ..open }))))
+        }
+        (Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions, stage) => {
+            Step::quiet(link.at(stage))
+        }
     }
 }
 
@@ -471,13 +587,22 @@ fn on_tick<'b>(
     }
     match open.keepalive.tick(now, limits) {
         (_, Due::Nothing) => Step::quiet(link.at(Stage::Open(open))),
-        (keepalive, Due::Ping) => say(link, Open { keepalive, ..open }, &FromGateway::Heartbeat { time: Some(unix) }, out),
-        (_, Due::Lost) => leave(link, &Stage::Open(open), None, Bye::Done, Close::PING_TIMEOUT, out),
+        (keepalive, Due::Ping) => {
+            say(link, Open { keepalive, ..open }, &FromGateway::Heartbeat { time: Some(unix) }, out)
+        }
+        (_, Due::Lost) => {
+            leave(link, &Stage::Open(open), None, Bye::Done, Close::PING_TIMEOUT, out)
+        }
     }
 }
 
 /// Says one thing and stays open.
-fn say<'b>(mut link: Link, open: Open, message: &FromGateway<'_>, mut out: Outbox<'b>) -> Step<State, Effect<'b>> {
+fn say<'b>(
+    mut link: Link,
+    open: Open,
+    message: &FromGateway<'_>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
     match link.channel.seal(message, &mut out) {
         Some(frame) => Step::with(link.at(Stage::Open(open)), [Effect::Send(frame)]),
         None => Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::INTERNAL)]),

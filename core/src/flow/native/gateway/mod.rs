@@ -5,10 +5,13 @@
 //!                          │                    └─ Delegate ─▶ Link (a chain is due)
 //!                          └─ IK ─▶ Finding ─▶ Entering ─▶ Proving ─first sealed message─▶ Attaching ─▶ Link
 //! ```
-//! `Open` costs nothing and is charged to nobody. What a frame costs to be read, [`Connection::cost`] says, and who reads it takes a turn first, and a permit
-//! of its source's budget; the permit is given back at [`Effect::Refund`], and stays spent where the connection ends before.
+//! `Open` costs nothing and is charged to nobody. What a frame costs to be read,
+//! [`Connection::cost`] says, and who reads it takes a turn first, and a permit of its source's
+//! budget; the permit is given back at [`Effect::Refund`], and stays spent where the connection
+//! ends before.
 //!
-//! What IK's first message says can be a replay. Until the node's first sealed message nothing changes because of it: no older link ends, nothing is kept.
+//! What IK's first message says can be a replay. Until the node's first sealed message nothing
+//! changes because of it: no older link ends, nothing is kept.
 
 mod link;
 mod opening;
@@ -51,7 +54,10 @@ pub struct Connection {
 }
 
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with, and one of these is a whole connection")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is no allocator to box a state with, and one of these is a whole connection"
+)]
 enum State {
     Opening(Opening),
     Pairing(Pairing),
@@ -88,7 +94,8 @@ pub enum Input<'b> {
     },
     /// A frame came that was [to be a first message](Cost::Link), and somebody sent it before.
     Repeated,
-    /// Answers [`Effect::Find`] with what is known of the key. Carries the ephemeral key of the answer.
+    /// Answers [`Effect::Find`] with what is known of the key. Carries the ephemeral key of the
+    /// answer.
     Found(Result<Option<Known<'b>>, Refusal>, UnixTime, Entropy<32>),
     /// Answers [`Effect::Enter`].
     Entered(Result<(), NoPlace>),
@@ -98,7 +105,8 @@ pub enum Input<'b> {
     Prepared(Prepared<'b>),
     /// Answers [`Effect::Reserve`]: the guess is counted, durably, and so many are left.
     Reserved(Result<u8, NoGuess>),
-    /// Answers [`Effect::Spend`]: whether the code was still there to be spent; or the store failed.
+    /// Answers [`Effect::Spend`]: whether the code was still there to be spent; or the store
+    /// failed.
     Spent(Result<bool, Refusal>),
     /// Answers [`Effect::Settle`].
     Settled(Verdict<'b>),
@@ -170,15 +178,22 @@ impl Known<'_> {
     fn admitted(&self, now: UnixTime, limits: &Limits) -> Option<Admitted> {
         let node_id = self.record.node_id;
         match &self.record.standing {
-            Standing::Paired { credential: Credential::Keys, .. } | Standing::Muted { credential: Credential::Keys, .. } => {
+            Standing::Paired { credential: Credential::Keys, .. }
+            | Standing::Muted { credential: Credential::Keys, .. } => {
                 match entitled(self.grants, self.ceiling, limits.renew_after_expiry, now) {
                     Entitled::InForce(_, until) => Some(Admitted { node_id, until, renews: false }),
                     Entitled::Renewal => Some(Admitted { node_id, until: None, renews: true }),
                     Entitled::Nothing => None,
                 }
             }
-            Standing::Paired { credential: Credential::Token(_) | Credential::Undelivered(_), .. }
-            | Standing::Muted { credential: Credential::Token(_) | Credential::Undelivered(_), .. }
+            Standing::Paired {
+                credential: Credential::Token(_) | Credential::Undelivered(_),
+                ..
+            }
+            | Standing::Muted {
+                credential: Credential::Token(_) | Credential::Undelivered(_),
+                ..
+            }
             | Standing::Pending { .. }
             | Standing::Unapproved { .. }
             | Standing::Revoked { .. } => None,
@@ -206,7 +221,8 @@ pub enum Prepared<'b> {
         /// How often it may be tried yet.
         attempts: u8,
     },
-    /// With a code that was minted beforehand; none if nobody minted one with this selector: then the code is [`Code::nobodys`].
+    /// With a code that was minted beforehand; none if nobody minted one with this selector: then
+    /// the code is [`Code::nobodys`].
     Code {
         /// Which.
         id: Option<CodeId>,
@@ -259,7 +275,8 @@ pub enum Confirmation {
     NotThere,
 }
 
-/// What a node showed before its request is settled. Only a verified tag makes a `Code`, and only a verified signature a `Setup`.
+/// What a node showed before its request is settled. Only a verified tag makes a `Code`, and only a
+/// verified signature a `Setup`.
 #[derive(Debug)]
 pub enum Proof<'b> {
     /// Nothing but its key.
@@ -271,25 +288,32 @@ pub enum Proof<'b> {
 }
 
 /// What a connection asks for.
-#[allow(clippy::large_enum_variant, reason = "there is no allocator to box a request with; it comes once")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is no allocator to box a request with; it comes once"
+)]
 #[derive(Debug)]
 pub enum Effect<'b> {
     /// Send a frame.
     Send(&'b [u8]),
     /// Close the connection; a byte stream just ends.
     Close(Close),
-    /// The peer has proven what it says to be: give back the permit that was taken to read it, and the place of its handshake.
+    /// The peer has proven what it says to be: give back the permit that was taken to read it, and
+    /// the place of its handshake.
     Refund,
     /// Look up what is known of this static key.
     Find(PublicKey),
-    /// Give this handshake of a known key one of the key's places to prove itself ([`crate::budget::Proving`]), unless its ephemeral key came
+    /// Give this handshake of a known key one of the key's places to prove itself
+    /// ([`crate::budget::Proving`]), unless its ephemeral key came
     /// [before](crate::budget::Replays): somebody may repeat what the node once sent.
     Enter(PublicKey, [u8; 32]),
-    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then look it up once more.
+    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then look
+    /// it up once more.
     Attach(NodeId),
     /// Take the connection out of the table of live ones, if it is still the node's there.
     Detach,
-    /// Somebody with this static key asks, and [`plan`] says with what it has to go on. Keep the request until it is settled.
+    /// Somebody with this static key asks, and [`plan`] says with what it has to go on. Keep the
+    /// request until it is settled.
     Ask(PublicKey, Asked<'b>),
     /// Reserve a guess durably, before it is compared; none: nobody's code, at the same cost.
     Reserve(Option<CodeId>),
@@ -303,7 +327,8 @@ pub enum Effect<'b> {
     Observe(Heartbeat<'b>),
     /// Put this part to those before it.
     Part(Part<'b>),
-    /// Verify this chain, or the one that came in parts, for the peer's static key, and take its scopes for the peer's from now on.
+    /// Verify this chain, or the one that came in parts, for the peer's static key, and take its
+    /// scopes for the peer's from now on.
     Present(Option<&'b [u8]>),
     /// Something of the application's that the scopes allow.
     App(App<'b>),
@@ -330,18 +355,28 @@ pub enum Plan {
     Settle,
 }
 
-/// Decides how a request goes on. A node that is known by its key and asks without a code gets again what it was granted: its answer was lost, or it is.
+/// Decides how a request goes on. A node that is known by its key and asks without a code gets
+/// again what it was granted: its answer was lost, or it is.
 #[must_use]
 pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
     match (standing, method) {
-        (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => Plan::RefuseRevoked,
-        (Some(Standing::Paired { .. } | Standing::Muted { .. }), pair::Method::Approval) => Plan::OfferAgain,
+        (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => {
+            Plan::RefuseRevoked
+        }
+        (Some(Standing::Paired { .. } | Standing::Muted { .. }), pair::Method::Approval) => {
+            Plan::OfferAgain
+        }
         (_, pair::Method::Pin) => Plan::ShowPin,
         (_, pair::Method::Setup) => Plan::AwaitSetup,
         (_, pair::Method::Code { selector }) => Plan::FindCode(selector),
         // Who was only turned down may ask again; settling says when.
         (
-            Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { cause: Cause::Rejected }) | None,
+            Some(
+                Standing::Pending { .. }
+                | Standing::Unapproved { .. }
+                | Standing::Revoked { cause: Cause::Rejected },
+            )
+            | None,
             pair::Method::Approval,
         ) => Plan::Settle,
     }
@@ -378,7 +413,8 @@ impl Connection {
         matches!(&self.state, State::Link(link) if link.receives())
     }
 
-    /// Whether it waits for a person, to decide or to type a code, and can come back to what it waits for if it is put out.
+    /// Whether it waits for a person, to decide or to type a code, and can come back to what it
+    /// waits for if it is put out.
     #[must_use]
     pub const fn waits_for_person(&self) -> bool {
         matches!(&self.state, State::Pairing(pairing) if pairing.waits_for_person())
@@ -393,7 +429,8 @@ impl Connection {
         }
     }
 
-    /// Whether the peer, which has proven nothing yet, owes its next message: it may have to make room.
+    /// Whether the peer, which has proven nothing yet, owes its next message: it may have to make
+    /// room.
     #[must_use]
     pub const fn stalls(&self) -> bool {
         match &self.state {
@@ -447,7 +484,12 @@ impl Machine for Connection {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
-    fn step<'b>(self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+    fn step<'b>(
+        self,
+        now: Instant,
+        input: Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Effect<'b>> {
         let limits = self.limits;
         let step = match self.state {
             State::Opening(opening) => opening::step(opening, now, &limits, input, scratch),
@@ -472,4 +514,7 @@ fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
     Step::with(State::Closed, [Effect::Close(reason)])
 }
 
-const _: () = assert!(core::mem::size_of::<Connection>() <= 640, "one of these stands in memory for every connection");
+const _: () = assert!(
+    core::mem::size_of::<Connection>() <= 640,
+    "one of these stands in memory for every connection"
+);

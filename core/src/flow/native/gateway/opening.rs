@@ -58,7 +58,10 @@ impl Opening {
         match self {
             Self::AwaitFirst { intent: Intent::Link, .. } => Cost::Link(ik::ephemeral(frame)),
             Self::AwaitFirst { intent: Intent::Pair | Intent::Delegate, .. } => Cost::Stranger,
-            Self::AwaitOpen { .. } | Self::AwaitThird { .. } | Self::Finding { .. } | Self::Entering { .. } => Cost::Nothing,
+            Self::AwaitOpen { .. }
+            | Self::AwaitThird { .. }
+            | Self::Finding { .. }
+            | Self::Entering { .. } => Cost::Nothing,
         }
     }
 
@@ -91,21 +94,36 @@ pub(super) fn step<'b>(
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
         (_, Input::StoreFailed) => close(Close::INTERNAL),
         (opening, Input::Evict) if !opening.awaits_answer() => close(Close::AT_CAPACITY),
-        (opening, Input::Tick(_)) if !opening.awaits_answer() && until <= now => close(Close::AUTHENTICATION_TIMEOUT),
+        (opening, Input::Tick(_)) if !opening.awaits_answer() && until <= now => {
+            close(Close::AUTHENTICATION_TIMEOUT)
+        }
 
         (Opening::AwaitOpen { .. }, Input::Frame { bytes, .. }) => match Open::parse(bytes) {
-            Ok(open) => Step::quiet(State::Opening(Opening::AwaitFirst { intent: open.intent(), until })),
-            Err(NotOpened::Version(_)) => say(&ClearRefusal::Unsupported { versions: Versions::OURS }, out),
+            Ok(open) => {
+                Step::quiet(State::Opening(Opening::AwaitFirst { intent: open.intent(), until }))
+            }
+            Err(NotOpened::Version(_)) => {
+                say(&ClearRefusal::Unsupported { versions: Versions::OURS }, out)
+            }
             Err(NotOpened::Malformed(_)) => say(&ClearRefusal::Refused, out),
         },
         // Somebody repeats what a node sent before: nothing of it is read.
-        (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Repeated) => say(&ClearRefusal::Refused, out),
+        (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Repeated) => {
+            say(&ClearRefusal::Refused, out)
+        }
         (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Frame { bytes, around, .. }) => {
-            match ik::Responder::read_first(Open::new(Intent::Link).prologue(), &around.keys.channel, bytes) {
+            match ik::Responder::read_first(
+                Open::new(Intent::Link).prologue(),
+                &around.keys.channel,
+                bytes,
+            ) {
                 // What it carries could be a replay's, so nothing is looked at.
                 Ok((responder, _)) => {
                     let peer = *responder.peer();
-                    Step::with(State::Opening(Opening::Finding { responder, until }), [Effect::Find(peer)])
+                    Step::with(
+                        State::Opening(Opening::Finding { responder, until }),
+                        [Effect::Find(peer)],
+                    )
                 }
                 Err(_) => say(&ClearRefusal::Refused, out),
             }
@@ -113,27 +131,33 @@ pub(super) fn step<'b>(
         (Opening::AwaitFirst { intent, .. }, Input::Frame { bytes, entropy, around }) => {
             answer_xx(intent, bytes, &entropy, &around, until, out)
         }
-        (Opening::AwaitThird { delegate, answered, .. }, Input::Frame { bytes, .. }) => match answered.read_third(bytes) {
-            Ok((established, _)) => {
-                let channel = Channel::new(established);
-                let until = now.after(limits.first_message);
-                Step::quiet(match delegate {
-                    false => State::Pairing(Pairing::opened(channel, until)),
-                    true => State::Link(Link::delegates(channel, until)),
-                })
+        (Opening::AwaitThird { delegate, answered, .. }, Input::Frame { bytes, .. }) => {
+            match answered.read_third(bytes) {
+                Ok((established, _)) => {
+                    let channel = Channel::new(established);
+                    let until = now.after(limits.first_message);
+                    Step::quiet(match delegate {
+                        false => State::Pairing(Pairing::opened(channel, until)),
+                        true => State::Link(Link::delegates(channel, until)),
+                    })
+                }
+                Err(_) => close(Close::PROTOCOL_VIOLATION),
             }
-            Err(_) => close(Close::PROTOCOL_VIOLATION),
-        },
+        }
         (Opening::Finding { responder, .. }, Input::Found(found, unix, entropy)) => {
             let node = match found {
                 Ok(known) => known.and_then(|known| known.admitted(unix, limits)),
-                // One refusal, whatever the reason; but what is our fault is not said to be the node's.
+                // One refusal, whatever the reason; but what is our fault is not said to be the
+                // node's.
                 Err(_) => return say(&ClearRefusal::Refused, out),
             };
             match node {
                 Some(admitted) => {
                     let enter = Effect::Enter(*responder.peer(), *responder.ephemeral().as_bytes());
-                    Step::with(State::Opening(Opening::Entering { responder, admitted, entropy, until }), [enter])
+                    Step::with(
+                        State::Opening(Opening::Entering { responder, admitted, entropy, until }),
+                        [enter],
+                    )
                 }
                 None => answer_ik(responder, None, &entropy, until, out),
             }
@@ -141,7 +165,9 @@ pub(super) fn step<'b>(
         (Opening::Entering { responder, admitted, entropy, .. }, Input::Entered(Ok(()))) => {
             answer_ik(responder, Some(admitted), &entropy, now.after(PROVE_WITHIN), out)
         }
-        (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => say(&ClearRefusal::Refused, out),
+        (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => {
+            say(&ClearRefusal::Refused, out)
+        }
         (opening, _) => Step::quiet(State::Opening(opening)),
     }
 }
@@ -154,16 +180,22 @@ fn answer_xx<'b>(
     until: Instant,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
-    let answer = xx::Responder::read_first(Open::new(intent).prologue(), bytes).ok().and_then(|(responder, _)| {
-        out.put(|place| {
-            let (answered, message) = responder.write_second(&around.keys.channel, entropy, &[], place).ok()?;
-            Some((answered, message.len()))
-        })
-    });
+    let answer = xx::Responder::read_first(Open::new(intent).prologue(), bytes).ok().and_then(
+        |(responder, _)| {
+            out.put(|place| {
+                let (answered, message) =
+                    responder.write_second(&around.keys.channel, entropy, &[], place).ok()?;
+                Some((answered, message.len()))
+            })
+        },
+    );
     match answer {
         Some((answered, message)) => {
             let delegate = intent == Intent::Delegate;
-            Step::with(State::Opening(Opening::AwaitThird { delegate, answered, until }), [Effect::Send(message)])
+            Step::with(
+                State::Opening(Opening::AwaitThird { delegate, answered, until }),
+                [Effect::Send(message)],
+            )
         }
         None => say(&ClearRefusal::Refused, out),
     }
@@ -193,9 +225,10 @@ fn answer_ik<'b>(
             let link = Link::proving(Channel::new(established), node_id, renews, until);
             Step::with(State::Link(link), [Effect::Send(message)])
         }
-        (Some((_, message)), None) => {
-            Step::with(State::Closed, [Effect::Send(message), Effect::Close(Close::AUTHENTICATION_FAILED)])
-        }
+        (Some((_, message)), None) => Step::with(
+            State::Closed,
+            [Effect::Send(message), Effect::Close(Close::AUTHENTICATION_FAILED)],
+        ),
         (None, _) => close(Close::PROTOCOL_VIOLATION),
     }
 }
@@ -204,7 +237,10 @@ fn answer_ik<'b>(
 fn say<'b>(refusal: &ClearRefusal<'_>, mut out: Outbox<'b>) -> Step<State, Effect<'b>> {
     let said = out.put(|place| refusal.write(place).ok().map(|message| ((), message.len())));
     match said {
-        Some(((), message)) => Step::with(State::Closed, [Effect::Send(message), Effect::Close(Close::PROTOCOL_VIOLATION)]),
+        Some(((), message)) => Step::with(
+            State::Closed,
+            [Effect::Send(message), Effect::Close(Close::PROTOCOL_VIOLATION)],
+        ),
         None => close(Close::INTERNAL),
     }
 }

@@ -8,7 +8,8 @@
 //!                                                                    Waiting ◀────────────────┤
 //!                                                     Activating ◀─ AwaitStored ◀─── offered ──┘
 //! ```
-//! A tag is looked at only after its guess is counted, and nothing is granted before `Tb` has gone out where there is a code.
+//! A tag is looked at only after its guess is counted, and nothing is granted before `Tb` has gone
+//! out where there is a code.
 
 use super::{Confirmation, Effect, Input, Offer, Prepared, Proof, State, Verdict, close};
 use crate::crypto::code::Code;
@@ -68,7 +69,8 @@ enum Stage {
         confirmed: cpace::Confirmed,
         answer: Tag,
     },
-    /// `decided`: the operator decided meanwhile, so a verdict that it waits for that may be older than the decision.
+    /// `decided`: the operator decided meanwhile, so a verdict that it waits for that may be older
+    /// than the decision.
     Settling {
         decided: bool,
     },
@@ -108,7 +110,8 @@ impl Pairing {
         }
     }
 
-    /// In the middle of a code, too, where a peer that stalls is not told from one whose owner types.
+    /// In the middle of a code, too, where a peer that stalls is not told from one whose owner
+    /// types.
     pub(super) const fn waits_for_person(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. })
     }
@@ -161,9 +164,15 @@ pub(super) fn step<'b>(
         }
         (Stage::AwaitAsk | Stage::AwaitSetup, Input::Evict) => close(Close::AT_CAPACITY),
 
-        (Stage::AwaitAsk | Stage::AwaitSetup, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),
-        (Stage::AwaitStored { .. }, Input::Tick(_)) if pairing.until <= now => close(Close::AUTHENTICATION_TIMEOUT),
-        (Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting, Input::Tick(_)) if pairing.until <= now => {
+        (Stage::AwaitAsk | Stage::AwaitSetup, Input::Tick(_)) if pairing.until <= now => {
+            close(Close::AUTHENTICATION_TIMEOUT)
+        }
+        (Stage::AwaitStored { .. }, Input::Tick(_)) if pairing.until <= now => {
+            close(Close::AUTHENTICATION_TIMEOUT)
+        }
+        (Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting, Input::Tick(_))
+            if pairing.until <= now =>
+        {
             refuse(pairing, &Refusal::Expired, out)
         }
 
@@ -177,7 +186,9 @@ pub(super) fn step<'b>(
             Input::Frame { bytes, entropy, around },
         ) => on_frame(pairing, stage, bytes, &entropy, &around, out),
 
-        (Stage::Preparing { method }, Input::Prepared(prepared)) => on_prepared(pairing, now, limits, method, prepared, out),
+        (Stage::Preparing { method }, Input::Prepared(prepared)) => {
+            on_prepared(pairing, now, limits, method, prepared, out)
+        }
         (Stage::Reserving { held, cpace, tag }, Input::Reserved(reserved)) => {
             on_reserved(pairing, now, held, cpace, &tag, reserved, out)
         }
@@ -193,14 +204,22 @@ pub(super) fn step<'b>(
             Ok(false) => refuse(pairing, &Refusal::Expired, out),
             Err(refusal) => refuse(pairing, &ours(refusal), out),
         },
-        (Stage::Settling { .. }, Input::Push(Notice::Decided)) => Step::quiet(pairing.at(Stage::Settling { decided: true })),
+        (Stage::Settling { .. }, Input::Push(Notice::Decided)) => {
+            Step::quiet(pairing.at(Stage::Settling { decided: true }))
+        }
         (Stage::Settling { decided: true }, Input::Settled(Verdict::Waits { .. }))
-        | (Stage::Waiting, Input::Push(Notice::Decided)) => Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)]),
-        (Stage::Settling { .. }, Input::Settled(verdict)) => on_settled(pairing, now, limits, verdict, out),
+        | (Stage::Waiting, Input::Push(Notice::Decided)) => {
+            Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)])
+        }
+        (Stage::Settling { .. }, Input::Settled(verdict)) => {
+            on_settled(pairing, now, limits, verdict, out)
+        }
         (Stage::Activating { grant }, Input::Activated(outcome)) => {
             let (message, reason) = match outcome {
                 Ok(Confirmation::Active(_)) => (FromGateway::Active(grant), Close::GOODBYE),
-                Ok(Confirmation::NotThere) => (FromGateway::NotPaired, Close::AUTHENTICATION_FAILED),
+                Ok(Confirmation::NotThere) => {
+                    (FromGateway::NotPaired, Close::AUTHENTICATION_FAILED)
+                }
                 Err(refusal) => (FromGateway::Refused(ours(refusal)), Close::INTERNAL),
             };
             last_words(pairing, &message, reason, out)
@@ -262,9 +281,10 @@ fn on_frame<'b>(
         (Stage::AwaitSetup, Ok(FromNode::SetupCode(token))) => {
             let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
             match verify(around.setup, token.expose(), around.now, claims) {
-                Ok(verified) if verified.claims().bound => {
-                    Step::with(pairing.at(SETTLING), [Effect::Refund, Effect::Settle(Proof::Setup(verified))])
-                }
+                Ok(verified) if verified.claims().bound => Step::with(
+                    pairing.at(SETTLING),
+                    [Effect::Refund, Effect::Settle(Proof::Setup(verified))],
+                ),
                 // One that opens a session pairs nobody.
                 Ok(_) => refuse(pairing, &Refusal::WrongCode { attempts_left: 0 }, out),
                 Err(NotValid::Expired) => refuse(pairing, &Refusal::Expired, out),
@@ -278,10 +298,13 @@ fn on_frame<'b>(
             }
         }
         (Stage::AwaitYa { held }, Ok(FromNode::Ya(element))) => {
-            let answered = answer(&pairing.channel, &held, around, entropy, &element)
-                .and_then(|(cpace, yb)| Some((cpace, pairing.channel.seal(&FromGateway::Yb(yb), &mut out)?)));
+            let answered = answer(&pairing.channel, &held, around, entropy, &element).and_then(
+                |(cpace, yb)| Some((cpace, pairing.channel.seal(&FromGateway::Yb(yb), &mut out)?)),
+            );
             match answered {
-                Some((cpace, frame)) => Step::with(pairing.at(Stage::AwaitTa { held, cpace }), [Effect::Send(frame)]),
+                Some((cpace, frame)) => {
+                    Step::with(pairing.at(Stage::AwaitTa { held, cpace }), [Effect::Send(frame)])
+                }
                 None => refuse(pairing, &Refusal::Protocol, out),
             }
         }
@@ -347,11 +370,18 @@ fn on_prepared<'b>(
         }
         (Prepared::Code { id, code }, pair::Method::Code { .. }) => {
             pairing.until = now.after(limits.first_message);
-            Step::quiet(pairing.at(Stage::AwaitYa { held: Held { id, code, method: cpace::Method::Code, wrong: 0 } }))
+            Step::quiet(pairing.at(Stage::AwaitYa {
+                held: Held { id, code, method: cpace::Method::Code, wrong: 0 },
+            }))
         }
-        (Prepared::Settle, pair::Method::Approval) => Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)]),
-        // A way on that does not fit what was asked for: whoever asked with a code is never settled without it.
-        (Prepared::Pin { .. } | Prepared::Code { .. } | Prepared::Setup | Prepared::Settle, _) => close(Close::INTERNAL),
+        (Prepared::Settle, pair::Method::Approval) => {
+            Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)])
+        }
+        // A way on that does not fit what was asked for: whoever asked with a code is never settled
+        // without it.
+        (Prepared::Pin { .. } | Prepared::Code { .. } | Prepared::Setup | Prepared::Settle, _) => {
+            close(Close::INTERNAL)
+        }
     }
 }
 
@@ -379,13 +409,19 @@ fn on_reserved<'b>(
         // Nobody's code is nobody's, even if it were guessed.
         (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &Refusal::Locked, out),
         (Ok(_) | Err(_), _) => {
-            match pairing.channel.seal(&FromGateway::Refused(Refusal::WrongCode { attempts_left: left }), &mut out) {
-                // Another run on the same channel is another guess, counted like this one. A PIN keeps its time.
+            match pairing
+                .channel
+                .seal(&FromGateway::Refused(Refusal::WrongCode { attempts_left: left }), &mut out)
+            {
+                // Another run on the same channel is another guess, counted like this one. A PIN
+                // keeps its time.
                 Some(frame) if held.method == cpace::Method::Code => {
                     pairing.until = now.after(TYPING);
                     Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
                 }
-                Some(frame) => Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)]),
+                Some(frame) => {
+                    Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
+                }
                 None => close(Close::INTERNAL),
             }
         }
@@ -401,19 +437,23 @@ fn on_settled<'b>(
 ) -> Step<State, Effect<'b>> {
     match verdict {
         Verdict::Refused(refusal) => refuse(pairing, &refusal, out),
-        Verdict::Waits { expires_in } => match pairing.channel.seal(&FromGateway::Waiting { expires_in }, &mut out) {
-            Some(frame) => {
-                pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
-                Step::with(pairing.at(Stage::Waiting), [Effect::Send(frame)])
+        Verdict::Waits { expires_in } => {
+            match pairing.channel.seal(&FromGateway::Waiting { expires_in }, &mut out) {
+                Some(frame) => {
+                    pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
+                    Step::with(pairing.at(Stage::Waiting), [Effect::Send(frame)])
+                }
+                None => close(Close::INTERNAL),
             }
-            None => close(Close::INTERNAL),
-        },
+        }
         Verdict::Offered(offer) => {
             let grant = offer.id;
             pairing.until = now.after(limits.first_message);
             let sent = seal_offer(&mut pairing.channel, offer, Talk::Pair, &mut out);
             match sent {
-                Some(step) => step.wrap(|()| pairing.at(Stage::AwaitStored { grant }), |effect| effect),
+                Some(step) => {
+                    step.wrap(|()| pairing.at(Stage::AwaitStored { grant }), |effect| effect)
+                }
                 None => close(Close::INTERNAL),
             }
         }

@@ -10,15 +10,19 @@ use crate::link::node::Heartbeats;
 use crate::registry::grants::GrantId;
 use crate::step::Step;
 use crate::time::{Instant, Span};
-use crate::wire::native::link::{Admission, Bye, DispatchResult, FromGateway, FromNode, Outcome, Policy, Renew};
+use crate::wire::native::link::{
+    Admission, Bye, DispatchResult, FromGateway, FromNode, Outcome, Policy, Renew,
+};
 use crate::wire::native::open::{FirstAnswer, Intent, Open as Opened};
 use crate::wire::native::pair::{Chain, Grant};
 use crate::wire::native::{Message, Reason};
 use crate::wire::registration::Heartbeat;
 
-/// A gateway that has said nothing for so long is gone: it says something every [`ping_every`](crate::limits::Limits::ping_every).
+/// A gateway that has said nothing for so long is gone: it says something every
+/// [`ping_every`](crate::limits::Limits::ping_every).
 pub(super) const SILENCE: Span = Span::from_secs(90);
-/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest one again.
+/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest
+/// one again.
 const STEADY: Span = Span::from_secs(30);
 
 /// An open link.
@@ -50,8 +54,15 @@ pub(super) fn call<'b>(
     let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::Idle) };
     let open = Opened::new(Intent::Link);
     let first = out.put(|place| {
-        let (initiator, message) =
-            ik::Initiator::start(open.prologue(), &own.keys.channel, &paired.gateway, entropy, &[], place).ok()?;
+        let (initiator, message) = ik::Initiator::start(
+            open.prologue(),
+            &own.keys.channel,
+            &paired.gateway,
+            entropy,
+            &[],
+            place,
+        )
+        .ok()?;
         Some((initiator, message.len()))
     });
     match first {
@@ -80,22 +91,39 @@ pub(super) fn on_second<'b>(
         Ok(FirstAnswer::Clear(refusal)) => return turned_away(node, None, &refusal),
         Err(_) => return broken(node, None),
     }
-    let Ok((established, payload)) = initiator.read_second(&own.keys.channel, bytes) else { return broken(node, None) };
+    let Ok((established, payload)) = initiator.read_second(&own.keys.channel, bytes) else {
+        return broken(node, None);
+    };
     match Admission::parse(payload) {
         Ok(Admission::Welcome) => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let open = Open { paired, channel: Channel::new(established), heartbeats, heard: now, renews: false };
-            // Which grant it holds: the gateway drops older ones only then. It is also what proves the node.
+            let open = Open {
+                paired,
+                channel: Channel::new(established),
+                heartbeats,
+                heard: now,
+                renews: false,
+            };
+            // Which grant it holds: the gateway drops older ones only then. It is also what proves
+            // the node.
             let grant = paired.grant;
             go_on(node, open, Some(grant), out).then(Effect::Tell(News::Linked(paired.node_id)))
         }
-        // What it holds counts no more, so there is nothing to confirm. Any message proves the node; then it asks.
+        // What it holds counts no more, so there is nothing to confirm. Any message proves the
+        // node; then it asks.
         Ok(Admission::Expired) => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let open = Open { paired, channel: Channel::new(established), heartbeats, heard: now, renews: true };
+            let open = Open {
+                paired,
+                channel: Channel::new(established),
+                heartbeats,
+                heard: now,
+                renews: true,
+            };
             ask_anew(node, open, out)
         }
-        // It keeps what it has: its operator may have restored an older registry, and pairs it again or not.
+        // It keeps what it has: its operator may have restored an older registry, and pairs it
+        // again or not.
         Ok(Admission::NotPaired) => {
             let node = Node { backoff: Backoff::longest(), ..node };
             node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
@@ -110,15 +138,21 @@ fn ask_anew<'b>(node: Node, mut open: Open, mut out: Outbox<'b>) -> Step<Node, E
     let first = open.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
     let second = open.channel.seal(&FromNode::Renew(Renew::Chain), &mut out);
     match (first, second) {
-        (Some(first), Some(second)) => {
-            Step::with(open.back(node), [Effect::Send(first), Effect::Send(second), Effect::Tell(News::Expired)])
-        }
+        (Some(first), Some(second)) => Step::with(
+            open.back(node),
+            [Effect::Send(first), Effect::Send(second), Effect::Tell(News::Expired)],
+        ),
         (Some(_) | None, Some(_) | None) => node.close(None, Rest::Retry),
     }
 }
 
 /// Goes on with the link, telling the gateway first what is stored.
-pub(super) fn go_on<'b>(node: Node, mut open: Open, stored: Option<GrantId>, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+pub(super) fn go_on<'b>(
+    node: Node,
+    mut open: Open,
+    stored: Option<GrantId>,
+    mut out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
     let Some(grant) = stored else { return Step::quiet(open.back(node)) };
     match open.channel.seal(&FromNode::Stored(grant), &mut out) {
         Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),
@@ -127,8 +161,15 @@ pub(super) fn go_on<'b>(node: Node, mut open: Open, stored: Option<GrantId>, mut
 }
 
 #[inline(never)]
-pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, out: Outbox<'b>) -> Step<Node, Effect<'b>> {
-    // A gateway that lets the node in and drops it at once, or a twin with the same key, must not be met every second.
+pub(super) fn step<'b>(
+    node: Node,
+    now: Instant,
+    open: Open,
+    input: Input<'b>,
+    out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
+    // A gateway that lets the node in and drops it at once, or a twin with the same key, must not
+    // be met every second.
     let steady = open.heartbeats.lasted(now) >= STEADY;
     let backoff = if steady { Backoff::new() } else { node.backoff };
     let node = Node { backoff, ..node };
@@ -139,7 +180,9 @@ pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, o
                 return node.close(None, Rest::Retry);
             }
             match open.heartbeats.due(now) {
-                Some(heartbeats) => say(node, Open { heartbeats, ..open }, &FromNode::Heartbeat(values), out),
+                Some(heartbeats) => {
+                    say(node, Open { heartbeats, ..open }, &FromNode::Heartbeat(values), out)
+                }
                 None => quiet(node, open),
             }
         }
@@ -148,12 +191,22 @@ pub(super) fn step<'b>(node: Node, now: Instant, open: Open, input: Input<'b>, o
         Input::Subscribe(pattern) => say(node, open, &FromNode::Subscribe { pattern }, out),
         Input::Renew(renew) => say(node, open, &FromNode::Renew(renew), out),
         // They belong to other states, or to this one no more.
-        Input::Connected(..) | Input::Kept(_) | Input::Pair(..) | Input::CodeEntered(..) | Input::Forget => quiet(node, open),
+        Input::Connected(..)
+        | Input::Kept(_)
+        | Input::Pair(..)
+        | Input::CodeEntered(..)
+        | Input::Forget => quiet(node, open),
     }
 }
 
 #[inline(never)]
-fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+fn on_frame<'b>(
+    node: Node,
+    now: Instant,
+    open: Open,
+    bytes: &'b mut [u8],
+    out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
     let Open { paired, channel, heartbeats, renews, .. } = open;
     let (channel, text) = match channel.open(bytes) {
         Ok(opened) => opened,
@@ -162,9 +215,13 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
     let open = Open { paired, channel, heartbeats, heard: now, renews };
     match FromGateway::parse(text) {
         // It asks whether we are there.
-        Ok(FromGateway::Heartbeat { .. }) => say(node, open, &FromNode::Heartbeat(Heartbeat::default()), out),
+        Ok(FromGateway::Heartbeat { .. }) => {
+            say(node, open, &FromNode::Heartbeat(Heartbeat::default()), out)
+        }
         Ok(FromGateway::App(app)) => back(node, open, Effect::App(app)),
-        Ok(FromGateway::NotAllowed { action, pattern }) => tell(node, open, News::NotAllowed { action, pattern }),
+        Ok(FromGateway::NotAllowed { action, pattern }) => {
+            tell(node, open, News::NotAllowed { action, pattern })
+        }
         Ok(FromGateway::Policy(Policy::Mute)) => tell(node, open, News::Muted),
         Ok(FromGateway::Policy(Policy::Unmute)) => tell(node, open, News::Unmuted),
         Ok(FromGateway::Policy(Policy::Unpair)) => {
@@ -172,9 +229,13 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
             let close = Effect::Close(crate::wire::close::Close::GOODBYE);
             Step::with(next, [Effect::Tell(News::Unpaired), close, Effect::Keep(Memory::Blank)])
         }
-        Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => keep(node, Paired { gateway, ..paired }, open, None),
+        Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => {
+            keep(node, Paired { gateway, ..paired }, open, None)
+        }
         Ok(FromGateway::Part(part)) => back(node, open, Effect::Part(part)),
-        Ok(FromGateway::Grant(Grant { token: Some(token), chain: None, .. })) => back(node, open, Effect::Bearer(token)),
+        Ok(FromGateway::Grant(Grant { token: Some(token), chain: None, .. })) => {
+            back(node, open, Effect::Bearer(token))
+        }
         Ok(FromGateway::Grant(Grant { id, chain, .. })) => {
             let step = keep(node, Paired { grant: id, ..paired }, open, Some(id));
             match chain {
@@ -192,8 +253,14 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
         Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => quiet(node, open),
         Ok(FromGateway::Dispatch(dispatch)) => {
             // It announced nothing, so there is nothing to run.
-            let outcome = Reason::parse("no such capability").map_or(Outcome::TimedOut, Outcome::Rejected);
-            say(node, open, &FromNode::DispatchResult(DispatchResult { id: dispatch.id, outcome }), out)
+            let outcome =
+                Reason::parse("no such capability").map_or(Outcome::TimedOut, Outcome::Rejected);
+            say(
+                node,
+                open,
+                &FromNode::DispatchResult(DispatchResult { id: dispatch.id, outcome }),
+                out,
+            )
         }
         Ok(FromGateway::Bye(bye)) => {
             let backoff = if bye == Bye::Busy { Backoff::longest() } else { node.backoff };
@@ -205,7 +272,12 @@ fn on_frame<'b>(node: Node, now: Instant, open: Open, bytes: &'b mut [u8], out: 
 
 /// Makes what changed durable, then goes on with the link.
 #[inline(never)]
-fn keep<'b>(node: Node, paired: Paired, open: Open, stored: Option<GrantId>) -> Step<Node, Effect<'b>> {
+fn keep<'b>(
+    node: Node,
+    paired: Paired,
+    open: Open,
+    stored: Option<GrantId>,
+) -> Step<Node, Effect<'b>> {
     let Open { channel, heartbeats, heard, renews, .. } = open;
     let then = Then::Linked { channel, heartbeats, heard, renews, stored };
     Step::with(node.to(State::Keeping(then)), [Effect::Keep(Memory::Paired(paired))])
@@ -227,7 +299,12 @@ fn quiet<'b>(node: Node, open: Open) -> Step<Node, Effect<'b>> {
 }
 
 #[inline(never)]
-fn say<'b>(node: Node, mut open: Open, message: &impl Message, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+fn say<'b>(
+    node: Node,
+    mut open: Open,
+    message: &impl Message,
+    mut out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
     match open.channel.seal(message, &mut out) {
         Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),
         None => Step::quiet(open.back(node)),

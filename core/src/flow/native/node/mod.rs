@@ -5,11 +5,13 @@
 //!                    ▲                └─ paired ─▶ Calling ─▶ Linked
 //!                    └───── lost, refused: back off ◀─────────────┘
 //! ```
-//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a power cut at any point continues there. Nothing that
-//! comes in clear makes a node forget or trust anything. A code serves one run: once `Ya` is out it is gone here, and whoever typed it types again.
+//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a
+//! power cut at any point continues there. Nothing that comes in clear makes a node forget or trust
+//! anything. A code serves one run: once `Ya` is out it is gone here, and whoever typed it types
+//! again.
 //!
-//! What a transition does stands in functions that are never inlined: in a frame of its own, what one of them needs of a microcontroller's stack is not needed
-//! by all the others as well.
+//! What a transition does stands in functions that are never inlined: in a frame of its own, what
+//! one of them needs of a microcontroller's stack is not needed by all the others as well.
 
 mod linking;
 mod pairing;
@@ -44,7 +46,10 @@ pub struct Node {
 }
 
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with, and there is one of these")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is no allocator to box a state with, and there is one of these"
+)]
 enum State {
     /// Nothing to do until its owner wishes something.
     Idle,
@@ -96,7 +101,13 @@ enum Then {
     /// With telling the gateway that the grant is stored.
     Confirm { channel: Channel, grant: GrantId },
     /// With the link, telling the gateway the same.
-    Linked { channel: Channel, heartbeats: Heartbeats, heard: Instant, renews: bool, stored: Option<GrantId> },
+    Linked {
+        channel: Channel,
+        heartbeats: Heartbeats,
+        heard: Instant,
+        renews: bool,
+        stored: Option<GrantId>,
+    },
 }
 
 /// What follows a connection.
@@ -131,7 +142,11 @@ impl Node {
     /// Whether its link is open, and more than its grant can be had over it.
     #[must_use]
     pub const fn is_linked(&self) -> bool {
-        matches!(self.state, State::Linked { renews: false, .. } | State::Keeping(Then::Linked { renews: false, .. }))
+        matches!(
+            self.state,
+            State::Linked { renews: false, .. }
+                | State::Keeping(Then::Linked { renews: false, .. })
+        )
     }
 
     /// A name of the state, for logs and tables.
@@ -180,7 +195,12 @@ impl Node {
 
     /// Waits longer each time, then tries again.
     #[inline(never)]
-    fn back_off<'b>(self, now: Instant, wish: Option<Wish>, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
+    fn back_off<'b>(
+        self,
+        now: Instant,
+        wish: Option<Wish>,
+        entropy: &Entropy<2>,
+    ) -> Step<Self, Effect<'b>> {
         let (wait, backoff) = self.backoff.wait(entropy);
         let state = State::Waiting { wish, until: now.after(wait) };
         Step::with(Self { backoff, state, ..self }, [Effect::Tell(News::RetryIn(wait))])
@@ -198,9 +218,15 @@ impl Node {
 
     /// After a connection that ended by itself.
     #[inline(never)]
-    fn lost<'b>(self, now: Instant, wish: Option<Wish>, entropy: &Entropy<2>) -> Step<Self, Effect<'b>> {
+    fn lost<'b>(
+        self,
+        now: Instant,
+        wish: Option<Wish>,
+        entropy: &Entropy<2>,
+    ) -> Step<Self, Effect<'b>> {
         match (&wish, &self.memory) {
-            // A PIN or a code that was under way is gone; there is nothing to try again with but what the node is paired to.
+            // A PIN or a code that was under way is gone; there is nothing to try again with but
+            // what the node is paired to.
             (None, Memory::Blank) => Step::quiet(self.to(State::Idle)),
             (None, Memory::Asked { .. }) => self.back_off(now, Some(Wish::Approval), entropy),
             // It is paired, so it can do without having its approval repeated.
@@ -214,37 +240,60 @@ impl Machine for Node {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
-    fn step<'b>(mut self, now: Instant, input: Input<'b>, scratch: &'b mut [u8]) -> Step<Self, Effect<'b>> {
+    fn step<'b>(
+        mut self,
+        now: Instant,
+        input: Input<'b>,
+        scratch: &'b mut [u8],
+    ) -> Step<Self, Effect<'b>> {
         let state = core::mem::replace(&mut self.state, State::Idle);
         let out = Outbox::new(scratch);
         match (state, input) {
-            (State::Keeping(then), Input::Kept(memory)) => on_kept(Self { memory, ..self }, now, then, out),
-            // What is being made durable decides; whatever else happens meanwhile is settled by the next attempt.
+            (State::Keeping(then), Input::Kept(memory)) => {
+                on_kept(Self { memory, ..self }, now, then, out)
+            }
+            // What is being made durable decides; whatever else happens meanwhile is settled by the
+            // next attempt.
             (State::Keeping(then), _) => self.rest(State::Keeping(then)),
 
             (state, Input::Pair(wish, expect)) => {
                 let node = Self { expect, backoff: Backoff::new(), ..self };
                 match state {
-                    State::Idle | State::Waiting { .. } => node.rest(State::Waiting { wish: Some(wish), until: now }),
-                    State::Closing { .. } => node.rest(State::Closing { wish: Some(wish), rest: Rest::AtOnce }),
+                    State::Idle | State::Waiting { .. } => {
+                        node.rest(State::Waiting { wish: Some(wish), until: now })
+                    }
+                    State::Closing { .. } => {
+                        node.rest(State::Closing { wish: Some(wish), rest: Rest::AtOnce })
+                    }
                     _ => node.close(Some(wish), Rest::AtOnce),
                 }
             }
             (state, Input::Forget) => {
-                let connected = !matches!(state, State::Idle | State::Waiting { .. } | State::Closing { .. });
+                let connected =
+                    !matches!(state, State::Idle | State::Waiting { .. } | State::Closing { .. });
                 self.forget(connected)
             }
 
             (State::Waiting { wish, until }, Input::Tick(_)) if until <= now => self.connect(wish),
-            (State::Opening { wish: Some(wish) }, Input::Connected(entropy, _)) => introduce(self, now, wish, &entropy, out),
-            (State::Opening { wish: None }, Input::Connected(entropy, own)) => linking::call(self, now, &entropy, &own, out),
-            (State::Opening { wish }, Input::Disconnected(entropy)) => self.lost(now, wish, &entropy),
+            (State::Opening { wish: Some(wish) }, Input::Connected(entropy, _)) => {
+                introduce(self, now, wish, &entropy, out)
+            }
+            (State::Opening { wish: None }, Input::Connected(entropy, own)) => {
+                linking::call(self, now, &entropy, &own, out)
+            }
+            (State::Opening { wish }, Input::Disconnected(entropy)) => {
+                self.lost(now, wish, &entropy)
+            }
 
             (State::Introducing { wish, initiator, .. }, Input::Frame { bytes, entropy, own }) => {
                 pairing::on_second(self, now, wish, initiator, bytes, &entropy, &own, out)
             }
-            (State::Introducing { wish, .. }, Input::Disconnected(entropy)) => self.lost(now, Some(wish), &entropy),
-            (State::Introducing { wish, until, .. }, Input::Tick(_)) if until <= now => self.close(Some(wish), Rest::Retry),
+            (State::Introducing { wish, .. }, Input::Disconnected(entropy)) => {
+                self.lost(now, Some(wish), &entropy)
+            }
+            (State::Introducing { wish, until, .. }, Input::Tick(_)) if until <= now => {
+                self.close(Some(wish), Rest::Retry)
+            }
 
             (State::Pairing { channel, stage, .. }, Input::Frame { bytes, .. }) => {
                 pairing::on_frame(self, now, channel, stage, bytes, out)
@@ -268,12 +317,20 @@ impl Machine for Node {
             (State::Calling { paired, initiator, .. }, Input::Frame { bytes, own, .. }) => {
                 linking::on_second(self, now, paired, initiator, bytes, &own, out)
             }
-            (State::Calling { .. }, Input::Disconnected(entropy)) => self.back_off(now, None, &entropy),
-            (State::Calling { until, .. }, Input::Tick(_)) if until <= now => self.close(None, Rest::Retry),
-
-            (State::Linked { paired, channel, heartbeats, heard, renews }, input) => {
-                linking::step(self, now, linking::Open { paired, channel, heartbeats, heard, renews }, input, out)
+            (State::Calling { .. }, Input::Disconnected(entropy)) => {
+                self.back_off(now, None, &entropy)
             }
+            (State::Calling { until, .. }, Input::Tick(_)) if until <= now => {
+                self.close(None, Rest::Retry)
+            }
+
+            (State::Linked { paired, channel, heartbeats, heard, renews }, input) => linking::step(
+                self,
+                now,
+                linking::Open { paired, channel, heartbeats, heard, renews },
+                input,
+                out,
+            ),
 
             (State::Closing { wish, rest }, Input::Disconnected(entropy)) => match rest {
                 Rest::Retry => self.lost(now, wish, &entropy),
@@ -294,9 +351,9 @@ impl Machine for Node {
     fn deadline(&self) -> Option<(Instant, Reason)> {
         match &self.state {
             State::Waiting { until, .. } => Some((*until, Reason::Reconnect)),
-            State::Introducing { until, .. } | State::Pairing { until, .. } | State::Calling { until, .. } => {
-                Some((*until, Reason::Answer))
-            }
+            State::Introducing { until, .. }
+            | State::Pairing { until, .. }
+            | State::Calling { until, .. } => Some((*until, Reason::Answer)),
             State::Linked { heartbeats, heard, .. } => {
                 let silent = (heard.after(linking::SILENCE), Reason::Pong);
                 let beat = heartbeats.deadline();
@@ -309,10 +366,17 @@ impl Machine for Node {
 
 /// `Open` and the first message of XX.
 #[inline(never)]
-fn introduce<'b>(node: Node, now: Instant, wish: Wish, entropy: &Entropy<32>, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+fn introduce<'b>(
+    node: Node,
+    now: Instant,
+    wish: Wish,
+    entropy: &Entropy<32>,
+    mut out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
     let open = Open::new(Intent::Pair);
     let first = out.put(|place| {
-        let (initiator, message) = xx::Initiator::start(open.prologue(), entropy, &[], place).ok()?;
+        let (initiator, message) =
+            xx::Initiator::start(open.prologue(), entropy, &[], place).ok()?;
         Some((initiator, message.len()))
     });
     match first {
@@ -326,7 +390,12 @@ fn introduce<'b>(node: Node, now: Instant, wish: Wish, entropy: &Entropy<32>, mu
 }
 
 #[inline(never)]
-fn on_kept<'b>(node: Node, now: Instant, then: Then, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+fn on_kept<'b>(
+    node: Node,
+    now: Instant,
+    then: Then,
+    mut out: Outbox<'b>,
+) -> Step<Node, Effect<'b>> {
     let node = Node { backoff: Backoff::new(), ..node };
     match then {
         Then::Start => {
@@ -334,21 +403,30 @@ fn on_kept<'b>(node: Node, now: Instant, then: Then, mut out: Outbox<'b>) -> Ste
             let step = Step::quiet(node.start(now));
             if blank { step.then(Effect::Tell(News::Forgotten)) } else { step }
         }
-        Then::Wait { channel, until } => Step::quiet(node.to(State::Pairing { channel, stage: Stage::AwaitGrant, until })),
-        Then::Confirm { mut channel, grant } => match channel.seal(&pair::FromNode::Stored(grant), &mut out) {
-            Some(frame) => {
-                let until = now.after(node.timing.answer_within);
-                Step::with(node.to(State::Pairing { channel, stage: Stage::AwaitActive, until }), [Effect::Send(frame)])
+        Then::Wait { channel, until } => {
+            Step::quiet(node.to(State::Pairing { channel, stage: Stage::AwaitGrant, until }))
+        }
+        Then::Confirm { mut channel, grant } => {
+            match channel.seal(&pair::FromNode::Stored(grant), &mut out) {
+                Some(frame) => {
+                    let until = now.after(node.timing.answer_within);
+                    Step::with(
+                        node.to(State::Pairing { channel, stage: Stage::AwaitActive, until }),
+                        [Effect::Send(frame)],
+                    )
+                }
+                None => node.close(None, Rest::AtOnce),
             }
-            None => node.close(None, Rest::AtOnce),
-        },
+        }
         Then::Linked { channel, heartbeats, heard, renews, stored } => {
             let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::AtOnce) };
             let (had_none, renews) = (renews, renews && stored.is_none());
             let open = linking::Open { paired, channel, heartbeats, heard, renews };
             let step = linking::go_on(node, open, stored, out);
             match stored {
-                Some(_) if had_none => step.then(Effect::Tell(News::Renewed)).then(Effect::Tell(News::Linked(paired.node_id))),
+                Some(_) if had_none => step
+                    .then(Effect::Tell(News::Renewed))
+                    .then(Effect::Tell(News::Linked(paired.node_id))),
                 Some(_) => step.then(Effect::Tell(News::Renewed)),
                 None => step,
             }
@@ -356,4 +434,7 @@ fn on_kept<'b>(node: Node, now: Instant, then: Then, mut out: Outbox<'b>) -> Ste
     }
 }
 
-const _: () = assert!(core::mem::size_of::<Node>() <= 640, "a node's state stands in a microcontroller's static memory");
+const _: () = assert!(
+    core::mem::size_of::<Node>() <= 640,
+    "a node's state stands in a microcontroller's static memory"
+);

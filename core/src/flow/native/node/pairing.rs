@@ -13,7 +13,9 @@ use crate::step::Step;
 use crate::time::{Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::native::open::{ClearRefusal, FirstAnswer};
-use crate::wire::native::pair::{Ask, Chain, FromGateway, FromNode, Grant, NativeProfile, Refusal, Request};
+use crate::wire::native::pair::{
+    Ask, Chain, FromGateway, FromNode, Grant, NativeProfile, Refusal, Request,
+};
 
 /// How far pairing is.
 #[allow(clippy::enum_variant_names, reason = "each is named for what it waits for")]
@@ -58,17 +60,22 @@ impl Stage {
     /// What can be tried again without the owner when the connection ends here.
     pub(super) const fn wish_left(&self) -> Option<Wish> {
         match self {
-            // Once the gateway is proven its key is remembered, so what it grants is asked for again without a code.
+            // Once the gateway is proven its key is remembered, so what it grants is asked for
+            // again without a code.
             Self::AwaitAnswer { pin: false } | Self::AwaitGrant => Some(Wish::Approval),
             Self::AwaitAnswer { pin: true } => Some(Wish::Pin),
             // Shown once more by the same key, a spent code yields the same grant.
             Self::AwaitSettled => Some(Wish::Setup),
-            Self::AwaitCode { .. } | Self::AwaitYb { .. } | Self::AwaitTb { .. } | Self::AwaitActive => None,
+            Self::AwaitCode { .. }
+            | Self::AwaitYb { .. }
+            | Self::AwaitTb { .. }
+            | Self::AwaitActive => None,
         }
     }
 }
 
-/// The gateway's answer to the first message of XX: who it is, and then our `Ask`, and `Ya` where we have the code.
+/// The gateway's answer to the first message of XX: who it is, and then our `Ask`, and `Ya` where
+/// we have the code.
 #[allow(clippy::too_many_arguments, reason = "they are what the answer has to be looked at with")]
 #[inline(never)]
 pub(super) fn on_second<'b>(
@@ -106,7 +113,8 @@ fn other_gateway<'b>(node: Node, wish: Wish, peer: &PublicKey) -> Step<Node, Eff
     leave(Node { backoff: Backoff::longest(), ..node }, Some(wish), Rest::Retry, other)
 }
 
-/// What went out after the gateway's first answer. The step is made from it once the multiplications have left the stack.
+/// What went out after the gateway's first answer. The step is made from it once the
+/// multiplications have left the stack.
 struct Sent<'b> {
     channel: Channel,
     stage: Stage,
@@ -136,7 +144,9 @@ fn trust(node: &Node, wish: &Wish, peer: &PublicKey) -> Option<Trust> {
         // A code proves its gateway, whichever it is.
         (Wish::Pin | Wish::Code { .. }, _) => Some(Trust::Code),
         (Wish::Approval, Memory::Asked { gateway }) => (gateway == peer).then_some(Trust::Pinned),
-        (Wish::Approval, Memory::Paired(paired)) => (paired.gateway == *peer).then_some(Trust::Pinned),
+        (Wish::Approval, Memory::Paired(paired)) => {
+            (paired.gateway == *peer).then_some(Trust::Pinned)
+        }
         (Wish::Approval, Memory::Blank) => Some(Trust::FirstUse),
         // Whoever is shown a setup code has it.
         (Wish::Setup, _) => None,
@@ -158,7 +168,13 @@ fn ask<'b>(
     })?;
     let mut channel = Channel::new(established);
     let profile = NativeProfile::new(own.about.profile).unwrap_or(NativeProfile::EMPTY);
-    let request = Request { name: own.about.name, room: own.about.room, profile, method: wish.method(), csr: None };
+    let request = Request {
+        name: own.about.name,
+        room: own.about.room,
+        profile,
+        method: wish.method(),
+        csr: None,
+    };
     let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
     let asked = channel.seal(&FromNode::Ask(ask), &mut out)?;
     let (stage, element) = match wish {
@@ -169,7 +185,8 @@ fn ask<'b>(
             (Stage::AwaitSettled, Some(frame))
         }
         Wish::Code { code, .. } => {
-            let (stage, frame) = begin(&mut channel, &code, cpace::Method::Code, entropy, own, &mut out)?;
+            let (stage, frame) =
+                begin(&mut channel, &code, cpace::Method::Code, entropy, own, &mut out)?;
             (stage, Some(frame))
         }
     };
@@ -186,7 +203,8 @@ fn begin<'b>(
     own: &Own<'_>,
     out: &mut Outbox<'b>,
 ) -> Option<(Stage, &'b [u8])> {
-    let inputs = cpace::Inputs::new(code, &channel.hash, own.keys.channel.public(), &channel.peer, method);
+    let inputs =
+        cpace::Inputs::new(code, &channel.hash, own.keys.channel.public(), &channel.peer, method);
     let (initiator, element) = cpace::Initiator::start(&inputs, entropy).ok()?;
     let frame = channel.seal(&FromNode::Ya(element), out)?;
     Some((Stage::AwaitYb { initiator, method }, frame))
@@ -203,7 +221,9 @@ pub(super) fn on_code<'b>(
     own: &Own<'_>,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
-    let Stage::AwaitCode { method } = stage else { return Step::quiet(node.to(State::Pairing { channel, stage, until })) };
+    let Stage::AwaitCode { method } = stage else {
+        return Step::quiet(node.to(State::Pairing { channel, stage, until }));
+    };
     match begin(&mut channel, code, method, entropy, own, &mut out) {
         Some((stage, frame)) => {
             let until = now.after(node.timing.answer_within);
@@ -229,39 +249,60 @@ pub(super) fn on_frame<'b>(
     };
     let soon = now.after(node.timing.answer_within);
     match (stage, FromGateway::parse(text)) {
-        (stage, Ok(FromGateway::Refused(refusal))) => on_refused(node, now, channel, &stage, refusal),
+        (stage, Ok(FromGateway::Refused(refusal))) => {
+            on_refused(node, now, channel, &stage, refusal)
+        }
 
         (Stage::AwaitAnswer { pin: true }, Ok(FromGateway::PinShown { expires_in, attempts })) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
             let stage = Stage::AwaitCode { method: cpace::Method::Pin };
-            go_on(node, channel, stage, until, Effect::Tell(News::TypeThePin { expires_in, attempts }))
+            go_on(
+                node,
+                channel,
+                stage,
+                until,
+                Effect::Tell(News::TypeThePin { expires_in, attempts }),
+            )
         }
         (Stage::AwaitYb { initiator, method }, Ok(FromGateway::Yb(element))) => {
-            let answered = initiator
-                .confirm(&element)
-                .ok()
-                .and_then(|(awaiting, tag)| Some((awaiting, channel.seal(&FromNode::Ta(tag), &mut out)?)));
+            let answered = initiator.confirm(&element).ok().and_then(|(awaiting, tag)| {
+                Some((awaiting, channel.seal(&FromNode::Ta(tag), &mut out)?))
+            });
             match answered {
-                Some((awaiting, frame)) => go_on(node, channel, Stage::AwaitTb { awaiting, method }, soon, Effect::Send(frame)),
+                Some((awaiting, frame)) => go_on(
+                    node,
+                    channel,
+                    Stage::AwaitTb { awaiting, method },
+                    soon,
+                    Effect::Send(frame),
+                ),
                 None => broken(node, None),
             }
         }
-        (Stage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => match awaiting.verify(&tag) {
-            Ok(_confirmed) => trusted(node, channel, soon, News::CodeConfirmed),
-            // Whoever it is has spent a guess and learnt that it was wrong. Nothing of theirs is taken.
-            Err(_) => leave(node, None, Rest::Idle, News::GatewayUnproven),
-        },
+        (Stage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => {
+            match awaiting.verify(&tag) {
+                Ok(_confirmed) => trusted(node, channel, soon, News::CodeConfirmed),
+                // Whoever it is has spent a guess and learnt that it was wrong. Nothing of theirs
+                // is taken.
+                Err(_) => leave(node, None, Rest::Idle, News::GatewayUnproven),
+            }
+        }
 
-        (Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant, Ok(FromGateway::Waiting { expires_in })) => {
+        (
+            Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant,
+            Ok(FromGateway::Waiting { expires_in }),
+        ) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
             trusted(node, channel, until, News::WaitsForApproval { expires_in })
         }
-        (stage @ (Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant), Ok(FromGateway::Part(part))) => {
-            go_on(node, channel, stage, soon, Effect::Part(part))
-        }
-        (Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant, Ok(FromGateway::Grant(grant))) => {
-            on_grant(node, channel, grant)
-        }
+        (
+            stage @ (Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant),
+            Ok(FromGateway::Part(part)),
+        ) => go_on(node, channel, stage, soon, Effect::Part(part)),
+        (
+            Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant,
+            Ok(FromGateway::Grant(grant)),
+        ) => on_grant(node, channel, grant),
         (Stage::AwaitActive, Ok(FromGateway::Active(_))) => node.close(None, Rest::AtOnce),
         // The offer ran out between its coming and its being stored.
         (Stage::AwaitActive, Ok(FromGateway::NotPaired)) => {
@@ -281,15 +322,24 @@ pub(super) fn on_frame<'b>(
     }
 }
 
-/// Remembers the gateway before its grant comes, so that the grant is found again if it is lost on the way.
+/// Remembers the gateway before its grant comes, so that the grant is found again if it is lost on
+/// the way.
 #[inline(never)]
-fn trusted<'b>(node: Node, channel: Channel, until: Instant, news: News<'b>) -> Step<Node, Effect<'b>> {
+fn trusted<'b>(
+    node: Node,
+    channel: Channel,
+    until: Instant,
+    news: News<'b>,
+) -> Step<Node, Effect<'b>> {
     let asked = Memory::Asked { gateway: channel.peer };
     if node.memory == asked || matches!(node.memory, Memory::Paired(_)) {
         // What it is paired to stays until there is something better.
         return go_on(node, channel, Stage::AwaitGrant, until, Effect::Tell(news));
     }
-    Step::with(node.to(State::Keeping(Then::Wait { channel, until })), [Effect::Tell(news), Effect::Keep(asked)])
+    Step::with(
+        node.to(State::Keeping(Then::Wait { channel, until })),
+        [Effect::Tell(news), Effect::Keep(asked)],
+    )
 }
 
 #[inline(never)]
@@ -297,7 +347,8 @@ fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Ef
     let Grant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
     let memory = Memory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
     let news = Effect::Tell(News::Granted { node_id, room, message });
-    let step = Step::quiet(node.to(State::Keeping(Then::Confirm { channel, grant: id }))).then(news);
+    let step =
+        Step::quiet(node.to(State::Keeping(Then::Confirm { channel, grant: id }))).then(news);
     let step = match chain {
         Some(Chain::Here(bytes)) => step.then(Effect::Chain(Some(bytes.as_bytes()))),
         Some(Chain::InParts) => step.then(Effect::Chain(None)),
@@ -307,33 +358,51 @@ fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Ef
 }
 
 #[inline(never)]
-fn on_refused<'b>(node: Node, now: Instant, channel: Channel, stage: &Stage, refusal: Refusal<'b>) -> Step<Node, Effect<'b>> {
+fn on_refused<'b>(
+    node: Node,
+    now: Instant,
+    channel: Channel,
+    stage: &Stage,
+    refusal: Refusal<'b>,
+) -> Step<Node, Effect<'b>> {
     let method = match stage {
-        Stage::AwaitTb { method, .. } | Stage::AwaitYb { method, .. } | Stage::AwaitCode { method } => Some(*method),
-        Stage::AwaitAnswer { .. } | Stage::AwaitSettled | Stage::AwaitGrant | Stage::AwaitActive => None,
+        Stage::AwaitTb { method, .. }
+        | Stage::AwaitYb { method, .. }
+        | Stage::AwaitCode { method } => Some(*method),
+        Stage::AwaitAnswer { .. }
+        | Stage::AwaitSettled
+        | Stage::AwaitGrant
+        | Stage::AwaitActive => None,
     };
     match (refusal, method) {
         (Refusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {
             // The channel stays: the owner may type another, and that is another guess.
             let until = now.after(TYPING);
-            let next = node.to(State::Pairing { channel, stage: Stage::AwaitCode { method }, until });
+            let next =
+                node.to(State::Pairing { channel, stage: Stage::AwaitCode { method }, until });
             Step::with(next, [Effect::Tell(News::WrongCode { attempts_left })])
         }
         (Refusal::Busy { .. } | Refusal::CannotStore { .. }, _) => {
             let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(stage.wish_left(), Rest::Retry).first(Effect::Tell(News::PairingRefused(refusal)))
+            node.close(stage.wish_left(), Rest::Retry)
+                .first(Effect::Tell(News::PairingRefused(refusal)))
         }
         // Asking again by itself would not help.
         (_, _) => node.close(None, Rest::Idle).first(Effect::Tell(News::PairingRefused(refusal))),
     }
 }
 
-/// How long the owner may take to type another code after a wrong one. The gateway has its own clock for it.
+/// How long the owner may take to type another code after a wrong one. The gateway has its own
+/// clock for it.
 const TYPING: Span = Span::from_secs(300);
 
 /// In clear, so it may be anybody's: wait, and change nothing.
 #[inline(never)]
-pub(super) fn turned_away<'b>(node: Node, wish: Option<Wish>, refusal: &ClearRefusal<'_>) -> Step<Node, Effect<'b>> {
+pub(super) fn turned_away<'b>(
+    node: Node,
+    wish: Option<Wish>,
+    refusal: &ClearRefusal<'_>,
+) -> Step<Node, Effect<'b>> {
     let news = match refusal {
         ClearRefusal::Refused => News::TurnedAway,
         ClearRefusal::Unsupported { .. } => News::OtherVersion,
@@ -348,11 +417,25 @@ pub(super) fn broken<'b>(node: Node, wish: Option<Wish>) -> Step<Node, Effect<'b
 
 /// Tells of it, and closes.
 #[inline(never)]
-pub(super) fn leave<'b>(node: Node, wish: Option<Wish>, rest: Rest, news: News<'b>) -> Step<Node, Effect<'b>> {
-    Step::with(node.to(State::Closing { wish, rest }), [Effect::Tell(news), Effect::Close(Close::GOODBYE)])
+pub(super) fn leave<'b>(
+    node: Node,
+    wish: Option<Wish>,
+    rest: Rest,
+    news: News<'b>,
+) -> Step<Node, Effect<'b>> {
+    Step::with(
+        node.to(State::Closing { wish, rest }),
+        [Effect::Tell(news), Effect::Close(Close::GOODBYE)],
+    )
 }
 
 #[inline(never)]
-fn go_on<'b>(node: Node, channel: Channel, stage: Stage, until: Instant, effect: Effect<'b>) -> Step<Node, Effect<'b>> {
+fn go_on<'b>(
+    node: Node,
+    channel: Channel,
+    stage: Stage,
+    until: Instant,
+    effect: Effect<'b>,
+) -> Step<Node, Effect<'b>> {
     Step::with(node.to(State::Pairing { channel, stage, until }), [effect])
 }

@@ -59,7 +59,8 @@ pub enum Wish {
         /// Its secret part.
         code: Code,
     },
-    /// With a setup code, [`Own::setup`], of a gateway whose fingerprint came with it: no other is shown the code.
+    /// With a setup code, [`Own::setup`], of a gateway whose fingerprint came with it: no other is
+    /// shown the code.
     Setup,
 }
 
@@ -79,9 +80,11 @@ impl Wish {
 pub struct Own<'b> {
     /// Its keys.
     pub keys: &'b OwnKeys,
-    /// Who it says it is. A profile of more than [`crate::limits::NATIVE_PROFILE_BYTES`] is left out.
+    /// Who it says it is. A profile of more than [`crate::limits::NATIVE_PROFILE_BYTES`] is left
+    /// out.
     pub about: PairRequest<'b>,
-    /// The setup code that it is to be paired with, if any. The adapter keeps it, because it is longer than all that the machine holds.
+    /// The setup code that it is to be paired with, if any. The adapter keeps it, because it is
+    /// longer than all that the machine holds.
     pub setup: Option<BootstrapToken<'b>>,
 }
 
@@ -101,7 +104,8 @@ pub enum Input<'b> {
         /// The node.
         own: Own<'b>,
     },
-    /// The connection is gone, or could not be opened. Carries chance for the wait before the next attempt.
+    /// The connection is gone, or could not be opened. Carries chance for the wait before the next
+    /// attempt.
     Disconnected(Entropy<2>),
     /// Answers [`Effect::Keep`] with what is durable now.
     Kept(Memory),
@@ -122,7 +126,8 @@ pub enum Input<'b> {
 /// What a node asks for.
 #[derive(Debug)]
 pub enum Effect<'b> {
-    /// Open a connection to the gateway. Answered by [`Input::Connected`] or [`Input::Disconnected`]; how long that may take is the adapter's to bound.
+    /// Open a connection to the gateway. Answered by [`Input::Connected`] or
+    /// [`Input::Disconnected`]; how long that may take is the adapter's to bound.
     Connect,
     /// Send a frame.
     Send(&'b [u8]),
@@ -130,7 +135,8 @@ pub enum Effect<'b> {
     Close(Close),
     /// Put this part of the chain to those before it, if the node keeps chains.
     Part(Part<'b>),
-    /// This capability (or the one that came in parts) belongs to what [`Effect::Keep`] makes durable next, if the node keeps chains.
+    /// This capability (or the one that came in parts) belongs to what [`Effect::Keep`] makes
+    /// durable next, if the node keeps chains.
     Chain(Option<&'b [u8]>),
     /// Make this durable, then answer [`Input::Kept`] with it. Until then nothing else happens.
     Keep(Memory),

@@ -22,10 +22,17 @@ fn code() -> String {
 }
 
 fn issued(bound: bool) -> String {
-    let terms =
-        Terms { profile: ProfileName::parse("companion-v1").unwrap(), device_label: None, ttl: Span::from_secs(600), bound };
+    let terms = Terms {
+        profile: ProfileName::parse("companion-v1").unwrap(),
+        device_label: None,
+        ttl: Span::from_secs(600),
+        bound,
+    };
     let mut out = [0; SETUP_TOKEN_CHARS];
-    issue(&keys()[0], &terms, UNIX, &Entropy::from_recorded([1; 16]), &mut out).unwrap().token.to_string()
+    issue(&keys()[0], &terms, UNIX, &Entropy::from_recorded([1; 16]), &mut out)
+        .unwrap()
+        .token
+        .to_string()
 }
 
 fn session() -> Session {
@@ -50,7 +57,10 @@ fn at(millis: u64) -> Instant {
 /// One step, and the next if that only counts a failure, which is within the budget.
 fn fails(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
     let (connection, mut said) = step(connection, millis, input);
-    assert!(said.pop().is_some_and(|last| last.starts_with("Charge(")) && connection.awaits_answer(), "{connection:?}");
+    assert!(
+        said.pop().is_some_and(|last| last.starts_with("Charge(")) && connection.awaits_answer(),
+        "{connection:?}"
+    );
     let (connection, then) = step(connection, millis, Input::Charged(true));
     said.extend(then);
     (connection, said)
@@ -104,23 +114,35 @@ fn every_code_that_lets_nobody_in_is_told_why_in_the_originals_words() {
         (frame("nodot"), UNIX, "unknown code"),
         (String::from("{}"), UNIX, "unknown code"),
         (String::from("no json"), UNIX, "unknown code"),
-        (frame(&std::format!("e30.{}", good.split_once('.').unwrap().1)), UNIX, "invalid signature"),
+        (
+            frame(&std::format!("e30.{}", good.split_once('.').unwrap().1)),
+            UNIX,
+            "invalid signature",
+        ),
         (frame(&good), late, "expired"),
         (frame(&issued(true)), UNIX, "unknown code"),
         (String::from(r#"{"session_token":"short"}"#), UNIX, "unknown session"),
     ] {
         let (connection, said) = fails(fresh(), 1, text(&frame, &keys(), now));
-        assert_eq!(said, [std::format!(r#"{{"error":"{word}"}}"#), String::from("1008 Not let in")], "{frame}");
+        assert_eq!(
+            said,
+            [std::format!(r#"{{"error":"{word}"}}"#), String::from("1008 Not let in")],
+            "{frame}"
+        );
         assert!(connection.is_closed());
     }
-    for (why, word) in
-        [(NotRedeemed::AlreadyUsed, r#"{"error":"already used"}"#), (NotRedeemed::Expired, r#"{"error":"expired"}"#)]
-    {
+    for (why, word) in [
+        (NotRedeemed::AlreadyUsed, r#"{"error":"already used"}"#),
+        (NotRedeemed::Expired, r#"{"error":"expired"}"#),
+    ] {
         let (connection, _) = step(fresh(), 1, text(&frame(&good), &keys(), UNIX));
         assert_eq!(fails(connection, 2, Input::Redeemed(Err(NotOpened::No(why)))).1[0], word);
     }
     let (connection, _) = step(fresh(), 1, text(&frame(&good), &keys(), UNIX));
-    assert_eq!(step(connection, 2, Input::Redeemed(Err(NotOpened::Failed))).1[0], r#"{"error":"internal"}"#);
+    assert_eq!(
+        step(connection, 2, Input::Redeemed(Err(NotOpened::Failed))).1[0],
+        r#"{"error":"internal"}"#
+    );
     assert_eq!(fails(fresh(), 1, Input::Binary).1[0], r#"{"error":"expected text frame"}"#);
     assert_eq!(step(fresh(), 1, Input::WrongOrigin).1[0], r#"{"error":"origin not allowed"}"#);
 }
@@ -136,7 +158,10 @@ fn who_fails_too_often_hears_only_that_and_each_kind_has_a_budget_of_its_own() {
         let (connection, said) = step(connection, 2, input);
         assert_eq!(said, [charged]);
         let (connection, said) = step(connection, 2, Input::Charged(false));
-        assert_eq!(said, [r#"{"error":"rate limited"}"#, "1013 Too many attempts, try again later"]);
+        assert_eq!(
+            said,
+            [r#"{"error":"rate limited"}"#, "1013 Too many attempts, try again later"]
+        );
         assert!(connection.is_closed());
     }
 }
@@ -172,7 +197,10 @@ fn a_registry_that_cannot_be_read_lets_nobody_in() {
 #[test]
 fn a_linked_companion_speaks_to_the_application_until_its_session_is_revoked() {
     let (connection, said) = step(linked(), 4, text("hello", &[], UNIX));
-    assert_eq!((connection.linked(), said), (Some(session().id), std::vec![String::from("App(\"hello\")")]));
+    assert_eq!(
+        (connection.linked(), said),
+        (Some(session().id), std::vec![String::from("App(\"hello\")")])
+    );
     let (connection, said) = step(connection, 5, Input::Revoked);
     assert_eq!(said, ["Detach", "1008 Session ended"]);
     assert!(connection.is_closed());
@@ -197,7 +225,8 @@ fn at_its_end_a_session_is_looked_up_once_more_because_it_may_have_been_prolonge
     let (connection, said) = step(rechecking, ends, Input::Found(Ok(Some(&prolonged)), later));
     assert!(said.is_empty() && connection.linked().is_some());
     let (rechecking, _) = step(connection, ends + 50_000, Input::Tick);
-    let (connection, said) = step(rechecking, ends + 50_000, Input::Found(Ok(Some(&prolonged)), prolonged.expires_at));
+    let (connection, said) =
+        step(rechecking, ends + 50_000, Input::Found(Ok(Some(&prolonged)), prolonged.expires_at));
     assert_eq!(said, ["Detach", "1008 Session ended"]);
     assert!(connection.is_closed());
 }

@@ -1,5 +1,6 @@
-//! Measures a node from its boot to its link on a Cortex-M4F: the real core and pump against a script, without the network stack. Meant for QEMU with
-//! `-icount shift=6`, where an instruction takes 64 ns.
+//! Measures a node from its boot to its link on a Cortex-M4F: the real core and pump against a
+//! script, without the network stack. Meant for QEMU with `-icount shift=6`, where an instruction
+//! takes 64 ns.
 #![no_std]
 #![no_main]
 

@@ -17,16 +17,20 @@ use crate::Failure;
 #[derive(Debug, clap::Args)]
 #[group(multiple = false, id = "door")]
 pub(crate) struct Way {
-    /// Pair with the PIN that the gateway shows; it is asked for here, never given on the command line
+    /// Pair with the PIN that the gateway shows; it is asked for here, never given on the command
+    /// line
     #[arg(long, num_args = 0..=1, value_name = "", hide_possible_values = true)]
     pin: Option<Option<Hidden>>,
-    /// Pair with a code that the operator had made (K7QF-847291); it is asked for here, never given on the command line
+    /// Pair with a code that the operator had made (K7QF-847291); it is asked for here, never given
+    /// on the command line
     #[arg(long, num_args = 0..=1, value_name = "")]
     code: Option<Option<Hidden>>,
-    /// Pair with what a QR code says (handfast:1?a=…), or - to read it from standard input, where nobody else sees it
+    /// Pair with what a QR code says (handfast:1?a=…), or - to read it from standard input, where
+    /// nobody else sees it
     #[arg(long, value_name = "TEXT|-")]
     qr: Option<String>,
-    /// Pair with a setup code (handfast setup start --bound), or - to read it from standard input, where nobody else sees it
+    /// Pair with a setup code (handfast setup start --bound), or - to read it from standard input,
+    /// where nobody else sees it
     #[arg(long, value_name = "TEXT|-")]
     setup: Option<String>,
     /// Pair when the operator has compared this node's fingerprint and approved it
@@ -91,7 +95,8 @@ impl Door {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tokens {
-    /// The token store: default ~/.config/handfast/tokens.json, or tokens.json in a state directory that is named or a service's
+    /// The token store: default ~/.config/handfast/tokens.json, or tokens.json in a state directory
+    /// that is named or a service's
     #[arg(id = "tokens", long = "tokens", value_name = "FILE")]
     pub(crate) path: Option<PathBuf>,
     /// Keep the token as it is, not encrypted

@@ -1,4 +1,5 @@
-//! What the operator has decided that a node may do at most holds from that moment on, whatever the node and those who rest on it do.
+//! What the operator has decided that a node may do at most holds from that moment on, whatever the
+//! node and those who rest on it do.
 
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::scope::{Action, Address, Pattern};
@@ -34,7 +35,10 @@ impl Door {
         store.end_grants(node.node_id, Some(grant.id), unix()).await.unwrap();
         (grant.id, grant.capability) = (GrantId::new(&chance::draw()), None);
         change(&mut grant);
-        store.offer(entry.record, entry.profile, Some(entry.version), grant, None, unix()).await.unwrap();
+        store
+            .offer(entry.record, entry.profile, Some(entry.version), grant, None, unix())
+            .await
+            .unwrap();
     }
 }
 
@@ -45,7 +49,11 @@ async fn offered(client: &mut Client) -> GrantId {
             FromGateway::Grant(grant) => Some(grant.id),
             _ => None,
         });
-        if let Some(grant) = tokio::time::timeout(Duration::from_secs(10), heard).await.expect("it is offered one").unwrap() {
+        if let Some(grant) = tokio::time::timeout(Duration::from_secs(10), heard)
+            .await
+            .expect("it is offered one")
+            .unwrap()
+        {
             return grant;
         }
     }
@@ -57,7 +65,8 @@ async fn confirms(client: &mut Client, grant: GrantId) {
 }
 
 #[tokio::test]
-async fn a_node_that_ignores_a_narrower_grant_is_narrow_from_the_decision_on_over_any_number_of_links() {
+async fn a_node_that_ignores_a_narrower_grant_is_narrow_from_the_decision_on_over_any_number_of_links()
+ {
     let mut door = Door::open().await;
     let lamp = door.paired("lamp").await;
     let mut link = door.link(&lamp).await;
@@ -67,7 +76,9 @@ async fn a_node_that_ignores_a_narrower_grant_is_narrow_from_the_decision_on_ove
         assert!(!door.lets_through(&mut link, "/lights").await);
         assert!(door.lets_through(&mut link, "/only/a").await);
         link.subscribe("/lights/*").await;
-        let refused = |message: FromGateway<'_>| matches!(message, FromGateway::NotAllowed { action: Action::Read, .. });
+        let refused = |message: FromGateway<'_>| {
+            matches!(message, FromGateway::NotAllowed { action: Action::Read, .. })
+        };
         while !link.hear(refused).await.unwrap() {}
         // Says that it holds what it had, and never takes what it is offered.
         link = door.called(&lamp).await.unwrap();
@@ -75,7 +86,10 @@ async fn a_node_that_ignores_a_narrower_grant_is_narrow_from_the_decision_on_ove
         offered(&mut link).await;
     }
     let store = &door.gateway.inner.store;
-    assert!(store.grants(lamp.node_id).await.unwrap().len() <= 2, "the same offer waits for it each time");
+    assert!(
+        store.grants(lamp.node_id).await.unwrap().len() <= 2,
+        "the same offer waits for it each time"
+    );
 }
 
 #[tokio::test]
@@ -93,22 +107,37 @@ async fn a_subscription_made_before_the_narrowing_hears_nothing_after_it_and_the
     door.permit(&lamp, "read:/only/**\n").await;
     for ended in ["/**", "/lights/*"] {
         let told = |message: FromGateway<'_>| match message {
-            FromGateway::NotAllowed { action: Action::Read, pattern } => Some(pattern == Pattern::parse(ended).unwrap()),
+            FromGateway::NotAllowed { action: Action::Read, pattern } => {
+                Some(pattern == Pattern::parse(ended).unwrap())
+            }
             FromGateway::App(_) => None,
             other => panic!("{other:?}"),
         };
         while !link.hear(told).await.unwrap().unwrap_or(false) {}
     }
-    assert_eq!((door.publish("/lights/a"), door.publish("/only/b"), door.publish("/only/a")), (0, 0, 1));
-    while !link.hear(|message| matches!(message, FromGateway::App(app) if app.address.as_str() == "/only/a")).await.unwrap() {}
+    assert_eq!(
+        (door.publish("/lights/a"), door.publish("/only/b"), door.publish("/only/a")),
+        (0, 0, 1)
+    );
+    while !link
+        .hear(
+            |message| matches!(message, FromGateway::App(app) if app.address.as_str() == "/only/a"),
+        )
+        .await
+        .unwrap()
+    {}
 }
 
 #[tokio::test]
-async fn an_offer_that_was_never_confirmed_and_lapsed_leaves_the_node_narrow_also_after_a_restart() {
+async fn an_offer_that_was_never_confirmed_and_lapsed_leaves_the_node_narrow_also_after_a_restart()
+{
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("handfast.db");
-    let gateway =
-        |settings| Gateway::builder(SqliteStore::open(&file).unwrap()).store_key(Secret::new([7; 32])).pairing(settings);
+    let gateway = |settings| {
+        Gateway::builder(SqliteStore::open(&file).unwrap())
+            .store_key(Secret::new([7; 32]))
+            .pairing(settings)
+    };
     let before = async {
         let door = Door::of(gateway(lets_in("read:/**\nwrite:/**\n"))).await;
         let lamp = door.paired("lamp").await;
@@ -116,7 +145,10 @@ async fn an_offer_that_was_never_confirmed_and_lapsed_leaves_the_node_narrow_als
         // As it is 25 hours later.
         door.replace_grant(&lamp, |grant| grant.state = State::Offered { until: unix() }).await;
         let node = door.gateway.paired_node(lamp.node_id).await.unwrap();
-        assert_eq!(node.in_force(unix()).unwrap().0.exactly().unwrap().as_str(), "write:/only/**\n");
+        assert_eq!(
+            node.in_force(unix()).unwrap().0.exactly().unwrap().as_str(),
+            "write:/only/**\n"
+        );
         assert_eq!(node.offered(unix()).unwrap().permissions.as_str(), "write:/only/**\n");
         lamp
     };
@@ -148,12 +180,17 @@ async fn delegates_and_bearers_are_narrowed_with_the_node_that_they_rest_on() {
     let (node, other) = (bearer(&mut link).await.unwrap(), bearer(&mut live).await.unwrap());
     let allows = |door: &Door, text: &str, address: &str| {
         let found = door.gateway.inner.pairing.bearers.find(text, door.gateway.inner.clock.now());
-        found.is_some_and(|(_, in_force)| in_force.allows(Action::Write, &Address::parse(address).unwrap()))
+        found.is_some_and(|(_, in_force)| {
+            in_force.allows(Action::Write, &Address::parse(address).unwrap())
+        })
     };
     assert!(allows(&door, &node, "/lights") && allows(&door, &other, "/lights"));
 
     door.permit(&lamp, "write:/only/**\n").await;
-    assert!(!allows(&door, &node, "/only/a") && !allows(&door, &other, "/only/a"), "what was given out for more ends");
+    assert!(
+        !allows(&door, &node, "/only/a") && !allows(&door, &other, "/only/a"),
+        "what was given out for more ends"
+    );
     assert!(!door.lets_through(&mut live, "/lights").await);
     assert!(door.lets_through(&mut live, "/only/a").await);
     let (node, other) = (bearer(&mut link).await.unwrap(), bearer(&mut live).await.unwrap());
@@ -165,7 +202,10 @@ async fn delegates_and_bearers_are_narrowed_with_the_node_that_they_rest_on() {
     assert!(!door.lets_through(&mut again, "/lights").await);
     assert!(door.lets_through(&mut again, "/only/a").await);
     door.permit(&lamp, "").await;
-    assert!(!door.lets_through(&mut again, "/only/a").await && !door.lets_through(&mut link, "/only/a").await);
+    assert!(
+        !door.lets_through(&mut again, "/only/a").await
+            && !door.lets_through(&mut link, "/only/a").await
+    );
     assert!(bearer(&mut link).await.is_none());
 }
 
@@ -202,7 +242,8 @@ async fn a_node_that_the_operator_has_narrowed_by_name_does_no_more_by_the_chain
     let mut door = Door::open().await;
     let (lamp, other) = (door.paired("lamp").await, door.paired("other").await);
     let mut link = door.link(&other).await;
-    let chain = handed_on(&lamp.chain, &lamp.keys, &other.keys, &["write:/lights/**"], in_seconds(600));
+    let chain =
+        handed_on(&lamp.chain, &lamp.keys, &other.keys, &["write:/lights/**"], in_seconds(600));
     assert!(presents(&mut link, &chain).await);
     assert!(door.lets_through(&mut link, "/lights/a").await);
     door.permit(&other, "write:/only/**\n").await;
@@ -211,7 +252,8 @@ async fn a_node_that_the_operator_has_narrowed_by_name_does_no_more_by_the_chain
 
 #[tokio::test]
 async fn a_wider_decision_adds_nothing_until_the_node_confirms_the_grant_that_comes_by_itself() {
-    let mut door = Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("write:/a\n"))).await;
+    let mut door =
+        Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("write:/a\n"))).await;
     let lamp = door.paired("lamp").await;
     let mut link = door.link(&lamp).await;
     door.permit(&lamp, "write:/a\nwrite:/b\n").await;
@@ -236,8 +278,12 @@ async fn the_newest_of_several_decisions_holds_and_is_what_is_offered() {
     assert!(door.lets_through(&mut link, "/b").await);
     let store = &door.gateway.inner.store;
     let live = store.grants(lamp.node_id).await.unwrap();
-    let offers: Vec<_> = live.iter().filter(|grant| matches!(grant.state, State::Offered { .. })).collect();
-    assert!(offers.iter().all(|grant| grant.scopes.as_str() == "write:/b\n") && offers.len() == 1, "{offers:?}");
+    let offers: Vec<_> =
+        live.iter().filter(|grant| matches!(grant.state, State::Offered { .. })).collect();
+    assert!(
+        offers.iter().all(|grant| grant.scopes.as_str() == "write:/b\n") && offers.len() == 1,
+        "{offers:?}"
+    );
 }
 
 #[tokio::test]
@@ -245,30 +291,41 @@ async fn an_end_that_the_operator_set_ends_the_link_and_is_not_renewed_away() {
     let mut door = Door::open().await;
     let lamp = door.paired("lamp").await;
     let mut link = door.link(&lamp).await;
-    door.gateway.permit(lamp.node_id, None, Some(Until::After(Duration::from_secs(2)))).await.unwrap();
+    door.gateway
+        .permit(lamp.node_id, None, Some(Until::After(Duration::from_secs(2))))
+        .await
+        .unwrap();
     let grant = offered(&mut link).await;
     confirms(&mut link, grant).await;
     assert!(door.lets_through(&mut link, "/a").await);
     link.say(&FromNode::Renew(Renew::Chain)).await;
-    assert!(link.hear(|message| message == FromGateway::NotRenewed).await.unwrap(), "it has all until then");
+    assert!(
+        link.hear(|message| message == FromGateway::NotRenewed).await.unwrap(),
+        "it has all until then"
+    );
     // The gateway counts whole seconds of its own.
     let over = in_seconds(3);
     while unix() < over {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!door.lets_through(&mut link, "/a").await);
-    let (_, admission) = Client::call(door.wire().await, &lamp.keys, door.gateway.keys().channel.public()).await.unwrap();
+    let (_, admission) =
+        Client::call(door.wire().await, &lamp.keys, door.gateway.keys().channel.public())
+            .await
+            .unwrap();
     assert_eq!(admission, Admission::NotPaired);
 }
 
 #[tokio::test]
-async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what_its_ceiling_allows() {
+async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what_its_ceiling_allows()
+ {
     let mut door = Door::open().await;
     let lamp = door.paired("lamp").await;
     door.permit(&lamp, "write:/only/**\n").await;
     let ran_out = |grant: &mut Grant| {
         let at = |ago: u64| handfast_core::time::UnixTime::from_secs(unix().as_secs() - ago);
-        (grant.not_before, grant.expires, grant.state) = (at(90 * 86_400), Some(at(30 * 86_400)), State::Active);
+        (grant.not_before, grant.expires, grant.state) =
+            (at(90 * 86_400), Some(at(30 * 86_400)), State::Active);
     };
     door.gateway.inner.store.end_grants(lamp.node_id, None, unix()).await.unwrap();
     door.replace_grant(&lamp, ran_out).await;
@@ -287,8 +344,10 @@ async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what
     assert!(!door.lets_through(&mut link, "/lights").await);
 
     // Whom the operator gives less time, or none, is told to pair again.
-    let limits = Limits { renew_after_expiry: handfast_core::time::Span::from_secs(0), ..Limits::DEFAULT };
-    let builder = Gateway::builder(MemoryStore::default()).limits(limits).pairing(lets_in("write:/**\n"));
+    let limits =
+        Limits { renew_after_expiry: handfast_core::time::Span::from_secs(0), ..Limits::DEFAULT };
+    let builder =
+        Gateway::builder(MemoryStore::default()).limits(limits).pairing(lets_in("write:/**\n"));
     let door = Door::of(builder).await;
     let lamp = door.paired("lamp").await;
     door.replace_grant(&lamp, ran_out).await;
@@ -301,7 +360,10 @@ async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what
 async fn pairing_anew_by_a_code_does_not_undo_what_the_operator_decided_about_the_node() {
     let mut door = Door::of(Gateway::builder(MemoryStore::default())).await;
     let mint = async |door: &Door| {
-        let new = pairing::NewCode { permissions: Some(scopes("write:/**\n")), ..pairing::NewCode::default() };
+        let new = pairing::NewCode {
+            permissions: Some(scopes("write:/**\n")),
+            ..pairing::NewCode::default()
+        };
         door.gateway.mint_code(new).await.unwrap()
     };
     let own = keys();
@@ -314,7 +376,12 @@ async fn pairing_anew_by_a_code_does_not_undo_what_the_operator_decided_about_th
         }
     };
     let offer = pair(&door).await;
-    let lamp = Paired { keys: OwnKeys::from_stored(&own.to_stored()), node_id: offer.node_id, grant: offer.id, chain: vec![] };
+    let lamp = Paired {
+        keys: OwnKeys::from_stored(&own.to_stored()),
+        node_id: offer.node_id,
+        grant: offer.id,
+        chain: vec![],
+    };
     door.permit(&lamp, "write:/only/**\n").await;
     let offer = pair(&door).await;
     door.gateway.inner.store.activate(lamp.node_id, offer.id, unix()).await.unwrap();

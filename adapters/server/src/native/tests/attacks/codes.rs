@@ -7,7 +7,9 @@ use handfast_core::crypto::cpace;
 use handfast_core::crypto::cpace::Tag;
 use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, Limits};
 use handfast_core::secret::Secret;
-use handfast_core::wire::native::pair::{FromGateway as Says, FromNode as Tells, Refusal, Selector};
+use handfast_core::wire::native::pair::{
+    FromGateway as Says, FromNode as Tells, Refusal, Selector,
+};
 use handfast_store::SqliteStore;
 use tokio::sync::broadcast;
 
@@ -46,7 +48,8 @@ pub(super) async fn hears(client: &mut Client) -> Result<Said, u16> {
     said.await
 }
 
-/// One run with a guess: whether it was right (and the gateway showed that it knows the code, too), or what it said.
+/// One run with a guess: whether it was right (and the gateway showed that it knows the code, too),
+/// or what it said.
 pub(super) async fn guesses(
     client: &mut Client,
     own: &OwnKeys,
@@ -108,9 +111,13 @@ async fn a_pin_typed_wrong_and_then_right_pairs_the_node_over_every_carrier() {
         let mut client = Client::stranger(Intent::Pair, wire, &own).await;
         assert_eq!(asks_for_a_pin(&mut client, &own).await, Ok(Said::PinShown(GUESSES_PER_CODE)));
         let pin = shown(&mut feed);
-        let wrong = guesses(&mut client, &own, &door.gateway, &another(&pin), cpace::Method::Pin).await;
+        let wrong =
+            guesses(&mut client, &own, &door.gateway, &another(&pin), cpace::Method::Pin).await;
         assert_eq!(wrong, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 1))));
-        assert_eq!(guesses(&mut client, &own, &door.gateway, &pin, cpace::Method::Pin).await, Ok(Ok(())));
+        assert_eq!(
+            guesses(&mut client, &own, &door.gateway, &pin, cpace::Method::Pin).await,
+            Ok(Ok(()))
+        );
         takes_the_grant(&mut client).await;
         assert!(client.wire.recv().await.is_err(), "and the connection ends");
         // A PIN is good for once.
@@ -119,7 +126,11 @@ async fn a_pin_typed_wrong_and_then_right_pairs_the_node_over_every_carrier() {
         let again = guesses(&mut client, &own, &door.gateway, &pin, cpace::Method::Pin).await;
         assert!(matches!(again, Ok(Err(Said::Wrong(_)))), "{again:?}");
     }
-    assert_eq!(door.gateway.pairing_status().await.unwrap().wrong, 4, "what was right is not counted");
+    assert_eq!(
+        door.gateway.pairing_status().await.unwrap().wrong,
+        4,
+        "what was right is not counted"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +144,8 @@ async fn a_code_typed_wrong_and_then_right_pairs_the_node_and_nobodys_code_fails
         let own = keys();
         let mut client = door.stranger(Intent::Pair, &own).await;
         client.ask_by(&own, "phone", Method::Code { selector }).await;
-        let wrong = guesses(&mut client, &own, &door.gateway, &another(&secret), cpace::Method::Code).await;
+        let wrong =
+            guesses(&mut client, &own, &door.gateway, &another(&secret), cpace::Method::Code).await;
         assert_eq!(wrong, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 1))));
         let right = guesses(&mut client, &own, &door.gateway, &secret, cpace::Method::Code).await;
         if selector == nobodys {
@@ -150,21 +162,24 @@ async fn the_right_pin_in_two_sessions_at_once_pairs_in_exactly_one() {
     let door = Door::of(Gateway::builder(MemoryStore::default())).await;
     door.gateway.open_pairing(None).await.unwrap();
     let (own, mut feed) = (keys(), door.gateway.inner.pairing.feed.subscribe());
-    let (mut one, mut other) = (door.stranger(Intent::Pair, &own).await, door.stranger(Intent::Pair, &own).await);
-    let (first, second) = tokio::join!(asks_for_a_pin(&mut one, &own), asks_for_a_pin(&mut other, &own));
+    let (mut one, mut other) =
+        (door.stranger(Intent::Pair, &own).await, door.stranger(Intent::Pair, &own).await);
+    let (first, second) =
+        tokio::join!(asks_for_a_pin(&mut one, &own), asks_for_a_pin(&mut other, &own));
     assert_eq!((first, second), (Ok(Said::PinShown(5)), Ok(Said::PinShown(5))));
     let pin = shown(&mut feed);
     let outcomes = tokio::join!(
         guesses(&mut one, &own, &door.gateway, &pin, cpace::Method::Pin),
         guesses(&mut other, &own, &door.gateway, &pin, cpace::Method::Pin),
     );
-    let right = [&outcomes.0, &outcomes.1].iter().filter(|outcome| matches!(outcome, Ok(Ok(())))).count();
+    let right =
+        [&outcomes.0, &outcomes.1].iter().filter(|outcome| matches!(outcome, Ok(Ok(())))).count();
     assert_eq!(right, 1, "{outcomes:?}");
     assert_eq!(door.gateway.pairing_status().await.unwrap().wrong, 0);
 }
 
-/// Many sockets ask, those of each node from an address of its own unless it is `one`, and then guess at once, each as often as it is let: how many guesses were
-/// compared.
+/// Many sockets ask, those of each node from an address of its own unless it is `one`, and then
+/// guess at once, each as often as it is let: how many guesses were compared.
 async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
     let mut feed = door.gateway.inner.pairing.feed.subscribe();
     let mut tasks = tokio::task::JoinSet::new();
@@ -173,7 +188,11 @@ async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
         let address = [127, 0, 0, if one { 99 } else { 1 + number }];
         let stored = keys().to_stored();
         for _ in 0..sockets {
-            let (gateway, own, wire) = (door.gateway.clone(), OwnKeys::from_stored(&stored), door.wire_from(address).await);
+            let (gateway, own, wire) = (
+                door.gateway.clone(),
+                OwnKeys::from_stored(&stored),
+                door.wire_from(address).await,
+            );
             let all_asked = Arc::clone(&all_asked);
             tasks.spawn(async move {
                 let mut client = Client::stranger(Intent::Pair, wire, &own).await;
@@ -183,7 +202,10 @@ async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
                     return;
                 }
                 // No PIN has letters, so that none of these is right by chance.
-                while let Ok(Err(Said::Wrong(_))) = guesses(&mut client, &own, &gateway, "AAAAAA", cpace::Method::Pin).await {}
+                while let Ok(Err(Said::Wrong(_))) =
+                    guesses(&mut client, &own, &gateway, "AAAAAA", cpace::Method::Pin).await
+                {
+                }
             });
         }
     }
@@ -203,20 +225,43 @@ async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
 }
 
 #[tokio::test]
-async fn of_guesses_by_many_sockets_at_once_five_of_a_pin_eight_of_a_source_and_twenty_of_a_window_are_compared() {
-    let limits = Limits { failures_per_minute: 10_000, waiting_per_source: 1000, ..Limits::DEFAULT };
+async fn of_guesses_by_many_sockets_at_once_five_of_a_pin_eight_of_a_source_and_twenty_of_a_window_are_compared()
+ {
+    let limits =
+        Limits { failures_per_minute: 10_000, waiting_per_source: 1000, ..Limits::DEFAULT };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("handfast.db");
-    let open = || Gateway::builder(SqliteStore::open(&path).unwrap()).store_key(Secret::new([7; 32])).limits(limits);
+    let open = || {
+        Gateway::builder(SqliteStore::open(&path).unwrap())
+            .store_key(Secret::new([7; 32]))
+            .limits(limits)
+    };
     let memory = Door::of(Gateway::builder(MemoryStore::default()).limits(limits)).await;
     memory.gateway.open_pairing(None).await.unwrap();
     assert_eq!(flood(&memory, 1, 16, false).await, usize::from(GUESSES_PER_CODE));
-    assert_eq!(flood(&memory, 8, 4, false).await, usize::from(GUESSES_PER_WINDOW - GUESSES_PER_CODE));
+    assert_eq!(
+        flood(&memory, 8, 4, false).await,
+        usize::from(GUESSES_PER_WINDOW - GUESSES_PER_CODE)
+    );
     assert!(memory.gateway.pairing_status().await.unwrap().locked);
-    assert_eq!(memory.gateway.pairing_status().await.unwrap().guessers.iter().map(|guesser| guesser.guesses).sum::<u8>(), 20);
+    assert_eq!(
+        memory
+            .gateway
+            .pairing_status()
+            .await
+            .unwrap()
+            .guessers
+            .iter()
+            .map(|guesser| guesser.guesses)
+            .sum::<u8>(),
+        20
+    );
     let file = Door::of(open()).await;
     file.gateway.open_pairing(None).await.unwrap();
     assert_eq!(flood(&file, 4, 4, true).await, usize::from(GUESSES_PER_SOURCE));
-    assert_eq!(flood(&file, 4, 4, false).await, usize::from(GUESSES_PER_WINDOW - GUESSES_PER_SOURCE));
+    assert_eq!(
+        flood(&file, 4, 4, false).await,
+        usize::from(GUESSES_PER_WINDOW - GUESSES_PER_SOURCE)
+    );
     assert_eq!(flood(&file, 1, 1, false).await, 0);
 }

@@ -1,4 +1,5 @@
-//! A session that was delegated a little of the operator's API tries to mint more than it has, longer than it lives, or what outlives it; over real sockets.
+//! A session that was delegated a little of the operator's API tries to mint more than it has,
+//! longer than it lives, or what outlives it; over real sockets.
 
 use handfast_core::crypto::cpace;
 use handfast_core::grant::session::{SessionHash, Token};
@@ -83,8 +84,11 @@ async fn pairs(world: &World, minted: &Value) -> Result<OwnKeys, Said> {
     let text = minted["code"].as_str().unwrap();
     let (selector, secret) = text.split_once('-').unwrap();
     let own = keys();
-    let mut client = Client::stranger(Intent::Pair, Wire::websocket(world.address).await, &own).await;
-    client.ask_by(&own, "lamp", Method::Code { selector: Selector::parse(selector).unwrap() }).await;
+    let mut client =
+        Client::stranger(Intent::Pair, Wire::websocket(world.address).await, &own).await;
+    client
+        .ask_by(&own, "lamp", Method::Code { selector: Selector::parse(selector).unwrap() })
+        .await;
     guesses(&mut client, &own, &world.gateway, secret, cpace::Method::Code).await.unwrap()?;
     takes_the_grant(&mut client).await;
     Ok(own)
@@ -119,8 +123,14 @@ async fn is_not_let_in(world: &World, own: &OwnKeys) {
     wire.send(open.as_bytes()).await;
     let mut room = [0; handfast_core::limits::MESSAGE_BYTES];
     let key = world.gateway.keys().channel.public();
-    let started =
-        handfast_core::crypto::noise::ik::Initiator::start(open.prologue(), &own.channel, key, &chance::draw(), &[], &mut room);
+    let started = handfast_core::crypto::noise::ik::Initiator::start(
+        open.prologue(),
+        &own.channel,
+        key,
+        &chance::draw(),
+        &[],
+        &mut room,
+    );
     let (initiator, first) = started.unwrap();
     wire.send(first).await;
     if let Ok(mut second) = wire.recv().await
@@ -139,23 +149,39 @@ async fn a_session_that_may_only_mint_codes_mints_none_that_is_wider_or_lasts_lo
     is_wider(&post(&world, "/api/v1/pairing/codes", &token, all).await, "admin:/**");
     // What is left out is what everybody gets, and that is more than it has, too.
     is_wider(&post(&world, "/api/v1/pairing/codes", &token, json!({})).await, "read:/**");
-    let hidden = json!({"permissions": {"admin": ["/gateway/pairing/codes", "/gateway/pairing/*"]}});
-    is_wider(&post(&world, "/api/v1/pairing/codes", &token, hidden).await, "admin:/gateway/pairing/*");
+    let hidden =
+        json!({"permissions": {"admin": ["/gateway/pairing/codes", "/gateway/pairing/*"]}});
+    is_wider(
+        &post(&world, "/api/v1/pairing/codes", &token, hidden).await,
+        "admin:/gateway/pairing/*",
+    );
 
     let lights = world.session_as("lights").await;
     let own = json!({"read": ["/lights/**"]});
     for (body, named) in [
         (json!({"permissions": own, "expires": ten_years}), "longer"),
         (json!({"permissions": own, "grant_expires": 2 * 86_400}), "longer"),
-        (json!({"permissions": {"read": ["/lights/**"], "write": ["/lights/**", "/doors/**"]}}), "write:/doors/**"),
+        (
+            json!({"permissions": {"read": ["/lights/**"], "write": ["/lights/**", "/doors/**"]}}),
+            "write:/doors/**",
+        ),
     ] {
         is_wider(&post(&world, "/api/v1/pairing/codes", &lights, body).await, named);
     }
-    let too_many = post(&world, "/api/v1/pairing/codes", &lights, json!({"permissions": own, "uses": 256})).await;
+    let too_many =
+        post(&world, "/api/v1/pairing/codes", &lights, json!({"permissions": own, "uses": 256}))
+            .await;
     assert_eq!(too_many.code(), (400, "usage".to_owned()));
     assert!(too_many.body.contains("255 nodes at most"), "{}", too_many.body);
-    assert_eq!(get(&world, "/api/v1/pairing/codes", &lights).await.json()["codes"], json!([]), "nothing was minted");
-    assert_eq!(post(&world, "/api/v1/pairing/codes", &lights, json!({"permissions": own})).await.status, 200);
+    assert_eq!(
+        get(&world, "/api/v1/pairing/codes", &lights).await.json()["codes"],
+        json!([]),
+        "nothing was minted"
+    );
+    assert_eq!(
+        post(&world, "/api/v1/pairing/codes", &lights, json!({"permissions": own})).await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -167,14 +193,22 @@ async fn whoever_mints_has_upper_bounds() {
     };
     let (day, new) = (Duration::from_secs(86_400), crate::pairing::NewCode::default);
     for (wanted, named) in [
-        (crate::pairing::NewCode { expires: Some(day + Duration::from_secs(1)), ..new() }, "24 hours"),
+        (
+            crate::pairing::NewCode { expires: Some(day + Duration::from_secs(1)), ..new() },
+            "24 hours",
+        ),
         (crate::pairing::NewCode { uses: 256, ..new() }, "255 nodes"),
         (crate::pairing::NewCode { grant_for: Some(401 * day), ..new() }, "400 days"),
     ] {
         let problem = minted(wanted).await.unwrap_err();
         assert!(problem.contains(named), "{problem}");
     }
-    let most = crate::pairing::NewCode { expires: Some(day), uses: 255, grant_for: Some(400 * day), ..new() };
+    let most = crate::pairing::NewCode {
+        expires: Some(day),
+        uses: 255,
+        grant_for: Some(400 * day),
+        ..new()
+    };
     assert_eq!(minted(most).await, Ok(()));
 }
 
@@ -193,7 +227,8 @@ async fn what_a_session_minted_is_out_with_it_at_once_and_after_a_restart() {
     let own = pairs(&world, &minted).await.unwrap();
     let node_id = node_of(&world, &own).await;
     let grant = store.grants(node_id).await.unwrap().remove(0);
-    let ends = world.gateway.session_of(&Token::parse(&token).unwrap()).await.unwrap().unwrap().expires_at;
+    let ends =
+        world.gateway.session_of(&Token::parse(&token).unwrap()).await.unwrap().unwrap().expires_at;
     assert!(grant.expires.unwrap() <= ends && grant.maker == Maker::Session(id), "{grant:?}");
     let link = links(&world, &own).await.unwrap();
 
@@ -227,8 +262,12 @@ async fn a_grant_ends_at_a_start_whose_configuration_gives_its_maker_less() {
 #[tokio::test]
 async fn what_a_session_minted_ends_when_its_time_is_over() {
     let key = handfast_core::secret::Secret::new([7; 32]);
-    let limits = handfast_core::limits::Limits { ping_every: handfast_core::time::Span::from_millis(500), ..Default::default() };
-    let builder = Gateway::builder(Failing::default()).store_key(key).setup(profiles()).limits(limits);
+    let limits = handfast_core::limits::Limits {
+        ping_every: handfast_core::time::Span::from_millis(500),
+        ..Default::default()
+    };
+    let builder =
+        Gateway::builder(Failing::default()).store_key(key).setup(profiles()).limits(limits);
     let world = World::of(builder).await;
     let (_, token) = ending_in(&world, "lights", 3).await;
     let body = json!({"permissions": {"read": ["/lights/**"]}, "expires": 2});
@@ -251,16 +290,27 @@ async fn an_approval_gives_no_more_than_whoever_approves_has_and_ends_with_it() 
     let node_id = node_of(&world, &own).await;
     let path = format!("/api/v1/devices/{node_id}/pair");
     is_wider(&post(&world, &path, &token, json!({})).await, "read:/**");
-    is_wider(&post(&world, &path, &token, json!({"permissions": {"admin": ["/lights/**"]}})).await, "admin:/lights/**");
+    is_wider(
+        &post(&world, &path, &token, json!({"permissions": {"admin": ["/lights/**"]}})).await,
+        "admin:/lights/**",
+    );
     let own_lights = json!({"read": ["/lights/**"]});
-    is_wider(&post(&world, &path, &token, json!({"permissions": own_lights, "expires": 30 * 86_400})).await, "longer");
+    is_wider(
+        &post(&world, &path, &token, json!({"permissions": own_lights, "expires": 30 * 86_400}))
+            .await,
+        "longer",
+    );
     let approved = post(&world, &path, &token, json!({"permissions": own_lights})).await.json();
     let id = world.id_of(&token).await;
     let ends = world.gateway.inner.store.session(id).await.unwrap().unwrap().expires_at;
     assert!(approved["offered"]["expires_at"].as_u64().unwrap() <= ends.as_secs(), "{approved}");
     let link = links(&world, &own).await.unwrap();
     // Nor by a new grant in place of it.
-    is_wider(&post(&world, &path, &token, json!({"reissue": true, "permissions": {"write": ["/**"]}})).await, "write:/**");
+    is_wider(
+        &post(&world, &path, &token, json!({"reissue": true, "permissions": {"write": ["/**"]}}))
+            .await,
+        "write:/**",
+    );
     world.gateway.revoke_companion(id).await.unwrap();
     is_out(&world, &own, link).await;
 }
@@ -272,7 +322,10 @@ async fn what_an_operator_approved_survives_the_sessions_that_look_after_it() {
     let own = keys();
     world.gateway.settle(&asks(&own, "lamp", Method::Approval), None).await;
     let node_id = node_of(&world, &own).await;
-    let terms = pairing::Terms { permissions: Some(scopes("read:/lights/**\n")), ..pairing::Terms::default() };
+    let terms = pairing::Terms {
+        permissions: Some(scopes("read:/lights/**\n")),
+        ..pairing::Terms::default()
+    };
     let purpose = handfast_core::flow::registration::operator::Purpose::Approve;
     world.gateway.pair_on(node_id, purpose, terms).await.unwrap();
     world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
@@ -300,7 +353,9 @@ async fn a_grant_that_a_session_made_is_renewed_no_longer_than_to_its_end() {
         renew().await;
     }
     let grants = world.gateway.inner.store.grants(node_id).await.unwrap();
-    assert!(grants.iter().all(|grant| grant.maker == Maker::Session(id) && grant.expires.unwrap() <= in_seconds(100)));
+    assert!(grants.iter().all(
+        |grant| grant.maker == Maker::Session(id) && grant.expires.unwrap() <= in_seconds(100)
+    ));
     world.gateway.revoke_companion(id).await.unwrap();
     assert!(renew().await.is_none(), "what has ended is not renewed");
 }
@@ -311,7 +366,8 @@ async fn a_session_prolongs_no_other_that_is_wider_and_none_beyond_its_own_end()
     let (_, token) = ending_in(&world, "lights", 7200).await;
     let (wide, _) = ending_in(&world, "everything", 60).await;
     let (lamp, lamps) = ending_in(&world, "lamp", 60).await;
-    let path = |id: SessionId| format!("/api/v1/sessions/{}/refresh", crate::pairing::hex(id.as_bytes()));
+    let path =
+        |id: SessionId| format!("/api/v1/sessions/{}/refresh", crate::pairing::hex(id.as_bytes()));
     is_wider(&post(&world, &path(wide), &token, json!({})).await, "read:/**");
     let longer = post(&world, &path(lamp), &token, json!({})).await.json();
     assert!(longer["expires_at"].as_u64().unwrap() <= in_seconds(7200).as_secs(), "{longer}");
@@ -325,24 +381,46 @@ async fn a_session_prolongs_no_other_that_is_wider_and_none_beyond_its_own_end()
 async fn a_session_makes_no_setup_code_of_a_wider_profile_and_what_its_codes_open_ends_with_it() {
     let world = world().await;
     let token = world.session_as("lights").await;
-    is_wider(&post(&world, "/api/v1/setup", &token, json!({"profile": "everything"})).await, "read:/**");
-    is_wider(&post(&world, "/api/v1/setup", &token, json!({"profile": "gateway", "bound": true})).await, "admin:/gateway/**");
-    is_wider(&post(&world, "/api/v1/setup", &token, json!({"profile": "approver"})).await, "may_approve");
+    is_wider(
+        &post(&world, "/api/v1/setup", &token, json!({"profile": "everything"})).await,
+        "read:/**",
+    );
+    is_wider(
+        &post(&world, "/api/v1/setup", &token, json!({"profile": "gateway", "bound": true})).await,
+        "admin:/gateway/**",
+    );
+    is_wider(
+        &post(&world, "/api/v1/setup", &token, json!({"profile": "approver"})).await,
+        "may_approve",
+    );
     // A pattern for everything is not what is the gateway's own.
     let tricky = world.session_as("setup").await;
-    is_wider(&post(&world, "/api/v1/setup", &tricky, json!({"profile": "gateway"})).await, "admin:/gateway/**");
-    assert_eq!(post(&world, "/api/v1/setup/rotate", &token, json!({"at_once": true})).await.status, 403);
+    is_wider(
+        &post(&world, "/api/v1/setup", &tricky, json!({"profile": "gateway"})).await,
+        "admin:/gateway/**",
+    );
+    assert_eq!(
+        post(&world, "/api/v1/setup/rotate", &token, json!({"at_once": true})).await.status,
+        403
+    );
 
     let code = |answer: Answer| answer.json()["bootstrap_token"].as_str().unwrap().to_owned();
-    let opened = world.shows(&code(post(&world, "/api/v1/setup", &token, json!({"profile": "lamp"})).await)).await.unwrap();
+    let opened = world
+        .shows(&code(post(&world, "/api/v1/setup", &token, json!({"profile": "lamp"})).await))
+        .await
+        .unwrap();
     let unspent = code(post(&world, "/api/v1/setup", &token, json!({"profile": "lamp"})).await);
     let (maker, made) = (world.id_of(&token).await, world.id_of(&opened).await);
     let [maker_ends, made_ends] = [maker, made].map(|id| world.gateway.inner.store.session(id));
-    let (maker_ends, made_session) = (maker_ends.await.unwrap().unwrap().expires_at, made_ends.await.unwrap().unwrap());
+    let (maker_ends, made_session) =
+        (maker_ends.await.unwrap().unwrap().expires_at, made_ends.await.unwrap().unwrap());
     assert!(made_session.expires_at <= maker_ends && made_session.maker == Maker::Session(maker));
     assert_eq!(get(&world, "/api/v1/session", &opened).await.status, 200);
     world.gateway.revoke_companion(maker).await.unwrap();
-    assert_eq!(get(&world, "/api/v1/session", &opened).await.code(), (401, "bearer_unknown".to_owned()));
+    assert_eq!(
+        get(&world, "/api/v1/session", &opened).await.code(),
+        (401, "bearer_unknown".to_owned())
+    );
     assert_eq!(world.shows(&unspent).await, Err("expired".to_owned()));
 }
 
@@ -350,12 +428,15 @@ async fn a_session_makes_no_setup_code_of_a_wider_profile_and_what_its_codes_ope
 async fn a_bound_setup_code_of_a_sessions_pairs_a_node_for_no_longer_than_the_session() {
     let world = world().await;
     let token = world.session_as("lights").await;
-    let answer = post(&world, "/api/v1/setup", &token, json!({"profile": "lamp", "bound": true})).await.json();
+    let answer = post(&world, "/api/v1/setup", &token, json!({"profile": "lamp", "bound": true}))
+        .await
+        .json();
     let code = answer["bootstrap_token"].as_str().unwrap();
     let now = world.unix();
     let mut room = [0; handfast_core::grant::setup_code::VERIFY_SCRATCH];
     let keys_now = world.gateway.inner.setup.keys.now(now);
-    let verified = handfast_core::grant::setup_code::verify(&keys_now, code, now, &mut room).unwrap();
+    let verified =
+        handfast_core::grant::setup_code::verify(&keys_now, code, now, &mut room).unwrap();
     let redeemable = crate::setup::OwnedSetup::from(verified.claims());
     let own = keys();
     let paired = world.gateway.settle_setup(&asks(&own, "lamp", Method::Setup), redeemable).await;
@@ -371,14 +452,26 @@ async fn a_session_opens_pairing_only_for_what_it_has_and_sees_no_pins_but_its_o
     let token = refused.session_as("lights").await;
     is_wider(&post(&refused, "/api/v1/pairing", &token, json!({"open": true})).await, "read:/**");
 
-    let settings = PairingSettings { default_permissions: scopes("read:/lights/**\n"), ..PairingSettings::default() };
-    let world = World::of(Gateway::builder(MemoryStore::default()).setup(profiles()).pairing(settings)).await;
+    let settings = PairingSettings {
+        default_permissions: scopes("read:/lights/**\n"),
+        ..PairingSettings::default()
+    };
+    let world =
+        World::of(Gateway::builder(MemoryStore::default()).setup(profiles()).pairing(settings))
+            .await;
     let (token, other) = (world.session_as("lights").await, world.session_as("lights").await);
-    is_wider(&post(&world, "/api/v1/pairing", &token, json!({"open": true, "for": 30 * 86_400})).await, "longer");
-    assert_eq!(post(&world, "/api/v1/pairing", &token, json!({"open": true})).await.json()["open"], true);
+    is_wider(
+        &post(&world, "/api/v1/pairing", &token, json!({"open": true, "for": 30 * 86_400})).await,
+        "longer",
+    );
+    assert_eq!(
+        post(&world, "/api/v1/pairing", &token, json!({"open": true})).await.json()["open"],
+        true
+    );
     let mut streams = [events(&world, &token).await, events(&world, &other).await];
     let own = keys();
-    let mut client = Client::stranger(Intent::Pair, Wire::websocket(world.address).await, &own).await;
+    let mut client =
+        Client::stranger(Intent::Pair, Wire::websocket(world.address).await, &own).await;
     client.ask_by(&own, "phone", Method::Pin).await;
     assert!(matches!(hears(&mut client).await, Ok(Said::PinShown(_))));
     let mut pins = Vec::new();
@@ -398,7 +491,9 @@ async fn a_session_opens_pairing_only_for_what_it_has_and_sees_no_pins_but_its_o
 async fn events(world: &World, token: &str) -> TcpStream {
     use tokio::io::AsyncWriteExt;
     let mut stream = world.tcp(HERE).await;
-    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     read_until(&mut stream, "listening").await;
     stream
@@ -415,7 +510,8 @@ async fn next_pin(stream: &mut TcpStream) -> Value {
     } else {
         format!("{{{line}")
     };
-    serde_json::from_str::<Value>(&object).unwrap_or_else(|error| panic!("{error}: {text}"))["pin"].clone()
+    serde_json::from_str::<Value>(&object).unwrap_or_else(|error| panic!("{error}: {text}"))["pin"]
+        .clone()
 }
 
 /// Reads until a line with this text is whole.
@@ -435,7 +531,8 @@ async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_waits_again_after_it() {
+async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_waits_again_after_it()
+ {
     let world = world().await;
     let asked = |name: &'static str| {
         let gateway = world.gateway.clone();
@@ -447,8 +544,20 @@ async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_w
                 profile: handfast_core::wire::registration::Profile::EMPTY,
             };
             let address = std::net::IpAddr::from([127, 0, 0, 1]);
-            let asking = handfast_core::registry::admission::Asking::new(&request, address, unix(), &limits, &chance::draw());
-            gateway.inner.store.admit(asking, "{}".to_owned(), limits, unix()).await.unwrap().unwrap()
+            let asking = handfast_core::registry::admission::Asking::new(
+                &request,
+                address,
+                unix(),
+                &limits,
+                &chance::draw(),
+            );
+            gateway
+                .inner
+                .store
+                .admit(asking, "{}".to_owned(), limits, unix())
+                .await
+                .unwrap()
+                .unwrap()
         }
     };
     let node_id = asked("pi").await;
@@ -463,7 +572,13 @@ async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_w
     assert_eq!(shown["approved_by"], format!("session {}", crate::pairing::hex(id.as_bytes())));
     world.gateway.revoke_companion(id).await.unwrap();
     let device = world.gateway.device_by_prefix(&node_id.to_string()).await.unwrap();
-    assert!(matches!(device.entry.record.standing, handfast_core::registry::record::Standing::Unapproved { .. }), "{device:?}");
+    assert!(
+        matches!(
+            device.entry.record.standing,
+            handfast_core::registry::record::Standing::Unapproved { .. }
+        ),
+        "{device:?}"
+    );
 }
 
 #[tokio::test]
@@ -477,13 +592,26 @@ async fn a_session_lets_a_sender_in_for_no_longer_than_itself() {
     assert_eq!(post(&world, path, &token, json!({"code": code})).await.status, 200);
     let seed = json!({"channel": "signal", "account": "me", "senders": ["+491700000001"]});
     assert_eq!(post(&world, "/api/v1/inbound/seed", &token, seed).await.json()["added"], 1);
-    let ends = world.gateway.inner.store.session(world.id_of(&token).await).await.unwrap().unwrap().expires_at;
+    let ends = world
+        .gateway
+        .inner
+        .store
+        .session(world.id_of(&token).await)
+        .await
+        .unwrap()
+        .unwrap()
+        .expires_at;
     let listed = get(&world, "/api/v1/inbound?all=true", &token).await.json();
     for sender in listed["senders"].as_array().unwrap() {
         assert!(sender["until"].as_u64().is_some_and(|until| until <= ends.as_secs()), "{sender}");
     }
     assert_eq!(listed["senders"].as_array().unwrap().len(), 2);
     world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
-    let left = world.gateway.gate().list(handfast_store::SenderFilter { all: true, ..Default::default() }).await.unwrap();
+    let left = world
+        .gateway
+        .gate()
+        .list(handfast_store::SenderFilter { all: true, ..Default::default() })
+        .await
+        .unwrap();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -1,4 +1,5 @@
-//! The store fails, at any of its calls: nobody is let in by that, nothing is left behind, and the gateway goes on.
+//! The store fails, at any of its calls: nobody is let in by that, nothing is left behind, and the
+//! gateway goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,14 +18,17 @@ use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits as InboundLimits, SenderId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Prolonging, Session, SessionId};
+use handfast_core::registry::sessions::{
+    Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
+};
 use handfast_core::registry::trusted_time::Step;
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{FromNode as Tells, Selector};
 use handfast_store::{
-    Activation, Approved, Challenged, Code, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound, Listed, ListedSender,
-    NotMinted, Observation, Over, Revoked, Run, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions, Settlement,
-    SetupCode, Store, StoreError, Stored, TakenOver, Timekeeping, Version, Yield,
+    Activation, Approved, Challenged, Code, Counts, Deliveries, Delivery, EndedWith, Filter,
+    Inbound, Listed, ListedSender, NotMinted, Observation, Over, Revoked, Run, SaveError,
+    SenderChange, SenderFilter, SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError,
+    Stored, TakenOver, Timekeeping, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -60,7 +64,8 @@ impl Failing {
     }
 }
 
-/// An implementation of a trait whose calls fail, or else are passed on. What stands in braces is part of it as it is.
+/// An implementation of a trait whose calls fail, or else are passed on. What stands in braces is
+/// part of it as it is.
 macro_rules! fails_or_passes_on {
     (
         $trait:ident { $($more:item)* }
@@ -192,8 +197,14 @@ fails_or_passes_on! {
     keep_cursor(poller: &str, cursor: String) -> Result<(), StoreError>;
 }
 
-/// Pairs with a code and links: whether the application heard of the node in the end. Whatever fails, an answer or an end comes soon.
-async fn pairs_and_links(door: &mut Door, own: &OwnKeys, selector: Selector, secret: &str) -> Option<()> {
+/// Pairs with a code and links: whether the application heard of the node in the end. Whatever
+/// fails, an answer or an end comes soon.
+async fn pairs_and_links(
+    door: &mut Door,
+    own: &OwnKeys,
+    selector: Selector,
+    secret: &str,
+) -> Option<()> {
     let gateway = door.gateway.clone();
     let mut client = door.stranger(Intent::Pair, own).await;
     client.ask_by(own, "lamp", Method::Code { selector }).await;
@@ -201,7 +212,8 @@ async fn pairs_and_links(door: &mut Door, own: &OwnKeys, selector: Selector, sec
     let Ok(Said::Grant(grant)) = hears(&mut client).await else { return None };
     client.say_to_pair(&Tells::Stored(grant)).await;
     let _ = hears(&mut client).await;
-    let mut link = Client::link(door.wire().await, own, gateway.keys().channel.public()).await.ok()?;
+    let mut link =
+        Client::link(door.wire().await, own, gateway.keys().channel.public()).await.ok()?;
     link.say(&FromNode::Stored(grant)).await;
     door.lets_through(&mut link, "/a").await.then_some(())
 }
@@ -215,22 +227,30 @@ async fn whatever_the_store_fails_at_nobody_gets_in_without_the_code_and_the_gat
     for for_good in [false, true] {
         let store = Failing { for_good, left: Arc::new(AtomicI64::new(-1)), ..Failing::default() };
         let limits = Limits { failures_per_minute: 10_000, ..Limits::DEFAULT };
-        let builder = Gateway::builder(store.clone()).store_key(Secret::new([7; 32])).limits(limits);
+        let builder =
+            Gateway::builder(store.clone()).store_key(Secret::new([7; 32])).limits(limits);
         let mut door = Door::of(builder).await;
         let mut went_well = 0;
         for calls in 1..=24 {
-            let minted = door.gateway.mint_code(NewCode { uses: 3, ..NewCode::default() }).await.unwrap();
+            let minted =
+                door.gateway.mint_code(NewCode { uses: 3, ..NewCode::default() }).await.unwrap();
             let secret = String::from_utf8(minted.code.code.expose().to_vec()).unwrap();
             let (selector, guesser, node, next) = (minted.code.selector, keys(), keys(), keys());
             store.left.store(calls, Ordering::SeqCst);
-            let wrong = soon(pairs_and_links(&mut door, &guesser, selector, "0000000000000000")).await;
+            let wrong =
+                soon(pairs_and_links(&mut door, &guesser, selector, "0000000000000000")).await;
             assert!(wrong.is_none());
             store.left.store(calls, Ordering::SeqCst);
-            went_well += usize::from(soon(pairs_and_links(&mut door, &node, selector, &secret)).await.is_some());
+            went_well += usize::from(
+                soon(pairs_and_links(&mut door, &node, selector, &secret)).await.is_some(),
+            );
             store.left.store(-1, Ordering::SeqCst);
             soon(is_at_rest(&door.gateway)).await;
             assert!(store.by_key(guesser.channel.public()).await.unwrap().is_none());
-            assert!(soon(pairs_and_links(&mut door, &next, selector, &secret)).await.is_some(), "failing at call {calls}");
+            assert!(
+                soon(pairs_and_links(&mut door, &next, selector, &secret)).await.is_some(),
+                "failing at call {calls}"
+            );
             door.gateway.withdraw_code(minted.id).await.ok();
         }
         assert!((1..24).contains(&went_well), "some of it failed, and not all: {went_well}");
@@ -239,8 +259,11 @@ async fn whatever_the_store_fails_at_nobody_gets_in_without_the_code_and_the_gat
 
 #[tokio::test]
 async fn a_chain_that_cannot_be_looked_up_lets_nobody_in() {
-    let store = Failing { left: Arc::new(AtomicI64::new(-1)), for_good: true, ..Failing::default() };
-    let builder = Gateway::builder(store.clone()).store_key(Secret::new([7; 32])).pairing(lets_in("write:/**\n"));
+    let store =
+        Failing { left: Arc::new(AtomicI64::new(-1)), for_good: true, ..Failing::default() };
+    let builder = Gateway::builder(store.clone())
+        .store_key(Secret::new([7; 32]))
+        .pairing(lets_in("write:/**\n"));
     let mut door = Door::of(builder).await;
     let lamp = door.paired("lamp").await;
     for calls in 1..=3 {

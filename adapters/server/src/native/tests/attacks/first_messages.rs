@@ -1,4 +1,5 @@
-//! First messages of links: recorded, forged, or never sent, in floods, from the address of the node that they mean to keep out and from another.
+//! First messages of links: recorded, forged, or never sent, in floods, from the address of the
+//! node that they mean to keep out and from another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,11 +39,19 @@ fn first_message(door: &Door, node: &Paired) -> Vec<u8> {
     let mut room = [0; MESSAGE_BYTES];
     let prologue = Open::new(Intent::Link);
     let gateway = *door.gateway.keys().channel.public();
-    let started = ik::Initiator::start(prologue.prologue(), &node.keys.channel, &gateway, &chance::draw(), &[], &mut room);
+    let started = ik::Initiator::start(
+        prologue.prologue(),
+        &node.keys.channel,
+        &gateway,
+        &chance::draw(),
+        &[],
+        &mut room,
+    );
     started.unwrap().1.to_vec()
 }
 
-/// Says what begins a handshake, and perhaps a first message, over a connection that is closed then.
+/// Says what begins a handshake, and perhaps a first message, over a connection that is closed
+/// then.
 async fn says(wire: &mut Wire, intent: Intent, first: Option<&[u8]>) {
     wire.send(Open::new(intent).as_bytes()).await;
     if let Some(first) = first {
@@ -51,12 +60,20 @@ async fn says(wire: &mut Wire, intent: Intent, first: Option<&[u8]>) {
     }
 }
 
-/// The node links over and over, and its link carries what it says, until this has happened so often.
-async fn links_meanwhile(door: &mut Door, http: SocketAddr, node: &Paired, enough: impl Fn() -> bool) -> usize {
+/// The node links over and over, and its link carries what it says, until this has happened so
+/// often.
+async fn links_meanwhile(
+    door: &mut Door,
+    http: SocketAddr,
+    node: &Paired,
+    enough: impl Fn() -> bool,
+) -> usize {
     let mut links = 0;
     while links < 10 || !enough() {
         let wire = if links % 2 == 0 { door.wire().await } else { Wire::websocket(http).await };
-        let mut link = Client::link(wire, &node.keys, door.gateway.keys().channel.public()).await.expect("it is let in");
+        let mut link = Client::link(wire, &node.keys, door.gateway.keys().channel.public())
+            .await
+            .expect("it is let in");
         link.heartbeat().await;
         assert!(!door.lets_through(&mut link, "/not/its/own").await);
         links += 1;
@@ -65,7 +82,8 @@ async fn links_meanwhile(door: &mut Door, http: SocketAddr, node: &Paired, enoug
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recording_repeated_in_a_flood_from_the_nodes_own_address_and_from_another_keeps_its_node_in_touch() {
+async fn a_recording_repeated_in_a_flood_from_the_nodes_own_address_and_from_another_keeps_its_node_in_touch()
+ {
     let (mut door, http) = both(builder()).await;
     let lamp = door.paired("lamp").await;
     // One that the gateway has read, and one that was kept from it.
@@ -101,7 +119,10 @@ async fn a_first_message_with_a_foreign_key_and_a_wrong_tag_touches_no_share_of_
         let mut wire = door.wire().await;
         says(&mut wire, Intent::Link, Some(&forged)).await;
         assert!(door.gateway.inner.native.is_at_rest(), "it gets no place of the key's");
-        assert!(!door.gateway.inner.native.knows(forged.first_chunk().unwrap()), "and is not remembered");
+        assert!(
+            !door.gateway.inner.native.knows(forged.first_chunk().unwrap()),
+            "and is not remembered"
+        );
     }
     links_meanwhile(&mut door, http, &lamp, || true).await;
 }
@@ -116,7 +137,13 @@ async fn whoever_only_begins_handshakes_and_leaves_is_charged_for_nothing() {
         let mut wire = if begun % 3 == 0 { Wire::websocket(http).await } else { door.wire().await };
         says(&mut wire, intent, None).await;
     }
-    assert!(door.gateway.inner.native.links.goes_first(handfast_core::id::Source::of([127, 0, 0, 1].into())));
+    assert!(
+        door.gateway
+            .inner
+            .native
+            .links
+            .goes_first(handfast_core::id::Source::of([127, 0, 0, 1].into()))
+    );
     links_meanwhile(&mut door, http, &lamp, || true).await;
     for honest in 0..10 {
         let own = keys();
@@ -135,7 +162,8 @@ async fn whoever_only_begins_handshakes_and_leaves_is_charged_for_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_address_has_failed_too_often_waits_behind_others_and_is_never_refused() {
-    let limits = Limits { failures_per_minute: 1, first_messages_per_second: 20, ..Limits::DEFAULT };
+    let limits =
+        Limits { failures_per_minute: 1, first_messages_per_second: 20, ..Limits::DEFAULT };
     let (mut door, http) = both(builder().limits(limits)).await;
     let lamp = door.paired("lamp").await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -176,7 +204,8 @@ async fn handshakes_of_one_key_displace_each_other_after_a_second_and_nobody_els
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let mut late = tokio::time::timeout(Duration::from_secs(10), late).await.expect("it gets a place");
+    let mut late =
+        tokio::time::timeout(Duration::from_secs(10), late).await.expect("it gets a place");
     late.heartbeat().await;
     door.is_live(lamp.node_id).await;
     let displaced = proving.remove(0).hear(|message| matches!(message, FromGateway::Bye(_))).await;
@@ -204,7 +233,8 @@ async fn delegates_of_one_node_leave_room_for_nodes_and_are_told_when_they_make_
         nodes.push(door.link(&node).await);
     }
     // The tenth link was free; the eleventh is that of the oldest delegate.
-    let displaced = delegates.remove(0).hear(|message| matches!(message, FromGateway::Bye(_))).await;
+    let displaced =
+        delegates.remove(0).hear(|message| matches!(message, FromGateway::Bye(_))).await;
     assert_eq!(displaced, Ok(true));
     assert_eq!(door.gateway.inner.hub.count(), 10);
 }

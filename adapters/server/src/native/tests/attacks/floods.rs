@@ -16,7 +16,10 @@ use crate::hub::MOST_QUEUED;
 /// Nothing is kept for anybody.
 pub(super) async fn is_at_rest(gateway: &Gateway) {
     let inner = &gateway.inner;
-    until(|| *inner.sessions.borrow() == 0 && inner.seats.taken() == 0 && inner.native.is_at_rest()).await;
+    until(|| {
+        *inner.sessions.borrow() == 0 && inner.seats.taken() == 0 && inner.native.is_at_rest()
+    })
+    .await;
     assert!(inner.hub.is_empty() && inner.hub.count() == 0);
 }
 
@@ -24,22 +27,33 @@ pub(super) async fn is_at_rest(gateway: &Gateway) {
 async fn stalls(door: &Door) -> Client {
     let own = keys();
     let mut client = door.stranger(Intent::Pair, &own).await;
-    client.ask_by(&own, "slow", pair::Method::Code { selector: Selector::parse("0O1I").unwrap() }).await;
+    client
+        .ask_by(&own, "slow", pair::Method::Code { selector: Selector::parse("0O1I").unwrap() })
+        .await;
     client
 }
 
 #[tokio::test]
 async fn strangers_who_stall_in_the_middle_of_a_code_keep_no_known_node_out() {
     let limits = Limits { waiting_per_source: 4, ..Limits::DEFAULT };
-    let door = Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("read:/**\n")).limits(limits)).await;
+    let door = Door::of(
+        Gateway::builder(MemoryStore::default()).pairing(lets_in("read:/**\n")).limits(limits),
+    )
+    .await;
     let lamp = door.paired("lamp").await;
     let mut stalling = Vec::new();
     for _ in 0..4 {
         stalling.push(stalls(&door).await);
     }
     let _link = door.link(&lamp).await;
-    let busy = |message: pair::FromGateway<'_>| matches!(message, pair::FromGateway::Refused(pair::Refusal::Busy { .. }));
-    assert_eq!(stalling.remove(0).hear_to_pair(busy).await, Ok(true), "the one who stalled longest made room");
+    let busy = |message: pair::FromGateway<'_>| {
+        matches!(message, pair::FromGateway::Refused(pair::Refusal::Busy { .. }))
+    };
+    assert_eq!(
+        stalling.remove(0).hear_to_pair(busy).await,
+        Ok(true),
+        "the one who stalled longest made room"
+    );
 }
 
 #[tokio::test]
@@ -49,21 +63,33 @@ async fn whoever_waits_for_the_operator_makes_room_and_finds_the_same_entry_agai
     let own = keys();
     let mut waits = door.stranger(Intent::Pair, &own).await;
     waits.ask(&own, "sensor").await;
-    assert!(waits.hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. })).await.unwrap());
+    assert!(
+        waits
+            .hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. }))
+            .await
+            .unwrap()
+    );
     let _silent = TcpStream::connect(door.tcp).await.unwrap();
-    let busy = |message: pair::FromGateway<'_>| matches!(message, pair::FromGateway::Refused(pair::Refusal::Busy { .. }));
+    let busy = |message: pair::FromGateway<'_>| {
+        matches!(message, pair::FromGateway::Refused(pair::Refusal::Busy { .. }))
+    };
     assert!(waits.hear_to_pair(busy).await.unwrap());
     let found = door.gateway.inner.store.by_key(own.channel.public()).await.unwrap().unwrap();
     door.gateway.pair(found.record.node_id, Purpose::Approve).await.unwrap();
     let mut waits = door.stranger(Intent::Pair, &own).await;
     waits.ask(&own, "sensor").await;
-    assert!(waits.hear_to_pair(|message| matches!(message, pair::FromGateway::Grant(_))).await.unwrap());
+    assert!(
+        waits.hear_to_pair(|message| matches!(message, pair::FromGateway::Grant(_))).await.unwrap()
+    );
 }
 
 #[tokio::test]
 async fn strangers_who_use_up_what_their_source_may_ask_keep_no_known_node_of_it_out() {
     let limits = Limits { failures_per_minute: 3, ..Limits::DEFAULT };
-    let door = Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("read:/**\n")).limits(limits)).await;
+    let door = Door::of(
+        Gateway::builder(MemoryStore::default()).pairing(lets_in("read:/**\n")).limits(limits),
+    )
+    .await;
     let lamp = door.paired("lamp").await;
     for _ in 0..6 {
         let mut wire = door.wire().await;
@@ -109,7 +135,11 @@ async fn leaving_at_any_moment_leaves_nothing_behind() {
         let delegate = keys();
         let mut holder = door.stranger(Intent::Delegate, &delegate).await;
         if step >= 8 {
-            presents(&mut holder, &handed_on(&lamp.chain, &lamp.keys, &delegate, &["read:/a"], in_seconds(600))).await;
+            presents(
+                &mut holder,
+                &handed_on(&lamp.chain, &lamp.keys, &delegate, &["read:/a"], in_seconds(600)),
+            )
+            .await;
             holder.subscribe("/a").await;
         }
         drop((link, holder));
@@ -117,7 +147,8 @@ async fn leaving_at_any_moment_leaves_nothing_behind() {
     is_at_rest(&door.gateway).await;
     // And shutting down in the middle of each ends all.
     let own = keys();
-    let (mut stranger, stalls, link) = (door.stranger(Intent::Pair, &own).await, stalls(&door).await, door.link(&lamp).await);
+    let (mut stranger, stalls, link) =
+        (door.stranger(Intent::Pair, &own).await, stalls(&door).await, door.link(&lamp).await);
     stranger.ask(&own, "passer-by").await;
     let silent = (door.wire().await, door.stranger(Intent::Delegate, &own).await);
     door.gateway.shut_down();
@@ -127,7 +158,8 @@ async fn leaving_at_any_moment_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_sent_more_than_it_takes_is_heard_all_the_same_and_one_that_never_reads_is_bounded() {
+async fn a_peer_that_is_sent_more_than_it_takes_is_heard_all_the_same_and_one_that_never_reads_is_bounded()
+ {
     let mut door = Door::open().await;
     let (lamp, deaf) = (door.paired("lamp").await, door.paired("deaf").await);
     let (mut link, _deaf) = (door.link(&lamp).await, door.link(&deaf).await);
@@ -179,10 +211,13 @@ async fn a_peer_that_is_sent_more_than_it_takes_is_heard_all_the_same_and_one_th
 
 #[tokio::test]
 async fn a_node_falls_back_to_its_own_grant_when_what_it_presented_is_revoked() {
-    let mut door = Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("write:/lights/**\n"))).await;
+    let mut door =
+        Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("write:/lights/**\n")))
+            .await;
     let (lamp, other) = (door.paired("lamp").await, door.paired("other").await);
     let mut link = door.link(&other).await;
-    let chain = handed_on(&lamp.chain, &lamp.keys, &other.keys, &["write:/lights/room1"], in_seconds(600));
+    let chain =
+        handed_on(&lamp.chain, &lamp.keys, &other.keys, &["write:/lights/room1"], in_seconds(600));
     assert!(presents(&mut link, &chain).await);
     assert!(!door.lets_through(&mut link, "/lights/room2").await);
     door.gateway.decide(lamp.node_id, &Decision::Unpair).await.unwrap();
@@ -195,8 +230,10 @@ async fn telling_things_over_and_over_is_written_down_only_so_often() {
     let lamp = door.paired("lamp").await;
     let mut link = door.link(&lamp).await;
     for occupancy in 0..200 {
-        let heartbeat =
-            handfast_core::wire::registration::Heartbeat { occupancy: Some(occupancy % 2 == 0), ..Default::default() };
+        let heartbeat = handfast_core::wire::registration::Heartbeat {
+            occupancy: Some(occupancy % 2 == 0),
+            ..Default::default()
+        };
         link.say(&FromNode::Heartbeat(heartbeat)).await;
     }
     link.say(&FromNode::Renew(handfast_core::wire::native::link::Renew::Token)).await;

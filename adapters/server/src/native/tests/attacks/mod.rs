@@ -1,4 +1,5 @@
-//! What a stranger on the network, a malicious node or delegate, a failing store or bad timing may try, over real sockets.
+//! What a stranger on the network, a malicious node or delegate, a failing store or bad timing may
+//! try, over real sockets.
 
 mod ceiling;
 mod codes;
@@ -34,7 +35,9 @@ use super::{Heard, unix};
 use crate::chance;
 use crate::gateway::{Gateway, GatewayBuilder};
 use crate::native::stream::Framed;
-use crate::pairing::{self, OwnedOffer, OwnedRequest, OwnedVerdict, PairingSettings, Rule, Verdict, When};
+use crate::pairing::{
+    self, OwnedOffer, OwnedRequest, OwnedVerdict, PairingSettings, Rule, Verdict, When,
+};
 
 type Told = mpsc::UnboundedReceiver<(Peer, String, Vec<u8>)>;
 
@@ -55,7 +58,8 @@ struct Paired {
 
 impl Door {
     async fn open() -> Self {
-        Self::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("read:/**\nwrite:/**\n"))).await
+        Self::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("read:/**\nwrite:/**\n")))
+            .await
     }
 
     async fn of(builder: GatewayBuilder) -> Self {
@@ -93,7 +97,12 @@ impl Door {
     async fn offered(&self, name: &str) -> Paired {
         let keys = keys();
         let offer = self.offer(&keys, name).await;
-        Paired { keys, node_id: offer.node_id, grant: offer.id, chain: offer.chain.unwrap_or_default() }
+        Paired {
+            keys,
+            node_id: offer.node_id,
+            grant: offer.id,
+            chain: offer.chain.unwrap_or_default(),
+        }
     }
 
     async fn offer(&self, keys: &OwnKeys, name: &str) -> OwnedOffer {
@@ -122,7 +131,8 @@ impl Door {
         Client::stranger(intent, self.wire().await, keys).await
     }
 
-    /// Whether the application hears of something before the gateway answers `client` that it is not allowed, or ends the link.
+    /// Whether the application hears of something before the gateway answers `client` that it is
+    /// not allowed, or ends the link.
     async fn lets_through(&mut self, client: &mut Client, address: &str) -> bool {
         client.app(address, b"!").await;
         loop {
@@ -147,7 +157,8 @@ fn scopes(text: &str) -> ScopesBuf {
 
 /// Whoever asks is approved, with these permissions.
 fn lets_in(permissions: &str) -> PairingSettings {
-    let terms = pairing::Terms { permissions: Some(scopes(permissions)), ..pairing::Terms::default() };
+    let terms =
+        pairing::Terms { permissions: Some(scopes(permissions)), ..pairing::Terms::default() };
     PairingSettings {
         rules: vec![Rule { when: When::default(), verdict: Verdict::Approve(terms) }],
         ..PairingSettings::default()
@@ -170,11 +181,18 @@ fn asks(keys: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
 }
 
 /// What the holder of a chain hands on.
-fn handed_on(chain: &[u8], by: &OwnKeys, to: &OwnKeys, scopes: &[&str], expires: UnixTime) -> Vec<u8> {
+fn handed_on(
+    chain: &[u8],
+    by: &OwnKeys,
+    to: &OwnKeys,
+    scopes: &[&str],
+    expires: UnixTime,
+) -> Vec<u8> {
     let scopes = Scopes::parse(scopes.iter().copied()).unwrap();
     let mut room = [0; CAPABILITY_BYTES];
     let chain = capability::Chain::from_bytes(chain).unwrap();
-    let terms = Terms { scopes, not_before: chain.leaf().terms().not_before, expires, audience: None };
+    let terms =
+        Terms { scopes, not_before: chain.leaf().terms().not_before, expires, audience: None };
     chain.attenuate(&by.signing, &Holder::of(to), &terms, &mut room).unwrap().as_bytes().to_vec()
 }
 

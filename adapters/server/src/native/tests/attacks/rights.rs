@@ -10,13 +10,19 @@ use super::*;
 
 #[tokio::test]
 async fn a_chain_ends_in_time_though_the_node_confirms_its_own_grant_meanwhile() {
-    let mut door = Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("write:/lights/**\n"))).await;
+    let mut door =
+        Door::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("write:/lights/**\n")))
+            .await;
     let (lamp, other) = (door.paired("lamp").await, door.paired("other").await);
     let mut client = door.link(&other).await;
-    let chain = handed_on(&lamp.chain, &lamp.keys, &other.keys, &["write:/lights/room1"], in_seconds(2));
+    let chain =
+        handed_on(&lamp.chain, &lamp.keys, &other.keys, &["write:/lights/room1"], in_seconds(2));
     assert!(presents(&mut client, &chain).await);
     assert!(door.lets_through(&mut client, "/lights/room1").await);
-    assert!(!door.lets_through(&mut client, "/lights/room2").await, "the chain is narrower than its own grant");
+    assert!(
+        !door.lets_through(&mut client, "/lights/room2").await,
+        "the chain is narrower than its own grant"
+    );
     client.say(&FromNode::Stored(other.grant)).await;
     assert!(client.hear(|message| message == FromGateway::Active(other.grant)).await.unwrap());
     tokio::time::sleep(Duration::from_millis(2100)).await;
@@ -26,7 +32,8 @@ async fn a_chain_ends_in_time_though_the_node_confirms_its_own_grant_meanwhile()
 #[tokio::test]
 async fn presenting_another_chain_of_the_same_holder_leaves_the_link_revocable_by_it() {
     let door = Door::open().await;
-    let (lamp, between, delegate) = (door.paired("lamp").await, door.paired("between").await, keys());
+    let (lamp, between, delegate) =
+        (door.paired("lamp").await, door.paired("between").await, keys());
     let mut client = door.stranger(Intent::Delegate, &delegate).await;
     for scope in ["read:/a", "read:/b"] {
         let chain = handed_on(&lamp.chain, &lamp.keys, &between.keys, &[scope], in_seconds(600));
@@ -42,8 +49,8 @@ async fn a_chain_that_does_not_count_leaves_the_one_before_it_revocable() {
     let door = Door::open().await;
     let (lamp, delegate) = (door.paired("lamp").await, keys());
     let mut client = door.stranger(Intent::Delegate, &delegate).await;
-    let [good, bad] =
-        ["read:/a", "read:/b"].map(|scope| handed_on(&lamp.chain, &lamp.keys, &delegate, &[scope], in_seconds(600)));
+    let [good, bad] = ["read:/a", "read:/b"]
+        .map(|scope| handed_on(&lamp.chain, &lamp.keys, &delegate, &[scope], in_seconds(600)));
     assert!(presents(&mut client, &good).await);
     let block = *capability::Chain::from_bytes(&bad).unwrap().leaf().id();
     door.gateway.revoke_paired(&block.to_string()).await.unwrap();
@@ -92,7 +99,9 @@ async fn a_chain_whose_grant_the_registry_does_not_have_counts_nothing() {
     let scopes = Scopes::parse(["read:/**"]).unwrap();
     let terms = Terms { scopes, not_before: unix(), expires: in_seconds(600), audience: None };
     let mut room = [0; CAPABILITY_BYTES];
-    let root = capability::issue(&door.gateway.keys().signing, &Holder::of(&stranger), &terms, &mut room).unwrap();
+    let root =
+        capability::issue(&door.gateway.keys().signing, &Holder::of(&stranger), &terms, &mut room)
+            .unwrap();
     let chain = handed_on(root.as_bytes(), &stranger, &delegate, &["read:/a"], in_seconds(600));
     let mut client = door.stranger(Intent::Delegate, &delegate).await;
     assert!(!presents(&mut client, &chain).await);
@@ -104,11 +113,13 @@ async fn a_live_link_has_what_the_newest_confirmed_grant_allows_wherever_it_was_
     let (lamp, delegate) = (door.paired("lamp").await, keys());
     let mut link = door.link(&lamp).await;
     assert!(door.lets_through(&mut link, "/b").await);
-    let narrower = pairing::Terms { permissions: Some(scopes("write:/a\n")), ..pairing::Terms::default() };
+    let narrower =
+        pairing::Terms { permissions: Some(scopes("write:/a\n")), ..pairing::Terms::default() };
     door.gateway.pair_on(lamp.node_id, Purpose::Reissue, narrower).await.unwrap();
     let second = door.offer(&lamp.keys, "lamp").await;
     // The first use of what is newer confirms it, here by a delegate's hand.
-    let chain = handed_on(&second.chain.unwrap(), &lamp.keys, &delegate, &["write:/a"], in_seconds(600));
+    let chain =
+        handed_on(&second.chain.unwrap(), &lamp.keys, &delegate, &["write:/a"], in_seconds(600));
     let mut client = door.stranger(Intent::Delegate, &delegate).await;
     assert!(presents(&mut client, &chain).await);
     assert!(!door.lets_through(&mut link, "/b").await);
@@ -124,7 +135,10 @@ async fn a_link_on_an_offer_that_was_never_confirmed_ends_with_the_offer() {
     let mut grant = store.grants(lamp.node_id).await.unwrap().pop().unwrap();
     grant.id = GrantId::new(&chance::draw());
     grant.state = handfast_core::registry::grants::State::Offered { until: in_seconds(2) };
-    store.offer(entry.record, entry.profile, Some(entry.version), grant, None, unix()).await.unwrap();
+    store
+        .offer(entry.record, entry.profile, Some(entry.version), grant, None, unix())
+        .await
+        .unwrap();
     let mut link = door.link(&lamp).await;
     assert!(door.lets_through(&mut link, "/a").await);
     tokio::time::sleep(Duration::from_millis(2100)).await;
@@ -164,8 +178,16 @@ async fn a_node_that_ignores_a_narrower_grant_until_it_runs_out_gets_no_wider_on
     grant.id = GrantId::new(&chance::draw());
     (grant.scopes, grant.capability) = (scopes("read:/a\n"), None);
     grant.state = handfast_core::registry::grants::State::Offered { until: unix() };
-    let ceiling = Ceiling { scopes: grant.scopes.clone(), expires: None, named: true, maker: Maker::Operator };
-    store.offer(entry.record, entry.profile, Some(entry.version), grant, Some(ceiling), unix()).await.unwrap();
+    let ceiling = Ceiling {
+        scopes: grant.scopes.clone(),
+        expires: None,
+        named: true,
+        maker: Maker::Operator,
+    };
+    store
+        .offer(entry.record, entry.profile, Some(entry.version), grant, Some(ceiling), unix())
+        .await
+        .unwrap();
     let mut client = door.link(&lamp).await;
     client.say(&FromNode::Renew(Renew::Chain)).await;
     assert!(client.hear(|message| matches!(message, FromGateway::Grant(_))).await.unwrap());
@@ -174,7 +196,8 @@ async fn a_node_that_ignores_a_narrower_grant_until_it_runs_out_gets_no_wider_on
 }
 
 #[tokio::test]
-async fn what_is_replayed_of_a_handshake_neither_ends_the_live_link_nor_looks_like_a_sign_of_life() {
+async fn what_is_replayed_of_a_handshake_neither_ends_the_live_link_nor_looks_like_a_sign_of_life()
+{
     use handfast_core::crypto::noise::ik;
     use handfast_core::limits::MESSAGE_BYTES;
     use handfast_core::wire::native::open::Open;
@@ -183,8 +206,15 @@ async fn what_is_replayed_of_a_handshake_neither_ends_the_live_link_nor_looks_li
     let open = Open::new(Intent::Link);
     let mut room = [0; MESSAGE_BYTES];
     let gateway = *door.gateway.keys().channel.public();
-    let (_, first) =
-        ik::Initiator::start(open.prologue(), &lamp.keys.channel, &gateway, &chance::draw(), &[], &mut room).unwrap();
+    let (_, first) = ik::Initiator::start(
+        open.prologue(),
+        &lamp.keys.channel,
+        &gateway,
+        &chance::draw(),
+        &[],
+        &mut room,
+    )
+    .unwrap();
     let mut link = door.link(&lamp).await;
     assert!(door.lets_through(&mut link, "/a").await);
     let seen = async || door.gateway.entry(lamp.node_id).await.unwrap().observed;
@@ -208,10 +238,22 @@ async fn a_delegate_whose_delegator_renewed_goes_on_by_presenting_what_is_newer(
     let mut door = Door::open().await;
     let (lamp, delegate) = (door.paired("lamp").await, keys());
     let mut client = door.stranger(Intent::Delegate, &delegate).await;
-    assert!(presents(&mut client, &handed_on(&lamp.chain, &lamp.keys, &delegate, &["write:/a"], in_seconds(600))).await);
+    assert!(
+        presents(
+            &mut client,
+            &handed_on(&lamp.chain, &lamp.keys, &delegate, &["write:/a"], in_seconds(600))
+        )
+        .await
+    );
     door.gateway.pair(lamp.node_id, Purpose::Reissue).await.unwrap();
     let second = door.offer(&lamp.keys, "lamp").await.chain.unwrap();
-    assert!(presents(&mut client, &handed_on(&second, &lamp.keys, &delegate, &["write:/a"], in_seconds(600))).await);
+    assert!(
+        presents(
+            &mut client,
+            &handed_on(&second, &lamp.keys, &delegate, &["write:/a"], in_seconds(600))
+        )
+        .await
+    );
     assert!(door.lets_through(&mut client, "/a").await);
     door.gateway.decide(lamp.node_id, &Decision::Unpair).await.unwrap();
     assert!(ended(&mut client).await);
