@@ -133,6 +133,6 @@ while [ "${#pids[@]}" -gt 0 ]; do reap; done
 [ "${#found[@]}" -eq 0 ] || die "fuzz targets found something, see fuzz/artifacts: ${found[*]}"
 
 step "demo"
-cargo run --quiet --release -- demo
+cargo run --quiet --release -- demo --boards
 
 step "done"

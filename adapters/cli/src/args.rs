@@ -163,8 +163,12 @@ pub(crate) enum TokenVerb {
 
 #[derive(Debug, Arguments)]
 pub(crate) struct Demo {
-    /// Leave out the microcontroller image even if QEMU is there
-    #[arg(long)]
+    /// Play the chapter with microcontrollers, too: it needs QEMU, rustup and this project's
+    /// sources, and the first time minutes
+    #[arg(long, conflicts_with = "no_firmware")]
+    pub(crate) boards: bool,
+    /// What is done anyway: the demo's name for it before there was `--boards`
+    #[arg(long, hide = true)]
     pub(crate) no_firmware: bool,
 }
 

@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use handfast_cli::qemu::{Image, Machine, QemuError};
+use handfast_cli::qemu::{Image, Machine};
 use handfast_server::admin::{DeviceView, IssuedView};
 use hyper::Method;
 use serde_json::json;
@@ -18,22 +18,28 @@ use crate::client::{ask, read};
 /// What the host's loopback is called inside QEMU.
 pub(super) const HOST: &str = "10.0.2.2";
 
-/// The image; `None` where something that it takes is not installed.
-pub(super) async fn build(stage: &mut Stage) -> Result<Option<Image>, End> {
-    stage.note("building the image, which takes a while the first time …");
-    let image = match Image::build().await {
-        Ok(image) => image,
-        Err(missing @ (QemuError::Missing { .. } | QemuError::NoSource(_))) => {
-            stage.note(&format!("left out: {missing}"));
-            return Ok(None);
+/// How often it is said that the image is still being built.
+const STILL: Duration = Duration::from_secs(10);
+
+/// The image. It was asked for, so that something is missing which it takes is a failure, which
+/// says what.
+pub(super) async fn build(stage: &mut Stage) -> Result<Image, End> {
+    stage.note("building the image, which takes minutes the first time");
+    let started = Instant::now();
+    let mut building = std::pin::pin!(Image::build());
+    let image = loop {
+        match tokio::time::timeout(STILL, &mut building).await {
+            Ok(built) => break built.map_err(End::refused)?,
+            Err(_) => {
+                stage.note(&format!("still building, for {} s now", started.elapsed().as_secs()))
+            }
         }
-        Err(error) => return Err(End::refused(error)),
     };
     stage.step(
         "device",
         "a bare-metal image for a Cortex-M4F is built from the same state machines".to_owned(),
     );
-    Ok(Some(image))
+    Ok(image)
 }
 
 /// A board without keys: the operator's token is carried to it.
