@@ -133,7 +133,7 @@ async fn start(data: &Path, url: &str, device: &str, bound: bool) -> Result<Star
 }
 
 /// Runs this very program as a companion.
-async fn companion(file: &Path, args: &[&str], input: &str) -> Result<Output, End> {
+pub(super) async fn companion(file: &Path, args: &[&str], input: &str) -> Result<Output, End> {
     let program = std::env::current_exe().map_err(End::refused)?;
     let mut child = Command::new(program)
         .arg("companion")

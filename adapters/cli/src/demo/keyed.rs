@@ -196,7 +196,7 @@ impl<'d> Scene<'d> {
         Ok(tablet)
     }
 
-    async fn scan(&self, text: &str, name: &'static str) -> Result<Phone, End> {
+    pub(super) async fn scan(&self, text: &str, name: &'static str) -> Result<Phone, End> {
         let invite = Invite::parse(text).map_err(End::refused)?;
         let addresses: Vec<String> = invite.addresses().iter().map(ToString::to_string).collect();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();

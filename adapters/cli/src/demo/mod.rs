@@ -12,6 +12,7 @@ mod firmware;
 mod keyed;
 mod nodes;
 mod phone;
+mod promises;
 mod stage;
 mod strangers;
 mod waits;
@@ -19,7 +20,8 @@ mod waits;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use handfast_cli::config::Settings;
+use handfast_cli::config::{Settings, Setup};
+use handfast_core::grant::scope::ScopesBuf;
 use handfast_server::admin::{DeviceView, IssuedView, StatusView};
 use hyper::Method;
 use serde_json::json;
@@ -143,6 +145,7 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     }
 
     companion::play(stage, home, &data, &gateway, &mut done).await?;
+    promises::play(stage, &Scene::open(home, &data, &gateway).await?, &gateway, &mut done).await?;
     strangers::play(stage, &data, &gateway).await?;
 
     stage.chapter("The same state machines in a microcontroller");
@@ -168,7 +171,12 @@ async fn start(
     tcp: SocketAddr,
     ear: &mpsc::UnboundedSender<String>,
 ) -> Result<Running, End> {
-    let settings = Settings { listen, listen_tcp: vec![tcp.into()], ..Settings::default() };
+    let profiles = vec![(
+        promises::INSTALLER.to_owned(),
+        ScopesBuf::parse(promises::INSTALLER_MAY).map_err(End::refused)?,
+    )];
+    let setup = Setup { profiles, ..Setup::default() };
+    let settings = Settings { listen, listen_tcp: vec![tcp.into()], setup, ..Settings::default() };
     Running::start(crate::serve::store(data, false)?, data, &settings, None, |builder| {
         builder.application(Ear(ear.clone()))
     })
