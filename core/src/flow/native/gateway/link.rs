@@ -7,23 +7,25 @@
 //! A node that the operator has decided about anew is offered a grant of it over its link, by
 //! itself: when that is decided, and on each link from then on.
 
-use super::pairing::{Talk, seal_offer};
-use super::{Admitted, Around, Confirmation, Effect, Input, Known, Offer, Peer, State, close};
-use crate::error::Refusal;
+mod attach;
+mod frame;
+mod reply;
+
+use super::{Confirmation, Effect, Input, Peer, State, close};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::{Broken, Channel, Outbox};
 use crate::link::keepalive::{Due, Keepalive};
-use crate::registry::ceiling::is_owed;
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
 use crate::step::Step;
 use crate::time::{Instant, Reason, UnixTime};
 use crate::wire::close::Close;
-use crate::wire::native::link::{Admission, Bye, FromGateway, FromNode, Policy, Renew};
-use crate::wire::native::pair::Chain;
-use crate::wire::path::{Action, Pattern};
-use crate::wire::registration::Heartbeat;
+use crate::wire::native::link::{Admission, Bye, FromGateway, Policy};
+use crate::wire::path::Action;
+use attach::{Attaching, on_attached, on_first};
+use frame::on_frame;
+use reply::{leave, offer_it, offering, say};
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -333,216 +335,6 @@ pub(super) fn step<'b>(
     }
 }
 
-#[derive(Debug)]
-struct Attaching {
-    node_id: NodeId,
-    holds: Option<GrantId>,
-    muted: bool,
-    renews: bool,
-    owed: bool,
-}
-
-/// The message that proves the node (or brings the delegate's chain). It is the first of its key,
-/// so the handshake was no replay.
-fn on_first<'b>(
-    link: Link,
-    stage: Stage,
-    text: &'b [u8],
-    out: Outbox<'b>,
-) -> Step<State, Effect<'b>> {
-    match (stage, FromNode::parse(text)) {
-        (
-            Stage::Proving { node_id, renews, .. },
-            Ok(message @ (FromNode::Stored(_) | FromNode::Heartbeat(_))),
-        ) => {
-            let holds = if let FromNode::Stored(grant) = message { Some(grant) } else { None };
-            let attaching = Attaching { node_id, holds, muted: false, renews, owed: false };
-            Step::with(
-                link.at(Stage::Attaching(attaching)),
-                [Effect::Refund, Effect::Attach(node_id)],
-            )
-        }
-        (stage @ Stage::AwaitChain { .. }, Ok(FromNode::Part(part))) => {
-            Step::with(link.at(stage), [Effect::Part(part)])
-        }
-        (Stage::AwaitChain { .. }, Ok(FromNode::Present { chain })) => {
-            Step::with(link.at(Stage::Presenting), [Effect::Present(inline(chain))])
-        }
-        (stage, Ok(_) | Err(_)) => {
-            leave(link, &stage, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
-        }
-    }
-}
-
-const fn inline(chain: Chain<'_>) -> Option<&[u8]> {
-    match chain {
-        Chain::Here(bytes) => Some(bytes.as_bytes()),
-        Chain::InParts => None,
-    }
-}
-
-/// What counts is what the registry says after pushes began to reach this connection.
-fn on_attached<'b>(
-    mut link: Link,
-    now: Instant,
-    limits: &Limits,
-    attaching: Attaching,
-    known: Result<Option<Known<'_>>, Refusal>,
-    unix: UnixTime,
-    mut out: Outbox<'b>,
-) -> Step<State, Effect<'b>> {
-    let Attaching { node_id, holds, muted, renews: told, owed } = attaching;
-    let nowhere = Stage::Attaching(attaching);
-    let (known, Admitted { until: expires, renews, .. }) = match known {
-        Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
-            // One that was welcomed and may do nothing any more comes again, and hears why.
-            Some((_, Admitted { renews: true, .. })) if !told => {
-                return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
-            }
-            Some(found) => found,
-            None => {
-                return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
-            }
-        },
-        Err(Refusal::AtCapacity) => {
-            return leave(link, &nowhere, None, Bye::Busy, Close::AT_CAPACITY, out);
-        }
-        Err(_) => return leave(link, &nowhere, None, Bye::Internal, Close::INTERNAL, out),
-    };
-    let muted = muted || known.is_muted();
-    let mut step = Step::quiet(());
-    if muted {
-        match link.channel.seal(&FromGateway::Policy(Policy::Mute), &mut out) {
-            Some(frame) => step = step.then(Effect::Send(frame)),
-            None => return leave(link, &nowhere, None, Bye::Internal, Close::INTERNAL, out),
-        }
-    }
-    step = step.then(Effect::Observe(Heartbeat::default()));
-    let due = match holds {
-        Some(grant) => {
-            step = step.then(Effect::Activate(grant));
-            Answer::Confirmation(grant)
-        }
-        None => Answer::None,
-    };
-    let owed = owed || is_owed(known.grants, known.ceiling, holds, unix);
-    let keepalive = Keepalive::start(now, limits);
-    let open = Open { peer: Peer::Node(node_id), muted, expires, renews, owed, keepalive, due };
-    offering(step.wrap(|()| link.at(Stage::Open(open)), |effect| effect))
-}
-
-/// Has a grant made for the node that one is owed, once no other answer is due.
-fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
-    if let State::Link(Link {
-        stage: Stage::Open(open @ Open { owed: true, due: Answer::None, peer: Peer::Node(_), .. }),
-        ..
-    }) = &mut step.next
-    {
-        (open.owed, open.due) = (false, Answer::Owed);
-        return step.then(Effect::Renew(Renew::Chain));
-    }
-    step
-}
-
-/// Sends what was made for the node.
-fn offer_it<'b>(
-    mut link: Link,
-    open: Open,
-    offer: Offer<'_>,
-    mut out: Outbox<'b>,
-) -> Step<State, Effect<'b>> {
-    match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
-        Some(step) => step.wrap(|()| link.at(Stage::Open(open)), |effect| effect),
-        None => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
-    }
-}
-
-fn on_frame<'b>(
-    link: Link,
-    open: Open,
-    text: &'b [u8],
-    around: &Around<'_>,
-    answers: bool,
-    out: Outbox<'b>,
-) -> Step<State, Effect<'b>> {
-    let wants = |action: Action, pattern: Pattern<'b>| FromGateway::NotAllowed { action, pattern };
-    let in_force = open.in_force(around.now);
-    match FromNode::parse(text) {
-        Ok(FromNode::Heartbeat(heartbeat)) => {
-            // An empty one is the answer to ours, and every minute or so a sign of life that is
-            // kept.
-            let kept = !answers || heartbeat != Heartbeat::default();
-            let step = Step::quiet(link.at(Stage::Open(open)));
-            if kept { step.then(Effect::Observe(heartbeat)) } else { step }
-        }
-        Ok(FromNode::App(app)) => {
-            if in_force
-                && around.in_force.is_some_and(|rights| rights.allows(app.action, &app.address))
-            {
-                Step::with(link.at(Stage::Open(open)), [Effect::App(app)])
-            } else {
-                say(link, open, &wants(app.action, app.address.into()), out)
-            }
-        }
-        Ok(FromNode::Subscribe { pattern }) => {
-            let room = around.subscriptions_left > 0;
-            if room
-                && in_force
-                && around.in_force.is_some_and(|rights| rights.allows_subscription(&pattern))
-            {
-                Step::with(link.at(Stage::Open(open)), [Effect::Subscribe(pattern)])
-            } else {
-                say(link, open, &wants(Action::Read, pattern), out)
-            }
-        }
-        Ok(FromNode::Part(part)) => Step::with(link.at(Stage::Open(open)), [Effect::Part(part)]),
-        // Whoever has to renew shows nothing else meanwhile.
-        Ok(FromNode::Present { .. }) if open.renews => {
-            say(link, open, &FromGateway::Admission(Admission::NotPaired), out)
-        }
-        Ok(FromNode::Present { chain }) => {
-            let present = Effect::Present(inline(chain));
-            Step::with(link.at(Stage::Open(Open { due: Answer::Chain, ..open })), [present])
-        }
-        Ok(FromNode::Renew(Renew::Token)) if open.renews => {
-            say(link, open, &FromGateway::NotRenewed, out)
-        }
-        Ok(FromNode::Renew(renew @ (Renew::Token | Renew::Chain))) => match open.peer {
-            Peer::Node(_) => Step::with(
-                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
-                [Effect::Renew(renew)],
-            ),
-            // A delegate's chain is its delegator's to give; a bearer for what it holds is ours.
-            Peer::Delegate(_) if renew == Renew::Token => Step::with(
-                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
-                [Effect::Renew(renew)],
-            ),
-            Peer::Delegate(_) => say(link, open, &FromGateway::NotRenewed, out),
-        },
-        // No certificates are issued over this wire yet.
-        Ok(FromNode::Renew(Renew::Certificate { .. })) => {
-            say(link, open, &FromGateway::NotRenewed, out)
-        }
-        Ok(FromNode::Stored(grant)) => {
-            let activate = Effect::Activate(grant);
-            Step::with(
-                link.at(Stage::Open(Open { due: Answer::Confirmation(grant), ..open })),
-                [activate],
-            )
-        }
-        // What a node can do is heard, and nobody dispatches to it yet.
-        Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => {
-            Step::quiet(link.at(Stage::Open(open)))
-        }
-        Ok(FromNode::Bye(_)) => {
-            Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::GOODBYE)])
-        }
-        Err(_) => {
-            leave(link, &Stage::Open(open), None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
-        }
-    }
-}
-
 fn on_push<'b>(
     link: Link,
     stage: Stage,
@@ -594,38 +386,4 @@ fn on_tick<'b>(
             leave(link, &Stage::Open(open), None, Bye::Done, Close::PING_TIMEOUT, out)
         }
     }
-}
-
-/// Says one thing and stays open.
-fn say<'b>(
-    mut link: Link,
-    open: Open,
-    message: &FromGateway<'_>,
-    mut out: Outbox<'b>,
-) -> Step<State, Effect<'b>> {
-    match link.channel.seal(message, &mut out) {
-        Some(frame) => Step::with(link.at(Stage::Open(open)), [Effect::Send(frame)]),
-        None => Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::INTERNAL)]),
-    }
-}
-
-/// Ends the link from our side: out of the table, a last word if there is one, goodbye, the close.
-fn leave<'b>(
-    mut link: Link,
-    stage: &Stage,
-    word: Option<FromGateway<'_>>,
-    bye: Bye,
-    reason: Close,
-    mut out: Outbox<'b>,
-) -> Step<State, Effect<'b>> {
-    let mut step = Step::quiet(State::Closed);
-    if matches!(stage, Stage::Attaching(_) | Stage::Open(_)) {
-        step = step.then(Effect::Detach);
-    }
-    for message in word.into_iter().chain([FromGateway::Bye(bye)]) {
-        if let Some(frame) = link.channel.seal(&message, &mut out) {
-            step = step.then(Effect::Send(frame));
-        }
-    }
-    step.then(Effect::Close(reason))
 }

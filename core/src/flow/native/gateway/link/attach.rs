@@ -1,0 +1,116 @@
+//! A link's first message, and the look at the registry that it leads to.
+
+use super::reply::{leave, offering};
+use super::{Answer, Link, Open, Stage};
+use crate::error::Refusal;
+use crate::flow::native::gateway::{Admitted, Effect, Known, Peer, State};
+use crate::id::NodeId;
+use crate::limits::Limits;
+use crate::link::channel::Outbox;
+use crate::link::keepalive::Keepalive;
+use crate::registry::ceiling::is_owed;
+use crate::registry::grants::GrantId;
+use crate::step::Step;
+use crate::time::{Instant, UnixTime};
+use crate::wire::close::Close;
+use crate::wire::native::link::{Bye, FromGateway, FromNode, Policy};
+use crate::wire::native::pair::Chain;
+use crate::wire::registration::Heartbeat;
+
+#[derive(Debug)]
+pub(super) struct Attaching {
+    pub(super) node_id: NodeId,
+    pub(super) holds: Option<GrantId>,
+    pub(super) muted: bool,
+    pub(super) renews: bool,
+    pub(super) owed: bool,
+}
+
+/// The message that proves the node (or brings the delegate's chain). It is the first of its key,
+/// so the handshake was no replay.
+pub(super) fn on_first<'b>(
+    link: Link,
+    stage: Stage,
+    text: &'b [u8],
+    out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    match (stage, FromNode::parse(text)) {
+        (
+            Stage::Proving { node_id, renews, .. },
+            Ok(message @ (FromNode::Stored(_) | FromNode::Heartbeat(_))),
+        ) => {
+            let holds = if let FromNode::Stored(grant) = message { Some(grant) } else { None };
+            let attaching = Attaching { node_id, holds, muted: false, renews, owed: false };
+            Step::with(
+                link.at(Stage::Attaching(attaching)),
+                [Effect::Refund, Effect::Attach(node_id)],
+            )
+        }
+        (stage @ Stage::AwaitChain { .. }, Ok(FromNode::Part(part))) => {
+            Step::with(link.at(stage), [Effect::Part(part)])
+        }
+        (Stage::AwaitChain { .. }, Ok(FromNode::Present { chain })) => {
+            Step::with(link.at(Stage::Presenting), [Effect::Present(inline(chain))])
+        }
+        (stage, Ok(_) | Err(_)) => {
+            leave(link, &stage, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
+        }
+    }
+}
+
+pub(super) const fn inline(chain: Chain<'_>) -> Option<&[u8]> {
+    match chain {
+        Chain::Here(bytes) => Some(bytes.as_bytes()),
+        Chain::InParts => None,
+    }
+}
+
+/// What counts is what the registry says after pushes began to reach this connection.
+pub(super) fn on_attached<'b>(
+    mut link: Link,
+    now: Instant,
+    limits: &Limits,
+    attaching: Attaching,
+    known: Result<Option<Known<'_>>, Refusal>,
+    unix: UnixTime,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    let Attaching { node_id, holds, muted, renews: told, owed } = attaching;
+    let nowhere = Stage::Attaching(attaching);
+    let (known, Admitted { until: expires, renews, .. }) = match known {
+        Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
+            // One that was welcomed and may do nothing any more comes again, and hears why.
+            Some((_, Admitted { renews: true, .. })) if !told => {
+                return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
+            }
+            Some(found) => found,
+            None => {
+                return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
+            }
+        },
+        Err(Refusal::AtCapacity) => {
+            return leave(link, &nowhere, None, Bye::Busy, Close::AT_CAPACITY, out);
+        }
+        Err(_) => return leave(link, &nowhere, None, Bye::Internal, Close::INTERNAL, out),
+    };
+    let muted = muted || known.is_muted();
+    let mut step = Step::quiet(());
+    if muted {
+        match link.channel.seal(&FromGateway::Policy(Policy::Mute), &mut out) {
+            Some(frame) => step = step.then(Effect::Send(frame)),
+            None => return leave(link, &nowhere, None, Bye::Internal, Close::INTERNAL, out),
+        }
+    }
+    step = step.then(Effect::Observe(Heartbeat::default()));
+    let due = match holds {
+        Some(grant) => {
+            step = step.then(Effect::Activate(grant));
+            Answer::Confirmation(grant)
+        }
+        None => Answer::None,
+    };
+    let owed = owed || is_owed(known.grants, known.ceiling, holds, unix);
+    let keepalive = Keepalive::start(now, limits);
+    let open = Open { peer: Peer::Node(node_id), muted, expires, renews, owed, keepalive, due };
+    offering(step.wrap(|()| link.at(Stage::Open(open)), |effect| effect))
+}

@@ -1,0 +1,98 @@
+//! What the peer of an open link says.
+
+use super::attach::inline;
+use super::reply::{leave, say};
+use super::{Answer, Link, Open, Stage};
+use crate::flow::native::gateway::{Around, Effect, Peer, State};
+use crate::link::channel::Outbox;
+use crate::step::Step;
+use crate::wire::close::Close;
+use crate::wire::native::link::{Admission, Bye, FromGateway, FromNode, Renew};
+use crate::wire::path::{Action, Pattern};
+use crate::wire::registration::Heartbeat;
+
+pub(super) fn on_frame<'b>(
+    link: Link,
+    open: Open,
+    text: &'b [u8],
+    around: &Around<'_>,
+    answers: bool,
+    out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    let wants = |action: Action, pattern: Pattern<'b>| FromGateway::NotAllowed { action, pattern };
+    let in_force = open.in_force(around.now);
+    match FromNode::parse(text) {
+        Ok(FromNode::Heartbeat(heartbeat)) => {
+            // An empty one is the answer to ours, and every minute or so a sign of life that is
+            // kept.
+            let kept = !answers || heartbeat != Heartbeat::default();
+            let step = Step::quiet(link.at(Stage::Open(open)));
+            if kept { step.then(Effect::Observe(heartbeat)) } else { step }
+        }
+        Ok(FromNode::App(app)) => {
+            if in_force
+                && around.in_force.is_some_and(|rights| rights.allows(app.action, &app.address))
+            {
+                Step::with(link.at(Stage::Open(open)), [Effect::App(app)])
+            } else {
+                say(link, open, &wants(app.action, app.address.into()), out)
+            }
+        }
+        Ok(FromNode::Subscribe { pattern }) => {
+            let room = around.subscriptions_left > 0;
+            if room
+                && in_force
+                && around.in_force.is_some_and(|rights| rights.allows_subscription(&pattern))
+            {
+                Step::with(link.at(Stage::Open(open)), [Effect::Subscribe(pattern)])
+            } else {
+                say(link, open, &wants(Action::Read, pattern), out)
+            }
+        }
+        Ok(FromNode::Part(part)) => Step::with(link.at(Stage::Open(open)), [Effect::Part(part)]),
+        // Whoever has to renew shows nothing else meanwhile.
+        Ok(FromNode::Present { .. }) if open.renews => {
+            say(link, open, &FromGateway::Admission(Admission::NotPaired), out)
+        }
+        Ok(FromNode::Present { chain }) => {
+            let present = Effect::Present(inline(chain));
+            Step::with(link.at(Stage::Open(Open { due: Answer::Chain, ..open })), [present])
+        }
+        Ok(FromNode::Renew(Renew::Token)) if open.renews => {
+            say(link, open, &FromGateway::NotRenewed, out)
+        }
+        Ok(FromNode::Renew(renew @ (Renew::Token | Renew::Chain))) => match open.peer {
+            Peer::Node(_) => Step::with(
+                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
+                [Effect::Renew(renew)],
+            ),
+            // A delegate's chain is its delegator's to give; a bearer for what it holds is ours.
+            Peer::Delegate(_) if renew == Renew::Token => Step::with(
+                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
+                [Effect::Renew(renew)],
+            ),
+            Peer::Delegate(_) => say(link, open, &FromGateway::NotRenewed, out),
+        },
+        // No certificates are issued over this wire yet.
+        Ok(FromNode::Renew(Renew::Certificate { .. })) => {
+            say(link, open, &FromGateway::NotRenewed, out)
+        }
+        Ok(FromNode::Stored(grant)) => {
+            let activate = Effect::Activate(grant);
+            Step::with(
+                link.at(Stage::Open(Open { due: Answer::Confirmation(grant), ..open })),
+                [activate],
+            )
+        }
+        // What a node can do is heard, and nobody dispatches to it yet.
+        Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => {
+            Step::quiet(link.at(Stage::Open(open)))
+        }
+        Ok(FromNode::Bye(_)) => {
+            Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::GOODBYE)])
+        }
+        Err(_) => {
+            leave(link, &Stage::Open(open), None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
+        }
+    }
+}

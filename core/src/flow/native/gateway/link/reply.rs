@@ -1,0 +1,69 @@
+//! What the gateway says over a link.
+
+use super::{Answer, Link, Open, Stage};
+use crate::flow::native::gateway::pairing::{Talk, seal_offer};
+use crate::flow::native::gateway::{Effect, Offer, Peer, State};
+use crate::link::channel::Outbox;
+use crate::step::Step;
+use crate::wire::close::Close;
+use crate::wire::native::link::{Bye, FromGateway, Renew};
+
+/// Has a grant made for the node that one is owed, once no other answer is due.
+pub(super) fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
+    if let State::Link(Link {
+        stage: Stage::Open(open @ Open { owed: true, due: Answer::None, peer: Peer::Node(_), .. }),
+        ..
+    }) = &mut step.next
+    {
+        (open.owed, open.due) = (false, Answer::Owed);
+        return step.then(Effect::Renew(Renew::Chain));
+    }
+    step
+}
+
+/// Sends what was made for the node.
+pub(super) fn offer_it<'b>(
+    mut link: Link,
+    open: Open,
+    offer: Offer<'_>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
+        Some(step) => step.wrap(|()| link.at(Stage::Open(open)), |effect| effect),
+        None => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
+    }
+}
+
+/// Says one thing and stays open.
+pub(super) fn say<'b>(
+    mut link: Link,
+    open: Open,
+    message: &FromGateway<'_>,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    match link.channel.seal(message, &mut out) {
+        Some(frame) => Step::with(link.at(Stage::Open(open)), [Effect::Send(frame)]),
+        None => Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::INTERNAL)]),
+    }
+}
+
+/// Ends the link from our side: out of the table, a last word if there is one, goodbye, the close.
+pub(super) fn leave<'b>(
+    mut link: Link,
+    stage: &Stage,
+    word: Option<FromGateway<'_>>,
+    bye: Bye,
+    reason: Close,
+    mut out: Outbox<'b>,
+) -> Step<State, Effect<'b>> {
+    let mut step = Step::quiet(State::Closed);
+    if matches!(stage, Stage::Attaching(_) | Stage::Open(_)) {
+        step = step.then(Effect::Detach);
+    }
+    for message in word.into_iter().chain([FromGateway::Bye(bye)]) {
+        if let Some(frame) = link.channel.seal(&message, &mut out) {
+            step = step.then(Effect::Send(frame));
+        }
+    }
+    step.then(Effect::Close(reason))
+}
