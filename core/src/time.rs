@@ -119,4 +119,6 @@ pub enum Reason {
     Reconnect,
     /// A heartbeat is due.
     Heartbeat,
+    /// What the peer may do ends then.
+    Ends,
 }

@@ -454,6 +454,37 @@ fn a_node_whose_grant_ran_out_has_it_made_anew_by_itself() {
 }
 
 #[test]
+fn a_link_ends_within_the_second_in_which_its_grant_does_and_what_the_node_does_is_judged_by_that_second()
+ {
+    let mut world = World::new(1, 7);
+    // Between two pings.
+    world.store.grant_for = Some(Span::from_secs(611));
+    world.open_window();
+    world.pair_by_pin(0);
+    world.run();
+    let pin = world.pin_for(0).unwrap();
+    world.type_pin(0, &pin);
+    world.run();
+    assert_linked(&world);
+    let held = grant_of(&world, 0);
+    let ends = world.store.grants.iter().find(|grant| grant.id == held).unwrap().expires.unwrap();
+    let conn = world.nodes[0].conn.unwrap();
+    world.pass(Span::from_secs(ends.as_secs() - world.unix().as_secs() - 1));
+    world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
+    world.run();
+    assert_eq!(world.gateway.seats[&conn].apps.len(), 1, "{}", world.story());
+    world.pass(Span::from_secs(2));
+    assert!(!world.gateway.seats.contains_key(&conn), "{}", world.story());
+    world.pass(Span::from_secs(60));
+    assert!(
+        world.nodes[0].heard("Expired") && world.nodes[0].heard("Renewed"),
+        "{}",
+        world.story()
+    );
+    assert_linked(&world);
+}
+
+#[test]
 fn where_grants_are_not_renewed_once_they_ran_out_the_node_says_that_it_must_be_paired_again() {
     let mut world = World::new(1, 14);
     world.limits.renew_after_expiry = Span::from_secs(0);

@@ -351,7 +351,7 @@ impl World {
                 }
             }
             GateIn::Push(notice) => Input::Push(notice),
-            GateIn::Bounded(until, renews) => Input::Bounded { until, renews },
+            GateIn::Bounded(until, renews) => Input::Bounded { until, renews, unix },
             GateIn::Unsubscribed(text) => {
                 pattern = text;
                 Input::Unsubscribed(Pattern::parse(&pattern).expect("a pattern"))
@@ -419,16 +419,17 @@ impl World {
                     Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 }))
                 }
                 Answer::Busy => Input::Settled(Verdict::Refused(Refusal::Busy { retry_in: 5 })),
-                Answer::Activated(Ok(outcome)) => Input::Activated(Ok(
-                    outcome.map_or(Confirmation::NotThere, Confirmation::Active)
-                )),
-                Answer::Activated(Err(())) => Input::Activated(Err(failed)),
+                Answer::Activated(Ok(outcome)) => Input::Activated(
+                    Ok(outcome.map_or(Confirmation::NotThere, Confirmation::Active)),
+                    unix,
+                ),
+                Answer::Activated(Err(())) => Input::Activated(Err(failed), unix),
                 Answer::Presented(presented) => {
                     let until = presented.as_ref().map(|(until, _)| *until);
                     if let Some((_, scopes)) = presented {
                         seat.scopes = Some(scopes);
                     }
-                    Input::Presented(until)
+                    Input::Presented(until, unix)
                 }
                 Answer::Renewed(Some(it), bearer) => {
                     offered = it;

@@ -206,13 +206,17 @@ pub fn gateway(data: &[u8]) {
                 1 => Verdict::Waits { expires_in: 60 },
                 _ => Verdict::Offered(offer()),
             }),
-            17 => gateway::Input::Activated(Ok(match argument % 3 {
-                0 => Confirmation::NotThere,
-                1 => Confirmation::Active(None),
-                _ => Confirmation::Active(Some(UnixTime::from_secs(1_750_000_100))),
-            })),
+            17 => {
+                let confirmation = match argument % 3 {
+                    0 => Confirmation::NotThere,
+                    1 => Confirmation::Active(None),
+                    _ => Confirmation::Active(Some(UnixTime::from_secs(1_750_000_100))),
+                };
+                gateway::Input::Activated(Ok(confirmation), unix)
+            }
             18 => gateway::Input::Presented(
                 (argument % 2 == 0).then(|| UnixTime::from_secs(1_750_000_100)),
+                unix,
             ),
             19 => gateway::Input::Renewed((argument % 2 == 0).then(offer)),
             20 => gateway::Input::Push(

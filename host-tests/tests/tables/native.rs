@@ -266,13 +266,19 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("settled: refused", |_, _| {
         gateway::Input::Settled(Verdict::Refused(pair::Refusal::Denied { reason: None }))
     }),
-    ("activated", |_, _| gateway::Input::Activated(Ok(Confirmation::Active(None)))),
-    ("activated nothing", |_, _| gateway::Input::Activated(Ok(Confirmation::NotThere))),
-    ("not activated, store failed", |_, _| gateway::Input::Activated(Err(Refusal::StoreFailed))),
-    ("presented", |world, _| {
-        gateway::Input::Presented(Some(world.unix().after(Span::from_secs(600))))
+    ("activated", |world, _| {
+        gateway::Input::Activated(Ok(Confirmation::Active(None)), world.unix())
     }),
-    ("presented nothing", |_, _| gateway::Input::Presented(None)),
+    ("activated nothing", |world, _| {
+        gateway::Input::Activated(Ok(Confirmation::NotThere), world.unix())
+    }),
+    ("not activated, store failed", |world, _| {
+        gateway::Input::Activated(Err(Refusal::StoreFailed), world.unix())
+    }),
+    ("presented", |world, _| {
+        gateway::Input::Presented(Some(world.unix().after(Span::from_secs(600))), world.unix())
+    }),
+    ("presented nothing", |world, _| gateway::Input::Presented(None, world.unix())),
     ("renewed", |world, _| gateway::Input::Renewed(Some(offer(world)))),
     ("not renewed", |_, _| gateway::Input::Renewed(None)),
     ("deliver", |world, _| gateway::Input::Deliver(app(&[1]), world.unix())),
@@ -282,8 +288,16 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("push replaced", |_, _| gateway::Input::Push(Notice::Replaced)),
     ("push decided", |_, _| gateway::Input::Push(Notice::Decided)),
     ("push permissions", |_, _| gateway::Input::Push(Notice::Permissions)),
-    ("bounded", |_, _| gateway::Input::Bounded { until: None, renews: false }),
-    ("bounded to renewing", |_, _| gateway::Input::Bounded { until: None, renews: true }),
+    ("bounded", |world, _| gateway::Input::Bounded {
+        until: None,
+        renews: false,
+        unix: world.unix(),
+    }),
+    ("bounded to renewing", |world, _| gateway::Input::Bounded {
+        until: None,
+        renews: true,
+        unix: world.unix(),
+    }),
     ("unsubscribed", |_, _| {
         gateway::Input::Unsubscribed(Pattern::parse("/lights/*").expect("a pattern"))
     }),

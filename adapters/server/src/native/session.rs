@@ -353,9 +353,11 @@ impl<C: Carrier> Session<C> {
                     self.advance(Input::Settled(Verdict::Refused(refusal.lend())))
                 }
             },
-            Answer::Activated(outcome) => self.advance(Input::Activated(outcome)),
-            Answer::Presented(until) => self.advance(Input::Presented(until)),
-            Answer::Bounded { until, renews } => self.advance(Input::Bounded { until, renews }),
+            Answer::Activated(outcome) => self.advance(Input::Activated(outcome, unix)),
+            Answer::Presented(until) => self.advance(Input::Presented(until, unix)),
+            Answer::Bounded { until, renews } => {
+                self.advance(Input::Bounded { until, renews, unix })
+            }
             Answer::Ended => self.advance(Input::Push(Notice::Unpaired)),
             Answer::Full => self.advance(Input::Evict),
             Answer::Renewed(None) => self.advance(Input::Renewed(None)),

@@ -305,7 +305,7 @@ impl Machine for Connection {
             State::AwaitFirst { until } => Some((until, Reason::FirstMessage)),
             State::Linked(linked) => {
                 let (at, reason) = linked.keepalive.deadline();
-                Some(if linked.ends <= at { (linked.ends, Reason::Answer) } else { (at, reason) })
+                Some(if linked.ends <= at { (linked.ends, Reason::Ends) } else { (at, reason) })
             }
             State::Redeeming
             | State::Resuming

@@ -367,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     grant.state = State::Active;
                     Confirmation::Active(None)
                 });
-                input = Input::Activated(Ok(outcome));
+                input = Input::Activated(Ok(outcome), NOW);
             }
         }
         self.carry_out(input).await

@@ -295,15 +295,16 @@ fn step(
             if let Some((id, core::Confirmation::Active(_))) = confirmation {
                 shared.saw(Seen::Activated(id));
             }
-            Input::Activated(Ok(
-                confirmation.map_or(core::Confirmation::NotThere, |(_, found)| found)
-            ))
+            Input::Activated(
+                Ok(confirmation.map_or(core::Confirmation::NotThere, |(_, found)| found)),
+                now(),
+            )
         }
         Fed::Presented(chain) => {
             let found = peer
                 .zip(chain)
                 .and_then(|(peer, chain)| registry.presented(&shared.keys, &peer, &chain));
-            Input::Presented(found.map(|(until, _)| until))
+            Input::Presented(found.map(|(until, _)| until), now())
         }
         Fed::Renew(bearer) => {
             made = peer.and_then(|peer| registry.renew(&shared.keys, &peer));

@@ -8,6 +8,7 @@
 //! itself: when that is decided, and on each link from then on.
 
 mod attach;
+mod ends;
 mod frame;
 mod reply;
 
@@ -24,6 +25,7 @@ use crate::wire::close::Close;
 use crate::wire::native::link::{Admission, Bye, FromGateway, Policy};
 use crate::wire::path::Action;
 use attach::{Attaching, on_attached, on_first};
+use ends::Ends;
 use frame::on_frame;
 use reply::{leave, offer_it, offering, say};
 
@@ -54,8 +56,9 @@ enum Stage {
 struct Open {
     peer: Peer,
     muted: bool,
-    /// When what the peer may do ends, and the link with it.
-    expires: Option<UnixTime>,
+    /// When what the peer may do ends, and the link with it: a node whose grant ran out comes
+    /// again, and hears whether it may renew.
+    ends: Option<Ends>,
     /// What the node was given ran out: it may have it made anew, and no more.
     renews: bool,
     /// A grant is to be offered to it, as soon as no other answer is due.
@@ -66,7 +69,7 @@ struct Open {
 
 impl Open {
     fn in_force(&self, unix: UnixTime) -> bool {
-        !self.muted && !self.renews && self.expires.is_none_or(|expires| unix < expires)
+        !self.muted && !self.renews && self.ends.is_none_or(|ends| !ends.is_over(unix))
     }
 }
 
@@ -145,7 +148,7 @@ impl Link {
         }
     }
 
-    pub(super) const fn deadline(&self) -> (Instant, Reason) {
+    pub(super) fn deadline(&self) -> (Instant, Reason) {
         match &self.stage {
             Stage::Proving { until, .. } | Stage::AwaitChain { until } => {
                 (*until, Reason::FirstMessage)
@@ -153,7 +156,10 @@ impl Link {
             Stage::Attaching(_) | Stage::Presenting => {
                 (Instant::from_millis(u64::MAX), Reason::Answer)
             }
-            Stage::Open(open) => open.keepalive.deadline(),
+            Stage::Open(open) => {
+                let keepalive = open.keepalive.deadline();
+                open.ends.map_or(keepalive, |ends| ends.or_before(keepalive))
+            }
         }
     }
 
@@ -232,11 +238,11 @@ pub(super) fn step<'b>(
         (Stage::Attaching(attaching), Input::Attached(known, unix)) => {
             on_attached(link, now, limits, attaching, known, unix, out)
         }
-        (Stage::Presenting, Input::Presented(until)) => {
+        (Stage::Presenting, Input::Presented(until, unix)) => {
             let open = Open {
                 peer: Peer::Delegate(link.channel.peer),
                 muted: false,
-                expires: until,
+                ends: until.map(|until| Ends::new(until, now, unix)),
                 renews: false,
                 owed: false,
                 keepalive: Keepalive::start(now, limits),
@@ -268,8 +274,9 @@ pub(super) fn step<'b>(
         (stage @ (Stage::Attaching(_) | Stage::Open(_)), Input::Push(notice)) => {
             on_push(link, stage, notice, out)
         }
-        (Stage::Open(open), Input::Bounded { until, renews }) => {
-            Step::quiet(link.at(Stage::Open(Open { expires: until, renews, ..open })))
+        (Stage::Open(open), Input::Bounded { until, renews, unix }) => {
+            let ends = until.map(|until| Ends::new(until, now, unix));
+            Step::quiet(link.at(Stage::Open(Open { ends, renews, ..open })))
         }
         (Stage::Open(open), Input::Unsubscribed(pattern)) => {
             say(link, open, &FromGateway::NotAllowed { action: Action::Read, pattern }, out)
@@ -279,30 +286,32 @@ pub(super) fn step<'b>(
         (Stage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => {
             say(link, open, &FromGateway::App(app), out)
         }
-        (Stage::Open(open @ Open { due: Answer::Chain, .. }), Input::Presented(until)) => {
-            let (admission, expires) = match (until, open.peer) {
+        (Stage::Open(open @ Open { due: Answer::Chain, .. }), Input::Presented(until, unix)) => {
+            let ends = |until| Some(Ends::new(until, now, unix));
+            let (admission, ends) = match (until, open.peer) {
                 // A node's link rests on its grant, too.
                 (Some(until), Peer::Node(_)) => {
-                    (Admission::Welcome, Some(open.expires.map_or(until, |ends| ends.min(until))))
+                    (Admission::Welcome, ends(open.ends.map_or(until, |ends| ends.at.min(until))))
                 }
-                (Some(until), Peer::Delegate(_)) => (Admission::Welcome, Some(until)),
-                (None, _) => (Admission::NotPaired, open.expires),
+                (Some(until), Peer::Delegate(_)) => (Admission::Welcome, ends(until)),
+                (None, _) => (Admission::NotPaired, open.ends),
             };
             offering(say(
                 link,
-                Open { expires, due: Answer::None, ..open },
+                Open { ends, due: Answer::None, ..open },
                 &FromGateway::Admission(admission),
                 out,
             ))
         }
         (
             Stage::Open(open @ Open { due: Answer::Confirmation(grant), .. }),
-            Input::Activated(outcome),
+            Input::Activated(outcome, unix),
         ) => {
             let open = Open { due: Answer::None, ..open };
             match outcome {
-                Ok(Confirmation::Active(expires)) => {
-                    let open = Open { expires, renews: false, ..open };
+                Ok(Confirmation::Active(until)) => {
+                    let ends = until.map(|until| Ends::new(until, now, unix));
+                    let open = Open { ends, renews: false, ..open };
                     offering(say(link, open, &FromGateway::Active(grant), out))
                 }
                 // The node holds a grant that counts no more, though another may. It learns so, and
@@ -374,9 +383,10 @@ fn on_tick<'b>(
     limits: &Limits,
     out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
-    if open.expires.is_some_and(|expires| expires <= unix) {
+    if open.ends.is_some_and(|ends| ends.is_over(unix)) {
         return leave(link, &Stage::Open(open), None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
     }
+    let open = Open { ends: open.ends.map(|ends| ends.seen(now, unix)), ..open };
     match open.keepalive.tick(now, limits) {
         (_, Due::Nothing) => Step::quiet(link.at(Stage::Open(open))),
         (keepalive, Due::Ping) => {

@@ -110,10 +110,11 @@ pub enum Input<'b> {
     Spent(Result<bool, Refusal>),
     /// Answers [`Effect::Settle`].
     Settled(Verdict<'b>),
-    /// Answers [`Effect::Activate`].
-    Activated(Result<Confirmation, Refusal>),
-    /// Answers [`Effect::Present`]: until when the chain counts, or that it does not.
-    Presented(Option<UnixTime>),
+    /// Answers [`Effect::Activate`]; and what time it is.
+    Activated(Result<Confirmation, Refusal>, UnixTime),
+    /// Answers [`Effect::Present`]: until when the chain counts, or that it does not; and what time
+    /// it is.
+    Presented(Option<UnixTime>, UnixTime),
     /// Answers [`Effect::Renew`].
     Renewed(Option<Offer<'b>>),
     /// What is in force for the node of a link was looked up anew.
@@ -122,6 +123,8 @@ pub enum Input<'b> {
         until: Option<UnixTime>,
         /// It is nothing: the node may have its grant made anew, and no more.
         renews: bool,
+        /// What time it is.
+        unix: UnixTime,
     },
     /// A subscription has ended, because what is in force does not cover it any more.
     Unsubscribed(Pattern<'b>),

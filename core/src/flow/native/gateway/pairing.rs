@@ -214,7 +214,7 @@ pub(super) fn step<'b>(
         (Stage::Settling { .. }, Input::Settled(verdict)) => {
             on_settled(pairing, now, limits, verdict, out)
         }
-        (Stage::Activating { grant }, Input::Activated(outcome)) => {
+        (Stage::Activating { grant }, Input::Activated(outcome, _)) => {
             let (message, reason) = match outcome {
                 Ok(Confirmation::Active(_)) => (FromGateway::Active(grant), Close::GOODBYE),
                 Ok(Confirmation::NotThere) => {

@@ -217,7 +217,7 @@ fn at_its_end_a_session_is_looked_up_once_more_because_it_may_have_been_prolonge
         connection = step(connection, now, Input::Tick).0;
         connection = step(connection, now, Input::Pong).0;
     }
-    assert_eq!(connection.deadline(), Some((at(ends), Reason::Answer)), "{now}");
+    assert_eq!(connection.deadline(), Some((at(ends), Reason::Ends)), "{now}");
     let (rechecking, said) = step(connection, ends, Input::Tick);
     assert!(said[0].starts_with("Recheck("));
     let later = UNIX.after(Span::from_secs(100));

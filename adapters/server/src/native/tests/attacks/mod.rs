@@ -4,6 +4,7 @@
 mod ceiling;
 mod codes;
 mod delegated;
+mod ends;
 pub(crate) mod failing;
 mod first_messages;
 mod floods;

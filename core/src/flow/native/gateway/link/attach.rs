@@ -1,5 +1,6 @@
 //! A link's first message, and the look at the registry that it leads to.
 
+use super::ends::Ends;
 use super::reply::{leave, offering};
 use super::{Answer, Link, Open, Stage};
 use crate::error::Refusal;
@@ -77,7 +78,7 @@ pub(super) fn on_attached<'b>(
 ) -> Step<State, Effect<'b>> {
     let Attaching { node_id, holds, muted, renews: told, owed } = attaching;
     let nowhere = Stage::Attaching(attaching);
-    let (known, Admitted { until: expires, renews, .. }) = match known {
+    let (known, Admitted { until, renews, .. }) = match known {
         Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
             // One that was welcomed and may do nothing any more comes again, and hears why.
             Some((_, Admitted { renews: true, .. })) if !told => {
@@ -110,7 +111,8 @@ pub(super) fn on_attached<'b>(
         None => Answer::None,
     };
     let owed = owed || is_owed(known.grants, known.ceiling, holds, unix);
-    let keepalive = Keepalive::start(now, limits);
-    let open = Open { peer: Peer::Node(node_id), muted, expires, renews, owed, keepalive, due };
+    let (ends, keepalive) =
+        (until.map(|until| Ends::new(until, now, unix)), Keepalive::start(now, limits));
+    let open = Open { peer: Peer::Node(node_id), muted, ends, renews, owed, keepalive, due };
     offering(step.wrap(|()| link.at(Stage::Open(open)), |effect| effect))
 }

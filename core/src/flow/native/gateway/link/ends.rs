@@ -1,0 +1,70 @@
+//! When what the peer of a link may do ends.
+
+use crate::time::{Instant, Reason, Span, UnixTime};
+
+/// The end of what a peer may do: the time of day, and when the connection wakes for it.
+///
+/// A time of day is in whole seconds, so the connection may wake up to a second after `at` has
+/// begun. What comes in between is judged by the time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) at: UnixTime,
+    wakes: Instant,
+}
+
+impl Ends {
+    /// An end as it is seen at `now`, when the time of day is `unix`.
+    pub(super) const fn new(at: UnixTime, now: Instant, unix: UnixTime) -> Self {
+        let left = at.as_secs().saturating_sub(unix.as_secs());
+        Self { at, wakes: now.after(Span::from_secs(left)) }
+    }
+
+    pub(super) fn is_over(self, unix: UnixTime) -> bool {
+        self.at <= unix
+    }
+
+    /// The same end once the clocks were read again: a step of the time of day moves it.
+    pub(super) const fn seen(self, now: Instant, unix: UnixTime) -> Self {
+        Self::new(self.at, now, unix)
+    }
+
+    /// Whichever comes first, this end or another deadline.
+    pub(super) fn or_before(self, other: (Instant, Reason)) -> (Instant, Reason) {
+        if self.wakes <= other.0 { (self.wakes, Reason::Ends) } else { other }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
+    fn unix(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_end_wakes_the_connection_when_its_second_has_begun_and_only_if_nothing_is_due_earlier() {
+        let ends = Ends::new(unix(105), at(7), unix(100));
+        assert_eq!(ends.or_before((at(20), Reason::Ping)), (at(12), Reason::Ends));
+        assert_eq!(ends.or_before((at(11), Reason::Ping)), (at(11), Reason::Ping));
+        assert!(!ends.is_over(unix(104)) && ends.is_over(unix(105)));
+    }
+
+    #[test]
+    fn an_end_that_has_passed_wakes_the_connection_at_once_and_a_step_of_the_time_of_day_moves_it()
+    {
+        let later = (at(1_000), Reason::Ping);
+        assert_eq!(Ends::new(unix(99), at(7), unix(100)).or_before(later).0, at(7));
+        let ends = Ends::new(unix(160), at(0), unix(100));
+        assert_eq!(
+            ends.seen(at(10), unix(150)).or_before(later).0,
+            at(20),
+            "the time of day went forward by 40 s"
+        );
+        assert_eq!(ends.seen(at(10), unix(70)).or_before(later).0, at(100), "it went back by 40 s");
+    }
+}
