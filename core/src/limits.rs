@@ -50,11 +50,11 @@ pub const FAILURES_FOR_ONE_NODE: u32 = 10;
 pub const READINGS_EVERY: Span = Span::from_secs(5);
 /// How soon after they were written last they are written once more because it has left.
 pub const READINGS_LAST: Span = Span::from_secs(1);
-/// Text frames that a node of the `missy` dialect may send a minute; then they are read as fast as
-/// they may come.
-pub const TEXTS_A_MINUTE: u32 = 12_000;
+/// Messages of one linked peer that are read in a minute, in every dialect: of a node, a delegate
+/// or a companion. What it sends above that is read later.
+pub const MESSAGES_A_MINUTE: u32 = 12_000;
 /// How many of them may come at once.
-pub const TEXTS_AT_ONCE: u32 = 400;
+pub const MESSAGES_AT_ONCE: u32 = 400;
 /// Wrong guesses that kill a PIN or a code.
 pub const GUESSES_PER_CODE: u8 = 5;
 /// Wrong PINs that close a pairing window, over all PINs of it.

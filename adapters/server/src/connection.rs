@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use handfast_core::budget::Bucket;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
 use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::NodeId;
-use handfast_core::limits::{SCRATCH, TEXTS_A_MINUTE, TEXTS_AT_ONCE};
+use handfast_core::limits::SCRATCH;
 use handfast_core::registry::admission::Asking;
 use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::record::Standing;
@@ -24,6 +23,7 @@ use crate::gateway::{Gateway, Inner};
 use crate::hashing::Attempt;
 use crate::hook::Event;
 use crate::hub::{Dialect, Letter, Mailbox};
+use crate::message_rate::MessageRate;
 use crate::native::carrier::rules_broken;
 use crate::proxies::PeerAddress;
 use crate::pump::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
@@ -43,8 +43,8 @@ pub(crate) struct Session {
     /// What was read already: by whoever found out that this is a node's connection, or while its
     /// token was hashed.
     heard: Option<Box<Message>>,
-    /// How many text frames it may send; made with the first of a link.
-    texts: Option<Box<Bucket>>,
+    /// How fast it is read once it is linked.
+    rate: MessageRate,
     /// What its token cost; given back if it was right.
     attempt: Option<Box<Attempt>>,
 }
@@ -111,7 +111,7 @@ impl Session {
             mailbox,
             attached: None,
             heard: None,
-            texts: None,
+            rate: MessageRate::default(),
             attempt: None,
         }
     }
@@ -130,16 +130,12 @@ impl Session {
         let mut connection = Connection::accepted(self.since, inner.limits);
         while !connection.is_closed() {
             let happening = self.next(&connection, &inner, &mut shutdown).await;
+            if let (Happening::Frame(_), Some(_)) = (&happening, connection.linked()) {
+                self.rate.read(inner.clock.now());
+            }
             let (next, actions) = match happening {
                 Happening::Frame(Message::Text(text)) => {
                     self.spoke();
-                    if connection.linked().is_some() {
-                        let now = inner.clock.now();
-                        let texts = self.texts.get_or_insert_with(|| {
-                            Box::new(Bucket::with_load(TEXTS_A_MINUTE, TEXTS_AT_ONCE, now))
-                        });
-                        let _within = texts.take(now);
-                    }
                     advance(connection, &inner, self.peer, Input::Text(text.as_str()))
                 }
                 Happening::Frame(Message::Binary(bytes)) => {
@@ -194,10 +190,7 @@ impl Session {
             return Happening::Frame(*heard);
         }
         let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
-        let now = inner.clock.now();
-        let pause =
-            self.texts.as_mut().map(|texts| texts.wait(now)).filter(|wait| wait.as_millis() > 0);
-        let pause = pause.map(|wait| inner.clock.wake_at(now.after(wait)));
+        let pause = self.rate.pause(&inner.clock);
         let seat = self.seat.as_ref();
         let needs_seat = connection.linked().is_none();
         tokio::select! {
@@ -210,7 +203,7 @@ impl Session {
             // Who sends more than it may is read later, and nothing of it is lost.
             frame = async {
                 if let Some(pause) = pause {
-                    sleep_until(pause).await;
+                    pause.await;
                 }
                 self.socket.recv().await
             }, if !connection.awaits_answer() => match frame {

@@ -35,6 +35,7 @@ mod hook;
 mod hub;
 mod in_force;
 pub mod inbound;
+mod message_rate;
 mod meter;
 mod native;
 mod operator;

@@ -19,6 +19,7 @@ use super::kept::Kept;
 use crate::connection;
 use crate::gateway::Gateway;
 use crate::hub::Letter;
+use crate::message_rate::MessageRate;
 use crate::native::carrier::rules_broken;
 use crate::proxies::PeerAddress;
 use crate::pump::{CLOSE_WITHIN, PATIENCE};
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     since: Instant,
     /// Whether nothing has been heard of it yet.
     is_new: bool,
+    /// How fast it is read once it is linked.
+    rate: MessageRate,
 }
 
 /// What the world did.
@@ -59,13 +62,8 @@ impl Session {
         origin_allowed: bool,
     ) -> Self {
         let connection = Some(Connection::accepted(since, gateway.inner.limits));
-        Self {
-            socket,
-            connection,
-            kept: Kept::new(gateway, peer, seat, origin_allowed),
-            since,
-            is_new: true,
-        }
+        let kept = Kept::new(gateway, peer, seat, origin_allowed);
+        Self { socket, connection, kept, since, is_new: true, rate: MessageRate::default() }
     }
 
     /// Runs until the connection has ended, or until it turns out to be a node's: that goes on in a
@@ -87,6 +85,11 @@ impl Session {
                 Box::pin(self.carry_out(actions)).await;
                 continue;
             }
+            if let (Happening::Frame(_), Some(_)) =
+                (&happening, self.connection.as_ref().and_then(Connection::linked))
+            {
+                self.rate.read(self.kept.gateway.inner.clock.now());
+            }
             let actions = self.react(happening);
             if !actions.is_empty() {
                 // Boxed, because an idle connection should not keep room for what it does when it
@@ -98,7 +101,8 @@ impl Session {
 
     /// Waits for whatever comes first. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
-        let Self { socket, connection, kept, .. } = self;
+        let Self { socket, connection, kept, rate, .. } = self;
+        let pause = rate.pause(&kept.gateway.inner.clock);
         let deadline = connection
             .as_ref()
             .and_then(Connection::deadline)
@@ -115,7 +119,13 @@ impl Session {
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             letter = kept.mailbox.next() => Happening::Letter(letter),
             () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
-            frame = socket.recv(), if reads => match frame {
+            // Who sends more than it may is read later, and nothing of it is lost.
+            frame = async {
+                if let Some(pause) = pause {
+                    pause.await;
+                }
+                socket.recv().await
+            }, if reads => match frame {
                 Some(Ok(frame)) => Happening::Frame(frame),
                 Some(Err(error)) => rules_broken(&error).map_or(Happening::Gone, Happening::Broken),
                 None => Happening::Gone,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, OptionFuture};
 use handfast_core::flow::native::gateway::{
     Around, Confirmation, Connection, Input, Prepared, Verdict,
 };
@@ -26,6 +27,7 @@ use crate::chance;
 use crate::gateway::Gateway;
 use crate::hub::{Delivery, Letter};
 use crate::in_force::OwnedInForce;
+use crate::message_rate::MessageRate;
 use crate::pairing::{OwnedPrepared, OwnedVerdict};
 use crate::pump::{CLOSE_WITHIN, PATIENCE};
 
@@ -43,11 +45,13 @@ pub(crate) struct Session<C> {
     held: Option<Box<Vec<u8>>>,
     /// Whether the last thing that happened was a delivery.
     delivered: bool,
+    /// How fast it is read once it is linked.
+    rate: MessageRate,
 }
 
 /// What the world did.
 enum Happening {
-    /// The turn of the frame that is held has come.
+    /// The turn of the frame that is held has come, or frames may be read again.
     Turn,
     Received(Received),
     Letter(Letter),
@@ -66,12 +70,14 @@ impl<C: Carrier> Session<C> {
         place: Place,
     ) -> Self {
         let connection = Some(Connection::accepted(since, gateway.inner.limits));
+        let kept = Kept::new(gateway, address, place);
         Self {
             carrier,
             connection,
-            kept: Kept::new(gateway, address, place),
+            kept,
             held: None,
             delivered: false,
+            rate: MessageRate::default(),
         }
     }
 
@@ -92,12 +98,20 @@ impl<C: Carrier> Session<C> {
 
     /// Waits for whatever comes first. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
-        let Self { carrier, connection, kept, held, delivered } = self;
+        let Self { carrier, connection, kept, held, delivered, rate } = self;
         let deadline = connection
             .as_ref()
             .and_then(Connection::deadline)
             .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
+        // Boxed, because hardly any connection ever waits: for its turn before it is linked, and
+        // for its rate from then on.
+        let waits: Option<BoxFuture<'_, ()>> = match held {
+            Some(_) => Some(kept.turn().boxed()),
+            None => rate.pause(&kept.gateway.inner.clock).map(|pause| pause as _),
+        };
+        // Who sends more than it may is read later, and nothing of it is lost.
+        let reads = reads && (held.is_some() || waits.is_none());
         // Who is sent more than its carrier takes is heard all the same: after each delivery one
         // frame, if there is one.
         if std::mem::take(delivered)
@@ -107,7 +121,7 @@ impl<C: Carrier> Session<C> {
         {
             return Happening::Received(received);
         }
-        let (place, proving, waits) = (&kept.place, kept.proving.as_deref(), held.is_some());
+        let (place, proving) = (&kept.place, kept.proving.as_deref());
         tokio::select! {
             // What comes in or goes out in floods pushes nothing else out.
             biased;
@@ -123,8 +137,7 @@ impl<C: Carrier> Session<C> {
                     (None, Place::Free) => std::future::pending().await,
                 }
             } => Happening::Evicted,
-            // Boxed, because hardly any connection ever waits.
-            () = async { match waits { true => Box::pin(kept.turn()).await, false => std::future::pending().await } } => Happening::Turn,
+            Some(()) = OptionFuture::from(waits) => Happening::Turn,
             received = carrier.recv(), if reads => Happening::Received(received),
         }
     }
@@ -141,6 +154,9 @@ impl<C: Carrier> Session<C> {
             }
             Happening::Received(Received::Frame(frame)) => {
                 self.kept.spoke();
+                if self.connection.as_ref().and_then(Connection::linked).is_some() {
+                    self.rate.read(self.kept.gateway.inner.clock.now());
+                }
                 self.came(frame)
             }
             Happening::Turn => match self.held.take() {

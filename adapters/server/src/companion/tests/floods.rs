@@ -1,4 +1,6 @@
-use handfast_core::limits::Limits;
+use std::time::{Duration, Instant};
+
+use handfast_core::limits::{Limits, MESSAGES_A_MINUTE, MESSAGES_AT_ONCE};
 
 use super::*;
 
@@ -56,4 +58,50 @@ async fn wrong_session_tokens_are_counted_and_cost_no_code_and_no_node_an_attemp
     }
     assert_eq!(world.shows("wrong.code").await.unwrap_err(), "unknown code");
     assert!(world.shows(&world.code()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_companion_that_floods_is_read_at_its_rate_and_neither_another_nor_the_operator_waits_for_it()
+ {
+    let mut world = World::new().await;
+    let (loud_token, calm_token) = (world.session().await, world.session().await);
+    let loud_id = world.id_of(&loud_token).await;
+    let (mut loud, mut calm) = (world.links(&loud_token).await, world.links(&calm_token).await);
+    let begun = Instant::now();
+    let flood = tokio::spawn(async move {
+        for number in 0_u32.. {
+            if loud.send(Message::Text(number.to_string().into())).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut loud_heard = 0_u32;
+    for number in 0..300 {
+        say(&mut calm, "calm").await;
+        loop {
+            let (_, text) = world.heard.recv().await.unwrap();
+            if text == "calm" {
+                break;
+            }
+            assert_eq!(text, loud_heard.to_string(), "nothing of the flood is lost");
+            loud_heard += 1;
+        }
+        if number % 100 == 0 {
+            assert!(world.shows(&world.code()).await.is_ok(), "another one is let in");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let gained = begun.elapsed().as_secs_f64() * f64::from(MESSAGES_A_MINUTE) / 60.0;
+    let most = MESSAGES_AT_ONCE + 1 + gained.ceil() as u32;
+    println!("{loud_heard} messages of the flood were heard in {:?}", begun.elapsed());
+    assert!(
+        (MESSAGES_AT_ONCE..=most).contains(&loud_heard),
+        "{loud_heard} were heard, and {most} may be"
+    );
+    // What is decided does not wait behind the flood.
+    world.gateway.revoke_companion(loud_id).await.unwrap();
+    while world.gateway.inner.companions.is_linked(loud_id) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    flood.abort();
 }

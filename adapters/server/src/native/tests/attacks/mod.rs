@@ -8,6 +8,7 @@ mod ends;
 pub(crate) mod failing;
 mod first_messages;
 mod floods;
+mod messages;
 mod rights;
 
 use std::net::SocketAddr;
