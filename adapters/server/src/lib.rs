@@ -35,6 +35,7 @@ mod hook;
 mod hub;
 mod in_force;
 pub mod inbound;
+mod log_observer;
 mod message_rate;
 mod meter;
 mod native;
@@ -60,9 +61,8 @@ pub use api::metrics::serve_metrics;
 pub use clock::{LocalClock, SYNCHRONISED_FILE, SystemClock};
 pub use final_decisions::FEWEST_FOR_GOOD;
 pub use gateway::{Gateway, GatewayBuilder};
-pub use hook::{
-    Application, CompanionInfo, Event, LogObserver, NoApplication, Observer, PeerInfo, Pin,
-};
+pub use hook::{Application, CompanionInfo, Event, NoApplication, Observer, PeerInfo, Pin};
+pub use log_observer::LogObserver;
 pub use native::{serve_serial, serve_tcp};
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 pub use proxies::{PeerAddress, ProxySettings};
