@@ -1,6 +1,7 @@
 //! Budgets as plain values: how often something may fail, who may still come in, and how long to
 //! wait before trying again.
 
+mod lines;
 mod messages;
 mod proving;
 mod reading;
@@ -11,6 +12,7 @@ use crate::entropy::Entropy;
 use crate::limits::{Limits, STALLED_AFTER};
 use crate::time::{Instant, Span};
 
+pub use lines::Lines;
 pub use messages::Messages;
 pub use proving::{NoPlace, Proving};
 pub use reading::{Reading, Turn};

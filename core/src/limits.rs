@@ -55,6 +55,13 @@ pub const READINGS_LAST: Span = Span::from_secs(1);
 pub const MESSAGES_A_MINUTE: u32 = 12_000;
 /// How many of them may come at once.
 pub const MESSAGES_AT_ONCE: u32 = 400;
+/// Lines of one kind that one source, node or session may cause in the log within
+/// [`LOG_LINES_WITHIN`]; then one line says how many were left out.
+pub const LOG_LINES: u32 = 10;
+/// The same of all sources together: a stranger may have many.
+pub const LOG_LINES_OF_STRANGERS: u32 = 60;
+/// How long lines of the log are counted together.
+pub const LOG_LINES_WITHIN: Span = Span::from_secs(60);
 /// Wrong guesses that kill a PIN or a code.
 pub const GUESSES_PER_CODE: u8 = 5;
 /// Wrong PINs that close a pairing window, over all PINs of it.
