@@ -310,7 +310,7 @@ impl Gateway {
             store: Arc::new(store),
             limits: Limits::DEFAULT,
             application: Arc::new(NoApplication),
-            observer: Arc::new(LogObserver),
+            observer: Arc::new(LogObserver::default()),
         }
     }
 

@@ -35,6 +35,7 @@ mod hook;
 mod hub;
 mod in_force;
 pub mod inbound;
+mod log_lines;
 mod log_observer;
 mod message_rate;
 mod meter;

@@ -1,15 +1,68 @@
 //! What happens, as lines of the log.
 
+use std::net::IpAddr;
+
+use handfast_core::id::Source;
 use handfast_core::time::UnixTime;
 
 use crate::hook::{Event, Observer};
+use crate::log_lines::{CausedBy, LogLines};
 
-/// Writes events as log lines.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogObserver;
+/// Writes events as log lines. What a stranger or one node can cause at will is written ten times a
+/// minute for each of them, and sixty times for all sources together; then one line says how many
+/// were left out. What an operator decides is always written.
+#[derive(Clone, Debug, Default)]
+pub struct LogObserver {
+    lines: LogLines,
+}
+
+/// What the lines of this event are called, and who can cause it at will; none where nobody can.
+fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
+    let from = |address: &IpAddr| CausedBy::Source(Source::of(*address));
+    Some(match event {
+        Event::Asked { address, .. } => ("a node asks to be paired", from(address)),
+        Event::AskRefused { address, .. } => ("a pairing request was turned away", from(address)),
+        Event::PairingRequest { address, .. } => {
+            ("a node asks to be paired with a PIN", from(address))
+        }
+        Event::CodeWrong { pin: true, address, .. } => ("a wrong PIN", from(address)),
+        Event::CodeWrong { pin: false, address, .. } => ("a wrong code", from(address)),
+        Event::PinsLockedFor { address } => ("too many wrong PINs", from(address)),
+        Event::CodeLocked => ("a PIN or code is dead", CausedBy::Any),
+        Event::Linked(node_id) => ("linked", CausedBy::Node(*node_id)),
+        Event::Unlinked(node_id) => ("unlinked", CausedBy::Node(*node_id)),
+        Event::GrantOffered { node_id, .. } => ("a grant is offered", CausedBy::Node(*node_id)),
+        Event::GrantActivated { node_id, .. } => ("a grant is active", CausedBy::Node(*node_id)),
+        Event::DelegateLinked { subject, .. } => {
+            ("a delegate linked", CausedBy::Subject(*subject.as_bytes()))
+        }
+        // Under whom it stood is not told any more.
+        Event::DelegateUnlinked { .. } => ("a delegate's link ended", CausedBy::Any),
+        Event::CompanionLinked { session } => ("a companion linked", CausedBy::Session(*session)),
+        Event::CompanionUnlinked { session } => {
+            ("a companion's link ended", CausedBy::Session(*session))
+        }
+        Event::SenderAsked { .. } => ("a stranger asks to be let in", CausedBy::Any),
+        Event::Paired(_)
+        | Event::Decided { .. }
+        | Event::Pushed(..)
+        | Event::WindowOpened { .. }
+        | Event::WindowClosed
+        | Event::WindowLocked
+        | Event::SessionOpened { .. }
+        | Event::SessionRevoked { .. }
+        | Event::SenderAllowed { .. }
+        | Event::SenderDecided { .. }
+        | Event::SendersSeeded { .. }
+        | Event::GrantRevoked { .. } => return None,
+    })
+}
 
 impl Observer for LogObserver {
     fn event(&self, event: &Event) {
+        if caused(event).is_some_and(|(kind, cause)| !self.lines.writes(kind, cause)) {
+            return;
+        }
         match event {
             Event::Asked { node_id, name, room, address } => {
                 tracing::info!(%node_id, ?name, ?room, %address, "a node asks to be paired");
@@ -105,3 +158,6 @@ impl Observer for LogObserver {
 fn hex(id: &[u8; 16]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;
