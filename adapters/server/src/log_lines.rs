@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use handfast_core::budget::Lines;
@@ -198,6 +198,23 @@ fn tell(left_out: &LeftOut) {
     let LeftOut { key: (kind, cause), count } = left_out;
     tracing::warn!(lines = kind, from = %cause, left_out = count, "more lines of one kind in a minute than are written; the others were left out");
 }
+
+/// The lines that are written where something is done, rather than for an event.
+pub(crate) fn of_process() -> &'static LogLines {
+    static LINES: LazyLock<LogLines> = LazyLock::new(LogLines::default);
+    &LINES
+}
+
+/// Writes a line that a stranger, a node or a store that fails can cause at will, unless there have
+/// been too many like it.
+macro_rules! limited {
+    ($level:ident, $cause:expr, { $($fields:tt)* } $text:literal) => {
+        if $crate::log_lines::of_process().writes($text, $cause) {
+            tracing::$level!($($fields)* $text);
+        }
+    };
+}
+pub(crate) use limited;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use handfast_store::{Observation, StoreError};
 
 use crate::gateway::Inner;
 use crate::hub::Mailbox;
+use crate::log_lines::{CausedBy, limited};
 
 /// How long one send to a slow peer may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -15,7 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn failed(error: StoreError) -> Refusal {
-    tracing::error!(%error, "the registry could not be read or written");
+    limited!(error, CausedBy::Any, { %error, } "the registry could not be read or written");
     Refusal::StoreFailed
 }
 

@@ -20,6 +20,7 @@ use crate::api;
 use crate::companion::{self, origin};
 use crate::connection::Session;
 use crate::gateway::Gateway;
+use crate::log_lines::{CausedBy, limited};
 use crate::native::SUBPROTOCOL;
 use crate::native::session::{self, Place};
 use crate::proxies::PeerAddress;
@@ -118,7 +119,7 @@ async fn health(State(gateway): State<Gateway>) -> Response {
     let problem = match gateway.summary().await {
         Ok(_) => gateway.store_status().failing.then_some(CANNOT_WRITE),
         Err(error) => {
-            tracing::error!(%error, "not healthy");
+            limited!(error, CausedBy::Any, { %error, } "not healthy");
             Some(CANNOT_READ)
         }
     };
@@ -175,7 +176,7 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         return Ok((StatusCode::NOT_FOUND, text).into_response());
     };
     let Some(address) = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers) else {
-        tracing::error!("{}", NO_PEER.trim_end());
+        limited!(error, CausedBy::Any, { problem = NO_PEER.trim_end(), } "a request cannot be served");
         return Ok((StatusCode::INTERNAL_SERVER_ERROR, NO_PEER).into_response());
     };
     let accepted = parts.extensions.get::<Accepted>();

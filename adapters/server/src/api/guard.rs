@@ -13,6 +13,7 @@ use crate::admin::Caller;
 use crate::bearer::{BearerRefused, Companion, decoded};
 use crate::companion::origin;
 use crate::gateway::Gateway;
+use crate::log_lines::{CausedBy, limited};
 use crate::router::NO_PEER;
 
 /// Under what the operator's API stands in the addresses of permissions.
@@ -29,7 +30,7 @@ pub(super) async fn everybody(
     next: Next,
 ) -> Response {
     if gateway.inner.proxies.address_of(request.extensions(), request.headers()).is_none() {
-        tracing::error!("{}", NO_PEER.trim_end());
+        limited!(error, CausedBy::Any, { problem = NO_PEER.trim_end(), } "a request cannot be served");
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, "usage", NO_PEER.trim_end());
     }
     let length = request

@@ -20,6 +20,7 @@ use super::accept::wants_text;
 use crate::accept::{Arrived, Listening, accept_with};
 use crate::bearer::{BearerRefused, Permit};
 use crate::gateway::Gateway;
+use crate::log_lines::{CausedBy, limited};
 use crate::seats::Seats;
 use crate::serve::one;
 use crate::telemetry::{self, Live, text};
@@ -82,7 +83,7 @@ pub(crate) async fn answer(gateway: &Gateway, headers: &HeaderMap) -> Response {
             ([(CONTENT_TYPE, kind), (VARY, "accept")], text).into_response()
         }
         Err(error) => {
-            tracing::error!(%error, "the metrics could not be counted");
+            limited!(error, CausedBy::Any, { %error, } "the metrics could not be counted");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The registry cannot be read, so there are no metrics. Try again.\n",

@@ -11,6 +11,7 @@ use super::refuse;
 use crate::admin::PermissionsView;
 use crate::bearer::{BearerRefused, Companion};
 use crate::gateway::{Gateway, OperatorError};
+use crate::log_lines::{CausedBy, limited};
 use crate::pairing::hex;
 
 /// What `GET /api/v1/session` answers.
@@ -69,7 +70,7 @@ fn failed(error: OperatorError) -> Response {
             refuse(StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored", &error.to_string())
         }
         error => {
-            tracing::error!(%error, "a companion's session could not be changed");
+            limited!(error, CausedBy::Any, { %error, } "a companion's session could not be changed");
             refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store",

@@ -11,6 +11,7 @@ use handfast_core::time::UnixTime;
 use super::permit::{BearerRefused, bearer, peer};
 use crate::gateway::Gateway;
 use crate::hook::CompanionInfo;
+use crate::log_lines::{CausedBy, limited};
 use crate::proxies::PeerAddress;
 use crate::telemetry::SessionEvent;
 
@@ -83,7 +84,7 @@ impl Companion {
                 // The session that made it has ended, and it ends with that one.
                 Ok(None) => Err(BearerRefused::Unknown),
                 Err(error) => {
-                    tracing::error!(%error, "the session that made a session could not be looked up");
+                    limited!(error, CausedBy::Any, { %error, } "the session that made a session could not be looked up");
                     Err(BearerRefused::Store)
                 }
             },
@@ -100,7 +101,7 @@ impl Companion {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "a session could not be looked up");
+                limited!(error, CausedBy::Any, { %error, } "a session could not be looked up");
                 Err(BearerRefused::Store)
             }
         }

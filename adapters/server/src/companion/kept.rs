@@ -13,6 +13,7 @@ use super::action::{Action, Answer};
 use crate::gateway::Gateway;
 use crate::hook::{CompanionInfo, Event};
 use crate::hub::{Dialect, Mailbox};
+use crate::log_lines::{CausedBy, limited};
 use crate::proxies::PeerAddress;
 use crate::pump::interrupted;
 use crate::seats::SeatGuard;
@@ -69,7 +70,7 @@ impl Kept {
                 return Some(Answer::Redeemed(match redeemed {
                     Ok(redeemed) => redeemed.map_err(NotOpened::No),
                     Err(error) => {
-                        tracing::error!(%error, "a setup code could not be redeemed");
+                        limited!(error, CausedBy::Any, { %error, } "a setup code could not be redeemed");
                         Err(NotOpened::Failed)
                     }
                 }));
@@ -166,7 +167,7 @@ impl Kept {
         let session = match session {
             Ok(session) => session,
             Err(error) => {
-                tracing::error!(%error, "a session could not be read");
+                limited!(error, CausedBy::Any, { %error, } "a session could not be read");
                 return Answer::Found(Err(Failed::Store));
             }
         };

@@ -12,6 +12,7 @@ use handfast_core::wire::native::pair;
 
 use super::owned::OwnedRequest;
 use super::rules::Terms;
+use crate::log_lines::{CausedBy, limited};
 
 /// How long a handler may take; the operator decides where it takes longer.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -150,12 +151,13 @@ pub(crate) async fn ask(
     match tokio::time::timeout(WITHIN, &mut task).await {
         Ok(Ok(decision)) => decision,
         Ok(Err(_)) => {
-            tracing::error!(name = ?request.name, "the pairing handler panicked; the operator is asked instead");
+            limited!(error, CausedBy::Any, { name = ?request.name, } "the pairing handler panicked; the operator is asked instead");
             PairingDecision::Ask
         }
         Err(_) => {
             task.abort();
-            tracing::error!(name = ?request.name, "the pairing handler took longer than {WITHIN:?}; the operator is asked instead");
+            let name = &request.name;
+            limited!(error, CausedBy::Any, { ?name, within = ?WITHIN, } "the pairing handler took too long; the operator is asked instead");
             PairingDecision::Ask
         }
     }

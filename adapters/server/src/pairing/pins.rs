@@ -17,6 +17,7 @@ use super::session::seconds_until;
 use crate::chance;
 use crate::gateway::Gateway;
 use crate::hook::{Event, Pin};
+use crate::log_lines::{CausedBy, limited};
 
 impl Gateway {
     /// Mints a PIN for this key and shows it. One that comes back while its PIN lives gets the same
@@ -39,9 +40,7 @@ impl Gateway {
             return Ok(OwnedPrepared::Refused(refusal(no)));
         }
         if window.is_doubted(&self.inner.clock.moment()) {
-            tracing::warn!(
-                "the clock is in doubt, and by what it says pairing has closed: no PIN is shown; open pairing again"
-            );
+            limited!(warn, CausedBy::Any, {} "the clock is in doubt, and by what it says pairing has closed: no PIN is shown; open pairing again");
             return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
         }
         if let Some(pin) = self.live_pin(&request.key, &window, of_source, now).await? {
@@ -125,19 +124,14 @@ impl Gateway {
             self.inner.store.code_by_selector(selector, self.inner.clock.unix()).await?
         {
             if self.inner.clock.moment().doubts(found.created_at, found.counted.expires) {
-                tracing::warn!(
-                    selector = selector.as_str(),
-                    "the clock is in doubt, and by what it says this code has expired: it is refused now"
-                );
+                let selector = selector.as_str();
+                limited!(warn, CausedBy::Any, { selector, } "the clock is in doubt, and by what it says this code has expired: it is refused now");
                 return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
             }
             if let Ok(code) = seal.open_code(found.id.as_bytes(), &found.sealed) {
                 return Ok(OwnedPrepared::Code { id: Some(found.id), code });
             }
-            tracing::error!(
-                selector = selector.as_str(),
-                "the store key does not open this code; it counts as nobody's"
-            );
+            limited!(error, CausedBy::Any, { selector = selector.as_str(), } "the store key does not open this code; it counts as nobody's");
         }
         let code = Code::nobodys(&chance::draw());
         let _as_long_as_opening_one = seal.seal_code(&[0; 16], &code);

@@ -20,6 +20,7 @@ use crate::chance;
 use crate::gateway::{Gateway, MOST_CONFLICTS, OperatorError};
 use crate::hook::Event;
 use crate::in_force::OwnedInForce;
+use crate::log_lines::{CausedBy, limited};
 
 impl Gateway {
     /// Makes a part of what the peer of a link holds anew; `None` if it gets nothing. What it
@@ -39,13 +40,14 @@ impl Gateway {
             (RenewKind::Token, _) => self.renew_token(peer, in_force?, expires, held).await,
         };
         renewed.unwrap_or_else(|error| {
-            tracing::error!(%error, "a grant could not be renewed");
+            limited!(error, CausedBy::Any, { %error, } "a grant could not be renewed");
             None
         })
     }
 
     /// The grant that core says the node gets.
     async fn renew_chain(&self, node_id: NodeId) -> Result<Option<OwnedOffer>, OperatorError> {
+        let by = CausedBy::Node(node_id);
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
             let now = self.inner.clock.unix();
@@ -69,7 +71,7 @@ impl Gateway {
                     (newest, scopes, lives, ends_by, maker)
                 }
                 Renewal::TooOften => {
-                    tracing::warn!(%node_id, "a node renews its grant over and over; it gets no other one today");
+                    limited!(warn, by, { %node_id, } "a node renews its grant over and over; it gets no other one today");
                     return Ok(None);
                 }
                 Renewal::Nothing => return Ok(None),
@@ -95,7 +97,7 @@ impl Gateway {
                 }
                 Ok(ends) => ends,
                 Err(wider) => {
-                    tracing::warn!(%node_id, %wider, "the session that made a node's grant may do less by now; the grant is not renewed");
+                    limited!(warn, by, { %node_id, %wider, } "the session that made a node's grant may do less by now; the grant is not renewed");
                     return Ok(None);
                 }
             };

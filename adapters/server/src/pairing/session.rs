@@ -6,7 +6,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{Plan, plan};
 use handfast_core::grant::capability::Holder;
-use handfast_core::id::NodeId;
+use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::REASON_BYTES;
 use handfast_core::registry::admission::{Asking, RequestKey};
 use handfast_core::registry::authority::{Authority, Maker, Until, Wider};
@@ -25,6 +25,7 @@ use super::rules::Terms;
 use crate::chance;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::hook::Event;
+use crate::log_lines::{CausedBy, limited};
 
 /// What is to be written of a node so that it is paired.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ impl Gateway {
             )
         };
         prepared.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a pairing request could not be prepared");
+            limited!(error, CausedBy::Any, { %error, } "a pairing request could not be prepared");
             OwnedPrepared::Refused(OwnedRefusal::CANNOT_STORE)
         })
     }
@@ -74,7 +75,7 @@ impl Gateway {
         match settled.await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(error)) => {
-                tracing::error!(%error, "a pairing request could not be settled");
+                limited!(error, CausedBy::Any, { %error, } "a pairing request could not be settled");
                 OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
             }
             Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
@@ -148,14 +149,21 @@ impl Gateway {
                         Ok(verdict) => verdict,
                         // What is more than whoever made the code may give, an operator gives.
                         Err(wider) => {
-                            tracing::warn!(name = ?request.name, %wider, "a code brings more than its maker may give by now; the operator is asked");
+                            let (from, name) =
+                                (CausedBy::Source(Source::of(request.address)), &request.name);
+                            limited!(warn, from, { ?name, %wider, } "a code brings more than its maker may give by now; the operator is asked");
                             self.ask_operator(request, stored.as_ref(), terms, shown.as_ref())
                                 .await?
                         }
                     }
                 }
                 PairingDecision::Reject { reason } => {
-                    tracing::info!(name = ?request.name, address = %request.address, "the pairing handler turned a request down");
+                    let (from, name, address) = (
+                        CausedBy::Source(Source::of(request.address)),
+                        &request.name,
+                        request.address,
+                    );
+                    limited!(info, from, { ?name, %address, } "the pairing handler turned a request down");
                     Some(OwnedVerdict::Refused(OwnedRefusal::Denied { reason }))
                 }
                 PairingDecision::Ask => {

@@ -5,6 +5,7 @@ use handfast_store::{SaveError, StoreError, Yield};
 
 use super::sessions::Redeemable;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
+use crate::log_lines::{CausedBy, limited};
 use crate::pairing::{OwnedRefusal, OwnedRequest, OwnedVerdict, Terms};
 use crate::telemetry::Verification;
 use handfast_core::registry::record::{Cause, Mode, Standing};
@@ -26,7 +27,7 @@ impl Gateway {
         match settled.await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(error)) => {
-                tracing::error!(%error, "a setup code could not be redeemed");
+                limited!(error, CausedBy::Any, { %error, } "a setup code could not be redeemed");
                 OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
             }
             Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
@@ -75,7 +76,7 @@ impl Gateway {
                 Ok(Some(made)) => made,
                 Ok(None) => return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)),
                 Err(wider) => {
-                    tracing::warn!(%wider, "a setup code brings more than its maker may give by now; it brings nothing");
+                    limited!(warn, CausedBy::Any, { %wider, } "a setup code brings more than its maker may give by now; it brings nothing");
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
                 }
             };

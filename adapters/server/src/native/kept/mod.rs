@@ -24,6 +24,7 @@ use crate::gateway::Gateway;
 use crate::hook::Event;
 use crate::hub::{Dialect, Mailbox};
 use crate::in_force::OwnedInForce;
+use crate::log_lines::{CausedBy, limited};
 use crate::pairing::OwnedRequest;
 use crate::pump::failed;
 use crate::seats::SeatGuard;
@@ -238,7 +239,8 @@ impl Kept {
         let Some(Stored { record, ceiling, .. }) = stored else { return Ok(None) };
         let grants = self.gateway.inner.store.grants(record.node_id).await.map_err(failed)?;
         if self.gateway.doubts(&grants) {
-            tracing::warn!(node_id = %record.node_id, "the clock is in doubt, and by what it says the node's grant has expired: it gets no link now");
+            let node_id = record.node_id;
+            limited!(warn, CausedBy::Node(node_id), { %node_id, } "the clock is in doubt, and by it a grant has expired: its node gets no link");
             return Err(handfast_core::error::Refusal::ClockInDoubt);
         }
         self.gateway.note_grants(&grants, ceiling.as_deref()).await;
