@@ -2,6 +2,7 @@
 //! that speak WebSocket and nothing else.
 
 mod auth;
+mod bearers;
 mod first_message;
 mod floods;
 mod limits;
