@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod changes;
+pub mod clock_steps;
 pub mod codes;
 pub mod deliveries;
 pub mod grants;
@@ -224,6 +225,13 @@ macro_rules! conformance_tests {
                 setting_the_time_back_moves_what_this_run_made_and_ends_what_earlier_ones_made_later
                 what_was_seen_to_be_over_stays_so_when_the_clock_is_set_back
                 what_is_not_there_is_not_over
+            }
+            clock_steps {
+                the_end_of_a_ceiling_moves_with_the_run_that_set_it
+                a_secret_on_its_way_keeps_the_time_that_is_left_for_it
+                a_request_whose_approval_was_undone_is_of_the_run_that_let_it_in
+                the_wait_of_who_was_turned_down_moves_with_the_run_that_did
+                when_a_request_was_made_last_moves_with_the_run_that_heard_it
             }
             lives {
                 a_long_random_life_of_senders_is_that_of_a_simple_model

@@ -13,25 +13,54 @@ use handfast_core::registry::record::Standing;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
 
+use super::time::moved;
 use super::{MemoryStore, State};
 use crate::{Delivered, Deliveries, Delivery, Settlement, StoreError, rules};
 
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
     all: HashMap<DeliveryId, Kept>,
+    /// The run that makes what is made now.
+    pub(super) run: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     delivery: Delivery,
     settled: Option<Settled>,
+    /// Which run began it.
+    run: u64,
 }
 
 impl UnderWay {
     fn add(&mut self, delivery: Delivery, now: UnixTime) {
         let oldest = rules::oldest_death(now);
         self.all.retain(|_, kept| kept.settled.is_none() || kept.delivery.ticket.until >= oldest);
-        self.all.entry(delivery.ticket.id).or_insert(Kept { delivery, settled: None });
+        self.all.entry(delivery.ticket.id).or_insert(Kept {
+            delivery,
+            settled: None,
+            run: self.run,
+        });
+    }
+
+    /// Moves the ends of those that this run began. The end of a setup code is written in the code
+    /// itself, so it never moves.
+    pub(super) fn move_by(&mut self, by: i64) -> Vec<DeliveryId> {
+        let run = self.run;
+        self.each(|kept| kept.run == run, |until| moved(until, by))
+    }
+
+    fn each(
+        &mut self,
+        such: impl Fn(&Kept) -> bool,
+        until: impl Fn(UnixTime) -> UnixTime,
+    ) -> Vec<DeliveryId> {
+        let these = self.all.iter_mut().filter(|(_, kept)| such(kept));
+        let changed = these.map(|(id, kept)| {
+            kept.delivery.ticket.until = until(kept.delivery.ticket.until);
+            *id
+        });
+        changed.collect()
     }
 
     /// Keeps in step with a standing that was just saved.
@@ -82,7 +111,7 @@ impl State {
         outcome: Outcome,
         now: UnixTime,
     ) -> Result<Result<Settlement, NotSettled>, StoreError> {
-        let Some(Kept { delivery: Delivery { ticket, of }, settled }) =
+        let Some(Kept { delivery: Delivery { ticket, of }, settled, .. }) =
             self.deliveries.all.get(&id).copied()
         else {
             return Ok(Err(NotSettled::Unknown));

@@ -80,8 +80,8 @@ impl State {
             None => self.nodes.insert(record, profile, now)?,
             Some(read_at) => self.nodes.replace(record, profile, read_at, now)?,
         };
-        if let (Some(ceiling), Some(node)) = (ceiling, self.nodes.all.get_mut(&grant.node_id)) {
-            node.entry.ceiling = Some(Box::new(ceiling));
+        if let Some(ceiling) = ceiling {
+            self.nodes.bound(grant.node_id, ceiling, now);
         }
         self.grants.offer(grant, now);
         Ok(version)

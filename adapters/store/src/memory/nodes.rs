@@ -12,6 +12,7 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{
     Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way,
 };
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -30,7 +31,7 @@ pub(super) struct Nodes {
     by_key: HashMap<x25519::PublicKey, NodeId>,
     by_expiry: BTreeSet<(UnixTime, NodeId)>,
     of_source: HashMap<Source, u32>,
-    rejections: HashMap<RequestKey, Rejection>,
+    rejections: HashMap<RequestKey, TurnedDown>,
     /// The expired that are not purged yet count as pending here.
     counts: Counts,
     /// The run that makes what is made now.
@@ -44,6 +45,18 @@ pub(super) struct Node {
     /// Only while it is pending, or may be so again.
     request: Option<RequestKey>,
     /// Which run made it, or set its end.
+    run: u64,
+    /// Which run asked last.
+    asked_run: u64,
+    /// When the end of its ceiling was set, and by which run.
+    ceiling_set: (UnixTime, u64),
+}
+
+/// What is known of a key whose requests were turned down, when it last was, and by which run.
+#[derive(Clone, Copy, Debug)]
+struct TurnedDown {
+    rejection: Rejection,
+    at: UnixTime,
     run: u64,
 }
 
@@ -91,7 +104,7 @@ impl Nodes {
             total: u32::try_from(self.by_expiry.len()).unwrap_or(u32::MAX),
             of_source: self.of_source.get(&source).copied().unwrap_or(0),
         };
-        match decide(same, self.rejections.get(&key).copied(), waiting, limits, now) {
+        match decide(same, self.rejection(&key), waiting, limits, now) {
             Admission::Found(id) => {
                 self.asked_again(id, &record, profile, request, now);
                 return Ok(Ok(id));
@@ -139,7 +152,7 @@ impl Nodes {
 
     /// What is known of whoever has this key.
     pub(super) fn rejection(&self, key: &RequestKey) -> Option<Rejection> {
-        self.rejections.get(key).copied()
+        self.rejections.get(key).map(|turned_down| turned_down.rejection)
     }
 
     /// Counts it, and keeps what the device says of itself now.
@@ -151,12 +164,15 @@ impl Nodes {
         request: u64,
         now: UnixTime,
     ) {
-        let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
+        let run = self.run;
+        let Some(Node { entry, asked_run, .. }) = self.all.get_mut(&id) else { return };
         let again = entry
             .asked
             .unwrap_or(Asked { times: 0, last: now, request: !request })
             .again(request, now);
-        entry.asked = again.or(entry.asked);
+        if again.is_some() {
+            (entry.asked, *asked_run) = (again, run);
+        }
         if again.is_some() || asked.keys.is_some() {
             self.describe(id, asked, profile, now);
         }
@@ -205,10 +221,10 @@ impl Nodes {
         }
         rules::provable(&standing, entry.record.keys.is_some())?;
         let key = RequestKey::of_record(&entry.record);
-        let rejection = rules::turned_down(&standing, self.rejections.get(&key).copied(), now);
+        let rejection = rules::turned_down(&standing, self.rejection(&key), now);
         if let Some(rejection) = rejection {
-            self.rejections.retain(|_, rejection| !rejection.is_over(now));
-            self.rejections.insert(key, rejection);
+            self.rejections.retain(|_, turned_down| !turned_down.rejection.is_over(now));
+            self.rejections.insert(key, TurnedDown { rejection, at: now, run: self.run });
         }
         let saved = self.change(id, now, |node| {
             node.entry.record.standing = standing;
@@ -244,6 +260,18 @@ impl Nodes {
             node.entry.profile = profile;
         })
         .ok_or(SaveError::Conflict)
+    }
+
+    /// Says what a node may do at most. An end that stays as it is was set when it was.
+    pub(super) fn bound(&mut self, id: NodeId, ceiling: Ceiling, now: UnixTime) {
+        let run = self.run;
+        let Some(node) = self.all.get_mut(&id) else { return };
+        let before = node.entry.ceiling.as_ref().and_then(|ceiling| ceiling.expires);
+        if ceiling.expires != before {
+            node.ceiling_set.0 = now;
+            node.ceiling_set.1 = if ceiling.expires.is_some() { run } else { node.ceiling_set.1 };
+        }
+        node.entry.ceiling = Some(Box::new(ceiling));
     }
 
     /// Has those with tokens wait again that this session approved. The answer is which.
@@ -286,9 +314,10 @@ impl Nodes {
         change: impl FnOnce(&mut Node),
     ) -> Option<Version> {
         let mut node = self.take(id)?;
-        let end = node.end();
+        let before = asks(&node.entry.record.standing);
         change(&mut node);
-        if node.end().is_some() && node.end() != end {
+        // One that waits again, because its approval was undone, is the same request.
+        if node.end().is_some() && node.end() != before {
             node.run = self.run;
         }
         node.request = node.request.filter(|_| asks(&node.entry.record.standing).is_some());
@@ -403,6 +432,8 @@ impl Node {
             source,
             request,
             run,
+            asked_run: run,
+            ceiling_set: (now, 0),
         }
     }
 }

@@ -41,6 +41,7 @@ impl Timekeeping for MemoryStore {
         state.codes.run = run.number;
         state.companions.run = run.number;
         state.senders.run = run.number;
+        state.deliveries.run = run.number;
         Ok(run)
     }
 
@@ -54,7 +55,9 @@ impl Timekeeping for MemoryStore {
         let mut state = self.state();
         let mut taken = TakenOver::default();
         if step.by() != 0 {
-            taken.moved = state.nodes.move_by(step.by())
+            let deliveries = state.deliveries.move_by(step.by());
+            taken.moved = deliveries.len() as u64
+                + state.nodes.move_by(step.by(), &deliveries)
                 + state.grants.move_by(step.by())
                 + state.codes.move_by(step.by())
                 + state.companions.move_by(step.by())

@@ -30,7 +30,7 @@ pub(super) fn offer(
         Some(read_at) => changes::replace(connection, record, profile, read_at, now),
     }?;
     if let Some(ceiling) = ceiling {
-        bound(connection, grant.node_id, ceiling)?;
+        bound(connection, grant.node_id, ceiling, now)?;
     }
     purge(connection, now)?;
     end_such(connection, grant.node_id, Such::Unconfirmed, now)?;
@@ -38,14 +38,20 @@ pub(super) fn offer(
     Ok(version)
 }
 
-/// Says what the node may do at most.
-fn bound(connection: &Connection, node_id: NodeId, ceiling: &Ceiling) -> rusqlite::Result<()> {
+/// Says what the node may do at most. An end that stays as it is was set when it was.
+fn bound(
+    connection: &Connection,
+    node_id: NodeId,
+    ceiling: &Ceiling,
+    now: UnixTime,
+) -> rusqlite::Result<()> {
     let Ceiling { scopes, expires, named, maker } = ceiling;
     connection
         .prepare_cached(
-            "UPDATE node SET ceiling = ?2, ceiling_expires = ?3, ceiling_named = ?4, ceiling_by = ?5 WHERE node_id = ?1",
+            "UPDATE node SET ceiling = ?2, ceiling_expires = ?3, ceiling_named = ?4, ceiling_by = ?5,
+                    ceiling_at = CASE WHEN ceiling_expires IS ?3 THEN ceiling_at ELSE ?6 END WHERE node_id = ?1",
         )?
-        .execute(params![node_id.as_bytes(), scopes.as_str(), expires.map(integer), named, session(*maker)])?;
+        .execute(params![node_id.as_bytes(), scopes.as_str(), expires.map(integer), named, session(*maker), integer(now)])?;
     Ok(())
 }
 

@@ -64,7 +64,9 @@ pub(super) fn admit(
     match changes::enter(connection, record, *source, Some(key), profile, now)? {
         true => {
             connection
-                .prepare_cached("INSERT INTO asked VALUES (?1, 1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT INTO asked (node_id, times, last, request) VALUES (?1, 1, ?2, ?3)",
+                )?
                 .execute(params![record.node_id.as_bytes(), integer(now), request.cast_signed()])?;
             Ok(Ok(record.node_id))
         }
@@ -234,7 +236,7 @@ fn asked_again(
         before.unwrap_or(Asked { times: 0, last: now, request: !request }).again(request, now);
     if let Some(Asked { times, last, request }) = again {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO asked VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached("INSERT OR REPLACE INTO asked (node_id, times, last, request) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![node_id.as_bytes(), times, integer(last), request.cast_signed()])?;
     }
     match again.is_some() || asked.keys.is_some() {
@@ -271,8 +273,13 @@ pub(super) fn turn_down(
     connection
         .prepare_cached("DELETE FROM rejection WHERE request_key IN (SELECT request_key FROM rejection WHERE until < ?1 ORDER BY until LIMIT ?2)")?
         .execute(params![integer(rules::oldest_rejection(now)), rules::PURGE])?;
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO rejection VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![key.as_bytes(), node_id.as_bytes(), times, until.map(integer)])?;
+    let sql = "INSERT OR REPLACE INTO rejection (request_key, node_id, times, until, rejected_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.prepare_cached(sql)?.execute(params![
+        key.as_bytes(),
+        node_id.as_bytes(),
+        times,
+        until.map(integer),
+        integer(now)
+    ])?;
     Ok(())
 }

@@ -27,12 +27,9 @@ fn begin(connection: &Connection) -> Result<Run, StoreError> {
 /// When the run before made the last of each kind.
 fn made_last(connection: &Connection, run: i64, mark: UnixTime) -> rusqlite::Result<Vec<UnixTime>> {
     let mut made = Vec::new();
-    for (table, of, columns) in MOVED {
-        let Some(column) = columns.first().filter(|_| table != "spent_setup_code") else {
-            continue;
-        };
-        let column = if of == "end_run" { "renewed" } else { column };
-        let sql = format!("SELECT max({column}) FROM {table} WHERE {of} = ?1 AND {column} <= ?2");
+    for Moved { table, of, made: column, .. } in MOVED {
+        let Some(column) = column else { continue };
+        let sql = format!("SELECT max({column}) FROM {table} WHERE {of} AND {column} <= ?2");
         let last: Option<i64> =
             connection.query_row(&sql, params![run, integer(rules::latest_made(mark))], |row| {
                 row.get(0)
@@ -47,18 +44,54 @@ fn raise(connection: &Connection, mark: UnixTime) -> Result<(), StoreError> {
     Ok(connection.prepare_cached(sql)?.execute([integer(mark)]).map(drop)?)
 }
 
-/// What has a beginning or an end: where, of which run, and the columns. The end of a session may
-/// be of another run than its beginning.
-const MOVED: [(&str, &str, &[&str]); 9] = [
-    ("node", "run", &["asked_at", "expires"]),
-    ("granted", "run", &["not_before", "expires", "until"]),
-    ("code", "run", &["created_at", "expires", "dead_since"]),
-    ("pairing_window", "run", &["opened_at", "closes"]),
-    ("session", "run", &["issued_at", "own_end"]),
-    ("session", "end_run", &["expires_at", "renewed"]),
-    ("spent_setup_code", "run", &["expires"]),
-    ("sender_pending", "run", &["created_at", "told_at"]),
-    ("sender_allowed", "run", &["approved_at", "until"]),
+/// Times that belong to a run.
+struct Moved {
+    table: &'static str,
+    /// Which rows are of the run `?1`.
+    of: &'static str,
+    /// The column that says when the run made a row, if one does.
+    made: Option<&'static str>,
+    /// The columns that move.
+    times: &'static [&'static str],
+}
+
+impl Moved {
+    const fn new(
+        table: &'static str,
+        of: &'static str,
+        made: Option<&'static str>,
+        times: &'static [&'static str],
+    ) -> Self {
+        Self { table, of, made, times }
+    }
+}
+
+/// What of a table its row's own run made.
+const OWN: &str = "run = ?1";
+
+/// All that has a beginning or an end. The end of a session may be of another run than its
+/// beginning; so may what a node has besides its request. The end of a setup code that is on its
+/// way is written in the code itself, so it never moves.
+const MOVED: [Moved; 14] = [
+    Moved::new("node", OWN, Some("asked_at"), &["asked_at", "expires", "fallback_expires"]),
+    Moved::new("node", "ceiling_run = ?1", Some("ceiling_at"), &["ceiling_at", "ceiling_expires"]),
+    Moved::new(
+        "node",
+        "delivery_id IN (SELECT delivery_id FROM delivery WHERE run = ?1)",
+        None,
+        &["delivery_until"],
+    ),
+    Moved::new("delivery", OWN, None, &["until"]),
+    Moved::new("rejection", OWN, Some("rejected_at"), &["rejected_at", "until"]),
+    Moved::new("asked", OWN, Some("last"), &["last"]),
+    Moved::new("granted", OWN, Some("not_before"), &["not_before", "expires", "until"]),
+    Moved::new("code", OWN, Some("created_at"), &["created_at", "expires", "dead_since"]),
+    Moved::new("pairing_window", OWN, Some("opened_at"), &["opened_at", "closes"]),
+    Moved::new("session", OWN, Some("issued_at"), &["issued_at", "own_end"]),
+    Moved::new("session", "end_run = ?1", Some("renewed"), &["expires_at", "renewed"]),
+    Moved::new("spent_setup_code", OWN, None, &["expires"]),
+    Moved::new("sender_pending", OWN, Some("created_at"), &["created_at", "told_at"]),
+    Moved::new("sender_allowed", OWN, Some("approved_at"), &["approved_at", "until"]),
 ];
 
 /// What earlier runs made under a false time: how it ends. `?1` is the last time that it may have
@@ -86,17 +119,17 @@ fn take_over(
     let by = step.by().clamp(-(1 << 60), 1 << 60);
     let mut taken = TakenOver::default();
     if by != 0 {
-        for (table, of, columns) in MOVED {
+        for Moved { table, of, times, .. } in MOVED {
             // A time without an end stays one.
             let moved = |column: &&str| {
                 format!(
-                    "{column} = CASE WHEN {column} >= 1 << 60 THEN {column} ELSE max(0, {column} + ?1) END"
+                    "{column} = CASE WHEN {column} >= 1 << 60 THEN {column} ELSE max(0, {column} + ?2) END"
                 )
             };
-            let mut sets: Vec<String> = columns.iter().map(moved).collect();
-            sets.extend((table == "granted").then(|| "moved = moved + ?1".to_owned()));
-            let sql = format!("UPDATE {table} SET {} WHERE {of} = ?2", sets.join(", "));
-            taken.moved += connection.execute(&sql, params![by, run])? as u64;
+            let mut sets: Vec<String> = times.iter().map(moved).collect();
+            sets.extend((table == "granted").then(|| "moved = moved + ?2".to_owned()));
+            let sql = format!("UPDATE {table} SET {} WHERE {of}", sets.join(", "));
+            taken.moved += connection.execute(&sql, params![run, by])? as u64;
         }
     }
     if step.sets_back() {

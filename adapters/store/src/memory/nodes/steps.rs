@@ -1,28 +1,65 @@
 //! How the times of nodes follow the clock: moved by a step that is taken over, ended by one that
 //! sets the time back.
 
+use std::collections::HashMap;
+
 use handfast_core::id::NodeId;
-use handfast_core::registry::record::Standing;
+use handfast_core::registry::admission::RequestKey;
+use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
+use handfast_core::registry::record::{Credential, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::time::UnixTime;
 
-use super::{Node, Nodes};
+use super::{Node, Nodes, TurnedDown};
 use crate::memory::time::moved;
 
 impl Nodes {
-    /// Moves the times of what this run made.
-    pub(in crate::memory) fn move_by(&mut self, by: i64) -> u64 {
+    /// Moves the times of what this run made. These deliveries are among it.
+    pub(in crate::memory) fn move_by(&mut self, by: i64, deliveries: &[DeliveryId]) -> u64 {
         let run = self.run;
-        self.each(
+        let later = |time: &mut UnixTime| *time = moved(*time, by);
+        let requests = self.each(
             |node| node.run == run,
-            |nodes, mut node| {
-                let record = &mut node.entry.record;
-                record.asked_at = moved(record.asked_at, by);
-                if let Standing::Pending { expires } = &mut record.standing {
-                    *expires = moved(*expires, by);
-                }
-                nodes.put(node);
+            |node| {
+                later(&mut node.entry.record.asked_at);
+                request_end(&mut node.entry.record.standing).map(later);
             },
-        )
+        );
+        let asked = self.each(
+            |node| node.asked_run == run,
+            |node| {
+                node.entry.asked.iter_mut().for_each(|asked| later(&mut asked.last));
+            },
+        );
+        let ceilings = self.each(
+            |node| node.ceiling_set.1 == run,
+            |node| {
+                later(&mut node.ceiling_set.0);
+                node.entry
+                    .ceiling
+                    .iter_mut()
+                    .filter_map(|ceiling| ceiling.expires.as_mut())
+                    .for_each(later);
+            },
+        );
+        let tokens = self.each(
+            |node| {
+                node.entry
+                    .record
+                    .standing
+                    .undelivered()
+                    .is_some_and(|it| deliveries.contains(&it.ticket.id))
+            },
+            |node| {
+                ticket(&mut node.entry.record.standing).map(|ticket| later(&mut ticket.until));
+            },
+        );
+        let ours = |turned_down: &TurnedDown| turned_down.run == run;
+        let rejections = self.each_rejection(ours, |TurnedDown { rejection, at, .. }| {
+            later(at);
+            rejection.until.iter_mut().for_each(later);
+        });
+        requests + asked + ceilings + tokens + rejections
     }
 
     /// Ends what earlier runs made later than that.
@@ -31,28 +68,103 @@ impl Nodes {
         let such = |node: &Node| {
             node.run != run && node.end().is_some() && node.entry.record.asked_at > latest
         };
-        self.each(such, |_, _gone| {})
+        let gone: Vec<_> =
+            self.all.iter().filter(|(_, node)| such(node)).map(|(id, _)| *id).collect();
+        for id in &gone {
+            self.take(*id);
+        }
+        gone.len() as u64
     }
 
     /// When this run made each.
     pub(in crate::memory) fn made_last(&self) -> Vec<UnixTime> {
-        let ours = self.all.values().filter(|node| node.run == self.run);
-        ours.map(|node| node.entry.record.asked_at).collect()
+        let run = self.run;
+        let mut made: Vec<_> = self
+            .rejections
+            .values()
+            .filter(|turned_down| turned_down.run == run)
+            .map(|it| it.at)
+            .collect();
+        for node in self.all.values() {
+            made.extend((node.run == run).then_some(node.entry.record.asked_at));
+            made.extend(node.entry.asked.filter(|_| node.asked_run == run).map(|asked| asked.last));
+            made.extend((node.ceiling_set.1 == run).then_some(node.ceiling_set.0));
+        }
+        made
     }
 
+    /// Removes a request, if its time is over.
     pub(in crate::memory) fn write_over(&mut self, id: NodeId, now: UnixTime) -> bool {
         let is_over = self.all.get(&id).and_then(Node::end).is_some_and(|end| end <= now);
         is_over && self.take(id).is_some()
     }
 
-    fn each(&mut self, such: impl Fn(&Node) -> bool, change: impl Fn(&mut Self, Node)) -> u64 {
+    fn each(&mut self, such: impl Fn(&Node) -> bool, change: impl Fn(&mut Node)) -> u64 {
         let these: Vec<_> =
             self.all.iter().filter(|(_, node)| such(node)).map(|(id, _)| *id).collect();
         for id in &these {
-            if let Some(node) = self.take(*id) {
-                change(self, node);
+            if let Some(mut node) = self.take(*id) {
+                change(&mut node);
+                self.put(node);
             }
         }
         these.len() as u64
+    }
+
+    /// Changes what is known of keys whose requests were turned down, and what their nodes show of
+    /// it.
+    fn each_rejection(
+        &mut self,
+        such: impl Fn(&TurnedDown) -> bool,
+        change: impl Fn(&mut TurnedDown),
+    ) -> u64 {
+        let mut changed: HashMap<RequestKey, (Rejection, Rejection)> = HashMap::new();
+        for (key, turned_down) in
+            self.rejections.iter_mut().filter(|(_, turned_down)| such(turned_down))
+        {
+            let before = turned_down.rejection;
+            change(turned_down);
+            changed.insert(*key, (before, turned_down.rejection));
+        }
+        for entry in self.all.values_mut().map(|node| &mut node.entry) {
+            if let Some((before, after)) = changed.get(&RequestKey::of_record(&entry.record))
+                && entry.rejection == Some(*before)
+            {
+                entry.rejection = Some(*after);
+            }
+        }
+        changed.len() as u64
+    }
+}
+
+/// When its request is over, or would be if it waited again.
+fn request_end(standing: &mut Standing) -> Option<&mut UnixTime> {
+    match standing {
+        Standing::Pending { expires } => Some(expires),
+        Standing::Unapproved { .. }
+        | Standing::Paired { .. }
+        | Standing::Muted { .. }
+        | Standing::Revoked { .. } => match &mut undelivered(standing)?.before {
+            Before::Pending { expires } => Some(expires),
+            Before::Unapproved { .. } | Before::Token(_) => None,
+        },
+    }
+}
+
+fn ticket(standing: &mut Standing) -> Option<&mut Ticket> {
+    undelivered(standing).map(|undelivered| &mut undelivered.ticket)
+}
+
+fn undelivered(standing: &mut Standing) -> Option<&mut Undelivered> {
+    match standing {
+        Standing::Paired { credential: Credential::Undelivered(undelivered), .. }
+        | Standing::Muted { credential: Credential::Undelivered(undelivered), .. } => {
+            Some(undelivered)
+        }
+        Standing::Paired { credential: Credential::Token(_) | Credential::Keys, .. }
+        | Standing::Muted { credential: Credential::Token(_) | Credential::Keys, .. }
+        | Standing::Pending { .. }
+        | Standing::Unapproved { .. }
+        | Standing::Revoked { .. } => None,
     }
 }

@@ -10,7 +10,9 @@
 /// times of what the present one made move with a step of the clock that is taken over. It is
 /// written by triggers, so that no statement can forget it. `over` is set where a row was seen to
 /// be over, `moved` says by how much the times of a grant were moved after its capability was made.
-/// A record that the checks would not let in is left as it is.
+/// A record that the checks would not let in is left as it is. A request that waits again because
+/// its approval was undone is still of the run that let it in; the end of a ceiling has a run of
+/// its own (`ceiling_run`), because it is set later than its row, and `ceiling_at` says when.
 ///
 /// **Generation.** The number of the registry's last commit, and the id of the database. `base` is
 /// the number up to which the file itself is known to hold everything; what the log holds on top of
@@ -56,6 +58,8 @@ ALTER TABLE node ADD COLUMN ceiling         TEXT;
 ALTER TABLE node ADD COLUMN ceiling_expires INTEGER;
 ALTER TABLE node ADD COLUMN ceiling_by      BLOB CHECK (ceiling_by IS NULL OR length(ceiling_by) = 16);
 ALTER TABLE node ADD COLUMN ceiling_named   INTEGER NOT NULL DEFAULT 0 CHECK (ceiling_named IN (0, 1));
+ALTER TABLE node ADD COLUMN ceiling_at      INTEGER;
+ALTER TABLE node ADD COLUMN ceiling_run     INTEGER NOT NULL DEFAULT 0;
 UPDATE node SET ceiling = (SELECT scopes FROM granted INDEXED BY granted_open
                            WHERE granted.node_id = node.node_id AND state <> 'ended' ORDER BY granted.seq DESC LIMIT 1)
     WHERE static_key IS NOT NULL AND standing IN ('paired', 'muted');
@@ -77,7 +81,8 @@ CREATE TABLE asked (
     node_id BLOB NOT NULL PRIMARY KEY CHECK (length(node_id) = 16),
     times   INTEGER NOT NULL,
     last    INTEGER NOT NULL,
-    request INTEGER NOT NULL
+    request INTEGER NOT NULL,
+    run     INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER asked_goes AFTER DELETE ON node BEGIN
     DELETE FROM asked WHERE node_id = OLD.node_id;
@@ -87,7 +92,9 @@ CREATE TABLE rejection (
     request_key BLOB NOT NULL PRIMARY KEY CHECK (length(request_key) = 32),
     node_id     BLOB NOT NULL CHECK (length(node_id) = 16),
     times       INTEGER NOT NULL,
-    until       INTEGER
+    until       INTEGER,
+    rejected_at INTEGER NOT NULL,
+    run         INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rejection_by_end  ON rejection (until)   WHERE until IS NOT NULL;
 CREATE INDEX rejection_of_node ON rejection (node_id);
@@ -121,8 +128,19 @@ CREATE INDEX session_by_end ON session (ended_at, revoked_at, over, issued_at);
 CREATE TRIGGER node_has_run AFTER INSERT ON node BEGIN
     UPDATE node SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
 END;
-CREATE TRIGGER node_end_has_run AFTER UPDATE OF expires ON node WHEN NEW.expires IS NOT NULL AND NEW.expires IS NOT OLD.expires BEGIN
+CREATE TRIGGER node_end_has_run AFTER UPDATE OF expires ON node
+    WHEN NEW.expires IS NOT NULL AND NEW.expires IS NOT OLD.expires AND NEW.expires IS NOT OLD.fallback_expires BEGIN
     UPDATE node SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER ceiling_has_run AFTER UPDATE OF ceiling_expires ON node
+    WHEN NEW.ceiling_expires IS NOT NULL AND NEW.ceiling_expires IS NOT OLD.ceiling_expires BEGIN
+    UPDATE node SET ceiling_run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
+END;
+CREATE TRIGGER asked_has_run AFTER INSERT ON asked BEGIN
+    UPDATE asked SET run = (SELECT run FROM time_kept) WHERE node_id = NEW.node_id;
+END;
+CREATE TRIGGER rejection_has_run AFTER INSERT ON rejection BEGIN
+    UPDATE rejection SET run = (SELECT run FROM time_kept) WHERE request_key = NEW.request_key;
 END;
 CREATE TRIGGER granted_has_run AFTER INSERT ON granted BEGIN
     UPDATE granted SET run = (SELECT run FROM time_kept) WHERE seq = NEW.seq;
@@ -182,10 +200,14 @@ CREATE TABLE delivery (
     what        TEXT NOT NULL CHECK (what IN ('token', 'code', 'setup')),
     subject     BLOB NOT NULL CHECK (length(subject) = 16),
     expires     INTEGER CHECK ((expires IS NOT NULL) = (what = 'setup')),
-    settled     TEXT CHECK (settled IN ('delivered', 'undone'))
+    settled     TEXT CHECK (settled IN ('delivered', 'undone')),
+    run         INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX delivery_under_way ON delivery (until)   WHERE settled IS NULL;
 CREATE INDEX delivery_of        ON delivery (subject) WHERE settled IS NULL;
 CREATE INDEX delivery_settled   ON delivery (until)   WHERE settled IS NOT NULL;
+CREATE TRIGGER delivery_has_run AFTER INSERT ON delivery BEGIN
+    UPDATE delivery SET run = (SELECT run FROM time_kept) WHERE delivery_id = NEW.delivery_id;
+END;
 ";
