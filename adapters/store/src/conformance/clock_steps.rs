@@ -35,6 +35,12 @@ fn to(seconds: u64) -> Step {
     step(START, at(seconds))
 }
 
+/// The operator says that it is so many seconds after [`START`], though the gateway has known a
+/// later time.
+fn back_to(seconds: u64) -> Step {
+    step(at(400 * DAY), at(seconds))
+}
+
 async fn bounded(store: &dyn Store, node: Record, expires: Option<UnixTime>, now: UnixTime) {
     let read_at = load(store, node.node_id).await.map(|(_, version)| version);
     let ceiling = Ceiling { scopes: scopes(), expires, named: true, maker: Maker::Operator };
@@ -252,4 +258,39 @@ pub async fn when_a_request_was_made_last_moves_with_the_run_that_heard_it(store
     let last = async |id| entry(&*store, id).await.asked.unwrap().last;
     assert_eq!((last(silent).await, last(again).await), (START, at(2 * DAY)));
     assert_eq!(load(&*store, again).await.unwrap().0.asked_at, START, "an earlier run let it in");
+}
+
+pub async fn setting_the_time_back_ends_what_was_bounded_turned_down_or_sent_under_the_false_time(
+    store: Arc<dyn Store>,
+) {
+    let (false_time, true_time) = (400 * DAY, HOUR);
+    store.begin_run().await.unwrap();
+    let (before, after, ours) = (keyed(), keyed(), keyed());
+    bounded(&*store, before.clone(), Some(at(90 * DAY)), START).await;
+    bounded(&*store, after.clone(), Some(at(false_time + HOUR)), at(false_time)).await;
+    let rejected = reject(&*store, "after", at(false_time)).await;
+    let asked = asks(&*store, "sent", at(false_time)).await;
+    let delivery = issue(&*store, asked, at(false_time)).await;
+    store.raise_mark(at(false_time)).await.unwrap();
+    store.begin_run().await.unwrap();
+    bounded(&*store, ours.clone(), Some(at(false_time + HOUR)), at(false_time)).await;
+    let rejected_now = reject(&*store, "ours", at(false_time)).await;
+    let taken = store.take_over(back_to(true_time)).await.unwrap();
+    assert!(taken.ended >= 3, "{taken:?}");
+
+    // A minute is how far two clocks may differ.
+    let now = at(true_time + 60);
+    assert_eq!(ceiling_ends(&*store, &before).await, Some(at(90 * DAY)));
+    assert_eq!(ceiling_ends(&*store, &after).await, Some(now), "nobody knows when it should end");
+    assert_eq!(ceiling_ends(&*store, &ours).await, Some(at(true_time + HOUR)), "this run made it");
+    assert_eq!(may_ask_at(&*store, rejected_now).await, Some(at(true_time + 60)));
+    assert_eq!(
+        may_ask_at(&*store, rejected).await,
+        Some(now),
+        "nobody is kept out for as long as the clock was wrong"
+    );
+    assert_eq!(on_its_way(&*store, asked).await, (now, now));
+    let undone = store.settle(delivery, Outcome::Lapsed, now).await.unwrap().unwrap();
+    assert_eq!(undone.settled, Settled::Undone);
+    assert_eq!(load(&*store, asked).await.unwrap().0.standing, Standing::Pending { expires: now });
 }

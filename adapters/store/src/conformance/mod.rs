@@ -232,6 +232,7 @@ macro_rules! conformance_tests {
                 a_request_whose_approval_was_undone_is_of_the_run_that_let_it_in
                 the_wait_of_who_was_turned_down_moves_with_the_run_that_did
                 when_a_request_was_made_last_moves_with_the_run_that_heard_it
+                setting_the_time_back_ends_what_was_bounded_turned_down_or_sent_under_the_false_time
             }
             lives {
                 a_long_random_life_of_senders_is_that_of_a_simple_model

@@ -50,6 +50,15 @@ impl UnderWay {
         self.each(|kept| kept.run == run, |until| moved(until, by))
     }
 
+    /// Has those of earlier runs end with that.
+    pub(super) fn end_later(&mut self, latest: UnixTime) -> Vec<DeliveryId> {
+        let run = self.run;
+        let such = |kept: &Kept| {
+            kept.run != run && kept.settled.is_none() && kept.delivery.ticket.until > latest
+        };
+        self.each(such, |_| latest)
+    }
+
     fn each(
         &mut self,
         such: impl Fn(&Kept) -> bool,

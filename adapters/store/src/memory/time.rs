@@ -65,7 +65,9 @@ impl Timekeeping for MemoryStore {
         }
         if step.sets_back() {
             let latest = rules::latest_made(step.mark());
-            taken.ended = state.nodes.end_later(latest)
+            let deliveries = state.deliveries.end_later(latest);
+            taken.ended = deliveries.len() as u64
+                + state.nodes.end_later(latest, &deliveries)
                 + state.grants.end_later(latest)
                 + state.codes.end_later(latest)
                 + state.companions.end_later(latest)

@@ -96,7 +96,7 @@ const MOVED: [Moved; 14] = [
 
 /// What earlier runs made under a false time: how it ends. `?1` is the last time that it may have
 /// been made at, `?2` this run.
-const ENDED: [&str; 7] = [
+const ENDED: [&str; 12] = [
     "DELETE FROM node WHERE standing = 'pending' AND run <> ?2 AND asked_at > ?1",
     "UPDATE granted SET state = 'ended', until = NULL, ended_at = ?1 WHERE state <> 'ended' AND run <> ?2 AND not_before > ?1",
     "UPDATE code SET expires = min(expires, ?1), dead_since = min(dead_since, ?1), uses_left = 0, sealed = NULL
@@ -106,6 +106,11 @@ const ENDED: [&str; 7] = [
         AND ((run <> ?2 AND issued_at > ?1) OR (end_run <> ?2 AND renewed > ?1))",
     "DELETE FROM sender_pending WHERE run <> ?2 AND created_at > ?1",
     "UPDATE sender_allowed SET revoked_at = ?1 WHERE revoked_at IS NULL AND until IS NOT NULL AND run <> ?2 AND approved_at > ?1",
+    "UPDATE node SET ceiling_expires = ?1, ceiling_at = ?1 WHERE ceiling_run <> ?2 AND ceiling_at > ?1 AND ceiling_expires > ?1",
+    "UPDATE node SET fallback_expires = ?1 WHERE run <> ?2 AND asked_at > ?1 AND fallback_expires > ?1",
+    "UPDATE node SET delivery_until = ?1 WHERE delivery_until > ?1 AND delivery_id IN (SELECT delivery_id FROM delivery WHERE run <> ?2)",
+    "UPDATE delivery SET until = ?1 WHERE settled IS NULL AND run <> ?2 AND until > ?1",
+    "UPDATE rejection SET until = ?1, rejected_at = ?1 WHERE run <> ?2 AND rejected_at > ?1 AND until > ?1",
 ];
 
 fn take_over(

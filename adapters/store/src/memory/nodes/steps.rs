@@ -62,18 +62,61 @@ impl Nodes {
         requests + asked + ceilings + tokens + rejections
     }
 
-    /// Ends what earlier runs made later than that.
-    pub(in crate::memory) fn end_later(&mut self, latest: UnixTime) -> u64 {
+    /// Ends what earlier runs made later than that. These deliveries are among it.
+    pub(in crate::memory) fn end_later(
+        &mut self,
+        latest: UnixTime,
+        deliveries: &[DeliveryId],
+    ) -> u64 {
         let run = self.run;
-        let such = |node: &Node| {
-            node.run != run && node.end().is_some() && node.entry.record.asked_at > latest
-        };
-        let gone: Vec<_> =
-            self.all.iter().filter(|(_, node)| such(node)).map(|(id, _)| *id).collect();
+        let made_later = |node: &Node| node.run != run && node.entry.record.asked_at > latest;
+        let gone: Vec<_> = self
+            .all
+            .iter()
+            .filter(|(_, node)| made_later(node) && node.end().is_some())
+            .map(|(id, _)| *id)
+            .collect();
         for id in &gone {
             self.take(*id);
         }
-        gone.len() as u64
+        let outlasts = |end: Option<&UnixTime>| end.is_some_and(|end| *end > latest);
+        let fallbacks = self.each(
+            |node| made_later(node) && outlasts(super::asks(&node.entry.record.standing).as_ref()),
+            |node| {
+                request_end(&mut node.entry.record.standing).map(|end| *end = latest);
+            },
+        );
+        let ceilings = self.each(
+            |node| {
+                let end = node.entry.ceiling.as_ref().and_then(|ceiling| ceiling.expires.as_ref());
+                node.ceiling_set.1 != run && node.ceiling_set.0 > latest && outlasts(end)
+            },
+            |node| {
+                node.ceiling_set = (latest, run);
+                node.entry.ceiling.iter_mut().for_each(|ceiling| ceiling.expires = Some(latest));
+            },
+        );
+        let tokens = self.each(
+            |node| {
+                node.entry
+                    .record
+                    .standing
+                    .undelivered()
+                    .is_some_and(|it| deliveries.contains(&it.ticket.id))
+            },
+            |node| {
+                ticket(&mut node.entry.record.standing).map(|ticket| ticket.until = latest);
+            },
+        );
+        let such = |turned_down: &TurnedDown| {
+            turned_down.run != run
+                && turned_down.at > latest
+                && outlasts(turned_down.rejection.until.as_ref())
+        };
+        let rejections = self.each_rejection(such, |TurnedDown { rejection, at, .. }| {
+            (rejection.until, *at) = (Some(latest), latest);
+        });
+        gone.len() as u64 + fallbacks + ceilings + tokens + rejections
     }
 
     /// When this run made each.
