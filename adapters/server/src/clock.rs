@@ -136,6 +136,15 @@ impl Clock {
         self.trusted().moment(elapsed)
     }
 
+    /// The time by which a sweep may write things as ended; none while the clock is not good. What
+    /// is over is refused all the same where it is used, and the sweep comes to it once the clock
+    /// is good.
+    pub(crate) fn sweeps_at(&self) -> Option<UnixTime> {
+        let elapsed = self.shared.system.elapsed();
+        let trusted = self.trusted();
+        trusted.is_good().then(|| trusted.now(elapsed))
+    }
+
     /// A clock that nobody sets, as the system has it.
     pub(crate) fn elapsed(&self) -> Instant {
         self.shared.system.elapsed()

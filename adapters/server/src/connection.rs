@@ -166,9 +166,15 @@ impl Session {
                         connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
                     (connection, actions)
                 }
-                // Of the native wire; a mailbox of this dialect takes none, and no chain is
-                // presented in it.
-                Happening::Letter(Letter::App(_) | Letter::Displaced | Letter::Cut) => continue,
+                // Whoever is not let in while the clock is in doubt comes again, and hears so.
+                Happening::Letter(Letter::Cut) => {
+                    match Box::pin(rests_on_doubt(&connection, &inner)).await {
+                        true => advance(connection, &inner, self.peer, Input::Shutdown),
+                        false => continue,
+                    }
+                }
+                // Of the native wire; a mailbox of this dialect takes none.
+                Happening::Letter(Letter::App(_) | Letter::Displaced) => continue,
                 Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
                 Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
                 Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
@@ -300,7 +306,11 @@ impl Session {
             Action::Attach(node_id) => {
                 let refused = inner.hub.attach(node_id, &self.mailbox).err();
                 self.attached = refused.is_none().then_some(node_id);
-                let record = inner.store.load(node_id).await.map_err(failed);
+                let record = match inner.rests_on_doubt(node_id).await {
+                    Ok(true) => Err(Refusal::ClockInDoubt),
+                    Ok(false) => inner.store.load(node_id).await.map_err(failed),
+                    Err(error) => Err(failed(error)),
+                };
                 // Who would not be let in anyway hears why, whether there is room or not.
                 let would_enter = |s: &Stored| matches!(s.record.standing, Standing::Paired { .. });
                 return Some(Answer::Attached(match (refused, record) {
@@ -391,6 +401,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.detach();
         self.gateway.inner.sessions.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Whether the node of this link is not let in while the clock is in doubt. What is not known does
+/// not count.
+async fn rests_on_doubt(connection: &Connection, inner: &Inner) -> bool {
+    match connection.linked() {
+        Some(node_id) => inner.rests_on_doubt(node_id).await.unwrap_or(true),
+        None => false,
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use handfast_core::error::Refusal;
 use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Settled, Ticket};
-use handfast_store::{Delivered, Delivery, Settlement};
+use handfast_core::time::UnixTime;
+use handfast_store::{Delivered, Delivery, Settlement, StoreError};
 use tokio::sync::Notify;
 
 use crate::chance;
@@ -83,6 +84,9 @@ impl Gateway {
     pub(crate) async fn token_used(&self, node_id: NodeId, id: DeliveryId) -> Result<(), Refusal> {
         match self.settle_delivery(id, Outcome::Used).await {
             Ok(()) => Ok(()),
+            Err(OperatorError::Delivery { why: NotSettled::ClockInDoubt, .. }) => {
+                Err(Refusal::ClockInDoubt)
+            }
             Err(OperatorError::Delivery { .. }) => Err(Refusal::InvalidCredentials),
             Err(error) => {
                 tracing::error!(%node_id, %error, "that its token arrived could not be written down");
@@ -94,6 +98,12 @@ impl Gateway {
     async fn settle_delivery(&self, id: DeliveryId, outcome: Outcome) -> Result<(), OperatorError> {
         let gateway = self.clone();
         to_its_end(async move {
+            if gateway.inner.doubts_delivery(id, outcome).await? {
+                return Err(OperatorError::Delivery {
+                    id: hex(id.as_bytes()),
+                    why: NotSettled::ClockInDoubt,
+                });
+            }
             let settled =
                 gateway.inner.store.settle(id, outcome, gateway.inner.clock.unix()).await?;
             let settlement =
@@ -141,17 +151,48 @@ impl Inner {
         }
     }
 
-    /// Undoes what is over; the answer is how long nothing has to be done.
-    async fn undo_what_lapsed(&self) -> Duration {
-        let under_way = match self.store.undelivered(ROUND).await {
-            Ok(under_way) => under_way,
-            Err(error) => {
-                tracing::error!(%error, "the secrets that are on their way could not be read");
-                return LOOK_AGAIN;
+    /// When a delivery began.
+    fn began(&self, ticket: &Ticket) -> UnixTime {
+        ticket.until.moved(-i64::try_from(self.limits.deliver_within.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether a delivery would be too late only by a jump of a clock that is in doubt.
+    async fn doubts_delivery(&self, id: DeliveryId, outcome: Outcome) -> Result<bool, StoreError> {
+        let moment = self.clock.moment();
+        match outcome {
+            Outcome::Confirmed | Outcome::Used if moment.claimed().is_some() => {
+                let under_way = self.store.undelivered(usize::MAX).await?;
+                let found = under_way
+                    .iter()
+                    .map(|delivery| &delivery.ticket)
+                    .find(|ticket| ticket.id == id);
+                Ok(found.is_some_and(|ticket| moment.doubts(self.began(ticket), ticket.until)))
             }
-        };
-        let now = self.clock.unix();
+            Outcome::Confirmed | Outcome::Used | Outcome::Cancelled | Outcome::Lapsed => Ok(false),
+        }
+    }
+
+    /// Undoes what is over; the answer is how long nothing has to be done. What an earlier process
+    /// began is spared while the clock is in doubt.
+    pub(crate) async fn undo_what_lapsed(&self) -> Duration {
+        // Those that are spared come first, and are not to hide the others.
+        let in_doubt = self.clock.moment().claimed().is_some();
+        let under_way =
+            match self.store.undelivered(if in_doubt { usize::MAX } else { ROUND }).await {
+                Ok(under_way) => under_way,
+                Err(error) => {
+                    tracing::error!(%error, "the secrets that are on their way could not be read");
+                    return LOOK_AGAIN;
+                }
+            };
+        let moment = self.clock.moment();
+        let now = moment.now;
+        let mut spared = false;
         for Delivery { ticket, .. } in &under_way {
+            if moment.spares(self.began(ticket)) {
+                spared = true;
+                continue;
+            }
             if ticket.until > now {
                 let left =
                     Duration::from_secs(ticket.until.as_secs().saturating_sub(now.as_secs()));
@@ -165,7 +206,8 @@ impl Inner {
                     | NotSettled::Undone
                     | NotSettled::Delivered
                     | NotSettled::Late
-                    | NotSettled::Early,
+                    | NotSettled::Early
+                    | NotSettled::ClockInDoubt,
                 )) => {}
                 Err(error) => {
                     tracing::error!(%error, "a secret that was not delivered could not be undone; it is tried again");
@@ -173,7 +215,11 @@ impl Inner {
                 }
             }
         }
-        if under_way.len() == ROUND { Duration::ZERO } else { LOOK_EVERY }
+        match (under_way.len() == ROUND, spared) {
+            (_, true) => LOOK_AGAIN,
+            (true, false) => Duration::ZERO,
+            (false, false) => LOOK_EVERY,
+        }
     }
 }
 

@@ -203,6 +203,9 @@ const fn undelivered(why: NotSettled) -> &'static str {
             "it was confirmed or used already, so it counts; revoke what it is for, if that is not meant"
         }
         NotSettled::Early => "its time is not over",
+        NotSettled::ClockInDoubt => {
+            "the clock is in doubt, and by what it says the time for it is over; see `handfast clock`, and say so again once the clock is right"
+        }
     }
 }
 

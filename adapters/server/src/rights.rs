@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use handfast_core::grant::scope::Scopes;
+use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{
     Authority, Delegated, Exceeded, Maker, Right, SESSION_DEPTH, Until, Wider, within,
 };
@@ -11,7 +12,7 @@ use handfast_core::registry::grants::current;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::Session;
 use handfast_core::time::UnixTime;
-use handfast_store::{EndedWith, StoreError, node_id};
+use handfast_store::{EndedWith, Entry, Filter, StoreError, node_id};
 
 use crate::gateway::{Gateway, Inner, OperatorError};
 use crate::hook::Event;
@@ -160,13 +161,67 @@ impl Gateway {
     }
 }
 
+impl Inner {
+    /// Whether a node with a token is not to be let in now, because the session that approved it
+    /// has ended or would be over only by a jump of the clock, and no sweep may write so while the
+    /// clock is not good. What a session granted to a node with keys has an end of its own.
+    pub(crate) async fn rests_on_doubt(&self, node_id: NodeId) -> Result<bool, StoreError> {
+        if self.clock.sweeps_at().is_some() {
+            return Ok(false);
+        }
+        let moment = self.clock.moment();
+        let found = self.store.find(node_id.text().as_str(), 1).await?.pop();
+        let Some(Ok(Entry { record, maker: Maker::Session(approver), .. })) = found else {
+            return Ok(false);
+        };
+        if record.keys.is_some() {
+            return Ok(false);
+        }
+        let approver = self.store.session(approver).await?;
+        Ok(approver.is_none_or(|session| {
+            session.admits(moment.now).is_err() || session.is_doubted(&moment)
+        }))
+    }
+}
+
 /// Ends what has outlived its maker while no gateway ran, and from then on what does.
 pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
-    let ended = gateway.inner.store.end_orphans(gateway.inner.clock.unix()).await?;
-    gateway.cut_what_ended(ended).await;
+    sweep(gateway).await?;
     end_what_is_wider(gateway).await?;
     tokio::spawn(watcher(Arc::downgrade(&gateway.inner)));
     Ok(())
+}
+
+/// Ends what has outlived its maker. While the clock is not good nothing of it is written: a
+/// session that is over by it may be none when the clock is right. Links that rest on one look
+/// again then, and are cut.
+pub(crate) async fn sweep(gateway: &Gateway) -> Result<(), StoreError> {
+    match gateway.inner.clock.sweeps_at() {
+        Some(now) => {
+            let ended = gateway.inner.store.end_orphans(now).await?;
+            gateway.cut_what_ended(ended).await;
+            Ok(())
+        }
+        None => have_those_look_again_that_sessions_approved(&gateway.inner).await,
+    }
+}
+
+async fn have_those_look_again_that_sessions_approved(inner: &Inner) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = inner.store.list(Filter::Current, after, PAGE, inner.clock.unix()).await?;
+        after = page.last().map(node_id);
+        for entry in page
+            .iter()
+            .flatten()
+            .filter(|entry| entry.maker != Maker::Operator && entry.record.keys.is_none())
+        {
+            inner.hub.look_again(entry.record.node_id);
+        }
+        if page.len() < PAGE {
+            return Ok(());
+        }
+    }
 }
 
 /// Ends the grants that allow more than the sessions that made them do by now: the configuration
@@ -185,9 +240,12 @@ async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
         {
             let authority = gateway.authority_of(grant.maker).await?;
             let until = Until::AtMost(grant.expires.unwrap_or(now));
-            if authority
-                .is_none_or(|authority| authority.mint(&grant.scopes.scopes(), until).is_err())
-            {
+            let ends = match authority {
+                Some(authority) => authority.mint(&grant.scopes.scopes(), until).is_err(),
+                // Its session is over by a clock that may be wrong; a sweep comes to it.
+                None => gateway.inner.clock.sweeps_at().is_some(),
+            };
+            if ends {
                 tracing::warn!(node_id = %grant.node_id, "a grant ends: the session that made it may do less by now");
                 let capabilities = store.end_grants(grant.node_id, Some(grant.id), now).await?;
                 let grants = vec![(grant.node_id, grant.id)];
@@ -210,11 +268,8 @@ async fn watcher(gateway: Weak<Inner>) {
             return;
         }
         let gateway = Gateway { inner };
-        match gateway.inner.store.end_orphans(gateway.inner.clock.unix()).await {
-            Ok(ended) => gateway.cut_what_ended(ended).await,
-            Err(error) => {
-                tracing::error!(%error, "what has outlived its maker could not be ended; it is looked for again")
-            }
+        if let Err(error) = sweep(&gateway).await {
+            tracing::error!(%error, "what has outlived its maker could not be ended; it is looked for again");
         }
     }
 }

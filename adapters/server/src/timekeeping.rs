@@ -171,3 +171,6 @@ async fn look(inner: &Inner) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,6 +114,8 @@ pub enum NotSettled {
     Late,
     /// Its time is not over.
     Early,
+    /// Its time would be over only by a jump of a clock that is in doubt. Nothing is written.
+    ClockInDoubt,
 }
 
 /// Decides how an undelivered secret ends.

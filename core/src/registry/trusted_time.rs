@@ -103,6 +103,14 @@ impl Moment {
         })
     }
 
+    /// Whether something that was made then is left as it is until a doubt about the clock is
+    /// settled: an earlier run made it, so nobody knows how long that is ago. It is not written as
+    /// ended meanwhile.
+    #[must_use]
+    pub fn spares(&self, made: UnixTime) -> bool {
+        self.doubt.is_some_and(|doubt| made < doubt.begun)
+    }
+
     /// The time that the wall clock claims while it is in doubt.
     #[must_use]
     pub fn claimed(&self) -> Option<UnixTime> {

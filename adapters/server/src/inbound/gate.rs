@@ -466,11 +466,12 @@ impl Gate {
         }
     }
 
-    /// Removes those whose waiting is over, and counts them.
+    /// Removes those whose waiting is over, and counts them; nobody while the clock is not good.
     pub(super) async fn expire(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
+        let Some(now) = inner.clock.sweeps_at() else { return Ok(()) };
         for _ in 0..MOST_EXPIRIES {
-            match inner.store.expire_senders(&inner.settings.limits, inner.clock.unix()).await? {
+            match inner.store.expire_senders(&inner.settings.limits, now).await? {
                 0 => break,
                 gone => inner.telemetry.codes_expired(u64::from(gone)),
             }

@@ -130,6 +130,11 @@ fn in_doubt_what_would_be_over_only_by_the_jump_is_doubted_and_nothing_else() {
         "it is not over by what is claimed either"
     );
     assert!(!moment.doubts(at(T), at(T + 600)), "this run made it");
+    assert!(
+        moment.spares(earlier)
+            && !moment.spares(at(T))
+            && !begun(T, T).moment(after(10)).spares(earlier)
+    );
     assert!(!begun(T, T).moment(after(10)).doubts(earlier, at(T + 600)));
 }
 
