@@ -1,26 +1,27 @@
 //! The gateway's process: the real machine for each connection, and an adapter that carries its
 //! effects out over the registry.
 
+mod transactions;
+
 use std::collections::BTreeMap;
 
 use handfast_core::budget::{Attempt, Bucket, NoPlace, Proving, Replays};
-use handfast_core::crypto::code::{Alphabet, Code};
+use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
-    Around, Confirmation, Connection, Cost, Effect, Input, Known, Offer, Peer, Plan, Prepared,
-    Proof, Verdict, plan,
+    Around, Confirmation, Connection, Cost, Effect, Input, Known, Offer, Prepared, Proof, Verdict,
 };
-use handfast_core::grant::capability::{Chain, Check, Holder, verify};
+use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::grant::token::Token;
-use handfast_core::id::{NodeId, Source};
+use handfast_core::id::NodeId;
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SCRATCH, SUBSCRIPTIONS};
 use handfast_core::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
 use handfast_core::registry::codes::{CodeId, NoGuess};
-use handfast_core::registry::grants::{Grant, GrantId};
+use handfast_core::registry::grants::Grant;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
@@ -28,10 +29,12 @@ use handfast_core::step::{Machine, Step};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::link::{App, Renew};
-use handfast_core::wire::native::pair::{Method, Refusal};
+use handfast_core::wire::native::pair::Refusal;
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::native::{Payload, Reason};
 use handfast_core::wire::path::{Action, Address, Pattern};
+
+pub use transactions::Asked;
 
 use super::registry::{Offered, Request, Settled, Shown};
 use super::wires::{ConnId, Side};
@@ -93,33 +96,6 @@ pub struct Seat {
     came: Option<Vec<u8>>,
     assembly: Assembly,
     room: Box<[u8; CHAIN_BYTES]>,
-}
-
-/// What is asked of the store.
-#[derive(Debug)]
-pub enum Asked {
-    /// Who is it?
-    Find(PublicKey),
-    /// A place to prove itself.
-    Enter(PublicKey, [u8; 32]),
-    /// Make it live.
-    Attach(NodeId),
-    /// With what does it go on?
-    Prepare(Method),
-    /// Reserve a guess.
-    Reserve(Option<CodeId>),
-    /// Spend a code.
-    Spend(CodeId),
-    /// Settle, with the code that was proven if one was.
-    Settle(Option<CodeId>),
-    /// Settle with a setup code.
-    SettleSetup(Shown),
-    /// It is stored.
-    Activate(GrantId),
-    /// A chain.
-    Present(Option<Vec<u8>>),
-    /// Anew: a chain, or a bearer.
-    Renew(bool),
 }
 
 /// What may happen to a connection.
@@ -555,224 +531,5 @@ impl World {
             Do::Proven => self.proven(conn),
             Do::Detach => self.gateway.live.retain(|_, live| *live != conn),
         }
-    }
-
-    /// A transaction happens, durably; then its answer is on its way.
-    pub(super) fn transact(&mut self, conn: ConnId, asked: Asked) {
-        let (unix, ids) = (self.unix(), (self.prng.bytes(), self.prng.bytes()));
-        let fails = self.gateway.failing > 0;
-        self.gateway.failing = self.gateway.failing.saturating_sub(1);
-        let source = self.source(conn);
-        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
-        let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
-        let peer = seat.machine.as_ref().and_then(Connection::linked);
-        let store = &mut self.store;
-        let own = &self.gateway.keys;
-        let look = |store: &super::registry::Registry, key: &PublicKey| {
-            store.by_key(key).map(|record| loaded(store, record))
-        };
-        let answer = match asked {
-            Asked::Enter(key, ephemeral) => return self.enter(conn, *key.as_bytes(), &ephemeral),
-            Asked::Find(key) => Answer::Found(if fails { Err(()) } else { Ok(look(store, &key)) }),
-            Asked::Attach(_) if fails => Answer::Attached(Err(())),
-            Asked::Attach(node_id) => return self.attach(conn, node_id),
-            Asked::Prepare(_) | Asked::Settle(_) | Asked::SettleSetup(_) if fails => Answer::Busy,
-            Asked::Prepare(method) => return self.prepare(conn, method, ids),
-            Asked::Reserve(_) if fails => Answer::Reserved(Err(NoGuess::Closed)),
-            Asked::Reserve(Some(id)) => {
-                let reserved = store.reserve(id, source, unix);
-                self.reserved(conn, id, reserved);
-                Answer::Reserved(reserved)
-            }
-            Asked::Reserve(None) => {
-                seat.guesses += 1;
-                Answer::Reserved(if seat.guesses > 5 {
-                    Err(NoGuess::Locked)
-                } else {
-                    Ok(5 - seat.guesses)
-                })
-            }
-            Asked::Spend(_) if fails => Answer::Spent(Err(())),
-            Asked::Spend(id) => {
-                let spent = store.spend(id, source);
-                seat.proven |= spent;
-                Answer::Spent(Ok(spent))
-            }
-            Asked::SettleSetup(code) => {
-                let Some(request) = seat.request.clone() else { return };
-                let settled = store.settle_setup(&request, code, ids, own, unix);
-                self.yielded(code, &request, &settled);
-                Answer::Settled(settled)
-            }
-            Asked::Settle(proof) => {
-                let Some(request) = seat.request.clone() else { return };
-                let proven = seat.proven;
-                assert!(proof.is_none() || proven, "a proof without a spent code");
-                let settled = store.settle(&request, proof.is_some(), ids, own, unix);
-                Answer::Settled(settled)
-            }
-            Asked::Activate(_) if fails => Answer::Activated(Err(())),
-            Asked::Activate(grant) => {
-                let node_id =
-                    key.as_ref().and_then(|key| store.by_key(key)).map(|record| record.node_id);
-                let activated = node_id.and_then(|node_id| store.activate(node_id, grant, unix));
-                if let (Some(Peer::Node(node_id)), Some(_)) = (peer, activated) {
-                    let (grants, ceiling) =
-                        (store.grants_of(node_id), store.ceilings.get(&node_id));
-                    seat.scopes = in_force(&grants, ceiling, self.limits.renew_after_expiry, unix);
-                }
-                Answer::Activated(Ok(activated))
-            }
-            Asked::Present(chain) => Answer::Presented(self.present(conn, chain.as_deref())),
-            Asked::Renew(true) => match peer {
-                Some(Peer::Node(node_id)) => {
-                    let within = self.limits.renew_after_expiry;
-                    Answer::Renewed(
-                        store.renew(node_id, GrantId::from_bytes(ids.1), within, own, unix),
-                        None,
-                    )
-                }
-                Some(Peer::Delegate(_)) | None => Answer::Renewed(None, None),
-            },
-            Asked::Renew(false) => {
-                let node_id = key
-                    .as_ref()
-                    .and_then(|key| store.by_key(key))
-                    .map_or(NodeId::from_bytes([0; 16]), |r| r.node_id);
-                let offered = Offered { id: GrantId::from_bytes(ids.1), node_id, chain: None };
-                Answer::Renewed(Some(offered), Some(String::new()))
-            }
-        };
-        self.answer(conn, answer);
-    }
-
-    fn answer(&mut self, conn: ConnId, answer: Answer) {
-        if self.gateway_may() {
-            self.job(Job::Answer { conn, answer });
-        }
-    }
-
-    /// From where a connection comes: each node is somewhere, and strangers have a few addresses.
-    pub(super) fn source(&self, conn: ConnId) -> Source {
-        let node = self.wires.get(&conn).and_then(|wire| wire.node);
-        Self::source_of(node, conn)
-    }
-
-    /// The same for a node, or for the connection of a stranger.
-    #[must_use]
-    pub fn source_of(node: Option<usize>, conn: ConnId) -> Source {
-        let (network, host) = node.map_or((66, conn % 4), |at| (1, u32::try_from(at).unwrap_or(0)));
-        Source::of([10, 0, network, u8::try_from(host % 256).unwrap_or(0)].into())
-    }
-
-    /// A place for a handshake that has still to prove itself, if need be that of an older one.
-    fn enter(&mut self, conn: ConnId, key: [u8; 32], ephemeral: &[u8; 32]) {
-        let now = self.instant();
-        let outcome = match self.gateway.replays.remember(ephemeral) {
-            true => self.gateway.proving.entry(key).or_default().enter(u64::from(conn), now),
-            false => Err(NoPlace::Repeated),
-        };
-        if let (Ok(_), Some(seat)) = (outcome, self.gateway.seats.get_mut(&conn)) {
-            seat.enters = Some(key);
-        }
-        if let Ok(Some(Ok(displaced))) = outcome.map(|displaced| displaced.map(ConnId::try_from)) {
-            self.feed_gateway(displaced, GateIn::Evict);
-        }
-        self.answer(conn, Answer::Entered(outcome.map(drop)));
-    }
-
-    /// A handshake needs its place no more.
-    fn proven(&mut self, conn: ConnId) {
-        let Some(key) = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.enters.take())
-        else {
-            return;
-        };
-        if let Some(proving) = self.gateway.proving.get_mut(&key) {
-            proving.leave(u64::from(conn));
-            if proving.is_empty() {
-                self.gateway.proving.remove(&key);
-            }
-        }
-    }
-
-    /// From now on pushes reach this connection; an older one is told so; and then the record is
-    /// read once more.
-    fn attach(&mut self, conn: ConnId, node_id: NodeId) {
-        if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn)
-        {
-            self.feed_gateway(older, GateIn::Push(Notice::Replaced));
-        }
-        let found = self.store.records.get(&node_id).map(|record| loaded(&self.store, record));
-        self.answer(conn, Answer::Attached(Ok(found)));
-    }
-
-    fn prepare(&mut self, conn: ConnId, method: Method, ids: ([u8; 16], [u8; 16])) {
-        let unix = self.unix();
-        let entropy = Entropy::from_recorded(self.prng.bytes());
-        let source = self.source(conn);
-        let Some(request) = self.gateway.seats.get(&conn).and_then(|seat| seat.request.clone())
-        else {
-            return;
-        };
-        let standing =
-            self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
-        let answer = match plan(standing.as_ref(), method) {
-            Plan::RefuseRevoked => Answer::Refused(Refusal::Revoked),
-            Plan::OfferAgain | Plan::Settle => Answer::Settle,
-            Plan::AwaitSetup => Answer::Setup,
-            Plan::ShowPin => match self
-                .store
-                .window
-                .admits_source(self.store.guesses_of(source), unix)
-            {
-                Ok(()) => {
-                    let code = Code::mint(Alphabet::Digits, 6, &entropy).expect("a PIN");
-                    let pin = String::from_utf8_lossy(code.expose()).into_owned();
-                    let id = CodeId::from_bytes(ids.0);
-                    match self.store.mint_pin(id, request.holder.channel, source, &pin, unix) {
-                        true => {
-                            self.gateway.display.push((request.holder.channel, id, pin.clone()));
-                            Answer::Pin(id, pin)
-                        }
-                        false => Answer::Busy,
-                    }
-                }
-                Err(NoGuess::Locked) => Answer::Refused(Refusal::Locked),
-                Err(NoGuess::Closed | NoGuess::Expired) => Answer::Refused(Refusal::Closed),
-            },
-            Plan::FindCode(selector) => match self.store.find_code(selector) {
-                Some((id, code)) => Answer::Code(Some(id), code),
-                None => Answer::Code(None, Code::nobodys(&entropy)),
-            },
-        };
-        self.answer(conn, answer);
-    }
-
-    fn present(
-        &self,
-        conn: ConnId,
-        chain: Option<&[u8]>,
-    ) -> Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))> {
-        let key = self.gateway.seats.get(&conn)?.machine.as_ref()?.peer_key().copied()?;
-        let check = Check {
-            gateway: &self.gateway.keys.signing.public(),
-            channel: &key,
-            audience: None,
-            now: self.unix(),
-        };
-        let counts = |id: &handfast_core::grant::capability::Id| {
-            self.store
-                .grants
-                .iter()
-                .any(|grant| grant.capability == Some(*id) && grant.counts(self.unix()))
-        };
-        let chain = Chain::from_bytes(chain?).ok()?;
-        let root = *chain.root().id();
-        let authorised =
-            verify(&chain, &check, |held| held.id == root && !counts(&held.id)).ok()?;
-        let subject = self.store.by_key(authorised.subject()).map(|record| record.node_id);
-        let ceiling = subject.and_then(|node_id| self.store.ceilings.get(&node_id));
-        let bounds = ceiling.map(|ceiling| ceiling.scopes.clone());
-        Some((authorised.expires(), (authorised.scopes().clone(), bounds.into_iter().collect())))
     }
 }
