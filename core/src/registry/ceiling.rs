@@ -160,7 +160,10 @@ pub fn is_owed(
         .rev()
         .take_while(|grant| grant.id != current.id)
         .any(|grant| grant.counts(now));
-    newer || ceiling.is_some_and(|ceiling| ceiling.scopes != current.scopes)
+    // What it holds has ended, and it does not know of the offer that took its place.
+    let unknown =
+        holds.is_some_and(|id| id != current.id) && matches!(current.state, State::Offered { .. });
+    newer || unknown || ceiling.is_some_and(|ceiling| ceiling.scopes != current.scopes)
 }
 
 /// Most grants that are made for one node within a day before it gets none by renewing: each is
@@ -338,6 +341,16 @@ mod tests {
         grants[1].state = State::Active;
         assert!(may(&grants, &wide, NOW, "/lights/a"));
         assert!(!is_owed(&grants, Some(&wide), None, NOW));
+    }
+
+    #[test]
+    fn whoever_holds_what_has_ended_is_owed_the_offer_that_took_its_place() {
+        let wide = ceiling("write:/**\n");
+        let offered = State::Offered { until: at(24 * 3600) };
+        let grants = [grant(1, "write:/**\n", State::Ended), grant(2, "write:/**\n", offered)];
+        assert!(is_owed(&grants, Some(&wide), Some(grants[0].id), NOW));
+        assert!(!is_owed(&grants, Some(&wide), Some(grants[1].id), NOW));
+        assert!(!is_owed(&grants, Some(&wide), None, NOW), "it says nothing of what it holds");
     }
 
     #[test]
