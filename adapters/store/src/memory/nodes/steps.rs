@@ -22,7 +22,7 @@ impl Nodes {
             |node| node.run == run,
             |node| {
                 later(&mut node.entry.record.asked_at);
-                request_end(&mut node.entry.record.standing).map(later);
+                request_end(&mut node.entry.record.standing).into_iter().for_each(later);
             },
         );
         let asked = self.each(
@@ -51,7 +51,9 @@ impl Nodes {
                     .is_some_and(|it| deliveries.contains(&it.ticket.id))
             },
             |node| {
-                ticket(&mut node.entry.record.standing).map(|ticket| later(&mut ticket.until));
+                ticket(&mut node.entry.record.standing)
+                    .into_iter()
+                    .for_each(|ticket| later(&mut ticket.until));
             },
         );
         let ours = |turned_down: &TurnedDown| turned_down.run == run;
@@ -83,7 +85,9 @@ impl Nodes {
         let fallbacks = self.each(
             |node| made_later(node) && outlasts(super::asks(&node.entry.record.standing).as_ref()),
             |node| {
-                request_end(&mut node.entry.record.standing).map(|end| *end = latest);
+                request_end(&mut node.entry.record.standing)
+                    .into_iter()
+                    .for_each(|end| *end = latest);
             },
         );
         let ceilings = self.each(
@@ -105,7 +109,9 @@ impl Nodes {
                     .is_some_and(|it| deliveries.contains(&it.ticket.id))
             },
             |node| {
-                ticket(&mut node.entry.record.standing).map(|ticket| ticket.until = latest);
+                ticket(&mut node.entry.record.standing)
+                    .into_iter()
+                    .for_each(|ticket| ticket.until = latest);
             },
         );
         let such = |turned_down: &TurnedDown| {
