@@ -123,6 +123,10 @@ fn status(inner: &Inner) -> ClockStatus {
 async fn take(inner: &Inner, step: Step) -> Result<TakenOver, StoreError> {
     let taken = inner.store.take_over(step).await?;
     inner.clock.trusted().taken(step);
+    if step.sets_back() {
+        // What they rest on may have ended with it.
+        inner.hub.all_look_again();
+    }
     tracing::warn!(
         seconds = step.by(),
         moved = taken.moved,

@@ -100,6 +100,10 @@ impl Live {
         self.all.get(&who)
     }
 
+    pub(super) fn all(&self) -> Vec<Arc<Mailbox>> {
+        self.all.values().cloned().collect()
+    }
+
     pub(super) fn count(&self) -> usize {
         self.all.len()
     }

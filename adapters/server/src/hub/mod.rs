@@ -158,6 +158,12 @@ impl Hub {
         }
     }
 
+    /// Has every link look again at what it rests on.
+    pub(crate) fn all_look_again(&self) {
+        let all = self.live().all();
+        all.iter().for_each(|mailbox| mailbox.cut());
+    }
+
     /// Has whatever rests on any of these blocks look again, at once.
     pub(crate) fn cut(&self, blocks: &[Id]) {
         for id in blocks {
