@@ -1,6 +1,7 @@
 //! What happens in a simulated world, as a list of operations that any bytes decode to: the same
 //! for seeds and for the fuzzer.
 
+use crate::clocks::ClockOp;
 use crate::prng::Prng;
 
 /// How the world is set up, and what then happens to it.
@@ -99,6 +100,8 @@ pub enum Op {
         /// How long, in seconds.
         secs: u8,
     },
+    /// Something befalls the clocks of the gateway's system.
+    Clock(ClockOp),
     /// The gateway's next store operations fail.
     StoreFails {
         /// How many.
@@ -234,6 +237,7 @@ impl Script {
                 22 | 23 => Op::CutConnection { connection: arg(), silent: code & 32 != 0 },
                 24 => Op::CutNode { node: arg(), after: arg() % 12 },
                 25 => Op::CutGateway { after: arg() % 24 },
+                26 | 27 if code & 32 != 0 => Op::Clock(ClockOp::of(arg())),
                 26 => Op::NetworkDown { secs: arg() },
                 27 => Op::StoreFails { times: arg() % 4 },
                 28 => Op::StrangerConnects,

@@ -131,6 +131,7 @@ impl World {
         for conn in conns {
             self.vanish(conn, Side::Gateway);
         }
+        self.clocks.end(self.now);
         self.gateway =
             GatewayHost { on: false, ..GatewayHost::started(self.gateway.life + 1, [0; 32]) };
         self.model.forget_what_is_under_way();
@@ -143,7 +144,8 @@ impl World {
         if !self.gateway.on {
             let key = self.prng.bytes();
             self.gateway = GatewayHost::started(self.gateway.life + 1, key);
-            self.undo_what_lapsed();
+            self.clocks.begin(self.now);
+            self.look_at_clocks();
         }
     }
 

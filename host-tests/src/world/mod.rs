@@ -5,6 +5,7 @@
 //! invariants are checked against a reference model. A violation panics with the last events before
 //! it.
 
+mod clock;
 pub mod gateway;
 pub mod hashing;
 mod invariants;
@@ -27,6 +28,7 @@ use handfast_core::limits::Limits;
 use handfast_core::step::Machine;
 use handfast_core::time::{Instant, Span, UnixTime};
 
+use crate::clocks::Clocks;
 use crate::prng::Prng;
 use crate::script::{Op, Script, Setup};
 use gateway::{ConnInput, GatewayHost};
@@ -49,6 +51,8 @@ pub struct World {
     pub nodes: Vec<NodeHost>,
     /// The gateway's process.
     pub gateway: GatewayHost,
+    /// The clocks of its system.
+    pub clocks: Clocks,
     /// What the gateway keeps.
     pub store: Store,
     /// The connections.
@@ -61,6 +65,7 @@ pub struct World {
     pub strangers: Vec<ConnId>,
     /// How many steps the machines have made.
     pub steps: u64,
+    lives: clock::Lives,
     prng: Prng,
     agenda: BTreeMap<Reverse<(u64, u64)>, Event>,
     scheduled: u64,
@@ -113,6 +118,8 @@ impl World {
             limits,
             nodes,
             gateway,
+            clocks: Clocks::new(EPOCH),
+            lives: clock::Lives::default(),
             store: Store::default(),
             network: Network::default(),
             papers: Papers::default(),
@@ -177,6 +184,7 @@ impl World {
             Op::NetworkDown { secs } => {
                 self.network.down_until = self.now + u64::from(*secs) * 1000
             }
+            Op::Clock(op) => self.clock(*op),
             Op::StoreFails { times } => self.store.failing = u32::from(*times),
             Op::StrangerConnects => self.stranger_connects(),
             Op::StrangerReplays { connection, recording } => {
@@ -197,16 +205,12 @@ impl World {
         let end = self.now + millis;
         while let Some(at) = self.next_event().filter(|&at| at <= end) {
             self.now = self.now.max(at);
-            if self.gateway.on {
-                self.undo_what_lapsed();
-            }
+            self.look_at_clocks();
             self.happen();
             self.check();
         }
         self.now = end;
-        if self.gateway.on {
-            self.undo_what_lapsed();
-        }
+        self.look_at_clocks();
     }
 
     fn run_until(&mut self, state: &str) {
@@ -308,10 +312,10 @@ impl World {
         Instant::from_millis(self.now)
     }
 
-    /// The wall clock.
+    /// The time that the registry goes by.
     #[must_use]
-    pub const fn unix(&self) -> UnixTime {
-        UnixTime::from_secs(EPOCH + self.now / 1000)
+    pub fn unix(&self) -> UnixTime {
+        self.moment().now
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {

@@ -18,8 +18,9 @@ use crate::script::Verdict;
 pub struct Model {
     /// By id; nothing is ever taken out.
     pub nodes: BTreeMap<NodeId, Known>,
-    /// How often in a row whoever asks so was turned down, and until when it has to wait.
-    rejections: BTreeMap<[u8; 32], (u32, u64)>,
+    /// How often in a row whoever asks so was turned down, until when it has to wait, and which run
+    /// said so.
+    rejections: BTreeMap<[u8; 32], (u32, u64, u32)>,
 }
 
 /// One id.
@@ -39,6 +40,8 @@ pub struct Known {
     asked: u64,
     /// By which request.
     request: u64,
+    /// Which run let it in, which heard it last, and which sent its token.
+    runs: (u32, u32, u32),
 }
 
 /// Where an id is in its life.
@@ -86,6 +89,14 @@ fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
 }
 
 impl Known {
+    /// Where it is, if its token has not arrived in time and that is not written yet.
+    fn stands(&self, now: u64) -> Life {
+        match self.undelivered {
+            Some((Some(back), lasts)) if lasts <= now => back,
+            Some(_) | None => self.life,
+        }
+    }
+
     fn waits(&self, now: u64) -> bool {
         matches!(self.life, Life::Waiting { until } if now < until)
     }
@@ -125,6 +136,52 @@ impl Model {
         }
     }
 
+    /// The clock steps: what this run has bounded stays as far from its end as it was.
+    pub(super) fn move_by(&mut self, run: u32, by: i64) {
+        let later = |time: &mut u64| *time = time.saturating_add_signed(by);
+        for known in self.nodes.values_mut() {
+            if known.runs.0 == run {
+                ends_of(known).for_each(later);
+            }
+            if known.runs.1 == run {
+                later(&mut known.asked);
+            }
+            if let Some((_, lasts)) = known.undelivered.as_mut().filter(|_| known.runs.2 == run) {
+                later(lasts);
+            }
+        }
+        self.rejections
+            .values_mut()
+            .filter(|(.., of)| *of == run)
+            .for_each(|(_, until, _)| later(until));
+    }
+
+    /// The operator sets the time back: what earlier runs made later than that ends then.
+    pub(super) fn end_later(&mut self, run: u32, latest: u64, gone: &[NodeId], pending_for: u64) {
+        for (node_id, known) in &mut self.nodes {
+            if known.runs.0 != run {
+                ends_of(known)
+                    .filter(|end| **end - pending_for > latest)
+                    .for_each(|end| *end = latest);
+                if let Life::Waiting { until } = known.life
+                    && until == latest
+                {
+                    assert!(gone.contains(node_id), "{node_id} still waits");
+                    known.life = Life::RanOut;
+                }
+            }
+            if let Some((_, lasts)) = known.undelivered.as_mut().filter(|_| known.runs.2 != run) {
+                *lasts = latest.min(*lasts);
+            }
+        }
+        for (times, until, of) in self.rejections.values_mut() {
+            let wait = wait_of(times.saturating_sub(1));
+            if *of != run && until.saturating_sub(wait) > latest {
+                *until = latest;
+            }
+        }
+    }
+
     pub(super) fn forget_what_is_under_way(&mut self) {
         for known in self.nodes.values_mut() {
             known.unacknowledged = 0;
@@ -132,15 +189,25 @@ impl Model {
     }
 }
 
+/// When its request is over, or would be if it waited again.
+fn ends_of(known: &mut Known) -> impl Iterator<Item = &mut u64> {
+    let back = known.undelivered.as_mut().and_then(|(back, _)| back.as_mut());
+    [Some(&mut known.life), back].into_iter().flatten().filter_map(|life| match life {
+        Life::Waiting { until } => Some(until),
+        Life::In(_) | Life::Muted(_) | Life::Rejected | Life::Unpaired | Life::RanOut => None,
+    })
+}
+
+/// How long whoever was turned down so often before has to wait.
+fn wait_of(times: u32) -> u64 {
+    60_u64.checked_shl(times).map_or(86_400, |wait| wait.min(86_400))
+}
+
 impl World {
-    pub(super) fn model_admits(
-        &mut self,
-        ran_out: &[NodeId],
-        asking: &Asking,
-        outcome: Result<NodeId, Refusal>,
-    ) {
-        let now = self.unix().as_secs();
+    /// Requests are over, and the store has forgotten them.
+    pub(super) fn model_forgets(&mut self, ran_out: &[NodeId], now: u64) {
         for node_id in ran_out {
+            self.check_request_is_over(*node_id);
             let known = self.model.nodes.get_mut(node_id).expect("only known ids run out");
             assert!(
                 matches!(known.life, Life::Waiting { until } if until <= now),
@@ -148,6 +215,17 @@ impl World {
             );
             known.life = Life::RanOut;
         }
+    }
+
+    pub(super) fn model_admits(
+        &mut self,
+        ran_out: &[NodeId],
+        asking: &Asking,
+        outcome: Result<NodeId, Refusal>,
+    ) {
+        let now = self.unix().as_secs();
+        self.model_forgets(ran_out, now);
+        let run = self.clocks.run;
         let key = *asking.key.as_bytes();
         // An approval that may be undone is the same request still.
         let may_wait = |known: &Known| {
@@ -164,7 +242,7 @@ impl World {
         let own_room = of_source < self.limits.pending_per_source as usize;
         let room = own_room && total < self.limits.pending_total as usize;
         let wait =
-            self.model.rejections.get(&key).map_or(0, |(_, until)| until.saturating_sub(now));
+            self.model.rejections.get(&key).map_or(0, |(_, until, _)| until.saturating_sub(now));
         let gives_way = self.model.gives_way((!own_room).then_some(asking.source), of_source, now);
         let expected = match same {
             Some(node_id) => Ok(node_id),
@@ -175,7 +253,7 @@ impl World {
         if let Some(known) = same.and_then(|node_id| self.model.nodes.get_mut(&node_id))
             && known.request != asking.request
         {
-            (known.asked, known.request) = (now, asking.request);
+            (known.asked, known.request, known.runs.1) = (now, asking.request, run);
         }
         self.expect(outcome == expected, || {
             format!("a request got {outcome:?}, by the model {expected:?}")
@@ -198,7 +276,10 @@ impl World {
                 source,
                 asked: now,
                 request,
+                runs: (run, run, 0),
             };
+            let began = self.clocks.life(self.now);
+            self.lives.requests.insert(asking.record.node_id, began);
             let before = self.model.nodes.insert(asking.record.node_id, known);
             self.expect(before.is_none(), || {
                 format!("{} was given out twice", asking.record.node_id)
@@ -213,8 +294,9 @@ impl World {
         verdict: Verdict,
         refused: Option<Refusal>,
     ) {
-        let life = self.model.nodes[&node_id].life;
-        let expected = after(life, verdict, self.unix().as_secs());
+        let now = self.unix().as_secs();
+        let life = self.model.nodes[&node_id].stands(now);
+        let expected = after(life, verdict, now);
         let alike = refused.is_none() == expected.is_some();
         self.expect(alike, || {
             format!(
@@ -243,10 +325,18 @@ impl World {
         // The decision was taken when the record was read; the version shows that nothing changed
         // since, except that time passed.
         let lasts = self.unix().as_secs() + self.limits.deliver_within.as_secs();
+        let run = self.clocks.run;
         let known = self.model.nodes.get_mut(&node_id).expect("only known ids are saved");
-        let next = after(known.life, verdict, 0);
+        if matches!(verdict, Verdict::Approve | Verdict::Reissue) {
+            known.runs.2 = run;
+        }
+        // One that was decided in time is stored, if nobody was faster.
+        let from = Some(known.stands(now))
+            .filter(|life| after(*life, verdict, 0).is_some())
+            .unwrap_or(known.life);
+        let next = after(from, verdict, 0);
         known.undelivered = match (verdict, known.undelivered) {
-            (Verdict::Approve, _) => Some((Some(known.life), lasts)),
+            (Verdict::Approve, _) => Some((Some(from), lasts)),
             (Verdict::Reissue, Some((back, _))) => Some((back, lasts)),
             (Verdict::Reissue, None) => Some((None, lasts)),
             (Verdict::Reject | Verdict::Unpair, _) => None,
@@ -254,9 +344,10 @@ impl World {
         };
         known.life = next.unwrap_or(known.life);
         if known.life == Life::Rejected {
-            let (times, until) = self.model.rejections.get(&known.key).copied().unwrap_or_default();
+            let (times, until, _) =
+                self.model.rejections.get(&known.key).copied().unwrap_or_default();
             let times = if until + 86_400 <= now { 0 } else { times };
-            self.model.rejections.insert(known.key, (times + 1, now + (60 << times).min(86_400)));
+            self.model.rejections.insert(known.key, (times + 1, now + wait_of(times), run));
         }
         known.unacknowledged += 1;
         let standing = self.store.rows[&node_id].record.standing.clone();

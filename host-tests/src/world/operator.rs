@@ -58,6 +58,9 @@ impl World {
         let now = self.unix();
         self.note(|| format!("operator: {verdict:?} {node_id}"));
         let decision = match verdict {
+            Verdict::Approve | Verdict::Reissue if row.record.is_doubted(&self.moment()) => {
+                return Err(Refusal::ClockInDoubt);
+            }
             Verdict::Approve | Verdict::Reissue => {
                 let purpose =
                     if verdict == Verdict::Approve { Purpose::Approve } else { Purpose::Reissue };
@@ -69,6 +72,13 @@ impl World {
                 };
                 let begun = Approval::begin(&row.record, purpose, ticket, now);
                 self.check_decision(node_id, verdict, begun.as_ref().err().copied());
+                match begun {
+                    Ok(_) if verdict == Verdict::Approve => self.check_request_lives(node_id),
+                    Err(Refusal::Expired) => self.note_over(node_id),
+                    Ok(_) | Err(_) => {}
+                }
+                let life = self.clocks.life(self.now);
+                self.lives.deliveries.insert(ticket.id, life);
                 let Step { next, effects } = begun?;
                 self.papers.runs += 1;
                 let run = self.papers.runs;

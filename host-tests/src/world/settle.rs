@@ -53,6 +53,7 @@ impl World {
         self.store.failing = 0;
         self.gateway.fuel = None;
         self.start_gateway();
+        self.put_clock_right();
         for node in 0..self.nodes.len() {
             self.nodes[node].fuel = None;
             self.switch_on(node);

@@ -16,8 +16,9 @@ use handfast_core::registry::lifecycle;
 use handfast_core::registry::lifecycle::Change;
 use handfast_core::registry::record::{Cause, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::time::UnixTime;
+use handfast_core::time::{Span, UnixTime};
 
+use super::clock::{request_end, undelivered};
 use super::gateway::ConnInput;
 use super::network::ConnId;
 use super::{Event, World};
@@ -30,7 +31,7 @@ pub struct Store {
     /// The records.
     pub rows: BTreeMap<NodeId, Row>,
     /// What is known of whoever was turned down.
-    pub rejections: BTreeMap<[u8; 32], Rejection>,
+    pub rejections: BTreeMap<[u8; 32], TurnedDown>,
     /// How many of the next operations fail.
     pub failing: u32,
     /// Ids that were given out, or are offered to a request on its way: no request is offered one
@@ -38,6 +39,8 @@ pub struct Store {
     taken: BTreeSet<NodeId>,
     /// How deliveries ended.
     settled: BTreeMap<DeliveryId, Settled>,
+    /// Which run began them.
+    begun_by: BTreeMap<DeliveryId, u32>,
     pub(super) offered: BTreeSet<NodeId>,
 }
 
@@ -54,6 +57,16 @@ pub struct Row {
     pub version: u64,
     /// How often it was asked for, and when last.
     pub asked: admission::Asked,
+    /// Which run let it in, and which heard it last.
+    pub runs: (u32, u32),
+}
+
+/// What is known of whoever was turned down, since when, and by which run.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnedDown {
+    rejection: Rejection,
+    at: UnixTime,
+    run: u32,
 }
 
 /// Who waits for an answer.
@@ -94,17 +107,80 @@ impl Store {
         row.find(is_free).expect("the row has no end")
     }
 
-    fn admit(
-        &mut self,
-        asking: &Asking,
-        limits: &Limits,
-        now: UnixTime,
-    ) -> (Vec<NodeId>, Result<NodeId, Refusal>) {
+    /// Forgets the requests whose time is over.
+    fn forget_expired(&mut self, now: UnixTime) -> Vec<NodeId> {
         let ran_out: Vec<NodeId> =
             self.rows.values().filter(|r| expired(r, now)).map(|r| r.record.node_id).collect();
         for node_id in &ran_out {
             self.rows.remove(node_id);
         }
+        ran_out
+    }
+
+    /// Moves the times of what a run made.
+    pub(super) fn move_by(&mut self, run: u32, by: i64) {
+        let later = |time: &mut UnixTime| *time = time.moved(by);
+        for row in self.rows.values_mut() {
+            if row.runs.0 == run {
+                later(&mut row.record.asked_at);
+                request_end(&mut row.record.standing).into_iter().for_each(later);
+            }
+            if row.runs.1 == run {
+                later(&mut row.asked.last);
+            }
+            if let Some(it) = undelivered(&mut row.record.standing)
+                .filter(|it| self.begun_by.get(&it.ticket.id) == Some(&run))
+            {
+                later(&mut it.ticket.until);
+            }
+        }
+        for turned_down in self.rejections.values_mut().filter(|it| it.run == run) {
+            later(&mut turned_down.at);
+            turned_down.rejection.until.iter_mut().for_each(later);
+        }
+    }
+
+    /// Ends what earlier runs made later than that. The answer is which requests are gone.
+    pub(super) fn end_later(&mut self, run: u32, latest: UnixTime) -> Vec<NodeId> {
+        let later = |row: &Row| row.runs.0 != run && row.record.asked_at > latest;
+        let is_pending = |row: &Row| matches!(row.record.standing, Standing::Pending { .. });
+        let gone: Vec<NodeId> = self
+            .rows
+            .values()
+            .filter(|row| later(row) && is_pending(row))
+            .map(|row| row.record.node_id)
+            .collect();
+        for node_id in &gone {
+            self.rows.remove(node_id);
+        }
+        for row in self.rows.values_mut() {
+            if later(row) {
+                request_end(&mut row.record.standing)
+                    .into_iter()
+                    .for_each(|end| *end = latest.min(*end));
+            }
+            if let Some(it) = undelivered(&mut row.record.standing)
+                .filter(|it| self.begun_by.get(&it.ticket.id) != Some(&run))
+            {
+                it.ticket.until = latest.min(it.ticket.until);
+            }
+        }
+        for turned_down in self.rejections.values_mut().filter(|it| it.run != run && it.at > latest)
+        {
+            turned_down.rejection.until =
+                turned_down.rejection.until.map(|until| until.min(latest));
+        }
+        gone
+    }
+
+    fn admit(
+        &mut self,
+        asking: &Asking,
+        limits: &Limits,
+        now: UnixTime,
+        run: u32,
+    ) -> (Vec<NodeId>, Result<NodeId, Refusal>) {
+        let ran_out = self.forget_expired(now);
         let waiting =
             || self.rows.values().filter(|r| matches!(r.record.standing, Standing::Pending { .. }));
         let would_wait = |r: &&Row| match r.record.standing.undelivered() {
@@ -120,11 +196,13 @@ impl Store {
         let of_source = |source| waiting().filter(|r| r.source == source).count() as u32;
         let count =
             Pending { total: waiting().count() as u32, of_source: of_source(asking.source) };
-        let rejection = self.rejections.get(asking.key.as_bytes()).copied();
+        let rejection = self.rejections.get(asking.key.as_bytes()).map(|it| it.rejection);
         match admission::decide(same, rejection, count, limits, now) {
             Admission::Found(node_id) => {
-                if let Some(row) = self.rows.get_mut(&node_id) {
-                    row.asked = row.asked.again(asking.request, now).unwrap_or(row.asked);
+                if let Some(row) = self.rows.get_mut(&node_id)
+                    && let Some(again) = row.asked.again(asking.request, now)
+                {
+                    (row.asked, row.runs.1) = (again, run);
                 }
                 return (ran_out, Ok(node_id));
             }
@@ -159,6 +237,7 @@ impl Store {
             source: asking.source,
             version: 1,
             asked,
+            runs: (run, run),
         };
         self.taken.insert(row.record.node_id);
         self.rows.insert(row.record.node_id, row);
@@ -170,6 +249,11 @@ impl Store {
     pub fn record(&self, node_id: NodeId) -> Option<&Record> {
         self.rows.get(&node_id).map(|row| &row.record)
     }
+}
+
+/// When a delivery began that ends then.
+fn began(until: UnixTime, within: Span) -> UnixTime {
+    until.moved(-within.as_secs().cast_signed())
 }
 
 fn expired(row: &Row, now: UnixTime) -> bool {
@@ -192,14 +276,18 @@ impl World {
         if let Asked::Admit(asking) = &asked {
             self.store.offered.remove(&asking.record.node_id);
         }
+        let run = self.clocks.run;
         let fails = self.store.failing > 0;
+        if !fails {
+            self.clocks.made(self.now);
+        }
         self.store.failing = self.store.failing.saturating_sub(1);
         let answer = match asked {
             Asked::Admit(_) if fails => {
                 Answer::Conn(Box::new(ConnInput::Admitted(Err(Refusal::StoreFailed))))
             }
             Asked::Admit(asking) => {
-                let (ran_out, outcome) = self.store.admit(&asking, &self.limits, now);
+                let (ran_out, outcome) = self.store.admit(&asking, &self.limits, now, run);
                 self.model_admits(&ran_out, &asking, outcome);
                 Answer::Conn(Box::new(ConnInput::Admitted(outcome)))
             }
@@ -216,10 +304,19 @@ impl World {
                         row.version += 1;
                         row.record.standing = change.standing.clone();
                         if let Standing::Revoked { cause: Cause::Rejected } = row.record.standing {
-                            let earlier = self.store.rejections.get(row.key.as_bytes()).copied();
-                            self.store
+                            let earlier = self
+                                .store
                                 .rejections
-                                .insert(*row.key.as_bytes(), Rejection::once_more(earlier, now));
+                                .get(row.key.as_bytes())
+                                .map(|it| it.rejection);
+                            let rejection = Rejection::once_more(earlier, now);
+                            self.store.rejections.insert(
+                                *row.key.as_bytes(),
+                                TurnedDown { rejection, at: now, run },
+                            );
+                        }
+                        if let Some(it) = row.record.standing.undelivered() {
+                            self.store.begun_by.entry(it.ticket.id).or_insert(run);
                         }
                         Ok(())
                     }
@@ -234,9 +331,10 @@ impl World {
                 Answer::Settled { node_id, outcome: Err(Refusal::StoreFailed) }
             }
             Asked::Settle { node_id, id, outcome } => {
-                let outcome = self
-                    .settle_delivery(node_id, id, outcome)
-                    .map_err(|_| Refusal::InvalidCredentials);
+                let outcome = self.settle_delivery(node_id, id, outcome).map_err(|why| match why {
+                    NotSettled::ClockInDoubt => Refusal::ClockInDoubt,
+                    _ => Refusal::InvalidCredentials,
+                });
                 if outcome.is_ok() {
                     self.model.unacknowledged(node_id);
                 }
@@ -255,7 +353,8 @@ impl World {
         id: DeliveryId,
         outcome: Outcome,
     ) -> Result<Change, NotSettled> {
-        let now = self.unix();
+        let (moment, within) = (self.moment(), self.limits.deliver_within);
+        let now = moment.now;
         let row = self.store.rows.get_mut(&node_id).ok_or(NotSettled::Unknown)?;
         if let (Some(settled), None) = (
             self.store.settled.get(&id),
@@ -264,19 +363,40 @@ impl World {
             handfast_core::registry::delivery::settle_again(*settled, outcome)?;
             return Ok(Change { standing: row.record.standing.clone(), notice: None });
         }
-        let (settled, change) = lifecycle::settle(&row.record.standing, id, outcome, now)?;
+        let until = row
+            .record
+            .standing
+            .undelivered()
+            .filter(|it| it.ticket.id == id)
+            .map(|it| it.ticket.until);
+        let uses = matches!(outcome, Outcome::Confirmed | Outcome::Used);
+        if uses && until.is_some_and(|until| moment.doubts(began(until, within), until)) {
+            return Err(NotSettled::ClockInDoubt);
+        }
+        let (settled, change) = match lifecycle::settle(&row.record.standing, id, outcome, now) {
+            Err(NotSettled::Late) => {
+                self.check_delivery(id, false);
+                return Err(NotSettled::Late);
+            }
+            other => other?,
+        };
         self.store.settled.insert(id, settled);
         row.version += 1;
         row.record.standing = change.standing.clone();
         self.model_settles(node_id, settled);
+        if uses || outcome == Outcome::Lapsed {
+            self.check_delivery(id, uses);
+        }
         Ok(change)
     }
 
     /// What the gateway's task does when it wakes: it undoes what is over.
     pub(super) fn undo_what_lapsed(&mut self) {
-        let now = self.unix();
+        let (moment, within) = (self.moment(), self.limits.deliver_within);
         let over = |row: &Row| {
-            row.record.standing.undelivered().filter(|u| u.ticket.until <= now).map(|u| u.ticket.id)
+            let it =
+                row.record.standing.undelivered().filter(|it| it.ticket.until <= moment.now)?;
+            (!moment.spares(began(it.ticket.until, within))).then_some(it.ticket.id)
         };
         let lapsed: Vec<(NodeId, DeliveryId)> = self
             .store
