@@ -261,6 +261,9 @@ impl World {
     pub fn gateway_off(&mut self) {
         self.note(|| "the gateway loses power".to_owned());
         let back = self.now + 1 + self.prng.below(20_000);
+        if self.gateway.on {
+            self.clocks.end(self.now);
+        }
         let gateway = &mut self.gateway;
         gateway.on = false;
         gateway.fuel = None;

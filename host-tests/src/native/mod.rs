@@ -4,6 +4,7 @@
 //! checked.
 
 pub mod audit;
+pub mod clock;
 pub mod gateway;
 pub mod machines;
 pub mod node;
@@ -28,6 +29,7 @@ use handfast_core::secret::Secret;
 use handfast_core::step::Machine;
 use handfast_core::time::{Instant, Span, UnixTime};
 
+use crate::clocks::Clocks;
 use crate::prng::Prng;
 use audit::Audit;
 use gateway::{Answer, Asked, GateIn, GatewayHost};
@@ -54,8 +56,12 @@ pub struct World {
     pub nodes: Vec<NodeHost>,
     /// The gateway's process.
     pub gateway: GatewayHost,
+    /// The clocks of its system.
+    pub clocks: Clocks,
     /// What it keeps.
     pub store: Registry,
+    /// The ends of all that it keeps.
+    pub ends: clock::Ends,
     /// The connections.
     pub wires: BTreeMap<ConnId, Wire>,
     /// Who sees, and may change, every frame.
@@ -151,6 +157,8 @@ impl World {
             now: 0,
             limits: Limits::DEFAULT,
             gateway,
+            clocks: Clocks::new(EPOCH),
+            ends: clock::Ends::default(),
             store: Registry {
                 scopes,
                 grant_for: Some(Span::from_secs(30 * 86_400)),
@@ -183,10 +191,10 @@ impl World {
         Instant::from_millis(self.now)
     }
 
-    /// The wall clock.
+    /// The time that the registry goes by.
     #[must_use]
-    pub const fn unix(&self) -> UnixTime {
-        UnixTime::from_secs(EPOCH + self.now / 1000)
+    pub fn unix(&self) -> UnixTime {
+        self.moment().now
     }
 
     /// Lets happen what can without time passing. Time stands still only so long.
@@ -201,6 +209,7 @@ impl World {
 
     /// One thing happens, if one can.
     pub fn happen(&mut self) -> bool {
+        self.look_at_clocks();
         let next = self.possible();
         let Some(last) = next.len().checked_sub(1) else { return self.tick() };
         let chosen = if self.shuffled { self.prng.below(last as u64 + 1) as usize } else { 0 };
@@ -427,6 +436,9 @@ impl World {
 
     /// Power returns to the gateway.
     pub fn gateway_on(&mut self) {
+        if !self.gateway.on {
+            self.clocks.begin(self.now);
+        }
         self.gateway.on = true;
         self.gateway.on_at = None;
     }

@@ -14,6 +14,7 @@ use super::gateway::GateIn;
 use super::node::NodeIn;
 use super::stranger::{DISTURBANCES, Disturbance};
 use super::wires::{ConnId, Side};
+use crate::clocks::ClockOp;
 use crate::prng::Prng;
 
 /// One thing that happens. Indices wrap around whatever there is.
@@ -51,6 +52,8 @@ pub enum Op {
     CutGateway(u8),
     /// So many of the store's transactions fail.
     StoreFails(u8),
+    /// Something befalls the clocks of the gateway's system.
+    Clock(ClockOp),
     /// The gateway stops in order.
     Shutdown,
     /// A stranger disturbs what is under way.
@@ -130,6 +133,7 @@ impl Script {
                 29 => Op::Replay(arg(), arg() % 12),
                 30 if code & 32 == 0 => Op::App(arg()),
                 30 => Op::Renew(arg(), code & 64 == 0),
+                _ if code & 192 == 192 => Op::Clock(ClockOp::of(arg())),
                 _ if code & 224 == 0 => Op::Forget(arg()),
                 _ => Op::Run(arg() % 6),
             });
@@ -201,6 +205,7 @@ impl World {
             }
             Op::CutGateway(after) => self.gateway.fuel = Some(u32::from(after)),
             Op::StoreFails(times) => self.gateway.failing = u32::from(times),
+            Op::Clock(op) => self.clock(op),
             Op::Shutdown => {
                 let conns: Vec<ConnId> = self.gateway.seats.keys().copied().collect();
                 conns.into_iter().for_each(|conn| self.feed_gateway(conn, GateIn::Shutdown));
@@ -318,6 +323,7 @@ impl World {
         self.gateway.fuel = None;
         self.gateway.failing = 0;
         self.gateway_on();
+        self.put_clock_right();
         for at in 0..self.nodes.len() {
             self.nodes[at].fuel = None;
             self.node_on(at);

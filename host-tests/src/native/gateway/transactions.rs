@@ -10,7 +10,7 @@ use handfast_core::grant::capability::{self, Chain, Check, verify};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::codes::{CodeId, NoGuess};
-use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::grants::{GrantId, current};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::{Method, Refusal};
@@ -50,7 +50,8 @@ pub enum Asked {
 impl World {
     /// A transaction happens, durably; then its answer is on its way.
     pub(in crate::native) fn transact(&mut self, conn: ConnId, asked: Asked) {
-        let (unix, ids) = (self.unix(), (self.prng.bytes(), self.prng.bytes()));
+        let (moment, unix, ids) =
+            (self.moment(), self.unix(), (self.prng.bytes(), self.prng.bytes()));
         let fails = self.gateway.failing > 0;
         self.gateway.failing = self.gateway.failing.saturating_sub(1);
         let source = self.source(conn);
@@ -64,7 +65,14 @@ impl World {
         };
         let answer = match asked {
             Asked::Enter(key, ephemeral) => return self.enter(conn, *key.as_bytes(), &ephemeral),
-            Asked::Find(key) => Answer::Found(if fails { Err(()) } else { Ok(look(store, &key)) }),
+            Asked::Find(key) => {
+                let found = look(store, &key);
+                // What would be over only by a jump of the clock is not let in while that is in
+                // doubt.
+                let current = found.as_ref().and_then(|(_, all, _)| current(all, unix));
+                let doubted = current.is_some_and(|grant| grant.is_doubted(&moment));
+                Answer::Found(if fails || doubted { Err(()) } else { Ok(found) })
+            }
             Asked::Attach(_) if fails => Answer::Attached(Err(())),
             Asked::Attach(node_id) => return self.attach(conn, node_id),
             Asked::Prepare(_) | Asked::Settle(_) | Asked::SettleSetup(_) if fails => Answer::Busy,
