@@ -3,6 +3,7 @@
 
 pub mod budgets;
 pub mod capability;
+pub mod ceilings;
 pub mod clocks;
 #[cfg(feature = "serde")]
 pub mod companion;

@@ -4,6 +4,7 @@ mod architecture;
 mod attacks;
 mod binaries;
 mod capability;
+mod ceilings;
 mod cli;
 mod companions;
 mod conformance;
