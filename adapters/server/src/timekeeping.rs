@@ -123,10 +123,10 @@ fn status(inner: &Inner) -> ClockStatus {
 async fn take(inner: &Inner, step: Step) -> Result<TakenOver, StoreError> {
     let taken = inner.store.take_over(step).await?;
     inner.clock.trusted().taken(step);
-    if step.sets_back() {
-        // What they rest on may have ended with it.
-        inner.hub.all_look_again();
-    }
+    // What an earlier run made did not move: for a link that is open, its end is nearer or farther
+    // now.
+    inner.hub.all_look_again();
+    inner.companions.all_look_again();
     tracing::warn!(
         seconds = step.by(),
         moved = taken.moved,

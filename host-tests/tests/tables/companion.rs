@@ -103,6 +103,7 @@ const INPUTS: &[(&str, Make)] = &[
     ("found, revoked", |g| Input::Found(Ok(Some(&g.revoked)), NOW)),
     ("found nothing", |_| Input::Found(Ok(None), NOW)),
     ("not found, store failed", |_| Input::Found(Err(Failed::Store), NOW)),
+    ("look again", |_| Input::LookAgain),
     ("revoked", |_| Input::Revoked),
     ("replaced", |_| Input::Replaced),
     ("pong", |_| Input::Pong),

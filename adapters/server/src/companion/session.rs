@@ -196,6 +196,7 @@ impl Session {
             Happening::Broken(why) => then(self.advance(Input::Closed), Action::Close(why)),
             Happening::Letter(Letter::Notice(Notice::Unpaired)) => self.advance(Input::Revoked),
             Happening::Letter(Letter::Notice(Notice::Replaced)) => self.advance(Input::Replaced),
+            Happening::Letter(Letter::Cut) => self.advance(Input::LookAgain),
             Happening::Letter(Letter::Frame(frame)) => {
                 let linked = self.connection.as_ref().and_then(Connection::linked);
                 linked.map(|_| Action::Send(frame)).into_iter().collect()
@@ -206,8 +207,7 @@ impl Session {
                     Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
                 )
                 | Letter::App(_)
-                | Letter::Displaced
-                | Letter::Cut,
+                | Letter::Displaced,
             ) => Vec::new(),
             Happening::Deadline => self.advance(Input::Tick),
             Happening::Shutdown => self.advance(Input::Shutdown),

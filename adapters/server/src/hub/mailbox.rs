@@ -152,7 +152,7 @@ impl Mailbox {
         self.put(|letters| letters.displaced = true);
     }
 
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.put(|letters| letters.cut = true);
     }
 

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handfast_core::grant::token::TokenHash;
+use handfast_core::grant::session::SessionHash;
+use handfast_core::grant::token::{self, TokenHash};
 use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{Counted, Kind};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Ticket};
@@ -20,7 +21,9 @@ use handfast_store::{
 };
 
 use super::look;
+use crate::chance;
 use crate::clock::SystemClock;
+use crate::companion::tests::{Heard, World, hear, say, settings};
 use crate::gateway::{Gateway, OperatorError};
 use crate::rights::sweep;
 
@@ -192,4 +195,34 @@ async fn a_secret_that_an_earlier_run_sent_is_neither_confirmed_nor_undone_while
     inner.undo_what_lapsed().await;
     assert_eq!(world.store.undelivered(9).await.unwrap(), []);
     assert_eq!(world.uses_left(&code).await, 0, "nobody confirmed it in time");
+}
+
+#[tokio::test]
+async fn a_step_of_the_clock_ends_the_open_link_of_a_session_that_is_over_by_it() {
+    let store = earlier_run().await;
+    let token = std::iter::repeat_with(|| token::issue(&chance::draw())).flatten().next().unwrap();
+    let hash = SessionHash::of(&token);
+    store
+        .insert_session(Session {
+            hash,
+            issued_at: START,
+            expires_at: at(HOUR),
+            ..conformance::session()
+        })
+        .await
+        .unwrap();
+    let reading = Reading { wall: at(60), elapsed: Instant::from_millis(0), synchronised: true };
+    let hands = Hands(Arc::new(Mutex::new(reading)));
+    let builder = Gateway::builder(HeldStore::new(Arc::new(store)))
+        .store_key(Secret::new([7; 32]))
+        .setup(settings());
+    let world = World::of(builder.clock(hands.clone())).await;
+    let mut socket = world.links(token.expose()).await;
+
+    hands.0.lock().unwrap().wall = at(HOUR / 2);
+    look(&world.gateway.inner).await.unwrap();
+    say(&mut socket, "still here").await;
+    hands.0.lock().unwrap().wall = at(2 * HOUR);
+    look(&world.gateway.inner).await.unwrap();
+    assert_eq!(hear(&mut socket).await, Heard::Close(1008, "Session ended".to_owned()));
 }

@@ -71,6 +71,8 @@ pub enum Input<'b> {
     /// Answers [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`] with the session, if
     /// there is one.
     Found(Result<Option<&'b Session>, Failed>, UnixTime),
+    /// The time of day has jumped: the session is looked up again, and its end computed anew.
+    LookAgain,
     /// The session was revoked.
     Revoked,
     /// The same session came on a newer connection.
@@ -284,6 +286,9 @@ impl Machine for Connection {
                 ..linked
             })),
             (State::Linked(linked), Input::Tick) if linked.ends <= now => {
+                Step::with(State::Rechecking(linked), [Effect::Recheck(linked.session)])
+            }
+            (State::Linked(linked), Input::LookAgain) => {
                 Step::with(State::Rechecking(linked), [Effect::Recheck(linked.session)])
             }
             (State::Linked(linked), Input::Tick) => {

@@ -201,7 +201,7 @@ impl World {
         (socket, heard)
     }
 
-    async fn links(&self, token: &str) -> Socket {
+    pub(crate) async fn links(&self, token: &str) -> Socket {
         let (socket, heard) = self.resumes(token).await;
         assert!(matches!(&heard, Heard::Text(text) if text.contains("session_id")), "{heard:?}");
         socket

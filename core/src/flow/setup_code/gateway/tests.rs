@@ -207,6 +207,16 @@ fn a_linked_companion_speaks_to_the_application_until_its_session_is_revoked() {
 }
 
 #[test]
+fn a_link_looks_its_session_up_again_when_the_time_of_day_has_jumped() {
+    let (rechecking, said) = step(linked(), 4, Input::LookAgain);
+    assert!(said[0].starts_with("Recheck("), "{said:?}");
+    let over = session().expires_at;
+    let (connection, said) = step(rechecking, 5, Input::Found(Ok(Some(&session())), over));
+    assert_eq!(said, ["Detach", "1008 Session ended"]);
+    assert!(connection.is_closed());
+}
+
+#[test]
 fn at_its_end_a_session_is_looked_up_once_more_because_it_may_have_been_prolonged() {
     let ends = 3 + 100_000;
     // The keepalive is due earlier; each time it is answered.
