@@ -64,7 +64,7 @@ pub use time::{Over, Run, TakenOver, Timekeeping};
 /// | concern | calls |
 /// |---|---|
 /// | nodes | [`admit`](Store::admit) to [`counts`](Store::counts), [`by_key`](Store::by_key) |
-/// | grants | [`offer`](Store::offer), [`activate`](Store::activate), [`end_grants`](Store::end_grants) and who reads them |
+/// | grants | [`offer`](Store::offer), [`set_ceiling`](Store::set_ceiling), [`activate`](Store::activate), [`end_grants`](Store::end_grants) and who reads them |
 /// | revocation of chains | [`revoke`](Store::revoke), [`is_revoked`](Store::is_revoked) |
 /// | PINs and codes | [`window`](Store::window) to [`withdraw`](Store::withdraw) |
 /// | the gateways' own secrets | [`vault`](Store::vault) |
@@ -228,6 +228,19 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         read_at: Option<Version>,
         grant: Grant,
         ceiling: Option<Ceiling>,
+        now: UnixTime,
+    ) -> Result<Version, SaveError>;
+
+    /// Says what a node may do at most, without offering it anything. The answer is the record's
+    /// version from now on.
+    ///
+    /// # Errors
+    /// As [`save`](Store::save).
+    async fn set_ceiling(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        ceiling: Ceiling,
         now: UnixTime,
     ) -> Result<Version, SaveError>;
 

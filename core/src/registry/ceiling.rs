@@ -30,6 +30,57 @@ impl Ceiling {
     pub fn is_over(&self, now: UnixTime) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
+
+    /// Whether it allows nothing that the other does not, and for no longer.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        let ends_no_later =
+            other.expires.is_none_or(|end| self.expires.is_some_and(|expires| expires <= end));
+        ends_no_later && other.scopes.scopes().covers(&self.scopes.scopes())
+    }
+}
+
+/// One part of carrying out what the operator decides that a node may do at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Hold the node, and what rests on it, to the ceiling from now on, and let its live
+    /// connections look again. Where this comes before the save, it holds whether or not that
+    /// succeeds: one that fails is to be tried again until it does.
+    Bound,
+    /// Save the ceiling and the offer that is made from it. What follows is done only once they are
+    /// durable.
+    Save,
+    /// Tell the node that a grant waits for it.
+    Push,
+}
+
+/// What is to be carried out of a decision about a node, in this order. One that only takes
+/// something away is in force before it is stored. One that gives anything, be it beside what it
+/// takes away, changes nothing before it is.
+///
+/// `stored` is the ceiling as it is stored, and `held` one that is in force and not stored yet.
+/// `current` is the grant that bounds the node where nobody has decided anything yet.
+#[must_use]
+pub fn effects(
+    after: &Ceiling,
+    stored: Option<&Ceiling>,
+    held: Option<&Ceiling>,
+    current: Option<&Grant>,
+) -> [Effect; 3] {
+    let from_grant = current.map(|grant| Ceiling {
+        scopes: grant.scopes.clone(),
+        // Its end is no decision: it would be renewed.
+        expires: None,
+        named: false,
+        maker: grant.maker,
+    });
+    let before = stored.or(from_grant.as_ref());
+    let narrows = before.is_some_and(|before| after.is_within(before) && !before.is_within(after));
+    if narrows && held.is_none_or(|held| after.is_within(held)) {
+        [Effect::Bound, Effect::Save, Effect::Push]
+    } else {
+        [Effect::Save, Effect::Bound, Effect::Push]
+    }
 }
 
 /// Most sets that bound one peer: its own node's, and those of the holders of its chain.
@@ -351,6 +402,55 @@ mod tests {
         assert!(is_owed(&grants, Some(&wide), Some(grants[0].id), NOW));
         assert!(!is_owed(&grants, Some(&wide), Some(grants[1].id), NOW));
         assert!(!is_owed(&grants, Some(&wide), None, NOW), "it says nothing of what it holds");
+    }
+
+    #[test]
+    fn only_what_takes_away_and_gives_nothing_is_in_force_before_it_is_stored() {
+        let wide = ceiling("read:/**\nwrite:/a/**\n");
+        let narrow = ceiling("read:/only\n");
+        let other = ceiling("read:/other\n");
+        let until = |seconds| Ceiling { expires: Some(at(seconds)), ..wide.clone() };
+        let first = |after: &Ceiling,
+                     stored: Option<&Ceiling>,
+                     held: Option<&Ceiling>,
+                     current: Option<&Grant>| {
+            let order = effects(after, stored, held, current);
+            assert!(
+                order.contains(&Effect::Save)
+                    && order.contains(&Effect::Bound)
+                    && order[2] == Effect::Push,
+                "{order:?}"
+            );
+            order[0]
+        };
+        let granted = grant(1, "read:/**\n", State::Active);
+        for (after, stored, expected) in [
+            (&narrow, Some(&wide), Effect::Bound),
+            (&ceiling(""), Some(&narrow), Effect::Bound),
+            (&until(9), Some(&wide), Effect::Bound),
+            (&until(9), Some(&until(10)), Effect::Bound),
+            // The same again takes nothing away; more, longer, and something else beside give.
+            (&wide, Some(&wide), Effect::Save),
+            (&wide, Some(&narrow), Effect::Save),
+            (&until(10), Some(&until(9)), Effect::Save),
+            (&wide, Some(&until(9)), Effect::Save),
+            (&narrow, Some(&Ceiling { expires: Some(at(9)), ..wide.clone() }), Effect::Save),
+            (&other, Some(&narrow), Effect::Save),
+            // Where nobody has decided anything yet, the grant is what there is to lose.
+            (&narrow, None, Effect::Bound),
+            (&ceiling("write:/a/**\n"), None, Effect::Save),
+        ] {
+            assert_eq!(
+                first(after, stored, None, Some(&granted)),
+                expected,
+                "{after:?} {stored:?}"
+            );
+        }
+        assert_eq!(first(&narrow, None, None, None), Effect::Save, "there is nothing to take away");
+        // Once more, less, and what was taken away by a decision that is not stored yet.
+        assert_eq!(first(&narrow, Some(&wide), Some(&narrow), None), Effect::Bound);
+        assert_eq!(first(&ceiling(""), Some(&wide), Some(&narrow), None), Effect::Bound);
+        assert_eq!(first(&other, Some(&wide), Some(&narrow), None), Effect::Save);
     }
 
     #[test]

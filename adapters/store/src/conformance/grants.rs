@@ -343,6 +343,36 @@ pub async fn a_ceiling_is_written_with_its_offer_and_outlives_it(store: Arc<dyn 
     assert_eq!(ceiling_of(&*store, &node).await, Some(nothing));
 }
 
+pub async fn a_ceiling_is_written_without_an_offer_and_leaves_the_grants_alone(
+    store: Arc<dyn Store>,
+) {
+    let (node, first) = offered(&*store).await;
+    store.activate(node.node_id, first.id, START).await.unwrap();
+    let scopes = handfast_core::grant::scope::ScopesBuf::parse("read:/only/**\n").unwrap();
+    let narrow = Ceiling { scopes, expires: Some(at(9)), named: true, maker: Maker::Operator };
+    let (_, version) = load(&*store, node.node_id).await.unwrap();
+    let before = (states(&*store, node.node_id).await, entry(&*store, node.node_id).await);
+    let raised = store.set_ceiling(node.node_id, version, narrow.clone(), at(3)).await.unwrap();
+    assert!(raised > version);
+    let expected = Entry {
+        ceiling: Some(Box::new(narrow.clone())),
+        version: raised,
+        changed_at: at(3),
+        ..before.1
+    };
+    assert_eq!(
+        (states(&*store, node.node_id).await, entry(&*store, node.node_id).await),
+        (before.0, expected.clone())
+    );
+    let late = store
+        .set_ceiling(node.node_id, version, Ceiling { expires: None, ..narrow.clone() }, at(4))
+        .await;
+    assert!(matches!(late, Err(SaveError::Conflict)), "{late:?}");
+    assert_eq!(entry(&*store, node.node_id).await, expected);
+    let nobody = store.set_ceiling(keyed().node_id, version, narrow, at(4)).await;
+    assert!(matches!(nobody, Err(SaveError::Missing)), "{nobody:?}");
+}
+
 pub async fn the_paired_are_listed_with_the_grants_that_count(store: Arc<dyn Store>) {
     let mut expected = Vec::new();
     for number in 0..7 {

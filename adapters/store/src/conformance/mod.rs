@@ -116,6 +116,7 @@ macro_rules! conformance_tests {
                 a_node_that_is_revoked_loses_its_grants
                 what_ended_over_a_year_ago_is_not_listed_and_stays_revoked
                 a_ceiling_is_written_with_its_offer_and_outlives_it
+                a_ceiling_is_written_without_an_offer_and_leaves_the_grants_alone
                 the_paired_are_listed_with_the_grants_that_count
             }
             revocation {

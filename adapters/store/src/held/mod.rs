@@ -325,6 +325,16 @@ impl Store for HeldStore {
         self.wrote_save(self.store.offer(record, profile, read_at, grant, ceiling, now).await)
     }
 
+    async fn set_ceiling(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        ceiling: Ceiling,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.wrote_save(self.store.set_ceiling(node_id, read_at, ceiling, now).await)
+    }
+
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
         let grants = self.store.grants(node_id).await?;
         Ok(grants.into_iter().map(|grant| self.seen_grant(node_id, grant)).collect())

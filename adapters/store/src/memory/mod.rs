@@ -266,6 +266,16 @@ impl Store for MemoryStore {
         self.state().offer(record, profile, read_at, grant, ceiling, now)
     }
 
+    async fn set_ceiling(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        ceiling: Ceiling,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.state().nodes.set_ceiling(node_id, read_at, ceiling, now)
+    }
+
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
         Ok(self.state().grants.of(node_id).cloned().collect())
     }

@@ -233,6 +233,21 @@ impl Nodes {
         saved.ok_or(SaveError::Missing)
     }
 
+    /// Says what a node may do at most, without an offer.
+    pub(super) fn set_ceiling(
+        &mut self,
+        id: NodeId,
+        read_at: Version,
+        ceiling: Ceiling,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        if self.all.get(&id).ok_or(SaveError::Missing)?.entry.version != read_at {
+            return Err(SaveError::Conflict);
+        }
+        self.change(id, now, |node| node.entry.ceiling = Some(Box::new(ceiling)))
+            .ok_or(SaveError::Missing)
+    }
+
     /// Gives a record that has its keys proven anew what was proven with them.
     pub(super) fn replace(
         &mut self,

@@ -89,6 +89,25 @@ pub(super) fn save(
     Ok(Version(read_at.0 + 1))
 }
 
+/// Raises the version of a record of which something beside its standing changes.
+pub(super) fn raise(
+    connection: &Connection,
+    id: NodeId,
+    read_at: Version,
+    now: UnixTime,
+) -> Result<(), SaveError> {
+    let found: Option<i64> = connection
+        .prepare_cached("SELECT version FROM node WHERE node_id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    if i64::try_from(read_at.0) != Ok(found.ok_or(SaveError::Missing)?) {
+        return Err(SaveError::Conflict);
+    }
+    let sql = "UPDATE node SET version = version + 1, changed_at = ?2 WHERE node_id = ?1";
+    connection.prepare_cached(sql)?.execute(params![id.as_bytes(), integer(now)])?;
+    Ok(())
+}
+
 /// Saves an approval, and who gave it.
 pub(super) fn save_by(
     connection: &Connection,

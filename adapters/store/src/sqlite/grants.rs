@@ -38,6 +38,19 @@ pub(super) fn offer(
     Ok(version)
 }
 
+/// Says what the node may do at most, without an offer.
+pub(super) fn set_ceiling(
+    connection: &Connection,
+    node_id: NodeId,
+    read_at: Version,
+    ceiling: &Ceiling,
+    now: UnixTime,
+) -> Result<Version, SaveError> {
+    changes::raise(connection, node_id, read_at, now)?;
+    bound(connection, node_id, ceiling, now)?;
+    Ok(Version(read_at.0 + 1))
+}
+
 /// Says what the node may do at most. An end that stays as it is was set when it was.
 fn bound(
     connection: &Connection,

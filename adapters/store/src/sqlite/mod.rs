@@ -272,6 +272,20 @@ impl Store for SqliteStore {
         self.writer.change(offer).await
     }
 
+    async fn set_ceiling(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        ceiling: Ceiling,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.writer
+            .change(move |connection| {
+                grants::set_ceiling(connection, node_id, read_at, &ceiling, now)
+            })
+            .await
+    }
+
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
         self.readers.point(|connection| grants::of(connection, node_id))
     }

@@ -43,6 +43,8 @@ pub(crate) struct Failing {
     /// How many calls go well yet, and one. Negative: it does not fail.
     pub(crate) left: Arc<AtomicI64>,
     for_good: bool,
+    /// In these calls alone; in all, if there are none.
+    only: &'static [&'static str],
 }
 
 impl Failing {
@@ -51,7 +53,15 @@ impl Failing {
         Self { for_good: true, left: Arc::new(AtomicI64::new(-1)), ..Self::default() }
     }
 
-    fn fails(&self) -> Result<(), StoreError> {
+    /// The same, in these calls alone.
+    pub(crate) fn in_calls(only: &'static [&'static str]) -> Self {
+        Self { only, ..Self::for_good() }
+    }
+
+    fn fails(&self, call: &str) -> Result<(), StoreError> {
+        if !self.only.is_empty() && !self.only.contains(&call) {
+            return Ok(());
+        }
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
         if left == 1 || (left == 0 && self.for_good) {
             self.left.store(0, Ordering::SeqCst);
@@ -74,7 +84,7 @@ macro_rules! fails_or_passes_on {
         #[async_trait::async_trait]
         impl $trait for Failing {
             $(async fn $name(&self, $($argument: $type),*) -> $answer {
-                self.fails()?;
+                self.fails(stringify!($name))?;
                 self.store.$name($($argument),*).await
             })*
             $($more)*
@@ -97,6 +107,7 @@ fails_or_passes_on! {
     list(filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
     counts(now: UnixTime) -> Result<Counts, StoreError>;
     offer(record: Record, profile: String, at: Option<Version>, grant: Grant, top: Option<Ceiling>, now: UnixTime) -> Result<Version, SaveError>;
+    set_ceiling(node_id: NodeId, read_at: Version, ceiling: Ceiling, now: UnixTime) -> Result<Version, SaveError>;
     grants(node_id: NodeId) -> Result<Vec<Grant>, StoreError>;
     activate(node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError>;
     end_grants(node_id: NodeId, which: Option<GrantId>, now: UnixTime) -> Result<Vec<Id>, StoreError>;
