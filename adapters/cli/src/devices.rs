@@ -335,7 +335,7 @@ fn summary(status: &StatusView) -> String {
     }
     for one in &store.unstored {
         text += &format!(
-            "not stored yet: {} is out since {}, until this gateway restarts\n",
+            "not stored yet: {}, since {}, until this gateway restarts\n",
             safe(&one.what),
             ago(one.since)
         );

@@ -494,7 +494,7 @@ impl Gateway {
                     return Err(OperatorError::Refused { node_id, refusal });
                 }
             };
-            let what = || format!("node {node_id} ({:?})", record.name.as_str());
+            let what = || format!("node {node_id} ({:?}) is out", record.name.as_str());
             let mut held = None;
             let mut saved = Ok(version);
             for effect in change.effects() {

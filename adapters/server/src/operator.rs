@@ -166,10 +166,10 @@ pub enum OperatorError {
     Usage(String),
     /// The decision is in force, and the store could not be written.
     #[error(
-        "{what} is out until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
+        "{what} until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
     )]
     CutNotStored {
-        /// Who or what is out.
+        /// Who or what is out, or is narrower; a clause.
         what: String,
         /// Why it is not stored.
         error: StoreError,

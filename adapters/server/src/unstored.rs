@@ -8,7 +8,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use handfast_core::id::NodeId;
-use handfast_store::held::{Cut, HeldView, Ticket};
+use handfast_core::registry::lifecycle::Notice;
+use handfast_store::held::{Cut, HeldView, Ticket, Written};
 use handfast_store::{Store, StoreError};
 
 use crate::gateway::{Gateway, Inner, OperatorError};
@@ -46,6 +47,7 @@ impl Gateway {
         end: impl FnOnce(&Self),
         stored: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, OperatorError> {
+        let what = format!("{what} is out");
         let ticket = self.hold(cut, &what)?;
         end(self);
         match stored.await {
@@ -57,7 +59,7 @@ impl Gateway {
         }
     }
 
-    /// Puts a decision in force that is not stored yet.
+    /// Puts a decision in force that is not stored yet; `what` says that in a clause.
     pub(crate) fn hold(&self, cut: Cut, what: &str) -> Result<Ticket, OperatorError> {
         let held = self.inner.held.held().hold(cut, what.to_owned(), self.inner.clock.unix());
         held.ok_or_else(|| {
@@ -80,7 +82,7 @@ impl Gateway {
             self.inner.held.held().release(ticket);
             return error.into();
         }
-        tracing::error!(%error, "{what} is out, but that is not stored yet");
+        tracing::error!(%error, "{what}, but that is not stored yet");
         OperatorError::CutNotStored { what, error }
     }
 
@@ -89,7 +91,7 @@ impl Gateway {
         let tried = self.inner.held.probe().await;
         match (self.inner.held.held().of_node(node_id), tried) {
             (Some(_), Err(error)) => {
-                Err(OperatorError::CutNotStored { what: format!("node {node_id}"), error })
+                Err(OperatorError::CutNotStored { what: format!("node {node_id} is out"), error })
             }
             (Some(_) | None, Ok(())) | (None, Err(_)) => Ok(()),
         }
@@ -132,10 +134,12 @@ async fn try_again(gateway: &Gateway) -> bool {
     match gateway.inner.held.store_held(gateway.inner.clock.unix()).await {
         Ok(stored) => {
             let is_progress = !stored.is_empty();
-            for (one, ended) in stored {
-                tracing::info!("{}: the decision is stored now", one.what);
-                if let Some(ended) = ended {
-                    gateway.cut_what_ended(ended).await;
+            for Written { cut, view, ended } in stored {
+                tracing::info!("{}: the decision is stored now", view.what);
+                gateway.cut_what_ended(ended).await;
+                if let Cut::Ceiling { node_id, .. } = cut {
+                    // It may have a grant made from it now.
+                    gateway.push(node_id, Some(Notice::Permissions));
                 }
             }
             is_progress

@@ -27,6 +27,20 @@ pub struct EndedWith {
     pub senders: u64,
 }
 
+impl EndedWith {
+    /// Nothing.
+    pub const NOTHING: Self = Self {
+        sessions: Vec::new(),
+        shortened: Vec::new(),
+        grants: Vec::new(),
+        capabilities: Vec::new(),
+        unapproved: Vec::new(),
+        codes: 0,
+        window: false,
+        senders: 0,
+    };
+}
+
 /// A session whose works end: all of them, or those that outlast a time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {

@@ -39,7 +39,7 @@ pub(super) fn status(state: &Path) -> Value {
 }
 
 /// A node that was paired with a code that allows everything, and runs.
-fn paired(gateway: &Gateway) -> (TempDir, Running) {
+pub(super) fn paired(gateway: &Gateway) -> (TempDir, Running) {
     let minted = gateway.answer(&["pairing", "code", "--read", "/**", "--write", "/**"]);
     let mut node = gateway.node("Desk", &["--code"]);
     node.types(minted["code"].as_str().unwrap());

@@ -218,6 +218,41 @@ async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_i
     assert_eq!(gateway.json(&["list", "--all"])["devices"][0]["standing"], "revoked");
 }
 
+#[test]
+fn a_node_that_is_narrowed_while_the_disk_is_full_is_narrow_at_once_and_for_good_once_there_is_space()
+ {
+    let gateway = Gateway::start();
+    let (state, mut running) = super::nodes::paired(&gateway);
+    let in_force = |gateway: &Gateway| {
+        gateway.answer(&["nodes", "permissions", "Desk"])["in_force"]["permissions"].clone()
+    };
+    let narrow = json!({"read": ["/only/**"], "write": []});
+
+    writes(&gateway, false);
+    for _ in 0..2 {
+        let (code, _, err) = gateway.verb(&["nodes", "permissions", "Desk", "--read", "/only/**"]);
+        let told = "has no more than its narrower permissions until this gateway restarts";
+        assert!(code == 1 && err.contains(told) && err.contains("free disk space"), "{code} {err}");
+        assert_eq!(in_force(&gateway), narrow);
+    }
+    let (code, _, err) = gateway.verb(&["nodes", "permissions", "Desk", "--read", "/**"]);
+    assert!(code == 1 && !err.contains("until this gateway restarts"), "{code} {err}");
+    assert_eq!(in_force(&gateway), narrow);
+    let (_, out, _) = gateway.devices(&["status"]);
+    assert!(out.contains("not stored yet") && out.contains("narrower permissions"), "{out}");
+
+    writes(&gateway, true);
+    until("the decision is not stored", || {
+        gateway.json(&["status"])["store"]["unstored"] == json!([])
+    });
+    until("the node does not learn of it", || {
+        super::nodes::status(state.path())["permissions"] == json!(["read:/only/**"])
+    });
+    running.kill();
+    let gateway = gateway.crash_and_restart();
+    assert_eq!(in_force(&gateway), narrow);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_ends_in_order_waits_for_what_is_not_stored() {
     let mut gateway = Gateway::start();

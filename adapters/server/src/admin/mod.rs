@@ -199,7 +199,7 @@ pub struct StoreView {
 /// A decision that is in force and not stored yet.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct UnstoredView {
-    /// Who or what is out.
+    /// Who or what is out, or is narrower; a clause.
     pub what: String,
     /// Since when, Unix seconds.
     pub since: u64,

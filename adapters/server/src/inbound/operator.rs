@@ -80,10 +80,10 @@ pub enum InboundError {
     Adapter(#[from] AdapterError),
     /// The decision is in force, and the store could not be written.
     #[error(
-        "{what} is out until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
+        "{what} until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
     )]
     CutNotStored {
-        /// Who is out.
+        /// Who is out; a clause.
         what: String,
         /// Why it is not stored.
         error: StoreError,
@@ -214,7 +214,7 @@ impl Gate {
             other => other.map(drop)?,
         }
         let now = inner.clock.unix();
-        let what = format!("sender {sender:?} on {channel}");
+        let what = format!("sender {sender:?} on {channel} is out");
         let ticket = held.and_then(|held| {
             let (channel, account, sender) = (channel.clone(), account.clone(), sender.clone());
             held.hold(

@@ -8,12 +8,13 @@ use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{CannotIssue, Holder};
 use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{Authority, Until};
-use handfast_core::registry::ceiling::Ceiling;
-use handfast_core::registry::grants::Grant;
+use handfast_core::registry::ceiling::{self, Ceiling, Effect};
+use handfast_core::registry::grants::{Grant, current};
 use handfast_core::registry::lifecycle::{self, Decision, Notice};
 use handfast_core::registry::record::{Credential, Record, Standing};
 use handfast_core::time::Span;
 use handfast_core::wire::native::Reason;
+use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 
 use super::rules::Terms;
@@ -111,22 +112,84 @@ impl Gateway {
                 refused(Refusal::StoreFailed)
             }
         })?;
-        let record = Record { standing, ..entry.record.clone() };
-        let (profile, version) = (entry.profile.clone(), Some(entry.version));
-        match inner.store.offer(record, profile, version, grant.clone(), Some(ceiling), now).await {
-            Ok(_) => {}
-            Err(SaveError::Conflict | SaveError::Missing) => return Ok(None),
-            Err(SaveError::Store(error)) => return Err(error.into()),
+        let order = self.order(entry, purpose, &ceiling).await?;
+        let what = format!(
+            "node {node_id} ({:?}) has no more than its narrower permissions",
+            entry.record.name.as_str()
+        );
+        let (mut held, mut is_saved) = (None, false);
+        for effect in order {
+            match effect {
+                Effect::Bound => {
+                    if !is_saved {
+                        held = Some(self.hold(
+                            Cut::Ceiling { node_id, ceiling: Box::new(ceiling.clone()) },
+                            &what,
+                        )?);
+                    }
+                    self.bounded(&entry.record);
+                }
+                Effect::Save => {
+                    let before = inner.held.held().of_ceiling(node_id);
+                    let record = Record { standing: standing.clone(), ..entry.record.clone() };
+                    let (profile, version) = (entry.profile.clone(), Some(entry.version));
+                    match inner
+                        .store
+                        .offer(record, profile, version, grant.clone(), Some(ceiling.clone()), now)
+                        .await
+                    {
+                        // What is stored now goes beyond whatever was held when it was decided.
+                        Ok(_) => {
+                            before.iter().for_each(|(ticket, _)| inner.held.held().release(ticket))
+                        }
+                        Err(SaveError::Conflict | SaveError::Missing) => return Ok(None),
+                        Err(SaveError::Store(error)) => {
+                            return Err(match held {
+                                Some(ticket) => self.not_stored(&ticket, what, error),
+                                None => error.into(),
+                            });
+                        }
+                    }
+                    is_saved = true;
+                }
+                Effect::Push => {
+                    let word = terms.message.clone().or_else(|| proposed.message.clone());
+                    inner.pairing.note(node_id, |note| note.word = word);
+                    self.event(Event::GrantOffered { node_id, grant: grant.id });
+                    self.push(node_id, notice);
+                }
+            }
         }
-        self.bounded(&entry.record);
-        let word = terms.message.clone().or(proposed.message);
-        inner.pairing.note(node_id, |note| note.word = word);
-        self.event(Event::GrantOffered { node_id, grant: grant.id });
-        self.push(node_id, notice);
         Ok(Some(grant))
     }
 
-    /// After it is durable what a node may do at most: bearers that were given out for more end,
+    /// In which order a ceiling is put in force and stored.
+    async fn order(
+        &self,
+        entry: &Entry,
+        purpose: Purpose,
+        ceiling: &Ceiling,
+    ) -> Result<[Effect; 3], StoreError> {
+        let (inner, node_id) = (&self.inner, entry.record.node_id);
+        match purpose {
+            // Who is let in by it loses nothing.
+            Purpose::Approve => Ok(ceiling::effects(ceiling, None, None, None)),
+            Purpose::Reissue => {
+                let held = inner.held.held().of_ceiling(node_id).map(|(_, held)| held);
+                let stored = match held {
+                    Some(_) => {
+                        inner.held.load_stored(node_id).await?.and_then(|stored| stored.ceiling)
+                    }
+                    None => entry.ceiling.clone(),
+                };
+                let grants = inner.store.grants(node_id).await?;
+                let current = current(&grants, inner.clock.unix());
+                Ok(ceiling::effects(ceiling, stored.as_deref(), held.as_ref(), current))
+            }
+        }
+    }
+
+    /// After it is in force what a node may do at most: bearers that were given out for more end,
     /// and every link that rests on the node looks at what is in force. Both come again for what is
     /// left.
     pub(crate) fn bounded(&self, record: &Record) {

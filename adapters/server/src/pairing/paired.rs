@@ -263,12 +263,12 @@ impl Gateway {
             let Some(holder) = entry.record.keys else {
                 return Err(OperatorError::NoKeys(node_id));
             };
-            if self
-                .grant(authority, &entry, holder, Purpose::Reissue, terms, endless)
-                .await?
-                .is_some()
-            {
+            let granted =
+                self.grant(authority, &entry, holder, Purpose::Reissue, terms, endless).await;
+            if matches!(granted, Ok(Some(_)) | Err(OperatorError::CutNotStored { .. })) {
                 self.event(Event::Decided { node_id, decision: "permissions" });
+            }
+            if granted?.is_some() {
                 return Ok(());
             }
         }

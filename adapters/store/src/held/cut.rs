@@ -3,6 +3,7 @@
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
 use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Decision;
@@ -21,6 +22,13 @@ pub enum Cut {
         decision: Decision,
         /// Its static key, if what rests on it ends as well.
         key: Option<x25519::PublicKey>,
+    },
+    /// A node may do no more than this.
+    Ceiling {
+        /// The node.
+        node_id: NodeId,
+        /// What it may do at most.
+        ceiling: Box<Ceiling>,
     },
     /// Grants of a node end.
     Grants {
@@ -56,6 +64,7 @@ pub enum Cut {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     Node(NodeId),
+    Ceiling(NodeId),
     Grants(NodeId, Option<GrantId>),
     Revoked(Revoked),
     Session(SessionId),
@@ -68,6 +77,7 @@ impl Cut {
     pub(super) fn subject(&self) -> Subject {
         match self {
             Self::Node { node_id, .. } => Subject::Node(*node_id),
+            Self::Ceiling { node_id, .. } => Subject::Ceiling(*node_id),
             Self::Grants { node_id, which, .. } => Subject::Grants(*node_id, *which),
             Self::Revoked(what) => Subject::Revoked(*what),
             Self::Session(id) => Subject::Session(*id),
@@ -85,6 +95,7 @@ impl Cut {
             Self::Node { decision: Decision::Unpair, key: Some(key), .. }
             | Self::Revoked(Revoked::Key(key)) => Some(key),
             Self::Node { .. }
+            | Self::Ceiling { .. }
             | Self::Grants { .. }
             | Self::Revoked(Revoked::Block(_))
             | Self::Session(_)
@@ -100,6 +111,7 @@ impl Cut {
             Self::Grants { capabilities, .. } => capabilities,
             Self::Revoked(Revoked::Block(id)) => std::slice::from_ref(id),
             Self::Node { .. }
+            | Self::Ceiling { .. }
             | Self::Revoked(Revoked::Key(_))
             | Self::Session(_)
             | Self::Code(_)

@@ -41,6 +41,30 @@ use crate::{
 pub use cut::Cut;
 pub use table::{Held, HeldView, Ticket};
 
+/// A decision that was held and is stored now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The decision.
+    pub cut: Cut,
+    /// As the operator sees it.
+    pub view: HeldView,
+    /// What ended with a session.
+    pub ended: EndedWith,
+}
+
+/// What came of trying to store a decision.
+enum Outcome {
+    /// It is stored, or means nothing any more; with what ended with a session.
+    Done(EndedWith),
+    /// The record was changed meanwhile. It is looked at again later, when it is known whether that
+    /// goes beyond this decision.
+    Changed,
+}
+
+impl Outcome {
+    const DONE: Self = Self::Done(EndedWith::NOTHING);
+}
+
 /// A store, and on top of it what is in force without being stored.
 #[derive(Clone)]
 pub struct HeldStore {
@@ -74,10 +98,7 @@ impl HeldStore {
     ///
     /// # Errors
     /// [`StoreError`] of the first that could not be stored; the others were not tried.
-    pub async fn store_held(
-        &self,
-        now: UnixTime,
-    ) -> Result<Vec<(HeldView, Option<EndedWith>)>, StoreError> {
+    pub async fn store_held(&self, now: UnixTime) -> Result<Vec<Written>, StoreError> {
         let mut stored = Vec::new();
         let entries = self.held.entries();
         if entries.is_empty() && self.held.is_failing() {
@@ -85,13 +106,14 @@ impl HeldStore {
         }
         for entry in entries {
             match self.store_cut(&entry.cut, entry.since, now).await {
-                Ok(ended) => {
+                Ok(Outcome::Done(ended)) => {
                     self.held.works();
                     self.held.release(&entry.ticket);
-                    stored.push((HeldView { what: entry.what, since: entry.since }, ended));
+                    let view = HeldView { what: entry.what, since: entry.since };
+                    stored.push(Written { cut: entry.cut, view, ended });
                 }
                 // A damaged record keeps nobody else out.
-                Err(StoreError::BadRecord(_)) => {}
+                Ok(Outcome::Changed) | Err(StoreError::BadRecord(_)) => {}
                 Err(error) => {
                     if stored.is_empty() {
                         return Err(error);
@@ -103,21 +125,23 @@ impl HeldStore {
         Ok(stored)
     }
 
-    /// Stores a decision. The answer is what ended with a session.
     async fn store_cut(
         &self,
         cut: &Cut,
         since: UnixTime,
         now: UnixTime,
-    ) -> Result<Option<EndedWith>, StoreError> {
+    ) -> Result<Outcome, StoreError> {
         let stored = match cut {
             Cut::Session(id) => {
                 return self
                     .wrote(self.store.end_session(*id, since).await)
-                    .map(|(_, ended)| Some(ended));
+                    .map(|(_, ended)| Outcome::Done(ended));
             }
             Cut::Node { node_id, decision, .. } => {
-                self.store_decision(*node_id, decision, now).await
+                return self.store_decision(*node_id, decision, now).await;
+            }
+            Cut::Ceiling { node_id, ceiling } => {
+                return self.store_ceiling(*node_id, ceiling, now).await;
             }
             Cut::Grants { node_id, which, .. } => {
                 self.wrote(self.store.end_grants(*node_id, *which, now).await).map(drop)
@@ -136,7 +160,7 @@ impl HeldStore {
                 self.wrote(changed).map(drop)
             }
         };
-        stored.map(|()| None)
+        stored.map(|()| Outcome::DONE)
     }
 
     async fn store_decision(
@@ -144,20 +168,42 @@ impl HeldStore {
         node_id: NodeId,
         decision: &Decision,
         now: UnixTime,
-    ) -> Result<(), StoreError> {
-        loop {
-            let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else {
-                return Ok(());
-            };
-            // Where it means nothing any more, what was stored since goes beyond it.
-            let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else {
-                return Ok(());
-            };
-            match self.wrote_save(self.store.save(node_id, version, change.standing, now).await) {
-                Ok(_) | Err(SaveError::Missing) => return Ok(()),
-                Err(SaveError::Conflict) => {}
-                Err(SaveError::Store(error)) => return Err(error),
+    ) -> Result<Outcome, StoreError> {
+        let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else {
+            return Ok(Outcome::DONE);
+        };
+        // Where it means nothing any more, what was stored since goes beyond it.
+        let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else {
+            return Ok(Outcome::DONE);
+        };
+        self.outcome(self.store.save(node_id, version, change.standing, now).await)
+    }
+
+    /// Without an offer: a grant is offered to the node when it comes, as one is after an offer
+    /// that was lost.
+    async fn store_ceiling(
+        &self,
+        node_id: NodeId,
+        ceiling: &Ceiling,
+        now: UnixTime,
+    ) -> Result<Outcome, StoreError> {
+        match self.store.load(node_id).await? {
+            Some(Stored {
+                record: Record { standing: Standing::Paired { .. } | Standing::Muted { .. }, .. },
+                version,
+                ..
+            }) => {
+                self.outcome(self.store.set_ceiling(node_id, version, ceiling.clone(), now).await)
             }
+            Some(_) | None => Ok(Outcome::DONE),
+        }
+    }
+
+    fn outcome(&self, saved: Result<Version, SaveError>) -> Result<Outcome, StoreError> {
+        match self.wrote_save(saved) {
+            Ok(_) | Err(SaveError::Missing) => Ok(Outcome::DONE),
+            Err(SaveError::Conflict) => Ok(Outcome::Changed),
+            Err(SaveError::Store(error)) => Err(error),
         }
     }
 
@@ -185,12 +231,25 @@ impl HeldStore {
         record
     }
 
+    /// The ceiling that counts: one that is held goes beyond the one that is stored.
+    fn seen_ceiling(&self, node_id: NodeId, stored: Option<Box<Ceiling>>) -> Option<Box<Ceiling>> {
+        self.held.of_ceiling(node_id).map(|(_, held)| Box::new(held)).or(stored)
+    }
+
     fn seen_stored(&self, stored: Option<Stored>) -> Option<Stored> {
-        stored.map(|stored| Stored { record: self.seen(stored.record), ..stored })
+        stored.map(|Stored { record, version, ceiling }| Stored {
+            ceiling: self.seen_ceiling(record.node_id, ceiling),
+            record: self.seen(record),
+            version,
+        })
     }
 
     fn seen_listed(&self, listed: Listed) -> Listed {
-        listed.map(|entry| crate::Entry { record: self.seen(entry.record.clone()), ..entry })
+        listed.map(|mut entry| {
+            entry.ceiling = self.seen_ceiling(entry.record.node_id, entry.ceiling);
+            entry.record = self.seen(entry.record);
+            entry
+        })
     }
 
     fn seen_grant(&self, node_id: NodeId, grant: Grant) -> Grant {

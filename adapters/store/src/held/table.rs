@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use handfast_core::grant::capability::{self, Held as Block};
 use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
@@ -54,15 +55,15 @@ pub struct Ticket {
 /// A held decision as the operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldView {
-    /// Who or what is out.
+    /// Who or what is out, or is narrower; a clause.
     pub what: String,
     /// Since when.
     pub since: UnixTime,
 }
 
 impl Held {
-    /// Puts a decision in force. A held one about the same is replaced. `None` if too many are
-    /// held.
+    /// Puts a decision in force; `what` says that in a clause. A held one about the same is
+    /// replaced. `None` if too many are held.
     #[must_use]
     pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<Ticket> {
         let mut table = self.table();
@@ -91,6 +92,22 @@ impl Held {
     #[must_use]
     pub fn of_node(&self, node_id: NodeId) -> Option<Ticket> {
         self.entry(&Subject::Node(node_id)).map(|entry| entry.ticket)
+    }
+
+    /// The ceiling of a node that is held.
+    #[must_use]
+    pub fn of_ceiling(&self, node_id: NodeId) -> Option<(Ticket, Ceiling)> {
+        let entry = self.entry(&Subject::Ceiling(node_id))?;
+        match entry.cut {
+            Cut::Ceiling { ceiling, .. } => Some((entry.ticket, *ceiling)),
+            Cut::Node { .. }
+            | Cut::Grants { .. }
+            | Cut::Revoked(_)
+            | Cut::Session(_)
+            | Cut::Code(_)
+            | Cut::Window
+            | Cut::Sender { .. } => None,
+        }
     }
 
     /// Whether any is held.

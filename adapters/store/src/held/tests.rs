@@ -82,6 +82,57 @@ async fn a_node_that_is_held_out_is_out_in_every_read_and_in_the_store_once_that
 }
 
 #[tokio::test]
+async fn a_node_that_is_narrowed_is_narrow_in_every_read_and_in_the_store_once_that_is_written() {
+    let bench = Bench::new();
+    let one = keyed();
+    let given = grant(one.node_id);
+    let of = |text| Ceiling {
+        scopes: handfast_core::grant::scope::ScopesBuf::parse(text).unwrap(),
+        expires: None,
+        named: true,
+        maker: Maker::Operator,
+    };
+    let (wide, narrow) = (of("read:/**\n"), of("read:/only\n"));
+    bench
+        .store
+        .offer(one.clone(), "{}".to_owned(), None, given, Some(wide.clone()), START)
+        .await
+        .unwrap();
+    bench.hold(Cut::Ceiling { node_id: one.node_id, ceiling: Box::new(narrow.clone()) });
+    let key = one.keys.unwrap().channel;
+    let held = Some(Box::new(narrow.clone()));
+    let read = async |store: &dyn Store| {
+        [
+            store.load(one.node_id).await.unwrap().unwrap().ceiling,
+            store.by_key(&key).await.unwrap().unwrap().ceiling,
+            store.list(Filter::All, None, 9, START).await.unwrap().remove(0).unwrap().ceiling,
+            store.find(&one.node_id.to_string(), 9).await.unwrap().remove(0).unwrap().ceiling,
+            store.named(one.name.as_str(), 9, START).await.unwrap().remove(0).unwrap().ceiling,
+            store.list_granted(None, 9, START).await.unwrap().remove(0).0.unwrap().ceiling,
+        ]
+    };
+    assert!(read(&bench.store).await.iter().all(|ceiling| *ceiling == held));
+    assert!(
+        read(&*bench.raw).await.iter().all(|ceiling| ceiling.as_deref() == Some(&wide)),
+        "it is not stored yet"
+    );
+    let before = bench.raw.grants(one.node_id).await.unwrap();
+    bench.stores_all().await;
+    assert!(read(&*bench.raw).await.iter().all(|ceiling| *ceiling == held));
+    assert_eq!(bench.raw.grants(one.node_id).await.unwrap(), before, "it gives nothing");
+    // Whoever is out for good is not narrowed any more.
+    bench.hold(Cut::Ceiling { node_id: one.node_id, ceiling: Box::new(of("")) });
+    let version = bench.raw.load(one.node_id).await.unwrap().unwrap().version;
+    bench
+        .store
+        .save(one.node_id, version, Standing::Revoked { cause: Cause::Unpaired }, START)
+        .await
+        .unwrap();
+    bench.stores_all().await;
+    assert_eq!(bench.raw.load(one.node_id).await.unwrap().unwrap().ceiling, held);
+}
+
+#[tokio::test]
 async fn what_is_stored_later_and_goes_beyond_a_held_decision_stays() {
     let bench = Bench::new();
     let paired = Standing::Paired { credential: Credential::Keys, mode: Mode::Full };

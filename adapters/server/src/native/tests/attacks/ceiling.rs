@@ -1,6 +1,8 @@
 //! What the operator has decided that a node may do at most holds from that moment on, whatever the
 //! node and those who rest on it do.
 
+use std::sync::atomic::Ordering;
+
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::scope::{Action, Address, Pattern};
 use handfast_core::limits::Limits;
@@ -10,8 +12,10 @@ use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::Renew;
 use handfast_store::SqliteStore;
 
+use super::failing::Failing;
 use super::*;
 use crate::bearer::Holder as BearerOf;
+use crate::gateway::OperatorError;
 use crate::pairing::Until;
 
 fn terms(permissions: &str) -> pairing::Terms {
@@ -126,6 +130,69 @@ async fn a_subscription_made_before_the_narrowing_hears_nothing_after_it_and_the
         .await
         .unwrap()
     {}
+}
+
+#[tokio::test]
+async fn a_node_is_narrow_on_its_live_link_before_that_is_stored_and_what_gives_more_changes_nothing()
+ {
+    let store = Failing::in_calls(&["offer", "set_ceiling", "probe"]);
+    let mut door = Door::of(
+        Gateway::builder(store.clone())
+            .store_key(Secret::new([7; 32]))
+            .pairing(lets_in("read:/**\nwrite:/**\n")),
+    )
+    .await;
+    let lamp = door.paired("lamp").await;
+    let mut link = door.link(&lamp).await;
+    link.subscribe("/lights/*").await;
+    while door.publish("/lights/a") == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    store.left.store(1, Ordering::SeqCst);
+    let (narrow, wide) = (scopes("write:/only/**\n"), scopes("write:/only/**\nwrite:/more\n"));
+    // Once more says the same, and less is narrower still.
+    for permissions in [&narrow, &narrow] {
+        let narrowed = door.gateway.permit(lamp.node_id, Some(permissions.clone()), None).await;
+        let Err(OperatorError::CutNotStored { what, .. }) = narrowed else {
+            panic!("{narrowed:?}")
+        };
+        assert!(what.contains("narrower permissions") && what.contains("lamp"), "{what}");
+    }
+    let told = |message: FromGateway<'_>| {
+        matches!(message, FromGateway::NotAllowed { action: Action::Read, .. })
+    };
+    while !link.hear(told).await.unwrap() {}
+    assert!(
+        !door.lets_through(&mut link, "/lights").await
+            && door.lets_through(&mut link, "/only/a").await
+    );
+    let wider = door.gateway.permit(lamp.node_id, Some(wide), None).await;
+    assert!(matches!(wider, Err(OperatorError::Store(_))), "{wider:?}");
+    assert!(
+        !door.lets_through(&mut link, "/more").await
+            && door.lets_through(&mut link, "/only/a").await
+    );
+    // Nor does it come back by linking anew.
+    let mut link = door.link(&lamp).await;
+    assert!(
+        !door.lets_through(&mut link, "/lights").await
+            && door.lets_through(&mut link, "/only/a").await
+    );
+    let stored = async |door: &Door| {
+        door.gateway.inner.held.load_stored(lamp.node_id).await.unwrap().unwrap().ceiling.unwrap()
+    };
+    assert_eq!(stored(&door).await.scopes.as_str(), "read:/**\nwrite:/**\n");
+    assert_eq!(door.gateway.store_status().unstored.len(), 1);
+
+    store.left.store(-1, Ordering::SeqCst);
+    assert!(door.gateway.store_the_rest(Duration::from_secs(10)).await.is_empty());
+    assert_eq!(stored(&door).await.scopes, narrow);
+    let grant = offered(&mut link).await;
+    confirms(&mut link, grant).await;
+    assert!(
+        !door.lets_through(&mut link, "/lights").await
+            && door.lets_through(&mut link, "/only/a").await
+    );
 }
 
 #[tokio::test]
