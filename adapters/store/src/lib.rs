@@ -48,7 +48,7 @@ pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
-pub use sqlite::{Backup, Holder, Lost, Restored, SqliteStore, backup, holder, restore};
+pub use sqlite::{Backup, Holder, Lost, Migrated, Restored, SqliteStore, backup, holder, restore};
 pub use time::{Over, Run, TakenOver, Timekeeping};
 
 /// A registry that outlives the process.

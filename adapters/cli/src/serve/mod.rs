@@ -15,7 +15,7 @@ use handfast_server::setup::url::{NotResolved, UrlSource, lan_addresses, lan_can
 use handfast_server::{
     Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, acceptor, admin,
 };
-use handfast_store::SqliteStore;
+use handfast_store::{Migrated, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -181,9 +181,12 @@ pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End>
     data::prepare(path)?;
     let database = path.join(DATABASE);
     if !accept_older {
-        return SqliteStore::open(&database).map_err(End::refused);
+        let store = SqliteStore::open(&database).map_err(End::refused)?;
+        tell_migrated(&database, &store);
+        return Ok(store);
     }
     let (store, older) = SqliteStore::open_accepting_older(&database).map_err(End::refused)?;
+    tell_migrated(&database, &store);
     match older {
         Some(older) => tracing::warn!(
             "{}: this registry is older than what it acknowledged and was accepted: {older}; nodes, sessions and senders that were put out since \
@@ -193,6 +196,17 @@ pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End>
         None => tracing::info!("--accept-older-store was not needed; leave it out"),
     }
     Ok(store)
+}
+
+fn tell_migrated(database: &Path, store: &SqliteStore) {
+    if let Some(Migrated { from, to, backup }) = store.migrated() {
+        tracing::warn!(
+            "{}: this registry was brought from schema {from} to {to}; an older version of Handfast reads it no more. As it was before it is in {}: \
+             `handfast restore` takes it back, and once all is well it can be removed",
+            database.display(),
+            backup.display()
+        );
+    }
 }
 
 async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr), End> {

@@ -178,7 +178,7 @@ fn spoiled(path: &Path, problem: rusqlite::Error) -> StoreError {
 }
 
 /// Copies everything that is committed, without the space of what was erased.
-fn vacuum(from: &Connection, to: &Beside, named: &Path) -> Result<(), StoreError> {
+pub(super) fn vacuum(from: &Connection, to: &Beside, named: &Path) -> Result<(), StoreError> {
     let path = to
         .path()
         .to_str()

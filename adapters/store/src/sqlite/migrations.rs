@@ -1,7 +1,11 @@
 //! What made the tables what they are.
 
+mod backup;
 mod v3;
 mod v4;
+
+pub use backup::Migrated;
+pub(super) use backup::make as make_backup;
 
 /// Each brings the schema from the version that is its place here to the next. What has been
 /// released is never changed.

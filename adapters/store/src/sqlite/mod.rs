@@ -78,6 +78,7 @@ use writer::Writer;
 
 pub use copy::{Backup, Lost, Restored, backup, restore};
 pub use file::{Holder, holder};
+pub use migrations::Migrated;
 
 /// A [`Store`] in one file, for one process at a time.
 ///
@@ -97,16 +98,18 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     writer: Writer,
     inbound_epoch: Arc<AtomicU64>,
+    migrated: Option<Migrated>,
 }
 
 impl SqliteStore {
-    /// Opens the file, creates it if there is none, and brings an older one up to date. Blocks for
-    /// some milliseconds.
+    /// Opens the file, creates it if there is none, and brings one of an older version up to date
+    /// after it has made a [copy](SqliteStore::migrated) of it. Blocks for some milliseconds.
     ///
     /// # Errors
     /// [`StoreError::File`] if another process has it, others than its owner could read it, it is a
-    /// link, it is no registry, a newer version wrote it, or it is older than what it acknowledged.
-    /// In all of these cases nothing is changed.
+    /// link, it is no registry, a newer version wrote it, it is older than what it acknowledged, or
+    /// no copy can be made of one that has to be brought up to date. In all of these cases nothing
+    /// is changed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_either(path, false).map(|(store, _)| store)
     }
@@ -120,15 +123,24 @@ impl SqliteStore {
         Self::open_either(path, true)
     }
 
+    /// What became of a registry that an older version wrote: it was brought up to date when it was
+    /// opened, after a copy was made of it. `None` for any other.
+    #[must_use]
+    pub const fn migrated(&self) -> Option<&Migrated> {
+        self.migrated.as_ref()
+    }
+
     fn open_either(path: &Path, accept_older: bool) -> Result<(Self, Option<String>), StoreError> {
         let lock = file::lock(path)?;
         file::refuse_vanished(path, &lock)?;
         file::prepare(path)?;
-        let schema::Opened { connection, generation, accepted } = schema::open(path, accept_older)?;
+        let schema::Opened { connection, generation, accepted, migrated } =
+            schema::open(path, accept_older)?;
         let readers = Readers::open(path)?;
         file::mark(path, &lock)?;
         let writer = Writer::start(connection, lock, Keeper::new(path, generation))?;
-        let store = Self { readers: Arc::new(readers), writer, inbound_epoch: Arc::default() };
+        let store =
+            Self { readers: Arc::new(readers), writer, inbound_epoch: Arc::default(), migrated };
         Ok((store, accepted.map(|older| older.to_string())))
     }
 

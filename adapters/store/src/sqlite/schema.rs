@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::file::error;
 use super::generation::{self, Generation, Older};
-use super::migrations::MIGRATIONS;
+use super::migrations::{MIGRATIONS, Migrated, make_backup};
 use crate::StoreError;
 
 /// "HfSt": what makes a SQLite file one of ours.
@@ -23,6 +23,8 @@ pub(super) struct Opened {
     pub(super) generation: Generation,
     /// Why it would have been refused, had the caller not accepted it.
     pub(super) accepted: Option<Older>,
+    /// From which version it was brought up to date, and where it is as it was before.
+    pub(super) migrated: Option<Migrated>,
 }
 
 /// Opens the writing connection on a file that exists, and brings its schema up to date. A registry
@@ -50,6 +52,13 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
     if let (Some(older), false) = (&older, acceptable) {
         return Err(generation::refusal(path, older));
     }
+    let to = MIGRATIONS.len();
+    let migrated = match version {
+        // There is nothing in it yet.
+        0 => None,
+        from if from == to => None,
+        from => Some(Migrated { from, to, backup: make_backup(&connection, path, from, to)? }),
+    };
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
 
     let mode: String =
@@ -69,9 +78,11 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
     // One plan for all values, and none anew for each.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(128);
-    migrate(&mut connection, version, MIGRATIONS).map_err(failed)?;
+    if let Err(problem) = migrate(&mut connection, version, MIGRATIONS) {
+        return Err(not_migrated(&connection, path, version, migrated.as_ref(), &problem));
+    }
     let generation = generation::settle(&connection, path, older.is_some())?;
-    Ok(Opened { connection, generation, accepted: older })
+    Ok(Opened { connection, generation, accepted: older, migrated })
 }
 
 /// Tells a new file, or one of ours, from everything else, without changing anything. The answer is
@@ -106,6 +117,30 @@ fn migrate(connection: &mut Connection, from: usize, migrations: &[&str]) -> rus
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Says why a registry could not be brought up to date. The copy that was made of it goes if it is
+/// as it was, so that trying again and again fills no disk.
+fn not_migrated(
+    connection: &Connection,
+    path: &Path,
+    version: usize,
+    migrated: Option<&Migrated>,
+    problem: &rusqlite::Error,
+) -> StoreError {
+    let Some(Migrated { from, to, backup }) = migrated else { return error(path, problem) };
+    let unchanged =
+        matches!(recognise(connection, MIGRATIONS.len()), Ok(Ok(now)) if now == version);
+    let left = match unchanged && std::fs::remove_file(backup).is_ok() {
+        true => "the registry is as it was".to_owned(),
+        false => format!("as it was before it is in {}", backup.display()),
+    };
+    error(
+        path,
+        format!(
+            "its schema could not be brought from {from} to {to}: {problem}; {left}; if the disk is full, free space"
+        ),
+    )
 }
 
 #[cfg(test)]
