@@ -66,7 +66,7 @@ impl Gateway {
         Ok(self.right_of(&session).await?.map(Authority::Delegated))
     }
 
-    /// Cuts at once what rests on what has ended with its maker; that is durable already.
+    /// Cuts at once what rests on what has ended with its maker; that is durable already, or held.
     pub(crate) async fn cut_what_ended(&self, ended: EndedWith) {
         let EndedWith {
             sessions,
@@ -85,7 +85,7 @@ impl Gateway {
             self.event(Event::SessionRevoked { session });
         }
         // They look whether they are over.
-        for session in shortened {
+        for (session, _) in shortened {
             inner.companions.end(session);
         }
         for (node_id, grant) in &grants {
@@ -111,10 +111,10 @@ impl Gateway {
             self.event(Event::WindowClosed);
             inner.pairing.window_changed.notify_one();
         }
-        if codes > 0 || senders > 0 {
+        if codes > 0 || !senders.is_empty() {
             tracing::info!(
                 codes,
-                senders,
+                senders = senders.len(),
                 "codes died and senders were let out with the session that made them"
             );
         }

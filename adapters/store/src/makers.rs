@@ -6,13 +6,15 @@ use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::UnixTime;
 
+use crate::SenderName;
+
 /// What ended because whoever made it has ended. Live connections that rest on it are to be cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndedWith {
     /// Sessions that were opened by the codes of one that ended.
     pub sessions: Vec<SessionId>,
-    /// Sessions that end earlier now, because the one has ended that prolonged them.
-    pub shortened: Vec<SessionId>,
+    /// Sessions that end earlier now, and when, because the one has ended that prolonged them.
+    pub shortened: Vec<(SessionId, UnixTime)>,
     /// Grants that ended, and their nodes.
     pub grants: Vec<(NodeId, GrantId)>,
     /// The capabilities of those that no other grant carries on.
@@ -23,8 +25,8 @@ pub struct EndedWith {
     pub codes: u64,
     /// Whether the pairing window closed.
     pub window: bool,
-    /// How many senders were let in by it, and are not any more.
-    pub senders: u64,
+    /// Senders that were let in by it, and are not any more.
+    pub senders: Vec<SenderName>,
 }
 
 impl EndedWith {
@@ -37,8 +39,22 @@ impl EndedWith {
         unapproved: Vec::new(),
         codes: 0,
         window: false,
-        senders: 0,
+        senders: Vec::new(),
     };
+
+    /// The same without what ended earlier.
+    #[must_use]
+    pub fn without(mut self, earlier: &Self) -> Self {
+        self.sessions.retain(|one| !earlier.sessions.contains(one));
+        self.shortened.retain(|one| !earlier.shortened.contains(one));
+        self.grants.retain(|one| !earlier.grants.contains(one));
+        self.capabilities.retain(|one| !earlier.capabilities.contains(one));
+        self.unapproved.retain(|one| !earlier.unapproved.contains(one));
+        self.senders.retain(|one| !earlier.senders.contains(one));
+        self.codes = self.codes.saturating_sub(earlier.codes);
+        self.window &= !earlier.window;
+        self
+    }
 }
 
 /// A session whose works end: all of them, or those that outlast a time.

@@ -170,6 +170,13 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<(bool, EndedWith), StoreError>;
 
+    /// What would end with a session if it was ended now. Nothing is changed, and it is known also
+    /// while nothing can be written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError>;
+
     /// The same, for whoever need not know what ended with it.
     ///
     /// # Errors

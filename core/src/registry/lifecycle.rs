@@ -154,6 +154,18 @@ pub fn in_force(stored: &Standing, held: &Decision) -> Standing {
         .map_or_else(|_| stored.clone(), |change| change.standing)
 }
 
+/// The standing of a node that proves itself with a token once the session has ended that approved
+/// it: it waits to be approved again. `None` where that changes nothing.
+#[must_use]
+pub fn unapproved(standing: &Standing) -> Option<Standing> {
+    match standing {
+        Standing::Paired { .. } | Standing::Muted { .. } => {
+            standing.token().map(|token| Standing::Unapproved { token: token.clone() })
+        }
+        Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => None,
+    }
+}
+
 /// Applies a decision. Deciding again what holds already is no error where nothing could be
 /// misunderstood (muting a muted node); approving twice is one.
 ///

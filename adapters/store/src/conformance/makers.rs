@@ -89,8 +89,15 @@ pub async fn all_that_a_session_made_ends_with_it_down_to_the_last(store: Arc<dy
     store.activate(node.node_id, grant.id, START).await.unwrap();
     store.set_window(Window::open_by(START, None, by(&second))).await.unwrap();
 
+    let foretold = store.ending_with(first.id, at(1)).await.unwrap();
+    assert!(
+        is_open(&*store, third.id, 1).await && lives(&*store, &codes[1], 1).await,
+        "nothing is changed by looking"
+    );
+    assert_eq!(state(&*store, &grant).await, State::Active);
     let (revoked, with) = store.end_session(first.id, at(1)).await.unwrap();
     assert!(revoked);
+    assert_eq!(foretold, with);
     let expected = EndedWith {
         sessions: vec![second.id, third.id],
         grants: vec![(node.node_id, grant.id)],
@@ -200,7 +207,7 @@ pub async fn what_a_session_added_to_another_ends_with_it(store: Arc<dyn Store>)
     let (_, with) = store.end_session(adds.id, at(1)).await.unwrap();
     assert_eq!(
         (with.shortened, with.grants),
-        (vec![longer.id], vec![(lasting.node_id, lasting.id)])
+        (vec![(longer.id, at(60))], vec![(lasting.node_id, lasting.id)])
     );
     assert_eq!(
         store.session(longer.id).await.unwrap(),
@@ -279,7 +286,13 @@ pub async fn those_that_a_session_let_in_are_strangers_again(store: Arc<dyn Stor
     );
     let epoch = store.inbound_epoch();
     let (_, with) = store.end_session(session.id, at(1)).await.unwrap();
-    assert_eq!(with.senders, 2);
+    let mut ended: Vec<_> =
+        with.senders.into_iter().map(|name| (name.channel, name.account, name.sender)).collect();
+    ended.sort();
+    assert_eq!(
+        ended,
+        ["x", "y"].map(|sender| ("mail".to_owned(), "a".to_owned(), sender.to_owned()))
+    );
     assert_ne!(store.inbound_epoch(), epoch);
     for (sender, is_in) in [("x", false), ("y", false), ("z", true)] {
         let id = handfast_core::registry::inbound::SenderId::parse("mail", "a", sender).unwrap();

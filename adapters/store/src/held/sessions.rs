@@ -85,6 +85,10 @@ impl Sessions for HeldStore {
         self.wrote(self.store.end_session(id, now).await)
     }
 
+    async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError> {
+        self.store.ending_with(id, now).await
+    }
+
     async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {
         self.wrote(self.store.end_orphans(now).await)
     }

@@ -16,7 +16,7 @@ use handfast_core::wire::native::pair::Selector;
 use super::time::moved;
 use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Codes {
     pub(super) window: Window,
     window_run: u64,
@@ -32,7 +32,7 @@ pub(super) struct Codes {
     strays: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Minted {
     code: Code,
     dead_since: UnixTime,

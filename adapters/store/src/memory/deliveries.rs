@@ -17,7 +17,7 @@ use super::time::moved;
 use super::{MemoryStore, State};
 use crate::{Delivered, Deliveries, Delivery, Settlement, StoreError, rules};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct UnderWay {
     all: HashMap<DeliveryId, Kept>,
     /// The run that makes what is made now.

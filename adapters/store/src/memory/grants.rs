@@ -14,7 +14,7 @@ use crate::{Activation, Revoked, StoreError, rules};
 /// Whose grant, and the how manieth of all.
 type Place = (NodeId, u64);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Grants {
     all: BTreeMap<Place, Grant>,
     made: u64,

@@ -16,7 +16,7 @@ use crate::{
     SenderName, SenderStanding, StoreError, rules,
 };
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Senders {
     waiting: BTreeMap<SenderName, Waiting>,
     by_code: HashMap<ChallengeCode, SenderName>,
@@ -28,14 +28,14 @@ pub(super) struct Senders {
     pub(super) run: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     pending: Pending,
     meta: String,
     run: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Permission {
     at: UnixTime,
     via: String,
@@ -63,25 +63,29 @@ impl MemoryStore {
 impl MemoryStore {
     /// What is known of senders is another now, if any were let in by what ended.
     pub(super) fn moves(&self, with: &EndedWith) {
-        if with.senders > 0 {
+        if !with.senders.is_empty() {
             self.inbound_epoch.fetch_add(1, Ordering::Release);
         }
     }
 }
 
 impl Senders {
-    /// Takes back what was allowed by this way and outlasts what it may. The answer is how many
-    /// there were.
+    /// Takes back what was allowed by this way and outlasts what it may. The answer is who they
+    /// were.
     pub(super) fn end_let_in(
         &mut self,
         via: &str,
         outlasts: impl Fn(Option<UnixTime>) -> bool,
         now: UnixTime,
-    ) -> u64 {
-        let let_in = self.allowed.values_mut().filter(|permission| permission.via == via);
+    ) -> Vec<SenderName> {
+        let let_in = self.allowed.iter_mut().filter(|(_, permission)| permission.via == via);
         let open =
-            let_in.filter(|it| it.allowed.revoked_at.is_none() && outlasts(it.allowed.until));
-        open.map(|permission| permission.allowed.revoked_at = Some(now)).count() as u64
+            let_in.filter(|(_, it)| it.allowed.revoked_at.is_none() && outlasts(it.allowed.until));
+        let end = |(name, permission): (&SenderName, &mut Permission)| {
+            permission.allowed.revoked_at = Some(now);
+            name.clone()
+        };
+        open.map(end).collect()
     }
 
     fn is_blocked(&self, name: &SenderName) -> bool {

@@ -17,6 +17,16 @@ impl State {
         session.map(|session| Some(session.expires_at))
     }
 
+    /// Ends a session, and all that it has made. `false` if it had ended before.
+    pub(super) fn end_session(&mut self, id: SessionId, now: UnixTime) -> (bool, EndedWith) {
+        let is_open =
+            self.companions.session(id).is_some_and(|session| session.revoked_at.is_none());
+        if is_open {
+            self.companions.change(id, |session| session.revoked_at = Some(now));
+        }
+        (is_open, self.end_made_by(vec![Ending::whole(id)], now))
+    }
+
     /// Ends all that these sessions have made, and all that was made by that.
     pub(super) fn end_made_by(&mut self, first: Vec<Ending>, now: UnixTime) -> EndedWith {
         let mut with = EndedWith::default();
@@ -30,7 +40,7 @@ impl State {
                 work.push(Ending::whole(ended));
             }
             for (shorter, end) in self.companions.shorten_what_was_prolonged_by(session, outlasts) {
-                with.shortened.push(shorter);
+                with.shortened.push((shorter, end));
                 work.push(Ending { session: shorter, outlasting: Some(end) });
             }
             with.codes += self.codes.end_made_by(session, outlasts, now);
@@ -43,7 +53,7 @@ impl State {
             if outlasting.is_none() {
                 with.unapproved.extend(self.nodes.end_approved_by(session, now));
             }
-            with.senders += self.senders.end_let_in(&via_session(session), outlasts, now);
+            with.senders.extend(self.senders.end_let_in(&via_session(session), outlasts, now));
         }
         with
     }

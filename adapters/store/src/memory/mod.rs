@@ -49,7 +49,7 @@ pub struct MemoryStore {
     inbound_epoch: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     nodes: Nodes,
     grants: Grants,

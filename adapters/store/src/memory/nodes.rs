@@ -14,6 +14,7 @@ use handfast_core::registry::admission::{
 };
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::delivery::{Before, Undelivered};
+use handfast_core::registry::lifecycle;
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::{Maker, SessionId};
@@ -24,7 +25,7 @@ use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
 
 /// Every change goes through [`Nodes::put`] and [`Nodes::take`], which keep what is derived from
 /// the nodes in step with them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
     pub(super) all: BTreeMap<NodeId, Node>,
     by_request: HashMap<RequestKey, NodeId>,
@@ -296,18 +297,13 @@ impl Nodes {
             .values()
             .map(|node| &node.entry)
             .filter(|entry| entry.maker == Maker::Session(session));
-        let paired = approved.filter_map(|entry| match entry.record.standing {
-            Standing::Paired { .. } | Standing::Muted { .. } => {
-                Some((entry.record.node_id, entry.record.standing.token()?.clone()))
-            }
-            Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => {
-                None
-            }
+        let paired = approved.filter_map(|entry| {
+            Some((entry.record.node_id, lifecycle::unapproved(&entry.record.standing)?))
         });
         let paired: Vec<_> = paired.collect();
-        for (id, token) in &paired {
+        for (id, standing) in &paired {
             self.change(*id, now, |node| {
-                node.entry.record.standing = Standing::Unapproved { token: token.clone() };
+                node.entry.record.standing = standing.clone();
                 node.entry.maker = Maker::Operator;
             });
         }

@@ -13,10 +13,9 @@ use handfast_core::wire::setup::Nonce;
 
 use super::MemoryStore;
 use super::time::moved;
-use crate::makers::Ending;
 use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Companions {
     sessions: BTreeMap<SessionId, Session>,
     by_hash: HashMap<[u8; 32], SessionId>,
@@ -232,7 +231,7 @@ impl Companions {
         rises
     }
 
-    fn change(&mut self, id: SessionId, change: impl FnOnce(&mut Session)) {
+    pub(super) fn change(&mut self, id: SessionId, change: impl FnOnce(&mut Session)) {
         if let Some(mut session) = self.take(id) {
             change(&mut session);
             self.put(session);
@@ -364,14 +363,14 @@ impl Sessions for MemoryStore {
         now: UnixTime,
     ) -> Result<(bool, EndedWith), StoreError> {
         let mut state = self.state();
-        let is_open =
-            state.companions.session(id).is_some_and(|session| session.revoked_at.is_none());
-        if is_open {
-            state.companions.change(id, |session| session.revoked_at = Some(now));
-        }
-        let with = state.end_made_by(vec![Ending::whole(id)], now);
+        let (is_open, with) = state.end_session(id, now);
         self.moves(&with);
         Ok((is_open, with))
+    }
+
+    async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError> {
+        let mut copy = self.state().clone();
+        Ok(copy.end_session(id, now).1)
     }
 
     async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {

@@ -10,7 +10,7 @@ use super::MemoryStore;
 use crate::{Over, Run, StoreError, TakenOver, Timekeeping, rules};
 
 /// What is kept of the time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     run: u64,
     mark: Option<UnixTime>,

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Params, Row, params};
 use super::rows::{integer, seconds};
 use super::{codes, grants, sessions};
 use crate::makers::Ending;
-use crate::{EndedWith, StoreError, via_session};
+use crate::{EndedWith, SenderName, StoreError, via_session};
 
 /// When what this maker makes now ends at the latest; none if the maker has ended. A change that
 /// writes something for its maker asks inside its transaction.
@@ -53,7 +53,7 @@ pub(super) fn end_made_by(
         let shortened =
             |row: &Row<'_>| Ok((SessionId::from_bytes(row.get(0)?), seconds(row.get(1)?)));
         for (shorter, end) in all(connection, sql, params![id, after], shortened)? {
-            with.shortened.push(shorter);
+            with.shortened.push((shorter, end));
             work.push(Ending { session: shorter, outlasting: Some(end) });
         }
         with.codes += codes::end_made_by(connection, session, after, now, erased)?;
@@ -85,10 +85,11 @@ pub(super) fn end_made_by(
             })?);
         }
         let sql = "UPDATE sender_allowed INDEXED BY sender_allowed_by_via SET revoked_at = ?2
-                   WHERE via = ?1 AND revoked_at IS NULL AND (until IS NULL OR until > ?3)";
-        with.senders +=
-            connection.prepare_cached(sql)?.execute(params![via_session(session), at, after])?
-                as u64;
+                   WHERE via = ?1 AND revoked_at IS NULL AND (until IS NULL OR until > ?3) RETURNING channel, account, sender";
+        let name = |row: &Row<'_>| {
+            Ok(SenderName { channel: row.get(0)?, account: row.get(1)?, sender: row.get(2)? })
+        };
+        with.senders.extend(all(connection, sql, params![via_session(session), at, after], name)?);
     }
     Ok(with)
 }

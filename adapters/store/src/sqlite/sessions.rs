@@ -1,5 +1,6 @@
 //! Companions' sessions, and the setup codes that were spent: changes and queries.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -209,9 +210,29 @@ fn end(
     Ok((revoked, makers::end_made_by(connection, vec![Ending::whole(id)], now, erased)?))
 }
 
+/// Why a change that was only looked at is not kept.
+enum Looked {
+    /// This would end.
+    Found(Box<EndedWith>),
+    /// It is not known.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Looked {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<rusqlite::Error> for Looked {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// What is known of senders is another now, if any were let in by what ended.
 fn moves(epoch: &AtomicU64, with: &EndedWith) {
-    if with.senders > 0 {
+    if !with.senders.is_empty() {
         epoch.fetch_add(1, Ordering::Release);
     }
 }
@@ -289,6 +310,19 @@ impl Sessions for SqliteStore {
         let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
         let then = move |(_, with): &(bool, EndedWith)| moves(&epoch, with);
         self.writer.change_then(move |connection| end(connection, id, now, &erased), then).await
+    }
+
+    async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError> {
+        // It is ended and that is undone, so that what ends is decided in one place.
+        let look = move |connection: &Connection| -> Result<Infallible, Looked> {
+            let (_, with) = end(connection, id, now, &AtomicBool::default())?;
+            Err(Looked::Found(Box::new(with)))
+        };
+        match self.writer.change(look).await {
+            Ok(never) => match never {},
+            Err(Looked::Found(with)) => Ok(*with),
+            Err(Looked::Failed(error)) => Err(error),
+        }
     }
 
     async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {

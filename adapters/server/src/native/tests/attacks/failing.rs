@@ -145,6 +145,7 @@ fails_or_passes_on! {
     live_sessions(now: UnixTime) -> Result<u64, StoreError>;
     prolong_session(id: SessionId, how: Prolonging, now: UnixTime) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
     end_session(id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError>;
+    ending_with(id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError>;
     end_orphans(now: UnixTime) -> Result<EndedWith, StoreError>;
 }
 
