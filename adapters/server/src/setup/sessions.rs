@@ -11,8 +11,8 @@ use handfast_core::registry::sessions::{
 use handfast_core::text::Name;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Claims, Nonce};
-use handfast_store::held::Cut;
-use handfast_store::{Over, SaveError, SessionFilter, SetupCode, StoreError, Yield};
+use handfast_store::held::{Cut, Ticket};
+use handfast_store::{EndedWith, Over, SaveError, SessionFilter, SetupCode, StoreError, Yield};
 
 use super::issued;
 use crate::chance;
@@ -279,23 +279,51 @@ impl Gateway {
     }
 
     async fn revoke_companion_now(&self, session: SessionId) -> Result<bool, OperatorError> {
-        let what = format!("session {}", hex(session.as_bytes()));
+        let (inner, now) = (&self.inner, self.inner.clock.unix());
+        let what = format!("session {} is out", hex(session.as_bytes()));
+        let known = inner.held.held().of_session(session);
+        let ticket =
+            self.hold(Cut::Session { id: session, with: Box::new(known.clone()) }, &what)?;
         // Whatever connection there might still be hears it, once more if need be.
-        let end = |gateway: &Self| gateway.inner.companions.end(session);
-        let stored = self.inner.store.end_session(session, self.inner.clock.unix());
-        let (revoked, ended) = match self.cut(Cut::Session(session), what, end, stored).await {
-            Err(error @ OperatorError::CutNotStored { .. }) => {
+        inner.companions.end(session);
+        let (revoked, ended) = match inner.store.end_session(session, now).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                let ticket =
+                    self.end_unstored_works(session, now, &what, &known).await.unwrap_or(ticket);
                 self.event(Event::SessionRevoked { session });
-                return Err(error);
+                return Err(self.not_stored(&ticket, what, error));
             }
-            other => other?,
         };
+        inner.held.held().release(&ticket);
         if revoked {
             self.inner.telemetry.sessions(SessionEvent::Revoked, 1);
             self.event(Event::SessionRevoked { session });
         }
         self.cut_what_ended(ended).await;
         Ok(revoked)
+    }
+
+    /// Ends what a session has made, and what that has made, although it cannot be stored that the
+    /// session has ended. `known` is what was held to end with it already.
+    async fn end_unstored_works(
+        &self,
+        session: SessionId,
+        now: UnixTime,
+        what: &str,
+        known: &EndedWith,
+    ) -> Option<Ticket> {
+        let with = match self.inner.store.ending_with(session, now).await {
+            Ok(with) => with,
+            Err(error) => {
+                tracing::error!(%error, "{what}; what it has made cannot be read and ends once that is stored");
+                return None;
+            }
+        };
+        let ticket =
+            self.hold(Cut::Session { id: session, with: Box::new(with.clone()) }, what).ok()?;
+        self.cut_what_ended(with.without(known)).await;
+        Some(ticket)
     }
 
     /// Ends all sessions for good, whatever the clock says. The answer is how many of them were

@@ -9,7 +9,7 @@ use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::sessions::SessionId;
 
-use crate::{Revoked, SenderChange};
+use crate::{EndedWith, Revoked, SenderChange};
 
 /// A decision that takes something away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,12 @@ pub enum Cut {
     /// A block or a key is revoked.
     Revoked(Revoked),
     /// A companion's session ends.
-    Session(SessionId),
+    Session {
+        /// The session.
+        id: SessionId,
+        /// What ends with it, as far as that is known: without it, what the session itself made.
+        with: Box<EndedWith>,
+    },
     /// A PIN or code is withdrawn.
     Code(CodeId),
     /// Pairing is closed.
@@ -80,7 +85,7 @@ impl Cut {
             Self::Ceiling { node_id, .. } => Subject::Ceiling(*node_id),
             Self::Grants { node_id, which, .. } => Subject::Grants(*node_id, *which),
             Self::Revoked(what) => Subject::Revoked(*what),
-            Self::Session(id) => Subject::Session(*id),
+            Self::Session { id, .. } => Subject::Session(*id),
             Self::Code(id) => Subject::Code(*id),
             Self::Window => Subject::Window,
             Self::Sender { channel, account, sender, .. } => {
@@ -98,7 +103,7 @@ impl Cut {
             | Self::Ceiling { .. }
             | Self::Grants { .. }
             | Self::Revoked(Revoked::Block(_))
-            | Self::Session(_)
+            | Self::Session { .. }
             | Self::Code(_)
             | Self::Window
             | Self::Sender { .. } => None,
@@ -109,11 +114,11 @@ impl Cut {
     pub(super) fn blocks(&self) -> &[capability::Id] {
         match self {
             Self::Grants { capabilities, .. } => capabilities,
+            Self::Session { with, .. } => &with.capabilities,
             Self::Revoked(Revoked::Block(id)) => std::slice::from_ref(id),
             Self::Node { .. }
             | Self::Ceiling { .. }
             | Self::Revoked(Revoked::Key(_))
-            | Self::Session(_)
             | Self::Code(_)
             | Self::Window
             | Self::Sender { .. } => &[],

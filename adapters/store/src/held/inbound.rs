@@ -6,7 +6,8 @@ use handfast_core::time::UnixTime;
 
 use super::{Cut, HeldStore};
 use crate::{
-    Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, StoreError,
+    Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName,
+    StoreError,
 };
 
 #[async_trait]
@@ -23,6 +24,12 @@ impl Inbound for HeldStore {
         now: UnixTime,
     ) -> Result<Facts, StoreError> {
         let mut facts = self.store.facts(sender, limits, now).await?;
+        let name = SenderName::from(sender);
+        if let (Some(allowed), Some(since)) =
+            (&mut facts.allowed, self.held.ends(|ends| ends.sender(&name)))
+        {
+            allowed.revoked_at = allowed.revoked_at.or(Some(since));
+        }
         for entry in self.held.sender(
             sender.channel.as_str(),
             sender.account.as_str(),

@@ -9,6 +9,7 @@
 
 mod cut;
 mod deliveries;
+mod ends;
 mod inbound;
 mod sessions;
 mod table;
@@ -48,7 +49,7 @@ pub struct Written {
     pub cut: Cut,
     /// As the operator sees it.
     pub view: HeldView,
-    /// What ended with a session.
+    /// What ended with a session, without what was known to while it was held.
     pub ended: EndedWith,
 }
 
@@ -132,10 +133,9 @@ impl HeldStore {
         now: UnixTime,
     ) -> Result<Outcome, StoreError> {
         let stored = match cut {
-            Cut::Session(id) => {
-                return self
-                    .wrote(self.store.end_session(*id, since).await)
-                    .map(|(_, ended)| Outcome::Done(ended));
+            Cut::Session { id, with } => {
+                let ended = self.wrote(self.store.end_session(*id, since).await);
+                return ended.map(|(_, ended)| Outcome::Done(ended.without(with)));
             }
             Cut::Node { node_id, decision, .. } => {
                 return self.store_decision(*node_id, decision, now).await;
@@ -225,6 +225,9 @@ impl HeldStore {
     }
 
     fn seen(&self, mut record: Record) -> Record {
+        if self.held.ends(|ends| ends.is_unapproved(record.node_id)) {
+            record.standing = lifecycle::unapproved(&record.standing).unwrap_or(record.standing);
+        }
         if let Some(Cut::Node { decision, .. }) = self.held.node(record.node_id) {
             record.standing = lifecycle::in_force(&record.standing, &decision);
         }
@@ -254,7 +257,7 @@ impl HeldStore {
 
     fn seen_grant(&self, node_id: NodeId, grant: Grant) -> Grant {
         let is_out = self.held.has_grant(node_id, grant.id)
-            || self.has_ended(grant.maker)
+            || self.held.ends(|ends| ends.is_out(grant.maker, grant.expires))
             || matches!(
                 self.held.node(node_id),
                 Some(Cut::Node {
@@ -265,13 +268,9 @@ impl HeldStore {
         if is_out { Grant { state: State::Ended, ..grant } } else { grant }
     }
 
-    /// Whether who made something is out: that ends with it.
-    fn has_ended(&self, maker: Maker) -> bool {
-        maker.session().is_some_and(|session| self.held.session(session).is_some())
-    }
-
     fn is_out(&self, code: &Code) -> bool {
-        self.held.has_code(code.id) || self.has_ended(code.maker)
+        self.held.has_code(code.id)
+            || self.held.ends(|ends| ends.is_out(code.maker, Some(code.counted.expires)))
     }
 
     /// A withdrawn code has no use and no secret left.
@@ -461,7 +460,11 @@ impl Store for HeldStore {
 
     async fn window(&self) -> Result<Window, StoreError> {
         let window = self.store.window().await?;
-        Ok(if self.held.has_window() { Window { opened: None, ..window } } else { window })
+        let is_closed = self.held.has_window()
+            || window
+                .opened
+                .is_some_and(|opened| self.held.ends(|ends| ends.is_out(opened.by, opened.closes)));
+        Ok(if is_closed { Window { opened: None, ..window } } else { window })
     }
 
     async fn set_window(&self, window: Window) -> Result<(), StoreError> {

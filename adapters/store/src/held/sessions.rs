@@ -9,13 +9,25 @@ use super::HeldStore;
 use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield};
 
 impl HeldStore {
-    fn seen_session(&self, session: Session) -> Session {
-        // What a session made ends with it.
-        let maker = session.maker.session().and_then(|maker| self.held.session(maker));
-        match self.held.session(session.id).or(maker) {
-            Some(since) => Session { revoked_at: session.revoked_at.or(Some(since)), ..session },
-            None => session,
+    fn seen_session(&self, mut session: Session) -> Session {
+        let (since, shortened) =
+            self.held.ends(|ends| (ends.session(session.id), ends.shortened(session.id)));
+        if let Some(end) = shortened {
+            (session.expires_at, session.prolonged) = (session.expires_at.min(end), None);
         }
+        // What a session made ends with it.
+        let with_maker = self.held.ends(|ends| {
+            let is_out = ends.is_out(session.maker, Some(session.expires_at));
+            is_out.then(|| {
+                session
+                    .maker
+                    .session()
+                    .and_then(|maker| ends.session(maker))
+                    .unwrap_or(session.issued_at)
+            })
+        });
+        session.revoked_at = session.revoked_at.or(since).or(with_maker);
+        session
     }
 }
 
@@ -71,7 +83,7 @@ impl Sessions for HeldStore {
         how: Prolonging,
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
-        if self.held.session(id).is_some() {
+        if self.held.ends(|ends| ends.session(id)).is_some() {
             return Ok(Some(Err(Ended::Revoked)));
         }
         self.wrote(self.store.prolong_session(id, how, now).await)

@@ -13,6 +13,8 @@ use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::UnixTime;
 
 use super::cut::{Cut, Subject};
+use super::ends::Ends;
+use crate::EndedWith;
 
 /// Most decisions that are held at once.
 const MOST: usize = 65_536;
@@ -34,6 +36,7 @@ struct Table {
     entries: HashMap<Subject, Entry>,
     keys: HashMap<[u8; 32], usize>,
     blocks: HashMap<capability::Id, usize>,
+    ends: Ends,
     next: u64,
 }
 
@@ -103,7 +106,7 @@ impl Held {
             Cut::Node { .. }
             | Cut::Grants { .. }
             | Cut::Revoked(_)
-            | Cut::Session(_)
+            | Cut::Session { .. }
             | Cut::Code(_)
             | Cut::Window
             | Cut::Sender { .. } => None,
@@ -176,8 +179,27 @@ impl Held {
         }
     }
 
-    pub(super) fn session(&self, id: SessionId) -> Option<UnixTime> {
-        self.entry(&Subject::Session(id)).map(|entry| entry.since)
+    /// What is held to end with a session; nothing, if it is not held itself.
+    #[must_use]
+    pub fn of_session(&self, id: SessionId) -> EndedWith {
+        match self.entry(&Subject::Session(id)).map(|entry| entry.cut) {
+            Some(Cut::Session { with, .. }) => *with,
+            Some(
+                Cut::Node { .. }
+                | Cut::Ceiling { .. }
+                | Cut::Grants { .. }
+                | Cut::Revoked(_)
+                | Cut::Code(_)
+                | Cut::Window
+                | Cut::Sender { .. },
+            )
+            | None => EndedWith::NOTHING,
+        }
+    }
+
+    /// Asks what is out with sessions.
+    pub(super) fn ends<T: Default>(&self, ask: impl FnOnce(&Ends) -> T) -> T {
+        if self.is_empty() { T::default() } else { ask(&self.table().ends) }
     }
 
     pub(super) fn has_code(&self, id: CodeId) -> bool {
@@ -240,11 +262,17 @@ impl Table {
         for block in entry.cut.blocks() {
             *self.blocks.entry(*block).or_default() += 1;
         }
+        if let Cut::Session { id, with } = &entry.cut {
+            self.ends.add(*id, with, entry.since);
+        }
         self.entries.insert(entry.ticket.subject.clone(), entry);
     }
 
     fn remove(&mut self, subject: &Subject) {
         let Some(entry) = self.entries.remove(subject) else { return };
+        if let Cut::Session { id, with } = &entry.cut {
+            self.ends.remove(*id, with);
+        }
         if let Some(key) = entry.cut.key() {
             less(&mut self.keys, key.as_bytes());
         }

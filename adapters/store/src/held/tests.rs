@@ -1,6 +1,6 @@
 use handfast_core::registry::inbound::{self, Facts};
 use handfast_core::registry::record::{Cause, Credential, Mode};
-use handfast_core::registry::sessions::Ended;
+use handfast_core::registry::sessions::{Ended, Prolonging, Session};
 
 use super::*;
 use crate::conformance::{START, at, code, grant, here, keyed, pin, record, session};
@@ -203,7 +203,7 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
 
     let session = session();
     bench.store.insert_session(session.clone()).await.unwrap();
-    bench.hold(Cut::Session(session.id));
+    bench.hold(Cut::Session { id: session.id, with: Box::default() });
     for found in
         [bench.store.session(session.id).await, bench.store.session_by_hash(&session.hash).await]
     {
@@ -235,6 +235,89 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     bench.hold(Cut::Window);
     bench.store.set_window(Window::open(at(2), None)).await.unwrap();
     assert!(bench.store.window().await.unwrap().opened.is_some() && bench.store.held().is_empty());
+}
+
+#[tokio::test]
+async fn with_a_session_everything_is_out_that_it_made_down_to_the_last_before_that_is_stored() {
+    let bench = Bench::new();
+    let by = |maker: &Session| Maker::Session(maker.id);
+    let (first, adds) = (session(), session());
+    let second = Session { maker: by(&first), ..session() };
+    let third = Session { maker: by(&second), ..session() };
+    for one in [&first, &adds, &second, &third] {
+        bench.store.insert_session(one.clone()).await.unwrap();
+    }
+    // A session of somebody else's that the second prolonged, and a code that it made for the time
+    // it had by that.
+    let longer = Session { expires_at: at(60), ..session() };
+    bench.store.insert_session(longer.clone()).await.unwrap();
+    let hour = handfast_core::time::Span::from_secs(3600);
+    let how = Prolonging { ttl: hour, longest: hour, ends: None, by: Some(second.id) };
+    bench.store.prolong_session(longer.id, how, START).await.unwrap().unwrap().unwrap();
+    let selected = |selector: &str, maker| {
+        let selector = Selector::parse(selector).unwrap();
+        crate::Code { maker, ..code(handfast_core::registry::codes::Kind::Code(selector)) }
+    };
+    let codes = [selected("AAAA", by(&third)), selected("BBBB", by(&longer))];
+    let spared = selected("CCCC", by(&adds));
+    for one in codes.iter().chain([&spared]) {
+        bench.store.mint(one.clone(), START).await.unwrap().unwrap();
+    }
+    bench.store.set_window(Window::open_by(START, None, by(&second))).await.unwrap();
+    let node = keyed();
+    let given = Grant { maker: by(&third), ..grant(node.node_id) };
+    bench
+        .store
+        .offer(node.clone(), "{}".to_owned(), None, given.clone(), None, START)
+        .await
+        .unwrap();
+    let token = Credential::Token(handfast_core::grant::token::TokenHash::from_bytes([7; 32]));
+    let approved = record(Standing::Paired { credential: token, mode: Mode::Full });
+    bench.store.insert(approved.clone(), "{}".to_owned(), START).await.unwrap();
+    bench
+        .store
+        .save_by(approved.node_id, Version(1), approved.standing.clone(), by(&second), START)
+        .await
+        .unwrap();
+    let via = crate::via_session(third.id);
+    bench.store.seed_until("mail", "a", vec!["x".to_owned()], via, None, START).await.unwrap();
+
+    let with = bench.store.ending_with(first.id, at(1)).await.unwrap();
+    bench.hold(Cut::Session { id: first.id, with: Box::new(with.clone()) });
+    let is_out = async |store: &dyn Store| {
+        let mut out = Vec::new();
+        for one in [&first, &second, &third] {
+            out.push(
+                store.session(one.id).await.unwrap().unwrap().admits(at(1)) == Err(Ended::Revoked),
+            );
+        }
+        out.push(store.session(longer.id).await.unwrap().unwrap().expires_at == at(60));
+        out.push(store.codes(at(1)).await.unwrap().iter().all(|code| code.id == spared.id));
+        out.push(store.window().await.unwrap().opened.is_none());
+        out.push(store.grants(node.node_id).await.unwrap()[0].state == State::Ended);
+        let held = vec![Block { id: given.capability.unwrap(), by: node.keys.unwrap().channel }];
+        out.push(store.is_revoked(held).await.unwrap());
+        let standing = store.load(approved.node_id).await.unwrap().unwrap().record.standing;
+        out.push(matches!(standing, Standing::Unapproved { .. }));
+        let sender = inbound::SenderId::parse("mail", "a", "x").unwrap();
+        let facts = store.facts(sender, &inbound::Limits::DEFAULT, at(2)).await.unwrap();
+        out.push(facts.allowed.is_some_and(|allowed| !allowed.is_active(at(2))));
+        out
+    };
+    assert_eq!(is_out(&bench.store).await, [true; 10]);
+    assert_eq!(is_out(&*bench.raw).await, [false; 10], "nothing of it is stored yet");
+    assert!(
+        bench.store.session(adds.id).await.unwrap().unwrap().admits(at(1)).is_ok(),
+        "what others made goes on"
+    );
+    let stored = bench.store.store_held(at(1)).await.unwrap();
+    assert_eq!(
+        (stored.len(), &stored[0].ended),
+        (1, &EndedWith::NOTHING),
+        "all of it has been told already"
+    );
+    assert_eq!(is_out(&*bench.raw).await, [true; 10]);
+    assert_eq!(is_out(&bench.store).await, [true; 10]);
 }
 
 #[tokio::test]

@@ -1,19 +1,22 @@
 //! A session that was delegated a little of the operator's API tries to mint more than it has,
 //! longer than it lives, or what outlives it; over real sockets.
 
+use std::sync::atomic::Ordering;
+
 use handfast_core::crypto::cpace;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::wire::native::pair::Selector;
-use handfast_store::Store;
+use handfast_store::{Sessions, Store};
 use serde_json::{Value, json};
 
 use super::codes::{Said, guesses, hears, takes_the_grant};
 use super::failing::Failing;
 use super::*;
 use crate::api::tests::{Answer, Saying, ask, by};
-use crate::companion::tests::{HERE, World, settings};
+use crate::companion::tests::{HERE, Heard, World, hear, settings};
+use crate::gateway::OperatorError;
 use crate::setup::SetupSettings;
 
 /// What sessions of each profile may do.
@@ -241,6 +244,53 @@ async fn what_a_session_minted_is_out_with_it_at_once_and_after_a_restart() {
     is_not_let_in(&world, &own).await;
     for code in [&minted, &unspent] {
         assert!(pairs(&world, code).await.is_err(), "nor after a restart");
+    }
+}
+
+#[tokio::test]
+async fn what_a_session_made_and_what_that_made_is_out_with_it_at_once_although_that_cannot_be_stored()
+ {
+    let store = Failing::in_calls(&["end_session", "probe"]);
+    let world = World::over(store.clone(), profiles()).await;
+    let first = world.session_as("lights").await;
+    let mut makers = vec![first.clone()];
+    for _ in 0..2 {
+        let made =
+            post(&world, "/api/v1/setup", makers.last().unwrap(), json!({"profile": "lights"}))
+                .await
+                .json();
+        makers.push(world.shows(made["bootstrap_token"].as_str().unwrap()).await.unwrap());
+    }
+    let (second, third) = (makers[1].clone(), makers[2].clone());
+    let body = json!({"permissions": {"read": ["/lights/**"]}});
+    let minted = post(&world, "/api/v1/pairing/codes", &third, body.clone()).await.json();
+    let unspent = post(&world, "/api/v1/pairing/codes", &second, body).await.json();
+    let own = pairs(&world, &minted).await.unwrap();
+    let link = links(&world, &own).await.unwrap();
+    let sockets = [world.links(&second).await, world.links(&third).await];
+
+    store.left.store(1, Ordering::SeqCst);
+    let id = world.id_of(&first).await;
+    for _ in 0..2 {
+        let revoked = world.gateway.revoke_companion(id).await;
+        assert!(matches!(revoked, Err(OperatorError::CutNotStored { .. })), "{revoked:?}");
+    }
+    is_out(&world, &own, link).await;
+    for mut socket in sockets {
+        while !matches!(hear(&mut socket).await, Heard::Close(..)) {}
+    }
+    for token in &makers {
+        assert_eq!(get(&world, "/api/v1/session", token).await.status, 401);
+    }
+    assert!(pairs(&world, &unspent).await.is_err(), "it lets nobody in");
+    assert!(store.session(id).await.unwrap().unwrap().revoked_at.is_none(), "it is not stored yet");
+
+    store.left.store(-1, Ordering::SeqCst);
+    assert!(world.gateway.store_the_rest(Duration::from_secs(10)).await.is_empty());
+    let world = World::over(store, profiles()).await;
+    is_not_let_in(&world, &own).await;
+    for token in &makers {
+        assert_eq!(get(&world, "/api/v1/session", token).await.status, 401, "nor after a restart");
     }
 }
 

@@ -1,0 +1,111 @@
+//! What is out with the sessions that are.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use handfast_core::id::NodeId;
+use handfast_core::registry::sessions::{Maker, SessionId};
+use handfast_core::time::UnixTime;
+
+use crate::{EndedWith, SenderName};
+
+/// What ended with the sessions of which it is held that they did. What one of them made is known
+/// by its maker, however it is kept; only what does not say who made it is listed.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// The sessions, those that they made included, and since when.
+    ended: Counted<SessionId, UnixTime>,
+    /// Sessions that one of them prolonged, and when they end now.
+    shortened: Counted<SessionId, UnixTime>,
+    unapproved: Counted<NodeId, ()>,
+    senders: Counted<SenderName, UnixTime>,
+}
+
+impl Ends {
+    pub(super) fn add(&mut self, id: SessionId, with: &EndedWith, since: UnixTime) {
+        for session in with.sessions.iter().chain([&id]) {
+            self.ended.add(*session, since);
+        }
+        for (session, end) in &with.shortened {
+            self.shortened.add(*session, *end);
+        }
+        for node_id in &with.unapproved {
+            self.unapproved.add(*node_id, ());
+        }
+        for name in &with.senders {
+            self.senders.add(name.clone(), since);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId, with: &EndedWith) {
+        for session in with.sessions.iter().chain([&id]) {
+            self.ended.remove(session);
+        }
+        for (session, _) in &with.shortened {
+            self.shortened.remove(session);
+        }
+        for node_id in &with.unapproved {
+            self.unapproved.remove(node_id);
+        }
+        for name in &with.senders {
+            self.senders.remove(name);
+        }
+    }
+
+    /// Since when a session is out.
+    pub(super) fn session(&self, id: SessionId) -> Option<UnixTime> {
+        self.ended.get(&id)
+    }
+
+    /// When a session ends that one of those that are out had prolonged.
+    pub(super) fn shortened(&self, id: SessionId) -> Option<UnixTime> {
+        self.shortened.get(&id)
+    }
+
+    /// Whether something is out that this maker made, and that ends then.
+    pub(super) fn is_out(&self, maker: Maker, end: Option<UnixTime>) -> bool {
+        maker.session().is_some_and(|id| {
+            let outlasts = |last: UnixTime| end.is_none_or(|end| end > last);
+            self.session(id).is_some() || self.shortened(id).is_some_and(outlasts)
+        })
+    }
+
+    /// Whether a node waits to be approved again.
+    pub(super) fn is_unapproved(&self, node_id: NodeId) -> bool {
+        self.unapproved.get(&node_id).is_some()
+    }
+
+    /// Since when a sender is out.
+    pub(super) fn sender(&self, name: &SenderName) -> Option<UnixTime> {
+        self.senders.get(name)
+    }
+}
+
+/// What may be out for several reasons; the first says more.
+#[derive(Debug)]
+struct Counted<K, V>(HashMap<K, (usize, V)>);
+
+impl<K, V> Default for Counted<K, V> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash, V: Copy> Counted<K, V> {
+    fn add(&mut self, key: K, value: V) {
+        self.0.entry(key).or_insert((0, value)).0 += 1;
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some((count, _)) = self.0.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(key);
+            }
+        }
+    }
+
+    fn get(&self, key: &K) -> Option<V> {
+        self.0.get(key).map(|(_, value)| *value)
+    }
+}
