@@ -8,6 +8,8 @@ mod import;
 mod inbound;
 mod nodes;
 mod output;
+mod output_alone;
+mod output_nodes;
 mod pairing;
 mod rejecting;
 mod serving;

@@ -25,7 +25,7 @@ fn admit(gateway: &Gateway, sender: &str) -> Value {
 }
 
 /// A stranger's code.
-fn asks(gateway: &Gateway, sender: &str) -> String {
+pub(super) fn asks(gateway: &Gateway, sender: &str) -> String {
     let challenged = admit(gateway, sender);
     assert_eq!(challenged["decision"], "challenge", "{challenged}");
     challenged["code"].as_str().unwrap().to_owned()

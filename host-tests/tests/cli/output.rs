@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::gateway::{Gateway, private_dir};
 use crate::binaries::{program, run, text};
@@ -112,8 +113,7 @@ fn help_that_cannot_be_written_is_said_and_a_reader_that_has_enough_is_not() {
     }
 }
 
-/// How a verb is run so that it prints. `{waiting}`, `{paired}`, `{muted}`, `{code}` and
-/// `{session}` stand for a fresh one of what they name.
+/// How a verb is run so that it prints. What stands in braces is a fresh one of what it names.
 type Row = (&'static str, &'static [&'static str]);
 
 /// Verbs that print where they are given this.
@@ -132,12 +132,19 @@ const PRINT: &[Row] = &[
     ("pairing list", &[]),
     ("pairing withdraw", &["{code}"]),
     ("paired list", &[]),
+    ("paired revoke", &["{keyed}", "--yes"]),
     ("paired revoke-all", &["--yes"]),
+    ("nodes permissions", &["{keyed}", "--read", "/only/**"]),
     ("setup list", &[]),
+    ("setup refresh", &["{companion}"]),
     ("setup revoke", &["--all", "--yes"]),
     ("setup rotate-key", &[]),
     ("inbound list", &[]),
+    ("inbound approve", &["{asking code}"]),
+    ("inbound reject", &["{asking}"]),
     ("inbound block", &["telegram:@ana"]),
+    ("inbound unblock", &["{blocked}"]),
+    ("inbound revoke", &["{let in}"]),
     ("inbound seed", &["telegram", "bot", "@eve"]),
     ("companion status", &["{session}"]),
     ("companion refresh", &["{session}"]),
@@ -158,23 +165,29 @@ const SECRETS: &[Row] = &[
     ("setup start", &["--no-qr", "--public-url", "wss://gateway.example"]),
 ];
 
-/// Verbs that are not run here: what they need takes long to make, and they print in no other way
-/// than the rest.
-const ELSEWHERE: &[&str] = &[
-    "restore",
-    "demo",
-    "token hash",
-    "paired revoke",
-    "nodes permissions",
-    "setup refresh",
-    "inbound approve",
-    "inbound reject",
-    "inbound unblock",
-    "inbound revoke",
-];
+/// Verbs that do without a gateway, or bring their own: `output_alone` has their tests.
+const ELSEWHERE: &[&str] = &["restore", "demo", "token hash"];
+
+/// A name that nothing here had before.
+fn fresh(word: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("{word} {}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The ids of the live sessions.
+fn sessions(gateway: &Gateway) -> Vec<String> {
+    let listed = gateway.answer(&["setup", "list"]);
+    listed["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| session["id"].as_str().unwrap().to_owned())
+        .collect()
+}
 
 async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
     let mut out = Vec::new();
+    let sender = format!("@{}", fresh("ana").replace(' ', ""));
     for arg in args {
         match *arg {
             // Under a name of its own: one that was turned down has to wait before it asks again.
@@ -193,6 +206,33 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
             "{code}" => out.push(
                 gateway.answer(&["pairing", "code"])["selector"].as_str().unwrap().to_owned(),
             ),
+            "{keyed}" => {
+                let minted = gateway.answer(&["pairing", "code", "--read", "/**"]);
+                let name = fresh("Desk");
+                let mut node = gateway.node(&name, &["--code"]);
+                node.types(minted["code"].as_str().unwrap());
+                let (code, said) = node.ends();
+                assert_eq!(code, 0, "{said}");
+                out.push(name);
+            }
+            "{companion}" => {
+                let before = sessions(gateway);
+                Box::pin(filled(gateway, &["{session}"])).await;
+                out.push(sessions(gateway).into_iter().find(|id| !before.contains(id)).unwrap());
+            }
+            "{asking code}" => out.push(super::inbound::asks(gateway, &sender)),
+            "{asking}" => {
+                super::inbound::asks(gateway, &sender);
+                out.push(format!("telegram:{sender}"));
+            }
+            "{blocked}" => {
+                assert_eq!(gateway.verb(&["inbound", "block", &format!("telegram:{sender}")]).0, 0);
+                out.push(format!("telegram:{sender}"));
+            }
+            "{let in}" => {
+                assert_eq!(gateway.verb(&["inbound", "seed", "telegram", "bot", &sender]).0, 0);
+                out.push(format!("telegram:{sender}"));
+            }
             "{session}" => {
                 let started = gateway.answer(&[
                     "setup",
