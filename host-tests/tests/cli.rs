@@ -3,6 +3,7 @@
 mod companion;
 mod delegated;
 mod delivery;
+mod full_disk;
 mod gateway;
 mod import;
 mod inbound;

@@ -15,7 +15,7 @@ use handfast_server::setup::url::{NotResolved, UrlSource, lan_addresses, lan_can
 use handfast_server::{
     Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, acceptor, admin,
 };
-use handfast_store::{Migrated, SqliteStore};
+use handfast_store::{Migrated, SqliteStore, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -237,6 +237,9 @@ async fn with_key(
         StartError::WrongStoreKey => End::Refused(format!("{}: {error}", file.display())),
         StartError::Settings(problem) => End::Usage(format!("the settings are wrong: {problem}")),
         StartError::Extensions(_) => End::Usage(error.to_string()),
+        StartError::Store(StoreError::DiskFull) => {
+            End::Refused(format!("{error}; free disk space and start again"))
+        }
         StartError::Threads(_)
         | StartError::Store(_)
         | StartError::NoStoreKey

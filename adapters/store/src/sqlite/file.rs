@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use handfast_private_file as private_file;
 use private_file::Kind;
+use rusqlite::ErrorCode;
 
 use super::generation;
 use crate::StoreError;
@@ -134,6 +135,20 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// What SQLite says of a file, with what mends it where the disk is full. A full disk is an I/O
+/// error to it, too, where it cannot make the log's index.
+pub(super) fn failed(path: &Path, problem: &rusqlite::Error) -> StoreError {
+    match problem.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => error(
+            path,
+            format!(
+                "the disk is full or does not work ({problem}); free disk space and start again"
+            ),
+        ),
+        _ => error(path, problem),
+    }
 }
 
 pub(super) fn error(path: &Path, problem: impl ToString) -> StoreError {

@@ -12,7 +12,7 @@ use handfast_core::time::UnixTime;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::file::error;
+use super::file::{error, failed};
 use super::grants;
 use super::rows::{integer, listed, stored};
 use super::schema::BUSY;
@@ -69,7 +69,7 @@ impl<const N: usize> Pool<N> {
         };
         let opened: Result<Vec<_>, rusqlite::Error> =
             std::iter::repeat_with(open).take(N).collect();
-        let connections = opened.map_err(|problem| error(path, problem))?.try_into();
+        let connections = opened.map_err(|problem| failed(path, &problem))?.try_into();
         let connections = connections.map_err(|_| error(path, "the pool has another size"))?;
         Ok(Self { connections, next: AtomicUsize::new(0) })
     }

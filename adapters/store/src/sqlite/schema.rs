@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::file::error;
+use super::file::{self, error};
 use super::generation::{self, Generation, Older};
 use super::migrations::{MIGRATIONS, Migrated, make_backup};
 use crate::StoreError;
@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
         Some(ErrorCode::NotADatabase) => {
             error(path, "not a registry, and not any other SQLite file either")
         }
-        _ => error(path, e),
+        _ => file::failed(path, &e),
     };
     let mut connection = Connection::open_with_flags(
         path,
@@ -102,21 +102,24 @@ pub(super) fn recognise(
     })
 }
 
-/// Applies what is missing, each step in one transaction: all of it or nothing.
+/// Applies what is missing in one transaction: all of it or nothing. So a new registry that found
+/// no room is none, and not one of an older version.
 fn migrate(connection: &mut Connection, from: usize, migrations: &[&str]) -> rusqlite::Result<()> {
-    for (version, step) in migrations.iter().enumerate().skip(from) {
-        let transaction =
-            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(
-            None,
-            "user_version",
-            i64::try_from(version + 1).unwrap_or(i64::MAX),
-        )?;
-        transaction.commit()?;
+    if from == migrations.len() {
+        return Ok(());
     }
-    Ok(())
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for step in &migrations[from..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(
+        None,
+        "user_version",
+        i64::try_from(migrations.len()).unwrap_or(i64::MAX),
+    )?;
+    transaction.commit()
 }
 
 /// Says why a registry could not be brought up to date. The copy that was made of it goes if it is
@@ -128,7 +131,7 @@ fn not_migrated(
     migrated: Option<&Migrated>,
     problem: &rusqlite::Error,
 ) -> StoreError {
-    let Some(Migrated { from, to, backup }) = migrated else { return error(path, problem) };
+    let Some(Migrated { from, to, backup }) = migrated else { return file::failed(path, problem) };
     let unchanged =
         matches!(recognise(connection, MIGRATIONS.len()), Ok(Ok(now)) if now == version);
     let left = match unchanged && std::fs::remove_file(backup).is_ok() {
@@ -171,8 +174,13 @@ mod tests {
     #[test]
     fn a_failing_migration_leaves_the_version_before_it() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, 0, &["CREATE TABLE t (n)", "INSERT INTO t VALUES (1); nonsense"])
-            .unwrap_err();
+        migrate(&mut connection, 0, &["CREATE TABLE t (n)"]).unwrap();
+        let steps = [
+            "CREATE TABLE t (n)",
+            "INSERT INTO t VALUES (1)",
+            "INSERT INTO t VALUES (2); nonsense",
+        ];
+        migrate(&mut connection, 1, &steps).unwrap_err();
         assert_eq!(version(&connection), 1);
         assert_eq!(
             connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(),
