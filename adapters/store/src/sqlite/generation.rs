@@ -12,9 +12,9 @@
 use std::path::{Path, PathBuf};
 
 use handfast_private_file as private_file;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
-use super::file::error;
+use super::file::{self, error};
 use crate::StoreError;
 
 /// The version of the schema that first has a number.
@@ -116,6 +116,23 @@ fn read_file(path: &Path) -> rusqlite::Result<Option<(Generation, u64)>> {
     read(&Connection::open_with_flags(uri + "?immutable=1", flags)?)
 }
 
+/// Whether a file is no database by itself.
+fn is_torn(problem: &rusqlite::Error) -> bool {
+    matches!(
+        problem.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// Whether a database is consistent, log included. Reads all of it.
+fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "PRAGMA integrity_check(1)",
+        [],
+        |row| Ok(row.get::<_, String>(0)? == "ok"),
+    )
+}
+
 /// Why a registry is not the one that it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Older {
@@ -160,7 +177,7 @@ pub(super) fn compare(
     path: &Path,
     version: usize,
 ) -> Result<Option<Older>, StoreError> {
-    let failed = |e: rusqlite::Error| error(path, e);
+    let failed = |e: rusqlite::Error| file::failed(path, &e);
     let mark = mark(path)?;
     let found = if version >= SINCE { read(connection).map_err(failed)? } else { None };
     Ok(match (found, mark) {
@@ -184,7 +201,13 @@ pub(super) fn compare(
             Some(Older::Below { has: found.number, acknowledged: mark.number })
         }
         (Some((_, base)), Some(_)) => {
-            let file = read_file(path).map_err(failed)?.map_or(0, |(file, _)| file.number);
+            let file = match read_file(path) {
+                Ok(file) => file.map_or(0, |(file, _)| file.number),
+                // The log was being copied into the file when the disk was full or the power went.
+                // With its log it is whole.
+                Err(torn) if is_torn(&torn) && is_whole(connection).map_err(failed)? => base,
+                Err(problem) => return Err(failed(problem)),
+            };
             (file < base).then_some(Older::Mixed { file, log: base })
         }
     })
@@ -218,7 +241,7 @@ pub(super) fn settle(
     path: &Path,
     anew: bool,
 ) -> Result<Generation, StoreError> {
-    let failed = |e: rusqlite::Error| error(path, e);
+    let failed = |e: rusqlite::Error| file::failed(path, &e);
     let found = read(connection).map_err(failed)?;
     let generation = match (found, mark(path)) {
         (Some((found, _)), _) if !anew => found,

@@ -132,3 +132,45 @@ async fn every_commit_waits_for_the_disk() {
     assert_eq!(pragma("journal_mode").await.unwrap(), "wal".to_owned().into());
     assert_eq!(pragma("synchronous").await.unwrap(), 2.into());
 }
+
+/// A file into which its log was being copied when that broke off: some pages are new, and the file
+/// is shorter than they say.
+#[tokio::test]
+async fn a_registry_whose_log_was_half_copied_is_whole_with_its_log_and_refused_without_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("handfast.db");
+    drop(SqliteStore::open(&path).unwrap());
+    let store = SqliteStore::open(&path).unwrap();
+    // Nobody copies the log while this one reads.
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM node").unwrap();
+    let before = std::fs::metadata(&path).unwrap().len();
+    let nodes: Vec<_> = (0..400).map(|_| crate::conformance::keyed()).collect();
+    for node in &nodes {
+        store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
+    }
+    let log = super::file::beside(&path, "-wal");
+    let saved = (std::fs::read(&path).unwrap(), std::fs::read(&log).unwrap());
+    assert!(saved.0.len() as u64 == before && saved.1.len() > saved.0.len() / 4);
+    reader.execute_batch("COMMIT").unwrap();
+    drop((store, reader));
+    let whole = std::fs::read(&path).unwrap();
+    assert!(whole.len() > saved.0.len());
+
+    for pages in [1, 8, saved.0.len() / 4096] {
+        let mut torn = saved.0.clone();
+        torn[..pages * 4096].copy_from_slice(&whole[..pages * 4096]);
+        std::fs::write(&path, &torn).unwrap();
+        std::fs::write(&log, &saved.1).unwrap();
+        std::fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let store = SqliteStore::open(&path).unwrap();
+        for node in &nodes {
+            assert!(store.load(node.node_id).await.unwrap().is_some());
+        }
+        drop(store);
+        std::fs::write(&path, &torn).unwrap();
+        let _ = std::fs::remove_file(&log);
+        assert!(SqliteStore::open(&path).is_err(), "{pages}");
+    }
+}
