@@ -19,6 +19,8 @@ pub use error::{Error, Kind};
 
 /// Read and written by the owner alone.
 const PRIVATE: u32 = 0o600;
+/// Room behind what is read, so that its end is found without growing.
+const ROOM: usize = 64;
 /// The permissions of everybody else.
 const OTHERS: u32 = 0o077;
 
@@ -32,7 +34,12 @@ pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         other => other?,
     };
-    let mut bytes = Vec::new();
+    // The whole length from the start, so that growing leaves no copies of a secret behind.
+    let length =
+        file.metadata().map_err(|source| Error::io(path, "cannot be read", &source))?.len();
+    let mut bytes = Vec::with_capacity(
+        usize::try_from(length.min(most)).unwrap_or_default().saturating_add(ROOM),
+    );
     file.take(most.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|source| Error::io(path, "cannot be read", &source))?;

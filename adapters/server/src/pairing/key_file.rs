@@ -1,17 +1,19 @@
 //! The files in which a gateway keeps its store key and its setup key: 32 random bytes that nobody
 //! but their owner can read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use handfast_core::secret::Secret;
+use handfast_private_file as private_file;
 use zeroize::Zeroizing;
+
+use crate::chance;
 
 /// The usual name, in the gateway's data directory.
 pub const FILE_NAME: &str = "store.key";
 const KEY_BYTES: usize = 32;
+/// Most bytes that are looked at; what is longer is no key.
+const MOST_BYTES: u64 = 1024;
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,32 +47,18 @@ impl Use {
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// Reading or writing failed.
-    #[error("{path}: the {key} cannot be {what}: {source}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
+    /// It cannot be read or made, others can get at it, or it is no file.
+    #[error("the {key} in {source}")]
+    File {
         /// What it is for.
         key: Use,
-        /// `read` or `made`.
-        what: &'static str,
-        /// What the system says.
-        source: io::Error,
+        /// Which file, what is wrong with it and what mends it.
+        source: private_file::Error,
     },
-    /// Others can get at it.
-    #[error("{path}: others can use the {key} (mode {mode:03o}); mend it with: chmod 600 {path}")]
-    TooOpen {
+    /// It was taken away meanwhile.
+    #[error("{path}: the {key} was here and is gone; {}", .key.mend())]
+    Gone {
         /// Which file.
-        path: PathBuf,
-        /// What it is for.
-        key: Use,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// A link, a directory, a pipe.
-    #[error("{path}: the {key} has to be a regular file, and this is none; name the file itself")]
-    Irregular {
-        /// What was named.
         path: PathBuf,
         /// What it is for.
         key: Use,
@@ -101,72 +89,36 @@ pub enum KeyFileError {
 /// # Errors
 /// [`KeyFileError`]. A file that is there is never changed.
 pub fn load_or_create(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFileError> {
-    match load(path, key) {
-        Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-        other => return other,
+    if let Some(found) = read(path, key)? {
+        return Ok(found);
     }
-    create(path).map_err(|source| KeyFileError::Io {
-        path: path.to_owned(),
-        key,
-        what: "made",
-        source,
-    })?;
+    match private_file::create_new(path, chance::key().expose()) {
+        // Whoever has the name first wins.
+        Err(taken) if taken.kind() == private_file::Kind::Exists => {}
+        other => other.map_err(|source| KeyFileError::File { key, source })?,
+    }
     load(path, key)
 }
 
+/// Reads a key that is there.
 pub(crate) fn load(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFileError> {
-    let io = |source| KeyFileError::Io { path: path.to_owned(), key, what: "read", source };
-    // Before it is opened: opening a pipe would wait for whoever writes into it.
-    let named = std::fs::symlink_metadata(path).map_err(io)?;
-    if !named.is_file() {
-        return Err(KeyFileError::Irregular { path: path.to_owned(), key });
-    }
-    let file = File::open(path).map_err(io)?;
-    let found = file.metadata().map_err(io)?;
-    if (found.dev(), found.ino()) != (named.dev(), named.ino()) {
-        // Somebody put another in its place meanwhile.
-        return Err(KeyFileError::Irregular { path: path.to_owned(), key });
-    }
-    let mode = found.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::TooOpen { path: path.to_owned(), key, mode });
-    }
-    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-    let not_a_key = || KeyFileError::NotAKey { path: path.to_owned(), key, found: found.len() };
-    if found.len() != KEY_BYTES as u64 {
-        return Err(not_a_key());
-    }
-    (&file).read_exact(&mut *bytes).map_err(io)?;
+    read(path, key)?.ok_or_else(|| KeyFileError::Gone { path: path.to_owned(), key })
+}
+
+fn read(path: &Path, key: Use) -> Result<Option<Secret<KEY_BYTES>>, KeyFileError> {
+    let found = private_file::read(path, MOST_BYTES)
+        .map_err(|source| KeyFileError::File { key, source })?;
+    let Some(found) = found.map(Zeroizing::new) else { return Ok(None) };
+    let bytes = <[u8; KEY_BYTES]>::try_from(found.as_slice());
+    let bytes = bytes.map(Zeroizing::new).map_err(|_| KeyFileError::NotAKey {
+        path: path.to_owned(),
+        key,
+        found: found.len() as u64,
+    })?;
     if *bytes == [0; KEY_BYTES] {
         return Err(KeyFileError::Blank { path: path.to_owned(), key });
     }
-    Ok(Secret::new(*bytes))
-}
-
-/// Writes a key beside, and gives it its name once it is durable: nobody ever sees half of one, and
-/// whoever has the name first wins.
-pub(crate) fn create(path: &Path) -> io::Result<()> {
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    getrandom::fill(&mut *key).map_err(io::Error::other)?;
-    let mut suffix = [0; 8];
-    getrandom::fill(&mut suffix).map_err(io::Error::other)?;
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
-    name.push(format!(".{:016x}.new", u64::from_ne_bytes(suffix)));
-    let beside = path.with_file_name(name);
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(&*key)?;
-        file.sync_all()?;
-        match std::fs::hard_link(&beside, path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        }
-    })();
-    let _ = std::fs::remove_file(&beside);
-    written?;
-    let directory =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    Ok(Some(Secret::new(*bytes)))
 }
 
 #[cfg(test)]
@@ -174,6 +126,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    fn kind(error: &KeyFileError) -> Option<private_file::Kind> {
+        match error {
+            KeyFileError::File { source, .. } => Some(source.kind()),
+            KeyFileError::Gone { .. }
+            | KeyFileError::NotAKey { .. }
+            | KeyFileError::Blank { .. } => None,
+        }
+    }
 
     #[test]
     fn the_key_is_made_once_for_its_owner_alone_and_read_again() {
@@ -209,7 +170,7 @@ mod tests {
         load_or_create(&path, Use::Store).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = load_or_create(&path, Use::Store).unwrap_err();
-        assert!(matches!(error, KeyFileError::TooOpen { mode: 0o640, .. }));
+        assert_eq!(kind(&error), Some(private_file::Kind::TooOpen));
         assert!(error.to_string().ends_with(&format!("chmod 600 {}", path.display())));
     }
 
@@ -219,11 +180,9 @@ mod tests {
         let (path, link) = (directory.path().join(FILE_NAME), directory.path().join("link"));
         load_or_create(&path, Use::Store).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(load_or_create(&link, Use::Store), Err(KeyFileError::Irregular { .. })));
-        assert!(matches!(
-            load_or_create(directory.path(), Use::Store),
-            Err(KeyFileError::Irregular { .. })
-        ));
+        let refused = |path: &Path| kind(&load_or_create(path, Use::Store).unwrap_err());
+        assert_eq!(refused(&link), Some(private_file::Kind::Link));
+        assert_eq!(refused(directory.path()), Some(private_file::Kind::Irregular));
         std::fs::write(&path, [0; KEY_BYTES]).unwrap();
         assert!(matches!(
             load_or_create(&path, Use::Setup),
