@@ -245,8 +245,8 @@ impl Nodes {
         if self.all.get(&id).ok_or(SaveError::Missing)?.entry.version != read_at {
             return Err(SaveError::Conflict);
         }
-        self.change(id, now, |node| node.entry.ceiling = Some(Box::new(ceiling)))
-            .ok_or(SaveError::Missing)
+        self.bound(id, ceiling, now);
+        self.change(id, now, |_| ()).ok_or(SaveError::Missing)
     }
 
     /// Gives a record that has its keys proven anew what was proven with them.
