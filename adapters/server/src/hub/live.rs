@@ -88,12 +88,17 @@ impl Live {
         Ok(())
     }
 
+    /// Takes a connection out, unless a newer one has its place; whether the peer has no link by
+    /// that. One that was displaced is out already, and its peer has none unless it has come back.
     pub(super) fn detach(&mut self, who: Who, mailbox: &Arc<Mailbox>) -> bool {
-        let mine = self.all.get(&who).is_some_and(|current| Arc::ptr_eq(current, mailbox));
-        if mine {
-            self.remove(who);
+        match self.all.get(&who) {
+            Some(current) if Arc::ptr_eq(current, mailbox) => {
+                self.remove(who);
+                true
+            }
+            Some(_) => false,
+            None => mailbox.was_displaced(),
         }
-        mine
     }
 
     pub(super) fn of(&self, who: Who) -> Option<&Arc<Mailbox>> {
@@ -225,6 +230,10 @@ mod tests {
         assert!(
             matches!(first.next().await, Letter::Displaced),
             "the one that was linked longest makes room"
+        );
+        assert!(
+            live.detach(Who::Delegate(key(10)), &first),
+            "its link has ended, and nobody else says so"
         );
         for byte in 8..=10 {
             live.attach(node(byte), &mailbox(), &LIMITS).unwrap();

@@ -36,6 +36,8 @@ struct Letters {
     end: Option<Notice>,
     /// Somebody else needs its place.
     displaced: bool,
+    /// It has been displaced, whether or not the connection knows.
+    was_displaced: bool,
     /// What it rests on may be gone.
     cut: bool,
     /// Muted or not: only the last one counts.
@@ -149,7 +151,12 @@ impl Mailbox {
     }
 
     pub(super) fn displace(&self) {
-        self.put(|letters| letters.displaced = true);
+        self.put(|letters| (letters.displaced, letters.was_displaced) = (true, true));
+    }
+
+    /// Whether somebody else has taken the place of this link.
+    pub(super) fn was_displaced(&self) -> bool {
+        self.letters.lock().expect("no thread panics while it holds a mailbox").was_displaced
     }
 
     pub(crate) fn cut(&self) {

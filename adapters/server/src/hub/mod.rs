@@ -64,8 +64,8 @@ impl Hub {
         self.live().attach_delegate(key, subject, mailbox, &self.limits)
     }
 
-    /// Takes a connection out, unless a newer one has its place. Says whether it was still the
-    /// peer's.
+    /// Takes a connection out, unless a newer one has its place. Says whether the peer has no link
+    /// by that.
     pub(crate) fn detach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> bool {
         self.live().detach(Who::from(peer), mailbox)
     }
