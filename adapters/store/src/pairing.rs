@@ -12,7 +12,8 @@ use handfast_core::time::UnixTime;
 /// what strangers who ask for PINs can fill. How sources share them,
 /// [`handfast_core::registry::codes::pin_room`] says.
 pub const PINS: u32 = 64;
-/// Most codes of the operator's that are live at once.
+/// Most codes that are live at once. How many of them sessions may make,
+/// [`handfast_core::registry::codes::has_room`] says.
 pub const CODES: u32 = 256;
 
 /// What became of a grant that a node has confirmed.

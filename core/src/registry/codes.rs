@@ -242,6 +242,18 @@ pub fn spend(
     Some((code, window, of_source.saturating_sub(given_back)))
 }
 
+/// Whether one more code may live for its maker, beside `live` codes of which sessions have made
+/// `of_sessions`, where `most` may. Companions' sessions together have three quarters of the
+/// places, so that an operator always has some.
+#[must_use]
+pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, most: u32) -> bool {
+    let for_sessions = most.saturating_sub(most / 4);
+    match maker {
+        Maker::Operator => live < most,
+        Maker::Session(_) => live < most && of_sessions < for_sessions,
+    }
+}
+
 /// A PIN that lives, as far as the place of another depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LivePin {
@@ -399,6 +411,14 @@ mod tests {
 
     fn shown(last: u8, begun: bool) -> LivePin {
         LivePin { source: Some(source(last)), begun }
+    }
+
+    #[test]
+    fn sessions_leave_the_operator_a_quarter_of_the_places_for_codes() {
+        let session = Maker::Session(crate::registry::sessions::SessionId::from_bytes([1; 16]));
+        assert!(has_room(session, 191, 191, 256) && !has_room(session, 192, 192, 256));
+        assert!(has_room(Maker::Operator, 192, 192, 256) && has_room(Maker::Operator, 255, 0, 256));
+        assert!(!has_room(Maker::Operator, 256, 0, 256) && !has_room(session, 256, 0, 256));
     }
 
     #[test]

@@ -15,7 +15,9 @@ use handfast_core::wire::native::pair::Selector;
 use super::{
     START, asking, at, code, entry, grant, keyed, load, paired, record, session, setup_code,
 };
-use crate::{Code, EndedWith, NotMinted, SaveError, SetupCode, Store, Version, Yield, via_session};
+use crate::{
+    CODES, Code, EndedWith, NotMinted, SaveError, SetupCode, Store, Version, Yield, via_session,
+};
 
 const HOUR: Span = Span::from_secs(3600);
 
@@ -77,6 +79,30 @@ pub async fn who_made_it_reads_back(store: Arc<dyn Store>) {
     };
     store.set_window(window).await.unwrap();
     assert_eq!(store.window().await.unwrap(), window);
+}
+
+pub async fn sessions_leave_the_operator_places_for_codes(store: Arc<dyn Store>) {
+    let makers = [by(&opened(&*store, session()).await), by(&opened(&*store, session()).await)];
+    let symbols = b"ABCDEFGHJKMNPQRSTUVWXYZ23456789";
+    let mut selectors = symbols
+        .iter()
+        .flat_map(|first| symbols.iter().map(move |second| [*first, *second, b'A', b'A']));
+    let mut next = |maker| {
+        let bytes = selectors.next().expect("there are enough");
+        selected(std::str::from_utf8(&bytes).expect("text"), maker)
+    };
+    let mut minted = 0;
+    for number in 0..CODES as usize {
+        minted += u32::from(store.mint(next(makers[number % 2]), START).await.unwrap().is_ok());
+    }
+    assert!(minted < CODES && minted > 0, "{minted}");
+    for maker in makers {
+        assert_eq!(store.mint(next(maker), START).await.unwrap(), Err(NotMinted::TooMany));
+    }
+    for _ in minted..CODES {
+        assert_eq!(store.mint(next(Maker::Operator), START).await.unwrap(), Ok(()));
+    }
+    assert_eq!(store.mint(next(Maker::Operator), START).await.unwrap(), Err(NotMinted::TooMany));
 }
 
 pub async fn all_that_a_session_made_ends_with_it_down_to_the_last(store: Arc<dyn Store>) {

@@ -240,6 +240,7 @@ macro_rules! conformance_tests {
             }
             makers {
                 who_made_it_reads_back
+                sessions_leave_the_operator_places_for_codes
                 all_that_a_session_made_ends_with_it_down_to_the_last
                 what_others_made_goes_on
                 nothing_is_made_for_a_session_that_has_ended

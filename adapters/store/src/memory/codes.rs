@@ -6,8 +6,8 @@ use handfast_core::crypto::x25519;
 use handfast_core::id::Source;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{
-    CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window, pin_room, reserve,
-    spend,
+    CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window, has_room,
+    pin_room, reserve, spend,
 };
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
@@ -108,11 +108,17 @@ impl Codes {
                 older.into_iter().for_each(|minted| minted.kill(now));
             }
             Kind::Code(selector) => {
-                let live: Vec<_> = live.filter_map(|minted| minted.selector()).collect();
-                if live.contains(&selector) {
+                let live: Vec<_> = live
+                    .filter_map(|minted| {
+                        minted.selector().map(|selector| (selector, minted.code.maker))
+                    })
+                    .collect();
+                if live.iter().any(|(other, _)| *other == selector) {
                     return Ok(Err(NotMinted::Taken));
                 }
-                if live.len() >= CODES as usize {
+                let of_sessions = live.iter().filter(|(_, maker)| maker.session().is_some());
+                let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+                if !has_room(code.maker, count(live.len()), count(of_sessions.count()), CODES) {
                     return Ok(Err(NotMinted::TooMany));
                 }
             }

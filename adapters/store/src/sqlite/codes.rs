@@ -141,12 +141,15 @@ pub(super) fn mint(
         Kind::Code(selector) => {
             let all = "SELECT count(*) FROM code INDEXED BY code_by_death
                        WHERE selector IS NOT NULL AND dead_since > ?1 AND uses_left > 0";
+            let of_sessions = "SELECT count(*) FROM code INDEXED BY code_by_death
+                               WHERE selector IS NOT NULL AND dead_since > ?1 AND uses_left > 0 AND maker IS NOT NULL";
+            let count = |sql| number(connection, sql, params![integer(now)]);
             if by_selector(connection, selector, now)?.is_some() {
                 Err(NotMinted::Taken)
-            } else if number(connection, all, params![integer(now)])? >= CODES {
-                Err(NotMinted::TooMany)
-            } else {
+            } else if codes::has_room(code.maker, count(all)?, count(of_sessions)?, CODES) {
                 Ok(())
+            } else {
+                Err(NotMinted::TooMany)
             }
         }
     };
