@@ -71,6 +71,9 @@ pub const GUESSES_PER_WINDOW: u8 = 20;
 pub const GUESSES_PER_SOURCE: u8 = 8;
 /// Most PINs of one source that live at once.
 pub const PINS_PER_SOURCE: usize = 4;
+/// How many PINs a minute one source is shown: each stands on the operator's display, and should be
+/// read there.
+pub const PINS_A_MINUTE: u32 = 20;
 /// Handshakes of one known key that may wait at once for their first sealed message.
 pub const PROVING_PER_KEY: usize = 4;
 /// How long each may.

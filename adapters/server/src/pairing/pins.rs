@@ -46,6 +46,10 @@ impl Gateway {
         if let Some(pin) = self.live_pin(&request.key, &window, of_source, now).await? {
             return Ok(pin);
         }
+        let Some(permit) = pairing.pins.permit(source, self.inner.clock.now()) else {
+            tracing::debug!(address = %request.address, "too many PINs were shown for there lately");
+            return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
+        };
         // A PIN is made by whoever opened pairing.
         let maker = window.opened.map(|opened| opened.by).unwrap_or_default();
         let settings = &pairing.settings;
@@ -67,6 +71,8 @@ impl Gateway {
             source: Some(source),
         };
         if let Err(no) = store.mint(minted, now).await? {
+            // None was shown.
+            permit.give_back(self.inner.clock.now());
             return Ok(OwnedPrepared::Refused(match no {
                 NotMinted::Closed | NotMinted::MakerEnded => OwnedRefusal::Closed,
                 NotMinted::Locked => OwnedRefusal::Locked,

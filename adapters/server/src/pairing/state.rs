@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::id::NodeId;
+use handfast_core::limits::PINS_A_MINUTE;
 use handfast_core::secret::Secret;
 use handfast_core::time::UnixTime;
 use handfast_store::{Store, StoreError};
@@ -17,6 +18,7 @@ use super::seal::{Kind, StoreKey};
 use super::settings::PairingSettings;
 use crate::bearer::{Bearers, Holder};
 use crate::chance;
+use crate::failures::Failures;
 use crate::hook::Event;
 
 /// Under which name the gateway's keys are kept.
@@ -75,6 +77,8 @@ pub(crate) struct Pairing {
     pub(crate) feed: broadcast::Sender<Event>,
     /// Delegates that linked since the gateway started.
     pub(crate) delegates: Delegates,
+    /// PINs that each source may still be shown.
+    pub(crate) pins: Failures,
     notes: Mutex<HashMap<NodeId, Note>>,
 }
 
@@ -116,6 +120,7 @@ impl Pairing {
             minting: tokio::sync::Mutex::default(),
             window_changed: Arc::default(),
             delegates: Delegates::default(),
+            pins: Failures::new(PINS_A_MINUTE),
             feed: broadcast::Sender::new(FEED),
             notes: Mutex::default(),
         })
