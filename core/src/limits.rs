@@ -74,6 +74,10 @@ pub const PINS_PER_SOURCE: usize = 4;
 /// How many PINs a minute one source is shown: each stands on the operator's display, and should be
 /// read there.
 pub const PINS_A_MINUTE: u32 = 20;
+/// How often a minute the operator's displays are told of what one source asks for or fails at.
+pub const TOLD_A_MINUTE: u32 = 64;
+/// The same of all sources together.
+pub const TOLD_A_MINUTE_OF_ALL: u32 = 256;
 /// Handshakes of one known key that may wait at once for their first sealed message.
 pub const PROVING_PER_KEY: usize = 4;
 /// How long each may.

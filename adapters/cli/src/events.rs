@@ -214,6 +214,10 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
                 (quoted(&happened.sender), safe(&happened.channel), sender_decision(&happened.decision));
             format!("{sender} over {channel} to {}: {decision}", account(happened))
         }
+        "left_out" => format!(
+            "More comes from {} than is shown here; see all that waits with: handfast devices list --pending --data {data}",
+            safe(&happened.ip_address)
+        ),
         "missed" => format!("{} events were missed here", happened.count),
         "ask_refused" if links => {
             format!("A request from {} was turned away: {}", safe(&happened.ip_address), safe(&happened.why))

@@ -99,12 +99,15 @@ impl Inner {
     /// Tells the observer. One that panics is its own problem, not that of the node or the decision
     /// it was told of.
     pub(crate) fn event(&self, event: &Event) {
-        self.pairing.learn(event, self.clock.unix());
+        let instead = self.pairing.learn(event, self.clock.unix(), self.clock.now());
         self.telemetry.event(event);
         let told =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.observer.event(event)));
         if told.is_err() {
             tracing::error!("an observer panicked");
+        }
+        if let Some(instead) = instead {
+            self.event(&instead);
         }
     }
 }

@@ -164,6 +164,12 @@ pub enum Event {
     Unlinked(NodeId),
     /// A live link was told.
     Pushed(NodeId, Notice),
+    /// More requests and wrong codes come from an address than the operator's displays are told of.
+    /// What waits is listed all the same.
+    LeftOut {
+        /// From where.
+        address: IpAddr,
+    },
     /// A node asked to be paired with a PIN. Show it where only trusted people look.
     PairingRequest {
         /// What it calls itself.

@@ -22,6 +22,7 @@ fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
     Some(match event {
         Event::Asked { address, .. } => ("a node asks to be paired", from(address)),
         Event::AskRefused { address, .. } => ("a pairing request was turned away", from(address)),
+        Event::LeftOut { address } => ("more comes than displays are told of", from(address)),
         Event::PairingRequest { address, .. } => {
             ("a node asks to be paired with a PIN", from(address))
         }
@@ -69,6 +70,9 @@ impl Observer for LogObserver {
             }
             Event::AskRefused { address, refusal } => {
                 tracing::warn!(%address, ?refusal, "a pairing request was turned away")
+            }
+            Event::LeftOut { address } => {
+                tracing::warn!(%address, "more comes from there than displays are told of")
             }
             Event::Paired(node_id) => tracing::info!(%node_id, "approved"),
             Event::Decided { node_id, decision } => tracing::info!(%node_id, decision, "decided"),

@@ -63,6 +63,9 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::AskRefused { address, refusal } => {
             json!({"event": "ask_refused", "ip_address": address.to_string(), "why": why(*refusal)})
         }
+        Event::LeftOut { address } => {
+            json!({"event": "left_out", "ip_address": address.to_string()})
+        }
         Event::Paired(node_id) => json!({"event": "paired", "node_id": node_id.to_string()}),
         Event::Decided { node_id, decision } => {
             json!({"event": "decided", "node_id": node_id.to_string(), "decision": decision})

@@ -25,6 +25,7 @@ mod seal;
 mod session;
 mod settings;
 mod state;
+mod told;
 mod window;
 
 #[cfg(test)]

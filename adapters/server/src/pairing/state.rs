@@ -7,7 +7,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::id::NodeId;
 use handfast_core::limits::PINS_A_MINUTE;
 use handfast_core::secret::Secret;
-use handfast_core::time::UnixTime;
+use handfast_core::time::{Instant, UnixTime};
 use handfast_store::{Store, StoreError};
 use tokio::sync::{Notify, broadcast};
 
@@ -16,6 +16,7 @@ use super::handler::PairingHandler;
 use super::rules::{Rules, Terms};
 use super::seal::{Kind, StoreKey};
 use super::settings::PairingSettings;
+use super::told::{Tells, Told};
 use crate::bearer::{Bearers, Holder};
 use crate::chance;
 use crate::failures::Failures;
@@ -79,6 +80,7 @@ pub(crate) struct Pairing {
     pub(crate) delegates: Delegates,
     /// PINs that each source may still be shown.
     pub(crate) pins: Failures,
+    told: Told,
     notes: Mutex<HashMap<NodeId, Note>>,
 }
 
@@ -121,20 +123,29 @@ impl Pairing {
             window_changed: Arc::default(),
             delegates: Delegates::default(),
             pins: Failures::new(PINS_A_MINUTE),
+            told: Told::default(),
             feed: broadcast::Sender::new(FEED),
             notes: Mutex::default(),
         })
     }
 
-    /// Takes from an event what matters here, and hands it on to the operator's listeners.
-    pub(crate) fn learn(&self, event: &Event, now: UnixTime) {
-        self.delegates.learn(event, now);
+    /// Takes from an event what matters here, and hands it on to the operator's listeners; or says
+    /// what happens instead, where they have heard enough of its kind.
+    pub(crate) fn learn(&self, event: &Event, unix: UnixTime, now: Instant) -> Option<Event> {
+        self.delegates.learn(event, unix);
         if let Event::GrantActivated { node_id, .. } | Event::GrantRevoked { node_id, .. } = event {
             // What was given out for the old grant ends with it.
             self.bearers.drop_holder(Holder::Node(*node_id));
         }
-        // Nobody may be listening.
-        let _ = self.feed.send(event.clone());
+        match self.told.of(event, now) {
+            Tells::It => {
+                // Nobody may be listening.
+                let _ = self.feed.send(event.clone());
+                None
+            }
+            Tells::LeftOut(address) => Some(Event::LeftOut { address }),
+            Tells::Nothing => None,
+        }
     }
 
     /// Changes what is remembered of a node.

@@ -27,6 +27,7 @@ macro_rules! kinds {
 kinds! {
     Asked = "asked",
     AskRefused = "ask_refused",
+    LeftOut = "left_out",
     Paired = "paired",
     Decided = "decided",
     Linked = "linked",
