@@ -1,10 +1,10 @@
 //! The operator's command line and the gateway as a process.
 
 mod companion;
-mod delegated;
+pub(crate) mod delegated;
 mod delivery;
 mod full_disk;
-mod gateway;
+pub(crate) mod gateway;
 mod import;
 mod inbound;
 mod nodes;

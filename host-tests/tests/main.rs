@@ -29,4 +29,5 @@ mod snapshot;
 mod tables;
 mod trusted_time;
 mod two_peers;
+mod under_attack;
 mod vectors;

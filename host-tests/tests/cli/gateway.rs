@@ -16,39 +16,51 @@ use crate::binaries::{Running, program, run, text};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A gateway process on a data directory of its own, on a free port.
-pub(super) struct Gateway {
-    pub(super) running: Running,
-    pub(super) data: TempDir,
-    pub(super) address: String,
-    pub(super) log: PathBuf,
+pub(crate) struct Gateway {
+    pub(crate) running: Running,
+    pub(crate) data: TempDir,
+    pub(crate) address: String,
+    pub(crate) log: PathBuf,
+    /// How much it logs.
+    level: &'static str,
     shown: Arc<Mutex<String>>,
 }
 
 /// A directory that only its owner may enter, as a data directory must be.
-pub(super) fn private_dir() -> TempDir {
+pub(crate) fn private_dir() -> TempDir {
     tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
 }
 
 impl Gateway {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
-    pub(super) fn start_with(more: &[&str]) -> Self {
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         Self::start_in(private_dir(), "127.0.0.1:0", more)
     }
 
-    pub(super) fn start_in(data: TempDir, listen: &str, more: &[&str]) -> Self {
+    pub(crate) fn start_in(data: TempDir, listen: &str, more: &[&str]) -> Self {
+        Self::logging("trace", data, listen, more)
+    }
+
+    /// One that logs only what an operator is to see, so that a flood measures the gateway and not
+    /// its log.
+    pub(crate) fn start_quietly(more: &[&str]) -> Self {
+        Self::logging("warn", private_dir(), "127.0.0.1:0", more)
+    }
+
+    fn logging(level: &'static str, data: TempDir, listen: &str, more: &[&str]) -> Self {
         let log = data.path().with_extension("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = program("handfast");
         command.args(["serve", "--listen", listen, "--data"]).arg(data.path()).args(more);
-        command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(file);
-        Self::of(command.spawn().unwrap(), data, log)
+        command.env("RUST_LOG", level).stdout(Stdio::piped()).stderr(file);
+        Self { level, ..Self::of(command.spawn().unwrap(), data, log) }
     }
 
     /// One that was just started with its standard output piped.
-    pub(super) fn of(mut child: Child, data: TempDir, log: PathBuf) -> Self {
+    pub(crate) fn of(mut child: Child, data: TempDir, log: PathBuf) -> Self {
         let shown = Arc::new(Mutex::new(String::new()));
         let (mut out, into) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&shown));
         std::thread::spawn(move || {
@@ -58,8 +70,14 @@ impl Gateway {
                 line.clear();
             }
         });
-        let mut gateway =
-            Self { running: Running(child), data, address: String::new(), log, shown };
+        let mut gateway = Self {
+            running: Running(child),
+            data,
+            address: String::new(),
+            log,
+            level: "trace",
+            shown,
+        };
         let first = gateway.shows("approve nodes with");
         let address = first.split("://").nth(1).and_then(|rest| rest.split(' ').next());
         gateway.address = address.unwrap_or_else(|| panic!("{first:?}")).to_owned();
@@ -67,27 +85,27 @@ impl Gateway {
     }
 
     /// Ends it as a crash would, and starts it again on the same data and port.
-    pub(super) fn crash_and_restart(self) -> Self {
+    pub(crate) fn crash_and_restart(self) -> Self {
         self.crash_and_restart_with(&[])
     }
 
-    pub(super) fn crash_and_restart_with(mut self, more: &[&str]) -> Self {
+    pub(crate) fn crash_and_restart_with(mut self, more: &[&str]) -> Self {
         self.running.kill();
-        let Self { data, address, .. } = self;
-        Self::start_in(data, &address, more)
+        let Self { data, address, level, .. } = self;
+        Self::logging(level, data, &address, more)
     }
 
-    pub(super) fn data(&self) -> &str {
+    pub(crate) fn data(&self) -> &str {
         self.data.path().to_str().unwrap()
     }
 
     /// What it has printed so far.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.shown.lock().unwrap().clone()
     }
 
     /// Waits until it has printed this, and gives all that it printed.
-    pub(super) fn shows(&self, words: &str) -> String {
+    pub(crate) fn shows(&self, words: &str) -> String {
         let begun = Instant::now();
         loop {
             let shown = self.shown();
@@ -100,7 +118,7 @@ impl Gateway {
     }
 
     /// Waits for so many PINs, and gives the last one.
-    pub(super) fn pin(&self, number: usize) -> String {
+    pub(crate) fn pin(&self, number: usize) -> String {
         let begun = Instant::now();
         loop {
             let shown = self.shown();
@@ -114,19 +132,19 @@ impl Gateway {
         }
     }
 
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Any verb.
-    pub(super) fn verb(&self, args: &[&str]) -> (i32, String, String) {
+    pub(crate) fn verb(&self, args: &[&str]) -> (i32, String, String) {
         let mut all = args.to_vec();
         all.extend(["--data", self.data()]);
         text(&run("handfast", &all))
     }
 
     /// Any verb's answer, which has to be done.
-    pub(super) fn answer(&self, args: &[&str]) -> Value {
+    pub(crate) fn answer(&self, args: &[&str]) -> Value {
         let mut all = args.to_vec();
         all.push("--json");
         let (code, out, err) = self.verb(&all);
@@ -134,20 +152,20 @@ impl Gateway {
         serde_json::from_str(&out).unwrap()
     }
 
-    pub(super) fn devices(&self, args: &[&str]) -> (i32, String, String) {
+    pub(crate) fn devices(&self, args: &[&str]) -> (i32, String, String) {
         let mut all = vec!["devices"];
         all.extend(args);
         self.verb(&all)
     }
 
-    pub(super) fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let mut all = vec!["devices"];
         all.extend(args);
         self.answer(&all)
     }
 
     /// Asks to be paired over a raw socket, and gives the node id.
-    pub(super) async fn ask(&self, name: &str) -> String {
+    pub(crate) async fn ask(&self, name: &str) -> String {
         use futures_util::{SinkExt, StreamExt};
         let (mut socket, _) =
             tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
@@ -160,7 +178,7 @@ impl Gateway {
     }
 
     /// Says this over a raw socket, and gives the answer.
-    pub(super) async fn says(&self, message: Value) -> Value {
+    pub(crate) async fn says(&self, message: Value) -> Value {
         use futures_util::{SinkExt, StreamExt};
         let (mut socket, _) =
             tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
@@ -170,7 +188,7 @@ impl Gateway {
     }
 
     /// Authenticates over a raw socket, and gives the type of the answer.
-    pub(super) async fn auth(&self, node_id: &str, token: &str) -> String {
+    pub(crate) async fn auth(&self, node_id: &str, token: &str) -> String {
         use futures_util::{SinkExt, StreamExt};
         let (mut socket, _) =
             tokio_tungstenite::connect_async(format!("ws://{}", self.address)).await.unwrap();
@@ -181,14 +199,14 @@ impl Gateway {
     }
 
     /// A node that pairs in this way.
-    pub(super) fn node(&self, name: &str, way: &[&str]) -> Node {
+    pub(crate) fn node(&self, name: &str, way: &[&str]) -> Node {
         let state = private_dir();
         let node = self.node_in(&state, name, way);
         Node { state: Some(state), ..node }
     }
 
     /// A paired node that links and stays.
-    pub(super) fn run_node(&self, state: &TempDir) -> Running {
+    pub(crate) fn run_node(&self, state: &TempDir) -> Running {
         let mut command = program("handfast-node");
         command
             .args(["run", "--gateway", &format!("ws://{}", self.address), "--state"])
@@ -197,7 +215,7 @@ impl Gateway {
     }
 
     /// A node that pairs in this way and keeps what it gets there.
-    pub(super) fn node_in(&self, state: &TempDir, name: &str, way: &[&str]) -> Node {
+    pub(crate) fn node_in(&self, state: &TempDir, name: &str, way: &[&str]) -> Node {
         let mut command = program("handfast-node");
         command
             .arg("pair")
@@ -205,7 +223,7 @@ impl Gateway {
             .arg("--state")
             .arg(state.path())
             .args(["--name", name, "--room", "Study"]);
-        if !way.contains(&"--qr") {
+        if !way.contains(&"--qr") && !way.contains(&"--gateway") {
             command.args(["--gateway", &format!("ws://{}", self.address)]);
         }
         let child = command
@@ -219,27 +237,27 @@ impl Gateway {
 }
 
 /// A `handfast-node pair` that runs.
-pub(super) struct Node {
+pub(crate) struct Node {
     child: Child,
     state: Option<TempDir>,
 }
 
 impl Node {
     /// Types a line.
-    pub(super) fn types(&mut self, line: &str) {
+    pub(crate) fn types(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         // It may have ended already.
         let _ = stdin.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdin.flush());
     }
 
     /// Waits for its end: its exit code, and all that it printed.
-    pub(super) fn ends(self) -> (i32, String) {
+    pub(crate) fn ends(self) -> (i32, String) {
         let (code, said, _) = self.ends_and_keeps();
         (code, said)
     }
 
     /// The same, and the directory in which it keeps what it needs.
-    pub(super) fn ends_with_its_state(self) -> (i32, String, TempDir) {
+    pub(crate) fn ends_with_its_state(self) -> (i32, String, TempDir) {
         let (code, said, state) = self.ends_and_keeps();
         (code, said, state.expect("a directory of its own"))
     }
@@ -252,7 +270,7 @@ impl Node {
 }
 
 /// A PIN that is not this one.
-pub(super) fn other(pin: &str) -> String {
+pub(crate) fn other(pin: &str) -> String {
     let first = if pin.starts_with('0') { '1' } else { '0' };
     std::iter::once(first).chain(pin.chars().skip(1)).collect()
 }

@@ -31,12 +31,10 @@ async fn connect(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
     Some(Client { socket: opened.ok()?.0 })
 }
 
-/// Shows a token, and tells what came of it: a message's type, or the code of a close.
-async fn shows(gateway: SocketAddr, from: IpAddr, node_id: NodeId, token: &str) -> Option<String> {
+/// Says one thing, and tells what came of it: a message's type, or the code of a close.
+pub(crate) async fn says_once(gateway: SocketAddr, from: IpAddr, message: &str) -> Option<String> {
     let mut client = connect(gateway, from).await?;
-    client
-        .text(&json!({"type": "auth", "node_id": node_id.to_string(), "token": token}).to_string())
-        .await;
+    client.text(message).await;
     match client.next().await {
         Message::Text(text) => Some(
             serde_json::from_str::<serde_json::Value>(&text).unwrap()["type"].as_str()?.to_owned(),
@@ -44,6 +42,12 @@ async fn shows(gateway: SocketAddr, from: IpAddr, node_id: NodeId, token: &str) 
         Message::Close(Some(frame)) => Some(u16::from(frame.code).to_string()),
         other => panic!("{other:?}"),
     }
+}
+
+/// Shows a token, and tells what came of it.
+async fn shows(gateway: SocketAddr, from: IpAddr, node_id: NodeId, token: &str) -> Option<String> {
+    let message = json!({"type": "auth", "node_id": node_id.to_string(), "token": token});
+    says_once(gateway, from, &message.to_string()).await
 }
 
 /// An id that nobody has.
@@ -55,7 +59,7 @@ fn nobody(number: u64) -> NodeId {
 
 /// Shows wrong tokens at that rate, until it is aborted; `refused` is told when one is not even
 /// looked at any more.
-async fn flood(
+pub(crate) async fn flood(
     gateway: SocketAddr,
     from: IpAddr,
     a_second: u32,
@@ -88,8 +92,12 @@ async fn many(served: &Served, count: usize) -> Vec<(NodeId, String)> {
 }
 
 /// All link at once, each at its first try.
-async fn all_link(served: &Served, nodes: Vec<(NodeId, String)>, from: IpAddr) -> Duration {
-    let (gateway, begun) = (served.address, Instant::now());
+pub(crate) async fn all_link(
+    gateway: SocketAddr,
+    nodes: Vec<(NodeId, String)>,
+    from: IpAddr,
+) -> Duration {
+    let begun = Instant::now();
     let mut links = JoinSet::new();
     for (node_id, token) in nodes {
         links.spawn(async move { shows(gateway, from, node_id, &token).await });
@@ -109,7 +117,7 @@ async fn nodes_behind_one_address_all_link_at_once_while_a_stranger_there_shows_
         let (told, mut refused) = tokio::sync::mpsc::channel(1);
         let stranger = tokio::spawn(flood(served.address, HERE, a_second, None, told));
         refused.recv().await.unwrap();
-        let took = all_link(&served, nodes, HERE).await;
+        let took = all_link(served.address, nodes, HERE).await;
         println!(
             "a stranger with {a_second} wrong tokens a second at the same address: 16 of 16 in {took:?}"
         );
@@ -130,7 +138,7 @@ async fn hundreds_of_addresses_with_wrong_tokens_keep_no_known_node_out() {
     }
     // From then on the strangers' queue is full.
     refused.recv().await.unwrap();
-    let took = all_link(&served, nodes, HERE).await;
+    let took = all_link(served.address, nodes, HERE).await;
     println!("300 addresses with a wrong token a second each: 40 of 40 in {took:?}");
     strangers.shutdown().await;
 }
@@ -151,7 +159,7 @@ async fn who_knows_an_id_keeps_its_node_out_from_no_other_address() {
         ));
     }
     refused.recv().await.unwrap();
-    all_link(&served, nodes, HERE).await;
+    all_link(served.address, nodes, HERE).await;
     strangers.shutdown().await;
 }
 

@@ -4,12 +4,12 @@
 mod auth;
 mod bearers;
 mod first_message;
-mod floods;
+pub(crate) mod floods;
 mod limits;
 mod link;
 mod metrics;
 mod operator;
-mod proxies;
+pub(crate) mod proxies;
 mod tls;
 
 use std::net::SocketAddr;
@@ -120,7 +120,7 @@ pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
 
 /// A WebSocket client.
 pub(crate) struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Client {

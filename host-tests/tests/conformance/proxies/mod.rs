@@ -3,7 +3,7 @@
 
 mod headers;
 mod protocol;
-mod real;
+pub(crate) mod real;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,14 +35,14 @@ async fn behind(header: ForwardedHeader, limits: Limits) -> Served {
 }
 
 /// A connection from an address of this machine.
-async fn from(source: &str, to: SocketAddr) -> TcpStream {
+pub(crate) async fn from(source: &str, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
     socket.connect(to).await.unwrap()
 }
 
 /// A WebSocket over a connection, asked for with these headers.
-async fn websocket(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Client {
+pub(crate) async fn websocket(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Client {
     let mut request =
         format!("ws://{}{path}", stream.peer_addr().unwrap()).into_client_request().unwrap();
     for (name, value) in headers {
@@ -66,7 +66,11 @@ async fn recorded(served: &Served, mut client: Client, name: &str) -> IpAddr {
 }
 
 /// One request over a connection that stays open: the status and the body.
-async fn get(stream: &mut TcpStream, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+pub(crate) async fn get(
+    stream: &mut TcpStream,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, String) {
     let lines: String =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n");

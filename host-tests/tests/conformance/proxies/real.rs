@@ -20,13 +20,13 @@ const F: &str = "Forwarded";
 const WRONG: (&str, &str) = ("Authorization", "Bearer nobodys");
 /// All that a configuration needs besides, so that WebSockets get through at all; as nginx's manual
 /// has it.
-const WEBSOCKETS: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
-const APPENDED: &str = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
+pub(crate) const WEBSOCKETS: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
+pub(crate) const APPENDED: &str = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
 
 /// A proxy that runs until it is dropped.
-struct Proxy {
+pub(crate) struct Proxy {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _dir: TempDir,
 }
 
@@ -38,7 +38,7 @@ impl Drop for Proxy {
 }
 
 /// A port that was free a moment ago.
-async fn free() -> SocketAddr {
+pub(crate) async fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
@@ -51,7 +51,7 @@ async fn started(mut command: Command, address: SocketAddr, dir: TempDir) -> Pro
 }
 
 /// nginx with its defaults for everything but what `location` says besides `proxy_pass`.
-async fn nginx(to: SocketAddr, location: &str) -> Proxy {
+pub(crate) async fn nginx(to: SocketAddr, location: &str) -> Proxy {
     let (dir, address) = (tempfile::tempdir().unwrap(), free().await);
     let at = |name: &str| dir.path().join(name).display().to_string();
     let folders: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -73,6 +73,21 @@ async fn nginx(to: SocketAddr, location: &str) -> Proxy {
         .arg("-e")
         .arg(at("error.log"));
     started(command, address, dir).await
+}
+
+/// haproxy in front of HTTP and of the native wire over TCP, saying ahead of each connection for
+/// whom it connects; and where the second is reached.
+pub(crate) async fn haproxy(http: SocketAddr, tcp: SocketAddr) -> (Proxy, SocketAddr) {
+    let (dir, in_front, in_front_tcp) = (tempfile::tempdir().unwrap(), free().await, free().await);
+    let configuration = format!(
+        "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+         listen web\n  bind {in_front}\n  server gateway {http} send-proxy-v2 check-send-proxy\n\
+         listen native\n  bind {in_front_tcp}\n  server gateway {tcp} send-proxy-v2\n"
+    );
+    std::fs::write(dir.path().join("haproxy.cfg"), configuration).unwrap();
+    let mut command = Command::new(found("haproxy"));
+    command.arg("-db").arg("-f").arg(dir.path().join("haproxy.cfg"));
+    (started(command, in_front, dir).await, in_front_tcp)
 }
 
 /// A program that packages put where only root looks for it.
@@ -169,16 +184,7 @@ async fn haproxy_says_for_whom_it_connects_ahead_of_http_and_of_the_native_wire(
     tokio::spawn(handfast_server::serve_tcp(gateway.clone(), streams, std::future::pending()));
     let served = Served::of(gateway, http);
 
-    let (dir, in_front, in_front_tcp) = (tempfile::tempdir().unwrap(), free().await, free().await);
-    let configuration = format!(
-        "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
-         listen web\n  bind {in_front}\n  server gateway {http} send-proxy-v2 check-send-proxy\n\
-         listen native\n  bind {in_front_tcp}\n  server gateway {tcp} send-proxy-v2\n"
-    );
-    std::fs::write(dir.path().join("haproxy.cfg"), configuration).unwrap();
-    let mut command = Command::new(found("haproxy"));
-    command.arg("-db").arg("-f").arg(dir.path().join("haproxy.cfg"));
-    let haproxy = started(command, in_front, dir).await;
+    let (haproxy, in_front_tcp) = haproxy(http, tcp).await;
 
     for client in ["127.0.0.3", "127.0.0.4"] {
         let socket = websocket(
