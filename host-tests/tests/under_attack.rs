@@ -3,7 +3,10 @@
 //! addresses of the loopback network.
 
 mod crowds;
+mod displays;
 mod operator;
+mod peer;
+mod pins;
 mod proxied;
 
 use std::net::{IpAddr, SocketAddr};

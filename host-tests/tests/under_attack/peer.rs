@@ -1,0 +1,268 @@
+//! A peer of the native wire by hand, over a WebSocket from an address that a test chooses.
+
+use std::net::{IpAddr, SocketAddr};
+
+use handfast_core::crypto::code::Code;
+use handfast_core::crypto::cpace;
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::crypto::noise::{ik, xx};
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::entropy::Entropy;
+use handfast_core::grant::capability::{self, Holder, Terms};
+use handfast_core::grant::scope::Scopes;
+use handfast_core::limits::{CAPABILITY_BYTES, MESSAGE_BYTES};
+use handfast_core::text::Label;
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::Bounded;
+use handfast_core::wire::native::link::{
+    Admission, FromGateway as LinkSays, FromNode as LinkTells,
+};
+use handfast_core::wire::native::open::{Intent, Open};
+use handfast_core::wire::native::pair::{
+    Ask, Chain, FromGateway, FromNode, Method, NativeProfile, Refusal, Request, Selector,
+};
+use handfast_core::wire::registration::Heartbeat;
+use handfast_host_tests::native::raw::{Channel, Says};
+use tokio::net::TcpSocket;
+use tokio_tungstenite::MaybeTlsStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::conformance::Client;
+
+pub(super) fn chance<const N: usize>() -> Entropy<N> {
+    Entropy::try_draw(&mut getrandom::SysRng).unwrap()
+}
+
+pub(super) fn keys() -> OwnKeys {
+    OwnKeys::generate(&chance())
+}
+
+/// A WebSocket of the native wire; none if there is no room for it.
+pub(super) async fn wire(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
+    let socket = TcpSocket::new_v4().ok()?;
+    socket.bind((from, 0).into()).ok()?;
+    let stream = socket.connect(gateway).await.ok()?;
+    let mut request = format!("ws://{gateway}/").into_client_request().ok()?;
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "handfast.v1".parse().ok()?);
+    let (socket, _) =
+        tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream)).await.ok()?;
+    Some(Client { socket })
+}
+
+async fn next(client: &mut Client) -> Option<Vec<u8>> {
+    match client.next().await {
+        Message::Binary(bytes) => Some(bytes.into()),
+        _ => None,
+    }
+}
+
+/// One end of a sealed channel.
+pub(super) struct Peer {
+    client: Client,
+    channel: Channel,
+}
+
+/// What became of a guess.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Guessed {
+    Right,
+    Wrong,
+    /// Locked for this address, or for all.
+    Locked,
+    Closed,
+    Other,
+}
+
+/// What a node was given when it paired.
+pub(super) struct Paired {
+    pub(super) keys: OwnKeys,
+    pub(super) gateway: PublicKey,
+    pub(super) chain: Vec<u8>,
+}
+
+impl Peer {
+    /// The handshake of somebody whom the gateway does not know.
+    pub(super) async fn meets(
+        gateway: SocketAddr,
+        from: IpAddr,
+        intent: Intent,
+        own: &OwnKeys,
+    ) -> Option<Self> {
+        let mut client = wire(gateway, from).await?;
+        let open = Open::new(intent);
+        let mut room = [0; MESSAGE_BYTES];
+        let (initiator, first) =
+            xx::Initiator::start(open.prologue(), &chance(), &[], &mut room).ok()?;
+        client.send(Message::binary(open.as_bytes().to_vec())).await;
+        client.send(Message::binary(first.to_vec())).await;
+        let mut second = next(&mut client).await?;
+        let (introduced, _) = initiator.read_second(&mut second).ok()?;
+        let (established, third) = introduced.write_third(&own.channel, &[], &mut room).ok()?;
+        client.send(Message::binary(third.to_vec())).await;
+        Some(Self { client, channel: Channel::new(established) })
+    }
+
+    /// That of a node; whether it is welcome, the gateway says.
+    pub(super) async fn links(gateway: SocketAddr, from: IpAddr, node: &Paired) -> Option<Self> {
+        let mut client = wire(gateway, from).await?;
+        let open = Open::new(Intent::Link);
+        let mut room = [0; MESSAGE_BYTES];
+        let started = ik::Initiator::start(
+            open.prologue(),
+            &node.keys.channel,
+            &node.gateway,
+            &chance(),
+            &[],
+            &mut room,
+        );
+        let (initiator, first) = started.ok()?;
+        client.send(Message::binary(open.as_bytes().to_vec())).await;
+        client.send(Message::binary(first.to_vec())).await;
+        let mut second = next(&mut client).await?;
+        let (established, admission) =
+            initiator.read_second(&node.keys.channel, &mut second).ok()?;
+        let welcome = Admission::parse(admission) == Ok(Admission::Welcome);
+        let mut peer = Self { client, channel: Channel::new(established) };
+        peer.says(&LinkTells::Heartbeat(Heartbeat::default())).await;
+        welcome.then_some(peer)
+    }
+
+    pub(super) async fn says(&mut self, said: &impl Says) {
+        let frame = self.channel.seal(said);
+        self.client.send(Message::binary(frame)).await;
+    }
+
+    pub(super) async fn hears(&mut self) -> Option<Vec<u8>> {
+        let frame = next(&mut self.client).await?;
+        self.channel.open(frame)
+    }
+
+    /// Whether the gateway ends the link, in words or without.
+    pub(super) async fn is_ended(&mut self) -> bool {
+        match self.hears().await {
+            Some(said) => matches!(LinkSays::parse(&said), Ok(LinkSays::Bye(_))),
+            None => true,
+        }
+    }
+
+    /// Asks to be paired.
+    pub(super) async fn asks(&mut self, own: &OwnKeys, name: &str, method: Method) {
+        let request = Request {
+            name: Label::parse(name).unwrap(),
+            room: Label::parse("hall").unwrap(),
+            profile: NativeProfile::EMPTY,
+            method,
+            csr: None,
+        };
+        let ask = Ask::sign(request, &own.signing, &self.channel.hash);
+        self.says(&FromNode::Ask(ask)).await;
+    }
+
+    /// Whether the gateway shows a PIN for it; else what it says.
+    pub(super) async fn is_shown_a_pin(
+        &mut self,
+        own: &OwnKeys,
+        name: &str,
+    ) -> Result<(), Guessed> {
+        self.asks(own, name, Method::Pin).await;
+        let said = self.hears().await.ok_or(Guessed::Other)?;
+        match FromGateway::parse(&said) {
+            Ok(FromGateway::PinShown { .. }) => Ok(()),
+            Ok(FromGateway::Refused(refusal)) => Err(refused(&refusal)),
+            _ => Err(Guessed::Other),
+        }
+    }
+
+    /// One run of CPace with this code.
+    pub(super) async fn guesses(
+        &mut self,
+        own: &OwnKeys,
+        code: &str,
+        method: cpace::Method,
+    ) -> Guessed {
+        let code = Code::parse(code).unwrap();
+        let inputs = cpace::Inputs::new(
+            &code,
+            &self.channel.hash,
+            own.channel.public(),
+            &self.channel.peer,
+            method,
+        );
+        let (initiator, ya) = cpace::Initiator::start(&inputs, &chance()).unwrap();
+        self.says(&FromNode::Ya(ya)).await;
+        let Some(said) = self.hears().await else { return Guessed::Other };
+        let yb = match FromGateway::parse(&said) {
+            Ok(FromGateway::Yb(yb)) => yb,
+            Ok(FromGateway::Refused(refusal)) => return refused(&refusal),
+            _ => return Guessed::Other,
+        };
+        let (awaits, ta) = initiator.confirm(&yb).unwrap();
+        self.says(&FromNode::Ta(ta)).await;
+        let Some(said) = self.hears().await else { return Guessed::Other };
+        match FromGateway::parse(&said) {
+            Ok(FromGateway::Tb(tb)) if awaits.verify(&tb).is_ok() => Guessed::Right,
+            Ok(FromGateway::Refused(refusal)) => refused(&refusal),
+            _ => Guessed::Other,
+        }
+    }
+
+    /// Presents a chain, and says whether it lets its holder in.
+    pub(super) async fn presents(&mut self, chain: &[u8]) -> bool {
+        let chain = Chain::Here(Bounded::new(chain).expect("the chains here are short"));
+        self.says(&LinkTells::Present { chain }).await;
+        let said = self.hears().await;
+        said.is_some_and(|said| {
+            LinkSays::parse(&said) == Ok(LinkSays::Admission(Admission::Welcome))
+        })
+    }
+}
+
+fn refused(refusal: &Refusal<'_>) -> Guessed {
+    match refusal {
+        Refusal::WrongCode { .. } => Guessed::Wrong,
+        Refusal::Locked => Guessed::Locked,
+        Refusal::Closed => Guessed::Closed,
+        _ => Guessed::Other,
+    }
+}
+
+/// A node that pairs with a code that was minted beforehand, `SELECTOR-SECRET`.
+pub(super) async fn pairs(gateway: SocketAddr, from: IpAddr, name: &str, code: &str) -> Paired {
+    let keys = keys();
+    let (selector, secret) = code.split_once('-').unwrap();
+    let mut peer = Peer::meets(gateway, from, Intent::Pair, &keys).await.expect("a handshake");
+    peer.asks(&keys, name, Method::Code { selector: Selector::parse(selector).unwrap() }).await;
+    assert_eq!(peer.guesses(&keys, secret, cpace::Method::Code).await, Guessed::Right);
+    let said = peer.hears().await.expect("a grant");
+    let Ok(FromGateway::Grant(grant)) = FromGateway::parse(&said) else {
+        panic!("no grant: {said:?}")
+    };
+    let chain = match grant.chain {
+        Some(Chain::Here(chain)) => chain.as_bytes().to_vec(),
+        Some(Chain::InParts) | None => Vec::new(),
+    };
+    peer.says(&FromNode::Stored(grant.id)).await;
+    let said = peer.hears().await.expect("a word that it counts");
+    assert!(matches!(FromGateway::parse(&said), Ok(FromGateway::Active(_))), "{said:?}");
+    Paired { keys, gateway: peer.channel.peer, chain }
+}
+
+/// What the holder of a chain hands on, for an hour.
+pub(super) fn handed_on(node: &Paired, to: &OwnKeys, scopes: &[&str]) -> Vec<u8> {
+    let mut room = [0; CAPABILITY_BYTES];
+    let chain = capability::Chain::from_bytes(&node.chain).unwrap();
+    let not_before = chain.leaf().terms().not_before;
+    let expires = UnixTime::from_secs(not_before.as_secs() + 3600);
+    let terms = Terms {
+        scopes: Scopes::parse(scopes.iter().copied()).unwrap(),
+        not_before,
+        expires,
+        audience: None,
+    };
+    chain
+        .attenuate(&node.keys.signing, &Holder::of(to), &terms, &mut room)
+        .unwrap()
+        .as_bytes()
+        .to_vec()
+}
