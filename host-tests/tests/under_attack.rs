@@ -3,11 +3,13 @@
 //! addresses of the loopback network.
 
 mod crowds;
+mod delegates;
 mod displays;
 mod operator;
 mod peer;
 mod pins;
 mod proxied;
+mod sealed;
 
 use std::net::{IpAddr, SocketAddr};
 
