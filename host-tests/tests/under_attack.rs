@@ -2,6 +2,7 @@
 //! sockets and behind the proxies that people put in front of it, flooded at real rates from
 //! addresses of the loopback network.
 
+mod clumsy;
 mod crowds;
 mod delegates;
 mod displays;
@@ -9,6 +10,7 @@ mod operator;
 mod peer;
 mod pins;
 mod proxied;
+mod rights;
 mod sealed;
 
 use std::net::{IpAddr, SocketAddr};

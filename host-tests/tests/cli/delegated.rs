@@ -20,7 +20,7 @@ const PROFILES: [&str; 5] = [
     "--profile-permissions=companion-v1=read:/lights/**",
 ];
 
-fn session(gateway: &Gateway, profile: &str) -> String {
+pub(crate) fn session(gateway: &Gateway, profile: &str) -> String {
     let started = started(gateway, &["--profile", profile]);
     let companion = Companion::unpaired();
     let (code, _, err) = companion.pairs(&[started["payload"].as_str().unwrap()]);
@@ -29,7 +29,7 @@ fn session(gateway: &Gateway, profile: &str) -> String {
     kept["session_token"].as_str().unwrap().to_owned()
 }
 
-fn post(gateway: &Gateway, path: &str, token: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn post(gateway: &Gateway, path: &str, token: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
     let mut stream = TcpStream::connect(&gateway.address).unwrap();
     let head = format!(
