@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use futures_util::{SinkExt, StreamExt};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace;
 use handfast_core::crypto::keys::OwnKeys;
@@ -24,11 +25,12 @@ use handfast_core::wire::native::pair::{
 use handfast_core::wire::registration::Heartbeat;
 use handfast_host_tests::native::raw::{Channel, Says};
 use tokio::net::TcpSocket;
+use tokio::time::timeout;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::conformance::Client;
+use crate::conformance::{Client, PATIENCE};
 
 pub(super) fn chance<const N: usize>() -> Entropy<N> {
     Entropy::try_draw(&mut getrandom::SysRng).unwrap()
@@ -50,11 +52,23 @@ pub(super) async fn wire(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
     Some(Client { socket })
 }
 
+/// The next message; none if the gateway ends the connection, in words or without.
 async fn next(client: &mut Client) -> Option<Vec<u8>> {
-    match client.next().await {
-        Message::Binary(bytes) => Some(bytes.into()),
-        _ => None,
-    }
+    let heard = async {
+        loop {
+            match client.socket.next().await {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Binary(bytes))) => return Some(bytes.into()),
+                Some(Ok(_) | Err(_)) | None => return None,
+            }
+        }
+    };
+    timeout(PATIENCE, heard).await.expect("the gateway should have said something")
+}
+
+/// What the gateway does not take, it says so itself.
+async fn send(client: &mut Client, bytes: &[u8]) {
+    let _ = client.socket.send(Message::binary(bytes.to_vec())).await;
 }
 
 /// One end of a sealed channel.
@@ -94,12 +108,12 @@ impl Peer {
         let mut room = [0; MESSAGE_BYTES];
         let (initiator, first) =
             xx::Initiator::start(open.prologue(), &chance(), &[], &mut room).ok()?;
-        client.send(Message::binary(open.as_bytes().to_vec())).await;
-        client.send(Message::binary(first.to_vec())).await;
+        send(&mut client, open.as_bytes()).await;
+        send(&mut client, first).await;
         let mut second = next(&mut client).await?;
         let (introduced, _) = initiator.read_second(&mut second).ok()?;
         let (established, third) = introduced.write_third(&own.channel, &[], &mut room).ok()?;
-        client.send(Message::binary(third.to_vec())).await;
+        send(&mut client, third).await;
         Some(Self { client, channel: Channel::new(established) })
     }
 
@@ -117,8 +131,8 @@ impl Peer {
             &mut room,
         );
         let (initiator, first) = started.ok()?;
-        client.send(Message::binary(open.as_bytes().to_vec())).await;
-        client.send(Message::binary(first.to_vec())).await;
+        send(&mut client, open.as_bytes()).await;
+        send(&mut client, first).await;
         let mut second = next(&mut client).await?;
         let (established, admission) =
             initiator.read_second(&node.keys.channel, &mut second).ok()?;
@@ -130,7 +144,7 @@ impl Peer {
 
     pub(super) async fn says(&mut self, said: &impl Says) {
         let frame = self.channel.seal(said);
-        self.client.send(Message::binary(frame)).await;
+        send(&mut self.client, &frame).await;
     }
 
     pub(super) async fn hears(&mut self) -> Option<Vec<u8>> {

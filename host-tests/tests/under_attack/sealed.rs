@@ -4,20 +4,22 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use handfast_core::limits::STREAM_FRAME;
 use handfast_core::wire::frame::encode;
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::operator::gets;
-use super::peer::wire;
-use super::{STRANGER, address};
+use super::operator::{delivered, gets, paired_by_token, posts};
+use super::peer::{Paired, Peer, pairs, wire};
+use super::{HOME, STRANGER, address};
 use crate::binaries::{Running, program};
 use crate::cli::gateway::{Gateway, private_dir};
 use crate::conformance::eventually;
+use crate::conformance::floods::all_link;
 use crate::conformance::proxies::real::{APPENDED, WEBSOCKETS, free, haproxy, nginx};
 
 /// Where the proxies themselves are, and the nodes of these tests.
@@ -130,4 +132,62 @@ async fn a_node_pairs_by_pin_and_links_over_tcp_behind_haproxy_while_its_own_and
     tokio::time::sleep(HELD).await;
     pairs_and_links(&gateway, &format!("tcp://{in_front}")).await;
     floods.shutdown().await;
+}
+
+/// A node that pairs with a code.
+async fn paired(gateway: &Gateway) -> Paired {
+    let minted = posts(
+        gateway,
+        "/api/v1/pairing/codes",
+        &json!({"kind": "typed", "permissions": {"read": ["/lights/**"]}}),
+    );
+    delivered(gateway, &minted);
+    pairs(address(gateway), HERE, "Lamp", minted["code"].as_str().unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_wait_for_their_turn_to_be_read_take_every_place_and_keep_no_known_node_out()
+{
+    // Of strangers who pair, a quarter of it is read in a second.
+    let gateway = Gateway::start_quietly(&[
+        "--first-messages-per-second",
+        "100",
+        "--failures-per-minute",
+        "2",
+    ]);
+    let to = address(&gateway);
+    let (lamp, tokens) = (paired(&gateway).await, paired_by_token(&gateway, 16).await);
+    let mut strangers = JoinSet::new();
+    for number in 0..20 {
+        let from = IpAddr::from([127, 11, 0, number + 1]);
+        for _ in 0..64 {
+            strangers.spawn(async move {
+                loop {
+                    let Some(mut client) = wire(to, from).await else { continue };
+                    let _ = client.socket.send(Message::binary(OPENS[0].to_vec())).await;
+                    let _ = client.socket.send(Message::binary(vec![7; 32])).await;
+                    // Whoever has been answered makes room for the next of them.
+                    let _ = client.socket.next().await;
+                }
+            });
+        }
+    }
+    eventually(async || gets(&gateway, "/api/v1/status")["waiting"].as_u64().unwrap() >= 1000)
+        .await;
+    tokio::time::sleep(HELD).await;
+    let begun = std::time::Instant::now();
+    let mut links = Vec::new();
+    for time in 0..10 {
+        links.push(
+            Peer::links(to, HOME, &lamp)
+                .await
+                .unwrap_or_else(|| panic!("turned away the {time}. time")),
+        );
+    }
+    let took = all_link(to, tokens, HOME).await;
+    println!(
+        "beside 1 280 strangers who wait: one node 10 times in {:?}, 16 of 16 in {took:?}",
+        begun.elapsed() - took
+    );
+    strangers.shutdown().await;
 }

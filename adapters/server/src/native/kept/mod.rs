@@ -178,6 +178,11 @@ impl Kept {
             Cost::Stranger => false,
         };
         if !self.queue().goes_first(self.source()) {
+            // Nothing is under way until its turn comes: it keeps its place from nobody who needs
+            // one.
+            if let Place::Seat(seat) = &self.place {
+                seat.stalls();
+            }
             return Read::Later;
         }
         self.reads();
@@ -191,6 +196,7 @@ impl Kept {
 
     /// What is read now is the source's failure, unless it turns out not to be.
     pub(in crate::native) fn reads(&mut self) {
+        self.spoke();
         self.permit = self.queue().permit(self.source()).map(Box::new);
     }
 
