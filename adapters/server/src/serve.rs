@@ -12,6 +12,7 @@ use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use handfast_core::id::Source;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -65,6 +66,14 @@ pub(crate) async fn one(
     gateway: Gateway,
 ) {
     let Arrived { stream, peer, seat } = arrived;
+    // What came behind a PROXY header is of no source until now. Whoever it names has his share of
+    // places, as without a proxy; who is a listed one, too, asks for others.
+    if !gateway.inner.proxies.lists(peer.ip())
+        && seat.as_ref().is_some_and(|seat| !seat.counts_for(Some(Source::of(peer.ip()))))
+    {
+        tracing::debug!(%peer, "a connection is closed: its source has its share of places, and nobody silent in it");
+        return;
+    }
     let at = (peer, stream.local_addr().ok());
     let displaced = seat.as_ref().map(SeatGuard::watch);
     let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use handfast_core::limits::Limits;
 use handfast_server::proxies::ForwardedHeader;
 use handfast_server::{Gateway, Listening};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -149,6 +150,26 @@ async fn over_tcp_each_proxied_source_has_its_own_share_of_places() {
         timeout(Duration::from_millis(50), other.read(&mut [0; 8])).await.is_err(),
         "the other one is still there"
     );
+}
+
+#[tokio::test]
+async fn over_http_each_source_in_a_proxy_header_has_its_own_share_of_places() {
+    let limits = Limits { waiting_per_source: 2, waiting_total: 8, ..Limits::DEFAULT };
+    let (gateway, address) = headed(limits).await;
+    let mut other = websocket(with_header("203.0.113.8", address).await, "/", &[]).await;
+    let mut silent = Vec::new();
+    for _ in 0..7 {
+        silent.push(with_header("203.0.113.7", address).await);
+    }
+    // Those of the first source take each other's places, long before all are taken.
+    for displaced in &mut silent[..5] {
+        assert!(until_the_end(displaced).await.is_empty());
+    }
+    eventually(async || gateway.summary().await.unwrap().waiting == 3).await;
+    let mut begun = websocket(with_header("203.0.113.7", address).await, "/", &[]).await;
+    let _ = begun.socket.close(None).await;
+    other.say(json!({"type": "pair_request", "friendly_name": "Kitchen Pi", "room": "R", "hardware_profile": {}})).await;
+    assert_eq!(other.hear().await["type"], "pair_pending");
 }
 
 #[tokio::test]
