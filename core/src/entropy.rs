@@ -1,29 +1,31 @@
-//! Randomness as a value: an adapter draws it, the one input that needs it carries it.
+//! Randomness as a value: an adapter draws it, and the one input that needs it carries it.
 
 use rand_core::{CryptoRng, TryCryptoRng};
 
-/// `N` fresh random bytes for exactly one use. Not `Clone`, so the same bytes cannot serve twice.
+/// `N` fresh random bytes for exactly one use. The type is not `Clone`, so the same bytes cannot
+/// serve twice.
 pub struct Entropy<const N: usize>([u8; N]);
 
 impl<const N: usize> Entropy<N> {
-    /// Draws from a cryptographic generator.
+    /// Draws the bytes from a cryptographic generator.
     pub fn draw(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = [0; N];
         rng.fill_bytes(&mut bytes);
         Self(bytes)
     }
 
-    /// Draws from a generator that can fail, as the operating system's does.
+    /// Draws the bytes from a generator that can fail, such as the operating system's.
     ///
     /// # Errors
-    /// The generator's own error; nothing is returned that was only partly filled.
+    /// The generator's own error; a partly filled buffer is never returned.
     pub fn try_draw<R: TryCryptoRng>(rng: &mut R) -> Result<Self, R::Error> {
         let mut entropy = Self([0; N]);
         rng.try_fill_bytes(&mut entropy.0)?;
         Ok(entropy)
     }
 
-    /// Known bytes, for replaying a recorded run and for test vectors. Production code draws.
+    /// Takes known bytes, for replaying a recorded run and for test vectors. Production code uses
+    /// [`draw`](Self::draw).
     #[must_use]
     pub const fn from_recorded(bytes: [u8; N]) -> Self {
         Self(bytes)

@@ -1,7 +1,6 @@
-//! Errors by blame. They are small and hold no text; what a peer may learn of them is a coarse
-//! code.
+//! Errors by blame. They are small and hold no text; a peer learns only a coarse code.
 
-/// Who is to blame when a step or a call fails.
+/// The cause of a failed step or call, by the party to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Error {
@@ -9,25 +8,25 @@ pub enum Error {
     Malformed(Malformed),
     /// The message is well formed, but not allowed here.
     PeerMisbehaved(Misbehaviour),
-    /// Understood, and declined.
+    /// A well-formed and allowed request was declined.
     Refused(Refusal),
-    /// The embedder broke the contract of a call; never a peer's doing.
+    /// The embedder broke the contract of a call; a peer cannot cause this.
     ApiMisuse(Misuse),
 }
 
-/// What is wrong with a frame.
+/// A defect of a frame in a JSON dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Malformed {
-    /// Not JSON at all, or nested too deep.
+    /// The frame is not JSON, or is nested deeper than [`crate::limits::JSON_DEPTH`].
     Json,
-    /// JSON, but no object.
+    /// The frame is JSON but not an object.
     NotAnObject,
     /// A field has the wrong type, length or characters.
     Field(Field),
 }
 
-/// A field of a message.
+/// A field of a message in the `missy` dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Field {
@@ -53,31 +52,31 @@ pub enum Field {
     Message,
 }
 
-/// What is wrong with a message of the native wire. Apart from [`Malformed`], which is JSON's:
-/// neither reader can meet what the other does.
+/// A defect of a message on the native wire. It is separate from [`Malformed`], which is about
+/// JSON, because neither reader can meet the other's defects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Undecodable {
-    /// It ends too early.
+    /// The message ends too early.
     Truncated,
-    /// Something stands behind its end.
+    /// Bytes follow the end of the message.
     Trailing,
-    /// More than [`crate::limits::PLAINTEXT_BYTES`].
+    /// The message is longer than [`crate::limits::PLAINTEXT_BYTES`].
     TooLong,
-    /// A number that is not in its shortest form, or too large for its field.
+    /// A number is not in its shortest form, or is too large for its field.
     Number,
-    /// A message, choice, option or truth value that this version does not know.
+    /// A message, choice, option or truth value is not known to this version.
     Unknown,
-    /// Bytes that are too few or too many for their field.
+    /// A field has too few or too many bytes.
     Length,
-    /// Text that is no UTF-8, or that its field does not allow: a label, a path, a name, a reason,
-    /// a profile.
+    /// A text is not UTF-8, or its field (a label, path, name, reason or profile) does not allow
+    /// it.
     Text,
-    /// A public key that is none, or not in its only form.
+    /// A public key is invalid or not in its canonical form.
     Key,
 }
 
-/// What a peer did that it may not do.
+/// A protocol violation by a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Misbehaviour {
@@ -85,17 +84,17 @@ pub enum Misbehaviour {
     BinaryFirst,
     /// The first message was neither a pairing request nor an authentication.
     WrongFirstMessage,
-    /// Nothing came in time.
+    /// No message arrived in time.
     Silent,
 }
 
-/// Why a decision or a request was declined.
+/// The reason for declining a decision or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Refusal {
-    /// No such node, or it was revoked, or the token is not its token.
+    /// The node does not exist, was revoked, or presented a token that is not its own.
     InvalidCredentials,
-    /// The node waits for the operator.
+    /// The node's request still waits for the operator.
     NotApproved,
     /// The operator muted the node.
     Muted,
@@ -105,36 +104,36 @@ pub enum Refusal {
     Revoked,
     /// The node is not paired, so there is nothing to mute or to re-issue.
     NotPaired,
-    /// The node proves itself with its keys: it has no token that another could replace.
+    /// The node authenticates with its keys, so it has no token to replace.
     NoToken,
-    /// The pending request ran out before anybody decided.
+    /// The pending request expired before a decision.
     Expired,
-    /// The operator turned the last request of the same key down; it may ask again after this.
+    /// The operator rejected the last request of the same key; it may ask again after `wait`.
     Rejected {
-        /// How long.
+        /// The time that remains.
         wait: crate::time::Span,
     },
-    /// The operator turned a request of the same key down for good.
+    /// The operator rejected a request of the same key permanently.
     Barred,
-    /// Too many requests wait already.
+    /// The maximum number of pending requests is reached.
     TooManyPending,
-    /// Too many failed attempts from this source, or too many tokens waiting to be hashed.
+    /// Too many failed attempts came from this source, or too many tokens wait to be hashed.
     RateLimited,
-    /// No room for another connection.
+    /// No connection slot is free.
     AtCapacity,
-    /// It would be over only by a jump of the gateway's clock that is in doubt; until that is
-    /// settled it counts for nothing.
+    /// The expiry depends on a jump of the gateway's clock that is in doubt; until the doubt is
+    /// settled, the object is neither valid nor expired.
     ClockInDoubt,
-    /// The store could not make it durable.
+    /// The store failed to make the decision durable.
     StoreFailed,
 }
 
-/// How an embedder broke the contract.
+/// A breach of the contract by an embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Misuse {
     /// The scratch buffer is smaller than [`crate::limits::SCRATCH`].
     ScratchTooSmall,
-    /// An input that answers nothing the machine asked for.
+    /// The input answers no request of the machine.
     UnexpectedInput,
 }

@@ -1,54 +1,57 @@
-//! Every bound of the system, in one place. Operators may change those that are fields of
-//! [`Limits`]; the constants are part of the formats.
+//! Every bound of the system, in one place. Operators may change the fields of [`Limits`]; the
+//! constants are part of the formats.
 
 use crate::time::Span;
 
-/// Most characters (Unicode scalar values) of a name or a room.
+/// Maximum length of a name or a room, in characters (Unicode scalar values).
 pub const LABEL_CHARS: usize = 64;
-/// Most bytes of a name or a room: 64 characters of four bytes.
+/// Maximum length of a name or a room, in bytes: 64 characters of four bytes.
 pub const LABEL_BYTES: usize = 256;
-/// Most bytes of a hardware profile as JSON, on the gateway.
+/// Maximum length of a hardware profile as JSON on the gateway, in bytes.
 pub const PROFILE_BYTES: usize = 4096;
-/// Most bytes of one frame of the `missy` dialect; a larger one ends the connection with 1009.
+/// Maximum length of one frame of the `missy` dialect, in bytes; a larger one ends the connection
+/// with close code 1009.
 pub const FRAME_BYTES: usize = 1_048_576;
-/// Most entries of a header of reverse proxies that are looked at, from its right end.
+/// Maximum number of entries read from a reverse proxy's header, from its right end.
 pub const FORWARDED_ENTRIES: usize = 32;
-/// Most bytes that a PROXY header has behind its first 16: addresses, and what else a proxy tells.
+/// Maximum number of bytes of a PROXY header behind its first 16: addresses and further fields.
 pub const PROXY_HEADER_BYTES: usize = 4096;
-/// How long a proxy may take to send its PROXY header.
+/// Time in which a proxy must send its PROXY header.
 pub const PROXY_HEADER_WITHIN: Span = Span::from_secs(2);
-/// Deepest nesting of JSON that is read.
+/// Maximum depth of nesting in JSON.
 pub const JSON_DEPTH: u32 = 127;
-/// Most characters of a number in JSON that is handed on.
+/// Maximum length of a JSON number that is passed on, in characters.
 pub const NUMBER_CHARS: usize = 40;
-/// What a step may need of scratch to decode the texts of one frame.
+/// Scratch that decoding the texts of one frame needs, in bytes.
 pub const DECODE_SCRATCH: usize = 768;
-/// What a step may need of scratch for decoding and encoding together. A node whose profile is
-/// longer than [`SMALL_PROFILE_BYTES`] needs as much more as the profile is longer.
+/// Scratch that a step needs for decoding and encoding together, in bytes. A node whose profile is
+/// longer than [`SMALL_PROFILE_BYTES`] needs the difference in addition.
 pub const SCRATCH: usize = 2048;
-/// The longest profile with which [`SCRATCH`] suffices for a node, whatever its name and room.
+/// Longest profile for which [`SCRATCH`] suffices on a node, whatever its name and room, in bytes.
 pub const SMALL_PROFILE_BYTES: usize = 512;
 /// Iterations of PBKDF2 in the `missy` dialect.
 pub const PBKDF2_ITERATIONS: u32 = 100_000;
-/// Most bytes of one message of the native wire, sealed.
+/// Maximum length of one sealed message of the native wire, in bytes.
 pub const MESSAGE_BYTES: usize = 1024;
-/// Most bytes of one message of the native wire before it is sealed: its tag takes 16.
+/// Maximum length of one message of the native wire before sealing, in bytes: the tag takes 16.
 pub const PLAINTEXT_BYTES: usize = MESSAGE_BYTES - 16;
-/// Most bytes of a message that the native wire sends in clear; every answer of a Noise handshake
-/// is longer.
+/// Maximum length of a message that the native wire sends in clear, in bytes. Every answer of a
+/// Noise handshake is longer.
 pub const CLEAR_BYTES: usize = 16;
-/// Most versions that a gateway names.
+/// Maximum number of protocol versions that a gateway names.
 pub const VERSIONS: usize = 8;
-/// The same for a node, which sends no grants: the end of a handshake, a request and an element.
+/// Scratch of a native node, in bytes. A node sends no grants: only the end of a handshake, a
+/// request and an element.
 pub const NATIVE_NODE_SCRATCH: usize = MESSAGE_BYTES + 256;
-/// The same for a node that may be paired with a setup code, which goes out with all of that.
+/// Scratch of a native node that may pair with a setup code, in bytes; the code goes out together
+/// with all of [`NATIVE_NODE_SCRATCH`].
 pub const NATIVE_SETUP_SCRATCH: usize = NATIVE_NODE_SCRATCH + MESSAGE_BYTES;
-/// How often a minute one source may fail with tokens for one paired node before it waits with the
-/// strangers.
+/// Failed tokens a minute from one source for one paired node. Above it, further attempts share the
+/// budget of unknown nodes.
 pub const FAILURES_FOR_ONE_NODE: u32 = 10;
-/// How often a node's readings, and that it was there, are written.
+/// Interval at which a node's readings and its presence are written.
 pub const READINGS_EVERY: Span = Span::from_secs(5);
-/// How soon after they were written last they are written once more because it has left.
+/// Minimum time between the last write of a node's readings and the final write after it has left.
 pub const READINGS_LAST: Span = Span::from_secs(1);
 /// Messages of one linked peer that are read in a minute, in every dialect: of a node, a delegate
 /// or a companion. What it sends above that is read later.
@@ -64,12 +67,12 @@ pub const LOG_LINES_OF_STRANGERS: u32 = 60;
 pub const LOG_LINES_WITHIN: Span = Span::from_secs(60);
 /// Wrong guesses that kill a PIN or a code.
 pub const GUESSES_PER_CODE: u8 = 5;
-/// Wrong PINs that close a pairing window, over all PINs of it.
+/// Wrong PINs that close a pairing window, counted over all its PINs.
 pub const GUESSES_PER_WINDOW: u8 = 20;
-/// Wrong PINs of one source in a pairing window; then it hears that PINs are locked, while others
-/// go on.
+/// Wrong PINs of one source in a pairing window. Above it, the source hears that PINs are locked,
+/// while other sources continue.
 pub const GUESSES_PER_SOURCE: u8 = 8;
-/// Most PINs of one source that live at once.
+/// Maximum number of live PINs of one source.
 pub const PINS_PER_SOURCE: usize = 4;
 /// How many PINs a minute one source is shown: each stands on the operator's display, and should be
 /// read there.
@@ -80,106 +83,107 @@ pub const TOLD_A_MINUTE: u32 = 64;
 pub const TOLD_A_MINUTE_OF_ALL: u32 = 256;
 /// Handshakes of one known key that may wait at once for their first sealed message.
 pub const PROVING_PER_KEY: usize = 4;
-/// How long each may.
+/// Time in which each of those handshakes must send its first sealed message.
 pub const PROVE_WITHIN: Span = Span::from_secs(3);
-/// How long none of them is displaced by another of the same key.
+/// Time during which such a handshake is not displaced by another one of the same key.
 pub const PROVING_AT_LEAST: Span = Span::from_secs(1);
-/// First messages of links that are remembered, so that a recording of one is told from a node.
+/// Number of first messages of links that the gateway remembers to detect a replay.
 pub const REPLAYS: usize = 65_536;
-/// After this time, whoever has begun a handshake and owes its next message is the first to lose
-/// its seat.
+/// Time after which a peer that has begun a handshake and owes its next message is the first to
+/// lose its connection slot.
 pub const STALLED_AFTER: Span = Span::from_secs(1);
-/// How long a grant that was offered waits for the node to confirm that it has stored it.
+/// Time that an offered grant waits for the node to confirm that it has stored it.
 pub const OFFERED_FOR: Span = Span::from_secs(24 * 3600);
-/// By how much the wall clock and the time in use may differ before that is a step.
+/// Difference between the wall clock and the time in use above which it counts as a step.
 pub const CLOCK_STEP: Span = Span::from_secs(60);
-/// By how much the wall clock may be past all that is known before it is doubted.
+/// Distance of the wall clock beyond all known times above which it is in doubt.
 pub const CLOCK_FAR: Span = Span::from_secs(30 * 24 * 3600);
-/// For how long a doubted clock is synchronised without another step before it is believed.
+/// Time for which a clock in doubt must stay synchronised without another step before it is
+/// believed.
 pub const CLOCK_BELIEVED_AFTER: Span = Span::from_secs(24 * 3600);
-/// How often the mark of the time is written: so much a crash may take from it.
+/// Interval at which the mark of the time is written: the most time a crash can lose.
 pub const MARK_EVERY: Span = Span::from_secs(20);
-/// Most patterns to which one link subscribes.
+/// Maximum number of patterns to which one link subscribes.
 pub const SUBSCRIPTIONS: usize = 16;
-/// Most bytes of a hardware profile on the native wire.
+/// Maximum length of a hardware profile on the native wire, in bytes.
 pub const NATIVE_PROFILE_BYTES: usize = 256;
-/// Most bytes of a certificate request on the native wire.
+/// Maximum length of a certificate request on the native wire, in bytes.
 pub const CSR_BYTES: usize = 512;
-/// Most bytes of a reason that one side tells the other.
+/// Maximum length of a reason that one side tells the other, in bytes.
 pub const REASON_BYTES: usize = 160;
-/// Most characters of the name of a capability.
+/// Maximum length of a capability's name, in characters.
 pub const CAPABILITY_NAME_CHARS: usize = 32;
-/// Most bytes of what an application sends in one message, and of what a dispatch carries and
-/// yields.
+/// Maximum length of an application's payload in one message, and of a dispatch's payload and
+/// result, in bytes.
 pub const PAYLOAD_BYTES: usize = 864;
-/// Longest token chain that stands within the message that means it; a longer one goes ahead in
+/// Longest token chain that is inlined in its message, in bytes; a longer one is sent ahead in
 /// parts.
 pub const INLINE_CHAIN_BYTES: usize = 448;
-/// Bytes of every part of a larger object but its last.
+/// Length of every part of a larger object except the last, in bytes.
 pub const PART_BYTES: usize = 1000;
-/// Most bytes of a certificate set.
+/// Maximum length of a certificate set, in bytes.
 pub const CERTIFICATES_BYTES: usize = 4096;
-/// Most bytes of a token chain.
+/// Maximum length of a token chain, in bytes.
 pub const CHAIN_BYTES: usize = CAPABILITY_BYTES;
-/// What a step of the native wire's machines needs of scratch: the longest grant is two parts and a
-/// message.
+/// Scratch that a step of the native wire's machines needs, in bytes: the longest grant is two
+/// parts and a message.
 pub const NATIVE_SCRATCH: usize = 3 * MESSAGE_BYTES;
-/// Length of the checksum behind each message on a byte stream.
+/// Length of the checksum behind each message on a byte stream, in bytes.
 pub const CHECKSUM_BYTES: usize = 4;
-/// What a decoder of a byte stream needs as its buffer for the longest message.
+/// Buffer that a decoder of a byte stream needs for the longest message, in bytes.
 pub const STREAM_BUFFER: usize = MESSAGE_BYTES + CHECKSUM_BYTES;
-/// Most bytes of a frame on a byte stream: a code for every 254 bytes begun, a zero before and a
-/// zero after.
+/// Maximum length of a frame on a byte stream, in bytes: one code byte for every 254 bytes begun,
+/// and a zero on either side.
 pub const STREAM_FRAME: usize = STREAM_BUFFER + STREAM_BUFFER.div_ceil(254) + 2;
-/// Most bytes of an address, or of a pattern of addresses.
+/// Maximum length of an address or a pattern of addresses, in bytes.
 pub const PATH_BYTES: usize = 128;
-/// Most segments of an address, or of a pattern with its wildcards.
+/// Maximum number of segments of an address, or of a pattern including its wildcards.
 pub const PATH_SEGMENTS: usize = 16;
-/// Most scopes of one grant.
+/// Maximum number of scopes of one grant.
 pub const SCOPES: usize = 16;
-/// Most bytes of the scopes of one grant as text, one a line.
+/// Maximum length of the scopes of one grant as text, one a line, in bytes.
 pub const SCOPES_BYTES: usize = 1024;
-/// Most blocks of a capability: the gateway's and three delegations.
+/// Maximum number of blocks of a capability token: the gateway's and three delegations.
 pub const CAPABILITY_DEPTH: usize = 4;
-/// Most characters of a capability as text.
+/// Maximum length of a capability token as text, in characters.
 pub const CAPABILITY_CHARS: usize = 2048;
-/// Most bytes of a capability: what as text, behind its four characters of version, has
-/// [`CAPABILITY_CHARS`].
+/// Maximum length of a capability token, in bytes: the base64url text of [`CAPABILITY_CHARS`]
+/// without its four characters of version.
 pub const CAPABILITY_BYTES: usize = (CAPABILITY_CHARS - 4) / 4 * 3;
-/// Most bytes of an invitation.
+/// Maximum length of an invitation, in bytes.
 pub const INVITE_BYTES: usize = 300;
-/// Most addresses of a gateway in one invitation.
+/// Maximum number of gateway addresses in one invitation.
 pub const INVITE_ADDRESSES: usize = 3;
-/// Most bytes of one of them.
+/// Maximum length of one gateway address, in bytes.
 pub const GATEWAY_ADDRESS_BYTES: usize = 96;
 
-/// Most bytes of what a setup code claims.
+/// Maximum length of a setup code's claims, in bytes.
 pub const SETUP_CLAIMS_BYTES: usize = 640;
-/// Most characters of a setup code's token: the claims in base64, a dot, and the tag.
+/// Maximum length of a setup code's token, in characters: the claims in base64, a dot, and the tag.
 pub const SETUP_TOKEN_CHARS: usize = (SETUP_CLAIMS_BYTES * 4).div_ceil(3) + 1 + 43;
-/// Most bytes of a gateway's URL in a setup code.
+/// Maximum length of a gateway's URL in a setup code, in bytes.
 pub const SETUP_URL_BYTES: usize = 256;
-/// Most characters of a setup code's payload.
+/// Maximum length of a setup code's payload, in characters.
 pub const SETUP_PAYLOAD_CHARS: usize = 3456;
-/// How long a setup code is good for, where nobody says otherwise.
+/// Default lifetime of a setup code.
 pub const SETUP_TTL: Span = Span::from_secs(600);
-/// The shortest time for which one is made.
+/// Shortest lifetime of a setup code.
 pub const SETUP_TTL_MIN: Span = Span::from_secs(30);
-/// The longest.
+/// Longest lifetime of a setup code.
 pub const SETUP_TTL_MAX: Span = Span::from_secs(24 * 3600);
-/// Most bytes of a companion's first frame.
+/// Maximum length of a companion's first frame, in bytes.
 pub const COMPANION_FIRST_BYTES: usize = 64 * 1024;
-/// What a step of a companion's connection needs of scratch.
+/// Scratch that a step of a companion's connection needs, in bytes.
 pub const COMPANION_SCRATCH: usize = 3 * SETUP_CLAIMS_BYTES + 1024;
-/// Most bytes of a channel's name, an account or a sender.
+/// Maximum length of a channel's name, an account or a sender, in bytes.
 pub const SENDER_BYTES: usize = 128;
-/// Characters of the code with which a stranger is challenged.
+/// Length of the code that challenges an unknown sender, in characters.
 pub const CHALLENGE_CHARS: usize = 8;
-/// Most bytes of what a channel tells of a stranger, as JSON.
+/// Maximum length of a channel's metadata about an unknown sender, as JSON, in bytes.
 pub const SENDER_META_BYTES: usize = 1024;
 
-/// Splits a step's scratch into the part that decoding uses and the part that encoding uses. If it
-/// is too small, both are empty, and what needs them fails closed.
+/// Splits a step's scratch into the part for decoding and the part for encoding. If it is too
+/// small, both are empty, and every operation that needs them fails closed.
 pub(crate) fn split(scratch: &mut [u8]) -> (&mut [u8], &mut [u8]) {
     if scratch.len() < SCRATCH {
         return (&mut [], &mut []);
@@ -191,40 +195,40 @@ pub(crate) fn split(scratch: &mut [u8]) -> (&mut [u8], &mut [u8]) {
 /// values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a connection may be silent before its first message.
+    /// Time in which a new connection must send its first message.
     pub first_message: Span,
-    /// How often an open connection is asked whether it is still there.
+    /// Interval between pings on an open connection.
     pub ping_every: Span,
-    /// How long it may take to answer that.
+    /// Time in which the peer must answer a ping.
     pub pong_within: Span,
-    /// How long a pending request waits for the operator.
+    /// Time that a pending request waits for the operator.
     pub pending_for: Span,
-    /// Most pending requests in total.
+    /// Maximum number of pending requests in total.
     pub pending_total: u32,
-    /// Most pending requests of one source.
+    /// Maximum number of pending requests of one source.
     pub pending_per_source: u32,
-    /// Most connections that have not authenticated, in total.
+    /// Maximum number of unauthenticated connections in total.
     pub waiting_total: u32,
-    /// Most connections that have not authenticated, of one source.
+    /// Maximum number of unauthenticated connections of one source.
     pub waiting_per_source: u32,
-    /// Most authenticated connections.
+    /// Maximum number of authenticated connections.
     pub linked_total: u32,
     /// Failed authentications of one source a minute.
     pub failures_per_minute: u32,
-    /// Most tokens that wait to be hashed.
+    /// Maximum number of tokens that wait to be hashed.
     pub hash_queue: u32,
-    /// First messages of links that are read in a second, of all sources together. Above it, those
-    /// of sources that failed too often wait.
+    /// First messages of links read in a second, over all sources. Above it, sources that failed
+    /// too often wait.
     pub first_messages_per_second: u32,
-    /// How long after its grant ran out a node that is paired by its keys gets it again by
-    /// renewing; never, if that is nothing.
+    /// Time after its grant's expiry in which a node with keys may renew the grant; zero forbids
+    /// it.
     pub renew_after_expiry: Span,
-    /// How long a secret that is shown once may be on its way before the decision is taken back.
+    /// Time in which a secret that is shown once must be delivered before the decision is undone.
     pub deliver_within: Span,
 }
 
 impl Limits {
-    /// The documented values.
+    /// The documented default values.
     pub const DEFAULT: Self = Self {
         first_message: Span::from_secs(10),
         ping_every: Span::from_secs(20),

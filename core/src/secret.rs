@@ -1,21 +1,20 @@
-//! Bytes that must not leak: wiped on drop, redacted in every kind of output, compared in constant
-//! time.
+//! Secret bytes: wiped on drop, redacted in every output, compared in constant time.
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// `N` secret bytes. There is no `Clone`, `Copy` or serialisation; whoever needs the bytes says
-/// [`expose`](Secret::expose), which is easy to find.
+/// `N` secret bytes. The type has no `Clone`, `Copy` or serialisation; the only access is
+/// [`expose`](Secret::expose), which is easy to search for.
 pub struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {
-    /// Takes ownership of the bytes; the caller's copy is the caller's to wipe.
+    /// Takes ownership of the bytes; the caller wipes its own copy.
     #[must_use]
     pub const fn new(bytes: [u8; N]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes themselves.
+    /// Borrows the secret bytes.
     #[must_use]
     pub const fn expose(&self) -> &[u8; N] {
         &self.0
@@ -28,14 +27,15 @@ impl<const N: usize> Drop for Secret<N> {
     }
 }
 
-/// One copy of it for secrets of every length.
+/// Overwrites the bytes with zeros. It is not generic, so one copy of the code serves secrets of
+/// every length.
 #[inline(never)]
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.zeroize();
 }
 
 impl<const N: usize> PartialEq for Secret<N> {
-    /// Takes the same time wherever the two differ.
+    /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }

@@ -1,26 +1,26 @@
-//! The contract every machine keeps: one pure function from a state and an input to the next state
-//! and all its effects.
+//! The contract of every machine: a pure function from a state and an input to the next state and
+//! all its effects.
 
 use crate::time::{Instant, Reason};
 
-/// The most effects one step may ask for.
+/// Maximum number of effects of one step.
 pub const MAX_EFFECTS: usize = 4;
 
 /// A protocol machine without I/O, clock or randomness of its own.
 ///
-/// An adapter drives it in a loop: feed an input, carry out the effects in order, feed their
-/// results back as inputs, and feed a tick when [`deadline`](Machine::deadline) has come. Whatever
-/// a machine needs from outside (time, entropy, stored records) is an argument, so a run replays
-/// from its inputs alone.
+/// An adapter drives it in a loop: it feeds an input, carries out the effects in order, feeds their
+/// results back as inputs, and feeds a tick when the [`deadline`](Machine::deadline) has come.
+/// Everything from outside (time, entropy, stored records) is an argument, so a run replays from
+/// its inputs alone.
 pub trait Machine: Sized {
-    /// What may happen to the machine; may borrow received bytes.
+    /// An event that the adapter reports; may borrow received bytes.
     type Input<'b>;
-    /// What the machine asks the adapter to do; may borrow from the input or the scratch buffer.
+    /// A request to the adapter; may borrow from the input or the scratch buffer.
     type Effect<'b>;
 
     /// Consumes the state and one input, and returns the next state with every effect of the
-    /// transition, in the order in which they are to be carried out. `scratch` holds decoded and
-    /// encoded text; [`crate::limits::SCRATCH`] says how much it may need.
+    /// transition, in the order in which the adapter carries them out. `scratch` holds decoded and
+    /// encoded text; [`crate::limits::SCRATCH`] is the size it needs.
     fn step<'b>(
         self,
         now: Instant,
@@ -28,7 +28,8 @@ pub trait Machine: Sized {
         scratch: &'b mut [u8],
     ) -> Step<Self, Self::Effect<'b>>;
 
-    /// When the machine next wants a tick although nothing happens, and why.
+    /// Returns the time of the next tick and its reason; `None` if the machine waits for inputs
+    /// only.
     fn deadline(&self) -> Option<(Instant, Reason)>;
 }
 
@@ -36,39 +37,39 @@ pub trait Machine: Sized {
 #[derive(Debug)]
 #[must_use = "a step that is dropped loses the state and its effects"]
 pub struct Step<S, E> {
-    /// The state to step from next.
+    /// The state for the next step.
     pub next: S,
-    /// What to do now, in order.
+    /// The effects to carry out now, in order.
     pub effects: Effects<E>,
 }
 
 impl<S, E> Step<S, E> {
-    /// The next state alone.
+    /// A step without effects.
     pub fn quiet(next: S) -> Self {
         Self { next, effects: Effects::none() }
     }
 
-    /// The next state and its effects; more than [`MAX_EFFECTS`] do not compile.
+    /// A step with effects; more than [`MAX_EFFECTS`] do not compile.
     pub fn with<const N: usize>(next: S, effects: [E; N]) -> Self {
         Self { next, effects: Effects::of(effects) }
     }
 
-    /// One effect more, before the others. A machine that would exceed [`MAX_EFFECTS`] loses it;
-    /// debug builds say so.
+    /// Inserts an effect before the others. An effect beyond [`MAX_EFFECTS`] is lost; debug builds
+    /// assert that this does not happen.
     pub(crate) fn first(mut self, effect: E) -> Self {
         let fits = self.effects.0.insert(0, effect).is_ok();
         debug_assert!(fits, "a step has at most MAX_EFFECTS effects");
         self
     }
 
-    /// One effect more, behind the others; as for [`first`](Self::first).
+    /// Appends an effect; the bound is the same as for [`first`](Self::first).
     pub(crate) fn then(mut self, effect: E) -> Self {
         let fits = self.effects.0.push(effect).is_ok();
         debug_assert!(fits, "a step has at most MAX_EFFECTS effects");
         self
     }
 
-    /// The step of a machine that contains this one: its state and its effects wrapped.
+    /// Wraps the state and the effects, for a machine that contains this one.
     pub fn wrap<T, F>(self, state: impl FnOnce(S) -> T, effect: impl FnMut(E) -> F) -> Step<T, F> {
         Step {
             next: state(self.next),
@@ -82,32 +83,32 @@ impl<S, E> Step<S, E> {
 pub struct Effects<E>(heapless::Vec<E, MAX_EFFECTS>);
 
 impl<E> Effects<E> {
-    /// Nothing to do.
+    /// An empty list of effects.
     #[must_use]
     pub const fn none() -> Self {
         Self(heapless::Vec::new())
     }
 
-    /// Exactly these; more than [`MAX_EFFECTS`] do not compile.
+    /// A list of exactly these effects; more than [`MAX_EFFECTS`] do not compile.
     #[must_use]
     pub fn of<const N: usize>(effects: [E; N]) -> Self {
         const { assert!(N <= MAX_EFFECTS, "a step has at most MAX_EFFECTS effects") };
         Self(effects.into_iter().collect())
     }
 
-    /// How many there are.
+    /// Returns the number of effects.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Returns `true` if there are no effects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Looks at them without carrying them out.
+    /// Iterates over the effects without consuming the list.
     pub fn iter(&self) -> core::slice::Iter<'_, E> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! Text that people see and peers send: bounded, and without characters that move a cursor or
+//! Text for people that peers may send: bounded, and without characters that move a cursor or
 //! reorder a line.
 
 use crate::limits::{LABEL_BYTES, LABEL_CHARS};
@@ -8,18 +8,18 @@ use crate::limits::{LABEL_BYTES, LABEL_CHARS};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label<'b>(&'b str);
 
-/// What stands where a name or room is empty or missing.
+/// The label of an empty or missing name or room.
 pub const UNKNOWN: Label<'static> = Label("unknown");
 
 impl<'b> Label<'b> {
-    /// Checks a text. Empty or blank text becomes `unknown`; `None` if it is too long or holds a
-    /// forbidden character.
+    /// Checks a text. Empty or blank text becomes [`UNKNOWN`]; the result is `None` if the text is
+    /// too long or holds a forbidden character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         if text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden) {
             return Some(UNKNOWN);
         }
-        // Most names are ASCII, of which a byte is a character.
+        // Most names are ASCII, where a byte is a character, so no walk over characters is needed.
         if text.is_ascii() {
             let fine =
                 text.len() <= LABEL_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -31,8 +31,8 @@ impl<'b> Label<'b> {
             .then_some(Self(text))
     }
 
-    /// As much of a text that another system wrote as may be shown: it ends before the 65th
-    /// character, and before one that is forbidden. `None` if nothing is left of it.
+    /// Returns the longest displayable beginning of a text from another system. It ends before the
+    /// 65th character or the first forbidden one; `None` if nothing but white space is left.
     #[must_use]
     pub fn beginning(text: &'b str) -> Option<Self> {
         let shown = text.char_indices().take(LABEL_CHARS).take_while(|(_, c)| !is_forbidden(*c));
@@ -41,7 +41,7 @@ impl<'b> Label<'b> {
         (!beginning.trim().is_empty()).then_some(Self(beginning))
     }
 
-    /// As text.
+    /// Returns the text.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
         self.0
@@ -59,13 +59,13 @@ impl core::fmt::Display for Label<'_> {
 pub struct Name(heapless::String<LABEL_BYTES>);
 
 impl Name {
-    /// The same text, borrowed.
+    /// Borrows the text as a label.
     #[must_use]
     pub fn label(&self) -> Label<'_> {
         Label(&self.0)
     }
 
-    /// As text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -93,9 +93,9 @@ impl core::fmt::Debug for Name {
     }
 }
 
-/// Control characters, line and paragraph separators, bidirectional controls and invisible
-/// characters: all that can make one text look like another. The joiners U+200C and U+200D are
-/// allowed, because scripts and emoji need them.
+/// Returns `true` for control characters, line and paragraph separators, bidirectional controls and
+/// invisible characters, which can make one text look like another. The joiners U+200C and U+200D
+/// are allowed, because scripts and emoji need them.
 #[must_use]
 pub fn is_forbidden(c: char) -> bool {
     c.is_control()

@@ -1,32 +1,32 @@
-//! Time as a value: machines are told it, they never ask.
+//! Time as a value: machines take it as an argument and read no clock.
 
 pub mod rfc3339;
 
-/// A point on a monotonic clock, in milliseconds since any fixed start (boot, for instance).
+/// A point on a monotonic clock, in milliseconds since any fixed start, such as boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);
 
 impl Instant {
-    /// From milliseconds since the start of the clock.
+    /// Makes an instant from milliseconds since the start of the clock.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the start of the clock.
+    /// Returns the milliseconds since the start of the clock.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// This much later; stays at the end of time instead of wrapping.
+    /// Adds a span; saturates at the end of time instead of wrapping.
     #[must_use]
     pub const fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Returns the time that has passed since `earlier`; zero if `earlier` lies ahead.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
@@ -39,25 +39,25 @@ impl Instant {
 pub struct Span(u64);
 
 impl Span {
-    /// From milliseconds.
+    /// Makes a span from milliseconds.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// From whole seconds.
+    /// Makes a span from whole seconds; saturates.
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// In milliseconds.
+    /// Returns the span in milliseconds.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// In whole seconds, rounded down.
+    /// Returns the span in whole seconds, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
@@ -70,31 +70,31 @@ impl Span {
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// From seconds since the epoch.
+    /// Makes a time from seconds since the epoch.
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs)
     }
 
-    /// Seconds since the epoch.
+    /// Returns the seconds since the epoch.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 
-    /// This much later, in whole seconds.
+    /// Adds a span in whole seconds; saturates at the end of time.
     #[must_use]
     pub const fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.as_secs()))
     }
 
-    /// Moved by so many seconds, later or earlier; stays at the ends of time.
+    /// Adds a signed number of seconds; saturates at both ends of time.
     #[must_use]
     pub const fn moved(self, by: i64) -> Self {
         Self(self.0.saturating_add_signed(by))
     }
 
-    /// The seconds from this time to `other`; negative if that lies before it.
+    /// Returns the seconds from this time to `other`; negative if `other` lies before it.
     #[must_use]
     pub const fn until(self, other: Self) -> i64 {
         let span = other.0.abs_diff(self.0);
@@ -103,21 +103,21 @@ impl UnixTime {
     }
 }
 
-/// Why a machine wants to be woken at its deadline.
+/// The reason for a machine's deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Reason {
-    /// The peer's first message is overdue then.
+    /// The peer's first message is overdue at the deadline.
     FirstMessage,
-    /// The answer to what was sent is overdue then.
+    /// The peer's answer is overdue at the deadline.
     Answer,
-    /// It is time to ask whether the peer is still there.
+    /// A ping is due at the deadline.
     Ping,
-    /// The peer's answer to a ping is overdue then.
+    /// The peer's answer to a ping is overdue at the deadline.
     Pong,
-    /// It is time to connect again.
+    /// The next attempt to connect is due.
     Reconnect,
-    /// A heartbeat is due.
+    /// The next heartbeat is due.
     Heartbeat,
     /// What the peer may do ends then.
     Ends,

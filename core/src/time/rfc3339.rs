@@ -2,18 +2,18 @@
 
 use super::UnixTime;
 
-/// Length of a time as [`write()`] gives it.
+/// Length of a time in the form of [`write()`], in characters.
 pub const CHARS: usize = 20;
 /// 9999-12-31T23:59:59Z, the last second that has four digits for its year.
 const LAST: u64 = 253_402_300_799;
 const DAY: u64 = 86_400;
 
-/// A time as text.
+/// A time as text in UTC.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text([u8; CHARS]);
 
 impl Text {
-    /// For instance `2026-11-22T06:17:50Z`.
+    /// Returns the text, for instance `2026-11-22T06:17:50Z`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever held; the fallback is never taken.
@@ -33,8 +33,8 @@ impl core::fmt::Debug for Text {
     }
 }
 
-/// Writes a time in UTC; one beyond the year 9999 as the last second of that year, since there is
-/// no other way to write it.
+/// Writes a time in UTC. A time beyond the year 9999 is written as the last second of that year,
+/// because the format has no other year.
 #[must_use]
 #[allow(
     clippy::arithmetic_side_effects,
@@ -71,8 +71,8 @@ pub fn write(time: UnixTime) -> Text {
     Text(text)
 }
 
-/// Reads a time with any offset from UTC; fractions of a second are dropped, and a leap second
-/// counts as the one after it. `None` for what is no such time or lies before 1970.
+/// Reads a time with any offset from UTC. Fractions of a second are dropped, and a leap second
+/// counts as the following second. Returns `None` for other text and for times before 1970.
 #[must_use]
 #[allow(
     clippy::arithmetic_side_effects,
@@ -124,6 +124,7 @@ pub fn read(text: &str) -> Option<UnixTime> {
     if !(1..=longest).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
+    // The inverse of `write`: years begin on 1 March, so that the leap day is the last day.
     let (years, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * years + years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
     let days = days + (153 * from_march + 2) / 5 + day - 1 - 719_468;
