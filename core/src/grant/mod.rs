@@ -1,5 +1,5 @@
-//! Grants: what pairing yields. Made once, checked at every use; that a check succeeded is a value
-//! only the check can make.
+//! Grants: the results of pairing. A grant is made once and checked at every use; the proof of a
+//! successful check is a value that only the check can make.
 
 pub mod capability;
 pub mod scope;

@@ -1,10 +1,10 @@
-//! Setup codes: an operator issues one, whoever shows it opens a session with it, once.
+//! Setup codes: an operator issues one, and a companion opens a session with it, once.
 //!
-//! The token is `b64url(claims) "." b64url(HMAC-SHA256(key, claims))`, which is the nexo dialect's.
-//! It carries all that is needed to check it, so checking is pure: no store, no allocation, the
-//! same on a gateway and on a microcontroller. What no check can tell is whether it was shown
-//! before; that is [`registry::sessions`](crate::registry::sessions)'s, and a session is opened by
-//! nothing less than a [`Verified`] code that was spent.
+//! The token is `b64url(claims) "." b64url(HMAC-SHA256(key, claims))`, the form of the nexo
+//! dialect. It carries all that is needed to check it, so checking is pure: no store, no
+//! allocation, and the same on a gateway and on a microcontroller. The check cannot tell whether
+//! the code was spent before; [`registry::sessions`](crate::registry::sessions) does, and it opens
+//! a session only for a [`Verified`] code that it has spent.
 
 use crate::crypto::{base64url, hmac_sha256};
 use crate::entropy::Entropy;
@@ -14,20 +14,20 @@ use crate::text::Label;
 use crate::time::{Span, UnixTime};
 use crate::wire::setup::{Claims, Nonce, ProfileName};
 
-/// A key that setup codes are signed with.
+/// A key that signs setup codes.
 #[derive(Clone, Debug)]
 pub struct SetupKey(hmac_sha256::Key);
 
-/// The bytes are all zero: a file that was made and never filled, and no key.
+/// The bytes are all zero, like a file that was created and never filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NotAKey;
 
 impl SetupKey {
-    /// Takes a key in.
+    /// Accepts a key of 32 bytes.
     ///
     /// # Errors
-    /// [`NotAKey`].
+    /// [`NotAKey`], if all bytes are zero.
     pub fn new(key: &Secret<32>) -> Result<Self, NotAKey> {
         if *key == Secret::new([0; 32]) {
             Err(NotAKey)
@@ -37,44 +37,44 @@ impl SetupKey {
     }
 }
 
-/// What a setup code is to be good for.
+/// The properties of a setup code to issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms<'b> {
-    /// As what its companion is let in.
+    /// The profile that the companion's session gets.
     pub profile: ProfileName<'b>,
-    /// For which device.
+    /// The device that the code is for, as a label for people.
     pub device_label: Option<Label<'b>>,
-    /// For how long; [`SETUP_TTL_MIN`] to [`SETUP_TTL_MAX`].
+    /// The code's lifetime, from [`SETUP_TTL_MIN`] to [`SETUP_TTL_MAX`].
     pub ttl: Span,
-    /// Whether it pairs a device by its own key and opens no session.
+    /// `true` if the code pairs a device by its own key and opens no session.
     pub bound: bool,
 }
 
-/// Why no setup code was issued.
+/// The reason for not issuing a setup code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotIssued {
-    /// Its time is shorter than [`SETUP_TTL_MIN`] or longer than [`SETUP_TTL_MAX`].
+    /// The lifetime is shorter than [`SETUP_TTL_MIN`] or longer than [`SETUP_TTL_MAX`].
     Ttl,
     /// The buffers are smaller than [`SETUP_CLAIMS_BYTES`] and [`SETUP_TOKEN_CHARS`].
     BufferTooSmall,
 }
 
-/// A setup code that was just made.
+/// A setup code that was just issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Issued<'o> {
-    /// What opens a session. A secret until it is spent.
+    /// The token that opens a session. It is a secret until it is spent.
     pub token: &'o str,
-    /// Which code it is.
+    /// The code's id.
     pub nonce: Nonce,
-    /// Its end.
+    /// The end of the code's validity.
     pub expires_at: UnixTime,
 }
 
-/// Issues a setup code of an operator's.
+/// Issues a setup code for an operator.
 ///
 /// # Errors
-/// [`NotIssued`].
+/// [`NotIssued`], as for [`issue_by`].
 pub fn issue<'o>(
     key: &SetupKey,
     terms: &Terms<'_>,
@@ -85,12 +85,12 @@ pub fn issue<'o>(
     issue_by(key, terms, None, now, entropy, out)
 }
 
-/// Issues a setup code that a session makes, by its id, and that ends with it; or an operator's,
-/// where there is none.
+/// Issues a setup code for the session with the id `by`, with which the code ends, or for an
+/// operator if `by` is `None`.
 ///
 /// # Errors
-/// [`NotIssued`]; [`NotIssued::BufferTooSmall`] also where the names and the session's id are too
-/// long together.
+/// [`NotIssued::Ttl`], or [`NotIssued::BufferTooSmall`], which also covers names and a session id
+/// that are too long together.
 pub fn issue_by<'o>(
     key: &SetupKey,
     terms: &Terms<'_>,
@@ -131,46 +131,45 @@ fn sign<'o>(key: &SetupKey, claims: &str, out: &'o mut [u8]) -> Option<&'o str> 
     core::str::from_utf8(out.get(..written)?).ok().filter(|_| whole)
 }
 
-/// Shows that a token was signed with one of our keys and had not expired. Only verifying makes it;
-/// whether it was spent before, it does not say.
+/// Proof that one of our keys signed a token and that it had not expired. Only [`verify`] makes it.
+/// It says nothing of whether the token was spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified<'b>(Claims<'b>);
 
 impl<'b> Verified<'b> {
-    /// What the token says.
+    /// Returns the token's claims.
     #[must_use]
     pub const fn claims(&self) -> &Claims<'b> {
         &self.0
     }
 }
 
-/// Why a token is not valid, in the order in which it is checked.
+/// The reason for rejecting a token, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotValid {
-    /// Not two parts with a dot between them, or longer than [`SETUP_TOKEN_CHARS`].
+    /// The token is not two parts with a dot between them, or is longer than [`SETUP_TOKEN_CHARS`].
     Form,
-    /// The first part is no base64.
+    /// The first part is not base64url.
     ClaimsEncoding,
-    /// The second part is no base64 of 32 bytes.
+    /// The second part is not base64url of 32 bytes.
     SignatureEncoding,
-    /// None of our keys signed it.
+    /// None of our keys signed the token.
     Signature,
-    /// Signed, but no claims that we know.
+    /// The signature is right, but this version cannot read the claims.
     Claims,
-    /// Its time is over.
+    /// The token's validity has ended.
     Expired,
 }
 
-/// What [`verify`] may need of scratch.
+/// Scratch that suffices for [`verify`], in bytes.
 pub const VERIFY_SCRATCH: usize = 2 * SETUP_CLAIMS_BYTES;
 
-/// Verifies a token with the keys that count now: the current one, and the one before it while that
-/// still does. `scratch` holds the claims, and their texts where they are escaped;
-/// [`VERIFY_SCRATCH`] suffices.
+/// Verifies a token with the keys in force: the current one, and the previous one during its
+/// overlap. `scratch` holds the claims and their unescaped texts; [`VERIFY_SCRATCH`] suffices.
 ///
 /// # Errors
-/// [`NotValid`].
+/// [`NotValid`], the first check that fails.
 pub fn verify<'b>(
     keys: &[SetupKey],
     token: &str,
@@ -193,8 +192,7 @@ pub fn verify<'b>(
         return Err(NotValid::SignatureEncoding);
     }
     let tag = Secret::new(tag);
-    // Each comparison takes the same time wherever the two differ; that there are two keys is no
-    // secret.
+    // Each comparison takes constant time; the number of keys is not secret.
     if !keys.iter().any(|key| key.0.tag(claims) == tag) {
         return Err(NotValid::Signature);
     }

@@ -10,28 +10,28 @@ use crate::limits::PBKDF2_ITERATIONS;
 use crate::secret::Secret;
 pub use crate::wire::token::Token;
 
-/// Makes a token of 256 bits. `None` for the one in 64 that would begin with `-`, which command
-/// lines take for an option: draw again.
+/// Makes a token of 256 bits. Returns `None` for the one in 64 that would begin with `-`, which
+/// command lines take for an option; the caller draws again.
 #[must_use]
 pub fn issue(entropy: &Entropy<32>) -> Option<Token> {
     let chars = base64url::encode_32(entropy.expose());
     (!chars.starts_with(b"-")).then(|| Token::from_chars(chars))
 }
 
-/// What the registry keeps of a token: PBKDF2-HMAC-SHA256 over its 43 characters, salted with the
-/// text of the node id, 100 000 iterations, 32 bytes (the `missy` dialect's form, so its registries
-/// can be imported).
+/// The stored form of a token: PBKDF2-HMAC-SHA256 over its 43 characters, salted with the text of
+/// the node id, 100 000 iterations, 32 bytes. It is the form of the `missy` dialect, so that its
+/// registries can be imported.
 #[derive(Clone)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// From the 32 bytes a store kept.
+    /// Restores a hash from the 32 bytes in a store.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for the store. Whoever has them can test guesses, so they go nowhere else.
+    /// Returns the bytes for the store. They allow guesses to be tested, so they go nowhere else.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -39,7 +39,7 @@ impl TokenHash {
 }
 
 impl PartialEq for TokenHash {
-    /// Takes the same time wherever the two differ.
+    /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -53,18 +53,18 @@ impl core::fmt::Debug for TokenHash {
     }
 }
 
-/// A token that waits to be hashed: the one costly computation of this crate, so it is a value that
-/// an adapter takes to a bounded pool.
+/// A token that waits to be hashed. Hashing is the one costly computation of this crate, so an
+/// adapter takes this value to a bounded pool.
 #[derive(Debug)]
 pub struct HashJob {
-    /// Whose token it is said to be; salts the hash.
+    /// The node that claims the token; its id salts the hash.
     pub node_id: NodeId,
-    /// What to hash.
+    /// The token to hash.
     pub token: Token,
 }
 
 impl HashJob {
-    /// Does the work: 100 000 iterations, about 15 ms of a server core.
+    /// Computes the hash: 100 000 iterations, about 15 ms of a server core.
     #[must_use]
     pub fn run(self) -> Hashed {
         let salt = self.node_id.text();
@@ -77,21 +77,21 @@ impl HashJob {
     }
 }
 
-/// A token and its hash.
+/// A token and its hash, the result of a [`HashJob`].
 #[derive(Debug)]
 pub struct Hashed {
-    /// The token that went in.
+    /// The token that was hashed.
     pub token: Token,
-    /// Its hash.
+    /// The hash of the token.
     pub hash: TokenHash,
 }
 
-/// Shows that a token was presented whose stored hash is the one inside. Only verifying makes it.
+/// Proof that the token of the contained stored hash was presented. Only verifying makes it.
 #[derive(Debug, Clone)]
 pub struct Verified(TokenHash);
 
 impl Verified {
-    /// Whether this is still the token of a record that may have changed since.
+    /// Returns `true` if `stored`, which may have changed since, is still the verified hash.
     #[must_use]
     pub fn holds_for(&self, stored: &TokenHash) -> bool {
         self.0 == *stored
@@ -99,7 +99,7 @@ impl Verified {
 }
 
 /// Compares a computed hash with the stored one, in constant time. Without a stored one (an unknown
-/// node) the answer is `None` after the same work.
+/// node) the result is `None` after the same work.
 #[must_use]
 pub fn verify(stored: Option<&TokenHash>, computed: &TokenHash) -> Option<Verified> {
     let nobodys = TokenHash([0; 32]);
@@ -107,27 +107,27 @@ pub fn verify(stored: Option<&TokenHash>, computed: &TokenHash) -> Option<Verifi
     (equal & stored.is_some()).then(|| Verified(computed.clone()))
 }
 
-/// The key under which one process recognises tokens that it has verified before. It never leaves
-/// the process.
+/// The key by which one process recognises tokens that it has verified before. It never leaves the
+/// process.
 #[derive(Debug)]
 pub struct ProofKey(Secret<32>);
 
 impl ProofKey {
-    /// A fresh key.
+    /// Makes a fresh key.
     #[must_use]
     pub fn new(entropy: &Entropy<32>) -> Self {
         Self(Secret::new(*entropy.expose()))
     }
 
-    /// The tag by which a token is recognised. It covers the stored hash, so a token that is issued
-    /// anew forgets the old one.
+    /// Computes the tag that recognises a token. It covers the stored hash, so a re-issued token
+    /// makes earlier tags void.
     #[must_use]
     pub fn tag(&self, node_id: NodeId, stored: &TokenHash, token: &Token) -> ProofTag {
         let parts: [&[u8]; 3] = [node_id.as_bytes(), stored.as_bytes(), token.expose().as_bytes()];
         ProofTag(hmac_sha256::tag_parts(&self.0, labels::PROVEN_TOKEN, &parts))
     }
 
-    /// Compares a tag with the one that was kept after the last verification, in constant time.
+    /// Compares a tag in constant time with the one kept after the last verification.
     #[must_use]
     pub fn recognise(stored: &TokenHash, tag: &ProofTag, kept: &ProofTag) -> Option<Verified> {
         (tag == kept).then(|| Verified(stored.clone()))
@@ -139,7 +139,7 @@ impl ProofKey {
 pub struct ProofTag(Secret<32>);
 
 impl ProofTag {
-    /// A second copy for the table of proven tokens; it is no use outside this process.
+    /// Copies the tag for the cache of verified tokens; it is useless outside this process.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self(Secret::new(*self.0.expose()))

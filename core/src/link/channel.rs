@@ -1,4 +1,4 @@
-//! A sealed channel as machines use it: messages in, messages out, and who is at the other end.
+//! A sealed channel as the machines use it: messages in, messages out, and the peer's key.
 
 use crate::crypto::noise::transport::{Receiving, Sending};
 use crate::crypto::noise::{Established, HandshakeHash};
@@ -6,7 +6,7 @@ use crate::crypto::x25519::PublicKey;
 use crate::limits::MESSAGE_BYTES;
 use crate::wire::native::Message;
 
-/// Both directions of a channel, and the peer that it was made with.
+/// Both directions of a channel, and the public key of its peer.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) peer: PublicKey,
@@ -15,7 +15,7 @@ pub(crate) struct Channel {
     receiving: Receiving,
 }
 
-/// What came was not the peer's next message. The channel is gone.
+/// The frame was not the peer's next message. The channel is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Broken;
 
@@ -25,14 +25,14 @@ impl Channel {
         Self { peer, hash, sending, receiving }
     }
 
-    /// Opens the peer's next message where it stands.
+    /// Opens the peer's next message in place.
     pub(crate) fn open(self, frame: &mut [u8]) -> Result<(Self, &[u8]), Broken> {
         let (receiving, text) = self.receiving.open(frame).map_err(|_| Broken)?;
         Ok((Self { receiving, ..self }, text))
     }
 
-    /// Seals a message into the next free bytes. `None` if they are too few, or all counters are
-    /// used up.
+    /// Seals a message into the next free bytes. Returns `None` if they are too few or the nonces
+    /// are exhausted.
     pub(crate) fn seal<'b>(
         &mut self,
         message: &impl Message,
@@ -42,7 +42,8 @@ impl Channel {
         self.seal_written(length, out)
     }
 
-    /// One copy of it for every kind of message.
+    /// Seals `length` bytes already in the outbox. It is not generic, so one copy of the code
+    /// serves every kind of message.
     #[inline(never)]
     fn seal_written<'b>(&mut self, length: usize, out: &mut Outbox<'b>) -> Option<&'b [u8]> {
         let sealed = self.sending.seal(out.free, length).ok()?.len();
@@ -50,7 +51,7 @@ impl Channel {
     }
 }
 
-/// A step's scratch, of which each message that goes out takes the beginning.
+/// A step's scratch, from whose front each outgoing message takes its bytes.
 pub(crate) struct Outbox<'b> {
     free: &'b mut [u8],
 }
@@ -60,7 +61,7 @@ impl<'b> Outbox<'b> {
         Self { free: scratch }
     }
 
-    /// Writes a message that goes in clear, or of a handshake: `write` says how long it is.
+    /// Writes a message in clear or of a handshake; `write` returns its length.
     pub(crate) fn put<T>(
         &mut self,
         write: impl FnOnce(&mut [u8]) -> Option<(T, usize)>,
@@ -70,7 +71,7 @@ impl<'b> Outbox<'b> {
         Some((kept, self.take(length)?))
     }
 
-    /// Sets bytes aside for something else than messages.
+    /// Takes bytes from the front for another use than messages.
     pub(crate) fn aside(&mut self, length: usize) -> Option<&'b mut [u8]> {
         let (aside, rest) = core::mem::take(&mut self.free).split_at_mut_checked(length)?;
         self.free = rest;

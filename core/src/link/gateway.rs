@@ -1,5 +1,5 @@
-//! The gateway's end of a link: what every paired connection does after it authenticated, whichever
-//! door it came through.
+//! The gateway's end of a link in the `missy` dialect: the behaviour of a paired connection after
+//! authentication.
 
 use crate::error::{Field, Malformed};
 use crate::id::NodeId;
@@ -12,42 +12,42 @@ use crate::wire::close::Close;
 use crate::wire::missy;
 use crate::wire::registration::{AuthFailure, GatewayMessage, Heartbeat, NodeMessage};
 
-/// An open link or what is left of it.
+/// A gateway's link, open or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// The node is there.
+    /// The node is connected and authenticated.
     Open {
-        /// Who; proven.
+        /// The authenticated node.
         node_id: NodeId,
-        /// When to ask whether it still is.
+        /// The schedule of pings.
         keepalive: Keepalive,
-        /// The bounds.
+        /// The bounds on times.
         limits: Limits,
     },
-    /// Over; nothing happens any more.
+    /// The link has ended; every input is ignored.
     Ended,
 }
 
-/// What may happen to a link.
+/// An event on a link.
 #[derive(Debug)]
 pub enum Input<'b> {
-    /// A text frame.
+    /// A text frame arrived.
     Text(&'b str),
-    /// A binary frame.
+    /// A binary frame arrived.
     Binary(&'b [u8]),
     /// The peer answered a ping.
     Pong,
-    /// The operator decided something about the node, or it came back on another connection.
+    /// The operator decided about the node, or the node authenticated on another connection.
     Push(Notice),
     /// The deadline has come.
     Tick,
     /// The gateway shuts down.
     Shutdown,
-    /// The connection is gone.
+    /// The connection is closed.
     Closed,
 }
 
-/// What a link asks for.
+/// A request of a link to the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'b> {
     /// Send a text frame.
@@ -56,19 +56,19 @@ pub enum Effect<'b> {
     Ping,
     /// Close the connection.
     Close(Close),
-    /// Keep what the node told, and that it was there.
+    /// Record the node's values and that it was present.
     Observe(NodeId, Heartbeat<'b>),
-    /// Hand a text frame to the application.
+    /// Pass a text frame to the application.
     ApplicationText(NodeId, &'b str),
-    /// Hand a binary frame to the application.
+    /// Pass a binary frame to the application.
     ApplicationBinary(NodeId, &'b [u8]),
-    /// Take the connection out of the table of live ones, if it is still the node's there; a newer
-    /// one stays.
+    /// Remove the connection from the table of live ones if it is still the node's entry; a newer
+    /// connection stays.
     Detach(NodeId),
 }
 
 impl Link {
-    /// A link that has just opened.
+    /// Opens a link for an authenticated node.
     #[must_use]
     pub const fn open(node_id: NodeId, now: Instant, limits: Limits) -> Self {
         Self::Open { node_id, keepalive: Keepalive::start(now, &limits), limits }
@@ -110,7 +110,7 @@ impl Machine for Link {
                 leave(node_id, Some(fail), Close::AUTHENTICATION_FAILED, scratch)
             }
             Input::Push(Notice::Replaced) => leave(node_id, None, Close::REPLACED, scratch),
-            // Who is muted has no link of this dialect, and who has one waits for no decision.
+            // A muted node has no link in this dialect, and a linked node waits for no decision.
             Input::Push(Notice::Unmuted | Notice::Decided | Notice::Permissions) => {
                 Step::quiet(self)
             }
@@ -146,7 +146,7 @@ fn on_text<'b>(
             Step::with(open, [Effect::Observe(node_id, heartbeat)])
         }
         Ok(NodeMessage::Other) => Step::with(open, [Effect::ApplicationText(node_id, frame)]),
-        // Authenticating or asking to pair a second time changes nothing, well formed or not.
+        // A repeated pairing request or authentication changes nothing, well formed or not.
         Ok(NodeMessage::PairRequest(_) | NodeMessage::Auth(_)) => Step::quiet(open),
         Err(Malformed::Field(
             Field::FriendlyName
@@ -165,7 +165,8 @@ fn on_text<'b>(
     }
 }
 
-/// Ends the link from our side: the last word if there is one, the close, and out of the table.
+/// Ends the link from this side: removal from the table, the last message if there is one, and the
+/// close.
 fn leave<'b>(
     node_id: NodeId,
     last_word: Option<GatewayMessage<'_>>,
@@ -173,8 +174,8 @@ fn leave<'b>(
     scratch: &'b mut [u8],
 ) -> Step<Link, Effect<'b>> {
     match last_word.and_then(|message| missy::encode_from_gateway(&message, scratch)) {
-        // Out of the table first: saying goodbye to a slow peer takes a while, and nobody is online
-        // meanwhile.
+        // The removal comes first: a close handshake with a slow peer takes time, and the node must
+        // not count as online meanwhile.
         Some(text) => Step::with(
             Link::Ended,
             [Effect::Detach(node_id), Effect::Send(text), Effect::Close(close)],

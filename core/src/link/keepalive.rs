@@ -1,51 +1,53 @@
-//! Asking from time to time whether the peer is still there.
+//! Pings that detect a lost peer.
 
 use crate::limits::Limits;
 use crate::time::{Instant, Reason};
 
-/// Either the next ping is due at some time, or an answer is.
+/// The state of pings: the next ping or the answer to the last one is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keepalive {
-    /// The next ping goes out then.
+    /// No ping is outstanding.
     Quiet {
-        /// When.
+        /// Time of the next ping.
         ping_at: Instant,
     },
-    /// A ping is out.
+    /// A ping awaits its answer.
     Asked {
-        /// The answer is overdue then.
+        /// Time at which the answer is overdue.
         answer_by: Instant,
     },
 }
 
-/// What the passing of time asks for.
+/// The action that the passing of time asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Nothing yet.
+    /// No action is due.
     Nothing,
-    /// Send a ping.
+    /// A ping is to be sent.
     Ping,
-    /// The peer is gone.
+    /// The peer did not answer in time and counts as gone.
     Lost,
 }
 
 impl Keepalive {
-    /// Starts quiet.
+    /// Starts with no ping outstanding.
     #[must_use]
     pub const fn start(now: Instant, limits: &Limits) -> Self {
         Self::Quiet { ping_at: now.after(limits.ping_every) }
     }
 
-    /// The peer showed that it is there.
+    /// Records a sign of life from the peer.
     #[must_use]
     pub const fn heard(self, now: Instant, limits: &Limits) -> Self {
         match self {
+            // A quiet schedule keeps its time, so pings come at a steady interval on a busy link,
+            // too.
             quiet @ Self::Quiet { .. } => quiet,
             Self::Asked { .. } => Self::start(now, limits),
         }
     }
 
-    /// What is due now, and the state after doing it.
+    /// Returns the action that is due now, and the state after it.
     #[must_use]
     pub fn tick(self, now: Instant, limits: &Limits) -> (Self, Due) {
         match self {
@@ -57,7 +59,7 @@ impl Keepalive {
         }
     }
 
-    /// When to tick.
+    /// Returns the time of the next tick and its reason.
     #[must_use]
     pub const fn deadline(&self) -> (Instant, Reason) {
         match *self {

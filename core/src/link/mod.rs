@@ -1,4 +1,4 @@
-//! The link: what a connection is after authentication. The same on every door.
+//! The link: a connection after authentication.
 
 pub mod channel;
 pub mod gateway;

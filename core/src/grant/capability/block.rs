@@ -1,4 +1,4 @@
-//! One block: to whom, what, when and where for, and who said so.
+//! One block of a capability token: its holder, scopes, lifetime, audience and signature.
 
 use super::codec::{Full, Reader, Writer};
 use super::{Malformed, Widening};
@@ -8,26 +8,26 @@ use crate::grant::scope::{Action, Pattern, Scope, ScopeError, Scopes};
 use crate::text::Label;
 use crate::time::UnixTime;
 
-/// The id of a block: SHA-256 over a label and the whole signed block. The block under it names it
-/// as its parent.
+/// The id of a block: SHA-256 over a label and the whole signed block. The next block names it as
+/// its parent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Id([u8; 32]);
 
 impl Id {
-    /// From the bytes that a store kept.
+    /// Restores an id from the bytes in a store.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for the store.
+    /// Returns the bytes for a store.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// What a root names as its parent: the key that issued it.
+    /// Returns the parent id of a root block: a hash of the key that issued it.
     pub(super) fn of_issuer(key: &ed25519::PublicKey) -> Self {
         Self(sha256::hash_parts(labels::CAPABILITY_ISSUER, &[key.as_bytes()]))
     }
@@ -49,42 +49,42 @@ impl core::fmt::Debug for Id {
     }
 }
 
-/// To whom a block is given: both keys of a node.
+/// The holder of a block: both public keys of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Holder {
     /// The static key of the channels on which the block counts.
     pub channel: x25519::PublicKey,
-    /// The key that delegates further.
+    /// The key that signs further delegations.
     pub signing: ed25519::PublicKey,
 }
 
 impl Holder {
-    /// Whoever has these keys.
+    /// Returns the holder with the public parts of these keys.
     #[must_use]
     pub fn of(keys: &OwnKeys) -> Self {
         Self { channel: *keys.channel.public(), signing: keys.signing.public() }
     }
 }
 
-/// What a block gives.
+/// The rights that a block grants, and their bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms<'b> {
-    /// What is allowed.
+    /// The allowed actions and addresses.
     pub scopes: Scopes<'b>,
-    /// From when on.
+    /// Start of validity, inclusive.
     pub not_before: UnixTime,
-    /// From when on no longer; later than `not_before`.
+    /// End of validity, exclusive; later than `not_before`.
     pub expires: UnixTime,
-    /// Where alone it counts; everywhere if there is none.
+    /// The only audience at which the block counts; `None` if it counts everywhere.
     pub audience: Option<Label<'b>>,
 }
 
 impl Terms<'_> {
-    /// Whether they may be delegated from a parent's: nothing is wider.
+    /// Checks that a parent may delegate these terms: nothing is wider than in the parent.
     ///
     /// # Errors
-    /// The first thing that is.
+    /// The first property that is wider.
     pub fn within(&self, parent: &Terms<'_>) -> Result<(), Widening> {
         if !parent.scopes.covers(&self.scopes) {
             return Err(Widening::Scopes);
@@ -99,8 +99,7 @@ impl Terms<'_> {
     }
 }
 
-/// A block as it was read. Its values are legal; whether its signature is one, only
-/// [`verify`](super::verify) says.
+/// A block as read. Its values are legal; only [`verify`](super::verify) checks its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block<'b> {
     id: Id,
@@ -112,19 +111,19 @@ pub struct Block<'b> {
 }
 
 impl<'b> Block<'b> {
-    /// Its id.
+    /// Returns the block's id.
     #[must_use]
     pub const fn id(&self) -> &Id {
         &self.id
     }
 
-    /// To whom it is given.
+    /// Returns the holder.
     #[must_use]
     pub const fn holder(&self) -> &Holder {
         &self.holder
     }
 
-    /// What it gives.
+    /// Returns the terms.
     #[must_use]
     pub const fn terms(&self) -> &Terms<'b> {
         &self.terms
@@ -162,7 +161,8 @@ impl<'b> Block<'b> {
         };
         let body = reader.since(start);
         let signature = reader.fixed()?;
-        // What costs something comes after all that may end the reading before it.
+        // The point decompression of the key is costly, so it comes after every check that may
+        // fail.
         let signing = ed25519::PublicKey::parse(signing).map_err(|_| Malformed::Key)?;
         let terms = Terms { scopes, not_before, expires, audience };
         Ok(Self {
@@ -176,7 +176,7 @@ impl<'b> Block<'b> {
     }
 }
 
-/// Writes a block and signs what was written.
+/// Writes a block and its signature over the written bytes.
 pub(super) fn write(
     writer: &mut Writer<'_>,
     parent: &Id,
@@ -212,7 +212,7 @@ pub(super) fn write(
 
 fn read_scopes<'b>(reader: &mut Reader<'b>) -> Result<Scopes<'b>, Malformed> {
     let mut scopes = Scopes::new();
-    // Ends with the first that the set does not take, however many are announced.
+    // Stops at the first scope that the set rejects, whatever number the block announces.
     for _ in 0..reader.number()? {
         let action = match reader.number()? {
             0 => Action::Read,
@@ -228,6 +228,6 @@ fn read_scopes<'b>(reader: &mut Reader<'b>) -> Result<Scopes<'b>, Malformed> {
 
 fn read_audience<'b>(reader: &mut Reader<'b>) -> Result<Label<'b>, Malformed> {
     let text = reader.text()?;
-    // Blank text is a label, too, but another one than it was.
+    // A label replaces blank text with another one; such an audience would not be the signed one.
     Label::parse(text).filter(|label| label.as_str() == text).ok_or(Malformed::Text)
 }

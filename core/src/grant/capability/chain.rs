@@ -1,4 +1,4 @@
-//! Blocks on top of each other: issued, attenuated, read and written.
+//! Chains of blocks: issuing, attenuating, reading and writing.
 
 use super::block::{self, Block, Holder, Id, Terms};
 use super::codec::{Full, Reader, Writer};
@@ -6,12 +6,12 @@ use super::{CannotIssue, Malformed};
 use crate::crypto::{base64url, ed25519};
 use crate::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH};
 
-/// What the text of a capability begins with: the version of its form.
+/// The beginning of every capability token's text: the version of its form.
 pub const PREFIX: &str = "hf1.";
 
-/// A capability as it was read or made: one to [`CAPABILITY_DEPTH`] blocks, the gateway's first.
-/// Nothing of it counts before [`verify`](super::verify). Shown, it is the text that travels and is
-/// kept.
+/// A capability token as read or made: one to [`CAPABILITY_DEPTH`] blocks, the gateway's first. It
+/// grants nothing before [`verify`](super::verify). Its `Display` is the text that is sent and
+/// stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain<'b> {
     bytes: &'b [u8],
@@ -20,10 +20,10 @@ pub struct Chain<'b> {
 }
 
 impl<'b> Chain<'b> {
-    /// Reads the text.
+    /// Reads the text form. Each capability token has exactly one text.
     ///
     /// # Errors
-    /// What is wrong with it. Each capability has one text.
+    /// The first defect of the text.
     pub fn parse(text: &str, scratch: &'b mut [u8; CAPABILITY_BYTES]) -> Result<Self, Malformed> {
         if text.len() > CAPABILITY_CHARS {
             return Err(Malformed::TooLong);
@@ -32,17 +32,17 @@ impl<'b> Chain<'b> {
         Self::from_bytes(base64url::decode(text, scratch).ok_or(Malformed::Base64)?)
     }
 
-    /// Reads the bytes.
+    /// Reads the binary form. Each capability token has exactly one.
     ///
     /// # Errors
-    /// What is wrong with them. Each capability has one form.
+    /// The first defect of the bytes.
     pub fn from_bytes(bytes: &'b [u8]) -> Result<Self, Malformed> {
         if bytes.len() > CAPABILITY_BYTES {
             return Err(Malformed::TooLong);
         }
         let mut reader = Reader(bytes);
         let below = reader.number()?.checked_sub(1).ok_or(Malformed::Depth)?;
-        // What is announced beyond the bound is not even read.
+        // Blocks that are announced beyond the bound are not read.
         if below >= CAPABILITY_DEPTH as u64 {
             return Err(Malformed::Depth);
         }
@@ -58,34 +58,35 @@ impl<'b> Chain<'b> {
         }
     }
 
-    /// The bytes.
+    /// Returns the binary form.
     #[must_use]
     pub const fn as_bytes(&self) -> &'b [u8] {
         self.bytes
     }
 
-    /// The gateway's block.
+    /// Returns the gateway's block.
     #[must_use]
     pub const fn root(&self) -> &Block<'b> {
         &self.root
     }
 
-    /// The block that counts: the last delegation, or the gateway's block where there is none.
+    /// Returns the block that counts: the last delegation, or the gateway's block without one.
     #[must_use]
     pub fn leaf(&self) -> &Block<'b> {
         self.delegated.last().unwrap_or(&self.root)
     }
 
-    /// All blocks, the gateway's first.
+    /// Iterates over all blocks, the gateway's first.
     pub fn blocks(&self) -> impl Iterator<Item = &Block<'b>> {
         core::iter::once(&self.root).chain(&self.delegated)
     }
 
-    /// Delegates: adds a block with terms that lie within the leaf's. Needs nobody but the leaf's
-    /// holder, whose key this is.
+    /// Delegates: appends a block with terms within the leaf's. It needs only `key`, the signing
+    /// key of the leaf's holder; the gateway is not asked.
     ///
     /// # Errors
-    /// If it is another key, if the terms are wider, or if the chain would be too deep or too long.
+    /// [`CannotIssue`], if the key is not the holder's, the terms are wider, or the chain would be
+    /// too deep or too long.
     pub fn attenuate<'o>(
         &self,
         key: &ed25519::KeyPair,
@@ -101,16 +102,16 @@ impl<'b> Chain<'b> {
             return Err(CannotIssue::TooDeep);
         }
         terms.within(leaf.terms()).map_err(CannotIssue::Wider)?;
-        // The number of blocks is one byte, since it is small.
+        // The count of blocks is at most four, so it is one byte.
         let kept = self.bytes.get(1..).unwrap_or(&[]);
         append(kept, self.blocks().count(), leaf.id(), (holder, terms), key, out)
     }
 }
 
-/// Issues a capability: the gateway's block.
+/// Issues a capability token: a chain of the gateway's block alone.
 ///
 /// # Errors
-/// If the terms are never in force.
+/// [`CannotIssue::NeverInForce`], if the terms end before they begin, or [`CannotIssue::TooLong`].
 pub fn issue<'o>(
     gateway: &ed25519::KeyPair,
     holder: &Holder,
@@ -138,14 +139,14 @@ fn append<'o>(
         block::write(writer, parent, holder, terms, signer)
     };
     write(&mut writer).map_err(|Full| CannotIssue::TooLong)?;
-    // Terms that are values are read back as they were written, so only length can be wrong with
-    // them.
+    // Terms that are legal values are read back as written, so only the length can be wrong.
     Chain::from_bytes(writer.finish()).map_err(|_| CannotIssue::TooLong)
 }
 
 impl core::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(PREFIX)?;
+        // 48 bytes are 64 characters without a remainder, so the parts join to one base64 text.
         for part in self.bytes.chunks(48) {
             f.write_str(base64url::encode(part, &mut [0; 64]).unwrap_or_default())?;
         }

@@ -1,10 +1,10 @@
-//! The few forms of postcard that a capability uses, written out: fixed bytes as they are, numbers
-//! as LEB128, texts behind their length. Postcard's own reader takes overlong numbers and does not
-//! say which bytes a value was read from; a signature needs both otherwise.
+//! The few forms of postcard that a capability token uses, written out: fixed bytes as they are,
+//! numbers as LEB128, texts behind their length. Postcard's own reader accepts overlong numbers and
+//! does not report the bytes of a value; a signature needs a canonical form and the signed bytes.
 
 use super::Malformed;
 
-/// Reads from the front of bytes.
+/// A reader from the front of a byte slice.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'b>(pub(super) &'b [u8]);
 
@@ -15,7 +15,7 @@ impl<'b> Reader<'b> {
         Ok(taken)
     }
 
-    /// A number in its shortest form.
+    /// Reads a number in its shortest form.
     pub(super) fn number(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         let mut shift = 0u32;
@@ -42,18 +42,18 @@ impl<'b> Reader<'b> {
         core::str::from_utf8(taken).map_err(|_| Malformed::Text)
     }
 
-    /// What was read since an earlier state of this reader.
+    /// Returns the bytes that were read since an earlier state of this reader.
     pub(super) fn since(&self, earlier: Self) -> &'b [u8] {
         let read = earlier.0.len().saturating_sub(self.0.len());
         earlier.0.get(..read).unwrap_or(&[])
     }
 }
 
-/// There is no room for what is to be written.
+/// The buffer has no room for the value.
 #[derive(Debug)]
 pub(super) struct Full;
 
-/// Writes from the front of a buffer.
+/// A writer from the front of a buffer.
 pub(super) struct Writer<'o> {
     out: &'o mut [u8],
     written: usize,
@@ -84,17 +84,17 @@ impl<'o> Writer<'o> {
         self.bytes(text.as_bytes())
     }
 
-    /// How much has been written.
+    /// Returns the number of bytes written.
     pub(super) const fn written(&self) -> usize {
         self.written
     }
 
-    /// What has been written from a point on.
+    /// Returns the bytes written from position `start` on.
     pub(super) fn since(&self, start: usize) -> &[u8] {
         self.out.get(start..self.written).unwrap_or(&[])
     }
 
-    /// All that has been written.
+    /// Returns all bytes written.
     pub(super) fn finish(self) -> &'o [u8] {
         self.out.get(..self.written).unwrap_or(&[])
     }

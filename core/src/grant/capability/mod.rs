@@ -1,6 +1,7 @@
-//! Capabilities: chains of signed blocks, each bound to the keys of its holder. The gateway issues
-//! the first, its holder delegates further without asking, and nobody can give more than they have.
-//! A stolen one is no use: it counts only on a channel whose static key is the leaf's holder.
+//! Capability tokens: chains of signed blocks, each bound to the keys of its holder. The gateway
+//! issues the first block; a holder delegates further offline, and only within its own rights. A
+//! stolen capability token is useless: it counts only on a channel whose static key is the leaf
+//! holder's.
 
 mod block;
 mod chain;
@@ -13,49 +14,50 @@ pub use verify::{Authorised, Check, Held, verify};
 
 use super::scope::ScopeError;
 
-/// What is wrong with the bytes or the text of a capability.
+/// A defect of a capability token's bytes or text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Malformed {
-    /// It does not begin with [`PREFIX`].
+    /// The text does not begin with [`PREFIX`].
     Version,
-    /// Not base64url as it is written here.
+    /// The text is not canonical base64url without padding.
     Base64,
-    /// More than [`crate::limits::CAPABILITY_CHARS`] or [`crate::limits::CAPABILITY_BYTES`].
+    /// The token is longer than [`crate::limits::CAPABILITY_CHARS`] or
+    /// [`crate::limits::CAPABILITY_BYTES`].
     TooLong,
-    /// No block, or more than [`crate::limits::CAPABILITY_DEPTH`].
+    /// The chain has no block, or more than [`crate::limits::CAPABILITY_DEPTH`].
     Depth,
-    /// It ends too early.
+    /// The bytes end too early.
     Truncated,
-    /// Something follows the last block.
+    /// Bytes follow the last block.
     Trailing,
-    /// A number that is not in its shortest form, or too large.
+    /// A number is not in its shortest form, or is too large.
     Number,
-    /// What is neither there nor missing.
+    /// An option's tag is neither 0 nor 1.
     Option,
-    /// A public key that is none.
+    /// A public key is invalid.
     Key,
-    /// A text that is no UTF-8, or no audience.
+    /// A text is not UTF-8, or is not a valid audience.
     Text,
-    /// A scope that is none, or too many.
+    /// A scope is invalid, or there are too many.
     Scope(ScopeError),
-    /// It ends before it begins.
+    /// A block ends before it begins.
     Life,
 }
 
-/// What a block gives that its parent has not.
+/// A right of a block that its parent does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Widening {
-    /// A scope that lies within none of the parent's.
+    /// A scope lies within none of the parent's.
     Scopes,
-    /// It begins earlier or ends later.
+    /// The block begins earlier or ends later than the parent.
     Life,
-    /// Another audience, or none where the parent has one.
+    /// The audience differs from the parent's, or is missing where the parent has one.
     Audience,
 }
 
-/// Why a capability is not issued or not attenuated.
+/// The reason for not issuing or attenuating a capability token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CannotIssue {
@@ -65,25 +67,26 @@ pub enum CannotIssue {
     Wider(Widening),
     /// The terms end before they begin.
     NeverInForce,
-    /// It would have more than [`crate::limits::CAPABILITY_DEPTH`] blocks.
+    /// The chain would have more than [`crate::limits::CAPABILITY_DEPTH`] blocks.
     TooDeep,
-    /// It would have more than [`crate::limits::CAPABILITY_BYTES`].
+    /// The chain would have more than [`crate::limits::CAPABILITY_BYTES`].
     TooLong,
 }
 
-/// Why a capability allows nothing. For logs; a peer learns only that it is refused.
+/// The reason for denying a capability token. It is for logs; a peer learns only that it is
+/// refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Denied {
-    /// Another gateway issued it, or nobody did.
+    /// The root block does not name this gateway's key as its issuer.
     OtherIssuer,
     /// The channel's static key is not the leaf's holder.
     NotTheHolder,
-    /// Its time has not come.
+    /// The validity has not begun.
     NotYet,
-    /// Its time is over.
+    /// The validity has ended.
     Expired,
-    /// It counts elsewhere.
+    /// The token is for another audience.
     OtherAudience,
     /// A block names a parent that is not the one above it.
     Detached,

@@ -1,4 +1,4 @@
-//! Whether a chain counts, here and now.
+//! Verification of a chain against a gateway, a channel and a time.
 
 use super::{Chain, Denied, Id};
 use crate::crypto::{ed25519, x25519};
@@ -7,32 +7,32 @@ use crate::limits::CAPABILITY_DEPTH;
 use crate::text::Label;
 use crate::time::UnixTime;
 
-/// Against what a chain is verified.
+/// The facts that a chain is verified against.
 #[derive(Clone, Copy, Debug)]
 pub struct Check<'c> {
-    /// The key of the gateway that must have issued it.
+    /// The public key of the gateway that must have issued the chain.
     pub gateway: &'c ed25519::PublicKey,
-    /// The static key that the peer proved on the channel on which the chain came.
+    /// The static key that the peer proved on the channel that carried the chain.
     pub channel: &'c x25519::PublicKey,
-    /// Who this is; a chain with another audience does not count.
+    /// The verifier's own audience; a chain for another audience does not count.
     pub audience: Option<Label<'c>>,
-    /// What time it is.
+    /// The current time.
     pub now: UnixTime,
 }
 
-/// A block and the node that holds it: revoking either ends every chain with it.
+/// A block and the node that holds it. Revoking either revokes every chain that contains the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Held {
     /// The block.
     pub id: Id,
-    /// The static key of its holder.
+    /// The static key of the block's holder.
     pub by: x25519::PublicKey,
 }
 
-/// Shows that a chain was verified, and answers what it allows until it
-/// [expires](Authorised::expires) or one of what it [rests on](Authorised::held) is revoked. Only
-/// [`verify`] makes it.
+/// Proof that a chain was verified. It answers questions about the chain's rights until it
+/// [expires](Authorised::expires) or a block or holder that it [rests on](Authorised::held) is
+/// revoked. Only [`verify`] makes it.
 #[derive(Clone, Debug)]
 pub struct Authorised {
     held: heapless::Vec<Held, CAPABILITY_DEPTH>,
@@ -42,55 +42,55 @@ pub struct Authorised {
 }
 
 impl Authorised {
-    /// Whether the action is allowed at the address.
+    /// Returns `true` if the action is allowed at the address.
     #[must_use]
     pub fn allows(&self, action: Action, address: &Address<'_>) -> bool {
         self.scopes.scopes().allows(action, address)
     }
 
-    /// Whether all that a subscription would bring may be read.
+    /// Returns `true` if everything that a subscription to the pattern delivers may be read.
     #[must_use]
     pub fn allows_subscription(&self, pattern: &Pattern<'_>) -> bool {
         self.scopes.scopes().allows_subscription(pattern)
     }
 
-    /// The leaf's scopes.
+    /// Returns the leaf's scopes.
     #[must_use]
     pub const fn scopes(&self) -> &ScopesBuf {
         &self.scopes
     }
 
-    /// Every block and its holder, the gateway's block first. If one of them is revoked, this is
-    /// over.
+    /// Returns every block and its holder, the gateway's block first. Revoking one of them ends
+    /// this authorisation.
     #[must_use]
     pub fn held(&self) -> &[Held] {
         &self.held
     }
 
-    /// The ids of all blocks, the gateway's block first.
+    /// Iterates over the ids of all blocks, the gateway's block first.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = &Id> {
         self.held.iter().map(|held| &held.id)
     }
 
-    /// When this is over: the leaf's expiry, which is the earliest of all.
+    /// Returns the end of validity: the leaf's expiry, which is the earliest of all blocks.
     #[must_use]
     pub const fn expires(&self) -> UnixTime {
         self.expires
     }
 
-    /// The node that the gateway issued the chain to; all others in it are its delegates.
+    /// Returns the node to which the gateway issued the chain; all other holders are its delegates.
     #[must_use]
     pub const fn subject(&self) -> &x25519::PublicKey {
         &self.subject
     }
 }
 
-/// Verifies a chain: its issuer, its holder, its time and audience, that each block lies within its
-/// parent, **every** signature up to the gateway's key, and last, for a chain that is all this,
-/// whether one of its blocks or holders was revoked.
+/// Verifies a chain in this order: its issuer, its holder, its time, its audience, each block's
+/// terms against its parent's, **every** signature up to the gateway's key, and last the revocation
+/// of each block and holder.
 ///
 /// # Errors
-/// The first of it that fails.
+/// The first check that fails.
 pub fn verify(
     chain: &Chain<'_>,
     check: &Check<'_>,
@@ -128,8 +128,8 @@ pub fn verify(
     }
     let mut held = heapless::Vec::new();
     for block in chain.blocks() {
-        // No chain has more blocks than fit. If one had, it would have to be denied: what is not
-        // held cannot be revoked.
+        // No chain has more blocks than fit. An excess block would have to be denied, because a
+        // block that is not held cannot be revoked.
         held.push(Held { id: *block.id(), by: block.holder().channel })
             .map_err(|_| Denied::Detached)?;
     }

@@ -3,22 +3,22 @@
 use super::{Action, Address, Pattern, Scope, ScopeError};
 use crate::limits::{SCOPES, SCOPES_BYTES};
 
-/// At most [`SCOPES`] scopes of at most [`SCOPES_BYTES`] as text. What none of them allows is not
-/// allowed; no scopes allow nothing.
+/// At most [`SCOPES`] scopes of at most [`SCOPES_BYTES`] as text. An action is allowed only if one
+/// of them allows it; an empty set allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes<'b>(heapless::Vec<Scope<'b>, SCOPES>);
 
 impl<'b> Scopes<'b> {
-    /// No scopes.
+    /// Makes an empty set.
     #[must_use]
     pub const fn new() -> Self {
         Self(heapless::Vec::new())
     }
 
-    /// Reads scopes. One that does not parse makes the set an error; none is ever left out.
+    /// Reads scopes. One invalid scope makes the whole set an error; none is ever left out.
     ///
     /// # Errors
-    /// What is wrong with the first wrong one, or with their number.
+    /// The defect of the first invalid scope, or an excess in number or length.
     pub fn parse(texts: impl IntoIterator<Item = &'b str>) -> Result<Self, ScopeError> {
         let mut scopes = Self::new();
         for text in texts {
@@ -46,28 +46,27 @@ impl<'b> Scopes<'b> {
         self.0.push(scope).map_err(|_| ScopeError::TooManyScopes)
     }
 
-    /// The scopes, in the order in which they were added.
+    /// Returns the scopes in the order in which they were added.
     #[must_use]
     pub fn as_slice(&self) -> &[Scope<'b>] {
         &self.0
     }
 
-    /// Whether the action is allowed at the address.
+    /// Returns `true` if the action is allowed at the address.
     #[must_use]
     pub fn allows(&self, action: Action, address: &Address<'_>) -> bool {
         self.0.iter().any(|scope| scope.allows(action, address))
     }
 
-    /// Whether all that a subscription would bring may be read: its pattern is a subset of that of
-    /// one scope.
+    /// Returns `true` if everything that a subscription delivers may be read: its pattern is a
+    /// subset of one scope's.
     #[must_use]
     pub fn allows_subscription(&self, pattern: &Pattern<'_>) -> bool {
         self.covers_scope(&Scope { action: Action::Read, pattern: *pattern })
     }
 
-    /// Whether all that `child` allows is allowed here too, so that it may be delegated: each of
-    /// its scopes lies within one of these. (Several that only together hold a wider one do not
-    /// count.)
+    /// Returns `true` if each scope of `child` lies within one of these, so that it may be
+    /// delegated. (A scope that lies only within several of them together does not count.)
     #[must_use]
     pub fn covers(&self, child: &Scopes<'_>) -> bool {
         child.0.iter().all(|scope| self.covers_scope(scope))
@@ -78,41 +77,42 @@ impl<'b> Scopes<'b> {
     }
 }
 
-/// How much of [`SCOPES_BYTES`] a scope takes: action, colon, pattern, end of line.
+/// Returns the share of [`SCOPES_BYTES`] that a scope takes: action, colon, pattern, end of line.
 fn line_length(scope: &Scope<'_>) -> usize {
     scope.action.as_str().len().saturating_add(scope.pattern.as_str().len()).saturating_add(2)
 }
 
-/// [`Scopes`] that own their text: one a line, each line ended. No pattern holds an end of line.
+/// [`Scopes`] that own their text: one scope a line, each line terminated. No pattern contains an
+/// end of line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopesBuf(heapless::String<SCOPES_BYTES>);
 
 impl ScopesBuf {
-    /// None: nothing is allowed.
+    /// The empty set, which allows nothing.
     pub const EMPTY: Self = Self(heapless::String::new());
 
-    /// Reads what [`as_str`](Self::as_str) gave.
+    /// Reads the text of [`as_str`](Self::as_str).
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// The first defect of the text.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         Ok((&Scopes::parse(lines(text))?).into())
     }
 
-    /// The scopes, borrowed.
+    /// Borrows the scopes.
     #[must_use]
     pub fn scopes(&self) -> Scopes<'_> {
         let mut scopes = Scopes::new();
         for (action, pattern) in lines(&self.0).filter_map(|line| line.split_once(':')) {
             if let Ok(action) = Action::parse(action) {
-                // They were parsed before, and so many fit.
+                // The text was made from valid scopes, which fit in number.
                 let _ = scopes.0.push(Scope { action, pattern: Pattern::parsed(pattern) });
             }
         }
         scopes
     }
 
-    /// As text, for a store.
+    /// Returns the text for a store.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
