@@ -1,11 +1,12 @@
-//! What a companion and a gateway say to each other on `/pair`, as JSON text frames (the nexo
-//! dialect, and what we added to it).
+//! The messages between a companion and a gateway on `/pair`, as JSON text frames (the nexo dialect
+//! with additions of this system).
 //!
 //! ```text
 //! {"bootstrap_token":"…"} ─▶          a setup code is shown
-//!        ◀─ {"session_token":"43 characters"}      and the connection ends; or {"error":"…"}
+//!        ◀─ {"session_token":"43 characters"}    or {"error":"…"}; the connection ends
 //! {"session_token":"…"} ──▶           a session is shown
-//!        ◀─ {"session_id":"…","profile":"…","device_label":"…","expires_at":"…"}      and frames of the application follow
+//!        ◀─ {"session_id":"…","profile":"…","device_label":"…","expires_at":"…"}
+//!                                     frames of the application follow
 //! ```
 
 use super::json::{self, Value};
@@ -14,8 +15,8 @@ use super::token::Token;
 use crate::text::Label;
 use crate::time::{UnixTime, rfc3339};
 
-/// Whether the first frame on `/pair` is a companion's: anything but an object that says its type,
-/// as all of the `missy` dialect does.
+/// Returns `true` if the first frame on `/pair` is a companion's: anything but an object with a
+/// `type`, which every frame of the `missy` dialect has.
 #[must_use]
 pub fn is_companions(frame: &str) -> bool {
     let mut has_type = false;
@@ -26,16 +27,16 @@ pub fn is_companions(frame: &str) -> bool {
 /// A companion's first frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum First<'b> {
-    /// A setup code's token, not looked into here.
+    /// A setup code's token, not yet checked.
     Bootstrap(&'b str),
-    /// A session's token; `None` if it has not the form of one and so is nobody's.
+    /// A session's token; `None` if its form is not that of a token, so that no session has it.
     Resume(Option<Token>),
-    /// Neither, or both.
+    /// Neither token is present, or both are.
     Neither,
 }
 
 impl<'b> First<'b> {
-    /// Reads it; `room` is for a text with escapes.
+    /// Reads a frame; `room` takes a text with escapes.
     #[must_use]
     pub fn parse(frame: &'b str, mut room: &'b mut [u8]) -> Self {
         let (mut bootstrap, mut session) = (None, None);
@@ -61,7 +62,7 @@ impl<'b> First<'b> {
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// Why a companion is not let in, in the words that go over the wire.
+        /// The reason for rejecting a companion, as a fixed text on the wire.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         pub enum Word {
@@ -69,10 +70,10 @@ macro_rules! words {
         }
 
         impl Word {
-            /// All of them.
+            /// All words, in order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// As it is on the wire.
+            /// Returns the text on the wire.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -84,53 +85,53 @@ macro_rules! words {
 }
 
 words! {
-    /// It is no setup code.
+    /// The setup code is malformed or unknown.
     UnknownCode = "unknown code";
-    /// The time of the code or the session is over.
+    /// The code or the session has expired.
     Expired = "expired";
     /// None of the gateway's keys signed the code.
     InvalidSignature = "invalid signature";
-    /// A binary frame came.
+    /// A binary frame came instead of a text frame.
     ExpectedText = "expected text frame";
-    /// The gateway's own fault.
+    /// The gateway failed internally.
     Internal = "internal";
-    /// The code was spent.
+    /// The code was spent before.
     AlreadyUsed = "already used";
-    /// Too many attempts from this address.
+    /// Too many attempts came from this address.
     RateLimited = "rate limited";
-    /// There is no such session, or it was revoked.
+    /// The session does not exist or was revoked.
     UnknownSession = "unknown session";
     /// A web page of another origin opened the connection.
     OriginNotAllowed = "origin not allowed";
-    /// The code or the session would be over only by a jump of the gateway's clock, which is in
-    /// doubt: come again later.
+    /// The expiry of the code or the session depends on a jump of the gateway's clock that is in
+    /// doubt; the companion may try again later.
     ClockInDoubt = "clock in doubt";
 }
 
-/// What a gateway says to a companion.
+/// A message from a gateway to a companion.
 #[derive(Clone, Copy, Debug)]
 pub enum Saying<'b> {
-    /// The token of the session that was opened.
+    /// The token of the session that was just opened.
     Opened(&'b Token),
-    /// The session counts.
+    /// The session is valid.
     Welcome {
-        /// Which.
+        /// The session's id.
         id: &'b [u8; 16],
-        /// As what its companion was let in.
+        /// The profile of the companion's session.
         profile: Label<'b>,
-        /// For which device its code was made.
+        /// The device that the session's code was made for.
         device_label: Option<Label<'b>>,
-        /// Its end.
+        /// The end of the session.
         expires_at: UnixTime,
     },
-    /// The session ends then, from now on.
+    /// The session's new end.
     Prolonged(UnixTime),
-    /// No.
+    /// A rejection and its reason.
     No(Word),
 }
 
 impl Saying<'_> {
-    /// Writes it. `None` if it does not fit; 1 024 bytes always suffice.
+    /// Writes the message as JSON. Returns `None` if it does not fit; 1 024 bytes always suffice.
     pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let object = ObjectWriter::new(out);
         match self {
@@ -158,19 +159,19 @@ impl Saying<'_> {
     }
 }
 
-/// What a companion hears in answer to a setup code.
+/// A gateway's answer to a setup code, as the companion reads it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer<'b> {
-    /// The token of its session.
+    /// The token of the new session.
     Opened(Token),
-    /// No, and why, as the gateway put it.
+    /// A rejection with the gateway's reason.
     Error(&'b str),
-    /// Something else.
+    /// Any other frame.
     Other,
 }
 
 impl<'b> Answer<'b> {
-    /// Reads it; `room` is for a text with escapes.
+    /// Reads a frame; `room` takes a text with escapes.
     #[must_use]
     pub fn parse(frame: &'b str, mut room: &'b mut [u8]) -> Self {
         let (mut token, mut error) = (None, None);

@@ -1,9 +1,8 @@
-//! The headers in which reverse proxies say for whom they ask, and the choice of the address that
-//! counts.
+//! The headers in which reverse proxies name their client, and the choice of the client's address.
 //!
-//! A header is read from its right end: only the part behind the last stranger's entry was written
-//! by proxies that the operator listed, everything before it by whoever asked. No entry left of the
-//! one that is chosen is looked at.
+//! A header is read from its right end: the entries from the rightmost unlisted address on were
+//! written by proxies that the operator listed; a client can forge everything to the left of it. No
+//! entry left of the chosen one is read.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -23,7 +22,7 @@ pub enum ForwardedHeader {
 }
 
 impl ForwardedHeader {
-    /// The header's name in lower case.
+    /// Returns the header's name in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -32,8 +31,8 @@ impl ForwardedHeader {
         }
     }
 
-    /// The last entries of one line, as many as are looked at; `None` for an entry that is no
-    /// address, or for a line that is no list.
+    /// Returns the last entries of one line, at most [`FORWARDED_ENTRIES`]. An entry that is not an
+    /// address, or a line that is not a list, becomes `None`.
     fn entries(self, line: &[u8]) -> Entries {
         let mut entries = Entries::new();
         match self {
@@ -57,16 +56,16 @@ fn remember(entries: &mut Entries, entry: Option<IpAddr>) {
     if entries.is_full() {
         let _ = entries.pop_front();
     }
-    // There is room now.
+    // The oldest entry was removed above, so the push succeeds.
     let _ = entries.push_back(entry);
 }
 
-/// The address for which a request counts.
+/// Returns the address to which a request is attributed.
 ///
-/// `peer` is where the connection comes from, and `lines` are all occurrences of the header, which
-/// are one list. If `peer` is no listed proxy, it counts itself. Otherwise the rightmost entry that
-/// is not itself a listed proxy counts. Where that is no address, where there is none, and where
-/// more than [`FORWARDED_ENTRIES`] proxies are named, `peer` counts.
+/// `peer` is the connection's own address, and `lines` are all occurrences of the header, which
+/// form one list. If `peer` is not a listed proxy, the result is `peer`. Otherwise it is the
+/// rightmost entry that is not a listed proxy. It is `peer` again if that entry is not an address,
+/// if there is none, and if more than [`FORWARDED_ENTRIES`] proxies are named.
 #[must_use]
 pub fn source<'l>(
     peer: IpAddr,
@@ -92,7 +91,7 @@ pub fn source<'l>(
     peer
 }
 
-/// Reads an address, perhaps with a port: `203.0.113.7`, `203.0.113.7:80`, `2001:db8::1`,
+/// Reads an address with an optional port: `203.0.113.7`, `203.0.113.7:80`, `2001:db8::1`,
 /// `[2001:db8::1]`, `[2001:db8::1]:80`.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = core::str::from_utf8(text.trim_ascii()).ok()?;
@@ -107,8 +106,8 @@ fn address(text: &[u8]) -> Option<IpAddr> {
     ip.map(|ip| ip.to_canonical())
 }
 
-/// Reads `for=A;by=B, for=C` strictly: what a client puts in quotes can neither end the list nor
-/// begin an entry of its own. `None` if it is no such list.
+/// Reads `for=A;by=B, for=C` strictly, so that a client's quoted text can neither end the list nor
+/// begin an entry. Returns `None` if the line is not such a list.
 fn elements(line: &[u8], entries: &mut Entries) -> Option<()> {
     let mut rest = line;
     loop {
@@ -121,8 +120,8 @@ fn elements(line: &[u8], entries: &mut Entries) -> Option<()> {
     }
 }
 
-/// One element: its `for`, and what follows its comma. An element without a `for`, or with two,
-/// names nobody.
+/// Reads one element: its `for`, and the rest behind its comma. An element without a `for`, or with
+/// two, has no address.
 fn element(mut rest: &[u8]) -> Option<(Option<IpAddr>, Option<&[u8]>)> {
     let mut of: Option<Option<IpAddr>> = None;
     loop {
@@ -147,8 +146,9 @@ fn element(mut rest: &[u8]) -> Option<(Option<IpAddr>, Option<&[u8]>)> {
     }
 }
 
-/// A token, or a text in quotes without them. One with an escape is no address, so nothing is
-/// unescaped. Ports and brackets are taken without quotes, too: proxies write them so.
+/// Reads a token, or a quoted text without its quotes. A text with an escape is never an address,
+/// so nothing is unescaped. Ports and brackets are accepted without quotes, because proxies write
+/// them so.
 fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let length = text

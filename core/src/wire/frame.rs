@@ -1,34 +1,35 @@
-//! Messages on a byte stream (UART, TCP): each is followed by its CRC-32, stuffed by COBS so that
-//! it holds no zero byte, and set between two zero bytes. The zero in front costs a byte, and keeps
-//! a frame from being lost to noise, or to a sender that broke off, before it.
+//! Messages on a byte stream (UART, TCP). Each message is followed by its CRC-32, stuffed by COBS
+//! so that it holds no zero byte, and set between two zero bytes. The leading zero costs a byte; it
+//! separates a frame from noise or from a frame that broke off before it.
 //!
-//! CRC-32 is that of IEEE 802.3 (reflected, 0xEDB88320), little endian. COBS is the form without a
-//! group of no bytes after a last group of 254.
+//! CRC-32 is that of IEEE 802.3 (reflected, 0xEDB88320), little endian. COBS is the form without an
+//! empty group after a last group of 254.
 
 use crate::limits::{CHECKSUM_BYTES, MESSAGE_BYTES, STREAM_BUFFER};
 
-/// What is wrong with a frame that came in. Whichever it is, the next frame is read.
+/// A defect of an incoming frame. The decoder continues with the next frame after each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FrameError {
-    /// It ended within a group of COBS, or is too short for a message and its checksum.
+    /// The frame ended within a group of COBS, or is too short for a message and its checksum.
     Truncated,
-    /// More than [`MESSAGE_BYTES`], or more than the buffer holds. Told as soon as it is known; the
-    /// rest of the frame is skipped.
+    /// The message is longer than [`MESSAGE_BYTES`] or than the buffer. It is reported at the first
+    /// excess byte, and the rest of the frame is skipped.
     TooLong,
-    /// The checksum is not that of the message.
+    /// The checksum does not match the message.
     Checksum,
-    /// COBS that no encoder of ours writes.
+    /// The COBS encoding is not the one that [`encode`] writes.
     NotCanonical,
 }
 
-/// Why a message cannot be sent.
+/// The reason for not encoding a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EncodeError {
-    /// No bytes. They would be a frame of zeros only, which a broken frame could pass for.
+    /// The message is empty. Its frame would hold only the checksum, which is zero and which a
+    /// damaged frame could equal.
     MessageEmpty,
-    /// More than [`MESSAGE_BYTES`].
+    /// The message is longer than [`MESSAGE_BYTES`].
     MessageTooLong,
     /// The frame does not fit into the buffer; [`crate::limits::STREAM_FRAME`] always suffices.
     BufferTooSmall,
@@ -37,7 +38,7 @@ pub enum EncodeError {
 /// Writes a message as a frame to the beginning of `out`, and returns the frame.
 ///
 /// # Errors
-/// If the message is empty or too long, or the buffer too small.
+/// [`EncodeError`], if the message is empty or too long, or the buffer too small.
 pub fn encode<'o>(message: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], EncodeError> {
     if message.is_empty() {
         return Err(EncodeError::MessageEmpty);
@@ -61,7 +62,7 @@ struct Writer<'o> {
 }
 
 impl Writer<'_> {
-    /// Writes a byte, and tells where.
+    /// Writes a byte and returns its position.
     fn put(&mut self, byte: u8) -> Option<usize> {
         let place = self.at;
         *self.out.get_mut(place)? = byte;
@@ -69,10 +70,10 @@ impl Writer<'_> {
         Some(place)
     }
 
-    /// COBS: groups of a code and up to 254 bytes. The code is one more than the bytes; it stands
-    /// for a zero after them, unless it is 255 or the last.
+    /// Stuffs bytes by COBS into groups of a code and up to 254 bytes. The code is one more than
+    /// the number of bytes; it stands for a zero after them, unless it is 255 or the last.
     fn stuff<'m>(&mut self, bytes: impl Iterator<Item = &'m u8>) -> Option<()> {
-        // Where the code of the group stands that takes the next byte, and what it is so far.
+        // Position and value of the open group's code; the next byte belongs to that group.
         let mut group: Option<(usize, u8)> = None;
         for &byte in bytes {
             let (place, code) = match group {
@@ -95,8 +96,8 @@ impl Writer<'_> {
 /// The code of a group of 254 bytes, which no zero follows.
 const FULL: u8 = 255;
 
-/// Reads frames from a stream, in pieces however they come. The buffer holds one message and its
-/// checksum; [`STREAM_BUFFER`] bytes suffice for all.
+/// A reader of frames from a stream that arrives in pieces of any size. The buffer holds one
+/// message and its checksum; [`STREAM_BUFFER`] bytes suffice for all.
 #[derive(Debug)]
 pub struct Decoder<B> {
     buffer: B,
@@ -104,22 +105,22 @@ pub struct Decoder<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
-    /// A decoder at the beginning of a stream. In a smaller buffer than [`STREAM_BUFFER`] longer
-    /// messages are [`FrameError::TooLong`].
+    /// Makes a decoder at the beginning of a stream. In a buffer smaller than [`STREAM_BUFFER`],
+    /// longer messages are [`FrameError::TooLong`].
     #[must_use]
     pub const fn new(buffer: B) -> Self {
         Self { buffer, cutter: Cutter::new() }
     }
 
-    /// Takes bytes from the front of `input` until a frame ends, well or badly. `None` if all are
-    /// taken and none ended; call it until then.
+    /// Takes bytes from the front of `input` until a frame ends, valid or not. Returns `None` once
+    /// all bytes are taken; the caller repeats the call until then.
     pub fn read(&mut self, input: &mut &[u8]) -> Option<Result<&[u8], FrameError>> {
         let cut = self.cutter.read(input, self.buffer.as_mut())?;
         Some(cut.map(|length| self.buffer.as_ref().get(..length).unwrap_or_default()))
     }
 }
 
-/// What a [`Decoder`] is without its buffer: for whoever opens messages where they stand, while it
+/// A [`Decoder`] without its buffer, for callers that decrypt messages in place while the decoder
 /// still holds the stream.
 #[derive(Debug)]
 pub struct Cutter {
@@ -129,9 +130,9 @@ pub struct Cutter {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing of a frame came yet.
+    /// Between two frames.
     Between,
-    /// Within a frame.
+    /// Within a frame, in this group.
     Within(Group),
     /// Within a frame that was found too long.
     Skipping,
@@ -139,11 +140,11 @@ enum State {
 
 #[derive(Clone, Copy, Debug)]
 struct Group {
-    /// How many of its bytes are still to come.
+    /// The number of bytes of the group that are still to come.
     left: u8,
-    /// Whether it is one of 254, so that no zero follows it.
+    /// `true` for a group of 254 bytes, which no zero follows.
     full: bool,
-    /// Whether it would have been left out if it were the last: no bytes after a full group.
+    /// `true` if the encoder would omit the group as the last one: an empty group after a full one.
     needless: bool,
 }
 
@@ -154,14 +155,14 @@ impl Group {
 }
 
 impl Cutter {
-    /// At the beginning of a stream.
+    /// Makes a cutter at the beginning of a stream.
     #[must_use]
     pub const fn new() -> Self {
         Self { filled: 0, state: State::Between }
     }
 
-    /// As [`Decoder::read`], into `buffer`, which is the same one, unchanged, from call to call
-    /// until a frame ends: the length of its message.
+    /// Reads as [`Decoder::read`] does, into `buffer`, and returns the length of the message. The
+    /// caller passes the same buffer, unchanged, until a frame ends.
     pub fn read(
         &mut self,
         input: &mut &[u8],
@@ -176,7 +177,7 @@ impl Cutter {
         None
     }
 
-    /// Takes one byte; the length of the message in the buffer if that ends a frame.
+    /// Takes one byte; returns the length of the message in the buffer if the byte ends a frame.
     fn take(&mut self, byte: u8, buffer: &mut [u8]) -> Option<Result<usize, FrameError>> {
         let (state, answer) = match (self.state, byte) {
             (State::Between | State::Skipping, 0) => (State::Between, None),
@@ -239,7 +240,7 @@ fn going_on(
     }
 }
 
-/// CRC-32 of IEEE 802.3. It finds what a line does to bytes, not what an adversary does.
+/// Computes the CRC-32 of IEEE 802.3. It detects line errors, not tampering.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
     let by_half_byte = |crc: u32, low: u32| {
@@ -252,7 +253,8 @@ pub fn crc32(bytes: &[u8]) -> u32 {
         .fold(!0, |crc, byte| by_half_byte(by_half_byte(crc, byte), byte >> 4))
 }
 
-/// 64 bytes of flash for a third of the time that single bits take.
+/// The CRC of each half byte. The table takes 64 bytes of flash and a third of the time of a
+/// bitwise loop.
 const CRC_OF_HALF_BYTE: [u32; 16] = {
     let mut table = [0; 16];
     let mut rest: &mut [u32] = &mut table;

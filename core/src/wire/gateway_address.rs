@@ -1,16 +1,16 @@
-//! Where a gateway is reached, as invitations write it: `ws://192.168.1.10:8765`,
-//! `wss://gateway.local:443`, `tcp://[2001:db8::1]:7331`.
+//! Addresses of a gateway in invitations: `ws://192.168.1.10:8765`, `wss://gateway.local:443`,
+//! `tcp://[2001:db8::1]:7331`.
 //!
-//! A carrier, a host and a port, always, and nothing else: no user, no path, no escape. Case means
-//! nothing. Else an address has one writing: numbers have no leading zeros, an IPv6 address is as
-//! RFC 5952 has it, an IPv4 address is four numbers.
+//! An address is always a carrier, a host and a port, and nothing else: no user, no path, no
+//! escape. It is case-insensitive and otherwise has one spelling: numbers have no leading zeros, an
+//! IPv6 address is in the form of RFC 5952, an IPv4 address is four numbers.
 
 use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::limits::GATEWAY_ADDRESS_BYTES;
 
-/// How a gateway is reached at an address.
+/// The transport to a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Carrier {
@@ -23,7 +23,7 @@ pub enum Carrier {
 }
 
 impl Carrier {
-    /// As the scheme of an address.
+    /// Returns the scheme of an address.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,15 +39,15 @@ impl Carrier {
     }
 }
 
-/// Which host. It is never the unspecified address or a multicast one.
+/// The host of an address. It is never the unspecified address or a multicast one.
 #[derive(Clone, Copy, Debug)]
 pub enum Host<'b> {
-    /// By its IPv4 address.
+    /// An IPv4 address, not the broadcast address.
     V4(Ipv4Addr),
-    /// By its IPv6 address, which is not a mapped IPv4 address.
+    /// An IPv6 address that is not a mapped IPv4 address.
     V6(Ipv6Addr),
-    /// By its name: labels of letters, digits and dashes, in any case, the last of which no
-    /// resolver takes for a number.
+    /// A host name: labels of letters, digits and dashes, in any case. No resolver takes its last
+    /// label for a number.
     Name(&'b str),
 }
 
@@ -80,7 +80,7 @@ impl PartialEq for Host<'_> {
 impl Eq for Host<'_> {}
 
 impl fmt::Display for Host<'_> {
-    /// As in an address: names in lower case, IPv6 in brackets.
+    /// Writes the form within an address: names in lower case, IPv6 in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4(ip) => write!(f, "{ip}"),
@@ -90,7 +90,7 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Where a gateway is reached: carrier, host and port, and nothing besides.
+/// The address of a gateway: carrier, host and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatewayAddress<'b> {
     carrier: Carrier,
@@ -99,7 +99,7 @@ pub struct GatewayAddress<'b> {
 }
 
 impl<'b> GatewayAddress<'b> {
-    /// Reads `carrier://host:port`; `None` for whatever is written in another way.
+    /// Reads `carrier://host:port`; returns `None` for any other spelling.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         if text.len() > GATEWAY_ADDRESS_BYTES {
@@ -109,24 +109,24 @@ impl<'b> GatewayAddress<'b> {
         let (host, port) = rest.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
         let address = Self { carrier: Carrier::parse(carrier)?, host: Host::parse(host)?, port };
-        // Numbers and IPv6 addresses can be written in many ways, of which one is ours.
+        // Numbers and IPv6 addresses have several spellings; only the canonical one is accepted.
         let mut expected = Expected(text);
         (write!(expected, "{address}").is_ok() && expected.0.is_empty()).then_some(address)
     }
 
-    /// How it is reached.
+    /// Returns the carrier.
     #[must_use]
     pub const fn carrier(&self) -> Carrier {
         self.carrier
     }
 
-    /// The host.
+    /// Returns the host.
     #[must_use]
     pub const fn host(&self) -> Host<'b> {
         self.host
     }
 
-    /// The port, which is not 0.
+    /// Returns the port, which is not 0.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -139,8 +139,8 @@ impl fmt::Display for GatewayAddress<'_> {
     }
 }
 
-/// Whether a text is the name of a host. A last label that is a number would make a browser or a C
-/// library read an IPv4 address: `127.1`, `0x7f000001`.
+/// Returns `true` if a text is a host name. A browser or a C library would read a name whose last
+/// label is a number as an IPv4 address: `127.1`, `0x7f000001`.
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -156,7 +156,7 @@ fn is_name(text: &str) -> bool {
     !number && text.split('.').all(label)
 }
 
-/// What a writer is expected to write, in any case; shorter by what it has written.
+/// The text that the writer is expected to write, in any case; each write removes its part.
 struct Expected<'t>(&'t str);
 
 impl Write for Expected<'_> {

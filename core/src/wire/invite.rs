@@ -1,17 +1,19 @@
-//! An invitation: what a QR code or a copied line carries to a node, so that it finds the gateway,
-//! knows it, and may be paired with it.
+//! Invitations: a QR code or a copied line with which a node finds the gateway, verifies its key
+//! and pairs.
 //!
 //! ```text
-//! handfast:1?a=ws://192.168.1.10:8765&a=tcp://192.168.1.10:7331&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-XXXXXXXXXXXXXXXX
+//! handfast:1?a=ws://192.168.1.10:8765&a=tcp://192.168.1.10:7331
+//!     &k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-XXXXXXXXXXXXXXXX     (on one line)
 //!
-//! invite   = "handfast:1?" 1*3( "a=" address "&" ) "k=" fingerprint "&c=" code    ; at most 300 bytes, no address twice
-//! address  = ( "ws" / "wss" / "tcp" ) "://" host ":" port                          ; see GatewayAddress
+//! invite   = "handfast:1?" 1*3( "a=" address "&" ) "k=" fingerprint "&c=" code
+//!                                                 ; at most 300 bytes, no address twice
+//! address  = ( "ws" / "wss" / "tcp" ) "://" host ":" port    ; see GatewayAddress
 //! code     = 4(letter / digit) "-" 13*64(letter / digit)
 //! ```
 //!
-//! Nothing else is an invitation: no other parameter or order, no path, no user, no escape. Case
-//! means nothing in any part of it, so that a QR code may carry it in upper case, which takes fewer
-//! modules; else an invitation has one writing, that of [`Invite::write`].
+//! Nothing else is an invitation: no other parameter or order, no path, no user, no escape. It is
+//! case-insensitive, so that a QR code may carry it in upper case, which takes fewer modules;
+//! otherwise it has one spelling, that of [`Invite::write`].
 
 use core::fmt::{self, Write};
 
@@ -23,47 +25,47 @@ use crate::limits::{INVITE_ADDRESSES, INVITE_BYTES};
 use crate::wire::gateway_address::GatewayAddress;
 use crate::wire::native::pair::Selector;
 
-/// Fewest characters of the secret in an invitation: 65 bits of
+/// Minimum length of the secret in an invitation, in characters: 65 bits of
 /// [`Alphabet::Unambiguous`](crate::crypto::code::Alphabet::Unambiguous).
 pub const INVITE_SECRET_CHARS_MIN: usize = 13;
-/// Fewest characters of the secret that a person types.
+/// Minimum length of the secret that a person types, in characters.
 pub const TYPED_SECRET_CHARS_MIN: usize = 6;
 
 const SCHEME: &str = "handfast";
 const VERSION: &str = "1";
 
-/// Why a text is no invitation, or why one cannot be made: the first part that is wrong.
+/// The first defect of a text that is not an invitation, or of the parts of one to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotAnInvite {
-    /// More than [`INVITE_BYTES`].
+    /// The invitation is longer than [`INVITE_BYTES`].
     TooLong,
-    /// It does not begin with `handfast:`.
+    /// The text does not begin with `handfast:`.
     Scheme,
-    /// An invitation, but of another version.
+    /// The invitation is of another version.
     Version,
-    /// A character that stands in no invitation, for instance a space or `%`.
+    /// A character is not allowed in an invitation, for instance a space or `%`.
     Character,
-    /// A parameter that is none of `a`, `k` and `c`.
+    /// A parameter is none of `a`, `k` and `c`.
     Parameter,
-    /// A parameter that comes twice, or not in the order `a`, `k`, `c`.
+    /// A parameter is repeated, or not in the order `a`, `k`, `c`.
     Order,
-    /// There is no `a`, no `k` or no `c`.
+    /// The parameter `a`, `k` or `c` is missing.
     Missing,
-    /// An address that is none.
+    /// An address is invalid.
     Address,
-    /// More than [`INVITE_ADDRESSES`].
+    /// The invitation has more than [`INVITE_ADDRESSES`] addresses.
     TooManyAddresses,
-    /// An address that comes twice.
+    /// An address is repeated.
     RepeatedAddress,
-    /// A fingerprint that is none.
+    /// The fingerprint is invalid.
     Fingerprint,
-    /// A code that is none, or whose secret is too short to be scanned.
+    /// The code is invalid, or its secret is too short for an invitation.
     Code,
 }
 
 impl NotAnInvite {
-    /// For people, as what follows a colon.
+    /// Returns the reason as a phrase for people, to follow a colon.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,18 +95,18 @@ impl fmt::Display for NotAnInvite {
 
 impl core::error::Error for NotAnInvite {}
 
-/// A code as it was minted, in its two parts: what names it, and what is proven.
+/// A minted code in its two parts: the public selector and the secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TypedCode {
-    /// Which code. Public.
+    /// The public name of the code.
     pub selector: Selector,
     /// The PIN or secret: the password of CPace.
     pub code: Code,
 }
 
 impl TypedCode {
-    /// Reads what a person typed: four characters of selector and 6 to 64 of secret, with dashes
-    /// and white space of any kind anywhere, line ends too, and in any case.
+    /// Reads typed text: four characters of selector and 6 to 64 of secret, in any case, with
+    /// dashes, white space and line ends anywhere.
     ///
     /// # Errors
     /// [`NotACode`].
@@ -132,8 +134,8 @@ impl TypedCode {
     }
 }
 
-/// What lets one node find a gateway, know it and be paired with it. Its `Debug` does not show the
-/// secret; what [`Invite::write`] yields does.
+/// An invitation: with it, one node finds a gateway, verifies its key and pairs. Its `Debug` hides
+/// the secret; [`Invite::write`] reveals it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Invite<'b> {
     addresses: Vec<GatewayAddress<'b>, INVITE_ADDRESSES>,
@@ -142,10 +144,10 @@ pub struct Invite<'b> {
 }
 
 impl<'b> Invite<'b> {
-    /// An invitation to a gateway, by the address to be tried first and then by the others.
+    /// Makes an invitation to a gateway. The node tries the addresses in their order.
     ///
     /// # Errors
-    /// What is wrong with one of the parts, or that they are too long together.
+    /// The first defect of a part, or [`NotAnInvite::TooLong`] for all of them together.
     pub fn new(
         addresses: &[GatewayAddress<'b>],
         gateway: Fingerprint,
@@ -166,10 +168,10 @@ impl<'b> Invite<'b> {
         if length.0 > INVITE_BYTES { Err(NotAnInvite::TooLong) } else { Ok(invite) }
     }
 
-    /// Reads what was scanned or pasted.
+    /// Reads scanned or pasted text.
     ///
     /// # Errors
-    /// Which part is wrong.
+    /// The first part that is wrong.
     pub fn parse(text: &'b str) -> Result<Self, NotAnInvite> {
         if text.len() > INVITE_BYTES {
             return Err(NotAnInvite::TooLong);
@@ -178,8 +180,7 @@ impl<'b> Invite<'b> {
         if !scheme.eq_ignore_ascii_case(SCHEME) {
             return Err(NotAnInvite::Scheme);
         }
-        // Before its characters, so that one of a later version is told apart whatever it is made
-        // of.
+        // The version is checked before the characters, because a later version may allow others.
         let (version, parameters) = rest.split_once('?').unwrap_or((rest, ""));
         if version != VERSION {
             return Err(NotAnInvite::Version);
@@ -213,47 +214,47 @@ impl<'b> Invite<'b> {
         }
     }
 
-    /// Where the gateway is reached: one to three, no two the same, in the order in which they are
-    /// to be tried.
+    /// Returns the gateway's addresses: one to three, all different, in the order in which the node
+    /// tries them.
     #[must_use]
     pub fn addresses(&self) -> &[GatewayAddress<'b>] {
         &self.addresses
     }
 
-    /// The fingerprint of the gateway's key. A gateway with another key is not the one that
-    /// invites.
+    /// Returns the fingerprint of the inviting gateway's key. A gateway with another key is an
+    /// impostor.
     #[must_use]
     pub const fn gateway(&self) -> &Fingerprint {
         &self.gateway
     }
 
-    /// Which code. Public.
+    /// Returns the public name of the code.
     #[must_use]
     pub const fn selector(&self) -> Selector {
         self.code.selector
     }
 
-    /// The secret of the code.
+    /// Returns the secret of the code.
     #[must_use]
     pub const fn code(&self) -> &Code {
         &self.code.code
     }
 
-    /// Both parts of the code, for the machine that proves it.
+    /// Returns both parts of the code, for the machine that proves it.
     #[must_use]
     pub fn into_code(self) -> TypedCode {
         self.code
     }
 
-    /// Writes it as a line to be copied; `None` if `out` is too short. [`INVITE_BYTES`] always
-    /// suffice. It holds the secret: whoever sees it may be paired.
+    /// Writes the invitation as a line to copy; returns `None` if `out` is too short.
+    /// [`INVITE_BYTES`] always suffice. The line holds the secret, so anyone who reads it can pair.
     pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let mut cursor = Cursor::new(out);
         self.put(&mut cursor).ok()?;
         cursor.finish()
     }
 
-    /// The same in upper case, as a QR code carries it best.
+    /// Writes the invitation in upper case, which takes the fewest modules in a QR code.
     pub fn write_for_qr<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let length = self.write(out)?.len();
         let written = out.get_mut(..length)?;
@@ -271,7 +272,7 @@ impl<'b> Invite<'b> {
     }
 }
 
-/// Another address, unless there are enough or it is there.
+/// Appends an address, unless it is present or the list is full.
 fn add<'b>(
     to: &mut Vec<GatewayAddress<'b>, INVITE_ADDRESSES>,
     address: GatewayAddress<'b>,
@@ -282,14 +283,14 @@ fn add<'b>(
     to.push(address).map_err(|_| NotAnInvite::TooManyAddresses)
 }
 
-/// A fingerprint in any case, unlike where people compare it.
+/// Reads a fingerprint in any case; people's comparison takes upper case only.
 fn fingerprint(text: &str) -> Option<Fingerprint> {
     let mut characters: [u8; FINGERPRINT_CHARS] = text.as_bytes().try_into().ok()?;
     characters.make_ascii_uppercase();
     Fingerprint::parse(core::str::from_utf8(&characters).ok()?).ok()
 }
 
-/// A code in the one form that invitations have: a single dash.
+/// Reads a code in the only form of invitations: with a single dash.
 fn scanned(text: &str) -> Option<TypedCode> {
     let (selector, secret) = text.split_once('-')?;
     let selector = Selector::parse(selector)?;
@@ -297,12 +298,12 @@ fn scanned(text: &str) -> Option<TypedCode> {
     Some(TypedCode { selector, code: Code::parse(secret).ok()? })
 }
 
-/// Whether a secret is long enough for an invitation, and nothing but letters and digits.
+/// Returns `true` if a secret is long enough for an invitation and holds only letters and digits.
 fn is_scanned(secret: &[u8]) -> bool {
     secret.len() >= INVITE_SECRET_CHARS_MIN && secret.iter().all(u8::is_ascii_alphanumeric)
 }
 
-/// Writes into a buffer, or not at all.
+/// A writer into a buffer; a write that does not fit fails.
 struct Cursor<'o> {
     out: &'o mut [u8],
     len: usize,
@@ -327,7 +328,7 @@ impl Write for Cursor<'_> {
     }
 }
 
-/// Only counts the bytes, so that no secret is left in a buffer.
+/// A counter of bytes, with which no secret is left in a buffer.
 struct Length(usize);
 
 impl Write for Length {

@@ -1,20 +1,20 @@
 //! JSON without allocation and without recursion (RFC 8259).
 //!
-//! [`members`] walks the members of one object; values come as slices of the input, checked for
-//! grammar to the last byte. Where a key stands twice, the caller sees both in order and lets the
+//! [`members`] walks the members of one object; values are slices of the input, and the grammar is
+//! checked to the last byte. A repeated key is reported each time, in order; the caller lets the
 //! last one win. Nesting is bounded by [`JSON_DEPTH`].
 
 use crate::error::Malformed;
 use crate::limits::{JSON_DEPTH, NUMBER_CHARS};
 
-/// One JSON value; what is not looked into stays text.
+/// One JSON value. Strings, arrays and objects stay text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'b> {
     /// `null`
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number, as it was written.
+    /// A number as written.
     Number(Number<'b>),
     /// A string.
     Text(Text<'b>),
@@ -24,13 +24,13 @@ pub enum Value<'b> {
     Object(&'b str),
 }
 
-/// A number as it was written; turning it into a binary one is the reader's business, and a device
-/// that only sends numbers links no float code.
+/// A number as written. Callers convert it to a binary number themselves, so a device that only
+/// sends numbers links no float code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'b>(&'b str);
 
 impl<'b> Number<'b> {
-    /// Accepts what the JSON grammar calls a number, up to 40 characters.
+    /// Accepts a number of the JSON grammar of at most 40 characters.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         let mut scan = Scan::new(text);
@@ -38,41 +38,40 @@ impl<'b> Number<'b> {
             .then_some(Self(text))
     }
 
-    /// As it was written.
+    /// Returns the number as written.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
         self.0
     }
 }
 
-/// A string as it was written, without its quotes, escapes not resolved.
+/// A string as written, without its quotes and with its escapes unresolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'b>(&'b str);
 
 impl<'b> Text<'b> {
-    /// The characters it stands for. `None` for an escape of half a surrogate pair, which stands
-    /// for no character.
+    /// Iterates over the characters of the string. An escape of half a surrogate pair yields
+    /// `None`.
     pub fn chars(&self) -> impl Iterator<Item = Option<char>> + use<'b> {
         Unescape { rest: self.0.chars() }
     }
 
-    /// Whether it stands for exactly this text.
+    /// Returns `true` if the unescaped string equals `text`.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
-        // Hardly any text has escapes.
+        // Most texts have no escapes, so plain comparison is the fast path.
         if self.0.contains('\\') { self.chars().eq(text.chars().map(Some)) } else { self.0 == text }
     }
 
-    /// The text it stands for: the input itself if there are no escapes, else decoded into the
-    /// front of `room`, whose rest is left there. `None` if it holds half a surrogate pair or does
-    /// not fit.
+    /// Returns the unescaped string: the input itself if it has no escapes, otherwise decoded into
+    /// the front of `room`, which then keeps the rest. Returns `None` for half a surrogate pair or
+    /// a lack of room.
     #[must_use]
     pub fn decode(&self, room: &mut &'b mut [u8]) -> Option<&'b str> {
         if !self.0.contains('\\') {
             return Some(self.0);
         }
-        // Measured before anything is written, so that a text that does not fit leaves the room as
-        // it was.
+        // The length is measured first, so that a text that does not fit leaves `room` unchanged.
         let mut needed = 0usize;
         for c in self.chars() {
             needed = needed.checked_add(c?.len_utf8())?;
@@ -123,14 +122,14 @@ impl Iterator for Unescape<'_> {
 }
 
 impl Unescape<'_> {
-    /// Four hex digits; the grammar has been checked.
+    /// Reads four hex digits; the grammar was checked before.
     fn unit(&mut self) -> u32 {
         let digits = self.rest.by_ref().take(4);
         digits.fold(0, |unit, c| unit << 4 | c.to_digit(16).unwrap_or(0))
     }
 
-    /// Joins a high surrogate with the low one that must follow; if none does, what follows is left
-    /// for the next call.
+    /// Joins a high surrogate with the low one that must follow. If none does, the following
+    /// characters stay for the next call.
     fn low_half(&mut self, high: u32) -> Option<char> {
         let mut ahead = Unescape { rest: self.rest.clone() };
         if ahead.rest.next() != Some('\\') || ahead.rest.next() != Some('u') {
@@ -146,21 +145,21 @@ impl Unescape<'_> {
     }
 }
 
-/// Walks the members of the one object that `text` is, in order. The text is checked as a whole: an
-/// error may come after members.
+/// Walks the members of the object in `text`, in order. The whole text is checked, so an error may
+/// come after some members.
 ///
 /// # Errors
-/// [`Malformed::Json`] where the grammar is broken or nested too deep, [`Malformed::NotAnObject`]
-/// for any other valid value.
+/// [`Malformed::Json`] for broken grammar or excessive nesting, [`Malformed::NotAnObject`] for any
+/// other valid value.
 pub fn members<'b>(text: &'b str, visit: impl FnMut(Text<'b>, Value<'b>)) -> Result<(), Malformed> {
     object_of(Scan::new(text), visit)
 }
 
-/// The same of what Python's `json` writes: its numbers may be `NaN`, `Infinity` and `-Infinity`,
-/// which JSON has no word for. They count as `null`.
+/// Walks the members as [`members`] does, and accepts Python's `NaN`, `Infinity` and `-Infinity`,
+/// which are not JSON. They count as `null`.
 ///
 /// # Errors
-/// As for [`members`].
+/// The same as for [`members`].
 pub fn members_of_python<'b>(
     text: &'b str,
     visit: impl FnMut(Text<'b>, Value<'b>),
@@ -168,15 +167,15 @@ pub fn members_of_python<'b>(
     object_of(Scan { python: true, ..Scan::new(text) }, visit)
 }
 
-/// Rewrites a text that [`members_of_python`] accepts into JSON: with `null` in place of each
-/// number that it has no word for. `None` if it does not fit.
+/// Rewrites a text that [`members_of_python`] accepts into JSON, with `null` in place of Python's
+/// extra numbers. Returns `None` if it does not fit.
 pub fn without_python<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o str> {
     let (mut at, mut rest, mut in_string) = (0usize, text, false);
     while let Some(first) = rest.chars().next() {
         let found = PYTHON.iter().find(|word| !in_string && rest.starts_with(**word));
         let (taken, written) = match (found, first) {
             (Some(word), _) => (word.len(), "null"),
-            // What is escaped neither ends a string nor begins one.
+            // An escaped character neither ends nor begins a string.
             (None, '\\') => {
                 let two = rest.char_indices().nth(2).map_or(rest.len(), |(two, _)| two);
                 (two, rest.get(..two)?)
@@ -192,7 +191,7 @@ pub fn without_python<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o str> {
     core::str::from_utf8(out.get(..at)?).ok()
 }
 
-/// What Python writes for numbers that are none.
+/// The numbers that Python's `json` writes and JSON does not have.
 const PYTHON: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
 fn object_of<'b>(
@@ -212,7 +211,7 @@ struct Syntax;
 struct Scan<'b> {
     text: &'b str,
     at: usize,
-    /// Whether numbers may be written as Python does.
+    /// `true` if Python's extra numbers are accepted.
     python: bool,
 }
 
@@ -298,7 +297,7 @@ impl<'b> Scan<'b> {
         }
     }
 
-    /// Skips a number that JSON has no word for; `false` if here is none.
+    /// Skips one of Python's extra numbers; returns `false` if there is none here.
     fn python_number(&mut self) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let found = PYTHON.iter().find(|word| rest.starts_with(word.as_bytes()));
@@ -378,19 +377,19 @@ impl<'b> Scan<'b> {
         if self.at == start { Err(Syntax) } else { Ok(()) }
     }
 
-    /// Skips an object or an array. The kind of every level that is open is one bit, so depth costs
-    /// no stack.
+    /// Skips an object or an array. The kind of each open level is one bit, so depth costs no
+    /// stack.
     fn nested(&mut self) -> Result<(), Syntax> {
         let mut depth = 0u32;
         let mut objects = 0u128;
         loop {
-            // Here a value is due.
+            // A value is due here.
             self.space();
             match self.peek().ok_or(Syntax)? {
                 open @ (b'{' | b'[') => {
                     self.bump();
                     depth = depth.saturating_add(1);
-                    // The object that `members` walks is a level too.
+                    // The object that `members` walks counts as a level, too.
                     if depth >= JSON_DEPTH {
                         return Err(Syntax);
                     }
@@ -411,7 +410,7 @@ impl<'b> Scan<'b> {
                     self.scalar()?;
                 }
             }
-            // Here a value has ended: close levels until one goes on.
+            // A value has ended here: levels are closed until one continues.
             loop {
                 if depth == 0 {
                     return Ok(());

@@ -1,9 +1,9 @@
-//! Writing JSON into a fixed buffer.
+//! A JSON writer into a fixed buffer.
 
 use super::json::Number;
 
-/// Writes one flat object, member by member. What does not fit makes the whole result `None`; a
-/// cut-off message is never seen.
+/// A writer of one flat object, member by member. A member that does not fit makes the result
+/// `None`, so a truncated message is never sent.
 pub struct ObjectWriter<'b> {
     out: &'b mut [u8],
     len: usize,
@@ -19,7 +19,7 @@ impl<'b> ObjectWriter<'b> {
         writer
     }
 
-    /// A member whose value is text; whatever JSON demands is escaped.
+    /// Writes a member with a text, escaped as JSON demands.
     #[must_use]
     pub fn text(mut self, key: &str, value: &str) -> Self {
         self.key(key);
@@ -31,7 +31,7 @@ impl<'b> ObjectWriter<'b> {
         self
     }
 
-    /// A member whose value is `true`, `false` or, where there is none, `null`.
+    /// Writes a member with `true`, `false` or, for `None`, `null`.
     #[must_use]
     pub fn boolean(self, key: &str, value: Option<bool>) -> Self {
         self.verbatim(
@@ -44,13 +44,13 @@ impl<'b> ObjectWriter<'b> {
         )
     }
 
-    /// A member whose value is a number, or `null` where there is none.
+    /// Writes a member with a number or, for `None`, `null`.
     #[must_use]
     pub fn number(self, key: &str, value: Option<Number<'_>>) -> Self {
         self.verbatim(key, value.map_or("null", |number| number.as_str()))
     }
 
-    /// A member whose value is JSON already.
+    /// Writes a member whose value is JSON already.
     #[must_use]
     pub fn verbatim(mut self, key: &str, json: &str) -> Self {
         self.key(key);
@@ -58,7 +58,7 @@ impl<'b> ObjectWriter<'b> {
         self
     }
 
-    /// Ends the object. `None` if it did not fit.
+    /// Ends the object and returns its text. Returns `None` if it did not fit.
     #[must_use]
     pub fn finish(mut self) -> Option<&'b str> {
         self.raw("}");
