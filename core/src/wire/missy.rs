@@ -1,5 +1,5 @@
-//! The `missy` dialect: one JSON object a WebSocket text frame, told apart by `type`. Unknown
-//! fields and unknown types are skipped; of a field that stands twice the last one counts.
+//! The `missy` dialect: one JSON object per WebSocket text frame, told apart by `type`. Unknown
+//! fields and types are skipped; of a repeated field the last one counts.
 
 use super::json::{self, Text, Value};
 use super::json_write::ObjectWriter;
@@ -11,17 +11,17 @@ use crate::error::{Field, Malformed};
 use crate::id::NodeId;
 use crate::text::{Label, UNKNOWN};
 
-/// Reads a frame that a node sent. `scratch` takes texts that hold escapes.
+/// Reads a frame from a node. `scratch` takes texts with escapes.
 ///
 /// # Errors
-/// What is wrong with the frame; nothing of a message that is wrong in part is returned.
+/// The first defect of the frame. A message that is wrong in part is an error as a whole.
 pub fn decode_from_node<'b>(
     frame: &'b str,
     scratch: &'b mut [u8],
 ) -> Result<NodeMessage<'b>, Malformed> {
     let mut fields = NodeFields::default();
-    // The original's nodes write their numbers as Python does, `-Infinity` for a silent microphone:
-    // such a reading is none.
+    // The original's nodes write numbers as Python does, with `-Infinity` for a silent microphone.
+    // Such a reading counts as absent.
     json::members_of_python(frame, |key, value| fields.take(key, value))?;
     let mut room = scratch;
     let Some(Value::Text(kind)) = fields.kind else {
@@ -65,11 +65,11 @@ pub fn decode_from_node<'b>(
     }
 }
 
-/// Reads a frame that a gateway sent; `None` for a type this version does not know, which is
-/// skipped.
+/// Reads a frame from a gateway; returns `None` for a type that this version does not know, which
+/// the node skips.
 ///
 /// # Errors
-/// What is wrong with the frame.
+/// The first defect of the frame.
 pub fn decode_from_gateway<'b>(
     frame: &'b str,
     scratch: &'b mut [u8],
@@ -89,8 +89,8 @@ pub fn decode_from_gateway<'b>(
     Ok(Some(if kind.is("pair_pending") {
         GatewayMessage::PairPending { node_id: node_id()? }
     } else if kind.is("auth_ok") {
-        // A room is only for people to read: one that another system wrote beyond our bounds must
-        // not keep the node out.
+        // The room is only shown to people, so one that exceeds this system's bounds must not keep
+        // the node from linking.
         let shown =
             |room: &mut &'b mut [u8]| label(fields.room, Field::Room, room).unwrap_or(UNKNOWN);
         GatewayMessage::AuthOk { node_id: node_id()?, room: shown(&mut room) }
@@ -109,7 +109,8 @@ pub fn decode_from_gateway<'b>(
     }))
 }
 
-/// Writes what a node sends; `None` if `out` is too small.
+/// Writes a message of a node; returns `None` if `out` is too small, and for
+/// [`NodeMessage::Other`].
 #[must_use]
 pub fn encode_from_node<'b>(message: &NodeMessage<'_>, out: &'b mut [u8]) -> Option<&'b str> {
     let object = ObjectWriter::new(out);
@@ -136,7 +137,7 @@ pub fn encode_from_node<'b>(message: &NodeMessage<'_>, out: &'b mut [u8]) -> Opt
     }
 }
 
-/// Writes what a gateway sends; `None` if `out` is too small.
+/// Writes a message of a gateway; returns `None` if `out` is too small.
 #[must_use]
 pub fn encode_from_gateway<'b>(message: &GatewayMessage<'_>, out: &'b mut [u8]) -> Option<&'b str> {
     let object = ObjectWriter::new(out);
@@ -159,7 +160,7 @@ pub fn encode_from_gateway<'b>(message: &GatewayMessage<'_>, out: &'b mut [u8]) 
     }
 }
 
-/// What the `error` frame says of a frame that was wrong.
+/// Returns the text of the `error` frame for a malformed frame.
 #[must_use]
 pub const fn complaint(malformed: Malformed) -> &'static str {
     match malformed {
@@ -273,7 +274,7 @@ fn label<'b>(
     }
 }
 
-/// A profile as JSON has it, whatever its numbers were.
+/// Reads a profile, with Python's extra numbers replaced by `null`.
 fn profile<'b>(text: &'b str, room: &mut &'b mut [u8]) -> Option<Profile<'b>> {
     Profile::parse(text).or_else(|| {
         let length = json::without_python(text, room)?.len();
@@ -283,7 +284,7 @@ fn profile<'b>(text: &'b str, room: &mut &'b mut [u8]) -> Option<Profile<'b>> {
     })
 }
 
-/// Decodes and parses in one go; what does not decode parses as nothing.
+/// Decodes and parses a text; a text that does not decode parses as `None`.
 fn parse_decoded<'b, T>(
     text: Text<'b>,
     room: &mut &'b mut [u8],

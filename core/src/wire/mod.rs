@@ -1,5 +1,5 @@
 //! Bytes to messages and back. Parsing is total: every input gives a message or a typed error, and
-//! what parses cannot hold illegal values.
+//! a parsed message cannot hold illegal values.
 
 pub mod close;
 pub mod companion;

@@ -1,51 +1,50 @@
-//! Addresses, and the patterns that stand for many of them; what may be done there. All are checked
-//! and then kept as they were written. What they allow to whom is [`crate::grant::scope`]'s
-//! business.
+//! Addresses, patterns of addresses, and the actions on them. All are checked and then kept as
+//! written. Rights are the business of [`crate::grant::scope`].
 
 use crate::limits::{PATH_BYTES, PATH_SEGMENTS};
 use crate::text::is_forbidden;
 
-/// Exactly one segment, whichever.
+/// The wildcard for exactly one segment.
 const ONE: &[u8] = b"*";
-/// Any number of segments, none included.
+/// The wildcard for any number of segments, none included.
 const ANY: &[u8] = b"**";
 
-/// What is wrong with an address, a pattern, a scope or a set of scopes.
+/// A defect of an address, a pattern, a scope or a set of scopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ScopeError {
-    /// A scope without `:` between action and pattern.
+    /// A scope has no `:` between action and pattern.
     NoAction,
-    /// An action other than `read`, `write` and `admin`.
+    /// An action is none of `read`, `write` and `admin`.
     UnknownAction,
-    /// A path that does not begin with a slash.
+    /// A path does not begin with a slash.
     NotAbsolute,
-    /// A path of more than [`crate::limits::PATH_BYTES`].
+    /// A path is longer than [`crate::limits::PATH_BYTES`].
     TooLong,
-    /// A path of more than [`crate::limits::PATH_SEGMENTS`].
+    /// A path has more than [`crate::limits::PATH_SEGMENTS`] segments.
     TooDeep,
-    /// A slash at the end of a path other than `/`.
+    /// A path other than `/` ends with a slash.
     TrailingSlash,
-    /// Two slashes in a row.
+    /// A path has two slashes in a row.
     EmptySegment,
-    /// A segment `.` or `..`.
+    /// A segment is `.` or `..`.
     DotSegment,
-    /// A character that moves a cursor or reorders a line.
+    /// A character moves a cursor or reorders a line.
     Character,
-    /// A `*` in an address.
+    /// An address contains `*`.
     WildcardInAddress,
-    /// A `*` that is only a part of its segment, or three and more of them.
+    /// A `*` is only part of its segment, or a segment is three or more of them.
     PartialWildcard,
-    /// More than one `**` in a pattern.
+    /// A pattern has more than one `**`.
     SecondSpread,
-    /// More than [`crate::limits::SCOPES`] in a set.
+    /// A set has more than [`crate::limits::SCOPES`] scopes.
     TooManyScopes,
-    /// More than [`crate::limits::SCOPES_BYTES`] of text in a set.
+    /// A set has more than [`crate::limits::SCOPES_BYTES`] of text.
     SetTooLong,
 }
 
 impl ScopeError {
-    /// For people, as what follows a colon.
+    /// Returns the reason as a phrase for people, to follow a colon.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,15 +74,15 @@ impl core::fmt::Display for ScopeError {
 
 impl core::error::Error for ScopeError {}
 
-/// What may be done at an address. Each includes those before it.
+/// An action on an address. Each one includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Action {
-    /// Read, and subscribe.
+    /// Reading and subscribing.
     Read,
-    /// Change.
+    /// Changing the value.
     Write,
-    /// Administer.
+    /// Administering the address.
     Admin,
 }
 
@@ -101,7 +100,7 @@ impl Action {
         }
     }
 
-    /// As text.
+    /// Returns the action as text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -111,7 +110,7 @@ impl Action {
         }
     }
 
-    /// Whether who may do this may do `other` as well.
+    /// Returns `true` if permission for this action is permission for `other` as well.
     #[must_use]
     pub fn includes(self, other: Self) -> bool {
         self >= other
@@ -124,18 +123,18 @@ impl core::fmt::Display for Action {
     }
 }
 
-/// Where something is read, written or administered: `/` or segments behind slashes, for instance
-/// `/lights/room1`. At most [`PATH_BYTES`] long and [`PATH_SEGMENTS`] deep; no segment is empty,
-/// `.` or `..`, holds `*`, or a character that moves a cursor or reorders a line. Compared byte for
-/// byte.
+/// The place of a read, write or administration: `/` or segments behind slashes, for instance
+/// `/lights/room1`. It is at most [`PATH_BYTES`] long and [`PATH_SEGMENTS`] deep. No segment is
+/// empty, `.` or `..`, or holds `*` or a character that moves a cursor or reorders a line.
+/// Addresses compare byte for byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address<'b>(&'b str);
 
 impl<'b> Address<'b> {
-    /// Checks a text and changes nothing in it.
+    /// Checks a text; it is kept unchanged.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first defect of the text.
     pub fn parse(text: &'b str) -> Result<Self, ScopeError> {
         check(text, |segment| match segment.contains(&b'*') {
             true => Err(ScopeError::WildcardInAddress),
@@ -144,7 +143,7 @@ impl<'b> Address<'b> {
         Ok(Self(text))
     }
 
-    /// As text.
+    /// Returns the address as text.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
         self.0
@@ -158,16 +157,16 @@ impl core::fmt::Display for Address<'_> {
 }
 
 /// A set of addresses: an address in which whole segments may be wildcards. `*` is exactly one
-/// segment; `**`, at most once, is any number of them, none included, so that `/x/**` has `/x`
-/// itself and all below it.
+/// segment; `**`, at most once, is any number of them, none included, so `/x/**` contains `/x`
+/// itself and everything below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern<'b>(&'b str);
 
 impl<'b> Pattern<'b> {
-    /// Checks a text and changes nothing in it.
+    /// Checks a text; it is kept unchanged.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first defect of the text.
     pub fn parse(text: &'b str) -> Result<Self, ScopeError> {
         let mut spreads = false;
         check(text, |segment| match segment {
@@ -183,25 +182,25 @@ impl<'b> Pattern<'b> {
         Ok(Self(text))
     }
 
-    /// A text that was parsed before.
+    /// Wraps a text that was parsed before.
     pub(crate) const fn parsed(text: &'b str) -> Self {
         Self(text)
     }
 
-    /// As text.
+    /// Returns the pattern as text.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
         self.0
     }
 
-    /// Whether the address is one of the set. Linear: each segment is looked at once.
+    /// Returns `true` if the address is in the set. Linear: each segment is compared once.
     #[must_use]
     pub fn matches(&self, address: &Address<'_>) -> bool {
         matches(self.0, address.0)
     }
 
-    /// Whether every address of `child` is one of this set too. Exact, except that an address
-    /// counts here however long it would be.
+    /// Returns `true` if every address of `child` is in this set. The test is exact, except that it
+    /// counts addresses of any length.
     #[must_use]
     pub fn covers(&self, child: &Pattern<'_>) -> bool {
         let spreads = |text| segments(text).any(|token| token == ANY);
@@ -219,7 +218,7 @@ impl<'b> Pattern<'b> {
 }
 
 impl<'b> From<Address<'b>> for Pattern<'b> {
-    /// The pattern that has this address alone.
+    /// Returns the pattern of this address alone.
     fn from(address: Address<'b>) -> Self {
         Self(address.0)
     }
@@ -231,12 +230,12 @@ impl core::fmt::Display for Pattern<'_> {
     }
 }
 
-/// A [`Pattern`] that owns its text, for instance that of a subscription.
+/// A [`Pattern`] that owns its text, for instance of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternBuf(heapless::String<PATH_BYTES>);
 
 impl PatternBuf {
-    /// The same pattern, borrowed.
+    /// Borrows the pattern.
     #[must_use]
     pub fn pattern(&self) -> Pattern<'_> {
         Pattern(&self.0)
@@ -252,30 +251,29 @@ impl From<Pattern<'_>> for PatternBuf {
     }
 }
 
-/// The segments of a checked path. Only what stands before its first slash is empty there, and in
-/// `/` what follows it.
+/// Iterates over the segments of a checked path. The only empty pieces are the one before the first
+/// slash and, in `/`, the one behind it.
 fn segments(path: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.as_bytes().split(|&byte| byte == b'/').filter(|segment| !segment.is_empty())
 }
 
-/// The tokens of a pattern before its `**`, from the left.
+/// Iterates over the tokens of a pattern before its `**`, from the left.
 fn before_spread(pattern: &str) -> impl Iterator<Item = &[u8]> {
     segments(pattern).take_while(|&token| token != ANY)
 }
 
-/// The tokens of a pattern after its `**`, from the right.
+/// Iterates over the tokens of a pattern after its `**`, from the right.
 fn after_spread(pattern: &str) -> impl Iterator<Item = &[u8]> {
     segments(pattern).rev().take_while(|&token| token != ANY)
 }
 
-/// Whether a token other than `**` takes a segment, or all that another token other than `**`
-/// takes.
+/// Returns `true` if a token other than `**` matches a segment, or covers another such token.
 fn takes(token: &[u8], segment: &[u8]) -> bool {
     token == ONE || token == segment
 }
 
-/// Whether a pattern takes a path without `**`: its tokens take from the left until `**`, then from
-/// the right, and `**` takes what remains between.
+/// Returns `true` if a pattern matches a path without `**`: its tokens match from the left until
+/// `**`, then from the right, and `**` matches the rest between.
 fn matches(pattern: &str, path: &str) -> bool {
     let (mut tokens, mut path) = (segments(pattern), segments(path));
     while let Some(token) = tokens.next() {
@@ -291,8 +289,8 @@ fn matches(pattern: &str, path: &str) -> bool {
     path.next().is_none()
 }
 
-/// One side of two patterns with `**`, walked towards it: the parent takes token by token, and what
-/// meets the child's `**` has to be `*`.
+/// Compares one side of two patterns with `**`, walking towards it: each token of the parent covers
+/// the child's token, and where the child's `**` begins, only `*` does.
 fn side<'b>(
     mut parent: impl Iterator<Item = &'b [u8]>,
     mut child: impl Iterator<Item = &'b [u8]>,
@@ -300,7 +298,8 @@ fn side<'b>(
     parent.all(|token| child.next().map_or(token == ONE, |under| takes(token, under)))
 }
 
-/// What addresses and patterns have in common, and for each segment what they have not.
+/// Checks the rules that addresses and patterns share; `segment_is_fine` checks the rest for each
+/// segment.
 fn check(
     text: &str,
     mut segment_is_fine: impl FnMut(&[u8]) -> Result<(), ScopeError>,

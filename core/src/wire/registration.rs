@@ -1,4 +1,4 @@
-//! The messages of the registration flow and of the link that follows it, as plain types. A dialect
+//! The messages of the registration flow and of its link, as plain types. A dialect
 //! ([`super::missy`]) turns them into bytes.
 
 use super::json::Number;
@@ -6,36 +6,36 @@ use super::token::Token;
 use crate::id::NodeId;
 use crate::text::Label;
 
-/// What a node may send.
+/// A message from a node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NodeMessage<'b> {
-    /// Asks to be paired.
+    /// A request to be paired.
     PairRequest(PairRequest<'b>),
-    /// Proves to be a paired node.
+    /// The credentials of a paired node.
     Auth(Auth),
-    /// Tells how it is, once linked.
+    /// The values of a linked node.
     Heartbeat(Heartbeat<'b>),
-    /// Something of the application's; the type is the application's business.
+    /// A message of the application, which only the application interprets.
     Other,
 }
 
-/// Who a node says it is when it asks to be paired.
+/// The self-description of a node that asks to be paired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairRequest<'b> {
-    /// What people call it.
+    /// The node's name for people.
     pub name: Label<'b>,
-    /// Where it stands.
+    /// The room in which the node stands.
     pub room: Label<'b>,
-    /// What it is made of: a JSON object, as it was written.
+    /// The node's hardware: a JSON object as written.
     pub profile: Profile<'b>,
 }
 
-/// A JSON object of bounded size that nobody here looks into.
+/// A JSON object of bounded size whose members are not interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile<'b>(&'b str);
 
 impl<'b> Profile<'b> {
-    /// No profile.
+    /// The empty profile, `{}`.
     pub const EMPTY: Profile<'static> = Profile("{}");
 
     /// Accepts one JSON object of at most [`crate::limits::PROFILE_BYTES`].
@@ -45,75 +45,75 @@ impl<'b> Profile<'b> {
         (small && super::json::members(text, |_, _| ()).is_ok()).then_some(Self(text))
     }
 
-    /// As it was written.
+    /// Returns the object as written.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
         self.0
     }
 }
 
-/// What a node shows to be let in.
+/// The credentials that a node presents.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// An id and a token of the right form.
+    /// An id and a token in a valid form.
     Presented {
-        /// Which node it claims to be.
+        /// The node that it claims to be.
         node_id: NodeId,
-        /// What proves it.
+        /// The token that proves the claim.
         token: Token,
     },
-    /// Missing, empty or of a form that no gateway ever issued: nobody's credentials.
+    /// The credentials are missing, empty or of a form that no gateway issues.
     Unusable,
 }
 
-/// What a linked node tells from time to time. What is `None` leaves the last value as it is.
+/// The values that a linked node reports from time to time. `None` leaves the last value unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Heartbeat<'b> {
-    /// Whether somebody is there.
+    /// `true` if somebody is in the room.
     pub occupancy: Option<bool>,
-    /// How loud it is, in the node's own unit.
+    /// The noise level, in the node's own unit.
     pub noise_level: Option<Number<'b>>,
-    /// Whether the wake word fired by mistake.
+    /// `true` if the wake word fired by mistake.
     pub wake_word_fp: Option<bool>,
 }
 
-/// What a gateway may send.
+/// A message from a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GatewayMessage<'b> {
-    /// The request waits for the operator under this id.
+    /// The request waits for the operator.
     PairPending {
-        /// The id the gateway gave the node.
+        /// The id that the gateway assigned to the node.
         node_id: NodeId,
     },
-    /// The node is in.
+    /// The node is authenticated.
     AuthOk {
-        /// The node itself.
+        /// The id of the node itself.
         node_id: NodeId,
-        /// Where the registry says it stands.
+        /// The node's room in the registry.
         room: Label<'b>,
     },
-    /// The node is not let in.
+    /// The authentication failed.
     AuthFail(AuthFailure),
     /// The operator muted the node.
     Muted,
-    /// Something was wrong with a message.
+    /// A message of the node was wrong, as this text says.
     Error(&'b str),
 }
 
-/// Why a node is not let in.
+/// The reason for a failed authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AuthFailure {
-    /// No such node, or not its token; which of them is not said.
+    /// The node does not exist, or the token is not its own; the message does not say which.
     InvalidCredentials,
-    /// The right token, but the operator has not approved the node.
+    /// The token is right, but the operator has not approved the node.
     NotApproved,
-    /// A reason this version does not know.
+    /// The reason is not known to this version.
     Other,
 }
 
 impl AuthFailure {
-    /// The text on the wire.
+    /// Returns the text on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,12 +1,15 @@
-//! Setup codes as they travel: what a token claims, and the payload of a QR code that carries the
+//! Setup codes as they are sent: a token's claims, and the payload of a QR code that carries the
 //! token to a companion (the nexo dialect, byte for byte).
 //!
 //! ```text
-//! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits","device_label":"…"}      the label only where there is one;
-//!           behind it "bound":true where the code pairs a device by its own key, and opens no session,
-//!           and "by":"22 characters of base64" where a session made the code: its id
-//! token   = b64url(claims) "." b64url(HMAC-SHA256(key, claims))                                                  made and verified in [`crate::grant::setup_code`]
-//! payload = b64url({"url":"…","bootstrap_token":"token","expires_at":"…"})                                       and "fingerprint" where the code binds to a device
+//! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits",
+//!            "device_label":"…"}     the label only where there is one;
+//!           behind it "bound":true where the code pairs a device by its own key, and opens no
+//!           session, and "by":"22 characters of base64" where a session made the code: its id
+//! token   = b64url(claims) "." b64url(HMAC-SHA256(key, claims))
+//!                                    made and verified in [`crate::grant::setup_code`]
+//! payload = b64url({"url":"…","bootstrap_token":"token","expires_at":"…"})
+//!                                    and "fingerprint" where the code binds to a device
 //! ```
 //! Claims are read with any order of members and any RFC 3339 time; unknown members are ignored,
 //! and of a repeated one the last counts.
@@ -21,13 +24,13 @@ use crate::wire::json::{self, Text, Value};
 use crate::wire::json_write::ObjectWriter;
 
 opaque_id! {
-    /// What makes a setup code one of its own: it is spent once.
+    /// The unique id of a setup code, by which it is spent once.
     Nonce
 }
 
-/// Characters of a session's id as base64.
+/// Length of a session's id in base64, in characters.
 const BY_CHARS: usize = 22;
-/// Characters of a [`Nonce`] as text: lower-case hex.
+/// Length of a [`Nonce`] as text in lower-case hex, in characters.
 const NONCE_CHARS: usize = 32;
 
 impl Nonce {
@@ -51,53 +54,54 @@ impl Nonce {
     }
 }
 
-/// As what a companion is let in, for instance `companion-v1`: 1 to 64 characters, not blank, none
-/// that moves a cursor or reorders a line.
+/// The name of a companion's profile, for instance `companion-v1`: 1 to 64 characters, not blank,
+/// without any that moves a cursor or reorders a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProfileName<'b>(Label<'b>);
 
 impl<'b> ProfileName<'b> {
-    /// Checks a text.
+    /// Checks a text; returns `None` if it is blank, too long or holds a forbidden character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         (!text.trim().is_empty()).then(|| Label::parse(text)).flatten().map(Self)
     }
 
-    /// As text.
+    /// Returns the name as text.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
         self.0.as_str()
     }
 
-    /// As a label, which every profile's name is.
+    /// Returns the name as a label; every profile's name is one.
     #[must_use]
     pub const fn label(&self) -> Label<'b> {
         self.0
     }
 }
 
-/// What a token says. That somebody says it proves nothing: see
+/// The claims of a token. They prove nothing by themselves: see
 /// [`Verified`](crate::grant::setup_code::Verified).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claims<'b> {
-    /// As what the companion is let in.
+    /// The profile that the companion's session gets.
     pub profile: ProfileName<'b>,
-    /// From then on the token is worth nothing.
+    /// The end of the token's validity.
     pub expires_at: UnixTime,
-    /// Which token.
+    /// The unique id of the token.
     pub nonce: Nonce,
-    /// For which device it was made.
+    /// The device that the code is for, as a label for people.
     pub device_label: Option<Label<'b>>,
-    /// Whether it pairs a device by its own key, on the native wire, and opens no session;
-    /// otherwise it opens a session, and pairs nobody.
+    /// `true` if the code pairs a device by its own key, on the native wire, and opens no session;
+    /// otherwise it opens a session and pairs no device.
     pub bound: bool,
-    /// The session that made it, with which it ends; none if an operator did.
+    /// The id of the session that made the code, with which the code ends; `None` if an operator
+    /// made it.
     pub by: Option<[u8; 16]>,
 }
 
 impl<'b> Claims<'b> {
-    /// Writes them. `None` if they do not fit: those of an operator's code always do in
-    /// [`SETUP_CLAIMS_BYTES`].
+    /// Writes the claims as JSON. Returns `None` if they do not fit; the claims of an operator's
+    /// code always fit in [`SETUP_CLAIMS_BYTES`].
     pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let nonce = self.nonce.text();
         let object = ObjectWriter::new(out)
@@ -114,7 +118,8 @@ impl<'b> Claims<'b> {
         object.text("by", base64url::encode(&by, &mut text)?).finish()
     }
 
-    /// Reads them; text with escapes is decoded into `room`. `None` if they are no claims.
+    /// Reads claims; texts with escapes are decoded into `room`. Returns `None` if the text is not
+    /// valid claims.
     #[must_use]
     pub fn parse(text: &'b str, mut room: &'b mut [u8]) -> Option<Self> {
         let (mut profile, mut expires_at, mut nonce, mut label, mut bound, mut by) =
@@ -141,8 +146,8 @@ impl<'b> Claims<'b> {
             nonce: Nonce::parse(as_text(nonce?)?.decode(&mut room)?)?,
             device_label: match label {
                 None | Some(Value::Null) => None,
-                // It is only for people to read: one longer than ours, as the original issues them,
-                // must not make the code worthless. What would deceive who reads it does.
+                // The label is only shown to people, so a longer one, as the original issues them,
+                // must not invalidate the code. A deceptive one does.
                 Some(value) => match as_text(value)?.decode(&mut room)? {
                     text if text.chars().any(is_forbidden) => return None,
                     text => Label::beginning(text),
@@ -155,7 +160,8 @@ impl<'b> Claims<'b> {
                     return None;
                 }
             },
-            // Whoever made it must be known: one that cannot be read is no operator's.
+            // The session that made the code must be known: an unreadable id must not pass for an
+            // operator's code.
             by: match by {
                 None => None,
                 Some(value) => {
@@ -169,8 +175,8 @@ impl<'b> Claims<'b> {
     }
 }
 
-/// A profile and a label of 64 characters of four bytes each, and everything else of its greatest
-/// length.
+/// The claims with a profile and a label of 64 four-byte characters each, and everything else at
+/// its greatest length.
 const _: () = assert!(
     r#"{"profile":"","expires_at":"2026-11-22T06:17:50Z","nonce":"","device_label":"","bound":true}"#.len()
         + NONCE_CHARS
@@ -178,24 +184,23 @@ const _: () = assert!(
         <= SETUP_CLAIMS_BYTES + 1
 );
 
-/// What the QR code carries.
+/// The content of a setup code's QR code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload<'b> {
-    /// Where the gateway is reached. Whoever connects there decides on the parsed URL whether it
-    /// may.
+    /// The gateway's URL. The client that connects decides on the parsed URL whether it may.
     pub url: &'b str,
-    /// What opens the session there. A secret until it is spent.
+    /// The token that opens the session. It is a secret until it is spent.
     pub bootstrap_token: &'b str,
-    /// The token's end.
+    /// The end of the token's validity.
     pub expires_at: UnixTime,
-    /// Of the gateway, for a companion that binds the code to its own key: only whoever has this
-    /// key is shown the token.
+    /// The gateway's fingerprint, for a companion that binds the code to its own key: it shows the
+    /// token only to the gateway with this key.
     pub fingerprint: Option<Fingerprint>,
 }
 
 impl<'b> Payload<'b> {
-    /// Encodes it; `scratch` holds what is encoded. `None` if something is too long:
-    /// [`SETUP_URL_BYTES`] for the URL, [`SETUP_TOKEN_CHARS`] for the token, and
+    /// Encodes the payload; `scratch` holds the JSON. Returns `None` if a part is too long: the
+    /// limits are [`SETUP_URL_BYTES`] for the URL and [`SETUP_TOKEN_CHARS`] for the token, and
     /// [`SETUP_PAYLOAD_CHARS`] suffice for `out` and `scratch`.
     pub fn encode<'o>(&self, scratch: &mut [u8], out: &'o mut [u8]) -> Option<&'o str> {
         if self.url.len() > SETUP_URL_BYTES || self.bootstrap_token.len() > SETUP_TOKEN_CHARS {
@@ -214,8 +219,8 @@ impl<'b> Payload<'b> {
         base64url::encode(object.as_bytes(), out)
     }
 
-    /// Decodes what [`encode`](Self::encode) made, or the original did. Spaces and line breaks
-    /// around it and within, which copying and wrapping add, are ignored. `None` if it is no
+    /// Decodes a payload of [`encode`](Self::encode) or of the original. White space around and
+    /// within it, which copying and wrapping add, is ignored. Returns `None` if the text is not a
     /// payload.
     #[must_use]
     pub fn decode(text: &str, scratch: &'b mut [u8]) -> Option<Self> {
@@ -229,7 +234,7 @@ impl<'b> Payload<'b> {
         let object = if text.trim().len() == length {
             base64url::decode(text.trim(), here)?
         } else {
-            // Put together in the room, which what it decodes to needs only then.
+            // The pieces are joined in `room`, which the decoded texts need only afterwards.
             let mut at = 0usize;
             for part in text.split_whitespace() {
                 let end = at.checked_add(part.len())?;
@@ -266,8 +271,8 @@ impl<'b> Payload<'b> {
     }
 }
 
-/// A URL of which every byte is escaped, the longest token, and everything else of its greatest
-/// length; in base64.
+/// The payload with a URL of which every byte is escaped, the longest token, and everything else at
+/// its greatest length, in base64.
 const _: () =
     assert!((110 + 6 * SETUP_URL_BYTES + SETUP_TOKEN_CHARS).div_ceil(3) * 4 <= SETUP_PAYLOAD_CHARS);
 

@@ -1,19 +1,19 @@
-//! A node's bearer token as it travels: 32 random bytes in URL-safe base64 without padding.
+//! A bearer token as it is sent: 32 random bytes in URL-safe base64 without padding.
 
 use crate::crypto::base64url;
 use crate::secret::Secret;
 
-/// Length of a token in ASCII characters.
+/// Length of a token, in ASCII characters.
 pub const TOKEN_CHARS: usize = 43;
 
-/// The 43 characters of a token. The characters are the secret, they are never decoded.
+/// The 43 characters of a token. The characters themselves are the secret and are never decoded.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Token(Secret<TOKEN_CHARS>);
 
 impl Token {
-    /// Accepts 43 characters of the alphabet; `None` for anything else, which can be nobody's
-    /// token.
+    /// Accepts 43 characters of the alphabet; returns `None` for anything else, which no token can
+    /// equal.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let chars: [u8; TOKEN_CHARS] = text.as_bytes().try_into().ok()?;
@@ -24,7 +24,7 @@ impl Token {
         Self(Secret::new(chars))
     }
 
-    /// The characters, for the one place that shows, sends or keeps them.
+    /// Returns the characters, for the places that show, send or store them.
     #[must_use]
     pub fn expose(&self) -> &str {
         // Only alphabet characters are ever held; the fallback is never taken.
