@@ -1,4 +1,4 @@
-//! The form of the native wire: how each kind of field is read and written. A message names its
+//! The codec of the native wire: reading and writing of each kind of field. A message names its
 //! fields once, in [`fields!`] or [`variants!`], so that reading and writing cannot disagree.
 
 use super::link::DispatchId;
@@ -15,24 +15,24 @@ use crate::wire::path::{Action, Address, Pattern};
 use crate::wire::registration::Heartbeat;
 use crate::wire::token::Token;
 
-/// Why a message was not written. The caller's mistake, never the peer's.
+/// The reason for not writing a message. It is always the caller's mistake, never the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotWritten {
-    /// It does not fit into the buffer; [`PLAINTEXT_BYTES`] always suffice.
+    /// The message does not fit into the buffer; [`PLAINTEXT_BYTES`] always suffice.
     BufferTooSmall,
-    /// More than [`PLAINTEXT_BYTES`]: an `Ask` whose names and certificate request are too long
-    /// together.
+    /// The message is longer than [`PLAINTEXT_BYTES`]: an `Ask` whose names and certificate request
+    /// are too long together.
     MessageTooLong,
 }
 
-/// A value with one form on the wire.
+/// A value with exactly one form on the wire.
 pub(super) trait Wire<'b>: Sized {
     fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable>;
     fn write(&self, to: &mut impl Sink);
 }
 
-/// Reads one message, and nothing but it.
+/// Reads one message that takes all of the bytes.
 pub(super) fn parse<'b, M: Wire<'b>>(bytes: &'b [u8]) -> Result<M, Undecodable> {
     if bytes.len() > PLAINTEXT_BYTES {
         return Err(Undecodable::TooLong);
@@ -42,7 +42,7 @@ pub(super) fn parse<'b, M: Wire<'b>>(bytes: &'b [u8]) -> Result<M, Undecodable> 
     if reader.0.is_empty() { Ok(message) } else { Err(Undecodable::Trailing) }
 }
 
-/// Writes one message to the beginning of `out`.
+/// Writes one message to the beginning of `out`, and returns it.
 pub(super) fn write<'b, 'o, M: Wire<'b>>(
     message: &M,
     out: &'o mut [u8],
@@ -56,7 +56,7 @@ pub(super) fn write<'b, 'o, M: Wire<'b>>(
     out.get(..length).ok_or(NotWritten::BufferTooSmall)
 }
 
-/// What is still to be read.
+/// The bytes that are still to be read.
 pub(super) struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
@@ -72,7 +72,7 @@ impl<'b> Reader<'b> {
         Ok(taken)
     }
 
-    /// LEB128 in its shortest form, at most `most`.
+    /// Reads a number as LEB128 in its shortest form, at most `most`.
     pub(super) fn varint(&mut self, most: u64) -> Result<u64, Undecodable> {
         let mut value = 0;
         let mut shift = 0u32;
@@ -92,13 +92,13 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Bytes behind their length.
+    /// Reads bytes behind their length.
     fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
         let length = self.varint(u32::MAX.into())?;
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    /// Text behind its length, as its field has it.
+    /// Reads text behind its length and checks it with the field's `parse`.
     pub(super) fn text<T>(
         &mut self,
         parse: impl FnOnce(&'b str) -> Option<T>,
@@ -107,11 +107,11 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// Where writing goes: into a buffer, or into a hash.
+/// A target for writing: a buffer or a hash.
 pub(super) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 
-    /// LEB128 in its shortest form.
+    /// Writes a number as LEB128 in its shortest form.
     fn varint(&mut self, mut value: u64) {
         while let rest @ 1.. = value >> 7 {
             self.put(&[value.to_le_bytes()[0] | 0x80]);
@@ -120,14 +120,14 @@ pub(super) trait Sink {
         self.put(&[value.to_le_bytes()[0]]);
     }
 
-    /// Bytes behind their length.
+    /// Writes bytes behind their length.
     fn bytes(&mut self, bytes: &[u8]) {
         self.varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.put(bytes);
     }
 }
 
-/// What has no room left only counts, so that the length is known in the end.
+/// A buffer that counts the bytes beyond its end, so that the full length is known afterwards.
 struct Buffer<'o> {
     out: &'o mut [u8],
     length: usize,
@@ -137,8 +137,7 @@ impl Sink for Buffer<'_> {
     fn put(&mut self, bytes: &[u8]) {
         let end = self.length.saturating_add(bytes.len());
         if let Some(place) = self.out.get_mut(self.length..end) {
-            // Both have the same length; unlike the slices' own copying this has no path that
-            // panics.
+            // Both have the same length. Unlike `copy_from_slice`, this has no path that panics.
             for (to, from) in place.iter_mut().zip(bytes) {
                 *to = *from;
             }
@@ -153,7 +152,7 @@ impl Sink for sha2::Sha256 {
     }
 }
 
-/// [`Wire`] for a struct: its fields, in the order of the wire.
+/// Implements [`Wire`] for a struct by its fields, in the order of the wire.
 macro_rules! fields {
     ($lt:lifetime $name:ty { $($field:ident),* }) => {
         impl<$lt> $crate::wire::native::codec::Wire<$lt> for $name {
@@ -168,7 +167,8 @@ macro_rules! fields {
     };
 }
 
-/// [`Wire`] for an enum: its variants with their numbers, which count from 0 as in the type.
+/// Implements [`Wire`] for an enum by its variants with their numbers, which count from 0 as in the
+/// type.
 macro_rules! variants {
     ($lt:lifetime $name:ty { $($number:literal $variant:ident $(($one:ident))? $({ $($field:ident),* })?;)* }) => {
         impl<$lt> $crate::wire::native::codec::Wire<$lt> for $name {
@@ -196,22 +196,22 @@ macro_rules! variants {
     };
 }
 
-/// What may be a whole message: `parse` and `write`.
+/// Gives a type that may be a whole message its `parse` and `write`.
 macro_rules! message {
     ($lt:lifetime $name:ty) => {
         impl<$lt> $name {
-            /// Reads one message, and nothing but it.
+            /// Reads one message that takes all of the bytes.
             ///
             /// # Errors
-            /// What is wrong with the bytes.
+            /// The first defect of the bytes.
             pub fn parse(bytes: &$lt [u8]) -> Result<Self, $crate::error::Undecodable> {
                 $crate::wire::native::codec::parse(bytes)
             }
 
-            /// Writes it to the beginning of `out`, and returns what was written.
+            /// Writes the message to the beginning of `out`, and returns the bytes written.
             ///
             /// # Errors
-            /// If it does not fit.
+            /// The message does not fit into `out`, or exceeds the length of a message.
             pub fn write<'o>(&self, out: &'o mut [u8]) -> Result<&'o [u8], $crate::wire::native::NotWritten> {
                 $crate::wire::native::codec::write(self, out)
             }
@@ -227,23 +227,23 @@ macro_rules! message {
 
 pub(super) use {fields, message, variants};
 
-/// From `MIN` to `MAX` bytes that nobody here looks into.
+/// Opaque bytes, from `MIN` to `MAX` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounded<'b, const MIN: usize, const MAX: usize>(&'b [u8]);
 
 impl<'b, const MIN: usize, const MAX: usize> Bounded<'b, MIN, MAX> {
-    /// The bytes, if they are neither too few nor too many.
+    /// Checks the number of bytes; returns `None` if they are too few or too many.
     #[must_use]
     pub const fn new(bytes: &'b [u8]) -> Option<Self> {
         if MIN <= bytes.len() && bytes.len() <= MAX { Some(Self(bytes)) } else { None }
     }
 
-    /// Bytes that are within the bounds by how they came to be.
+    /// Wraps bytes whose origin guarantees the bounds.
     pub(super) const fn within(bytes: &'b [u8]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &'b [u8] {
         self.0
@@ -322,7 +322,7 @@ impl<'b, const N: usize> Wire<'b> for [u8; N] {
     }
 }
 
-/// Text with a type of its own: how it is checked, and how it gives its text back.
+/// Implements [`Wire`] for text with a type of its own, by its parser and its accessor.
 macro_rules! texts {
     ($($name:ty: $parse:expr, $text:ident;)*) => {$(
         impl<'b> Wire<'b> for $name {
@@ -337,7 +337,8 @@ macro_rules! texts {
     )*};
 }
 texts! {
-    // A blank text would be read as `unknown`: here that is written out.
+    // `Label::parse` turns blank text into `unknown`; on this wire only the written-out form is
+    // accepted.
     Label<'b>: |text| Label::parse(text).filter(|label| label.as_str() == text), as_str;
     Number<'b>: Number::parse, as_str;
     Address<'b>: |text| Address::parse(text).ok(), as_str;
@@ -347,7 +348,7 @@ texts! {
     CapabilityName<'b>: CapabilityName::parse, as_str;
 }
 
-/// What is a plain value around bytes or a number.
+/// Implements [`Wire`] for a plain wrapper of bytes or a number.
 macro_rules! wrapped {
     ($($name:ty: $inner:ty, $from:expr, $to:expr;)*) => {$(
         impl<'b> Wire<'b> for $name {

@@ -1,7 +1,6 @@
-//! The messages of a link, sealed, after a handshake for
-//! [`Intent::Link`](super::open::Intent::Link) or
-//! [`Intent::Delegate`](super::open::Intent::Delegate). What is sent in parts goes ahead of the
-//! message that means it.
+//! The sealed messages of a link, after a handshake for [`Intent::Link`](super::open::Intent::Link)
+//! or [`Intent::Delegate`](super::open::Intent::Delegate). Parts are sent ahead of the message that
+//! refers to them.
 
 use super::codec::{fields, message, variants};
 use super::pair::{Chain, Csr, Grant, GrantId};
@@ -15,51 +14,52 @@ use crate::time::UnixTime;
 use crate::wire::path::{Action, Address, Pattern};
 use crate::wire::registration::Heartbeat;
 
-/// Whether a node is let in: the payload of the second message of IK, and the answer to
-/// [`FromNode::Present`]. One byte either way, and nothing about why.
+/// The gateway's verdict on a node: the payload of the second message of IK, and the answer to
+/// [`FromNode::Present`]. It is one byte in each case and gives no reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Admission {
-    /// It is.
+    /// The node or the holder is admitted.
     Welcome,
-    /// Unknown or revoked: it asks anew.
+    /// The node is unknown or revoked and has to ask anew.
     NotPaired,
-    /// It is, but what it was given ran out: it may have that made anew, and no more until then.
+    /// The node is known, but its grant has expired. It may renew the grant and do nothing else
+    /// until then.
     Expired,
 }
 
 variants!('b Admission { 0 Welcome; 1 NotPaired; 2 Expired; });
 message!('b Admission);
 
-/// What a node, or a holder of a token chain, sends.
+/// A message from a node or a holder of a token chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromNode<'b> {
-    /// How it is.
+    /// The node's values.
     Heartbeat(Heartbeat<'b>),
-    /// What it can do. Each name stands for itself; announced again, it replaces what was
-    /// announced.
+    /// A capability of the node. Each name is independent; a repeated announcement replaces the
+    /// earlier one.
     Announce(Announce<'b>),
-    /// What became of a dispatch.
+    /// The outcome of a dispatch.
     DispatchResult(DispatchResult<'b>),
-    /// Wants a grant anew.
+    /// A request to renew part of a grant.
     Renew(Renew<'b>),
-    /// Shows a token chain whose leaf is bound to the static key of this channel.
+    /// A token chain whose leaf is bound to the static key of this channel.
     Present {
-        /// The chain.
+        /// The chain, inline or in the parts sent before.
         chain: Chain<'b>,
     },
-    /// Something of the application's.
+    /// A message of the application.
     App(App<'b>),
-    /// Wants to hear of what happens there.
+    /// A subscription to the application's messages at matching addresses.
     Subscribe {
-        /// Where.
+        /// The pattern of the addresses.
         pattern: Pattern<'b>,
     },
-    /// A part of what a later message will mean; a profile stands for itself.
+    /// A part of an object to which a later message refers; a profile needs no such message.
     Part(Part<'b>),
-    /// The grant is stored durably.
+    /// The grant with this id is stored durably.
     Stored(GrantId),
-    /// The end.
+    /// The node ends the link.
     Bye(Bye),
 }
 
@@ -77,38 +77,38 @@ variants!('b FromNode<'b> {
 });
 message!('b FromNode<'b>);
 
-/// What a gateway sends.
+/// A message from a gateway.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromGateway<'b> {
-    /// It is there.
+    /// The gateway's heartbeat.
     Heartbeat {
-        /// What time it is, if it knows, for those without a clock.
+        /// The wall-clock time, for nodes without a clock; `None` if the gateway does not know it.
         time: Option<UnixTime>,
     },
-    /// What the operator decided.
+    /// A decision of the operator.
     Policy(Policy),
-    /// Something to do.
+    /// A task for the node.
     Dispatch(Dispatch<'b>),
-    /// Something of the application's.
+    /// A message of the application.
     App(App<'b>),
-    /// No scope allows what was sent.
+    /// No scope allows a message or subscription of the node.
     NotAllowed {
-        /// What was to be done.
+        /// The action that was refused.
         action: Action,
-        /// Where; the address of an [`App`], or the pattern of a subscription.
+        /// The address of the [`App`], or the pattern of the subscription.
         pattern: Pattern<'b>,
     },
-    /// Answers a token chain.
+    /// The verdict on a token chain.
     Admission(Admission),
-    /// A part of what a later message will mean.
+    /// A part of an object to which a later message refers.
     Part(Part<'b>),
-    /// What renewing yields.
+    /// The result of a renewal.
     Grant(Grant<'b>),
-    /// Nothing is renewed.
+    /// The request to renew is refused.
     NotRenewed,
-    /// The grant counts now; an older one may be dropped.
+    /// The grant with this id is active; the node may drop an older one.
     Active(GrantId),
-    /// The end.
+    /// The gateway ends the link.
     Bye(Bye),
 }
 
@@ -127,16 +127,16 @@ variants!('b FromGateway<'b> {
 });
 message!('b FromGateway<'b>);
 
-/// What the operator decided about a node. Only these, sealed, make a node forget or trust
+/// The operator's decision about a node. Only these messages, sealed, make a node forget or trust
 /// anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Policy {
-    /// Send nothing of the application's.
+    /// The node sends no messages of the application from now on.
     Mute,
-    /// Send again.
+    /// The node may send messages of the application again.
     Unmute,
-    /// Forget the pairing.
+    /// The node forgets the pairing.
     Unpair,
     /// The gateway's static key from the next link on.
     GatewayKey(x25519::PublicKey),
@@ -144,120 +144,120 @@ pub enum Policy {
 
 variants!('b Policy { 0 Mute; 1 Unmute; 2 Unpair; 3 GatewayKey(key); });
 
-/// A capability of a node.
+/// A capability of a node, as the node announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announce<'b> {
-    /// Its name.
+    /// The capability's name.
     pub capability: CapabilityName<'b>,
-    /// Its version.
+    /// The capability's version.
     pub version: Label<'b>,
-    /// Whether it can be dispatched now.
+    /// `true` if the capability can be dispatched now.
     pub available: bool,
 }
 
 fields!('b Announce<'b> { capability, version, available });
 
 opaque_id! {
-    /// Which dispatch: a node runs each once.
+    /// The id of a dispatch; a node runs each id once.
     DispatchId
 }
 
-/// Something for a node to do.
+/// A task for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dispatch<'b> {
-    /// Which.
+    /// The id of this dispatch.
     pub id: DispatchId,
-    /// With which of its capabilities.
+    /// The node's capability that runs the task.
     pub capability: CapabilityName<'b>,
-    /// Within so many seconds.
+    /// Time in which the result is due, in seconds.
     pub timeout: u32,
-    /// With at most so many bytes of result.
+    /// Maximum length of the result, in bytes.
     pub max_payload: u16,
-    /// What the capability needs to know.
+    /// The input of the capability.
     pub input: Payload<'b>,
 }
 
 fields!('b Dispatch<'b> { id, capability, timeout, max_payload, input });
 
-/// What became of a dispatch.
+/// The outcome of a dispatch, with its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DispatchResult<'b> {
-    /// Of which.
+    /// The id of the dispatch.
     pub id: DispatchId,
-    /// What.
+    /// The outcome so far.
     pub outcome: Outcome<'b>,
 }
 
 fields!('b DispatchResult<'b> { id, outcome });
 
-/// How far a dispatch got.
+/// The progress of a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'b> {
-    /// Somebody at the node has to agree first; another result will follow.
+    /// A person at the node has to agree first; another result follows.
     AwaitingMediation,
-    /// Done.
+    /// The task is done, with this result.
     Succeeded(Payload<'b>),
-    /// Tried.
+    /// The task was tried and failed.
     Failed(Reason<'b>),
-    /// Not tried.
+    /// The task was not tried.
     Rejected(Reason<'b>),
-    /// Not done in time.
+    /// The task was not done in time.
     TimedOut,
 }
 
 variants!('b Outcome<'b> { 0 AwaitingMediation; 1 Succeeded(payload); 2 Failed(reason); 3 Rejected(reason); 4 TimedOut; });
 
-/// Which part of a grant is wanted anew.
+/// The part of a grant to renew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renew<'b> {
-    /// The bearer token.
+    /// The bearer token of other dialects.
     Token,
     /// The token chain.
     Chain,
     /// The certificate.
     Certificate {
-        /// The request.
+        /// The new certificate request.
         csr: Csr<'b>,
     },
 }
 
 variants!('b Renew<'b> { 0 Token; 1 Chain; 2 Certificate { csr }; });
 
-/// Something of the application's.
+/// A message of the application, in either direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct App<'b> {
-    /// What is done.
+    /// The action on the address.
     pub action: Action,
-    /// Where.
+    /// The address that the message is about.
     pub address: Address<'b>,
-    /// With what.
+    /// The payload of the application.
     pub bytes: Payload<'b>,
 }
 
 fields!('b App<'b> { action, address, bytes });
 
-/// Why a link ends.
+/// The reason for ending a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Bye {
-    /// On purpose.
+    /// The peer ends it on purpose.
     Done,
-    /// Going down; come again.
+    /// The peer shuts down; a new link is welcome later.
     ShuttingDown,
-    /// The same node linked anew.
+    /// The same node opened another link.
     Replaced,
     /// A message was malformed or out of place.
     Protocol,
-    /// Too much to do; come again later.
+    /// The peer is overloaded; a new link is welcome later.
     Busy,
-    /// An error that is not the peer's.
+    /// An internal error, not the other side's fault.
     Internal,
 }
 
 variants!('b Bye { 0 Done; 1 ShuttingDown; 2 Replaced; 3 Protocol; 4 Busy; 5 Internal; });
 
-/// Number of message, action, address, bytes; and number of message, id, capability, timeout, most,
-/// input.
+/// The longest `App` (number of message, action, address, bytes) and the longest `Dispatch` (number
+/// of message, id, capability, timeout, result bound, input) fit into a message.
 const _: () = assert!(1 + 1 + 2 + PATH_BYTES + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
 const _: () =
     assert!(1 + 16 + 1 + CAPABILITY_NAME_CHARS + 5 + 3 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);

@@ -1,45 +1,46 @@
-//! What goes in clear: the first message, and the answers that come instead of a handshake. They
-//! are not authenticated. Who gets a refusal backs off; it erases nothing, and asks for no older
-//! version, because of it.
+//! The messages in clear: the first message, and the answers in place of a handshake. They are not
+//! authenticated. A node that receives a refusal backs off; it erases nothing and asks for no older
+//! version because of it.
 
 use super::codec::{self, Reader, Sink, Wire, message, variants};
 use crate::crypto::noise::Prologue;
 use crate::error::Undecodable;
 use crate::limits::{CLEAR_BYTES, VERSIONS};
 
-/// The version of all messages here.
+/// The version of all messages of this wire.
 pub const VERSION: u8 = 1;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Intent {
-    /// To pair: XX, then the messages of [`super::pair`].
+    /// Pairing: XX, then the messages of [`super::pair`].
     Pair,
-    /// To link again: IK, then those of [`super::link`].
+    /// Linking again: IK, then the messages of [`super::link`].
     Link,
-    /// To present a token chain with a key that the gateway does not know: XX, then those of
+    /// Presenting a token chain with a key that the gateway does not know: XX, then the messages of
     /// [`super::link`].
     Delegate,
 }
 
 variants!('b Intent { 0 Pair; 1 Link; 2 Delegate; });
 
-/// The first message of a connection, of version 1, with its bytes as they were sent: both sides
-/// bind the handshake to them.
+/// The first message of a connection, in version 1, with its bytes as sent. Both sides bind the
+/// handshake to these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Open<'b> {
     intent: Intent,
     bytes: &'b [u8],
 }
 
-/// Why no connection opens.
+/// The reason for not opening a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotOpened {
-    /// Another version, whose form nobody here knows: the answer is [`ClearRefusal::Unsupported`].
+    /// The message is of another version, with an unknown form; the answer is
+    /// [`ClearRefusal::Unsupported`].
     Version(u8),
-    /// Version 1, but not its form.
+    /// The message is of version 1 but malformed.
     Malformed(Undecodable),
 }
 
@@ -47,7 +48,7 @@ impl<'b> Open<'b> {
     /// Reads the first message of a connection.
     ///
     /// # Errors
-    /// [`NotOpened`].
+    /// [`NotOpened`], for another version or a malformed message.
     pub fn parse(bytes: &'b [u8]) -> Result<Self, NotOpened> {
         match bytes.split_first() {
             None => Err(NotOpened::Malformed(Undecodable::Truncated)),
@@ -59,7 +60,7 @@ impl<'b> Open<'b> {
         }
     }
 
-    /// The message with this intent, to send and to bind to.
+    /// Makes the message for an intent.
     #[must_use]
     pub const fn new(intent: Intent) -> Open<'static> {
         let bytes: &'static [u8] = match intent {
@@ -70,41 +71,41 @@ impl<'b> Open<'b> {
         Open { intent, bytes }
     }
 
-    /// What the connection is for.
+    /// Returns the purpose of the connection.
     #[must_use]
     pub const fn intent(&self) -> Intent {
         self.intent
     }
 
-    /// The bytes that were or will be sent.
+    /// Returns the bytes as sent.
     #[must_use]
     pub const fn as_bytes(&self) -> &'b [u8] {
         self.bytes
     }
 
-    /// What the handshake is bound to before its first message.
+    /// Returns the prologue, to which the handshake is bound before its first message.
     #[must_use]
     pub const fn prologue(&self) -> Prologue<'b> {
         Prologue::of_open(self.bytes)
     }
 }
 
-/// The versions that a gateway speaks: 1 to [`VERSIONS`], rising.
+/// The versions that a gateway supports: 1 to [`VERSIONS`] of them, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions<'b>(&'b [u8]);
 
 impl<'b> Versions<'b> {
-    /// Version 1 alone.
+    /// The versions of this implementation: version 1 alone.
     pub const OURS: Versions<'static> = Versions(&[VERSION]);
 
-    /// These versions. `None` if they are none, too many, or not rising.
+    /// Checks a list of versions. Returns `None` if it is empty, too long or not rising.
     #[must_use]
     pub fn new(versions: &'b [u8]) -> Option<Self> {
         ((1..=VERSIONS).contains(&versions.len()) && versions.is_sorted_by(|a, b| a < b))
             .then_some(Self(versions))
     }
 
-    /// In rising order.
+    /// Returns the versions in rising order.
     #[must_use]
     pub const fn as_slice(&self) -> &'b [u8] {
         self.0
@@ -122,14 +123,14 @@ impl<'b> Wire<'b> for Versions<'b> {
     }
 }
 
-/// What comes in clear instead of a handshake. Anybody on the way can write one.
+/// A refusal in clear, in place of a handshake. Anyone on the network path can forge one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClearRefusal<'b> {
-    /// Not now: too much is under way, or the first messages were malformed.
+    /// The gateway is overloaded, or the first messages were malformed.
     Refused,
-    /// Not this version.
+    /// The gateway does not support the version.
     Unsupported {
-        /// Those that are.
+        /// The versions that it supports.
         versions: Versions<'b>,
     },
 }
@@ -137,21 +138,21 @@ pub enum ClearRefusal<'b> {
 variants!('b ClearRefusal<'b> { 0 Refused; 1 Unsupported { versions }; });
 message!('b ClearRefusal<'b>);
 
-/// The first frame that comes back.
+/// The first frame that a node receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstAnswer<'b> {
-    /// The second message of the handshake, to be checked.
+    /// The second message of the handshake, still to be verified.
     Handshake(&'b [u8]),
     /// A refusal that proves nothing.
     Clear(ClearRefusal<'b>),
 }
 
 impl<'b> FirstAnswer<'b> {
-    /// Tells the two apart by their length: no refusal is longer than [`CLEAR_BYTES`], no message
-    /// of a handshake as short.
+    /// Tells the two apart by their length: a refusal is at most [`CLEAR_BYTES`] long, a message of
+    /// a handshake always longer.
     ///
     /// # Errors
-    /// What is wrong with a short one.
+    /// The first defect of a short frame.
     pub fn parse(frame: &'b [u8]) -> Result<Self, Undecodable> {
         if frame.len() > CLEAR_BYTES {
             Ok(Self::Handshake(frame))
@@ -161,6 +162,6 @@ impl<'b> FirstAnswer<'b> {
     }
 }
 
-/// Number, length and versions of the longest refusal; key, tag and payload with its tag of the
-/// shortest answer.
+/// The longest refusal is its number, length and versions; the shortest answer of a handshake is a
+/// key, a tag and a payload with its tag.
 const _: () = assert!(2 + VERSIONS <= CLEAR_BYTES && CLEAR_BYTES < 32 + 16);

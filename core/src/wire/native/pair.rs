@@ -1,9 +1,10 @@
-//! The messages of pairing, sealed, after a handshake for
+//! The sealed messages of pairing, after a handshake for
 //! [`Intent::Pair`](super::open::Intent::Pair).
 //!
 //! ```text
 //! Ask ──────────▶                  any method
-//! SetupCode ────▶                  setup: the channel is sealed, and its other end the gateway that the code names
+//! SetupCode ────▶                  setup: the channel is sealed, and its other end is the
+//!                                  gateway that the code names
 //!     ◀────────── Waiting          approval: stored under the node's fingerprint
 //!     ◀────────── PinShown         pin: now it can be typed
 //! Ya ───────────▶                  pin and code: CPace
@@ -36,59 +37,59 @@ use crate::text::Label;
 use crate::wire::registration::Profile;
 use crate::wire::token::{TOKEN_CHARS, Token};
 
-/// A certificate request (PKCS #10, DER), as the certificate authority reads it.
+/// A certificate request (PKCS #10, DER), which only the certificate authority parses.
 pub type Csr<'b> = Bounded<'b, 1, CSR_BYTES>;
 
-/// What a node sends to be paired.
+/// A message from a node that wants to be paired.
 #[allow(
     clippy::large_enum_variant,
     reason = "there is no allocator to box an Ask with; it comes once"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromNode<'b> {
-    /// Asks.
+    /// The signed request.
     Ask(Ask<'b>),
-    /// CPace: the node's element. Not looked into here.
+    /// CPace: the node's element, not yet checked.
     Ya(Element),
-    /// CPace: the node's tag. Well formed whatever it holds, so it counts as a guess.
+    /// CPace: the node's tag. Every value is well formed, so a wrong tag counts as a guess.
     Ta(Tag),
-    /// The grant is stored durably.
+    /// The grant with this id is stored durably.
     Stored(GrantId),
-    /// A setup code's token.
+    /// The token of a setup code.
     SetupCode(BootstrapToken<'b>),
 }
 
 variants!('b FromNode<'b> { 0 Ask(ask); 1 Ya(element); 2 Ta(tag); 3 Stored(grant); 4 SetupCode(token); });
 message!('b FromNode<'b>);
 
-/// What a gateway sends to a node that wants to be paired.
+/// A message from a gateway to a node that wants to be paired.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromGateway<'b> {
     /// The request waits for the operator.
     Waiting {
-        /// For so many seconds yet.
+        /// The time that remains, in seconds.
         expires_in: u32,
     },
     /// A PIN for this node is shown at the gateway.
     PinShown {
-        /// For so many seconds.
+        /// The lifetime of the PIN, in seconds.
         expires_in: u32,
-        /// How often it may be tried.
+        /// The number of attempts.
         attempts: u8,
     },
     /// CPace: the gateway's element.
     Yb(Element),
     /// CPace: the gateway's tag.
     Tb(Tag),
-    /// No, and why.
+    /// The refusal and its reason.
     Refused(Refusal<'b>),
-    /// A part of what the grant will mean.
+    /// A part of an object to which the grant refers.
     Part(Part<'b>),
-    /// What pairing yields.
+    /// The result of pairing.
     Grant(Grant<'b>),
-    /// The grant counts now; an older one may be dropped.
+    /// The grant with this id is active; the node may drop an older one.
     Active(GrantId),
-    /// There is no such offer any more, or never was.
+    /// The offer does not exist, or no longer.
     NotPaired,
 }
 
@@ -105,19 +106,19 @@ variants!('b FromGateway<'b> {
 });
 message!('b FromGateway<'b>);
 
-/// The token of a setup code, as it travels: 1 to [`SETUP_TOKEN_CHARS`] bytes of text that whoever
-/// verifies it looks into. A secret until it is spent.
+/// The token of a setup code as it is sent: 1 to [`SETUP_TOKEN_CHARS`] bytes of text that only its
+/// verifier parses. It is a secret until it is spent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BootstrapToken<'b>(&'b str);
 
 impl<'b> BootstrapToken<'b> {
-    /// Takes a text. `None` if it is empty or longer than any token.
+    /// Wraps a text. Returns `None` if it is empty or longer than any token.
     #[must_use]
     pub fn new(text: &'b str) -> Option<Self> {
         (1..=SETUP_TOKEN_CHARS).contains(&text.len()).then_some(Self(text))
     }
 
-    /// The text.
+    /// Returns the secret text.
     #[must_use]
     pub const fn expose(&self) -> &'b str {
         self.0
@@ -142,7 +143,7 @@ impl<'b> Wire<'b> for BootstrapToken<'b> {
 
 const _: () = assert!(1 + 2 + SETUP_TOKEN_CHARS <= PLAINTEXT_BYTES);
 
-/// The wish of a node to be paired, signed with its Ed25519 key for this channel alone.
+/// A node's request to be paired, signed with its Ed25519 key for this channel alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask<'b> {
     request: Request<'b>,
@@ -152,34 +153,34 @@ pub struct Ask<'b> {
 
 fields!('b Ask<'b> { request, key, signature });
 
-/// Who asks, and for what.
+/// The unsigned content of an [`Ask`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'b> {
-    /// What people call it.
+    /// The node's name for people.
     pub name: Label<'b>,
-    /// Where it stands.
+    /// The room in which the node stands.
     pub room: Label<'b>,
-    /// What it is made of.
+    /// The node's hardware.
     pub profile: NativeProfile<'b>,
-    /// What it will show.
+    /// The proof that the node will give.
     pub method: Method,
-    /// The certificate that it wants, if any.
+    /// The certificate request, if the node wants a certificate.
     pub csr: Option<Csr<'b>>,
 }
 
 fields!('b Request<'b> { name, room, profile, method, csr });
 
-/// Number of message, three texts behind two bytes of length, method with selector, no request,
-/// key, signature: whatever the names, an `Ask` fits.
+/// Whatever the names, an `Ask` without a certificate request fits: number of message, three texts
+/// behind two bytes of length each, method with selector, no request, key, signature.
 const _: () = assert!(
     1 + 2 * (2 + LABEL_BYTES) + 2 + NATIVE_PROFILE_BYTES + 5 + 1 + 32 + 64 <= PLAINTEXT_BYTES
 );
-/// With names of 16 characters of four bytes, or 64 of one, and the longest request it fits too, if
-/// the profile has 192 bytes.
+/// An `Ask` with the longest certificate request fits if each name has 64 bytes and the profile
+/// 192.
 const _: () = assert!(1 + 2 * (2 + 64) + 2 + 192 + 5 + 3 + CSR_BYTES + 32 + 64 <= PLAINTEXT_BYTES);
 
-/// What the signature of an [`Ask`] covers behind [`labels::ASK`]: the handshake hash, and SHA-256
-/// over all of the `Ask` but the signature, as it is on the wire.
+/// The bytes that the signature of an [`Ask`] covers behind [`labels::ASK`]: the handshake hash,
+/// and SHA-256 over the `Ask` on the wire without its signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Covered {
     hash: [u8; 32],
@@ -194,7 +195,7 @@ impl Covered {
         Self { hash: *hash.as_bytes(), digest: digest.finalize().into() }
     }
 
-    /// In the order in which they are signed.
+    /// Returns the parts in the order in which they are signed.
     #[must_use]
     pub const fn parts(&self) -> [&[u8]; 2] {
         [&self.hash, &self.digest]
@@ -210,23 +211,23 @@ impl<'b> Ask<'b> {
         Self { request, key, signature }
     }
 
-    /// What the signature covers on the channel with this hash.
+    /// Returns what the signature covers on the channel with this hash.
     #[must_use]
     pub fn covered(&self, hash: &HandshakeHash) -> Covered {
         Covered::new(&self.request, &self.key, hash)
     }
 
-    /// Verifies the signature for the channel with this hash, and only then yields what is asked.
+    /// Verifies the signature for the channel with this hash, and only then returns the request.
     ///
     /// # Errors
-    /// [`BadSignature`].
+    /// [`BadSignature`], if it does not match the key, the request or the channel.
     pub fn verify(self, hash: &HandshakeHash) -> Result<Asked<'b>, BadSignature> {
         self.key.verify(labels::ASK, self.covered(hash).parts(), &self.signature)?;
         Ok(Asked { request: self.request, key: self.key })
     }
 }
 
-/// An [`Ask`] whose signature was verified. Only that makes one.
+/// An [`Ask`] whose signature was verified. Only [`Ask::verify`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked<'b> {
     request: Request<'b>,
@@ -234,13 +235,13 @@ pub struct Asked<'b> {
 }
 
 impl<'b> Asked<'b> {
-    /// Who asks, and for what.
+    /// Returns the verified request.
     #[must_use]
     pub const fn request(&self) -> &Request<'b> {
         &self.request
     }
 
-    /// The node's Ed25519 key, which it has proven to hold.
+    /// Returns the node's Ed25519 key, which the node has proven to hold.
     #[must_use]
     pub const fn key(&self) -> &PublicKey {
         &self.key
@@ -252,16 +253,16 @@ impl<'b> Asked<'b> {
 pub struct NativeProfile<'b>(Profile<'b>);
 
 impl<'b> NativeProfile<'b> {
-    /// No profile.
+    /// The empty profile.
     pub const EMPTY: NativeProfile<'static> = NativeProfile(Profile::EMPTY);
 
-    /// The profile, if it is short enough.
+    /// Wraps a profile; returns `None` if it is too long.
     #[must_use]
     pub const fn new(profile: Profile<'b>) -> Option<Self> {
         if profile.as_str().len() <= NATIVE_PROFILE_BYTES { Some(Self(profile)) } else { None }
     }
 
-    /// The profile, as every door hands it on.
+    /// Returns the profile in the form that all flows share.
     #[must_use]
     pub const fn profile(&self) -> Profile<'b> {
         self.0
@@ -270,7 +271,7 @@ impl<'b> NativeProfile<'b> {
 
 impl<'b> Wire<'b> for NativeProfile<'b> {
     fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
-        // Length first: it bounds what is read as JSON.
+        // The length comes first, because it bounds the work of reading JSON.
         from.text(|text| {
             if text.len() <= NATIVE_PROFILE_BYTES { Profile::parse(text).map(Self) } else { None }
         })
@@ -281,20 +282,20 @@ impl<'b> Wire<'b> for NativeProfile<'b> {
     }
 }
 
-/// What a node shows to be paired.
+/// The proof with which a node is paired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Method {
-    /// Its fingerprint, to the operator.
+    /// The node's fingerprint, which the operator compares.
     Approval,
-    /// A PIN that the gateway will show for it.
+    /// A PIN that the gateway shows for this node.
     Pin,
     /// A code that was minted beforehand.
     Code {
-        /// Which.
+        /// The public part of the code.
         selector: Selector,
     },
-    /// A setup code, which follows at once: its token goes only to the gateway whose fingerprint
+    /// A setup code, which follows at once. Its token goes only to the gateway whose fingerprint
     /// came with it.
     Setup,
 }
@@ -302,7 +303,7 @@ pub enum Method {
 variants!('b Method { 0 Approval; 1 Pin; 2 Code { selector }; 3 Setup; });
 
 impl Method {
-    /// The method as CPace binds it; `None` if there is no CPace.
+    /// Returns the method as CPace binds it; `None` for methods without CPace.
     #[must_use]
     pub const fn cpace(self) -> Option<cpace::Method> {
         match self {
@@ -319,15 +320,15 @@ impl Method {
 pub struct Selector([u8; 4]);
 
 impl Selector {
-    /// Reads what was typed, in upper or lower case.
+    /// Reads typed text in upper or lower case.
     #[must_use]
     pub fn parse(typed: &str) -> Option<Self> {
         let characters: [u8; 4] = typed.as_bytes().try_into().ok()?;
         Self::new(characters.map(|byte| byte.to_ascii_uppercase()))
     }
 
-    /// A fresh one, of characters that do not look like one another. There are a million: whoever
-    /// mints looks whether it is taken.
+    /// Makes a fresh selector of characters that do not look alike. There are only a million, so
+    /// the caller checks that it is not in use.
     #[must_use]
     pub fn mint(entropy: &Entropy<4>) -> Self {
         Self(entropy.expose().map(unambiguous))
@@ -340,7 +341,7 @@ impl Selector {
             .then_some(Self(characters))
     }
 
-    /// The characters.
+    /// Returns the four characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only letters and digits of ASCII are ever held; the fallback is never taken.
@@ -358,39 +359,39 @@ impl<'b> Wire<'b> for Selector {
     }
 }
 
-/// Why a node is not paired.
+/// The reason for not pairing a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal<'b> {
-    /// Not this code.
+    /// The code is wrong.
     WrongCode {
-        /// How often another may be tried.
+        /// The number of attempts that remain.
         attempts_left: u8,
     },
-    /// The PIN, the code or the request ran out.
+    /// The PIN, the code or the request has expired.
     Expired,
-    /// Too many wrong ones: this code is dead.
+    /// Too many guesses were wrong, so the code is void.
     Locked,
     /// Pairing is not open.
     Closed,
-    /// The operator, or who decides for them, said no.
+    /// The operator, or an extension that decides for them, rejected the request.
     Denied {
-        /// In their words.
+        /// Their reason, if they gave one.
         reason: Option<Reason<'b>>,
     },
     /// This key was revoked; that is final.
     Revoked,
-    /// No room, or too much to do.
+    /// The gateway is overloaded or has no free slot.
     Busy {
-        /// When to come again, in seconds.
+        /// Time before the next attempt, in seconds.
         retry_in: u32,
     },
     /// The last message was malformed or out of place.
     Protocol,
-    /// The setup code was spent by somebody else.
+    /// The setup code was spent by another device.
     Spent,
-    /// The gateway cannot store anything at the moment.
+    /// The gateway's store cannot write at the moment.
     CannotStore {
-        /// When to come again, in seconds.
+        /// Time before the next attempt, in seconds.
         retry_in: u32,
     },
 }
@@ -409,44 +410,45 @@ variants!('b Refusal<'b> {
 });
 
 opaque_id! {
-    /// Which offer of a grant: what was minted anew has another one, so storing the old one
-    /// activates nothing.
+    /// The id of an offer of a grant. A grant that is minted anew has another id, so storing the
+    /// old one activates nothing.
     GrantId
 }
 
-/// What pairing, or renewing, yields. That the node may link with its static key needs no field.
+/// The result of pairing or renewing. The right to link with the static key is implied and has no
+/// field.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant<'b> {
-    /// Which offer it is, to be named when it is stored.
+    /// The id of the offer, which the node names once it has stored the grant.
     pub id: GrantId,
-    /// The node itself.
+    /// The id of the node itself.
     pub node_id: NodeId,
-    /// Where the registry says it stands.
+    /// The node's room in the registry.
     pub room: Label<'b>,
-    /// A bearer token for doors without a sealed channel.
+    /// A bearer token for dialects without a sealed channel.
     pub token: Option<Token>,
-    /// A capability.
+    /// A capability token.
     pub chain: Option<Chain<'b>>,
-    /// Whether the certificates that came in parts are part of it.
+    /// `true` if the certificates in the preceding parts belong to the grant.
     pub certificates: bool,
-    /// What the operator, or who decides for them, says to it.
+    /// A message of the operator, or of an extension that decides for them.
     pub message: Option<Reason<'b>>,
 }
 
 fields!('b Grant<'b> { id, node_id, room, token, chain, certificates, message });
 
-/// A token chain; what it says is [`crate::grant`]'s business.
+/// A token chain, as opaque bytes; [`crate::grant`] interprets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chain<'b> {
-    /// Here.
+    /// The chain itself.
     Here(Bounded<'b, 1, INLINE_CHAIN_BYTES>),
-    /// It came in parts, just before.
+    /// The chain was sent in the preceding parts.
     InParts,
 }
 
 variants!('b Chain<'b> { 0 Here(bytes); 1 InParts; });
 
-/// Number of message, ids, room, token, chain, certificates, message.
+/// The longest `Grant` fits: number of message, ids, room, token, chain, certificates, message.
 const _: () = assert!(
     1 + 16
         + 16

@@ -1,4 +1,4 @@
-//! Objects that are too large for a message: cut into parts, and put together again in the caller's
+//! Objects that are too large for a message: cut into parts, and reassembled in the caller's
 //! buffer.
 
 use super::codec::{Bounded, Reader, Sink, Wire, fields, variants};
@@ -7,7 +7,7 @@ use crate::limits::{
     CERTIFICATES_BYTES, CHAIN_BYTES, NATIVE_PROFILE_BYTES, PART_BYTES, PLAINTEXT_BYTES,
 };
 
-/// What travels in parts.
+/// The kind of an object that is sent in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Object {
@@ -22,7 +22,7 @@ pub enum Object {
 variants!('b Object { 0 Certificates; 1 Chain; 2 Profile; });
 
 impl Object {
-    /// Most bytes of it.
+    /// Returns the maximum length of the object, in bytes.
     #[must_use]
     pub const fn limit(self) -> usize {
         match self {
@@ -33,8 +33,8 @@ impl Object {
     }
 }
 
-/// A part of an object. Each but the last has exactly [`PART_BYTES`], so an object is cut in one
-/// way only.
+/// A part of an object. Each part but the last has exactly [`PART_BYTES`], so an object is cut in
+/// one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part<'b>(Fields<'b>);
 
@@ -48,12 +48,13 @@ struct Fields<'b> {
 
 fields!('b Fields<'b> { object, index, last, bytes });
 
-/// Numbers of message and object, index, last, length: all but the bytes.
+/// A part's overhead (numbers of message and object, index, last, length) and its bytes fit into a
+/// message.
 const _: () = assert!(1 + 1 + 1 + 1 + 2 + PART_BYTES <= PLAINTEXT_BYTES);
 const _: () = assert!(CERTIFICATES_BYTES.div_ceil(PART_BYTES) <= 256, "an index is one byte");
 
 impl<'b> Part<'b> {
-    /// Cuts an object into its parts, in their order. `None` if it is empty or over its limit.
+    /// Cuts an object into its parts, in order. Returns `None` if it is empty or over its limit.
     #[must_use]
     pub fn cut(object: Object, bytes: &'b [u8]) -> Option<impl ExactSizeIterator<Item = Self>> {
         if bytes.is_empty() || bytes.len() > object.limit() {
@@ -63,32 +64,32 @@ impl<'b> Part<'b> {
         let count = chunks.len();
         Some(chunks.enumerate().map(move |(at, chunk)| {
             let last = at.saturating_add(1) == count;
-            // Chunks are 1 to PART_BYTES long, and there are few enough of them, as is asserted
-            // above.
+            // Chunks are 1 to PART_BYTES long, and the assertion above bounds their number to one
+            // byte.
             let index = at.to_le_bytes()[0];
             Self(Fields { object, index, last, bytes: Bounded::within(chunk) })
         }))
     }
 
-    /// What it is a part of.
+    /// Returns the kind of object that the part belongs to.
     #[must_use]
     pub const fn object(&self) -> Object {
         self.0.object
     }
 
-    /// Which part, from 0.
+    /// Returns the part's position, from 0.
     #[must_use]
     pub const fn index(&self) -> u8 {
         self.0.index
     }
 
-    /// Whether the object ends with it.
+    /// Returns `true` for the last part of an object.
     #[must_use]
     pub const fn is_last(&self) -> bool {
         self.0.last
     }
 
-    /// What it adds to the object.
+    /// Returns the part's bytes of the object.
     #[must_use]
     pub const fn as_bytes(&self) -> &'b [u8] {
         self.0.bytes.as_bytes()
@@ -107,8 +108,8 @@ impl<'b> Wire<'b> for Part<'b> {
     }
 }
 
-/// An object that is coming in, or none. It holds no bytes: they stand in the caller's buffer, the
-/// same one for all parts of an object.
+/// The state of an incoming object, or of none. It holds no bytes: they are in the caller's buffer,
+/// which is the same for all parts of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Assembly(Option<Begun>);
@@ -121,51 +122,51 @@ struct Begun {
     length: usize,
 }
 
-/// What a part led to.
+/// The result of taking a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assembled<'o> {
-    /// More is to come.
+    /// More parts are due.
     More(Assembly),
-    /// The object is whole.
+    /// The object is complete.
     Whole {
-        /// Which.
+        /// The kind of the object.
         object: Object,
-        /// Its bytes, at the beginning of the buffer.
+        /// The object's bytes, at the beginning of the buffer.
         bytes: &'o [u8],
     },
 }
 
-/// Why a part does not go on with what came before it. The assembly is given up.
+/// The reason for rejecting a part. The assembly is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotAssembled {
     /// Parts before it are missing.
     Gap,
-    /// It, or one after it, came before.
+    /// This part, or a later one, came before.
     Repeated,
-    /// It is of another object than the one that is coming in.
+    /// The part belongs to another object than the incoming one.
     OtherObject,
-    /// The object is over its limit.
+    /// The object is longer than its limit.
     TooLong,
-    /// The object is over what the buffer holds, though not over its limit: the caller's choice,
-    /// not the peer's fault.
+    /// The object is longer than the buffer, though within its limit: the caller's choice, not the
+    /// peer's fault.
     BufferTooSmall,
 }
 
 impl Assembly {
-    /// Nothing is coming in.
+    /// No object is incoming.
     pub const IDLE: Self = Self(None);
 
-    /// The object that is coming in.
+    /// Returns the kind of the incoming object; `None` if there is none.
     #[must_use]
     pub fn object(&self) -> Option<Object> {
         self.0.map(|begun| begun.object)
     }
 
-    /// Takes the next part, and copies its bytes behind those before it.
+    /// Takes the next part, and appends its bytes in the buffer.
     ///
     /// # Errors
-    /// [`NotAssembled`]. Nothing was written then.
+    /// [`NotAssembled`]; nothing was written then.
     pub fn take<'o>(
         self,
         part: &Part<'_>,
@@ -182,7 +183,8 @@ impl Assembly {
             core::cmp::Ordering::Equal => {}
         }
         let length = begun.length.saturating_add(bytes.as_bytes().len());
-        // A part that fills the object to its limit and is not the last is one too many already.
+        // A part that fills the object to its limit without being the last implies a further part
+        // beyond the limit.
         if length > object.limit() || (!last && length == object.limit()) {
             return Err(NotAssembled::TooLong);
         }
