@@ -1,4 +1,5 @@
-//! Letting a pairing request in to wait for the operator: found again, or entered under the caps.
+//! Admission of pairing requests to the registry: an entry is found again, or entered under the
+//! caps.
 
 use core::net::IpAddr;
 
@@ -14,21 +15,21 @@ use crate::registry::rejection::Rejection;
 use crate::time::{Span, UnixTime};
 use crate::wire::registration::PairRequest;
 
-/// What makes two requests the same one: source, name and room. A node that asks again, or whose
-/// answer was lost, finds its entry and its id by it, so an operator's approval is never aimed at
-/// an id that a retry has replaced. What it is made of may change: the entry then says so, and has
-/// a new version.
+/// The identity of a request: a hash of source, name and room. A node that asks again, or whose
+/// answer was lost, finds its entry and its id by it, so an operator's approval never refers to an
+/// id that a retry has replaced. The profile is not part of it: a changed profile gives the entry a
+/// new version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey([u8; 32]);
 
 impl RequestKey {
-    /// The key of a request.
+    /// Computes the key of a request.
     #[must_use]
     pub fn of(source: Source, request: &PairRequest<'_>) -> Self {
         Self::named(source, request.name.as_str(), request.room.as_str())
     }
 
-    /// The key of the request that led to this record.
+    /// Computes the key of the request that led to this record.
     #[must_use]
     pub fn of_record(record: &Record) -> Self {
         match &record.keys {
@@ -46,14 +47,14 @@ impl RequestKey {
         ))
     }
 
-    /// The key of whoever holds this static key: whatever it asks for, and from wherever, it is the
-    /// same.
+    /// Computes the key for a node with this static key. It is the same whatever the node asks for
+    /// and from wherever.
     #[must_use]
     pub fn of_key(key: &x25519::PublicKey) -> Self {
         Self(sha256::hash_parts(labels::PENDING_KEY, &[key.as_bytes()]))
     }
 
-    /// The bytes, for a store's index.
+    /// Returns the bytes for a store's index.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -63,39 +64,39 @@ impl RequestKey {
 /// A request on its way into the registry.
 #[derive(Clone, Debug)]
 pub struct Asking {
-    /// Its identity.
+    /// The request's identity.
     pub key: RequestKey,
-    /// The source whose cap it counts for.
+    /// The source whose cap the request counts against.
     pub source: Source,
-    /// The record that is entered if it is new.
+    /// The record that is entered if the request is new.
     pub record: Record,
-    /// Of the request that was made: one that is settled more than once is still one.
+    /// The number of the request; a request that is settled several times counts once.
     pub request: u64,
 }
 
-/// How often a waiting entry was asked for: two devices alike behind one address look like one that
-/// asks twice as often.
+/// The repetitions of a waiting request. Two identical devices behind one address look like one
+/// device that asks twice as often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// How often, each time over a connection of its own; no more than [`Asked::MOST`] are counted.
+    /// The number of requests, each on its own connection; the count stops at [`Asked::MOST`].
     pub times: u32,
-    /// When the last time was.
+    /// The time of the last counted request.
     pub last: UnixTime,
-    /// Of the request that was counted last.
+    /// The number of the last counted request.
     pub request: u64,
 }
 
 impl Asked {
-    /// What is counted at most. Whoever asks more often changes nothing any more.
+    /// Maximum of the count. Further requests change nothing.
     pub const MOST: u32 = 1000;
 
-    /// Asked for the first time.
+    /// Counts the first request.
     #[must_use]
     pub const fn first(request: u64, now: UnixTime) -> Self {
         Self { times: 1, last: now, request }
     }
 
-    /// Asked for once more; none if that changes nothing.
+    /// Counts a further request; returns `None` if it changes nothing.
     #[must_use]
     pub fn again(self, request: u64, now: UnixTime) -> Option<Self> {
         let counts = self.request != request && self.times < Self::MOST;
@@ -104,8 +105,7 @@ impl Asked {
 }
 
 impl Asking {
-    /// Prepares a request for the registry: a fresh id, and the time from which it no longer
-    /// counts.
+    /// Prepares a request for the registry, with a fresh id and an expiry.
     #[must_use]
     pub fn new(
         request: &PairRequest<'_>,
@@ -127,14 +127,14 @@ impl Asking {
         Self { key: RequestKey::of(source, request), source, record, request: 0 }
     }
 
-    /// The same, made by this request.
+    /// Sets the number of the request.
     #[must_use]
     pub fn made_by(self, request: u64) -> Self {
         Self { request, ..self }
     }
 
-    /// The same for a node that has proven to hold these keys. A store refuses it where another
-    /// record has its static key already.
+    /// Adds the keys that the node has proven to hold. A store refuses the request if another
+    /// record has the same static key.
     #[must_use]
     pub fn with_keys(self, keys: Holder) -> Self {
         Self {
@@ -145,44 +145,43 @@ impl Asking {
     }
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It was waiting already, under this id.
+    /// The request waits already, under this id.
     Found(NodeId),
-    /// It waits from now on.
+    /// The request is entered and waits from now on.
     Enter,
-    /// It waits from now on if another [gives way](gives_way): of the same source, or of the one
-    /// that has most.
+    /// The request is entered if another entry [gives way](gives_way): one of this share.
     Displace(Share),
-    /// It may not ask, or not yet.
+    /// The node may not ask, or not yet.
     Refused(Refusal),
 }
 
-/// Whose entry may have to give way.
+/// The entries of which one may have to give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// The source that asks: its share is used up.
+    /// The entries of the asking source, whose share is used up.
     Own,
-    /// The source of which most wait: there is no room for anybody.
+    /// The entries of the source with the most, because the total is reached.
     Largest,
 }
 
-/// An entry without keys that was asked for longer ago than the others of its source.
+/// The entry without keys whose last request is the oldest of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stalest {
-    /// When it was last asked for.
+    /// The time of its last request.
     pub asked: UnixTime,
-    /// How many of its source wait.
+    /// The number of waiting entries of its source.
     pub of_source: u32,
 }
 
-/// For how long an entry that nobody asks for any more holds its place against those who ask now.
+/// Time without a request after which an entry gives way to new ones.
 const STALE: Span = Span::from_secs(300);
 
-/// Decides. `same` is the entry with the same key that has not expired, `rejection` what is known
-/// of the key, `waiting` the entries that have not expired, counted before this one. A store calls
-/// this inside the transaction that carries the answer out.
+/// Decides about a request. `same` is the unexpired entry with the same key, `rejection` the last
+/// rejection of the key, `waiting` the unexpired entries without this one. A store calls this
+/// inside the transaction that carries out the decision.
 #[must_use]
 pub fn decide(
     same: Option<NodeId>,
@@ -202,9 +201,9 @@ pub fn decide(
     }
 }
 
-/// Whether an entry makes room for one more of a source of which so many wait. A burst of junk so
-/// shuts its neighbours out for minutes at most, and no source keeps places that others, who have
-/// fewer, ask for. Who waits with a connection, as nodes with keys do, never gives way.
+/// Returns `true` if an entry makes room for one more entry of the source that `waiting` counts. So
+/// a burst of junk blocks its neighbours for minutes at most, and no source keeps slots against
+/// sources with fewer. Nodes with keys wait on a connection and never give way.
 #[must_use]
 pub fn gives_way(stalest: Stalest, waiting: Pending, now: UnixTime) -> bool {
     stalest.asked.after(STALE) <= now || stalest.of_source > waiting.of_source.saturating_add(1)

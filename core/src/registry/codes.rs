@@ -1,14 +1,14 @@
-//! PINs and codes, the pairing window, and how often either may be guessed.
+//! PINs and codes, the pairing window, and the budgets of guesses.
 //!
 //! ```text
 //! window:  Closed ──open──▶ Open ──20 wrong PINs──▶ Locked ──open──▶ Open
 //!             ▲──────────────┘ close, or its time is over
 //! ```
-//! A guess is **reserved before it is compared**: [`reserve`] answers what to write, and only when
-//! that is durable may the comparison be made. What was right is given back ([`spend`]). Each
-//! source has a share of a window's guesses, and of the PINs that live, so that one stranger
-//! neither closes it for all nor leaves no PIN to anybody else. So neither a crash, nor a new
-//! session, address or start, nor a thousand guesses at once gains one more.
+//! A guess is **reserved before it is compared**: [`reserve`] returns the new counts, and the
+//! comparison is made only once they are durable. A right guess is given back ([`spend`]). Each
+//! source has a share of a window's guesses and of the live PINs, so that one stranger can neither
+//! close the window for all nor use up all PINs. A crash, a new session, address or start, or a
+//! thousand guesses at once therefore yields no extra guess.
 
 use crate::crypto::x25519;
 use crate::id::{Source, opaque_id};
@@ -19,74 +19,76 @@ use crate::time::UnixTime;
 use crate::wire::native::pair::Selector;
 
 opaque_id! {
-    /// Which PIN or code.
+    /// The id of a PIN or code.
     CodeId
 }
 
-/// What a code is for.
+/// The kind of a code, and how it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A PIN, shown for the node with this static key alone, while pairing is open.
+    /// A PIN, shown for the node with this static key alone, while the window is open.
     Pin(x25519::PublicKey),
-    /// A code that the operator minted beforehand, found by its selector. It needs no open window:
-    /// minting it was the operator's word.
+    /// A code that the operator minted beforehand, found by its selector. It needs no open window,
+    /// because minting it was the operator's consent.
     Code(Selector),
 }
 
-/// What is counted of a code.
+/// The state of a code that guesses depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// What it is for.
+    /// The kind of the code.
     pub kind: Kind,
-    /// From then on it is dead.
+    /// The code's expiry.
     pub expires: UnixTime,
     /// Guesses that were reserved and not given back.
     pub guesses: u8,
-    /// How many nodes may still pair with it. None: it is spent, and its secret erased.
+    /// The number of nodes that may still pair with the code. At zero it is spent, and its secret
+    /// is erased.
     pub uses_left: u8,
 }
 
-/// Whether requests by PIN are let in, and how many wrong PINs there were meanwhile.
+/// The pairing window: it admits requests by PIN, and counts the wrong ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Window {
-    /// Since when and until when it is open, if the operator opened it.
+    /// The opening and closing time; `None` if the window is closed.
     pub opened: Option<Opened>,
-    /// Wrong PINs since then, over all PINs, and those under way. [`GUESSES_PER_WINDOW`] of them
-    /// lock it: only the operator opens it again; a restart does not.
+    /// Wrong PINs since the opening, over all PINs, with those under way. At [`GUESSES_PER_WINDOW`]
+    /// the window is locked until the operator opens it again; a restart does not unlock it.
     pub guesses: u8,
 }
 
-/// How often one source guessed PINs of a window wrong, or is guessing them.
+/// The guesses of one source in a window: wrong ones and those under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guesser {
-    /// Who.
+    /// The guessing source.
     pub source: Source,
-    /// How often.
+    /// The number of guesses.
     pub guesses: u8,
 }
 
 impl Guesser {
-    /// Whether it has guessed too often: for it, PINs are locked until the window is opened anew.
+    /// Returns `true` if the source has used up its guesses. PINs are locked for it until the
+    /// window is opened anew.
     #[must_use]
     pub const fn is_locked(&self) -> bool {
         self.guesses >= GUESSES_PER_SOURCE
     }
 }
 
-/// An open window.
+/// The times and the maker of an open window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Since when.
+    /// The opening time.
     pub at: UnixTime,
-    /// It closes by itself then; never, if there is no time.
+    /// The closing time; `None` if the window stays open.
     pub closes: Option<UnixTime>,
-    /// Who opened it, and so has made the PINs that are shown meanwhile.
+    /// The opener, who counts as the maker of the PINs shown in the window.
     pub by: Maker,
 }
 
 impl Counted {
-    /// What it is for the place of another PIN; none for a code of the operator's, and for one that
-    /// may not be guessed any more.
+    /// Returns the PIN's part in [`pin_room`]; `None` for an operator's code and for a PIN that may
+    /// not be guessed any more.
     #[must_use]
     pub const fn live_pin(&self, source: Option<Source>) -> Option<LivePin> {
         match self.kind {
@@ -99,19 +101,19 @@ impl Counted {
 }
 
 impl Window {
-    /// One that the operator opens now.
+    /// Opens a window for an operator.
     #[must_use]
     pub const fn open(at: UnixTime, closes: Option<UnixTime>) -> Self {
         Self::open_by(at, closes, Maker::Operator)
     }
 
-    /// One that somebody opens now.
+    /// Opens a window for a maker.
     #[must_use]
     pub const fn open_by(at: UnixTime, closes: Option<UnixTime>, by: Maker) -> Self {
         Self { opened: Some(Opened { at, closes, by }), guesses: 0 }
     }
 
-    /// Whether its time would be over only by a jump of a clock that is in doubt.
+    /// Returns `true` if only a jump of a clock in doubt would end the window.
     #[must_use]
     pub fn is_doubted(&self, moment: &Moment) -> bool {
         self.opened.is_some_and(|opened| {
@@ -119,13 +121,13 @@ impl Window {
         })
     }
 
-    /// Whether too many wrong PINs have closed it.
+    /// Returns `true` if too many wrong PINs have locked the window.
     #[must_use]
     pub const fn is_locked(&self) -> bool {
         self.opened.is_some() && self.guesses >= GUESSES_PER_WINDOW
     }
 
-    /// Lets a PIN be shown or guessed now.
+    /// Checks that a PIN may be shown or guessed now.
     ///
     /// # Errors
     /// [`NoGuess::Closed`] or [`NoGuess::Locked`].
@@ -140,49 +142,47 @@ impl Window {
 }
 
 impl Window {
-    /// The same for a source that has guessed so many PINs of it wrong.
+    /// Checks the same for a source with `of_source` guesses in this window.
     ///
     /// # Errors
-    /// As for [`Window::admits`].
+    /// [`NoGuess::Closed`], or [`NoGuess::Locked`] for all or for this source.
     pub fn admits_source(&self, of_source: u8, now: UnixTime) -> Result<(), NoGuess> {
         self.admits(now)?;
         if of_source >= GUESSES_PER_SOURCE { Err(NoGuess::Locked) } else { Ok(()) }
     }
 }
 
-/// Why no guess may be made.
+/// The reason for refusing a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NoGuess {
-    /// Its time is over, or it was spent, or the operator withdrew it.
+    /// The code has expired, was spent, or was withdrawn by the operator.
     Expired,
-    /// Guessed wrong too often: this code, or all PINs of the window together, or those that this
-    /// source guessed.
+    /// Too many guesses were wrong: of this code, of all PINs in the window, or of this source.
     Locked,
-    /// Pairing is not open.
+    /// The pairing window is closed.
     Closed,
 }
 
-/// A reserved guess, as it is to be written.
+/// A reserved guess, as the counts to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a guess that is not written is not reserved"]
 pub struct Reserved {
     /// The code's new count.
     pub guesses: u8,
-    /// The window as it is from now on; the same as before for a code that is no PIN.
+    /// The window's new state; unchanged for a code that is not a PIN.
     pub window: Window,
-    /// How many PINs of the window its source has guessed wrong, or is guessing; the same as before
-    /// for a code that is no PIN.
+    /// The source's new count in the window; unchanged for a code that is not a PIN.
     pub of_source: u8,
-    /// How many more guesses there are if this one is wrong.
+    /// The number of guesses that remain if this one is wrong.
     pub left: u8,
 }
 
-/// Reserves a guess of a source that has guessed `of_source` PINs of this window wrong. A store
-/// calls this inside the transaction that writes its outcome.
+/// Reserves a guess of a source with `of_source` guesses in this window. A store calls this inside
+/// the transaction that writes the outcome.
 ///
 /// # Errors
-/// [`NoGuess`]; then nothing is to be written.
+/// [`NoGuess`]; then the store writes nothing.
 pub fn reserve(
     code: &Counted,
     window: &Window,
@@ -214,18 +214,18 @@ pub fn reserve(
     }
 }
 
-/// Whether it may be guessed now by a source that has guessed so many PINs of this window wrong: it
-/// has neither expired nor been spent, and neither it nor, for a PIN, its window is closed or
-/// locked. Lists show these alone.
+/// Returns `true` if a source with `of_source` guesses in this window may guess the code now: it is
+/// neither expired, spent nor locked, and for a PIN the window is open and not locked. Lists show
+/// only such codes.
 #[must_use]
 pub fn is_live(code: &Counted, window: &Window, of_source: u8, now: UnixTime) -> bool {
     reserve(code, window, of_source, now).is_ok()
 }
 
-/// Gives a guess back that was right, and takes one use of the code. A store calls this inside the
-/// transaction that writes its outcome. `None` if the code was spent by another node meanwhile. The
-/// guesses of a window that was opened after the guess was reserved stay as they are, and those of
-/// the source in it.
+/// Gives back a right guess, and takes one use of the code. A store calls this inside the
+/// transaction that writes the outcome. Returns `None` if another node spent the code meanwhile. If
+/// the window was opened after the guess was reserved, its guesses and those of the source in it
+/// stay unchanged.
 #[must_use]
 pub fn spend(
     code: &Counted,
@@ -257,34 +257,35 @@ pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, most: u32) -> b
 /// A PIN that lives, as far as the place of another depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LivePin {
-    /// Who asked for it, if that is known.
+    /// The source that asked for it, if known.
     pub source: Option<Source>,
-    /// Whether somebody has begun to type it.
+    /// `true` if a guess of the PIN has begun.
     pub begun: bool,
 }
 
-/// Whether one more PIN may live.
+/// The decision about one more live PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinRoom {
-    /// It may.
+    /// The PIN may live beside the others.
     Free,
-    /// It may in place of this one, by its place among those that live.
+    /// The PIN may live in place of the one at this index of the live PINs.
     InPlaceOf(usize),
-    /// It may not.
+    /// The PIN may not live.
     Full,
 }
 
-/// Decides about one more PIN for a source, beside those that live and may still be guessed: the
-/// oldest first, and without one that the same key had. A source has [`PINS_PER_SOURCE`] of them,
-/// and its oldest that nobody began to type makes room for its newest. Where `most` live, the
-/// oldest such one of a source makes room that has most of them, if that is more than the asking
-/// source would have.
+/// Decides about one more PIN for a source. `live` are the PINs that may still be guessed, oldest
+/// first, without an earlier one of the same key.
+///
+/// A source has at most [`PINS_PER_SOURCE`] PINs; at its limit, its oldest PIN without a guess
+/// makes room. If `most` PINs live in total, the source with the most PINs gives up its oldest one
+/// without a guess, provided that it has more than the asking source would have.
 #[must_use]
 pub fn pin_room(live: &[LivePin], source: Option<Source>, most: usize) -> PinRoom {
     let of = |source: Option<Source>| live.iter().filter(|pin| pin.source == source).count();
     let oldest =
         |source: Option<Source>| live.iter().position(|pin| pin.source == source && !pin.begun);
-    // Without a source nobody makes room, and it has no share.
+    // A request without a source has no share, so no other PIN makes room for it.
     let own = if source.is_some() { of(source) } else { most };
     if source.is_some() && own >= PINS_PER_SOURCE {
         return oldest(source).map_or(PinRoom::Full, PinRoom::InPlaceOf);
@@ -293,7 +294,7 @@ pub fn pin_room(live: &[LivePin], source: Option<Source>, most: usize) -> PinRoo
         return PinRoom::Free;
     }
     let untouched = live.iter().filter(|pin| !pin.begun);
-    // The first of equals, and so the oldest.
+    // The fold keeps the first of equals, which is the oldest.
     let crowd = untouched.map(|pin| (of(pin.source), pin.source)).fold(
         None,
         |crowd: Option<(usize, Option<Source>)>, next| {

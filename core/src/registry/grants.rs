@@ -1,8 +1,9 @@
-//! What a node of the native wire was given: offered, confirmed, ended.
+//! Grants of nodes on the native wire: offered, confirmed, ended.
 //!
 //! ```text
-//! (pairing, renewing) ──▶ Offered{until} ──stored, or first used──▶ Active ──a newer one is active, or it is revoked──▶ Ended
-//!                             └──until──▶ counts no more
+//! (pairing, renewing) ──▶ Offered{until} ──stored, or first used──▶ Active ──┐
+//!                             └──until──▶ not valid any more                 │
+//!                         Ended ◀──a newer one is active, or it is revoked───┘
 //! ```
 
 use crate::grant::capability;
@@ -13,48 +14,47 @@ use crate::registry::trusted_time::Moment;
 use crate::time::UnixTime;
 pub use crate::wire::native::pair::GrantId;
 
-/// A grant as the registry keeps it. Its capability is not kept: the gateway's signature over the
-/// same terms is the same again.
+/// A grant as stored in the registry. Its capability token is not stored: the gateway signs the
+/// same terms again with the same result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Which.
+    /// The id of the grant.
     pub id: GrantId,
-    /// Whose.
+    /// The node that holds the grant.
     pub node_id: NodeId,
-    /// The capability that is part of it; none for a node that was given no scopes.
+    /// The id of its capability token; `None` for a node without scopes.
     pub capability: Option<capability::Id>,
-    /// What it allows.
+    /// The scopes that it allows.
     pub scopes: ScopesBuf,
-    /// From when on.
+    /// Start of validity.
     pub not_before: UnixTime,
-    /// From then on it allows nothing, and the node pairs again. Every grant with scopes has an
-    /// end.
+    /// End of validity, after which the node has to pair again. Every grant with scopes has one.
     pub expires: Option<UnixTime>,
-    /// By how many seconds its times were moved with a step of the clock. Its capability was made
-    /// before that, and says the older ones.
+    /// Seconds by which its times were moved with a step of the clock. Its capability token was
+    /// made before the step and holds the original times.
     pub moved: i64,
-    /// How far it is.
+    /// The progress of the grant.
     pub state: State,
-    /// Who made it. It ends with a session that did.
+    /// The maker of the grant. A grant that a session made ends with the session.
     pub maker: Maker,
 }
 
-/// How far a grant is.
+/// The progress of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Made; the node has not confirmed that it has stored it.
+    /// The grant was made; the node has not confirmed that it has stored it.
     Offered {
-        /// Until when it may.
+        /// The end of the offer.
         until: UnixTime,
     },
-    /// The node has it.
+    /// The node has stored the grant.
     Active,
-    /// Replaced or revoked.
+    /// The grant was replaced or revoked.
     Ended,
 }
 
 impl Grant {
-    /// From when on it counts no more, confirmed or not.
+    /// Returns the end of validity, confirmed or not; an offer also ends with its `until`.
     #[must_use]
     pub fn ends(&self) -> Option<UnixTime> {
         match self.state {
@@ -65,7 +65,7 @@ impl Grant {
         }
     }
 
-    /// Whether it counts now, confirmed or not.
+    /// Returns `true` if the grant is valid now, confirmed or not.
     #[must_use]
     pub fn counts(&self, now: UnixTime) -> bool {
         let lives = self.expires.is_none_or(|expires| now < expires);
@@ -79,14 +79,14 @@ impl Grant {
 }
 
 impl Grant {
-    /// Whether it would be over only by a jump of a clock that is in doubt.
+    /// Returns `true` if only a jump of a clock in doubt would end the grant.
     #[must_use]
     pub fn is_doubted(&self, moment: &Moment) -> bool {
         self.counts(moment.now)
             && self.ends().is_some_and(|ends| moment.doubts(self.not_before, ends))
     }
 
-    /// From when to when its capability says that it is in force.
+    /// Returns the start and end of validity in the grant's capability token.
     #[must_use]
     pub fn as_issued(&self) -> (UnixTime, Option<UnixTime>) {
         let back = self.moved.saturating_neg();
@@ -94,8 +94,9 @@ impl Grant {
     }
 }
 
-/// The grant on which a link rests: the confirmed one, or else the newest offer. None: the node is
-/// not paired (any more). The grants are those of one node in the order in which they were made.
+/// Returns the grant on which a link rests: the confirmed one, or else the newest offer. `None`
+/// means that the node is not paired. The grants are those of one node in the order of their
+/// making.
 #[must_use]
 pub fn current(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
     let mut counting = grants.iter().rev().filter(|grant| grant.counts(now));
@@ -103,7 +104,7 @@ pub fn current(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
     counting.find(|grant| grant.state == State::Active).or(newest)
 }
 
-/// The grant that the node gets who asks once more: the newest that counts, so that an offer whose
+/// Returns the grant for a node that asks once more: the newest valid one, so that an offer whose
 /// answer was lost is found again.
 #[must_use]
 pub fn offer_again(grants: &[Grant], now: UnixTime) -> Option<&Grant> {

@@ -1,12 +1,12 @@
-//! Who may write to us over a channel, and who waits to be let in.
+//! Senders on messaging channels: allowed, blocked, or waiting for the operator.
 //!
 //! ```text
-//! unknown ──writes──▶ pending ──approve──▶ allowed ──revoke, or its time is over──▶ unknown
-//!    ▲                   │ reject, or its time is over        block: from everywhere ──▶ blocked ──unblock──▶ unknown
-//!    └───────────────────┘
+//! unknown ──writes──▶ pending ──approve──▶ allowed ──revoke or expiry──▶ unknown
+//!    ▲                   │
+//!    └─reject or expiry──┘        any state ──block──▶ blocked ──unblock──▶ unknown
 //! ```
-//! What becomes of a message is decided in [`flow::inbound`](crate::flow::inbound) from the
-//! [`Facts`] that a store reads in one transaction.
+//! [`flow::inbound`](crate::flow::inbound) decides about a message from the [`Facts`] that a store
+//! reads in one transaction.
 
 use crate::crypto::code::unambiguous;
 use crate::entropy::Entropy;
@@ -14,15 +14,15 @@ use crate::limits::{CHALLENGE_CHARS, SENDER_BYTES};
 use crate::text::is_forbidden;
 use crate::time::{Span, UnixTime};
 
-/// The name of a channel or an account, or a sender in its one spelling: 1 to [`SENDER_BYTES`], no
-/// white space at its ends, none of the characters that make one text look like another
-/// ([`is_forbidden`]), and nothing that is not seen. Letters of different scripts may still look
+/// The name of a channel or an account, or a sender in its canonical spelling: 1 to
+/// [`SENDER_BYTES`], without white space at its ends, characters that make one text look like
+/// another ([`is_forbidden`]), or invisible characters. Letters of different scripts may still look
 /// alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ident<'b>(&'b str);
 
 impl<'b> Ident<'b> {
-    /// Checks a text.
+    /// Checks a text; returns `None` if it is not such a name.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         let fine = (1..=SENDER_BYTES).contains(&text.len()) && text.trim().len() == text.len();
@@ -30,50 +30,51 @@ impl<'b> Ident<'b> {
         fine.then_some(Self(text))
     }
 
-    /// As text.
+    /// Returns the name as text.
     #[must_use]
     pub const fn as_str(&self) -> &'b str {
         self.0
     }
 }
 
-/// What is not seen, or is seen as nothing but a space: joiners, fillers, variation selectors.
-/// Names of people's devices may have some of them; what rights hang on may not.
+/// Returns `true` for characters that are invisible or look like a space: joiners, fillers,
+/// variation selectors. Names of devices may have some of them; identities that carry rights may
+/// not.
 const fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200c}'..='\u{200d}' | '\u{2800}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// A sender: three texts, never joined to one, so that no separator inside one of them makes it
-/// another's.
+/// A sender's identity: three texts. They are never joined to one, so a separator inside one of
+/// them cannot imitate another sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderId<'b> {
-    /// Over which channel.
+    /// The messaging channel.
     pub channel: Ident<'b>,
-    /// To which of our accounts there.
+    /// The own account that receives on the channel.
     pub account: Ident<'b>,
-    /// Who, in the channel's one spelling.
+    /// The sender in the channel's canonical spelling.
     pub sender: Ident<'b>,
 }
 
-/// Which text of a [`SenderId`] is none.
+/// The invalid text of a [`SenderId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BadSenderId {
-    /// The channel.
+    /// The channel's name is invalid.
     Channel,
-    /// The account.
+    /// The account is invalid.
     Account,
-    /// The sender.
+    /// The sender is invalid.
     Sender,
 }
 
 impl<'b> SenderId<'b> {
-    /// Checks the texts.
+    /// Checks the three texts.
     ///
     /// # Errors
-    /// [`BadSenderId`].
+    /// [`BadSenderId`], for the first invalid text.
     pub fn parse(channel: &'b str, account: &'b str, sender: &'b str) -> Result<Self, BadSenderId> {
         Ok(Self {
             channel: Ident::parse(channel).ok_or(BadSenderId::Channel)?,
@@ -83,22 +84,22 @@ impl<'b> SenderId<'b> {
     }
 }
 
-/// What a stranger is told and the operator types: 8 of 32 characters that do not look alike, so 40
-/// bits.
+/// The code that an unknown sender receives and the operator types: 8 of 32 characters that do not
+/// look alike, so 40 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChallengeCode([u8; CHALLENGE_CHARS]);
 
 impl ChallengeCode {
-    /// A fresh one: five bits of each byte, so all are equally likely.
+    /// Makes a fresh code from five bits of each byte, so that all codes are equally likely.
     #[must_use]
     pub fn new(entropy: &Entropy<CHALLENGE_CHARS>) -> Self {
         Self(entropy.expose().map(unambiguous))
     }
 
-    /// Reads what was typed or stored, whatever its case, spaces and dashes.
+    /// Reads typed or stored text, whatever its case, spaces and dashes.
     #[must_use]
     pub fn parse(typed: &str) -> Option<Self> {
-        // Much longer than any way to write one.
+        // The bound is above every sensible way to write a code.
         if typed.len() > 4 * CHALLENGE_CHARS {
             return None;
         }
@@ -116,7 +117,7 @@ impl ChallengeCode {
         characters.next().is_none().then_some(Self(code))
     }
 
-    /// The 8 characters.
+    /// Returns the 8 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever held; the fallback is never taken.
@@ -130,80 +131,81 @@ impl core::fmt::Display for ChallengeCode {
     }
 }
 
-/// What is known of a sender at one moment.
+/// The facts about a sender at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// The operator wants to hear nothing of it any more.
+    /// `true` if the operator blocked the sender.
     pub blocked: bool,
-    /// It was let in once.
+    /// The sender's permission, if it ever had one.
     pub allowed: Option<Allowed>,
-    /// It waits to be let in, or did when its time was over.
+    /// The sender's pending request, live or expired.
     pub pending: Option<Pending>,
-    /// How many senders wait for this account on this channel, without those whose time is over.
+    /// The number of unexpired pending senders of this account on this channel.
     pub pending_of_account: u32,
-    /// How many wait in all.
+    /// The number of unexpired pending senders in all.
     pub pending_total: u32,
 }
 
-/// Somebody who was let in.
+/// A sender's permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowed {
-    /// Until when, if there is an end.
+    /// The end of the permission, if there is one.
     pub until: Option<UnixTime>,
-    /// When that was taken back.
+    /// The time of its revocation.
     pub revoked_at: Option<UnixTime>,
 }
 
 impl Allowed {
-    /// Whether it still counts.
+    /// Returns `true` if the permission is neither revoked nor expired.
     #[must_use]
     pub fn is_active(&self, now: UnixTime) -> bool {
         self.revoked_at.is_none() && self.until.is_none_or(|until| now < until)
     }
 }
 
-/// Somebody who waits to be let in.
+/// A sender's pending request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// With what the operator lets it in.
+    /// The code with which the operator allows the sender.
     pub code: ChallengeCode,
-    /// Since when.
+    /// The time of the request.
     pub created_at: UnixTime,
-    /// When it was last told its code.
+    /// The time at which the sender was last told its code.
     pub told_at: UnixTime,
 }
 
 impl Pending {
-    /// Whether its time is not over. An entry that a clock which was set back has put into the
-    /// future lives no longer for it.
+    /// Returns `true` if the request has not expired. A request that lies in the future because the
+    /// clock was set back lives no longer for it.
     #[must_use]
     pub fn is_live(&self, limits: &Limits, now: UnixTime) -> bool {
         now < self.created_at.after(limits.pending_for)
             && self.created_at <= now.after(limits.pending_for)
     }
 
-    /// Whether it may be told its code once more.
+    /// Returns `true` if the sender may be told its code again. A clock that was set back does not
+    /// silence it.
     #[must_use]
     pub fn may_be_told(&self, limits: &Limits, now: UnixTime) -> bool {
         now >= self.told_at.after(limits.told_every) || now < self.told_at
     }
 }
 
-/// The bounds of what waits. An operator may set them.
+/// The bounds of pending senders, which an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a stranger waits to be let in.
+    /// Time that an unknown sender waits for the operator.
     pub pending_for: Span,
-    /// How many wait for one account on one channel.
+    /// Maximum number of pending senders of one account on one channel.
     pub pending_of_account: u32,
-    /// How many wait in all.
+    /// Maximum number of pending senders in all.
     pub pending_total: u32,
-    /// How often one is told its code again.
+    /// Minimum time between two messages that tell a sender its code.
     pub told_every: Span,
 }
 
 impl Limits {
-    /// The documented values.
+    /// The documented default values.
     pub const DEFAULT: Self = Self {
         pending_for: Span::from_secs(3600),
         pending_of_account: 3,

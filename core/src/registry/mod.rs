@@ -1,4 +1,4 @@
-//! The registry: the nodes a gateway knows, whichever door they came through.
+//! The registry: the nodes that a gateway knows, by whichever flow they were paired.
 
 pub mod admission;
 pub mod authority;
