@@ -1,13 +1,13 @@
-//! Authorities: what somebody's right lets them mint, and until when.
+//! Authorities: rights, and what they may mint until when.
 //!
-//! A right that was **delegated** (a companion's session, a capability, a bearer) mints nothing
-//! wider or longer than itself, and what it minted ends with it. An **operator** is not delegated:
-//! a [`Role`] says what it may do, and what it makes lasts as configured. Wider is refused, never
-//! narrowed in silence.
+//! A **delegated** right (a companion's session, a capability token, a bearer) mints nothing wider
+//! or longer than itself, and what it minted ends with it. An **operator** is not delegated: a
+//! [`Role`] names its rights, and what it mints lasts as configured. A wider wish is refused, never
+//! narrowed silently.
 //!
 //! ```text
 //! Operator ──mints──▶ session ──mints──▶ code ──pairs──▶ grant
-//!                        │ revoked, or over
+//!                        │ revoked or expired
 //!                        └──▶ the code and the grant end with it
 //! ```
 #![expect(
@@ -22,31 +22,31 @@ use crate::time::{Span, UnixTime, rfc3339};
 
 pub use crate::registry::sessions::Maker;
 
-/// The path under which permissions name what is the gateway's own.
+/// The path under which scopes name the gateway's own resources.
 pub const GATEWAY: &str = "/gateway";
 
-/// Deepest chain of sessions that made each other. A deeper one lets nobody in.
+/// Maximum depth of sessions that made each other. A deeper session is not valid.
 pub const SESSION_DEPTH: usize = 8;
 
 /// An operator's role: a named set of scopes under [`GATEWAY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Role {
-    /// Reads everything but secrets.
+    /// Reads everything except secrets.
     Viewer,
-    /// Administers everything but the certificate authority, roles, tokens, and what ends all of a
-    /// kind at once.
+    /// Administers everything except the certificate authority, roles, tokens, and actions that end
+    /// all of a kind at once.
     Operator,
-    /// Does everything. The local socket is one.
+    /// Administers everything. The local socket has this role.
     Owner,
 }
 
-/// What only an owner administers: these addresses, and all below them.
+/// The addresses that only an owner administers.
 const OWNERS: [&str; 4] =
     ["/gateway/ca/**", "/gateway/roles/**", "/gateway/tokens/**", "/gateway/**/revoke-all"];
 
 impl Role {
-    /// The word for it in configurations and views.
+    /// Returns the role's word in configurations and views.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -56,13 +56,13 @@ impl Role {
         }
     }
 
-    /// Reads that word.
+    /// Reads the word of [`as_str`](Self::as_str).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Viewer, Self::Operator, Self::Owner].into_iter().find(|role| role.as_str() == text)
     }
 
-    /// The scope that it has; an operator's has the exceptions of `OWNERS`.
+    /// Returns the role's scope; the exceptions of an operator's are checked separately.
     #[must_use]
     pub const fn scope(self) -> Scope<'static> {
         let action = match self {
@@ -82,72 +82,72 @@ impl Role {
     }
 }
 
-/// What a delegated right is.
+/// The kind of a delegated right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Right {
     /// A companion's session.
     Session(SessionId),
-    /// A capability, by its leaf; or a grant without one.
+    /// A capability token, by its leaf; `None` for a grant without one.
     Capability(Option<capability::Id>),
-    /// A bearer that was exchanged for one of them.
+    /// A bearer that was exchanged for a session or a capability token.
     Bearer,
 }
 
-/// A right that somebody else gave.
+/// A right that was derived from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delegated {
-    /// What it is.
+    /// The kind of the right.
     pub right: Right,
-    /// What it allows.
+    /// The scopes that it allows.
     pub scopes: ScopesBuf,
-    /// When it ends; never by itself, if there is no time.
+    /// The end of the right; `None` if it has none of its own.
     pub ends: Option<UnixTime>,
-    /// Whether it may approve what has no scopes, and so no bounds: a node that proves itself with
-    /// a token.
+    /// `true` if it may approve nodes that authenticate with a token. They have no scopes, so no
+    /// right bounds them.
     pub may_approve: bool,
 }
 
-/// Somebody's right.
+/// The right of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "it is made once a request and borrowed from then on"
 )]
 pub enum Authority {
-    /// An operator's, by its role.
+    /// An operator's right, by its role.
     Operator(Role),
-    /// A delegated one.
+    /// A delegated right.
     Delegated(Delegated),
 }
 
-/// The end that is wanted for what is minted.
+/// The end that is wanted for something to be minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// This very time: a right that ends earlier does not mint it.
+    /// Exactly this time; a right that ends earlier mints nothing.
     Exactly(UnixTime),
-    /// Nobody said: this time, or the end of the right if that comes first.
+    /// This time or the end of the right, whichever comes first, because the caller named no end.
     AtMost(UnixTime),
 }
 
-/// Why a right does not mint something: it would be wider than the right.
+/// The reason for not minting: the result would exceed the right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wider {
-    /// It has this scope, which no scope of the right covers; the first such one.
+    /// The first scope of the result that no scope of the right covers.
     Scope {
-        /// What would be allowed.
+        /// The action of that scope.
         action: Action,
-        /// Where.
+        /// The pattern of that scope.
         pattern: crate::grant::scope::PatternBuf,
     },
-    /// It would end after the right.
+    /// The result would end after the right.
     Longer {
-        /// When the right ends.
+        /// The end of the right.
         ends: UnixTime,
     },
-    /// It has no scopes and no end, so no right bounds it.
+    /// The result has neither scopes nor an end, so no right bounds it.
     Unbounded,
-    /// The right is not kept in the registry, so nothing that is kept there can end with it.
+    /// The right is not stored in the registry, so nothing that is stored there can end with it.
     NotKept,
 }
 
@@ -180,11 +180,12 @@ impl core::fmt::Display for Wider {
 impl core::error::Error for Wider {}
 
 impl Authority {
-    /// Whoever reaches the local socket, and the program that embeds the gateway.
+    /// The right of the local socket and of the program that embeds the gateway.
     pub const OWNER: Self = Self::Operator(Role::Owner);
 
-    /// Whether it reaches an address of the gateway's own. A delegated right has to name
-    /// [`GATEWAY`]: a pattern for everything means the application's addresses.
+    /// Returns `true` if the right allows the action on one of the gateway's own addresses. A
+    /// delegated right has to name [`GATEWAY`]: a pattern for everything means the application's
+    /// addresses.
     #[must_use]
     pub fn reaches(&self, action: Action, address: &Address<'_>) -> bool {
         match self {
@@ -193,20 +194,20 @@ impl Authority {
         }
     }
 
-    /// Whether it was delegated.
+    /// Returns `true` for a delegated right.
     #[must_use]
     pub const fn is_delegated(&self) -> bool {
         matches!(self, Self::Delegated(_))
     }
 
-    /// Whether it only looks, and is told no secrets.
+    /// Returns `true` for a right that only reads and is told no secrets.
     #[must_use]
     pub const fn is_viewer(&self) -> bool {
         matches!(self, Self::Operator(Role::Viewer))
     }
 
-    /// Whether it is shown the secret of something with which this maker lets nodes in, as a PIN
-    /// does: who knows it can mint with it.
+    /// Returns `true` if the right may see secrets that pair nodes in this maker's name, such as a
+    /// PIN: their knowledge is a right to mint.
     #[must_use]
     pub fn is_shown_secrets_of(&self, maker: Maker) -> bool {
         match self {
@@ -219,10 +220,10 @@ impl Authority {
         }
     }
 
-    /// Who the registry says has made what this right makes.
+    /// Returns the maker that the registry records for what this right mints.
     ///
     /// # Errors
-    /// [`Wider::NotKept`].
+    /// [`Wider::NotKept`], for a capability token or a bearer.
     pub const fn maker(&self) -> Result<Maker, Wider> {
         match self {
             Self::Operator(_) => Ok(Maker::Operator),
@@ -233,7 +234,7 @@ impl Authority {
         }
     }
 
-    /// Decides whether it mints these scopes until then. The answer is the end.
+    /// Decides whether the right mints these scopes until then, and returns the end.
     ///
     /// # Errors
     /// [`Wider::Scope`] with the first scope that is not covered, or [`Wider::Longer`].
@@ -250,10 +251,10 @@ impl Authority {
         }
     }
 
-    /// Decides whether it approves a node that proves itself with a token.
+    /// Decides whether the right approves a node that authenticates with a token.
     ///
     /// # Errors
-    /// [`Wider::Unbounded`].
+    /// [`Wider::Unbounded`], for a delegated right without `may_approve`.
     pub const fn approve_unbounded(&self) -> Result<(), Wider> {
         match self {
             Self::Operator(_) | Self::Delegated(Delegated { may_approve: true, .. }) => Ok(()),
@@ -262,7 +263,7 @@ impl Authority {
     }
 }
 
-/// Whether delegated scopes allow something of what is the gateway's own: see
+/// Returns `true` if delegated scopes allow an action on the gateway's own address: see
 /// [`Authority::reaches`].
 #[must_use]
 pub fn reaches(own: &ScopesBuf, action: Action, address: &Address<'_>) -> bool {
@@ -272,11 +273,11 @@ pub fn reaches(own: &ScopesBuf, action: Action, address: &Address<'_>) -> bool {
         .any(|scope| names_gateway(scope) && scope.allows(action, address))
 }
 
-/// Whether the scopes of a right cover all that is to be minted from it. What names [`GATEWAY`] is
-/// covered by what names it, too.
+/// Checks that the scopes of a right cover all scopes to be minted. A minted scope that names
+/// [`GATEWAY`] needs a scope that names it, too.
 ///
 /// # Errors
-/// [`Wider::Scope`] with the first that is not covered.
+/// [`Wider::Scope`] with the first scope that is not covered.
 pub fn covers(own: &Scopes<'_>, minted: &Scopes<'_>) -> Result<(), Wider> {
     match minted.as_slice().iter().find(|scope| !is_covered(own, scope)) {
         None => Ok(()),
@@ -286,14 +287,14 @@ pub fn covers(own: &Scopes<'_>, minted: &Scopes<'_>) -> Result<(), Wider> {
     }
 }
 
-/// The scopes that are covered by those of the right from which they were minted. All of them are,
-/// unless the configuration has changed since.
+/// Returns the minted scopes that the right still covers. All of them are, unless the configuration
+/// has changed since.
 #[must_use]
 pub fn within(own: &ScopesBuf, minted: &ScopesBuf) -> ScopesBuf {
     let mut kept = Scopes::new();
     for scope in minted.scopes().as_slice().iter().filter(|scope| is_covered(&own.scopes(), scope))
     {
-        // They fitted before.
+        // The scopes are a subset of a set, so they fit.
         let _ = kept.push(*scope);
     }
     (&kept).into()
@@ -310,38 +311,38 @@ fn names_gateway(scope: &Scope<'_>) -> bool {
     below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
-/// The bounds of codes and grants, whoever makes them.
+/// The bounds of codes and grants, for every maker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The longest life of a code.
+    /// Longest lifetime of a code.
     pub code_for: Span,
-    /// The most nodes for one code.
+    /// Maximum number of nodes that one code pairs.
     pub code_uses: u8,
-    /// The longest life of a grant.
+    /// Longest lifetime of a grant.
     pub grant_for: Span,
 }
 
-/// Which bound is exceeded.
+/// The bound that is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Exceeded {
-    /// [`Bounds::code_for`].
+    /// The lifetime exceeds [`Bounds::code_for`].
     CodeFor,
-    /// [`Bounds::code_uses`].
+    /// The number of nodes exceeds [`Bounds::code_uses`].
     CodeUses,
-    /// [`Bounds::grant_for`].
+    /// The lifetime exceeds [`Bounds::grant_for`].
     GrantFor,
 }
 
 impl Bounds {
-    /// The documented values: a day, 255 nodes, 400 days.
+    /// The documented default values: a day, 255 nodes, 400 days.
     pub const DEFAULT: Self = Self {
         code_for: Span::from_secs(86_400),
         code_uses: u8::MAX,
         grant_for: Span::from_secs(400 * 86_400),
     };
 
-    /// Checks a code, and the life of the grants that it brings, if it says one.
+    /// Checks a code, and the lifetime of its grants if it sets one.
     ///
     /// # Errors
     /// The first bound that is exceeded.
@@ -355,7 +356,7 @@ impl Bounds {
         }
     }
 
-    /// Checks the life of a grant.
+    /// Checks the lifetime of a grant.
     ///
     /// # Errors
     /// [`Exceeded::GrantFor`].

@@ -1,4 +1,4 @@
-//! The life of a node in the registry.
+//! The life cycle of a node in the registry.
 //!
 //! ```text
 //!   (asks) ──▶ Pending ──approve──▶ Paired ◀──unmute / set mode── Muted
@@ -8,11 +8,11 @@
 //!              Revoked (final) ◀─────┴─────────────────────────────┘
 //! ```
 //!
-//! A request that was rejected may be barred later. `Unapproved`, which only an import makes, moves
-//! like `Pending` without an expiry.
+//! A rejected request may be barred later. `Unapproved`, which only an import makes, moves like
+//! `Pending` without an expiry.
 //!
-//! A token is issued in two steps: until its [delivery] is settled the standing keeps what it was
-//! before, and [`settle`] moves it there and back.
+//! A token is issued in two steps: until its [delivery] is settled, the standing keeps the earlier
+//! one inside, and [`settle`] keeps the new one or restores the earlier one.
 
 use crate::error::Refusal;
 use crate::grant::token::TokenHash;
@@ -20,35 +20,35 @@ use crate::registry::delivery::{self, Before, NotSettled, Outcome, Settled, Tick
 use crate::registry::record::{Cause, Credential, Mode, Standing};
 use crate::time::UnixTime;
 
-/// What an operator decides about a node.
+/// An operator's decision about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Let it in; it will prove itself with this.
+    /// Approve the node, which will authenticate with this credential.
     Approve(Credential),
-    /// Let it in with a token that is on its way to it.
+    /// Approve the node with a token that is being delivered to it.
     Issue(NewToken),
-    /// Give it another token; the old one dies when the new one is delivered.
+    /// Replace the node's token; the old one is void once the new one is delivered.
     Reissue(NewToken),
-    /// Turn its request down; it may ask again after a while.
+    /// Reject the node's request; it may ask again after a while.
     Reject,
-    /// Turn its request down for good.
+    /// Reject the node's request permanently.
     Bar,
-    /// Keep it out for a while.
+    /// Mute the node until it is unmuted.
     Mute,
-    /// Let it in again, in the mode it had.
+    /// Unmute the node, in the mode it had.
     Unmute,
-    /// Let it in, in this mode.
+    /// Set the node's mode, and unmute it.
     SetMode(Mode),
-    /// Put it out for good.
+    /// Revoke the node permanently.
     Unpair,
 }
 
-/// A token that is to be delivered.
+/// A token to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
-    /// Its hash.
+    /// The hash of the token.
     pub hash: TokenHash,
-    /// Its delivery.
+    /// The id and the deadline of its delivery.
     pub ticket: Ticket,
 }
 
@@ -57,7 +57,7 @@ impl NewToken {
         Credential::Undelivered(Undelivered { token: self.hash, ticket: self.ticket, before })
     }
 
-    /// In place of the token that this credential is; one that was never delivered leaves no trace.
+    /// Replaces the token of this credential; a token that was never delivered is dropped.
     fn instead_of(self, credential: &Credential) -> Result<Credential, Refusal> {
         match credential {
             Credential::Token(old) => Ok(self.after(Before::Token(old.clone()))),
@@ -67,49 +67,50 @@ impl NewToken {
     }
 }
 
-/// What a live connection of the node has to hear at once.
+/// A message that a live connection of the node must receive at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Notice {
-    /// It is muted now.
+    /// The node is muted now.
     Muted,
-    /// It may speak again. Only a link that stays open while its node is muted hears it.
+    /// The node is unmuted. Only a link that stays open while its node is muted receives it.
     Unmuted,
-    /// Its credential no longer counts.
+    /// The node's credential is void.
     Unpaired,
     /// The same node authenticated on a newer connection.
     Replaced,
-    /// What it waits for was decided: look again.
+    /// The node's request was decided; the connection looks it up again.
     Decided,
-    /// What it may do was decided anew, and a grant waits for it. What is in force has changed
+    /// The node's permissions were decided anew, and a grant waits for it. The change is in force
     /// already.
     Permissions,
 }
 
-/// The outcome of a decision: one durable write, and then what to push.
+/// The outcome of a decision: one durable write, and then a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a change that is not saved did not happen"]
 pub struct Change {
     /// The standing to save.
     pub standing: Standing,
-    /// What to tell live connections after it is saved.
+    /// The notice for live connections once the standing is saved.
     pub notice: Option<Notice>,
 }
 
-/// One part of carrying out a [`Change`].
+/// One step of carrying out a [`Change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'c> {
-    /// Keep the node out from now on and push this to its live connections. This holds whether or
-    /// not the save that follows succeeds: one that fails is to be tried again until it does.
+    /// Keep the node out from now on and push this notice to its live connections. This holds
+    /// whether or not the following save succeeds; a failed save is retried until it succeeds.
     EndLinks(Notice),
-    /// Save this standing. What follows is done only once it is durable.
+    /// Save this standing. Later effects wait until it is durable.
     Save(&'c Standing),
-    /// Push this to its live connections.
+    /// Push this notice to the node's live connections.
     Push(Notice),
 }
 
 impl Change {
-    /// Whether it takes away what the node had. Such a change does not wait for the disk.
+    /// Returns `true` if the change takes rights from the node. Such a change does not wait for the
+    /// disk.
     #[must_use]
     pub const fn takes_away(&self) -> bool {
         match (&self.standing, self.notice) {
@@ -132,8 +133,8 @@ impl Change {
         }
     }
 
-    /// What is to be carried out, in this order. What takes something away is in force before it is
-    /// stored, what gives something only after.
+    /// Returns the effects in order. A change that takes rights is in force before it is stored,
+    /// one that gives rights only afterwards.
     pub fn effects(&self) -> impl Iterator<Item = Effect<'_>> {
         let save = Some(Effect::Save(&self.standing));
         let [first, last] = match (self.notice, self.takes_away()) {
@@ -145,11 +146,11 @@ impl Change {
     }
 }
 
-/// The standing that counts while a decision is in force that is not stored yet. Where the decision
-/// means nothing (any more) for what is stored, that counts.
+/// Returns the standing while a decision is in force but not yet stored. If the decision does not
+/// apply to the stored standing, it is the stored one.
 #[must_use]
 pub fn in_force(stored: &Standing, held: &Decision) -> Standing {
-    // A request that has run out is no less turned down.
+    // An expired request counts as rejected, too, so the time plays no part.
     decide(stored, held.clone(), UnixTime::from_secs(0))
         .map_or_else(|_| stored.clone(), |change| change.standing)
 }
@@ -170,7 +171,7 @@ pub fn unapproved(standing: &Standing) -> Option<Standing> {
 /// misunderstood (muting a muted node); approving twice is one.
 ///
 /// # Errors
-/// Why the decision cannot be taken in this standing.
+/// [`Refusal`], if the decision does not apply in this standing.
 pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<Change, Refusal> {
     use Decision::{Approve, Bar, Issue, Mute, Reissue, Reject, SetMode, Unmute, Unpair};
     use Standing::{Muted, Paired, Pending, Revoked, Unapproved};
@@ -181,8 +182,8 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
             change(Revoked { cause: Cause::Barred }, Some(Notice::Decided))
         }
         (Revoked { .. }, _) => Err(Refusal::Revoked),
-        // Without a look at the clock: what is turned down stays so, even if it was over and the
-        // clock is set back.
+        // The clock plays no part: a rejected request stays rejected, even if it had expired and
+        // the clock is set back.
         (Pending { .. } | Unapproved { .. }, Reject) => {
             change(Revoked { cause: Cause::Rejected }, Some(Notice::Decided))
         }
@@ -215,7 +216,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         (Paired { .. } | Muted { .. }, Unpair) => {
             change(Revoked { cause: Cause::Unpaired }, Some(Notice::Unpaired))
         }
-        // The live link goes on with the old token until the new one is delivered.
+        // The live link continues with the old token until the new one is delivered.
         (Paired { credential, mode }, Reissue(new)) => {
             change(Paired { credential: new.instead_of(credential)?, mode: *mode }, None)
         }
@@ -235,7 +236,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
             change(Paired { credential: credential.clone(), mode }, Some(Notice::Unmuted))
         }
         (same @ Paired { .. }, Unmute) => change(same.clone(), None),
-        // Told once more: whoever asks again may do so because the first push was lost.
+        // The notice is repeated, because the first one may have been lost.
         (same @ Muted { .. }, Mute) => change(same.clone(), Some(Notice::Muted)),
     }
 }
@@ -243,8 +244,8 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
 /// Settles the delivery of a node's token.
 ///
 /// # Errors
-/// [`NotSettled::Unknown`] if no delivery with this id is under way in this standing, and as
-/// [`delivery::settle`] says.
+/// [`NotSettled::Unknown`] if this standing has no delivery with this id, and the errors of
+/// [`delivery::settle`].
 pub fn settle(
     standing: &Standing,
     id: delivery::DeliveryId,
@@ -260,7 +261,7 @@ pub fn settle(
         Settled::Delivered => {
             let with = Credential::Token(undelivered.token.clone());
             match (standing, &undelivered.before) {
-                // Whoever is linked is so with the old token.
+                // A live link was opened with the old token.
                 (Standing::Paired { mode, .. }, Before::Token(_)) => Change {
                     standing: Standing::Paired { credential: with, mode: *mode },
                     notice: Some(Notice::Unpaired),
@@ -291,8 +292,8 @@ pub fn settle(
     Ok((settled, change))
 }
 
-/// The standing as it counts: one whose token was not delivered in time is what it was before, even
-/// if nobody has written that down yet.
+/// Returns the effective standing: one whose token was not delivered in time counts as the earlier
+/// one, even before that is stored.
 #[must_use]
 pub fn as_delivered(standing: &Standing, now: UnixTime) -> Standing {
     match standing.undelivered() {

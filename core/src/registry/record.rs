@@ -1,5 +1,5 @@
-//! What the registry keeps of a node and what survives a reboot. Profiles, sensor values and
-//! versions are the store's.
+//! The registry's record of a node, which survives a reboot. Profiles, sensor values and versions
+//! belong to the store.
 
 use core::net::IpAddr;
 
@@ -11,28 +11,29 @@ use crate::registry::trusted_time::Moment;
 use crate::text::Name;
 use crate::time::UnixTime;
 
-/// A node as the registry knows it.
+/// A node in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The id the gateway gave it.
+    /// The id that the gateway assigned.
     pub node_id: NodeId,
-    /// What people call it.
+    /// The node's name for people.
     pub name: Name,
-    /// Where it stands.
+    /// The room in which the node stands.
     pub room: Name,
-    /// The address it asked from, for the operator to see; 0.0.0.0 for one on a serial line.
+    /// The address of the request, for the operator to see; 0.0.0.0 for a serial line.
     pub address: IpAddr,
-    /// The keys it has proven to hold, if it came over the native wire. They are its identity: no
-    /// other record ever has the same static key, and a revoked one keeps it out for good.
+    /// The keys that the node has proven to hold, if it paired over the native wire. They are its
+    /// identity: no two records have the same static key, and a revoked record bars the key
+    /// permanently.
     pub keys: Option<Holder>,
-    /// When it asked.
+    /// The time of the request.
     pub asked_at: UnixTime,
-    /// Where it is in its life.
+    /// The node's state in its life cycle.
     pub standing: Standing,
 }
 
 impl Record {
-    /// Whether its request would be over only by a jump of a clock that is in doubt.
+    /// Returns `true` if only a jump of a clock in doubt would end the node's request.
     #[must_use]
     pub fn is_doubted(&self, moment: &Moment) -> bool {
         match self.standing {
@@ -45,43 +46,43 @@ impl Record {
     }
 }
 
-/// Where a node is in its life; [`super::lifecycle`] holds the moves.
+/// A node's state in its life cycle; [`super::lifecycle`] holds the transitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Asked, and waits for the operator.
+    /// The request waits for the operator.
     Pending {
-        /// From then on the request counts as never made.
+        /// The expiry, after which the request counts as never made.
         expires: UnixTime,
     },
-    /// Has a token that another system issued, but nobody approved it here. Only an import makes
-    /// this.
+    /// The node has a token of another system, but is not approved here. Only an import makes this
+    /// state.
     Unapproved {
         /// The token's hash.
         token: TokenHash,
     },
-    /// Approved; its credential opens a link.
+    /// The node is approved; its credential opens a link.
     Paired {
-        /// What it proves itself with.
+        /// The node's credential.
         credential: Credential,
-        /// What it may do.
+        /// The node's permissions for the application.
         mode: Mode,
     },
-    /// Approved, but kept out until the operator unmutes it.
+    /// The node is approved, but has no access until the operator unmutes it.
     Muted {
-        /// What it proves itself with.
+        /// The node's credential.
         credential: Credential,
         /// The mode that unmuting restores.
         restore: Mode,
     },
-    /// Out for good; an id that is given to a token never comes back.
+    /// The node is revoked permanently; its id is never reused.
     Revoked {
-        /// How it came to that.
+        /// The cause of the revocation.
         cause: Cause,
     },
 }
 
 impl Standing {
-    /// Whether it keeps the node's key out for good. A request that was only turned down does not.
+    /// Returns `true` if the standing bars the node's key permanently. A rejected request does not.
     #[must_use]
     pub const fn bars(&self) -> bool {
         match self {
@@ -94,7 +95,7 @@ impl Standing {
         }
     }
 
-    /// The hash of the newest token of this node, delivered or not, if it has any.
+    /// Returns the hash of the node's newest token, delivered or not.
     #[must_use]
     pub const fn token(&self) -> Option<&TokenHash> {
         match self {
@@ -114,7 +115,7 @@ impl Standing {
         }
     }
 
-    /// The token that is on its way to the node, if one is.
+    /// Returns the token that is being delivered to the node.
     #[must_use]
     pub const fn undelivered(&self) -> Option<&Undelivered> {
         match self {
@@ -130,7 +131,7 @@ impl Standing {
         }
     }
 
-    /// The hash of the token that works on while a newer one is on its way.
+    /// Returns the hash of the token that stays valid while a newer one is being delivered.
     #[must_use]
     pub const fn older_token(&self) -> Option<&TokenHash> {
         match self.undelivered() {
@@ -144,30 +145,30 @@ impl Standing {
     }
 }
 
-/// What a paired node proves itself with.
+/// The credential of a paired node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// A bearer token, of which this is the hash.
+    /// A bearer token, by its hash.
     Token(TokenHash),
-    /// A bearer token that was answered, and nobody has confirmed or used yet.
+    /// A bearer token that was sent, and neither confirmed nor used yet.
     Undelivered(Undelivered),
-    /// The static key of its [`Record::keys`]; what it may do, and for how long, its
-    /// [grants](super::grants) say.
+    /// The static key in [`Record::keys`]. The node's [grants](super::grants) hold its rights and
+    /// their end.
     Keys,
 }
 
-/// What a paired node may do; the meaning is the application's.
+/// The mode of a paired node, which the application interprets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Mode {
-    /// Everything.
+    /// The node may use everything.
     Full,
-    /// What is harmless.
+    /// The node may use harmless functions only.
     SafeChat,
 }
 
 impl Mode {
-    /// The dialect's and the command line's word for it.
+    /// Returns the mode's word in the dialect and on the command line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -176,28 +177,28 @@ impl Mode {
         }
     }
 
-    /// Reads that word.
+    /// Reads the word of [`as_str`](Self::as_str).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Full, Self::SafeChat].into_iter().find(|mode| mode.as_str() == text)
     }
 }
 
-/// How a node came to be revoked.
+/// The cause of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Cause {
-    /// The operator turned its request down. It may [ask again](super::rejection): neither its key
-    /// nor what it calls itself is barred.
+    /// The operator rejected the node's request. The node may [ask again](super::rejection):
+    /// neither its key nor its name is barred.
     Rejected,
-    /// The operator turned its request down for good.
+    /// The operator rejected the node's request permanently.
     Barred,
-    /// The operator unpaired it.
+    /// The operator revoked the paired node.
     Unpaired,
 }
 
 impl Cause {
-    /// The word for it in stores and listings.
+    /// Returns the cause's word in stores and listings.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -207,7 +208,7 @@ impl Cause {
         }
     }
 
-    /// Reads that word.
+    /// Reads the word of [`as_str`](Self::as_str).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Rejected, Self::Barred, Self::Unpaired]

@@ -1,12 +1,12 @@
 //! Companions' sessions, and the setup codes that were spent for them.
 //!
 //! ```text
-//! code:     issued ──redeem──▶ spent, until its time is over and it is forgotten: then the mark stands in for it
+//! code:     issued ──redeem──▶ spent ──expiry──▶ forgotten: the mark stands in for it
 //! session:  open ──refresh──▶ open ──revoke, or its time is over──▶ ended
 //! ```
-//! **The mark** only rises: it is the latest end of all codes that were forgotten. A code that ends
-//! no later than the mark is refused, known or not, so a clock that is set back brings no spent
-//! code back.
+//! **The mark** only rises: it is the latest expiry of all forgotten codes. A code that expires no
+//! later than the mark is refused, known or not, so setting the clock back does not revive a spent
+//! code.
 
 use crate::grant::session::SessionHash;
 use crate::id::opaque_id;
@@ -16,23 +16,23 @@ use crate::text::Name;
 use crate::time::{Span, UnixTime};
 
 opaque_id! {
-    /// Which session; no secret, unlike its token.
+    /// The id of a session. Unlike its token, it is not secret.
     SessionId
 }
 
-/// Who made something that the registry keeps.
+/// The maker of an object in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Maker {
     /// An operator, the configuration, or the program that embeds the gateway.
     #[default]
     Operator,
-    /// A companion's session. What it made ends with it.
+    /// A companion's session; the object ends with it.
     Session(SessionId),
 }
 
 impl Maker {
-    /// The session, if it was one.
+    /// Returns the session's id; `None` for an operator.
     #[must_use]
     pub const fn session(self) -> Option<SessionId> {
         match self {
@@ -41,30 +41,30 @@ impl Maker {
         }
     }
 
-    /// The maker that a store kept as a session's id, or as none.
+    /// Restores a maker from a store, where it is a session's id or nothing.
     #[must_use]
     pub fn stored(session: Option<[u8; 16]>) -> Self {
         session.map_or(Self::Operator, |id| Self::Session(SessionId::from_bytes(id)))
     }
 }
 
-/// Why a verified code opens nothing.
+/// The reason for not redeeming a verified code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotRedeemed {
-    /// It was spent.
+    /// The code was spent before.
     AlreadyUsed,
-    /// Its time is over, or is not known to be not.
+    /// The code has expired, or may have: its expiry does not lie after the mark.
     Expired,
-    /// Its time would be over only by a jump of a clock that is in doubt. Nothing is written.
+    /// The expiry depends on a jump of a clock in doubt; nothing is written.
     ClockInDoubt,
 }
 
-/// Decides whether a code may be spent. A store calls this inside the transaction that spends it
-/// and writes what it yields.
+/// Decides whether a code may be spent. A store calls this inside the transaction that spends the
+/// code and writes its session.
 ///
 /// # Errors
-/// [`NotRedeemed`]; then nothing is to be written.
+/// [`NotRedeemed`]; then the store writes nothing.
 pub fn redeem(
     expires_at: UnixTime,
     mark: UnixTime,
@@ -80,97 +80,97 @@ pub fn redeem(
     }
 }
 
-/// A companion's session.
+/// A companion's session in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Which.
+    /// The id of the session.
     pub id: SessionId,
-    /// Of its token.
+    /// The hash of the session's token.
     pub hash: SessionHash,
-    /// As what the companion was let in.
+    /// The profile of the companion.
     pub profile: Name,
-    /// For which device its code was made.
+    /// The device that the session's code was made for.
     pub device_label: Option<Name>,
-    /// When it was opened.
+    /// The time of opening.
     pub issued_at: UnixTime,
-    /// When it ends.
+    /// The end of the session.
     pub expires_at: UnixTime,
-    /// When the operator, or the companion itself, ended it.
+    /// The time at which the operator or the companion ended it.
     pub revoked_at: Option<UnixTime>,
-    /// Whether it was seen to be over: it stays so, whatever the clock says later.
+    /// `true` once the session was seen expired. It stays so, whatever the clock says later.
     pub over: bool,
-    /// Who made its code. It ends with a session that did.
+    /// The maker of the session's code. A session whose code another session made ends with that
+    /// one.
     pub maker: Maker,
-    /// The part of its life that another session gave it.
+    /// The part of its life that another session added.
     pub prolonged: Option<Prolonged>,
 }
 
-/// The part of a session's life that another session gave it. It ends with that one.
+/// The part of a session's life that another session added, and that ends with the other one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prolonged {
-    /// Which session did.
+    /// The session that added it.
     pub by: SessionId,
-    /// When the session would have ended without.
+    /// The end of the session without the addition.
     pub before: UnixTime,
 }
 
-/// How a session is prolonged.
+/// The parameters of prolonging a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prolonging {
-    /// How long it lives from now on.
+    /// The session's lifetime from now on.
     pub ttl: Span,
-    /// How long it lives in all, from when it was opened.
+    /// The longest total lifetime, from the opening.
     pub longest: Span,
-    /// When it ends at the latest: with whoever made it, and with whoever prolongs it.
+    /// The latest end: that of the session's maker and of the prolonging session.
     pub ends: Option<UnixTime>,
-    /// Who prolongs it: another session; or the operator and the session itself, where there is
-    /// none.
+    /// The other session that prolongs it; `None` if an operator or the session itself does.
     pub by: Option<SessionId>,
 }
 
-/// How far two clocks may differ.
+/// Tolerated difference between two clocks.
 const MOST_AHEAD: Span = CLOCK_STEP;
 
-/// Why a session lets nobody in.
+/// The reason for rejecting a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Ended {
-    /// It was revoked.
+    /// The session was revoked.
     Revoked,
-    /// Its time is over.
+    /// The session has expired.
     Expired,
-    /// Its time would be over only by a jump of a clock that is in doubt: it has not ended, and
-    /// does not count until that is settled.
+    /// The expiry depends on a jump of a clock in doubt: the session has not ended, but is not
+    /// valid until the doubt is settled.
     ClockInDoubt,
 }
 
 impl Session {
-    /// Whether it lets its companion in now.
+    /// Checks that the session is valid now.
     ///
     /// # Errors
-    /// [`Ended`].
+    /// [`Ended`], the reason why it is not.
     pub fn admits(&self, now: UnixTime) -> Result<(), Ended> {
         match self.revoked_at {
             Some(_) => Err(Ended::Revoked),
             None if self.over || self.expires_at <= now => Err(Ended::Expired),
-            // The clock was ahead when it was opened, or is behind now.
+            // The clock was ahead when the session was opened, or is behind now.
             None if self.issued_at > now.after(MOST_AHEAD) => Err(Ended::Expired),
             None => Ok(()),
         }
     }
 
-    /// Whether it would be over only by a jump of a clock that is in doubt.
+    /// Returns `true` if only a jump of a clock in doubt would end the session.
     #[must_use]
     pub fn is_doubted(&self, moment: &Moment) -> bool {
         self.revoked_at.is_none() && !self.over && moment.doubts(self.issued_at, self.expires_at)
     }
 
-    /// What it is if it is refreshed now: it ends `ttl` from now, but no later than `longest` after
-    /// it was opened and than `ends`, and never earlier than it would have. Whatever another
-    /// session adds is marked as its part.
+    /// Computes the end of a session that is refreshed now: `ttl` from now, at most `longest` after
+    /// the opening and at most `ends`, and never earlier than before. Time that another session
+    /// adds is recorded as its part.
     ///
     /// # Errors
-    /// [`Ended`]: what has ended is not brought back.
+    /// [`Ended`]; an ended session cannot be revived.
     pub fn refreshed(
         &self,
         how: &Prolonging,
@@ -186,7 +186,7 @@ impl Session {
                 false => (self.expires_at, self.prolonged),
             },
             Some(_) | None => match self.prolonged {
-                // What another has added goes on until its own end.
+                // Time that another session added stays until its own end.
                 Some(prolonged) if end < self.expires_at => {
                     (self.expires_at, Some(Prolonged { before: own.max(end), ..prolonged }))
                 }
@@ -195,7 +195,8 @@ impl Session {
         })
     }
 
-    /// When it ends once the session has ended that prolonged it.
+    /// Returns the session's end once the session `by`, which prolonged it, has ended. `None` if
+    /// `by` added nothing.
     #[must_use]
     pub fn without(&self, by: SessionId) -> Option<UnixTime> {
         self.prolonged
