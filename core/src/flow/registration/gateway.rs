@@ -1,4 +1,4 @@
-//! The gateway's end of one connection, from its first frame to its close.
+//! The gateway's end of one connection of the `missy` dialect, from its first frame to its close.
 //!
 //! ```text
 //!             pair_request                    auth
@@ -10,8 +10,8 @@
 //!                                                       ▼
 //!                                                     Linked
 //! ```
-//! A token that is on its way to the node is confirmed by its first use: between its verification
-//! and `Attaching` that is made durable (`Confirming`).
+//! The first use of a token that is being delivered confirms the delivery: between its verification
+//! and `Attaching`, the confirmation is made durable (`Confirming`).
 
 use core::fmt::Write as _;
 
@@ -31,7 +31,7 @@ use crate::wire::registration::{
     Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage, PairRequest,
 };
 
-/// One connection.
+/// The machine of one connection.
 #[derive(Debug)]
 pub struct Connection {
     limits: Limits,
@@ -50,60 +50,61 @@ enum State {
     Closed,
 }
 
-/// The tokens that a record lets in, each with the tag of what was presented if it is that one.
+/// The valid tokens of a record, each with the tag that the presented token has if it is that one.
 #[derive(Debug, Default)]
 struct Tagged {
     newest: Option<(TokenHash, ProofTag)>,
-    /// The delivery of the newest, while that is under way.
+    /// The delivery of the newest token, while it is under way.
     delivery: Option<DeliveryId>,
-    /// What works on until then.
+    /// The token that stays valid until then.
     older: Option<(TokenHash, ProofTag)>,
 }
 
-/// What may happen to a connection.
+/// An event on a connection.
 #[derive(Debug)]
 pub enum Input<'b> {
-    /// A text frame came.
+    /// A text frame arrived.
     Text(&'b str),
-    /// A binary frame came.
+    /// A binary frame arrived.
     Binary(&'b [u8]),
     /// The peer answered a ping.
     Pong,
-    /// Answers [`Effect::Admit`]: the id under which the request waits, durably.
+    /// The answer to [`Effect::Admit`]: the id under which the request waits, durably.
     Admitted(Result<NodeId, Refusal>),
-    /// Answers [`Effect::Load`].
+    /// The answer to [`Effect::Load`].
     Loaded(Lookup<'b>),
-    /// Answers [`Effect::Hash`]; an error if the source has failed too often or the pool is full.
+    /// The answer to [`Effect::Hash`]; an error if the source has failed too often or the pool is
+    /// full.
     Hashed(Result<Hashed, Refusal>),
-    /// Answers [`Effect::Confirm`]: the delivery is durably confirmed, now or before;
+    /// The answer to [`Effect::Confirm`]: the delivery is durably confirmed, now or before;
     /// [`Refusal::InvalidCredentials`] if it was undone.
     Confirmed(Result<(), Refusal>),
-    /// Answers [`Effect::Attach`] with the record as it is once pushes reach this connection.
+    /// The answer to [`Effect::Attach`]: the record, read once pushes reach this connection.
     Attached(Result<Option<&'b Record>, Refusal>),
-    /// The operator decided something about the node, or it came back on another connection.
+    /// The operator decided about the node, or the node authenticated on another connection.
     Push(Notice),
     /// The deadline has come.
     Tick,
     /// The gateway shuts down.
     Shutdown,
-    /// Somebody else needs the seat, or nothing can be served now.
+    /// Another connection needs the slot, or the gateway cannot serve at present.
     Evict,
-    /// The connection is gone.
+    /// The connection is closed.
     Closed,
 }
 
-/// What is known of the node that wants in.
+/// The facts about a node that authenticates.
 #[derive(Debug)]
 pub struct Lookup<'b> {
-    /// Its record, or none; or the store failed.
+    /// The node's record, if there is one; an error if the store failed.
     pub record: Result<Option<&'b Record>, Refusal>,
-    /// The tag of the token it last proved to this process.
+    /// The tag of the token that the node last proved to this process.
     pub kept: Option<ProofTag>,
     /// The key of such tags.
     pub key: &'b ProofKey,
 }
 
-/// What a connection asks for.
+/// A request of a connection to the adapter.
 #[derive(Debug)]
 pub enum Effect<'b> {
     /// Send a text frame.
@@ -112,47 +113,47 @@ pub enum Effect<'b> {
     Ping,
     /// Close the connection.
     Close(Close),
-    /// Find or enter the request among those that wait.
+    /// Find the request among the pending ones, or enter it.
     Admit(PairRequest<'b>),
-    /// Look the node up.
+    /// Look up the node's record.
     Load(NodeId),
-    /// Hash the token in the pool, in the queue of that claim, as one attempt that counts as a
-    /// failure unless it is given back.
+    /// Hash the token in the pool, in the claim's queue. It is one attempt of the source, which
+    /// counts as a failure unless it is refunded.
     Hash(HashJob, Claim),
-    /// Count one failed attempt of this source; nothing was hashed.
+    /// Count one failed attempt of this source, although nothing was hashed.
     CountFailure,
-    /// Give the attempt of the [hashing](Effect::Hash) back: it was no failure.
+    /// Refund the attempt of the [hashing](Effect::Hash), which was not a failure.
     Refund,
-    /// Recognise this token from now on.
+    /// Remember this tag, to recognise the token from now on.
     Remember(NodeId, ProofTag),
-    /// The token of this delivery is used, so it has arrived: make that durable.
+    /// The token of this delivery was used, so it has arrived; make that durable.
     Confirm(NodeId, DeliveryId),
-    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then read
-    /// the record once more.
+    /// Register this as the node's live connection, send an older one [`Notice::Replaced`], and
+    /// then read the record once more.
     Attach(NodeId),
-    /// Take the connection out of the table of live ones, if it is still the node's there; a newer
-    /// one stays.
+    /// Remove the connection from the table of live ones if it is still the node's entry; a newer
+    /// connection stays.
     Detach(NodeId),
-    /// Keep what the node told, and that it was there.
+    /// Record the node's values and that it was present.
     Observe(NodeId, Heartbeat<'b>),
-    /// Hand a text frame to the application.
+    /// Pass a text frame to the application.
     ApplicationText(NodeId, &'b str),
-    /// Hand a binary frame to the application.
+    /// Pass a binary frame to the application.
     ApplicationBinary(NodeId, &'b [u8]),
 }
 
-/// In which queue a token waits to be hashed. Known or not, it costs the same work; under load
-/// those that are known are not held up by everybody else.
+/// The queue in which a token waits to be hashed. The work is the same in both; under load, tokens
+/// for known nodes do not wait behind all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The id is that of a node that was approved and has a token.
+    /// The id belongs to an approved node with a token.
     Paired,
-    /// It is anybody's.
+    /// The id is unknown or its node has no token.
     Other,
 }
 
 impl Claim {
-    /// The claim of whoever names the node of this record.
+    /// Returns the claim for a node with this record.
     #[must_use]
     pub const fn of(record: Option<&Record>) -> Self {
         match record {
@@ -167,13 +168,13 @@ impl Claim {
 }
 
 impl Connection {
-    /// A connection that was just accepted.
+    /// Makes the machine of a connection that was just accepted.
     #[must_use]
     pub const fn accepted(now: Instant, limits: Limits) -> Self {
         Self { limits, state: State::AwaitFirst { until: now.after(limits.first_message) } }
     }
 
-    /// Whether the node behind it has proven who it is and is let in.
+    /// Returns the linked node, which has authenticated; `None` in any other state.
     #[must_use]
     pub const fn linked(&self) -> Option<NodeId> {
         match &self.state {
@@ -182,14 +183,14 @@ impl Connection {
         }
     }
 
-    /// Whether it has ended: nothing happens any more.
+    /// Returns `true` once the connection has ended; every further input is ignored.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed | State::Linked(Link::Ended))
     }
 
-    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame, so
-    /// that nothing a peer sends early is lost.
+    /// Returns `true` while an effect's answer is due. Until then the adapter reads no further
+    /// frame, so that no early frame of the peer is lost.
     #[must_use]
     pub const fn awaits_answer(&self) -> bool {
         match &self.state {
@@ -202,7 +203,7 @@ impl Connection {
         }
     }
 
-    /// A name of the state, for traces and tables.
+    /// Returns the state's name, for traces and tables.
     #[must_use]
     pub const fn state_name(&self) -> &'static str {
         match &self.state {
@@ -236,7 +237,7 @@ impl Machine for Connection {
             },
             (State::Closed, _) => Step::quiet(State::Closed),
 
-            // The end, in whatever state before the link.
+            // Endings are the same in every state before the link.
             (State::Attaching { node_id, .. }, Input::Closed) => {
                 Step::with(State::Closed, [Effect::Detach(node_id)])
             }
@@ -279,8 +280,8 @@ impl Machine for Connection {
             (State::Attaching { node_id, verified }, Input::Attached(outcome)) => {
                 on_attached(node_id, &verified, outcome, now, limits, scratch)
             }
-            // Decided while the record was on its way: it may have been read before, so it is not
-            // waited for.
+            // The record on its way may be older than this decision, so the machine does not wait
+            // for it.
             (State::Attaching { node_id, .. }, Input::Push(Notice::Muted)) => {
                 detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id)
             }
@@ -291,8 +292,8 @@ impl Machine for Connection {
                 Step::with(State::Closed, [Effect::Detach(node_id), Effect::Close(Close::REPLACED)])
             }
 
-            // Answers nobody asked for and pushes for nobody change nothing. Frames do not come
-            // here while an answer is due.
+            // Unexpected answers and pushes change nothing. No frames arrive here while an answer
+            // is due.
             (
                 state,
                 Input::Text(_)
@@ -354,7 +355,7 @@ fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>
             say(WRONG_FIRST, Close::PROTOCOL_VIOLATION, encoding)
         }
         Err(Malformed::Json) => close(Close::MALFORMED_JSON),
-        // A heartbeat that is wrong in itself is still no first message.
+        // A malformed heartbeat is not a valid first message, either.
         Err(malformed @ (Malformed::NotAnObject | Malformed::Field(_))) => say(
             GatewayMessage::Error(missy::complaint(malformed)),
             Close::PROTOCOL_VIOLATION,
@@ -363,8 +364,8 @@ fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>
     }
 }
 
-/// A token that this process has verified before is recognised in microseconds; every other one
-/// costs one PBKDF2, whether the node exists or not.
+/// Recognises a token that this process has verified before, in microseconds. Any other token costs
+/// one PBKDF2, whether or not the node exists.
 fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<State, Effect<'b>> {
     let record = match lookup.record {
         Ok(record) => record,
@@ -381,8 +382,8 @@ fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<Stat
         (Some((hash, tag)), Some(kept)) => ProofKey::recognise(hash, tag, kept),
         (None, _) | (_, None) => None,
     };
-    // Only what was confirmed is ever recognised, so the newest is only while no delivery is under
-    // way.
+    // Only confirmed tokens are remembered, so the newest one is recognised only if no delivery is
+    // under way.
     let settled = stored.delivery.is_none().then(|| recognised(&stored.newest)).flatten();
     match settled.or_else(|| recognised(&stored.older)) {
         Some(verified) => {
@@ -424,7 +425,7 @@ fn on_hashed<'b>(
     }
 }
 
-/// The token was right and counts.
+/// Continues with a token that was right and is confirmed.
 fn proven<'b>(node_id: NodeId, verified: Verified, tag: ProofTag) -> Step<State, Effect<'b>> {
     Step::with(
         State::Attaching { node_id, verified },
@@ -432,8 +433,8 @@ fn proven<'b>(node_id: NodeId, verified: Verified, tag: ProofTag) -> Step<State,
     )
 }
 
-/// The record may have changed while the token was checked. What counts is the one that was read
-/// after pushes began to reach us.
+/// Checks the record that was read after pushes began to reach this connection. It may have changed
+/// while the token was checked.
 fn on_attached<'b>(
     node_id: NodeId,
     verified: &Verified,
@@ -484,7 +485,7 @@ fn refuse<'b>(failure: AuthFailure, scratch: &'b mut [u8]) -> Step<State, Effect
     say(GatewayMessage::AuthFail(failure), Close::AUTHENTICATION_FAILED, scratch)
 }
 
-/// A last message, then the close.
+/// Sends a last message, then closes.
 fn say<'b>(
     message: GatewayMessage<'_>,
     reason: Close,
@@ -496,7 +497,7 @@ fn say<'b>(
     }
 }
 
-/// The operator turned the last request down: how long the next one has to wait.
+/// Tells the node that the operator rejected its last request, and the wait before the next one.
 fn turned_down<'b>(wait: Option<Span>, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
     let mut text = heapless::String::<96>::new();
     let written = match wait {
@@ -517,7 +518,7 @@ fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
     Step::with(State::Closed, [Effect::Close(reason)])
 }
 
-/// The same ending for a connection that was in the table of live ones.
+/// Adds the removal from the table of live connections to an ending.
 fn detach(step: Step<State, Effect<'_>>, node_id: NodeId) -> Step<State, Effect<'_>> {
     step.first(Effect::Detach(node_id))
 }

@@ -1,4 +1,4 @@
-//! Registration: a node asks, an operator approves, a token authenticates.
+//! The registration flow: a node asks, an operator approves, a token authenticates.
 
 pub mod gateway;
 pub mod node;

@@ -1,4 +1,4 @@
-//! The node's end: asks to be paired, waits for its token, and keeps a link open.
+//! The node's end: it asks to be paired, waits for its token, and keeps a link open.
 //!
 //! ```text
 //!  Waiting(Blank) ─▶ Opening ─▶ AwaitPending ─pair_pending─▶ Keeping(Asked) ─▶ AwaitToken
@@ -9,9 +9,9 @@
 //!  Opening ┴▶ AwaitAuth ─auth_ok─▶ Linked
 //! ```
 //!
-//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a
-//! power cut at any point continues there. Nothing a gateway says makes a node forget its token;
-//! only its owner does ([`Input::Forget`]).
+//! The node's memory is written through [`Effect::Keep`] before anything depends on it, so after a
+//! power cut the node continues where it was. No message of a gateway makes a node forget its
+//! token; only its owner does ([`Input::Forget`]).
 
 use crate::budget::Backoff;
 use crate::entropy::Entropy;
@@ -29,28 +29,28 @@ use crate::wire::registration::{
 };
 use crate::wire::token::Token;
 
-/// What a node keeps across power cuts.
+/// The memory of a node across power cuts.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Memory {
-    /// Nothing: it has yet to ask.
+    /// The node has not asked yet.
     Blank,
-    /// It asked, and waits for its token.
+    /// The node has asked, and waits for its token.
     Asked {
-        /// The id the gateway gave it.
+        /// The id that the gateway assigned.
         node_id: NodeId,
     },
-    /// It can authenticate.
+    /// The node can authenticate.
     Paired {
-        /// The id the gateway gave it.
+        /// The id that the gateway assigned.
         node_id: NodeId,
-        /// What proves it.
+        /// The token that proves the id.
         token: Token,
     },
 }
 
 impl Memory {
-    /// The id, once there is one.
+    /// Returns the node's id, once it has one.
     #[must_use]
     pub const fn node_id(&self) -> Option<NodeId> {
         match self {
@@ -60,22 +60,22 @@ impl Memory {
     }
 }
 
-/// The waits of a node.
+/// The times of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How long the gateway may take to answer.
+    /// Time in which the gateway must answer.
     pub answer_within: Span,
-    /// How often to send a heartbeat.
+    /// Interval between heartbeats.
     pub heartbeat_every: Span,
 }
 
 impl Timing {
-    /// Ten seconds for an answer, a heartbeat a minute.
+    /// The default: ten seconds for an answer, a heartbeat a minute.
     pub const DEFAULT: Self =
         Self { answer_within: Span::from_secs(10), heartbeat_every: Span::from_secs(60) };
 }
 
-/// A node.
+/// The machine of a node.
 #[derive(Debug)]
 pub struct Node {
     timing: Timing,
@@ -94,77 +94,79 @@ enum State {
     Linked { node_id: NodeId, token: Token, heartbeats: Heartbeats },
 }
 
-/// What may happen to a node.
+/// An event for a node.
 #[derive(Debug)]
 pub enum Input<'b> {
-    /// The deadline has come; carries the values that a heartbeat would tell.
+    /// The deadline has come; carries the values for a heartbeat.
     Tick(Heartbeat<'b>),
-    /// Answers [`Effect::Connect`]: the connection is open. Carries who the node says it is.
+    /// The answer to [`Effect::Connect`]: the connection is open. It carries the node's
+    /// self-description.
     Connected(PairRequest<'b>),
-    /// A text frame came.
+    /// A text frame arrived.
     Text(&'b str),
-    /// The connection is gone, or could not be opened. Carries chance for the wait before the next
-    /// attempt.
+    /// The connection is closed, or could not be opened. It carries entropy for the wait before the
+    /// next attempt.
     Disconnected(Entropy<2>),
-    /// Answers [`Effect::Keep`] with what is durable now.
+    /// The answer to [`Effect::Keep`], with the memory that is durable now.
     Kept(Memory),
-    /// The owner typed in the token that the operator was shown.
+    /// The owner typed in the token that the operator saw.
     TokenEntered(Token),
-    /// The owner wants to ask again, under the id the gateway then gives.
+    /// The owner wants to ask again; the gateway then assigns the id.
     AskAgain,
-    /// The owner wants everything forgotten.
+    /// The owner wants the node to forget everything.
     Forget,
 }
 
-/// What a node asks for.
+/// A request of a node to the adapter.
 #[derive(Debug)]
 pub enum Effect<'b> {
-    /// Open a connection to the gateway. Answered by [`Input::Connected`] or
-    /// [`Input::Disconnected`]; how long that may take is the adapter's to bound, because only it
-    /// knows what opening means.
+    /// Open a connection to the gateway. The answer is [`Input::Connected`] or
+    /// [`Input::Disconnected`]. The adapter bounds the time, because only it knows the transport.
     Connect,
     /// Send a text frame.
     Send(&'b str),
     /// Close the connection.
     Close(Close),
-    /// Make this durable, then answer [`Input::Kept`] with it. Until then nothing else happens.
+    /// Make this memory durable, then answer with [`Input::Kept`]. The node does nothing else until
+    /// then.
     Keep(Memory),
-    /// Tell the owner.
+    /// Report an event to the owner.
     Tell(News<'b>),
 }
 
-/// What the owner of a node may want to know.
+/// An event for the owner of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News<'b> {
     /// The operator can approve the request under this id now.
     WaitsForApproval(NodeId),
-    /// The token is kept.
+    /// The token is stored.
     TokenKept,
     /// The link is open.
     Linked {
-        /// The node itself.
+        /// The id of the node itself.
         node_id: NodeId,
-        /// Where the registry says it stands.
+        /// The node's room in the registry.
         room: Label<'b>,
     },
-    /// The gateway does not let the node in.
+    /// The gateway refuses the node.
     Refused(Refusal),
-    /// The gateway said that something was wrong, in these words; they are a stranger's.
+    /// The gateway reported an error with this text, which is untrusted.
     Complaint(&'b str),
-    /// The next attempt comes after this wait.
+    /// The next attempt follows after this wait.
     RetryIn(Span),
-    /// A token came before there was an id to use it with.
+    /// A token was entered before the node had an id.
     NothingAsked,
-    /// Everything is forgotten.
+    /// The node has forgotten everything.
     Forgotten,
 }
 
 impl Node {
-    /// A node that has just started, with what it kept. Its first deadline is now.
+    /// Makes a node that has just started, from its memory. Its first deadline is now.
     #[must_use]
     pub fn boot(now: Instant, memory: Memory, timing: Timing) -> Self {
         let state = match memory {
-            // The gateway knows it; all it lacks is its token.
+            // The gateway knows the node, which lacks only its token, so there is no need to
+            // connect.
             Memory::Asked { node_id } => State::AwaitToken { node_id },
             memory @ (Memory::Blank | Memory::Paired { .. }) => {
                 State::Waiting { memory, until: now }
@@ -173,7 +175,7 @@ impl Node {
         Self { timing, backoff: Backoff::new(), state }
     }
 
-    /// The id, once there is one.
+    /// Returns the node's id, once it has one.
     #[must_use]
     pub const fn node_id(&self) -> Option<NodeId> {
         match &self.state {
@@ -185,7 +187,7 @@ impl Node {
         }
     }
 
-    /// A name of the state, for logs and tables.
+    /// Returns the state's name, for logs and tables.
     #[must_use]
     pub const fn state_name(&self) -> &'static str {
         match &self.state {
@@ -207,7 +209,7 @@ impl Node {
         Step::with(self.to(State::Keeping), [Effect::Keep(memory)])
     }
 
-    /// Closes what is open, then keeps. Only called where a connection may be open.
+    /// Closes the connection, then stores. Called only where a connection may be open.
     fn close_and_keep<'b>(self, memory: Memory) -> Step<Self, Effect<'b>> {
         Step::with(self.to(State::Keeping), [Effect::Close(Close::GOODBYE), Effect::Keep(memory)])
     }
@@ -237,8 +239,8 @@ impl Machine for Node {
         let state = core::mem::replace(&mut self.state, State::Keeping);
         match (state, input) {
             (State::Keeping, Input::Kept(memory)) => on_kept(self, now, memory),
-            // What is being made durable decides; whatever else happens meanwhile is settled by the
-            // next attempt.
+            // The memory that is being stored decides. The next attempt settles whatever else
+            // happens meanwhile.
             (State::Keeping, _) => Step::quiet(self.to(State::Keeping)),
 
             (state, Input::TokenEntered(token)) => on_token(self, state, token),
@@ -300,8 +302,8 @@ impl Machine for Node {
                 self.back_off(now, Memory::Paired { node_id, token }, &entropy)
             }
             (State::Linked { node_id, token, heartbeats }, Input::Disconnected(entropy)) => {
-                // A gateway that lets the node in and drops it at once, or a twin with the same
-                // token, must not be met every second.
+                // A gateway that drops the node right after linking, or another node with the same
+                // token, must not cause an attempt every second.
                 let steady = heartbeats.lasted(now) >= STEADY;
                 let backoff = if steady { Backoff::new() } else { self.backoff };
                 Self { backoff, ..self }.back_off(now, Memory::Paired { node_id, token }, &entropy)
@@ -334,10 +336,10 @@ impl Machine for Node {
     }
 }
 
-/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest
-/// one again.
+/// Duration of a link that proves a healthy gateway: the next wait starts again from the shortest
+/// one.
 const STEADY: Span = Span::from_secs(30);
-/// No deadline: the connection is being closed, and the adapter tells when it is.
+/// No deadline: the connection is being closed, and the adapter reports its end.
 const FAR: Instant = Instant::from_millis(u64::MAX);
 
 fn on_kept<'b>(node: Node, now: Instant, memory: Memory) -> Step<Node, Effect<'b>> {
@@ -375,7 +377,7 @@ fn on_token<'b>(node: Node, state: State, token: Token) -> Step<Node, Effect<'b>
     }
 }
 
-/// Forgets, durably, and begins again.
+/// Forgets everything, durably, and begins again.
 fn restart<'b>(node: Node, state: State) -> Step<Node, Effect<'b>> {
     match state {
         State::Waiting { .. } | State::AwaitToken { .. } => node.keep(Memory::Blank),
@@ -401,7 +403,7 @@ fn on_connected<'b>(
             &NodeMessage::PairRequest(request),
             scratch,
         ),
-        // It has an id already: nothing to say until it has a token, either.
+        // The node has an id but no token yet, so it has nothing to say.
         Memory::Asked { node_id } => {
             Step::with(node.to(State::AwaitToken { node_id }), [Effect::Close(Close::GOODBYE)])
         }
@@ -471,8 +473,8 @@ enum Heard<'b> {
     Nothing,
 }
 
-/// What a gateway's frame means to a node. Frames of unknown types and malformed ones mean nothing;
-/// deadlines end what then stays silent.
+/// Interprets a gateway's frame. Unknown and malformed frames mean nothing; the deadlines bound the
+/// silence after them.
 fn heard<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Heard<'b> {
     let (decoding, _) = limits::split(scratch);
     match missy::decode_from_gateway(frame, decoding) {

@@ -1,5 +1,5 @@
-//! The operator's approval: one durable write, and only then the token, once. Whoever is shown it
-//! [confirms](crate::registry::delivery) that.
+//! The operator's approval: one durable write, and only then the token, shown once. Its recipient
+//! [confirms](crate::registry::delivery) the delivery.
 //!
 //! ```text
 //!  Drawing ──Drawn──▶ Hashing ──Hashed──▶ Saving ──Saved──▶ Done
@@ -18,7 +18,7 @@ use crate::registry::record::{Record, Standing};
 use crate::step::{Machine, Step};
 use crate::time::{Instant, Reason, UnixTime};
 
-/// An approval under way.
+/// The machine of an approval under way.
 #[derive(Debug)]
 pub struct Approval {
     node_id: NodeId,
@@ -29,12 +29,12 @@ pub struct Approval {
     state: State,
 }
 
-/// Why a token is issued.
+/// The reason for issuing a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The node's first.
+    /// The node gets its first token.
     Approve,
-    /// In place of one that was lost; the old one dies when the new one is delivered.
+    /// A lost token is replaced; the old one is void once the new one is delivered.
     Reissue,
 }
 
@@ -46,45 +46,45 @@ enum State {
     Done,
 }
 
-/// What may happen to an approval.
+/// An event for an approval.
 #[derive(Debug)]
 pub enum Input {
-    /// Answers [`Effect::Draw`].
+    /// The answer to [`Effect::Draw`].
     Drawn(Entropy<32>),
-    /// Answers [`Effect::Hash`].
+    /// The answer to [`Effect::Hash`].
     Hashed(Hashed),
-    /// Answers [`Effect::Save`]: it is durable, or why it is not.
+    /// The answer to [`Effect::Save`]: the change is durable, or the reason why it is not.
     Saved(Result<(), Refusal>),
 }
 
-/// What an approval asks for.
+/// A request of an approval to the adapter.
 #[derive(Debug)]
 pub enum Effect {
-    /// Draw 32 random bytes.
+    /// Draw 32 random bytes from the generator.
     Draw,
     /// Hash this token in the pool.
     Hash(HashJob),
-    /// Save this change of the record that was read, if nobody changed it since.
+    /// Save this change of the record, unless the record has changed since it was read.
     Save(Change),
-    /// Answer with the token, this once, and with its delivery; then push the notice of the change.
+    /// Answer with the token, once, and with its delivery; then push the notice of the change.
     Reveal(Token),
-    /// Tell the operator why not.
+    /// Tell the operator the reason for the refusal.
     Refuse(Refusal),
 }
 
 impl Approval {
-    /// Begins with the record as it was read, and the delivery by which the token is to be
-    /// confirmed. The first effect is [`Effect::Draw`].
+    /// Begins with the record as read, and the delivery that confirms the token. The first effect
+    /// is [`Effect::Draw`].
     ///
     /// # Errors
-    /// Why this node cannot be given a token now; nothing was drawn or hashed for it.
+    /// [`Refusal`], if this node cannot get a token now; nothing was drawn or hashed.
     pub fn begin(
         record: &Record,
         purpose: Purpose,
         ticket: Ticket,
         at: UnixTime,
     ) -> Result<Step<Self, Effect>, Refusal> {
-        // Whether the decision can be taken does not depend on the hash.
+        // The hash does not influence the decision, so a placeholder suffices for this check.
         let _would_be = lifecycle::decide(
             &record.standing,
             purpose.decision(TokenHash::from_bytes([0; 32]), ticket),
@@ -101,7 +101,7 @@ impl Approval {
         Ok(Step::with(approval, [Effect::Draw]))
     }
 
-    /// Whether it has ended.
+    /// Returns `true` once the approval has ended.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
