@@ -1,4 +1,4 @@
-//! The doors: one machine a file, one file a role.
+//! The flows: one machine per file, one file per role.
 
 pub mod inbound;
 pub mod native;

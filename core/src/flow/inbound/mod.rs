@@ -1,17 +1,17 @@
-//! The gate for what strangers write: let in, challenged, or dropped. One pure decision, the first
-//! line that fits counts.
+//! The gate for messages of unknown senders: they are admitted, challenged, or dropped. It is one
+//! pure decision; the first matching line counts.
 //!
 //! | if | then |
 //! |---|---|
-//! | nobody is to be challenged | let in |
-//! | the channel says that this is no sender, or there is none | drop |
+//! | the channel's policy challenges nobody | admit |
+//! | the channel reports no sender, or something that is not one | drop |
 //! | the operator blocked the sender | drop |
-//! | it was let in, and that still counts | let in |
-//! | it waits, and its time is not over | challenge with the same code, telling it at most once a minute |
-//! | there is room for one more that waits | challenge with a new code |
+//! | the sender is allowed, and not revoked or expired | admit |
+//! | the sender's request is pending | challenge with the same code, told at most once a minute |
+//! | there is room for one more pending request | challenge with a new code |
 //! | otherwise | drop |
 //!
-//! There is no line for "the registry cannot be read": without [`Facts`] there is no [`Verdict`].
+//! An unreadable registry has no line: without [`Facts`] there is no [`Verdict`].
 
 pub mod normalise;
 pub mod remembered;
@@ -19,50 +19,51 @@ pub mod remembered;
 use crate::registry::inbound::{ChallengeCode, Facts, Limits, Pending};
 use crate::time::UnixTime;
 
-/// Whether strangers are challenged on a channel.
+/// The policy of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// If not, everybody is let in: the channel is public, or guards itself.
+    /// `true` if unknown senders are challenged. If not, everyone is admitted: the channel is
+    /// public, or guards itself.
     pub auto_challenge: bool,
 }
 
-/// Who wrote, as far as its channel knows.
+/// The origin of a message, as the channel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Seen {
-    /// A sender, of whom the [`Facts`] are.
+    /// A sender; the [`Facts`] are about this one.
     Sender,
-    /// Something that is no sender: a group, a broadcast.
+    /// Something that is not a sender: a group, a broadcast.
     NotASender,
-    /// Nothing was given.
+    /// The channel reported no origin.
     Nobody,
 }
 
-/// What is to become of a message.
+/// The decision about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a message is let in only by a verdict that says so"]
 pub enum Verdict {
-    /// Let it in.
+    /// Admit the message.
     Admit,
-    /// Keep it out and challenge its sender.
+    /// Keep the message out and challenge its sender.
     Challenge(Challenge),
-    /// Keep it out, and say nothing.
+    /// Keep the message out and say nothing.
     Drop(Dropped),
 }
 
-/// How a sender is challenged.
+/// The way to challenge a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
-    /// For the first time: the entry is to be written, and the sender told.
+    /// The first challenge: the request is to be written, and the sender told.
     New(ChallengeCode),
-    /// It waits already, and is to be told its code once more: that it was is to be written.
+    /// A pending sender is to be told its code again, and the time is to be written.
     Again(ChallengeCode),
-    /// It waits already, and was told just now: there is nothing to write and nothing to say.
+    /// A pending sender was told recently: nothing is to be written or said.
     Quiet(ChallengeCode),
 }
 
 impl Challenge {
-    /// The code.
+    /// Returns the code.
     #[must_use]
     pub const fn code(&self) -> ChallengeCode {
         match self {
@@ -71,25 +72,25 @@ impl Challenge {
     }
 }
 
-/// Why a message is dropped.
+/// The reason for dropping a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Dropped {
-    /// It is not from a sender.
+    /// The origin is not a sender.
     NotASender,
-    /// It is from nobody.
+    /// The channel reported no origin.
     Nobody,
-    /// The operator blocked its sender.
+    /// The operator blocked the sender.
     Blocked,
-    /// Too many wait already, for this account or in all.
+    /// Too many requests are pending, for this account or in all.
     Full,
-    /// What its sender was allowed would be over only by a jump of a clock that is in doubt.
+    /// The expiry of the sender's permission depends on a jump of a clock in doubt.
     ClockInDoubt,
 }
 
-/// Decides. `fresh` is the code of a sender that is challenged for the first time.
+/// Decides about a message. `fresh` is the code for a sender that is challenged for the first time.
 ///
-/// Where the verdict is to be written, a store calls this inside the transaction that writes it.
+/// If the verdict is to be written, a store calls this inside the transaction that writes it.
 pub fn decide(
     policy: Policy,
     seen: Seen,

@@ -1,10 +1,10 @@
-//! The one spelling of a sender on the channels that everybody has. What has none is no sender, and
-//! so is never let in.
+//! The canonical spelling of senders on well-known channels. An origin without one is not a sender
+//! and is never admitted.
 
 use crate::limits::SENDER_BYTES;
 use crate::registry::inbound::Ident;
 
-/// A sender in its one spelling.
+/// A sender in its canonical spelling.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sender(heapless::String<SENDER_BYTES>);
 
@@ -18,7 +18,7 @@ impl Sender {
         Some(Self(text))
     }
 
-    /// As text.
+    /// Returns the sender as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -31,9 +31,9 @@ impl core::fmt::Debug for Sender {
     }
 }
 
-/// WhatsApp: the number with exactly one `+` before it, which is added where it is missing. White
-/// space around it goes, and so do `@c.us` and `@s.whatsapp.net`. Groups (`…@g.us`), broadcasts and
-/// whatever else is not 1 to 20 digits then are no senders.
+/// Normalises a WhatsApp sender: the number with exactly one `+` before it, added where it is
+/// missing. White space around it is removed, and so are `@c.us` and `@s.whatsapp.net`. Groups
+/// (`…@g.us`), broadcasts and everything else that is not 1 to 20 digits are not senders.
 #[must_use]
 pub fn whatsapp(raw: &str) -> Option<Sender> {
     let trimmed = raw.trim();
@@ -47,9 +47,9 @@ pub fn whatsapp(raw: &str) -> Option<Sender> {
     is_number.then(|| Sender::collect("+", number.chars())).flatten()
 }
 
-/// Telegram: a numeric id as it is (a negative one is a group's, and no sender), or `@name` in
-/// lower case, since names there have no case. Without its `@`, a name is none: it is what people
-/// call themselves, and anybody may.
+/// Normalises a Telegram sender: a numeric id as it is (a negative one is a group's and not a
+/// sender), or `@name` in lower case, because names there have no case. A name without `@` is not a
+/// sender: it is a display name, which anyone may choose.
 #[must_use]
 pub fn telegram(raw: &str) -> Option<Sender> {
     let trimmed = raw.trim();
@@ -65,7 +65,8 @@ pub fn telegram(raw: &str) -> Option<Sender> {
     is_number.then(|| Sender::collect("", trimmed.chars())).flatten()
 }
 
-/// Any other channel: as it is, without white space around it. It must be an [`Ident`].
+/// Normalises a sender of any other channel: white space around it is removed, and the rest must be
+/// an [`Ident`].
 #[must_use]
 pub fn verbatim(raw: &str) -> Option<Sender> {
     Sender::collect("", Ident::parse(raw.trim())?.as_str().chars())

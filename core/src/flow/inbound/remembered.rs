@@ -1,19 +1,18 @@
-//! What a gate may remember of a sender that was let in, and for how long that holds.
+//! A gate's cache of admitted senders, and the validity of its entries.
 //!
-//! A gate asks the registry for each message, but of those whom it let in it may remember that it
-//! did: in a table that is bounded, and keyed by the three texts apart. Nothing else is remembered:
-//! no refusal, so that strangers fill no table, and no failure. What is remembered holds while the
-//! registry's **epoch** is the same, which every change of a sender's standing moves on, whoever
-//! makes it and wherever; and for a minute at most, after which the channel is asked once more how
-//! it spells the sender.
+//! A gate asks the registry about each message, but may remember an admission, in a bounded table
+//! keyed by the three texts. It remembers nothing else: no refusal, so that strangers fill no
+//! table, and no failure. An entry is valid while the registry's **epoch** is the same, which every
+//! change of a sender's standing advances, and for a minute at most; then the channel normalises
+//! the sender again.
 
 use crate::registry::inbound::Allowed;
 use crate::time::{Span, UnixTime};
 
-/// How long it holds at most.
+/// Maximum validity of an entry.
 pub const HOLDS_FOR: Span = Span::from_secs(60);
 
-/// That a sender was let in.
+/// A remembered admission of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
     epoch: u64,
@@ -22,15 +21,15 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// Remembers that it was let in because of this, which was read **after** the epoch was. `None`
-    /// if it does not count, or there is nothing that does.
+    /// Remembers an admission by this permission, which was read **after** the epoch. Returns
+    /// `None` if the permission is missing or not active.
     #[must_use]
     pub fn admitted(allowed: Option<Allowed>, epoch: u64, now: UnixTime) -> Option<Self> {
         let allowed = allowed.filter(|allowed| allowed.is_active(now))?;
         Some(Self { epoch, since: now, until: allowed.until })
     }
 
-    /// Whether the sender is let in now without the registry being asked.
+    /// Returns `true` if the sender is admitted now without asking the registry.
     #[must_use]
     pub fn holds(&self, epoch: u64, now: UnixTime) -> bool {
         self.epoch == epoch

@@ -1,8 +1,8 @@
-//! The native wire: a sealed channel, and in it pairing by approval, PIN or code, or a link.
+//! The native flow: a sealed channel that carries pairing by approval, PIN or code, or a link.
 //!
-//! Messages and their order are [`crate::wire::native`]'s. Both roles are one machine for all of
-//! it: [`gateway::Connection`] is one connection, [`node::Node`] a node for as long as it runs.
-//! Frames go in and out whole; what cuts them out of WebSockets or byte streams is the adapter's.
+//! [`crate::wire::native`] defines the messages and their order. Each role is one machine for all
+//! of it: [`gateway::Connection`] is one connection, [`node::Node`] a node for as long as it runs.
+//! Frames go in and out whole; the adapter cuts them out of WebSockets or byte streams.
 
 pub mod gateway;
 pub mod node;

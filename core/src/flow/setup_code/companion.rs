@@ -6,10 +6,10 @@ use crate::time::{Instant, Reason, Span};
 use crate::wire::companion::Answer;
 use crate::wire::json_write::ObjectWriter;
 
-/// How long the gateway's answer may take.
+/// Time in which the gateway must answer.
 pub const ANSWER_WITHIN: Span = Span::from_secs(10);
 
-/// A companion that shows its code.
+/// The machine of a companion that shows its code.
 #[derive(Debug)]
 pub struct Companion(State);
 
@@ -19,34 +19,35 @@ enum State {
     Done,
 }
 
-/// What may happen to it.
+/// An event for a companion.
 #[derive(Debug)]
 pub enum Input<'b> {
-    /// A text frame came.
+    /// A text frame arrived.
     Text(&'b str),
-    /// A binary frame came.
+    /// A binary frame arrived.
     Binary,
     /// The deadline has come.
     Tick,
-    /// The connection is gone.
+    /// The connection is closed.
     Closed,
 }
 
-/// What it comes to.
+/// The outcome for the companion.
 #[derive(Debug)]
 pub enum Effect<'b> {
-    /// This token opens its session from now on. Keep it durably, where nobody else reads it.
+    /// The token of the new session. Store it durably, where no one else can read it.
     Keep(Token),
-    /// The gateway says no, in these words; they are not ours, so mind what shows them.
+    /// The gateway refused with this text, which is untrusted; escape it for display.
     Refused(&'b str),
-    /// The gateway said nothing that can be understood.
+    /// The gateway's answer cannot be understood.
     NotUnderstood,
-    /// The gateway said nothing in time, or the connection ended before it did.
+    /// The gateway did not answer in time, or the connection ended first.
     NoAnswer,
 }
 
 impl Companion {
-    /// Begins, with the frame that is to be sent. `None` if it does not fit into `out`.
+    /// Makes the machine and the frame to send. Returns `None` if the frame does not fit into
+    /// `out`.
     pub fn begin<'o>(
         now: Instant,
         bootstrap_token: &str,
@@ -56,7 +57,7 @@ impl Companion {
         Some((Self(State::Waiting { until: now.after(ANSWER_WITHIN) }), frame))
     }
 
-    /// Whether nothing more will come of it.
+    /// Returns `true` once the outcome is known.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self.0, State::Done)

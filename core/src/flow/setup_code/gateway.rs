@@ -1,15 +1,18 @@
 //! The gateway's end of a companion's connection.
 //!
 //! ```text
-//! AwaitFirst ─┬─ code, verified ─▶ Redeeming ─▶ Closed          the session's token is said once it is durable
-//!             ├─ session ────────▶ Resuming ─▶ Attaching ─▶ Linked ─ its end ─▶ Rechecking ─▶ Linked
-//!             └─ nothing good ───▶ Failing ─▶ Closed             counted first, so that who fails too often hears only that
+//! AwaitFirst ─┬─ code, verified ─▶ Redeeming ─▶ Closed
+//!             ├─ session ────────▶ Resuming ─▶ Attaching ─▶ Linked ─ end ─▶ Rechecking ─▶ Linked
+//!             └─ anything else ──▶ Failing ─▶ Closed
 //! ```
-//! Only what failed is counted, after it was looked at: what others of the same source do keeps
-//! nobody out who shows something good.
+//! `Redeeming` sends the session's token once it is durable. `Failing` counts the failure first, so
+//! that a source over its budget hears only that.
+//!
+//! Only failures are counted, after the check: other peers of the same source cannot keep out a
+//! companion with a valid code or session.
 //!
 //! A session is looked up once more after pushes reach the connection, so that no revocation is
-//! missed in between; and at its end, because it may have been prolonged meanwhile.
+//! missed in between, and at its end, because it may have been prolonged meanwhile.
 
 use crate::grant::session::{SessionHash, Token};
 use crate::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, Verified, verify};
@@ -22,7 +25,7 @@ use crate::time::{Instant, Reason, Span, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::companion::{First, Saying, Word};
 
-/// One companion's connection.
+/// The machine of one companion's connection.
 #[derive(Debug)]
 pub struct Connection {
     limits: Limits,
@@ -48,77 +51,77 @@ struct Linked {
     keepalive: Keepalive,
 }
 
-/// What may happen to a connection.
+/// An event on a connection.
 #[derive(Debug)]
 pub enum Input<'b> {
-    /// A text frame came.
+    /// A text frame arrived.
     Text {
-        /// What it says.
+        /// The content of the frame.
         frame: &'b str,
-        /// The keys that count now.
+        /// The setup keys in force.
         keys: &'b [SetupKey],
-        /// What time it is.
+        /// The current time.
         now: UnixTime,
     },
-    /// A binary frame came.
+    /// A binary frame arrived.
     Binary,
-    /// Answers [`Effect::Charge`]: whether the source had an attempt left for this.
+    /// The answer to [`Effect::Charge`]: `true` if the source had an attempt left.
     Charged(bool),
-    /// The first frame is a web page's of another origin.
+    /// The first frame comes from a web page of another origin.
     WrongOrigin,
-    /// Answers [`Effect::Redeem`] with the token of the session that is durable now.
+    /// The answer to [`Effect::Redeem`], with the token of the session that is now durable.
     Redeemed(Result<Token, NotOpened>),
-    /// Answers [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`] with the session, if
-    /// there is one.
+    /// The answer to [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`]: the session,
+    /// if there is one, and the current time.
     Found(Result<Option<&'b Session>, Failed>, UnixTime),
     /// The time of day has jumped: the session is looked up again, and its end computed anew.
     LookAgain,
     /// The session was revoked.
     Revoked,
-    /// The same session came on a newer connection.
+    /// The same session was resumed on a newer connection.
     Replaced,
-    /// The answer to a ping.
+    /// The peer answered a ping.
     Pong,
     /// The deadline has come.
     Tick,
     /// The gateway shuts down.
     Shutdown,
-    /// Somebody else needs the seat.
+    /// Another connection needs the slot.
     Evict,
-    /// The connection is gone.
+    /// The connection is closed.
     Closed,
 }
 
-/// Why a verified code opened no session.
+/// The reason for not opening a session with a verified code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotOpened {
-    /// The registry says so.
+    /// The registry refused.
     No(NotRedeemed),
-    /// It could not be made durable.
+    /// The session could not be made durable.
     Failed,
 }
 
-/// Why it is not known whether a session counts.
+/// The reason why a session's validity is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
     /// The registry could not be read.
     Store,
-    /// The session would be over only by a jump of a clock that is in doubt.
+    /// The session's expiry depends on a jump of a clock in doubt.
     ClockInDoubt,
 }
 
-/// What was no good, and the word for it. Codes and sessions have a budget each.
+/// A failure and its word on the wire. Codes and sessions have separate budgets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The first frame shows no code that is good now.
+    /// The first frame holds no valid code.
     Code(Word),
-    /// A code that is good opened no session.
+    /// A valid code opened no session.
     Redeem(Word),
-    /// No session that has not ended has this token.
+    /// No live session has this token.
     Session(Word),
 }
 
-/// What a connection asks for.
+/// A request of a connection to the adapter.
 #[derive(Debug)]
 pub enum Effect<'b> {
     /// Send a text frame.
@@ -127,31 +130,31 @@ pub enum Effect<'b> {
     Ping,
     /// Close the connection.
     Close(Close),
-    /// Spend this code and open a session, durably and in one step.
+    /// Spend this code and open a session, durably and atomically.
     Redeem(Verified<'b>),
-    /// Find the session with this hash.
+    /// Look up the session with this hash.
     Resume(SessionHash),
-    /// Make this the session's live connection, tell an older one that it is
-    /// [replaced](Input::Replaced), and then look the session up once more.
+    /// Register this as the session's live connection, tell an older one that it is
+    /// [replaced](Input::Replaced), and then look up the session once more.
     Attach(SessionId),
-    /// Take the connection out of the table of live ones, if it is still the session's there.
+    /// Remove the connection from the table of live ones if it is still the session's entry.
     Detach,
-    /// Look the session up once more.
+    /// Look up the session once more.
     Recheck(SessionId),
     /// Count this failure for the source.
     Charge(Failure),
-    /// A frame for the application.
+    /// Pass a frame to the application.
     App(&'b str),
 }
 
 impl Connection {
-    /// A connection that was accepted at that time, and of which nothing was heard yet.
+    /// Makes the machine of a connection that was accepted at that time.
     #[must_use]
     pub const fn accepted(at: Instant, limits: Limits) -> Self {
         Self { limits, state: State::AwaitFirst { until: at.after(limits.first_message) } }
     }
 
-    /// The session that was let in.
+    /// Returns the linked session; `None` in any other state.
     #[must_use]
     pub const fn linked(&self) -> Option<SessionId> {
         match self.state {
@@ -165,13 +168,14 @@ impl Connection {
         }
     }
 
-    /// Whether it has ended: nothing happens any more.
+    /// Returns `true` once the connection has ended; every further input is ignored.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame.
+    /// Returns `true` while an effect's answer is due. Until then the adapter reads no further
+    /// frame.
     #[must_use]
     pub const fn awaits_answer(&self) -> bool {
         match self.state {
@@ -184,7 +188,7 @@ impl Connection {
         }
     }
 
-    /// A name of the state, for traces and tables.
+    /// Returns the state's name, for traces and tables.
     #[must_use]
     pub const fn state_name(&self) -> &'static str {
         match self.state {
@@ -204,7 +208,8 @@ impl Machine for Connection {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
-    /// [`COMPANION_SCRATCH`](crate::limits::COMPANION_SCRATCH) suffices.
+    /// Advances the machine; [`COMPANION_SCRATCH`](crate::limits::COMPANION_SCRATCH) suffices as
+    /// scratch.
     fn step<'b>(
         self,
         now: Instant,
@@ -334,10 +339,10 @@ fn on_first<'b>(
     let Some((claims, _)) = rest.split_at_mut_checked(VERIFY_SCRATCH) else {
         return end(State::Redeeming, Close::INTERNAL);
     };
-    // A token of ours needs no escapes, and so no room.
+    // A genuine token needs no escapes and therefore no room.
     match First::parse(frame, room) {
         First::Bootstrap(token) => match verify(keys, token, now, claims) {
-            // One that binds to a device's key is worth nothing without such a key.
+            // A code that binds to a device's key opens no session.
             Ok(verified) if verified.claims().bound => charge(Failure::Code(Word::UnknownCode)),
             Ok(verified) => Step::with(State::Redeeming, [Effect::Redeem(verified)]),
             Err(NotValid::Expired) => charge(Failure::Code(Word::Expired)),
@@ -362,7 +367,7 @@ fn charge<'b>(failure: Failure) -> Step<State, Effect<'b>> {
     Step::with(State::Failing(word), [Effect::Charge(failure)])
 }
 
-/// A fault of ours is no failure of whoever came.
+/// Ends an attempt to resume; a fault of the gateway does not count as the companion's failure.
 fn no_session<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
     match word {
         Word::Internal | Word::ClockInDoubt => say_no(word, scratch),
@@ -385,7 +390,7 @@ fn admitted(found: Result<Option<&Session>, Failed>, now: UnixTime) -> Result<&S
     let session = session?.ok_or(Word::UnknownSession)?;
     match session.admits(now) {
         Ok(()) => Ok(session),
-        // That there was one is nobody's business.
+        // An outsider must not learn that the session existed.
         Err(Ended::Revoked) => Err(Word::UnknownSession),
         Err(Ended::Expired) => Err(Word::Expired),
         Err(Ended::ClockInDoubt) => Err(Word::ClockInDoubt),
@@ -440,7 +445,7 @@ fn say_no<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
     }
 }
 
-/// Whoever is in the table of live ones leaves it.
+/// Ends the connection; a live one leaves the table first.
 fn end<'b>(state: State, reason: Close) -> Step<State, Effect<'b>> {
     match state {
         State::Attaching | State::Linked(_) | State::Rechecking(_) => {
