@@ -1,4 +1,4 @@
-//! A link, from the node's call on.
+//! The link of a node, from its call to the gateway on.
 
 use super::pairing::{broken, turned_away};
 use super::{Effect, Input, Memory, News, Node, Own, Paired, Rest, State, Then};
@@ -18,20 +18,20 @@ use crate::wire::native::pair::{Chain, Grant};
 use crate::wire::native::{Message, Reason};
 use crate::wire::registration::Heartbeat;
 
-/// A gateway that has said nothing for so long is gone: it says something every
+/// Silence after which the gateway counts as lost: it sends something every
 /// [`ping_every`](crate::limits::Limits::ping_every).
 pub(super) const SILENCE: Span = Span::from_secs(90);
-/// A link that lasted this long has shown that the gateway is well: the next wait is the shortest
-/// one again.
+/// Duration of a link that proves a healthy gateway: the next wait starts again from the shortest
+/// one.
 const STEADY: Span = Span::from_secs(30);
 
-/// An open link.
+/// The parts of an open link.
 pub(super) struct Open {
     pub(super) paired: Paired,
     pub(super) channel: Channel,
     pub(super) heartbeats: Heartbeats,
     pub(super) heard: Instant,
-    /// The grant ran out: until it was made anew, nothing else is allowed.
+    /// `true` if the grant has expired: until it is renewed, nothing else is allowed.
     pub(super) renews: bool,
 }
 
@@ -42,7 +42,7 @@ impl Open {
     }
 }
 
-/// `Open` and the first message of IK.
+/// Sends `Open` and the first message of IK.
 #[inline(never)]
 pub(super) fn call<'b>(
     node: Node,
@@ -75,7 +75,7 @@ pub(super) fn call<'b>(
     }
 }
 
-/// The gateway's answer. Only what is sealed in it counts.
+/// Reads the gateway's answer. Only its sealed content counts.
 #[inline(never)]
 pub(super) fn on_second<'b>(
     node: Node,
@@ -104,13 +104,13 @@ pub(super) fn on_second<'b>(
                 heard: now,
                 renews: false,
             };
-            // Which grant it holds: the gateway drops older ones only then. It is also what proves
-            // the node.
+            // `Stored` names the grant that the node holds, so that the gateway may drop older
+            // ones. It also proves the node: it is the first transport message.
             let grant = paired.grant;
             go_on(node, open, Some(grant), out).then(Effect::Tell(News::Linked(paired.node_id)))
         }
-        // What it holds counts no more, so there is nothing to confirm. Any message proves the
-        // node; then it asks.
+        // The grant has expired, so there is nothing to confirm. Any message proves the node; then
+        // it asks for renewal.
         Ok(Admission::Expired) => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
             let open = Open {
@@ -122,8 +122,8 @@ pub(super) fn on_second<'b>(
             };
             ask_anew(node, open, out)
         }
-        // It keeps what it has: its operator may have restored an older registry, and pairs it
-        // again or not.
+        // The node keeps its pairing: the operator may have restored an older registry, and may
+        // pair the node again.
         Ok(Admission::NotPaired) => {
             let node = Node { backoff: Backoff::longest(), ..node };
             node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
@@ -132,7 +132,7 @@ pub(super) fn on_second<'b>(
     }
 }
 
-/// Proves the node, and asks for its grant.
+/// Proves the node, and asks for a new grant.
 #[inline(never)]
 fn ask_anew<'b>(node: Node, mut open: Open, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
     let first = open.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
@@ -146,7 +146,7 @@ fn ask_anew<'b>(node: Node, mut open: Open, mut out: Outbox<'b>) -> Step<Node, E
     }
 }
 
-/// Goes on with the link, telling the gateway first what is stored.
+/// Continues the link; first names the stored grant to the gateway, if there is one.
 pub(super) fn go_on<'b>(
     node: Node,
     mut open: Open,
@@ -168,8 +168,8 @@ pub(super) fn step<'b>(
     input: Input<'b>,
     out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
-    // A gateway that lets the node in and drops it at once, or a twin with the same key, must not
-    // be met every second.
+    // A gateway that drops the node right after linking, or another node with the same key, must
+    // not cause an attempt every second.
     let steady = open.heartbeats.lasted(now) >= STEADY;
     let backoff = if steady { Backoff::new() } else { node.backoff };
     let node = Node { backoff, ..node };
@@ -190,7 +190,7 @@ pub(super) fn step<'b>(
         Input::App(app) => say(node, open, &FromNode::App(app), out),
         Input::Subscribe(pattern) => say(node, open, &FromNode::Subscribe { pattern }, out),
         Input::Renew(renew) => say(node, open, &FromNode::Renew(renew), out),
-        // They belong to other states, or to this one no more.
+        // These inputs belong to other states, or to this one no longer.
         Input::Connected(..)
         | Input::Kept(_)
         | Input::Pair(..)
@@ -214,7 +214,7 @@ fn on_frame<'b>(
     };
     let open = Open { paired, channel, heartbeats, heard: now, renews };
     match FromGateway::parse(text) {
-        // It asks whether we are there.
+        // The gateway's heartbeat asks for an answer.
         Ok(FromGateway::Heartbeat { .. }) => {
             say(node, open, &FromNode::Heartbeat(Heartbeat::default()), out)
         }
@@ -244,7 +244,7 @@ fn on_frame<'b>(
                 None => step,
             }
         }
-        // It gets nothing any more: asking again in a moment does not change that.
+        // The grant will not be renewed, so a quick retry is useless.
         Ok(FromGateway::NotRenewed) if open.renews => {
             let node = Node { backoff: Backoff::longest(), ..node };
             node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
@@ -252,7 +252,7 @@ fn on_frame<'b>(
         Ok(FromGateway::NotRenewed) => tell(node, open, News::NotRenewed),
         Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => quiet(node, open),
         Ok(FromGateway::Dispatch(dispatch)) => {
-            // It announced nothing, so there is nothing to run.
+            // The node has announced no capability, so there is nothing to run.
             let outcome =
                 Reason::parse("no such capability").map_or(Outcome::TimedOut, Outcome::Rejected);
             say(
@@ -270,7 +270,7 @@ fn on_frame<'b>(
     }
 }
 
-/// Makes what changed durable, then goes on with the link.
+/// Makes a change durable, then continues the link.
 #[inline(never)]
 fn keep<'b>(
     node: Node,

@@ -1,17 +1,18 @@
-//! The node's end: pairs in the way its owner wishes, and keeps a link open from then on.
+//! The node's end: it pairs by the method that its owner chose, and keeps a link open from then on.
 //!
 //! ```text
-//!  Idle ──Pair──▶ Waiting ─▶ Opening ─┬─ wish ───▶ Introducing ─▶ Pairing … ─▶ Keeping(Paired) ─▶ Waiting
-//!                    ▲                └─ paired ─▶ Calling ─▶ Linked
-//!                    └───── lost, refused: back off ◀─────────────┘
+//!  Idle ──Pair──▶ Waiting ─▶ Opening ─┬─ method ─▶ Introducing ─▶ Pairing … ─▶ Keeping(Paired) ─┐
+//!                    ▲                └─ paired ─▶ Calling ─▶ Linked                            │
+//!                    ├───── lost, refused: back off ◀─────────────┘                             │
+//!                    └──────────────────────────────────────────────────────────────────────────┘
 //! ```
-//! What the node remembers is written through [`Effect::Keep`] before anything depends on it, so a
-//! power cut at any point continues there. Nothing that comes in clear makes a node forget or trust
-//! anything. A code serves one run: once `Ya` is out it is gone here, and whoever typed it types
-//! again.
+//! The node's memory is written through [`Effect::Keep`] before anything depends on it, so after a
+//! power cut the node continues where it was. Nothing that arrives in clear makes a node forget or
+//! trust anything. A code serves one run: the node drops it once `Ya` is sent, and after a failure
+//! the owner types it again.
 //!
-//! What a transition does stands in functions that are never inlined: in a frame of its own, what
-//! one of them needs of a microcontroller's stack is not needed by all the others as well.
+//! The bodies of the transitions are functions that are never inlined: each one's stack use is then
+//! in a frame of its own, and a microcontroller's stack need not hold the sum of them.
 
 mod linking;
 mod pairing;
@@ -34,12 +35,12 @@ pub use crate::flow::registration::node::Timing;
 use pairing::Stage;
 pub use talk::{Effect, Input, Memory, News, Own, Paired, Trust, Wish};
 
-/// A node.
+/// The machine of a node.
 #[derive(Debug)]
 pub struct Node {
     timing: Timing,
     backoff: Backoff,
-    /// The gateway that alone will do for pairing.
+    /// The only gateway that is acceptable for pairing, if the owner gave its fingerprint.
     expect: Option<Fingerprint>,
     memory: Memory,
     state: State,
@@ -51,7 +52,7 @@ pub struct Node {
     reason = "there is no allocator to box a state with, and there is one of these"
 )]
 enum State {
-    /// Nothing to do until its owner wishes something.
+    /// Nothing to do until the owner asks for something.
     Idle,
     Waiting {
         wish: Option<Wish>,
@@ -83,24 +84,24 @@ enum State {
         renews: bool,
     },
     Keeping(Then),
-    /// The connection is being closed; the adapter tells when it is.
+    /// The connection is being closed; the adapter reports its end.
     Closing {
         wish: Option<Wish>,
         rest: Rest,
     },
 }
 
-/// How to go on when something is durable.
+/// The continuation once a memory is durable.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "as for State")]
 enum Then {
-    /// With nothing open.
+    /// Start again with no connection open.
     Start,
-    /// With waiting for the operator.
+    /// Wait for the operator.
     Wait { channel: Channel, until: Instant },
-    /// With telling the gateway that the grant is stored.
+    /// Tell the gateway that the grant is stored.
     Confirm { channel: Channel, grant: GrantId },
-    /// With the link, telling the gateway the same.
+    /// Continue the link, and tell the gateway of a stored grant.
     Linked {
         channel: Channel,
         heartbeats: Heartbeats,
@@ -110,19 +111,19 @@ enum Then {
     },
 }
 
-/// What follows a connection.
+/// The continuation once a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
-    /// The next attempt, after a wait.
+    /// Make the next attempt after a wait.
     Retry,
-    /// The next attempt, at once.
+    /// Make the next attempt at once.
     AtOnce,
-    /// Nothing until the owner wishes something.
+    /// Do nothing until the owner asks for something.
     Idle,
 }
 
 impl Node {
-    /// A node that has just started, with what it kept.
+    /// Makes a node that has just started, from its memory.
     #[must_use]
     pub fn boot(now: Instant, memory: Memory, timing: Timing) -> Self {
         let state = match memory {
@@ -133,13 +134,13 @@ impl Node {
         Self { timing, backoff: Backoff::new(), expect: None, memory, state }
     }
 
-    /// What it keeps.
+    /// Returns the node's memory.
     #[must_use]
     pub const fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// Whether its link is open, and more than its grant can be had over it.
+    /// Returns `true` if the link is open and the grant has not expired.
     #[must_use]
     pub const fn is_linked(&self) -> bool {
         matches!(
@@ -149,7 +150,7 @@ impl Node {
         )
     }
 
-    /// A name of the state, for logs and tables.
+    /// Returns the state's name, for logs and tables.
     #[must_use]
     pub const fn state_name(&self) -> &'static str {
         match &self.state {
@@ -166,7 +167,7 @@ impl Node {
         }
     }
 
-    /// Nothing happens but that the state is this one.
+    /// Moves to a state without an effect.
     #[inline(never)]
     fn rest<'b>(self, state: State) -> Step<Self, Effect<'b>> {
         Step::quiet(self.to(state))
@@ -187,13 +188,13 @@ impl Node {
         Self { state, ..self }
     }
 
-    /// Closes the connection; what follows comes when it is closed.
+    /// Closes the connection; `rest` follows once it is closed.
     #[inline(never)]
     fn close<'b>(self, wish: Option<Wish>, rest: Rest) -> Step<Self, Effect<'b>> {
         Step::with(self.to(State::Closing { wish, rest }), [Effect::Close(Close::GOODBYE)])
     }
 
-    /// Waits longer each time, then tries again.
+    /// Waits, longer each time, before the next attempt.
     #[inline(never)]
     fn back_off<'b>(
         self,
@@ -206,7 +207,8 @@ impl Node {
         Step::with(Self { backoff, state, ..self }, [Effect::Tell(News::RetryIn(wait))])
     }
 
-    /// What a node does on its own account: link, if it is paired; ask on, if it asked.
+    /// Starts what the node does unasked: it links if it is paired, and repeats its request if it
+    /// has asked.
     fn start(self, now: Instant) -> Self {
         let state = match self.memory {
             Memory::Blank => State::Idle,
@@ -216,7 +218,7 @@ impl Node {
         self.to(state)
     }
 
-    /// After a connection that ended by itself.
+    /// Continues after a connection that ended by itself.
     #[inline(never)]
     fn lost<'b>(
         self,
@@ -225,11 +227,11 @@ impl Node {
         entropy: &Entropy<2>,
     ) -> Step<Self, Effect<'b>> {
         match (&wish, &self.memory) {
-            // A PIN or a code that was under way is gone; there is nothing to try again with but
-            // what the node is paired to.
+            // A PIN or code under way is gone; only the gateway that the node is paired to can be
+            // tried again.
             (None, Memory::Blank) => Step::quiet(self.to(State::Idle)),
             (None, Memory::Asked { .. }) => self.back_off(now, Some(Wish::Approval), entropy),
-            // It is paired, so it can do without having its approval repeated.
+            // The node is paired, so its approval need not be repeated.
             (None | Some(Wish::Approval), Memory::Paired(_)) => self.back_off(now, None, entropy),
             (Some(_), _) => self.back_off(now, wish, entropy),
         }
@@ -252,8 +254,8 @@ impl Machine for Node {
             (State::Keeping(then), Input::Kept(memory)) => {
                 on_kept(Self { memory, ..self }, now, then, out)
             }
-            // What is being made durable decides; whatever else happens meanwhile is settled by the
-            // next attempt.
+            // The memory that is being stored decides. The next attempt settles whatever else
+            // happens meanwhile.
             (State::Keeping(then), _) => self.rest(State::Keeping(then)),
 
             (state, Input::Pair(wish, expect)) => {
@@ -364,7 +366,7 @@ impl Machine for Node {
     }
 }
 
-/// `Open` and the first message of XX.
+/// Sends `Open` and the first message of XX.
 #[inline(never)]
 fn introduce<'b>(
     node: Node,

@@ -17,17 +17,17 @@ use crate::wire::native::pair::{
     Ask, Chain, FromGateway, FromNode, Grant, NativeProfile, Refusal, Request,
 };
 
-/// How far pairing is.
+/// The progress of pairing.
 #[allow(clippy::enum_variant_names, reason = "each is named for what it waits for")]
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// `Ask` is out, without a code of ours.
+    /// `Ask` was sent, without a code.
     AwaitAnswer {
         pin: bool,
     },
-    /// `Ask` is out, and the setup code with it.
+    /// `Ask` was sent, and the setup code with it.
     AwaitSettled,
-    /// The owner types a code.
+    /// The owner has to type a code.
     AwaitCode {
         method: cpace::Method,
     },
@@ -39,7 +39,7 @@ pub(super) enum Stage {
         awaiting: cpace::AwaitingTb,
         method: cpace::Method,
     },
-    /// The gateway is proven by the code, or the request waits for the operator.
+    /// The code has proven the gateway, or the request waits for the operator.
     AwaitGrant,
     AwaitActive,
 }
@@ -57,14 +57,14 @@ impl Stage {
         }
     }
 
-    /// What can be tried again without the owner when the connection ends here.
+    /// Returns the method that can be tried again without the owner if the connection ends at this
+    /// stage.
     pub(super) const fn wish_left(&self) -> Option<Wish> {
         match self {
-            // Once the gateway is proven its key is remembered, so what it grants is asked for
-            // again without a code.
+            // A proven gateway's key is remembered, so its grant is requested again without a code.
             Self::AwaitAnswer { pin: false } | Self::AwaitGrant => Some(Wish::Approval),
             Self::AwaitAnswer { pin: true } => Some(Wish::Pin),
-            // Shown once more by the same key, a spent code yields the same grant.
+            // A spent setup code yields the same grant again to the same key.
             Self::AwaitSettled => Some(Wish::Setup),
             Self::AwaitCode { .. }
             | Self::AwaitYb { .. }
@@ -74,8 +74,8 @@ impl Stage {
     }
 }
 
-/// The gateway's answer to the first message of XX: who it is, and then our `Ask`, and `Ya` where
-/// we have the code.
+/// Reads the gateway's answer to the first message of XX: its identity. The node then sends its
+/// `Ask`, and `Ya` if it has the code.
 #[allow(clippy::too_many_arguments, reason = "they are what the answer has to be looked at with")]
 #[inline(never)]
 pub(super) fn on_second<'b>(
@@ -113,8 +113,8 @@ fn other_gateway<'b>(node: Node, wish: Wish, peer: &PublicKey) -> Step<Node, Eff
     leave(Node { backoff: Backoff::longest(), ..node }, Some(wish), Rest::Retry, other)
 }
 
-/// What went out after the gateway's first answer. The step is made from it once the
-/// multiplications have left the stack.
+/// The messages that were sent after the gateway's first answer. The step is made from them once
+/// the multiplications have left the stack.
 struct Sent<'b> {
     channel: Channel,
     stage: Stage,
@@ -135,25 +135,25 @@ fn asked<'b>(node: Node, sent: Sent<'b>, until: Instant, news: News<'b>) -> Step
     }
 }
 
-/// Whether this gateway will do, and on what grounds.
+/// Returns the grounds on which this gateway is acceptable; `None` if it is not.
 fn trust(node: &Node, wish: &Wish, peer: &PublicKey) -> Option<Trust> {
     if let Some(expected) = &node.expect {
         return (*expected == Fingerprint::of(peer)).then_some(Trust::Pinned);
     }
     match (wish, &node.memory) {
-        // A code proves its gateway, whichever it is.
+        // CPace proves any gateway that knows the code.
         (Wish::Pin | Wish::Code { .. }, _) => Some(Trust::Code),
         (Wish::Approval, Memory::Asked { gateway }) => (gateway == peer).then_some(Trust::Pinned),
         (Wish::Approval, Memory::Paired(paired)) => {
             (paired.gateway == *peer).then_some(Trust::Pinned)
         }
         (Wish::Approval, Memory::Blank) => Some(Trust::FirstUse),
-        // Whoever is shown a setup code has it.
+        // A setup code must not go to a gateway whose fingerprint was not given.
         (Wish::Setup, _) => None,
     }
 }
 
-/// The third message, `Ask`, and with a code of ours `Ya`.
+/// Makes the third message, `Ask`, and `Ya` if the node has a code.
 #[inline(never)]
 fn ask<'b>(
     introduced: xx::Introduced,
@@ -193,7 +193,7 @@ fn ask<'b>(
     Some(Sent { channel, stage, frames: [third, asked], element })
 }
 
-/// Our half of CPace. The code is not needed from here on.
+/// Makes the node's half of CPace. The code is not needed afterwards.
 #[inline(never)]
 fn begin<'b>(
     channel: &mut Channel,
@@ -210,7 +210,7 @@ fn begin<'b>(
     Some((Stage::AwaitYb { initiator, method }, frame))
 }
 
-/// The owner typed a code. Where none is awaited it is dropped.
+/// Takes a code that the owner typed; it is dropped at any other stage.
 #[inline(never)]
 pub(super) fn on_code<'b>(
     node: Node,
@@ -282,8 +282,8 @@ pub(super) fn on_frame<'b>(
         (Stage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => {
             match awaiting.verify(&tag) {
                 Ok(_confirmed) => trusted(node, channel, soon, News::CodeConfirmed),
-                // Whoever it is has spent a guess and learnt that it was wrong. Nothing of theirs
-                // is taken.
+                // The peer has spent a guess and learnt only that it was wrong. Nothing it sent is
+                // used.
                 Err(_) => leave(node, None, Rest::Idle, News::GatewayUnproven),
             }
         }
@@ -304,7 +304,7 @@ pub(super) fn on_frame<'b>(
             Ok(FromGateway::Grant(grant)),
         ) => on_grant(node, channel, grant),
         (Stage::AwaitActive, Ok(FromGateway::Active(_))) => node.close(None, Rest::AtOnce),
-        // The offer ran out between its coming and its being stored.
+        // The offer expired before the node had stored it.
         (Stage::AwaitActive, Ok(FromGateway::NotPaired)) => {
             leave(Node { backoff: Backoff::longest(), ..node }, None, Rest::Retry, News::PairAgain)
         }
@@ -322,8 +322,8 @@ pub(super) fn on_frame<'b>(
     }
 }
 
-/// Remembers the gateway before its grant comes, so that the grant is found again if it is lost on
-/// the way.
+/// Remembers the gateway before its grant arrives, so that a grant that is lost on the way is found
+/// again.
 #[inline(never)]
 fn trusted<'b>(
     node: Node,
@@ -333,7 +333,7 @@ fn trusted<'b>(
 ) -> Step<Node, Effect<'b>> {
     let asked = Memory::Asked { gateway: channel.peer };
     if node.memory == asked || matches!(node.memory, Memory::Paired(_)) {
-        // What it is paired to stays until there is something better.
+        // An existing pairing stays until a new grant replaces it.
         return go_on(node, channel, Stage::AwaitGrant, until, Effect::Tell(news));
     }
     Step::with(
@@ -376,7 +376,7 @@ fn on_refused<'b>(
     };
     match (refusal, method) {
         (Refusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {
-            // The channel stays: the owner may type another, and that is another guess.
+            // The channel stays open: the owner may type another code, which is another guess.
             let until = now.after(TYPING);
             let next =
                 node.to(State::Pairing { channel, stage: Stage::AwaitCode { method }, until });
@@ -387,16 +387,15 @@ fn on_refused<'b>(
             node.close(stage.wish_left(), Rest::Retry)
                 .first(Effect::Tell(News::PairingRefused(refusal)))
         }
-        // Asking again by itself would not help.
+        // The node does not retry by itself, because the answer would be the same.
         (_, _) => node.close(None, Rest::Idle).first(Effect::Tell(News::PairingRefused(refusal))),
     }
 }
 
-/// How long the owner may take to type another code after a wrong one. The gateway has its own
-/// clock for it.
+/// Time in which the owner must type another code after a wrong one. The gateway has its own limit.
 const TYPING: Span = Span::from_secs(300);
 
-/// In clear, so it may be anybody's: wait, and change nothing.
+/// Handles a refusal in clear. Anyone may have sent it, so the node waits and changes nothing.
 #[inline(never)]
 pub(super) fn turned_away<'b>(
     node: Node,
@@ -415,7 +414,7 @@ pub(super) fn broken<'b>(node: Node, wish: Option<Wish>) -> Step<Node, Effect<'b
     leave(node, wish, Rest::Retry, News::Broken)
 }
 
-/// Tells of it, and closes.
+/// Tells the owner, and closes.
 #[inline(never)]
 pub(super) fn leave<'b>(
     node: Node,

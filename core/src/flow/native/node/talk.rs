@@ -1,4 +1,4 @@
-//! What goes in and out of the machine of a node, and what it keeps.
+//! The inputs, effects and memory of a node's machine.
 
 use crate::crypto::code::Code;
 use crate::crypto::fingerprint::Fingerprint;
@@ -18,49 +18,49 @@ use crate::wire::path::{Action, Pattern};
 use crate::wire::registration::{Heartbeat, PairRequest};
 use crate::wire::token::Token;
 
-/// What a node keeps across power cuts, besides its keys.
+/// The memory of a node across power cuts, besides its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Memory {
-    /// Nothing.
+    /// The node has neither asked nor been paired.
     Blank,
-    /// It asked this gateway, which it trusts from then on, and waits for the operator.
+    /// The node has asked this gateway, which it trusts from then on, and waits for the operator.
     Asked {
         /// The gateway's static key.
         gateway: PublicKey,
     },
-    /// It is paired.
+    /// The node is paired with a gateway.
     Paired(Paired),
 }
 
-/// What a paired node knows.
+/// The memory of a paired node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Paired {
     /// The gateway's static key.
     pub gateway: PublicKey,
-    /// The id the gateway gave it.
+    /// The id that the gateway assigned.
     pub node_id: NodeId,
-    /// The grant it holds.
+    /// The id of the grant that the node holds.
     pub grant: GrantId,
 }
 
-/// How the owner of a node wants it paired.
+/// The owner's choice of a method to pair by.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// The operator compares its fingerprint and approves.
+    /// The operator compares the node's fingerprint and approves.
     Approval,
-    /// The gateway shows a PIN, and the owner types it here.
+    /// The gateway shows a PIN, and the owner types it at the node.
     Pin,
-    /// With a code that the operator minted beforehand, typed or scanned.
+    /// The node proves a code that the operator minted beforehand, typed or scanned.
     Code {
-        /// Its public part.
+        /// The public part of the code.
         selector: Selector,
-        /// Its secret part.
+        /// The secret part of the code.
         code: Code,
     },
-    /// With a setup code, [`Own::setup`], of a gateway whose fingerprint came with it: no other is
-    /// shown the code.
+    /// The node shows a setup code, [`Own::setup`], to the gateway whose fingerprint came with it
+    /// and to no other.
     Setup,
 }
 
@@ -75,166 +75,169 @@ impl Wish {
     }
 }
 
-/// What a node is, to its adapter.
+/// The node's keys and description, which the adapter supplies.
 #[derive(Clone, Copy, Debug)]
 pub struct Own<'b> {
-    /// Its keys.
+    /// The node's two key pairs.
     pub keys: &'b OwnKeys,
-    /// Who it says it is. A profile of more than [`crate::limits::NATIVE_PROFILE_BYTES`] is left
-    /// out.
+    /// The node's self-description. A profile longer than [`crate::limits::NATIVE_PROFILE_BYTES`]
+    /// is left out.
     pub about: PairRequest<'b>,
-    /// The setup code that it is to be paired with, if any. The adapter keeps it, because it is
-    /// longer than all that the machine holds.
+    /// The setup code for pairing, if there is one. The adapter holds it, because it is longer than
+    /// the machine's whole state.
     pub setup: Option<BootstrapToken<'b>>,
 }
 
-/// What may happen to a node.
+/// An event for a node.
 #[derive(Debug)]
 pub enum Input<'b> {
-    /// The deadline has come; carries the values that a heartbeat would tell.
+    /// The deadline has come; carries the values for a heartbeat.
     Tick(Heartbeat<'b>),
-    /// Answers [`Effect::Connect`]: the connection is open. Carries the ephemeral key.
+    /// The answer to [`Effect::Connect`]: the connection is open. It carries entropy for the
+    /// ephemeral key.
     Connected(Entropy<32>, Own<'b>),
-    /// A frame came.
+    /// A frame arrived.
     Frame {
-        /// Its bytes; they are opened where they stand.
+        /// The frame's bytes, which are opened in place.
         bytes: &'b mut [u8],
-        /// Fresh, whether or not it is needed.
+        /// Fresh entropy, whether or not it is needed.
         entropy: Entropy<32>,
-        /// The node.
+        /// The node's keys and description.
         own: Own<'b>,
     },
-    /// The connection is gone, or could not be opened. Carries chance for the wait before the next
-    /// attempt.
+    /// The connection is closed, or could not be opened. It carries entropy for the wait before the
+    /// next attempt.
     Disconnected(Entropy<2>),
-    /// Answers [`Effect::Keep`] with what is durable now.
+    /// The answer to [`Effect::Keep`], with the memory that is durable now.
     Kept(Memory),
-    /// The owner wants the node paired so, and if a fingerprint is given with no other gateway.
+    /// The owner chose a method to pair by; with a fingerprint, no other gateway is accepted.
     Pair(Wish, Option<Fingerprint>),
-    /// The owner typed the PIN that the gateway shows (or another code after a wrong one).
+    /// The owner typed the PIN that the gateway shows, or another code after a wrong one.
     CodeEntered(Code, Entropy<32>, Own<'b>),
-    /// The application sends something over the link.
+    /// The application sends a message over the link.
     App(App<'b>),
-    /// The application wants to hear of what happens there.
+    /// The application subscribes to the addresses of a pattern.
     Subscribe(Pattern<'b>),
-    /// The grant, or a bearer token, is wanted anew.
+    /// The owner or the application asks for a renewed grant or a bearer token.
     Renew(Renew<'b>),
     /// The owner wants the pairing forgotten.
     Forget,
 }
 
-/// What a node asks for.
+/// A request of a node to the adapter.
 #[derive(Debug)]
 pub enum Effect<'b> {
-    /// Open a connection to the gateway. Answered by [`Input::Connected`] or
-    /// [`Input::Disconnected`]; how long that may take is the adapter's to bound.
+    /// Open a connection to the gateway. The answer is [`Input::Connected`] or
+    /// [`Input::Disconnected`]; the adapter bounds the time.
     Connect,
     /// Send a frame.
     Send(&'b [u8]),
-    /// Close the connection, then say [`Input::Disconnected`].
+    /// Close the connection, then report [`Input::Disconnected`].
     Close(Close),
-    /// Put this part of the chain to those before it, if the node keeps chains.
+    /// Append this part of the chain to those before it, if the node stores chains.
     Part(Part<'b>),
-    /// This capability (or the one that came in parts) belongs to what [`Effect::Keep`] makes
-    /// durable next, if the node keeps chains.
+    /// Store this capability token (`None`: the one that came in parts) with the memory of the next
+    /// [`Effect::Keep`], if the node stores chains.
     Chain(Option<&'b [u8]>),
-    /// Make this durable, then answer [`Input::Kept`] with it. Until then nothing else happens.
+    /// Make this memory durable, then answer with [`Input::Kept`]. The node does nothing else until
+    /// then.
     Keep(Memory),
-    /// A bearer token for doors without a sealed channel, valid for minutes.
+    /// Hand out a bearer token for dialects without a sealed channel. It is valid for minutes.
     Bearer(Token),
-    /// Something of the application's came over the link.
+    /// Pass a message to the application.
     App(App<'b>),
-    /// Tell the owner.
+    /// Report an event to the owner.
     Tell(News<'b>),
 }
 
-/// What the owner of a node may want to know.
+/// An event for the owner of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News<'b> {
-    /// This is the gateway that answers, and how it is trusted so far.
+    /// A gateway answered; its identity and the trust in it so far.
     Gateway {
-        /// Its fingerprint, to compare.
+        /// The gateway's fingerprint, to compare.
         fingerprint: Fingerprint,
-        /// How it is trusted.
+        /// The grounds for trusting it.
         trust: Trust,
     },
-    /// It is not the one that was expected. Nothing was told to it.
+    /// The gateway is not the expected one. It was told nothing.
     OtherGateway(Fingerprint),
-    /// The gateway shows a PIN now: type it.
+    /// The gateway shows a PIN, which the owner has to type.
     TypeThePin {
-        /// For so many seconds.
+        /// The lifetime of the PIN, in seconds.
         expires_in: u32,
-        /// How often it may be tried.
+        /// The number of attempts.
         attempts: u8,
     },
-    /// That was not the code.
+    /// The code was wrong.
     WrongCode {
-        /// How often another may be tried.
+        /// The number of attempts that remain.
         attempts_left: u8,
     },
-    /// The gateway knows the code, too: it is the one that showed it.
+    /// The gateway has proven that it knows the code, so it is the one that showed it.
     CodeConfirmed,
-    /// Whoever answers did not know the code that this node sent its part of: no gateway of ours.
+    /// The peer does not know the code, although the node has sent its part of CPace: it is not the
+    /// owner's gateway.
     GatewayUnproven,
-    /// The operator can approve the request now, by this node's fingerprint.
+    /// The operator can now approve the request, by this node's fingerprint.
     WaitsForApproval {
-        /// For so many seconds.
+        /// The time that remains, in seconds.
         expires_in: u32,
     },
-    /// The gateway said no, sealed.
+    /// The gateway refused, in a sealed message.
     PairingRefused(pair::Refusal<'b>),
-    /// The grant is kept.
+    /// The grant arrived; it is being stored.
     Granted {
-        /// The id.
+        /// The id of the node itself.
         node_id: NodeId,
-        /// Where the registry says the node stands.
+        /// The node's room in the registry.
         room: Label<'b>,
-        /// What the gateway says to it.
+        /// The gateway's message to the owner, if there is one.
         message: Option<Words<'b>>,
     },
     /// The link is open.
     Linked(NodeId),
-    /// The gateway does not know this node (any more), or it was revoked: pair again.
+    /// The gateway does not know this node, or has revoked it; the owner has to pair it again.
     PairAgain,
-    /// Its grant ran out; it asks to have it made anew.
+    /// The grant has expired; the node asks for a new one.
     Expired,
-    /// Somebody said in clear that nothing goes now; it proves nothing.
+    /// The peer refused in clear, for now. That proves nothing.
     TurnedAway,
-    /// Somebody said in clear that this version is not spoken; it proves nothing.
+    /// The peer refused this version in clear. That proves nothing.
     OtherVersion,
-    /// What came was not what the peer of this channel would send.
+    /// The peer of the channel broke the protocol.
     Broken,
     /// The operator muted the node.
     Muted,
-    /// The operator lets it speak again.
+    /// The operator unmuted the node.
     Unmuted,
-    /// The operator unpaired it: the pairing is forgotten.
+    /// The operator revoked the node, and the node forgets the pairing.
     Unpaired,
-    /// No scope allows this.
+    /// No scope allows a message or subscription.
     NotAllowed {
-        /// What was to be done.
+        /// The action that was refused.
         action: Action,
-        /// Where.
+        /// The pattern or address of the refused message.
         pattern: Pattern<'b>,
     },
-    /// The grant was renewed and is kept.
+    /// The renewed grant is stored.
     Renewed,
-    /// It was not: pair again before it runs out.
+    /// The grant was not renewed; the owner has to pair the node again before it expires.
     NotRenewed,
-    /// The next attempt comes after this wait.
+    /// The next attempt follows after this wait.
     RetryIn(Span),
-    /// The pairing is forgotten.
+    /// The node has forgotten the pairing.
     Forgotten,
 }
 
-/// How a gateway is trusted.
+/// The grounds for trusting a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Trust {
-    /// Its fingerprint was given, or it was trusted before.
+    /// The fingerprint was given, or the gateway was trusted before.
     Pinned,
-    /// The code will tell.
+    /// The code has yet to prove it.
     Code,
-    /// Whoever answered first: compare the fingerprint.
+    /// Trust on first use: the owner has to compare the fingerprint.
     FirstUse,
 }
