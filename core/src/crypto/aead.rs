@@ -1,20 +1,20 @@
-//! ChaCha20-Poly1305 (RFC 8439) as Noise uses it: the nonce is a counter, the text is sealed where
-//! it stands.
+//! ChaCha20-Poly1305 (RFC 8439) as Noise uses it: the nonce is a counter, and the text is sealed in
+//! place.
 
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};
 
 use crate::secret::Secret;
 
-/// Bytes that sealing adds.
+/// Length of the tag that sealing adds, in bytes.
 pub const TAG_BYTES: usize = 16;
 
-/// The tag does not fit key, nonce, associated data and text.
+/// The tag does not match the key, nonce, associated data and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Forged;
 
-/// Encrypts the text in place and returns its tag; `None` beyond 256 GiB, which no caller of ours
-/// has.
+/// Encrypts the text in place and returns its tag; `None` beyond 256 GiB, which no caller of this
+/// crate reaches.
 #[must_use]
 pub fn seal(
     key: &Secret<32>,
@@ -26,11 +26,11 @@ pub fn seal(
     tag.ok().map(Into::into)
 }
 
-/// Checks the tag in constant time and decrypts the text in place. A text that fails stays
-/// encrypted.
+/// Checks the tag in constant time and decrypts the text in place. A text that fails the check
+/// stays encrypted.
 ///
 /// # Errors
-/// [`Forged`].
+/// [`Forged`], if the tag does not match.
 pub fn open(
     key: &Secret<32>,
     counter: u64,
@@ -52,7 +52,7 @@ fn cipher(key: &Secret<32>) -> ChaCha20Poly1305 {
     ChaCha20Poly1305::new(key)
 }
 
-/// Four bytes of zeros and the counter, little endian (Noise, section 12.3).
+/// Returns four zero bytes and the counter, little endian (Noise, section 12.3).
 fn nonce(counter: u64) -> Nonce {
     let mut nonce = Nonce::default();
     for (to, from) in nonce.iter_mut().skip(4).zip(counter.to_le_bytes()) {

@@ -1,10 +1,10 @@
 //! Base64 with the URL-safe alphabet and no padding (RFC 4648, section 5), for secrets: no table
 //! look-up depends on the data.
 
-/// How many characters are dealt with at once: as many as one vector has bytes where there are
-/// vectors, and each takes the same steps.
+/// Characters per block: the bytes of one vector register, so that the compiler can vectorise the
+/// identical steps.
 const BLOCK: usize = 32;
-/// The bytes that they stand for.
+/// Bytes that a block of characters encodes.
 const BLOCK_BYTES: usize = BLOCK / 4 * 3;
 
 /// Encodes 32 bytes to 43 characters.
@@ -15,8 +15,8 @@ pub fn encode_32(bytes: &[u8; 32]) -> [u8; 43] {
     out
 }
 
-/// Encodes any bytes into `out`. `None` if that is too short: three bytes take four characters, one
-/// left over takes two, and two take three.
+/// Encodes bytes into `out`. Returns `None` if `out` is too short: three bytes take four
+/// characters, one byte left over takes two, and two bytes take three.
 pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Option<&'o str> {
     let length = bytes.len().checked_mul(4)?.div_ceil(3);
     let out = out.get_mut(..length)?;
@@ -24,7 +24,7 @@ pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Option<&'o str> {
     core::str::from_utf8(out).ok()
 }
 
-/// Encodes; what is missing of three bytes at the end counts as zeros.
+/// Encodes; bytes that are missing from the last three count as zeros.
 fn write(bytes: &[u8], out: &mut [u8]) {
     for (places, bytes) in out.chunks_mut(BLOCK).zip(bytes.chunks(BLOCK_BYTES)) {
         let block: [u8; BLOCK_BYTES] = filled(bytes, 0);
@@ -40,9 +40,9 @@ fn write(bytes: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Decodes into `out` what [`encode`] gives, and nothing else, so that the same bytes never have
-/// two texts. `None` for a character outside the alphabet, a lone last character, bits that are
-/// left over and not zero, or if `out` is too short.
+/// Decodes a text of [`encode`] into `out`. Any other text is refused, so that the same bytes never
+/// have two texts: `None` for a character outside the alphabet, a lone last character, leftover
+/// bits that are not zero, and if `out` is too short.
 pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let length = text.len().checked_mul(3)? / 4;
     let out = out.get_mut(..length)?;
@@ -56,7 +56,7 @@ pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
         {
             *three = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
         }
-        // Bits that no byte was begun with.
+        // Leftover bits beyond the last whole byte must be zero.
         left |= block.iter().skip(places.len()).fold(0, |left, byte| left | byte);
         for (place, byte) in places.iter_mut().zip(block) {
             *place = byte;
@@ -65,7 +65,7 @@ pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
     (bad == 0 && left == 0 && text.len() % 4 != 1).then_some(out)
 }
 
-/// A block of these bytes, and of what counts as zero behind them.
+/// Returns a block of these bytes, filled up with `zero`.
 fn filled<const N: usize>(bytes: &[u8], zero: u8) -> [u8; N] {
     if let Ok(whole) = bytes.try_into() {
         return whole;
@@ -77,7 +77,7 @@ fn filled<const N: usize>(bytes: &[u8], zero: u8) -> [u8; N] {
     block
 }
 
-/// Whether a byte belongs to the alphabet.
+/// Returns `true` if a byte belongs to the alphabet.
 #[must_use]
 pub const fn is_alphabet(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
@@ -96,13 +96,14 @@ fn character(sextet: u8) -> u8 {
         | within(63, 63, b'_'.wrapping_sub(63))
 }
 
-/// The six bits of a character; 255 for one outside the alphabet.
+/// Returns the six bits of a character; 255 for one outside the alphabet.
 fn value(character: u8) -> u8 {
     let within = |low: u8, high: u8, value: u8| {
         let inside = u8::from(character >= low) & u8::from(character <= high);
         inside.wrapping_neg() & character.wrapping_sub(low).wrapping_add(value).wrapping_add(1)
     };
-    // One more than the value, so that nothing stays zero and becomes 255.
+    // Each term is one more than the value, so a character that matches none stays zero and becomes
+    // 255 below.
     let above = within(b'A', b'Z', 0)
         | within(b'a', b'z', 26)
         | within(b'0', b'9', 52)

@@ -5,44 +5,44 @@ use zeroize::Zeroize;
 
 use crate::entropy::Entropy;
 
-/// Fewest characters of a PIN or code.
+/// Minimum length of a PIN or code, in characters.
 pub const CODE_CHARS_MIN: usize = 4;
-/// Most characters of a PIN or code, without spaces and dashes.
+/// Maximum length of a PIN or code without spaces and dashes, in characters.
 pub const CODE_CHARS: usize = 64;
-/// Most bytes of a PIN or code as it is typed.
+/// Maximum length of a typed PIN or code, in bytes.
 pub const TYPED_BYTES: usize = 160;
 
 /// A PIN or code without spaces and dashes, in upper case: the password of [`cpace`](super::cpace).
-/// Wiped on drop, never shown.
+/// It is wiped on drop and never shown.
 pub struct Code {
     chars: [u8; CODE_CHARS],
     len: u8,
 }
 
-/// Most characters of a code that is minted: 160 bits of the unambiguous alphabet.
+/// Maximum length of a minted code, in characters: 160 bits of the unambiguous alphabet.
 pub const MINTED_CHARS: usize = 32;
 
-/// The unambiguous characters: no `I`, `O`, `0` or `1`, which look like one another. A power of
-/// two, so that bits become characters without a bias.
+/// The unambiguous characters: without `I`, `O`, `0` and `1`, which look alike. Their number is a
+/// power of two, so bits become characters without a bias.
 const UNAMBIGUOUS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
-/// What a minted code is made of.
+/// The alphabet of a minted code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Alphabet {
-    /// `0` to `9`, for whatever has only a number pad: 3.3 bits a character.
+    /// `0` to `9`, for devices with only a number pad: 3.3 bits a character.
     Digits,
-    /// 32 letters and digits, none of which looks like another: 5 bits a character.
+    /// 32 letters and digits that do not look alike: 5 bits a character.
     Unambiguous,
 }
 
-/// The unambiguous character for five of the bits of a random byte.
+/// Returns the unambiguous character for the low five bits of a random byte.
 pub(crate) fn unambiguous(byte: u8) -> u8 {
-    // There is one for each value; the fallback is never taken.
+    // The table has 32 characters, so the fallback is never taken.
     UNAMBIGUOUS.get(usize::from(byte & 31)).copied().unwrap_or(b'A')
 }
 
-/// Takes the last decimal digit from a number, whose first byte counts most.
+/// Removes the last decimal digit of a big-endian number and returns it.
 fn take_digit(number: &mut [u8; 32]) -> u8 {
     let mut rest = 0u16;
     for byte in number {
@@ -53,14 +53,14 @@ fn take_digit(number: &mut [u8; 32]) -> u8 {
     rest.to_le_bytes()[0]
 }
 
-/// Too short, too long, or with a character that is neither letter nor digit of ASCII.
+/// The text is too short, too long, or has a character that is neither an ASCII letter nor a digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NotACode;
 
 impl Code {
-    /// Reads what was typed, pasted, scanned or stored: spaces, line breaks and dashes anywhere are
-    /// ignored.
+    /// Reads text that was typed, pasted, scanned or stored. Spaces, line breaks and dashes
+    /// anywhere are ignored.
     ///
     /// # Errors
     /// [`NotACode`].
@@ -80,14 +80,14 @@ impl Code {
         if usize::from(code.len) < CODE_CHARS_MIN { Err(NotACode) } else { Ok(code) }
     }
 
-    /// A fresh code. `None` only for a length that is not 4 to [`MINTED_CHARS`]: the entropy cannot
-    /// run out.
+    /// Makes a fresh code. Returns `None` only for a length outside 4 to [`MINTED_CHARS`]; the
+    /// entropy always suffices.
     ///
-    /// A character of the unambiguous alphabet is five bits of a byte of its own, so all codes are
+    /// Each character of the unambiguous alphabet is five bits of its own byte, so all codes are
     /// equally likely. Digits are those of the entropy as one number of 256 bits, modulo
     /// `10^length`: no code is likelier than another by more than `10^32 / 2^256`, which is less
-    /// than 2^-149 of it. Against rejecting what would be biased, that takes the same time for all
-    /// codes and never asks for more bytes.
+    /// than 2^-149 of its probability. Unlike rejection sampling, this takes the same time for all
+    /// codes and never needs more bytes.
     #[must_use]
     pub fn mint(alphabet: Alphabet, length: usize, entropy: &Entropy<32>) -> Option<Self> {
         if !(CODE_CHARS_MIN..=MINTED_CHARS).contains(&length) {
@@ -105,10 +105,11 @@ impl Code {
         Some(code)
     }
 
-    /// What a code that nobody minted is compared with: no typed code equals it, and it costs the
-    /// same.
+    /// Makes a stand-in for a code that does not exist: no typed code equals it, and comparing
+    /// costs the same.
     #[must_use]
     pub fn nobodys(entropy: &Entropy<32>) -> Self {
+        // Random bytes are practically never all upper-case letters and digits.
         let mut code = Self { chars: [0; CODE_CHARS], len: 32 };
         for (place, byte) in code.chars.iter_mut().zip(entropy.expose()) {
             *place = *byte;
@@ -116,7 +117,7 @@ impl Code {
         code
     }
 
-    /// The characters: the password of CPace, and what a store seals.
+    /// Returns the characters: the password of CPace, and the content that a store seals.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.chars.get(..usize::from(self.len)).unwrap_or_default()
@@ -131,7 +132,7 @@ impl Drop for Code {
 }
 
 impl PartialEq for Code {
-    /// Takes the same time wherever the two differ.
+    /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         (self.chars.ct_eq(&other.chars) & self.len.ct_eq(&other.len)).into()
     }

@@ -1,6 +1,7 @@
 //! CPace (draft-irtf-cfrg-cpace-21) with ristretto255 and SHA-512, initiator and responder, with
-//! key confirmation: two sides find out whether they have the same code, and who listens or takes
-//! part without it learns one guess at most. Sections named here are those of the draft.
+//! key confirmation. Two sides find out whether they have the same code; an eavesdropper learns
+//! nothing, and a participant without the code learns the result of one guess. Section numbers are
+//! those of the draft.
 //!
 //! ```text
 //! Initiator::start ────────── Ya ─────────▶ Responder::answer
@@ -8,7 +9,7 @@
 //! (with it) ───────────────── Ta ─────────▶ AwaitingTa::verify, after the attempt was counted
 //! AwaitingTb::verify ◀─────── Tb ────────── (with it)
 //! ```
-//! Only the two `verify` make a [`Confirmed`].
+//! Only the two `verify` functions make a [`Confirmed`].
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -24,15 +25,15 @@ use super::{hmac_sha512, labels};
 use crate::entropy::Entropy;
 use crate::secret::Secret;
 
-/// `G_ristretto255.DSI` (section 8.3).
+/// `G_ristretto255.DSI` (section 8.3), the domain separator of the generator.
 const DSI: &[u8] = b"CPaceRistretto255";
-/// The same for the session key (section 7.2).
+/// The domain separator of the session key (section 7.2).
 const DSI_ISK: &[u8] = b"CPaceRistretto255_ISK";
 /// `H.s_in_bytes`, the input block of SHA-512 (section 8.1).
 const BLOCK: usize = 128;
-/// Most bytes of a field behind a length of one byte (section 5.2).
+/// Maximum length of a field behind a length of one byte (section 5.2), in bytes.
 const FIELD: usize = 127;
-/// Most bytes of a session id.
+/// Maximum length of a session id, in bytes.
 const SID: usize = 32;
 const _: () = assert!(
     size_of::<Initiator>() <= 136
@@ -43,24 +44,24 @@ const _: () = assert!(CODE_CHARS + DSI.len() + 3 <= BLOCK, "a code fits the firs
 const _: () =
     assert!(labels::CPACE.len() + 2 * 32 + 1 + 4 <= FIELD, "our channel identifier fits a field");
 
-/// Why a run ends.
+/// The reason for ending a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Error {
-    /// The peer's element does not decode, gives the neutral element, or is our own. Nothing was
-    /// learnt of the code.
+    /// The peer's element does not decode, gives the neutral element, or equals this side's own.
+    /// Nothing was learnt about the code.
     Element,
-    /// The peer's tag is not that of the same code on the same channel: a guess.
+    /// The peer's tag is not that of the same code on the same channel: a wrong guess.
     WrongCode,
 }
 
-/// What stands behind the code; part of the channel's identity.
+/// The origin of the code; it is part of the channel's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Method {
     /// A PIN that the gateway showed for this node alone.
     Pin = 1,
-    /// A code minted beforehand.
+    /// A code that was minted beforehand.
     Code = 2,
 }
 
@@ -69,12 +70,14 @@ pub type Element = [u8; 32];
 /// A confirmation tag, `Ta` or `Tb`, as sent.
 pub type Tag = [u8; 64];
 
-/// Both sides have the same code and the same channel. Only verifying the peer's tag makes one.
+/// Proof that both sides have the same code and the same channel. Only verifying the peer's tag
+/// makes one.
 #[derive(Debug)]
 #[must_use = "it is what issuing or accepting a grant demands"]
 pub struct Confirmed(());
 
-/// What both sides put in: code, channel identifier, session id, and the names of the roles.
+/// The common inputs of both sides: code, channel identifier, session id, and the names of the
+/// roles.
 pub struct Inputs<'a> {
     password: &'a [u8],
     channel: Vec<u8, FIELD>,
@@ -89,8 +92,8 @@ struct Names {
 }
 
 impl<'a> Inputs<'a> {
-    /// Those of the native wire: CI = lv_cat("handfast/v1/cpace", initiator static, responder
-    /// static, method), sid = handshake hash, ADa = "initiator", ADb = "responder".
+    /// Makes the inputs of the native wire: CI = lv_cat("handfast/v1/cpace", initiator static,
+    /// responder static, method), sid = handshake hash, ADa = "initiator", ADb = "responder".
     #[must_use]
     pub fn new(
         code: &'a Code,
@@ -101,7 +104,7 @@ impl<'a> Inputs<'a> {
     ) -> Self {
         let mut channel = Vec::new();
         for part in [labels::CPACE, initiator.as_bytes(), responder.as_bytes(), &[method as u8]] {
-            // Both fit, as is asserted above.
+            // All parts fit, as the assertion above checks.
             let _ = channel.push(prefix(part));
             let _ = channel.extend_from_slice(part);
         }
@@ -114,7 +117,8 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// Other ones, for test vectors. `None` if one is too long for us.
+    /// Takes other inputs, for test vectors. Returns `None` if one exceeds this implementation's
+    /// bounds.
     #[must_use]
     pub fn from_recorded(
         password: &'a [u8],
@@ -127,7 +131,7 @@ impl<'a> Inputs<'a> {
         bounded.then_some(Self { password, channel, session, names: Names { a, b } })
     }
 
-    /// `calculate_generator` (section 7.1) over `generator_string` (section 5.3).
+    /// Computes `calculate_generator` (section 7.1) over `generator_string` (section 5.3).
     fn generator(&self) -> Zeroizing<RistrettoPoint> {
         let padding =
             BLOCK.saturating_sub(3).saturating_sub(self.password.len()).saturating_sub(DSI.len());
@@ -145,7 +149,7 @@ impl core::fmt::Debug for Inputs<'_> {
     }
 }
 
-/// The side that speaks first, having made its element.
+/// The side that speaks first, after making its element.
 pub struct Initiator {
     scalar: Secret<32>,
     ours: Element,
@@ -157,18 +161,18 @@ impl Initiator {
     /// Makes `Ya`, to send.
     ///
     /// # Errors
-    /// [`Error::Element`] for entropy that is all zeros.
+    /// [`Error::Element`], for entropy that is all zeros.
     pub fn start(inputs: &Inputs<'_>, entropy: &Entropy<32>) -> Result<(Self, Element), Error> {
         let scalar = sample(entropy);
         let ours = encode(multiply(&inputs.generator(), &scalar))?;
         Ok((Self { scalar, ours, session: inputs.session.clone(), names: inputs.names }, ours))
     }
 
-    /// Takes `Yb` and makes `Ta`. Whoever gets `Ta` can test one guess with it, so the attempt is
-    /// stored as failed before it leaves.
+    /// Takes `Yb` and makes `Ta`. The recipient of `Ta` can test one guess with it, so the attempt
+    /// is stored as failed before `Ta` is sent.
     ///
     /// # Errors
-    /// [`Error::Element`].
+    /// [`Error::Element`], for an invalid `Yb`.
     pub fn confirm(self, theirs: &Element) -> Result<(AwaitingTb, Tag), Error> {
         let tags = tags(
             &self.scalar,
@@ -186,7 +190,7 @@ pub struct AwaitingTb {
 }
 
 impl AwaitingTb {
-    /// Compares `Tb`, in constant time.
+    /// Compares `Tb` in constant time.
     ///
     /// # Errors
     /// [`Error::WrongCode`].
@@ -200,10 +204,10 @@ impl AwaitingTb {
 pub struct Responder;
 
 impl Responder {
-    /// Takes `Ya` and makes `Yb`, to send. Costs no attempt yet.
+    /// Takes `Ya` and makes `Yb`, to send. It costs no attempt yet.
     ///
     /// # Errors
-    /// [`Error::Element`].
+    /// [`Error::Element`], for an invalid `Ya`.
     pub fn answer(
         inputs: &Inputs<'_>,
         entropy: &Entropy<32>,
@@ -228,8 +232,8 @@ pub struct AwaitingTa {
 }
 
 impl AwaitingTa {
-    /// Compares `Ta`, in constant time, and only if it is right yields `Tb`. The attempt was
-    /// reserved, durably, before this is called.
+    /// Compares `Ta` in constant time, and returns `Tb` only if it is right. The caller has durably
+    /// reserved the attempt before.
     ///
     /// # Errors
     /// [`Error::WrongCode`].
@@ -265,7 +269,7 @@ struct Tags {
     b: Secret<64>,
 }
 
-/// From the peer's element to both tags: `scalar_mult_vfy` (section 8.3), `ISK` over
+/// Computes both tags from the peer's element: `scalar_mult_vfy` (section 8.3), `ISK` over
 /// `transcript_ir` (sections 7.2 and 5.4), key confirmation (section 10.4).
 fn tags(
     scalar: &Secret<32>,
@@ -274,6 +278,7 @@ fn tags(
     session: &[u8],
 ) -> Result<Tags, Error> {
     let Transcript { ya, yb, names } = transcript;
+    // Equal elements are a reflection of this side's own message.
     if ya == yb {
         return Err(Error::Element);
     }
@@ -284,14 +289,15 @@ fn tags(
     Ok(Tags { a: tag(ya, names.a), b: tag(yb, names.b) })
 }
 
-/// Apart from what hashes, so that the multiplication does not stand on top of it.
+/// Computes the shared point. It is separate from the hashing, so that the two do not add up on the
+/// stack.
 #[inline(never)]
 fn share(scalar: &Secret<32>, theirs: &Element) -> Result<Secret<32>, Error> {
     let point = CompressedRistretto(*theirs).decompress().ok_or(Error::Element)?;
     Ok(Secret::new(encode(multiply(&point, scalar))?))
 }
 
-/// From the shared point to the key of both tags.
+/// Computes the key of both tags from the shared point.
 #[inline(never)]
 fn mac_key(
     shared: &Secret<32>,
@@ -304,7 +310,7 @@ fn mac_key(
     Secret::new(hash.finalize().into())
 }
 
-/// `sample_scalar` (section 8.3): 252 random bits.
+/// Draws a scalar by `sample_scalar` (section 8.3): 252 random bits.
 fn sample(entropy: &Entropy<32>) -> Secret<32> {
     let mut bytes = *entropy.expose();
     if let Some(top) = bytes.last_mut() {
@@ -327,7 +333,7 @@ fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
     product
 }
 
-/// The encoding, unless it is the neutral element.
+/// Encodes a point, unless it is the neutral element.
 fn encode(mut point: RistrettoPoint) -> Result<Element, Error> {
     let encoded =
         if point.is_identity() { Err(Error::Element) } else { Ok(point.compress().to_bytes()) };
@@ -346,7 +352,8 @@ fn lv_hash(fields: &[&[u8]]) -> [u8; 64] {
     hash.finalize().into()
 }
 
-/// `prepend_len` of fields that are at most [`FIELD`] bytes, as all of ours are: one byte.
+/// Returns the length of a field as one byte: `prepend_len` of a field of at most [`FIELD`] bytes,
+/// as all of these are.
 fn prefix(field: &[u8]) -> u8 {
     debug_assert!(field.len() <= FIELD, "a length is one byte");
     u8::try_from(field.len()).unwrap_or(u8::MAX)

@@ -1,4 +1,4 @@
-//! Ed25519 (RFC 8032), always over a label and what is signed, verified strictly.
+//! Ed25519 (RFC 8032), always over a label and the signed parts, verified strictly.
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_dalek::ed25519::signature::{MultipartSigner, MultipartVerifier};
@@ -6,7 +6,7 @@ use ed25519_dalek::ed25519::signature::{MultipartSigner, MultipartVerifier};
 use crate::entropy::Entropy;
 use crate::secret::Secret;
 
-/// A public key that is not canonical, no point of the curve, or of small order.
+/// The public key is not canonical, not a point of the curve, or of small order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BadKey;
@@ -20,38 +20,38 @@ pub struct BadSignature;
 pub struct KeyPair(ed25519_dalek::SigningKey);
 
 impl KeyPair {
-    /// A fresh key.
+    /// Makes a fresh key.
     #[must_use]
     pub fn generate(entropy: &Entropy<32>) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(entropy.expose()))
     }
 
-    /// The key that a store kept.
+    /// Restores a key from the seed in a store.
     #[must_use]
     pub fn from_stored(seed: &Secret<32>) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(seed.expose()))
     }
 
-    /// The seed, for the store.
+    /// Returns the seed, for a store.
     #[must_use]
     pub fn to_stored(&self) -> Secret<32> {
         Secret::new(self.0.to_bytes())
     }
 
-    /// The public half.
+    /// Returns the public key.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Signs a label and the parts, one after the other. The parts carry no lengths: the caller's
-    /// format makes them unambiguous.
+    /// Signs a label and the parts in order. The parts carry no lengths: the caller's format must
+    /// make them unambiguous.
     #[must_use]
     #[inline(never)]
     pub fn sign(&self, label: &[u8], parts: [&[u8]; 2]) -> Signature {
         let [first, second] = parts;
-        // It fails for no software key; a signature of zeros, which no key verifies, stands for the
-        // failure that cannot be.
+        // A software key cannot fail to sign. A signature of zeros, which no key verifies, stands
+        // for the impossible failure.
         let signature = self.0.try_multipart_sign(&[label, first, second]);
         Signature(signature.map_or([0; 64], |signature| signature.to_bytes()))
     }
@@ -70,13 +70,13 @@ impl defmt::Format for KeyPair {
     }
 }
 
-/// A key that verifies: canonical, on the curve, not of small order. 192 bytes, since it is held
-/// decompressed; a record keeps [`as_bytes`](PublicKey::as_bytes).
+/// A key that verifies: canonical, on the curve, not of small order. It takes 192 bytes, because it
+/// is held decompressed; a record stores [`as_bytes`](PublicKey::as_bytes).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(ed25519_dalek::VerifyingKey);
 
 impl PublicKey {
-    /// Takes the bytes that a peer or a store gave.
+    /// Checks the bytes from a peer or a store.
     ///
     /// # Errors
     /// [`BadKey`].
@@ -87,15 +87,15 @@ impl PublicKey {
         if canonical && !key.is_weak() { Ok(Self(key)) } else { Err(BadKey) }
     }
 
-    /// The encoding.
+    /// Returns the encoding.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
-    /// Verifies what [`KeyPair::sign`] made, by the rules of `verify_strict` of ed25519-dalek
-    /// (which takes no parts): `s` is reduced, `R` is canonical and not of small order, the key
-    /// neither, and the equation holds without a cofactor.
+    /// Verifies a signature of [`KeyPair::sign`] by the rules of ed25519-dalek's `verify_strict`
+    /// (which takes no parts): `s` is reduced, `R` is canonical and not of small order, neither is
+    /// the key, and the equation holds without a cofactor.
     ///
     /// # Errors
     /// [`BadSignature`].
@@ -127,19 +127,19 @@ impl defmt::Format for PublicKey {
     }
 }
 
-/// 64 bytes that may be a signature.
+/// 64 bytes that claim to be a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Signature([u8; 64]);
 
 impl Signature {
-    /// As it was received; only verifying says whether it is one.
+    /// Wraps received bytes; only verification tells whether they are a signature.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 64]) -> Self {
         Self(bytes)
     }
 
-    /// The encoding.
+    /// Returns the encoding.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 64] {
         &self.0

@@ -1,5 +1,5 @@
-//! What people compare instead of keys: 120 bits of a hash of the X25519 static key, in six groups
-//! of four letters and digits.
+//! Fingerprints, which people compare instead of keys: 120 bits of a hash of the X25519 static key,
+//! in six groups of four letters and digits.
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -7,21 +7,21 @@ use subtle::ConstantTimeEq;
 use super::labels;
 use super::x25519::PublicKey;
 
-/// Characters of a written fingerprint: six groups of four and the dashes between them.
+/// Length of a written fingerprint, in characters: six groups of four and the dashes between them.
 pub const FINGERPRINT_CHARS: usize = 29;
 
-/// The first 120 bits of SHA-256 over label and static key. Whole or not at all: nothing compares
-/// or accepts a part of one.
+/// The first 120 bits of SHA-256 over a label and a static key. Nothing compares or accepts a part
+/// of one.
 #[derive(Clone, Copy)]
 pub struct Fingerprint([u8; 15]);
 
-/// Text that is not exactly a fingerprint as [`Fingerprint`] is written.
+/// The text is not exactly a fingerprint in the written form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NotAFingerprint;
 
 impl Fingerprint {
-    /// That of a static key.
+    /// Computes the fingerprint of a static key.
     #[must_use]
     pub fn of(key: &PublicKey) -> Self {
         let hash: [u8; 32] = Sha256::new()
@@ -33,7 +33,7 @@ impl Fingerprint {
         Self(*first)
     }
 
-    /// Reads all 29 characters as they are written: upper case, dashes after each fourth.
+    /// Reads all 29 characters of the written form: upper case, with a dash after each fourth.
     ///
     /// # Errors
     /// [`NotAFingerprint`].
@@ -63,13 +63,13 @@ impl Fingerprint {
         Ok(Self(bytes))
     }
 
-    /// The fifteen bytes, to find a pending entry by.
+    /// Returns the fifteen bytes, the key of a pending entry.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 15] {
         &self.0
     }
 
-    /// The characters in their groups.
+    /// Returns the characters in their groups.
     #[must_use]
     pub fn text(&self) -> [u8; FINGERPRINT_CHARS] {
         let mut text = [b'-'; FINGERPRINT_CHARS];
@@ -87,7 +87,7 @@ impl Fingerprint {
     }
 }
 
-/// The alphabet of RFC 4648, section 6.
+/// Returns a character of the base32 alphabet of RFC 4648, section 6.
 const fn character(value: u8) -> u8 {
     if value < 26 { b'A'.wrapping_add(value) } else { b'2'.wrapping_add(value.wrapping_sub(26)) }
 }
@@ -101,7 +101,7 @@ const fn value(character: u8) -> Option<u8> {
 }
 
 impl PartialEq for Fingerprint {
-    /// Takes the same time wherever the two differ.
+    /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }

@@ -1,12 +1,12 @@
-//! HKDF-SHA256 (RFC 5869) with two outputs and no info: the `HKDF` of Noise (section 4.3), and all
-//! that we need of it.
+//! HKDF-SHA256 (RFC 5869) with two outputs and no info: the `HKDF` of Noise (section 4.3), and the
+//! only form that this crate needs.
 
 use zeroize::Zeroize;
 
 use super::hmac_sha256;
 use crate::secret::Secret;
 
-/// The first 64 bytes of HKDF with a salt of 32 bytes, as two keys.
+/// Derives the first 64 bytes of HKDF with a salt of 32 bytes, as two keys.
 #[must_use]
 pub fn derive_two(salt: &Secret<32>, input: &[u8]) -> (Secret<32>, Secret<32>) {
     let key = hmac_sha256::tag_parts(salt, input, &[]);

@@ -6,7 +6,7 @@ use sha2::Sha256;
 use super::sha256::len_prefix;
 use crate::secret::Secret;
 
-/// The tag of a label and length-prefixed parts under a key.
+/// Computes the tag of a label and length-prefixed parts under a key.
 #[must_use]
 pub fn tag_parts(key: &Secret<32>, label: &[u8], parts: &[&[u8]]) -> Secret<32> {
     let mut mac = keyed(key.expose());
@@ -18,18 +18,18 @@ pub fn tag_parts(key: &Secret<32>, label: &[u8], parts: &[&[u8]]) -> Secret<32> 
     Secret::new(mac.finalize().into_bytes().into())
 }
 
-/// A key that many messages are authenticated with: it is taken in once.
+/// A key that authenticates many messages; its setup is done once.
 #[derive(Clone)]
 pub struct Key(Hmac<Sha256>);
 
 impl Key {
-    /// Takes the key in.
+    /// Sets up a key.
     #[must_use]
     pub fn new(key: &Secret<32>) -> Self {
         Self(keyed(key.expose()))
     }
 
-    /// The tag of a message.
+    /// Computes the tag of a message.
     #[must_use]
     pub fn tag(&self, message: &[u8]) -> Secret<32> {
         let mut mac = self.0.clone();
@@ -45,8 +45,8 @@ impl core::fmt::Debug for Key {
 }
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
-    // HMAC takes its key padded to the block, and a key of that length directly: the same function
-    // without a way to fail.
+    // HMAC pads its key to the block. A key of the block's length takes the same path and cannot
+    // fail.
     let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
     for (to, from) in block.iter_mut().zip(key) {
         *to = *from;

@@ -5,11 +5,11 @@ use sha2::Sha512;
 
 use crate::secret::Secret;
 
-/// The tag of the parts, one after the other, under a key of 64 bytes.
+/// Computes the tag of the parts, in order, under a key of 64 bytes.
 #[must_use]
 pub fn tag(key: &Secret<64>, parts: &[&[u8]]) -> Secret<64> {
-    // HMAC takes its key padded to the block, and a key of that length directly: the same function
-    // without a way to fail.
+    // HMAC pads its key to the block. A key of the block's length takes the same path and cannot
+    // fail.
     let mut block = hmac::digest::Key::<Hmac<Sha512>>::default();
     for (to, from) in block.iter_mut().zip(key.expose()) {
         *to = *from;

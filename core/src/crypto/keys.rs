@@ -1,4 +1,4 @@
-//! The two keys of a node or a gateway, made once from entropy and kept.
+//! The two key pairs of a node or a gateway, made once from entropy and stored.
 
 use zeroize::Zeroize;
 
@@ -6,29 +6,29 @@ use super::{ed25519, x25519};
 use crate::entropy::Entropy;
 use crate::secret::Secret;
 
-/// Its own keys. Not `Clone`: machines borrow them for a step.
+/// The key pairs of a node or a gateway. The type is not `Clone`; machines borrow it for a step.
 #[derive(Debug)]
 pub struct OwnKeys {
-    /// What its channels are made with: the static key that others know it by.
+    /// The static key pair of its channels, by which others know it.
     pub channel: x25519::KeyPair,
-    /// What it signs with.
+    /// The key pair that signs.
     pub signing: ed25519::KeyPair,
 }
 
 impl OwnKeys {
-    /// Fresh ones.
+    /// Makes fresh key pairs.
     #[must_use]
     pub fn generate(entropy: &Entropy<64>) -> Self {
         Self::from_halves(entropy.expose())
     }
 
-    /// Those that were kept.
+    /// Restores key pairs from a store.
     #[must_use]
     pub fn from_stored(stored: &Secret<64>) -> Self {
         Self::from_halves(stored.expose())
     }
 
-    /// The private halves, for whoever keeps them: X25519 first.
+    /// Returns the private halves for a store, X25519 first.
     #[must_use]
     pub fn to_stored(&self) -> Secret<64> {
         let mut both = [0; 64];

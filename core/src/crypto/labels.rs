@@ -1,25 +1,24 @@
-//! Every domain-separation constant, so that no two uses of a key or a hash can be taken for each
-//! other.
+//! Every domain-separation constant, so that no two uses of a key or a hash can be confused.
 
-/// Key of the pending entry that an identical request finds again.
+/// Precedes the request in the hash that finds an identical pending request again.
 pub const PENDING_REQUEST: &[u8] = b"handfast/v1/pending-request\0";
-/// Key of the pending entry of a node that has keys.
+/// Precedes the key in the hash that finds the pending entry of a node with keys.
 pub const PENDING_KEY: &[u8] = b"handfast/v1/pending-key\0";
-/// Tag of a token that was proven to this process.
+/// Precedes the token in the tag by which a process recognises it.
 pub const PROVEN_TOKEN: &[u8] = b"handfast/v1/proven-token\0";
-/// Before the static key in a fingerprint.
+/// Precedes the static key in a fingerprint.
 pub const FINGERPRINT: &[u8] = b"handfast/v1/fingerprint\0";
-/// Before the bytes of `Open` in the prologue of a Noise handshake.
+/// Precedes the bytes of `Open` in the prologue of a Noise handshake.
 pub const PROLOGUE: &[u8] = b"handfast/v1/prologue\0";
-/// First part of the channel identifier of CPace; its length goes before it, so it needs no end.
+/// The first part of CPace's channel identifier. Its length precedes it, so it needs no terminator.
 pub const CPACE: &[u8] = b"handfast/v1/cpace";
-/// Before the bytes of a block in the signature of a capability.
+/// Precedes the bytes of a block in the signature of a capability token.
 pub const CAPABILITY: &[u8] = b"handfast/v1/capability\0";
-/// Before a signed block in the hash that is its id.
+/// Precedes a signed block in the hash that is its id.
 pub const CAPABILITY_ID: &[u8] = b"handfast/v1/capability-id\0";
-/// Before the gateway's Ed25519 key in the hash that a capability names its issuer by.
+/// Precedes the gateway's Ed25519 key in the hash by which a capability token names its issuer.
 pub const CAPABILITY_ISSUER: &[u8] = b"handfast/v1/capability-issuer\0";
-/// Before handshake hash and digest in what the signature of an `Ask` covers.
+/// Precedes the handshake hash and the digest in the signed content of an `Ask`.
 pub const ASK: &[u8] = b"handfast/v1/ask\0";
-/// Before the token in the hash by which a companion's session is found.
+/// Precedes the token in the hash by which a companion's session is found.
 pub const SESSION: &[u8] = b"handfast/v1/session\0";

@@ -1,5 +1,5 @@
-//! The primitives, one a file, concrete: each wraps one function of a RustCrypto crate behind the
-//! types of this crate. [`noise`] and [`cpace`] are composed of them.
+//! The primitives, one per file: each wraps one function of a RustCrypto crate in this crate's
+//! types. [`noise`] and [`cpace`] are composed of them.
 
 pub mod aead;
 pub mod base64url;

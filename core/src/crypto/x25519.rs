@@ -1,17 +1,17 @@
-//! X25519 (RFC 7748): key pairs, public keys that are canonical, and shared secrets that are never
-//! all zeros.
+//! X25519 (RFC 7748): key pairs, canonical public keys, and shared secrets that are never all
+//! zeros.
 
 use x25519_dalek::StaticSecret;
 
 use crate::entropy::Entropy;
 use crate::secret::Secret;
 
-/// A public key that is not canonical, or one with which no secret can be shared.
+/// The public key is not canonical, or no secret can be shared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BadKey;
 
-/// 2^255 - 19, little endian: the first value that is no coordinate (RFC 7748, section 4.1).
+/// 2^255 - 19, little endian: the lowest value that is not a coordinate (RFC 7748, section 4.1).
 const PRIME: [u8; 32] = {
     let mut prime = [0xff; 32];
     prime[0] = 0xed;
@@ -19,43 +19,43 @@ const PRIME: [u8; 32] = {
     prime
 };
 
-/// A public key as a peer sent it: below 2^255 - 19, so each key has one encoding. Points of small
-/// order parse; they fail in [`KeyPair::agree`].
+/// A public key as sent by a peer. It is below 2^255 - 19, so each key has one encoding. Points of
+/// small order parse; they fail in [`KeyPair::agree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// Takes the bytes that a peer or a store gave.
+    /// Checks the bytes from a peer or a store.
     ///
     /// # Errors
     /// [`BadKey`] for a value of 2^255 - 19 or more, and so for each with bit 255 set. RFC 7748
-    /// would reduce or mask them, which would let one key pass under several names.
+    /// would reduce or mask them, which would give one key several names.
     pub fn parse(bytes: &[u8; 32]) -> Result<Self, BadKey> {
         if bytes.iter().rev().lt(PRIME.iter().rev()) { Ok(Self(*bytes)) } else { Err(BadKey) }
     }
 
-    /// The encoding.
+    /// Returns the encoding.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// A private key and its public key. Not `Clone`; a handshake borrows the static one.
+/// A private key and its public key. The type is not `Clone`; a handshake borrows the static one.
 pub struct KeyPair {
     secret: StaticSecret,
     public: PublicKey,
 }
 
 impl KeyPair {
-    /// A fresh key; the bits that RFC 7748 fixes are fixed when it is used.
+    /// Makes a fresh key; the bits that RFC 7748 fixes are set when it is used.
     #[must_use]
     pub fn generate(entropy: &Entropy<32>) -> Self {
         Self::new(StaticSecret::from(*entropy.expose()))
     }
 
-    /// The key that a store kept. Computes the public key anew, so the two cannot disagree.
+    /// Restores a key from a store. It computes the public key anew, so the two cannot disagree.
     #[must_use]
     pub fn from_stored(secret: &Secret<32>) -> Self {
         Self::new(StaticSecret::from(*secret.expose()))
@@ -67,26 +67,26 @@ impl KeyPair {
         Self { secret, public }
     }
 
-    /// The private half, for the store.
+    /// Returns the private half, for a store.
     #[must_use]
     pub fn to_stored(&self) -> Secret<32> {
         Secret::new(self.secret.to_bytes())
     }
 
-    /// The public half.
+    /// Returns the public half.
     #[must_use]
     pub const fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The shared secret (RFC 7748, section 6.1).
+    /// Computes the shared secret (RFC 7748, section 6.1).
     ///
     /// # Errors
     /// [`BadKey`] if it is all zeros, as it is exactly for points of small order.
     #[inline(never)]
     pub fn agree(&self, peer: &PublicKey) -> Result<Secret<32>, BadKey> {
-        // Not inlined: the ladder is to be compiled with its own crate's settings, and ours may be
-        // for size.
+        // The call is not inlined, so that the ladder is compiled with the settings of its own
+        // crate; this crate's may optimise for size.
         let diffie_hellman = core::hint::black_box(StaticSecret::diffie_hellman as fn(&_, &_) -> _);
         let shared: x25519_dalek::SharedSecret =
             diffie_hellman(&self.secret, &x25519_dalek::PublicKey::from(peer.0));

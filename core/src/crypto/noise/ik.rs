@@ -5,8 +5,8 @@
 //! Initiator::start ─────── message 1 ──────▶ Responder::read_first ── look peer() up
 //! Initiator::read_second ◀─ message 2 ────── Responder::write_second
 //! ```
-//! Message 1 can be replayed, and its payload has no forward secrecy; full forward secrecy, and
-//! resistance to impersonation of the node by who stole the gateway's static key, begin with the
+//! Message 1 can be replayed, and its payload has no forward secrecy. Full forward secrecy, and
+//! resistance to impersonation of the node by a thief of the gateway's static key, begin with the
 //! node's first transport message (section 7.7).
 
 use super::symmetric::{Keyed, Role, Symmetric, Writer, bounded, read_key};
@@ -25,7 +25,7 @@ pub struct Initiator {
 }
 
 impl Initiator {
-    /// Writes message 1: `e, es, s, ss`. The payload must not matter if it is replayed.
+    /// Writes message 1: `e, es, s, ss`. The payload can be replayed, so it must be harmless then.
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` cannot hold 96 bytes and the payload; [`Error::Key`] for a peer's
@@ -73,14 +73,14 @@ impl Initiator {
     }
 }
 
-/// The ephemeral key in front of a message 1, before anything is made of it. None if it is too
+/// Returns the ephemeral key at the front of a message 1, unchecked. `None` if the message is too
 /// short for one.
 #[must_use]
 pub fn ephemeral(first: &[u8]) -> Option<&[u8; 32]> {
     first.first_chunk()
 }
 
-/// A responder that has read message 1 and knows who says to be calling.
+/// A responder that has read message 1 and knows the claimed peer.
 #[derive(Debug)]
 pub struct Responder {
     keyed: Keyed,
@@ -89,8 +89,8 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Reads message 1: `e, es, s, ss`. Whoever recorded it can send it again, so nothing may
-    /// change because of it.
+    /// Reads message 1: `e, es, s, ss`. It may be a replay, so the responder must not change
+    /// anything because of it.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Key`], [`Error::Forged`].
@@ -111,21 +111,21 @@ impl Responder {
         Ok((Self { keyed, peer_ephemeral, peer }, payload))
     }
 
-    /// The initiator's static key, to look the node up by. It wrote message 1, now or at any time
-    /// before.
+    /// Returns the initiator's static key, to look up the node. The initiator wrote message 1, now
+    /// or at any time before.
     #[must_use]
     pub const fn peer(&self) -> &PublicKey {
         &self.peer
     }
 
-    /// The initiator's ephemeral key. An honest initiator uses one once, so it tells a repeated
-    /// message 1.
+    /// Returns the initiator's ephemeral key. An honest initiator uses one once, so it identifies a
+    /// replayed message 1.
     #[must_use]
     pub const fn ephemeral(&self) -> &PublicKey {
         &self.peer_ephemeral
     }
 
-    /// Writes message 2: `e, ee, se`. A refusal goes the same way, as its payload.
+    /// Writes message 2: `e, ee, se`. Its payload carries an admission or a refusal.
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` cannot hold 48 bytes and the payload; [`Error::Key`] for a peer's

@@ -1,5 +1,5 @@
-//! The symmetric half of a handshake (sections 5.1 and 5.2): transcript hash, chaining key, and
-//! from the first shared secret on a cipher key.
+//! The symmetric half of a handshake (sections 5.1 and 5.2): transcript hash, chaining key, and a
+//! cipher key from the first shared secret on.
 
 use sha2::{Digest, Sha256};
 
@@ -10,7 +10,7 @@ use crate::crypto::hkdf_sha256;
 use crate::crypto::x25519::PublicKey;
 use crate::secret::Secret;
 
-/// Transcript hash and chaining key, before any secret is shared: payloads go in clear.
+/// The transcript hash and chaining key before any shared secret. Payloads are sent in clear.
 #[derive(Debug)]
 pub(super) struct Symmetric {
     hash: [u8; 32],
@@ -18,7 +18,8 @@ pub(super) struct Symmetric {
 }
 
 impl Symmetric {
-    /// `InitializeSymmetric` and the prologue. A protocol name of exactly 32 bytes is its own hash.
+    /// Performs `InitializeSymmetric` and mixes the prologue. A protocol name of exactly 32 bytes
+    /// is its own hash.
     pub(super) fn new(protocol: &[u8; 32], prologue: Prologue<'_>) -> Self {
         let mut symmetric = Self { hash: *protocol, chaining: Secret::new(*protocol) };
         symmetric.mix_hash(&[prologue.label, prologue.bytes]);
@@ -33,7 +34,7 @@ impl Symmetric {
         self.hash = hash.finalize().into();
     }
 
-    /// `MixKey` for the first time.
+    /// Performs the first `MixKey`.
     #[inline(never)]
     pub(super) fn mix_key(self, shared: &Secret<32>) -> Keyed {
         let (chaining, key) = hkdf_sha256::derive_two(&self.chaining, shared.expose());
@@ -41,7 +42,7 @@ impl Symmetric {
     }
 }
 
-/// The same with a cipher key: payloads and static keys go sealed.
+/// The state with a cipher key. Payloads and static keys are sealed.
 #[derive(Debug)]
 pub(super) struct Keyed {
     symmetric: Symmetric,
@@ -58,7 +59,7 @@ impl Keyed {
         self.symmetric.mix_key(shared)
     }
 
-    /// `EncryptAndHash`, written behind what the message holds already.
+    /// Performs `EncryptAndHash` and appends the result to the message.
     pub(super) fn seal(&mut self, text: &[u8], out: &mut Writer<'_>) -> Result<(), Error> {
         let sealed = out.room(text.len().saturating_add(TAG_BYTES))?;
         let (body, place) = sealed.split_last_chunk_mut::<TAG_BYTES>().ok_or(Error::Buffer)?;
@@ -69,7 +70,7 @@ impl Keyed {
         Ok(())
     }
 
-    /// `DecryptAndHash`, where the bytes stand.
+    /// Performs `DecryptAndHash` in place.
     pub(super) fn open<'b>(&mut self, sealed: &'b mut [u8]) -> Result<&'b mut [u8], Error> {
         let before = self.symmetric.hash;
         self.symmetric.mix_hash(&[sealed]);
@@ -79,14 +80,14 @@ impl Keyed {
         Ok(body)
     }
 
-    /// A static key, sealed.
+    /// Opens a sealed static key from the front of the message.
     pub(super) fn open_key(&mut self, message: &mut &mut [u8]) -> Result<PublicKey, Error> {
         let sealed = message.split_off_mut(..32 + TAG_BYTES).ok_or(Error::Length)?;
         let (key, _) = self.open(sealed)?.split_first_chunk::<32>().ok_or(Error::Length)?;
         Ok(PublicKey::parse(key)?)
     }
 
-    /// `Split`. The initiator sends under the first key.
+    /// Performs `Split`. The initiator sends under the first key.
     pub(super) fn split(self, peer: PublicKey, role: Role) -> Established {
         let (first, second) = hkdf_sha256::derive_two(&self.symmetric.chaining, &[]);
         let (ours, theirs) = match role {
@@ -104,7 +105,7 @@ pub(super) enum Role {
     Responder,
 }
 
-/// Fills the caller's buffer from the front, at most to [`SEALED_BYTES`].
+/// A writer that fills the caller's buffer from the front, up to [`SEALED_BYTES`].
 pub(super) struct Writer<'b> {
     out: &'b mut [u8],
     len: usize,
@@ -135,19 +136,19 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// An ephemeral key, in clear.
+/// Reads an ephemeral key in clear from the front of the message.
 pub(super) fn read_key(message: &mut &mut [u8]) -> Result<PublicKey, Error> {
     let bytes = message.split_off_mut(..32).ok_or(Error::Length)?;
     let key = bytes.first_chunk::<32>().ok_or(Error::Length)?;
     Ok(PublicKey::parse(key)?)
 }
 
-/// The message, unless it is longer than any of ours.
+/// Returns the message, unless it is longer than [`SEALED_BYTES`].
 pub(super) fn bounded(message: &mut [u8]) -> Result<&mut [u8], Error> {
     if message.len() > SEALED_BYTES { Err(Error::Length) } else { Ok(message) }
 }
 
-/// Both have the same length; unlike the slices' own copying this has no path that panics.
+/// Copies bytes of the same length. Unlike `copy_from_slice`, this has no path that panics.
 fn copy(to: &mut [u8], from: &[u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;

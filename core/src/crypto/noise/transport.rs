@@ -1,18 +1,19 @@
-//! After the handshake: one key and one counter a direction (sections 5.1 and 11.3), sealing in
-//! place.
+//! The channel after a handshake: one key and one counter per direction (sections 5.1 and 11.3),
+//! sealing in place.
 
 use super::{Error, SEALED_BYTES};
 use crate::crypto::aead::{self, TAG_BYTES};
 use crate::secret::Secret;
 
-/// Most bytes of text in one sealed message.
+/// Maximum length of the text in one sealed message, in bytes.
 pub const TEXT_BYTES: usize = SEALED_BYTES - TAG_BYTES;
-/// Messages of a direction after which its key is replaced by one from which it cannot be found.
+/// Number of messages of a direction after which its key is replaced. The old key cannot be derived
+/// from the new one.
 pub const REKEY_EVERY: u64 = 1 << 16;
-/// The counter that only rekeying uses (section 4.2).
+/// The nonce that only rekeying uses (section 4.2).
 const RESERVED: u64 = u64::MAX;
 
-/// Our direction of a channel.
+/// The direction of a channel from this side to the peer.
 #[derive(Debug)]
 pub struct Sending(Direction);
 
@@ -21,13 +22,13 @@ impl Sending {
         Self(Direction::new(key))
     }
 
-    /// Seals the first `text` bytes of `buffer` where they stand, and returns the message: 16 bytes
-    /// more.
+    /// Seals the first `text` bytes of `buffer` in place, and returns the message, which is 16
+    /// bytes longer.
     ///
     /// # Errors
     /// [`Error::Buffer`] if the message does not fit the buffer or exceeds [`SEALED_BYTES`];
-    /// [`Error::Exhausted`], and that for ever. In both cases nothing was sealed and no counter
-    /// used.
+    /// [`Error::Exhausted`], permanently, once the counters are used up. In both cases nothing was
+    /// sealed and no counter used.
     pub fn seal<'b>(&mut self, buffer: &'b mut [u8], text: usize) -> Result<&'b [u8], Error> {
         if text > TEXT_BYTES {
             return Err(Error::Buffer);
@@ -41,7 +42,7 @@ impl Sending {
     }
 }
 
-/// The peer's direction of a channel.
+/// The direction of a channel from the peer to this side.
 #[derive(Debug)]
 pub struct Receiving(Direction);
 
@@ -50,8 +51,8 @@ impl Receiving {
         Self(Direction::new(key))
     }
 
-    /// Opens a message where it stands, and returns its text. Consumes the direction, because any
-    /// failure ends the channel: what is not the next message of the peer leaves no key behind.
+    /// Opens a message in place, and returns its text. It consumes the direction, because any
+    /// failure ends the channel: after a message that is not the peer's next one, no key remains.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Forged`], [`Error::Exhausted`].
@@ -78,11 +79,12 @@ impl Direction {
         Self { key, counter: Counter::ZERO }
     }
 
-    /// `Rekey` (section 4.2) after each [`REKEY_EVERY`] messages; the counter goes on.
+    /// Performs `Rekey` (section 4.2) after each [`REKEY_EVERY`] messages; the counter continues.
     fn rekey_when_due(&mut self) -> Result<(), Error> {
         if self.counter.0.is_multiple_of(REKEY_EVERY) {
             let mut next = [0; 32];
-            // 32 bytes are always sealed; were they not, nothing would leave under a known key.
+            // Sealing 32 bytes cannot fail. If it did, the error keeps the zeros from becoming the
+            // key.
             aead::seal(&self.key, RESERVED, &[], &mut next).ok_or(Error::Exhausted)?;
             self.key = Secret::new(next);
             zeroize::Zeroize::zeroize(&mut next);
@@ -91,7 +93,7 @@ impl Direction {
     }
 }
 
-/// How many messages there were; each number serves once.
+/// The number of messages so far; each number serves once as a nonce.
 #[derive(Debug)]
 pub(super) struct Counter(u64);
 
@@ -100,7 +102,7 @@ impl Counter {
 
     pub(super) fn take(&mut self) -> Result<u64, Error> {
         let now = self.0;
-        // Fails at 2^64 - 1, which section 5.1 reserves.
+        // The addition fails at 2^64 - 1, which section 5.1 reserves.
         self.0 = now.checked_add(1).ok_or(Error::Exhausted)?;
         Ok(now)
     }

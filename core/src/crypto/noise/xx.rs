@@ -43,7 +43,7 @@ impl Initiator {
         Ok((Self { symmetric, ephemeral }, out.finish()?))
     }
 
-    /// Reads message 2: `e, ee, s, es`. The responder is proven to hold its static key.
+    /// Reads message 2: `e, ee, s, es`. It proves that the responder holds its static key.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Key`], [`Error::Forged`].
@@ -61,7 +61,7 @@ impl Initiator {
     }
 }
 
-/// An initiator that knows the responder, and has not yet shown itself.
+/// An initiator that knows the responder, but has not revealed its own static key.
 #[derive(Debug)]
 pub struct Introduced {
     keyed: Keyed,
@@ -70,7 +70,8 @@ pub struct Introduced {
 }
 
 impl Introduced {
-    /// The responder's static key: compare it with a pinned one before going on.
+    /// Returns the responder's static key. A caller with a pinned key compares the two before going
+    /// on.
     #[must_use]
     pub const fn peer(&self) -> &PublicKey {
         &self.peer
@@ -155,7 +156,7 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// Reads message 3: `s, se`. The initiator is proven to hold its static key.
+    /// Reads message 3: `s, se`. It proves that the initiator holds its static key.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Key`], [`Error::Forged`].
