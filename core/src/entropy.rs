@@ -19,6 +19,7 @@ impl<const N: usize> Entropy<N> {
     /// # Errors
     /// The generator's own error; a partly filled buffer is never returned.
     pub fn try_draw<R: TryCryptoRng>(rng: &mut R) -> Result<Self, R::Error> {
+        // Filled in place, so that a failure drops, and thereby wipes, the partial bytes.
         let mut entropy = Self([0; N]);
         rng.try_fill_bytes(&mut entropy.0)?;
         Ok(entropy)

@@ -48,6 +48,8 @@ impl NodeId {
             (false, _) => Some(None),
         });
         for byte in &mut bytes {
+            // A wrong character stands in the sequence as `None`, so it ends the parse as a missing
+            // one does.
             let high = digits.next()??;
             let low = digits.next()??;
             *byte = high << 4 | low;

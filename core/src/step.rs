@@ -73,6 +73,7 @@ impl<S, E> Step<S, E> {
     pub fn wrap<T, F>(self, state: impl FnOnce(S) -> T, effect: impl FnMut(E) -> F) -> Step<T, F> {
         Step {
             next: state(self.next),
+            // The capacity is the same, so collecting cannot overflow.
             effects: Effects(self.effects.0.into_iter().map(effect).collect()),
         }
     }

@@ -97,6 +97,7 @@ impl UnixTime {
     /// Returns the seconds from this time to `other`; negative if `other` lies before it.
     #[must_use]
     pub const fn until(self, other: Self) -> i64 {
+        // The distance is clamped first, because it may exceed an `i64`.
         let span = other.0.abs_diff(self.0);
         let span = if span > i64::MAX.unsigned_abs() { i64::MAX } else { span.cast_signed() };
         if other.0 < self.0 { span.saturating_neg() } else { span }

@@ -313,6 +313,7 @@ fn mac_key(
 /// Draws a scalar by `sample_scalar` (section 8.3): 252 random bits.
 fn sample(entropy: &Entropy<32>) -> Secret<32> {
     let mut bytes = *entropy.expose();
+    // Four bits are cleared, so the value is below 2^252 and needs no reduction.
     if let Some(top) = bytes.last_mut() {
         *top &= 0x0f;
     }

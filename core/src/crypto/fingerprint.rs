@@ -45,6 +45,7 @@ impl Fingerprint {
         let mut places = bytes.iter_mut();
         let (mut held, mut bits) = (0u16, 0u8);
         for (at, &character) in text.as_bytes().iter().enumerate() {
+            // Every fifth character is a dash.
             if at % 5 == 4 {
                 if character != b'-' {
                     return Err(NotAFingerprint);
@@ -76,6 +77,7 @@ impl Fingerprint {
         let mut bytes = self.0.iter();
         let (mut held, mut bits) = (0u16, 0u8);
         for (_, place) in text.iter_mut().enumerate().filter(|(at, _)| at % 5 != 4) {
+            // A character takes five bits; a byte is added when fewer are left.
             if bits < 5 {
                 held = held << 8 | u16::from(bytes.next().copied().unwrap_or(0));
                 bits = bits.saturating_add(8);

@@ -11,6 +11,7 @@ use crate::secret::Secret;
 pub fn derive_two(salt: &Secret<32>, input: &[u8]) -> (Secret<32>, Secret<32>) {
     let key = hmac_sha256::tag_parts(salt, input, &[]);
     let first = hmac_sha256::tag_parts(&key, &[1], &[]);
+    // The second block is `T(2) = HMAC(key, T(1) | 0x02)` (RFC 5869, section 2.3).
     let mut block = [2; 33];
     for (to, from) in block.iter_mut().zip(first.expose()) {
         *to = *from;

@@ -32,6 +32,7 @@ impl PublicKey {
     /// [`BadKey`] for a value of 2^255 - 19 or more, and so for each with bit 255 set. RFC 7748
     /// would reduce or mask them, which would give one key several names.
     pub fn parse(bytes: &[u8; 32]) -> Result<Self, BadKey> {
+        // Both are compared from the most significant byte down.
         if bytes.iter().rev().lt(PRIME.iter().rev()) { Ok(Self(*bytes)) } else { Err(BadKey) }
     }
 

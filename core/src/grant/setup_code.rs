@@ -127,6 +127,7 @@ fn sign<'o>(key: &SetupKey, claims: &str, out: &'o mut [u8]) -> Option<&'o str> 
         *place = *character;
         written = written.checked_add(1)?;
     }
+    // The token is complete only if every character found a place.
     let whole = length.checked_add(1)?.checked_add(tag.len())? == written;
     core::str::from_utf8(out.get(..written)?).ok().filter(|_| whole)
 }
@@ -183,6 +184,7 @@ pub fn verify<'b>(
     if claims.is_empty() || signature.is_empty() || signature.contains('.') {
         return Err(NotValid::Form);
     }
+    // Four characters decode to three bytes; the rest of the scratch takes unescaped texts.
     let length = claims.len().saturating_mul(3) / 4;
     let (here, room) = scratch.split_at_mut_checked(length).ok_or(NotValid::Form)?;
     let claims: &[u8] = base64url::decode(claims, here).ok_or(NotValid::ClaimsEncoding)?;
@@ -198,6 +200,7 @@ pub fn verify<'b>(
     }
     let text = core::str::from_utf8(claims).map_err(|_| NotValid::Claims)?;
     let claims = Claims::parse(text, room).ok_or(NotValid::Claims)?;
+    // The expiry comes last, so that only a genuine code is reported as expired.
     if claims.expires_at <= now { Err(NotValid::Expired) } else { Ok(Verified(claims)) }
 }
 

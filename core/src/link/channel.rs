@@ -66,6 +66,7 @@ impl<'b> Outbox<'b> {
         &mut self,
         write: impl FnOnce(&mut [u8]) -> Option<(T, usize)>,
     ) -> Option<(T, &'b [u8])> {
+        // A message stays within the bound, even if the scratch is larger.
         let room = self.free.len().min(MESSAGE_BYTES);
         let (kept, length) = write(self.free.get_mut(..room)?)?;
         Some((kept, self.take(length)?))

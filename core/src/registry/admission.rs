@@ -190,12 +190,14 @@ pub fn decide(
     limits: &Limits,
     now: UnixTime,
 ) -> Admission {
+    // A waiting request is found again before any rejection or cap is looked at.
     if let Some(node_id) = same {
         return Admission::Found(node_id);
     }
     match rejection.map_or(Ok(()), |rejection| rejection.admits(now)) {
         Err(refusal) => Admission::Refused(refusal),
         Ok(()) if waiting.has_room(limits) => Admission::Enter,
+        // The source's own share comes before the total, so its own entries give way first.
         Ok(()) if waiting.of_source >= limits.pending_per_source => Admission::Displace(Share::Own),
         Ok(()) => Admission::Displace(Share::Largest),
     }

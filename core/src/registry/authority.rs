@@ -77,6 +77,7 @@ impl Role {
         self.scope().allows(action, address)
             && match self {
                 Self::Viewer | Self::Owner => true,
+                // Reading has no exceptions: operators see everything that only owners change.
                 Self::Operator => action == Action::Read || !excepted(),
             }
     }
@@ -303,6 +304,7 @@ pub fn within(own: &ScopesBuf, minted: &ScopesBuf) -> ScopesBuf {
 fn is_covered(own: &Scopes<'_>, minted: &Scope<'_>) -> bool {
     own.as_slice()
         .iter()
+        // A scope for everything does not reach the gateway's own addresses.
         .any(|scope| (names_gateway(scope) || !names_gateway(minted)) && scope.covers(minted))
 }
 

@@ -197,6 +197,7 @@ pub fn reserve(
     }
     let guesses = code.guesses.saturating_add(1);
     let left = GUESSES_PER_CODE.saturating_sub(guesses);
+    // Only PINs depend on the window; a minted code has a budget of its own.
     match code.kind {
         Kind::Code(_) => Ok(Reserved { guesses, window: *window, of_source, left }),
         Kind::Pin(_) => {
@@ -235,6 +236,7 @@ pub fn spend(
 ) -> Option<(Counted, Window, u8)> {
     let uses_left = code.uses_left.checked_sub(1)?;
     let code = Counted { guesses: code.guesses.saturating_sub(1), uses_left, ..*code };
+    // A window that was opened after the reservation does not contain this guess.
     let counted_here = matches!(code.kind, Kind::Pin(_))
         && window.opened.is_some_and(|opened| opened.at <= reserved_at);
     let given_back = u8::from(counted_here);

@@ -99,6 +99,7 @@ impl Grant {
 /// making.
 #[must_use]
 pub fn current(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
+    // The newest grant is the last one, so the reverse order finds it first.
     let mut counting = grants.iter().rev().filter(|grant| grant.counts(now));
     let newest = counting.clone().next();
     counting.find(|grant| grant.state == State::Active).or(newest)

@@ -187,6 +187,7 @@ impl Pending {
     /// silence it.
     #[must_use]
     pub fn may_be_told(&self, limits: &Limits, now: UnixTime) -> bool {
+        // A `told_at` in the future comes from a clock that was set back.
         now >= self.told_at.after(limits.told_every) || now < self.told_at
     }
 }

@@ -193,6 +193,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         (Pending { .. } | Unapproved { .. }, Unpair) => {
             change(Revoked { cause: Cause::Unpaired }, Some(Notice::Decided))
         }
+        // Every other decision needs a request that has not expired.
         (Pending { expires }, _) if *expires <= now => Err(Refusal::Expired),
 
         (Pending { .. } | Unapproved { .. }, Approve(credential)) => {

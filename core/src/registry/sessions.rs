@@ -179,6 +179,7 @@ impl Session {
         self.admits(now)?;
         let end = now.after(how.ttl).min(self.issued_at.after(how.longest));
         let end = how.ends.map_or(end, |ends| end.min(ends));
+        // Time that another session added is not the session's own.
         let own = self.prolonged.map_or(self.expires_at, |prolonged| prolonged.before);
         Ok(match how.by {
             Some(by) if by != self.id => match end > self.expires_at {

@@ -86,6 +86,7 @@ pub fn read(text: &str) -> Option<UnixTime> {
             digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
         })
     };
+    // The separators stand at fixed positions in every valid text.
     let separated = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')]
         .iter()
         .all(|(at, by)| bytes.get(*at) == Some(by));

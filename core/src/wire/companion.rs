@@ -40,6 +40,7 @@ impl<'b> First<'b> {
     #[must_use]
     pub fn parse(frame: &'b str, mut room: &'b mut [u8]) -> Self {
         let (mut bootstrap, mut session) = (None, None);
+        // Values are only collected here, so that the last of a repeated member counts.
         let read = json::members(frame, |key, value| {
             if key.is("bootstrap_token") {
                 bootstrap = Some(value);
@@ -54,6 +55,7 @@ impl<'b> First<'b> {
             (Ok(()), None, Some(Value::Text(token))) => {
                 Self::Resume(token.decode(&mut room).and_then(Token::parse))
             }
+            // A value of another type cannot be a token, but the frame still asks for a session.
             (Ok(()), None, Some(_)) => Self::Resume(None),
             (Ok(()) | Err(_), _, _) => Self::Neither,
         }

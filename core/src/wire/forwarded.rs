@@ -82,6 +82,7 @@ pub fn source<'l>(
         for entry in header.entries(line).iter().rev() {
             looked_at = looked_at.saturating_add(1);
             match entry {
+                // A listed proxy is no client: the next entry to the left is its peer.
                 Some(entry) if is_listed(*entry) && looked_at < FORWARDED_ENTRIES => {}
                 Some(entry) if !is_listed(*entry) => return *entry,
                 Some(_) | None => return peer,
@@ -133,6 +134,7 @@ fn element(mut rest: &[u8]) -> Option<(Option<IpAddr>, Option<&[u8]>)> {
             let (value, after) = value(rest.strip_prefix(b"=")?)?;
             rest = after;
             if name.eq_ignore_ascii_case(b"for") {
+                // A second `for` makes the element ambiguous, so it names no address.
                 of = Some(if of.is_none() { address(value) } else { None });
             }
         }
@@ -157,6 +159,7 @@ fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
             .count();
         return text.split_at_checked(length).filter(|(value, _)| !value.is_empty());
     };
+    // An escaped quote does not end the text.
     let mut escaped = false;
     let end = quoted.iter().position(|byte| {
         let ends = *byte == b'"' && !escaped;

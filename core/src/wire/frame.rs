@@ -188,6 +188,7 @@ impl Cutter {
             }
             (State::Within(group), 0) => (State::Between, Some(self.finish(group, buffer))),
             (State::Within(Group { left: 0, full, .. }), code) => {
+                // A group of fewer than 254 bytes stands for a zero behind it.
                 let fits = if full { Ok(()) } else { self.keep(0, buffer) };
                 going_on(fits, Group::new(code, full))
             }
@@ -211,6 +212,7 @@ impl Cutter {
         let body = buffer.get(..self.filled).unwrap_or_default();
         match body.split_last_chunk::<CHECKSUM_BYTES>() {
             Some((message, checksum)) if group.left == 0 && !message.is_empty() => {
+                // The same bytes have a shorter encoding, and only one is accepted.
                 if group.needless {
                     Err(FrameError::NotCanonical)
                 } else if crc32(message).to_le_bytes() != *checksum {

@@ -55,6 +55,7 @@ impl<'b> Host<'b> {
     fn parse(text: &'b str) -> Option<Self> {
         if let Some(inside) = text.strip_prefix('[') {
             let ip: Ipv6Addr = inside.strip_suffix(']')?.parse().ok()?;
+            // A mapped IPv4 address would be a second spelling of an IPv4 address.
             let odd = ip.is_unspecified() || ip.is_multicast() || ip.to_ipv4_mapped().is_some();
             return (!odd).then_some(Self::V6(ip));
         }

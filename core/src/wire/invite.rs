@@ -194,6 +194,7 @@ impl<'b> Invite<'b> {
         let (mut addresses, mut gateway, mut code) = (Vec::new(), None, None);
         for parameter in parameters.split('&') {
             let (name, value) = parameter.split_once('=').ok_or(NotAnInvite::Parameter)?;
+            // A parameter is accepted only while the later ones are absent, which fixes the order.
             match (name, &gateway, &code) {
                 ("a" | "A", None, None) => {
                     add(&mut addresses, GatewayAddress::parse(value).ok_or(NotAnInvite::Address)?)?;

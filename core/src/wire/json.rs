@@ -16,7 +16,7 @@ pub enum Value<'b> {
     Bool(bool),
     /// A number as written.
     Number(Number<'b>),
-    /// A string.
+    /// A string, escapes unresolved.
     Text(Text<'b>),
     /// An array, brackets included.
     Array(&'b str),
@@ -116,6 +116,7 @@ impl Iterator for Unescape<'_> {
                     _ => char::from_u32(first),
                 }
             }
+            // The grammar leaves only `"`, `\` and `/`, which stand for themselves.
             other => Some(other),
         })
     }
@@ -200,6 +201,7 @@ fn object_of<'b>(
 ) -> Result<(), Malformed> {
     scan.space();
     if scan.peek() != Some(b'{') {
+        // The whole text is scanned, to tell another valid value from broken JSON.
         scan.value().and_then(|_| scan.end()).map_err(|Syntax| Malformed::Json)?;
         return Err(Malformed::NotAnObject);
     }
@@ -292,6 +294,7 @@ impl<'b> Scan<'b> {
             b't' => self.word("true", Value::Bool(true)),
             b'f' => self.word("false", Value::Bool(false)),
             b'n' => self.word("null", Value::Null),
+            // `N` and `I` begin no JSON value; a minus sign may also begin an ordinary number.
             b'N' | b'I' | b'-' if self.python && self.python_number() => Ok(Value::Null),
             _ => self.number().map(|text| Value::Number(Number(text))),
         }
@@ -319,6 +322,7 @@ impl<'b> Scan<'b> {
                     self.bump();
                     self.escape()?;
                 }
+                // Control characters must be escaped (RFC 8259, section 7).
                 0..0x20 => return Err(Syntax),
                 _ => self.bump(),
             }
@@ -350,6 +354,7 @@ impl<'b> Scan<'b> {
         if self.peek() == Some(b'-') {
             self.bump();
         }
+        // A leading zero stands alone: `01` is not a JSON number.
         if self.peek() == Some(b'0') {
             self.bump();
         } else {
@@ -381,6 +386,7 @@ impl<'b> Scan<'b> {
     /// stack.
     fn nested(&mut self) -> Result<(), Syntax> {
         let mut depth = 0u32;
+        // `JSON_DEPTH` is 127, so 128 bits hold the kinds of all open levels.
         let mut objects = 0u128;
         loop {
             // A value is due here.

@@ -80,6 +80,7 @@ impl<'b> ObjectWriter<'b> {
         match c {
             '"' => self.raw("\\\""),
             '\\' => self.raw("\\\\"),
+            // One form of escape serves all control characters.
             '\u{0}'..='\u{1f}' => {
                 let code = u32::from(c).to_le_bytes()[0];
                 let digits = [crate::id::hex_digit(code >> 4), crate::id::hex_digit(code)];
@@ -101,6 +102,8 @@ impl<'b> ObjectWriter<'b> {
         let end = self.len.saturating_add(bytes.len());
         match self.out.get_mut(self.len..end) {
             Some(place) => {
+                // Both have the same length. Unlike `copy_from_slice`, this has no path that
+                // panics.
                 for (to, from) in place.iter_mut().zip(bytes) {
                     *to = *from;
                 }

@@ -44,6 +44,7 @@ pub fn decode_from_node<'b>(
             .and_then(|t| parse_decoded(t, &mut room, NodeId::parse));
         let token = text(fields.token, Field::Token)?
             .and_then(|t| parse_decoded(t, &mut room, Token::parse));
+        // An unreadable id or token is answered like a wrong one.
         Ok(NodeMessage::Auth(match (node_id, token) {
             (Some(node_id), Some(token)) => Auth::Presented { node_id, token },
             _ => Auth::Unusable,
@@ -53,6 +54,8 @@ pub fn decode_from_node<'b>(
             occupancy: boolean(fields.occupancy, Field::Occupancy)?,
             noise_level: match fields.noise_level {
                 None | Some(Value::Null) => None,
+                // Parsed again, because the scanner accepts longer numbers than a message may
+                // carry.
                 Some(Value::Number(n)) => Some(
                     json::Number::parse(n.as_str()).ok_or(Malformed::Field(Field::NoiseLevel))?,
                 ),
@@ -96,6 +99,7 @@ pub fn decode_from_gateway<'b>(
         GatewayMessage::AuthOk { node_id: node_id()?, room: shown(&mut room) }
     } else if kind.is("auth_fail") {
         let reason = text(fields.reason, Field::Reason)?;
+        // An unknown reason is still a refusal.
         let known = [AuthFailure::InvalidCredentials, AuthFailure::NotApproved];
         let named = |f: &AuthFailure| reason.is_some_and(|r| r.is(f.as_str()));
         GatewayMessage::AuthFail(known.into_iter().find(named).unwrap_or(AuthFailure::Other))

@@ -206,8 +206,10 @@ impl<'b> Pattern<'b> {
         let spreads = |text| segments(text).any(|token| token == ANY);
         match (spreads(self.0), spreads(child.0)) {
             (_, false) => matches(self.0, child.0),
+            // A pattern with `**` has addresses of any length, one without it has not.
             (false, true) => false,
             (true, true) => {
+                // The child's shortest address must have room for all of the parent's fixed tokens.
                 before_spread(child.0).count().saturating_add(after_spread(child.0).count())
                     >= before_spread(self.0).count().saturating_add(after_spread(self.0).count())
                     && side(before_spread(self.0), before_spread(child.0))

@@ -229,6 +229,7 @@ impl<'b> Payload<'b> {
         if length > SETUP_PAYLOAD_CHARS {
             return None;
         }
+        // Four characters decode to three bytes.
         let (here, mut room) =
             scratch.split_at_mut_checked(length.checked_mul(3)?.checked_div(4)?)?;
         let object = if text.trim().len() == length {

@@ -40,6 +40,7 @@ impl Initiator {
         out: &'b mut [u8],
     ) -> Result<(Self, &'b [u8]), Error> {
         let mut symmetric = Symmetric::new(PROTOCOL, prologue);
+        // The responder's static key is the pre-message of IK.
         symmetric.mix_hash(&[peer.as_bytes()]);
         let ephemeral = KeyPair::generate(ephemeral);
         let mut out = Writer::new(out);
@@ -100,6 +101,7 @@ impl Responder {
         message: &'b mut [u8],
     ) -> Result<(Self, &'b [u8]), Error> {
         let mut symmetric = Symmetric::new(PROTOCOL, prologue);
+        // The responder's static key is the pre-message of IK.
         symmetric.mix_hash(&[own.public().as_bytes()]);
         let mut message = bounded(message)?;
         let peer_ephemeral = read_key(&mut message)?;

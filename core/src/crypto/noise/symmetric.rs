@@ -72,6 +72,7 @@ impl Keyed {
 
     /// Performs `DecryptAndHash` in place.
     pub(super) fn open<'b>(&mut self, sealed: &'b mut [u8]) -> Result<&'b mut [u8], Error> {
+        // The associated data is the transcript before this message.
         let before = self.symmetric.hash;
         self.symmetric.mix_hash(&[sealed]);
         let (body, tag) = sealed.split_last_chunk_mut::<TAG_BYTES>().ok_or(Error::Length)?;

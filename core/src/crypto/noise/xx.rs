@@ -39,6 +39,7 @@ impl Initiator {
         out.put(ephemeral.public().as_bytes())?;
         out.put(payload)?;
         symmetric.mix_hash(&[ephemeral.public().as_bytes()]);
+        // No key exists yet, so the payload is only hashed.
         symmetric.mix_hash(&[payload]);
         Ok((Self { symmetric, ephemeral }, out.finish()?))
     }

@@ -107,6 +107,7 @@ pub fn decide(
         Seen::Nobody => return Verdict::Drop(Dropped::Nobody),
         Seen::Sender => {}
     }
+    // A block outweighs every permission.
     if facts.blocked {
         return Verdict::Drop(Dropped::Blocked);
     }

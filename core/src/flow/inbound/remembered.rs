@@ -32,6 +32,7 @@ impl Remembered {
     /// Returns `true` if the sender is admitted now without asking the registry.
     #[must_use]
     pub fn holds(&self, epoch: u64, now: UnixTime) -> bool {
+        // An entry from the future comes from a clock that was set back, and is not valid.
         self.epoch == epoch
             && self.since <= now
             && now < self.since.after(HOLDS_FOR)

@@ -247,6 +247,7 @@ impl Machine for Connection {
                 [Effect::Detach(node_id), Effect::Close(Close::SHUTTING_DOWN)],
             ),
             (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
+            // Only a connection that has sent nothing yet is displaced.
             (State::AwaitFirst { .. }, Input::Evict) => close(Close::AT_CAPACITY),
 
             (State::AwaitFirst { .. }, Input::Text(frame)) => on_first(frame, scratch),
@@ -273,6 +274,7 @@ impl Machine for Connection {
             (State::Confirming { node_id, verified, tag }, Input::Confirmed(Ok(()))) => {
                 proven(node_id, verified, tag)
             }
+            // The delivery was undone meanwhile, so the token is void.
             (State::Confirming { .. }, Input::Confirmed(Err(Refusal::InvalidCredentials))) => {
                 refuse(AuthFailure::InvalidCredentials, scratch)
             }
@@ -338,6 +340,7 @@ fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>
             Step::with(State::Loading { node_id, token }, [Effect::Load(node_id)])
         }
         Ok(NodeMessage::Auth(Auth::Unusable)) => {
+            // Nothing was hashed, but the attempt counts all the same.
             let fail = GatewayMessage::AuthFail(AuthFailure::InvalidCredentials);
             match missy::encode_from_gateway(&fail, encoding) {
                 Some(text) => Step::with(
@@ -411,6 +414,7 @@ fn on_hashed<'b>(
         token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash)
     };
     match (verify(&newest), newest, verify(&older), older) {
+        // A token that is being delivered is confirmed by its first use.
         (Some(verified), Some((_, tag)), _, _) => match delivery {
             Some(delivery) => Step::with(
                 State::Confirming { node_id, verified, tag },
@@ -445,6 +449,7 @@ fn on_attached<'b>(
 ) -> Step<State, Effect<'b>> {
     let record = match outcome {
         Ok(record) => record.filter(|r| {
+            // A token that is being delivered is not valid before its confirmation.
             let settled =
                 if r.standing.undelivered().is_none() { r.standing.token() } else { None };
             [settled, r.standing.older_token()]
@@ -462,6 +467,7 @@ fn on_attached<'b>(
             let welcome = GatewayMessage::AuthOk { node_id, room: record.room.label() };
             match missy::encode_from_gateway(&welcome, scratch) {
                 Some(text) => {
+                    // The node counts as seen from the moment that it is linked.
                     let seen = Effect::Observe(node_id, Heartbeat::default());
                     Step::with(
                         State::Linked(Link::open(node_id, now, limits)),

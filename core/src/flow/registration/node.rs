@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Waiting(Blank) ─▶ Opening ─▶ AwaitPending ─pair_pending─▶ Keeping(Asked) ─▶ AwaitToken
-//!                                                                                  │ token typed in
+//!                                                                   token typed in │
 //!  Waiting(Paired) ◀──────────────────────────── Keeping(Paired) ◀─────────────────┘
 //!     │    ▲ lost, refused, muted: back off
 //!     ▼    │
@@ -264,6 +264,7 @@ impl Machine for Node {
                 on_auth_answer(self, now, (node_id, token, until), frame, scratch)
             }
             (State::Linked { node_id, token, heartbeats }, Input::Text(frame)) => {
+                // A refusal would repeat itself, so the next attempt waits longest.
                 let (news, backoff) = match heard(frame, scratch) {
                     Heard::Refused(refusal) => (Some(News::Refused(refusal)), Backoff::longest()),
                     Heard::Complaint(words) => (Some(News::Complaint(words)), self.backoff),
@@ -277,6 +278,7 @@ impl Machine for Node {
                 }
             }
 
+            // An answer is overdue: the connection is closed, and its end starts the back-off.
             (State::AwaitPending { until }, Input::Tick(_)) if until <= now => Step::with(
                 self.to(State::AwaitPending { until: FAR }),
                 [Effect::Close(Close::GOODBYE)],
@@ -367,6 +369,7 @@ fn on_token<'b>(node: Node, state: State, token: Token) -> Step<Node, Effect<'b>
             memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. },
             ..
         } => node.keep(Memory::Paired { node_id, token }),
+        // A connection with the old token may be open, so it is closed first.
         State::Opening { memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. } }
         | State::AwaitAuth { node_id, .. }
         | State::Linked { node_id, .. } => node.close_and_keep(Memory::Paired { node_id, token }),
@@ -410,6 +413,7 @@ fn on_connected<'b>(
         Memory::Paired { node_id, token } => {
             let auth = NodeMessage::Auth(Auth::Presented { node_id, token });
             let text = missy::encode_from_node(&auth, scratch);
+            // The token is taken back out of the message, because it cannot be copied.
             let NodeMessage::Auth(Auth::Presented { node_id, token }) = auth else {
                 return Step::quiet(node);
             };
@@ -450,6 +454,7 @@ fn on_auth_answer<'b>(
     scratch: &'b mut [u8],
 ) -> Step<Node, Effect<'b>> {
     let (news, backoff) = match heard(frame, scratch) {
+        // An answer for another id is not for this node.
         Heard::Welcome(answered, room) if answered == node_id => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
             let next = node.to(State::Linked { node_id, token, heartbeats });

@@ -134,6 +134,7 @@ impl Machine for Approval {
                     let job = HashJob { node_id: self.node_id, token };
                     Step::with(self.to(State::Hashing), [Effect::Hash(job)])
                 }
+                // One token in 64 would begin with a dash; it is drawn again.
                 None => Step::with(self.to(State::Drawing), [Effect::Draw]),
             },
             (State::Hashing, Input::Hashed(Hashed { token, hash })) => {

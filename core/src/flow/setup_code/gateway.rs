@@ -269,6 +269,7 @@ impl Machine for Connection {
                     ends: end_of(session, now, unix),
                     ..linked
                 })),
+                // A failure of the store is reported as such, not as the end of the session.
                 Err(Word::Internal) => end(State::Rechecking(linked), Close::INTERNAL),
                 Err(_) => end(State::Rechecking(linked), Close::SESSION_ENDED),
             },
@@ -285,11 +286,13 @@ impl Machine for Connection {
                 let keepalive = linked.keepalive.heard(now, &limits);
                 Step::with(State::Linked(Linked { keepalive, ..linked }), [Effect::App(frame)])
             }
+            // Companions speak in text frames only.
             (state @ State::Linked(_), Input::Binary) => end(state, Close::PROTOCOL_VIOLATION),
             (State::Linked(linked), Input::Pong) => Step::quiet(State::Linked(Linked {
                 keepalive: linked.keepalive.heard(now, &limits),
                 ..linked
             })),
+            // The session may have been prolonged, so it is looked up before the link ends.
             (State::Linked(linked), Input::Tick) if linked.ends <= now => {
                 Step::with(State::Rechecking(linked), [Effect::Recheck(linked.session)])
             }
@@ -333,6 +336,7 @@ fn on_first<'b>(
     now: UnixTime,
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
+    // The scratch is split by use: the frame's texts, and the claims.
     let Some((room, rest)) = scratch.split_at_mut_checked(SETUP_CLAIMS_BYTES) else {
         return end(State::Redeeming, Close::INTERNAL);
     };

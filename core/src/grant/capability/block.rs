@@ -144,6 +144,7 @@ impl<'b> Block<'b> {
     }
 
     pub(super) fn read(reader: &mut Reader<'b>) -> Result<Self, Malformed> {
+        // The reader is `Copy`; this one marks where the signed bytes begin.
         let start = *reader;
         let parent = Id(*reader.fixed()?);
         let channel = x25519::PublicKey::parse(reader.fixed()?).map_err(|_| Malformed::Key)?;

@@ -22,6 +22,7 @@ impl<'b> Reader<'b> {
         loop {
             let [byte] = *self.fixed()?;
             let bits = u64::from(byte & 0x7f);
+            // Bits that are shifted out would give a value a second encoding.
             let placed = bits
                 .checked_shl(shift)
                 .filter(|placed| placed.wrapping_shr(shift) == bits)

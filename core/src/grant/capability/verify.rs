@@ -24,7 +24,7 @@ pub struct Check<'c> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Held {
-    /// The block.
+    /// The id of the block.
     pub id: Id,
     /// The static key of the block's holder.
     pub by: x25519::PublicKey,
@@ -98,6 +98,7 @@ pub fn verify(
 ) -> Result<Authorised, Denied> {
     let leaf = chain.leaf();
     let terms = leaf.terms();
+    // Cheap comparisons come before the signatures, so that junk costs little.
     if *chain.root().parent() != Id::of_issuer(check.gateway) {
         return Err(Denied::OtherIssuer);
     }
@@ -119,6 +120,7 @@ pub fn verify(
         }
         child.terms().within(parent.terms()).map_err(Denied::Wider)?;
     }
+    // The root is signed by the gateway, every other block by its parent's holder.
     let mut signer = check.gateway;
     for block in chain.blocks() {
         if !block.is_signed_by(signer) {
@@ -133,6 +135,7 @@ pub fn verify(
         held.push(Held { id: *block.id(), by: block.holder().channel })
             .map_err(|_| Denied::Detached)?;
     }
+    // Revocation is looked up last, so that only a genuine chain reaches the store.
     if held.iter().any(revoked) {
         return Err(Denied::Revoked);
     }

@@ -32,6 +32,7 @@ impl<'b> Scopes<'b> {
     /// # Errors
     /// [`ScopeError::TooManyScopes`] or [`ScopeError::SetTooLong`]; the set stays as it was.
     pub fn push(&mut self, scope: Scope<'b>) -> Result<(), ScopeError> {
+        // The lengths are summed before the push, so that an error leaves the set unchanged.
         let length = self
             .0
             .iter()

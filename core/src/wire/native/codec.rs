@@ -48,6 +48,7 @@ pub(super) fn write<'b, 'o, M: Wire<'b>>(
     out: &'o mut [u8],
 ) -> Result<&'o [u8], NotWritten> {
     let mut buffer = Buffer { out, length: 0 };
+    // The buffer counts beyond its end, which tells a long message from a small buffer.
     message.write(&mut buffer);
     let Buffer { out, length } = buffer;
     if length > PLAINTEXT_BYTES {
@@ -79,6 +80,8 @@ impl<'b> Reader<'b> {
         loop {
             let [byte] = *self.array()?;
             let bits = u64::from(byte & 0x7f);
+            // Bits that are shifted out, or a last byte of zero, would give a value a second
+            // encoding.
             let placed = bits.checked_shl(shift).unwrap_or(0);
             let whole = placed.checked_shr(shift) == Some(bits);
             value |= placed;
@@ -95,6 +98,7 @@ impl<'b> Reader<'b> {
     /// Reads bytes behind their length.
     fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
         let length = self.varint(u32::MAX.into())?;
+        // A length beyond the address space fails as a truncated message.
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 

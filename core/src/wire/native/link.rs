@@ -214,7 +214,7 @@ pub enum Renew<'b> {
     Token,
     /// The token chain.
     Chain,
-    /// The certificate.
+    /// The certificate, with a new request.
     Certificate {
         /// The new certificate request.
         csr: Csr<'b>,

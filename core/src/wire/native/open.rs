@@ -63,6 +63,7 @@ impl<'b> Open<'b> {
     /// Makes the message for an intent.
     #[must_use]
     pub const fn new(intent: Intent) -> Open<'static> {
+        // The bytes are the version and the codec's form of the intent.
         let bytes: &'static [u8] = match intent {
             Intent::Pair => &[VERSION, 0],
             Intent::Link => &[VERSION, 1],

@@ -189,6 +189,7 @@ pub struct Covered {
 
 impl Covered {
     fn new(request: &Request<'_>, key: &PublicKey, hash: &HandshakeHash) -> Self {
+        // The hash covers the wire form, so both sides hash exactly the bytes that were sent.
         let mut digest = Sha256::new();
         request.write(&mut digest);
         key.write(&mut digest);

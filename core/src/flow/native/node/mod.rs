@@ -267,10 +267,12 @@ impl Machine for Node {
                     State::Closing { .. } => {
                         node.rest(State::Closing { wish: Some(wish), rest: Rest::AtOnce })
                     }
+                    // An open connection serves the earlier purpose, so it is closed first.
                     _ => node.close(Some(wish), Rest::AtOnce),
                 }
             }
             (state, Input::Forget) => {
+                // These states have no connection to close.
                 let connected =
                     !matches!(state, State::Idle | State::Waiting { .. } | State::Closing { .. });
                 self.forget(connected)
@@ -304,6 +306,7 @@ impl Machine for Node {
                 pairing::on_code(self, now, (channel, stage, until), &code, &entropy, &own, out)
             }
             (State::Pairing { stage, .. }, Input::Disconnected(entropy)) => match stage {
+                // The grant is stored, so the node links; the link confirms the grant, too.
                 Stage::AwaitActive => Step::quiet(self.start(now)),
                 stage => {
                     let wish = stage.wish_left();
@@ -398,6 +401,7 @@ fn on_kept<'b>(
     then: Then,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
+    // Progress was made durable, so the next wait starts from the shortest one.
     let node = Node { backoff: Backoff::new(), ..node };
     match then {
         Then::Start => {
@@ -422,6 +426,7 @@ fn on_kept<'b>(
         }
         Then::Linked { channel, heartbeats, heard, renews, stored } => {
             let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::AtOnce) };
+            // A new grant ends the renewal.
             let (had_none, renews) = (renews, renews && stored.is_none());
             let open = linking::Open { paired, channel, heartbeats, heard, renews };
             let step = linking::go_on(node, open, stored, out);

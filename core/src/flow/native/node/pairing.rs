@@ -167,6 +167,7 @@ fn ask<'b>(
         Some((established, message.len()))
     })?;
     let mut channel = Channel::new(established);
+    // A profile over the bound is left out; it must not prevent the request.
     let profile = NativeProfile::new(own.about.profile).unwrap_or(NativeProfile::EMPTY);
     let request = Request {
         name: own.about.name,
