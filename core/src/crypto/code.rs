@@ -188,11 +188,11 @@ mod tests {
         assert!(Code::parse(&"7".repeat(CODE_CHARS)).is_ok());
     }
 
-    /// Entropy that differs in every byte from one seed to the next.
+    /// Makes entropy that differs in every byte from one seed to the next.
     fn entropy(seed: u64) -> Entropy<32> {
         let mut bytes = [0; 32];
         for (part, at) in bytes.chunks_exact_mut(8).zip(0u64..) {
-            // SplitMix64.
+            // The generator SplitMix64.
             let mut mixed =
                 seed.wrapping_mul(4).wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -298,11 +298,11 @@ mod tests {
         let longer = Session { expires_at: end, prolonged, ..session() };
         assert_eq!(longer.without(other), Some(at(200)));
         assert_eq!(longer.without(session().id), None);
-        // Once more, by another: what was its own stays so.
+        // A third session prolongs it, too: the part before the additions stays as it was.
         let third = SessionId::from_bytes([8; 16]);
         let (_, again) = longer.refreshed(&how(Some(at(400)), Some(third)), at(120)).unwrap();
         assert_eq!(again, Some(Prolonged { by: third, before: at(200) }));
-        // Its own refreshing makes that time its own.
+        // A refresh of its own makes the added time its own.
         let own = longer.refreshed(&how(Some(at(300)), None), at(120)).unwrap();
         assert_eq!(own, (at(350), Some(Prolonged { by: other, before: at(300) })));
         assert_eq!(

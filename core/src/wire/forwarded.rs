@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_a_client_quotes_begins_no_entry_and_hides_none() {
-        // A client's beginning of a line to which a proxy has appended its own entry.
+        // A client began the line, and a proxy has appended its own entry.
         for begun in [
             "for=\"",
             "for=6.6.6.6;x=\"",
@@ -303,7 +303,7 @@ mod tests {
             assert!(source == PROXY || source == "203.0.113.7", "{line} counts for {source}");
             assert_eq!(forwarded(&[&line, "for=203.0.113.8"]), "203.0.113.8");
         }
-        // One that a proxy has quoted: its host is what the client called it.
+        // A proxy has quoted the value: the host is the one that the client named.
         assert_eq!(forwarded(&["for=203.0.113.7;host=\"a, for=6.6.6.6\""]), "203.0.113.7");
         assert_eq!(forwarded(&["for=203.0.113.7;host=\"a\\\", for=6.6.6.6\""]), "203.0.113.7");
     }

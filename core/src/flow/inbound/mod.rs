@@ -205,7 +205,7 @@ mod tests {
         for ended in [
             Allowed { until: Some(NOW), revoked_at: None },
             Allowed { until: None, revoked_at: Some(UnixTime::from_secs(1)) },
-            // However the clock jumps.
+            // The clock may jump either way.
             Allowed { until: None, revoked_at: Some(UnixTime::from_secs(200_000)) },
         ] {
             let facts = Facts { allowed: Some(ended), ..Facts::default() };

@@ -54,7 +54,7 @@ fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
 }
 
-/// One step, and the next if that only counts a failure, which is within the budget.
+/// Takes a step that fails, and the next one, in which the failure is within the budget.
 fn fails(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
     let (connection, mut said) = step(connection, millis, input);
     assert!(
@@ -66,7 +66,7 @@ fn fails(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, 
     (connection, said)
 }
 
-/// One step, with its effects as text.
+/// Takes a step, and returns its effects as text.
 fn step(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
     let mut scratch = [0; COMPANION_SCRATCH];
     let Step { next, effects } = connection.step(at(millis), input, &mut scratch);
