@@ -1,5 +1,4 @@
-//! The same over input and output that block: a UART without interrupts, a board without an
-//! executor.
+//! Blocking I/O behind the async traits: a UART without interrupts, a board without an executor.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -10,14 +9,14 @@ use handfast_core::time::Instant;
 
 use crate::ports::{Clock, Connector, Stream};
 
-/// Polls a future until it is done, without sleeping in between.
+/// Polls a future until it is done, and spins between polls.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     block_on_with(future, core::hint::spin_loop)
 }
 
-/// Polls a future until it is done, and calls `idle` whenever it has to wait. The wrappers of this
-/// module wake nobody, so `idle` must return by itself from time to time: wait for the tick of a
-/// timer, or for any interrupt.
+/// Polls a future until it is done, and calls `idle` after each poll that is pending. The wrappers
+/// of this module wake no task, so `idle` must return by itself: after a timer tick, or on any
+/// interrupt.
 pub fn block_on_with<F: Future>(future: F, mut idle: impl FnMut()) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -29,9 +28,8 @@ pub fn block_on_with<F: Future>(future: F, mut idle: impl FnMut()) -> F::Output 
     }
 }
 
-/// A blocking stream with the async traits, for [`block_on`]. Reading waits by asking [`ReadReady`]
-/// and takes nothing before something is there, so dropping the future loses nothing. Writing
-/// blocks.
+/// A blocking stream with the async traits, for [`block_on`]. Reading polls [`ReadReady`] and takes
+/// bytes only once some are ready, so dropping the future loses nothing. Writing blocks.
 #[derive(Debug)]
 pub struct Polled<T>(pub T);
 
@@ -65,12 +63,12 @@ impl<T: embedded_io::Write> embedded_io_async::Write for Polled<T> {
 
 impl<T: embedded_io::Read + embedded_io::Write + ReadReady> Stream for Polled<T> {
     async fn close(&mut self) {
-        // A line that is always there has no end to tell the peer of.
+        // A permanent line has no end that could be signalled to the peer, so closing only flushes.
         let _ = self.0.flush();
     }
 }
 
-/// A [`Connector`] to a line that is always there, such as a UART.
+/// A [`Connector`] to a permanent line, such as a UART.
 #[derive(Debug)]
 pub struct Line<T>(pub T);
 
@@ -85,7 +83,7 @@ impl<T: Stream> Connector for Line<T> {
     }
 }
 
-/// A [`Clock`] that is asked again and again, from a function that tells the time since boot.
+/// A [`Clock`] that polls a function for the time since boot.
 #[derive(Clone, Copy, Debug)]
 pub struct PolledClock<N>(pub N);
 

@@ -1,5 +1,5 @@
-//! Whole messages over a connection, whatever carries them: WebSocket today, COBS frames of the
-//! native wire beside it.
+//! Whole messages over a connection, independent of the transport. [`crate::websocket::Socket`]
+//! implements it.
 
 use embedded_io_async::ErrorKind;
 use handfast_core::wire::close::Close;
@@ -10,95 +10,98 @@ use crate::websocket::{UpgradeError, Violation};
 /// One whole message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'f> {
-    /// Text, checked to be UTF-8.
+    /// A text message, checked to be UTF-8.
     Text(&'f str),
-    /// Bytes.
+    /// A binary message.
     Binary(&'f [u8]),
 }
 
-/// What came.
+/// Outcome of [`Carrier::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'f> {
-    /// A message.
+    /// A message from the peer.
     Frame(Frame<'f>),
     /// The peer answered [`Carrier::ping`].
     Pong,
-    /// The carrier owes the peer an answer of its own: call [`Carrier::reply`].
+    /// The carrier owes the peer a protocol answer (a pong, a close frame): call
+    /// [`Carrier::reply`].
     ReplyDue,
 }
 
 /// An open connection to the gateway.
 pub trait Carrier {
-    /// Waits for the next message and puts it into `room`, whose size is the most that a message
-    /// may have.
+    /// Waits for the next message and puts it into `room`, whose size in bytes is the limit for one
+    /// message.
     ///
-    /// Dropping the future loses nothing, if the next call gets the same `room`, unchanged. It only
-    /// reads: what is to be answered waits for [`reply`](Self::reply), because a write that is
+    /// Dropping the future loses nothing, if the next call gets the same `room`, unchanged. This
+    /// function only reads: answers wait for [`reply`](Self::reply), because a write that is
     /// dropped half-way would spoil the connection.
     ///
     /// # Errors
-    /// [`Broken`]; the connection is of no further use but for [`close`](Self::close).
+    /// [`Broken`]; after it, only [`close`](Self::close) may be called.
     async fn receive<'f>(&mut self, room: &'f mut [u8]) -> Result<Received<'f>, Broken>;
 
-    /// Sends one message. A dropped future leaves the connection unusable.
+    /// Sends one message. Dropping the future leaves the connection unusable.
     ///
     /// # Errors
-    /// [`Broken`] when the connection is.
+    /// [`Broken`] when the connection failed.
     async fn send(&mut self, frame: Frame<'_>) -> Result<(), Broken>;
 
-    /// Sends what the carrier owes after [`Received::ReplyDue`].
+    /// Sends the answer that is due after [`Received::ReplyDue`].
     ///
     /// # Errors
-    /// [`Broken::ByPeer`] if that was the answer to a goodbye, so that nothing more comes.
+    /// [`Broken::ByPeer`] if the answer was to the peer's close frame, so that nothing more comes;
+    /// another [`Broken`] when the connection failed.
     async fn reply(&mut self) -> Result<(), Broken>;
 
-    /// Asks the peer whether it is still there.
+    /// Sends a ping; the peer's answer arrives as [`Received::Pong`].
     ///
     /// # Errors
-    /// [`Broken`] when the connection is.
+    /// [`Broken`] when the connection failed.
     async fn ping(&mut self) -> Result<(), Broken>;
 
-    /// Says goodbye and waits until the peer has heard it. The caller bounds the wait.
+    /// Sends a close frame and waits for the peer's. The caller bounds the wait.
     async fn close(&mut self, close: Close);
 }
 
-/// A way to the gateway that opens one carrier at a time.
+/// A source of connections to the gateway, one at a time.
 pub trait Opener {
     /// An open connection.
     type Carrier<'c>: Carrier
     where
         Self: 'c;
 
-    /// Opens a connection, ready for messages. Dropping the future gives up.
+    /// Opens a connection, ready for messages. Dropping the future abandons the attempt.
     ///
     /// # Errors
-    /// Why there is none.
+    /// [`Broken`] with the cause of the failure.
     async fn open<'c>(
         &'c mut self,
         rng: &'c mut dyn CryptoRng,
     ) -> Result<Self::Carrier<'c>, Broken>;
 }
 
-/// Why a connection is of no further use.
+/// The reason for which a connection is no longer usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Broken {
     /// The stream below failed.
     Io(ErrorKind),
-    /// The stream below ended without a goodbye.
+    /// The stream below ended without a close frame.
     Eof,
-    /// Something did not happen in time: opening, writing, an answer to a ping.
+    /// A time limit passed: for opening, for a write, or for the answer to a ping.
     Overdue,
-    /// The peer said goodbye, with this code if it gave one.
+    /// The peer closed the connection, with this code if it gave one.
     ByPeer(Option<u16>),
-    /// The peer would not speak WebSocket.
+    /// The peer refused the upgrade to WebSocket.
     Upgrade(UpgradeError),
-    /// The peer broke the rules of the carrier, or sent more than there is room for.
+    /// The peer violated the carrier's protocol, or sent a message larger than the buffer.
     Violation(Violation),
 }
 
 impl Broken {
-    /// What to tell the peer about it, if it is still there to be told.
+    /// Returns the close frame that tells the peer of this error. `None` if the peer cannot hear
+    /// it.
     #[must_use]
     pub const fn farewell(self) -> Option<Close> {
         match self {

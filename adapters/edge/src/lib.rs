@@ -1,22 +1,23 @@
 //! Drives a node where there is no operating system: over embedded-io-async, without an allocator.
-//! There are two wires, each with a pump of its own, and an image that runs only one links nothing
-//! of the other:
+//! There are two wires, each with its own driver loop, and an image that runs only one links
+//! nothing of the other:
 //!
 //! - [`native`]: the sealed wire over any byte stream, [`handfast_core::flow::native::node::Node`];
 //! - [`pump`]: the `missy` dialect over WebSockets,
 //!   [`handfast_core::flow::registration::node::Node`].
 //!
 //! ```text
-//!  owner ──commands──▶ ┌────────┐ ──opens──▶ Opener ──▶ Carrier        whole messages; on the native wire native::Framed
-//!        ◀──reports─── │  pump  │            websocket::Client ──▶ websocket::Socket
+//!  owner ──commands──▶ ┌────────┐ ──opens──▶ Opener ──▶ Carrier        whole messages;
+//!        ◀──reports─── │  pump  │            on the native wire: native::Framed
+//!                      │        │            websocket::Client ──▶ websocket::Socket
 //!  Clock, Sensors ───▶ │        │                 │ over a Connector's Stream (TCP, UART, …)
 //!  CryptoRng ────────▶ └────────┘ ──Memory──▶ Keep (memory::Flash, native::memory::Flash)
 //! ```
 //!
-//! [`pump::run`] (and [`native::run`]) carries out what the machine asks for and feeds back what
-//! happens. It never gives up: only [`ports::Command::Stop`] ends it, and dropping it at any await
-//! is as harmless as a power cut. A board implements the traits in [`ports`] and hands them over in
-//! [`pump::Ports`]; [`blocking`] does the same for boards whose input and output block.
+//! [`pump::run`] (and [`native::run`]) carries out the machine's effects and feeds events back. It
+//! retries every failure: only [`ports::Command::Stop`] ends it, and dropping it at any await is as
+//! harmless as a power cut. A board implements the traits in [`ports`] and passes them in
+//! [`pump::Ports`]; [`blocking`] adapts boards with blocking input and output.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,
@@ -28,7 +29,7 @@
     clippy::string_slice
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
-// One thread polls everything on the targets this is for, so no future needs a Send bound.
+// One thread polls everything on the targets of this crate, so no future needs a Send bound.
 #![allow(async_fn_in_trait)]
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What the node of the `missy` dialect keeps across power cuts, in two pages of NOR flash
-//! (`pages.rs` has their scheme).
+//! Persistent state of the node of the `missy` dialect, in two pages of NOR flash (`pages.rs` has
+//! their layout).
 //!
 //! The payload of a record is the node's id in 16 bytes and its token in 43.
 
@@ -10,19 +10,19 @@ use handfast_core::wire::token::{TOKEN_CHARS, Token};
 
 use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
 
-/// Something that makes a node's memory durable.
+/// Storage that makes a node's memory durable.
 pub trait Keep {
-    /// What was kept last; [`Memory::Blank`] if nothing ever was.
+    /// Returns the memory stored last; [`Memory::Blank`] if none ever was.
     ///
     /// # Errors
-    /// [`KeepError`]: it cannot be read now. That is not the same as blank, and the caller must not treat it so.
+    /// [`KeepError`]: the memory cannot be read now. The caller must not treat that as blank.
     async fn load(&mut self) -> Result<Memory, KeepError>;
 
     /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old
-    /// memory or this one does. Keeping [`Memory::Blank`] wipes what was kept before.
+    /// memory or the new one does. Storing [`Memory::Blank`] erases the old memory.
     ///
     /// # Errors
-    /// [`KeepError`]: it is not known to be durable; try again.
+    /// [`KeepError`]: `memory` may not be durable; try again.
     async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError>;
 }
 
@@ -36,50 +36,50 @@ impl<K: Keep + ?Sized> Keep for &mut K {
     }
 }
 
-/// Why a memory could not be loaded or kept.
+/// The reason for which a memory could not be loaded or stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum KeepError {
-    /// The flash failed.
+    /// The flash driver reported an error.
     Flash,
-    /// What was written does not read back.
+    /// The bytes read back differ from the bytes written.
     Worn,
-    /// Neither page is erased and neither holds a record: this is no flash of ours, or it has lost
-    /// what it held.
+    /// Neither page is erased and neither holds a record: the flash was never formatted by this
+    /// firmware, or it lost its content.
     Corrupted,
-    /// A record that this version cannot read: a newer firmware's.
+    /// The record has an unknown version or kind, such as a newer firmware's.
     Unreadable,
 }
 
-/// Kinds of records. Those of the native wire's are others, so that neither takes the other's for
-/// its own.
+/// Kinds of records. The native wire uses other values, so neither wire accepts the other's
+/// records.
 const BLANK: u8 = 0;
 const ASKED: u8 = 1;
 const PAIRED: u8 = 2;
 
 const _: () = assert!(16 + TOKEN_CHARS <= PAYLOAD, "everything has its place in a record");
 
-/// [`Keep`] in two pages of NOR flash that nothing else uses.
+/// Two pages of NOR flash as a [`Keep`]. Nothing else may use the pages.
 pub struct Flash<F> {
     flash: F,
     pages: Pages,
 }
 
 impl<F: NorFlash> Flash<F> {
-    /// Bytes that it uses: two pages.
+    /// Number of bytes used: two pages.
     pub const LENGTH: usize = pages::length::<F>();
 
-    /// Uses the two pages from the address `start`, in bytes.
+    /// Uses the two pages that begin at the byte address `start`.
     ///
-    /// `None` if they do not begin at a page or lie outside the flash, or a record of 96 bytes does
-    /// not fit its pages in whole words.
+    /// Returns `None` if `start` is not the beginning of a page, the pages lie outside the flash,
+    /// or a record of 96 bytes does not fit a page in whole words.
     #[must_use]
     pub fn new(flash: F, start: u32) -> Option<Self> {
         let pages = Pages::new(&flash, start)?;
         Some(Self { flash, pages })
     }
 
-    /// Gives the flash back.
+    /// Returns the flash driver.
     pub fn into_flash(self) -> F {
         self.flash
     }
@@ -106,7 +106,7 @@ impl<F: NorFlash> Keep for Flash<F> {
     }
 }
 
-/// `None` if another version or another wire wrote it.
+/// Decodes a record. `None` if another version or another wire wrote it.
 fn parse(record: &Record) -> Option<Memory> {
     let (kind, payload) = record.read()?;
     let (id, rest) = payload.split_first_chunk()?;

@@ -1,11 +1,11 @@
-//! Bytes to a stream, in few writes.
+//! A small write buffer for streams.
 
 use embedded_io_async::{Error as _, Write};
 use zeroize::Zeroize;
 
 use crate::carrier::Broken;
 
-/// Bytes gathered before they are written, so that a small frame is one segment.
+/// Bytes gathered before a write, so that a small frame is one TCP segment.
 const OUTBOX_BYTES: usize = 128;
 
 /// Gathers bytes for a stream.
@@ -38,7 +38,7 @@ impl<'w, W: Write> Outbox<'w, W> {
         self.to.flush().await.map_err(|error| Broken::Io(error.kind()))
     }
 
-    /// Not `write_all`, which panics when a stream takes nothing.
+    /// Writes the gathered bytes. `write_all` would panic when a stream accepts nothing.
     async fn write(&mut self) -> Result<(), Broken> {
         let mut rest = self.bytes.get(..self.length).unwrap_or(&[]);
         while !rest.is_empty() {

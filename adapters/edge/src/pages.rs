@@ -1,15 +1,16 @@
 //! One record in two pages of NOR flash.
 //!
-//! A new record goes to the page that does not hold the newest one, after that page was erased;
-//! what was newest stays untouched until the new one reads back whole. So a cut in any write or
+//! A new record goes to the page that does not hold the newest one, after that page was erased; the
+//! newest record stays untouched until the new one reads back whole. So a power cut in any write or
 //! erase leaves the old record or the new one, whatever it leaves of the page that it hit.
-//! (sequential-storage, which is made for many records, brought an old memory back when a cut erase
+//! (sequential-storage, which is made for many records, restored an old memory when a cut erase
 //! left the front of a page: it takes a page whose two ends look erased for an empty one.
-//! `tests/edge/memory.rs` has the case.) An erase for every keep is no burden: a node keeps
+//! `tests/edge/memory.rs` has the case.) An erase for every store is acceptable: a node stores
 //! something a handful of times in its life.
 //!
 //! ```text
-//!  version 1 | kind 1 | sequence 4 LE | payload 86, the rest of it zeros | CRC-32 4 LE     96 bytes, whole words of any flash
+//!  version 1 | kind 1 | sequence 4 LE | payload 86, padded with zeros | CRC-32 4 LE
+//!  96 bytes, whole words of any flash
 //! ```
 
 use embedded_storage_async::nor_flash::NorFlash;
@@ -18,19 +19,19 @@ use zeroize::Zeroize;
 
 use crate::memory::KeepError;
 
-/// Version of the record's form.
+/// Format version of a record.
 const VERSION: u8 = 1;
-/// Bytes before the payload.
+/// Length of the header in bytes.
 const HEAD: usize = 6;
-/// Bytes that a record carries.
+/// Length of the payload in bytes.
 pub(crate) const PAYLOAD: usize = 86;
-/// Bytes before the checksum.
+/// Number of bytes before the checksum.
 const BODY: usize = HEAD + PAYLOAD;
-/// A record: whole words of any flash whose words are 32 bytes at most.
+/// Length of a record in bytes: whole words of any flash whose words have at most 32 bytes.
 const RECORD: usize = BODY + 4;
 
-/// A record's bytes. Aligned, because some flash controllers take words from RAM; wiped, because a
-/// secret may be among them.
+/// The bytes of a record. Aligned, because some flash controllers read words from RAM; wiped on
+/// drop, because they may include a secret.
 #[derive(PartialEq, Eq)]
 #[repr(align(4))]
 pub(crate) struct Record([u8; RECORD]);
@@ -56,7 +57,7 @@ impl Record {
         record
     }
 
-    /// What it holds: its kind and its payload. `None` if another version wrote it.
+    /// Returns the kind and the payload. `None` if another version wrote the record.
     pub(crate) fn read(&self) -> Option<(u8, &[u8; PAYLOAD])> {
         let (body, _) = self.0.split_first_chunk::<BODY>()?;
         let ([version, kind, ..], payload) = body.split_first_chunk::<HEAD>()?;
@@ -77,41 +78,42 @@ impl Record {
     }
 }
 
-/// What a page holds.
+/// The state of one page.
 #[derive(Debug, PartialEq, Eq)]
 enum Page {
     Erased,
-    /// Left behind by a power cut, or never ours.
+    /// Left behind by a power cut, or written by other software.
     Torn,
     /// A record with this sequence number.
     Holds(u32),
 }
 
-/// Which of the two pages.
+/// One of the two pages.
 #[derive(Clone, Copy)]
 enum Side {
     First,
     Second,
 }
 
-/// What two pages hold.
+/// The state of both pages.
 pub(crate) enum Newest {
-    /// Nothing yet. The very first record may have been cut off.
+    /// No record yet. The very first one may have been cut off.
     Nothing,
     /// Neither page is erased and neither holds a record.
     Damaged,
     Record(Record),
 }
 
-/// Two pages that nothing else uses.
+/// Two flash pages that nothing else uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pages {
     start: u32,
 }
 
 impl Pages {
-    /// The two pages from the address `start`, in bytes. `None` if they do not begin at a page or
-    /// lie outside the flash, or a record does not fit a page in whole words.
+    /// Uses the two pages that begin at the byte address `start`. Returns `None` if `start` is not
+    /// the beginning of a page, the pages lie outside the flash, or a record does not fit a page in
+    /// whole words.
     pub(crate) fn new<F: NorFlash>(flash: &F, start: u32) -> Option<Self> {
         let at = usize::try_from(start).ok()?;
         let inside = at.checked_add(length::<F>())? <= flash.capacity();
@@ -120,7 +122,7 @@ impl Pages {
         (inside && words && pages).then_some(Self { start })
     }
 
-    /// Where a page begins and ends.
+    /// Returns the start and end addresses of a page, in bytes.
     fn bounds<F: NorFlash>(self, side: Side) -> (u32, u32) {
         // Pages lie inside the flash, whose addresses are 32 bits, so neither addition saturates.
         let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
@@ -142,7 +144,7 @@ impl Pages {
         Ok(record)
     }
 
-    /// What was kept last.
+    /// Reads the record stored last.
     pub(crate) async fn newest<F: NorFlash>(self, flash: &mut F) -> Result<Newest, KeepError> {
         let first = self.read(flash, Side::First).await?;
         let second = self.read(flash, Side::Second).await?;
@@ -157,8 +159,8 @@ impl Pages {
         })
     }
 
-    /// Puts a new record in the place of the newest. After `Ok` it survives any power cut; until
-    /// then either it or the old one does. With `forget` the old one is erased, too.
+    /// Replaces the newest record. After `Ok` the new one survives any power cut; until then either
+    /// it or the old one does. With `forget`, the old record is erased, too.
     pub(crate) async fn replace<F: NorFlash>(
         self,
         flash: &mut F,
@@ -172,8 +174,8 @@ impl Pages {
             (Page::Holds(a), Page::Holds(b)) if a > b => (Side::First, Side::Second, a),
             (_, Page::Holds(sequence)) => (Side::Second, Side::First, sequence),
             (Page::Holds(sequence), _) => (Side::First, Side::Second, sequence),
-            // Nothing to protect; but one page stays erased, so that a cut now still reads as
-            // nothing.
+            // There is no record to protect; but one page stays erased, so that a power cut now
+            // still reads as nothing.
             (Page::Erased, _) => (Side::First, Side::Second, 0),
             (Page::Torn, _) => (Side::Second, Side::First, 0),
         };
@@ -183,12 +185,12 @@ impl Pages {
         if self.read(flash, older).await? != record {
             return Err(KeepError::Worn);
         }
-        // The new record counts already; what it replaces is to be forgotten.
+        // The new record is already the newest, so the old one can be erased.
         if forget { self.erase(flash, newest).await } else { Ok(()) }
     }
 }
 
-/// Bytes of two pages.
+/// Number of bytes in two pages.
 pub(crate) const fn length<F: NorFlash>() -> usize {
     F::ERASE_SIZE.saturating_mul(2)
 }

@@ -1,4 +1,4 @@
-//! What a board gives to the pump, each part behind a small trait.
+//! The traits that a board implements for the driver.
 
 use embedded_io_async::{ErrorKind, Read, Write};
 use handfast_core::flow::registration::node::News;
@@ -9,11 +9,11 @@ use handfast_core::wire::token::Token;
 use crate::carrier::Broken;
 use crate::memory::KeepError;
 
-/// A byte stream that says goodbye. Its `read` must lose no bytes when the future is dropped; its
-/// `write` may, because a write that is dropped ends the connection.
+/// A byte stream with an orderly end. Its `read` must lose no bytes when the future is dropped; its
+/// `write` may, because a dropped write ends the connection.
 pub trait Stream: Read + Write {
-    /// Ends the stream in order, so that the peer learns of it; dropping it tells the peer nothing.
-    /// Bounded by the pump.
+    /// Closes the stream in order, so that the peer learns of it; dropping the stream tells the
+    /// peer nothing. The driver bounds the wait.
     async fn close(&mut self);
 }
 
@@ -23,46 +23,46 @@ impl<T: Stream> Stream for &mut T {
     }
 }
 
-/// A way to open one byte stream at a time to the gateway: TCP, a serial line.
+/// A source of byte streams to the gateway (TCP, a serial line), one at a time.
 pub trait Connector {
-    /// An open stream.
+    /// An open byte stream.
     type Stream<'c>: Stream
     where
         Self: 'c;
 
-    /// Opens a stream. Dropping the future gives up.
+    /// Opens a stream. Dropping the future abandons the attempt.
     ///
     /// # Errors
-    /// What kept it from opening; the pump reports it and tries again later.
+    /// The cause of the failure; the driver reports it and tries again later.
     async fn connect(&mut self) -> Result<Self::Stream<'_>, ErrorKind>;
 }
 
-/// Time since any fixed start; never goes back.
+/// Time since an arbitrary fixed start. It never goes back.
 pub trait Clock {
-    /// The time now, in milliseconds since that start.
+    /// Returns the current time, in milliseconds since that start.
     fn now(&self) -> Instant;
 
     /// Resumes at `at`, or at once if that has passed.
     async fn sleep_until(&self, at: Instant);
 }
 
-/// The owner of the node: a console, a button, a page.
+/// The interface to the owner of the node: a console, a button, a page.
 pub trait Owner {
-    /// The next command. Must lose nothing when the future is dropped: a line typed half stays with
-    /// the implementation.
+    /// Waits for the next command. Dropping the future must lose nothing: the implementation keeps
+    /// a partly typed line.
     async fn command(&mut self) -> Command;
 
-    /// Shows something. The pump waits for it, so it should return soon.
+    /// Shows a report. The driver waits for it, so it should return soon.
     async fn tell(&mut self, report: Report<'_>);
 }
 
-/// What the node can tell of its surroundings.
+/// Readings that the node reports in heartbeats.
 pub trait Sensors {
-    /// The values now.
+    /// Returns the current values.
     fn heartbeat(&mut self) -> Heartbeat<'_>;
 }
 
-/// A node without sensors: its heartbeats say only that it is there.
+/// A node without sensors: its heartbeats are empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSensors;
 
@@ -72,30 +72,30 @@ impl Sensors for NoSensors {
     }
 }
 
-/// What an owner may want.
+/// A command of the owner.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Command {
-    /// The token that the operator was shown.
+    /// The pairing token that the operator was shown.
     TokenEntered(Token),
-    /// Ask to be paired once more, under a new id.
+    /// Asks to be paired once more, under a new id.
     AskAgain,
-    /// Forget everything.
+    /// Erases everything stored.
     Forget,
-    /// End the pump: says goodbye to the gateway, then returns.
+    /// Ends the driver: it closes the connection to the gateway, then returns.
     Stop,
 }
 
-/// What an owner may want to know.
+/// A message for the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report<'b> {
-    /// What the machine tells.
+    /// An event of the node's state machine.
     News(News<'b>),
-    /// What was kept cannot be read; it is tried again, nothing is overwritten until the owner says
-    /// [`Command::Forget`].
+    /// The memory cannot be read; the driver tries again, and overwrites nothing until the owner
+    /// sends [`Command::Forget`].
     NotLoaded(KeepError),
-    /// Nothing is durable yet; it is tried again until it is.
+    /// The memory is not durable yet; the driver tries again until it is.
     NotKept(KeepError),
-    /// The connection could not be opened, or ended without our doing.
+    /// The connection could not be opened, or ended unexpectedly.
     NoConnection(Broken),
 }

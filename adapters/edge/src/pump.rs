@@ -1,4 +1,4 @@
-//! The loop that drives a node: carries out what the machine asks for, feeds back what happens.
+//! The driver loop of a node: carries out the machine's effects and feeds events back.
 //!
 //! ```text
 //!             deadline: Connect           open
@@ -7,9 +7,9 @@
 //!  └───────── Disconnected ◀────┴───────────────────────────┘
 //! ```
 //!
-//! In each of the three phases it waits for the owner, the deadline and one thing more: nothing,
-//! the opening, the next frame. Only reads are ever dropped half-way; a write is either done or the
-//! connection is given up.
+//! Each of the three phases waits for the owner, the deadline and one more event: none, the
+//! opening, the next frame. Only reads are ever dropped half-way; a write either completes or ends
+//! the connection.
 
 mod hands;
 
@@ -36,44 +36,44 @@ use hands::{After, Hands};
 /// Everything a node needs from its board.
 #[derive(Debug)]
 pub struct Ports<'i, G, C, K, R, O, S> {
-    /// The way to the gateway: an [`Opener`].
+    /// Connections to the gateway: an [`Opener`].
     pub gateway: G,
-    /// The time: a [`Clock`].
+    /// Monotonic time: a [`Clock`].
     pub clock: C,
-    /// What survives a power cut: a [`Keep`].
+    /// Persistent storage: a [`Keep`].
     pub keep: K,
     /// Fresh randomness: a [`CryptoRng`].
     pub rng: R,
-    /// Who commands it: an [`Owner`].
+    /// The interface to the owner: an [`Owner`].
     pub owner: O,
-    /// What it feels: [`Sensors`].
+    /// Readings for heartbeats: [`Sensors`].
     pub sensors: S,
-    /// Who it says it is. Name, room and profile together fit into 1 KiB as JSON.
+    /// The node's self-description. Name, room and profile together fit into 1 KiB as JSON.
     pub identity: PairRequest<'i>,
 }
 
-/// The waits of the pump.
+/// Time limits of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The machine's own.
+    /// Time limits of the state machine.
     pub timing: Timing,
-    /// How long it may take until a connection is ready for messages.
+    /// Limit for opening a connection that is ready for messages.
     pub open_within: Span,
-    /// How long it may take to hand one message to the stream.
+    /// Limit for handing one message to the stream.
     pub write_within: Span,
-    /// How long to wait for the peer's goodbye.
+    /// Limit for the peer's close frame.
     pub close_within: Span,
-    /// How often to ask an open connection whether it still is.
+    /// Interval between pings on an open connection.
     pub ping_every: Span,
-    /// How long the answer to that may take.
+    /// Limit for the answer to a ping.
     pub pong_within: Span,
-    /// How long to wait before flash that failed is tried again.
+    /// Delay before the flash is tried again after an error.
     pub flash_again_after: Span,
 }
 
 impl Settings {
-    /// 20 s to open, 10 s to write, 2 s for a goodbye, a ping a minute that is answered within 20
-    /// s, 5 s between attempts at the flash.
+    /// 20 s to open, 10 s to write, 2 s to close, a ping every 60 s that is answered within 20 s, 5
+    /// s between attempts at the flash.
     pub const DEFAULT: Self = Self {
         timing: Timing::DEFAULT,
         open_within: Span::from_secs(20),
@@ -85,9 +85,8 @@ impl Settings {
     };
 }
 
-/// The pump's buffers, apart from it so that they can be static. `FRAME` is the longest message
-/// that a gateway may send; 1024 bytes are enough for everything in the `missy` dialect but long
-/// complaints.
+/// Static storage for the driver's buffers. `FRAME` is the longest message in bytes that a gateway
+/// may send; 1024 bytes are enough for everything in the `missy` dialect but long error texts.
 #[derive(Debug)]
 pub struct Buffers<const FRAME: usize> {
     scratch: [u8; SCRATCH],
@@ -95,7 +94,7 @@ pub struct Buffers<const FRAME: usize> {
 }
 
 impl<const FRAME: usize> Buffers<FRAME> {
-    /// Empty ones.
+    /// Creates empty buffers.
     #[must_use]
     pub const fn new() -> Self {
         Self { scratch: [0; SCRATCH], frame: [0; FRAME] }
@@ -108,11 +107,11 @@ impl<const FRAME: usize> Default for Buffers<FRAME> {
     }
 }
 
-/// Runs a node from its boot until the owner says [`Command::Stop`]. Nothing else ends it: what
-/// goes wrong is reported to the owner and tried again.
+/// Runs a node from boot until the owner sends [`Command::Stop`]. Nothing else ends it: failures
+/// are reported to the owner and retried.
 ///
-/// Dropping the future at any point is as harmless as a power cut: the next run continues from what
-/// was kept.
+/// Dropping the future at any point is as harmless as a power cut: the next run continues from the
+/// stored memory.
 pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     ports: Ports<'_, G, C, K, R, O, S>,
     settings: &Settings,
@@ -132,7 +131,7 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     let mut after = After::Wait;
 
     while after != After::Stop {
-        // Nothing is open, until the machine wants it to be.
+        // Nothing is open until the machine asks for a connection.
         while matches!(after, After::Wait | After::Closed) {
             let input = match hands
                 .wait(node.deadline().map(|(at, _)| at), pin!(pending::<Infallible>()))
@@ -149,7 +148,7 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
             (node, after) =
                 pin!(in_place(|| hands.feed(node, input, &mut buffers.scratch, nothing))).await;
         }
-        // The carrier holds the generator, so its life ends before the next draw.
+        // The carrier borrows the generator, so its life ends before the next draw.
         if after == After::Open {
             let opening = pin!(in_place(|| gateway.open(&mut rng)));
             (node, after) =
@@ -165,7 +164,7 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     }
 }
 
-/// From the attempt to open a connection to the end of it. Returns [`After::Closed`] or
+/// Drives one connection, from the attempt to open it to its end. Returns [`After::Closed`] or
 /// [`After::Stop`].
 async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     hands: &mut Hands<'_, C, K, O>,
@@ -212,7 +211,7 @@ async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     (node, after)
 }
 
-/// Attends to an open connection until it is none.
+/// Serves an open connection until it ends.
 async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     hands: &mut Hands<'_, C, K, O>,
     mut node: Node,
@@ -273,7 +272,7 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                         .await;
                         Ok(())
                     }
-                    // Nothing that this machine knows comes in bytes.
+                    // This machine knows no binary messages.
                     Received::Frame(Frame::Binary(_)) | Received::Pong => Ok(()),
                     Received::ReplyDue => hands.bounded(pin!(open.reply())).await,
                 }
@@ -292,7 +291,7 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     (node, after)
 }
 
-/// `None` is the owner's wish to stop.
+/// Translates the owner's command; `None` for [`Command::Stop`].
 fn as_input<'b>(command: Command) -> Option<Input<'b>> {
     match command {
         Command::TokenEntered(token) => Some(Input::TokenEntered(token)),
@@ -302,7 +301,7 @@ fn as_input<'b>(command: Command) -> Option<Input<'b>> {
     }
 }
 
-/// The core's keepalive is made for gateways; only two of their limits count for it.
+/// The core's keepalive is made for gateways; it uses only two of their limits.
 const fn limits(settings: &Settings) -> Limits {
     Limits { ping_every: settings.ping_every, pong_within: settings.pong_within, ..Limits::DEFAULT }
 }

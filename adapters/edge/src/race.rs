@@ -1,4 +1,4 @@
-//! Waiting for the first of several things, without a dependency and without pinning by hand.
+//! Selection of the first of several futures, without a dependency and without manual pinning.
 
 use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
@@ -8,7 +8,7 @@ use handfast_core::time::{Instant, Span};
 
 use crate::ports::Clock;
 
-/// What came first.
+/// The outcome that came first.
 pub(crate) enum Either<A, B> {
     /// The first argument's outcome.
     First(A),
@@ -16,8 +16,8 @@ pub(crate) enum Either<A, B> {
     Second(B),
 }
 
-/// Waits for whichever is ready first; if both are, for the first. It borrows the futures: moved
-/// into it they would take their room twice.
+/// Waits for the future that is ready first; if both are, for `first`. The futures are borrowed:
+/// moving them in would store them twice.
 pub(crate) fn race<'f, A: Future, B: Future>(
     mut first: Pin<&'f mut A>,
     mut second: Pin<&'f mut B>,
@@ -30,15 +30,15 @@ pub(crate) fn race<'f, A: Future, B: Future>(
     })
 }
 
-/// What a wait ended with.
+/// The event that ended a wait.
 pub(crate) enum Woken<C, T> {
     Command(C),
     Deadline,
     Event(T),
 }
 
-/// Waits for a command, a time and an event, in this order if more than one is there. What did not
-/// come first is dropped, so it must not have begun anything.
+/// Waits for a command, a time or an event; if several are ready, in this order. The other futures
+/// are dropped, so they must be safe to cancel.
 pub(crate) async fn wait<C: Future, E: Future>(
     command: Pin<&mut C>,
     clock: &impl Clock,
@@ -58,7 +58,7 @@ pub(crate) async fn wait<C: Future, E: Future>(
     }
 }
 
-/// Does something, in time or not at all.
+/// Runs a future with a time limit. `None` if the limit passed first.
 pub(crate) async fn within<F: Future>(
     clock: &impl Clock,
     span: Span,
@@ -70,9 +70,9 @@ pub(crate) async fn within<F: Future>(
     }
 }
 
-/// Makes a future where it is to stay: `pin!(in_place(|| …)).await`. Awaited as it is, a future is
-/// made on the stack, with its full size, and then moved; and the frame of the function that polls
-/// keeps that room for as long as it runs.
+/// Constructs a future in its final place: `pin!(in_place(|| …)).await`. Awaited directly, a future
+/// is built on the stack in its full size and then moved; the polling function's frame keeps that
+/// space for as long as it runs.
 #[inline(never)]
 pub(crate) fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
     make()

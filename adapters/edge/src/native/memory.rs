@@ -1,9 +1,9 @@
-//! What a node of the native wire keeps across power cuts: its keys, which are made once, and apart
-//! from them what it is paired to.
+//! Persistent state of a node of the native wire: its keys, which are generated once, and, apart
+//! from them, its pairing.
 //!
-//! Four pages: the memory changes in the first two, the keys stand in the other two, once in each.
-//! So neither a cut while something is remembered nor a damaged memory ever touches the keys, by
-//! which every gateway knows the node.
+//! There are four pages: the first two hold the memory, which changes; the other two hold one copy
+//! of the keys each. So neither a power cut during a write of the memory nor a damaged memory
+//! touches the keys, by which every gateway knows the node.
 
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::crypto::keys::OwnKeys;
@@ -18,32 +18,33 @@ use rand_core::CryptoRng;
 use crate::memory::KeepError;
 use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
 
-/// Something that makes what a node knows durable.
+/// Storage that makes a node's keys and memory durable.
 pub trait Keep {
-    /// The private halves of its keys; `None` if none were ever made, or what was made is damaged
-    /// for good.
+    /// Returns the private halves of the node's keys; `None` if none were ever stored, or both
+    /// copies are damaged.
     ///
     /// # Errors
-    /// [`KeepError`]: they cannot be read now.
+    /// [`KeepError`]: the keys cannot be read now.
     async fn keys(&mut self) -> Result<Option<Secret<64>>, KeepError>;
 
     /// Makes the private halves durable. Called once in a node's life, unless they were lost.
     ///
     /// # Errors
-    /// [`KeepError`]: they are not known to be durable; try again.
+    /// [`KeepError`]: the keys may not be durable; try again.
     async fn keep_keys(&mut self, keys: &Secret<64>) -> Result<(), KeepError>;
 
-    /// What was kept last; [`Memory::Blank`] if nothing ever was.
+    /// Returns the memory stored last; [`Memory::Blank`] if none ever was.
     ///
     /// # Errors
-    /// [`KeepError::Flash`]: it cannot be read now. [`KeepError::Corrupted`] or [`KeepError::Unreadable`]: it never can.
+    /// [`KeepError::Flash`]: the memory cannot be read now. [`KeepError::Corrupted`] or
+    /// [`KeepError::Unreadable`]: it will never be readable.
     async fn load(&mut self) -> Result<Memory, KeepError>;
 
     /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old
-    /// memory or this one does. Keeping [`Memory::Blank`] wipes what was kept before.
+    /// memory or the new one does. Storing [`Memory::Blank`] erases the old memory.
     ///
     /// # Errors
-    /// [`KeepError`]: it is not known to be durable; try again.
+    /// [`KeepError`]: `memory` may not be durable; try again.
     async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError>;
 }
 
@@ -65,11 +66,11 @@ impl<K: Keep + ?Sized> Keep for &mut K {
     }
 }
 
-/// The node's keys: those that were kept, or fresh ones, which are durable before anybody sees
-/// them. What was remembered with keys that are lost is worth nothing, so it goes first.
+/// Returns the stored keys, or generates new ones and makes them durable before returning them. A
+/// memory that belongs to lost keys is worthless, so it is erased first.
 ///
 /// # Errors
-/// [`KeepError`]: they cannot be read, or not be made durable; try again.
+/// [`KeepError`]: the keys cannot be read or cannot be stored; try again.
 pub async fn keys(keep: &mut impl Keep, rng: &mut impl CryptoRng) -> Result<OwnKeys, KeepError> {
     if let Some(stored) = keep.keys().await? {
         return Ok(OwnKeys::from_stored(&stored));
@@ -82,7 +83,7 @@ pub async fn keys(keep: &mut impl Keep, rng: &mut impl CryptoRng) -> Result<OwnK
     Ok(keys)
 }
 
-/// Kinds of records. Those of the `missy` dialect are others, but for the one that says nothing.
+/// Kinds of records. They differ from those of the `missy` dialect, except for the blank one.
 const BLANK: u8 = 0;
 const ASKED: u8 = 0x11;
 const PAIRED: u8 = 0x12;
@@ -93,7 +94,7 @@ const _: () = assert!(
     "keys have their place in a record, and a gateway's key, a node's id and a grant's have theirs"
 );
 
-/// [`Keep`] in four pages of NOR flash that nothing else uses.
+/// Four pages of NOR flash as a [`Keep`]. Nothing else may use the pages.
 pub struct Flash<F> {
     flash: F,
     memory: Pages,
@@ -101,13 +102,13 @@ pub struct Flash<F> {
 }
 
 impl<F: NorFlash> Flash<F> {
-    /// Bytes that it uses: four pages.
+    /// Number of bytes used: four pages.
     pub const LENGTH: usize = pages::length::<F>().saturating_mul(2);
 
-    /// Uses the four pages from the address `start`, in bytes.
+    /// Uses the four pages that begin at the byte address `start`.
     ///
-    /// `None` if they do not begin at a page or lie outside the flash, or a record of 96 bytes does
-    /// not fit its pages in whole words.
+    /// Returns `None` if `start` is not the beginning of a page, the pages lie outside the flash,
+    /// or a record of 96 bytes does not fit a page in whole words.
     #[must_use]
     pub fn new(flash: F, start: u32) -> Option<Self> {
         let memory = Pages::new(&flash, start)?;
@@ -116,7 +117,7 @@ impl<F: NorFlash> Flash<F> {
         Some(Self { flash, memory, keys })
     }
 
-    /// Gives the flash back.
+    /// Returns the flash driver.
     pub fn into_flash(self) -> F {
         self.flash
     }
@@ -128,14 +129,14 @@ impl<F: NorFlash> Keep for Flash<F> {
             Newest::Nothing | Newest::Damaged => Ok(None),
             Newest::Record(record) => match record.read() {
                 Some((KEYS, payload)) => Ok(payload.first_chunk().map(|keys| Secret::new(*keys))),
-                // A newer firmware's: not ours to overwrite.
+                // A newer firmware may have written it, so it must not be overwritten.
                 Some(_) | None => Err(KeepError::Unreadable),
             },
         }
     }
 
     async fn keep_keys(&mut self, keys: &Secret<64>) -> Result<(), KeepError> {
-        // Once in each page.
+        // One write per page, so that both pages hold a copy.
         for _ in 0..2 {
             self.keys.replace(&mut self.flash, KEYS, keys.expose().iter().copied(), false).await?;
         }
@@ -163,7 +164,7 @@ impl<F: NorFlash> Keep for Flash<F> {
     }
 }
 
-/// `None` if another version or another wire wrote it.
+/// Decodes a record. `None` if another version or another wire wrote it.
 fn parse(record: &Record) -> Option<Memory> {
     let (kind, payload) = record.read()?;
     let (gateway, rest) = payload.split_first_chunk()?;

@@ -2,11 +2,12 @@
 //! byte stream.
 //!
 //! ```text
-//!  Connector ──Stream──▶ Framed (COBS, CRC-32) ◀─frames─▶ run ◀─steps─▶ handfast_core's Node, in Buffers
+//!  Connector ──Stream──▶ Framed (COBS, CRC-32) ◀─frames─▶ run ◀─steps─▶ handfast_core's Node,
+//!                                                                       in Buffers
 //! ```
 //! It needs no TLS below it, so a microcontroller is safe on plain TCP and on a serial line;
-//! [`crate::blocking::Line`] makes a connector of the latter. Neither capabilities nor bearer
-//! tokens are kept: a device shows its keys.
+//! [`crate::blocking::Line`] makes a connector of the latter. It stores neither capability tokens
+//! nor bearer tokens: a device authenticates with its keys.
 
 pub mod memory;
 mod pump;
@@ -24,43 +25,43 @@ use handfast_core::wire::native::link::App;
 use crate::carrier::Broken;
 use crate::memory::KeepError;
 
-/// The owner of the node: a console, a button, a page.
+/// The interface to the owner of the node: a console, a button, a page.
 pub trait Owner {
-    /// The next command. Must lose nothing when the future is dropped: a line typed half stays with
-    /// the implementation.
+    /// Waits for the next command. Dropping the future must lose nothing: the implementation keeps
+    /// a partly typed line.
     async fn command(&mut self) -> Command;
 
-    /// Shows something. The pump waits for it, so it should return soon.
+    /// Shows a report. The driver waits for it, so it should return soon.
     async fn tell(&mut self, report: Report<'_>);
 }
 
-/// What an owner may want.
+/// A command of the owner.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Pair the node so; with a fingerprint, with no other gateway.
+    /// Starts pairing by this method; with a fingerprint, only with the gateway that has it.
     Pair(Wish, Option<Fingerprint>),
     /// The PIN that the gateway shows, or another code after a wrong one.
     EnterCode(Code),
-    /// Forget the pairing. The keys stay.
+    /// Erases the pairing. The keys stay.
     Forget,
-    /// End the pump: closes the connection, then returns.
+    /// Ends the driver: it closes the connection, then returns.
     Stop,
 }
 
-/// What an owner may want to know.
+/// A message for the owner.
 #[derive(Debug)]
 pub enum Report<'b> {
-    /// What the machine tells.
+    /// An event of the node's state machine.
     News(News<'b>),
-    /// Something of the application's came over the link.
+    /// A message of the application arrived over the link.
     App(App<'b>),
-    /// What was kept cannot be read; it is tried again.
+    /// The memory cannot be read; the driver tries again.
     NotLoaded(KeepError),
-    /// What was kept never can be read, so the node starts as if it had never been paired; what is
-    /// there is overwritten when it is paired.
+    /// The memory will never be readable, so the node starts unpaired; the next pairing overwrites
+    /// it.
     MemoryLost(KeepError),
-    /// Nothing is durable yet; it is tried again until it is.
+    /// The memory is not durable yet; the driver tries again until it is.
     NotKept(KeepError),
-    /// The connection could not be opened, or ended without our doing.
+    /// The connection could not be opened, or ended unexpectedly.
     NoConnection(Broken),
 }

@@ -1,4 +1,4 @@
-//! The loop that drives a node of the native wire.
+//! The driver loop of a node of the native wire.
 //!
 //! ```text
 //!             deadline: Connect           open
@@ -7,9 +7,9 @@
 //!  └───────── Disconnected ◀────┴───────────────────────────┘
 //! ```
 //!
-//! As in [`crate::pump`], it waits in each phase for the owner, the deadline and one thing more.
-//! Whether an open connection still is one the machine asks itself. The machine stands in
-//! [`Buffers`], and only a step ever holds it on the stack.
+//! As in [`crate::pump`], each phase waits for the owner, the deadline and one more event. The
+//! machine itself probes an open connection. The machine is stored in [`Buffers`], and only a step
+//! holds it on the stack.
 
 mod hands;
 
@@ -35,34 +35,34 @@ use hands::{After, Body, Hands};
 /// Everything a node needs from its board.
 #[derive(Debug)]
 pub struct Ports<'i, G, C, K, R, O, S> {
-    /// The way to the gateway: a [`Connector`].
+    /// Connections to the gateway: a [`Connector`].
     pub gateway: G,
-    /// The time: a [`Clock`].
+    /// Monotonic time: a [`Clock`].
     pub clock: C,
-    /// What survives a power cut: a [`Keep`].
+    /// Persistent storage: a [`Keep`].
     pub keep: K,
     /// Fresh randomness: a [`CryptoRng`].
     pub rng: R,
-    /// Who commands it: an [`Owner`].
+    /// The interface to the owner: an [`Owner`].
     pub owner: O,
-    /// What it feels: [`Sensors`].
+    /// Readings for heartbeats: [`Sensors`].
     pub sensors: S,
-    /// Its keys, from [`super::memory::keys`], and who it says it is.
+    /// The node's keys, from [`super::memory::keys`], and its self-description.
     pub own: Own<'i>,
 }
 
-/// The waits of the pump.
+/// Time limits of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The machine's own.
+    /// Time limits of the state machine.
     pub timing: Timing,
-    /// How long it may take until a connection is open.
+    /// Limit for opening a connection.
     pub open_within: Span,
-    /// How long it may take to hand one message to the stream.
+    /// Limit for handing one message to the stream.
     pub write_within: Span,
-    /// How long to wait until the stream is closed.
+    /// Limit for closing the stream.
     pub close_within: Span,
-    /// How long to wait before flash that failed is tried again.
+    /// Delay before the flash is tried again after an error.
     pub flash_again_after: Span,
 }
 
@@ -77,7 +77,7 @@ impl Settings {
     };
 }
 
-/// The machine and the pump's buffers, apart from it so that they can be static.
+/// Static storage for the machine and the driver's buffers.
 #[derive(Debug)]
 pub struct Buffers {
     node: Slot,
@@ -86,7 +86,7 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Empty ones.
+    /// Creates empty buffers.
     #[must_use]
     pub const fn new() -> Self {
         Self { node: Slot::Empty, scratch: [0; NATIVE_NODE_SCRATCH], frame: [0; STREAM_BUFFER] }
@@ -99,8 +99,8 @@ impl Default for Buffers {
     }
 }
 
-/// Where the machine stands. Empty it is all zeros, as no `Option` promises to be, so that a static
-/// of it takes no flash.
+/// Storage for the machine. The empty variant is all zeros, which `Option` does not guarantee, so a
+/// static of this type takes no flash.
 #[derive(Debug)]
 #[repr(u8)]
 #[allow(clippy::large_enum_variant, reason = "there is one of these")]
@@ -109,7 +109,7 @@ enum Slot {
     Holds(Node) = 1,
 }
 
-/// What inputs are made of.
+/// Sources of the values that inputs are made of.
 struct Senses<'i, R, S> {
     rng: R,
     sensors: S,
@@ -117,7 +117,7 @@ struct Senses<'i, R, S> {
 }
 
 impl<R: CryptoRng, S: Sensors> Senses<'_, R, S> {
-    /// `None` is the owner's wish to stop.
+    /// Translates the owner's command; `None` for [`Command::Stop`].
     fn command(&mut self, command: Command) -> Option<Input<'_>> {
         match command {
             Command::Pair(wish, expect) => Some(Input::Pair(wish, expect)),
@@ -146,11 +146,11 @@ impl<R: CryptoRng, S: Sensors> Senses<'_, R, S> {
     }
 }
 
-/// Runs a node from its boot until the owner says [`Command::Stop`]. Nothing else ends it: what
-/// goes wrong is reported to the owner and tried again.
+/// Runs a node from boot until the owner sends [`Command::Stop`]. Nothing else ends it: failures
+/// are reported to the owner and retried.
 ///
-/// Dropping the future at any point is as harmless as a power cut: the next run continues from what
-/// was kept.
+/// Dropping the future at any point is as harmless as a power cut: the next run continues from the
+/// stored memory.
 pub async fn run<G, C, K, R, O, S>(
     ports: Ports<'_, G, C, K, R, O, S>,
     settings: &Settings,
@@ -174,7 +174,7 @@ pub async fn run<G, C, K, R, O, S>(
 
     loop {
         let (input, otherwise) = match (hands.kept.take(), after) {
-            // Before anything else: the machine waits for nothing but this.
+            // A stored memory is fed first: the machine defers everything else until it arrives.
             (Some(memory), after) => (Input::Kept(memory), after),
             (None, After::Stop) => return,
             (None, After::Open) => {
@@ -201,7 +201,7 @@ pub async fn run<G, C, K, R, O, S>(
     }
 }
 
-/// From the attempt to open a connection to the end of it. Returns [`After::Closed`] or
+/// Drives one connection, from the attempt to open it to its end. Returns [`After::Closed`] or
 /// [`After::Stop`].
 async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
     hands: &mut Hands<'_, C, K, O>,
@@ -214,7 +214,7 @@ async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
     let mut wire = None;
     let mut after = After::Wait;
     while after == After::Wait {
-        // How much of the frame is a message.
+        // Bytes of `frame` that this round's message takes.
         let mut length = 0;
         let input = match (hands.kept.take(), &mut wire) {
             (Some(memory), _) => Input::Kept(memory),
@@ -252,8 +252,8 @@ async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
         };
         let effects = body.step(hands.clock.now(), input);
         after = pin!(in_place(|| hands.carry_out(effects, &mut wire, After::Wait))).await;
-        // What was opened may have held a secret. Of a frame that has only begun, nothing is
-        // touched.
+        // The opened message may have held a secret. Bytes of a partly received frame are left
+        // alone.
         frame.get_mut(..length).unwrap_or_default().zeroize();
     }
     after

@@ -9,31 +9,31 @@ use crate::carrier::Broken;
 use crate::outbox::Outbox;
 use crate::ports::Stream;
 
-/// Bytes read from the stream at once.
+/// Size of the read buffer in bytes.
 const INBOX_BYTES: usize = 64;
 
-/// An open byte stream, cut into frames. What is no frame (noise on a line, the end of a frame
-/// whose beginning nobody heard) is passed over.
+/// An open byte stream, cut into frames. Bytes outside a frame (line noise, the end of a frame
+/// whose beginning was missed) are skipped.
 pub struct Framed<S> {
     stream: S,
     cutter: Cutter,
     inbox: [u8; INBOX_BYTES],
-    /// What of the inbox the cutter has not had yet.
+    /// Range of the inbox that the cutter has not read yet.
     unread: core::ops::Range<usize>,
 }
 
 impl<S: Stream> Framed<S> {
-    /// Begins on an open stream.
+    /// Starts on an open stream.
     pub const fn new(stream: S) -> Self {
         Self { stream, cutter: Cutter::new(), inbox: [0; INBOX_BYTES], unread: 0..0 }
     }
 
-    /// Waits for the next message, puts it into `room`, and says how long it is.
+    /// Waits for the next message, puts it into `room` and returns its length in bytes.
     ///
     /// Dropping the future loses nothing, if the next call gets the same `room`, unchanged.
     ///
     /// # Errors
-    /// [`Broken::Io`] or [`Broken::Eof`] when the stream is.
+    /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
     pub async fn receive(&mut self, room: &mut [u8; STREAM_BUFFER]) -> Result<usize, Broken> {
         loop {
             let mut unread = self.inbox.get(self.unread.clone()).unwrap_or_default();
@@ -51,18 +51,18 @@ impl<S: Stream> Framed<S> {
         }
     }
 
-    /// Sends one message. A dropped future leaves half a frame, behind which only a new beginning
-    /// is understood.
+    /// Sends one message. Dropping the future leaves half a frame; the peer resynchronizes at the
+    /// next frame's beginning.
     ///
     /// # Errors
-    /// [`Broken::Io`] or [`Broken::Eof`] when the stream is.
+    /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), Broken> {
         let mut outbox = Outbox::new(&mut self.stream);
         outbox.push(stuffing::frame(message)).await?;
         outbox.send().await
     }
 
-    /// Ends the stream. A byte stream has no words for why.
+    /// Closes the stream. A byte stream cannot carry a reason.
     pub async fn close(&mut self) {
         self.stream.close().await;
     }

@@ -1,11 +1,11 @@
-//! Frames byte by byte, so that none ever stands in memory beside its message.
+//! COBS framing byte by byte, so that no frame is ever stored beside its message.
 
 use handfast_core::wire::frame::crc32;
 
-/// Most bytes of a group.
+/// Maximum number of bytes in a COBS group.
 const GROUP: usize = 254;
 
-/// The bytes of a message's frame, as [`handfast_core::wire::frame::encode`] writes them.
+/// Yields the bytes of a message's frame, as [`handfast_core::wire::frame::encode`] writes them.
 pub(super) fn frame(message: &[u8]) -> impl Iterator<Item = u8> {
     let checksum = crc32(message).to_le_bytes();
     core::iter::once(0)
@@ -24,13 +24,13 @@ pub(super) fn frame(message: &[u8]) -> impl Iterator<Item = u8> {
 struct Stuffed<'m> {
     message: &'m [u8],
     checksum: [u8; 4],
-    /// Where the next byte is read.
+    /// Index of the next byte to read.
     at: usize,
-    /// Bytes of this group that are still to come.
+    /// Bytes of this group that are still to be written.
     left: usize,
-    /// A zero follows this group's bytes; its code stands for it.
+    /// A zero follows this group's bytes; the group's code stands for it.
     zero: bool,
-    /// The last group was one of 254, and may be the last of all.
+    /// The last group had 254 bytes, so it may end the frame without a closing group.
     full: bool,
     ended: bool,
 }
@@ -60,7 +60,7 @@ impl Iterator for Stuffed<'_> {
         } else if self.ended || (self.full && self.byte(self.at).is_none()) {
             return None;
         }
-        // The next group: up to a zero, to the end, or full.
+        // The next group ends before a zero, at the end, or at 254 bytes.
         let bytes = (0..GROUP).take_while(|ahead| {
             !matches!(self.byte(self.at.saturating_add(*ahead)), Some(0) | None)
         });

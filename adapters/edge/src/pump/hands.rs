@@ -1,5 +1,5 @@
-//! Carrying out effects: with a bound on every write, and until it succeeds where nothing else may
-//! happen before.
+//! Execution of effects: every write has a time limit; storage is retried until it succeeds,
+//! because nothing else may happen before.
 
 use core::convert::Infallible;
 use core::future::{Future, pending};
@@ -17,31 +17,31 @@ use crate::memory::{Keep, KeepError};
 use crate::ports::{Clock, Command, Owner, Report};
 use crate::race::{Woken, in_place, wait, within};
 
-/// What a step leaves to the loop.
+/// The loop's next action after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
-    /// Wait for what comes next.
+    /// Wait for the next event.
     Wait,
     /// Open a connection.
     Open,
-    /// What was open, or being opened, no longer is.
+    /// The connection, or the attempt to open one, has ended.
     Closed,
-    /// The owner wants no more.
+    /// The owner sent [`Command::Stop`].
     Stop,
 }
 
-/// The parts of a board that effects are carried out with.
+/// The parts of a board that effects use.
 pub(super) struct Hands<'s, C, K, O> {
     pub(super) clock: C,
     pub(super) keep: K,
     pub(super) owner: O,
     pub(super) settings: &'s Settings,
-    /// A command that came while something was being made durable.
+    /// A command that arrived while the memory was being stored.
     pub(super) held: Option<Command>,
 }
 
 impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
-    /// Waits for a command, a time and an event, in this order if more than one is there.
+    /// Waits for a command, a time or an event; if several are ready, in this order.
     pub(super) async fn wait<F: Future>(
         &mut self,
         until: Option<Instant>,
@@ -53,7 +53,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         wait(pin!(self.owner.command()), &self.clock, until, event).await
     }
 
-    /// One write, in time or not at all.
+    /// Performs one write within the time limit, or fails with [`Broken::Overdue`].
     pub(super) async fn bounded(
         &self,
         write: Pin<&mut impl Future<Output = Result<(), Broken>>>,
@@ -70,8 +70,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         After::Closed
     }
 
-    /// One step, its effects, and the steps that their outcomes bring. An effect that closes the
-    /// connection, or finds it broken, takes it from `carrier`; the loop then feeds
+    /// Performs one step, its effects, and the steps that their outcomes cause. An effect that
+    /// closes the connection, or finds it broken, takes it from `carrier`; the loop then feeds
     /// [`Input::Disconnected`].
     pub(super) async fn feed<L: Carrier>(
         &mut self,
@@ -112,13 +112,14 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     }
                 }
             }
-            // What was sent may have held the token.
+            // The sent message may have held the token.
             scratch.zeroize();
         }
         (node, after)
     }
 
-    /// What was kept, however long it takes to read it. `None` if the owner would rather stop.
+    /// Loads the memory and retries until that succeeds. `None` if the owner sent
+    /// [`Command::Stop`].
     pub(super) async fn load(&mut self) -> Option<Memory> {
         loop {
             let error = match self.keep.load().await {
@@ -135,7 +136,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     }
                     self.owner.tell(Report::News(News::Forgotten)).await;
                 }
-                // Without knowing what was kept, there is nothing to use a token with.
+                // Until the memory is known, no request exists that a token could answer.
                 Woken::Command(Command::TokenEntered(_)) => {
                     self.owner.tell(Report::News(News::NothingAsked)).await
                 }
@@ -145,7 +146,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         }
     }
 
-    /// Tries until it is durable: `true`. `false` if the owner would rather stop.
+    /// Stores `memory` and retries until it is durable. `false` if the owner sent
+    /// [`Command::Stop`].
     async fn make_durable(&mut self, memory: &Memory) -> bool {
         loop {
             let error: KeepError = match self.keep.keep(memory).await {
@@ -154,7 +156,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
             };
             self.owner.tell(Report::NotKept(error)).await;
             let again = self.clock.now().after(self.settings.flash_again_after);
-            // One command waits until this is settled; those after it wait where they are.
+            // One command is held until this is settled; later ones stay with the owner.
             if self.held.is_some() {
                 self.clock.sleep_until(again).await;
                 continue;

@@ -1,58 +1,58 @@
-//! Bytes of a WebSocket server to events (RFC 6455, section 5), without I/O: any split of the bytes
-//! gives the same events.
+//! Decodes a WebSocket server's bytes into events (RFC 6455, section 5), without I/O: any split of
+//! the bytes gives the same events.
 
 use handfast_core::wire::close::Close;
 
-/// Most bytes of a control frame's payload.
+/// Maximum payload of a control frame in bytes.
 pub const CONTROL_BYTES: usize = 125;
-/// Longest header of a frame that is not masked.
+/// Maximum header length of an unmasked frame in bytes.
 const HEADER_BYTES: usize = 10;
 
-/// What the bytes amount to.
+/// A decoded event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A text message of so many bytes stands at the front of the room. It is UTF-8.
+    /// A text message of this many bytes, checked to be UTF-8, is at the front of the room.
     Text(usize),
-    /// A binary message of so many bytes stands at the front of the room.
+    /// A binary message of this many bytes is at the front of the room.
     Binary(usize),
-    /// A ping; [`Decoder::control`] holds what the pong has to repeat.
+    /// A ping; [`Decoder::control`] holds the payload for the pong.
     Ping,
-    /// A pong.
+    /// A pong from the peer.
     Pong,
-    /// The end, with the code if the peer gave one. Whatever follows is ignored.
+    /// A close frame, with the code if the peer gave one. Later bytes are ignored.
     Close(Option<u16>),
 }
 
-/// How a peer broke the rules.
+/// A violation of the protocol by the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Violation {
     /// A reserved bit is set, though no extension was agreed on.
     ReservedBit,
-    /// A reserved opcode.
+    /// The opcode is reserved.
     UnknownOpcode,
-    /// A server's frame was masked.
+    /// A frame from the server is masked.
     Masked,
-    /// A control frame in fragments.
+    /// A control frame is fragmented.
     FragmentedControl,
-    /// A control frame with more than 125 bytes.
+    /// A control frame has more than 125 bytes.
     LongControl,
-    /// A length that is not written in the shortest form, or above 2⁶³.
+    /// A length is not written in the shortest form, or is 2⁶³ or more.
     BadLength,
-    /// A continuation of nothing.
+    /// A continuation frame without a message to continue.
     NothingToContinue,
-    /// A new message before the last one was whole.
+    /// A new message begins before the last one is complete.
     Interrupted,
-    /// A close frame with half a code, or with one that must not be sent.
+    /// A close frame with half a code, or with a code that must not be sent.
     BadClose,
-    /// Text that is not UTF-8.
+    /// A text message or close reason is not UTF-8.
     NotText,
-    /// A message longer than the room for it.
+    /// A message is longer than the room for it.
     TooBig,
 }
 
 impl Violation {
-    /// What to tell the peer.
+    /// Returns the close frame that tells the peer of the violation.
     #[must_use]
     pub const fn close(self) -> Close {
         match self {
@@ -79,7 +79,7 @@ enum Kind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
-    /// Part of a message, the last one if it is final.
+    /// Part of a message; the final one if `last` is set.
     Data {
         last: bool,
     },
@@ -98,11 +98,11 @@ enum Stage {
 
 const HEADER: Stage = Stage::Header { bytes: [0; HEADER_BYTES], have: 0 };
 
-/// Takes frames apart and puts messages together.
+/// A decoder that parses frames and reassembles messages.
 #[derive(Debug)]
 pub struct Decoder {
     stage: Stage,
-    /// The message that is not whole yet, and how much of it stands in the room.
+    /// Kind of the incomplete message.
     message: Option<Kind>,
     assembled: usize,
     control: [u8; CONTROL_BYTES],
@@ -110,7 +110,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// At the start of a connection.
+    /// Creates a decoder for the start of a connection.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -122,17 +122,17 @@ impl Decoder {
         }
     }
 
-    /// The payload of the last control frame.
+    /// Returns the payload of the last control frame.
     #[must_use]
     pub fn control(&self) -> &[u8] {
         self.control.get(..self.control_len).unwrap_or(&[])
     }
 
-    /// Takes bytes up to the next event; tells how many. `room` must be the same at every call
-    /// until a message is whole.
+    /// Consumes bytes up to the next event and returns their number. `room` must be the same at
+    /// every call until a message is complete.
     ///
     /// # Errors
-    /// [`Violation`]: the connection is over, and every later call says the same.
+    /// [`Violation`]: the connection is over, and every later call returns the same error.
     pub fn feed(
         &mut self,
         input: &[u8],
@@ -235,7 +235,7 @@ impl Decoder {
         Ok(Stage::Payload { content, left })
     }
 
-    /// What a frame's first byte announces, if it may come now.
+    /// Parses a frame's first byte and checks that such a frame may come now.
     fn content(&self, first: u8) -> Result<Content, Violation> {
         if first & 0x70 != 0 {
             return Err(Violation::ReservedBit);
@@ -271,9 +271,9 @@ impl Decoder {
             }
         };
         let end = filled.saturating_add(bytes.len());
-        // A room that shrank since the header came is the only way to miss here.
+        // The header's check covers this, unless the room has shrunk since.
         let place = room.get_mut(*filled..end).ok_or(Violation::TooBig)?;
-        // Not copy_from_slice, which links a panic for lengths that differ.
+        // `copy_from_slice` would link a panic for unequal lengths.
         for (to, from) in place.iter_mut().zip(bytes) {
             *to = *from;
         }
@@ -310,7 +310,7 @@ impl Default for Decoder {
     }
 }
 
-/// The code of a close frame (RFC 6455, section 7.4, and those registered since).
+/// Parses the payload of a close frame (codes: RFC 6455, section 7.4, and the later registrations).
 fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     let (code, reason) = match payload {
         [] => return Ok(None),

@@ -1,11 +1,11 @@
-//! A client's frames to bytes: each is whole, masked with its own mask, and goes out in few writes.
+//! Encodes a client's frames: unfragmented, each with its own mask, in few writes.
 
 use embedded_io_async::Write;
 
 use crate::carrier::Broken;
 use crate::outbox::Outbox;
 
-/// What a client sends.
+/// Opcodes that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opcode {
     Text = 1,

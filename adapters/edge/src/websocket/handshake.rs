@@ -1,39 +1,39 @@
-//! The HTTP upgrade (RFC 6455, section 4), without I/O: the key, the answer that proves it was
-//! understood, and the response, byte by byte.
+//! The HTTP upgrade (RFC 6455, section 4), without I/O: the key, the expected
+//! `Sec-WebSocket-Accept` value, and an incremental parser for the response.
 
 use super::sha1;
 
-/// Most bytes of a response's head.
+/// Maximum length of a response's head in bytes.
 const HEAD_BYTES: usize = 4096;
-/// Most bytes of a line that matters; of a longer one only the name is looked at.
+/// Maximum length of a relevant line in bytes; of longer lines only the name is read.
 const LINE_BYTES: usize = 128;
-/// What every server appends to the key.
+/// The GUID that a server appends to the key (RFC 6455, section 1.3).
 const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Why a server would not speak WebSocket.
+/// The reason for which the upgrade failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum UpgradeError {
-    /// It does not answer in HTTP/1.1.
+    /// The answer is not HTTP/1.1.
     NotHttp,
-    /// It answered with another status than 101.
+    /// The status is not 101.
     Status(u16),
-    /// It switched to something else, or did not say to what.
+    /// The server did not confirm `Upgrade: websocket`.
     NotWebSocket,
-    /// It did not understand the key, so the answer may be another request's.
+    /// `Sec-WebSocket-Accept` does not match the key, so the answer may belong to another request.
     WrongAccept,
-    /// It agreed to an extension or subprotocol that was never offered.
+    /// The server selected an extension or subprotocol that was never offered.
     Unasked,
-    /// Its answer is longer than 4096 bytes, or a line that matters than 128.
+    /// The answer is longer than 4096 bytes, or a relevant line is longer than 128.
     TooLong,
 }
 
-/// A request's key: 16 random bytes as text.
+/// The key of a request: 16 random bytes in base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key([u8; 24]);
 
 impl Key {
-    /// From fresh random bytes.
+    /// Encodes fresh random bytes.
     #[must_use]
     pub fn new(random: [u8; 16]) -> Self {
         let mut text = [0; 24];
@@ -41,13 +41,13 @@ impl Key {
         Self(text)
     }
 
-    /// As text.
+    /// Returns the key's base64 text.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// What a server that understood it answers.
+    /// Returns the `Sec-WebSocket-Accept` value for this key.
     #[must_use]
     pub fn accept(&self) -> [u8; 28] {
         let mut message = [0; sha1::MESSAGE];
@@ -61,12 +61,12 @@ impl Key {
     }
 }
 
-/// Reads the response's head.
+/// An incremental parser for the response's head.
 #[derive(Debug)]
 pub struct Response {
     accept: [u8; 28],
     line: [u8; LINE_BYTES],
-    /// Length of the line so far; beyond [`LINE_BYTES`] it was cut.
+    /// Length of the line so far; bytes beyond [`LINE_BYTES`] are not stored.
     length: usize,
     total: usize,
     status: bool,
@@ -76,7 +76,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The response to a request with this key.
+    /// Creates a parser for the response to a request with this key.
     #[must_use]
     pub fn to(key: &Key) -> Self {
         Self {
@@ -91,10 +91,11 @@ impl Response {
         }
     }
 
-    /// Takes one byte. `true` after the last one of the head: the next byte is WebSocket's.
+    /// Consumes one byte. Returns `true` after the last byte of the head: the next byte belongs to
+    /// WebSocket.
     ///
     /// # Errors
-    /// [`UpgradeError`]
+    /// [`UpgradeError`] when the answer is not a valid upgrade.
     pub fn feed(&mut self, byte: u8) -> Result<bool, UpgradeError> {
         self.total = self.total.saturating_add(1);
         if self.total > HEAD_BYTES {
@@ -176,7 +177,8 @@ fn on_status(line: &[u8]) -> Result<(), UpgradeError> {
     }
 }
 
-/// Base64 with padding (RFC 4648, section 4); nothing here is secret.
+/// Base64 with padding (RFC 4648, section 4). It is not constant-time, because the input is not
+/// secret.
 fn base64(bytes: &[u8], text: &mut [u8]) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (chunk, places) in bytes.chunks(3).zip(text.chunks_mut(4)) {
@@ -186,7 +188,7 @@ fn base64(bytes: &[u8], text: &mut [u8]) {
         }
         let [a, b, c] = three;
         let word = u32::from_be_bytes([0, a, b, c]);
-        // One letter more than there are bytes; the rest is padding.
+        // A chunk yields one letter more than it has bytes; the rest is padding.
         let written = [true, true, chunk.len() > 1, chunk.len() > 2];
         for ((place, shift), written) in places.iter_mut().zip([18u32, 12, 6, 0]).zip(written) {
             let letter = usize::try_from(word.wrapping_shr(shift) & 0x3f)

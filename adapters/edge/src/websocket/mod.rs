@@ -1,9 +1,9 @@
-//! A WebSocket client (RFC 6455) over any stream: one message in, one message out, no extension, no
-//! subprotocol.
+//! A WebSocket client (RFC 6455) over any stream, without extensions, subprotocols or fragmentation
+//! of sent messages.
 //!
-//! Written here because edge-ws 0.8 reads a frame in one future that loses what it has read when it
+//! It is written here because edge-ws 0.8 reads a frame in one future that loses its bytes when it
 //! is dropped, and leaves the rules to its caller (masks, shortest lengths, control frames, UTF-8);
-//! edge-http 0.8 brings embassy-sync, httparse, base64 and a SHA-1 of its own for one request.
+//! edge-http 0.8 brings embassy-sync, httparse, base64 and its own SHA-1 for one request.
 
 mod decoder;
 mod encoder;
@@ -22,10 +22,10 @@ use crate::outbox::Outbox;
 use crate::ports::{Connector, Stream};
 use encoder::Opcode;
 
-/// Bytes read from the stream at once.
+/// Size of the read buffer in bytes.
 const INBOX_BYTES: usize = 128;
 
-/// Where the gateway's WebSocket is.
+/// Location of the gateway's WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'t> {
     host: &'t str,
@@ -33,11 +33,11 @@ pub struct Target<'t> {
 }
 
 impl<'t> Target<'t> {
-    /// A host with its port as in an address bar (`gateway.local:8765`), and a path that begins
-    /// with `/`.
+    /// Creates a target from a host with its port, as in an address bar (`gateway.local:8765`), and
+    /// a path that begins with `/`.
     ///
-    /// `None` if one is empty or holds a space or a character outside printable ASCII, which could
-    /// end the line that it stands in.
+    /// Returns `None` if one is empty or holds a space or a character outside printable ASCII,
+    /// which could end its header line, or if the path does not begin with `/`.
     #[must_use]
     pub fn new(host: &'t str, path: &'t str) -> Option<Self> {
         let clean =
@@ -54,7 +54,8 @@ pub struct Client<'t, C> {
 }
 
 impl<'t, C: Connector> Client<'t, C> {
-    /// A client of one gateway. The connector knows its address, the target what to ask it for.
+    /// Creates a client of one gateway. The connector knows its network address; the target names
+    /// the host and path of the request.
     pub const fn new(connector: C, target: Target<'t>) -> Self {
         Self { connector, target }
     }
@@ -75,7 +76,7 @@ impl<C: Connector> Opener for Client<'_, C> {
     }
 }
 
-/// What an open socket owes the peer.
+/// The answer that an open socket owes the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
     Nothing,
@@ -89,16 +90,16 @@ pub struct Socket<'c, S> {
     rng: &'c mut dyn CryptoRng,
     decoder: Decoder,
     inbox: [u8; INBOX_BYTES],
-    /// What of the inbox the decoder has not had yet.
+    /// Range of the inbox that the decoder has not read yet.
     unread: core::ops::Range<usize>,
     owed: Owed,
 }
 
 impl<'c, S: Stream> Socket<'c, S> {
-    /// Turns an open stream into a WebSocket.
+    /// Performs the upgrade on an open stream.
     ///
     /// # Errors
-    /// [`Broken::Upgrade`] if the peer would not, [`Broken::Io`] and [`Broken::Eof`] if the stream
+    /// [`Broken::Upgrade`] if the peer refused it, [`Broken::Io`] and [`Broken::Eof`] if the stream
     /// failed.
     pub async fn upgrade(
         stream: S,
@@ -144,7 +145,7 @@ impl<'c, S: Stream> Socket<'c, S> {
         }
     }
 
-    /// Reads what there is. Dropped before it is done, it has read nothing.
+    /// Reads available bytes into the inbox. Dropping the future loses nothing.
     async fn fill(&mut self) -> Result<(), Broken> {
         match self.stream.read(&mut self.inbox).await {
             Ok(0) => Err(Broken::Eof),
@@ -174,7 +175,7 @@ impl<'c, S: Stream> Socket<'c, S> {
         encoder::write(&mut self.stream, opcode, mask, payload).await
     }
 
-    /// After both sides said goodbye it is the server that ends the stream.
+    /// Waits for the server to end the stream, which it does after both close frames.
     async fn until_the_end(&mut self) {
         while self.fill().await.is_ok() {}
         self.stream.close().await;
@@ -185,7 +186,7 @@ impl<S: Stream> Carrier for Socket<'_, S> {
     async fn receive<'f>(&mut self, room: &'f mut [u8]) -> Result<Received<'f>, Broken> {
         let owed = match self.event(room).await? {
             Event::Text(length) => {
-                // The decoder has checked it; a look again costs less than trusting it.
+                // The decoder has checked the text; a second check costs less than unsafe code.
                 let text = room.get(..length).and_then(|bytes| core::str::from_utf8(bytes).ok());
                 return text
                     .map(|text| Received::Frame(Frame::Text(text)))
@@ -221,7 +222,7 @@ impl<S: Stream> Carrier for Socket<'_, S> {
             Owed::Close(code) => {
                 let echo = code.map(u16::to_be_bytes);
                 let echo: &[u8] = echo.as_ref().map_or(&[], |bytes| bytes);
-                // Whether or not the echo arrives, the peer is gone.
+                // The peer has closed already, so a failed echo changes nothing.
                 let _ = self.write(Opcode::Close, &[echo]).await;
                 self.stream.close().await;
                 Err(Broken::ByPeer(code))
@@ -236,8 +237,8 @@ impl<S: Stream> Carrier for Socket<'_, S> {
     async fn close(&mut self, close: Close) {
         let code = close.code.to_be_bytes();
         if self.write(Opcode::Close, &[&code, close.reason.as_bytes()]).await.is_ok() {
-            // Nothing that still comes matters, so there is no room for it; a violation ends the
-            // wait as well as the peer's goodbye.
+            // Later messages are discarded, so there is no room for them; a violation ends the wait
+            // as well as the peer's close frame.
             while !matches!(self.event(&mut []).await, Ok(Event::Close(_)) | Err(_)) {}
             self.until_the_end().await;
         }
@@ -246,7 +247,7 @@ impl<S: Stream> Carrier for Socket<'_, S> {
 
 impl<S> core::fmt::Debug for Socket<'_, S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        // Neither the generator nor what was read is for a log.
+        // The generator and the bytes read are too sensitive for a log.
         f.debug_struct("Socket").field("owed", &self.owed).finish_non_exhaustive()
     }
 }

@@ -1,13 +1,13 @@
-//! SHA-1 of the one message that a WebSocket client ever hashes: 60 bytes, nothing of it secret,
-//! nothing resting on its strength. The crate of that name unrolls it to 3 KiB of flash; this is a
-//! tenth of it.
+//! SHA-1 of the only message that a WebSocket client hashes: 60 bytes, none of them secret, with no
+//! security resting on its strength. The sha1 crate unrolls the loop to 3 KiB of flash; this takes
+//! a tenth of that.
 
-/// Bytes of a key and what is appended to it.
+/// Length in bytes of a key with the GUID appended.
 pub(super) const MESSAGE: usize = 60;
 
-/// The digest (FIPS 180-4, section 6.1.2).
+/// Computes the digest (FIPS 180-4, section 6.1.2).
 pub(super) fn digest(message: &[u8; MESSAGE]) -> [u8; 20] {
-    // The message, its end, zeros, its length in bits: two blocks.
+    // Two blocks: the message, the end bit, zeros, and the length in bits.
     let mut blocks = [[0u32; 16]; 2];
     for (word, chunk) in blocks.iter_mut().flatten().zip(message.chunks_exact(4)) {
         *word = chunk.iter().fold(0, |word, &byte| word << 8 | u32::from(byte));
@@ -34,7 +34,7 @@ fn compress(state: [u32; 5], mut w: [u32; 16]) -> [u32; 5] {
             40..60 => (b & c | b & d | c & d, 0x8f1b_bcdc),
             _ => (b ^ c ^ d, 0xca62_c1d6_u32),
         };
-        // The schedule moves along: the word of this round stands first.
+        // The schedule is rotated, so the word of this round is always first.
         let [w0, _, w2, _, _, _, _, _, w8, _, _, _, _, w13, ..] = w;
         let t = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(w0);
         w.rotate_left(1);

@@ -1,5 +1,5 @@
-//! Carrying out effects: with a bound on every write, and until it succeeds where nothing else may
-//! happen before.
+//! Execution of effects: every write has a time limit; storage is retried until it succeeds,
+//! because nothing else may happen before.
 
 use core::convert::Infallible;
 use core::future::{Future, pending};
@@ -18,39 +18,39 @@ use crate::native::{Command, Framed, Owner, Report};
 use crate::ports::{Clock, Stream};
 use crate::race::{Woken, in_place, wait, within};
 
-/// What a step leaves to the loop.
+/// The loop's next action after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
-    /// Wait for what comes next.
+    /// Wait for the next event.
     Wait,
     /// Open a connection.
     Open,
-    /// What was open, or being opened, no longer is.
+    /// The connection, or the attempt to open one, has ended.
     Closed,
-    /// The owner wants no more.
+    /// The owner sent [`Command::Stop`].
     Stop,
 }
 
-/// The parts of a board that effects are carried out with.
+/// The parts of a board that effects use.
 pub(super) struct Hands<'s, C, K, O> {
     pub(super) clock: C,
     pub(super) keep: K,
     pub(super) owner: O,
     pub(super) settings: &'s Settings,
-    /// A command that came while something was being made durable.
+    /// A command that arrived while the memory was being stored.
     pub(super) held: Option<Command>,
-    /// What is durable, but the machine does not know it yet.
+    /// A durable memory that the machine has not been told of yet.
     pub(super) kept: Option<Memory>,
 }
 
-/// The machine, where it stands, and what its steps write into.
+/// The machine in its slot, and the scratch buffer for its steps.
 pub(super) struct Body<'s> {
     pub(super) node: &'s mut Slot,
     pub(super) scratch: &'s mut [u8; NATIVE_NODE_SCRATCH],
 }
 
 impl Body<'_> {
-    /// When the machine next wants a tick.
+    /// Returns the time of the machine's next tick.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &*self.node {
             Slot::Holds(node) => node.deadline().map(|(at, _)| at),
@@ -58,11 +58,11 @@ impl Body<'_> {
         }
     }
 
-    /// One step. It alone has the machine on the stack, and more than once, so its frame must not
-    /// be its caller's.
+    /// Performs one step. A step needs the machine on the stack more than once, so its frame must
+    /// not become its caller's.
     #[inline(never)]
     pub(super) fn step<'b>(&'b mut self, now: Instant, input: Input<'b>) -> Effects<Effect<'b>> {
-        // There always is one, but in here.
+        // The slot is empty only within this function.
         let Slot::Holds(node) = core::mem::replace(self.node, Slot::Empty) else {
             return Effects::none();
         };
@@ -73,7 +73,7 @@ impl Body<'_> {
 }
 
 impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
-    /// Waits for a command, a time and an event, in this order if more than one is there.
+    /// Waits for a command, a time or an event; if several are ready, in this order.
     pub(super) async fn wait<F: Future>(
         &mut self,
         until: Option<Instant>,
@@ -90,16 +90,16 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         After::Closed
     }
 
-    /// Carries out what a step asks for; what was made durable is then in [`kept`](Self::kept). An
-    /// effect that closes the connection, or finds it broken, takes it from `wire`. `after` is how
-    /// it goes on if no effect says otherwise.
+    /// Carries out a step's effects; a stored memory is then in [`kept`](Self::kept). An effect
+    /// that closes the connection, or finds it broken, takes it from `wire`. Returns `after` unless
+    /// an effect decides otherwise.
     pub(super) fn carry_out<'f, S: Stream>(
         &'f mut self,
         effects: Effects<Effect<'f>>,
         wire: &'f mut Option<Framed<S>>,
         mut after: After,
     ) -> impl Future<Output = After> {
-        // Not an async function, whose future would hold the effects twice.
+        // An async function's future would hold the effects twice.
         let mut effects = effects.into_iter();
         async move {
             for effect in effects.by_ref() {
@@ -131,7 +131,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                         }
                         self.kept = Some(memory);
                     }
-                    // A device shows its keys, nothing else.
+                    // A device authenticates with its keys only, so it stores no tokens.
                     Effect::Chain(_) | Effect::Part(_) | Effect::Bearer(_) => {}
                 }
             }
@@ -139,7 +139,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         }
     }
 
-    /// What was kept, however long it takes to read it. `None` if the owner would rather stop.
+    /// Loads the memory and retries until that succeeds. `None` if the owner sent
+    /// [`Command::Stop`].
     pub(super) async fn load(&mut self) -> Option<Memory> {
         loop {
             let error = match self.keep.load().await {
@@ -161,7 +162,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         }
     }
 
-    /// Tries until it is durable: `true`. `false` if the owner would rather stop.
+    /// Stores `memory` and retries until it is durable. `false` if the owner sent
+    /// [`Command::Stop`].
     async fn make_durable(&mut self, memory: &Memory) -> bool {
         loop {
             let error: KeepError = match self.keep.keep(memory).await {
@@ -175,8 +177,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         }
     }
 
-    /// Waits until the flash may be tried again. One command waits with it; those after it wait
-    /// where they are. `false` if the owner would rather stop.
+    /// Waits until the flash may be tried again. One command is held meanwhile; later ones stay
+    /// with the owner. `false` if the owner sent [`Command::Stop`].
     async fn pause(&mut self) -> bool {
         let again = self.clock.now().after(self.settings.flash_again_after);
         if self.held.is_some() {
