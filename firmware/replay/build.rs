@@ -1,5 +1,6 @@
-//! Records what a gateway of the native wire says while a node with known chance pairs by PIN and
-//! then links, so that an image can play it back: the gateway's own work is done here, on the host.
+//! Records the messages of a native gateway while a node with known randomness pairs by PIN and
+//! then links, so that an image can play them back: the gateway's own work is done here, on the
+//! host.
 
 #![allow(
     clippy::expect_used,
@@ -48,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for Said { connection, heard, message } in Play::new().run() {
         let mut room = [0; STREAM_FRAME];
         let frame = encode(&message, &mut room).map_err(|error| format!("{error:?}"))?;
-        // The bytes, and what stands in the list for them: two numbers, an address, a length.
+        // A list entry takes the bytes and two numbers, an address and a length.
         size += frame.len() + 16;
         writeln!(text, "    ({connection}, {heard}, &{frame:?}),")?;
     }
@@ -60,14 +61,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the gateway said, and when.
+/// A message of the gateway, and the point at which it is sent.
 struct Said {
     connection: u32,
     heard: u32,
     message: Vec<u8>,
 }
 
-/// Both machines, and what the gateway keeps.
+/// Both machines, and the gateway's stored records.
 struct Play {
     keys: OwnKeys,
     gateway_keys: OwnKeys,
@@ -112,7 +113,7 @@ impl Play {
         Self { keys, gateway_keys, record, grants, connection: 0, heard: 0, said: Vec::new() }
     }
 
-    /// Until the first heartbeat of the link.
+    /// Runs until the first heartbeat of the link.
     fn run(mut self) -> Vec<Said> {
         let mut node = Node::boot(START, Memory::Blank, Timing::DEFAULT);
         let mut gateway = None;
@@ -184,7 +185,7 @@ impl Play {
         (step.next, dos)
     }
 
-    /// A frame, and all that follows from it.
+    /// Feeds a frame to the gateway and answers its effects until none are left.
     fn gateway(&self, mut machine: Connection, frame: &[u8]) -> (Connection, Vec<Vec<u8>>) {
         let known = Known { record: &self.record, grants: &self.grants, ceiling: None };
         let around = Around {
@@ -229,7 +230,7 @@ impl Play {
                     gateway::Effect::Settle(Proof::Code(..)) => {
                         let (id, node_id, room) =
                             (self.grants[0].id, self.record.node_id, label(ROOM));
-                        // As long as the chain of a device with a few scopes.
+                        // The length is that of a device's chain with a few scopes.
                         let chain = Some(&[7; 300][..]);
                         gateway::Input::Settled(Verdict::Offered(Offer {
                             id,

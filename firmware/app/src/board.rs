@@ -1,41 +1,40 @@
-//! What a board gives to the application.
+//! The interface between a board and the application.
 
 use embedded_io_async::ErrorKind;
 use handfast_edge::ports::Stream;
 
 /// The parts of a board, each behind a trait.
 pub struct Board<I, O, N, L, E, F, C> {
-    /// What the owner types: [`embedded_io_async::Read`].
+    /// Input of the owner's terminal: [`embedded_io_async::Read`].
     pub input: I,
-    /// What the owner sees: [`embedded_io_async::Write`].
+    /// Output to the owner's terminal: [`embedded_io_async::Write`].
     pub output: O,
-    /// The way to the gateway: [`Network`].
+    /// Connections to the gateway: [`Network`].
     pub network: N,
-    /// A serial line at whose other end a gateway may be: [`Stream`].
+    /// A serial line that may lead to a gateway: [`Stream`].
     pub line: L,
     /// Fresh randomness: [`rand_core::CryptoRng`].
     pub entropy: E,
-    /// What survives a power cut: [`embedded_storage_async::nor_flash::NorFlash`]. The application
-    /// uses its first eight pages.
+    /// Persistent storage: [`embedded_storage_async::nor_flash::NorFlash`]. The application uses
+    /// its first eight pages.
     pub flash: F,
     /// Time since the start: [`handfast_edge::ports::Clock`].
     pub clock: C,
-    /// Whether the console may end the program and try the stack guard, as it may where the board
-    /// is emulated.
+    /// `true` on an emulated board, where the console may end the program and test the stack guard.
     pub emulated: bool,
 }
 
-/// A way to open one byte stream at a time.
+/// A source of byte streams, one at a time.
 pub trait Network {
-    /// An open stream.
+    /// An open byte stream.
     type Stream<'a>: Stream
     where
         Self: 'a;
 
-    /// Connects to `host`, an IP address or a name if the board can look names up. Waits for an
-    /// address of our own first. Dropping the future gives up.
+    /// Connects to `host`, an IP address, or a name if the board can resolve names. Waits first
+    /// until the board has an address of its own. Dropping the future abandons the attempt.
     ///
     /// # Errors
-    /// Why there is no stream.
+    /// The cause of the failure.
     async fn connect(&mut self, host: &str, port: u16) -> Result<Self::Stream<'_>, ErrorKind>;
 }

@@ -1,4 +1,4 @@
-//! What a line typed at the console means.
+//! Parser for command lines of the console.
 
 use handfast_core::crypto::code::Code;
 use handfast_core::text::Label;
@@ -9,7 +9,7 @@ use handfast_core::wire::token::Token;
 
 use crate::settings::{MAX_HOST, Wire};
 
-/// Shown for `help`.
+/// Output of `help`.
 pub(crate) const HELP: &str = "\
 gateway tcp HOST PORT | uart   where to pair on the native wire; an address, or a name that DNS knows\r
 gateway HOST PORT   the same over a WebSocket, with tokens\r
@@ -24,7 +24,7 @@ forget   forget the pairing and stay silent\r
 heartbeat [occupancy on|off] [noise N] [every MILLISECONDS]\r
 status, help";
 
-/// A command.
+/// A parsed command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Typed<'l> {
     Nothing,
@@ -51,13 +51,13 @@ pub(crate) enum Typed<'l> {
     TokenFollows,
     Token(Token),
     Heartbeat(Values<'l>),
-    /// End the program with this code.
+    /// Ends the program with this code.
     Exit(i32),
-    /// Overflow the stack.
+    /// Overflows the stack.
     Overflow,
 }
 
-/// How to be paired on the native wire.
+/// A pairing method of the native wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Pin,
@@ -66,7 +66,7 @@ pub(crate) enum Way {
     Code,
 }
 
-/// What is said about heartbeats; what is `None` stays.
+/// Settings of the heartbeat; a field that is `None` stays unchanged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values<'l> {
     pub(crate) occupancy: Option<bool>,
@@ -74,19 +74,19 @@ pub(crate) struct Values<'l> {
     pub(crate) every: Option<Span>,
 }
 
-/// What was wrong, in words that help. They never repeat what was typed: it may have been a token
-/// in the wrong place.
+/// An error message that shows the correct usage. It never repeats the input, which may have been a
+/// token in the wrong place.
 pub(crate) type Usage = &'static str;
 
-/// Says what was typed is no token.
+/// Message for input that is not a token.
 pub(crate) const NO_TOKEN: Usage = "a token has 43 characters: letters, digits, - and _";
 
-/// Says what was typed is no PIN.
+/// Message for input that is not a PIN.
 pub(crate) const NO_PIN: Usage = "a PIN has 4 to 64 letters and digits";
-/// Says what was typed is no code.
+/// Message for input that is not a code.
 pub(crate) const NO_CODE: Usage = "a code has 4 letters or digits, and then 6 or more";
 
-/// Reads a command; those for emulated boards only where `emulated`.
+/// Parses a command. `emulated` enables the commands for emulated boards.
 pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
     let (word, rest) = line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
     let alone =

@@ -1,36 +1,35 @@
-//! Lines in, lines out, over two byte streams.
+//! A line-based console over two byte streams.
 //!
-//! Everything that is to be shown is queued at once and sent when there is time, and every byte
-//! that was typed is dealt with as it is read. So dropping any future here loses nothing, which the
-//! pump demands of its owner.
+//! Output is queued at once and sent when there is time, and every byte typed is processed as it is
+//! read. So dropping any future here loses nothing, which the driver demands of its owner.
 
 use core::fmt::{Arguments, Write as _};
 
 use embedded_io_async::{Read, Write};
 use zeroize::Zeroize;
 
-/// The longest line that is kept: a command and a name of 64 characters of four bytes each. The
-/// rest of a longer one is dropped with it.
+/// Maximum length of a line in bytes: a command and a name of 64 characters of four bytes each. The
+/// excess of a longer line is dropped, and the line is refused.
 pub(crate) const MAX_LINE: usize = 272;
 
-/// What waits to be shown; more is cut off. The longest answer is the status.
+/// Size of the output queue in bytes; more is cut off. The longest answer is the status.
 const OUTBOX: usize = 1024;
 
 const PROMPT: &str = "> ";
 const BACKSPACE: u8 = 0x08;
 const DELETE: u8 = 0x7f;
 const KILL_LINE: u8 = 0x15; // Ctrl-U
-/// Stands for a character that must not be shown.
+/// Replacement for a character that must not be shown.
 const MASK: u8 = b'*';
 
-/// What can be wrong with a line.
+/// The reason for which a line is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BadLine {
     TooLong,
     NotText,
 }
 
-/// The console's buffers, apart from it so that they can be static.
+/// Static storage for the console's buffers.
 pub(crate) struct Sheet {
     outbox: heapless::Vec<u8, OUTBOX>,
     line: heapless::Vec<u8, MAX_LINE>,
@@ -47,12 +46,12 @@ pub(crate) struct Console<'s, I, O> {
     input: I,
     output: O,
     outbox: &'s mut heapless::Vec<u8, OUTBOX>,
-    /// How much of the outbox has been sent.
+    /// Number of bytes of the outbox that were sent.
     sent: usize,
     line: &'s mut heapless::Vec<u8, MAX_LINE>,
     too_long: bool,
     after_cr: bool,
-    /// Nothing of this line is to be shown.
+    /// Hides the whole of this line.
     hidden: bool,
     prompted: bool,
 }
@@ -72,7 +71,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
         }
     }
 
-    /// Queues one line. If something is being typed, it is shown again below.
+    /// Queues one line. A partly typed line is shown again below it.
     pub(crate) fn say(&mut self, text: Arguments<'_>) {
         if self.prompted {
             self.push(b"\r\n");
@@ -81,12 +80,13 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
         let _ = writeln!(Queue(self), "{text}\r");
     }
 
-    /// Does not show what is typed until the end of the line.
+    /// Hides what is typed until the end of the line.
     pub(crate) fn hide(&mut self) {
         self.hidden = true;
     }
 
-    /// Sends what is queued. A terminal that fails cannot be told so: what was for it is dropped.
+    /// Sends the queue. If the terminal fails, the queue is dropped, because the error cannot be
+    /// shown.
     pub(crate) async fn drain(&mut self) {
         while let Some(rest) = self.outbox.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match self.output.write(rest).await {
@@ -98,7 +98,8 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
         self.sent = 0;
     }
 
-    /// Waits for the end of a line; [`Console::take`] then has it. Waits for ever if nothing can be typed any more: the node goes on without.
+    /// Waits for the end of a line; [`Console::take`] then returns it. If the input has ended, it
+    /// waits forever: the node continues without a console.
     pub(crate) async fn until_line(&mut self) {
         loop {
             if !self.prompted {
@@ -125,7 +126,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
         }
     }
 
-    /// Gives the line to `read`, then wipes it.
+    /// Passes the line to `read`, then wipes it.
     pub(crate) fn take<T>(&mut self, read: impl FnOnce(Result<&str, BadLine>) -> T) -> T {
         let outcome = match core::str::from_utf8(self.line) {
             _ if self.too_long => read(Err(BadLine::TooLong)),
@@ -137,7 +138,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
     }
 
     fn clear(&mut self) {
-        // It may have held a secret.
+        // The line may have held a secret.
         self.line.as_mut_slice().zeroize();
         self.line.clear();
         self.too_long = false;
@@ -146,7 +147,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
     fn typed(&mut self, byte: u8) {
         match byte {
             BACKSPACE | DELETE => {
-                // The whole character, however many bytes it has.
+                // Remove the whole character, including UTF-8 continuation bytes.
                 while self.line.pop().is_some_and(|byte| byte & 0xC0 == 0x80) {}
                 self.again();
             }
@@ -155,7 +156,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
                 self.again();
             }
             b'\t' => self.typed(b' '),
-            // Others would move the cursor, and no command has use for them.
+            // Other control characters would move the cursor, and no command uses them.
             0..0x20 => {}
             _ => {
                 let shown = !self.is_secret();
@@ -168,13 +169,13 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
         }
     }
 
-    /// Shows the line as it is now.
+    /// Redraws the current line.
     fn again(&mut self) {
         self.push(b"\r\x1b[K");
         self.prompt();
     }
 
-    /// The prompt, and what was typed so far.
+    /// Shows the prompt and the text typed so far.
     fn prompt(&mut self) {
         self.prompted = true;
         self.push(PROMPT.as_bytes());
@@ -184,12 +185,12 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
             Some(_) | None => self.line.len(),
         };
         for (at, &byte) in self.line.iter().enumerate() {
-            // There is room to spare; what does not fit is cut off.
+            // The outbox normally has room; an excess is cut off.
             let _ = self.outbox.push(if at < shown { byte } else { MASK });
         }
     }
 
-    /// Whether what follows must not be shown: `token`, `pin` or `code` and a space were typed.
+    /// Returns `true` if later input must be masked: after `token `, `pin ` or `code `.
     fn is_secret(&self) -> bool {
         let line = self.line.trim_ascii_start();
         let secrets: [&[u8]; 3] = [b"token ", b"pin ", b"code "];
@@ -204,7 +205,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
     }
 }
 
-/// Formats into the queue.
+/// A formatter target that appends to the queue.
 struct Queue<'c, 's, I, O>(&'c mut Console<'s, I, O>);
 
 impl<I: Read, O: Write> core::fmt::Write for Queue<'_, '_, I, O> {

@@ -1,4 +1,4 @@
-//! Where the owner sits: obeys the console, shows what the node reports.
+//! The owner's side of the program: executes console commands and shows reports.
 
 use core::cell::Cell;
 use core::fmt::Arguments;
@@ -16,18 +16,18 @@ use crate::console::{BadLine, Console};
 use crate::readings::Readings;
 use crate::settings::{Gateway, Settings, Wire, set};
 
-/// What the next line is.
+/// The expected content of the next line.
 #[derive(Clone, Copy)]
 enum Expects {
     Command,
     Token,
     Pin,
     Code,
-    /// `yes`, to forget.
+    /// `yes`, to confirm `forget`.
     Yes,
 }
 
-/// What the owner wants of the pump, whichever it is.
+/// A request to the driver, independent of the wire.
 #[derive(Debug)]
 pub(crate) enum Wanted {
     Token(Token),
@@ -38,39 +38,39 @@ pub(crate) enum Wanted {
     Stop,
 }
 
-/// How the node stands, for `status`.
+/// The node's state for `status`.
 #[derive(Clone, Copy)]
 pub(crate) enum Standing {
     Silent,
     Connecting,
     WaitsForPin,
-    /// Without an id on the native wire, where none is given before the approval.
+    /// The id is `None` on the native wire, where none is assigned before the approval.
     WaitsForApproval(Option<NodeId>),
     Linked(NodeId),
     Apart,
 }
 
-/// The console and what was said there.
+/// The console and the state of its dialogue.
 pub(crate) struct Desk<'r, I, O> {
     console: Console<'r, I, O>,
     readings: &'r Cell<Readings>,
     emulated: bool,
     expects: Expects,
     pub(crate) standing: Standing,
-    /// The pump is to stop.
+    /// Requests that the driver stop.
     stops: bool,
-    /// What the pump is told after that.
+    /// The command that the driver receives after the restart.
     next: Option<Wanted>,
-    /// The pump is to stop once it has forgotten.
+    /// Requests that the driver stop once the pairing is erased.
     pub(crate) stops_when_forgotten: bool,
-    /// This node's, once its keys are made.
+    /// Fingerprint of this node, once its keys exist.
     pub(crate) own: Option<Fingerprint>,
-    /// That of the gateway that it is paired with, or that answered last.
+    /// Fingerprint of the paired gateway, or of the one that answered last.
     pub(crate) peer: Option<Fingerprint>,
     pub(crate) settings: &'r mut Settings,
-    /// The settings differ from what is kept.
+    /// The settings differ from those in flash.
     pub(crate) changed: bool,
-    /// The program is to end with this code.
+    /// The exit code, once the program is to end.
     pub(crate) exit: Option<i32>,
 }
 
@@ -109,30 +109,30 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         self.console.say(text);
     }
 
-    /// The pump told something.
+    /// Shows a report of the driver.
     pub(crate) async fn told(&mut self, text: Arguments<'_>) {
         self.console.say(text);
         self.console.drain().await;
     }
 
-    /// The pump has forgotten.
+    /// Records that the driver has erased the pairing.
     pub(crate) fn forgot(&mut self) {
         self.standing = Standing::Silent;
         self.stops |= core::mem::take(&mut self.stops_when_forgotten);
     }
 
-    /// The last word.
+    /// Shows the last message before the program ends.
     pub(crate) async fn leave(&mut self) {
         self.say("bye");
         self.console.drain().await;
     }
 
-    /// Whether something is to be done that only the pump can do.
+    /// Returns `true` if a command waits for the driver.
     pub(crate) const fn has_orders(&self) -> bool {
         self.next.is_some()
     }
 
-    /// Obeys the console while no pump runs, until there is a reason to look again.
+    /// Executes console commands while no driver runs. Returns when the main loop must look again.
     pub(crate) async fn idle(&mut self) {
         self.standing = Standing::Silent;
         if self.settings.gateway.is_none() {
@@ -145,13 +145,13 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 Wanted::Stop => return,
                 Wanted::Token(_) => self.say("no token is awaited; `pair` asks for one"),
                 Wanted::Pair(_) | Wanted::Code(_) => self.say(NO_GATEWAY),
-                // There is nothing to forget.
+                // No driver runs, so there is no pairing to erase.
                 Wanted::Forget | Wanted::AskAgain => self.say("forgotten"),
             }
         }
     }
 
-    /// What the owner wants next. Dropping the future loses nothing.
+    /// Returns the next command for the driver. Dropping the future loses nothing.
     pub(crate) async fn command(&mut self) -> Wanted {
         loop {
             if core::mem::take(&mut self.stops) {
@@ -165,7 +165,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         }
     }
 
-    /// Deals with a whole line. It awaits nothing, so nothing of it can get lost.
+    /// Executes one complete line. It does not await, so it cannot be interrupted half-way.
     fn obey(&mut self) {
         let (emulated, expects) =
             (self.emulated, core::mem::replace(&mut self.expects, Expects::Command));
@@ -205,7 +205,8 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 self.say("this forgets the pairing for good; `yes` does it:");
                 self.expects = Expects::Yes;
             }
-            // The settings first: a node that was cut off between the two must not ask by itself.
+            // The settings are stored first: a node whose power fails between the two must not ask
+            // on its own.
             Order::Forget if self.is_native() => self.next = Some(Wanted::Forget),
             Order::Forget => {
                 self.change_asks(false);
@@ -286,8 +287,8 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         self.settings.asks = asks;
     }
 
-    /// Ends the pump, so that it starts anew with the settings and this command first. It boots
-    /// from what is kept, so nothing is lost.
+    /// Restarts the driver with the current settings and this command first. It boots from the
+    /// stored memory, so nothing is lost.
     fn restart(&mut self, first: Option<Wanted>) {
         self.stops = true;
         self.next = first;
@@ -323,11 +324,11 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     }
 }
 
-/// Said where there is nobody to pair with.
+/// Message for commands that need a gateway.
 const NO_GATEWAY: &str =
     "no gateway yet: `gateway tcp HOST PORT`, `gateway uart` or `gateway HOST PORT`";
 
-/// What a line asks for, after the line itself was wiped.
+/// The action that a line requests; the line itself is already wiped.
 enum Order {
     Nothing,
     Say(&'static str),
@@ -350,7 +351,7 @@ enum Order {
     Overflow,
 }
 
-/// Takes over what a command sets, and says what is left to do.
+/// Applies a command's settings and returns the remaining action.
 fn order(typed: Typed<'_>, settings: &mut Settings, readings: &Cell<Readings>) -> Order {
     match typed {
         Typed::Nothing => Order::Nothing,
@@ -396,7 +397,7 @@ fn order(typed: Typed<'_>, settings: &mut Settings, readings: &Cell<Readings>) -
     }
 }
 
-/// Uses up the stack.
+/// Recurses until the stack is exhausted.
 #[expect(unconditional_recursion, reason = "the stack guard is what is tried")]
 #[inline(never)]
 fn overflow(depth: u32) -> u32 {

@@ -1,9 +1,9 @@
-//! The Handfast node for microcontrollers. It knows traits only; a board fills a [`Board`] and
+//! The Handfast node for microcontrollers. It depends on traits only; a board fills a [`Board`] and
 //! calls [`run`].
 //!
 //! ```text
-//!  console ─ bytes ─▶ Console ─ lines ─▶ command ─▶ Desk ─ commands ─▶ a pump of handfast_edge ─▶ Network or line, flash
-//!          ◀ text ──                               (owner) ◀─ reports ─
+//!  console ─ bytes ─▶ Console ─ lines ─▶ command ─▶ Desk ─ commands ─▶ a driver of handfast_edge
+//!          ◀ text ──                               (owner) ◀─ reports ─  ─▶ Network or line, flash
 //! ```
 #![no_std]
 

@@ -1,4 +1,4 @@
-//! The node over a WebSocket, in the `missy` dialect.
+//! The node of the `missy` dialect, over a WebSocket.
 
 use core::cell::Cell;
 use core::fmt::{Display, Formatter, Result, Write as _};
@@ -22,17 +22,17 @@ use crate::readings::{FromConsole, Readings};
 use crate::settings::{Gateway, MAX_HOST, Settings};
 use crate::words::{Harmless, Seconds, broken_in_words, flash as flash_in_words};
 
-/// The longest message a gateway may send.
+/// Maximum length of a message from the gateway in bytes.
 pub(crate) const FRAME: usize = 1024;
 
-/// A host, a colon, a port.
+/// Maximum length of a host, a colon and a port.
 const MAX_TARGET: usize = MAX_HOST + 6;
 
-/// Runs the pump until the desk stops it. Without an order to ask a node that remembers nothing
-/// keeps silent, and the desk goes on alone.
+/// Runs the driver until the desk stops it. A blank node without the order to pair stays silent,
+/// and only the desk runs.
 ///
 /// # Errors
-/// The code to end the program with.
+/// The exit code of the program.
 pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash, C: Clock>(
     desk: &mut Desk<'_, I, O>,
     (network, entropy, flash, clock): (&mut N, &mut E, &mut F, C),
@@ -49,9 +49,9 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     starts(desk, &memory);
     drop(memory);
     let mut authority = heapless::String::<MAX_TARGET>::new();
-    // There is room for the longest host.
+    // The string has room for the longest host.
     let _ = write!(authority, "{}:{}", gateway.host, gateway.port);
-    // Nor do settings hold a host that is none.
+    // The settings hold only valid hosts.
     let Some(target) = Target::new(&authority, "/") else { return Err(NO_FLASH) };
     let ports = Ports {
         gateway: Client::new(Door { network, gateway }, target),
@@ -72,8 +72,8 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     Ok(())
 }
 
-/// The pump starts, with this memory. The machine reports only what changes, so the rest is said
-/// here.
+/// Announces the start of the driver with this memory. The machine reports only changes, so the
+/// initial state is shown here.
 fn starts<I: Read, O: Write>(
     desk: &mut Desk<'_, I, O>,
     memory: &core::result::Result<Memory, KeepError>,
@@ -91,12 +91,12 @@ fn starts<I: Read, O: Write>(
         Ok(Memory::Paired { node_id, .. }) => {
             desk.show(format_args!("paired as {node_id}; connects"))
         }
-        // The pump reports it.
+        // The driver reports this error.
         Err(_) => {}
     }
 }
 
-/// The desk, lent to the pump.
+/// An [`Owner`] that borrows the desk.
 struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
 
 impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
@@ -107,7 +107,7 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
                 Wanted::AskAgain => Command::AskAgain,
                 Wanted::Forget => Command::Forget,
                 Wanted::Stop => Command::Stop,
-                // The desk lets neither pass while this wire is chosen.
+                // The desk refuses both while this wire is selected.
                 Wanted::Pair(_) | Wanted::Code(_) => continue,
             };
         }
@@ -133,7 +133,7 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
     }
 }
 
-/// A report that can be shown.
+/// Formats a report for the terminal.
 struct Words<'b>(Report<'b>);
 
 impl Display for Words<'_> {
@@ -168,7 +168,7 @@ fn news_in_words(news: News<'_>, f: &mut Formatter<'_>) -> Result {
     }
 }
 
-/// A node only ever hears the first three.
+/// Returns the message for a refusal. A node only ever receives the first three.
 const fn refused(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::InvalidCredentials => {

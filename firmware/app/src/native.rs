@@ -1,4 +1,4 @@
-//! The node on the native wire, over TCP or the board's serial line.
+//! The node of the native wire, over TCP or the board's serial line.
 
 use core::cell::Cell;
 use core::fmt::{Display, Formatter, Result};
@@ -22,7 +22,7 @@ use crate::readings::{FromConsole, Readings};
 use crate::settings::Settings;
 use crate::words::{Harmless, Seconds, broken_in_words, flash as flash_in_words};
 
-/// Reads the node's keys, or makes them at its first boot, and tells the desk who it is.
+/// Loads the node's keys, or generates them at first boot, and gives the desk their fingerprint.
 pub(crate) async fn wake<I: Read, O: Write, E: CryptoRng, F: NorFlash>(
     desk: &mut Desk<'_, I, O>,
     (entropy, flash, start): (&mut E, &mut F, u32),
@@ -43,10 +43,10 @@ pub(crate) async fn wake<I: Read, O: Write, E: CryptoRng, F: NorFlash>(
     }
 }
 
-/// Runs the pump until the desk stops it.
+/// Runs the driver until the desk stops it.
 ///
 /// # Errors
-/// The code to end the program with.
+/// The exit code of the program.
 pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFlash, C: Clock>(
     desk: &mut Desk<'_, I, O>,
     (gateway, entropy, flash, start, clock): (G, &mut E, &mut F, u32, C),
@@ -67,7 +67,8 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
             desk.peer = Some(Fingerprint::of(&gateway));
             desk.show(format_args!("paired as {node_id}; connects"));
         }
-        // The pump reports it.
+        // The driver reports the errors; a blank memory with a command in the queue needs no
+        // message.
         Ok(Memory::Blank) | Err(_) => {}
     }
     let about =
@@ -87,7 +88,7 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
     Ok(())
 }
 
-/// The desk, lent to the pump.
+/// An [`Owner`] that borrows the desk.
 struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
 
 impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
@@ -146,7 +147,7 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
     }
 }
 
-/// A report that can be shown.
+/// Formats a report for the terminal.
 struct Words<'w, 'b>(&'w Report<'b>);
 
 impl Display for Words<'_, '_> {

@@ -1,5 +1,4 @@
-//! The program: runs the pump of the chosen wire with what the owner set, and anew when that
-//! changes.
+//! The main loop: runs the driver of the selected wire, and restarts it when the settings change.
 
 use core::cell::Cell;
 use core::pin::pin;
@@ -15,11 +14,10 @@ use crate::readings::Readings;
 use crate::settings::{Gateway, Kept, Settings, Wire};
 use crate::{Board, Network};
 
-/// Why the program cannot run: the board has no flash to keep things in.
+/// Exit code when the board has no flash that the node can use.
 pub(crate) const NO_FLASH: i32 = 3;
 
-/// The node's large buffers, apart from it so that they can be static: moving them about would take
-/// their size of stack.
+/// Static storage for the node's large buffers: moving them would take their size of stack.
 pub struct Space {
     #[cfg(feature = "missy")]
     missy: handfast_edge::pump::Buffers<{ crate::missy::FRAME }>,
@@ -28,14 +26,14 @@ pub struct Space {
     #[cfg(feature = "native")]
     keys: Option<handfast_core::crypto::keys::OwnKeys>,
     sheet: Sheet,
-    /// As the owner has them now.
+    /// The owner's current settings.
     settings: Settings,
-    /// As the pump was started with them.
+    /// The settings that the driver was started with.
     current: Settings,
 }
 
 impl Space {
-    /// Empty buffers.
+    /// Creates empty buffers.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it is for a static")]
     pub const fn new() -> Self {
@@ -53,8 +51,8 @@ impl Space {
     }
 }
 
-/// Runs the node until the console says `exit`, which it can only on an emulated board, and returns
-/// the code given there.
+/// Runs the node until the console receives `exit`, which only an emulated board accepts, and
+/// returns the exit code: the one given there, or that of a flash failure.
 pub async fn run<I, O, N, L, E, F, C>(board: Board<I, O, N, L, E, F, C>, space: &mut Space) -> i32
 where
     I: Read,
@@ -163,20 +161,20 @@ where
     }
 }
 
-/// Where the n-th pair of pages begins. The first is the memory with a token, then come the
-/// settings, the native wire's memory, and its keys.
+/// Returns the address of the n-th pair of pages. Pair 0 holds the memory of the `missy` dialect, 1
+/// the settings, 2 the native wire's memory, and 3 its keys.
 fn two_pages<F: NorFlash>(n: u32) -> u32 {
     u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX).saturating_mul(2).saturating_mul(n)
 }
 
-/// Makes a future where it is to stay. Made by the caller itself, it would be made on the stack,
-/// with its full size, and then moved.
+/// Constructs a future in its final place. The caller would build it on its own stack in full size
+/// and then move it.
 #[inline(never)]
 pub(crate) fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
     make()
 }
 
-/// The board's network, at the gateway's door.
+/// A [`Connector`] to the gateway over the board's network.
 pub(crate) struct Door<'n, N> {
     pub(crate) network: &'n mut N,
     pub(crate) gateway: &'n Gateway,
@@ -193,7 +191,7 @@ impl<N: Network> Connector for Door<'_, N> {
     }
 }
 
-/// The board's serial line, which is always there.
+/// The board's serial line, which is always open.
 #[cfg(feature = "native")]
 struct Line<'l, L>(&'l mut L);
 

@@ -1,4 +1,4 @@
-//! What the node tells of its surroundings: here, what its owner says at the console.
+//! Readings for heartbeats. Here the owner enters them at the console.
 
 use core::cell::Cell;
 
@@ -9,16 +9,16 @@ use handfast_edge::ports::Sensors;
 
 use crate::command::Values;
 
-/// The values now.
+/// The current values.
 #[derive(Clone, Default)]
 pub(crate) struct Readings {
     occupancy: Option<bool>,
-    /// A JSON number, or nothing.
+    /// A JSON number, or an empty string.
     noise: heapless::String<NUMBER_CHARS>,
 }
 
 impl Readings {
-    /// Takes over what was said.
+    /// Applies the values that are set.
     pub(crate) fn update(&mut self, values: &Values<'_>) {
         self.occupancy = values.occupancy.or(self.occupancy);
         if let Some(noise) = values.noise {
@@ -29,7 +29,7 @@ impl Readings {
     }
 }
 
-/// The console writes into the cell, the pump reads from it.
+/// Sensors that read the cell which the console writes.
 pub(crate) struct FromConsole<'r> {
     cell: &'r Cell<Readings>,
     now: Readings,

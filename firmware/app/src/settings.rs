@@ -1,11 +1,12 @@
-//! What the owner set, kept beside the node's memory, so that after a power cut the node goes on by
-//! itself.
+//! The owner's settings, stored beside the node's memory, so that the node resumes by itself after
+//! a power cut.
 //!
-//! Two pages, written in turn, as in [`handfast_edge::memory`]: a cut leaves the old settings or
-//! the new ones.
+//! Two pages are written in turn, as in [`handfast_edge::memory`]: a power cut leaves the old
+//! settings or the new ones.
 //!
 //! ```text
-//!  version 1 | asks and 2 × wire 1 | sequence 4 LE | every 4 LE | port 2 LE | 3 texts of length 2 LE and bytes: host, name, room | zeros | CRC-32 4 LE
+//!  version 1 | asks and 2 × wire 1 | sequence 4 LE | every 4 LE | port 2 LE |
+//!  3 texts of length 2 LE and bytes: host, name, room | zeros | CRC-32 4 LE
 //! ```
 
 use embedded_storage_async::nor_flash::NorFlash;
@@ -14,12 +15,12 @@ use handfast_core::limits::LABEL_BYTES;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::Span;
 
-/// The longest host name or address.
+/// Maximum length of a host name or address in bytes.
 pub(crate) const MAX_HOST: usize = 64;
 
 const VERSION: u8 = 1;
 const BODY: usize = 636;
-/// Whole words of any flash whose words are 32 bytes at most.
+/// Length of a record in bytes: whole words of any flash whose words have at most 32 bytes.
 const RECORD: usize = BODY + 4;
 
 const _: () = assert!(
@@ -27,22 +28,22 @@ const _: () = assert!(
     "everything has its place in a record"
 );
 
-/// What the owner set.
+/// The owner's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) gateway: Option<Gateway>,
-    /// A label's text; empty before it was set.
+    /// Text of a label; empty until it is set.
     pub(crate) name: heapless::String<LABEL_BYTES>,
-    /// A label's text, too.
+    /// Text of a label; empty until it is set.
     pub(crate) room: heapless::String<LABEL_BYTES>,
-    /// Whether a node that remembers nothing is to ask.
+    /// Makes a blank node ask to be paired.
     pub(crate) asks: bool,
-    /// If other than usual.
+    /// Interval of heartbeats; `None` for the default.
     pub(crate) heartbeat_every: Option<Span>,
 }
 
-/// How to speak with the gateway. No enum, whose spare values would make settings without a gateway
-/// other than all zeros.
+/// The wire to the gateway. An enum's spare values would make settings without a gateway differ
+/// from all zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wire(u8);
 
@@ -59,17 +60,17 @@ impl Wire {
     }
 }
 
-/// Where to pair.
+/// Address of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gateway {
     pub(crate) wire: Wire,
-    /// Empty for a line, as the port is 0.
+    /// Empty for a serial line, whose port is 0.
     pub(crate) host: heapless::String<MAX_HOST>,
     pub(crate) port: u16,
 }
 
 impl Settings {
-    /// Before anything was set. All zeros, so that a static of it takes no flash.
+    /// Creates blank settings. They are all zeros, so a static of this type takes no flash.
     pub(crate) const fn new() -> Self {
         Self {
             gateway: None,
@@ -80,8 +81,8 @@ impl Settings {
         }
     }
 
-    /// An empty host is none but on a line; a longer one than fits is no gateway either, but nobody
-    /// passes that.
+    /// Sets the gateway. An empty host clears it, except for a serial line; so does a host that is
+    /// too long, which no caller passes.
     pub(crate) fn set_gateway(&mut self, wire: Wire, host: &str, port: u16) {
         let named = host
             .try_into()
@@ -102,7 +103,7 @@ impl Settings {
         self.heartbeat_every.unwrap_or(Timing::DEFAULT.heartbeat_every)
     }
 
-    /// Makes this a copy, with no second one on the caller's stack.
+    /// Copies `from` without a second copy on the caller's stack.
     #[inline(never)]
     pub(crate) fn copy(&mut self, from: &Self) {
         self.clone_from(from);
@@ -113,17 +114,17 @@ impl Settings {
 #[derive(Debug)]
 pub(crate) struct FlashFailed;
 
-/// Settings in two pages of flash, from an address on.
+/// Storage of the settings in two flash pages.
 pub(crate) struct Kept {
     sequence: u32,
-    /// Where the next record goes.
+    /// Address of the page for the next record.
     next: u32,
     other: u32,
 }
 
 impl Kept {
-    /// Reads what is kept in the two pages from `start` on into `settings`. Nothing that can be
-    /// read counts as nothing set: nothing secret is lost with it.
+    /// Reads the settings from the two pages at `start`. Unreadable settings count as blank,
+    /// because they hold no secret.
     pub(crate) async fn load<F: NorFlash>(
         flash: &mut F,
         start: u32,
@@ -143,8 +144,8 @@ impl Kept {
         Ok(Self { sequence, next: second, other: start })
     }
 
-    /// Makes the settings durable. They are read back into themselves, so what the flash did to
-    /// them is what counts.
+    /// Makes the settings durable. They are read back into `settings`, so the caller sees what the
+    /// flash really holds.
     pub(crate) async fn keep<F: NorFlash>(
         &mut self,
         flash: &mut F,
@@ -154,7 +155,7 @@ impl Kept {
         let sequence = self.sequence.saturating_add(1);
         flash.erase(self.next, self.next.saturating_add(page)).await.map_err(|_| FlashFailed)?;
         write(flash, self.next, settings, sequence).await?;
-        // Whole, it is what was written: the checksum says so.
+        // A record that is whole equals the one written, by its checksum.
         if read(flash, self.next, settings).await? != Some(sequence) {
             return Err(FlashFailed);
         }
@@ -163,12 +164,12 @@ impl Kept {
     }
 }
 
-/// A record's bytes, aligned because some flash controllers take words from RAM.
+/// The bytes of a record, aligned because some flash controllers read words from RAM.
 #[repr(align(4))]
 struct Record([u8; RECORD]);
 
-/// Reads one page into `settings`, and gives its sequence number; `None`, and nothing changed, if
-/// it holds no whole record.
+/// Reads one page into `settings` and returns its sequence number. `None`, with `settings`
+/// unchanged, if the page holds no whole record.
 async fn read<F: NorFlash>(
     flash: &mut F,
     at: u32,
@@ -217,7 +218,8 @@ fn encode(settings: &Settings, sequence: u32, record: &mut Record) {
     }
 }
 
-/// Nothing is changed unless everything is as it should be.
+/// Decodes a record into `settings` and returns its sequence number. `None`, with `settings`
+/// unchanged, if the record is invalid.
 fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
     let (body, checksum) = record.split_first_chunk::<BODY>()?;
     let ([version, asks], rest) = body.split_first_chunk()?;
@@ -241,7 +243,7 @@ fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
     Some(u32::from_le_bytes(*sequence))
 }
 
-/// Replaces a text by one that fits.
+/// Replaces the string's content with `text`, which must fit.
 pub(crate) fn set<const N: usize>(place: &mut heapless::String<N>, text: &str) {
     place.clear();
     let _ = place.push_str(text);

@@ -1,4 +1,4 @@
-//! What both wires report, in words: one line each.
+//! Terminal texts for reports that both wires share, one line each.
 
 use core::fmt::{Display, Formatter, Result, Write as _};
 
@@ -29,7 +29,8 @@ pub(crate) const fn flash(error: KeepError) -> &'static str {
     }
 }
 
-/// A peer's text, without what could move a cursor or fool a reader.
+/// A peer's text with everything but printable ASCII replaced by `?`, so that it cannot move the
+/// cursor or mislead a reader.
 pub(crate) struct Harmless<'b>(pub(crate) &'b str);
 
 impl Display for Harmless<'_> {
@@ -39,7 +40,7 @@ impl Display for Harmless<'_> {
     }
 }
 
-/// A wait, to a tenth of a second.
+/// A duration in seconds, to one decimal.
 pub(crate) struct Seconds(pub(crate) Span);
 
 impl Display for Seconds {

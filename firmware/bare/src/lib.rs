@@ -1,4 +1,4 @@
-//! What every bare-metal board of this workspace needs.
+//! Code shared by the bare-metal boards of this workspace.
 
 #![no_std]
 

@@ -1,14 +1,14 @@
-//! One memory-mapped register.
+//! Access to memory-mapped registers.
 
 use core::ptr;
 
-/// The address of a 32-bit register. Only [`Register::at`] makes one, so whoever calls it vouches
-/// for the address.
+/// The address of a 32-bit register. Only [`Register::at`] creates one, so its caller vouches for
+/// the address.
 #[derive(Clone, Copy)]
 pub struct Register(usize);
 
 impl Register {
-    /// The register at `address`.
+    /// Creates the register at `address`.
     ///
     /// # Safety
     /// `address` is that of a 32-bit device register, and no access to it can touch memory that
@@ -17,7 +17,7 @@ impl Register {
         Self(address)
     }
 
-    /// Reads the register, with whatever side effect the device gives to that.
+    /// Reads the register, with any side effect that the device gives to a read.
     pub fn read(self) -> u32 {
         // SAFETY: whoever called `at` vouched for the address.
         unsafe { ptr::with_exposed_provenance::<u32>(self.0).read_volatile() }

@@ -1,11 +1,11 @@
-//! How much stack was ever in use: the runtime paints it at the start.
+//! Peak stack usage: the runtime paints the stack at the start.
 
 unsafe extern "C" {
     static _stack_start: u32;
     static _stack_end: u32;
 }
 
-/// Bytes from the deepest word that lost its paint up to the top.
+/// Returns the number of bytes from the deepest overwritten word up to the top.
 pub fn peak() -> usize {
     let (top, bottom) = (&raw const _stack_start, &raw const _stack_end);
     let mut word = bottom;

@@ -1,4 +1,4 @@
-//! Puts the linker scripts where the linker looks, and refuses a target that this board is not.
+//! Passes the linker scripts to the linker, and refuses any other board's target.
 
 use std::{env, error::Error, fs, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! Puts the linker scripts where the linker looks, and refuses a target that this board is not.
+//! Passes the linker scripts to the linker, and refuses any other board's target.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::copy("memory.x", out.join("memory.x"))?;
-    // cortex-m-rt asks for this file; interrupts.rs fills every vector itself.
+    // cortex-m-rt requires this file; interrupts.rs fills every vector itself.
     fs::write(out.join("device.x"), "")?;
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=-Tlink.x");

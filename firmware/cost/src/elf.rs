@@ -1,4 +1,4 @@
-//! What an image holds.
+//! Analysis of ELF images: sizes, code by crate, and panic locations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -14,14 +14,14 @@ struct Loaded {
     bytes: Vec<u8>,
 }
 
-/// An image.
+/// An analyzed image.
 pub struct Elf {
-    /// Bytes of flash: code, constants, and the first values of variables.
+    /// Bytes of flash: code, constants, and initial values of variables.
     pub flash: u64,
-    /// Bytes of RAM that are taken from start to end.
+    /// Bytes of static RAM.
     pub ram: u64,
     loaded: Vec<Loaded>,
-    /// Name and size of each function.
+    /// Name and size of each function, in bytes.
     functions: Vec<(String, u64)>,
 }
 
@@ -49,7 +49,7 @@ impl Elf {
         let functions = object
             .symbols()
             .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
-        // Identical functions are merged: one place, many names.
+        // Identical functions are merged: one address has several names.
         let by_address: BTreeMap<u64, _> =
             functions.map(|symbol| (symbol.address(), symbol)).collect();
         for symbol in by_address.values() {
@@ -59,7 +59,7 @@ impl Elf {
         Ok(elf)
     }
 
-    /// Bytes of code by crate, largest first.
+    /// Returns the bytes of code by crate, largest first.
     pub fn code_by_crate(&self) -> Vec<(String, u64)> {
         let mut sizes = BTreeMap::<String, u64>::new();
         for (name, size) in &self.functions {
@@ -70,8 +70,8 @@ impl Elf {
         sizes
     }
 
-    /// Every place in the source that a panic of this image can report: each has a record (text,
-    /// line, column) among the constants.
+    /// Returns every source location that a panic of this image can report: each has a record
+    /// (text, line, column) among the constants.
     pub fn panic_places(&self) -> BTreeSet<Place> {
         let mut places = BTreeSet::new();
         for section in &self.loaded {
@@ -107,8 +107,8 @@ impl Elf {
     }
 }
 
-/// The first crate that a function's name names: the one that wrote it, or the type it was written
-/// for.
+/// Returns the first crate that occurs in a function's name: the one that wrote it, or the one of
+/// the type it was written for.
 pub fn crate_of(name: &str) -> String {
     let name = name.trim_start_matches(['<', '&', '*', '(', '[', ' ']);
     let word: String = name
@@ -122,7 +122,7 @@ pub fn crate_of(name: &str) -> String {
     }
 }
 
-/// A place in the source.
+/// A location in the source.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub file: String,
@@ -131,8 +131,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Whether this is the body of an async function: the compiler makes it panic when it is polled
-    /// after its end, which no executor does. `firmware` is where relative paths begin.
+    /// Returns `true` if this is the body of an async function: the compiler makes it panic when it
+    /// is polled after its end, which no executor does. Relative paths start at `firmware`.
     pub fn is_async_body(&self, firmware: &Path) -> bool {
         let source = std::fs::read_to_string(firmware.join(&self.file)).unwrap_or_default();
         let line = source.lines().nth(self.line - 1).unwrap_or_default();

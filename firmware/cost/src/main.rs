@@ -1,6 +1,6 @@
-//! Builds the images, runs those that measure themselves, and says what they cost: flash, static
-//! RAM, stack, instructions, and the places that can panic. Run in `firmware/`:
-//! `cargo run --release -p handfast-cost`.
+//! Builds the images, runs those that measure themselves, and prints their costs: flash, static
+//! RAM, stack, instructions, and the locations that can panic. Run in `firmware/`: `cargo run
+//! --release -p handfast-cost`.
 
 mod elf;
 mod run;
@@ -26,7 +26,7 @@ const BOARDS: [Board; 2] = [
     },
 ];
 
-/// The folders of the crates that must not panic.
+/// Folders of the crates that must not panic.
 const OURS: [&str; 3] = ["/adapters/edge/", "/main/core/src", "../core/src"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let measured = measure(board, &path)?;
             let measured: Vec<_> =
                 measured.lines().map(|line| line.split_once('\t').unwrap_or(("", line))).collect();
-            // The compiler inlines one into the other, so no symbol tells the two apart.
+            // The compiler inlines one into the other, so no symbol separates the two.
             println!(
                 "| {} | {} | {} |",
                 if wire == "setup" {
@@ -85,8 +85,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Code by crate. A generic function counts for the crate that wrote it, whatever it was compiled
-/// for; what is inlined counts for its caller.
+/// Prints the code size by crate. A generic function counts for the crate that wrote it, and
+/// inlined code counts for its caller.
 fn print_crates(elf: &Elf) {
     println!("| crate | bytes of code |\n|---|---|");
     for (name, size) in elf.code_by_crate().into_iter().filter(|(_, size)| *size >= 200) {
@@ -94,7 +94,7 @@ fn print_crates(elf: &Elf) {
     }
 }
 
-/// The places that can panic; how many of them are ours.
+/// Prints the locations that can panic and returns the number of those in our crates.
 fn print_panics(elf: &Elf, firmware: &Path) -> usize {
     let (ends, places): (Vec<_>, Vec<_>) =
         elf.panic_places().into_iter().partition(|place| place.is_async_body(firmware));

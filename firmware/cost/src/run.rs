@@ -1,21 +1,21 @@
-//! Cargo and QEMU.
+//! Invocations of Cargo and QEMU.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// An image on a board.
+/// A board, its image and its emulator.
 pub struct Board {
-    /// Under `boards/`.
+    /// Name of the folder under `boards/`.
     pub folder: &'static str,
     pub target: &'static str,
-    /// The program that measures itself.
+    /// Name of the program that measures itself.
     pub image: &'static str,
     pub qemu: &'static [&'static str],
 }
 
-/// Builds a program of a board with these wires, or without the node if there are none, and says
-/// where it is.
+/// Builds a board's program with these wires, or without the node if `wires` is empty, and returns
+/// its path.
 pub fn build(
     firmware: &Path,
     board: &Board,
@@ -23,7 +23,7 @@ pub fn build(
     wires: &str,
 ) -> Result<PathBuf, Box<dyn Error>> {
     let folder = format!("cost-{}", if wires.is_empty() { "without" } else { wires });
-    // Only programs are kept apart: what they share is built once.
+    // Separate folders let each variant's program stay; the dependencies are built once in each.
     let target_dir = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| firmware.join("target"), PathBuf::from)
         .join(folder);
@@ -41,8 +41,8 @@ pub fn build(
     Ok(target_dir.join(board.target).join("release").join(image))
 }
 
-/// Runs an image that measures itself. With a fixed time for each instruction, the board's timer
-/// counts them.
+/// Runs an image that measures itself and returns its output. With a fixed time for each
+/// instruction, the board's timer counts instructions.
 pub fn measure(board: &Board, image: &Path) -> Result<String, Box<dyn Error>> {
     let output = Command::new("qemu-system-arm")
         .args(board.qemu)

@@ -1,7 +1,6 @@
-//! What a node does from its first boot to its link, in memory, to be measured on a board: the real
-//! core and the real pump, with a gateway that plays a script, flash in RAM and an owner who types;
-//! and what verifying setup codes takes. Nothing here waits, so what is counted is work, and the
-//! node's alone.
+//! A node's work from its first boot to its link, in memory, for measurements on a board: the real
+//! core and the real driver, with a scripted gateway, flash in RAM and a scripted owner; and the
+//! verification of setup codes. Nothing here waits, so the counts are the node's work alone.
 #![no_std]
 
 #[cfg(feature = "missy")]
@@ -13,15 +12,15 @@ mod props;
 #[cfg(feature = "setup")]
 pub mod setup;
 
-/// How many measurements there can be.
+/// Maximum number of measurements.
 const MOST: usize = 16;
 
-/// What was measured: a name and a number each.
+/// Measurements: a name and a number each.
 #[derive(Debug, Default)]
 pub struct Measured(heapless::Vec<(&'static str, u32), MOST>);
 
 impl Measured {
-    /// In the order in which they were taken.
+    /// Iterates over the measurements in the order in which they were taken.
     pub fn iter(&self) -> core::slice::Iter<'_, (&'static str, u32)> {
         self.0.iter()
     }
@@ -32,7 +31,7 @@ impl Measured {
     }
 }
 
-/// What each part of a flow took.
+/// A recorder that counts instructions between notes.
 struct Notes {
     measured: Measured,
     instructions: fn() -> u32,
@@ -47,11 +46,11 @@ impl Notes {
     fn note(&mut self, name: &'static str) {
         let now = (self.instructions)();
         self.measured.note(name, now.wrapping_sub(self.last));
-        // What noting took does not count.
+        // The cost of noting itself is excluded.
         self.last = (self.instructions)();
     }
 
-    /// What was done since the last note does not count.
+    /// Excludes the work since the last note.
     #[cfg(feature = "setup")]
     fn skip(&mut self) {
         self.last = (self.instructions)();
@@ -64,8 +63,8 @@ impl Notes {
     }
 }
 
-/// Makes a future where it is to stay; made by the caller itself, it would be made twice, and each
-/// of them counted as stack.
+/// Constructs a future in its final place; the caller would build it twice, and each copy would
+/// count as stack.
 #[cfg(any(feature = "missy", feature = "native"))]
 #[inline(never)]
 fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {

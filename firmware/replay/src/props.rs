@@ -1,4 +1,4 @@
-//! The parts of a board, as a script.
+//! Scripted parts of a board.
 
 use core::convert::Infallible;
 use core::future::{pending, ready};
@@ -8,8 +8,8 @@ use handfast_core::time::Instant;
 use handfast_edge::ports::Clock;
 use rand_core::{TryCryptoRng, TryRng};
 
-/// A generator that always gives the same, so that the gateway's answer to the upgrade can be
-/// written down beforehand. For measuring only.
+/// A generator that always yields the same byte, so that the gateway's answer to the upgrade can be
+/// written down in advance. For measurements only.
 pub(crate) struct Always(pub(crate) u8);
 
 impl TryRng for Always {
@@ -45,10 +45,10 @@ impl Clock for Still {
     }
 }
 
-/// Pages of NOR flash in RAM.
+/// NOR flash pages in RAM.
 pub(crate) struct RamFlash<const BYTES: usize>([u8; BYTES]);
 
-/// Bytes of a page.
+/// Size of a page in bytes.
 pub(crate) const PAGE: usize = 128;
 
 impl<const BYTES: usize> RamFlash<BYTES> {

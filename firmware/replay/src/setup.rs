@@ -1,5 +1,5 @@
-//! Setup codes as a device verifies them: codes that Python made
-//! (`host-tests/interop/setup_codes.py`), good ones and others, and what each verdict takes.
+//! Verification of setup codes as on a device: codes that Python made
+//! (`host-tests/interop/setup_codes.py`), valid and invalid, and the cost of each verdict.
 
 use handfast_core::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, verify};
 use handfast_core::secret::Secret;
@@ -7,19 +7,19 @@ use handfast_core::time::UnixTime;
 
 use crate::{Measured, Notes};
 
-/// When they are verified, in seconds.
+/// Time of the verification, in Unix seconds.
 const NOW: u64 = 1750000000;
-/// Made with the current key.
+/// A code signed with the current key.
 const GOOD: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMjUtMDYtMTVUMTU6MTY6NDBaIiwibm9uY2UiOiIwMDExMjIzMzQ0NTU2Njc3ODg5OWFhYmJjY2RkZWVmZiJ9.8xm9pESnckKLrYBEbhMpSAHy-6ULpnmrD-YgzKAbeEg";
-/// Made with the older key.
+/// A code signed with the older key.
 const OLDER: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMjUtMDYtMTVUMTU6MTY6NDBaIiwibm9uY2UiOiIwMDExMjIzMzQ0NTU2Njc3ODg5OWFhYmJjY2RkZWVmZiJ9.V6dhbChJbCAjDnBDeal1TK1WpgJWpOOcBAUJltoiaW0";
-/// Signed without a key.
+/// A code signed without a key.
 const FORGED: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMjUtMDYtMTVUMTU6MTY6NDBaIiwibm9uY2UiOiIwMDExMjIzMzQ0NTU2Njc3ODg5OWFhYmJjY2RkZWVmZiJ9.j83aZ37vIvOY8rsPkx58dkDyro-x09Wf6R-cOholO84";
-/// Signed, and its time is over.
+/// A correctly signed code that has expired.
 const EXPIRED: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMjUtMDYtMTVUMTU6MDY6NDBaIiwibm9uY2UiOiIwMDExMjIzMzQ0NTU2Njc3ODg5OWFhYmJjY2RkZWVmZiJ9.0M98GUjvdOHQIpkQe1BgvFJkQv34Tp4VmZP1EtatIe8";
 
-/// Verifies each, and tells what that took, by `instructions`, a counter that goes up. `None` if a
-/// verdict is another than it should be.
+/// Verifies each code and returns the costs, measured with `instructions`, an increasing counter.
+/// `None` if a verdict is wrong.
 pub fn codes(instructions: fn() -> u32) -> Option<Measured> {
     let mut notes = Notes::new(instructions);
     let key = SetupKey::new(&Secret::new(core::array::from_fn(|at| {
@@ -47,7 +47,7 @@ pub fn codes(instructions: fn() -> u32) -> Option<Measured> {
     right.then_some(notes.measured)
 }
 
-/// In a frame of its own, as it has one on a device.
+/// Verifies one code in a stack frame of its own, as on a device.
 #[inline(never)]
 fn verdict(keys: &[SetupKey], token: &str) -> Result<u64, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];

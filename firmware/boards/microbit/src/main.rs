@@ -1,4 +1,4 @@
-//! Measures a node from its boot to its link on a Cortex-M0: the real core and pump against a
+//! Measures a node from its boot to its link on a Cortex-M0: the real core and driver against a
 //! script, because QEMU's micro:bit has no network. Meant for QEMU with `-icount shift=6`, where an
 //! instruction takes 64 ns.
 #![no_std]
@@ -46,20 +46,21 @@ fn main() -> ! {
     process::exit(0)
 }
 
-/// The timer counts 16 million times a second, each 62.5 ns.
+/// Returns the number of instructions since the start. The timer counts 16 million times a second,
+/// each 62.5 ns.
 fn instructions() -> u32 {
     TIMER_CAPTURE.write(1);
     (u64::from(TIMER_CAPTURED.read()) * 625 / 640) as u32
 }
 
-/// Prints what was measured; `firmware/cost` reads it.
+/// Prints the measurements of the `missy` dialect; `firmware/cost` reads them.
 #[cfg(feature = "missy")]
 #[inline(never)]
 fn measure_missy() -> Option<()> {
     use handfast_replay::missy::{FRAME, flow, steps};
     let buffers = cortex_m::singleton!(: handfast_edge::pump::Buffers<FRAME> = handfast_edge::pump::Buffers::new())?;
     let flow = flow(buffers, instructions)?;
-    // Only what the pump takes counts.
+    // The peak is taken here, so it covers the driver only.
     let peak = handfast_bare::stack::peak();
     let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
     let steps = steps(scratch, instructions)?;
@@ -70,7 +71,7 @@ fn measure_missy() -> Option<()> {
     Some(())
 }
 
-/// Verifies setup codes, good and bad.
+/// Prints the measurements of setup codes, valid and invalid.
 #[cfg(feature = "setup")]
 #[inline(never)]
 fn measure_setup() -> Option<()> {
@@ -84,7 +85,7 @@ fn measure_setup() -> Option<()> {
     Some(())
 }
 
-/// The same for the native wire.
+/// Prints the measurements of the native wire.
 #[cfg(feature = "native")]
 #[inline(never)]
 fn measure_native() -> Option<()> {
@@ -100,13 +101,13 @@ fn measure_native() -> Option<()> {
     Some(())
 }
 
-/// Without this a fault would loop for ever.
+/// Ends the emulation on a fault, which would otherwise loop forever.
 #[cortex_m_rt::exception(trampoline = false)]
 unsafe fn HardFault() -> ! {
     process::exit(102)
 }
 
-/// Reports, and ends the emulation with the code that Rust programs use for a panic.
+/// Reports the panic and ends the emulation with the code that Rust programs use for one.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     eprintln!("{info}");

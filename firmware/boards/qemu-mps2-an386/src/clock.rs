@@ -1,4 +1,4 @@
-//! Time: TIMER0 counts down for ever, TIMER1 rings for embassy-time.
+//! The clock: TIMER0 counts down continuously, TIMER1 raises the alarms of embassy-time.
 
 use core::cell::RefCell;
 use core::task::Waker;
@@ -14,8 +14,8 @@ use handfast_bare::register::Register;
 
 const CYCLES_PER_TICK: u64 = 25; // 25 MHz, and embassy counts microseconds
 
-/// At least one alarm in this time. TIMER0 must be read before it comes round (after 171 s), and
-/// without a timer of 10 ms or less QEMU lets network packets wait for up to a second.
+/// Maximum time between two alarms, in ticks of 1 µs. TIMER0 must be read before it wraps (after
+/// 171 s), and without a timer of 10 ms or less QEMU delays network packets by up to a second.
 const LONGEST_SLEEP_TICKS: u64 = 10_000;
 
 const ENABLE: u32 = 1 << 0;
@@ -43,12 +43,12 @@ impl Clock for Monotonic {
     }
 
     async fn sleep_until(&self, at: handfast_app::Instant) {
-        // Later than embassy can count is never.
+        // A time beyond embassy's range never comes.
         Timer::at(Instant::try_from_millis(at.as_millis()).unwrap_or(Instant::MAX)).await;
     }
 }
 
-/// TIMER1 has run down (it has already begun its next, longest round).
+/// Handles the interrupt of TIMER1 at zero (it has already begun its next, longest round).
 pub(crate) extern "C" fn on_alarm() {
     ALARM.intclr.write(1);
     critical_section::with(|cs| DRIVER.state.borrow_ref_mut(cs).ring());
@@ -89,7 +89,7 @@ impl Driver for TimeDriver {
 }
 
 impl State {
-    /// Adds what TIMER0 has counted since the last look.
+    /// Adds the cycles that TIMER0 has counted since the last call, and returns the time in ticks.
     fn now(&mut self) -> u64 {
         let value = COUNTER.value.read();
         let elapsed = self.last_value.wrapping_sub(value);
@@ -98,12 +98,12 @@ impl State {
         self.cycles / CYCLES_PER_TICK
     }
 
-    /// Wakes whatever is due and sets TIMER1 for the next.
+    /// Wakes the tasks that are due and sets TIMER1 for the next.
     fn ring(&mut self) {
         let now = self.now();
         let next = self.queue.next_expiration(now);
         let ticks = next.saturating_sub(now).clamp(1, LONGEST_SLEEP_TICKS);
-        // Clamped to 250 000, so it fits.
+        // The product is at most 250 000, so it fits.
         ALARM.value.write(ticks.wrapping_mul(CYCLES_PER_TICK) as u32);
     }
 }

@@ -1,4 +1,4 @@
-//! The operator's console: UART0.
+//! The owner's console on UART0.
 
 use crate::interrupts::{self, Interrupt};
 use crate::uart::{Line, Uart};
@@ -6,7 +6,7 @@ use crate::uart::{Line, Uart};
 // SAFETY: UART0 of the AN386.
 static UART: Uart = unsafe { Uart::at(0x4000_4000) };
 
-/// Starts it: what the operator types, and what the operator sees.
+/// Starts the UART and returns its input and output.
 pub(crate) fn start() -> (Line, Line) {
     UART.start();
     interrupts::enable(Interrupt::ConsoleRx);

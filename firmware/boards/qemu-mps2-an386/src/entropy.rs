@@ -1,15 +1,15 @@
-//! Randomness from the host's own generator, because the board has none.
+//! Randomness from the host's generator, because the board has none.
 
 use core::fmt;
 
 use rand_core::{TryCryptoRng, TryRng};
 use semihosting::experimental::random;
 
-/// The host's `/dev/urandom`, read afresh for each request; nothing is kept here, so nothing can
+/// The host's `/dev/urandom`, read anew for each request. No state is stored, so nothing can
 /// repeat.
 pub(crate) struct HostEntropy;
 
-/// The host gave no randomness.
+/// The host did not provide randomness.
 #[derive(Debug)]
 pub(crate) struct NoEntropy;
 

@@ -1,4 +1,4 @@
-//! The LAN9118 Ethernet controller, as an embassy-net driver.
+//! Driver of the LAN9118 Ethernet controller for embassy-net.
 
 use core::task::Context;
 
@@ -48,26 +48,27 @@ const MAC_ADDRH: u32 = 2;
 const MAC_ADDRL: u32 = 3;
 const MAC_CR_FULL_DUPLEX_TX_RX: u32 = 1 << 20 | 1 << 3 | 1 << 2;
 
-/// The largest frame without its check sum, which the controller handles.
+/// Maximum length of a frame in bytes, without its checksum, which the controller handles.
 const MAX_FRAME: usize = 1514;
 const MAX_FRAME_WORDS: usize = MAX_FRAME.div_ceil(4);
 const CHECK_SUM: usize = 4;
 
-/// What the largest frame takes in the controller, with the two command words before it.
+/// Bytes that the largest frame takes in the controller's FIFO, with the two command words before
+/// it.
 const TX_ROOM: u32 = (MAX_FRAME_WORDS as u32 + 2) * 4;
 
 type Buffer = [u8; MAX_FRAME_WORDS * 4];
 
 static FRAME_WAITS: AtomicWaker = AtomicWaker::new();
 
-/// A frame waits. The interrupt follows the level, so it stays off until the driver has emptied the
-/// queue.
+/// Handles the interrupt for a received frame. The interrupt follows the level, so it stays off
+/// until the driver has emptied the queue.
 pub(crate) extern "C" fn on_interrupt() {
     INT_EN.write(0);
     FRAME_WAITS.wake();
 }
 
-/// The controller, with room for one frame in each direction.
+/// The controller, with a buffer for one frame in each direction.
 pub(crate) struct Lan9118 {
     address: [u8; 6],
     rx: &'static mut Buffer,
@@ -75,7 +76,7 @@ pub(crate) struct Lan9118 {
 }
 
 impl Lan9118 {
-    /// Brings the controller up; `None` when there is none, or it was brought up before.
+    /// Initializes the controller. `None` if there is none, or it was initialized before.
     pub(crate) fn start() -> Option<Self> {
         if BYTE_TEST.read() != BYTE_TEST_VALUE {
             return None;
@@ -109,20 +110,20 @@ fn mac_write(index: u32, value: u32) {
     while MAC_CSR_CMD.read() & MAC_BUSY != 0 {}
 }
 
-/// Whether a received frame waits; if not, `cx` is woken when one does.
+/// Returns `true` if a received frame waits; if not, wakes `cx` when one arrives.
 fn frame_waits(cx: &Context<'_>) -> bool {
     let waits = || RX_FIFO_INF.read() >> 16 & 0xFF != 0;
     waits() || {
         FRAME_WAITS.register(cx.waker());
         INT_STS.write(INT_RX_STATUS);
         INT_EN.write(INT_RX_STATUS);
-        // One may have come before the interrupt was on.
+        // A frame may have arrived before the interrupt was enabled.
         waits()
     }
 }
 
-/// Whether the controller can take the largest frame. The reports on frames sent are thrown away
-/// here: TCP repeats what got lost.
+/// Returns `true` if the controller has room for the largest frame. The status of sent frames is
+/// discarded here: TCP retransmits lost data.
 fn has_room() -> bool {
     while TX_FIFO_INF.read() >> 16 & 0xFF != 0 {
         TX_STATUS.read();
@@ -144,7 +145,7 @@ impl Driver for Lan9118 {
     }
 
     fn link_state(&mut self, _cx: &mut Context<'_>) -> LinkState {
-        // QEMU's cable is always in; a real one would be asked about through the PHY.
+        // QEMU's cable is always connected; real hardware would need a query of the PHY.
         LinkState::Up
     }
 
@@ -160,7 +161,8 @@ impl Driver for Lan9118 {
     }
 }
 
-/// A full queue drains within a frame's time, so the stack just tries again.
+/// Returns `true` if there is room, and otherwise wakes `cx` at once: a full queue drains within
+/// one frame's time, so the stack just tries again.
 fn room_or_retry(cx: &Context<'_>) -> bool {
     has_room() || {
         cx.waker().wake_by_ref();
@@ -178,7 +180,7 @@ impl RxToken for Received<'_> {
         let mut words = words.iter_mut();
         for _ in 0..with_check_sum.div_ceil(4) {
             let word = RX_DATA.read();
-            // What is longer than any frame may be still has to leave the queue.
+            // Words beyond the maximum still have to be read out of the queue.
             if let Some(place) = words.next() {
                 *place = word.to_le_bytes();
             }
@@ -188,7 +190,7 @@ impl RxToken for Received<'_> {
     }
 }
 
-/// Room for a frame in the controller.
+/// Room for one frame in the controller.
 pub(crate) struct Sending<'a>(&'a mut Buffer);
 
 impl TxToken for Sending<'_> {

@@ -9,7 +9,7 @@ use static_cell::StaticCell;
 
 static WORK_PENDING: AtomicBool = AtomicBool::new(false);
 
-/// Runs what `init` spawns, and whatever that spawns, for ever.
+/// Runs the tasks that `init` spawns, and their tasks, forever.
 pub(crate) fn run(init: impl FnOnce(Spawner)) -> ! {
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor: &'static raw::Executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
@@ -21,10 +21,10 @@ pub(crate) fn run(init: impl FnOnce(Spawner)) -> ! {
     }
 }
 
-/// Sleeps until `ready` says so; it is asked again after each interrupt.
+/// Sleeps until `ready` returns `true`; it is called again after each interrupt.
 pub(crate) fn idle_until(mut ready: impl FnMut() -> bool) {
-    // An interrupt between the question and WFI stays pending, and a pending interrupt ends WFI
-    // even while masked.
+    // An interrupt between the check and WFI stays pending, and a pending interrupt ends WFI even
+    // while masked.
     while !critical_section::with(|_| {
         let ready = ready();
         if !ready {
@@ -34,7 +34,7 @@ pub(crate) fn idle_until(mut ready: impl FnMut() -> bool) {
     }) {}
 }
 
-/// Embassy calls this when a task is woken.
+/// Marks work as pending; embassy calls this when a task is woken.
 #[unsafe(export_name = "__pender")]
 fn pend(_context: *mut ()) {
     WORK_PENDING.store(true, Ordering::Release);

@@ -1,5 +1,5 @@
-//! How an image ends that went wrong: it reports on the host's standard error, and QEMU exits with
-//! a code other than 0.
+//! Handlers for faults and panics: they report on the host's standard error and end QEMU with a
+//! nonzero code.
 
 use core::arch::naked_asm;
 use core::panic::PanicInfo;
@@ -33,18 +33,18 @@ const BFAR: Register = unsafe { Register::at(0xE000_ED38) };
 
 const CFSR_MEMORY_MANAGEMENT: u32 = 0xFF;
 
-/// Forbids all access below the stack, so that overflowing it is a fault and not silent damage.
+/// Forbids all access below the stack, so that an overflow faults instead of corrupting memory.
 pub(crate) fn guard_stack() {
     MPU_RNR.write(0);
     MPU_RBAR.write(GUARD_BASE);
     MPU_RASR.write(GUARD_SIZE | ENABLE);
-    // Not in fault handlers, which must be able to report.
+    // The guard is off in fault handlers, which must be able to report.
     MPU_CTRL.write(DEFAULT_MAP_ELSEWHERE | ENABLE);
     cortex_m::asm::dsb();
     cortex_m::asm::isb();
 }
 
-/// Starts over on an empty stack, since the old one may be what overflowed.
+/// Restarts on an empty stack, since the old one may have overflowed.
 #[unsafe(naked)]
 #[unsafe(export_name = "HardFault")]
 unsafe extern "C" fn hard_fault() -> ! {

@@ -1,5 +1,5 @@
-//! NOR flash in a host file. Each write reaches the file before it returns, so killing QEMU is a
-//! power cut.
+//! NOR flash in a host file. Each write reaches the file before it returns, so killing QEMU acts as
+//! a power cut.
 
 use core::ffi::CStr;
 
@@ -9,14 +9,14 @@ use embedded_storage_async::nor_flash::{
 use semihosting::fs::File;
 use semihosting::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
-/// The file, in the folder where QEMU runs.
+/// Path of the file, relative to the folder where QEMU runs.
 pub(crate) const PATH: &CStr = c"handfast-flash.bin";
 
 const CAPACITY: usize = 64 * 1024;
 const SECTOR: usize = 4 * 1024;
 const WORD: usize = 4;
 
-/// How much goes to the host at once; a divisor of [`SECTOR`].
+/// Number of bytes written to the host at once; a divisor of [`SECTOR`].
 const CHUNK: usize = 256;
 
 /// The flash of the emulated board.
@@ -25,8 +25,8 @@ pub(crate) struct HostFlash {
 }
 
 impl HostFlash {
-    /// Opens the file; makes it, erased, when there is none, and erases what a cut left missing at
-    /// its end.
+    /// Opens the file. Creates it, erased, if there is none, and erases bytes that a power cut left
+    /// missing at its end.
     pub(crate) fn open() -> io::Result<Self> {
         let existing = File::options().read(true).write(true).open(PATH);
         let file = match existing {
@@ -41,7 +41,7 @@ impl HostFlash {
         Ok(flash)
     }
 
-    /// Sets every bit in `from..to`, a chunk at a time.
+    /// Sets every bit in `from..to`, one chunk at a time.
     fn fill(&mut self, from: usize, to: usize) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(from as u64))?;
         let mut rest = to.saturating_sub(from);
@@ -59,7 +59,7 @@ impl HostFlash {
         self.file.read_exact(bytes)
     }
 
-    /// Clears the bits of one word that are 0 in `word`; the others stay as they are, as in real
+    /// Clears the bits of one word that are 0 in `word`; the other bits stay unchanged, as in real
     /// NOR flash.
     fn program(&mut self, offset: u64, word: [u8; WORD]) -> io::Result<()> {
         let mut stored = [0; WORD];
@@ -70,7 +70,7 @@ impl HostFlash {
     }
 }
 
-/// Refuses what is not whole units of `align` within the flash.
+/// Checks that a range consists of whole units of `align` within the flash.
 fn check(offset: usize, length: usize, align: usize) -> Result<(), NorFlashErrorKind> {
     if offset.checked_add(length).is_none_or(|end| end > CAPACITY) {
         Err(NorFlashErrorKind::OutOfBounds)
@@ -81,12 +81,12 @@ fn check(offset: usize, length: usize, align: usize) -> Result<(), NorFlashError
     }
 }
 
-/// Why the flash did not obey.
+/// An error of the emulated flash.
 #[derive(Debug)]
 pub(crate) enum FlashError {
     /// The request reaches beyond the flash or is not aligned.
     Request(NorFlashErrorKind),
-    /// The host's file failed.
+    /// An operation on the host's file failed.
     Host,
 }
 

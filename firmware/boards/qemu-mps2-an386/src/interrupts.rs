@@ -3,7 +3,7 @@
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 
-/// The interrupts in use, by their number on the board.
+/// The interrupts in use, with their numbers on the board.
 #[derive(Clone, Copy)]
 #[repr(u16)]
 pub(crate) enum Interrupt {
@@ -15,9 +15,9 @@ pub(crate) enum Interrupt {
     WireRx = 2,
     /// UART1 can take another byte.
     WireTx = 3,
-    /// TIMER1 has run down.
+    /// TIMER1 has reached zero.
     Alarm = 9,
-    /// The LAN9118 wants attention.
+    /// The LAN9118 has received a frame.
     Ethernet = 13,
 }
 
@@ -28,8 +28,7 @@ unsafe impl InterruptNumber for Interrupt {
     }
 }
 
-/// Lets `interrupt` through. The handlers share nothing outside critical sections, so none is
-/// broken by it.
+/// Unmasks `interrupt`. The handlers share data only in critical sections, so this is sound.
 pub(crate) fn enable(interrupt: Interrupt) {
     // SAFETY: no critical section rests on masking single interrupts.
     unsafe { NVIC::unmask(interrupt) };
@@ -39,7 +38,7 @@ unsafe extern "C" {
     fn DefaultHandler();
 }
 
-/// Read by the processor, right after the exceptions.
+/// The interrupt vectors, which the processor reads right after the exceptions.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [unsafe extern "C" fn(); 14] = [

@@ -1,5 +1,4 @@
-//! The Handfast node on Arm's MPS2 board with a Cortex-M4F (AN386), as QEMU emulates it: this file
-//! puts the parts together.
+//! The Handfast node on Arm's MPS2 board with a Cortex-M4F (AN386), as QEMU emulates it.
 #![no_std]
 #![no_main]
 
@@ -35,7 +34,7 @@ fn main() -> ! {
 
 #[embassy_executor::task]
 async fn application(spawner: Spawner) {
-    // An image without entropy or flash must not run on, so both end it here.
+    // An image without entropy or flash must not continue, so both end it here.
     let mut entropy = UnwrapErr(entropy::HostEntropy);
     let Ok(flash) = HostFlash::open() else {
         semihosting::eprintln!("cannot open {:?}", flash::PATH);

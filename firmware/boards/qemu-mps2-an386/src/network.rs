@@ -1,4 +1,4 @@
-//! The TCP/IP stack over the LAN9118, with its address from DHCP.
+//! The TCP/IP stack over the LAN9118, with an address from DHCP.
 
 use embassy_executor::Spawner;
 use embassy_net::dns::DnsQueryType;
@@ -12,14 +12,14 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::ethernet::Lan9118;
 
-/// For the peer to acknowledge that we hung up on it. The goodbye itself has the caller's bound.
+/// Limit for the peer's acknowledgement of a close, and of the reset after it.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 const SOCKETS: usize = 3; // DHCP, DNS and the stream
 const RX_BUFFER: usize = 2048;
 const TX_BUFFER: usize = 2048;
 
-/// Starts the stack; `None` when the controller does not answer or this was called before.
+/// Starts the stack. `None` if the controller does not answer, or this was called before.
 pub(crate) fn start(spawner: Spawner, entropy: &mut impl CryptoRng) -> Option<EmbassyNetwork> {
     static DRIVER: StaticCell<Lan9118> = StaticCell::new();
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
@@ -38,7 +38,7 @@ async fn drive(mut runner: Runner<'static, &'static mut Lan9118>) {
     runner.run().await;
 }
 
-/// One TCP stream at a time, and its buffers.
+/// The network, with buffers for one TCP stream at a time.
 pub(crate) struct EmbassyNetwork {
     stack: Stack<'static>,
     rx: &'static mut [u8; RX_BUFFER],
@@ -50,12 +50,12 @@ impl Network for EmbassyNetwork {
 
     async fn connect(&mut self, host: &str, port: u16) -> Result<TcpStream<'_>, ErrorKind> {
         self.stack.wait_config_up().await;
-        // An address is its own answer; nothing is asked for it.
+        // An IP address as the host resolves to itself, without a query.
         let addresses =
             self.stack.dns_query(host, DnsQueryType::A).await.map_err(|_| ErrorKind::NotFound)?;
         let address = *addresses.first().ok_or(ErrorKind::NotFound)?;
         let mut socket = TcpSocket::new(self.stack, self.rx, self.tx);
-        // Frames are small and each is waited for; Nagle would hold them back.
+        // Frames are small and each is waited for, so Nagle's algorithm would delay them.
         socket.set_nagle_enabled(false);
         socket.connect((address, port)).await.map_err(|error| match error {
             ConnectError::ConnectionReset => ErrorKind::ConnectionRefused,
@@ -75,7 +75,7 @@ pub(crate) struct TcpStream<'a> {
 impl Stream for TcpStream<'_> {
     async fn close(&mut self) {
         self.socket.close();
-        // A peer that does not answer gets a reset instead.
+        // A peer that does not acknowledge gets a reset instead.
         if with_timeout(ABORT_TIMEOUT, self.socket.flush()).await.is_err() {
             self.socket.abort();
             let _ = with_timeout(ABORT_TIMEOUT, self.socket.flush()).await;

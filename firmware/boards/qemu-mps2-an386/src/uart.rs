@@ -1,4 +1,4 @@
-//! The CMSDK UARTs of the board, interrupt-driven in both directions.
+//! Driver of the board's CMSDK UARTs, interrupt-driven in both directions.
 
 use core::cell::RefCell;
 use core::convert::Infallible;
@@ -17,10 +17,10 @@ const CTRL_ALL: u32 = 0b1111; // TX and RX, and the interrupts of both
 const INT_TX: u32 = 1 << 0;
 const INT_RX: u32 = 1 << 1;
 
-/// Bytes that wait for their reader.
+/// Size of the receive buffer in bytes.
 const RING: usize = 256;
 
-/// One UART, with what it has received.
+/// One UART with its receive buffer.
 pub(crate) struct Uart {
     data: Register,
     state: Register,
@@ -51,27 +51,27 @@ impl Uart {
         }
     }
 
-    /// Starts it at 115 200 baud.
+    /// Starts the UART at 115 200 baud.
     pub(crate) fn start(&self) {
         self.bauddiv.write(25_000_000 / 115_200);
         self.ctrl.write(CTRL_ALL);
     }
 
-    /// A byte has arrived.
+    /// Handles the interrupt for a received byte.
     pub(crate) fn on_receive(&self) {
         self.intclr.write(INT_RX);
         self.collect();
         self.came.wake();
     }
 
-    /// A byte has left.
+    /// Handles the interrupt for a sent byte.
     pub(crate) fn on_transmit(&self) {
         self.intclr.write(INT_TX);
         self.can_send.wake();
     }
 
-    /// Moves waiting bytes into the ring. When that is full they stay in the UART, which holds the
-    /// sender back under QEMU; the reader calls this again after making room.
+    /// Moves received bytes into the ring. When it is full they stay in the UART, which makes QEMU
+    /// hold the sender back; the reader calls this again after making room.
     fn collect(&self) {
         critical_section::with(|cs| {
             let mut ring = self.received.borrow_ref_mut(cs);
@@ -111,7 +111,7 @@ impl Uart {
         .await;
     }
 
-    /// Hands over as many bytes as the UART takes at once.
+    /// Writes as many bytes as the UART accepts at once, and returns their number.
     fn try_send(&self, bytes: &[u8]) -> usize {
         let mut sent = 0_usize;
         for byte in bytes {
@@ -125,8 +125,7 @@ impl Uart {
     }
 }
 
-/// Bytes in the order in which they came. Each is wiped as it is taken, for it may be part of a
-/// PIN.
+/// A ring buffer of received bytes. Each is wiped as it is taken, because it may be part of a PIN.
 struct Ring {
     bytes: [u8; RING],
     first: usize,
@@ -142,7 +141,7 @@ impl Ring {
         self.length == RING
     }
 
-    /// There is room for it.
+    /// Appends a byte. The caller has checked that there is room.
     fn put(&mut self, byte: u8) {
         let at = self.first.wrapping_add(self.length) % RING;
         if let Some(place) = self.bytes.get_mut(at) {
@@ -194,7 +193,7 @@ impl embedded_io_async::Write for Line {
 }
 
 impl Stream for Line {
-    /// A line has no end to tell the peer of.
+    /// A serial line has no end to signal to the peer, so this only flushes.
     async fn close(&mut self) {
         self.0.flush().await;
     }

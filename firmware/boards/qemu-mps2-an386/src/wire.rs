@@ -1,4 +1,4 @@
-//! The serial line on which a gateway may be: UART1.
+//! The serial line to a gateway on UART1.
 
 use crate::interrupts::{self, Interrupt};
 use crate::uart::{Line, Uart};
@@ -6,7 +6,7 @@ use crate::uart::{Line, Uart};
 // SAFETY: UART1 of the AN386.
 static UART: Uart = unsafe { Uart::at(0x4000_5000) };
 
-/// Starts it.
+/// Starts the UART and returns its line.
 pub(crate) fn start() -> Line {
     UART.start();
     interrupts::enable(Interrupt::WireRx);

@@ -1,4 +1,4 @@
-//! The whole registration, through the pump.
+//! The whole registration, through the driver.
 
 use core::cell::RefCell;
 use core::future::pending;
@@ -19,11 +19,11 @@ use super::script;
 use crate::props::{Always, PAGE, RamFlash, Still};
 use crate::{Measured, Notes, in_place};
 
-/// The longest message that a gateway may send here.
+/// Maximum length of a message from the gateway in bytes.
 pub const FRAME: usize = 1024;
 
-/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up.
-/// `None` if the script was not played to its end.
+/// Runs the flow once and returns the cost of each part, measured with `instructions`, an
+/// increasing counter. `None` if the script was not played to its end.
 pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<Measured> {
     let stage = Stage::default();
     let notes = RefCell::new(Notes::new(instructions));
@@ -50,7 +50,7 @@ pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<M
     stage.heartbeat.get().then(|| notes.end(size))
 }
 
-/// Types the token when it is awaited, and ends the pump after the heartbeat.
+/// An owner that enters the token when it is awaited, and ends the driver after the heartbeat.
 struct Typist<'s> {
     stage: &'s Stage,
     notes: &'s RefCell<Notes>,
@@ -91,7 +91,7 @@ impl Owner for Typist<'_> {
                 self.note("connect, authenticate");
                 self.linked = true;
             }
-            // The script has nothing else; if it came, the heartbeat would not.
+            // The script causes no other reports; if one came, the heartbeat would be missing.
             _ => {}
         }
     }

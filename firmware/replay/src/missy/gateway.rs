@@ -1,4 +1,4 @@
-//! A gateway of the `missy` dialect that plays a script.
+//! A scripted gateway of the `missy` dialect.
 
 use core::cell::Cell;
 use core::future::pending;
@@ -8,7 +8,7 @@ use handfast_edge::ports::{Connector, Stream};
 
 use super::script;
 
-/// What [`UPGRADED`] is the answer to.
+/// Every random byte of the node; [`UPGRADED`] answers the key made of it.
 pub(crate) const CHANCE: u8 = 0x42;
 
 const UPGRADED: &[u8] =
@@ -23,19 +23,19 @@ const PENDING: [&[u8]; 3] = [
 const WELCOME: [&[u8]; 3] = [&text(script::AUTH_OK), script::AUTH_OK.as_bytes(), b""];
 const GOODBYE: &[u8] = b"\x88\x02\x03\xe8";
 
-/// The beginning of a short text frame.
+/// Returns the header of a short text frame.
 const fn text(payload: &str) -> [u8; 2] {
     [0x81, payload.len() as u8]
 }
 
-/// What the gateway and the owner know of each other. It is all here, so that the pump's future
-/// holds nothing of the script.
+/// State shared by the gateway and the owner. It is all here, so that the driver's future holds
+/// nothing of the script.
 #[derive(Default)]
 pub(crate) struct Stage {
     connections: Cell<u32>,
-    /// Messages of the node on this connection.
+    /// Number of messages from the node on this connection.
     heard: Cell<u32>,
-    /// What the gateway still has to say.
+    /// Parts that the gateway still has to send.
     unsaid: Cell<[&'static [u8]; 3]>,
     /// The heartbeat has arrived.
     pub(crate) heartbeat: Cell<bool>,
@@ -77,7 +77,8 @@ impl Read for Scripted<'_> {
             }
         }
         stage.unsaid.set(unsaid);
-        // After the goodbye the stream ends; before it, nothing more is said until the node speaks.
+        // After the close frame the stream ends; before it, the gateway stays silent until the node
+        // sends.
         let over = stage.heard.get() >= if stage.connections.get() == 1 { 3 } else { 4 };
         if length == 0 && !over { pending().await } else { Ok(length) }
     }
@@ -88,7 +89,7 @@ impl Write for Scripted<'_> {
         Ok(bytes.len())
     }
 
-    /// A message is complete.
+    /// Counts a complete message and queues its answer.
     async fn flush(&mut self) -> Result<(), ErrorKind> {
         let stage = self.0;
         stage.heard.set(stage.heard.get().saturating_add(1));

@@ -1,7 +1,8 @@
 //! A registration in the `missy` dialect, over a WebSocket.
 //!
 //! ```text
-//!  boot ─▶ connect ─▶ pair_request ─▶ pair_pending ─▶ keep ─▶ token ─▶ keep ─▶ connect ─▶ auth ─▶ auth_ok ─▶ heartbeat ─▶ goodbye
+//!  boot ─▶ connect ─▶ pair_request ─▶ pair_pending ─▶ keep ─▶ token ─▶ keep
+//!       ─▶ connect ─▶ auth ─▶ auth_ok ─▶ heartbeat ─▶ goodbye
 //! ```
 
 mod flow;
@@ -11,7 +12,7 @@ mod steps;
 pub use flow::{FRAME, flow};
 pub use steps::steps;
 
-/// What is said and typed.
+/// The script's messages and input.
 mod script {
     pub(crate) const NODE_ID: &str = "caa4270d-912f-4099-ac2d-45e9d0253e3e";
     pub(crate) const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";

@@ -1,4 +1,4 @@
-//! The machine alone, step by step.
+//! The state machine alone, step by step.
 
 use handfast_core::flow::registration::node::{Effect, Input, Memory, Node, Timing};
 use handfast_core::id::NodeId;
@@ -11,8 +11,8 @@ use handfast_core::wire::token::Token;
 use super::script;
 use crate::Measured;
 
-/// Takes every step of a registration once, and tells what each took. `None` if the script were
-/// wrong.
+/// Performs every step of a registration once and returns the cost of each. `None` if the script
+/// were wrong.
 pub fn steps(scratch: &mut [u8], instructions: fn() -> u32) -> Option<Measured> {
     let identity = PairRequest {
         name: Label::parse("Lamp")?,

@@ -1,4 +1,4 @@
-//! From the making of the keys to the link, through the pump.
+//! Pairing and linking through the driver, from the generation of the keys on.
 
 use core::cell::RefCell;
 use core::future::pending;
@@ -19,11 +19,11 @@ use super::{CHANCE, NAME, PIN, ROOM};
 use crate::props::{Always, PAGE, RamFlash, Still};
 use crate::{Measured, Notes, in_place};
 
-/// Where the node's keys stand.
+/// Storage for the node's keys.
 pub type Keys = Option<OwnKeys>;
 
-/// Runs it once, and tells what each part of it took, by `instructions`, a counter that goes up.
-/// `None` if the recording was not played to its end.
+/// Runs the flow once and returns the cost of each part, measured with `instructions`, an
+/// increasing counter. `None` if the recording was not played to its end.
 pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) -> Option<Measured> {
     let stage = Stage::default();
     let mut flash = RamFlash::<{ 4 * PAGE }>::erased();
@@ -68,7 +68,7 @@ fn make_keys(flash: &mut RamFlash<{ 4 * PAGE }>, own: &mut Keys) -> Option<()> {
     own.as_ref().map(|_| ())
 }
 
-/// Types the PIN when it is awaited, and ends the pump after the heartbeat.
+/// An owner that enters the PIN when it is awaited, and ends the driver after the heartbeat.
 struct Typist<'s> {
     stage: &'s Stage,
     notes: &'s RefCell<Notes>,
@@ -110,7 +110,7 @@ impl Owner for Typist<'_> {
                 self.note("link: connect, handshake");
                 self.linked = true;
             }
-            // The recording has nothing else; if it came, the heartbeat would not.
+            // The recording causes no other reports; if one came, the heartbeat would be missing.
             _ => {}
         }
     }

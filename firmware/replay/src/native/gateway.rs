@@ -1,4 +1,4 @@
-//! A gateway that says what was recorded.
+//! A gateway that plays back the recording.
 
 use core::cell::{Cell, RefCell};
 use core::future::pending;
@@ -10,25 +10,27 @@ use crate::Notes;
 
 include!(concat!(env!("OUT_DIR"), "/said.rs"));
 
-/// How far the play is. It is all here, so that the pump's future holds nothing of the script.
+/// Progress of the playback. It is all here, so that the driver's future holds nothing of the
+/// script.
 #[derive(Default)]
 pub(crate) struct Stage {
     connection: Cell<u32>,
-    /// Messages of the node on this connection.
+    /// Number of messages from the node on this connection.
     heard: Cell<u32>,
-    /// What of the recording was said, and how much of the line that is being said.
+    /// Number of recorded messages that were sent completely.
     said: Cell<usize>,
+    /// Number of bytes of the current message that were sent.
     within: Cell<usize>,
 }
 
 impl Stage {
-    /// The first heartbeat of the link has arrived.
+    /// Returns `true` once the first heartbeat of the link has arrived.
     pub(crate) fn heartbeat(&self) -> bool {
         self.connection.get() == 2 && self.heard.get() == 4
     }
 }
 
-/// The way to it.
+/// A [`Connector`] to the playback.
 pub(crate) struct Script<'s> {
     pub(crate) stage: &'s Stage,
     pub(crate) notes: &'s RefCell<Notes>,
@@ -86,7 +88,7 @@ impl Write for Scripted<'_> {
         Ok(bytes.len())
     }
 
-    /// A message is complete.
+    /// Counts a complete message.
     async fn flush(&mut self) -> Result<(), ErrorKind> {
         self.0.heard.set(self.0.heard.get().saturating_add(1));
         Ok(())

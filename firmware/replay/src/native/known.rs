@@ -1,6 +1,6 @@
-// What the node of the script is, for the recording and for the replay.
+// Constants of the scripted node, shared by the recording and the playback.
 
-/// Every byte of chance. For measuring only.
+/// Every random byte of the node. For measurements only.
 const CHANCE: u8 = 0x42;
 const PIN: &str = "847291";
 const NAME: &str = "Lamp";

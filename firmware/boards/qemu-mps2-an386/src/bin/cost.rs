@@ -1,4 +1,4 @@
-//! Measures a node from its boot to its link on a Cortex-M4F: the real core and pump against a
+//! Measures a node from its boot to its link on a Cortex-M4F: the real core and driver against a
 //! script, without the network stack. Meant for QEMU with `-icount shift=6`, where an instruction
 //! takes 64 ns.
 #![no_std]
@@ -18,7 +18,7 @@ const TIMER_VALUE: Register = unsafe { Register::at(0x4000_0004) };
 // SAFETY: as above.
 const TIMER_RELOAD: Register = unsafe { Register::at(0x4000_0008) };
 
-/// The image has no interrupts, and the runtime asks for a table.
+/// Vector table that the runtime requires; the image has no interrupts.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [u32; 1] = [0];
@@ -46,20 +46,21 @@ fn main() -> ! {
     process::exit(0)
 }
 
-/// The timer counts 25 million times a second; an instruction is 64 ns, so 1.6 ticks.
+/// Returns the number of instructions since the start. The timer counts 25 million times a second;
+/// an instruction is 64 ns, so 1.6 ticks.
 fn instructions() -> u32 {
     let ticks = u32::MAX.wrapping_sub(TIMER_VALUE.read());
     (u64::from(ticks) * 40 / 64) as u32
 }
 
-/// Prints what was measured; `firmware/cost` reads it.
+/// Prints the measurements of the `missy` dialect; `firmware/cost` reads them.
 #[cfg(feature = "missy")]
 #[inline(never)]
 fn measure_missy() -> Option<()> {
     use handfast_replay::missy::{FRAME, flow, steps};
     let buffers = cortex_m::singleton!(: handfast_edge::pump::Buffers<FRAME> = handfast_edge::pump::Buffers::new())?;
     let flow = flow(buffers, instructions)?;
-    // Only what the pump takes counts.
+    // The peak is taken here, so it covers the driver only.
     let peak = handfast_bare::stack::peak();
     let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
     let steps = steps(scratch, instructions)?;
@@ -70,7 +71,7 @@ fn measure_missy() -> Option<()> {
     Some(())
 }
 
-/// Verifies setup codes, good and bad.
+/// Prints the measurements of setup codes, valid and invalid.
 #[cfg(feature = "setup")]
 #[inline(never)]
 fn measure_setup() -> Option<()> {
@@ -84,7 +85,7 @@ fn measure_setup() -> Option<()> {
     Some(())
 }
 
-/// The same for the native wire.
+/// Prints the measurements of the native wire.
 #[cfg(feature = "native")]
 #[inline(never)]
 fn measure_native() -> Option<()> {
