@@ -1,4 +1,4 @@
-//! Where a gateway is reached over the native wire, and over what.
+//! Addresses of gateways on the native wire, with their transport.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use handfast_core::wire::gateway_address::{Carrier, GatewayAddress};
 use crate::gateway_url::{GatewayUrl, UrlError};
 use crate::tokens::router_of;
 
-/// Bits a second on a serial line whose address names no speed.
+/// Speed in bits per second of a serial line whose address names none.
 pub const DEFAULT_BAUD: u32 = 115_200;
 
 /// The address of a gateway: `ws://…`, `wss://…`, `tcp://HOST:PORT` or
@@ -22,45 +22,45 @@ pub enum GatewayAt {
     Tcp {
         /// The host, without the brackets of an IPv6 address.
         host: String,
-        /// The port.
+        /// The port, never 0.
         port: u16,
     },
     /// Frames over a serial line.
     Serial {
-        /// The device.
+        /// Absolute path of the device.
         path: PathBuf,
-        /// Its bits a second.
+        /// Speed in bits per second.
         baud: u32,
     },
 }
 
-/// Why a text is no address of a gateway.
+/// The reason for which a text is not an address of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnAddress {
-    /// It looks like a WebSocket's, and is none.
+    /// The text is neither `tcp:` nor `serial:`, and not a WebSocket URL either.
     #[error(transparent)]
     WebSocket(#[from] UrlError),
-    /// It begins with `tcp://`, and goes on wrongly.
+    /// The text begins with `tcp:` but is not `tcp://HOST:PORT`.
     #[error(
         "{text:?} is not the address of a TCP listener: write it like tcp://gateway.local:7331, with the port and nothing behind it"
     )]
     Tcp {
-        /// What was given.
+        /// The given text.
         text: String,
     },
-    /// It begins with `serial:`, and goes on wrongly.
+    /// The text begins with `serial:` but is not a path with an optional speed.
     #[error(
         "{text:?} is not a serial line: write it like serial:/dev/ttyUSB0 or serial:/dev/ttyUSB0?baud=115200"
     )]
     Serial {
-        /// What was given.
+        /// The given text.
         text: String,
     },
 }
 
 impl GatewayAt {
-    /// What its entry in a token store stands under: host and port. A serial line has neither, so
-    /// its path stands for the host.
+    /// Returns the key of this gateway's entry in a token store: host and port. A serial line has
+    /// neither, so its path stands for the host.
     #[must_use]
     pub fn router(&self) -> String {
         match self {
@@ -75,7 +75,7 @@ impl GatewayAt {
         }
     }
 
-    /// The address in an invitation.
+    /// Converts an address of an invitation. `None` if its text is not a valid address here.
     #[must_use]
     pub fn of_invite(address: &GatewayAddress<'_>) -> Option<Self> {
         match address.carrier() {
@@ -85,7 +85,7 @@ impl GatewayAt {
         }
     }
 
-    /// Whether a connection is made within TLS.
+    /// Returns `true` if the connection uses TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::WebSocket(url) if url.is_tls())
@@ -131,8 +131,8 @@ fn join(host: &str, port: u16) -> String {
 }
 
 fn tcp(rest: &str) -> Option<(String, u16)> {
-    // The parser of WebSocket addresses knows hosts and ports; it would also accept what has no
-    // meaning here.
+    // The parser of WebSocket URLs handles hosts and ports, but it would also accept parts that
+    // have no meaning here.
     let rest = rest.strip_prefix("//")?;
     let (_, port) = rest.rsplit_once(':')?;
     let port: u16 = port.parse().ok().filter(|port| *port != 0)?;

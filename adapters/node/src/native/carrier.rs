@@ -1,5 +1,5 @@
-//! One connection to the gateway, whatever carries it: opened within bounds, read, written to, and
-//! closed properly.
+//! One connection to the gateway over any transport: opened within time limits, read, written to,
+//! and closed in order.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,22 +21,22 @@ use crate::config::Waits;
 use crate::connection::{self, Socket};
 use crate::event::{Lost, presentable};
 
-/// The subprotocol of WebSockets that carry the native wire.
+/// The WebSocket subprotocol of the native wire.
 const SUBPROTOCOL: &str = "handfast.v1";
 
-/// Where to connect to, and how.
+/// The addresses of the gateway, and the settings for connecting to it.
 #[derive(Clone)]
 pub(super) struct Target {
-    /// In the order in which they are tried.
+    /// The addresses in the order in which they are tried.
     pub(super) gateways: Arc<[GatewayAt]>,
-    /// There if one of them is a `wss://` one.
+    /// `Some` if one of the addresses is a `wss://` one.
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) waits: Waits,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<(Open, usize), Lost>> + Send>>;
 
-/// The connection, if there is one.
+/// The state of the connection.
 pub(super) enum Carrier {
     None,
     Opening(Opening),
@@ -49,9 +49,9 @@ pub(super) enum Open {
     Stream(Box<Framed>),
 }
 
-/// What comes of a connection.
+/// An event of the connection.
 pub(super) enum Heard {
-    /// It is open, at the address of this number.
+    /// The connection is open, at the address with this index.
     Opened(usize),
     Frame(Vec<u8>),
     Lost(Lost),
@@ -62,9 +62,8 @@ impl Carrier {
         Self::Opening(Box::pin(open_first(target.clone())))
     }
 
-    /// Waits for the next thing to happen; forever if there is no connection. May be dropped at any
-    /// time without losing anything. After [`Heard::Lost`] the caller has to
-    /// [`finish`](Self::finish).
+    /// Waits for the next event; forever if there is no connection. Dropping the future loses
+    /// nothing. After [`Heard::Lost`] the caller has to call [`finish`](Self::finish).
     pub(super) async fn next(&mut self) -> Heard {
         match self {
             Self::None => std::future::pending().await,
@@ -82,7 +81,7 @@ impl Carrier {
         }
     }
 
-    /// Sends a frame.
+    /// Sends a frame. Does nothing if no connection is open.
     pub(super) async fn send(&mut self, frame: &[u8], within: Duration) -> Result<(), Lost> {
         let Self::Open(open) = self else { return Ok(()) };
         match timeout(within, open.send(frame)).await {
@@ -98,8 +97,8 @@ impl Carrier {
         }
     }
 
-    /// Closes from our side and waits a little for the gateway's part; gives up an attempt to open.
-    /// Whether there was anything to close.
+    /// Closes the connection and waits up to `within` for the gateway's close frame; abandons an
+    /// attempt to open. Returns `false` if there was nothing to close.
     pub(super) async fn close(&mut self, close: Close, within: Duration) -> bool {
         match std::mem::replace(self, Self::None) {
             Self::None => false,
@@ -111,7 +110,7 @@ impl Carrier {
         }
     }
 
-    /// Lets an answer to the gateway's close go out, then drops the connection.
+    /// Lets the answer to the gateway's close frame go out, then drops the connection.
     pub(super) async fn finish(&mut self, within: Duration) {
         if let Self::Open(Open::WebSocket(mut socket)) = std::mem::replace(self, Self::None) {
             let _ = timeout(within, async { while let Some(Ok(_)) = socket.next().await {} }).await;
@@ -120,7 +119,7 @@ impl Carrier {
 }
 
 impl Open {
-    /// The next message.
+    /// Waits for the next message.
     pub(super) async fn next(&mut self) -> Result<Vec<u8>, Lost> {
         let socket = match self {
             Self::Stream(framed) => return framed.next().await,
@@ -134,7 +133,7 @@ impl Open {
                         .map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
                     return Err(Lost::Closed { code, reason });
                 }
-                // Pings are answered by the WebSocket layer; text is no message of this wire.
+                // The WebSocket layer answers pings; this wire has no text messages.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Text(_))) => {
                     return Err(Lost::Broken("text came where only binary messages go".to_owned()));
@@ -168,14 +167,15 @@ impl Open {
                         while let Some(Ok(_)) = socket.next().await {}
                     }
                 };
-                // A gateway that does not answer is not waited for: dropping the socket ends it.
+                // A gateway that does not answer is not waited for: dropping the socket ends the
+                // connection.
                 let _ = timeout(within, goodbye).await;
             }
         }
     }
 }
 
-/// Opens a connection to the first address that answers. Which it was, with its number.
+/// Opens a connection to the first address that answers, and returns it with that address's index.
 pub(super) async fn open_first(target: Target) -> Result<(Open, usize), Lost> {
     let mut last = Lost::NotOpened(
         "there is no address of a gateway to connect to; name one with --gateway".to_owned(),

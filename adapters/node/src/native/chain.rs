@@ -1,4 +1,4 @@
-//! Capability tokens as a node handles them: what one says, and a narrower one made of it.
+//! Capability tokens on the side of a node: reading their terms, and attenuating them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,16 +11,17 @@ use zeroize::Zeroizing;
 
 use crate::tokens::SecretText;
 
-/// What a capability says of itself. Whether it counts, the gateway decides.
+/// The terms of a capability token. They are read without verification; the gateway decides whether
+/// the token is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// From when on it counts.
+    /// Start of validity.
     pub not_before: UnixTime,
-    /// From when on it counts no more.
+    /// End of validity.
     pub expires: UnixTime,
-    /// What it allows.
+    /// Allowed actions, each as `action:pattern`.
     pub scopes: Vec<String>,
-    /// Whose it is.
+    /// The keys of the holder.
     pub holder: Holder,
 }
 
@@ -41,16 +42,16 @@ impl Facts {
         }
     }
 
-    /// Reads a capability's text.
+    /// Parses the text of a capability token.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// [`Malformed`] with the cause.
     pub fn read(text: &str) -> Result<Self, Malformed> {
         let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
         Chain::parse(text.trim(), &mut bytes).map(|chain| Self::of(&chain))
     }
 
-    /// When it should be renewed: at two thirds of its life.
+    /// Returns the time for the renewal: two thirds of the token's life.
     #[must_use]
     pub fn renew_at(&self) -> UnixTime {
         let life = self.expires.as_secs().saturating_sub(self.not_before.as_secs());
@@ -60,59 +61,59 @@ impl Facts {
     }
 }
 
-/// The text of a capability that came as bytes, and what it says.
+/// Returns the text and the terms of a capability token that was received as bytes.
 pub(super) fn text_of(bytes: &[u8]) -> Result<(SecretText, Facts), Malformed> {
     let chain = Chain::from_bytes(bytes)?;
     Ok((SecretText::new(chain.to_string()), Facts::of(&chain)))
 }
 
-/// The bytes of a capability's text.
+/// Returns the bytes of a capability token's text.
 pub(super) fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, Malformed> {
     let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
     Chain::parse(text.trim(), &mut bytes).map(|chain| Zeroizing::new(chain.as_bytes().to_vec()))
 }
 
-/// Why no narrower capability is made.
+/// The reason for which no attenuated token is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotDelegated {
-    /// What should be delegated from is none.
+    /// The node's own token cannot be parsed.
     #[error("the kept token is no capability ({0:?}); pair again")]
     Malformed(Malformed),
-    /// A scope is none.
+    /// A scope cannot be parsed.
     #[error("a scope is none: {0}; write it like read:/lights/**")]
     Scope(ScopeError),
-    /// It would last no time at all.
+    /// The lifetime is shorter than one second.
     #[error("it would last no time; give --for at least a second")]
     NoTime,
-    /// It has ended.
+    /// The node's own token has expired.
     #[error("this node's own token has run out; pair again")]
     Expired,
-    /// It would allow more than the one it is made of.
+    /// The scopes exceed those of the node's own token.
     #[error("a scope lies within none of this node's own; handfast-node status shows them")]
     WiderScopes,
-    /// It would last longer.
+    /// The new token would outlive the node's own token.
     #[error(
         "it would outlast this node's own token; handfast-node status shows when that ends: choose a shorter --for"
     )]
     Longer,
-    /// It belongs to another holder.
+    /// The node's own token belongs to another holder.
     #[error(
         "the token belongs to another key than this node's, so this node cannot delegate from it"
     )]
     NotTheHolder,
-    /// It was delegated too often already.
+    /// The token was delegated too often already.
     #[error("the token was delegated as often as is possible; ask who holds the one above it")]
     TooDeep,
-    /// It would be too long to travel.
+    /// The new token would exceed the size limit.
     #[error("the new token would be too long; name fewer scopes")]
     TooLong,
 }
 
-/// Makes a narrower capability for another holder, offline. It begins to count when the one it is
-/// made of does, so that clocks need not agree.
+/// Makes an attenuated capability token for another holder, offline. It becomes valid when the
+/// node's own token does, so the clocks need not agree.
 ///
 /// # Errors
-/// [`NotDelegated`].
+/// [`NotDelegated`] with the cause.
 pub fn delegate(
     keys: &OwnKeys,
     token: &SecretText,
@@ -145,7 +146,7 @@ pub fn delegate(
     Ok(SecretText::new(made.to_string()))
 }
 
-/// What time it is.
+/// Returns the current time.
 #[must_use]
 pub fn unix_now() -> UnixTime {
     UnixTime::from_secs(

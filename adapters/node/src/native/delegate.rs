@@ -1,11 +1,11 @@
-//! A holder of a token that a node delegated to it: a key that the gateway does not know, let in by
-//! its token alone.
+//! A client for the holder of a delegated token: a key that the gateway does not know, admitted by
+//! its capability token alone.
 //!
 //! ```text
 //! Open(Delegate), XX ──▶ Part… Present ──▶ Admission ──▶ App, Subscribe
 //! ```
-//! There is nothing to remember and nothing to retry by itself, so this is a few calls in a row
-//! instead of a machine.
+//! It has no state to store and retries nothing by itself, so it is a sequence of calls instead of
+//! a state machine.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,48 +38,48 @@ use crate::event::Lost;
 use crate::tls::{self, TlsError};
 use crate::tokens::SecretText;
 
-/// A gateway that has said nothing for so long is gone.
+/// Maximum silence of a gateway before the link counts as lost.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// Why a holder of a token is not let in, or not any more.
+/// The reason for which a delegated link was not opened, or has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DelegateError {
-    /// No connection, or none any more.
+    /// The connection could not be opened, or was lost.
     #[error("{0}")]
     Lost(Lost),
-    /// It cannot connect to anything encrypted.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What was given is no token.
+    /// The given text is not a capability token.
     #[error("what was given is no token: a token begins with hf1. and is passed on whole")]
     NoToken,
-    /// The token is another's.
+    /// The token belongs to another holder's keys.
     #[error(
         "the token belongs to another key; have one made for this node's keys (handfast-node identity shows them)"
     )]
     NotTheHolder,
-    /// Another gateway than the expected one.
+    /// A gateway with another fingerprint answers.
     #[error(
         "another gateway answers: {0}. Nothing was told to it; check the address and --gateway-key"
     )]
     OtherGateway(Fingerprint),
-    /// Said in clear.
+    /// The gateway refused before the handshake. The refusal is unauthenticated.
     #[error("turned away, unsigned; a gateway that has too much to do says so: try again later")]
     TurnedAway,
-    /// Said in clear.
+    /// The gateway does not speak this version. The refusal is unauthenticated.
     #[error(
         "told, unsigned, that another version is spoken there; update this node or the gateway"
     )]
     OtherVersion,
-    /// A message that the gateway would not send.
+    /// A message is invalid or came at the wrong time.
     #[error("what came was not what the gateway would send")]
     Broken,
-    /// The token does not count.
+    /// The gateway does not accept the token.
     #[error(
         "the gateway does not accept the token: it ran out, was revoked, or is of another gateway; have a new one made"
     )]
     NotAccepted,
-    /// There is no randomness.
+    /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
 }
@@ -90,27 +90,27 @@ impl From<Lost> for DelegateError {
     }
 }
 
-/// Something that comes over such a link.
+/// An event of a delegated link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DelegateEvent {
-    /// Something of the application's.
+    /// A message of the application.
     App(AppMessage),
-    /// No scope of the token allows this.
+    /// No scope of the token allows this action.
     NotAllowed {
-        /// What was to be done.
+        /// The refused action.
         action: Action,
-        /// Where.
+        /// An address, or the pattern of a subscription.
         pattern: String,
     },
     /// The gateway ended the link.
     Ended(Bye),
 }
 
-/// An open link of a holder of a token.
+/// An open link of the holder of a delegated token.
 pub struct Delegate {
     carrier: Open,
     sending: Sending,
-    /// Gone once something came that did not open.
+    /// `None` once a frame could not be decrypted.
     receiving: Option<Receiving>,
     gateway: Fingerprint,
     waits: Waits,
@@ -123,11 +123,11 @@ impl std::fmt::Debug for Delegate {
 }
 
 impl Delegate {
-    /// Connects to the first of these addresses that answers, and presents the token there; if a
-    /// fingerprint is given, to no other gateway.
+    /// Connects to the first of these addresses that answers, and presents the token there. If
+    /// `expect` is given, only a gateway with that fingerprint gets the token.
     ///
     /// # Errors
-    /// [`DelegateError`].
+    /// [`DelegateError`] with the cause.
     pub async fn open(
         gateways: Vec<GatewayAt>,
         keys: &OwnKeys,
@@ -156,16 +156,16 @@ impl Delegate {
         }
     }
 
-    /// The fingerprint of the gateway that answers.
+    /// Returns the fingerprint of the connected gateway.
     #[must_use]
     pub const fn gateway(&self) -> Fingerprint {
         self.gateway
     }
 
-    /// The next thing that comes. Signs of life are answered meanwhile.
+    /// Waits for the next event, and answers heartbeats meanwhile.
     ///
     /// # Errors
-    /// If the link is gone.
+    /// [`DelegateError`] if the link is lost or the token is no longer accepted.
     pub async fn next(&mut self) -> Result<DelegateEvent, DelegateError> {
         loop {
             let mut frame = timeout(SILENCE, self.carrier.next())
@@ -189,7 +189,7 @@ impl Delegate {
                 FromGateway::Heartbeat { .. } => {
                     self.say(&FromNode::Heartbeat(Heartbeat::default())).await?
                 }
-                // They are for nodes of the registry.
+                // These messages are for nodes of the registry.
                 FromGateway::Admission(Admission::Welcome)
                 | FromGateway::Policy(_)
                 | FromGateway::Dispatch(_)
@@ -201,10 +201,10 @@ impl Delegate {
         }
     }
 
-    /// Sends something.
+    /// Sends a message to an address.
     ///
     /// # Errors
-    /// If it is none, or the link is gone.
+    /// [`NotSent`] if the address or the length is invalid, or the link is lost.
     pub async fn send_app(
         &mut self,
         action: Action,
@@ -218,22 +218,22 @@ impl Delegate {
             .map_err(|_| NotSent::NotLinked)
     }
 
-    /// Hears from now on of what happens there.
+    /// Subscribes to messages at addresses that match `pattern`.
     ///
     /// # Errors
-    /// If the pattern is none, or the link is gone.
+    /// [`NotSent`] if the pattern is invalid, or the link is lost.
     pub async fn subscribe(&mut self, pattern: &str) -> Result<(), NotSent> {
         let pattern = Pattern::parse(pattern).map_err(NotSent::Pattern)?;
         self.say(&FromNode::Subscribe { pattern }).await.map_err(|_| NotSent::NotLinked)
     }
 
-    /// Says goodbye.
+    /// Ends the link in order.
     pub async fn close(mut self) {
         let _ = self.say(&FromNode::Bye(Bye::Done)).await;
         self.carrier.close(Close::GOODBYE, self.waits.close_within).await;
     }
 
-    /// A long chain goes ahead in parts.
+    /// Presents the token. A chain that does not fit one message is sent in parts first.
     async fn present(&mut self, chain: &[u8]) -> Result<(), DelegateError> {
         let chain = match Bounded::new(chain) {
             Some(here) => Chain::Here(here),

@@ -1,4 +1,4 @@
-//! What a node of the native wire tells its owner.
+//! Events of a node of the native wire.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,103 +14,105 @@ use tokio::sync::broadcast;
 
 use crate::event::Lost;
 
-/// Something that happened to a node of the native wire.
+/// An event of a node of the native wire.
 #[derive(Clone, Debug)]
 pub enum NativeEvent {
-    /// It tries to reach the gateway.
+    /// The node tries to reach the gateway.
     Connecting,
-    /// This is the gateway that answers, and how it is trusted so far.
+    /// A gateway answers; its identity and the trust in it so far.
     Gateway {
-        /// Its fingerprint, to compare.
+        /// The gateway's fingerprint, for comparison.
         fingerprint: Fingerprint,
-        /// How it is trusted.
+        /// The basis of the trust.
         trust: Trust,
     },
-    /// It is not the gateway that was expected; nothing was told to it.
+    /// Another gateway than the expected one answers; the node told it nothing.
     OtherGateway(Fingerprint),
-    /// The gateway shows a PIN now: [`NativeOwner::enter_code`](super::NativeOwner::enter_code).
+    /// The gateway now shows a PIN: [`NativeOwner::enter_code`](super::NativeOwner::enter_code).
     TypeThePin {
-        /// For how long.
+        /// Time until the PIN expires.
         expires_in: Duration,
-        /// How often it may be tried.
+        /// Number of attempts.
         attempts: u8,
     },
-    /// That was not the PIN or the code; another may be entered.
+    /// The PIN or code was wrong; another may be entered.
     WrongCode {
-        /// How often.
+        /// Number of attempts that are left.
         attempts_left: u8,
     },
-    /// The gateway knows the code, too: it is the one that showed it.
+    /// The gateway has proved that it knows the code, so it is the one that showed it.
     CodeConfirmed,
-    /// Whoever answers did not know the code: no gateway of ours, or a wrong code.
+    /// The answering gateway did not prove that it knows the code: a foreign gateway, or a wrong
+    /// code.
     GatewayUnproven,
-    /// The operator can approve the request now, by this node's fingerprint.
+    /// The operator can now approve the request by this node's fingerprint.
     WaitsForApproval {
-        /// For how long.
+        /// Time until the request expires.
         expires_in: Duration,
     },
-    /// The gateway said no, sealed.
+    /// The gateway refused the pairing, over the sealed channel.
     PairingRefused(PairingRefusal),
-    /// The node is paired, and what it needs for that is durable.
+    /// The node is paired, and its grant is durable.
     Granted {
-        /// Its id.
+        /// The node's id.
         node_id: NodeId,
-        /// Where the registry says it stands.
+        /// The node's room in the gateway's registry.
         room: String,
-        /// What the gateway says to it.
+        /// A message from the gateway to the owner.
         message: Option<String>,
     },
     /// The link is open.
     Linked(NodeId),
-    /// The gateway does not know this node any more, or has revoked it: pair again.
+    /// The gateway does not know this node any more, or has revoked it; it must be paired again.
     PairAgain,
-    /// Its grant ran out; it asks to have it made anew.
+    /// The grant has expired; the node asks for a new one.
     Expired,
-    /// Somebody said in clear that nothing goes now; it proves nothing.
+    /// A peer refused before the handshake. The refusal is unauthenticated, so it proves nothing.
     TurnedAway,
-    /// Somebody said in clear that this version is not spoken; it proves nothing.
+    /// A peer said that it does not speak this version. The message is unauthenticated, so it
+    /// proves nothing.
     OtherVersion,
-    /// What came was not what the gateway would send.
+    /// A message was not one that the gateway would send.
     Broken,
     /// The operator muted the node.
     Muted,
-    /// The operator lets it speak again.
+    /// The operator unmuted the node.
     Unmuted,
-    /// The operator unpaired it.
+    /// The operator revoked the node (`unpaired`).
     Unpaired,
-    /// No scope of its token allows this.
+    /// No scope of the node's token allows this action.
     NotAllowed {
-        /// What was to be done.
+        /// The refused action.
         action: Action,
-        /// Where: an address, or the pattern of a subscription.
+        /// An address, or the pattern of a subscription.
         pattern: String,
     },
-    /// Its token was renewed, and the new one is durable.
+    /// The token was renewed, and the new one is durable.
     Renewed,
-    /// It was not.
+    /// The gateway did not renew the token.
     NotRenewed,
-    /// A bearer token for doors without a sealed channel, valid for minutes.
+    /// A bearer token for flows without a sealed channel, valid for minutes.
     Bearer(Arc<Token>),
-    /// Something of the application's.
+    /// A message of the application.
     App(AppMessage),
-    /// The connection is gone, or never came about.
+    /// The connection is lost, or was never opened.
     Lost(Lost),
-    /// The next attempt comes after this wait.
+    /// The next attempt follows after this wait.
     RetryIn(Duration),
-    /// The pairing is forgotten.
+    /// The pairing is erased.
     Forgotten,
-    /// Nothing more happens until the owner wishes something.
+    /// The node is idle until the owner sends a command.
     Resting,
 }
 
-/// Something that an application sent.
+/// A message of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppMessage {
-    /// What is done.
+    /// The action at the address.
     pub action: Action,
-    /// Where.
+    /// Address of the message, like `/lights/1`.
     pub address: String,
-    /// With what.
+    /// The payload.
     pub bytes: Vec<u8>,
 }
 
@@ -155,37 +157,38 @@ impl NativeEvent {
     }
 }
 
-/// Why a gateway does not pair a node. Shown, it says what mends that.
+/// The reason for which a gateway refuses to pair a node. Its `Display` text says what to do about
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PairingRefusal {
     /// The PIN or code was wrong, and no other may be tried on this connection.
     WrongCode,
-    /// The PIN, the code or the request ran out.
+    /// The PIN, the code or the request expired.
     Expired,
-    /// Too many wrong ones.
+    /// Too many wrong codes were entered.
     Locked,
     /// Pairing is not open.
     Closed,
-    /// The operator, or who decides for them, said no.
+    /// The operator, or a handler that decides for them, denied the request.
     Denied {
-        /// In their words.
+        /// The reason in the operator's words.
         reason: Option<String>,
     },
     /// This node's key was revoked.
     Revoked,
-    /// The gateway has no room.
+    /// The gateway has no capacity.
     Busy {
-        /// When to come again.
+        /// Time until a new attempt makes sense.
         retry_in: Duration,
     },
-    /// The setup code was spent by somebody else.
+    /// The setup code was spent by another node.
     Spent,
     /// The gateway cannot store anything at the moment.
     CannotStore {
-        /// When to come again.
+        /// Time until a new attempt makes sense.
         retry_in: Duration,
     },
-    /// The gateway found a message out of place.
+    /// The gateway received a message out of place.
     Protocol,
 }
 
@@ -247,13 +250,13 @@ impl fmt::Display for PairingRefusal {
     }
 }
 
-/// The events of a node, from the moment this was taken.
+/// The events of a node since this receiver was created.
 #[derive(Debug)]
 pub struct NativeEvents(pub(super) broadcast::Receiver<NativeEvent>);
 
 impl NativeEvents {
-    /// The next one; `None` once the node has ended. Whoever falls hundreds of events behind loses
-    /// the oldest.
+    /// Waits for the next event; `None` once the node has ended. A receiver that falls hundreds of
+    /// events behind loses the oldest.
     pub async fn next(&mut self) -> Option<NativeEvent> {
         loop {
             match self.0.recv().await {

@@ -1,4 +1,4 @@
-//! Between owned values and core's borrowed ones: what is fed to the machine, and what it asks for.
+//! Conversion between owned values and core's borrowed inputs and effects.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::event::{AppMessage, NativeEvent};
 use super::owner::Renewable;
 use crate::event::Vitals;
 
-/// What is fed to the machine.
+/// An owned input of the state machine.
 pub(super) enum Fed {
     Tick,
     Connected,
@@ -40,37 +40,38 @@ pub(super) enum Fed {
     Forget,
 }
 
-/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across
-/// awaits.
+/// An owned effect of the state machine. It borrows nothing from the step, so it can be carried out
+/// across awaits.
 pub(super) enum Action {
     Connect,
     Send(Vec<u8>),
     Close(Close),
-    /// With the capability that belongs to it, if one came.
+    /// Stores the memory, with its capability token if a new one came.
     Keep(Memory, Option<Vec<u8>>),
     Tell(NativeEvent),
 }
 
-/// What a step reads besides its input, and what comes in pieces over several.
+/// The values that a step reads besides its input, and the token that arrives in parts over several
+/// steps.
 pub(super) struct Feeder {
     keys: Arc<OwnKeys>,
     name: Name,
     room: Name,
     profile: String,
     pub(super) vitals: Vitals,
-    /// The token of the setup code that it is to be paired with.
+    /// The bootstrap token of the setup code for the pairing.
     pub(super) setup: Option<Zeroizing<String>>,
     chain: Incoming,
-    /// Wiped after every step: a sealed message was in clear there before.
+    /// Wiped after every step: the plaintext of a sealed message was in it.
     scratch: Zeroizing<[u8; NATIVE_SETUP_SCRATCH]>,
 }
 
-/// A capability that is coming in.
+/// A capability token that is being received.
 struct Incoming {
     assembly: Assembly,
     buffer: Box<[u8; CHAIN_BYTES]>,
     whole: Option<Vec<u8>>,
-    /// It belongs to what is kept next.
+    /// The token that belongs to the next stored memory.
     next: Option<Vec<u8>>,
 }
 
@@ -107,7 +108,10 @@ impl Feeder {
         }
     }
 
-    /// One step.
+    /// Performs one step.
+    ///
+    /// # Errors
+    /// [`getrandom::Error`] if the operating system gives no random bytes.
     pub(super) fn step(
         &mut self,
         node: Node,
@@ -127,7 +131,7 @@ impl Feeder {
         let input = match fed {
             Fed::Tick => Input::Tick(vitals.heartbeat(noise.as_deref())),
             Fed::Connected => {
-                // What came of a token on an earlier connection goes on with nothing here.
+                // Parts from an earlier connection are never continued on a new one.
                 chain.assembly = Assembly::IDLE;
                 chain.whole = None;
                 Input::Connected(Entropy::try_draw(&mut SysRng)?, own)
@@ -146,7 +150,7 @@ impl Feeder {
                     (Ok(address), Some(bytes)) => {
                         Input::App(App { action: message.action, address, bytes })
                     }
-                    // It was looked at when it came.
+                    // The owner's handle has checked the message already.
                     (Err(_), _) | (_, None) => return Ok((node, Vec::new())),
                 }
             }

@@ -1,8 +1,8 @@
-//! What a node of the native wire makes durable: its keys, how far pairing is, and its token.
+//! Persistent state of a node of the native wire: its keys, its pairing, and its token.
 //!
-//! The token is written before `native.json` names its grant, so wherever the power fails, what
-//! `native.json` names is there. If the token is the newer of the two, [`Keeper::load`] goes by the
-//! token.
+//! The token is written before `native.json` names its grant, so after a power failure anywhere,
+//! the grant that `native.json` names has its token. If the token is the newer of the two,
+//! [`Keeper::load`] uses the token's data.
 
 use std::path::Path;
 
@@ -20,13 +20,13 @@ use crate::standing::{Standing, Teller};
 use crate::state::{HeldState, StateDir, StateError};
 use crate::tokens::{Entry, KeySource, TokenStore, TokensError};
 
-/// Why something cannot be kept or read.
+/// The reason for which state cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
-    /// In the state directory.
+    /// The state directory failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// In the token store.
+    /// The token store failed.
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// The operating system gave no random bytes.
@@ -35,15 +35,15 @@ pub enum KeepError {
 }
 
 impl StateDir {
-    /// What a node of the native wire keeps here; `None` if none ever did.
+    /// Loads the identity and pairing of a node of the native wire; `None` if none was ever stored.
     ///
     /// # Errors
-    /// If it is there but cannot be read, can be read by others, or is damaged.
+    /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
     pub fn load_native(&self) -> Result<Option<(NativeIdentity, Memory)>, StateError> {
         self.read_as(record::NATIVE, record::read_native)
     }
 
-    /// The keys of a node of the native wire; `None` if there are none yet.
+    /// Loads the keys of a node of the native wire; `None` if there are none yet.
     ///
     /// # Errors
     /// As [`load_native`](Self::load_native).
@@ -62,10 +62,10 @@ impl StateDir {
 }
 
 impl HeldState {
-    /// The keys of a node of the native wire, made and kept if there are none yet.
+    /// Loads the keys of a node of the native wire, or generates and stores them.
     ///
     /// # Errors
-    /// If they cannot be read or written, or there is no randomness to make them of.
+    /// [`KeepError`] if the keys cannot be read or written, or there is no randomness for new ones.
     pub fn keys(&self) -> Result<OwnKeys, KeepError> {
         if let Some(keys) = self.dir().load_keys()? {
             return Ok(keys);
@@ -76,11 +76,11 @@ impl HeldState {
     }
 }
 
-/// The token store of a node. One within its state directory has its key beside it: a service
-/// starts before anybody unlocks a keyring.
+/// Opens the token store of a node. A store in the state directory has its key file beside it,
+/// because a service starts before anybody unlocks a keyring.
 ///
 /// # Errors
-/// If the store is there and unfit.
+/// [`TokensError`] if the store exists but cannot be used.
 pub fn open_tokens(identity: &NativeIdentity, state: &Path) -> Result<TokenStore, TokensError> {
     let path = identity.tokens.clone();
     if identity.plain_tokens {
@@ -93,14 +93,14 @@ pub fn open_tokens(identity: &NativeIdentity, state: &Path) -> Result<TokenStore
     }
 }
 
-/// Where a node keeps things, for as long as it runs.
+/// Storage for the state of a running node.
 pub(super) struct Keeper {
     state: HeldState,
     tokens: TokenStore,
     own: Holder,
 }
 
-/// What becomes durable, and the capability that belongs to it, if a new one came.
+/// The state to store, with its capability token if a new one came.
 pub(super) struct ToKeep {
     pub(super) identity: NativeIdentity,
     pub(super) memory: Memory,
@@ -117,14 +117,14 @@ impl Keeper {
         Ok(Self { state, tokens, own })
     }
 
-    /// What is kept of the pairing, with what the kept token says of itself.
+    /// Loads the pairing, with the terms of the stored token.
     pub(super) fn load(
         &self,
         identity: &NativeIdentity,
     ) -> Result<(Memory, Option<Facts>), KeepError> {
         let memory = self.state.dir().load_native()?.map_or(Memory::Blank, |(_, memory)| memory);
         let Memory::Paired(paired) = memory else { return Ok((memory, None)) };
-        // Without its token a node still links, and hears then that it may do nothing.
+        // A node without its token still links, and then learns that it may do nothing.
         let entry = match self
             .tokens
             .get(&identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default())
@@ -148,8 +148,8 @@ impl Keeper {
         teller.tell(&self.state, standing);
     }
 
-    /// Makes it durable. A pairing with another gateway takes the place of the one before, whose
-    /// token is forgotten then. What the token says of itself, if there is a new one.
+    /// Makes the state durable. A pairing with another gateway replaces the one before, whose token
+    /// is removed. Returns the terms of the stored token, if there is one.
     pub(super) fn keep(
         &self,
         ToKeep { identity, memory, chain }: ToKeep,
@@ -170,8 +170,8 @@ impl Keeper {
         Ok(facts)
     }
 
-    /// Removes the entries of the gateways with which this node was paired before, as far as they
-    /// hold a token of its own: nothing could use them any more.
+    /// Removes the entry of the gateway that this node was paired with before, if it holds a token
+    /// of the node's own: nothing could use it any more.
     fn forget_others(
         &self,
         before: Option<&NativeIdentity>,
@@ -233,8 +233,8 @@ impl Keeper {
         Ok(Some(facts))
     }
 
-    /// A pairing that changed without a new token: the gateway has another key, or the node was
-    /// given no scopes.
+    /// Updates the entry of a pairing that changed without a new token: the gateway has another
+    /// key, or the node was given no scopes.
     fn keep_without_token(
         &self,
         router: &str,

@@ -1,4 +1,4 @@
-//! What a node of the native wire says of itself in the logs: what happened, and what mends it.
+//! Log messages for the events of a node of the native wire, with advice on errors.
 
 use handfast_core::flow::native::node::Trust;
 

@@ -1,7 +1,8 @@
 //! The native wire: a node that is paired by PIN, code or approval, over a sealed channel on a
 //! WebSocket, TCP or a serial line.
 //!
-//! Core decides (`handfast_core::flow::native::node`); here it is connected, kept, waited and told.
+//! Core decides (`handfast_core::flow::native::node`); this module connects, stores, waits and
+//! reports.
 
 mod address;
 mod carrier;
@@ -34,29 +35,29 @@ use crate::config::Waits;
 use crate::state::{HeldState, StateDir, StateError};
 use crate::tls::TlsError;
 
-/// Everything a [`NativeNode`] needs.
+/// Configuration of a [`NativeNode`].
 #[derive(Debug)]
 pub struct NativeConfig {
-    /// Who it is, to whom, and where its token is.
+    /// The node's name and room, its gateway, and its token store.
     pub identity: NativeIdentity,
-    /// What it is made of: a JSON object of at most 256 bytes.
+    /// Description of the hardware: a JSON object of at most 256 bytes.
     pub profile: String,
-    /// Where it keeps its keys and its pairing.
+    /// The state directory, which holds the keys and the pairing.
     pub state: HeldState,
-    /// Where the gateway is reached this time, if not where its identity says.
+    /// Addresses of the gateway for this run, instead of those of the identity.
     pub via: Option<Vec<GatewayAt>>,
-    /// A file of certificates in PEM form that are trusted on `wss://` besides the system's.
+    /// A file of CA certificates in PEM form that are trusted on `wss://` besides the system's.
     pub ca: Option<PathBuf>,
-    /// The waits.
+    /// Time limits and intervals.
     pub waits: Waits,
 }
 
 impl NativeConfig {
-    /// A node with this identity that keeps its state in this directory; everything else as
-    /// documented by default.
+    /// Creates a configuration for this identity with its state in this directory. Everything else
+    /// has its default: an empty profile, no other address, no CA file, [`Waits::DEFAULT`].
     ///
     /// # Errors
-    /// If the directory cannot be used, or another process uses it.
+    /// [`StateError`] if the directory cannot be used, or another process uses it.
     pub fn new(identity: NativeIdentity, state: impl Into<PathBuf>) -> Result<Self, StateError> {
         let state = StateDir::at(state).hold()?;
         Ok(Self {
@@ -70,16 +71,16 @@ impl NativeConfig {
     }
 }
 
-/// Why a node of the native wire cannot start or cannot go on.
+/// The reason for which a node of the native wire cannot start or cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum NativeError {
-    /// What it keeps cannot be read or written.
+    /// The state or the token store cannot be read or written.
     #[error(transparent)]
     Keep(#[from] KeepError),
-    /// It cannot connect to anything encrypted.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Its profile is none.
+    /// The profile is not a JSON object, or is too long.
     #[error(
         "the profile must be one JSON object of at most {NATIVE_PROFILE_BYTES} bytes, like '{{\"model\":\"Pi 5\"}}'"
     )]
@@ -87,7 +88,7 @@ pub enum NativeError {
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
-    /// The process is being torn down.
+    /// The runtime shut down while the state was being stored.
     #[error("stopped while something was being kept")]
     Stopped,
 }

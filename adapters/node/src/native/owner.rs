@@ -1,4 +1,4 @@
-//! What the owner of a node of the native wire may tell it.
+//! Commands of the owner of a node of the native wire.
 
 use std::fmt;
 
@@ -13,31 +13,31 @@ use zeroize::Zeroizing;
 use super::event::AppMessage;
 use crate::event::Vitals;
 
-/// What a node's owner wants renewed.
+/// A kind of token that the owner can renew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewable {
-    /// Its token, which it keeps. It does so by itself in good time.
+    /// The capability token, which the node stores. The node also renews it by itself in good time.
     Chain,
     /// A bearer token for minutes: [`NativeEvent::Bearer`](super::NativeEvent::Bearer).
     Bearer,
 }
 
-/// Why something was not sent.
+/// The reason for which something was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSent {
-    /// It goes nowhere.
+    /// The address is invalid.
     #[error("the address is none: {0}; write it like /lights/room1")]
     Address(ScopeError),
-    /// It matches nothing.
+    /// The pattern is invalid.
     #[error("the pattern is none: {0}; write it like /lights/**")]
     Pattern(ScopeError),
-    /// It is more than fits into a message.
+    /// The message exceeds the payload limit.
     #[error("that is more than the {PAYLOAD_BYTES} bytes of one message; send it in pieces")]
     TooLong,
     /// The link is not open.
     #[error("the node is not linked now; send it again once it is")]
     NotLinked,
-    /// There are as many as a link may have.
+    /// The link has the maximum number of subscriptions.
     #[error("there are too many subscriptions; subscribe to a wider pattern instead of several")]
     TooMany,
     /// The node has ended.
@@ -58,8 +58,8 @@ pub(super) enum Word {
     Vitals(Vitals),
 }
 
-/// The owner's end of a node: may be cloned, and used from any task. Whatever is told to a node
-/// that has ended is lost.
+/// The owner's handle to a node. It can be cloned and used from any task. Commands to a node that
+/// has ended are lost.
 #[derive(Clone, Debug)]
 pub struct NativeOwner(pub(super) mpsc::Sender<Word>);
 
@@ -70,28 +70,28 @@ impl fmt::Debug for Word {
 }
 
 impl NativeOwner {
-    /// Have the node paired so, and if a fingerprint is given with no other gateway.
+    /// Starts pairing by this method; if a fingerprint is given, only with the gateway that has it.
     pub async fn pair(&self, wish: Wish, expect: Option<Fingerprint>) {
         let _ = self.0.send(Word::Pair(wish, expect)).await;
     }
 
-    /// Have the node paired with the token of a setup code, which is shown to the gateway with this
-    /// fingerprint alone.
+    /// Starts pairing with the token of a setup code, which is shown only to the gateway with this
+    /// fingerprint.
     pub async fn pair_with_setup(&self, token: Zeroizing<String>, gateway: Fingerprint) {
         let _ = self.0.send(Word::Setup(token, gateway)).await;
     }
 
-    /// The PIN that the gateway shows, or another code after a wrong one. Where none is awaited it
-    /// is dropped.
+    /// Enters the PIN that the gateway shows, or another code after a wrong one. It is dropped if
+    /// none is awaited.
     pub async fn enter_code(&self, code: Code) {
         let _ = self.0.send(Word::Code(code)).await;
     }
 
-    /// Sends something over the link. That it was sent does not say that it was allowed:
+    /// Sends a message over the link. `Ok` means that it was sent, not that it was allowed: see
     /// [`NativeEvent::NotAllowed`](super::NativeEvent::NotAllowed).
     ///
     /// # Errors
-    /// [`NotSent`].
+    /// [`NotSent`] with the cause.
     pub async fn send_app(
         &self,
         action: Action,
@@ -106,26 +106,27 @@ impl NativeOwner {
         self.ask(|answer| Word::App(message, answer)).await
     }
 
-    /// Hears from now on of what happens there, on this link and on every later one.
+    /// Subscribes to messages at addresses that match `pattern`, on this link and on every later
+    /// one.
     ///
     /// # Errors
-    /// [`NotSent`].
+    /// [`NotSent`] with the cause.
     pub async fn subscribe(&self, pattern: &str) -> Result<(), NotSent> {
         Pattern::parse(pattern).map_err(NotSent::Pattern)?;
         self.ask(|answer| Word::Subscribe(pattern.to_owned(), answer)).await
     }
 
-    /// Wants something renewed, if the link is open.
+    /// Requests a renewal, if the link is open.
     pub async fn renew(&self, what: Renewable) {
         let _ = self.0.send(Word::Renew(what)).await;
     }
 
-    /// Forget the pairing.
+    /// Erases the pairing.
     pub async fn forget(&self) {
         let _ = self.0.send(Word::Forget).await;
     }
 
-    /// What the next heartbeats tell.
+    /// Sets the readings of the next heartbeats.
     pub async fn tell(&self, vitals: Vitals) {
         let _ = self.0.send(Word::Vitals(vitals)).await;
     }

@@ -1,5 +1,4 @@
-//! The pump: feeds core's node machine with what happens, and carries out what it decides, in
-//! order.
+//! The driver: feeds events to core's node machine, and carries out its effects in order.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -25,10 +24,10 @@ use crate::clock::Clock;
 use crate::standing::{Standing, Teller};
 use crate::tls;
 
-/// How many events wait for a slow listener before it loses the oldest.
+/// Number of events that wait for a slow receiver before it loses the oldest.
 const EVENTS: usize = 256;
 
-/// What core calls the state of a node that waits for its owner.
+/// Core's name for the state of a node that waits for its owner.
 const IDLE: &str = "Idle";
 
 /// A node of the native wire.
@@ -48,10 +47,11 @@ impl std::fmt::Debug for NativeNode {
 }
 
 impl NativeNode {
-    /// A node, not running yet.
+    /// Creates a node that is not running yet.
     ///
     /// # Errors
-    /// If what it keeps cannot be read, its profile is none, or TLS cannot be set up.
+    /// [`NativeError`] if the stored state cannot be read, the profile is invalid, or TLS cannot be
+    /// set up.
     pub fn new(config: NativeConfig) -> Result<Self, NativeError> {
         let NativeConfig { identity, profile, state, via, ca, waits } = config;
         if Profile::parse(&profile)
@@ -85,31 +85,31 @@ impl NativeNode {
         Ok(Self { feeder, hands, memory, facts, owner: NativeOwner(words_in), words })
     }
 
-    /// The owner's end.
+    /// Returns the owner's handle.
     #[must_use]
     pub fn owner(&self) -> NativeOwner {
         self.owner.clone()
     }
 
-    /// The events from now on.
+    /// Returns a receiver of the events from now on.
     #[must_use]
     pub fn events(&self) -> NativeEvents {
         NativeEvents(self.hands.events.subscribe())
     }
 
-    /// What it keeps of its pairing.
+    /// Returns the stored pairing.
     #[must_use]
     pub const fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away,
-    /// refuses or misbehaves does not end it.
+    /// Runs until `shutdown` is ready, then closes the link in order. A gateway that is offline,
+    /// refuses or misbehaves does not end the node.
     ///
     /// # Errors
-    /// If what has to be kept can no longer be written, or there is no randomness.
+    /// [`NativeError`] if the state can no longer be written, or there is no randomness.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NativeError> {
-        // The owner's sender stays, so that receiving from it never ends.
+        // The owner's sender is kept, so that receiving from it never ends.
         let Self { mut feeder, mut hands, memory, facts, owner: _owner, mut words } = self;
         let clock = Clock::start();
         let waits = hands.target.waits;
@@ -164,8 +164,8 @@ impl NativeNode {
     }
 }
 
-/// The owner hears of a thing once it is durable, and not before: who was told that the node is
-/// paired may pull the plug.
+/// Moves reports behind storing: the owner may cut the power once it is told that the node is
+/// paired.
 fn durable_first(mut actions: Vec<Action>) -> Vec<Action> {
     if actions.iter().any(|action| matches!(action, Action::Keep(..))) {
         actions.sort_by_key(|action| matches!(action, Action::Tell(_)));
@@ -173,22 +173,23 @@ fn durable_first(mut actions: Vec<Action>) -> Vec<Action> {
     actions
 }
 
-/// What acts.
+/// The part of the node that carries out effects.
 struct Hands {
     carrier: Carrier,
     keeper: Arc<Keeper>,
     target: Target,
     identity: super::NativeIdentity,
     events: broadcast::Sender<NativeEvent>,
-    /// What came of actions, and has to be fed back.
+    /// Inputs that result from effects and have to be fed back.
     results: VecDeque<Fed>,
     renewal: Renewal,
-    /// Said anew on every link: the gateway forgets them with the one before.
+    /// Patterns to subscribe to on every new link, because the gateway drops subscriptions with the
+    /// link.
     subscriptions: Vec<String>,
     teller: Teller,
 }
 
-/// How the node stands after this; as before, if it says nothing of that.
+/// Returns the node's standing after an event; `None` if the event does not change it.
 const fn standing_after(event: &NativeEvent) -> Option<Standing> {
     match event {
         NativeEvent::Connecting => Some(Standing::Connecting),
@@ -204,8 +205,8 @@ const fn standing_after(event: &NativeEvent) -> Option<Standing> {
 }
 
 impl Hands {
-    /// The address that answered comes first from now on. Once paired, the first one names the
-    /// token's entry, and stays.
+    /// Moves the address that answered to the front. Once the node is paired, the order stays,
+    /// because the first address names the token's entry.
     fn prefer(&mut self, at: usize, memory: &Memory) {
         if !matches!(memory, Memory::Paired(_)) && at < self.identity.gateways.len() {
             self.identity.gateways[..=at].rotate_right(1);
@@ -293,7 +294,7 @@ impl Hands {
         if let Some(standing) = standing_after(&event) {
             self.keeper.tell(&mut self.teller, standing);
         }
-        // Nobody has to listen.
+        // Nobody may be listening.
         let _ = self.events.send(event);
     }
 }

@@ -1,4 +1,4 @@
-//! What `keys.json` and `native.json` hold, as text and as values.
+//! Format of `keys.json` and `native.json`.
 
 use std::path::PathBuf;
 
@@ -17,27 +17,28 @@ use super::address::GatewayAt;
 
 /// The file of a node's two private keys.
 pub(crate) const KEYS: &str = "keys.json";
-/// The file of what else a node of the native wire keeps.
+/// The file of the other state of a node of the native wire.
 pub(crate) const NATIVE: &str = "native.json";
 
-/// The form of both files. A program that finds a higher one leaves the file alone.
+/// Format version of both files. A program that finds a higher one leaves the file alone.
 const VERSION: u32 = 1;
-/// 64 bytes as base64url.
+/// Length of 64 bytes as base64url.
 const KEY_CHARS: usize = 86;
 
-/// Who a node of the native wire says it is, to whom, and where its token is.
+/// The identity of a node of the native wire: its self-description, its gateway, and its token
+/// store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NativeIdentity {
-    /// Where its gateway is reached, in the order in which the addresses are tried. The first one
-    /// names its entry in the token store.
+    /// Addresses of the gateway, in the order in which they are tried. The first one names the
+    /// entry in the token store.
     pub gateways: Vec<GatewayAt>,
-    /// What people call it.
+    /// The node's name for people.
     pub name: Name,
-    /// Where it stands.
+    /// The room where the node stands.
     pub room: Name,
-    /// The token store.
+    /// Path of the token store.
     pub tokens: PathBuf,
-    /// Whether its tokens are kept as they are.
+    /// Stores tokens unencrypted.
     pub plain_tokens: bool,
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn write_keys(keys: &OwnKeys) -> Zeroizing<Vec<u8>> {
     written(&KeysRecord { version: VERSION, keys: text.to_owned() })
 }
 
-/// The error says what is wrong, and never shows what was read.
+/// Parses `keys.json`. The error never contains any part of the file.
 pub(crate) fn read_keys(bytes: &[u8]) -> Result<OwnKeys, String> {
     check_version(bytes)?;
     let record: KeysRecord = serde_json::from_slice(bytes).map_err(crate::record::place)?;
@@ -115,7 +116,7 @@ pub(crate) fn write_native(identity: &NativeIdentity, memory: &Memory) -> Zeroiz
     })
 }
 
-/// The error says what is wrong, and never shows what was read.
+/// Parses `native.json`. The error never contains any part of the file.
 pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, Memory), String> {
     check_version(bytes)?;
     let record: NativeRecord = serde_json::from_slice(bytes).map_err(crate::record::place)?;
@@ -151,13 +152,13 @@ pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, Memory), Stri
     Ok((identity, memory))
 }
 
-/// A public key as text: 43 characters of base64url.
+/// Encodes a public key as 43 characters of base64url.
 #[must_use]
 pub fn write_public(key: &[u8; 32]) -> String {
     base64url::encode_32(key).into_iter().map(char::from).collect()
 }
 
-/// Reads a public key's text.
+/// Parses the text of a public key.
 #[must_use]
 pub fn read_public(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
@@ -181,10 +182,9 @@ fn check_version(bytes: &[u8]) -> Result<(), String> {
 }
 
 fn written(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    // Room from the start, so that growing leaves no copies of keys behind.
+    // The capacity suffices from the start, so that growth leaves no copies of keys behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    // Plain texts and numbers into memory: only a path that is no text could fail, and such a one
-    // is refused where it is given.
+    // Only a path that is not UTF-8 could fail here, and such a path is refused where it is given.
     let done = serde_json::to_writer_pretty(&mut *bytes, record);
     debug_assert!(done.is_ok(), "a record is always written");
     bytes.push(b'\n');

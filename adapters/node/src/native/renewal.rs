@@ -1,4 +1,5 @@
-//! When a node's token is renewed: at two thirds of its life, and from then on ever more urgently.
+//! Schedule for the renewal of a node's token: at two thirds of its life, then at ever shorter
+//! intervals.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,12 +7,12 @@ use handfast_core::time::UnixTime;
 
 use super::chain::{Facts, unix_now};
 
-/// The wall clock may be set while a node waits, so it is looked at this often.
+/// The wall clock may be set while a node waits, so it is checked at this interval.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
-/// A gateway that gives nothing is not asked more often than this.
+/// Minimum interval between requests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The next renewal, if there is anything to renew.
+/// The next renewal, if there is a token to renew.
 #[derive(Debug, Default)]
 pub(super) struct Renewal(Option<Plan>);
 
@@ -26,7 +27,7 @@ impl Renewal {
         self.0 = facts.map(|facts| Plan { at: facts.renew_at(), expires: facts.expires });
     }
 
-    /// It was asked for. If nothing comes of that, it is asked for again when half of what was left
+    /// Records a request. If it has no result, the next one follows when half of the remaining life
     /// has passed.
     pub(super) fn asked(&mut self) {
         let now = unix_now();
@@ -37,8 +38,8 @@ impl Renewal {
         });
     }
 
-    /// Waits until it is time; forever if there is nothing to renew. What has run out is not
-    /// renewed any more.
+    /// Waits until the renewal is due; forever if there is nothing to renew, or the token has
+    /// expired.
     pub(super) async fn due(&self) {
         let Some(Plan { at, expires }) = self.0 else { return std::future::pending().await };
         loop {

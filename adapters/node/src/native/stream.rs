@@ -16,7 +16,7 @@ pub(super) struct Framed {
     stream: Box<dyn Stream>,
     decoder: Decoder<Box<[u8]>>,
     read: Box<[u8]>,
-    /// What of `read` was read and not decoded yet.
+    /// Range of `read` that is not decoded yet.
     left: std::ops::Range<usize>,
 }
 
@@ -26,7 +26,7 @@ impl Framed {
         Self { stream, decoder, read: vec![0; 1024].into_boxed_slice(), left: 0..0 }
     }
 
-    /// The next message. May be dropped at any time without losing anything.
+    /// Waits for the next message. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<Vec<u8>, Lost> {
         loop {
             let mut rest = &self.read[self.left.clone()];
@@ -36,7 +36,8 @@ impl Framed {
                         self.left.start = self.left.end - rest.len();
                         return Ok(message.to_vec());
                     }
-                    // Noise on a line. If it was a message, the channel finds that one is missing.
+                    // Line noise. If it was a message, the sealed channel notices that one is
+                    // missing.
                     Err(error) => tracing::debug!(?error, "a broken frame was skipped"),
                 }
             }
@@ -60,20 +61,20 @@ impl Framed {
         sent.await.map_err(|error| Lost::Broken(presentable(&error.to_string())))
     }
 
-    /// Says that nothing more comes.
+    /// Closes the sending side.
     pub(super) async fn end(&mut self) {
         let _ = self.stream.shutdown().await;
     }
 }
 
-/// A message that no gateway takes for anything, in whatever state it is.
+/// A message that is invalid in every state of a gateway.
 const WAKE: [u8; 1] = [0xff];
-/// How long a line has to be quiet to count as at rest.
+/// Time of silence after which a line counts as idle.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// Opens a serial line. A line does not end when a program does, so the gateway may still hold what
-/// an earlier one said: a message that fits nowhere makes it begin anew, and what comes in answer
-/// is let pass.
+/// Opens a serial line. A line does not end with a program, so the gateway may still be in the
+/// middle of an earlier conversation: an invalid message makes it start over, and the answer to it
+/// is discarded.
 pub(super) async fn open_line(path: &Path, baud: u32, within: Duration) -> Result<Framed, Lost> {
     let failed = |why: &dyn std::fmt::Display| {
         Lost::NotOpened(format!(
