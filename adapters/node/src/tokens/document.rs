@@ -1,4 +1,4 @@
-//! The JSON of the store. What this program does not know is kept letter by letter.
+//! The JSON document of the store. Unknown fields are preserved verbatim.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 const ROUTERS: &str = "routers";
 
-/// A JSON value as it stood in the file. Wiped when dropped: it may be a token that is not sealed.
+/// A JSON value as it stands in the file. Wiped on drop, because it may be an unsealed token.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Raw(Box<RawValue>);
@@ -22,20 +22,20 @@ impl Drop for Raw {
     }
 }
 
-/// The fields of an object, each as it stood in the file.
+/// The fields of an object, each as it stands in the file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Fields(BTreeMap<String, Raw>);
 
 impl Fields {
-    /// One field; `None` if it is missing or null, an error if it is of another kind.
+    /// Returns one field; `None` if it is missing or null, an error if it has another type.
     pub(super) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ()> {
         self.0.get(name).map_or(Ok(None), |raw| serde_json::from_str(raw.0.get()).map_err(|_| ()))
     }
 
     /// Sets one field, or removes it.
     pub(super) fn set(&mut self, name: &str, value: Option<&(impl Serialize + ?Sized)>) {
-        // Texts and lists of texts: there is nothing that could fail.
+        // Serializing texts and lists of texts cannot fail.
         match value.and_then(|value| to_raw_value(value).ok()) {
             Some(raw) => self.0.insert(name.to_owned(), Raw(raw)),
             None => self.0.remove(name),
@@ -48,16 +48,16 @@ impl Fields {
 pub(super) struct Document {
     /// The entries by address.
     pub(super) routers: BTreeMap<String, Fields>,
-    /// Everything beside `routers`.
+    /// All fields besides `routers`.
     pub(super) rest: Fields,
 }
 
 impl Document {
-    /// The error says what is wrong, and never shows what was read.
+    /// Parses the file. The error never contains any part of it.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
         serde_json::from_str(text).map_err(|error| {
-            // Where, and not what: the parser's own words may quote a token.
+            // Only the place is reported: the parser's message may quote a token.
             let what = match error.classify() {
                 serde_json::error::Category::Eof => "it ends too early",
                 serde_json::error::Category::Data => "a value in it is of the wrong kind",
@@ -69,11 +69,11 @@ impl Document {
         })
     }
 
-    /// As text for people, with room for `bytes` from the start, so that growing leaves no copies
-    /// of plain tokens behind.
+    /// Writes indented JSON. `bytes` is the initial capacity, which should suffice, so that growth
+    /// leaves no copies of plain tokens behind.
     pub(super) fn write(&self, bytes: usize) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(bytes));
-        // Texts into memory: there is nothing that could fail.
+        // Writing texts into memory cannot fail.
         let written = serde_json::to_writer_pretty(&mut *text, self);
         debug_assert!(written.is_ok(), "a document is always written");
         text.push(b'\n');
@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Document {
                 f.write_str("an object")
             }
 
-            // By hand, because values as they stand cannot be read through serde's `flatten`.
+            // Implemented by hand, because serde's `flatten` cannot deserialize raw values.
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
                 let mut document = Document::default();
                 while let Some(name) = map.next_key::<String>()? {

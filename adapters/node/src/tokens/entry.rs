@@ -1,4 +1,4 @@
-//! One entry of the store: what a node or companion keeps of a gateway that it is paired with.
+//! One entry of the store: the data that a node or companion keeps of a gateway.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use zeroize::Zeroizing;
 
 use super::document::Fields;
 
-/// A token as text: wiped when dropped, never shown by `Debug`, not `Clone`.
+/// A token as text: wiped on drop, never shown by `Debug`, not `Clone`.
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Takes ownership of the text; copies that the caller made are the caller's to wipe.
+    /// Takes ownership of the text. The caller must wipe any copies it made.
     #[must_use]
     pub fn new(text: impl Into<Zeroizing<String>>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself.
+    /// Returns the text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -34,33 +34,33 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// What is kept of one gateway. The first three fields are always there; an entry of another
+/// The stored data of one gateway. The first three fields are always there; an entry of another
 /// program may have no others.
 #[derive(Debug)]
 pub struct Entry {
-    /// What proves to the gateway that this client is paired.
+    /// The token that authenticates this client to the gateway.
     pub token: SecretText,
-    /// When that was, in whole seconds; a time beyond the year 9999 is kept as the end of that
-    /// year.
+    /// Time of the pairing in whole seconds; times after the year 9999 are stored as the end of
+    /// that year.
     pub paired_at: UnixTime,
-    /// What people call the gateway.
+    /// The gateway's name for people.
     pub name: String,
     /// The gateway's X25519 static key; the native wire connects to no other.
     pub gateway_key: Option<PublicKey>,
-    /// What people compared.
+    /// The gateway's fingerprint, which people compared.
     pub fingerprint: Option<Fingerprint>,
-    /// What the gateway calls this client.
+    /// The id that the gateway gave this client.
     pub node_id: Option<NodeId>,
-    /// Which grant the token belongs to.
+    /// The id of the grant that the token belongs to.
     pub grant: Option<[u8; 16]>,
-    /// From then on the token counts no more, in whole seconds; the client pairs again.
+    /// End of the token's validity in whole seconds; after it the client has to pair again.
     pub expires_at: Option<UnixTime>,
-    /// The scopes of the token, to show them. The token itself decides.
+    /// The scopes of the token, for display. The token itself decides.
     pub permissions: Option<Vec<String>>,
 }
 
 impl Entry {
-    /// An entry with the three fields that each one has.
+    /// Creates an entry with the three fields that every entry has.
     #[must_use]
     pub fn new(token: SecretText, paired_at: UnixTime, name: impl Into<String>) -> Self {
         Self {
@@ -76,14 +76,14 @@ impl Entry {
         }
     }
 
-    /// Whether the token counts no more, so that only pairing again helps.
+    /// Returns `true` if the token has expired, so that only pairing again helps.
     #[must_use]
     pub fn is_expired(&self, now: UnixTime) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// Reads all but the token, which the caller has opened. The error says what is wrong, and
-    /// never shows what was read.
+    /// Parses all fields but the token, which the caller has opened. The error never contains any
+    /// part of the file.
     pub(super) fn read(fields: &Fields, token: SecretText) -> Result<Self, String> {
         let missing = |what: &str| format!("it has no {what}");
         let time = |what| text(fields, what, rfc3339::read);
@@ -101,7 +101,7 @@ impl Entry {
         })
     }
 
-    /// Writes all but the token over what is there, and leaves fields alone that it does not know.
+    /// Writes all fields but the token, and leaves unknown fields alone.
     pub(super) fn write(&self, fields: &mut Fields) {
         fields.set("paired_at", Some(rfc3339::write(self.paired_at).as_str()));
         fields.set("name", Some(&self.name));
@@ -120,18 +120,19 @@ impl Entry {
     }
 }
 
-/// What can be told of an entry without its key. A field that is missing or damaged is `None`.
+/// The part of an entry that can be read without its key. A field that is missing or damaged is
+/// `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The gateway's address, as the entry stands under it.
+    /// The gateway's address, which is the key of the entry.
     pub router: String,
-    /// What people call the gateway.
+    /// The gateway's name for people.
     pub name: Option<String>,
-    /// When the client was paired with it.
+    /// Time of the pairing.
     pub paired_at: Option<UnixTime>,
-    /// From when on its token counts no more.
+    /// End of the token's validity.
     pub expires_at: Option<UnixTime>,
-    /// Whether its token is encrypted.
+    /// The token is encrypted.
     pub sealed: bool,
 }
 
@@ -171,7 +172,7 @@ fn read_key(text: &str) -> Option<PublicKey> {
     (length == bytes.len()).then(|| PublicKey::parse(&bytes).ok()).flatten()
 }
 
-/// Exactly 32 hex digits; `u128` alone would take a sign, too.
+/// Parses exactly 32 hex digits; `u128` alone would also accept a sign.
 fn read_hex(text: &str) -> Option<[u8; 16]> {
     let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     digits.then(|| u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)).flatten()

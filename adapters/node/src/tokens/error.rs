@@ -1,106 +1,105 @@
-//! Why a stored token cannot be read or kept. Nothing here ever holds a token, a key, or a piece of
-//! a file.
+//! Errors of the token store. No error contains a token, a key, or a part of a file.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why the token store cannot do what was asked.
+/// The reason for which the token store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
-    /// Reading or writing failed.
+    /// A read or write failed.
     #[error(
         "{what} {path}: {why}; use another path for the token store, or run as the owner of this one"
     )]
     Io {
-        /// What was tried.
+        /// The attempted operation.
         what: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         why: io::Error,
     },
-    /// The environment names no home.
+    /// The environment names no home directory.
     #[error(
         "there is no place for the token store: neither a home directory nor a configuration directory is set; name a path for it"
     )]
     NoPlace,
-    /// Others can get at it.
+    /// Other users can access a file or directory.
     #[error(
         "{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}"
     )]
     TooOpen {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Its permissions.
+        /// Its permission bits.
         mode: u32,
-        /// What they should be.
+        /// The permission bits that it should have.
         mend: u32,
     },
-    /// A link, directory, pipe, socket or device.
+    /// The path is a link, directory, pipe, socket or device.
     #[error(
         "{path} is {found}, where a regular file belongs; name the file itself, or move what is there away"
     )]
     Irregular {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file found there.
         found: &'static str,
     },
-    /// The store cannot be understood. It is left as it is.
+    /// The store cannot be parsed. It is left unchanged.
     #[error(
         "the token store {path} is damaged: {why}. It was left as it is: restore it from a backup, or move it away and pair again\n  \
          mv {path} {path}.damaged"
     )]
     Damaged {
-        /// Which file.
+        /// Path of the store.
         path: PathBuf,
-        /// What is wrong, without its content.
+        /// The cause, without any content of the file.
         why: String,
     },
-    /// Other programs keep the store locked.
+    /// Another program keeps the store locked.
     #[error(
         "the token store {path} has been locked by another program for {seconds} s; end that program and try again"
     )]
     Busy {
-        /// Which store.
+        /// Path of the store.
         path: PathBuf,
-        /// How long was waited, in seconds.
+        /// Duration of the wait, in seconds.
         seconds: u64,
     },
-    /// One entry cannot be understood; the others can be used.
+    /// One entry cannot be parsed; the others can be used.
     #[error(
         "the entry of gateway {router} in {path} is damaged: {why}; pair again with this gateway"
     )]
     BadEntry {
-        /// Which store.
+        /// Path of the store.
         path: PathBuf,
-        /// The address it stands under.
+        /// The address of the entry.
         router: String,
-        /// What is wrong, without its content.
+        /// The cause, without any content of the entry.
         why: String,
     },
-    /// The text is no gateway's address.
+    /// The text is not a gateway's address.
     #[error("{router:?} is no gateway address: write it as host and port, like 192.168.1.100:7330")]
     NotARouter {
-        /// What was given.
+        /// The given text.
         router: String,
     },
-    /// What was to be kept is no token.
+    /// The given text is not a token.
     #[error("what was given for gateway {router} is no token: {why}; pair again with this gateway")]
     NoToken {
-        /// The address it was given for.
+        /// The address of the entry.
         router: String,
-        /// What is wrong with it.
+        /// The cause, as a sentence.
         why: &'static str,
     },
-    /// The key that the token was sealed with is gone.
+    /// The key of the sealed token is missing.
     #[error(
         "the token of gateway {router} cannot be opened: its key is no longer in {place}; pair again with this gateway"
     )]
     LostKey {
-        /// The address the token stands under.
+        /// The address of the entry.
         router: String,
-        /// Where the key was looked for.
+        /// The place where the key was expected.
         place: String,
     },
     /// The key does not open the token.
@@ -109,41 +108,41 @@ pub enum TokensError {
          copied from another address; pair again with this gateway"
     )]
     NotOpened {
-        /// The address the token stands under.
+        /// The address of the entry.
         router: String,
-        /// Where the key is from.
+        /// The place that the key came from.
         place: String,
     },
-    /// A sealed token, and no key source.
+    /// The token is sealed, but the store was opened without a key source.
     #[error(
         "the token of gateway {router} is sealed, but the store was opened for plain tokens; open it with its keyring or key file"
     )]
     Sealed {
-        /// The address the token stands under.
+        /// The address of the entry.
         router: String,
     },
-    /// What should be a key is none.
+    /// The stored key has a wrong length.
     #[error(
         "{place} holds no key for the token store: it has {found} bytes, not 32; remove it and pair again"
     )]
     NotAKey {
-        /// Where it is.
+        /// The place of the key.
         place: String,
         /// Its length in bytes.
         found: u64,
     },
-    /// The keyring cannot be asked.
+    /// The keyring cannot be used.
     #[error(
         "the keyring of this session {why}; log in to a session with an unlocked keyring, or keep the key in a file instead and pair again"
     )]
     Keyring {
-        /// What is wrong.
+        /// The cause, as part of a sentence.
         why: String,
     },
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes ({why}); try again")]
     Randomness {
-        /// What it says.
+        /// The error of the system.
         why: getrandom::Error,
     },
 }

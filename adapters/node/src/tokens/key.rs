@@ -1,4 +1,4 @@
-//! Where the key comes from that tokens are sealed with.
+//! Sources of the key that seals the tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -7,30 +7,30 @@ use handfast_core::secret::Secret;
 use super::error::TokensError;
 use super::{file, keyring, seal};
 
-/// How long a key is.
+/// Length of a key in bytes.
 pub(super) const KEY_BYTES: usize = 32;
 
-/// What keeps tokens from whoever reads the store's file, or a copy of it.
+/// The protection of tokens against readers of the store's file or a copy of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A random key in the keyring of the user's session (the Secret Service of the session's
-    /// D-Bus), made when the first token is kept. It belongs to the path of the store: a store that
-    /// is moved has lost its key.
+    /// D-Bus), generated when the first token is stored. It belongs to the path of the store: a
+    /// store that is moved has lost its key.
     Keyring,
-    /// A random key in this file: 32 bytes, 0600, made when the first token is kept.
+    /// A random key in this file: 32 bytes, mode 0600, generated when the first token is stored.
     File(PathBuf),
-    /// None: tokens are kept as they are, and whoever can read the file can use them.
+    /// No key: tokens are stored in plain text, and every reader of the file can use them.
     Plain,
 }
 
 impl KeySource {
-    /// The key file in the directory of a store: `tokens.key`.
+    /// Returns the key file in the directory of a store: `tokens.key`.
     #[must_use]
     pub fn beside(store: &Path) -> Self {
         Self::File(store.with_file_name("tokens.key"))
     }
 
-    /// The key; `None` if there is none.
+    /// Loads the key; `None` if there is none.
     pub(super) fn find(&self, store: &Path) -> Result<Option<Secret<KEY_BYTES>>, TokensError> {
         match self {
             Self::Keyring => keyring::find(&id_of(store)?),
@@ -39,7 +39,7 @@ impl KeySource {
         }
     }
 
-    /// The key, made if there is none; `None` if there shall be none. Only the holder of the
+    /// Loads the key, or generates it; `None` for [`Plain`](Self::Plain). Only the holder of the
     /// store's lock may call this.
     pub(super) fn find_or_make(
         &self,
@@ -56,14 +56,14 @@ impl KeySource {
             }
             Self::File(path) => {
                 let key = fresh()?;
-                // Whoever was faster has made the key for all.
+                // Another process may have created the file first; then its key is used.
                 if file::create(path, key.expose())? { Ok(Some(key)) } else { read(path) }
             }
             Self::Plain => Ok(None),
         }
     }
 
-    /// For people.
+    /// Returns the place of the key for error messages.
     pub(super) fn place(&self) -> String {
         match self {
             Self::Keyring => "the keyring of this session".to_owned(),
@@ -72,7 +72,7 @@ impl KeySource {
         }
     }
 
-    /// For the file.
+    /// Returns the value of `key_source` in the store's file; `None` for [`Plain`](Self::Plain).
     pub(super) const fn kind(&self) -> Option<&'static str> {
         match self {
             Self::Keyring => Some("keyring"),
@@ -81,8 +81,8 @@ impl KeySource {
         }
     }
 
-    /// The source that a store's file names; a key file is the one beside it. `None` if that is no
-    /// source.
+    /// Returns the source that a store's file names; a key file is the one beside the store. `None`
+    /// if the name is unknown.
     pub(super) fn named(kind: &str, store: &Path) -> Option<Self> {
         match kind {
             "keyring" => Some(Self::Keyring),
@@ -95,14 +95,14 @@ impl KeySource {
 fn read(path: &Path) -> Result<Option<Secret<KEY_BYTES>>, TokensError> {
     let Some(bytes) = file::read(path, KEY_BYTES as u64)? else { return Ok(None) };
     let key = <[u8; KEY_BYTES]>::try_from(&**bytes).map_err(|_| {
-        // Of a longer file no more was read than shows that it is.
+        // A longer file was read only as far as needed to notice its length.
         let length = std::fs::metadata(path).map_or(bytes.len() as u64, |about| about.len());
         TokensError::NotAKey { place: path.display().to_string(), found: length }
     })?;
     Ok(Some(Secret::new(key)))
 }
 
-/// The name of a store in the keyring: its path, the same from every directory.
+/// Returns the name of a store in the keyring: its absolute path.
 fn id_of(store: &Path) -> Result<String, TokensError> {
     let io = |why| TokensError::Io { what: "cannot look at", path: store.to_owned(), why };
     let directory = file::directory(store);

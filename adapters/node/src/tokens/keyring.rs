@@ -1,11 +1,11 @@
 //! The keyring of the user's session: the Secret Service of freedesktop.org, which GNOME, KDE and
 //! KeePassXC offer on the session's D-Bus.
 //!
-//! The calls are few, so they are made here; the crates for it bring a second asynchronous runtime
-//! and a big-number library. The key travels over the bus as it is ("plain"): the bus is a Unix
-//! socket of the same user, and whoever could listen there could as well ask for the key. Nothing
-//! is asked of the user: a keyring that is locked is an error that says so, since a daemon has
-//! nobody to ask.
+//! The calls are few, so they are implemented here; the crates for it bring a second asynchronous
+//! runtime and a big-number library. The key travels over the bus unencrypted (the `plain`
+//! algorithm): the bus is a Unix socket of the same user, and a process that could listen there
+//! could as well request the key. The user is never prompted: a locked keyring is an error that
+//! says so, because a daemon has nobody to ask.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,34 +22,34 @@ use super::key::KEY_BYTES;
 
 const SERVICE: &str = "org.freedesktop.secrets";
 const ROOT: &str = "/org/freedesktop/secrets";
-/// What stands for no object, and for no question to the user.
+/// The path that stands for no object, and for no prompt.
 const NONE: &str = "/";
-/// A keyring answers at once, or after it was started.
+/// Limit for an answer of the keyring, which may have to be started first.
 const WITHIN: Duration = Duration::from_secs(10);
 
 type Key = Secret<KEY_BYTES>;
 /// Session, parameters of the session's encryption, value, type of the value.
 type Sent = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
 
-/// The key of a store; `None` if the keyring has none.
+/// Loads the key of a store; `None` if the keyring has none.
 pub(super) fn find(store: &str) -> Result<Option<Key>, TokensError> {
     let store = store.to_owned();
     block(async move { Keyring::reach().await?.find(&store).await })
 }
 
-/// Keeps the key of a store that has none.
+/// Stores the key of a store that has none.
 pub(super) fn keep(store: &str, key: &Key) -> Result<(), TokensError> {
     let (store, key) = (store.to_owned(), Zeroizing::new(key.expose().to_vec()));
     block(async move { Keyring::reach().await?.keep(&store, &key).await })
 }
 
-/// Whether a key could be kept now, without asking the user.
+/// Returns `true` if a key could be stored now without a prompt.
 pub(super) fn is_usable() -> bool {
     block(async { Keyring::reach().await?.collection().await.map(|_| ()) }).is_ok()
 }
 
-/// Runs the calls on a thread of their own, so that the caller may be inside or outside an
-/// asynchronous runtime.
+/// Runs the calls on a separate thread, so that the caller may be inside or outside an asynchronous
+/// runtime.
 fn block<T: Send + 'static>(
     calls: impl Future<Output = Result<T, Failed>> + Send + 'static,
 ) -> Result<T, TokensError> {
@@ -141,7 +141,7 @@ impl Keyring {
         unasked(&question)
     }
 
-    /// The default collection, unlocked.
+    /// Returns the default collection, unlocked.
     async fn collection(&self) -> Result<OwnedObjectPath, Failed> {
         let (collection,): (OwnedObjectPath,) =
             call(&self.bus, ROOT, "Service", "ReadAlias", &"default").await?;
@@ -159,12 +159,12 @@ impl Keyring {
     }
 }
 
-/// The keyring forgets a question that nobody has it ask.
+/// Fails if the keyring wants to prompt the user. A prompt that is never started has no effect.
 fn unasked(question: &OwnedObjectPath) -> Result<(), Failed> {
     if question.as_str() == NONE { Ok(()) } else { Err(Failed::Other("is locked".to_owned())) }
 }
 
-/// What the key of a store is found by.
+/// Returns the attributes that identify the key of a store.
 fn attributes(store: &str) -> HashMap<&'static str, &str> {
     HashMap::from([("application", "handfast"), ("kind", "token-store-key"), ("store", store)])
 }

@@ -1,5 +1,5 @@
-//! The token store of a client: what a node or companion keeps of each gateway that it is paired
-//! with, by the gateway's address.
+//! The token store of a client: the data that a node or companion keeps of each gateway that it is
+//! paired with, by the gateway's address.
 //!
 //! One file, `tokens.json`, which people can read and other programs may add to:
 //!
@@ -7,15 +7,15 @@
 //! {"routers": {"192.168.1.100:7330": {"token": "…", "paired_at": "2024-01-15T10:30:00Z", "name": "Studio Router"}}}
 //! ```
 //!
-//! | file | holds |
+//! | file | content |
 //! |---|---|
-//! | `tokens.json` | the entries; tokens as `enc1:…` (sealed for their address) or, when asked for, as they are |
+//! | `tokens.json` | the entries; tokens as `enc1:…` (sealed for their address) or plain |
 //! | `tokens.key` | the key, where it is not in a keyring |
-//! | `tokens.json.lock` | nothing; whoever writes holds it, so programs do not lose each other's entries |
-//! | `tokens.json.tmp`, `tokens.key.….tmp` | a write that was cut off; never read |
+//! | `tokens.json.lock` | nothing; a writer locks it against other writers |
+//! | `tokens.json.tmp`, `tokens.key.….tmp` | an interrupted write; never read |
 //!
-//! All of them are 0600, a directory that is made for them is 0700. The calls block for as long as
-//! small files or a keyring take, a writer for up to ten seconds if others write.
+//! All of them have mode 0600; a directory that is created for them has 0700. The calls block for
+//! as long as small files or a keyring take, a writer for up to ten seconds while others write.
 
 mod document;
 mod entry;
@@ -37,20 +37,19 @@ pub use path::{default_path, router_of};
 
 use document::{Document, Fields};
 
-/// Most bytes of a store; hundreds of entries are far below it.
+/// Maximum size of a store in bytes; hundreds of entries are far below it.
 const MOST_BYTES: usize = 1024 * 1024;
-/// Most bytes of a token; a capability has 2048.
+/// Maximum size of a token in bytes; a capability token has at most 2048.
 const TOKEN_BYTES: usize = 16 * 1024;
-/// Most bytes of an address: the longest host name, a port, and the brackets of an IPv6 address
-/// with its zone.
+/// Maximum length of an address in bytes: the longest host name, a port, and the brackets of an
+/// IPv6 address with its zone.
 const ROUTER_BYTES: usize = 300;
-/// The field beside `routers` that tells the next program where the key is.
+/// The field beside `routers` that names the place of the key.
 const KEY_SOURCE: &str = "key_source";
 /// The field of an entry that is sealed.
 const TOKEN: &str = "token";
 
-/// A store of tokens. The value holds nothing but where things are; each call reads what is there
-/// then.
+/// A store of tokens. The value holds only the paths; each call reads the file anew.
 #[derive(Debug)]
 pub struct TokenStore {
     path: PathBuf,
@@ -58,27 +57,27 @@ pub struct TokenStore {
 }
 
 impl TokenStore {
-    /// The store in this file, which need not exist; nothing is made before the first
+    /// Opens the store in this file, which need not exist; nothing is created before the first
     /// [`put`](Self::put).
     ///
     /// # Errors
-    /// If the file, its directory or its key file is there and can be used by others, is of another
-    /// kind, or is damaged.
+    /// [`TokensError`] if the file, its directory or its key file exists and is accessible to
+    /// others, is of another kind, or is damaged.
     pub fn open(path: impl Into<PathBuf>, keys: KeySource) -> Result<Self, TokensError> {
         let store = Self { path: path.into(), keys };
         if store.path.file_name().is_none() {
             return Err(TokensError::Irregular { path: store.path, found: "a directory" });
         }
         store.load()?;
-        // A keyring is asked only when its key is needed.
+        // A keyring is queried only when its key is needed.
         if let KeySource::File(_) = store.keys {
             store.keys.find(&store.path)?;
         }
         Ok(store)
     }
 
-    /// The store in this file with the key where it was so far; for a new one in the keyring if the
-    /// session has one that is not locked, else in a file beside it. Never plain.
+    /// Opens the store in this file with its previous key source. A new store uses the keyring if
+    /// the session has an unlocked one, and otherwise a file beside it, but never plain text.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -93,23 +92,24 @@ impl TokenStore {
         Self::open(plain.path, keys)
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the key is.
+    /// Returns the place of the key.
     #[must_use]
     pub const fn key_source(&self) -> &KeySource {
         &self.keys
     }
 
-    /// What is kept of a gateway; `None` if nothing is. Sealed and plain tokens are told apart by
-    /// what they begin with.
+    /// Loads the entry of a gateway; `None` if there is none. Sealed and plain tokens are
+    /// distinguished by their prefix.
     ///
     /// # Errors
-    /// If the store cannot be read, the entry is damaged, or its token does not open.
+    /// [`TokensError`] if the store cannot be read, the entry is damaged, or its token does not
+    /// open.
     pub fn get(&self, router: &str) -> Result<Option<Entry>, TokensError> {
         let document = self.load()?;
         let Some(fields) = document.routers.get(router) else { return Ok(None) };
@@ -121,15 +121,15 @@ impl TokenStore {
         Entry::read(fields, SecretText::new(token)).map(Some).map_err(bad)
     }
 
-    /// Keeps an entry in place of the one of that gateway, if there is one. Fields that this
-    /// program does not know stay. When this returns, it is durable.
+    /// Stores an entry in place of that gateway's old one, if any. Unknown fields are preserved.
+    /// The entry is durable when this returns.
     ///
-    /// A key that was lost is replaced: that is how pairing again mends it. Tokens of other
-    /// gateways that it sealed stay closed.
+    /// A lost key is replaced, so pairing again repairs the store. Tokens of other gateways that
+    /// the lost key sealed stay closed.
     ///
     /// # Errors
-    /// If the store cannot be read or written, or there is no key; then what was kept is still
-    /// there.
+    /// [`TokensError`] if the address or the token is invalid, the store cannot be read or written,
+    /// or there is no key; then the old content is still there.
     pub fn put(&self, router: &str, entry: Entry) -> Result<(), TokensError> {
         check_router(router)?;
         let token = entry.token.expose();
@@ -158,12 +158,12 @@ impl TokenStore {
         self.save(&document)
     }
 
-    /// Forgets a gateway. Returns whether there was anything. Needs no key.
+    /// Removes the entry of a gateway. Returns `false` if there was none. Needs no key.
     ///
     /// # Errors
-    /// If the store cannot be read or written; then what was kept is still there.
+    /// [`TokensError`] if the store cannot be read or written; then the old content is still there.
     pub fn remove(&self, router: &str) -> Result<bool, TokensError> {
-        // Where there is nothing, nothing is made.
+        // Without an entry, no lock file is created.
         if !self.load()?.routers.contains_key(router) {
             return Ok(false);
         }
@@ -175,10 +175,10 @@ impl TokenStore {
         self.save(&document).map(|()| true)
     }
 
-    /// All gateways of which something is kept, by address. Needs no key.
+    /// Lists all entries by address. Needs no key.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// [`TokensError`] if the store cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, TokensError> {
         let document = self.load()?;
         let sealed =
@@ -223,7 +223,7 @@ impl TokenStore {
     }
 }
 
-/// What would not be read back is not written.
+/// The error for a document that would be too large to be read back.
 fn io_full() -> std::io::Error {
     std::io::Error::new(
         std::io::ErrorKind::FileTooLarge,
@@ -231,7 +231,7 @@ fn io_full() -> std::io::Error {
     )
 }
 
-/// The token as it is kept. The error never shows it.
+/// Returns the token as it is stored. The error never contains it.
 fn token_of(fields: &Fields) -> Result<Zeroizing<String>, &'static str> {
     match fields.get(TOKEN).map(|found| found.map(Zeroizing::<String>::new)) {
         Ok(Some(token)) if !token.is_empty() => Ok(token),
@@ -240,7 +240,7 @@ fn token_of(fields: &Fields) -> Result<Zeroizing<String>, &'static str> {
     }
 }
 
-/// Why a text is no token.
+/// Returns the reason for which a text is not a token, or `None` for a valid one.
 fn unfit(token: &str) -> Option<&'static str> {
     match token {
         "" => Some("it is empty"),
@@ -251,8 +251,10 @@ fn unfit(token: &str) -> Option<&'static str> {
     }
 }
 
-/// Anything that can stand for a host and a port; which ones lead somewhere shows when one
-/// connects.
+/// Checks that the address is a host and a port. Nothing is looked up, so the host may not exist.
+///
+/// # Errors
+/// [`TokensError::NotARouter`].
 fn check_router(router: &str) -> Result<(), TokensError> {
     let port = router.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
     let number = port.is_some_and(|port| {

@@ -1,4 +1,4 @@
-//! Where the store is, and under which address an entry stands.
+//! The default path of the store, and the addresses of its entries.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use super::error::TokensError;
 use crate::gateway_url::GatewayUrl;
 
-/// Where the store is unless another path is named:
-/// `${XDG_CONFIG_HOME:-~/.config}/handfast/tokens.json`; on macOS
-/// `~/Library/Application Support/handfast/tokens.json`; on Windows
+/// Returns the default path of the store: `${XDG_CONFIG_HOME:-~/.config}/handfast/tokens.json`; on
+/// macOS `~/Library/Application Support/handfast/tokens.json`; on Windows
 /// `%APPDATA%\handfast\tokens.json`.
 ///
 /// # Errors
-/// If the environment names none of these places.
+/// [`TokensError::NoPlace`] if the environment names none of these directories.
 pub fn default_path() -> Result<PathBuf, TokensError> {
     path_on(std::env::consts::OS, |name| std::env::var_os(name)).ok_or(TokensError::NoPlace)
 }
@@ -29,8 +28,7 @@ fn path_on(system: &str, variable: impl Fn(&str) -> Option<OsString>) -> Option<
     base.map(|base| base.join("handfast").join("tokens.json"))
 }
 
-/// The address that the entry of a gateway stands under: host and port, with brackets around an
-/// IPv6 address.
+/// Returns the address of a gateway's entry: host and port, with brackets around an IPv6 address.
 #[must_use]
 pub fn router_of(gateway: &GatewayUrl) -> String {
     let (host, port) = (gateway.host(), gateway.port());

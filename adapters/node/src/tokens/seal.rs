@@ -1,5 +1,5 @@
-//! Tokens at rest: XChaCha20-Poly1305, whose nonces are long enough to be random for as long as a
-//! key lives.
+//! Encryption of stored tokens: XChaCha20-Poly1305, whose nonces are long enough to be random for
+//! the whole life of a key.
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
@@ -8,25 +8,25 @@ use handfast_core::crypto::base64url;
 use handfast_core::secret::Secret;
 use zeroize::Zeroizing;
 
-/// What a sealed token begins with. No token does, so whoever reads knows which it is.
+/// The prefix of a sealed token. No plain token begins with it, so a reader can distinguish them.
 pub(super) const PREFIX: &str = "enc1:";
 
-/// Before the address in the associated data, so that nothing sealed for another purpose opens
-/// here.
+/// The prefix of the associated data, before the address. It prevents data sealed for another
+/// purpose from opening here.
 const LABEL: &[u8] = b"handfast/v1/token-store\0";
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
-/// The text does not open: it is no sealed token, or not of this key and address.
+/// The text does not open: it is not a sealed token, or has another key or address.
 #[derive(Debug)]
 pub(super) struct DoesNotOpen;
 
-/// A fresh key.
+/// Generates a key.
 pub(super) fn new_key() -> Result<Secret<32>, getrandom::Error> {
     random().map(|bytes: Zeroizing<[u8; 32]>| Secret::new(*bytes))
 }
 
-/// Random bytes of the operating system.
+/// Returns random bytes of the operating system.
 pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, getrandom::Error> {
     let mut bytes = Zeroizing::new([0; N]);
     SysRng.try_fill_bytes(&mut *bytes).map(|()| bytes)
@@ -40,7 +40,8 @@ pub(super) fn seal(
     token: &str,
 ) -> Result<Option<String>, getrandom::Error> {
     let nonce = random::<NONCE_BYTES>()?;
-    // The whole length from the start, so that growing leaves no copies of the token behind.
+    // The capacity suffices for the whole text, so that growth leaves no copies of the token
+    // behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(NONCE_BYTES + token.len() + TAG_BYTES));
     bytes.extend_from_slice(&*nonce);
     bytes.extend_from_slice(token.as_bytes());
@@ -53,7 +54,7 @@ pub(super) fn seal(
     Ok(base64url::encode(&bytes, &mut chars).map(|text| format!("{PREFIX}{text}")))
 }
 
-/// Opens what [`seal`] made for this address.
+/// Opens the output of [`seal`] for this address.
 pub(super) fn open(
     key: &Secret<32>,
     router: &str,
@@ -79,7 +80,8 @@ fn cipher(key: &Secret<32>) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.expose().into())
 }
 
-/// The label has an end and only the address follows, so no two addresses give the same bytes.
+/// Returns the associated data. The label has a fixed end and only the address follows, so
+/// different addresses give different bytes.
 fn associated(router: &str) -> Vec<u8> {
     [LABEL, router.as_bytes()].concat()
 }
