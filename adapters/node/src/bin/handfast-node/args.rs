@@ -141,13 +141,14 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Whether it is one person's, so that what they share between programs is theirs to find.
+    /// Returns `true` if the state belongs to one person, so that the token store can be the one
+    /// that this person's programs share.
     pub(crate) fn is_personal(&self) -> bool {
         let service = std::env::var_os("STATE_DIRECTORY").is_some_and(|value| !value.is_empty());
         self.path.is_none() && !service && !rustix::process::geteuid().is_root()
     }
 
-    /// The command that goes on with this state.
+    /// Returns the command that runs the node with this state.
     pub(crate) fn run(&self) -> String {
         match &self.path {
             Some(path) => format!("handfast-node run --state {}", path.display()),
@@ -173,7 +174,7 @@ pub(crate) struct Ca {
 }
 
 impl Ca {
-    /// The file, if one of these addresses has a use for it.
+    /// Returns the file. An error if none of these addresses uses TLS.
     pub(crate) fn checked_for(self, gateways: &[GatewayAt]) -> Result<Option<PathBuf>, Failure> {
         match self.path {
             Some(_) if !gateways.iter().any(GatewayAt::is_tls) => {
@@ -183,8 +184,8 @@ impl Ca {
         }
     }
 
-    /// The file; an error where it could have no effect, as its owner then believes in an
-    /// encryption that is not there.
+    /// Returns the file. An error if the address does not use TLS, because the owner would then
+    /// believe in an encryption that is not there.
     pub(crate) fn checked(self, gateway: &GatewayUrl) -> Result<Option<PathBuf>, Failure> {
         match self.path {
             Some(_) if !gateway.is_tls() => Err(Failure::Usage(format!(

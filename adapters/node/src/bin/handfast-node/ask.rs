@@ -1,4 +1,4 @@
-//! Asking for a secret: on the terminal without showing it, or from standard input.
+//! Prompts for secrets: on the terminal without echo, or from standard input.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -6,10 +6,11 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// More than any PIN, code, invitation or setup code, wrapped into lines or not.
+/// Maximum input in bytes: more than any PIN, code, invitation or setup code, wrapped into lines or
+/// not.
 const MOST_BYTES: u64 = 8192;
 
-/// A question that was asked. Dropped, the terminal shows again what is typed.
+/// A pending question. Dropping it restores the terminal's echo.
 pub(crate) struct Question {
     answer: oneshot::Receiver<Option<Zeroizing<String>>>,
     _quiet: Option<Quiet>,
@@ -21,21 +22,20 @@ impl Question {
         Self::until(prompt, |_| true)
     }
 
-    /// Asks for lines until they are whole together, because a mail program wraps what is long; an
-    /// empty one ends them, too.
+    /// Reads lines until `is_whole` accepts the text, because mail programs wrap long lines. An
+    /// empty line also ends the input.
     pub(crate) fn until(prompt: &str, is_whole: impl Fn(&str) -> bool + Send + 'static) -> Self {
         let quiet = io::stdin().is_terminal().then(Quiet::begin).flatten();
         if quiet.is_some() {
             handfast_stdio::note(&format!("{prompt}: "));
         }
         let (answer_in, answer) = oneshot::channel();
-        // A thread of its own, which nobody waits for: reading cannot be broken off when the
-        // question is moot.
+        // A detached thread: a blocking read cannot be cancelled when the question becomes moot.
         std::thread::spawn(move || answer_in.send(read_lines(is_whole)));
         Self { answer, _quiet: quiet }
     }
 
-    /// What was typed; `None` at the end of input.
+    /// Waits for the answer; `None` at the end of input.
     pub(crate) async fn answer(&mut self) -> Option<Zeroizing<String>> {
         (&mut self.answer).await.ok().flatten()
     }
@@ -58,7 +58,7 @@ fn read_lines(is_whole: impl Fn(&str) -> bool) -> Option<Zeroizing<String>> {
     }
 }
 
-/// A terminal that does not show what is typed.
+/// A terminal whose echo is off. Dropping it restores the previous mode.
 struct Quiet(Termios);
 
 impl Quiet {

@@ -1,21 +1,21 @@
-//! Logs: to standard error, by `RUST_LOG`.
+//! Logs to standard error, filtered by `RUST_LOG`.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging, at a level of its own unless `RUST_LOG` says more. Only `tracing` is listened to
-/// and not the `log` crate, where the WebSocket library shows whole frames, tokens included.
+/// Starts logging at the level `otherwise` unless `RUST_LOG` is set. Only `tracing` is captured and
+/// not the `log` crate, where the WebSocket library shows whole frames, tokens included.
 pub(crate) fn start(otherwise: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
-    // Not `init()`: that would also collect what libraries say through `log` if some crate of the
-    // build enables it.
+    // `init()` would also capture messages of the `log` crate, if some crate of the build enables
+    // that.
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_target(false)
-        // It would be said on the very stream that failed, by a macro that panics then.
+        // The message would go to the stream that failed, through a macro that then panics.
         .log_internal_errors(false)
         .finish();
     let _ = tracing::subscriber::set_global_default(subscriber);

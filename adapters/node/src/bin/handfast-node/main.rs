@@ -22,14 +22,14 @@ use handfast_stdio::{Unwritten, note_line};
 
 use crate::args::{Args, Verb};
 
-/// How a verb ends that did not do what was asked.
+/// The failure of a command.
 enum Failure {
-    /// Refused, not found, or failed: exit code 1.
+    /// The operation was refused, failed, or found nothing: exit code 1.
     Failed(String),
-    /// Asked for in a way that cannot be meant: exit code 2.
+    /// The command line is contradictory or incomplete: exit code 2.
     Usage(String),
-    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a
-    /// pipe has enough.
+    /// The operation succeeded, but its output could not be written: exit code 1, or 0 if the
+    /// reader closed the pipe.
     Unwritten(Unwritten),
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Prints.
+/// Prints to standard output.
 fn put(text: &str) -> Result<(), Failure> {
     handfast_stdio::put(text).map_err(Failure::Unwritten)
 }
@@ -61,7 +61,7 @@ async fn main() -> ExitCode {
     };
     logging::start(match verb {
         Verb::Run(_) => "info",
-        // These tell their outcome themselves.
+        // These commands print their outcome themselves.
         Verb::Pair(_)
         | Verb::Status(_)
         | Verb::Reset(_)
@@ -84,7 +84,7 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // Its reader has enough.
+        // The reader of the pipe needs no more output.
         Err(Failure::Unwritten(unwritten)) if unwritten.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             note_line(&format!("handfast-node: {failure}"));

@@ -84,7 +84,7 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
     put(&out)
 }
 
-/// What becomes of the one attempt.
+/// Waits for the outcome of the single attempt.
 async fn first_answer(mut events: Events) -> Result<NodeId, Failure> {
     let mut why = Lost::Silent.to_string();
     let mut complaint = None;
@@ -102,7 +102,7 @@ async fn first_answer(mut events: Events) -> Result<NodeId, Failure> {
             | Event::Forgotten => {}
         }
     }
-    // What the gateway said of the request tells more than how it closed.
+    // The gateway's complaint tells more than the way it closed the connection.
     Err(Failure::Failed(format!("not paired: {}", complaint.unwrap_or(why))))
 }
 

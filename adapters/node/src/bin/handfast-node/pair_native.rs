@@ -88,7 +88,8 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
     outcome
 }
 
-/// What the state directory keeps of a native pairing. One that was paired by token is left alone.
+/// Loads the stored native pairing. An error if the node was paired by token, because that pairing
+/// must not be overwritten.
 fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, Memory)>, Failure> {
     if dir.load()?.is_some_and(|(_, memory)| memory.node_id().is_some()) {
         return Err(Failure::Failed(format!(
@@ -100,12 +101,12 @@ fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, Memory)>, Failure> {
     Ok(dir.load_native()?)
 }
 
-/// How the node is to be paired, and what the owner is asked for meanwhile.
+/// The pairing method, and the question that the owner may have to answer again.
 struct Wanted {
     wish: Wish,
     expect: Option<Fingerprint>,
     gateways: Option<Vec<GatewayAt>>,
-    /// The token of a setup code.
+    /// Bootstrap token of a setup code.
     setup: Option<Zeroizing<String>>,
     asks: crate::pairing::Asks,
 }
@@ -173,7 +174,8 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
     }
 }
 
-/// A setup code names its gateway, or it is not shown to any.
+/// Reads a setup code. One that does not name its gateway's fingerprint is refused, because any
+/// gateway at its address would receive it.
 fn setup(text: &str) -> Result<Wanted, Failure> {
     let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
     let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
@@ -209,7 +211,7 @@ async fn line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     asked(Question::ask(prompt)).await
 }
 
-/// What was pasted, without what wrapping has put in between.
+/// Removes the white space that line wrapping has put into pasted text.
 fn unwrapped(text: &str) -> Zeroizing<String> {
     let mut whole = Zeroizing::new(String::with_capacity(text.len()));
     text.split_whitespace().for_each(|part| whole.push_str(part));
@@ -224,7 +226,7 @@ async fn asked(mut question: Question) -> Result<Zeroizing<String>, Failure> {
     answer.ok_or_else(|| Failure::Failed("nothing was typed".into()))
 }
 
-/// Reads a PIN as it was typed.
+/// Parses a typed PIN.
 pub(crate) fn pin(typed: &str) -> Result<Code, &'static str> {
     Code::parse(typed)
         .map_err(|_| "that is no PIN: it has 4 to 64 digits or letters, as the gateway shows it")
@@ -241,8 +243,8 @@ fn host_name() -> Name {
     name.unwrap_or(UNKNOWN).into()
 }
 
-/// Where the token goes: one place for all programs of a person, the state directory for a service,
-/// so that no two nodes share an entry.
+/// Returns the path of the token store: one file for all programs of a person; a file in the state
+/// directory for a service, so that no two nodes share an entry.
 fn tokens_path(
     given: Option<PathBuf>,
     kept: Option<&NativeIdentity>,
@@ -264,5 +266,5 @@ fn tokens_path(
     }
 }
 
-/// How long the first link after pairing may take before it is left to `run`.
+/// Limit for the first link after pairing; after it, linking is left to `run`.
 pub(crate) const LINK_WITHIN: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! The conversation while a node is being paired: what is told, what is asked, and how it ends.
+//! The dialogue while a node is being paired.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::Failure;
 use crate::ask::Question;
 use crate::pair_native::{LINK_WITHIN, pin};
 
-/// What the owner may be asked for again.
+/// The secret that the owner may be asked for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asks {
     Nothing,
@@ -23,11 +23,11 @@ pub(crate) enum Asks {
     Code(Selector),
 }
 
-/// What is shown of both sides.
+/// Data for the messages to the owner.
 pub(crate) struct Shown {
     pub(crate) own: Fingerprint,
     pub(crate) gateway: Vec<GatewayAt>,
-    /// The command that goes on with what was paired.
+    /// The command that runs the node after the pairing.
     pub(crate) run: String,
 }
 
@@ -35,17 +35,16 @@ pub(crate) struct Pairing {
     shown: Shown,
     asks: Asks,
     question: Option<Question>,
-    /// The gateway knows the node now, so a lost connection is tried again.
+    /// The gateway has accepted the code or the request, so a lost connection is retried.
     known: bool,
     granted: Option<String>,
     why: Option<String>,
     attempts: u8,
-    /// Why what was told first could not be written. What is being paired does not end for that.
+    /// The first write error of the output. It does not end the pairing.
     unwritten: Option<Unwritten>,
 }
 
-/// How often a connection that broke after the code was right is tried again before that is left to
-/// `run`.
+/// Number of retries after the code was confirmed; then retrying is left to `run`.
 const ATTEMPTS: u8 = 5;
 
 impl Pairing {
@@ -62,7 +61,7 @@ impl Pairing {
         }
     }
 
-    /// Until the node is paired and linked, or that failed.
+    /// Runs until the node is paired and linked, or the pairing has failed.
     pub(crate) async fn follow(
         &mut self,
         owner: NativeOwner,
@@ -95,19 +94,19 @@ impl Pairing {
         }
     }
 
-    /// Prints.
+    /// Prints to standard output, unless an earlier write failed.
     fn tell(&mut self, text: &str) {
         if self.unwritten.is_none() {
             self.unwritten = handfast_stdio::put(text).err();
         }
     }
 
-    /// How it ends for a node that is paired.
+    /// Returns the outcome for a paired node: `Ok`, or the write error.
     fn told(&mut self) -> Result<(), Failure> {
         self.unwritten.take().map_or(Ok(()), |unwritten| Err(Failure::Unwritten(unwritten)))
     }
 
-    /// Whether it is done.
+    /// Handles an event. Returns `true` once the node is paired and linked.
     fn hear(&mut self, event: NativeEvent) -> Result<bool, Failure> {
         match event {
             NativeEvent::Gateway { fingerprint, trust } => self.tell(&format!(
@@ -215,8 +214,8 @@ impl Pairing {
         Ok(())
     }
 
-    /// What was typed goes to the machine, or is asked for again where it cannot be meant; that
-    /// costs no attempt.
+    /// Passes the typed secret to the machine. Malformed input is asked for again, which costs no
+    /// attempt.
     async fn entered(
         &mut self,
         owner: &NativeOwner,

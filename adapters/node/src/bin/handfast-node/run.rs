@@ -29,7 +29,7 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
         )));
     }
     let state = dir.hold()?;
-    // Read again, now that nobody else can write.
+    // The state may have changed before the lock was taken.
     let (identity, memory) =
         kept(state.dir())?.ok_or_else(|| Failure::Failed("the node was reset just now".into()))?;
     let gateway = match args.gateway {
@@ -74,12 +74,12 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is kept, if a node id is among it.
+/// Loads the stored identity if a node id belongs to it.
 fn kept(dir: &StateDir) -> Result<Option<(Identity, Memory)>, Failure> {
     Ok(dir.load()?.filter(|(_, memory)| memory.node_id().is_some()))
 }
 
-/// The default file, unless a token was kept from standard input.
+/// Returns the default token file, unless a token from standard input is stored.
 fn default_file(state: &HeldState, memory: &Memory) -> Option<&'static Path> {
     let path = Path::new(token_file::DEFAULT_PATH);
     match memory {

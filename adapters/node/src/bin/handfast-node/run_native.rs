@@ -1,4 +1,4 @@
-//! `handfast-node run` of a node of the native wire.
+//! `handfast-node run` for a node of the native wire.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use crate::args;
 use crate::run::Stop;
 use crate::{Failure, put};
 
-/// Whether the directory keeps a node of the native wire that has something to do.
+/// Returns `true` if the directory holds a native node that is paired or has asked to be.
 pub(crate) fn is_kept(dir: &StateDir) -> Result<bool, Failure> {
     Ok(dir.load_native()?.is_some_and(|(_, memory)| memory != Memory::Blank))
 }
 
-/// A node as the directory keeps it.
+/// Creates the node that is stored in the directory.
 pub(crate) fn node(
     dir: StateDir,
     via: Option<GatewayAt>,
@@ -36,7 +36,7 @@ pub(crate) fn node(
         return Err(not_paired());
     }
     let state = dir.hold()?;
-    // Read again, now that nobody else can write.
+    // The state may have changed before the lock was taken.
     let (identity, _) = state.dir().load_native()?.ok_or_else(not_paired)?;
     let via = via.map(|gateway| vec![gateway]);
     let ca: Option<PathBuf> = ca.checked_for(via.as_deref().unwrap_or(&identity.gateways))?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
     }
     let mut events = node.events();
     let (reading, unread) = tokio::sync::oneshot::channel::<()>();
-    // A program reads these; where none does any more, the node ends in order.
+    // A program reads the events; once it closes the pipe, the node ends in order.
     let print = async move {
         let _reading = reading;
         while let Some(event) = events.next().await {
@@ -77,12 +77,12 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
     printed
 }
 
-/// The first gateway of an identity, for texts.
+/// Returns the first gateway of an identity, for messages.
 pub(crate) fn gateway_of(identity: &NativeIdentity) -> String {
     identity.gateways.first().map(ToString::to_string).unwrap_or_default()
 }
 
-/// One event as an object. A bearer token is named, and not shown.
+/// Returns an event as a JSON object. The value of a bearer token is left out.
 pub(crate) fn as_json(event: &NativeEvent) -> Value {
     match event {
         NativeEvent::Connecting => json!({ "event": "connecting" }),
@@ -138,7 +138,7 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
     }
 }
 
-/// A message as an object: as text where it is text, else its bytes.
+/// Returns a message as a JSON object: its payload as `text` if it is UTF-8, else as `bytes`.
 pub(crate) fn app_as_json(AppMessage { action, address, bytes }: &AppMessage) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => {

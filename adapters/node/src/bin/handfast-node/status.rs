@@ -34,7 +34,8 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let running = dir.is_held();
     let default_file = token_file::DEFAULT_PATH;
     let stands = dir.stands();
-    // What the node that runs has read counts, and else what the next one would read.
+    // The token file of the running node takes precedence over the one that the next run would
+    // read.
     let used = stands.as_ref().filter(|_| running).and_then(|stands| stands.token_from.clone());
     let last = stands.as_ref().and_then(|stands| stands.token_from.clone());
     let (token, file, told) = match (&memory, used, last) {
@@ -104,7 +105,7 @@ pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {
         return Err(Failure::Failed(format!("nothing is kept in {place}")));
     }
     let held = dir.hold()?;
-    // A store that cannot be read keeps nobody from forgetting the rest.
+    // An unreadable store must not prevent the reset of everything else.
     if let Ok(Some((identity, _))) = held.dir().load_native()
         && let Err(why) = crate::status_native::forget_token(&identity, held.dir().path())
     {

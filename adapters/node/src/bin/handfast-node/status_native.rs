@@ -1,4 +1,4 @@
-//! `handfast-node status` of a node of the native wire.
+//! `handfast-node status` for a node of the native wire.
 
 use std::path::Path;
 
@@ -101,12 +101,12 @@ pub(crate) fn status(
     put(&rows.into_iter().map(|(label, value)| format!("{label:<13}{value}\n")).collect::<String>())
 }
 
-/// Whether a node of the native wire was here whose pairing its operator has ended.
+/// Returns `true` if a native node was paired here and its operator revoked it.
 pub(crate) fn was_put_out(dir: &StateDir) -> bool {
     dir.stands().is_some_and(|stands| stands.standing == Standing::Unpaired)
 }
 
-/// How a node stands, for people.
+/// Describes a standing for people.
 pub(crate) fn in_words(stands: Option<&Stands>, running: bool) -> String {
     let Some(stands) = stands else {
         return if running { "starting" } else { "not running" }.to_owned();
@@ -128,7 +128,7 @@ pub(crate) fn in_words(stands: Option<&Stands>, running: bool) -> String {
     format!("{words} (since {} s)", unix_now().as_secs().saturating_sub(stands.since().as_secs()))
 }
 
-/// The kept token.
+/// Loads the stored token's entry.
 pub(crate) fn entry(identity: &NativeIdentity, state: &Path) -> Result<Option<Entry>, TokensError> {
     let Some(gateway) = identity.gateways.first() else { return Ok(None) };
     open_tokens(identity, state)?.get(&gateway.router())

@@ -1,4 +1,4 @@
-//! `handfast-node send` and `handfast-node listen`: a link for trying things by hand.
+//! `handfast-node send` and `handfast-node listen`: a link for manual tests.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::args::native::{Listen, Send};
 use crate::run_native::{app_as_json, node};
 use crate::{Failure, put};
 
-/// A gateway says at once what it does not allow, and nothing of what it allows.
+/// Limit for an objection. A gateway refuses a message at once and does not confirm an allowed one.
 const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
-/// How long a link may take.
+/// Limit for opening the link.
 const LINK_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn send(args: Send) -> Result<(), Failure> {
@@ -102,7 +102,7 @@ fn objection(event: &NativeEvent) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A node with an open link, running beside.
+/// A node with an open link, which runs in a task of its own.
 struct Linked {
     owner: NativeOwner,
     events: NativeEvents,

@@ -1,4 +1,4 @@
-//! `handfast-node identity`, `delegate` and `present`: tokens that pass from one holder to another.
+//! `handfast-node identity`, `delegate` and `present`: tokens that one holder delegates to another.
 
 use std::io::Read;
 use std::path::Path;
@@ -19,9 +19,9 @@ use crate::args::native as args;
 use crate::talk::{not_allowed, not_sent, print_message};
 use crate::{Failure, put};
 
-/// As in `talk`: what is not allowed is said at once.
+/// Limit for an objection: a gateway refuses at once and confirms nothing.
 const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
-/// More than any token.
+/// Maximum size of a token in bytes.
 const MOST_BYTES: u64 = 4096;
 
 pub(crate) fn identity(args: &args::Identity) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ pub(crate) fn identity(args: &args::Identity) -> Result<(), Failure> {
     }
 }
 
-/// The node's keys, made if there are none; a running node need not be stopped to look at them.
+/// Loads the node's keys, or generates them. Reading them does not need the lock of a running node.
 fn keys(dir: StateDir) -> Result<OwnKeys, Failure> {
     match dir.load_keys()? {
         Some(keys) => Ok(keys),
@@ -105,7 +105,7 @@ pub(crate) async fn present(args: args::Present) -> Result<(), Failure> {
     outcome
 }
 
-/// The gateway that was named, or the one this node is paired with.
+/// Returns the named gateway, or the one that this node is paired with.
 fn whom(
     dir: &StateDir,
     gateway: Option<GatewayAt>,

@@ -47,7 +47,7 @@ pub(crate) struct Door {
     pub(crate) gateway_key: Option<Fingerprint>,
 }
 
-/// Which way of pairing was chosen.
+/// The pairing method from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Chosen {
     Token,
@@ -58,7 +58,7 @@ pub(crate) enum Chosen {
     Approval,
 }
 
-/// A value that must not be kept, shown, or have been given.
+/// An option value that must not be given. It is parsed only to be refused, and is not stored.
 #[derive(Clone, Debug)]
 struct Hidden;
 
@@ -71,7 +71,7 @@ impl FromStr for Hidden {
 }
 
 impl Door {
-    /// The way, or why it is none.
+    /// Returns the pairing method, or an error if a secret was given on the command line.
     pub(crate) fn check(&self) -> Result<Chosen, Failure> {
         let Way { pin, code, qr, setup, approval } = &self.way;
         let given = |option: &str, what: &str| {
@@ -186,7 +186,7 @@ pub(crate) struct Present {
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, String> {
-    // People type as they like; what is compared is written in one way.
+    // Fingerprints are compared in upper case, but people may type lower case.
     Fingerprint::parse(&text.trim().to_ascii_uppercase())
         .map_err(|_| "a fingerprint has six groups of four letters and digits, like AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO".into())
 }
