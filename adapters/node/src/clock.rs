@@ -1,9 +1,9 @@
-//! The monotonic clock that core is told, and back to timers.
+//! The monotonic clock that core uses, and its deadlines as timers.
 
 use handfast_core::time::Instant;
 use tokio::time::Instant as Tokio;
 
-/// Milliseconds since this process began to count.
+/// Milliseconds since this clock was started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Tokio);
 

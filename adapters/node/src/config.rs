@@ -1,4 +1,4 @@
-//! What a node is told before it starts.
+//! Configuration of a node.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,33 +10,33 @@ use handfast_core::wire::token::Token;
 use crate::record::Identity;
 use crate::state::{HeldState, StateDir, StateError};
 
-/// Everything a [`crate::LinuxNode`] needs.
+/// Configuration of a [`crate::LinuxNode`].
 #[derive(Debug)]
 pub struct NodeConfig {
-    /// Who it is, and to whom.
+    /// The node's name and room, and its gateway.
     pub identity: Identity,
-    /// What it is made of: a JSON object of at most 4096 bytes.
+    /// Description of the hardware: a JSON object of at most 4096 bytes.
     pub profile: String,
-    /// Where it keeps its node id, and a token that its owner enters.
+    /// The state directory, which holds the node id and a token that the owner enters.
     pub state: HeldState,
-    /// A token that is durable elsewhere, in a file for instance; it is used instead of a kept one
-    /// and is not written to the state.
+    /// A token that is stored elsewhere, such as in a file; it is used instead of a stored one and
+    /// is not written to the state.
     pub token: Option<Token>,
-    /// Begins as if nothing were kept, and so asks to be paired. What is kept is replaced only when
-    /// a gateway has given a new id.
+    /// Starts as if nothing were stored, and so asks to be paired. The stored state is replaced
+    /// only once a gateway has given a new id.
     pub ask_anew: bool,
-    /// A file of certificates in PEM form that are trusted on `wss://` besides the system's.
+    /// A file of CA certificates in PEM form that are trusted on `wss://` besides the system's.
     pub ca: Option<PathBuf>,
-    /// The waits.
+    /// Time limits and intervals.
     pub waits: Waits,
 }
 
 impl NodeConfig {
-    /// A node with this identity that keeps its state in this directory; everything else as
-    /// documented by default.
+    /// Creates a configuration for this identity with its state in this directory. Everything else
+    /// has its default: an empty profile, no token, no CA file, [`Waits::DEFAULT`].
     ///
     /// # Errors
-    /// If the directory cannot be used, or another process uses it.
+    /// [`StateError`] if the directory cannot be used, or another process uses it.
     pub fn new(identity: Identity, state: impl Into<PathBuf>) -> Result<Self, StateError> {
         Ok(Self {
             identity,
@@ -50,25 +50,26 @@ impl NodeConfig {
     }
 }
 
-/// How long things may take.
+/// Time limits and intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// For the TCP connection, and then once more for the TLS and WebSocket handshakes.
+    /// Limit for the TCP connection, and again for the TLS and WebSocket handshakes.
     pub connect_within: Duration,
-    /// For the gateway's answer to a request or to a token.
+    /// Limit for the gateway's answer to a request or to a token.
     pub answer_within: Duration,
-    /// Between heartbeats.
+    /// Interval between heartbeats.
     pub heartbeat_every: Duration,
-    /// Between questions whether the gateway is still there.
+    /// Interval between WebSocket pings.
     pub ping_every: Duration,
-    /// For its answer to one.
+    /// Limit for the answer to a ping.
     pub pong_within: Duration,
-    /// For the gateway's part of closing a connection.
+    /// Limit for the gateway's part of closing a connection.
     pub close_within: Duration,
 }
 
 impl Waits {
-    /// What a node uses unless told otherwise.
+    /// The defaults: 10 s to connect and to answer, a heartbeat every 60 s, a ping every 30 s that
+    /// is answered within 20 s, 2 s to close.
     pub const DEFAULT: Self = Self {
         connect_within: Duration::from_secs(10),
         answer_within: Duration::from_secs(10),

@@ -1,4 +1,4 @@
-//! One connection to the gateway: opened within bounds, read, written to, and closed properly.
+//! One connection to the gateway: opened within time limits, read, written to, and closed in order.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -29,29 +29,29 @@ use crate::config::{Waits, span};
 use crate::event::{Lost, presentable};
 use crate::gateway_url::GatewayUrl;
 
-/// What a WebSocket runs over: TCP, or TLS over it.
+/// The byte stream below a WebSocket: TCP, or TLS over it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
 type Opening = Pin<Box<dyn Future<Output = Result<Socket, Lost>> + Send>>;
 
-/// Where to connect to, and how.
+/// The address of the gateway, and the settings for connecting to it.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) gateway: GatewayUrl,
-    /// There exactly if the address is a `wss://` one.
+    /// `Some` if and only if the address is a `wss://` one.
     pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) waits: Waits,
 }
 
-/// The connection, if there is one.
+/// The state of the connection.
 pub(crate) enum Connection {
     None,
     Opening(Opening),
     Open { socket: Box<Socket>, keepalive: Keepalive },
 }
 
-/// What comes of a connection.
+/// An event of the connection.
 pub(crate) enum Heard {
     Opened,
     Text(Utf8Bytes),
@@ -63,9 +63,8 @@ impl Connection {
         Self::Opening(Box::pin(dial(target.clone())))
     }
 
-    /// Waits for the next thing to happen; forever if there is no connection. May be dropped at any
-    /// time without losing anything. After [`Heard::Lost`] the caller has to
-    /// [`finish`](Self::finish).
+    /// Waits for the next event; forever if there is no connection. Dropping the future loses
+    /// nothing. After [`Heard::Lost`] the caller has to call [`finish`](Self::finish).
     pub(crate) async fn next(&mut self, clock: &Clock, waits: &Waits) -> Heard {
         let limits = limits(waits);
         loop {
@@ -97,7 +96,7 @@ impl Connection {
         }
     }
 
-    /// Sends a text frame.
+    /// Sends a text frame. Does nothing if no connection is open.
     pub(crate) async fn send(&mut self, text: Utf8Bytes, within: Duration) -> Result<(), Lost> {
         let Self::Open { socket, .. } = self else {
             return Ok(());
@@ -111,8 +110,8 @@ impl Connection {
         Err(sent)
     }
 
-    /// Closes from our side and waits a little for the gateway's part; gives up an attempt to open.
-    /// Whether there was anything to close.
+    /// Closes the connection and waits up to `within` for the gateway's close frame; abandons an
+    /// attempt to open. Returns `false` if there was nothing to close.
     pub(crate) async fn close(&mut self, close: Close, within: Duration) -> bool {
         match std::mem::replace(self, Self::None) {
             Self::None => false,
@@ -127,14 +126,15 @@ impl Connection {
                         while let Some(Ok(_)) = socket.next().await {}
                     }
                 };
-                // A gateway that does not answer is not waited for: dropping the socket ends it.
+                // A gateway that does not answer is not waited for: dropping the socket ends the
+                // connection.
                 let _ = timeout(within, goodbye).await;
                 true
             }
         }
     }
 
-    /// Lets an answer to the gateway's close go out, then drops the socket.
+    /// Lets the answer to the gateway's close frame go out, then drops the socket.
     pub(crate) async fn finish(&mut self, within: Duration) {
         if let Self::Open { mut socket, .. } = std::mem::replace(self, Self::None) {
             let _ = timeout(within, async { while let Some(Ok(_)) = socket.next().await {} }).await;
@@ -158,8 +158,8 @@ fn on_message(message: Option<Result<Message, Error>>) -> Option<Heard> {
                 frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
             Some(Heard::Lost(Lost::Closed { code, reason }))
         }
-        // Pings are answered by the WebSocket layer; binary frames are an application's, and none
-        // is here.
+        // The WebSocket layer answers pings; binary frames belong to applications, and this one has
+        // none.
         Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
             None
         }
@@ -168,7 +168,7 @@ fn on_message(message: Option<Result<Message, Error>>) -> Option<Heard> {
     }
 }
 
-/// Asks whether the gateway is still there, or finds that it is not.
+/// Sends a ping when one is due, or reports that the last one was not answered.
 fn ask(
     socket: &mut Socket,
     keepalive: &mut Keepalive,
@@ -181,8 +181,8 @@ fn ask(
         Due::Nothing => None,
         Due::Lost => Some(Heard::Lost(Lost::Silent)),
         Due::Ping => {
-            // Queued without waiting; reading on sends it. A full queue means that the gateway
-            // takes nothing: then no answer comes either.
+            // Queued without waiting; the next read sends it. A full queue means that the gateway
+            // accepts no data: then no answer comes either.
             let _ = socket.start_send_unpin(Message::Ping(Bytes::new()));
             None
         }
@@ -194,7 +194,7 @@ async fn dial(target: Target) -> Result<Socket, Lost> {
     open(&gateway, tls, waits.connect_within, FRAME_BYTES, None).await
 }
 
-/// Opens a WebSocket, in this subprotocol if one is named, for messages of at most this size.
+/// Opens a WebSocket for messages of at most `most` bytes, with this subprotocol if one is given.
 pub(crate) async fn open(
     gateway: &GatewayUrl,
     tls: Option<Arc<ClientConfig>>,
@@ -231,8 +231,8 @@ pub(crate) async fn open(
     }
 }
 
-/// Tries the host's addresses one after the other; each gets its share of the time. `gateway` is
-/// for people.
+/// Tries the host's addresses one after the other; each gets an equal share of the time. `gateway`
+/// is used in error messages.
 pub(crate) async fn connect(
     host: &str,
     port: u16,
@@ -254,7 +254,7 @@ pub(crate) async fn connect(
     for address in addresses {
         last = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Small frames that are answers to each other: waiting for more to send only delays
+                // Frames are small and answer each other, so Nagle's algorithm would only delay
                 // them.
                 return match stream.set_nodelay(true) {
                     Ok(()) => Ok(stream),

@@ -1,4 +1,4 @@
-//! What a node tells its owner while it runs, and what its owner may tell it.
+//! Events of a running node, and commands of its owner.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,34 +11,34 @@ use handfast_core::wire::registration::Heartbeat;
 use handfast_core::wire::token::Token;
 use tokio::sync::{broadcast, mpsc};
 
-/// Something that happened to a node.
+/// An event of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It tries to reach the gateway.
+    /// The node tries to reach the gateway.
     Connecting,
-    /// The operator can approve it under this id now; the id is kept.
+    /// The operator can now approve the node under this id, which is stored.
     WaitsForApproval(NodeId),
-    /// The token that the owner entered is kept.
+    /// The token that the owner entered is stored.
     TokenKept,
     /// The link is open.
     Linked {
-        /// The node itself.
+        /// The node's own id.
         node_id: NodeId,
-        /// Where the registry says it stands.
+        /// The node's room in the gateway's registry.
         room: String,
     },
-    /// The gateway does not let it in.
+    /// The gateway refused the node.
     Refused(Refusal),
-    /// The gateway said that something was wrong, in these words (one line, without anything as
-    /// long as a token).
+    /// The gateway reported an error, in these words (one line, without any word as long as a
+    /// token).
     Complaint(String),
-    /// The connection is gone, or never came about.
+    /// The connection is lost, or was never opened.
     Lost(Lost),
-    /// The next attempt comes after this wait.
+    /// The next attempt follows after this wait.
     RetryIn(Duration),
-    /// A token came before there was an id to use it with.
+    /// A token was entered before the node had an id to use it with.
     NothingAsked,
-    /// Everything is forgotten.
+    /// The node has erased everything that it stored.
     Forgotten,
 }
 
@@ -59,22 +59,22 @@ impl From<News<'_>> for Event {
     }
 }
 
-/// Why there is no connection any more, or none yet.
+/// The reason for which there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// It could not be opened; says where it failed and why.
+    /// The connection could not be opened; the text names the place and the cause.
     NotOpened(String),
-    /// The gateway closed it.
+    /// The gateway closed the connection.
     Closed {
-        /// Its code, 1005 if it gave none.
+        /// The close code, 1005 if the gateway gave none.
         code: u16,
-        /// Its reason, without characters that fool a terminal and without anything that looks like
-        /// a token.
+        /// The close reason, without characters that mislead a terminal and without any word as
+        /// long as a token.
         reason: String,
     },
-    /// It broke.
+    /// The connection failed, with this cause.
     Broken(String),
-    /// The gateway did not take or answer anything in time.
+    /// The gateway did not accept or answer something in time.
     Silent,
 }
 
@@ -94,8 +94,8 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Text of a peer as it may be shown: one line, bounded, and nothing in it that is as long as a
-/// token.
+/// Makes a peer's text safe to display: one line of at most 123 characters, printable ASCII only,
+/// with words longer than 40 characters replaced.
 pub(crate) fn presentable(text: &str) -> String {
     const LONGEST_RUN: usize = 40;
     let mut shown = String::new();
@@ -113,20 +113,20 @@ pub(crate) fn presentable(text: &str) -> String {
     shown
 }
 
-/// What a node tells its gateway of itself from time to time. What is `None` leaves the last value
-/// as it is.
+/// Readings that a node reports in its heartbeats. A field that is `None` leaves the last value
+/// unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Vitals {
-    /// Whether somebody is there.
+    /// Presence of people.
     pub occupancy: Option<bool>,
-    /// How loud it is, in the node's own unit. Not a number and infinity count as `None`.
+    /// Noise level in the node's own unit. NaN and infinity count as `None`.
     pub noise_level: Option<f64>,
-    /// Whether the wake word fired by mistake.
+    /// A false activation of the wake word.
     pub wake_word_fp: Option<bool>,
 }
 
 impl Vitals {
-    /// The noise level as it is written.
+    /// Returns the noise level as a JSON number.
     pub(crate) fn noise(&self) -> Option<String> {
         let level = self.noise_level.filter(|level| level.is_finite())?;
         let plain = format!("{level}");
@@ -139,7 +139,7 @@ impl Vitals {
     }
 }
 
-/// What the owner may tell a running node.
+/// A command of the owner for a running node.
 #[derive(Debug)]
 pub(crate) enum Word {
     Token(Token),
@@ -148,40 +148,40 @@ pub(crate) enum Word {
     Vitals(Vitals),
 }
 
-/// The owner's end of a node: may be cloned, and used from any task. Whatever is told to a node
-/// that has ended is lost.
+/// The owner's handle to a node. It can be cloned and used from any task. Commands to a node that
+/// has ended are lost.
 #[derive(Clone, Debug)]
 pub struct Owner(pub(crate) mpsc::Sender<Word>);
 
 impl Owner {
-    /// The token that the operator was shown. The node keeps it in its state, and then links.
+    /// Enters the token that the operator was shown. The node stores it, and then links.
     pub async fn token_entered(&self, token: Token) {
         let _ = self.0.send(Word::Token(token)).await;
     }
 
-    /// Ask again, under the id the gateway then gives.
+    /// Asks the gateway again; the node then has a new id.
     pub async fn ask_again(&self) {
         let _ = self.0.send(Word::AskAgain).await;
     }
 
-    /// Forget the node id and the token, and begin again.
+    /// Erases the node id and the token. The node then asks to be paired under a new id.
     pub async fn forget(&self) {
         let _ = self.0.send(Word::Forget).await;
     }
 
-    /// What the next heartbeats tell.
+    /// Sets the readings of the next heartbeats.
     pub async fn tell(&self, vitals: Vitals) {
         let _ = self.0.send(Word::Vitals(vitals)).await;
     }
 }
 
-/// The events of a node, from the moment this was taken.
+/// The events of a node since this receiver was created.
 #[derive(Debug)]
 pub struct Events(pub(crate) broadcast::Receiver<Event>);
 
 impl Events {
-    /// The next one; `None` once the node has ended. Whoever falls hundreds of events behind loses
-    /// the oldest.
+    /// Waits for the next event; `None` once the node has ended. A receiver that falls hundreds of
+    /// events behind loses the oldest.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.0.recv().await {

@@ -1,4 +1,4 @@
-//! Between owned values and core's borrowed ones: what is fed to the machine, and what it asks for.
+//! Conversion between owned values and core's borrowed inputs and effects.
 
 use getrandom::SysRng;
 use handfast_core::entropy::Entropy;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::event::{Event, Vitals};
 use crate::record::Identity;
 
-/// What is fed to the machine.
+/// An owned input of the state machine.
 pub(crate) enum Fed {
     Tick,
     Connected,
@@ -27,8 +27,8 @@ pub(crate) enum Fed {
     Forget,
 }
 
-/// What the machine asks for; nothing in it borrows from the step, so it can be carried out across
-/// awaits.
+/// An owned effect of the state machine. It borrows nothing from the step, so it can be carried out
+/// across awaits.
 pub(crate) enum Action {
     Connect,
     Send(Utf8Bytes),
@@ -49,13 +49,13 @@ impl From<Effect<'_>> for Action {
     }
 }
 
-/// What a step reads besides its input.
+/// The values that a step reads besides its input.
 pub(crate) struct Feeder {
     pub(crate) identity: Identity,
     pub(crate) profile: String,
     pub(crate) vitals: Vitals,
-    /// Enough for one frame: a pairing request holds a whole profile. Wiped after every step, as
-    /// what was encoded may have been a token.
+    /// Buffer for one encoded frame: a pairing request holds a whole profile. Wiped after every
+    /// step, because it may have held a token.
     scratch: Zeroizing<[u8; SCRATCH + PROFILE_BYTES]>,
 }
 
@@ -69,7 +69,10 @@ impl Feeder {
         }
     }
 
-    /// One step.
+    /// Performs one step.
+    ///
+    /// # Errors
+    /// [`getrandom::Error`] if the operating system gives no random bytes.
     pub(crate) fn step(
         &mut self,
         node: Node,

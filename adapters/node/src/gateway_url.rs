@@ -1,58 +1,58 @@
-//! Where the gateway is: a WebSocket address with the port always spelt out.
+//! Address of a gateway: a WebSocket URL with an explicit port.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::{Host, Url};
 
-/// The port of a gateway whose address names none, whatever the scheme.
+/// The port of a gateway whose address names none, for every scheme.
 pub const DEFAULT_PORT: u16 = 8765;
 
 /// The address of a gateway: `ws://` or `wss://`, a host, a port, and any path and query.
 #[derive(Clone)]
 pub struct GatewayUrl {
-    /// Scheme, host, path and query; the port is kept apart, because [`Url`] drops one that is the
-    /// scheme's own.
+    /// Scheme, host, path and query. The port is stored separately, because [`Url`] drops one that
+    /// is the scheme's default.
     url: Url,
     port: u16,
 }
 
-/// Why a text is no gateway's address.
+/// The reason for which a text is not a gateway's address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Not a URL at all.
+    /// The text is not a URL.
     #[error(
         "{text:?} is not a gateway address ({why}): write it like ws://gateway.local:8765 or wss://gateway.example"
     )]
     Unreadable {
-        /// What was given.
+        /// The given text.
         text: String,
-        /// What the parser says.
+        /// The error of the URL parser.
         why: url::ParseError,
     },
-    /// A scheme that leads to no gateway, or none.
+    /// The scheme is missing or is not one of a gateway.
     #[error(
         "{text:?} does not begin with ws://, wss://, http:// or https://: write it like ws://gateway.local:8765"
     )]
     Scheme {
-        /// What was given.
+        /// The given text.
         text: String,
     },
-    /// A name or password in the address, where every process list shows it.
+    /// The address holds a user name or a password, which every process list would show.
     #[error(
         "the gateway address must not hold a user name or a password: leave out what stands before the @"
     )]
     Credentials,
-    /// A fragment, which never reaches a gateway.
+    /// The address has a fragment, which never reaches a gateway.
     #[error("{text:?} holds a # part, which never reaches a gateway: leave it out")]
     Fragment {
-        /// What was given.
+        /// The given text.
         text: String,
     },
 }
 
 impl GatewayUrl {
-    /// The host, without the brackets of an IPv6 address.
+    /// Returns the host, without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> String {
         match self.url.host() {
@@ -63,19 +63,19 @@ impl GatewayUrl {
         }
     }
 
-    /// The port.
+    /// Returns the port, which is [`DEFAULT_PORT`] unless the address named one.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether the connection is encrypted.
+    /// Returns `true` for `wss://`.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.url.scheme() == "wss"
     }
 
-    /// Whether the gateway runs on this very machine.
+    /// Returns `true` if the gateway runs on this machine: a loopback address or `localhost`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self.url.host() {
@@ -86,7 +86,7 @@ impl GatewayUrl {
         }
     }
 
-    /// What the owner ought to know before a token travels there, if anything.
+    /// Returns a warning for the owner if a token would travel unencrypted over a network.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         (!self.is_tls() && !self.is_loopback()).then(|| {
@@ -98,7 +98,8 @@ impl GatewayUrl {
 }
 
 impl PartialEq for GatewayUrl {
-    /// As they are written: a port that is named and the same one that is meant are one.
+    /// Compares the normalized texts, so an address with the default port equals one without a
+    /// port.
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
     }
@@ -126,8 +127,8 @@ impl FromStr for GatewayUrl {
         if url.fragment().is_some() {
             return Err(UrlError::Fragment { text: text.to_owned() });
         }
-        // The parser forgets a port that is its scheme's own (80 or 443); under the other scheme it
-        // is not, so one of the two tells.
+        // The parser drops a port that is its scheme's default (80 or 443). Under the other scheme
+        // that port is not the default, so one of the two results has it.
         let other = Url::parse(&format!("{}://{rest}", if mapped == "ws" { "wss" } else { "ws" }))
             .map_err(unreadable)?;
         let port = url.port().or(other.port()).unwrap_or(DEFAULT_PORT);

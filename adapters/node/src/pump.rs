@@ -1,5 +1,4 @@
-//! The pump: feeds core's node machine with what happens, and carries out what it decides, in
-//! order.
+//! The driver: feeds events to core's node machine, and carries out its effects in order.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -26,30 +25,30 @@ use crate::state::{HeldState, StateError};
 use crate::tls::{self, TlsError};
 use crate::token_source::{LOOK_EVERY, TokenSource};
 
-/// How many events wait for a slow listener before it loses the oldest.
+/// Number of events that wait for a slow receiver before it loses the oldest.
 const EVENTS: usize = 256;
 
-/// What core calls the state of a node that waits for its next attempt.
+/// Core's name for the state of a node that waits for its next attempt.
 const WAITING: &str = "Waiting";
 
-/// Why a node cannot start or cannot go on.
+/// The reason for which a node cannot start or cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// What it keeps cannot be read or written.
+    /// The state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
-    /// It cannot connect to anything encrypted.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The profile is none.
+    /// The profile is not a JSON object, or is too long.
     #[error(
         "the hardware profile must be one JSON object of at most {PROFILE_BYTES} bytes, like {{\"model\":\"Pi 5\"}}"
     )]
     Profile,
-    /// There is no randomness to be had.
+    /// The operating system gave no random bytes.
     #[error("the operating system gives no random numbers: {0}")]
     Randomness(#[from] getrandom::Error),
-    /// The runtime is being torn down.
+    /// The runtime shut down while the state was being written.
     #[error("the runtime stopped while the state was being written")]
     Stopped,
 }
@@ -63,16 +62,17 @@ pub struct LinuxNode {
     events: broadcast::Sender<Event>,
     owner: Owner,
     words: mpsc::Receiver<Word>,
-    /// The file from which it has its token.
+    /// The file that the token came from, if it came from one.
     source: Option<TokenSource>,
     teller: Teller,
 }
 
 impl LinuxNode {
-    /// A node that is ready to run, with what it kept.
+    /// Creates a node that is ready to run, with its stored state.
     ///
     /// # Errors
-    /// If what it kept is damaged, the profile is none, or the trusted certificates cannot be read.
+    /// [`NodeError`] if the stored state is damaged, the profile is invalid, or the CA certificates
+    /// cannot be read.
     pub fn new(config: NodeConfig) -> Result<Self, NodeError> {
         let NodeConfig { identity, profile, state, token, ask_anew, ca, waits } = config;
         Profile::parse(&profile).ok_or(NodeError::Profile)?;
@@ -101,8 +101,8 @@ impl LinuxNode {
         })
     }
 
-    /// Says that its token came from this file. While the node is not linked it looks at it each
-    /// second, and takes another token that it finds there.
+    /// Names the file that the token came from. While the node is not linked it checks the file
+    /// each second, and uses another token that it finds there.
     #[must_use]
     pub fn with_token_file(mut self, path: PathBuf) -> Self {
         self.teller.token_from = Some(path.display().to_string());
@@ -114,25 +114,28 @@ impl LinuxNode {
         self
     }
 
-    /// The owner's end.
+    /// Returns the owner's handle.
     #[must_use]
     pub fn owner(&self) -> Owner {
         self.owner.clone()
     }
 
-    /// The events from now on.
+    /// Returns a receiver of the events from now on.
+    ///
+    /// # Errors
+    /// [`NodeError`] if the state can no longer be written, or there is no randomness.
     #[must_use]
     pub fn events(&self) -> Events {
         Events(self.events.subscribe())
     }
 
-    /// Runs until `shutdown` is ready, then closes the link properly. A gateway that is away,
-    /// refuses or misbehaves does not end it.
+    /// Runs until `shutdown` is ready, then closes the link in order. A gateway that is offline,
+    /// refuses or misbehaves does not end the node.
     ///
     /// # Errors
-    /// If the state can no longer be written, or there is no randomness.
+    /// [`NodeError`] if the state can no longer be written, or there is no randomness.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-        // The owner's sender stays, so that receiving from it never ends.
+        // The owner's sender is kept, so that receiving from it never ends.
         let Self {
             mut feeder,
             state,
@@ -190,8 +193,8 @@ impl LinuxNode {
                         Some(token) => Fed::Token(token),
                         None => Fed::Tick,
                     },
-                    // A wait for the next attempt may be long; a token that was put there is used
-                    // at once.
+                    // The wait for the next attempt may be long; a new token in the file is used at
+                    // once.
                     () = tokio::time::sleep(LOOK_EVERY), if source.is_some() && node.state_name() == WAITING => {
                         match source.as_mut().and_then(TokenSource::other) {
                             Some(token) => Fed::Token(token),
@@ -213,7 +216,7 @@ impl LinuxNode {
     }
 }
 
-/// How the node stands after this; as before, if it says nothing of that.
+/// Returns the node's standing after an event; `None` if the event does not change it.
 const fn standing_after(event: &Event) -> Option<Standing> {
     match event {
         Event::Connecting => Some(Standing::Connecting),
@@ -230,16 +233,16 @@ const fn standing_after(event: &Event) -> Option<Standing> {
     }
 }
 
-/// What acts.
+/// The part of the node that carries out effects.
 struct Hands {
     connection: Connection,
     state: Arc<HeldState>,
     target: Target,
     events: broadcast::Sender<Event>,
-    /// What came of actions, and has to be fed back.
+    /// Inputs that result from effects and have to be fed back.
     results: VecDeque<Fed>,
     teller: Teller,
-    /// Its token is in a file of its owner's, and is not kept a second time.
+    /// The token is in a file of the owner's, so it is not stored a second time.
     from_file: bool,
 }
 
@@ -283,7 +286,7 @@ impl Hands {
         if let Some(standing) = standing_after(&event) {
             self.teller.tell(&self.state, standing);
         }
-        // Nobody has to listen.
+        // Nobody may be listening.
         let _ = self.events.send(event);
     }
 

@@ -1,4 +1,4 @@
-//! What `node.json` holds, as text and as values.
+//! Format of `node.json`.
 
 use handfast_core::flow::registration::node::Memory;
 use handfast_core::id::NodeId;
@@ -9,17 +9,17 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::gateway_url::GatewayUrl;
 
-/// The form of the file. A program that finds a higher one leaves the file alone.
+/// Format version of the file. A program that finds a higher one leaves the file alone.
 const VERSION: u32 = 1;
 
-/// Who a node says it is, and to whom.
+/// The identity of a node: its self-description, and its gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The gateway it asks and links to.
+    /// Address of the gateway that the node asks and links to.
     pub gateway: GatewayUrl,
-    /// What people call it.
+    /// The node's name for people.
     pub name: Name,
-    /// Where it stands.
+    /// The room where the node stands.
     pub room: Name,
 }
 
@@ -60,17 +60,17 @@ pub(crate) fn write(identity: &Identity, memory: &Memory) -> Zeroizing<Vec<u8>> 
         node_id: memory.node_id().map(|id| id.to_string()),
         token,
     };
-    // Room for the largest record from the start, so that growing leaves no copies of the token
+    // The capacity suffices for the largest record, so that growth leaves no copies of the token
     // behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    // Plain texts and a number into memory: there is nothing that could fail.
+    // Writing plain texts and a number into memory cannot fail.
     let written = serde_json::to_writer_pretty(&mut *bytes, &record);
     debug_assert!(written.is_ok(), "a record is always written");
     bytes.push(b'\n');
     bytes
 }
 
-/// The error says what is wrong, and never shows what was read.
+/// Parses `node.json`. The error never contains any part of the file.
 pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
     let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(place)?;
     if version != VERSION {
@@ -98,7 +98,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
     Ok((identity, memory))
 }
 
-/// Where, and not what: the parser's own words may quote the token.
+/// Describes an error by its place only: the parser's message may quote the token.
 pub(crate) fn place(error: serde_json::Error) -> String {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "it ends too early",

@@ -1,5 +1,5 @@
-//! How a node stands with its gateway, as it learned last: written by the node that runs, read by
-//! whoever wants to know, in another process.
+//! The last known standing of a node with its gateway: written by the running node, read by other
+//! processes.
 
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
@@ -7,35 +7,35 @@ use serde::{Deserialize, Serialize};
 use crate::native::unix_now;
 use crate::state::{HeldState, StateDir, StateError};
 
-/// The file in the state directory.
+/// Name of the file in the state directory.
 pub(crate) const FILE: &str = "standing.json";
 const VERSION: u32 = 1;
 
-/// How a node stands.
+/// A node's standing with its gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Standing {
-    /// It was paired, or given a token, and has not linked since.
+    /// The node was paired, or given a token, and has not linked since.
     Paired,
-    /// It runs and tries to link.
+    /// The node runs and tries to link.
     Connecting,
-    /// Its link is open.
+    /// The link is open.
     Linked,
-    /// It is muted: the operator has to unmute it.
+    /// The operator has muted the node.
     Muted,
-    /// It waits for the operator.
+    /// The node waits for the operator's approval.
     Waiting,
-    /// Its grant ran out, and it asks for it anew.
+    /// The grant has expired, and the node asks for a new one.
     Expired,
-    /// The gateway does not know it with what it shows, or has revoked it.
+    /// The gateway does not accept the node's credentials, or has revoked it.
     Refused,
-    /// The operator has put it out.
+    /// The operator has revoked the node (`unpaired`).
     Unpaired,
 }
 
 impl Standing {
-    /// The word for it, as programs read it.
+    /// Returns the word for machine-readable output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,30 +50,30 @@ impl Standing {
         }
     }
 
-    /// Whether it says that the pairing counts no more, whether or not the node runs.
+    /// Returns `true` if the pairing is no longer valid, whether or not the node runs.
     #[must_use]
     pub const fn is_out(self) -> bool {
         matches!(self, Self::Refused | Self::Unpaired)
     }
 }
 
-/// What a running node wrote of itself.
+/// Content of the standing file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stands {
     version: u32,
-    /// How it stands.
+    /// The node's standing.
     pub standing: Standing,
-    /// Since when, in Unix seconds.
+    /// Start of this standing, in Unix seconds.
     since: u64,
-    /// The file that it has its token from; none if it needs none, or it is kept in the state
+    /// The file that the token came from; `None` if the node needs no token, or it is in the state
     /// directory.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_from: Option<String>,
 }
 
 impl Stands {
-    /// Since when.
+    /// Returns the start of this standing.
     #[must_use]
     pub const fn since(&self) -> UnixTime {
         UnixTime::from_secs(self.since)
@@ -81,8 +81,8 @@ impl Stands {
 }
 
 impl StateDir {
-    /// How the node stood that ran here last; `None` if that is not known. What cannot be read is
-    /// not known.
+    /// Loads the standing of the last node that ran with this directory; `None` if the file is
+    /// missing or unreadable.
     #[must_use]
     pub fn stands(&self) -> Option<Stands> {
         let bytes = self.read_file(FILE).ok()??;
@@ -90,7 +90,7 @@ impl StateDir {
     }
 }
 
-/// Keeps the file in step with what a node learns.
+/// A writer that updates the file when the standing changes.
 #[derive(Debug)]
 pub(crate) struct Teller {
     told: Option<(Standing, Option<String>)>,
@@ -98,7 +98,7 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// One that goes on from what was written down last.
+    /// Continues from the content of the file.
     pub(crate) fn of(dir: &StateDir) -> Self {
         Self {
             told: dir.stands().map(|stands| (stands.standing, stands.token_from)),
@@ -106,11 +106,11 @@ impl Teller {
         }
     }
 
-    /// Writes it down where it is news. That nobody can be told is no reason to stop: it is said in
-    /// the log.
+    /// Writes the standing if it has changed. A failure is only logged, because the node can work
+    /// without the file.
     pub(crate) fn tell(&mut self, state: &HeldState, standing: Standing) {
         let now = (standing, self.token_from.clone());
-        // That it tries again says less than why the last attempt failed.
+        // The cause of the last failure tells more than the next attempt does.
         let keeps = standing == Standing::Connecting
             && self.told.as_ref().is_some_and(|(before, _)| before.is_out());
         if keeps || self.told.as_ref() == Some(&now) {
@@ -133,7 +133,7 @@ fn write(
         since: unix_now().as_secs(),
         token_from: token_from.clone(),
     };
-    // A word, a number and a text: there is nothing that could fail.
+    // Serializing a word, a number and a text cannot fail.
     let bytes = serde_json::to_vec_pretty(&stands).unwrap_or_default();
     state.write_file(FILE, &bytes)
 }

@@ -1,4 +1,4 @@
-//! Whom to trust on `wss://`.
+//! TLS client configuration for `wss://`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,33 +7,33 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Why no encrypted connection can be made.
+/// The reason for which TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file of the extra CA is unfit.
+    /// The file of the extra CA cannot be used.
     #[error(
         "the CA file {path} {why}; it must hold at least one certificate in PEM form (-----BEGIN CERTIFICATE-----)"
     )]
     CaFile {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause, as part of a sentence.
         why: String,
     },
-    /// There is nobody to trust.
+    /// There is no trusted certificate at all.
     #[error(
         "this system has no trusted certificates; install the package ca-certificates, or name the gateway's CA with --ca FILE"
     )]
     NoRoots,
-    /// The library would not have it.
+    /// rustls refused the configuration.
     #[error("cannot set up TLS: {0}")]
     Setup(#[from] rustls::Error),
 }
 
-/// Trusts the system's certificates and those of `ca`.
+/// Trusts the system's certificates and those in `ca`.
 ///
 /// # Errors
-/// If `ca` holds no certificates, or there is nobody to trust at all.
+/// [`TlsError`] if `ca` holds no usable certificates, or there are no trusted certificates at all.
 pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
@@ -54,7 +54,7 @@ pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     for error in &system.errors {
         tracing::debug!(%error, "a trusted certificate of the system could not be read");
     }
-    // Systems carry old certificates that rustls does not understand; those are as good as absent.
+    // Systems carry old certificates that rustls cannot parse; they count as absent.
     let (_, _) = roots.add_parsable_certificates(system.certs);
     if roots.is_empty() {
         return Err(TlsError::NoRoots);

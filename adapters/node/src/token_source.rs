@@ -1,5 +1,5 @@
-//! A token file that is read again whenever it changes, so that a node that runs takes the token
-//! that its owner puts there.
+//! A token file that is read again whenever it changes, so that a running node uses the token that
+//! its owner puts there.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use handfast_core::wire::token::Token;
 
 use crate::token_file;
 
-/// How often a node that is not linked looks whether the file is another one.
+/// Interval at which a node that is not linked checks the file.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The file, and what it held when it was read last.
+/// The file, and its content at the last reading.
 #[derive(Debug)]
 pub(crate) struct TokenSource {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub(crate) struct TokenSource {
     token: Token,
 }
 
-/// What tells one state of a file from another.
+/// Metadata that distinguishes two versions of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     inode: u64,
@@ -40,13 +40,13 @@ impl Seen {
 }
 
 impl TokenSource {
-    /// The file from which this token was read just now.
+    /// Creates a source from the file that this token was just read from.
     pub(crate) fn new(path: PathBuf, token: Token) -> Self {
         Self { seen: Seen::of(&path), path, token }
     }
 
-    /// Another token than before, if the file was changed and holds one. What is wrong with it is
-    /// said once, and the node goes on with what it has.
+    /// Returns the token if the file was changed and holds another one. An error in the file is
+    /// logged once, and the node continues with its token.
     pub(crate) fn other(&mut self) -> Option<Token> {
         let seen = Seen::of(&self.path);
         if seen == self.seen {
