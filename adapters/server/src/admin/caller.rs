@@ -1,4 +1,4 @@
-//! By whose right a request comes.
+//! Authority of a request.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use handfast_core::registry::authority::{Authority, Maker};
 use super::failure::Failure;
 use crate::pairing::hex;
 
-/// By whose right a request comes; a layer says so, and a request of which none has is not served.
+/// The authority of a request. A layer inserts it; a request without one is not served.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(Arc<Authority>);
 
@@ -31,7 +31,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// A maker as views name it.
+/// Returns the `made_by` value of views: `operator`, or `session ID`.
 pub(crate) fn made_by(maker: Maker) -> String {
     match maker {
         Maker::Operator => "operator".to_owned(),
@@ -39,7 +39,7 @@ pub(crate) fn made_by(maker: Maker) -> String {
     }
 }
 
-/// Who made what a gateway that does not say so lists.
+/// Returns the `made_by` default for answers of a gateway that does not send the field.
 pub(crate) fn by_operator() -> String {
     made_by(Maker::Operator)
 }

@@ -1,4 +1,4 @@
-//! How the clock stands, and the operator's word about it.
+//! State of the clock, and the operator's confirmation of it.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -12,23 +12,23 @@ use super::failure::{Failure, parse};
 use crate::gateway::Gateway;
 use crate::timekeeping::ClockStatus;
 
-/// How the clock stands. Times are Unix seconds.
+/// State of the clock. Times are Unix seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClockView {
     /// `good`, `behind` or `doubtful`.
     pub state: String,
-    /// The time that the gateway goes by.
+    /// The time that the gateway uses.
     pub now: u64,
-    /// What the system's clock says.
+    /// The time of the system's clock.
     pub system: u64,
-    /// The latest time that is known to have been.
+    /// The high-water mark: the latest time that is known to have passed.
     pub mark: u64,
-    /// Whether the system calls its clock synchronised.
+    /// `true` if the system reports its clock as synchronised.
     pub synchronised: bool,
-    /// For how many seconds a doubted clock has been synchronised without a step.
+    /// Number of seconds for which a doubted clock has been synchronised without a step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub synchronised_for: Option<u64>,
-    /// What is wrong and what mends it.
+    /// The problem and its remedy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mend: Option<String>,
 }
@@ -51,14 +51,15 @@ impl From<ClockStatus> for ClockView {
     }
 }
 
-/// What `POST /api/v1/clock` answers.
+/// The answer to `POST /api/v1/clock`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AcceptedView {
-    /// How the clock stands now.
+    /// State of the clock after the change.
     pub clock: ClockView,
-    /// Entries of this run whose times were moved, so that their remaining life stays as it is.
+    /// Number of entries of this run whose times were moved, so that their remaining life is
+    /// unchanged.
     pub moved: u64,
-    /// Entries of earlier runs that ended, because they were made under a false time.
+    /// Number of entries of earlier runs that ended, because they were made under a false time.
     pub ended: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What an operator decides about one node.
+//! The operator's decisions about one node.
 
 use std::time::Duration;
 
@@ -19,38 +19,38 @@ use crate::gateway::{Gateway, IssuedCredential, OperatorError};
 use crate::pairing::{Terms, hex};
 use crate::requests::Waiting;
 
-/// What approving answers: the only time a token is shown. A node with keys needs none; it is
-/// offered its permissions over its own channel.
+/// The answer to an approval: the only time a token is shown. A node with keys needs no token; it
+/// is offered its permissions over its own channel.
 #[derive(Serialize, Deserialize)]
 pub struct IssuedView {
-    /// Whose.
+    /// Id of the approved node.
     pub node_id: String,
-    /// What it calls itself, for the operator to see whom was approved.
+    /// The node's own name, for the operator to see whom the approval is for.
     pub friendly_name: String,
-    /// Where it says it stands.
+    /// The room that the node gave.
     pub room: String,
-    /// From where it asked.
+    /// The address that the request came from.
     pub ip_address: String,
-    /// What it says it is made of: a JSON object as text.
+    /// The hardware profile that the node gave: a JSON object as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hardware_profile: Option<String>,
-    /// How often it asked, each time over a connection of its own.
+    /// Number of requests, each over a connection of its own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub asked_times: Option<u32>,
     /// The token; absent for a node with keys.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token: Option<String>,
-    /// The delivery of the token, to be confirmed once it is where it belongs; absent with the
+    /// Id of the token's delivery, to be confirmed once the token is in its place; absent without a
     /// token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub delivery: Option<String>,
-    /// The fingerprint of its static key; absent for a node with a token, as are the others.
+    /// Fingerprint of the static key; absent for a node with a token, as are the fields below.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
-    /// What it may do now; absent while that is nothing.
+    /// Permissions in force now; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub in_force: Option<InForceView>,
-    /// What it may do once it has confirmed it, if that is something else.
+    /// Permissions in force once the node has confirmed them; absent if they equal those in force.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offered: Option<OfferedView>,
 }
@@ -91,12 +91,12 @@ struct RejectManyBody {
     for_good: bool,
 }
 
-/// What turning down many requests answers.
+/// The answer to the rejection of many requests.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RejectedView {
-    /// How many were turned down.
+    /// Number of rejected requests.
     pub rejected: usize,
-    /// Those that were not, and why.
+    /// Requests that could not be rejected, each with the cause.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub failed: Vec<DamagedView>,
 }

@@ -1,4 +1,4 @@
-//! Secrets that are shown once, on their way to whoever asked for them.
+//! Deliveries of secrets that are shown once.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use crate::gateway::Gateway;
 
-/// How a delivery ended.
+/// Outcome of a delivery.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeliveryView {
-    /// Its id.
+    /// Id of the delivery: 32 hex digits.
     pub delivery: String,
     /// `delivered` or `undone`.
     pub settled: String,

@@ -8,79 +8,79 @@ use serde_json::value::RawValue;
 use super::caller::made_by;
 use crate::gateway::Device;
 
-/// A node. Times are Unix seconds.
+/// A node of the registry. Times are Unix seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeviceView {
-    /// Its id.
+    /// Id of the node.
     pub node_id: String,
-    /// What people call it.
+    /// The node's name for people.
     pub friendly_name: String,
-    /// Where it stands.
+    /// The room where the node stands.
     pub room: String,
-    /// From where it asked.
+    /// The address that the request came from.
     pub ip_address: String,
-    /// Through which door it came: `native` if it has keys, else `missy`.
+    /// The flow that paired the node: `native` if it has keys, else `missy`.
     #[serde(default)]
     pub door: String,
-    /// The fingerprint of its static key, for the operator to compare; only of a node with keys.
+    /// Fingerprint of the static key, for comparison; only for a node with keys.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
     /// `pending` (until `expires_at`), `unapproved`, `paired`, `muted` or `revoked`.
     pub standing: String,
-    /// `full`, `safe-chat` or `muted`; absent before it is paired and after it is revoked.
+    /// `full`, `safe-chat` or `muted`; absent before pairing and after revocation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub policy_mode: Option<String>,
     /// The mode that unmuting restores; only while muted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restores: Option<String>,
-    /// `rejected`, `barred` or `unpaired`; only once revoked.
+    /// `rejected`, `barred` or `unpaired`; only after revocation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
-    /// Until when its newest token may be confirmed or used, before it counts for good; only while
-    /// one is on its way.
+    /// End of the time in which the newest token must be confirmed or used; only while it is being
+    /// delivered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undelivered_until: Option<u64>,
-    /// How often its key was turned down lately; only of a request that was.
+    /// Number of recent rejections of the key; only for a rejected request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rejected_times: Option<u8>,
-    /// When it may ask anew; only of a request that was turned down, and not for good.
+    /// Earliest time of a new request; only for a request that was rejected, but not barred.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub may_ask_at: Option<u64>,
-    /// How often it was asked for, each time over a connection of its own; absent if it never was.
+    /// Number of requests, each over a connection of its own; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub asked_times: Option<u32>,
-    /// Counts the changes of its record; an approval may name the one that was shown.
+    /// Number of changes to the record; an approval may name the version that was shown.
     #[serde(default)]
     pub version: u64,
     /// `online` while its link is open, else `offline`.
     pub status: String,
-    /// Who approved it, if it is paired with a token: `operator`, or `session ID`.
+    /// The approver, if the node is paired with a token: `operator`, or `session ID`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub approved_by: Option<String>,
-    /// When it asked.
+    /// Time of the request.
     pub asked_at: u64,
-    /// When its request expires; only while pending.
+    /// End of the request's life; only while pending.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<u64>,
-    /// When its record last changed.
+    /// Time of the record's last change.
     pub changed_at: u64,
-    /// When it was last there; absent if never.
+    /// Time of the last contact; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_seen: Option<u64>,
-    /// What it told last.
+    /// Latest readings of the node.
     pub sensor_data: Sensors,
-    /// What it is made of.
+    /// Hardware profile of the node.
     pub hardware_profile: Box<RawValue>,
 }
 
-/// What a node told last.
+/// Latest readings of a node.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sensors {
-    /// Whether somebody is there.
+    /// Presence of people.
     pub occupancy: Option<bool>,
-    /// How loud it is.
+    /// Noise level in the node's own unit.
     pub noise_level: Option<f64>,
-    /// Whether the wake word fired by mistake.
+    /// A false activation of the wake word.
     pub wake_word_fp: Option<bool>,
 }
 
@@ -143,8 +143,8 @@ impl From<&Device> for DeviceView {
                 noise_level: o.noise_level,
                 wake_word_fp: o.wake_word_fp,
             }),
-            // It was parsed as an object before it was stored; what is not JSON any more is shown
-            // as text, not dropped.
+            // The profile was parsed as an object before it was stored; one that is no longer JSON
+            // is shown as text instead of being dropped.
             hardware_profile: RawValue::from_string(entry.profile.clone())
                 .or_else(|_| serde_json::value::to_raw_value(&entry.profile))
                 .unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! What happens, as it happens, for the operator's command line: one JSON object a line.
+//! The event stream for the operator's command line: one JSON object per line.
 
 use std::convert::Infallible;
 
@@ -19,11 +19,11 @@ use crate::gateway::Gateway;
 use crate::hook::Event;
 use crate::pairing::hex;
 
-/// Ends with the gateway. Whoever reads too slowly misses events, and is told how many.
+/// Streams events until the gateway ends. A slow reader misses events, and receives their number.
 pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
     let (events, shutdown) =
         (gateway.inner.pairing.feed.subscribe(), gateway.inner.shutdown.subscribe());
-    // Said at once, so that whoever listens knows from when on nothing is missed.
+    // Sent at once, so that the reader knows from when on the stream is complete.
     let first = Some(json!({"event": "listening"}));
     let lines = stream::unfold(
         (first, events, shutdown, caller),
@@ -46,8 +46,8 @@ pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Re
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
-/// An event as a JSON object. The PIN is in it for operators, and for the session that opened
-/// pairing: whoever knows it can pair a node with it.
+/// Returns an event as a JSON object. The PIN is included for operators, and for the session that
+/// opened pairing, because it allows its reader to pair a node.
 fn view(event: &Event, authority: &Authority) -> Value {
     match event {
         Event::PairingRequest { name, room, fingerprint, pin, expires_in, address, opened_by } => {

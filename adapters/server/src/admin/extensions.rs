@@ -1,4 +1,4 @@
-//! The programs outside the gateway.
+//! The extensions: programs outside the gateway.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -11,10 +11,10 @@ use super::failure::{Failure, parse};
 use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
 use crate::gateway::Gateway;
 
-/// What `GET /api/v1/extensions` answers.
+/// The answer to `GET /api/v1/extensions`.
 #[derive(Debug, Serialize)]
 pub struct ExtensionList {
-    /// In the order of the configuration.
+    /// The extensions in the order of the configuration.
     pub extensions: Vec<ExtensionStatus>,
 }
 
@@ -30,8 +30,8 @@ pub(super) async fn list(State(gateway): State<Gateway>) -> Json<ExtensionList> 
     Json(ExtensionList { extensions: gateway.extensions().status() })
 }
 
-/// Answered 200 with `"ok":false` where the extension says no or does not answer: its words are no
-/// errors of the gateway's.
+/// Calls an extension. The status is 200 with `"ok":false` if the extension refuses or does not
+/// answer: its errors are not errors of the gateway.
 pub(super) async fn call(
     State(gateway): State<Gateway>,
     caller: Caller,

@@ -1,4 +1,4 @@
-//! Errors as the operator's API answers them.
+//! Error answers of the operator's API.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::gateway::OperatorError;
 use crate::inbound::{GateError, InboundError};
 
-/// What an error answers.
+/// The body of an error answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorView {
-    /// The error.
+    /// Code and message of the error.
     pub error: ErrorBody,
 }
 
@@ -23,15 +23,15 @@ pub struct ErrorBody {
     /// `channel`, `key`, `store`, or `cut_not_stored` for a decision that is in force and not
     /// stored yet.
     pub code: String,
-    /// What is wrong and what mends it.
+    /// The problem and its remedy, in a sentence for people.
     pub message: String,
 }
 
-/// Why a request was not carried out.
+/// The reason for which a request was not carried out.
 pub(crate) enum Failure {
     Usage(String),
     NoRoute,
-    /// No layer has said by whose right the request comes.
+    /// No layer has inserted a [`Caller`](super::caller::Caller).
     NoCaller,
     Operator(OperatorError),
     Inbound(InboundError),
@@ -146,7 +146,7 @@ const fn of_gate(error: &GateError) -> (StatusCode, &'static str) {
     }
 }
 
-/// Reads a body, whatever type it says it is. None is as good as an empty object.
+/// Parses a body as JSON, whatever its declared type. An empty body counts as an empty object.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body)

@@ -1,5 +1,5 @@
-//! Those who write over channels: who waits, who was let in, who is blocked; and the gate for
-//! programs that hold a channel themselves.
+//! Senders on channels: pending, allowed and blocked ones; and the gate for programs that hold a
+//! channel themselves.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -20,100 +20,99 @@ use super::failure::{Failure, parse};
 use crate::gateway::{Gateway, OperatorError};
 use crate::inbound::{Admission, Dropped, Incoming};
 
-/// How those are marked that an operator let in, by the command line: as in the original.
+/// The `via` value of senders that an operator allowed on the command line, as in the original.
 const VIA: &str = "cli";
 
-/// What `GET /api/v1/inbound` answers.
+/// The answer to `GET /api/v1/inbound`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SenderList {
-    /// Those that wait first, then those that were let in, then those that are blocked; each in
-    /// order of their names.
+    /// Pending senders first, then allowed ones, then blocked ones; each group in order of the
+    /// names.
     pub senders: Vec<SenderView>,
 }
 
-/// A sender. Times are Unix seconds.
+/// A sender on a channel. Times are Unix seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SenderView {
-    /// Over which channel.
+    /// Name of the channel.
     pub channel: String,
-    /// To which account; empty in a block that is for all accounts.
+    /// Account on the channel; empty for a block that covers all accounts.
     pub account: String,
-    /// Who, in the channel's one spelling.
+    /// The sender's id in the channel's canonical spelling.
     pub sender: String,
-    /// `pending`, `allowed`, `revoked` or `blocked`. What was allowed for a time that is over is
-    /// `allowed`, with that time.
+    /// `pending`, `allowed`, `revoked` or `blocked`. An allowance that has expired is still
+    /// `allowed`, with `until` in the past.
     pub state: String,
-    /// Since when.
+    /// Start of the state.
     pub since: u64,
-    /// With what one that waits is let in.
+    /// The code that allows a pending sender.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
-    /// What its channel told of one that waits.
+    /// Data that the channel gave about a pending sender.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub meta: Option<Value>,
-    /// By which way it was let in.
+    /// The way in which the sender was allowed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub via: Option<String>,
-    /// Until when, if there is an end.
+    /// End of the allowance; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<u64>,
-    /// When that was taken back.
+    /// Time of the revocation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revoked_at: Option<u64>,
 }
 
-/// What approving answers.
+/// The answer to an approval.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ApprovedView {
-    /// Over which channel.
+    /// Name of the channel.
     pub channel: String,
-    /// To which account.
+    /// Account on the channel.
     pub account: String,
-    /// Who is let in from now on.
+    /// The sender that is allowed from now on.
     pub sender: String,
 }
 
-/// What any other decision answers.
+/// The answer to every other decision.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChangedView {
-    /// How many entries are others now; 0 where all was so already, or nothing is known of the
-    /// sender.
+    /// Number of changed entries; 0 if the decision was in force already, or the sender is unknown.
     pub changed: u64,
 }
 
-/// What letting in many answers.
+/// The answer to a seed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SeededView {
-    /// How many are new.
+    /// Number of senders that were not allowed before.
     pub added: u64,
 }
 
-/// What the gate says of a message. Handle it only where `decision` is `admit`.
+/// The gate's decision about a message. The message may be handled only if `decision` is `admit`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AdmissionView {
     /// `admit`, `challenge` or `drop`.
     pub decision: String,
-    /// Who wrote it, in the channel's one spelling.
+    /// The sender's id in the channel's canonical spelling.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sender: Option<String>,
-    /// With what the operator lets in a sender that is challenged.
+    /// The code with which the operator allows a challenged sender.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
-    /// Whether it is to be told so now; if not, it was just told.
+    /// `true` if the sender is to receive `text` now; `false` if it received it recently.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reply: Option<bool>,
-    /// What it is to be told.
+    /// The text for the sender.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text: Option<String>,
-    /// Why a message is dropped: `not_a_sender`, `absent`, `blocked` or `full`.
+    /// The reason of a drop: `not_a_sender`, `absent`, `blocked`, `full` or `clock_in_doubt`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
 }
 
-/// What sending a QR code answers.
+/// The answer to sending a QR code.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SentView {
-    /// Always; otherwise there is an error.
+    /// Always `true`; a failure is an error answer.
     pub sent: bool,
 }
 
@@ -183,7 +182,7 @@ pub(super) async fn list(
     let senders = gateway.gate().list(filter).await?;
     let mut senders: Vec<_> = senders.into_iter().map(view).collect();
     if caller.authority().is_viewer() {
-        // Whoever knows the code can let its sender in.
+        // The code would allow its reader to admit the sender.
         senders.iter_mut().for_each(|sender| sender.code = None);
     }
     Ok(Json(SenderList { senders }))
@@ -236,8 +235,8 @@ pub(super) async fn seed(
     Ok(Json(SeededView { added }))
 }
 
-/// By which way a caller lets senders in, and who it is: whom a session lets in is let in until it
-/// ends.
+/// Returns the `via` value and the maker for senders that this caller allows. A session's senders
+/// are allowed until the session ends.
 fn by(caller: &Caller) -> Result<(String, Maker), OperatorError> {
     let maker = caller.authority().maker()?;
     Ok((maker.session().map_or_else(|| VIA.to_owned(), via_session), maker))
@@ -320,7 +319,7 @@ fn view(listed: ListedSender) -> SenderView {
     match listed.standing {
         SenderStanding::Pending { code, created_at, meta } => SenderView {
             code: Some(code.to_string()),
-            // What was imported may be no JSON; it is shown all the same.
+            // Imported data may not be JSON; it is then shown as text.
             meta: Some(serde_json::from_str(&meta).unwrap_or(Value::String(meta))),
             ..plain("pending", created_at)
         },

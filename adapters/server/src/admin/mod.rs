@@ -1,72 +1,121 @@
-//! The operator's API: what the command line speaks over the Unix socket in the data directory.
+//! The operator's API, which the command line uses over the Unix socket in the data directory.
 //!
-//! | request | does | answers |
-//! |---|---|---|
-//! | `GET /api/v1/status` | counts, and says how the store fares and how the clock stands | `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting","store":{"failing","failures","unstored":[{"what","since"}]},"clock"}` |
-//! | `GET /api/v1/clock` | says how the clock stands | `{"state":"good"\|"behind"\|"doubtful","now","system","mark","synchronised","synchronised_for","mend"}` |
-//! | `POST /api/v1/clock` with `{"at"}`, optional; over the Unix socket alone | takes the word that the system's clock is right, or that it is that time | `{"clock","moved","ended"}` |
-//! | `GET /api/v1/devices?filter=current\|pending\|all` | lists | `{"devices":[…]}` |
-//! | `GET /api/v1/devices/{prefix}` | shows one, as an approval then means it; with `?glance=true` not so | a device |
-//! | `POST /api/v1/devices/{prefix}/pair` | approves; `{"reissue":true}` gives a new token or grant; `"version"` approves only what was shown as that; for a node with keys also `"permissions"`, `"expires"`, `"message"` | `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys `"fingerprint","in_force","offered"` in place of the token |
-//! | `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys | turns a request down; it may be made again after a while | a device |
-//! | `POST /api/v1/devices/{which}/reject` with `{"for_good":true}` | turns it down for good | a device |
-//! | `POST /api/v1/devices/reject` with `{"all":true}`, `{"name"}` or `{"from":"192.0.2.0/24"}`, and `{"for_good"}` | turns down all of those that wait | `{"rejected","failed":[…]}` |
-//! | `POST /api/v1/devices/{which}/unpair` | puts a node out for good | a device |
-//! | `POST /api/v1/devices/{prefix}/mute`, `/unmute` | decides | a device |
-//! | `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"\|"safe-chat"\|"muted"}` | decides | a device |
-//! | `GET /api/v1/pairing` | says whether pairing by PIN is open | `{"open","locked","since","closes_at","wrong_pins","guessers":[{"source","wrong_pins","locked"}],"fingerprint"}` |
-//! | `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` | opens or closes it | the same |
-//! | `GET /api/v1/pairing/codes` | lists PINs and codes that may be used now, without their secrets | `{"codes":[…]}` |
-//! | `POST /api/v1/pairing/codes` with `{"kind":"qr"\|"typed","permissions","expires","uses","grant_expires","label","addresses"}`, all optional | mints a code | `{"id","selector","code","expires_at","fingerprint","invitation","delivery"}` |
-//! | `DELETE /api/v1/pairing/codes/{id}` | kills a PIN or code | as listing |
-//! | `GET /api/v1/paired` | lists the nodes that are paired by their keys | `{"paired":[{"device","in_force","offered","grants","delegates"}]}` |
-//! | `GET /api/v1/paired/{which}/permissions` | tells what a node may do now (`in_force`) and what it is offered (`offered`), by its name or the beginning of its id | as in the listing |
-//! | `POST /api/v1/paired/{which}/permissions` with `{"permissions","expires"}`, one at least; `"expires":"never"` lifts an end | decides that anew: less is in force at once, more once the node has confirmed it | the same |
-//! | `POST /api/v1/paired/{which}/revoke` | puts out a node (beginning of its id, or its name) or a capability (beginning of its id) | `{"revoked":"node"\|"capability","node_id","friendly_name","capability"}` |
-//! | `POST /api/v1/paired/revoke-all` | puts out all of them | `{"revoked","failed":[…]}` |
-//! | `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional | makes a setup code | `{"url","url_source","bootstrap_token","expires_at","payload","delivery"}` |
-//! | `POST /api/v1/deliveries/{delivery}/confirm` | says that a secret is where it belongs | `{"delivery","settled":"delivered"}` |
-//! | `POST /api/v1/deliveries/{delivery}/cancel` | says that it could not be shown, and undoes what was decided with it | `{"delivery","settled":"undone"}` |
-//! | `POST /api/v1/setup/rotate` with `{"at_once":true}`, optional | makes a new key for setup codes | `{"rotated":true}` |
-//! | `GET /api/v1/sessions?filter=live\|all` | lists companions' sessions | `{"sessions":[…]}` |
-//! | `POST /api/v1/sessions/{prefix}/revoke` | ends a session | a session |
-//! | `POST /api/v1/sessions/{prefix}/refresh` | prolongs a session | a session |
-//! | `POST /api/v1/sessions/revoke-all` | ends all of them | `{"revoked"}` |
-//! | `GET /api/v1/inbound?channel=&all=true&include_revoked=true` | lists those who wait to be let in over channels, or all | `{"senders":[…]}` |
-//! | `POST /api/v1/inbound/approve` with `{"code","until"}` | lets in whoever waits with this code | `{"channel","account","sender"}` |
-//! | `POST /api/v1/inbound/reject`, `/block`, `/unblock`, `/revoke` with `{"channel","sender","account"}` | decides about a sender; without an account, for all of them | `{"changed"}` |
-//! | `POST /api/v1/inbound/seed` with `{"channel","account","senders":[…]}` | lets many in | `{"added"}` |
-//! | `POST /api/v1/inbound/admit` with `{"channel","account","sender","meta"}` | asks the gate, for a program that holds a channel itself | `{"decision":"admit"\|"challenge"\|"drop",…}` |
-//! | `POST /api/v1/channels/{channel}/qr` with `{"account","to","png_base64"}` | sends a picture over a channel | `{"sent"}` |
-//! | `GET /api/v1/extensions` | says how the extensions fare | `{"extensions":[…]}` |
-//! | `POST /api/v1/extensions/call` with `{"method","params"}` | calls the extension whose method that is | `{"ok","result","error"}` |
-//! | `GET /metrics` | tells all that is counted | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` |
-//! | `GET /api/v1/events` | tells what happens from now on, **PINs included** | a JSON object a line, the first `{"event":"listening"}` |
+//! State:
+//! - `GET /api/v1/status` counts nodes, and reports on the store and the clock:
+//!   `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting",
+//!   "store":{"failing","failures","unstored":[{"what","since"}]},"clock"}`
+//! - `GET /api/v1/clock` reports on the clock:
+//!   `{"state":"good"|"behind"|"doubtful","now","system","mark","synchronised",
+//!   "synchronised_for","mend"}`
+//! - `POST /api/v1/clock` with `{"at"}`, optional, confirms the system's clock or sets that time;
+//!   over the Unix socket only: `{"clock","moved","ended"}`
+//! - `GET /metrics` returns all metrics as OpenMetrics, or as Prometheus text 0.0.4 for `Accept:
+//!   text/plain`
+//! - `GET /api/v1/events` streams events from now on, **PINs included**: one JSON object per line,
+//!   the first `{"event":"listening"}`
 //!
-//! An answer with `"delivery"` holds a secret that is told this once. Whoever has written it where
-//! it belongs confirms that delivery; if nobody does for a minute (`limits.deliver_within`) and
-//! nobody uses the secret, what was decided is undone: a request waits again, a node's old token
-//! goes on, a code is withdrawn.
+//! Nodes:
+//! - `GET /api/v1/devices?filter=current|pending|all` lists nodes: `{"devices":[…]}`
+//! - `GET /api/v1/devices/{prefix}` returns a device, and records it as shown, for a later
+//!   approval; with `?glance=true` it does not record that
+//! - `POST /api/v1/devices/{prefix}/pair` approves; `{"reissue":true}` gives a new token or grant;
+//!   `"version"` approves only the record that was shown with that version; for a node with keys
+//!   also `"permissions"`, `"expires"`, `"message"`:
+//!   `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys
+//!   `"fingerprint","in_force","offered"` in place of the token
+//! - `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys, rejects a
+//!   request, which may be made again later: a device
+//! - `POST /api/v1/devices/{which}/reject` with `{"for_good":true}` rejects it permanently: a
+//!   device
+//! - `POST /api/v1/devices/reject` with `{"all":true}`, `{"name"}` or `{"from":"192.0.2.0/24"}`,
+//!   and `{"for_good"}`, rejects all matching requests: `{"rejected","failed":[…]}`
+//! - `POST /api/v1/devices/{which}/unpair` revokes a node: a device
+//! - `POST /api/v1/devices/{prefix}/mute`, `/unmute` mutes or unmutes: a device
+//! - `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"|"safe-chat"|"muted"}` sets the
+//!   mode: a device
 //!
-//! A `prefix` is the beginning of an id. A `which` is for what is decided for good: a whole name,
-//! or six or more characters of an id.
+//! Pairing by PIN and code:
+//! - `GET /api/v1/pairing` reports on pairing by PIN:
+//!   `{"open","locked","since","closes_at","wrong_pins",
+//!   "guessers":[{"source","wrong_pins","locked"}],"fingerprint"}`
+//! - `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` opens or closes it:
+//!   as above
+//! - `GET /api/v1/pairing/codes` lists usable PINs and codes, without their secrets:
+//!   `{"codes":[…]}`
+//! - `POST /api/v1/pairing/codes` with
+//!   `{"kind":"qr"|"typed","permissions","expires","uses","grant_expires","label","addresses"}`,
+//!   all optional, mints a code:
+//!   `{"id","selector","code","expires_at","fingerprint","invitation","delivery"}`
+//! - `DELETE /api/v1/pairing/codes/{id}` withdraws a PIN or code: the list
+//! - `GET /api/v1/paired` lists the nodes that are paired by their keys:
+//!   `{"paired":[{"device","in_force","offered","grants","delegates"}]}`
+//! - `GET /api/v1/paired/{which}/permissions` returns a node's permissions: those in force
+//!   (`in_force`) and those offered (`offered`), by its name or the beginning of its id: as in the
+//!   list
+//! - `POST /api/v1/paired/{which}/permissions` with `{"permissions","expires"}`, at least one of
+//!   them, changes them; `"expires":"never"` removes an end. Fewer permissions are in force at
+//!   once, more of them once the node has confirmed them: as above
+//! - `POST /api/v1/paired/{which}/revoke` revokes a node (beginning of its id, or its name) or a
+//!   capability token (beginning of its id):
+//!   `{"revoked":"node"|"capability","node_id","friendly_name","capability"}`
+//! - `POST /api/v1/paired/revoke-all` revokes all of these nodes: `{"revoked","failed":[…]}`
+//!
+//! Setup codes and sessions:
+//! - `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional,
+//!   makes a setup code: `{"url","url_source","bootstrap_token","expires_at","payload","delivery"}`
+//! - `POST /api/v1/setup/rotate` with `{"at_once":true}`, optional, makes a new key for setup
+//!   codes: `{"rotated":true}`
+//! - `POST /api/v1/deliveries/{delivery}/confirm` confirms that a secret is in its place:
+//!   `{"delivery","settled":"delivered"}`
+//! - `POST /api/v1/deliveries/{delivery}/cancel` reports that it could not be shown, and undoes the
+//!   decision behind it: `{"delivery","settled":"undone"}`
+//! - `GET /api/v1/sessions?filter=live|all` lists companions' sessions: `{"sessions":[…]}`
+//! - `POST /api/v1/sessions/{prefix}/revoke` ends a session: a session
+//! - `POST /api/v1/sessions/{prefix}/refresh` prolongs a session: a session
+//! - `POST /api/v1/sessions/revoke-all` ends all sessions: `{"revoked"}`
+//!
+//! Channels and extensions:
+//! - `GET /api/v1/inbound?channel=&all=true&include_revoked=true` lists pending senders, or all:
+//!   `{"senders":[…]}`
+//! - `POST /api/v1/inbound/approve` with `{"code","until"}` allows the sender that waits with this
+//!   code: `{"channel","account","sender"}`
+//! - `POST /api/v1/inbound/reject`, `/block`, `/unblock`, `/revoke` with
+//!   `{"channel","sender","account"}` decides about a sender; without an account, for all accounts:
+//!   `{"changed"}`
+//! - `POST /api/v1/inbound/seed` with `{"channel","account","senders":[…]}` allows many senders:
+//!   `{"added"}`
+//! - `POST /api/v1/inbound/admit` with `{"channel","account","sender","meta"}` queries the gate,
+//!   for a program that holds a channel itself: `{"decision":"admit"|"challenge"|"drop",…}`
+//! - `POST /api/v1/channels/{channel}/qr` with `{"account","to","png_base64"}` sends a picture over
+//!   a channel: `{"sent"}`
+//! - `GET /api/v1/extensions` reports on the extensions: `{"extensions":[…]}`
+//! - `POST /api/v1/extensions/call` with `{"method","params"}` calls the extension that has this
+//!   method: `{"ok","result","error"}`
+//!
+//! An answer with `"delivery"` holds a secret that is told only once. The client confirms the
+//! delivery once the secret is in its place; if nobody confirms it for a minute
+//! (`limits.deliver_within`) and nobody uses the secret, the decision behind it is undone: a
+//! request waits again, a node's old token remains valid, a code is withdrawn.
+//!
+//! A `prefix` is the beginning of an id. A `which` belongs to permanent decisions: a whole name, or
+//! six or more characters of an id.
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times
 //! are in seconds.
 //!
-//! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and what it
-//! makes (codes, setup codes and what these open, grants, prolonged sessions, senders that are let
-//! in) is bounded by them: no scope that they do not cover, no later end than its own, and all of
-//! it ends with the session. What would be wider is 403 (`wider_than_yours`), naming the first
-//! scope that is not covered; a time that is left out is as long as it may be. A session that did
-//! not make or show a PIN does not see it. Whatever is listed says by whom it was made (`made_by`:
-//! `operator`, or `session ID`).
+//! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and they
+//! bound what it makes (codes, setup codes and what these open, grants, prolonged sessions, allowed
+//! senders): no scope outside them, no end later than the session's own, and all of it ends with
+//! the session. A wider request is answered with 403 (`wider_than_yours`), which names the first
+//! scope that is not covered; a duration that is left out is the longest possible one. A session
+//! sees a PIN only if it opened pairing for it. Every list names the maker of its entries
+//! (`made_by`: `operator`, or `session ID`).
 //!
 //! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404
 //! (`not_found`; `usage` for a route), 409 (`ambiguous`, `changed`, `refused`), 429
 //! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored`
-//! says that the decision is in force, on live connections too, and that the store could not be
-//! written: it is lost by a restart before it is stored, which is tried again by itself.
+//! means that the decision is in force, on live connections too, but the store could not be
+//! written: a restart loses it unless an automatic retry has stored it before.
 
 mod caller;
 mod clock;
@@ -117,17 +166,17 @@ use crate::gateway::Gateway;
 use crate::unstored::StoreStatus;
 use failure::Failure;
 
-/// How many nodes are read from the store at once while a listing is made.
+/// Number of nodes that a listing reads from the store at once.
 const PAGE: usize = 500;
 
-/// The operator's routes. Whoever can reach them is the owner and decides about every node: serve
-/// them only where only the operator can connect.
+/// Returns the operator's routes. Every client that can reach them has the owner's authority over
+/// every node: serve them only where only the operator can connect.
 pub fn admin_router(gateway: &Gateway) -> Router {
     routes(gateway).layer(Extension(Caller::new(Authority::OWNER)))
 }
 
-/// The routes, for a layer that says by whose right each request comes ([`Caller`]). Without one
-/// they change nothing.
+/// Returns the routes without an authority: a layer must insert the [`Caller`] of each request.
+/// Without one they change nothing.
 pub(crate) fn routes(gateway: &Gateway) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
@@ -169,28 +218,28 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .with_state(gateway.clone())
 }
 
-/// What `GET /api/v1/status` answers.
+/// The answer to `GET /api/v1/status`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StatusView {
-    /// Nodes by standing.
+    /// Number of nodes by standing.
     pub nodes: NodeCounts,
-    /// Open links.
+    /// Number of open links.
     pub linked: usize,
-    /// Connections that have not authenticated.
+    /// Number of connections that have not authenticated yet.
     pub waiting: usize,
-    /// How the clock stands.
+    /// State of the clock.
     pub clock: ClockView,
-    /// How the store fares.
+    /// State of the store.
     #[serde(default)]
     pub store: StoreView,
 }
 
-/// How the store fares.
+/// State of the store.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct StoreView {
-    /// Whether the last write failed.
+    /// `true` if the last write failed.
     pub failing: bool,
-    /// How many writes have failed since the gateway started.
+    /// Number of failed writes since the gateway started.
     pub failures: u64,
     /// Decisions that are in force and not stored yet.
     pub unstored: Vec<UnstoredView>,
@@ -201,29 +250,29 @@ pub struct StoreView {
 pub struct UnstoredView {
     /// Who or what is out, or is narrower; a clause.
     pub what: String,
-    /// Since when, Unix seconds.
+    /// Time of the decision in Unix seconds.
     pub since: u64,
 }
 
-/// Nodes by standing.
+/// Number of nodes by standing.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NodeCounts {
-    /// Waiting for the operator.
+    /// Nodes that wait for the operator.
     pub pending: u64,
-    /// Paired and not muted.
+    /// Nodes that are paired and not muted.
     pub paired: u64,
-    /// Muted.
+    /// Nodes that are muted.
     pub muted: u64,
-    /// Revoked.
+    /// Nodes that are revoked.
     pub revoked: u64,
 }
 
-/// What `GET /api/v1/devices` answers.
+/// The answer to `GET /api/v1/devices`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeviceList {
-    /// In order of their ids.
+    /// Nodes in order of their ids.
     pub devices: Vec<DeviceView>,
-    /// Nodes whose stored record cannot be read; they are left as they are.
+    /// Nodes whose stored record cannot be read; the records are left unchanged.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub damaged: Vec<DamagedView>,
 }
@@ -231,9 +280,9 @@ pub struct DeviceList {
 /// A node whose stored record cannot be read.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DamagedView {
-    /// Which.
+    /// Id of the node.
     pub node_id: String,
-    /// What is wrong with its record.
+    /// The problem with its record.
     pub problem: String,
 }
 
@@ -315,7 +364,7 @@ async fn list(
 
 #[derive(Deserialize)]
 struct ShowQuery {
-    /// Whoever asks shows its name and where it is, not what it is made of.
+    /// The client shows only the node's name and place, so the node does not count as shown.
     #[serde(default)]
     glance: bool,
 }

@@ -1,4 +1,4 @@
-//! The nodes that are paired by their keys.
+//! Nodes that are paired by their keys.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use super::{DamagedView, DeviceView};
 use crate::gateway::Gateway;
 use crate::pairing::{Delegate, PairedNode, Revocation, Until};
 
-/// What `GET /api/v1/paired` answers.
+/// The answer to `GET /api/v1/paired`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PairedList {
-    /// In order of their ids.
+    /// Nodes in order of their ids.
     pub paired: Vec<PairedView>,
-    /// Nodes whose stored record or grants cannot be read; they are left as they are.
+    /// Nodes whose stored record or grants cannot be read; they are left unchanged.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub damaged: Vec<DamagedView>,
 }
@@ -30,98 +30,98 @@ pub struct PairedList {
 /// A node that is paired by its keys.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PairedView {
-    /// Itself.
+    /// The node's registry entry.
     pub device: DeviceView,
-    /// What it may do now; absent while it may do nothing.
+    /// Permissions in force; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub in_force: Option<InForceView>,
-    /// What was decided that it has not confirmed yet, if that is something else.
+    /// Decided permissions that the node has not confirmed yet; absent if they equal those in
+    /// force.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offered: Option<OfferedView>,
-    /// What it was given: what counts now, the newest last. What is in force follows from them and
-    /// from what was decided since.
+    /// Valid grants, the newest last. The permissions in force follow from them and from later
+    /// decisions.
     pub grants: Vec<GrantView>,
-    /// Those who linked by a chain under it since the gateway started.
+    /// Holders that linked by a chain under this node since the gateway started.
     pub delegates: Vec<DelegateView>,
 }
 
-/// What a node may do now.
+/// The permissions of a node that are in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InForceView {
-    /// What it may do.
+    /// The permitted patterns by action.
     pub permissions: PermissionsView,
-    /// It may do no more than this either, where the two cut across each other: what both allow is
-    /// in force.
+    /// A second bound, if the two overlap only partly: in force is what both allow.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub within: Option<PermissionsView>,
-    /// Until when, in Unix seconds; absent if it has no end.
+    /// End of the permissions in Unix seconds; absent if they have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<u64>,
 }
 
-/// What a node may do once it has confirmed it.
+/// The permissions that a node has once it has confirmed them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferedView {
-    /// What it may do then.
+    /// The permitted patterns by action.
     pub permissions: PermissionsView,
-    /// Until when, in Unix seconds; absent if it has no end.
+    /// End of the permissions in Unix seconds; absent if they have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<u64>,
 }
 
-/// A grant that counts.
+/// A grant of a node.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GrantView {
-    /// The id of its capability, by which it is revoked; absent for one without permissions.
+    /// Id of the capability token, by which it is revoked; absent for a grant without permissions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capability: Option<String>,
-    /// What it allows.
+    /// The permitted patterns by action.
     pub permissions: PermissionsView,
-    /// Since when, in Unix seconds.
+    /// Start of validity in Unix seconds.
     pub since: u64,
-    /// Until when; absent if it has no end.
+    /// End of validity in Unix seconds; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<u64>,
     /// `offered` until the node has stored it, then `active`.
     pub state: String,
-    /// Who made it: `operator`, or `session ID`, with which it ends.
+    /// The maker: `operator`, or `session ID`; the grant ends with that session.
     #[serde(default = "by_operator")]
     pub made_by: String,
 }
 
-/// A holder of a chain under a node.
+/// The holder of a capability token that a node delegated.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DelegateView {
-    /// Of its static key.
+    /// Fingerprint of the holder's static key.
     pub fingerprint: String,
     /// `online` while its link is open, else `offline`.
     pub status: String,
-    /// When its link last opened or ended, in Unix seconds.
+    /// Time when the link last opened or ended, in Unix seconds.
     pub last_seen: u64,
 }
 
-/// What revoking answers.
+/// The answer to a revocation.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RevokedView {
     /// `node` or `capability`.
     pub revoked: String,
-    /// Which node; absent for what a node delegated.
+    /// Id of the node; absent for a token that a node delegated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node_id: Option<String>,
-    /// What the node calls itself.
+    /// The node's own name; only for a revoked node.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub friendly_name: Option<String>,
-    /// Which capability.
+    /// Id of the revoked capability token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capability: Option<String>,
 }
 
-/// What `POST /api/v1/paired/revoke-all` answers.
+/// The answer to `POST /api/v1/paired/revoke-all`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RevokedAllView {
-    /// How many nodes are out now.
+    /// Number of revoked nodes.
     pub revoked: usize,
-    /// Those that are not, and why.
+    /// Nodes that could not be revoked, each with the cause.
     pub failed: Vec<DamagedView>,
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn list(State(gateway): State<Gateway>) -> Result<Json<PairedLi
     }))
 }
 
-/// What a node may do, and what is decided about it anew.
+/// A change of a node's permissions or their end.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PermitBody {
@@ -217,7 +217,7 @@ pub(super) async fn revoke_all(
     Ok(Json(RevokedAllView { revoked, failed: failed.collect() }))
 }
 
-/// What is in force for a node, as it is shown.
+/// Returns the permissions in force as a view; `None` if there are none.
 pub(super) fn in_force(node: &PairedNode, now: UnixTime) -> Option<InForceView> {
     let (in_force, until) = node.in_force(now)?;
     let (permissions, within) = match (in_force.exactly(), in_force.bounds) {
@@ -232,7 +232,7 @@ pub(super) fn in_force(node: &PairedNode, now: UnixTime) -> Option<InForceView> 
     })
 }
 
-/// What is offered to it.
+/// Returns the offered permissions as a view.
 pub(super) fn offered(node: &PairedNode, now: UnixTime) -> Option<OfferedView> {
     let offered = node.offered(now)?;
     let expires_at = offered.expires.map(UnixTime::as_secs);

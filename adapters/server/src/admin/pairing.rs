@@ -1,4 +1,4 @@
-//! The pairing mode, and the PINs and codes that live.
+//! The pairing window, and the PINs and codes that are valid.
 
 use std::time::Duration;
 
@@ -18,95 +18,96 @@ use super::permissions::PermissionsView;
 use crate::gateway::Gateway;
 use crate::pairing::{CodeKind, LiveCode, NewCode, PairingStatus, hex};
 
-/// What `GET /api/v1/pairing` answers. Times are Unix seconds.
+/// The answer to `GET /api/v1/pairing`. Times are Unix seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PairingView {
-    /// Whether PINs are shown and may be guessed.
+    /// `true` while PINs are shown and may be entered.
     pub open: bool,
-    /// Whether too many wrong PINs have closed it, until it is opened anew.
+    /// `true` if too many wrong PINs have closed pairing, until it is opened again.
     pub locked: bool,
-    /// Since when it is open.
+    /// Time when pairing was opened.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<u64>,
-    /// When it closes by itself; absent while it is open if it does not.
+    /// Time when pairing closes by itself; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub closes_at: Option<u64>,
-    /// Wrong PINs since it was opened.
+    /// Number of wrong PINs since pairing was opened.
     pub wrong_pins: u8,
-    /// From where they came.
+    /// Sources of the wrong PINs.
     #[serde(default)]
     pub guessers: Vec<GuesserView>,
-    /// The fingerprint of this gateway, for nodes to compare.
+    /// Fingerprint of this gateway, for nodes to compare.
     pub fingerprint: String,
 }
 
-/// A source that guessed PINs wrong since pairing was opened.
+/// A source of wrong PINs since pairing was opened.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GuesserView {
-    /// Its IPv4 address, or the /64 of its IPv6 address.
+    /// An IPv4 address, or the /64 of an IPv6 address.
     pub source: String,
-    /// How often.
+    /// Number of wrong PINs from this source.
     pub wrong_pins: u8,
-    /// Whether it guessed too often: for it PINs are locked, while they are open to others.
+    /// `true` if this source is locked out, while pairing is open to others.
     pub locked: bool,
 }
 
-/// What `GET /api/v1/pairing/codes` answers.
+/// The answer to `GET /api/v1/pairing/codes`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CodeList {
-    /// The newest first.
+    /// PINs and codes, the newest first.
     pub codes: Vec<CodeView>,
 }
 
-/// A PIN or code that lives, without its secret. Times are Unix seconds.
+/// A valid PIN or code, without its secret. Times are Unix seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CodeView {
-    /// Its id.
+    /// Id of the PIN or code: 32 hex digits.
     pub id: String,
     /// `pin` or `code`.
     pub kind: String,
     /// The public part of a code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub selector: Option<String>,
-    /// Of the node that a PIN was shown for.
+    /// Fingerprint of the node that a PIN was shown for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
-    /// What people call it.
+    /// The label for people.
     pub label: String,
-    /// What whoever pairs with a code may do; absent for a PIN.
+    /// Permissions of a node that pairs with the code; absent for a PIN.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub permissions: Option<PermissionsView>,
-    /// When it was minted.
+    /// Time when it was minted.
     pub created_at: u64,
-    /// When it dies.
+    /// End of its validity.
     pub expires_at: u64,
-    /// How often it may be guessed wrong yet.
+    /// Number of wrong guesses that are left.
     pub guesses_left: u8,
-    /// With how many nodes it may be used yet.
+    /// Number of nodes that may still use it.
     pub uses_left: u8,
-    /// Who minted it, or opened pairing for a PIN: `operator`, or `session ID`, with which it dies.
+    /// The maker of a code, or the opener of pairing for a PIN: `operator`, or `session ID`; it
+    /// ends with that session.
     #[serde(default = "by_operator")]
     pub made_by: String,
 }
 
-/// What minting a code answers: the only time it is shown.
+/// The answer to minting a code: the only time the code is shown.
 #[derive(Serialize, Deserialize)]
 pub struct MintedView {
-    /// Its id.
+    /// Id of the code: 32 hex digits.
     pub id: String,
-    /// Its public part.
+    /// The public part of the code.
     pub selector: String,
-    /// All of it, to be typed.
+    /// The whole code, for typing.
     pub code: String,
-    /// When it dies, in Unix seconds.
+    /// End of its validity in Unix seconds.
     pub expires_at: u64,
-    /// The fingerprint of this gateway.
+    /// Fingerprint of this gateway.
     pub fingerprint: String,
-    /// What a QR code carries, or a line to be copied; absent for a code that is typed, and where
-    /// no address of the gateway is known.
+    /// Text of the QR code, or for copying; absent for a typed code, and if no address of the
+    /// gateway is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub invitation: Option<String>,
-    /// Its delivery, to be confirmed once it was shown.
+    /// Id of the delivery, to be confirmed once the code was shown.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
 }
@@ -197,7 +198,7 @@ pub(super) async fn mint(
     {
         Ok(invitation) => invitation,
         Err(wrong) => {
-            // Nobody would ever see this code.
+            // The answer is an error, so nobody would ever see this code.
             gateway.withdraw_code(id).await?;
             return Err(wrong.into());
         }

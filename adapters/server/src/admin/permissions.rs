@@ -1,28 +1,28 @@
-//! Permissions as the operator's API has them.
+//! Permissions in the operator's API.
 
 use handfast_core::grant::scope::{Action, Pattern, Scope, Scopes, ScopesBuf};
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 
-/// What may be done, and where: patterns like `/lights/**`. Who may write somewhere may read there,
-/// and who may administer may do both.
+/// Permitted patterns, like `/lights/**`, by action. A permission to write includes reading, and
+/// one to administer includes both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PermissionsView {
-    /// Where to read, and to subscribe.
+    /// Patterns for reading and subscribing.
     #[serde(default)]
     pub read: Vec<String>,
-    /// Where to change things.
+    /// Patterns for changes.
     #[serde(default)]
     pub write: Vec<String>,
-    /// Where to administer.
+    /// Patterns for administration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub admin: Vec<String>,
 }
 
 impl PermissionsView {
-    /// That of scopes.
+    /// Converts scopes.
     #[must_use]
     pub fn of(scopes: &ScopesBuf) -> Self {
         let mut view = Self::default();
@@ -32,7 +32,10 @@ impl PermissionsView {
         view
     }
 
-    /// Reads all of them, or none.
+    /// Parses all patterns.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] if any of them is invalid.
     pub(super) fn scopes(&self) -> Result<ScopesBuf, Failure> {
         let mut scopes = Scopes::new();
         for (action, patterns) in

@@ -1,4 +1,4 @@
-//! Setup codes, and the sessions that came of them.
+//! Setup codes, and the sessions that they open.
 
 use std::time::Duration;
 
@@ -19,59 +19,60 @@ use crate::gateway::Gateway;
 use crate::pairing::hex;
 use crate::setup::NewSetup;
 
-/// What starting a setup answers: the only time the code is shown.
+/// The answer to starting a setup: the only time the code is shown.
 #[derive(Serialize, Deserialize)]
 pub struct StartedView {
-    /// Where the companion goes.
+    /// URL of the gateway for the companion.
     pub url: String,
-    /// Where that comes from: `public`, `tunnel`, `gateway` or `lan`.
+    /// Source of the URL: `public`, `tunnel`, `gateway` or `lan`.
     pub url_source: String,
-    /// What the companion shows there.
+    /// The token that the companion presents at the URL.
     pub bootstrap_token: String,
-    /// When it is worth nothing any more, RFC 3339.
+    /// End of the code's validity as RFC 3339.
     pub expires_at: String,
-    /// All of it in one text, for a QR code or to be copied.
+    /// URL and token in one text, for a QR code or for copying.
     pub payload: String,
-    /// Its delivery, to be confirmed once it was shown.
+    /// Id of the delivery, to be confirmed once the code was shown.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
 }
 
-/// What `GET /api/v1/sessions` answers.
+/// The answer to `GET /api/v1/sessions`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SessionList {
-    /// In order of their ids.
+    /// Sessions in order of their ids.
     pub sessions: Vec<SessionView>,
 }
 
 /// A companion's session, without its token. Times are Unix seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SessionView {
-    /// Its id: 32 hex digits.
+    /// Id of the session: 32 hex digits.
     pub id: String,
-    /// As what the companion was let in.
+    /// Profile of the companion, which determines its permissions.
     pub profile: String,
-    /// For which device its code was made.
+    /// Label of the device that the code was made for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device_label: Option<String>,
-    /// When it was opened.
+    /// Time when the session was opened.
     pub issued_at: u64,
-    /// When it ends.
+    /// End of the session.
     pub expires_at: u64,
-    /// Who made the code that opened it: `operator`, or `session ID`, with which it ends.
+    /// The maker of the code that opened the session: `operator`, or `session ID`; it ends with
+    /// that session.
     #[serde(default = "by_operator")]
     pub made_by: String,
-    /// When it was ended.
+    /// Time of the revocation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revoked_at: Option<u64>,
-    /// Whether a connection of its companion is open now.
+    /// `true` while a connection of the companion is open.
     pub linked: bool,
 }
 
-/// What ending all sessions answers.
+/// The answer to ending all sessions.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RevokedSessionsView {
-    /// How many ended by it.
+    /// Number of sessions that were ended by it.
     pub revoked: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The Unix socket in the data directory. Who may open the directory is the operator.
+//! The Unix socket in the data directory. Access to the directory makes a client the operator.
 
 use std::future::Future;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,12 +11,12 @@ use tokio::net::UnixListener;
 use super::admin_router;
 use crate::gateway::Gateway;
 
-/// The socket's name in the data directory.
+/// Name of the socket in the data directory.
 pub const SOCKET_NAME: &str = "handfast.sock";
-/// Longest path that fits a socket address (`sun_path` is 108 bytes, the last one zero).
+/// Maximum length of a socket path in bytes (`sun_path` has 108, the last one zero).
 const MOST_PATH: usize = 107;
 
-/// Why the operator's socket could not be opened.
+/// The reason for which the operator's socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The path does not fit a socket address.
@@ -24,22 +24,22 @@ pub enum SocketError {
         "{path}: a socket path may have at most {MOST_PATH} bytes and this one has {length}; choose a shorter data directory with --data"
     )]
     TooLong {
-        /// The path.
+        /// Path of the socket.
         path: PathBuf,
         /// Its length in bytes.
         length: usize,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("{path}: the operator's socket cannot be opened: {source}")]
     Io {
-        /// The path.
+        /// Path of the socket.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// Checks that a data directory's socket path fits a socket address, and gives it.
+/// Returns the path of a data directory's socket, after checking that it fits a socket address.
 ///
 /// # Errors
 /// [`SocketError::TooLong`].
@@ -49,12 +49,12 @@ pub fn socket_path(data: &Path) -> Result<PathBuf, SocketError> {
     if length > MOST_PATH { Err(SocketError::TooLong { path, length }) } else { Ok(path) }
 }
 
-/// Opens the socket of a data directory, 0600, replacing one that a killed gateway left. Call it
-/// only while holding the store of that directory: that is what makes sure no other gateway serves
-/// the socket that is replaced.
+/// Opens the socket of a data directory with mode 0600, and replaces one that a killed gateway
+/// left. Call it only while holding the store of that directory, which ensures that no other
+/// gateway serves the replaced socket.
 ///
 /// # Errors
-/// [`SocketError`].
+/// [`SocketError`] with the cause.
 pub fn bind(data: &Path) -> Result<UnixListener, SocketError> {
     let path = socket_path(data)?;
     let io = |source| SocketError::Io { path: path.clone(), source };
@@ -67,17 +67,17 @@ pub fn bind(data: &Path) -> Result<UnixListener, SocketError> {
     Ok(listener)
 }
 
-/// How often to look whether the socket still has its name.
+/// Interval at which the socket's file is checked.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Which file a name stands for.
+/// Returns the device and inode of a path.
 fn file_at(path: &Path) -> Option<(u64, u64)> {
     let found = std::fs::symlink_metadata(path).ok()?;
     Some((found.dev(), found.ino()))
 }
 
-/// Makes the socket anew where its name is gone or stands for something else. `None` if all is
-/// well, or it cannot be made yet.
+/// Creates the socket again if its file is gone or was replaced. `None` if the file is in place, or
+/// the socket cannot be created yet.
 fn restored(
     directory: &Path,
     own: &mut Option<(u64, u64)>,
@@ -106,8 +106,8 @@ fn restored(
     }
 }
 
-/// Serves the operator's routes on the socket until `until` ends; requests under way are finished.
-/// A socket whose file is removed is made again.
+/// Serves the operator's routes on the socket until `until` ends; requests in progress are
+/// finished. A socket whose file is removed is created again.
 pub async fn serve_admin(
     gateway: Gateway,
     mut listener: UnixListener,
@@ -117,7 +117,7 @@ pub async fn serve_admin(
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     let path =
         listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
-    // One that was bound by the caller under another name is the caller's to keep.
+    // A socket that the caller bound under another name is the caller's to maintain.
     let directory =
         path.as_deref().filter(|path| path.ends_with(SOCKET_NAME)).and_then(Path::parent);
     let mut own = path.as_deref().and_then(file_at);
