@@ -1,10 +1,10 @@
-//! Which of the two formats of metrics a request asks for.
+//! Selection of the metrics format that a request accepts.
 
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderValue};
 use mediatype::{MediaType, MediaTypeList, Name, ReadParams};
 
-/// One of the formats, as far as a request can name it.
+/// A metrics format, as far as a request can name it.
 struct Offer {
     kind: (&'static str, &'static str),
     version: &'static str,
@@ -13,13 +13,12 @@ struct Offer {
 const OPEN_METRICS: Offer = Offer { kind: ("application", "openmetrics-text"), version: "1.0.0" };
 const TEXT: Offer = Offer { kind: ("text", "plain"), version: "0.0.4" };
 
-/// Whether the older text format is rather wanted than OpenMetrics, which is what is served to
-/// whoever has no preference.
+/// Returns `true` if the request prefers the older text format. OpenMetrics is the default.
 pub(super) fn wants_text(headers: &HeaderMap) -> bool {
     let lists =
         || headers.get_all(ACCEPT).iter().filter_map(|list: &HeaderValue| list.to_str().ok());
     let ranges = || lists().flat_map(MediaTypeList::new).filter_map(Result::ok);
-    // The most exact range that an offer falls under says how much it is wanted (RFC 9110, 12.5.1).
+    // The most specific range that matches an offer determines its quality (RFC 9110, 12.5.1).
     let wish = |offer: &Offer| {
         let fitting = ranges()
             .filter_map(|range| exactness(offer, &range).map(|exact| (exact, quality(&range))));
@@ -31,7 +30,7 @@ pub(super) fn wants_text(headers: &HeaderMap) -> bool {
     text > open || (text == open && text > 0.0 && text_exact > open_exact)
 }
 
-/// How exactly a range names the offer; `None` if it does not.
+/// Returns the specificity with which a range matches the offer; `None` if it does not match.
 fn exactness(offer: &Offer, range: &MediaType<'_>) -> Option<u8> {
     let named = |name: Name<'_>, text: &str| name.as_str().eq_ignore_ascii_case(text);
     let plain = range.suffix.is_none();

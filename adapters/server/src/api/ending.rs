@@ -1,4 +1,4 @@
-//! An answer that goes on, as that of the events does, ends when the session ends that asked for
+//! Ends a streaming answer, such as that of the events, together with the session that requested
 //! it.
 
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::bearer::Companion;
 use crate::gateway::Gateway;
 use crate::hook::Event;
 
-/// How often a session is looked up again, so that its end is noticed here though another gateway
-/// was told.
+/// Interval at which a session is looked up again, to notice a revocation that another gateway was
+/// told of.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Marks an answer that may take as long as it likes, because it ends with a session.
+/// Marks an answer without a time limit, because it ends with a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unhurried;
 
-/// Cuts the answer off with the session, if it has no end of its own.
+/// Cuts the answer off with the session, unless its size is known.
 pub(super) fn with_the_session(
     gateway: &Gateway,
     companion: Companion,
@@ -32,8 +32,8 @@ pub(super) fn with_the_session(
     if response.body().size_hint().exact().is_some() {
         return response;
     }
-    // Subscribed after the session was found: what was revoked in between is found at the first
-    // look.
+    // The subscription begins after the session was found, so a revocation in between is found by
+    // the first lookup.
     let (events, gateway) = (gateway.inner.pairing.feed.subscribe(), gateway.clone());
     let ended = Box::pin(async move { ended(&gateway, companion.info().session, events).await });
     let mut response =
@@ -56,7 +56,7 @@ async fn ended(gateway: &Gateway, session: SessionId, mut events: Receiver<Event
                 let now = gateway.inner.clock.unix();
                 match gateway.inner.store.session(session).await {
                     Ok(Some(session)) if session.admits(now).is_ok() => {}
-                    // What is not known does not count.
+                    // A session that cannot be looked up does not count as valid.
                     Ok(_) | Err(_) => return,
                 }
             }

@@ -1,4 +1,4 @@
-//! Who may reach what.
+//! Access control of the HTTP API.
 
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_LENGTH;
@@ -16,14 +16,14 @@ use crate::gateway::Gateway;
 use crate::log_lines::{CausedBy, limited};
 use crate::router::NO_PEER;
 
-/// Under what the operator's API stands in the addresses of permissions.
+/// Prefix of the operator's API in addresses of permissions.
 const ADDRESS: &str = authority::GATEWAY;
-/// What of the API tells secrets, or how somebody gets in: to look at it is an administrator's,
-/// too.
+/// Parts of the API that reveal secrets or give access: reading them requires the permission to
+/// administer.
 const SECRET: [&str; 4] = ["events", "inbound", "pairing", "setup"];
 
-/// What holds for every request: its peer is known, its body is no flood, and no foreign web page
-/// changes anything.
+/// Checks that apply to every request: its peer is known, its body is within the limit, and no
+/// foreign web page changes anything.
 pub(super) async fn everybody(
     State(gateway): State<Gateway>,
     request: Request,
@@ -51,7 +51,7 @@ pub(super) async fn everybody(
     next.run(request).await
 }
 
-/// Lets a session through to the operator's API where its permissions allow it.
+/// Admits a session to the operator's API where its permissions allow it.
 pub(super) async fn operators(
     State(gateway): State<Gateway>,
     request: Request,
@@ -69,7 +69,7 @@ pub(super) async fn operators(
     let authority = companion.authority();
     let action = action(&parts.method, &address, &authority);
     match Address::parse(&address) {
-        // No session says what time it is, or nothing would end it.
+        // No session may set the clock, because then nothing would end the session.
         Ok(_)
             if authority.is_delegated()
                 && address == "/gateway/clock"
@@ -77,23 +77,23 @@ pub(super) async fn operators(
         {
             return BearerRefused::NotAllowed(Action::Admin).into_response();
         }
-        // A new key ends the codes of all others, and what it makes ends with nobody.
+        // A new key ends everybody's setup codes, and no session bounds what it signs.
         Ok(_) if authority.is_delegated() && is_key(&address) => {
             return BearerRefused::NotAllowed(Action::Admin).into_response();
         }
-        // Nobody but whom a secret was answered to knows the id of its delivery.
+        // The id of a delivery is known only to the client that received the secret.
         Ok(_) if is_delivery(parts.uri.path()) => {}
         Ok(address) if authority.reaches(action, &address) => {}
         Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
         Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
     }
-    // What is made behind here is made by this right, and bounded by it.
+    // Everything made behind this layer is made with this authority, and bounded by it.
     parts.extensions.insert(Caller::new(authority));
     ending::with_the_session(&gateway, companion, next.run(Request::from_parts(parts, body)).await)
 }
 
-/// What somebody has to be allowed to do. What tells secrets is an administrator's, but for a
-/// viewer, who is not told them.
+/// Returns the action that a request needs. Reading secrets requires `Admin`, except for a viewer,
+/// who gets answers without secrets.
 fn action(method: &Method, address: &str, authority: &Authority) -> Action {
     let told_all = match authority {
         Authority::Operator(Role::Viewer) => false,
@@ -102,14 +102,14 @@ fn action(method: &Method, address: &str, authority: &Authority) -> Action {
     if is_read(method) && !(told_all && is_secret(address)) { Action::Read } else { Action::Admin }
 }
 
-/// Whether it is about the key that signs setup codes.
+/// Returns `true` for the route of the key that signs setup codes.
 fn is_key(address: &str) -> bool {
     address
         .strip_prefix(ADDRESS)
         .is_some_and(|rest| rest == "/setup/rotate" || rest.starts_with("/setup/rotate/"))
 }
 
-/// Whether it is about a secret on its way.
+/// Returns `true` for the routes of deliveries.
 fn is_delivery(path: &str) -> bool {
     address(path).is_ok_and(|address| {
         address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("deliveries")
@@ -120,7 +120,7 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Where a path of the API stands for permissions.
+/// Returns the address of an API path for permissions.
 fn address(path: &str) -> Result<String, BearerRefused> {
     let path = decoded(path).map_err(BearerRefused::BadAddress)?;
     Ok(format!("{ADDRESS}{}", path.strip_prefix(PREFIX).unwrap_or(&path)))

@@ -1,5 +1,5 @@
-//! The gateway's metrics, and who may read them: on the operator's socket whoever reaches it, on
-//! the main listener sessions that may, and on a listener of their own everybody.
+//! The gateway's metrics and the access to them: on the operator's socket for every client, on the
+//! main listener for permitted sessions, and on a separate listener for every client.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -25,12 +25,12 @@ use crate::seats::Seats;
 use crate::serve::one;
 use crate::telemetry::{self, Live, text};
 
-/// What a session has to be allowed to read.
+/// The address that a session needs to be permitted to read.
 const ADDRESS: &str = "/gateway/metrics";
-/// Most connections to a listener of the metrics' own, in all and of one source.
+/// Maximum number of connections to a metrics listener, in total and per source.
 const MOST_READERS: (u32, u32) = (64, 16);
 
-/// `GET /metrics` on the main listener.
+/// Answers `GET /metrics` on the main listener.
 pub(crate) async fn show(State(gateway): State<Gateway>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     if let Err(refused) = may_read(&gateway, &parts).await {
@@ -39,9 +39,9 @@ pub(crate) async fn show(State(gateway): State<Gateway>, request: Request) -> Re
     answer(&gateway, &parts.headers).await
 }
 
-/// Serves `GET /metrics` on a listener until `until` ends, to everybody who reaches it, and nothing
-/// else. Its connections have seats of their own. On loopback a request has to name this machine as
-/// its host, so that no web page that gave its own name our address reads them.
+/// Serves `GET /metrics`, and nothing else, to every client of a listener until `until` ends. Its
+/// connections have connection slots of their own. On loopback a request has to name this machine
+/// as its host, which protects the metrics from DNS rebinding by web pages.
 pub async fn serve_metrics(
     gateway: Gateway,
     listener: impl Into<Listening>,
@@ -72,7 +72,7 @@ pub async fn serve_metrics(
     drop(accept_with(&gateway, &seats, listening, until, each).await);
 }
 
-/// The metrics, for whoever may read them, in the format that was asked for.
+/// Returns the metrics in the requested format. The caller has checked the access.
 pub(crate) async fn answer(gateway: &Gateway, headers: &HeaderMap) -> Response {
     match metrics_text(gateway).await {
         Ok(open) => {
@@ -93,10 +93,10 @@ pub(crate) async fn answer(gateway: &Gateway, headers: &HeaderMap) -> Response {
     }
 }
 
-/// All metrics in the format of OpenMetrics, with those of extensions.
+/// Returns all metrics in the OpenMetrics format, with those of extensions.
 ///
 /// # Errors
-/// [`StoreError`] if what is in the registry cannot be counted.
+/// [`StoreError`] if the registry cannot be counted.
 async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
     let inner = &gateway.inner;
     let now = inner.clock.unix();
@@ -120,7 +120,7 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
     Ok(inner.telemetry.encode_with(&live, &extensions))
 }
 
-/// How long extensions may take for their metrics, all of them together.
+/// Limit for the metrics of all extensions together.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
 async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
@@ -144,7 +144,7 @@ const WHO_MAY: &str = "Here the metrics are for bearers that may read at /gatewa
                        (handfast serve --listen-metrics 127.0.0.1:9464).\n";
 const NOT_HERE: &str = "This listener is on loopback: ask for localhost or a loopback address.\n";
 
-/// Whether a request knows that it asks this machine.
+/// Returns `true` if the request's `Host` names this machine.
 fn names_this_machine(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     matches!((hosts.next().map(|host| host.to_str()), hosts.next()), (Some(Ok(host)), None) if is_this_machine(host))

@@ -1,12 +1,12 @@
 //! HTTP on the public router, for companions with a session.
 //!
-//! | file | does |
+//! | file | content |
 //! |---|---|
-//! | `session` | a companion's own session: who it is, prolonged, ended |
-//! | `guard` | which session may reach what of the operator's API |
-//! | `ending` | an answer that goes on ends with the session |
-//! | `metrics` | the metrics, and who may read them |
-//! | `accept` | in which format |
+//! | `session` | a companion's own session: show, prolong, end |
+//! | `guard` | access of sessions to the operator's API |
+//! | `ending` | the end of streaming answers with the session |
+//! | `metrics` | the metrics, and the access to them |
+//! | `accept` | the choice of the metrics format |
 
 mod accept;
 pub(crate) mod ending;
@@ -25,17 +25,17 @@ use axum::{Json, Router, middleware};
 use crate::admin::{ErrorBody, ErrorView, routes};
 use crate::gateway::Gateway;
 
-/// Under what all of it stands.
+/// Path prefix of all routes of this module.
 const PREFIX: &str = "/api/v1";
-/// Largest body of a request.
+/// Maximum size of a request's body in bytes.
 const BODY_BYTES: usize = 64 * 1024;
 
-/// Whether this is one of the paths that [`router`] answers, there or not.
+/// Returns `true` for the paths that [`router`] answers, whether or not the route exists.
 pub(crate) fn is_api(path: &str) -> bool {
     path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Everything under `/api/v1`.
+/// Returns the routes under `/api/v1`.
 pub(crate) fn router(gateway: &Gateway) -> Router {
     let operators =
         routes(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
@@ -53,7 +53,7 @@ async fn no_such_route() -> Response {
     refuse(StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method")
 }
 
-/// An error as the operator's API has them.
+/// Returns an error answer in the format of the operator's API.
 fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     let error = ErrorBody { code: code.to_owned(), message: message.to_owned() };
     (status, Json(ErrorView { error })).into_response()

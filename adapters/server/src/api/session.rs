@@ -14,19 +14,19 @@ use crate::gateway::{Gateway, OperatorError};
 use crate::log_lines::{CausedBy, limited};
 use crate::pairing::hex;
 
-/// What `GET /api/v1/session` answers.
+/// The answer to `GET /api/v1/session`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OwnSession {
-    /// Its id: 32 hex digits.
+    /// Id of the session: 32 hex digits.
     pub(crate) id: String,
-    /// As what the companion was let in.
+    /// Profile of the companion, which determines its permissions.
     pub(crate) profile: String,
-    /// For which device its code was made.
+    /// Label of the device that the code was made for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) device_label: Option<String>,
-    /// When it ends, Unix seconds.
+    /// End of the session in Unix seconds.
     pub(crate) expires_at: u64,
-    /// What it allows.
+    /// Permissions of the session.
     pub(crate) permissions: PermissionsView,
 }
 
