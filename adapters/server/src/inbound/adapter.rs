@@ -1,4 +1,4 @@
-//! What the gate needs of a channel: how its senders are named, and a way to answer them.
+//! The interface between the gate and a channel: canonical sender ids, and replies.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,100 +10,100 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
-/// One channel over which strangers may write: a messenger, a chat, a mail box.
+/// One channel on which strangers may write: a messenger, a chat, a mailbox.
 ///
-/// Ready-made ones are in [`super::channels`]; out of the gateway's process, [`crate::extension`]
-/// has one that speaks to an extension.
+/// [`super::channels`] has ready-made ones; [`crate::extension`] has one that talks to an
+/// extension, outside the gateway's process.
 #[async_trait]
 pub trait ChannelAdapter: Send + Sync + 'static {
-    /// The channel's name, for instance `whatsapp`: what its rows in the registry and its metrics
-    /// are kept under.
+    /// Returns the channel's name, for instance `whatsapp`. Its registry entries and metrics are
+    /// stored under it.
     fn channel(&self) -> &str;
 
-    /// The one spelling of a sender. Whatever is kept or looked up goes through here first, so that
-    /// no second spelling is a second sender.
+    /// Returns the canonical spelling of a sender. Every sender that is stored or looked up passes
+    /// through here first, so that no second spelling counts as a second sender.
     ///
     /// # Errors
-    /// [`AdapterError`] if that is not known now. It is no answer: nothing is admitted for it, and
-    /// nothing is remembered.
+    /// [`AdapterError`] if the spelling is not known now. An error is not a decision: nothing is
+    /// admitted because of it, and nothing is cached.
     async fn normalise(&self, raw: &str) -> Result<Normalised, AdapterError>;
 
-    /// What a stranger is told.
+    /// Returns the challenge text for a stranger.
     fn challenge_text(&self, code: &str) -> String {
         challenge_text(code)
     }
 
-    /// What a stranger is told once the operator has let it in with its code.
+    /// Returns the text for a stranger whom the operator has allowed with its code.
     fn approved_text(&self) -> String {
         "You are let in.".to_owned()
     }
 
-    /// Sends a text to somebody on this channel, in the spelling of [`normalise`](Self::normalise).
+    /// Sends a text to a sender on this channel, in the spelling of [`normalise`](Self::normalise).
     ///
     /// # Errors
-    /// [`AdapterError`].
+    /// [`AdapterError`] if the text was not sent.
     async fn send_reply(&self, account: &str, to: &str, text: &str) -> Result<(), AdapterError>;
 
     /// Sends a QR code as a PNG.
     ///
     /// # Errors
-    /// [`AdapterError`].
+    /// [`AdapterError`] if the picture was not sent.
     async fn send_qr(&self, account: &str, to: &str, png: &[u8]) -> Result<(), AdapterError>;
 }
 
-/// What a channel makes of what it was given as a sender.
+/// A channel's interpretation of a sender id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Normalised {
-    /// Its one spelling.
+    /// The canonical spelling of a sender.
     Sender(String),
-    /// Nobody who could write here: a group, a broadcast, an empty name.
+    /// An id that cannot write here: a group, a broadcast, an empty name.
     NotASender,
 }
 
-/// A channel could not do what was asked of it.
+/// A failed operation of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("channel {channel}: {problem}")]
 pub struct AdapterError {
-    /// Which channel.
+    /// Name of the channel.
     pub channel: String,
-    /// What is wrong.
+    /// The problem, as part of a sentence.
     pub problem: String,
-    /// Whether it may go well later, as when the channel is down; otherwise the same will fail
-    /// again, as for a sender that has no spelling.
+    /// `true` if a retry may succeed, as when the channel is down; `false` if it would fail again,
+    /// as for a sender that has no spelling.
     pub passing: bool,
 }
 
-/// What a stranger is told on a channel that has no words of its own.
+/// Returns the challenge text for channels without a text of their own.
 pub(super) fn challenge_text(code: &str) -> String {
     format!(
         "Pairing code: {code}\nGive it to the operator of this gateway, who lets you in with it."
     )
 }
 
-/// Most replies that are under way on one channel at a time.
+/// Maximum number of replies in progress on one channel.
 pub(super) const MOST_REPLIES: usize = 64;
 
-/// The channels of a gateway, by name. Of two with one name, the one registered last counts.
+/// The channels of a gateway, by name. A channel replaces an earlier one of the same name.
 #[derive(Default)]
 pub struct Channels {
     registered: RwLock<HashMap<String, Registered>>,
-    /// Another number after each change, by which whoever remembers what a channel said learns that
-    /// another one may say something else.
+    /// Counter of changes. A cache entry with an older value may be wrong, because another channel
+    /// may spell senders differently.
     generation: AtomicU64,
 }
 
-/// A channel, with what the gate keeps beside it.
+/// A channel and the gate's state for it.
 #[derive(Clone)]
 pub(super) struct Registered {
     pub(super) adapter: Arc<dyn ChannelAdapter>,
-    /// Places for replies. They outlive the adapter, so that to register it anew does not double
+    /// Permits for replies. They outlive the adapter, so that registering it again does not double
     /// them.
     pub(super) replies: Arc<Semaphore>,
 }
 
 impl Channels {
-    /// Adds a channel, in place of an older one of its name. What the gate remembered of those it
-    /// let in is asked for anew.
+    /// Adds a channel, in place of an older one of its name. The gate's cache of allowed senders
+    /// becomes invalid.
     pub fn register(&self, adapter: Arc<dyn ChannelAdapter>) {
         let name = adapter.channel().to_owned();
         {
@@ -116,7 +116,7 @@ impl Channels {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Takes a channel away.
+    /// Removes a channel.
     pub fn remove(&self, channel: &str) {
         self.registered
             .write()
@@ -125,13 +125,13 @@ impl Channels {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// The channel of this name.
+    /// Returns the channel of this name.
     #[must_use]
     pub fn get(&self, channel: &str) -> Option<Arc<dyn ChannelAdapter>> {
         self.find(channel).map(|registered| registered.adapter)
     }
 
-    /// The names of all channels, in order.
+    /// Returns the names of all channels in order.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let registered =
@@ -149,7 +149,8 @@ impl Channels {
             .cloned()
     }
 
-    /// Read it **before** the channel is looked up of which something is to be remembered.
+    /// Returns the current generation. Read it **before** looking up the channel whose answer is to
+    /// be cached.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -161,7 +162,7 @@ impl std::fmt::Debug for Channels {
     }
 }
 
-/// Waits for a channel, for a time. One that panics has failed, and nothing else has.
+/// Waits for a channel with a time limit. A panic of its adapter counts as an error of the channel.
 pub(super) async fn ask<T>(
     channel: &str,
     within: Duration,
@@ -176,7 +177,7 @@ pub(super) async fn ask<T>(
     }
 }
 
-/// A text that a channel makes up, or ours if it panics over it.
+/// Returns a text from a channel, or the text of `ours` if the channel panics.
 pub(super) fn text(make: impl FnOnce() -> String, ours: impl FnOnce() -> String) -> String {
     catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| ours())
 }

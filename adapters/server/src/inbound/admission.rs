@@ -1,4 +1,4 @@
-//! What the gate is asked and what it answers.
+//! Questions to the gate and its answers.
 
 use std::sync::Arc;
 
@@ -9,114 +9,114 @@ use handfast_store::{SenderName, StoreError};
 use super::adapter::AdapterError;
 use crate::telemetry::ChannelMetrics;
 
-/// A message that has come in, without what it says.
+/// An incoming message without its text.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
-    /// Over which channel: 1 to 128 bytes.
+    /// Name of the channel: 1 to 128 bytes.
     pub channel: &'a str,
-    /// To which of our accounts there: 1 to 128 bytes.
+    /// The gateway's account on the channel: 1 to 128 bytes.
     pub account: &'a str,
-    /// Who wrote it, as the channel names them. Of more than 512 bytes it is nobody's name.
+    /// The author's id as the channel gives it. More than 512 bytes do not count as a sender.
     pub sender: Option<&'a str>,
-    /// Whether strangers are challenged; `None` for what the settings say of the channel.
+    /// The challenge policy; `None` for the channel's policy in the settings.
     pub policy: Option<Policy>,
-    /// What the channel tells of the sender, for the operator to read: a JSON object of at most
-    /// 1024 bytes. Anything else is left out.
+    /// The channel's data about the sender, for the operator: a JSON object of at most 1024 bytes.
+    /// Anything else is left out.
     pub meta: Option<&'a str>,
 }
 
 impl<'a> Incoming<'a> {
-    /// A message of a sender, with nothing else known of it.
+    /// Creates a message of a sender, without metadata and with the channel's policy.
     #[must_use]
     pub const fn new(channel: &'a str, account: &'a str, sender: &'a str) -> Self {
         Self { channel, account, sender: Some(sender), policy: None, meta: None }
     }
 }
 
-/// What is to become of a message.
+/// The gate's decision about a message.
 #[derive(Debug)]
 #[must_use = "a message is handled only with the `Admitted` in it"]
 pub enum Admission {
-    /// Handle it.
+    /// The message may be handled.
     Admit(Admitted),
-    /// Do not handle it. Its sender waits for the operator.
+    /// The message must not be handled. Its sender waits for the operator.
     Challenge(Challenge),
-    /// Do not handle it, and say nothing.
+    /// The message must not be handled, and its sender gets no reply.
     Drop(Dropped),
 }
 
-/// That a message was let in. Only the gate makes one, for one message: what handles messages takes
-/// it by value, and so cannot be reached by one that was not let in, nor after an error.
+/// Proof that a message was admitted. Only the gate creates one, for one message: a handler that
+/// takes it by value cannot be reached by a message that was not admitted, nor after an error.
 #[derive(Debug)]
 pub struct Admitted {
     pub(super) who: Arc<Who>,
 }
 
 impl Admitted {
-    /// Over which channel.
+    /// Returns the name of the channel.
     #[must_use]
     pub fn channel(&self) -> &str {
         &self.who.name.channel
     }
 
-    /// To which of our accounts.
+    /// Returns the gateway's account on the channel.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.who.name.account
     }
 
-    /// Who wrote it, in the channel's one spelling. `None` only where nobody is challenged, for a
-    /// message whose sender has no such spelling, or of which that could not be found out.
+    /// Returns the author in the channel's canonical spelling. `None` only on public channels, for
+    /// a message whose sender has no such spelling, or could not be spelled now.
     #[must_use]
     pub fn sender(&self) -> Option<&str> {
         self.who.is_sender.then_some(self.who.name.sender.as_str())
     }
 }
 
-/// Of whom an [`Admitted`] is.
+/// The subject of an [`Admitted`].
 #[derive(Debug)]
 pub(super) struct Who {
     pub(super) name: SenderName,
-    /// Or else the sender's name is empty.
+    /// `false` if the sender is unknown; its name is then empty.
     pub(super) is_sender: bool,
     pub(super) metrics: Arc<ChannelMetrics>,
 }
 
-/// How a sender is challenged.
+/// A challenge to a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Who, in the channel's one spelling.
+    /// The sender in the channel's canonical spelling.
     pub sender: SenderName,
-    /// With what the operator lets it in.
+    /// The code with which the operator allows the sender.
     pub code: ChallengeCode,
-    /// Whether it waits from now on, and did not before.
+    /// `true` if the sender has started to wait with this message.
     pub is_new: bool,
-    /// Whether it is to be told its code now; otherwise it was just told. Where
-    /// [`Gate::receive`](super::Gate::receive) is called, that is done already.
+    /// `true` if the sender is to receive its code now; `false` if it received the code recently.
+    /// [`Gate::receive`](super::Gate::receive) sends it by itself.
     pub reply: bool,
-    /// What it is to be told.
+    /// The text for the sender.
     pub text: String,
 }
 
-/// It could not be decided what becomes of a message. It was not let in: drop it, or let it be
-/// delivered once more.
+/// The gate could not decide about a message. The message was not admitted: drop it, or deliver it
+/// again later.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GateError {
-    /// Nobody has registered such a channel.
+    /// No channel of this name is registered.
     #[error("there is no channel {0:?} at this gateway: register its adapter first")]
     Channel(String),
-    /// A name that cannot be one.
+    /// The channel or account is not a valid name.
     #[error(
         "the {0} of a message must have 1 to 128 bytes, no white space at its ends and no characters that cannot be seen"
     )]
     BadId(&'static str),
-    /// The channel did not say how it spells the sender.
+    /// The channel could not spell the sender.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
     /// The registry could not be read or written.
     #[error("the registry could not be read or written: {0}")]
     Store(#[from] StoreError),
-    /// Each code that was drawn is another's: let it be delivered once more.
+    /// Every drawn code is in use: deliver the message again later.
     #[error("no code is free; a later message of the sender gets one")]
     NoFreeCode,
 }

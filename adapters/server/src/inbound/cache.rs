@@ -1,8 +1,8 @@
-//! Those whom the gate let in lately, so that their next message need not ask the store.
+//! A cache of recently admitted senders, so that their next message needs no store access.
 //!
-//! A table of fixed size, of many small sets with a lock each: whatever is put in finds its set by
-//! a keyed hash and, where that is full, takes the place of one that no longer holds or of any
-//! other. It is found again by its three texts, which are compared one by one.
+//! The table has a fixed size and consists of many small sets with a lock each. An entry's set is
+//! chosen by a keyed hash; in a full set it replaces an invalid entry, or else an arbitrary one. A
+//! lookup compares the three texts of the key one by one.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -13,12 +13,12 @@ use handfast_core::time::UnixTime;
 
 use super::admission::Who;
 
-/// Places in a set.
+/// Maximum number of entries in a set.
 const WAYS: usize = 8;
-/// Most that any table holds.
+/// Maximum number of entries in a table.
 const MOST: usize = 1 << 24;
 
-/// A message's sender, as its channel gave it.
+/// The sender of a message, as the channel gave it.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'a> {
     pub(super) channel: &'a str,
@@ -26,12 +26,12 @@ pub(super) struct Key<'a> {
     pub(super) raw: &'a str,
 }
 
-/// The moment for which something holds or not.
+/// The point in time for which an entry is valid or not.
 #[derive(Clone, Copy)]
 pub(super) struct Moment {
-    /// The store's, read before what is remembered was.
+    /// The store's epoch, read before the cached facts.
     pub(super) epoch: u64,
-    /// The channels', read before the channel was looked up.
+    /// The channels' generation, read before the channel was looked up.
     pub(super) generation: u64,
     pub(super) now: UnixTime,
 }
@@ -64,7 +64,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// A table of at most so many.
+    /// Creates a table of at most `bound` entries.
     pub(super) fn new(bound: usize) -> Self {
         let bound = bound.min(MOST);
         let ways = bound.min(WAYS);
@@ -76,7 +76,7 @@ impl Cache {
         }
     }
 
-    /// Who it is, if that is remembered and still holds.
+    /// Returns the sender if its entry exists and is still valid.
     pub(super) fn get(&self, key: Key<'_>, at: Moment) -> Option<Arc<Who>> {
         let hash = self.hash(key);
         let set = self.set(hash)?;
@@ -94,12 +94,12 @@ impl Cache {
         match place {
             Some(place) => set[place] = kept,
             None if set.len() < self.ways => set.push(kept),
-            // The set was chosen by the upper bits; the lower ones are as good as drawn.
+            // The upper bits have chosen the set, so the lower ones serve as a random choice.
             None => set[hash as usize % self.ways] = kept,
         }
     }
 
-    /// How many there are, those that hold no longer among them.
+    /// Returns the number of entries, including invalid ones.
     pub(super) fn len(&self) -> usize {
         self.sets.iter().map(|set| lock(set).len()).sum()
     }
@@ -115,7 +115,7 @@ impl Cache {
 }
 
 fn lock(set: &Mutex<Vec<Kept>>) -> MutexGuard<'_, Vec<Kept>> {
-    // Nothing that holds the lock leaves a set half changed.
+    // No holder of the lock leaves a set half changed, so a poisoned lock is harmless.
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,18 +1,17 @@
-//! Ready-made channels: how the senders of known messengers are spelled. What really sends is an
-//! [`Outbox`].
+//! Ready-made channels: the sender spellings of known messengers. An [`Outbox`] does the sending.
 
 use async_trait::async_trait;
 use handfast_core::flow::inbound::normalise::{Sender, telegram, verbatim, whatsapp};
 
 use super::adapter::{AdapterError, ChannelAdapter, Normalised};
 
-/// Sends over a messenger.
+/// A sender of messages over a messenger.
 #[async_trait]
 pub trait Outbox: Send + Sync + 'static {
-    /// Sends a text from one of our accounts.
+    /// Sends a text from one of the gateway's accounts.
     ///
     /// # Errors
-    /// What is wrong, for the operator to read.
+    /// The problem, in words for the operator.
     async fn send_reply(&self, account: &str, to: &str, text: &str) -> Result<(), String>;
 
     /// Sends a QR code as a PNG.
@@ -22,7 +21,7 @@ pub trait Outbox: Send + Sync + 'static {
     async fn send_qr(&self, account: &str, to: &str, png: &[u8]) -> Result<(), String>;
 }
 
-/// Sends nothing: for a channel on which somebody else answers.
+/// An outbox that sends nothing: for a channel on which another program answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoOutbox;
 
@@ -39,7 +38,7 @@ impl Outbox for NoOutbox {
 
 const NOTHING_SENDS: &str = "nothing at this gateway sends over it";
 
-/// A channel whose senders need nobody to be asked about.
+/// A channel that can spell its senders without asking a service.
 #[derive(Clone, Debug)]
 pub struct ReadyMade<O> {
     channel: String,
@@ -47,15 +46,15 @@ pub struct ReadyMade<O> {
     outbox: O,
 }
 
-/// How the senders of a channel are spelled.
+/// A function that returns the canonical spelling of a sender.
 pub(super) type Spelling = fn(&str) -> Option<Sender>;
 
-/// WhatsApp's channel name.
+/// Channel name of WhatsApp.
 pub const WHATSAPP: &str = "whatsapp";
-/// Telegram's channel name.
+/// Channel name of Telegram.
 pub const TELEGRAM: &str = "telegram";
 
-/// How the senders of a channel are spelled of which nothing but the name is known.
+/// Returns the spelling for a channel of which only the name is known.
 pub(super) fn spelling(channel: &str) -> Spelling {
     match channel {
         WHATSAPP => whatsapp,
@@ -65,20 +64,20 @@ pub(super) fn spelling(channel: &str) -> Spelling {
 }
 
 impl<O: Outbox> ReadyMade<O> {
-    /// `whatsapp`: a sender is its number.
+    /// Creates the channel `whatsapp`: a sender is its number.
     #[must_use]
     pub fn whatsapp(outbox: O) -> Self {
         Self::named(WHATSAPP, outbox)
     }
 
-    /// `telegram`: a sender is its numeric id, or `@name` in lower case.
+    /// Creates the channel `telegram`: a sender is its numeric id, or `@name` in lower case.
     #[must_use]
     pub fn telegram(outbox: O) -> Self {
         Self::named(TELEGRAM, outbox)
     }
 
-    /// Any channel. Senders are what they are, without white space around them; those of `whatsapp`
-    /// and `telegram` as above.
+    /// Creates a channel of any name. Senders are taken verbatim, without surrounding white space;
+    /// those of `whatsapp` and `telegram` as above.
     #[must_use]
     pub fn named(channel: &str, outbox: O) -> Self {
         Self { channel: channel.to_owned(), spelling: spelling(channel), outbox }

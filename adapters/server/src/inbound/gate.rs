@@ -1,4 +1,4 @@
-//! The way from a message to an answer.
+//! The gate's decision about a message.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,15 +24,15 @@ use crate::chance;
 use crate::clock::{Clock, LocalClock};
 use crate::telemetry::{self, AdmitPath, ChannelMetrics, Decision, DropReason, Telemetry};
 
-/// Longest of what is given as a sender, in bytes.
+/// Maximum length of a raw sender id in bytes.
 const RAW_BYTES: usize = 512;
-/// How long a channel may take to spell a sender.
+/// Limit for a channel to spell a sender.
 const SPELLED_WITHIN: Duration = Duration::from_secs(5);
-/// How many codes are drawn before it is given up that one is free.
+/// Maximum number of codes drawn until one is free.
 const MOST_DRAWS: usize = 8;
 
-/// The gate of one registry. Cloning gives another handle to the same one; several over one store
-/// agree.
+/// The gate of one registry. A clone is another handle to the same gate; several gates over one
+/// store agree.
 #[derive(Clone)]
 pub struct Gate {
     pub(super) inner: Arc<Inner>,
@@ -45,31 +45,31 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) channels: Channels,
     pub(super) wrong_codes: Mutex<Bucket>,
-    /// Held while a code is looked for.
+    /// Held during an approval.
     pub(super) approving: Arc<tokio::sync::Mutex<()>>,
     cache: Cache,
     observer: Option<GateObserver>,
-    /// Where a decision is in force before it is stored. Without one it is in force once it is
-    /// stored.
+    /// Decisions that are in force before they are stored. If `None`, a decision is in force once
+    /// it is stored.
     pub(super) held: Option<Arc<Held>>,
 }
 
-/// What is done where nobody registered a channel.
+/// Treatment of channels without a registered adapter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unregistered {
     IsAnError,
     IsSpelledByItsName,
 }
 
-/// What was found out about a message, and on which way.
+/// The decision about a message, and the path that led to it.
 struct Outcome {
     admission: Admission,
-    /// Nothing where nobody is challenged.
+    /// `None` on a public channel.
     path: Option<AdmitPath>,
 }
 
 impl Gate {
-    /// A gate over a store, without a gateway.
+    /// Creates a gate over a store, without a gateway.
     #[must_use]
     pub fn standalone(store: impl Inbound, settings: InboundSettings) -> Self {
         Self::new(
@@ -108,46 +108,47 @@ impl Gate {
         }
     }
 
-    /// The channels. Register each before its messages come; replace them as often as you like.
+    /// Returns the channels. Register each one before its messages arrive; it may be replaced at
+    /// any time.
     #[must_use]
     pub fn channels(&self) -> &Channels {
         &self.inner.channels
     }
 
-    /// How it is set up.
+    /// Returns the settings.
     #[must_use]
     pub fn settings(&self) -> &InboundSettings {
         &self.inner.settings
     }
 
-    /// How many of those who were let in are remembered. Some of them may hold no longer.
+    /// Returns the number of cached senders, including invalid entries.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.inner.cache.len()
     }
 
-    /// Decides about a message. The first that fits: where nobody is challenged, it is let in,
-    /// whether or not its sender can be spelled; then see [`handfast_core::flow::inbound`]. It
-    /// sends nothing: see to it yourself where [`Challenge::reply`] says so, or call
-    /// [`Gate::receive`].
+    /// Decides about a message. A message on a public channel is admitted, whether or not its
+    /// sender can be spelled; for others see [`handfast_core::flow::inbound`]. Nothing is sent: the
+    /// caller has to send the text if [`Challenge::reply`] is set, or call [`Gate::receive`]
+    /// instead.
     ///
-    /// Of a sender that was let in lately this asks neither the channel nor the store.
+    /// A cached sender is admitted without a call to the channel or the store.
     ///
     /// # Errors
-    /// [`GateError`], and then the message was not let in.
+    /// [`GateError`]; the message was not admitted.
     pub async fn should_admit(&self, message: Incoming<'_>) -> Result<Admission, GateError> {
         if let Some(admitted) = self.remembers(&message) {
             return Ok(Admission::Admit(admitted));
         }
-        // In a box, so that the future of those who are remembered is small.
+        // Boxed, so that the future for cached senders is small.
         let admission = Box::pin(self.look(&message, Unregistered::IsAnError)).await?;
         self.count_as_told(&message, &admission);
         Ok(admission)
     }
 
-    /// The same for a program that holds the channel itself, where no adapter of it is registered
-    /// here: its senders are then spelled as on `whatsapp`, on `telegram`, or as they are
-    /// ([`super::channels::ReadyMade::named`]). The program tells them what they are to be told.
+    /// Decides like [`Gate::should_admit`] for a program that holds the channel itself. If no
+    /// adapter is registered here, senders are spelled as on `whatsapp`, as on `telegram`, or
+    /// verbatim ([`super::channels::ReadyMade::named`]). The program sends the texts itself.
     ///
     /// # Errors
     /// As [`Gate::should_admit`].
@@ -163,9 +164,9 @@ impl Gate {
         Ok(admission)
     }
 
-    /// Decides about a message as [`Gate::should_admit`] does, and tells a sender that is
-    /// challenged its code, in the background: at most 64 replies are under way on a channel, 10 s
-    /// each, and what comes beyond is not sent. `None` for a message that was not let in.
+    /// Decides about a message like [`Gate::should_admit`], and sends a challenged sender its code
+    /// in the background: at most 64 replies per channel are in progress, for 10 s each, and any
+    /// more are not sent. Returns `None` for a message that was not admitted.
     ///
     /// # Errors
     /// As [`Gate::should_admit`].
@@ -215,7 +216,7 @@ impl Gate {
         unregistered: Unregistered,
     ) -> Result<Admission, GateError> {
         let begun = Instant::now();
-        // The names of channels that nobody registered come from outside, and are counted together.
+        // Names of unregistered channels come from outside, so they share one metric label.
         let known = unregistered == Unregistered::IsSpelledByItsName
             || self.inner.channels.find(message.channel).is_some();
         let known = known || self.is_public(message);
@@ -243,8 +244,8 @@ impl Gate {
     ) -> Result<Outcome, GateError> {
         let channel = Ident::parse(message.channel).ok_or(GateError::BadId("channel"))?;
         let account = Ident::parse(message.account).ok_or(GateError::BadId("account"))?;
-        // Before the channel is looked up and the store is read: what changes meanwhile must end
-        // what comes of this.
+        // Read before the channel and the store: a change in the meantime must invalidate the
+        // result.
         let moment = self.moment();
         let spelled = self.spell_sender(message, unregistered).await;
         let name = |sender: &str| SenderName {
@@ -267,7 +268,8 @@ impl Gate {
             Spelled::NotASender => return dropped(Dropped::NotASender),
             Spelled::Nobody => return dropped(Dropped::Nobody),
         };
-        // Nor is it a sender if its channel lets a name through that could pass for another's.
+        // A channel may return a name that could pass for another one; it does not count as a
+        // sender.
         let Some(ident) = Ident::parse(&sender) else { return dropped(Dropped::NotASender) };
         let id = SenderId { channel, account, sender: ident };
 
@@ -278,7 +280,7 @@ impl Gate {
         if self.is_doubted(&facts, || name(&sender)).await? {
             return dropped(Dropped::ClockInDoubt);
         }
-        // This one is never given out: whoever is to get a code gets it from the store.
+        // This code is never sent: a new code comes from the store's own decision.
         let none = ChallengeCode::new(&Entropy::from_recorded([0; CHALLENGE_CHARS]));
         let mut path = AdmitPath::Store;
         let verdict = match decide(ON, Seen::Sender, &facts, limits, none, moment.now) {
@@ -298,7 +300,8 @@ impl Gate {
             Verdict::Admit => {
                 let who = who(Some(&sender));
                 let remembered = Remembered::admitted(facts.allowed, moment.epoch, moment.now);
-                // Not where no adapter is registered: should_admit has to see that each time.
+                // Without an adapter nothing is cached: should_admit has to return its error each
+                // time.
                 let registered = inner.channels.find(message.channel).is_some();
                 if let (Some(raw), Some(remembered), true) =
                     (message.sender, remembered, registered)
@@ -311,7 +314,7 @@ impl Gate {
         Ok(Outcome { admission, path: Some(path) })
     }
 
-    /// Writes that what a sender was allowed is over, where it is and the clock is good.
+    /// Records that an allowance has expired, if it has and the clock is good.
     async fn note_over(&self, facts: &Facts, name: impl FnOnce() -> SenderName) {
         let inner = &self.inner;
         let now = inner.clock.unix();
@@ -326,8 +329,7 @@ impl Gate {
         }
     }
 
-    /// Whether what a sender was allowed would be over only by a jump of the clock that is in
-    /// doubt.
+    /// Returns `true` if an allowance would have expired only by a jump of the doubted clock.
     async fn is_doubted(
         &self,
         facts: &Facts,
@@ -341,7 +343,7 @@ impl Gate {
         if !moment.doubts(UnixTime::from_secs(0), until) {
             return Ok(false);
         }
-        // The facts do not say when it was let in.
+        // The facts do not contain the start of the allowance.
         let (name, limits) = (name(), &inner.settings.limits);
         let filter =
             SenderFilter { channel: Some(name.channel.clone()), all: true, include_revoked: false };
@@ -356,8 +358,8 @@ impl Gate {
         }))
     }
 
-    /// Whether whoever waits with this code would wait no longer only by a jump of the clock that
-    /// is in doubt.
+    /// Returns `true` if the sender that waits with this code would have expired only by a jump of
+    /// the doubted clock.
     pub(super) async fn waits_in_doubt(&self, code: ChallengeCode) -> Result<bool, StoreError> {
         let inner = &self.inner;
         let moment = inner.clock.moment();
@@ -377,7 +379,10 @@ impl Gate {
         }))
     }
 
-    /// Has the store decide and write.
+    /// Lets the store decide and write the challenge.
+    ///
+    /// # Errors
+    /// [`GateError::NoFreeCode`] if all drawn codes are in use; or an error of the store.
     async fn challenge(
         &self,
         id: SenderId<'_>,
@@ -439,7 +444,7 @@ impl Gate {
         })
     }
 
-    /// How a channel spells a sender; one that is not registered, by its name.
+    /// Returns a channel's spelling of a sender; the name decides for an unregistered channel.
     pub(super) async fn spell(
         &self,
         channel: &str,
@@ -456,7 +461,7 @@ impl Gate {
         }
     }
 
-    /// Whoever asks tells the sender itself.
+    /// Counts a challenge that the caller sends itself.
     fn count_as_told(&self, message: &Incoming<'_>, admission: &Admission) {
         if let Admission::Challenge(challenge) = admission {
             self.inner.telemetry.channel(message.channel).challenged(match challenge.reply {
@@ -479,20 +484,20 @@ impl Gate {
         Ok(())
     }
 
-    /// How many senders wait on each channel, for a scrape. Those whose waiting is over are counted
-    /// as expired.
+    /// Returns the number of waiting senders per channel, for a scrape. Those that have waited too
+    /// long are counted as expired.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
     pub async fn waiting(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        // What cannot be removed now is not counted all the same.
+        // The count ignores expired senders even if they cannot be removed now.
         if let Err(error) = self.expire().await {
             tracing::debug!(%error, "senders whose waiting is over could not be removed");
         }
         self.inner.store.waiting_senders(&self.inner.settings.limits, self.inner.clock.unix()).await
     }
 
-    /// Tells the observer. One that panics is its own problem.
+    /// Calls the observer. A panic in it is only logged.
     pub(super) fn event(&self, event: &GateEvent) {
         let Some(observer) = &self.inner.observer else { return };
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| observer(event))).is_err() {
@@ -501,12 +506,12 @@ impl Gate {
     }
 }
 
-/// How often what is over is removed at once: as many entries as may wait by default.
+/// Maximum number of removals at once: the default limit of waiting senders.
 const MOST_EXPIRIES: usize = 64;
 
 const ON: Policy = Policy { auto_challenge: true };
 
-/// What is known of a sender by its name alone.
+/// A channel's interpretation of a message's sender.
 enum Spelled {
     Sender(String),
     NotASender,

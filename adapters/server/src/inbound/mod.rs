@@ -1,11 +1,11 @@
-//! The inbound gate: of what strangers write over channels, only the messages of those whom the
-//! operator let in come through.
+//! The inbound gate: it admits messages from channels only if the operator has allowed their
+//! sender.
 //!
-//! A message of somebody unknown is not handled. Its sender is told a code, which the operator
-//! types to let it in; what it writes until then is dropped. How that is decided stands in
-//! [`handfast_core::flow::inbound`]. The gate fails closed: a message is handled only with an
-//! [`Admitted`], which nothing but the gate makes, one for each message. So let whatever handles
-//! messages take one by value, and let everything else go:
+//! A message of an unknown sender is not handled. The sender receives a code, which the operator
+//! enters to allow the sender; its messages until then are dropped.
+//! [`handfast_core::flow::inbound`] has the rules. The gate fails closed: a message is handled only
+//! with an [`Admitted`], which only the gate creates, one for each message. So a message handler
+//! should take one by value, and every other message should be dropped:
 //!
 //! ```
 //! use handfast_server::inbound::channels::{NoOutbox, ReadyMade};
@@ -25,22 +25,22 @@
 //!
 //! match gate.receive(Incoming::new("whatsapp", "shop", "57300@c.us")).await {
 //!     Ok(Some(admitted)) => handle("hello", admitted),
-//!     Ok(None) => {}                                     // challenged or dropped
-//!     Err(error) => eprintln!("not let in: {error}"),    // nor is it here
+//!     Ok(None) => {}                                        // challenged or dropped
+//!     Err(error) => eprintln!("not admitted: {error}"),     // undecided, so dropped, too
 //! }
 //! # Ok(()) }
 //! ```
-//! A gateway has a gate already, over its own registry; [`Gate::standalone`] is for programs that
-//! need nothing else of it.
+//! A gateway has its own gate over its registry; [`Gate::standalone`] is for programs that use no
+//! other part of the gateway.
 //!
-//! | file | concern |
+//! | file | content |
 //! |---|---|
-//! | `admission` | what the gate is asked and answers |
-//! | `gate` | the way to an answer |
-//! | `cache` | who was let in lately |
-//! | `replies` | what senders are told |
+//! | `admission` | questions to the gate and its answers |
+//! | `gate` | the decision about a message |
+//! | `cache` | recently admitted senders |
+//! | `replies` | texts for senders |
 //! | `operator` | approving, blocking, listing |
-//! | `adapter`, `channels` | what the gate needs of a channel, and ready-made ones |
+//! | `adapter`, `channels` | the interface to a channel, and ready-made channels |
 
 pub mod adapter;
 mod admission;

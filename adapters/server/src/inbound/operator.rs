@@ -1,6 +1,7 @@
-//! What the operator does about senders. Whatever is given as one is spelled as its channel spells
-//! it first. Where no adapter of a channel is registered, as when senders are let in before the
-//! program runs that holds it, its name decides ([`super::channels::ReadyMade::named`]).
+//! The operator's decisions about senders. Each given sender is first converted to its channel's
+//! canonical spelling. If no adapter of the channel is registered, as when senders are allowed
+//! before the program runs that holds the channel, the channel's name determines the spelling
+//! ([`super::channels::ReadyMade::named`]).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,76 +17,77 @@ use super::gate::Gate;
 use super::settings::GateEvent;
 use crate::telemetry::Approval;
 
-/// Most senders that are let in at once.
+/// Maximum number of senders in one seed.
 pub const MOST_SEEDED: usize = 10_000;
-/// Longest word for the way by which somebody was let in, in bytes.
+/// Maximum length of a `via` value in bytes.
 const VIA_BYTES: usize = 64;
-/// How many entries are read from the store at once while a listing is made.
+/// Number of entries that a listing reads from the store at once.
 const PAGE: usize = 500;
 
-/// Why an operator's wish was not carried out. Nothing was changed.
+/// The reason for which an operator's request failed. Nothing was changed, except for
+/// [`CutNotStored`](Self::CutNotStored).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum InboundError {
-    /// A name that cannot be one.
+    /// The channel or account is not a valid name.
     #[error(
         "{given:?} is no name of {what}: it has 1 to 128 bytes, no white space at its ends and no characters that cannot be seen"
     )]
     BadId {
         /// `a channel` or `an account`.
         what: &'static str,
-        /// What was given, shortened.
+        /// The given text, shortened.
         given: String,
     },
-    /// The channel has no such senders.
+    /// The channel cannot have such a sender.
     #[error("{given:?} is no sender on {channel}; give its id there as the channel shows it")]
     NotASender {
-        /// Which channel.
+        /// Name of the channel.
         channel: String,
-        /// What was given, shortened.
+        /// The given text, shortened.
         given: String,
     },
-    /// What was typed has not the form of a code.
+    /// The typed text does not have the form of a code.
     #[error("that is no code: one has 8 letters and digits, without I, O, 0 and 1")]
     BadCode,
-    /// Nobody waits with this code.
+    /// No sender waits with this code.
     #[error(
         "nobody waits with this code: it was approved or rejected already, or is mistyped; `inbound list` shows who waits"
     )]
     NoSuchCode,
-    /// By what the clock says its time is over, and the clock is in doubt.
+    /// The code has expired according to the clock, but the clock is in doubt.
     #[error(
         "the gateway's clock is in doubt, and by what it says this code has expired; `clock` says what mends that, or let it write again"
     )]
     ClockInDoubt,
-    /// Its time was over.
+    /// The code has expired.
     #[error("this code has expired; let its sender write once more, which then gets a new one")]
     Expired,
-    /// Too many wrong codes were typed.
+    /// Too many wrong codes were entered.
     #[error("too many wrong codes were typed; wait a minute")]
     RateLimited,
-    /// What was asked for cannot be; the text says what mends it.
+    /// The request is contradictory or out of range; the text says how to correct it.
     #[error("{0}")]
     Usage(String),
-    /// No adapter is registered.
+    /// No adapter is registered for the channel.
     #[error("there is no channel {0:?} at this gateway")]
     NoChannel(String),
-    /// Too much is under way on the channel.
+    /// Too many replies are in progress on the channel.
     #[error("too much is being sent on {0} already; try again in 10 s")]
     Busy(String),
-    /// It is no PNG, or too large.
+    /// The data is not a PNG, or is too large.
     #[error("that is no PNG of at most 512 KiB")]
     BadPng,
-    /// The channel could not do its part.
+    /// The channel failed.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
-    /// The decision is in force, and the store could not be written.
+    /// The decision is in force, but the store could not be written.
     #[error(
         "{what} until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
     )]
     CutNotStored {
         /// Who is out; a clause.
         what: String,
-        /// Why it is not stored.
+        /// The error of the store.
         error: StoreError,
     },
     /// The store failed.
@@ -94,13 +96,14 @@ pub enum InboundError {
 }
 
 impl Gate {
-    /// Lets in whoever waits with a code, as it was typed, and tells it so if its channel can.
-    /// `via` is the way by which it was let in, for the operator to read; `until` is when that
-    /// ends, if it does.
+    /// Allows the sender that waits with this typed code, and tells it so if its channel can. `via`
+    /// names the way of the approval, for the operator; `until` is the end of the allowance, if it
+    /// has one.
     ///
     /// # Errors
     /// [`InboundError::BadCode`], [`InboundError::NoSuchCode`], [`InboundError::Expired`],
-    /// [`InboundError::RateLimited`], [`InboundError::Usage`] or [`InboundError::Store`].
+    /// [`InboundError::ClockInDoubt`], [`InboundError::RateLimited`], [`InboundError::Usage`] or
+    /// [`InboundError::Store`].
     pub async fn approve(
         &self,
         typed: &str,
@@ -109,7 +112,8 @@ impl Gate {
     ) -> Result<SenderName, InboundError> {
         let code = ChallengeCode::parse(typed).ok_or(InboundError::BadCode)?;
         self.check_terms(via, until)?;
-        // One after the other: a right code that is looked for is not taken for a wrong one.
+        // Approvals run one at a time, so a right code under examination does not use up an attempt
+        // of another.
         let turn = Arc::clone(&self.inner.approving).lock_owned().await;
         let Some(attempt) = self.wrong_codes(|bucket, now| bucket.attempt(now)) else {
             self.inner.telemetry.channel("").approval(Approval::Error);
@@ -141,7 +145,7 @@ impl Gate {
         let approved = match inner.store.approve(code, via.clone(), until, limits, now).await {
             Ok(approved) => approved,
             Err(error) => {
-                // It was no guess: nothing was learned by it.
+                // The attempt revealed nothing, so it does not count as a guess.
                 self.wrong_codes(|bucket, _| bucket.give_back(attempt));
                 nobody.approval(Approval::Error);
                 return Err(error.into());
@@ -167,13 +171,13 @@ impl Gate {
         }
     }
 
-    /// Decides about a sender by its name, for one account or for all; to let it in, an account is
-    /// needed. The answer is how many entries changed: 0 where it was so already, or nothing is
-    /// known of the sender.
+    /// Decides about a sender by its name, for one account or for all; allowing a sender needs an
+    /// account. Returns the number of changed entries: 0 if the decision was in force already, or
+    /// the sender is unknown.
     ///
     /// # Errors
     /// [`InboundError::BadId`], [`InboundError::NotASender`], [`InboundError::Usage`],
-    /// [`InboundError::Adapter`] or [`InboundError::Store`].
+    /// [`InboundError::Adapter`], [`InboundError::CutNotStored`] or [`InboundError::Store`].
     pub async fn change(
         &self,
         channel: &str,
@@ -207,9 +211,9 @@ impl Gate {
             (Some(held), true) => Some(held),
             (Some(_) | None, false) | (None, true) => None,
         };
-        // What is over already is not what the operator decided.
+        // Expired entries are removed first, so that they do not count as changed by the operator.
         match self.expire().await {
-            // What takes something away does not wait for the disk.
+            // A decision that takes something away does not wait for the disk.
             Err(_) if held.is_some() => {}
             other => other.map(drop)?,
         }
@@ -255,12 +259,12 @@ impl Gate {
         }
     }
 
-    /// Lets in many senders of one account at once, all or none. Those who are let in already stay
-    /// as they are; who is blocked stays blocked. The answer is how many are new.
+    /// Allows many senders of one account at once, all or none. Senders that are already allowed
+    /// stay unchanged; blocked ones stay blocked. Returns the number of new senders.
     ///
     /// # Errors
-    /// As [`Gate::change`]; [`InboundError::NotASender`] names the first of them that is none,
-    /// [`InboundError::Usage`] says that there are more than [`MOST_SEEDED`].
+    /// As [`Gate::change`]; [`InboundError::NotASender`] names the first invalid sender, and
+    /// [`InboundError::Usage`] reports more than [`MOST_SEEDED`].
     pub async fn seed(
         &self,
         channel: &str,
@@ -271,7 +275,7 @@ impl Gate {
         self.seed_until(channel, account, senders, via, None).await
     }
 
-    /// The same for a time.
+    /// Seeds like [`Gate::seed`], with an end of the allowance.
     ///
     /// # Errors
     /// As [`Gate::seed`].
@@ -311,8 +315,8 @@ impl Gate {
         .await
     }
 
-    /// Lists senders: those that wait first, then, if asked for, those that were let in and those
-    /// that are blocked, each in order of their names.
+    /// Lists senders: pending ones first, then, on request, allowed and blocked ones, each group in
+    /// order of the names.
     ///
     /// # Errors
     /// [`InboundError::Store`].
@@ -333,7 +337,7 @@ impl Gate {
         }
     }
 
-    /// The name of a sender as its channel spells it.
+    /// Returns the name of a sender in its channel's canonical spelling.
     pub(super) async fn name(
         &self,
         channel: &str,
@@ -386,7 +390,8 @@ impl Gate {
     }
 }
 
-/// Runs to the end even if whoever asked has gone: what is durable must also be told.
+/// Runs to completion even if the caller is gone, because a durable decision must also be
+/// announced.
 async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, InboundError>> + Send + 'static,
 ) -> Result<T, InboundError> {

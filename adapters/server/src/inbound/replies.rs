@@ -1,4 +1,4 @@
-//! What senders are told, in the background: a slow channel holds up nothing but its own replies.
+//! Texts to senders, sent in the background: a slow channel delays only its own replies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::gate::Gate;
 use super::operator::InboundError;
 use crate::telemetry;
 
-/// How long a channel may take to send something.
+/// Limit for a channel to send something.
 const SENT_WITHIN: Duration = Duration::from_secs(10);
-/// Largest picture that is sent.
+/// Maximum size of a picture in bytes.
 pub const MOST_PNG_BYTES: usize = 512 * 1024;
-/// With what a PNG begins.
+/// The signature at the beginning of a PNG.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 impl Gate {
-    /// Tells a sender its code, if that is due, and counts what became of it.
+    /// Sends a sender its code, if that is due, and counts the outcome.
     pub(super) fn tell_code(&self, challenge: Challenge) {
         let metrics = self.inner.telemetry.channel(&challenge.sender.channel);
         if !challenge.reply {
@@ -40,7 +40,7 @@ impl Gate {
         }
     }
 
-    /// Tells a sender that it was let in, if there is a way to.
+    /// Tells a sender that it was allowed, if its channel is registered.
     pub(super) fn tell_approved(&self, sender: SenderName) {
         let Some(registered) = self.inner.channels.find(&sender.channel) else { return };
         let text =
@@ -48,13 +48,13 @@ impl Gate {
         send(registered, sender, text, |_| {});
     }
 
-    /// Sends somebody a QR code, and waits for it: 10 s at most.
+    /// Sends a QR code and waits for the outcome, at most 10 s.
     ///
     /// # Errors
     /// [`InboundError::NoChannel`], [`InboundError::NotASender`], [`InboundError::BadId`],
-    /// [`InboundError::BadPng`] if it is no PNG of at most [`MOST_PNG_BYTES`],
-    /// [`InboundError::Busy`] if too much is under way on the channel, and
-    /// [`InboundError::Adapter`] if it was not sent.
+    /// [`InboundError::BadPng`] if the data is not a PNG of at most [`MOST_PNG_BYTES`],
+    /// [`InboundError::Busy`] if too many replies are in progress on the channel, and
+    /// [`InboundError::Adapter`] if the picture was not sent.
     pub async fn send_qr(
         &self,
         channel: &str,
@@ -78,8 +78,8 @@ impl Gate {
     }
 }
 
-/// Sends a text in the background, and says at the end whether it has gone. `false` if there is no
-/// place for it, and then nothing else happens.
+/// Sends a text in the background, and passes the outcome to `then`. Returns `false` if no permit
+/// is free; nothing is sent then, and `then` is not called.
 fn send(
     registered: Registered,
     to: SenderName,

@@ -1,22 +1,23 @@
-//! How a gate is set up, and what it tells of.
+//! Settings and events of a gate.
 
 use std::sync::Arc;
 
 use handfast_core::registry::inbound::{ChallengeCode, Limits};
 use handfast_store::SenderName;
 
-/// How strangers are kept out.
+/// Settings of the inbound gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboundSettings {
-    /// How many may wait to be let in, for how long, and how often each is told its code.
+    /// Maximum number of waiting senders, their maximum wait, and the interval between code
+    /// replies.
     pub limits: Limits,
-    /// How many wrong codes may be typed in a minute, by all operators together. Once they are used
-    /// up, right ones are refused, too. With 0 nobody is let in by a code.
+    /// Maximum number of wrong codes per minute, for all operators together. Once it is reached,
+    /// right codes are refused, too. With 0 no code is accepted.
     pub approvals_per_minute: u32,
-    /// How many of those who were let in are remembered, at about 300 bytes each; with 0 each
-    /// message asks the store.
+    /// Maximum number of cached allowed senders, at about 300 bytes each; with 0 each message reads
+    /// the store.
     pub remembered: usize,
-    /// Channels on which nobody is challenged: every message on them is let in.
+    /// Public channels: every message on them is admitted.
     pub public_channels: Vec<String>,
 }
 
@@ -31,45 +32,44 @@ impl Default for InboundSettings {
     }
 }
 
-/// What happened at the gate. All of it is durable when it is told.
+/// An event of the gate. All of it is durable when it is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GateEvent {
     /// A stranger wrote, and waits for the operator from now on.
     Asked {
-        /// Who.
+        /// The stranger.
         sender: SenderName,
-        /// With what the operator lets it in.
+        /// The code with which the operator allows it.
         code: ChallengeCode,
     },
-    /// The operator let it in with its code.
+    /// The operator allowed a sender with its code.
     Approved {
-        /// Who.
+        /// The allowed sender.
         sender: SenderName,
-        /// By which way.
+        /// The way of the approval.
         via: String,
     },
     /// The operator decided about a sender by its name.
     Changed {
-        /// Over which channel.
+        /// Name of the channel.
         channel: String,
-        /// To which account; `None` for all.
+        /// The gateway's account; `None` for all.
         account: Option<String>,
-        /// Who.
+        /// The sender in the channel's canonical spelling.
         sender: String,
-        /// The word for it, as on the command line: `allow`, `reject`, `block`, `unblock` or
-        /// `revoke`.
+        /// The word on the command line: `allow`, `reject`, `block`, `unblock` or `revoke`.
         change: &'static str,
     },
-    /// The operator let many in at once.
+    /// The operator allowed many senders at once.
     Seeded {
-        /// Over which channel.
+        /// Name of the channel.
         channel: String,
-        /// To which account.
+        /// The gateway's account.
         account: String,
-        /// How many of them are new.
+        /// Number of senders that were not allowed before.
         added: u64,
     },
 }
 
-/// Hears what happens at a gate. Called in passing, so it must not block.
+/// A callback for events of a gate. It is called inline, so it must not block.
 pub type GateObserver = Arc<dyn Fn(&GateEvent) + Send + Sync>;

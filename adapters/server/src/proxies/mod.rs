@@ -1,12 +1,11 @@
-//! Proxies in front of the gateway: which ones are believed when they say for whom they ask, and
-//! the address that counts.
+//! Trusted proxies in front of the gateway, and the client address that counts.
 //!
-//! A [`PeerAddress`] is made once for each connection, and again for each request of a listed
-//! proxy's connection, and goes from there to whoever serves it. All that is counted by address,
-//! kept or told of it takes [`PeerAddress::ip`] or [`PeerAddress::source`].
+//! A [`PeerAddress`] is determined once for each connection, and again for each request on a listed
+//! proxy's connection, and is passed on from there. Everything that is counted, stored or reported
+//! by address uses [`PeerAddress::ip`] or [`PeerAddress::source`].
 //!
-//! Listing a proxy gives it nothing else: which web pages are the gateway's own follows from the
-//! configured addresses, whatever a proxy says of scheme and host.
+//! Listing a proxy gives it no other rights: the gateway's own web origins follow from the
+//! configured addresses, whatever scheme and host a proxy reports.
 
 mod protocol;
 
@@ -22,28 +21,28 @@ use crate::pairing::Net;
 
 pub(crate) use protocol::read_header;
 
-/// Which proxies are believed.
+/// Settings of trusted proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxySettings {
-    /// Where the proxies are. Without any, every connection counts for the address that it comes
-    /// from.
+    /// Networks of the trusted proxies. Without any, every connection counts for its own address.
     pub trusted: Vec<Net>,
-    /// The header in which they say for whom they ask; the other one is ignored.
+    /// The header in which they report the client's address; the other one is ignored.
     pub header: ForwardedHeader,
 }
 
 impl ProxySettings {
-    /// Whether a listed proxy has this address.
+    /// Returns `true` if a listed proxy has this address.
     #[must_use]
     pub fn lists(&self, ip: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(ip))
     }
 
-    /// The address for which a request with these headers counts, over a connection from `peer`.
+    /// Returns the address that counts for a request with these headers, over a connection from
+    /// `peer`.
     #[must_use]
     pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> PeerAddress {
         let lines = headers.get_all(self.header.as_str());
-        // Collected, because its iterator does not know its length; a head has at most a hundred
+        // Collected, because the iterator does not know its length; a head has at most a hundred
         // headers.
         let lines: Vec<&[u8]> = lines.iter().map(axum::http::HeaderValue::as_bytes).collect();
         PeerAddress {
@@ -51,9 +50,9 @@ impl ProxySettings {
         }
     }
 
-    /// The same for a request as it comes to the router. What a middleware of the embedder's has
-    /// put there, as an extension, is taken as it is. `None` if the server does not say where its
-    /// connections come from.
+    /// Returns the address that counts for a request at the router. An embedder's middleware may
+    /// insert a [`PeerAddress`] as an extension, which takes precedence. `None` if the server does
+    /// not report its connections' addresses.
     #[must_use]
     pub(crate) fn address_of(
         &self,
@@ -69,31 +68,31 @@ impl ProxySettings {
     }
 }
 
-/// The address for which a connection or a request counts: budgets are its, records name it, and
-/// the log and events tell it. It is that of the connection, unless a listed proxy has said for
-/// whom it asks.
+/// The address that a connection or a request counts for: its budgets are used, and records, the
+/// log and events name it. It is the address of the connection, unless a listed proxy has reported
+/// another one.
 ///
-/// Whoever embeds [`Gateway::router`](crate::Gateway::router) and finds out by other means for whom
-/// a request is, inserts one into the request's extensions.
+/// An embedder of [`Gateway::router`](crate::Gateway::router) that determines the client by other
+/// means inserts one into the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress {
     ip: IpAddr,
 }
 
 impl PeerAddress {
-    /// An address that counts, however it was found out.
+    /// Creates a peer address from an IP address, in its canonical form.
     #[must_use]
     pub const fn new(ip: IpAddr) -> Self {
         Self { ip: ip.to_canonical() }
     }
 
-    /// The address, for records, events and the log.
+    /// Returns the address, for records, events and the log.
     #[must_use]
     pub const fn ip(self) -> IpAddr {
         self.ip
     }
 
-    /// Whose budgets it uses up.
+    /// Returns the source whose budgets are used.
     #[must_use]
     pub fn source(self) -> Source {
         Source::of(self.ip)

@@ -1,5 +1,5 @@
-//! Version 2 of the PROXY protocol: what a proxy sends ahead of a connection's bytes to say for
-//! whom it is.
+//! Version 2 of the PROXY protocol: the header that a proxy sends before a connection's bytes to
+//! report the client's address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,15 +8,16 @@ use handfast_core::limits::PROXY_HEADER_BYTES;
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What stands before the addresses: the signature, version and command, family, and the length of
-/// the rest.
+/// Length in bytes of the part before the addresses: signature, version and command, family, and
+/// the length of the rest.
 const BEGINNING: usize = 16;
 
-/// Reads the header and not a byte more. It is `None` where the proxy connects for itself, as for a
-/// health check, or for somebody who has none.
+/// Reads the header and not a byte more. Returns `None` if the proxy connects for itself, as for a
+/// health check, or for a client without an address.
 ///
 /// # Errors
-/// The connection's, and [`io::ErrorKind::InvalidData`] for anything that is no such header.
+/// An error of the connection, or [`io::ErrorKind::InvalidData`] for anything that is not such a
+/// header.
 pub(crate) async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<SocketAddr>> {
