@@ -1,4 +1,4 @@
-//! Making a setup code.
+//! Creation of setup codes.
 
 use std::time::Duration;
 
@@ -15,36 +15,36 @@ use super::url::{Candidates, UrlSource, resolve};
 use crate::chance;
 use crate::gateway::{Gateway, OperatorError};
 
-/// What setup code is to be made.
+/// Options of a new setup code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewSetup {
-    /// For which device; at most 64 characters.
+    /// Label of the device; at most 64 characters.
     pub for_device: Option<String>,
-    /// As what its companion is let in; as the settings say, if it does not say.
+    /// Profile of the companion; `None` for the profile of the settings.
     pub profile: Option<String>,
-    /// For how long it is good, in whole seconds; as the settings say, if it does not say.
+    /// Lifetime in whole seconds; `None` for the lifetime of the settings.
     pub ttl: Option<Duration>,
-    /// Where the gateway is reached, before all that the settings say.
+    /// URL of the gateway, which takes precedence over those of the settings.
     pub public_url: Option<String>,
-    /// Whether it pairs a device by a key of its own, on the native wire. It names the gateway's
-    /// fingerprint then, and opens no session.
+    /// `true` to pair a device with a key of its own, on the native wire. The code then contains
+    /// the gateway's fingerprint, and opens no session.
     pub bound: bool,
 }
 
 /// A setup code that was just made: the only time it is shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StartedSetup {
-    /// Where the companion goes.
+    /// URL of the gateway for the companion.
     pub url: String,
-    /// Where that comes from.
+    /// Source of the URL.
     pub url_source: UrlSource,
-    /// What the companion shows.
+    /// The token that the companion presents.
     pub bootstrap_token: String,
-    /// When it is worth nothing any more.
+    /// End of the code's validity.
     pub expires_at: UnixTime,
-    /// Which code it is.
+    /// Nonce of the code.
     pub(crate) nonce: Nonce,
-    /// All of it, for a QR code or to be copied.
+    /// URL and token in one text, for a QR code or for copying.
     pub payload: String,
 }
 
@@ -58,17 +58,18 @@ impl std::fmt::Debug for StartedSetup {
 }
 
 impl Gateway {
-    /// Makes a setup code. Nothing is kept of it until it is spent.
+    /// Makes a setup code. Nothing is stored until it is spent.
     ///
     /// # Errors
-    /// [`OperatorError::Usage`] for what cannot be, [`OperatorError::NoUrl`] if it is not known, or
-    /// not to be told, where companions reach this gateway.
+    /// [`OperatorError::Usage`] for invalid options, [`OperatorError::NoUrl`] if the gateway's URL
+    /// for companions is unknown or must not be used.
     pub fn start_setup(&self, new: &NewSetup) -> Result<StartedSetup, OperatorError> {
         self.start_setup_by(&Authority::OWNER, new)
     }
 
-    /// The same by somebody's right: a delegated one makes no code for a profile that is wider than
-    /// itself, the code lives no longer than it, and what the code opens ends with it.
+    /// Makes a setup code with an authority. A delegated one makes no code for a profile wider than
+    /// itself, the code does not outlive it, and the session or pairing that the code yields ends
+    /// with it.
     ///
     /// # Errors
     /// As for [`Gateway::start_setup`], and [`OperatorError::Wider`].
@@ -119,7 +120,7 @@ impl Gateway {
         };
         let (url, url_source) = resolve(&addresses, &setup.plain_hosts)
             .map_err(|problem| OperatorError::NoUrl(problem.to_string()))?;
-        // Companions connect to it exactly as it stands.
+        // Companions connect to exactly this text.
         let url = url.pair_text();
         if url.len() > SETUP_URL_BYTES {
             return Err(usage(format!(
@@ -163,10 +164,10 @@ impl Gateway {
         })
     }
 
-    /// Whether a code that ends then would be taken for spent, because the clock was ahead once.
+    /// Checks that a code with this end would not count as spent, because the clock was ahead once.
     ///
     /// # Errors
-    /// [`OperatorError::SetupKey`] if so, with what mends it; or [`OperatorError::Store`].
+    /// [`OperatorError::SetupKey`] with the remedy if it would; or [`OperatorError::Store`].
     pub async fn check_setup_mark(&self, expires_at: UnixTime) -> Result<(), OperatorError> {
         let mark = self.inner.store.setup_mark().await?;
         if mark < expires_at {
@@ -179,9 +180,8 @@ impl Gateway {
         )))
     }
 
-    /// Makes a new key for setup codes. Codes of the key before it stay good until their time is
-    /// over; `at_once` they are worth nothing, which is for a key that was stolen. Nothing happens
-    /// to sessions.
+    /// Makes a new key for setup codes. Codes of the previous key stay valid until they expire;
+    /// with `at_once` they become invalid, which is for a stolen key. Sessions are not affected.
     ///
     /// # Errors
     /// [`OperatorError::Usage`] if the key has no file, [`OperatorError::SetupKey`] if it could not
@@ -198,15 +198,15 @@ impl Gateway {
             other => OperatorError::SetupKey(other.to_string()),
         })?;
         if at_once {
-            // No code that was made before is valid any more, so none has to be remembered; a mark
-            // that a clock had set too far ahead goes as well.
+            // All earlier codes are invalid now, so none has to be remembered; a mark that a clock
+            // had set too far ahead is cleared, too.
             self.inner.store.forget_setup_codes().await?;
         }
         Ok(())
     }
 
-    /// Begins anew with setup codes where the time is set back. A key that has no file stays, and
-    /// the mark of its spent codes with it.
+    /// Replaces the setup key when the time is set back. A key without a file stays, and so does
+    /// the mark of its spent codes.
     pub(crate) async fn renew_setup_key(&self) -> Result<(), OperatorError> {
         match self.rotate_setup_key(true).await {
             Err(OperatorError::Usage(_)) => {

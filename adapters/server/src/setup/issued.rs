@@ -1,5 +1,5 @@
-//! The setup codes that this run has made: their time is what elapses, whatever becomes of the wall
-//! clock.
+//! Setup codes that this run has made. Their life is measured in elapsed time, independent of the
+//! wall clock.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,15 +8,15 @@ use handfast_core::grant::setup_code::{SetupKey, VERIFY_SCRATCH, verify};
 use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::setup::Nonce;
 
-/// Most codes that are remembered; of older ones the wall clock decides.
+/// Maximum number of remembered codes; older ones are judged by the wall clock.
 const MOST: usize = 1024;
 
-/// The newest codes that were issued, each with the moment at which it is over.
+/// The newest issued codes, each with the end of its life.
 #[derive(Debug, Default)]
 pub(crate) struct IssuedSetups(Mutex<VecDeque<(Nonce, Instant)>>);
 
 impl IssuedSetups {
-    /// Remembers one that is good for so long.
+    /// Remembers a code with this lifetime.
     pub(crate) fn remember(&self, nonce: Nonce, elapsed: Instant, ttl: Span) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST {
@@ -25,7 +25,7 @@ impl IssuedSetups {
         all.push_back((nonce, elapsed.after(ttl)));
     }
 
-    /// How long one of this run is still good for; nothing for one of an earlier run.
+    /// Returns the remaining life of a code of this run; `None` for one of an earlier run.
     pub(crate) fn left(&self, nonce: &Nonce, elapsed: Instant) -> Option<Span> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = all.iter().rev().find(|(known, _)| known == nonce).map(|(_, ends)| *ends)?;
@@ -33,7 +33,7 @@ impl IssuedSetups {
     }
 }
 
-/// A code that one of our keys signed, whether or not its time is over.
+/// Returns nonce and end of a code that one of these keys signed, whether or not it has expired.
 pub(super) fn signed(keys: &[SetupKey], token: &str) -> Option<(Nonce, UnixTime)> {
     let mut scratch = [0; VERIFY_SCRATCH];
     let verified = verify(keys, token, UnixTime::from_secs(0), &mut scratch).ok()?;

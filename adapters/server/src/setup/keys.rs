@@ -1,5 +1,5 @@
-//! The keys that sign setup codes: the current one, and after it was replaced the one before, for
-//! as long as a code of it may live.
+//! The keys that sign setup codes: the current one, and after a rotation the previous one, for as
+//! long as one of its codes may be valid.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,35 +17,35 @@ use crate::chance;
 use crate::pairing::key_file::{self, KeyFileError, Use};
 use crate::pairing::{Kind, StartError, StoreKey};
 
-/// The usual name of the key's file, in the gateway's data directory.
+/// Usual name of the key's file in the gateway's data directory.
 pub const KEY_FILE: &str = "setup.key";
-/// Beside it: the key before it, where it was replaced less than a day ago.
+/// Name of the previous key's file beside it; it exists for a day after a rotation.
 pub const PREVIOUS_KEY_FILE: &str = "setup.key.previous";
-/// Under which name a key without a file is kept.
+/// Registry name of a key without a file.
 const KEY: &str = "setup-key";
 
-/// Why there is no new key.
+/// The reason for which the key was not replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupKeyError {
-    /// There is no file.
+    /// The key has no file.
     #[error(
         "this gateway keeps its setup key in the registry, where it cannot be replaced: name a file for it (SetupSettings::key_file)"
     )]
     NoFile,
-    /// The file is not fit for use.
+    /// The key file cannot be used.
     #[error(transparent)]
     File(#[from] KeyFileError),
-    /// It could not be replaced; the old one still counts.
+    /// The file could not be replaced; the old key is still valid.
     #[error("{path}: the setup key could not be replaced: {source}")]
     Io {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// The keys that count.
+/// The valid keys.
 pub(crate) struct SetupKeys {
     file: Option<PathBuf>,
     kept: RwLock<Kept>,
@@ -53,14 +53,17 @@ pub(crate) struct SetupKeys {
 
 #[derive(Clone)]
 struct Kept {
-    /// The current one, and behind it the one before.
+    /// The current key, then the previous one, if it is still valid.
     keys: Arc<[SetupKey]>,
-    /// When the one before stops counting.
+    /// End of the previous key's validity.
     previous_until: Option<UnixTime>,
 }
 
 impl SetupKeys {
-    /// Opens the keys, or makes one.
+    /// Loads the keys, or generates one.
+    ///
+    /// # Errors
+    /// [`StartError`] if the key file or the stored key cannot be used.
     pub(crate) async fn open(
         file: Option<PathBuf>,
         store: &dyn Store,
@@ -74,7 +77,7 @@ impl SetupKeys {
         Ok(Self { file, kept: RwLock::new(kept) })
     }
 
-    /// The keys that count now, the current one first.
+    /// Returns the keys that are valid at `now`, the current one first.
     pub(crate) fn now(&self, now: UnixTime) -> Arc<[SetupKey]> {
         let kept = self.kept.read().expect("no thread panics while it holds the keys").clone();
         if kept.previous_until.is_none_or(|until| now < until) {
@@ -88,15 +91,18 @@ impl SetupKeys {
         Arc::clone(&kept.keys)
     }
 
-    /// Makes a new key. The old one counts for another day, as long as a code of it may live; or,
-    /// `at_once`, no more. Blocks.
+    /// Generates a new key. The old one stays valid for a day, the longest life of a code; with
+    /// `at_once` it becomes invalid immediately. Blocks.
+    ///
+    /// # Errors
+    /// [`SetupKeyError`] with the cause.
     pub(crate) fn rotate(&self, at_once: bool, now: UnixTime) -> Result<(), SetupKeyError> {
         let path = self.file.as_deref().ok_or(SetupKeyError::NoFile)?;
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         let previous = beside(path);
         let io = |source| SetupKeyError::Io { path: path.to_owned(), source };
-        // The old key gets its new name, or none, before there is a new one: whatever happens in
-        // between, the next start finds a key or makes one, and never two current ones.
+        // The old key is renamed or removed before the new one exists: after a crash in between,
+        // the next start finds a key or generates one, and never finds two current ones.
         match at_once {
             true => {
                 remove(&previous).map_err(io)?;
@@ -104,7 +110,7 @@ impl SetupKeys {
             }
             false => match std::fs::rename(path, &previous) {
                 Ok(()) => {
-                    // From now on its day is counted.
+                    // The modification time starts the previous key's day.
                     let touched =
                         std::fs::File::options().write(true).open(&previous).and_then(|file| {
                             file.set_modified(
@@ -114,7 +120,7 @@ impl SetupKeys {
                         });
                     touched.map_err(io)?;
                 }
-                // Somebody took the key away; there is nothing to keep.
+                // The key file was removed by somebody, so there is no previous key.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(io(error)),
             },
@@ -146,7 +152,7 @@ fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
         .and_then(|found| found.modified())
         .ok()
         .and_then(|at| at.checked_add(overlap));
-    // A file from the future would count for longer than a code may live.
+    // A file from the future would be valid for longer than a code may live.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
     let until = until.map(|until| until.min(now + overlap));
     match until.filter(|until| now < *until) {
@@ -159,7 +165,7 @@ fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
             })
         }
         None => {
-            // Its day is over: an old secret is not left lying about.
+            // The previous key has expired, so its secret is removed from the disk.
             let _ = remove(&previous);
             Ok(Kept { keys: Arc::new([current]), previous_until: None })
         }
@@ -170,7 +176,7 @@ fn key(bytes: &Secret<32>, path: &Path) -> Result<SetupKey, KeyFileError> {
     SetupKey::new(bytes).map_err(|_| KeyFileError::Blank { path: path.to_owned(), key: Use::Setup })
 }
 
-/// The key that the registry keeps, or a new one.
+/// Returns the key in the registry, after generating one if there is none.
 async fn sealed(store: &dyn Store, seal: &StoreKey) -> Result<SetupKey, StartError> {
     let mut fresh = Zeroizing::new([0; 64]);
     fresh[..32].copy_from_slice(chance::key().expose());

@@ -1,14 +1,15 @@
-//! Setup codes on the gateway: an operator starts, a companion scans, and a session comes of it.
+//! Setup codes on the gateway: an operator makes one, a companion scans it, and it yields a
+//! session.
 //!
-//! | file | concern |
+//! | file | content |
 //! |---|---|
-//! | [`url`] | where a code says that the gateway is: resolved, and decided on the parsed URL |
-//! | `settings` | what an operator may set |
+//! | [`url`] | the gateway's address in a code: its sources, and checks on the parsed URL |
+//! | `settings` | the operator's settings |
 //! | `keys` | the keys that sign codes, and their rotation |
-//! | `issue` | making a code |
+//! | `issue` | the creation of codes |
 //! | `issued` | the codes that this run has made |
-//! | `sessions` | spending a code, and what an operator does with sessions |
-//! | `native` | a code that pairs a node with keys |
+//! | `sessions` | spending a code, and the operator's decisions about sessions |
+//! | `native` | codes that pair a node with keys |
 
 mod issue;
 mod issued;

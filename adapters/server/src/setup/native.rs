@@ -1,4 +1,4 @@
-//! A setup code that pairs a node with keys: what it yields is bound to the key that showed it.
+//! Setup codes that pair a node with keys: the grant is bound to the key that presented the code.
 
 use handfast_core::registry::sessions::NotRedeemed;
 use handfast_store::{SaveError, StoreError, Yield};
@@ -10,13 +10,13 @@ use crate::pairing::{OwnedRefusal, OwnedRequest, OwnedVerdict, Terms};
 use crate::telemetry::Verification;
 use handfast_core::registry::record::{Cause, Mode, Standing};
 
-/// A setup code that a node has shown on its sealed channel, and that was verified.
+/// A verified setup code that a node has presented on its sealed channel.
 pub(crate) type OwnedSetup = Redeemable;
 
 impl Gateway {
-    /// Pairs whoever showed the code, in the step that spends it: the operator's word was making
-    /// it. Who shows it once more with the same key, because the answer was lost, is offered the
-    /// same again.
+    /// Pairs the node that presented the code, in the step that spends it: making the code was the
+    /// operator's approval. A node that presents it again with the same key, because the answer was
+    /// lost, gets the same offer again.
     pub(crate) async fn settle_setup(
         &self,
         request: &OwnedRequest,
@@ -46,7 +46,7 @@ impl Gateway {
                 Some(Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }) => {
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
                 }
-                // Whoever was turned down has a code now: that is an approval.
+                // A rejected node may pair: the code is an approval.
                 Some(
                     Standing::Pending { .. }
                     | Standing::Unapproved { .. }
@@ -57,7 +57,7 @@ impl Gateway {
                 | None => {}
             }
             let permissions = inner.setup.settings.permissions_of(code.profile.as_str()).clone();
-            // No longer than a session could live, however often it was refreshed.
+            // The grant lasts no longer than a session could, however often it was refreshed.
             let longest =
                 inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
             let terms = Terms { permissions: Some(permissions), ..Terms::default() };
@@ -99,7 +99,7 @@ impl Gateway {
                 Ok(Err(NotRedeemed::Expired)) => {
                     (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)))
                 }
-                // Words that its dialect has: come again later.
+                // The dialect has no refusal for a doubted clock, so the node is told to retry.
                 Ok(Err(NotRedeemed::ClockInDoubt)) => {
                     (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)))
                 }
@@ -112,7 +112,7 @@ impl Gateway {
         Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
     }
 
-    /// The code is spent: by this key, or by somebody else.
+    /// Answers for a spent code: it was spent by this key, or by another one.
     async fn shown_again(&self, request: &OwnedRequest) -> Result<OwnedVerdict, StoreError> {
         let stored = self.inner.store.by_key(&request.key).await?;
         let is_paired = stored.as_ref().is_some_and(|stored| {

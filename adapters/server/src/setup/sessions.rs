@@ -1,4 +1,5 @@
-//! Companions' sessions: opened by a code, shown at each visit, ended by the operator or by time.
+//! Companions' sessions: opened by a code, presented at each visit, ended by the operator or by
+//! time.
 
 use std::time::Duration;
 
@@ -22,19 +23,19 @@ use crate::hook::Event;
 use crate::pairing::hex;
 use crate::telemetry::{SessionEvent, Verification};
 
-/// How many sessions are read at once while they are listed.
+/// Number of sessions that a listing reads at once.
 const PAGE: usize = 500;
-/// How many matches of a beginning are named.
+/// Maximum number of matches in an error for an ambiguous prefix.
 const MOST_MATCHES: usize = 5;
 
-/// What a verified code said, owned, so that it outlives an await.
+/// The claims of a verified code, owned, so that they outlive an await.
 #[derive(Clone, Debug)]
 pub(crate) struct Redeemable {
     pub(crate) nonce: Nonce,
     pub(crate) expires_at: UnixTime,
     pub(crate) profile: Name,
     pub(crate) device_label: Option<Name>,
-    /// Who made it.
+    /// The maker of the code.
     pub(crate) maker: Maker,
 }
 
@@ -51,8 +52,12 @@ impl From<&Claims<'_>> for Redeemable {
 }
 
 impl Redeemable {
-    /// The code as it is to be spent. One of this run ends when its time has elapsed, whatever
-    /// became of the clock meanwhile; of any other the clock decides, if it is not in doubt.
+    /// Returns the code to be spent. A code of this run ends when its lifetime has elapsed,
+    /// independent of the wall clock; for any other code the wall clock decides, unless it is in
+    /// doubt.
+    ///
+    /// # Errors
+    /// [`NotRedeemed::ClockInDoubt`].
     pub(super) fn spendable(&self, gateway: &Gateway) -> Result<SetupCode, NotRedeemed> {
         let inner = &gateway.inner;
         let moment = inner.clock.moment();
@@ -68,8 +73,11 @@ impl Redeemable {
 }
 
 impl Gateway {
-    /// Spends a code and opens a session, in one durable step. It runs to its end even if the
-    /// connection goes.
+    /// Spends a code and opens a session, in one durable step. It runs to completion even if the
+    /// connection is lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the inner error is the reason for which the code is not accepted.
     pub(crate) async fn redeem(
         &self,
         code: Redeemable,
@@ -88,14 +96,15 @@ impl Gateway {
         };
         let now = inner.clock.unix();
         let token = loop {
-            // One in 64 would be taken for an option where it is typed.
+            // One token in 64 begins with a dash and would be taken for an option where it is
+            // typed.
             if let Some(token) = token::issue(&chance::draw()) {
                 break token;
             }
         };
         let lives = Until::AtMost(now.after(span(inner.setup.settings.session_ttl)));
         let permissions = inner.setup.settings.permissions_of(code.profile.as_str());
-        // Whoever made the code may have ended, or may do less by now.
+        // The maker of the code may have ended, or may have fewer permissions by now.
         let authority = self.authority_of(code.maker).await?;
         let ends =
             authority.and_then(|authority| authority.mint(&permissions.scopes(), lives).ok());
@@ -120,7 +129,7 @@ impl Gateway {
         inner.telemetry.redeem_took(begun.elapsed());
         let redeemed = redeemed.map_err(|error| match error {
             SaveError::Store(error) => error,
-            // 128 random bits that are another's.
+            // The 128 random bits collide with another session's.
             SaveError::Conflict | SaveError::Missing => {
                 StoreError::Database("the id of a new session is taken".to_owned())
             }
@@ -138,11 +147,12 @@ impl Gateway {
         }))
     }
 
-    /// The session that this token shows, if it lets its companion in now.
+    /// Returns the session of this token, if it is valid now.
     ///
     /// # Errors
-    /// [`StoreError`] if that is not known; nobody is let in then. The inner error is why it does
-    /// not; none: there is no such session.
+    /// [`StoreError`] if that cannot be determined; the companion must not be admitted then. The
+    /// inner error is the reason for which the session is not valid; `None` means that there is no
+    /// such session.
     pub async fn session_of(
         &self,
         token: &Token,
@@ -156,16 +166,16 @@ impl Gateway {
         Ok(session.admits(self.inner.clock.unix()).map_err(Some).map(|()| session))
     }
 
-    /// Writes that a session is over, if it is.
+    /// Records that a session has expired, if it has.
     pub(crate) async fn note_session(&self, session: &Session) {
         if !session.over && session.admits(self.inner.clock.unix()) == Err(Ended::Expired) {
             self.note_over(Over::Session(session.id)).await;
         }
     }
 
-    /// The time by which a setup code is judged. One that this run made has its time from when it
-    /// was made, whatever became of the clock meanwhile; that another one is over is written, where
-    /// the clock is good.
+    /// Returns the time for judging a setup code. The life of a code of this run is measured from
+    /// its creation, independent of the wall clock; the expiry of any other one is recorded, if the
+    /// clock is good.
     pub(crate) fn setup_moment(&self, token: &str) -> UnixTime {
         let inner = &self.inner;
         let now = inner.clock.unix();
@@ -186,7 +196,7 @@ impl Gateway {
         }
     }
 
-    /// Sessions in order of their ids: those that let their companion in, or all.
+    /// Returns sessions in order of their ids: valid ones, or all.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -204,7 +214,8 @@ impl Gateway {
         }
     }
 
-    /// The one session whose id begins so, in hex, whether or not it ended.
+    /// Returns the only session whose id begins with this prefix, in hex, whether or not it has
+    /// ended.
     ///
     /// # Errors
     /// [`OperatorError::NoSuchSession`], [`OperatorError::SeveralSessions`] or
@@ -233,11 +244,11 @@ impl Gateway {
         }
     }
 
-    /// The one live session whose device has exactly this label, or the session whose id begins
-    /// with [`FEWEST_FOR_GOOD`] or more characters of it.
+    /// Returns the only valid session with exactly this device label, or the only session whose id
+    /// begins with these [`FEWEST_FOR_GOOD`] or more characters.
     ///
     /// # Errors
-    /// As for [`Gateway::companion_by_prefix`], and [`OperatorError::Usage`] for less of an id.
+    /// As for [`Gateway::companion_by_prefix`], and [`OperatorError::Usage`] for a shorter prefix.
     pub async fn companion_for_good(&self, which: &str) -> Result<Session, OperatorError> {
         let lower = which.to_ascii_lowercase();
         let begins = lower.len() >= FEWEST_FOR_GOOD
@@ -268,11 +279,12 @@ impl Gateway {
         }
     }
 
-    /// Ends a session for good, its live connection with it, and all that it has made. `false` if
-    /// it had ended before.
+    /// Ends a session permanently, with its live connection and everything it has made. Returns
+    /// `false` if it had ended before.
     ///
     /// # Errors
-    /// [`OperatorError::Store`].
+    /// [`OperatorError::Store`], or [`OperatorError::CutNotStored`] if the session has ended but
+    /// that is not stored yet.
     pub async fn revoke_companion(&self, session: SessionId) -> Result<bool, OperatorError> {
         let gateway = self.clone();
         to_its_end(async move { gateway.revoke_companion_now(session).await }).await
@@ -330,10 +342,10 @@ impl Gateway {
     /// good.
     ///
     /// # Errors
-    /// [`OperatorError::Store`]; those before it are ended.
+    /// [`OperatorError::Store`]; the sessions before the failing one have ended.
     pub async fn revoke_all_companions(&self) -> Result<usize, OperatorError> {
         let mut revoked = 0;
-        // Those that have expired as well: the clock may be ahead, and set back later.
+        // Expired sessions are included: the clock may be ahead, and set back later.
         for session in self
             .companions(SessionFilter::All)
             .await?
@@ -346,16 +358,17 @@ impl Gateway {
         Ok(revoked)
     }
 
-    /// Prolongs a session; the answer is its end from now on. Its token stays the same.
+    /// Prolongs a session and returns its new end. Its token stays the same.
     ///
     /// # Errors
-    /// [`OperatorError::NoSuchSession`] if it has ended or never was, or [`OperatorError::Store`].
+    /// [`OperatorError::NoSuchSession`] if it has ended or never existed, [`OperatorError::Clock`]
+    /// if the clock is in doubt, or [`OperatorError::Store`].
     pub async fn refresh_companion(&self, session: SessionId) -> Result<UnixTime, OperatorError> {
         self.refresh_companion_by(&Authority::OWNER, session).await
     }
 
-    /// The same by somebody's right: a delegated one prolongs only a session whose permissions it
-    /// covers, no further than to its own end, and what it has added ends with it.
+    /// Prolongs a session with an authority. A delegated one prolongs only a session whose
+    /// permissions it covers, no further than to its own end, and the added time ends with it.
     ///
     /// # Errors
     /// As for [`Gateway::refresh_companion`], and [`OperatorError::Wider`].
@@ -375,7 +388,7 @@ impl Gateway {
         }
         let (settings, now) = (&self.inner.setup.settings, self.inner.clock.unix());
         let (ttl, longest) = (span(settings.session_ttl), span(settings.session_longest));
-        // Its own time is the configuration's to give.
+        // A session that prolongs itself is bounded by the configuration, not by itself.
         let by = authority.maker()?.session().filter(|by| *by != session);
         let mut ends = None;
         if by.is_some() {

@@ -1,4 +1,4 @@
-//! What an operator may set.
+//! Settings of setup codes and sessions.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,31 +9,30 @@ use handfast_core::wire::setup::ProfileName;
 
 use super::url::{Candidates, ExtraHost};
 
-/// How setup codes and companions' sessions go.
+/// Settings of setup codes and companions' sessions.
 #[derive(Clone, Debug)]
 pub struct SetupSettings {
-    /// Where the key that signs codes is kept ([`super::KEY_FILE`], for instance). None: sealed in
-    /// the registry, where it cannot be replaced.
+    /// File of the key that signs codes ([`super::KEY_FILE`], for instance). `None`: the key is
+    /// sealed in the registry, where it cannot be replaced.
     pub key_file: Option<PathBuf>,
-    /// As what companions are let in, if a code does not say otherwise.
+    /// Default profile of companions.
     pub profile: String,
-    /// How long a code is good for, if nobody says otherwise; 30 seconds to a day.
+    /// Default lifetime of a code; 30 seconds to a day.
     pub ttl: Duration,
-    /// How long a session lives, and how long it lives on from when it is refreshed; a minute to a
-    /// year.
+    /// Lifetime of a session, from its start and from each refresh; a minute to a year.
     pub session_ttl: Duration,
-    /// How long a session lives at most, however often it is refreshed.
+    /// Maximum total lifetime of a session, however often it is refreshed.
     pub session_longest: Duration,
-    /// What companions may do whose profile says nothing else.
+    /// Permissions of companions whose profile has no entry in `profiles`.
     pub permissions: ScopesBuf,
-    /// What companions of these profiles may do.
+    /// Permissions by profile.
     pub profiles: Vec<(String, ScopesBuf)>,
-    /// Which of these profiles may approve nodes that prove themselves with a token. Such a node
-    /// has no scopes, so no other session's right bounds it.
+    /// Profiles that may approve nodes which authenticate with a token. Such a node has no scopes,
+    /// so a session's permissions cannot bound it.
     pub approvers: Vec<String>,
-    /// Where companions reach this gateway.
+    /// Addresses of this gateway for companions.
     pub addresses: Candidates,
-    /// Hosts that may be reached without TLS, besides those that are local anyway.
+    /// Hosts that may be reached without TLS, besides local ones.
     pub plain_hosts: Vec<ExtraHost>,
     /// Origins of web pages that may open `/pair`, besides the gateway's own:
     /// `https://console.example`. Its own are those of its configured addresses, and the address at
@@ -49,7 +48,7 @@ impl Default for SetupSettings {
             ttl: Duration::from_secs(SETUP_TTL.as_secs()),
             session_ttl: Duration::from_secs(86_400),
             session_longest: Duration::from_secs(30 * 86_400),
-            // These parse; the tests say so.
+            // The text parses; a test checks that.
             permissions: ScopesBuf::parse("read:/**\nwrite:/**\n").unwrap_or_default(),
             profiles: Vec::new(),
             approvers: Vec::new(),
@@ -61,7 +60,7 @@ impl Default for SetupSettings {
 }
 
 impl SetupSettings {
-    /// What a companion of this profile may do: nothing, if permissions were named for other
+    /// Returns the permissions of this profile: none, if permissions were configured for other
     /// profiles and not for this one.
     #[must_use]
     pub fn permissions_of(&self, profile: &str) -> &ScopesBuf {
@@ -72,14 +71,15 @@ impl SetupSettings {
         }
     }
 
-    /// Whether companions of this profile may approve nodes that prove themselves with a token.
+    /// Returns `true` if companions of this profile may approve nodes that authenticate with a
+    /// token.
     #[must_use]
     pub fn may_approve(&self, profile: &str) -> bool {
         self.approvers.iter().any(|name| name == profile)
     }
 
-    /// Whether a profile means something: the usual one does, each that permissions were named for,
-    /// and any, if none were.
+    /// Returns `true` for a known profile: the default one, each with configured permissions, and
+    /// any, if none are configured.
     #[must_use]
     pub fn knows(&self, profile: &str) -> bool {
         self.profiles.is_empty()
@@ -87,7 +87,10 @@ impl SetupSettings {
             || self.profiles.iter().any(|(name, _)| name == profile)
     }
 
-    /// Says what is wrong with the settings, and what mends it.
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The problem and its remedy, in a sentence.
     pub(crate) fn check(&self) -> Result<(), String> {
         let (shortest, longest) = (SETUP_TTL_MIN.as_secs(), SETUP_TTL_MAX.as_secs());
         if !(shortest..=longest).contains(&self.ttl.as_secs()) {

@@ -1,9 +1,9 @@
-//! The address of the gateway that a setup code carries, and where it comes from.
+//! The gateway's address in a setup code.
 //!
-//! A code is scanned by a program that then sends a secret to that address, so a connection in the
-//! clear goes to this network alone. That is decided on the host that the WHATWG rules find in the
-//! text, never on the text; and what a code carries is what those rules write, so that no other
-//! parser finds another host in it.
+//! A program that scans a code sends a secret to that address, so an unencrypted connection may
+//! only go to the local network. That check uses the host that the WHATWG URL rules find in the
+//! text, never the text itself; and a code carries the text that those rules write, so that no
+//! other parser finds another host in it.
 
 use std::fmt;
 
@@ -21,9 +21,9 @@ pub use resolve::{Candidates, NotResolved, UrlSource, lan_addresses, lan_candida
 /// The end of the path of the companions' socket.
 const PAIR: &str = "/pair";
 
-/// The address of a gateway as a setup code carries it: `wss`, `https`, `ws` or `http`, a host, and
-/// any port, path and query; ASCII, at most [`SETUP_URL_BYTES`] long. It holds no user name,
-/// password or fragment, and a plain one leads to a host of this network or to an [`ExtraHost`].
+/// The address of a gateway in a setup code: `wss`, `https`, `ws` or `http`, a host, and any port,
+/// path and query; ASCII, at most [`SETUP_URL_BYTES`] long. It has no user name, password or
+/// fragment, and an unencrypted one leads to a host of the local network or to an [`ExtraHost`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct GatewayUrl {
     text: String,
@@ -31,73 +31,73 @@ pub struct GatewayUrl {
     port: u16,
 }
 
-/// Why a text is no address for a setup code. Holds nothing of the text but its host: what else is
-/// in there may be a password.
+/// The reason for which a text is not an address for a setup code. It contains only the host of the
+/// text, because other parts may be a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlRefused {
-    /// Nothing but white space.
+    /// The text is empty or white space.
     #[error("it is empty: write it like wss://gateway.example or ws://192.168.1.10:8765")]
     Empty,
-    /// More than [`SETUP_URL_BYTES`], as given or as it has to be written.
+    /// The text is longer than [`SETUP_URL_BYTES`], as given or as normalized.
     #[error(
         "it is longer than {SETUP_URL_BYTES} bytes, and a code has to carry it: shorten its path or query"
     )]
     TooLong,
-    /// A space, tab, line end or control character inside, which some programs leave out and others
-    /// do not.
+    /// The text contains a space, tab, line end or control character, which some programs drop and
+    /// others do not.
     #[error(
         "it holds a space or a control character: remove it, or write it as %20 where it belongs to the path"
     )]
     Unprintable,
-    /// A backslash, which some programs take for a slash and others do not.
+    /// The text contains a backslash, which some programs treat as a slash and others do not.
     #[error("it holds a backslash: write / instead, or %5C where it belongs to the path")]
     Backslash,
-    /// No scheme, or one that leads to no gateway.
+    /// The scheme is missing, or is not one of a gateway.
     #[error(
         "it does not begin with wss://, https://, ws:// or http://: write it like wss://gateway.example or ws://192.168.1.10:8765"
     )]
     Scheme,
-    /// A name or password before the host, even an empty one.
+    /// The text has a user name or password before the host, even an empty one.
     #[error("it holds a user name or a password: leave out what stands before the @, and the @")]
     Credentials,
-    /// Not a URL.
+    /// The text is not a URL.
     #[error("it is no URL ({0}): write it like wss://gateway.example or ws://192.168.1.10:8765")]
     Unparseable(ParseError),
-    /// A part behind `#`, which never reaches a gateway.
+    /// The text has a part after `#`, which never reaches a gateway.
     #[error("it holds a # part, which never reaches a gateway: leave it out")]
     Fragment,
-    /// Nothing between `//` and the path.
+    /// The part between `//` and the path is empty.
     #[error("it names no host: write it like wss://gateway.example or ws://192.168.1.10:8765")]
     NoHost,
-    /// A host that is neither an IP address nor a name as the DNS has them.
+    /// The host is neither an IP address nor a valid DNS name.
     #[error(
         "its host {host:?} is no host name: use letters, digits, - and _, with one dot between two parts"
     )]
     HostName {
-        /// Which host.
+        /// The refused host.
         host: String,
     },
-    /// All zeros or port 0, where nothing is reached.
+    /// The address is unspecified, or the port is 0, so nothing can be reached.
     #[error(
         "nobody can connect to {host}: name the address and the port at which companions reach the gateway"
     )]
     Nowhere {
-        /// Which host, or host and port.
+        /// The refused host, or host and port.
         host: String,
     },
-    /// `ws` or `http` to a host that is not of this network.
+    /// The scheme is `ws` or `http`, and the host is not on the local network.
     #[error(
         "it is not encrypted, and {host} is not on the local network: use wss:// or https://, or allow that host with --plain-host or \
          setup.plain_hosts"
     )]
     Plain {
-        /// Which host.
+        /// The refused host.
         host: String,
     },
 }
 
 impl GatewayUrl {
-    /// Reads an address; white space around it is ignored. `wss` and `https` may name any host.
+    /// Parses an address; surrounding white space is ignored. `wss` and `https` may name any host.
     /// `ws` and `http` may name
     ///
     /// - `localhost`, and names of two parts or more that end in `.local`;
@@ -106,17 +106,16 @@ impl GatewayUrl {
     /// - `::1`, `fe80::/10` and `fc00::/7`;
     /// - the `extra` hosts.
     ///
-    /// Everything else is some network's public space or is looked up differently by different
-    /// programs: names of one part, names under `localhost`, names that end in a dot, shared
-    /// address space (100.64.0.0/10), IPv4 addresses translated or embedded in IPv6. Zones
-    /// (`%eth0`) are refused.
+    /// Everything else is public address space or is resolved differently by different programs:
+    /// names of one part, names under `localhost`, names that end in a dot, shared address space
+    /// (100.64.0.0/10), IPv4 addresses translated or embedded in IPv6. Zones (`%eth0`) are refused.
     ///
     /// # Errors
-    /// [`UrlRefused`].
+    /// [`UrlRefused`] with the cause.
     pub fn parse(text: &str, extra: &[ExtraHost]) -> Result<Self, UrlRefused> {
         let given = text.trim();
         let (text, port) = written(given)?;
-        // What is decided on is what is carried, not what was given.
+        // The check uses the text that is carried, not the one that was given.
         let url = Url::parse(&text).map_err(UrlRefused::Unparseable)?;
         let host = url.host().ok_or(UrlRefused::NoHost)?;
         let shown = || host.to_string();
@@ -140,53 +139,54 @@ impl GatewayUrl {
         Ok(Self { text, url, port })
     }
 
-    /// The address to carry: as it was given, save that the host and the path are spelt as the
+    /// Returns the text for the code: as it was given, except that host and path are spelt as the
     /// WHATWG rules write them.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// `wss`, `https`, `ws` or `http`.
+    /// Returns `wss`, `https`, `ws` or `http`.
     #[must_use]
     pub fn scheme(&self) -> &str {
         self.url.scheme()
     }
 
-    /// The host: names in lower case and Punycode, IPv6 addresses without brackets where they are
-    /// taken as such.
+    /// Returns the host: names in lower case and Punycode; IPv6 addresses as values, without
+    /// brackets.
     #[must_use]
     pub fn host(&self) -> Host<&str> {
-        // Every URL that was let through has one.
+        // Every accepted URL has a host.
         self.url.host().unwrap_or(Host::Domain(""))
     }
 
-    /// The port, which is that of the scheme (80 or 443) where the address names none.
+    /// Returns the port, which is the scheme's default (80 or 443) if the address names none.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether it is reached under TLS.
+    /// Returns `true` if the address is reached over TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         is_secure(&self.url)
     }
 
-    /// Whether it leads companions to themselves, which is of use on this machine alone.
+    /// Returns `true` for a loopback host, which only leads companions on this machine to the
+    /// gateway.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
         host == Host::Domain("localhost") || hosts::ip(&host).is_some_and(|ip| ip.is_loopback())
     }
 
-    /// Where a companion connects: `ws` for `http`, `wss` for `https`, and the path ends in
-    /// `/pair`, appended where it does not. The query stays, because a proxy or a tunnel may find
-    /// the gateway by it. A port that is the scheme's own is left out, as URLs do.
+    /// Returns the URL that a companion connects to: `ws` for `http`, `wss` for `https`, and a path
+    /// that ends in `/pair`, appended if it is missing. The query stays, because a proxy or a
+    /// tunnel may route by it. A port that is the scheme's default is left out, as URLs do.
     #[must_use]
     pub fn pair_url(&self) -> Url {
         let mut url = self.url.clone();
-        // It does not fail: all four schemes are of one kind.
+        // It cannot fail: all four schemes are of the same kind.
         let _ = url.set_scheme(if self.is_secure() { "wss" } else { "ws" });
         let base = self.url.path();
         let base = base.strip_suffix('/').unwrap_or(base);
@@ -196,9 +196,9 @@ impl GatewayUrl {
 }
 
 impl GatewayUrl {
-    /// The same address as a text that a companion connects to as it stands, which the original's
-    /// does: `ws` or `wss`, and a path that ends in `/pair`. A port that was named stays, because
-    /// there are programs with another default.
+    /// Returns the same address as a text that a companion connects to verbatim, as the original's
+    /// companions do: `ws` or `wss`, and a path that ends in `/pair`. A named port stays, because
+    /// some programs have another default.
     #[must_use]
     pub fn pair_text(&self) -> String {
         let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
@@ -225,9 +225,9 @@ impl fmt::Debug for GatewayUrl {
     }
 }
 
-/// How a text is carried, and the port it means. A URL's own writing drops a port that is the
-/// scheme's and adds a slash to a bare host; here the port stays, because there are programs with
-/// another default, and the slash is the giver's choice.
+/// Returns the normalized text and the port. A URL's own text drops a port that is the scheme's
+/// default and adds a slash to a bare host; here the port stays, because some programs have another
+/// default, and the slash stays as it was given.
 fn written(given: &str) -> Result<(String, u16), UrlRefused> {
     if given.is_empty() {
         return Err(UrlRefused::Empty);
@@ -235,8 +235,8 @@ fn written(given: &str) -> Result<(String, u16), UrlRefused> {
     if given.len() > SETUP_URL_BYTES {
         return Err(UrlRefused::TooLong);
     }
-    // Before it is parsed: the rules mend all of these in silence, and not every program follows
-    // them.
+    // Checked before parsing: the URL rules repair all of these silently, and not every program
+    // follows them.
     if given.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(UrlRefused::Unprintable);
     }

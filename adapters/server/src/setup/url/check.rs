@@ -1,6 +1,5 @@
-//! What holds for every address that was let through, by a second reading of its text that shares
-//! nothing with the first: a plain splitting at the delimiters, as careless programs do it. For
-//! tests and the fuzzer.
+//! Invariants of every accepted address, checked by a second reader that shares nothing with the
+//! first: it splits the text at the delimiters, as careless programs do. For tests and the fuzzer.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -8,11 +7,11 @@ use handfast_core::limits::SETUP_URL_BYTES;
 
 use super::GatewayUrl;
 
-/// Reads a text as an address without extra hosts, and holds the outcome against the second
-/// reading.
+/// Parses a text as an address without extra hosts, and compares the result with the second
+/// reader's.
 ///
 /// # Errors
-/// What does not hold.
+/// The violated invariant.
 pub fn check(text: &str) -> Result<(), &'static str> {
     let Ok(url) = GatewayUrl::parse(text, &[]) else { return Ok(()) };
     let carried = url.as_str();
@@ -62,7 +61,7 @@ fn paired(url: &GatewayUrl, scheme: &str, host: &str, path: &str) -> Result<(), 
     sound(pair.path().strip_suffix("/pair") == Some(base), "a companion uses another path")
 }
 
-/// Whether a host, as it is written, is within this machine or network.
+/// Returns `true` if a host, as it is written, is on this machine or network.
 fn near(host: &str) -> bool {
     if let Some(v6) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let Ok(ip) = v6.parse::<Ipv6Addr>() else { return false };

@@ -1,42 +1,42 @@
-//! Which hosts are of the local network.
+//! Recognition of hosts on the local network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use url::Host;
 
-/// Most characters of a name, and of a part of it.
+/// Maximum length of a name, and of one of its parts, in characters.
 const NAME: usize = 253;
 const PART: usize = 63;
 
-/// A host that may be reached in the clear although it is not of the local network, because the
-/// operator said so (a private network of another kind, a VPN's names): one host as it stands, or
-/// `*.suffix` for every name below a suffix, but not for the suffix itself.
+/// A host outside the local network that the operator allows without TLS (a private network of
+/// another kind, the names of a VPN): one host verbatim, or `*.suffix` for every name below a
+/// suffix, but not for the suffix itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtraHost(Pattern);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pattern {
     One(Host<String>),
-    /// With its leading dot.
+    /// The suffix with its leading dot.
     Below(String),
 }
 
-/// Why a text is no host that may be reached in the clear.
+/// The reason for which a text is not an extra host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is neither a host nor *. and a suffix: write it like gateway.example, 100.64.0.7, fd00::1 or *.vpn.example, without scheme or port"
 )]
 pub struct ExtraHostRefused {
-    /// What was given, cut where it is longer than any host.
+    /// The given text, cut if it is longer than any host.
     pub text: String,
 }
 
 impl FromStr for ExtraHost {
     type Err = ExtraHostRefused;
 
-    /// Reads `gateway.example`, an IP address (IPv6 with or without brackets), or `*.suffix`.
-    /// Spellings that URLs have for one host are one here too.
+    /// Parses `gateway.example`, an IP address (IPv6 with or without brackets), or `*.suffix`.
+    /// Spellings that URLs treat as one host are one host here, too.
     fn from_str(text: &str) -> Result<Self, ExtraHostRefused> {
         let text = text.trim();
         let refused = || ExtraHostRefused { text: text.chars().take(NAME).collect() };
@@ -57,8 +57,8 @@ impl FromStr for ExtraHost {
 }
 
 impl ExtraHost {
-    /// Whether this is the host, or one of these hosts. A name has to be one of [`is_name`], but
-    /// for a dot at its end.
+    /// Returns `true` if the host matches. A name must satisfy [`is_name`], except for a dot at its
+    /// end.
     pub(super) fn matches(&self, host: &Host<&str>) -> bool {
         match (&self.0, host) {
             (Pattern::One(one), host) => one == host,
@@ -68,8 +68,8 @@ impl ExtraHost {
     }
 }
 
-/// Whether a host is reached within this machine or this network, or by a name that only it
-/// answers. A name has to be one of [`is_name`], but for a dot at its end.
+/// Returns `true` if a host is on this machine or network, or has a name that only they resolve. A
+/// name must satisfy [`is_name`], except for a dot at its end.
 pub(super) fn is_local(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost" || name.ends_with(".local"),
@@ -81,7 +81,7 @@ pub(super) fn is_local(host: &Host<&str>) -> bool {
     }
 }
 
-/// The address that a host is, without the IPv6 form of an IPv4 address.
+/// Returns the host's IP address, with IPv4-mapped IPv6 addresses as IPv4; `None` for a name.
 pub(super) fn ip(host: &Host<&str>) -> Option<IpAddr> {
     match host {
         Host::Domain(_) => None,
@@ -90,8 +90,8 @@ pub(super) fn ip(host: &Host<&str>) -> Option<IpAddr> {
     }
 }
 
-/// Whether a name is one that the DNS could hold: parts of letters, digits, `-` and `_` with single
-/// dots between, none at the end.
+/// Returns `true` if a name is a valid DNS name: parts of letters, digits, `-` and `_` with single
+/// dots between them, and no dot at the end.
 pub(super) fn is_name(name: &str) -> bool {
     let part = |part: &str| {
         (1..=PART).contains(&part.len())

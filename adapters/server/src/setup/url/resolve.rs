@@ -1,4 +1,4 @@
-//! Which of the addresses that a gateway may have is the one for its companions.
+//! Selection of the gateway's address for companions.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -7,14 +7,13 @@ use serde::Serialize;
 
 use super::{ExtraHost, GatewayUrl, UrlRefused};
 
-/// Where the address of a code comes from. As JSON, and shown, `public`, `tunnel`, `gateway` or
-/// `lan`.
+/// The source of a code's address. In JSON and in texts: `public`, `tunnel`, `gateway` or `lan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UrlSource {
-    /// The public URL that the operator set.
+    /// The public URL that the operator configured.
     Public,
-    /// The URL of a tunnel that leads here.
+    /// The URL of a tunnel that leads to this gateway.
     Tunnel,
     /// The URL of a remote gateway, on whose behalf codes are made.
     Gateway,
@@ -22,35 +21,35 @@ pub enum UrlSource {
     Lan,
 }
 
-/// What is known of where a gateway is. What is `Some` was set, and has to be sound.
+/// Possible addresses of a gateway. Each `Some` was configured, and has to be valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates {
-    /// `--public-url`.
+    /// The URL of `--public-url`.
     pub public: Option<String>,
-    /// `--tunnel-url`.
+    /// The URL of `--tunnel-url`.
     pub tunnel: Option<String>,
-    /// `--gateway-url`.
+    /// The URL of `--gateway-url`.
     pub gateway: Option<String>,
-    /// Where this gateway is reached on its network, best first; see [`lan_candidates`].
+    /// Addresses of this gateway on its network, best first; see [`lan_candidates`].
     pub lan: Vec<SocketAddr>,
-    /// Whether it is reached there under TLS.
+    /// `true` if the gateway uses TLS at these addresses.
     pub tls: bool,
 }
 
-/// Why there is no address for a setup code.
+/// The reason for which there is no address for a setup code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotResolved {
-    /// An address was set that cannot be used. It is never passed over for the next: the operator
-    /// meant it.
+    /// A configured address cannot be used. It is never skipped in favour of the next one, because
+    /// the operator meant it.
     #[error("the {source_name} URL (from {setting}) cannot stand in a setup code: {why}", source_name = .0, setting = .0.setting(), why = .1)]
     Refused(UrlSource, UrlRefused),
-    /// No address of this machine may be used in the clear.
+    /// No address of this machine may be used without TLS.
     #[error(
         "the gateway is reached at {0}, which is not on a local network, and without TLS: start it with --tls-cert and --tls-key, or name \
          an address with --public-url or setup.public_url, as in wss://gateway.example"
     )]
     NotLocal(SocketAddr),
-    /// The gateway listens on loopback, and nothing else is set.
+    /// The gateway listens on loopback, and no other address is configured.
     #[error(
         "the gateway is reached from this machine alone: name where companions reach it with --public-url or setup.public_url \
          (a tunnel with --tunnel-url or setup.tunnel_url, a remote gateway with --gateway-url or setup.gateway_url), as in \
@@ -59,11 +58,11 @@ pub enum NotResolved {
     OnlyLoopback,
 }
 
-/// The address for a setup code and where it comes from: the public URL, else the tunnel's, else
-/// the remote gateway's, else the first address on the local network that may be used.
+/// Returns the address for a setup code and its source: the public URL, else the tunnel's, else the
+/// remote gateway's, else the first usable address on the local network.
 ///
 /// # Errors
-/// [`NotResolved`].
+/// [`NotResolved`] with the cause.
 pub fn resolve(
     candidates: &Candidates,
     extra: &[ExtraHost],
@@ -81,12 +80,11 @@ pub fn resolve(
         }
     }
     let scheme = if candidates.tls { "wss" } else { "ws" };
-    // Nobody set these, so one that must not be used is passed over.
+    // These addresses are not configured, so an unusable one is skipped.
     let lan = candidates.lan.iter().filter(|address| !address.ip().to_canonical().is_loopback());
     let mut first = None;
     for address in lan {
-        // Not as a socket address is shown: that may have a zone, which means something on this
-        // machine alone.
+        // A socket address may have a zone, which is meaningful only on this machine.
         let plain = SocketAddr::new(address.ip(), address.port());
         match GatewayUrl::parse(&format!("{scheme}://{plain}"), extra) {
             Ok(url) => return Ok((url, UrlSource::Lan)),
@@ -96,9 +94,9 @@ pub fn resolve(
     Err(first.map_or(NotResolved::OnlyLoopback, NotResolved::NotLocal))
 }
 
-/// Where a listener is reached from other machines, given the `addresses` of this one: at all of
-/// them where it listens on all zeros (on `::` those of IPv4 too), nowhere where it listens on
-/// loopback, else where it listens. Addresses that are of use only with a zone are left out.
+/// Returns the addresses at which other machines reach a listener, given the `addresses` of this
+/// machine: all of them for an unspecified address (for `::` those of IPv4, too), none for
+/// loopback, otherwise the listener's own. Addresses that need a zone are left out.
 #[must_use]
 pub fn lan_candidates(listener: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketAddr> {
     let ip = listener.ip();
@@ -115,8 +113,8 @@ pub fn lan_candidates(listener: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketA
     ips.into_iter().filter(outside).map(|ip| SocketAddr::new(ip, listener.port())).collect()
 }
 
-/// The addresses that this machine has towards other networks, IPv4 first: at most one of each
-/// kind, never loopback or all zeros.
+/// Returns the addresses of this machine towards other networks, IPv4 first: at most one of each
+/// kind, never loopback or unspecified.
 #[must_use]
 pub fn lan_addresses() -> Vec<IpAddr> {
     let documentation = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -125,8 +123,8 @@ pub fn lan_addresses() -> Vec<IpAddr> {
     v4.into_iter().chain(v6).collect()
 }
 
-/// Which of its addresses this machine would send from. Nothing is sent: connecting a datagram
-/// socket only asks the routing table.
+/// Returns the local address for packets to `to`. Nothing is sent: connecting a datagram socket
+/// only queries the routing table.
 fn towards(from: IpAddr, to: IpAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((from, 0)).ok()?;
     socket.connect((to, 9)).ok()?;
@@ -135,7 +133,7 @@ fn towards(from: IpAddr, to: IpAddr) -> Option<IpAddr> {
 }
 
 impl UrlSource {
-    /// As JSON has it.
+    /// Returns the name of the source in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -146,7 +144,7 @@ impl UrlSource {
         }
     }
 
-    /// The option and the key that set it.
+    /// Returns the option and the key that set the address.
     const fn setting(self) -> &'static str {
         match self {
             Self::Public => "--public-url or setup.public_url",
