@@ -1,4 +1,4 @@
-//! Methods that an operator calls on extensions, found by their prefixes.
+//! Routing of operators' methods to extensions, by prefix.
 
 use handfast_core::registry::authority::{Authority, Delegated, Right};
 use handfast_core::time::UnixTime;
@@ -11,42 +11,42 @@ use super::handle::{Extension, Problem};
 use super::wire::shown;
 use crate::pairing::hex;
 
-/// Finds the extension of a method: the one with the longest prefix that is the method itself, or
-/// is followed by `.` or `/` in it.
+/// Finds the extension of a method: the one with the longest prefix that equals the method, or is
+/// followed by `.` or `/` in it.
 #[derive(Clone, Debug, Default)]
 pub struct AdminRouter {
-    /// The longest first.
+    /// Prefixes and their extensions, the longest prefix first.
     routes: Vec<(String, Extension)>,
 }
 
-/// What an operator wants of an extension.
+/// A method call of an operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdminRequest {
-    /// Which method, for instance `mail.queue.list`.
+    /// Name of the method, for instance `mail.queue.list`.
     pub method: String,
-    /// What with; null if nothing is said.
+    /// Parameters of the method; `null` if absent.
     #[serde(default)]
     pub params: Value,
-    /// For whom, if it is no operator: what the extension does for it is bounded by what it may do
-    /// itself.
+    /// The session behind the call; absent for an operator. Its permissions bound the work of the
+    /// extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<OnBehalfOf>,
 }
 
-/// A companion's session, for which a method is called.
+/// A companion's session, on whose behalf a method is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnBehalfOf {
-    /// Its id: 32 hex digits.
+    /// Id of the session: 32 hex digits; empty for a capability or bearer token.
     pub session: String,
-    /// What it may do, as `action:pattern`.
+    /// Permissions of the session, each as `action:pattern`.
     pub scopes: Vec<String>,
-    /// When it ends, in Unix seconds.
+    /// End of the session in Unix seconds.
     pub ends_at: Option<u64>,
 }
 
 impl OnBehalfOf {
-    /// For a delegated right; none for an operator.
+    /// Describes a delegated authority; `None` for an operator.
     pub(crate) fn of(authority: &Authority) -> Option<Self> {
         let Authority::Delegated(Delegated { right, scopes, ends, .. }) = authority else {
             return None;
@@ -60,15 +60,15 @@ impl OnBehalfOf {
     }
 }
 
-/// What came of it: `{"ok":true,"result":…}` or `{"ok":false,"error":"…"}`.
+/// The outcome of a call: `{"ok":true,"result":…}` or `{"ok":false,"error":"…"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdminAnswer {
-    /// Whether it was done.
+    /// `true` if the extension carried out the call.
     pub ok: bool,
-    /// What the extension answers.
+    /// Result of the extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// Why it was not done.
+    /// Reason of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -81,7 +81,7 @@ struct Outcome {
 }
 
 impl AdminRouter {
-    /// Routes to the admin prefixes of these extensions.
+    /// Creates a router for the admin prefixes of these extensions.
     #[must_use]
     pub fn new(extensions: &[Extension]) -> Self {
         let of = |extension: &Extension| {
@@ -93,7 +93,7 @@ impl AdminRouter {
         Self { routes }
     }
 
-    /// The extension that answers a method.
+    /// Returns the extension of a method; `None` for an invalid method or one without an extension.
     #[must_use]
     pub fn find(&self, method: &str) -> Option<&Extension> {
         let plain = |part: &str| {
@@ -111,13 +111,13 @@ impl AdminRouter {
         self.routes.iter().find(|(prefix, _)| within(prefix)).map(|(_, extension)| extension)
     }
 
-    /// Calls a method, within the extension's call timeout. The extension is asked
+    /// Calls a method, within the extension's call timeout. The extension receives
     /// `<prefix>.admin.call`, so no operator reaches its other methods.
     pub async fn call(&self, method: &str, params: Value) -> AdminAnswer {
         self.call_for(method, params, None).await
     }
 
-    /// The same on behalf of somebody who is no operator: the extension is told.
+    /// Calls a method on behalf of a session, which the extension is told.
     pub async fn call_for(
         &self,
         method: &str,

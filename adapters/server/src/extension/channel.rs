@@ -1,4 +1,4 @@
-//! A channel whose senders an extension knows.
+//! A channel whose senders an extension can spell.
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -10,18 +10,18 @@ use super::handle::{Extension, ExtensionError, Problem};
 use super::wire::{hidden, shown};
 use crate::inbound::adapter::{AdapterError, ChannelAdapter, Normalised};
 
-/// Longest spelling of a sender, in bytes.
+/// Maximum length of a spelled sender in bytes.
 const SENDER_BYTES: usize = 128;
-/// Longest of what is given as a sender, in bytes.
+/// Maximum length of a raw sender id in bytes.
 const RAW_BYTES: usize = 4096;
 
-/// A channel of an extension. Whatever the extension fails to say is an error, and none is
-/// remembered.
+/// A channel of an extension. Every failure of the extension is an error, and errors are never
+/// cached.
 #[derive(Clone, Debug)]
 pub struct ExtensionChannel {
     extension: Extension,
     channel: String,
-    /// An extension with several channels is told which; one with one is not.
+    /// `true` if the channel's name is sent: only to extensions with several channels.
     named: bool,
 }
 
@@ -34,7 +34,7 @@ struct ToNormalise<'a> {
 
 #[derive(Deserialize)]
 struct Spelling {
-    // Not an `Option`: a missing key is no null.
+    // Not an `Option`, because a missing key must not count as null.
     normalized: Value,
 }
 
@@ -57,7 +57,7 @@ struct Sent {
 }
 
 impl ExtensionChannel {
-    /// A channel, which should be one of those that the extension is configured with.
+    /// Creates a channel, which should be one of those in the extension's configuration.
     #[must_use]
     pub fn new(extension: Extension, channel: &str) -> Self {
         let named = extension.config().channels.len() > 1;
@@ -85,8 +85,8 @@ impl ExtensionChannel {
         self.error(&self.extension.failed(problem))
     }
 
-    /// What it refuses or answers wrongly it would refuse once more; whether it can be reached
-    /// changes.
+    /// Converts an error. A refusal or a wrong answer would be repeated, but an unreachable
+    /// extension may become reachable.
     fn error(&self, error: &ExtensionError) -> AdapterError {
         let passing = match error.problem {
             Problem::Busy | Problem::Down(_) | Problem::Timeout(_) => true,

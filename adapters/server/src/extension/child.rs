@@ -1,4 +1,4 @@
-//! The process of an extension, with all that it starts: nothing of it outlives its owner.
+//! The process group of an extension. It does not outlive its owner.
 
 use std::io::ErrorKind;
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-/// What a program gets of the gateway's environment. The rest may hold secrets of the gateway.
+/// Environment variables that a program inherits. Others may hold secrets of the gateway.
 const KEPT: [&str; 12] = [
     "PATH",
     "HOME",
@@ -22,7 +22,7 @@ const KEPT: [&str; 12] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];
-/// How long a killed process may take to be gone.
+/// Limit for a killed process to disappear.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running program and its three streams.
@@ -33,16 +33,15 @@ pub(super) struct Program {
     pub(super) stderr: ChildStderr,
 }
 
-/// A process group. It is killed when this is dropped.
+/// A process group. Dropping it kills the group.
 pub(super) struct Group {
     child: Child,
-    /// The leader, which nobody has waited for yet: until then no other process can have its
-    /// number.
+    /// The group's leader. It has not been waited for, so its process id cannot be reused yet.
     leader: Option<Pid>,
 }
 
 impl Program {
-    /// Starts it, in a process group of its own, with an environment that holds no secrets.
+    /// Starts the program in a process group of its own, with an environment that holds no secrets.
     pub(super) fn start(name: &str, command: &[String]) -> Result<Self, String> {
         let (program, arguments) = command.split_first().ok_or("no command is configured")?;
         let environment = KEPT.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
@@ -74,7 +73,7 @@ impl Program {
 }
 
 impl Group {
-    /// Kills what is left of it, and waits until its leader is gone.
+    /// Kills the rest of the group, and waits until its leader is gone.
     pub(super) async fn end(mut self) {
         self.kill();
         if tokio::time::timeout(GONE_WITHIN, self.child.wait()).await.is_err() {
@@ -84,7 +83,7 @@ impl Group {
 
     fn kill(&mut self) {
         if let Some(leader) = self.leader.take() {
-            // Who is gone already cannot be killed, and need not be.
+            // Killing a group that is gone already fails, which is harmless.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }

@@ -1,17 +1,17 @@
-//! What the operator says about an extension, and what of it is refused.
+//! The operator's configuration of extensions, and its validation.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use url::{Host, Url};
 
-/// Most extensions of one gateway.
+/// Maximum number of extensions of one gateway.
 pub const MOST_EXTENSIONS: usize = 64;
-/// Longest name of an extension, a channel or a prefix, in bytes.
+/// Maximum length of the name of an extension, a channel or a prefix, in bytes.
 pub(super) const NAME_BYTES: usize = 32;
-/// Longest method an operator may call, and longest mount, in bytes.
+/// Maximum length of an operator's method and of a mount, in bytes.
 pub(super) const PATH_BYTES: usize = 256;
-/// First words of methods and metrics that are the gateway's own.
+/// Reserved first words of methods and metrics.
 const OWN_WORDS: [&str; 25] = [
     "pairing",
     "setup",
@@ -39,58 +39,58 @@ const OWN_WORDS: [&str; 25] = [
     "rpc",
     "system",
 ];
-/// First segments of paths that are the gateway's own.
+/// Reserved first segments of paths.
 const OWN_PATHS: [&str; 6] = ["pair", "api", "health", "ready", "metrics", "admin"];
 
-/// One extension, as the operator configures it.
+/// The configuration of one extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtensionConfig {
-    /// What it is called in logs and lists: 1 to 32 of `a-z`, `0-9` and `-`, and the first is no
-    /// `-`.
+    /// Name in logs and lists: 1 to 32 of `a-z`, `0-9` and `-`, not beginning with `-`.
     pub name: String,
-    /// What its methods begin with, before a dot, and its metrics, before an underscore: 1 to 32 of
-    /// `a-z`, `0-9` and `_`, and the first is a letter.
+    /// Prefix of its methods, before a dot, and of its metrics, before an underscore: 1 to 32 of
+    /// `a-z`, `0-9` and `_`, beginning with a letter.
     pub prefix: String,
-    /// How it is spoken to.
+    /// The transport of its calls.
     pub transport: Transport,
-    /// The channels whose senders it knows; names are as those of extensions, and may hold `_` too.
+    /// Channels whose senders it can spell; names are as those of extensions, and may contain `_`,
+    /// too.
     pub channels: Vec<String>,
-    /// The prefixes of the methods that an operator may call on it, for instance `mail` or
+    /// Prefixes of the methods that an operator may call on it, for instance `mail` or
     /// `mail.queue`.
     pub admin: Vec<String>,
-    /// The prefixes of the paths whose HTTP requests go to it, for instance `/mail`.
+    /// Path prefixes whose HTTP requests are passed to it, for instance `/mail`.
     pub mounts: Vec<String>,
-    /// Whether it has metrics to add to the gateway's.
+    /// `true` if it adds metrics to the gateway's.
     pub metrics: bool,
-    /// How often it is asked for what is new, 100 ms at least; never, if nothing is said.
+    /// Interval of polls for items, 100 ms or more; `None` for no polling.
     pub poll: Option<Duration>,
-    /// How long it may take to answer.
+    /// Time limits for its answers.
     pub timeouts: Timeouts,
 }
 
-/// How an extension is spoken to.
+/// The transport of calls to an extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// The gateway starts a program, writes to its standard input, and reads its standard output.
     Stdio {
-        /// The program, and its arguments. No shell reads it.
+        /// The program and its arguments. No shell interprets them.
         command: Vec<String>,
     },
     /// The gateway sends a POST for each call.
     Http {
-        /// Where to; `http` or `https`.
+        /// URL of the calls; `http` or `https`.
         url: String,
     },
 }
 
-/// How long an extension may take. Each is 1 ms to 10 minutes.
+/// Time limits for an extension. Each is 1 ms to 10 minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To answer a call: 30 s.
+    /// Limit for an answer to a call; 30 s by default.
     pub call: Duration,
-    /// To say its metrics: 5 s.
+    /// Limit for its metrics; 5 s by default.
     pub scrape: Duration,
-    /// To say what is new: 60 s.
+    /// Limit for an answer to a poll; 60 s by default.
     pub poll: Duration,
 }
 
@@ -104,51 +104,51 @@ impl Default for Timeouts {
     }
 }
 
-/// Extensions that cannot be had as they are configured.
+/// An invalid configuration of extensions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// One of them is wrong in itself.
+    /// A setting of one extension is invalid.
     #[error("extension {extension:?}: {field} {value:?} {problem}")]
     Invalid {
-        /// Which extension.
+        /// Name of the extension.
         extension: String,
-        /// Which of its settings.
+        /// Name of the setting.
         field: &'static str,
-        /// What is set.
+        /// Its value.
         value: String,
-        /// What is wrong with it, and what would be right.
+        /// The problem and its remedy, as part of a sentence.
         problem: String,
     },
-    /// Two want the same.
+    /// Two extensions claim the same value.
     #[error(
         "extensions {first:?} and {second:?} both have the {field} {value:?}; give one of them another"
     )]
     Twice {
-        /// The first of the two, in the order of the configuration.
+        /// Name of the first of the two, in the order of the configuration.
         first: String,
-        /// The second of the two.
+        /// Name of the second of the two.
         second: String,
-        /// Which of their settings.
+        /// Name of the setting.
         field: &'static str,
-        /// What they both want.
+        /// The value that both claim.
         value: String,
     },
-    /// There are too many.
+    /// More than [`MOST_EXTENSIONS`] extensions are configured.
     #[error("{0} extensions are configured; at most {MOST_EXTENSIONS} are possible")]
     TooMany(usize),
 }
 
 impl ExtensionConfig {
-    /// An extension that the gateway starts as a program of its own. It has no channels and nothing
-    /// else yet.
+    /// Creates an extension that the gateway starts as a program, without channels, methods, mounts
+    /// or metrics.
     #[must_use]
     pub fn stdio(name: &str, prefix: &str, command: &[&str]) -> Self {
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         Self::bare(name, prefix, Transport::Stdio { command })
     }
 
-    /// An extension that runs by itself and is asked over HTTP. It has no channels and nothing else
-    /// yet.
+    /// Creates an extension that runs by itself and is called over HTTP, without channels, methods,
+    /// mounts or metrics.
     #[must_use]
     pub fn http(name: &str, prefix: &str, url: &str) -> Self {
         Self::bare(name, prefix, Transport::Http { url: url.to_owned() })
@@ -168,7 +168,7 @@ impl ExtensionConfig {
         }
     }
 
-    /// Checks it by itself; [`validate`] checks all of them together.
+    /// Checks this extension by itself; [`validate`] checks all of them together.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -177,7 +177,7 @@ impl ExtensionConfig {
         self.check("name", &self.name, word(&self.name, "-", true), name_rule)?;
         let prefix_rule = "must be 1 to 32 of a-z, 0-9 and _, and begin with a letter";
         self.check("prefix", &self.prefix, word(&self.prefix, "_", false), prefix_rule)?;
-        // `pairing_x` as well: its metrics would be called like the gateway's.
+        // `pairing_x` is refused, too, because its metrics would look like the gateway's.
         self.check(
             "prefix",
             &self.prefix,
@@ -273,10 +273,10 @@ impl ExtensionConfig {
 }
 
 /// Checks extensions, each by itself and all together: no name, prefix, channel, admin method
-/// prefix or mount is anybody else's.
+/// prefix or mount may occur twice.
 ///
 /// # Errors
-/// [`ConfigError`], the first that is found.
+/// [`ConfigError`] for the first violation.
 pub fn validate(configs: &[ExtensionConfig]) -> Result<(), ConfigError> {
     if configs.len() > MOST_EXTENSIONS {
         return Err(ConfigError::TooMany(configs.len()));
@@ -295,7 +295,7 @@ pub fn validate(configs: &[ExtensionConfig]) -> Result<(), ConfigError> {
             if other.name == config.name {
                 return twice("name", &config.name);
             }
-            // `mail` beside `mail_in`: the first could invent metrics of the second.
+            // With the prefixes `mail` and `mail_in`, the first could forge metrics of the second.
             let (short, long) = if other.prefix.len() < config.prefix.len() {
                 (other, config)
             } else {
@@ -321,7 +321,10 @@ pub fn validate(configs: &[ExtensionConfig]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// A URL to which calls may be sent.
+/// Parses the URL of an HTTP extension.
+///
+/// # Errors
+/// The problem and its remedy, as part of a sentence.
 pub(super) fn endpoint(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| {
         format!("is no URL ({error}); write http://127.0.0.1:9000/ for instance")
@@ -342,8 +345,8 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
     }
 }
 
-/// Whether it is 1 to 32 of `a-z`, `0-9` and `others`, and begins with a letter or, if it may, with
-/// a digit.
+/// Returns `true` for 1 to 32 of `a-z`, `0-9` and `others`, beginning with a letter or, with
+/// `digit_first`, a digit.
 fn word(text: &str, others: &str, digit_first: bool) -> bool {
     let first = text
         .bytes()
@@ -354,7 +357,7 @@ fn word(text: &str, others: &str, digit_first: bool) -> bool {
     first && rest && text.len() <= NAME_BYTES
 }
 
-/// Whether its first word is the gateway's.
+/// Returns `true` if the first word is reserved for the gateway.
 pub(super) fn own_word(text: &str) -> bool {
     let first = text.split(['.', '/', '_']).next().unwrap_or_default();
     OWN_WORDS.iter().any(|own| own.eq_ignore_ascii_case(first))

@@ -1,5 +1,4 @@
-//! One life of a program: what it writes is read, what it is sent is written, and neither waits for
-//! the other.
+//! One run of a program: its output is read and its input is written concurrently.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,14 +18,14 @@ use super::rules::{
 use super::stdio::{Link, Outgoing};
 use super::wire::{self, Incoming, LINE_BYTES};
 
-/// How long what a program wrote before its input broke is still read.
+/// Time in which the output of a program is still read after its input broke.
 const LAST_WORDS: Duration = Duration::from_millis(250);
-/// Longest line of its standard error that is logged; the rest of it is not.
+/// Maximum number of bytes of a standard error line that are logged.
 const LOGGED_BYTES: usize = 1024;
-/// Most lines of its standard error that are logged in one second.
+/// Maximum number of standard error lines that are logged per second.
 const LOGGED_PER_SECOND: u64 = 100;
 
-/// Serves a program until it ends, breaks a rule, or is to stop. Says why it ended.
+/// Serves a program until it ends, violates a rule, or is to stop. Returns the reason of the end.
 pub(super) async fn run(
     link: &Arc<Link>,
     program: Program,
@@ -49,7 +48,8 @@ pub(super) async fn run(
         match outcome {
             Some(why) => why,
             None => {
-                // Its input has ended with the writer: a program that heeds it ends by itself.
+                // The program's input has ended with the writer, which should make the program end
+                // by itself.
                 tokio::select! {
                     _ = &mut reader => {}
                     () = &mut errors => {}
@@ -63,7 +63,7 @@ pub(super) async fn run(
     why
 }
 
-/// Takes what the program says. Ends with a reason.
+/// Reads the program's output. Returns the reason of the end.
 async fn read(link: &Arc<Link>, stdout: ChildStdout) -> String {
     let mut lines = Lines::new(stdout, LINE_BYTES);
     let mut desk = Desk {
@@ -93,14 +93,15 @@ async fn read(link: &Arc<Link>, stdout: ChildStdout) -> String {
     }
 }
 
-/// Where the lines of a program are sorted.
+/// The dispatcher of a program's lines.
 struct Desk {
     link: Arc<Link>,
     requests: JoinSet<()>,
-    /// Of requests that are answered now.
+    /// Permits for requests that are being answered.
     slots: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
-    /// Of these, and of those that wait for their turn: a burst of an honest program is no offence.
+    /// Permits for these and for waiting requests, so that a burst of an honest program is no
+    /// violation.
     places: Arc<Semaphore>,
     room: Arc<Semaphore>,
     asked: Flood,
@@ -134,8 +135,8 @@ impl Desk {
                 self.requests.spawn(async move {
                     let _held = (place, room);
                     let work = async {
-                        // Neither is ever closed. Who is late gives both back before its answer is
-                        // written, and keeps its place.
+                        // Neither semaphore is ever closed. A request that times out releases both
+                        // permits before its answer is written, and keeps its place.
                         let turn = (
                             slots.acquire_owned().await.ok(),
                             bytes.acquire_many_owned(length).await.ok(),
@@ -159,7 +160,7 @@ impl Desk {
                     let (line, _turn) = tokio::time::timeout(link.answer_within, work)
                         .await
                         .unwrap_or_else(|_| late());
-                    // Who does not read its answers does not keep them here for ever either.
+                    // A program that does not read its answers must not make them accumulate here.
                     let _ = tokio::time::timeout(link.rules.write, outlet.answer(line)).await;
                 });
                 Ok(())
@@ -177,10 +178,10 @@ impl Desk {
     }
 }
 
-/// Writes what is queued. Ends with a reason.
+/// Writes queued lines. Returns the reason of the end.
 async fn write(link: &Link, mut stdin: ChildStdin, queue: &mut mpsc::Receiver<Outgoing>) -> String {
     while let Some(outgoing) = queue.recv().await {
-        // Who asked has gone meanwhile: what was to be done is not done behind their back.
+        // The caller has given up, so the call must not be carried out any more.
         if outgoing.call.is_some_and(|id| !link.waits_for(id)) {
             continue;
         }
@@ -205,7 +206,7 @@ async fn write(link: &Link, mut stdin: ChildStdin, queue: &mut mpsc::Receiver<Ou
     std::future::pending().await
 }
 
-/// Logs what the program says on its standard error, and never ends.
+/// Logs the program's standard error. Never returns.
 async fn log(name: &str, mut stderr: ChildStderr) {
     let mut chunk = [0; 4096];
     let mut line = Vec::with_capacity(LOGGED_BYTES);

@@ -1,5 +1,5 @@
-//! A handle on one extension, whatever it is spoken to over: calls are bounded in number, in size
-//! and in time.
+//! The handle to one extension, independent of its transport: calls are limited in number, size and
+//! time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::rules::{MOST_CALLS, Rules};
 use super::stdio::Stdio;
 use super::wire;
 
-/// One extension. Clones are the same one; a program ends when the last is dropped, or with
+/// One extension. Clones refer to the same one; its program ends when the last is dropped, or with
 /// [`Extension::shut_down`].
 #[derive(Clone)]
 pub struct Extension {
@@ -42,65 +42,66 @@ enum Carrier {
     Http(Box<Http>),
 }
 
-/// An extension could not do what was asked of it, or would not.
+/// A failed call of an extension.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("extension {extension}: {problem}")]
 pub struct ExtensionError {
-    /// Which extension.
+    /// Name of the extension.
     pub extension: String,
-    /// What is wrong.
+    /// The cause of the failure.
     pub problem: Problem,
 }
 
-/// What may go wrong with a call. None of it says whether the extension did what it was asked.
+/// The cause of a failed call. None of them tells whether the extension has carried out the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// 64 calls are under way, or more waits to be written to it than may; nothing was sent.
+    /// 64 calls are in progress, or too many bytes wait to be written to the extension; nothing was
+    /// sent.
     #[error("too much is asked of it at once; try again later")]
     Busy,
-    /// It does not run, cannot be reached, or went away meanwhile.
+    /// The extension does not run, cannot be reached, or ended during the call.
     #[error("it cannot be reached: {0}")]
     Down(String),
-    /// It did not answer in time. Its answer will be ignored.
+    /// The extension did not answer in time. A later answer is ignored.
     #[error("it did not answer within {0:?}")]
     Timeout(Duration),
-    /// The request is larger than a line may be; nothing was sent.
+    /// The request exceeds the maximum line length; nothing was sent.
     #[error("the request is larger than 1 MiB")]
     TooLarge,
-    /// It answered that it will not, or cannot.
+    /// The extension answered with an error.
     #[error("it refused: {0}")]
     Refused(String),
-    /// It answered something else than what the method has for an answer.
+    /// The answer does not conform to the protocol.
     #[error("it answered against the protocol: {0}")]
     Malformed(String),
 }
 
-/// How an extension fares.
+/// State of an extension.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExtensionStatus {
-    /// Its name.
+    /// Name of the extension.
     pub name: String,
-    /// Of a program: whether it runs. Over HTTP: whether the last call reached it, or none has been
-    /// made yet.
+    /// For a program: `true` while it runs. Over HTTP: `true` if the last call reached it, or none
+    /// has been made yet.
     pub alive: bool,
-    /// How many calls are under way.
+    /// Number of calls in progress.
     pub calls_in_flight: usize,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
-    /// How many of its lines nobody had asked for, or came too late.
+    /// Number of its lines that were unsolicited or too late.
     pub ignored: u64,
-    /// How many lines of its metrics were dropped.
+    /// Number of its metrics lines that were dropped.
     pub metrics_dropped: u64,
-    /// What went wrong last, without the extension's name.
+    /// The last error, without the extension's name.
     pub last_error: Option<String>,
 }
 
 impl Extension {
-    /// An extension by itself; [`super::Extensions`] has them together. It does not run before
-    /// [`Extension::start`].
+    /// Creates an extension by itself; [`super::Extensions`] holds all of a gateway. It does not
+    /// run before [`Extension::start`].
     ///
     /// # Errors
-    /// [`ConfigError`] if it cannot be had as it is configured.
+    /// [`ConfigError`] if the configuration is invalid.
     pub fn new(config: ExtensionConfig, host: Arc<dyn Host>) -> Result<Self, ConfigError> {
         Self::with_rules(config, host, Rules::default())
     }
@@ -142,17 +143,17 @@ impl Extension {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Starts the program, and again whenever it ends: after a second, then two, at most a minute.
-    /// Does nothing for one over HTTP, and nothing the second time. Must be called within a tokio
-    /// runtime.
+    /// Starts the program, and restarts it whenever it ends: after a second, then two, at most a
+    /// minute. Does nothing for an HTTP extension, or if it has been started before. Must be called
+    /// within a tokio runtime.
     pub fn start(&self) {
         if let Carrier::Stdio(stdio) = &self.inner.carrier {
             stdio.start();
         }
     }
 
-    /// Ends the program: its standard input ends, and a second later whatever is left of its
-    /// process group is killed. Calls under way fail. Nothing can be asked of it any more.
+    /// Ends the program: its standard input is closed, and after a second the rest of its process
+    /// group is killed. Calls in progress fail, and so do all later ones.
     pub async fn shut_down(&self) {
         self.inner.stopped.store(true, Ordering::Relaxed);
         if let Carrier::Stdio(stdio) = &self.inner.carrier {
@@ -160,11 +161,11 @@ impl Extension {
         }
     }
 
-    /// Asks something of it.
+    /// Calls a method of the extension.
     ///
     /// # Errors
-    /// [`ExtensionError`]. It is returned at once if 64 calls are under way already, and after
-    /// `within` in any case.
+    /// [`ExtensionError`]: immediately if 64 calls are in progress, and after `within` at the
+    /// latest.
     pub async fn call(
         &self,
         method: &str,
@@ -174,7 +175,7 @@ impl Extension {
         self.ask(method, &params, within).await
     }
 
-    /// Asks something of it whose answer has a known form.
+    /// Calls a method whose result has the type `T`.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -217,7 +218,7 @@ impl Extension {
         outcome?.map_err(Problem::Refused)
     }
 
-    /// Notes a problem, and gives it the extension's name.
+    /// Records a problem, and adds the extension's name to it.
     pub(super) fn failed(&self, problem: Problem) -> ExtensionError {
         *self.inner.last_error.lock().expect("no thread panics while it holds the error") =
             Some(problem.to_string());
@@ -228,18 +229,18 @@ impl Extension {
         self.inner.metrics_dropped.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// Its methods begin with its prefix.
+    /// Returns the full name of a method, which begins with the extension's prefix.
     pub(super) fn method(&self, rest: &str) -> String {
         format!("{}.{rest}", self.inner.config.prefix)
     }
 
-    /// How it is configured.
+    /// Returns the configuration.
     #[must_use]
     pub fn config(&self) -> &ExtensionConfig {
         &self.inner.config
     }
 
-    /// How it fares.
+    /// Returns the current state.
     #[must_use]
     pub fn status(&self) -> ExtensionStatus {
         let (alive, restarts, ignored) = match &self.inner.carrier {

@@ -1,56 +1,56 @@
-//! What an extension may want of the gateway, which the gateway plugs in.
+//! The traits through which the gateway serves extensions.
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 use super::handle::Problem;
 
-/// Answers what extensions ask the gateway. Sixteen requests of one extension are answered at once,
-/// each within its call timeout, in which it may have to wait for its turn.
+/// Answers requests of extensions to the gateway. Sixteen requests of one extension are answered at
+/// once; each has its call timeout, which includes the wait for its turn.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// Answers a request. Which extension may ask what is decided here: the name is the operator's,
-    /// and cannot be forged.
+    /// Answers a request. The implementation decides which extension may call which method: the
+    /// name is the operator's, and cannot be forged.
     ///
     /// # Errors
-    /// What the extension is told; it should hold no secrets.
+    /// The text for the extension; it should contain no secrets.
     async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String>;
 
-    /// Hears how a call of an extension ended. Called in passing, so it must not block.
+    /// Receives the outcome of a call of an extension. Called inline, so it must not block.
     fn called(&self, extension: &str, outcome: Result<(), &Problem>) {
         let _ = (extension, outcome);
     }
 }
 
-/// Keeps how far each extension has been polled, if possible durably.
+/// Storage for the poll cursor of each extension; it should be durable.
 #[async_trait]
 pub trait Cursors: Send + Sync + 'static {
-    /// The cursor that was kept last; none, if there never was one.
+    /// Returns the cursor that was stored last; `None` if there never was one.
     ///
     /// # Errors
-    /// Why it is not known. Then the extension is not polled, and it is tried again later.
+    /// The cause for people. The extension is then not polled, and the load is retried later.
     async fn load(&self, extension: &str) -> Result<Option<String>, String>;
 
-    /// Keeps a cursor, of 4 KiB at most.
+    /// Stores a cursor of at most 4 KiB.
     ///
     /// # Errors
-    /// Why it is not kept. Then the same items may come again.
+    /// The cause for people. The same items may then come again.
     async fn keep(&self, extension: &str, cursor: String) -> Result<(), String>;
 }
 
-/// Takes what polled extensions bring.
+/// Receives the items of polled extensions.
 #[async_trait]
 pub trait Items: Send + Sync + 'static {
     /// Takes up to 1000 items. The cursor moves only after this has succeeded, so items may come
-    /// twice, and none gets lost. An item that can never be taken is to be dropped here, for an
-    /// error brings it again, and all others with it.
+    /// twice, and none is lost. An item that can never be processed must be dropped here, because
+    /// an error brings it again, with all others.
     ///
     /// # Errors
-    /// Why they are not taken. They come again later.
+    /// The cause for people. The items come again later.
     async fn take(&self, extension: &str, items: Vec<Value>) -> Result<(), String>;
 }
 
-/// A gateway that answers nothing, keeps nothing and takes nothing: for extensions that neither ask
+/// A gateway that answers, stores and accepts nothing: for extensions that neither send requests
 /// nor are polled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoHost;

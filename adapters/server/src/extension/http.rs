@@ -1,4 +1,4 @@
-//! An extension that is asked over HTTP: one POST a call, on a connection of its own.
+//! The HTTP transport: one POST per call, on a connection of its own.
 
 use std::sync::Arc;
 
@@ -18,21 +18,23 @@ use super::config::endpoint;
 use super::handle::Problem;
 use super::wire::{self, Answer, Incoming, LINE_BYTES};
 
-/// Longest head of an answer, in bytes.
+/// Maximum length of an answer's head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Where calls go.
+/// The endpoint of an HTTP extension.
 pub(super) struct Http {
     url: Url,
-    /// As the system resolves it: without the brackets of an IPv6 address.
+    /// The host in the form for the resolver: without the brackets of an IPv6 address.
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 impl Http {
+    /// Creates the transport for a URL.
+    ///
     /// # Errors
-    /// Why the URL is of no use.
+    /// The reason for which the URL cannot be used, as part of a sentence.
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let url = endpoint(url)?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
@@ -48,7 +50,7 @@ impl Http {
         Ok(Self { url, host, port, tls })
     }
 
-    /// Sends a request, and waits for as long as the caller does.
+    /// Sends a request and waits for the answer. The caller sets the time limit.
     pub(super) async fn call(&self, id: u64, body: Vec<u8>) -> Result<Answer, Problem> {
         let unreached = |error: std::io::Error| Problem::Down(error.to_string());
         let stream =
@@ -110,7 +112,7 @@ impl Http {
     }
 }
 
-/// Moves the bytes of a connection, until whoever asked has gone.
+/// The task that drives a connection. Dropping it aborts the task.
 struct Driver(tokio::task::JoinHandle<()>);
 
 impl Drop for Driver {
@@ -119,10 +121,13 @@ impl Drop for Driver {
     }
 }
 
-/// Whom to trust on `https`: whom the system trusts.
+/// Returns a TLS configuration that trusts the system's certificates.
+///
+/// # Errors
+/// The reason, as part of a sentence.
 fn trust() -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
-    // Systems carry old certificates that rustls does not understand; those are as good as absent.
+    // Systems carry old certificates that rustls cannot parse; they count as absent.
     let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err("needs trusted certificates, and this system has none; install the package ca-certificates".to_owned());

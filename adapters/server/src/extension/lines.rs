@@ -1,5 +1,5 @@
-//! Lines of a stream that nobody trusts: bounded in length, and in how many of them come for
-//! nothing.
+//! Line splitting for an untrusted stream, with limits on the length of a line and on the rate of
+//! unsolicited lines.
 
 use std::io;
 use std::time::Duration;
@@ -7,28 +7,28 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
 
-/// What is read at once, and what stays in memory between long lines.
+/// Number of bytes read at once. Between long lines, at most four times as much stays allocated.
 const CHUNK: usize = 16 * 1024;
 
-/// Cuts a stream into lines.
+/// A line splitter with a maximum length.
 pub(super) struct Lines<R> {
     source: R,
     longest: usize,
     buffer: Vec<u8>,
-    /// What stands before this was handed out.
+    /// Index of the first byte that was not handed out yet.
     start: usize,
-    /// What stands before this holds no end of a line.
+    /// Index up to which no line end was found.
     searched: usize,
 }
 
-/// Why there are no more lines.
+/// The reason for which there are no more lines.
 #[derive(Debug)]
 pub(super) enum NoLine {
-    /// The stream ended; half a line before its end counts for nothing.
+    /// The stream ended; an incomplete last line is dropped.
     Ended,
-    /// A line is longer than it may be.
+    /// A line exceeds the maximum length.
     TooLong,
-    /// The stream broke.
+    /// The stream failed.
     Broken(io::Error),
 }
 
@@ -37,7 +37,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Self { source, longest, buffer: Vec::new(), start: 0, searched: 0 }
     }
 
-    /// The next line, without its end. Nothing is lost if the future is dropped.
+    /// Waits for the next line and returns it without its end. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<&[u8], NoLine> {
         loop {
             if let Some(at) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
@@ -70,7 +70,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
-/// Counts what comes for nothing, in windows of a second.
+/// A counter of unsolicited input, in windows of a second.
 #[derive(Debug)]
 pub(super) struct Flood {
     most: u64,
@@ -83,7 +83,7 @@ impl Flood {
         Self { most, since: Instant::now(), counted: 0 }
     }
 
-    /// Counts so much; `false` if that is too much in this second.
+    /// Adds `cost`; returns `false` if this second's limit is exceeded.
     pub(super) fn count(&mut self, cost: u64) -> bool {
         let now = Instant::now();
         if now.duration_since(self.since) >= Duration::from_secs(1) {

@@ -1,26 +1,26 @@
-//! Extensions: programs outside the gateway's process that know a channel, answer operators, serve
-//! HTTP, have metrics, or bring news.
+//! Extensions: programs outside the gateway's process that handle a channel, answer operators,
+//! serve HTTP, have metrics, or deliver items.
 //!
-//! They speak line-delimited JSON, over the standard streams of a program that the gateway starts,
-//! or over HTTP. `EXTENSIONS.md` beside this crate is the protocol, for whoever writes one, and
-//! `examples/extension.py` is one. Nothing that an extension does or fails to do stalls the gateway
-//! or another extension: calls, bytes, lines, requests and restarts are bounded, and every failure
-//! is an error with a type.
+//! They use line-delimited JSON, over the standard streams of a program that the gateway starts, or
+//! over HTTP. `EXTENSIONS.md` beside this crate describes the protocol for their authors, and
+//! `examples/extension.py` is an example. No action or failure of an extension stalls the gateway
+//! or another extension: calls, bytes, lines, requests and restarts are limited, and every failure
+//! is a typed error.
 //!
-//! | file | concern |
+//! | file | content |
 //! |---|---|
-//! | `config` | what the operator says, and what of it is refused |
-//! | `wire`, `lines` | the envelope, and lines of bounded length |
-//! | `rules` | bounds, and the back-off |
+//! | `config` | the operator's configuration and its validation |
+//! | `wire`, `lines` | the envelope, and lines of limited length |
+//! | `rules` | limits, and the back-off |
 //! | `handle` | one extension: calls, errors, status |
-//! | `stdio`, `child`, `connection` | a program: who waits for it, its process group, its streams |
+//! | `stdio`, `child`, `connection` | a program: its pending calls, process group and streams |
 //! | `http` | calls over HTTP |
-//! | `host` | the traits that the gateway plugs in |
+//! | `host` | the traits that the gateway implements |
 //! | `channel` | [`ChannelAdapter`](crate::inbound::adapter::ChannelAdapter) over an extension |
 //! | `admin` | methods for operators |
-//! | `proxy`, `path`, `readers` | HTTP requests passed on |
+//! | `proxy`, `path`, `readers` | forwarded HTTP requests |
 //! | `scrape`, `prometheus` | metrics |
-//! | `poll` | news |
+//! | `poll` | polled items |
 //! | `set` | all extensions of a gateway |
 
 mod admin;

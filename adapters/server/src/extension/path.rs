@@ -1,11 +1,12 @@
-//! Which paths are passed on: those that mean the same to whoever decodes, splits or tidies them.
+//! The check for paths that may be forwarded: every decoder, splitter and normalizer must read them
+//! in the same way.
 
-/// Whether a path, as it was sent, can be told from every other by looking at it.
+/// Returns `true` if a path, as it was sent, is unambiguous.
 ///
-/// Refused are: what is longer than 4 KiB · a `\`, or a byte that is not printable ASCII · an empty
-/// segment (`//`), other than the last · a segment that is `.` or `..`, also before a `;` · a `%`
-/// that does not begin an escape · the escapes of `.`, `/`, `\`, of `%` before two hexadecimal
-/// digits (an escape of an escape), and of control characters.
+/// Refused are: more than 4 KiB · a `\`, or a byte that is not printable ASCII · an empty segment
+/// (`//`), other than the last · a segment that is `.` or `..`, also before a `;` · a `%` that does
+/// not begin an escape · the escapes of `.`, `/`, `\`, of `%` before two hexadecimal digits (an
+/// escape of an escape), and of control characters.
 pub(super) fn is_plain(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let segments = rest.split('/').count();
@@ -35,7 +36,7 @@ fn escapes_are_plain(mut path: &[u8]) -> bool {
     true
 }
 
-/// The byte that `%XX` stands for.
+/// Returns the byte that a `%XX` escape stands for.
 fn escape(text: &[u8]) -> Option<u8> {
     let digits = std::str::from_utf8(text.get(1..3)?).ok()?;
     let hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! Extensions that are asked, from time to time, what is new.
+//! Polling of extensions for new items.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use super::handle::{Extension, Problem};
 use super::host::{Cursors, Items};
 use super::rules::Backoff;
 
-/// Of how many extensions items are taken at once.
+/// Maximum number of extensions whose items are processed at once.
 pub(super) const MOST_TICKS: usize = 4;
-/// Longest cursor, in bytes.
+/// Maximum length of a cursor in bytes.
 pub(super) const CURSOR_BYTES: usize = 4096;
-/// Most items of one tick.
+/// Maximum number of items of one poll.
 pub(super) const MOST_ITEMS: usize = 1000;
-/// Longest wait after ticks that failed, where the interval is not longer.
+/// Maximum wait after failed polls, unless the interval is longer.
 const MOST_WAIT: Duration = Duration::from_secs(600);
-/// How long the gateway may take over a cursor or items.
+/// Limit for the gateway to store a cursor or process items.
 const OURS_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 struct Tick {
     cursor: String,
-    // Text until its turn: one that is none costs itself alone, and who waits for a turn holds no
-    // more than a line.
+    // Kept as text until its turn: an invalid item costs only itself, and a waiting poll holds no
+    // more than the length of its line.
     items: Vec<Box<RawValue>>,
 }
 
-/// Where cursors and items go, and how many may be at it.
+/// Destinations of cursors and items, and the permits for processing them.
 #[derive(Clone)]
 pub(super) struct Poller {
     pub(super) cursors: Arc<dyn Cursors>,
@@ -40,7 +40,7 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    /// Polls one extension for ever: at once, then each interval, and less and less often while
+    /// Polls one extension forever: at once, then at each interval, and less and less often while
     /// that fails.
     pub(super) async fn run(self, extension: Extension, every: Duration) {
         let mut backoff = Backoff::new(every, MOST_WAIT.max(every), Duration::MAX);
@@ -82,7 +82,7 @@ impl Poller {
         if tick.items.len() > MOST_ITEMS {
             return wrong(format!("more than {MOST_ITEMS} items"));
         }
-        // Only over what is ours to do: an extension that is slow to answer takes no turn from
+        // Acquired only for the gateway's own work, so that a slow extension takes no turn from
         // another one.
         let _turn = self.ticks.acquire().await.map_err(|error| error.to_string())?;
         let said = tick.items.len();
@@ -99,7 +99,7 @@ impl Poller {
         if !items.is_empty() {
             ours(self.items.take(name, items)).await?;
         }
-        // Only now: what was not taken comes again.
+        // The cursor moves last, so items that were not taken come again.
         if cursor.as_deref() != Some(tick.cursor.as_str()) {
             ours(self.cursors.keep(name, tick.cursor)).await?;
         }

@@ -1,30 +1,31 @@
-//! Prometheus text that somebody else wrote, of which only what harms nobody is kept.
+//! Sanitizer for Prometheus text of an untrusted source: it keeps only lines that are safe to pass
+//! on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
-/// Most of it that is read.
+/// Maximum length of the text in bytes; the rest is dropped.
 const TEXT_BYTES: usize = 256 * 1024;
-/// Longest line.
+/// Maximum length of a line in bytes.
 const METRIC_LINE_BYTES: usize = 4096;
-/// Most labels of one sample.
+/// Maximum number of labels of a sample.
 const MOST_LABELS: usize = 32;
-/// What the samples of a family may be called beyond its name, by its type.
+/// Suffixes that the samples of a family may have, by its type.
 const SUFFIXES: [(&str, &[&str]); 3] = [
     ("histogram", &["_bucket", "_sum", "_count"]),
     ("summary", &["_sum", "_count"]),
     ("counter", &[TOTAL]),
 ];
 
-/// How the samples of every counter end.
+/// Suffix of the samples of every counter.
 const TOTAL: &str = "_total";
 
-/// What is left of it.
+/// The sanitized text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cleaned {
-    /// Families one after the other; every line is whole.
+    /// Lines grouped by family; every line is complete.
     pub(super) text: String,
-    /// How many lines were dropped.
+    /// Number of dropped lines.
     pub(super) dropped: u64,
 }
 
@@ -35,22 +36,22 @@ struct Family<'a> {
     samples: Vec<Kept>,
 }
 
-/// A sample that is kept, apart from what it is called.
+/// A sample that is kept.
 struct Kept {
     name: String,
     line: String,
-    /// Whether its value may be that of a counter.
+    /// `true` if its value is possible for a counter.
     counts: bool,
 }
 
-/// Keeps the well-formed lines whose metric begins with the prefix: at most one TYPE and one HELP a
-/// family, before its samples, and each series once.
+/// Keeps the well-formed lines whose metric begins with the prefix: at most one TYPE and one HELP
+/// per family, before its samples, and each series once.
 ///
-/// TYPE may be counter, gauge, histogram or summary; without one a metric has none. As OpenMetrics
-/// has it, a counter is written without the `_total` that all of its samples have; one that is none
-/// by these rules becomes `unknown`. Dropped besides: timestamps and exemplars with their line,
-/// names of labels that begin with `__`, `# EOF`, what stands beyond 256 KiB. Empty lines and other
-/// comments go uncounted.
+/// TYPE may be counter, gauge, histogram or summary; without one a metric has no type. As in
+/// OpenMetrics, a counter is written without the `_total` that all of its samples have; a counter
+/// that violates these rules becomes `unknown`. Also dropped are: lines with timestamps or
+/// exemplars, label names that begin with `__`, `# EOF`, and everything beyond 256 KiB. Empty lines
+/// and other comments are dropped without being counted.
 pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
     let mut dropped = 0;
     let mut end = text.len().min(TEXT_BYTES);
@@ -58,7 +59,7 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
         dropped += 1;
         end = text.as_bytes()[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     }
-    // All bytes up to a line's end, so no character is cut.
+    // The text is cut after a line end, so no character is split.
     let lines = || {
         text.get(..end)
             .unwrap_or_default()
@@ -128,7 +129,8 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
                 let _ = writeln!(text, "# {what} {name} {rest}");
             }
         }
-        // What an `unknown` owns under a longer name stands behind it, as one without a type.
+        // An `unknown` family does not cover samples with longer names; sorted to the end, they
+        // read as metrics without a type.
         if kind == Some("unknown") {
             family.samples.sort_by_key(|sample| sample.name.len());
         }
@@ -142,7 +144,7 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
     Cleaned { text, dropped }
 }
 
-/// What a family is called, and its type.
+/// Returns the name and the type that a family is written with.
 fn metadata<'a>(
     name: &'a str,
     family: &Family<'a>,
@@ -153,7 +155,7 @@ fn metadata<'a>(
     }
     let counts = family.samples.iter().all(|sample| sample.counts);
     match name.strip_suffix(TOTAL) {
-        // Its base must be nobody else's name.
+        // The name without the suffix must not belong to another metric.
         Some(base) if counts && is_free(base) => (base, family.kind),
         None if counts
             && family.samples.iter().all(|sample| sample.name.ends_with(TOTAL))
@@ -165,7 +167,7 @@ fn metadata<'a>(
     }
 }
 
-/// Which family the samples of longer names belong to.
+/// Maps the suffixed names of samples to their families.
 fn owners(families: &BTreeMap<&str, Family<'_>>) -> HashMap<String, String> {
     let mut owners = HashMap::new();
     for (name, family) in families {
@@ -175,7 +177,7 @@ fn owners(families: &BTreeMap<&str, Family<'_>>) -> HashMap<String, String> {
             .map_or(&[][..], |(_, suffixes)| suffixes);
         for suffix in suffixes {
             let longer = format!("{name}{suffix}");
-            // A family of that very name is nearer.
+            // A family with exactly that name takes precedence.
             if !families.contains_key(longer.as_str()) {
                 owners.insert(longer, (*name).to_owned());
             }
@@ -184,7 +186,7 @@ fn owners(families: &BTreeMap<&str, Family<'_>>) -> HashMap<String, String> {
     owners
 }
 
-/// `# TYPE name rest` and `# HELP name rest`.
+/// Parses `# TYPE name rest` and `# HELP name rest`.
 fn comment(line: &str) -> Option<(&str, &str, &str)> {
     let rest = line.strip_prefix("# ")?;
     let (what, rest) = rest.split_once(' ').filter(|(what, _)| matches!(*what, "TYPE" | "HELP"))?;
@@ -197,7 +199,7 @@ trait ReplaceFirst<T> {
 }
 
 impl<T> ReplaceFirst<T> for Option<T> {
-    /// Sets what is not set yet; `false` if it is.
+    /// Sets the value if there is none yet; returns `false` if there is one.
     fn replace_first(&mut self, value: T) -> bool {
         let first = self.is_none();
         if first {
@@ -216,7 +218,8 @@ fn is_kind(kind: &str) -> bool {
     matches!(kind, "counter" | "gauge" | "histogram" | "summary")
 }
 
-/// Text without control characters, in which a backslash begins `\\` or `\n`.
+/// Returns `true` for text without control characters, in which a backslash only begins `\\` or
+/// `\n`.
 fn is_help(help: &str) -> bool {
     !help.chars().any(char::is_control) && escapes(help, "\\n")
 }
@@ -233,12 +236,12 @@ fn escapes(text: &str, after: &str) -> bool {
 
 struct Sample<'a> {
     name: &'a str,
-    /// The name and its labels, in their order, as they are written.
+    /// The name and its labels in canonical order, as written in the output.
     series: String,
     value: &'a str,
 }
 
-/// `name{label="value",…} number`, or without labels.
+/// Parses `name{label="value",…} number`, or the same without labels.
 fn sample(line: &str) -> Option<Sample<'_>> {
     let until = line.find(['{', ' ', '\t'])?;
     let (name, rest) = line.split_at(until);
@@ -259,7 +262,7 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     Some(Sample { name, series, value })
 }
 
-/// What stands before `}`, and what follows it.
+/// Parses the labels before `}`, and returns them with the rest of the text.
 fn labels(mut text: &str) -> Option<(BTreeMap<&str, &str>, &str)> {
     let mut labels = BTreeMap::new();
     loop {
@@ -288,7 +291,7 @@ fn labels(mut text: &str) -> Option<(BTreeMap<&str, &str>, &str)> {
     }
 }
 
-/// Where the closing quotation mark stands.
+/// Returns the index of the closing quotation mark.
 fn quoted(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
@@ -355,8 +358,8 @@ mod tests {
         }
     }
 
-    /// Reads it as OpenMetrics is read: what belongs to a counter ends in `_total`, counts up from
-    /// 0, and no two families share a name.
+    /// Parses the text as an OpenMetrics reader does: a counter's samples end in `_total` and count
+    /// up from 0, and no two families share a name.
     fn strictly(text: &str) {
         let (mut family, mut families, mut seen) =
             (("", "unknown"), BTreeSet::new(), BTreeSet::new());

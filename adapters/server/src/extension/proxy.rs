@@ -1,5 +1,4 @@
-//! HTTP requests to paths that extensions have mounted: what of them an extension gets to see, and
-//! what of its answer a client does.
+//! Forwarding of HTTP requests to the mounts of extensions, with filters for requests and answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,18 +21,20 @@ use super::path;
 use super::readers::Readers;
 use crate::proxies::PeerAddress;
 
-/// Largest body, of a request or of an answer: in base64 it fits a line with what belongs to it.
+/// Maximum size of a body, of a request or of an answer, in bytes: in base64, with everything that
+/// belongs to it, it fits a line.
 pub const BODY_BYTES: usize = 700 * 1024;
-/// Most requests of one extension that are under way at once: half of its calls, so that no flood
-/// of HTTP keeps pairing from asking.
+/// Maximum number of requests in progress of one extension: half of its calls, so that a flood of
+/// HTTP does not prevent pairing calls.
 const MOST_REQUESTS: usize = 32;
-/// Most bytes of bodies that are on their way to one extension: half of what may wait for it.
+/// Maximum number of body bytes on their way to one extension: half of the bytes that may wait for
+/// it.
 const MOST_BYTES: usize = 4 << 20;
-/// Most headers of an answer, and most bytes of them.
+/// Maximum number of headers of an answer, and their maximum size in bytes.
 const MOST_HEADERS: usize = 64;
 const HEADER_BYTES: usize = 16 * 1024;
-/// Of a request, an extension sees none of these, and none that begins with `proxy-`: what concerns
-/// one connection, and what proves who somebody is.
+/// Request headers that an extension does not receive, besides those that begin with `proxy-`:
+/// headers of one connection, and credentials.
 const NOT_ASKED: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -47,10 +48,10 @@ const NOT_ASKED: [&str; 11] = [
     "content-length",
     "expect",
 ];
-/// Of an answer, a client sees none of these, none that begins with `proxy-` or `x-accel-`, and
-/// none that its `connection` names: what concerns one connection, what would bind the whole
-/// origin, which is the gateway's, and what would make a server in front of it send files of its
-/// own.
+/// Answer headers that a client does not receive, besides those that begin with `proxy-` or
+/// `x-accel-`, and those named by `connection`: headers of one connection, headers that would
+/// affect the whole origin, which is the gateway's, and headers that would make a server in front
+/// of it send files of its own.
 const NOT_ANSWERED: [&str; 24] = [
     "connection",
     "keep-alive",
@@ -77,14 +78,14 @@ const NOT_ANSWERED: [&str; 24] = [
     "x-sendfile",
     "x-lighttpd-send-file",
 ];
-/// A page of an extension stands at the gateway's origin, but is not of it: it can neither read the
-/// operator's pages nor act as they do.
+/// Sandbox for an extension's pages, which share the gateway's origin: they can neither read the
+/// operator's pages nor act as them.
 const SANDBOX: &str = "sandbox allow-forms allow-scripts";
 
-/// Finds the extension of a path, and passes requests on. Clones share their bounds.
+/// Finds the extension of a path, and forwards requests. Clones share their limits.
 #[derive(Clone, Debug, Default)]
 pub struct Proxy {
-    /// The longest first.
+    /// Mounts and their extensions, the longest mount first.
     mounts: Vec<(String, Mounted)>,
 }
 
@@ -131,7 +132,7 @@ impl Values {
 }
 
 impl Proxy {
-    /// Passes requests on to the mounts of these extensions.
+    /// Creates a proxy for the mounts of these extensions.
     #[must_use]
     pub fn new(extensions: &[Extension]) -> Self {
         let mut mounts = Vec::new();
@@ -151,8 +152,8 @@ impl Proxy {
         Self { mounts }
     }
 
-    /// The extension whose mount is this path, or is followed by `/` in it. The path is compared as
-    /// it was sent, byte by byte.
+    /// Returns the extension whose mount equals this path, or is followed by `/` in it. The path is
+    /// compared as it was sent, byte by byte.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Extension> {
         self.mounted(path).map(|mounted| &mounted.extension)
@@ -165,13 +166,13 @@ impl Proxy {
         self.mounts.iter().find(|(mount, _)| within(mount)).map(|(_, mounted)| mounted)
     }
 
-    /// Answers a request; `None` if no mount matches its path. Nobody's is one that wants to become
-    /// something else, for instance a WebSocket, either.
+    /// Answers a request; `None` if no mount matches its path, or if it asks for an upgrade, such
+    /// as to a WebSocket.
     ///
-    /// The extension's call timeout covers the body and the answer. Status codes of our own: 400
-    /// for a path that could mean another one than it seems to, 405 for CONNECT and TRACE, 408 for
-    /// a slow body, 413 for a large one, 502 for an extension that is gone or answers wrongly, 503
-    /// for one of which too much is asked, 504 for a slow one.
+    /// The extension's call timeout covers the body and the answer. The proxy's own status codes:
+    /// 400 for an ambiguous path, 405 for CONNECT and TRACE, 408 for a slow body, 413 for a large
+    /// one, 502 for an extension that is down or answers wrongly, 503 for an overloaded one, 504
+    /// for a slow one.
     pub async fn serve(&self, request: Request) -> Option<Response> {
         let mounted = self.mounted(request.uri().path())?;
         if request.headers().contains_key(header::UPGRADE) {
@@ -195,7 +196,7 @@ impl Mounted {
                 "This path could mean another one than it seems to, and is not passed on.",
             ));
         }
-        // Only who has said everything takes a place from others.
+        // A request takes a permit only once its body is complete, so slow senders block nobody.
         let body = self.body(&parts, body, until).await?;
         let _request = self.requests.try_acquire().map_err(|_| busy())?;
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
@@ -257,7 +258,8 @@ impl Mounted {
     }
 }
 
-/// What an extension sees of a request's headers: names in lower case, values of one name together.
+/// Returns the headers that an extension receives: names in lower case, the values of one name
+/// joined.
 fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
     let named =
         hops(headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()));
@@ -277,12 +279,15 @@ fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
     seen
 }
 
-/// What a `connection` header names.
+/// Returns the names in a `connection` header.
 fn hops<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
     values.flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase())).collect()
 }
 
-/// The answer of an extension as a client sees it.
+/// Converts the answer of an extension into one for the client.
+///
+/// # Errors
+/// The violation of the protocol, as part of a sentence.
 fn response(answered: Answered) -> Result<Response, &'static str> {
     let status = StatusCode::from_u16(answered.status)
         .ok()

@@ -1,21 +1,22 @@
-//! Whose bodies are being read: so few of one peer that nobody keeps the others from being heard.
+//! A limit on request bodies that are read at once, in total and per peer, so that no peer blocks
+//! the others.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
-/// Most bodies of one peer that are read at once.
+/// Maximum number of bodies of one peer that are read at once.
 pub(super) const MOST_OF_PEER: usize = 8;
-/// Most bodies that are read at once for one extension, whoever sends them.
+/// Maximum number of bodies of all peers that are read at once for one extension.
 pub(super) const MOST_AT_ONCE: usize = 64;
 
-/// Counts the bodies that are read for one extension. Clones count together.
+/// A counter of the bodies that are read for one extension. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readers {
     reading: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
 }
 
-/// A body that is read, until this is dropped.
+/// A body that is being read. Dropping it ends the count.
 #[derive(Debug)]
 pub(super) struct Reading {
     readers: Readers,
@@ -23,8 +24,8 @@ pub(super) struct Reading {
 }
 
 impl Readers {
-    /// Begins with a body; nothing, if too many are read already. All of whom no address is known
-    /// are one peer, and so is a network of IPv6.
+    /// Counts a body; `None` if too many are being read. All peers without an address count as one,
+    /// and so does each IPv6 /64.
     pub(super) fn begin(&self, peer: Option<IpAddr>) -> Option<Reading> {
         let peer = peer.map(|peer| match peer.to_canonical() {
             IpAddr::V6(peer) => IpAddr::V6(Ipv6Addr::from_bits(peer.to_bits() >> 64 << 64)),

@@ -1,39 +1,38 @@
-//! The bounds within which an extension lives, and how its restarts are spaced.
+//! Limits of an extension, and the back-off between restarts.
 
 use std::time::Duration;
 
-/// Most calls of one extension that are under way at once.
+/// Maximum number of calls of one extension in progress.
 pub(super) const MOST_CALLS: usize = 64;
-/// Most bytes that wait to be written to one extension.
+/// Maximum number of bytes that wait to be written to one extension.
 pub(super) const MOST_UNSENT: usize = 8 << 20;
-/// Most requests of one extension that the gateway answers at once.
+/// Maximum number of requests of one extension that the gateway answers at once.
 pub(super) const MOST_REQUESTS: usize = 16;
-/// Most bytes of requests that the gateway answers at once.
+/// Maximum number of request bytes that the gateway answers at once.
 pub(super) const MOST_REQUESTED: usize = 1 << 20;
-/// Most requests of one extension that wait for others of it to be answered.
+/// Maximum number of waiting requests of one extension.
 pub(super) const MOST_REQUESTS_WAITING: usize = 256;
-/// Most bytes of requests that are answered or wait.
+/// Maximum number of request bytes that are being answered or wait.
 pub(super) const MOST_REQUESTED_OR_WAITING: usize = 2 << 20;
-/// Most requests of one extension that are taken in one second.
+/// Maximum number of requests of one extension per second.
 pub(super) const REQUESTS_PER_SECOND: u64 = 1000;
-/// Most of what nobody asked for, in one second: lines, and for each of them a further one per 16
-/// KiB.
+/// Maximum amount of unsolicited input per second: lines, plus one for each 16 KiB of a line.
 pub(super) const UNASKED_PER_SECOND: u64 = 100;
-/// What counts as a further line.
+/// Number of bytes that count as a further line.
 pub(super) const UNASKED_BYTES: usize = 16 * 1024;
 
-/// What tests set otherwise.
+/// Time limits that tests can change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    /// The first wait before a restart; it doubles.
+    /// The first wait before a restart; it doubles each time.
     pub(super) restart: Duration,
-    /// The longest.
+    /// The longest wait before a restart.
     pub(super) restart_most: Duration,
-    /// Who lived so long starts anew with the first.
+    /// Lifetime of a program after which the wait starts at `restart` again.
     pub(super) lived: Duration,
-    /// How long a program may take to read one line.
+    /// Limit for a program to read one line.
     pub(super) write: Duration,
-    /// How long a program may take to end by itself when its input ends.
+    /// Limit for a program to end by itself after its input is closed.
     pub(super) farewell: Duration,
 }
 
@@ -49,7 +48,7 @@ impl Default for Rules {
     }
 }
 
-/// How long to wait before the next start.
+/// Exponential back-off between starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     first: Duration,
@@ -63,7 +62,7 @@ impl Backoff {
         Self { first, most, lived, next: first }
     }
 
-    /// The wait after something that lived so long.
+    /// Returns the wait after a run of this length.
     pub(super) fn after(&mut self, lived: Duration) -> Duration {
         if lived >= self.lived {
             self.next = self.first;

@@ -1,4 +1,4 @@
-//! What extensions add to the gateway's metrics, asked of all of them at once.
+//! Collection of extensions' metrics, from all of them concurrently.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ struct Scraped {
     text: String,
 }
 
-/// The metrics of all extensions that have any, in the order of the configuration, each line with
-/// its end. Who does not answer within this time, or within its own scrape timeout, has none this
-/// time.
+/// Returns the metrics of all extensions that have any, in the order of the configuration, as
+/// complete lines. An extension that does not answer within this time, or within its own scrape
+/// timeout, contributes nothing.
 ///
-/// Of what they say, only well-formed lines pass whose metric begins with their own prefix and `_`,
-/// each series once, at most 256 KiB an extension: the text fits into a Prometheus or OpenMetrics
-/// exposition, before its `# EOF`, whatever they say.
+/// Only well-formed lines pass whose metric begins with the extension's own prefix and `_`, each
+/// series once, at most 256 KiB per extension: the text is always valid within a Prometheus or
+/// OpenMetrics exposition, before its `# EOF`.
 pub async fn scrape(extensions: &[Extension], within: Duration) -> String {
     let until = Instant::now() + within;
     let all = extensions.iter().filter(|extension| extension.config().metrics).map(

@@ -19,19 +19,19 @@ use super::rules::Rules;
 use super::scrape::scrape;
 use crate::inbound::adapter::ChannelAdapter;
 
-/// What the gateway plugs in.
+/// The gateway's implementations of the host traits.
 #[derive(Clone)]
 pub struct Services {
-    /// Answers what extensions ask.
+    /// Answers requests of extensions.
     pub host: Arc<dyn Host>,
-    /// Keeps how far they have been polled.
+    /// Stores the poll cursors.
     pub cursors: Arc<dyn Cursors>,
-    /// Takes what they bring.
+    /// Receives polled items.
     pub items: Arc<dyn Items>,
 }
 
 impl Default for Services {
-    /// Those of [`NoHost`].
+    /// Uses [`NoHost`] for all of them.
     fn default() -> Self {
         Self { host: Arc::new(NoHost), cursors: Arc::new(NoHost), items: Arc::new(NoHost) }
     }
@@ -43,30 +43,30 @@ impl std::fmt::Debug for Services {
     }
 }
 
-/// All extensions of a gateway. Their programs end when this and all that came of it is dropped, or
-/// with [`Extensions::shut_down`].
+/// All extensions of a gateway. Their programs end when this and everything derived from it is
+/// dropped, or with [`Extensions::shut_down`].
 pub struct Extensions {
     extensions: Vec<Extension>,
     router: AdminRouter,
     proxy: Proxy,
     poller: Poller,
-    /// None after the end.
+    /// Polling tasks; `None` after the shutdown.
     pollers: Mutex<Option<JoinSet<()>>>,
-    /// The metrics that are collected, or were last.
+    /// The running or last collection of metrics.
     collected: Mutex<Option<watch::Receiver<Option<Collected>>>>,
 }
 
-/// What all extensions said, and when that was.
+/// Metrics of all extensions, with the time of their collection.
 type Collected = (Instant, Arc<str>);
 
-/// How long whoever asks for metrics gets those that were collected for somebody else.
+/// Time for which collected metrics are reused for other scrapes.
 const FRESH: Duration = Duration::from_secs(1);
 
 impl Extensions {
-    /// Builds them; none runs yet.
+    /// Creates the extensions; none runs yet.
     ///
     /// # Errors
-    /// [`ConfigError`] if one is wrong, or two want the same.
+    /// [`ConfigError`] if a configuration is invalid, or two of them conflict.
     pub fn new(configs: Vec<ExtensionConfig>, services: Services) -> Result<Self, ConfigError> {
         Self::with_rules(configs, services, Rules::default())
     }
@@ -90,8 +90,8 @@ impl Extensions {
         })
     }
 
-    /// Starts the programs, and polls who is to be polled. A second start does nothing. Must be
-    /// called within a tokio runtime.
+    /// Starts the programs and the polling. A second start does nothing. Must be called within a
+    /// tokio runtime.
     pub fn start(&self) {
         self.extensions.iter().for_each(Extension::start);
         let mut pollers = self.pollers.lock().expect("no thread panics while it holds the pollers");
@@ -115,31 +115,30 @@ impl Extensions {
         join_all(self.extensions.iter().map(Extension::shut_down)).await;
     }
 
-    /// The extension of this name.
+    /// Returns the extension of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Extension> {
         self.extensions.iter().find(|extension| extension.config().name == name)
     }
 
-    /// Methods for operators.
+    /// Returns the router of operators' methods.
     #[must_use]
     pub fn router(&self) -> &AdminRouter {
         &self.router
     }
 
-    /// HTTP requests to mounts. Its clones may outlive this.
+    /// Returns the proxy for mounts. Its clones may outlive this value.
     #[must_use]
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    /// What extensions add to the gateway's metrics; see [`scrape`](super::scrape()). It takes no
-    /// longer than `within`, 5 s for instance. Whoever asks while they are collected, or within a
-    /// second after that, has what was collected then, and waits no longer than whoever asked
-    /// first.
+    /// Returns the metrics of all extensions; see [`scrape`](super::scrape()). It takes at most
+    /// `within`, for instance 5 s. A call during a collection, or within a second after it, gets
+    /// the result of that collection, and waits no longer than the first caller.
     pub async fn scrape(&self, within: Duration) -> String {
         let mut collected = self.collected(within);
-        // An error says that it failed; the next one tries again.
+        // An error means that the collection failed; the next call starts another.
         let text = match collected.wait_for(Option::is_some).await {
             Ok(collected) => collected.as_ref().map(|(_, text)| Arc::clone(text)),
             Err(_) => None,
@@ -147,8 +146,8 @@ impl Extensions {
         text.as_deref().unwrap_or_default().to_owned()
     }
 
-    /// One collection at a time, so that who asks for metrics over and over takes no calls from
-    /// anybody else.
+    /// Starts a collection, or joins the running one: repeated scrapes must not use up the calls of
+    /// extensions.
     fn collected(&self, within: Duration) -> watch::Receiver<Option<Collected>> {
         let mut last = self.collected.lock().expect("no thread panics while it holds the metrics");
         let good = last.as_ref().filter(|last| match last.borrow().as_ref() {
@@ -160,7 +159,7 @@ impl Extensions {
         }
         let (sender, receiver) = watch::channel(None);
         let extensions = self.extensions.clone();
-        // On its own: whoever asked first may go away, and the others wait on.
+        // Spawned, because the first caller may go away while others still wait.
         tokio::spawn(async move {
             let text = scrape(&extensions, within).await;
             sender.send_replace(Some((Instant::now(), text.into())));
@@ -169,7 +168,7 @@ impl Extensions {
         receiver
     }
 
-    /// The channels of all extensions, to be registered.
+    /// Returns the channels of all extensions, for registration.
     #[must_use]
     pub fn channels(&self) -> Vec<Arc<dyn ChannelAdapter>> {
         let of = |extension: &Extension| {
@@ -182,7 +181,7 @@ impl Extensions {
         self.extensions.iter().flat_map(of).collect()
     }
 
-    /// How each of them fares, in the order of the configuration.
+    /// Returns the state of each extension, in the order of the configuration.
     #[must_use]
     pub fn status(&self) -> Vec<ExtensionStatus> {
         self.extensions.iter().map(Extension::status).collect()

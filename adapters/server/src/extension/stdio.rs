@@ -1,5 +1,4 @@
-//! An extension that is a program of its own: who waits for its answers, and when it is started
-//! again.
+//! The transport to a program's standard streams: pending calls, and restarts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,26 +16,25 @@ use super::host::Host;
 use super::rules::{Backoff, MOST_CALLS, MOST_REQUESTS, MOST_UNSENT, Rules};
 use super::wire::Answer;
 
-/// Most calls that are remembered after their callers have gone.
+/// Maximum number of abandoned calls that are remembered.
 const MOST_ABANDONED: usize = 1024;
 
-/// The program, its supervisor, and who waits for it. The program ends with this.
+/// The program, its supervisor, and its pending calls. Dropping it ends the program.
 pub(super) struct Stdio {
     link: Arc<Link>,
     stop: watch::Sender<bool>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the supervisor shares with callers.
+/// State that the supervisor and callers share.
 pub(super) struct Link {
     pub(super) name: String,
     pub(super) command: Vec<String>,
     pub(super) rules: Rules,
-    /// How long the gateway may take to answer the extension.
+    /// Limit for the gateway's answers to the extension.
     pub(super) answer_within: Duration,
     pub(super) host: Arc<dyn Host>,
-    /// What came for nothing: answers that nobody waits for, empty lines, requests beyond the
-    /// bound.
+    /// Number of ignored lines: unsolicited answers, empty lines, requests beyond the limit.
     pub(super) ignored: AtomicU64,
     restarts: AtomicU64,
     state: Mutex<State>,
@@ -44,25 +42,24 @@ pub(super) struct Link {
 
 struct State {
     waiting: HashMap<u64, oneshot::Sender<Result<Answer, Problem>>>,
-    /// Calls whose callers have gone. Their answers are late, but were asked for.
+    /// Calls whose callers have given up. A late answer to one of them is no violation.
     abandoned: BTreeSet<u64>,
-    /// Where lines go, or why there is nowhere.
+    /// The queue to the running program, or the reason for which there is none.
     outlet: Result<Outlet, String>,
 }
 
-/// The way to a program's standard input.
+/// The queue to a program's standard input.
 #[derive(Clone)]
 pub(super) struct Outlet {
     queue: mpsc::Sender<Outgoing>,
     room: Arc<Semaphore>,
 }
 
-/// A line on its way.
+/// A line that waits to be written.
 pub(super) struct Outgoing {
-    /// The call whose it is, if it is none's answer. If nobody waits for that any longer, it is not
-    /// sent at all.
+    /// Id of the call; `None` for an answer. A call that nobody waits for any more is not sent.
     pub(super) call: Option<u64>,
-    /// With its end.
+    /// The line with its end.
     pub(super) line: Vec<u8>,
     _room: OwnedSemaphorePermit,
 }
@@ -93,20 +90,19 @@ impl Stdio {
         Self { link: Arc::new(link), stop: watch::Sender::new(false), supervisor: Mutex::new(None) }
     }
 
-    /// Starts the program, and sees to it from now on. A second start does nothing.
+    /// Starts the program and its supervision. A second start does nothing.
     pub(super) fn start(&self) {
         let mut supervisor =
             self.supervisor.lock().expect("no thread panics while it holds the supervisor");
         if supervisor.is_none() && !*self.stop.borrow() {
-            // The first start is made here, so that who calls next finds a program that can be
-            // written to.
+            // The first start happens here, so that a call right after it finds a running program.
             let first = self.link.open();
             *supervisor =
                 Some(tokio::spawn(supervise(self.link.clone(), first, self.stop.subscribe())));
         }
     }
 
-    /// Ends the program, and whatever it started in its process group.
+    /// Ends the program and everything it started in its process group.
     pub(super) async fn shut_down(&self) {
         self.stop.send_replace(true);
         let supervisor =
@@ -116,7 +112,7 @@ impl Stdio {
         }
     }
 
-    /// Sends a request, and waits for as long as the caller does.
+    /// Sends a request and waits for the answer. The caller sets the time limit.
     pub(super) async fn call(&self, id: u64, mut line: Vec<u8>) -> Result<Answer, Problem> {
         line.push(b'\n');
         let (sender, receiver) = oneshot::channel();
@@ -145,7 +141,7 @@ impl Stdio {
     }
 }
 
-/// Somebody who waits for an answer, until they have it or go away.
+/// A pending call. Dropping it marks the call as abandoned.
 struct Waiting<'a> {
     link: &'a Link,
     id: u64,
@@ -168,12 +164,12 @@ impl Link {
         self.state.lock().expect("no thread panics while it holds the state")
     }
 
-    /// Whether somebody waits for the answer to this call.
+    /// Returns `true` if this call is still pending.
     pub(super) fn waits_for(&self, id: u64) -> bool {
         self.state().waiting.contains_key(&id)
     }
 
-    /// Hands an answer to whoever waits for it. `false` if nobody has asked, or it is answered
+    /// Delivers an answer to its caller. Returns `false` if the call never existed, or was answered
     /// already.
     pub(super) fn answered(&self, id: u64, answer: Answer) -> bool {
         let mut state = self.state();
@@ -202,7 +198,7 @@ impl Link {
         }
     }
 
-    /// There is no program any more: whoever waits hears why.
+    /// Records that the program has ended, and fails all pending calls with the reason.
     fn close(&self, why: &str) {
         let waiting = {
             let mut state = self.state();
@@ -215,7 +211,7 @@ impl Link {
         }
     }
 
-    /// The way to the program that runs now.
+    /// Returns the queue to the running program; `None` if there is none.
     pub(super) fn outlet(&self) -> Option<Outlet> {
         self.state().outlet.as_ref().ok().cloned()
     }
@@ -234,11 +230,11 @@ impl Outlet {
     /// Sends an answer if there is room for it now.
     pub(super) fn try_answer(&self, mut line: Vec<u8>) {
         line.push(b'\n');
-        // Who asks for more than it reads does not get it.
+        // A program that does not read its answers loses some of them.
         let _ = self.try_send(None, line);
     }
 
-    /// Sends an answer as soon as there is room for it.
+    /// Waits for room and sends an answer.
     pub(super) async fn answer(&self, mut line: Vec<u8>) {
         line.push(b'\n');
         let Ok(bytes) = u32::try_from(line.len()) else { return };
@@ -248,7 +244,7 @@ impl Outlet {
     }
 }
 
-/// Runs the program, and starts it again when it ends: never sooner than the back-off says.
+/// Runs the program, and restarts it when it ends, with the back-off in between.
 async fn supervise(
     link: Arc<Link>,
     mut attempt: Result<(Program, mpsc::Receiver<Outgoing>), String>,
@@ -263,7 +259,7 @@ async fn supervise(
             Err(why) => why,
         };
         link.close(&why);
-        // An error says that the handle is gone, which is as good as being told to stop.
+        // An error means that the handle was dropped, which also ends the program.
         if *stop.borrow() || stop.has_changed().is_err() {
             return;
         }

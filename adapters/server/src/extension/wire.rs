@@ -1,17 +1,17 @@
-//! The envelope: one JSON object a line, in either direction.
+//! The envelope: one JSON object per line, in both directions.
 //!
-//! Results stay text until somebody wants them, so that what an extension says cannot fill memory
-//! with more than its own length.
+//! Results stay text until they are used, so that an extension's output occupies no more memory
+//! than its own length.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Longest line, without its end, and longest body.
+/// Maximum length of a line without its end, and of a body, in bytes.
 pub const LINE_BYTES: usize = 1 << 20;
-/// Most of an extension's words that are kept in an error.
+/// Maximum number of characters of an extension's text that are kept in an error.
 const WORDS_KEPT: usize = 256;
 
-/// What somebody answered: the result as JSON text, or why there is none.
+/// An answer: the result as JSON text, or the reason for its absence.
 pub(super) type Answer = Result<Box<RawValue>, String>;
 
 #[derive(Serialize)]
@@ -28,12 +28,12 @@ enum Reply<'a> {
     Bad { id: u64, ok: bool, error: &'a str },
 }
 
-/// What a line of an extension is.
+/// A parsed line of an extension.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    /// It answers a call of ours.
+    /// An answer to a call of the gateway.
     Answer { id: u64, answer: Answer },
-    /// It wants something of us. The id is its own.
+    /// A request to the gateway. The id is the extension's.
     Request { id: u64, method: String, params: Option<Box<RawValue>> },
 }
 
@@ -50,13 +50,13 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// A request, without the end of its line; nothing, if it is too long.
+/// Encodes a request without a line end; `None` if it is too long.
 pub(super) fn request(id: u64, method: &str, params: &impl Serialize) -> Option<Vec<u8>> {
     let line = serde_json::to_vec(&Request { id, method, params }).ok()?;
     (line.len() <= LINE_BYTES).then_some(line)
 }
 
-/// An answer to a request of an extension, without the end of its line.
+/// Encodes the answer to an extension's request, without a line end.
 pub(super) fn reply(id: u64, answer: &Result<serde_json::Value, String>) -> Vec<u8> {
     let bad = |error| serde_json::to_vec(&Reply::Bad { id, ok: false, error }).unwrap_or_default();
     match answer {
@@ -68,10 +68,10 @@ pub(super) fn reply(id: u64, answer: &Result<serde_json::Value, String>) -> Vec<
     }
 }
 
-/// Reads a line or a body.
+/// Parses a line or a body.
 ///
 /// # Errors
-/// What is wrong with it, in words that quote nothing of it.
+/// The problem, without any content of the line.
 pub(super) fn incoming(line: &[u8]) -> Result<Incoming, &'static str> {
     let envelope: Envelope<'_> = serde_json::from_slice(line)
         .map_err(|_| "a line that is no JSON object with an id, or repeats a key")?;
@@ -101,8 +101,7 @@ fn words(error: Option<&RawValue>) -> String {
     )
 }
 
-/// Words of somebody else, fit for a log or a terminal: short, in one line, without control
-/// characters.
+/// Makes foreign text fit for a log or a terminal: short, in one line, without control characters.
 pub(super) fn shown(words: &str) -> String {
     let mut kept: String =
         words.chars().map(|c| if hidden(c) { ' ' } else { c }).take(WORDS_KEPT).collect();
@@ -112,7 +111,8 @@ pub(super) fn shown(words: &str) -> String {
     kept
 }
 
-/// Whether a character steers a display instead of standing on it.
+/// Returns `true` for characters that control a display, such as control, zero-width and
+/// bidirectional ones.
 pub(super) fn hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
