@@ -1,4 +1,4 @@
-//! Readers and printers of what the tables `setup` and `inbound` say.
+//! Readers and printers for the tables `setup` and `inbound`.
 
 use handfast_core::grant::scope::{Scope, ScopesBuf};
 use handfast_core::registry::inbound::Ident;
@@ -11,11 +11,11 @@ use super::settings::{Setup, scopes};
 use super::tables::{permissions, show_permissions};
 use super::value::{Problem, Value, unknown};
 
-/// Most profiles that a configuration names.
+/// Maximum number of profiles in a configuration.
 const MOST_PROFILES: usize = 64;
 
-/// Where companions go; none, for an option that takes back what the file says. Whether it may be
-/// reached without TLS is decided when all hosts are known that may: see [`check`].
+/// Reads the URL of a gateway for companions; `None` for an empty option, which overrides the file.
+/// A plain URL is checked later, when all allowed hosts are known: see [`check`].
 pub(super) fn address(value: &Value<'_>) -> Result<Option<String>, Problem> {
     let text = value.text()?;
     if value.as_words().is_some() && text.is_empty() {
@@ -24,7 +24,7 @@ pub(super) fn address(value: &Value<'_>) -> Result<Option<String>, Problem> {
     match GatewayUrl::parse(text, &[]) {
         Ok(url) => Ok(Some(url.as_str().to_owned())),
         Err(UrlRefused::Plain { .. }) => Ok(Some(text.trim().to_owned())),
-        // Nothing of it is shown: it may hold a password.
+        // The value is not shown, because it may contain a password.
         Err(why) => Err(value.lacks(why.to_string())),
     }
 }
@@ -38,7 +38,7 @@ pub(super) fn hosts(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     value.items().iter().map(read).collect()
 }
 
-/// Origins as browsers send them.
+/// Reads origins in the form that browsers send.
 pub(super) fn origins(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     let need = "it must be an origin as browsers send it: http:// or https://, a host, and a port if it is not the usual one, without a slash at the end, as in \
                 \"https://console.example\"";
@@ -51,22 +51,21 @@ pub(super) fn origins(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     value.items().iter().map(|item| item.parsed(need, read)).collect()
 }
 
-/// Names of channels.
+/// Reads names of channels.
 pub(super) fn channels(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     let need = "it must be a name of 1 to 128 bytes, without white space at its ends and without characters that cannot be seen";
     let read = |text| Ident::parse(text).map(|name| name.as_str().to_owned());
     value.items().iter().map(|item| item.parsed(need, read)).collect()
 }
 
-/// What the sessions of each profile may do, and the names of those that may approve nodes with
-/// tokens.
+/// Permissions by profile, and the names of the profiles that may approve nodes with tokens.
 type Profiles = (Vec<(String, ScopesBuf)>, Vec<String>);
 
-/// The word for that.
+/// The key, and the word of an option, for that approval.
 const MAY_APPROVE: &str = "may_approve";
 
-/// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option; the profiles in
-/// the order of their names.
+/// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option, and sorts the
+/// profiles by name.
 pub(super) fn profiles(value: &Value<'_>) -> Result<Profiles, Problem> {
     let (mut found, mut approvers) =
         if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
@@ -140,8 +139,8 @@ fn from_words(value: &Value<'_>) -> Result<Profiles, Problem> {
     Ok((found.into_iter().map(whole).collect::<Result<_, _>>()?, approvers))
 }
 
-/// None if there are none: an empty table would stand in the way of one that is added to a printed
-/// file.
+/// Prints profiles as TOML. `None` for no profiles: an empty table would conflict with one that is
+/// added to a printed file.
 pub(super) fn show_profiles(
     profiles: &[(String, ScopesBuf)],
     approvers: &[String],
@@ -153,7 +152,7 @@ pub(super) fn show_profiles(
     (!profiles.is_empty()).then(|| format!("{{ {} }}", shown.collect::<Vec<_>>().join(", ")))
 }
 
-/// What is wrong with settings that are each fine, in lines.
+/// Checks settings against each other, and returns one line per problem.
 pub(super) fn check(setup: &Setup) -> Vec<String> {
     let named = [
         ("public_url", UrlSource::Public, &setup.public_url),

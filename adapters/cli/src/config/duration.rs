@@ -1,10 +1,10 @@
-//! Lengths of time as people write them: `300`, `0.25`, `5m`, `1h30m`, `90d`.
+//! Durations in the notation of people: `300`, `0.25`, `5m`, `1h30m`, `90d`.
 
 use std::time::Duration;
 
 use handfast_core::time::Span;
 
-/// The units with their milliseconds, longest first.
+/// Units with their milliseconds, longest first.
 const UNITS: [(&str, u64); 6] = [
     ("w", 604_800_000),
     ("d", 86_400_000),
@@ -14,11 +14,11 @@ const UNITS: [(&str, u64); 6] = [
     ("ms", 1),
 ];
 
-/// Longer texts mean no duration that fits.
+/// Maximum length of a text; no longer one means a duration that fits.
 const MOST_CHARS: usize = 40;
 
-/// Reads seconds with up to three decimals, or whole numbers with units, each unit at most once and
-/// longer ones first.
+/// Parses seconds with up to three decimals, or whole numbers with units, each unit at most once
+/// and longer ones first.
 #[must_use]
 pub fn parse(text: &str) -> Option<Span> {
     if text.len() > MOST_CHARS {
@@ -49,7 +49,7 @@ fn with_units(text: &str) -> Option<u64> {
         let (count, behind) = rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit())?)?;
         let (unit, behind) = behind
             .split_at_checked(behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len()))?;
-        // The search goes on behind the last unit, so none comes twice and none comes too late.
+        // The search continues behind the last unit, so a unit cannot repeat or come out of order.
         let (_, millis) = units.find(|(name, _)| *name == unit)?;
         total = number(count)?.checked_mul(*millis)?.checked_add(total)?;
         rest = behind;
@@ -57,22 +57,22 @@ fn with_units(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(total)
 }
 
-/// The same length of time as the standard library has it.
+/// Converts a span into a duration of the standard library.
 pub(super) const fn lasting(span: Span) -> Duration {
     Duration::from_millis(span.as_millis())
 }
 
-/// [`show`] for one of the standard library's.
+/// Formats a duration of the standard library like [`show`].
 pub(super) fn show_lasting(lasting: Duration) -> String {
     show(Span::from_millis(u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX)))
 }
 
-/// Digits alone: `u64::from_str` takes a sign, too.
+/// Parses digits only: `u64::from_str` would also accept a sign.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The shortest text that [`parse`] reads as this; weeks are written as days.
+/// Returns the shortest text that [`parse`] reads as this span; weeks are written as days.
 #[must_use]
 pub fn show(span: Span) -> String {
     let mut rest = span.as_millis();

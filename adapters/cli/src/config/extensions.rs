@@ -1,4 +1,4 @@
-//! The tables `[[extension]]`: how they are read, and how they are printed.
+//! Reader and printer for the tables `[[extension]]`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::keys::{DAY, MILLISECOND};
 use super::print::{list, quoted};
 use super::value::{Problem, Value, unknown};
 
-/// What an extension is called in errors.
+/// Name of an extension's table in errors.
 const TABLE: &str = "[[extension]]";
 const TIMEOUTS: &str = "[extension.timeouts]";
 const KEYS: [&str; 10] = [
@@ -18,7 +18,7 @@ const KEYS: [&str; 10] = [
     "timeouts",
 ];
 const TIMEOUT_KEYS: [&str; 3] = ["call", "scrape", "poll"];
-/// The longest that an extension may be waited for.
+/// Maximum value of a timeout.
 const LONGEST: Span = Span::from_secs(600);
 
 /// Reads an array of tables, and checks the extensions together.
@@ -66,8 +66,8 @@ fn extension(value: &Value<'_>) -> Result<ExtensionConfig, Problem> {
     Ok(config)
 }
 
-/// A program and its arguments. A program with a slash in it that is relative lies beside the file;
-/// any other is looked for as a shell does.
+/// Reads a program and its arguments. A relative program with a slash is relative to the file; any
+/// other is searched for in `PATH`.
 fn words(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     let mut words = texts(value)?;
     if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {
@@ -98,8 +98,8 @@ fn timeouts(value: &Value<'_>) -> Result<Timeouts, Problem> {
     Ok(timeouts)
 }
 
-/// None if there are none: an empty list would stand in the way of tables that are added to a
-/// printed file.
+/// Prints extensions as TOML. `None` for no extensions: an empty list would conflict with tables
+/// that are added to a printed file.
 pub(super) fn show_extensions(extensions: &[ExtensionConfig]) -> Option<String> {
     (!extensions.is_empty()).then(|| list(extensions.iter().map(show)))
 }
@@ -131,7 +131,8 @@ fn show(config: &ExtensionConfig) -> String {
     format!("{{ {} }}", set.collect::<Vec<_>>().join(", "))
 }
 
-/// A command with the way to its program in full, as it has to be read from wherever the file lies.
+/// Returns a command with the absolute path of its program, so that it can be read back from a file
+/// in any directory.
 fn shown(command: &[String]) -> Vec<String> {
     let mut shown = command.to_vec();
     if let Some(program) = shown.first_mut().filter(|program| program.contains('/')) {

@@ -1,4 +1,4 @@
-//! Reading the file.
+//! Reader of the configuration file.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,23 +10,23 @@ use super::keys::{KEYS, Key, SECTIONS};
 use super::settings::Settings;
 use super::value::{Fields, Problem, Value, place, shown, unknown};
 
-/// Most bytes of a file; the longest that says something is far shorter.
+/// Maximum size of a file in bytes; any sensible one is far smaller.
 const MOST_BYTES: u64 = 1_048_576;
 
-/// How many mistakes are named at once.
+/// Maximum number of problems that are reported at once.
 const MOST_NAMED: usize = 20;
 
-/// Tables that may stand around the whole and change nothing.
+/// Tables that may enclose the whole configuration without an effect.
 const AROUND: [&str; 2] = ["server", "security"];
 
-/// Reads a file over settings.
+/// Reads a file over `settings`.
 ///
 /// # Errors
-/// Everything that is wrong with it; the settings are then half read.
+/// [`ConfigError`] with all problems; the settings are then partly changed.
 pub(super) fn apply(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
     let name = path.display();
     let text = read(path).map_err(|problem| ConfigError(format!("{name}: {problem}")))?;
-    // What is beside the file is meant, from wherever the gateway is started.
+    // Relative paths are relative to the file, wherever the gateway is started.
     let base = std::path::absolute(path)
         .ok()
         .and_then(|path| path.parent().map(Path::to_owned))
@@ -58,8 +58,10 @@ fn read(path: &Path) -> Result<String, String> {
     })
 }
 
-/// Reads the text of a file over settings, or says all that is wrong with it, in the order of its
-/// lines.
+/// Reads the text of a file over `settings`.
+///
+/// # Errors
+/// All problems, in the order of their lines.
 pub(super) fn apply_text(
     text: &str,
     base: &Path,
@@ -77,8 +79,8 @@ pub(super) fn apply_text(
     let mut found = Found { base, text, values: Vec::new(), problems: Vec::new() };
     found.top_level(table.get_ref(), "", &AROUND);
     let Found { mut values, mut problems, .. } = found;
-    // In the table's order, whatever that of the file: what two keys say together must not depend
-    // on which stands first.
+    // In the order of the key table, not of the file: the combined effect of two keys must not
+    // depend on their order in the file.
     values.sort_by_key(|(number, _)| *number);
     for (number, value) in values {
         if let Some(key) = KEYS.get(number) {
@@ -96,8 +98,8 @@ pub(super) fn apply_text(
     if said.is_empty() { Ok(()) } else { Err(said) }
 }
 
-/// What a walk over a file has found: the values of known keys, by their number in [`KEYS`], and
-/// what cannot be there.
+/// The result of a walk over a file: values of known keys, by their index in [`KEYS`], and
+/// problems.
 struct Found<'a> {
     base: &'a Path,
     text: &'a str,
@@ -106,7 +108,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// The entries of the top level, or of a table `around` it.
+    /// Reads the entries of the top level, or of an enclosing table in `around`.
     fn top_level(&mut self, table: &'a DeTable<'a>, path: &str, around: &[&str]) {
         for (name, value) in table {
             let (inner, offset) = (joined(path, name.get_ref()), name.span().start);
@@ -167,8 +169,8 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A key that is not known there: perhaps it is in another table, is called as its option is, or is
-/// misspelt.
+/// Returns the problem for a key that is unknown at its place. It may belong to another table, be
+/// spelt like its option, or be misspelt.
 fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> Problem {
     let elsewhere =
         |need: String| Problem::new(format!("unknown key {}", place(name, heading)), offset, need);

@@ -14,37 +14,37 @@ mod limits;
 mod pairing;
 mod setup;
 
-/// One key of the file, which is one option too, unless only the file has room for what it says.
+/// One key of the file, which is also an option, unless its value needs a table.
 pub(super) struct Key {
-    /// The table that it stands in; empty for the file's top level.
+    /// The table of the key; empty for the file's top level.
     pub(super) section: &'static str,
     pub(super) name: &'static str,
-    /// What the option is called, without its dashes; empty if there is none.
+    /// Name of the option without its dashes; empty if there is none.
     pub(super) option: &'static str,
-    /// What stands for the option's value in the help.
+    /// Placeholder for the option's value in the help.
     pub(super) placeholder: &'static str,
     pub(super) form: Form,
     pub(super) help: &'static str,
-    /// Checks a value and puts it in its place.
+    /// Checks a value and stores it in the settings.
     pub(super) read: fn(&mut Settings, &Value<'_>) -> Result<(), Problem>,
-    /// The value as TOML that reads back; None where there is nothing to say.
+    /// Returns the value as TOML that reads back; `None` if the key is not set.
     pub(super) show: fn(&Settings) -> Option<String>,
 }
 
-/// How often an option is given, and with what.
+/// The form of an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Once, with a value.
+    /// One option with a value.
     One,
-    /// Any number of times, with a value each.
+    /// A repeatable option with a value each.
     Many,
-    /// Once, alone or with `=false`.
+    /// One option, alone or with `=false`.
     Flag,
-    /// Never: it stands in the file alone.
+    /// No option: the key exists only in the file.
     FileOnly,
 }
 
-/// The tables of the file, each with its heading in the help.
+/// Tables of the file, each with its heading in the help.
 pub(super) const SECTIONS: [(&str, &str); 4] = [
     ("pairing", "Pairing"),
     ("setup", "Setup codes"),
@@ -52,20 +52,20 @@ pub(super) const SECTIONS: [(&str, &str); 4] = [
     ("limits", "Limits"),
 ];
 
-/// What an address has to look like.
+/// Error text for an invalid address.
 pub(super) const ADDRESS: &str = "it must be an IP address and a port, as in \"127.0.0.1:8765\"";
 pub(super) const MILLISECOND: Span = Span::from_millis(1);
 pub(super) const SECOND: Span = Span::from_secs(1);
 pub(super) const MINUTE: Span = Span::from_secs(60);
 pub(super) const DAY: Span = Span::from_secs(86_400);
 pub(super) const YEAR: Span = Span::from_secs(365 * 86_400);
-/// How long grants may live.
+/// Allowed lifetimes of grants.
 pub(super) const EXPIRIES: RangeInclusive<Span> =
     Span::from_secs(3600)..=Span::from_secs(3650 * 86_400);
 const MOST: u64 = u32::MAX as u64;
 
-/// Every key. Those of one table stand together; where two are given at once that say the same
-/// thing, the later one counts.
+/// Every key. Those of one table are adjacent. If two keys set the same thing (`listen` and
+/// `port`), the later one in this table takes effect.
 pub(super) static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
     [gateway::KEYS, pairing::KEYS, setup::KEYS, inbound::KEYS, limits::KEYS]
         .into_iter()

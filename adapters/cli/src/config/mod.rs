@@ -1,9 +1,8 @@
-//! What `serve` can be told, by a configuration file and by options: one schema for both. An option
-//! beats the file, and the file beats the default.
+//! Settings of `serve` from a configuration file and from options, with one schema for both. An
+//! option overrides the file, and the file overrides the default.
 //!
-//! `keys` is the one table of all keys: where each stands in the file, what its option is called,
-//! its help, how it is read and how it is printed. The default of a key is what
-//! [`Settings::default`] has in its place.
+//! `keys` is the single table of all keys: place in the file, name of the option, help, reader and
+//! printer. The default of a key is its value in [`Settings::default`].
 
 mod companions;
 mod duration;
@@ -24,8 +23,7 @@ pub use duration::{parse as length_of_time, show as time_in_words};
 pub use options::Options;
 pub use settings::{Listener, Serial, Settings, Setup};
 
-/// Everything that is wrong with a configuration, one finding a line, each with the place where it
-/// stands and what would be right.
+/// All problems of a configuration, one per line, each with its place and its remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);

@@ -1,4 +1,4 @@
-//! The options of `serve`: one for each key, and what names the file.
+//! The options of `serve`: one for each key, and those that concern the file.
 
 use std::path::PathBuf;
 
@@ -11,22 +11,22 @@ use super::settings::Settings;
 use super::value::Value;
 use super::{ConfigError, companions, file};
 
-/// What `serve` was told on the command line, for a field with `#[command(flatten)]`.
+/// The command line of `serve`, for a field with `#[command(flatten)]`.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The configuration file.
+    /// Path of the configuration file.
     pub config: Option<PathBuf>,
-    /// Whether to print the settings and end.
+    /// `true` to print the settings and end.
     pub print_config: bool,
-    /// The words of each option that was given, by the number of its key.
+    /// The words of each given option, by the index of its key.
     given: Vec<(usize, Vec<String>)>,
 }
 
 impl Options {
-    /// The settings: the defaults, over them the file, over them the options.
+    /// Returns the settings: the defaults, overridden by the file, overridden by the options.
     ///
     /// # Errors
-    /// Everything that is wrong with the file, or else with the options.
+    /// [`ConfigError`] with all problems of the file, or else of the options.
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let mut settings = Settings::default();
         if let Some(path) = &self.config {
@@ -104,7 +104,7 @@ fn option(key: &'static Key, defaults: &Settings) -> Arg {
     }
 }
 
-/// Checks each word as soon as it is read, so that the error is one of the command line's own.
+/// Returns a parser that checks each word immediately, so that clap reports the error.
 fn checked(key: &'static Key) -> ValueParser {
     ValueParser::new(move |word: &str| {
         let words = [word.to_owned()];

@@ -1,4 +1,4 @@
-//! The settings as a file that reads back to the same settings.
+//! Printing of settings as a file that reads back to the same settings.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -7,8 +7,8 @@ use super::keys::{KEYS, Key};
 use super::settings::{Serial, Settings};
 
 impl Settings {
-    /// All settings as TOML, each with what it is for. Read as a file, it gives these settings
-    /// again; paths are written in full, so wherever it lies.
+    /// Returns all settings as TOML, each with its help. Read as a file, the text gives these
+    /// settings again; paths are absolute, so the file may be anywhere.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = "# What this gateway runs with. An option of `handfast serve` beats what stands here.\n\n".to_owned();
@@ -33,7 +33,7 @@ fn entry(key: &Key, settings: &Settings) -> String {
     }
 }
 
-/// A text as TOML.
+/// Quotes a text as a TOML string.
 pub(super) fn quoted(text: impl Display) -> String {
     let mut out = "\"".to_owned();
     for c in text.to_string().chars() {
@@ -46,7 +46,7 @@ pub(super) fn quoted(text: impl Display) -> String {
     out + "\""
 }
 
-/// An array of what is TOML already; tables get a line each.
+/// Formats an array of TOML values; tables get a line each.
 pub(super) fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     if items.iter().any(|item| item.starts_with('{')) {
@@ -55,13 +55,14 @@ pub(super) fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.join(", "))
 }
 
-/// A path in full.
+/// Formats an absolute path.
 pub(super) fn path(path: &Path) -> String {
     let full = std::path::absolute(path);
     quoted(full.as_deref().unwrap_or(path).display())
 }
 
-/// A serial line; its speed always stands there, so that no digits of the path are mistaken for it.
+/// Formats a serial line. Its speed is always included, so that trailing digits of the path are not
+/// mistaken for it.
 pub(super) fn line(serial: &Serial) -> String {
     let full = std::path::absolute(&serial.path);
     quoted(format_args!("{}:{}", full.as_deref().unwrap_or(&serial.path).display(), serial.baud))

@@ -1,4 +1,4 @@
-//! The settings themselves, with their defaults.
+//! The settings of `serve` and their defaults.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,48 +13,48 @@ use handfast_server::pairing::PairingSettings;
 use handfast_server::setup::url::{Candidates, ExtraHost};
 use handfast_server::setup::{KEY_FILE, SetupSettings};
 
-/// What `serve` does: every setting has a value.
+/// The settings of `serve`. Each has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the gateway's listener is.
+    /// Address of the main listener.
     pub listen: SocketAddr,
-    /// The data directory that was named; without one the usual place is taken.
+    /// The data directory; `None` for the default one.
     pub data: Option<PathBuf>,
-    /// What says that the system's clock is synchronised, if not systemd's file.
+    /// A file that exists once the system's clock is synchronised; `None` for systemd's file.
     pub clock_synchronised_file: Option<PathBuf>,
-    /// Certificate chain of the listener; there is one exactly if there is a [key](Self::tls_key).
+    /// Certificate chain of the listener; `Some` if and only if there is a [key](Self::tls_key).
     pub tls_cert: Option<PathBuf>,
     /// Private key of the listener.
     pub tls_key: Option<PathBuf>,
-    /// Where the native wire is spoken over TCP.
+    /// TCP listeners of the native wire.
     pub listen_tcp: Vec<Listener>,
-    /// Where the metrics are served, and nothing else.
+    /// Addresses that serve only the metrics.
     pub listen_metrics: Vec<SocketAddr>,
-    /// Which proxies in front of the gateway are believed.
+    /// Trusted proxies in front of the gateway.
     pub proxies: ProxySettings,
-    /// Whether connections to [`listen`](Self::listen) begin with a PROXY header.
+    /// `true` if connections to [`listen`](Self::listen) begin with a PROXY header.
     pub proxy_protocol: bool,
-    /// Serial lines on which the native wire is spoken.
+    /// Serial lines of the native wire.
     pub serial: Vec<Serial>,
-    /// How pairing with PINs and codes goes.
+    /// Settings of pairing with PINs and codes.
     pub pairing: PairingSettings,
-    /// How setup codes and companions' sessions go.
+    /// Settings of setup codes and companions' sessions.
     pub setup: Setup,
-    /// How strangers that write over channels are met.
+    /// Settings of the gate for strangers on channels.
     pub inbound: InboundSettings,
-    /// Programs that know a channel, or do something else for the gateway, outside its process.
-    /// Each by itself and all together are fine.
+    /// Extensions: programs outside the gateway's process. They have been validated, each by itself
+    /// and all together.
     pub extensions: Vec<ExtensionConfig>,
     /// Limits of connections and requests.
     pub limits: Limits,
 }
 
-/// A listener for the native wire.
+/// A listener of the native wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where it is.
+    /// Address of the listener.
     pub address: SocketAddr,
-    /// Whether connections to it begin with a PROXY header.
+    /// `true` if its connections begin with a PROXY header.
     pub proxy_protocol: bool,
 }
 
@@ -67,52 +67,52 @@ impl From<SocketAddr> for Listener {
 /// A serial line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serial {
-    /// The device.
+    /// Path of the device.
     pub path: PathBuf,
-    /// Its speed.
+    /// Speed in bits per second.
     pub baud: u32,
 }
 
 impl Serial {
-    /// The speed of a line for which none is named.
+    /// Default speed of a line in bits per second.
     pub const BAUD: u32 = 115_200;
 }
 
-/// How setup codes and companions' sessions go, as it was said; [`Setup::settings`] adds what the
-/// running gateway knows.
+/// Settings of setup codes and companions' sessions as configured; [`Setup::settings`] adds the
+/// facts of the running gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// Where companions reach this gateway.
+    /// URL of this gateway for companions.
     pub public_url: Option<String>,
-    /// Where a tunnel takes them to it.
+    /// URL of a tunnel to this gateway.
     pub tunnel_url: Option<String>,
-    /// The remote gateway to which they go.
+    /// URL of a remote gateway for the companions.
     pub gateway_url: Option<String>,
-    /// Hosts outside the local network that may be reached without TLS, as [`ExtraHost`] reads
-    /// them.
+    /// Hosts outside the local network that may be reached without TLS, in the notation of
+    /// [`ExtraHost`].
     pub plain_hosts: Vec<String>,
     /// Origins of web pages that may connect as companions.
     pub origins: Vec<String>,
-    /// As what companions are let in.
+    /// Default profile of companions.
     pub profile: String,
-    /// How long a code is good for.
+    /// Lifetime of a code.
     pub ttl: Duration,
-    /// How long a session lives.
+    /// Lifetime of a session.
     pub session_ttl: Duration,
-    /// How long it lives in all.
+    /// Total lifetime of a session with all refreshes.
     pub session_longest: Duration,
-    /// What companions may do whose profile says nothing else.
+    /// Permissions of companions whose profile has no entry.
     pub permissions: ScopesBuf,
-    /// What companions of these profiles may do, in the order of the names.
+    /// Permissions by profile, in the order of the names.
     pub profiles: Vec<(String, ScopesBuf)>,
-    /// Which of them may approve nodes that prove themselves with a token.
+    /// Profiles that may approve nodes which authenticate with a token.
     pub approvers: Vec<String>,
-    /// The key that signs codes, if it is not the usual file in the data directory.
+    /// File of the key that signs codes; `None` for the default one in the data directory.
     pub key_file: Option<PathBuf>,
 }
 
 impl Default for Setup {
-    /// As the gateway's own.
+    /// Takes the defaults of the gateway library.
     fn default() -> Self {
         let SetupSettings { profile, ttl, session_ttl, session_longest, permissions, .. } =
             SetupSettings::default();
@@ -135,8 +135,8 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// The same for a gateway with this data directory, which is reached on its network at these
-    /// addresses, best first, under TLS or not.
+    /// Returns the settings for a gateway with this data directory and these addresses on its
+    /// network, best first, with or without TLS.
     #[must_use]
     pub fn settings(&self, data: &Path, lan: Vec<SocketAddr>, tls: bool) -> SetupSettings {
         let Self { public_url, tunnel_url, gateway_url, .. } = self.clone();
@@ -161,7 +161,8 @@ impl Setup {
         }
     }
 
-    /// What [`plain_hosts`](Self::plain_hosts) name. They were read before, so none is left out.
+    /// Parses [`plain_hosts`](Self::plain_hosts). All of them were checked before, so none is
+    /// dropped.
     pub(super) fn extra_hosts(&self) -> Vec<ExtraHost> {
         self.plain_hosts.iter().filter_map(|host| host.parse().ok()).collect()
     }
@@ -189,8 +190,10 @@ impl Default for Settings {
     }
 }
 
-/// Scopes in one order: those to read, then write, then administer, so that equal permissions are
-/// equal values.
+/// Sorts scopes by action (read, write, admin), so that equal permissions are equal values.
+///
+/// # Errors
+/// [`ScopeError`] if there are too many, or they are too long.
 pub(super) fn scopes(mut found: Vec<Scope<'_>>) -> Result<ScopesBuf, ScopeError> {
     found.sort_by_key(|scope| scope.action);
     let mut set = Scopes::new();

@@ -1,4 +1,4 @@
-//! Readers of values that are more than one number or word and less than a table.
+//! Readers of values that are neither a single number or word nor a large table.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::print::quoted;
 use super::settings::{Listener, Serial};
 use super::value::{Problem, Value, unknown};
 
-/// The headers of proxies.
+/// Names of the proxy headers.
 pub(super) const HEADERS: [(&str, ForwardedHeader); 2] = [
     ("x-forwarded-for", ForwardedHeader::XForwardedFor),
     ("forwarded", ForwardedHeader::Forwarded),
 ];
 
-/// Listeners for the native wire: an address each, or a table; as a word of an option, an address
-/// and perhaps `,proxy_protocol`.
+/// Reads listeners of the native wire: an address each, or a table; as a word of an option, an
+/// address that `,proxy_protocol` may follow.
 pub(super) fn listeners(value: &Value<'_>) -> Result<Vec<Listener>, Problem> {
     value.items().iter().map(listener).collect()
 }
@@ -51,7 +51,7 @@ fn listener(item: &Value<'_>) -> Result<Listener, Problem> {
     Ok(Listener { address, proxy_protocol })
 }
 
-/// A listener as TOML.
+/// Formats a listener as TOML.
 pub(super) fn show_listener(listener: &Listener) -> String {
     match listener.proxy_protocol {
         false => quoted(listener.address),
@@ -59,7 +59,7 @@ pub(super) fn show_listener(listener: &Listener) -> String {
     }
 }
 
-/// Networks, or addresses alone.
+/// Reads networks or single addresses.
 pub(super) fn nets(value: &Value<'_>) -> Result<Vec<Net>, Problem> {
     let read = |item: &Value<'_>| {
         item.text()?.parse().map_err(|error: NotANet| item.wrong(error.to_string()))
@@ -71,7 +71,7 @@ pub(super) fn addresses(value: &Value<'_>) -> Result<Vec<SocketAddr>, Problem> {
     value.items().iter().map(|item| item.parsed(ADDRESS, |text| text.parse().ok())).collect()
 }
 
-/// Where nodes reach the gateway.
+/// Reads addresses of the gateway for nodes.
 pub(super) fn invited_to(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     let need = "it must read ws://HOST:PORT, wss://HOST:PORT or tcp://HOST:PORT";
     let read = |text: &str| GatewayAddress::parse(text).map(|address| address.to_string());
@@ -82,8 +82,8 @@ pub(super) fn invited_to(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     items.iter().map(|item| item.parsed(need, read)).collect()
 }
 
-/// A device, and its speed behind the last colon if only digits stand there: paths below
-/// `/dev/serial/by-path` hold colons themselves.
+/// Reads a device and its speed. The speed follows the last colon if only digits do: paths below
+/// `/dev/serial/by-path` contain colons themselves.
 pub(super) fn serial(value: &Value<'_>) -> Result<Serial, Problem> {
     let need = "it must be a path, or a path and a speed from 50 to 20000000 as in \"/dev/ttyACM0:115200\"";
     let text =
@@ -111,12 +111,12 @@ pub(super) fn window(value: &Value<'_>) -> Result<Option<Duration>, Problem> {
     }
 }
 
-/// The name of a choice, as TOML.
+/// Returns the name of a choice as a TOML string.
 pub(super) fn name_of<T: Copy + PartialEq>(choices: &[(&str, T)], chosen: T) -> Option<String> {
     choices.iter().find(|(_, choice)| *choice == chosen).map(|(name, _)| quoted(name))
 }
 
-/// How long after it ran out a grant is renewed: a time, or `never`.
+/// Reads the time after its end in which a grant is renewed: a duration, or `never`.
 pub(super) fn renewal(value: &Value<'_>) -> Result<Span, Problem> {
     match value.choice(&[("never", ())]) {
         Ok(()) => Ok(Span::from_secs(0)),

@@ -1,4 +1,4 @@
-//! Permissions and rules: how they are read, and how they are printed.
+//! Readers and printers of permissions and rules.
 
 use handfast_core::grant::scope::{Action, Pattern, Scope, ScopeError, ScopesBuf};
 use handfast_core::limits::{LABEL_BYTES, REASON_BYTES};
@@ -14,11 +14,11 @@ use super::value::{Problem, Value, unknown};
 const METHODS: [(&str, Method); 3] =
     [("pin", Method::Pin), ("code", Method::Code), ("approval", Method::Approval)];
 
-/// The keys of a rule.
+/// Keys of a rule.
 const RULE_KEYS: [&str; 8] =
     ["name", "method", "address", "decision", "permissions", "expires", "reason", "message"];
 
-/// What a rule is called in errors.
+/// Name of a rule's table in errors.
 const RULE: &str = "[[pairing.rule]]";
 
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ fn refused(value: &Value<'_>, error: ScopeError) -> Problem {
     value.wrong(error.as_str())
 }
 
-/// Reads an array of tables, or the words of an option, each of which is a table without or with
+/// Reads an array of tables, or the words of an option, each of which is a table with or without
 /// its braces.
 pub(super) fn rules(value: &Value<'_>) -> Result<Vec<Rule>, Problem> {
     if value.as_words().is_none() && !value.is_list() {
@@ -88,7 +88,7 @@ fn from_word(item: &Value<'_>) -> Result<Rule, Problem> {
 fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
     let (mut when, mut terms) = (When::default(), Terms::default());
     let (mut decision, mut reason) = (None, None);
-    // Keys that only some decisions can do something with.
+    // Keys that are valid only with some decisions.
     let (mut only_approved, mut only_rejected) = (None, None);
     for field in value.fields(table)? {
         let value = &field.value;
@@ -138,8 +138,8 @@ pub(super) fn show_permissions(scopes: &ScopesBuf) -> String {
     format!("{{ {}, {}, {} }}", of(Action::Read), of(Action::Write), of(Action::Admin))
 }
 
-/// None if there are none: an empty list would stand in the way of tables that are added to a
-/// printed file.
+/// Prints rules as TOML. `None` for no rules: an empty list would conflict with tables that are
+/// added to a printed file.
 pub(super) fn show_rules(rules: &[Rule]) -> Option<String> {
     (!rules.is_empty()).then(|| list(rules.iter().map(show_rule)))
 }

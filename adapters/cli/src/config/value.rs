@@ -1,5 +1,5 @@
-//! One value as it was given: words of an option, or a piece of the file. Readers say what they
-//! need, and a value that is something else becomes a [`Problem`] that names it.
+//! One given value: words of an option, or a piece of the file. A reader states its requirement,
+//! and a value that does not satisfy it becomes a [`Problem`] that names it.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::duration;
 
-/// What is wrong with one value.
+/// A problem with one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// What the file calls it; empty if it is all that an option was given.
+    /// Name of the value in the file; empty for the whole value of an option.
     place: String,
-    /// Where it stands in the file.
+    /// Byte offset in the file.
     pub(super) offset: usize,
-    /// The value, where it helps to see it.
+    /// The value, if showing it helps.
     shown: Option<String>,
-    /// What is wrong, or what would be right.
+    /// The problem, or the requirement.
     need: String,
 }
 
@@ -29,17 +29,17 @@ impl Problem {
         Self { place, offset, shown: None, need: need.into() }
     }
 
-    /// The same, where one more word would do.
+    /// Extends the requirement by an alternative word.
     pub(super) fn or(self, word: &str) -> Self {
         Self { need: format!("{}, or {word}", self.need), ..self }
     }
 
-    /// As a line about a file.
+    /// Formats the problem as a line about a file.
     pub(super) fn in_file(&self, line: usize) -> String {
         self.said(&format!("{} at line {line}", self.place))
     }
 
-    /// As what is wrong with the words of an option, which whoever calls this names.
+    /// Formats the problem with an option's words. The caller adds the option's name.
     pub(super) fn in_option(&self) -> String {
         if self.place.is_empty() { self.need.clone() } else { self.said(&self.place) }
     }
@@ -50,10 +50,10 @@ impl Problem {
     }
 }
 
-/// Most characters of a value or key that an error repeats.
+/// Maximum number of characters of a value or key that an error repeats.
 const MOST_SHOWN: usize = 60;
 
-/// The beginning of a text, fit for a terminal.
+/// Returns the beginning of a text, safe for a terminal.
 pub(super) fn shown(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let mut out = String::new();
@@ -67,18 +67,18 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// A value and what it is called.
+/// A value and its name.
 #[derive(Clone)]
 pub(super) struct Value<'a> {
     place: String,
-    /// What relative paths are relative to.
+    /// Directory that relative paths are relative to.
     base: &'a Path,
     raw: Raw<'a>,
 }
 
 #[derive(Clone, Copy)]
 enum Raw<'a> {
-    /// One for each time the option was given.
+    /// One word for each time the option was given.
     Words(&'a [String]),
     File {
         source: &'a str,
@@ -92,14 +92,14 @@ pub(super) struct Fields<'a>(Vec<Field<'a>>);
 /// An entry of a table.
 pub(super) struct Field<'a> {
     pub(super) name: &'a str,
-    /// Where its name stands.
+    /// Byte offset of its name.
     pub(super) offset: usize,
     pub(super) value: Value<'a>,
 }
 
 impl<'a> Value<'a> {
     pub(super) fn words(words: &'a [String]) -> Self {
-        // What was typed is relative to where it was typed.
+        // A typed path is relative to the working directory.
         Self { place: String::new(), base: Path::new(""), raw: Raw::Words(words) }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Value<'a> {
         Self { place, base, raw: Raw::File { source, value } }
     }
 
-    /// The problem that this value is not what it has to be.
+    /// Returns the problem for this value with a requirement; it shows the value.
     pub(super) fn wrong(&self, need: impl Into<String>) -> Problem {
         let (offset, text) = match self.raw {
             Raw::Words(words) => (0, words.last().map(String::as_str).unwrap_or_default()),
@@ -123,12 +123,12 @@ impl<'a> Value<'a> {
         Problem { place: self.place.clone(), offset, shown: Some(shown(text)), need: need.into() }
     }
 
-    /// The problem that something is wrong here that the value's text does not show.
+    /// Returns a problem that does not show the value, because its text would not help.
     pub(super) fn lacks(&self, need: impl Into<String>) -> Problem {
         Problem { shown: None, ..self.wrong(need) }
     }
 
-    /// A text; also any word of an option.
+    /// Returns the value as a text; every word of an option is one.
     fn as_text(&self) -> Option<&'a str> {
         match self.raw {
             Raw::Words(words) => words.last().map(String::as_str),
@@ -140,7 +140,8 @@ impl<'a> Value<'a> {
         self.as_text().ok_or_else(|| self.wrong("it must be a text in quotes"))
     }
 
-    /// A text that people will see: not empty, not long, and without characters that move a cursor.
+    /// Reads a text for people: 1 to `most` bytes, not blank, and without characters that move a
+    /// cursor.
     pub(super) fn message(&self, most: usize) -> Result<String, Problem> {
         let fine = |text: &&str| {
             !text.trim().is_empty() && text.len() <= most && !text.chars().any(is_forbidden)
@@ -180,7 +181,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// A length of time; in whole seconds, unless less than one is allowed.
+    /// Reads a duration; in whole seconds, unless `allowed` begins below one.
     pub(super) fn duration(&self, allowed: RangeInclusive<Span>) -> Result<Span, Problem> {
         let found = match self.raw {
             Raw::Words(_) => self.as_text().and_then(duration::parse),
@@ -230,7 +231,7 @@ impl<'a> Value<'a> {
         self.as_text().and_then(parse).ok_or_else(|| self.wrong(need))
     }
 
-    /// A path; in a file, one that is relative is relative to the file's directory.
+    /// Reads a path; a relative one in a file is relative to the file's directory.
     pub(super) fn path(&self) -> Result<PathBuf, Problem> {
         let named = self.parsed("it must be a path in quotes", |text| {
             (!text.is_empty() && !text.contains('\0')).then_some(text)
@@ -238,13 +239,13 @@ impl<'a> Value<'a> {
         Ok(self.beside(named))
     }
 
-    /// The path with what it is relative to before it.
+    /// Joins a path to the base directory.
     pub(super) fn beside(&self, path: &str) -> PathBuf {
         self.base.join(path)
     }
 
-    /// The items of a list. One item may stand alone; an empty word is an empty list, because an
-    /// option cannot say so otherwise.
+    /// Returns the items of a list. A single item counts as a list of one; an empty word counts as
+    /// an empty list, because an option has no other notation for it.
     pub(super) fn items(&self) -> Vec<Value<'a>> {
         let same = |raw| Self { place: self.place.clone(), base: self.base, raw };
         match self.raw {
@@ -269,7 +270,7 @@ impl<'a> Value<'a> {
         matches!(self.raw, Raw::File { value, .. } if value.get_ref().is_table())
     }
 
-    /// The words of an option that stand for a list of scopes, or for a table.
+    /// Returns the words of an option, for readers that accept another notation there.
     pub(super) fn as_words(&self) -> Option<&'a [String]> {
         match self.raw {
             Raw::Words(words) => Some(words),
@@ -277,7 +278,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The entries of a table, each called by its name `in` the table.
+    /// Returns the entries of a table, which is called `table` in errors.
     pub(super) fn fields(&self, table: &str) -> Result<Fields<'a>, Problem> {
         match self.raw {
             Raw::File { source, value } => match value.get_ref() {
@@ -290,7 +291,8 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The entries of a table that is called `table`; the file itself has no name.
+    /// Collects the entries of a table, which is called `table` in errors; the file itself has an
+    /// empty name.
     pub(super) fn of(
         entries: &'a DeTable<'a>,
         table: &str,
@@ -322,13 +324,13 @@ impl<'a> IntoIterator for Fields<'a> {
     }
 }
 
-/// What a key is called in errors.
+/// Returns the name of a key in errors.
 pub(super) fn place(name: &str, table: &str) -> String {
     let name = shown(name);
     if table.is_empty() { format!("`{name}`") } else { format!("`{name}` in {table}") }
 }
 
-/// The problem that a key is not known, with the known one that was meant, or all of them.
+/// Returns the problem for an unknown key, with the most similar known one, or all of them.
 pub(super) fn unknown(name: &str, table: &str, offset: usize, known: &[&str]) -> Problem {
     let need = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -337,9 +339,9 @@ pub(super) fn unknown(name: &str, table: &str, offset: usize, known: &[&str]) ->
     Problem::new(format!("unknown key {}", place(name, table)), offset, need)
 }
 
-/// The known name that is so near that it was probably meant.
+/// Returns the known name that was probably meant, by edit distance.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    // No known name is as long; the distance of a huge text would take long to find.
+    // No known name is as long, and the distance of a huge text would take long to compute.
     if name.len() > 40 {
         return None;
     }

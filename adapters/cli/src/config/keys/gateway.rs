@@ -1,4 +1,4 @@
-//! Keys outside any table: where the gateway listens, and what it is made of.
+//! Keys outside any table: listeners, data directory, TLS, proxies and extensions.
 
 use super::super::extensions::{extensions, show_extensions};
 use super::super::print::{line, list, path, quoted};

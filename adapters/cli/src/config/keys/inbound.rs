@@ -1,4 +1,4 @@
-//! Keys of the table `inbound`: the gate for what strangers write over channels.
+//! Keys of the table `inbound`: the gate for strangers on channels.
 
 use std::ops::RangeInclusive;
 
@@ -9,9 +9,9 @@ use super::super::duration::show;
 use super::super::print::{list, quoted};
 use super::{Form, Key, MOST, SECOND, YEAR};
 
-/// How long a code of a stranger may live, and how long one may wait to be told it again.
+/// Allowed lifetimes of a stranger's code, and allowed intervals between its repetitions.
 const CODES: RangeInclusive<Span> = SECOND..=YEAR;
-/// How many senders are remembered at most: 300 bytes each.
+/// Maximum number of cached senders, at 300 bytes each.
 const MOST_REMEMBERED: u64 = 10_000_000;
 
 pub(super) const KEYS: &[Key] = &[

@@ -1,4 +1,4 @@
-//! Keys of the table `setup`: setup codes, and the sessions of companions that come of them.
+//! Keys of the table `setup`: setup codes, and the companions' sessions that they open.
 
 use std::ops::RangeInclusive;
 
@@ -12,11 +12,11 @@ use super::super::print::{list, path, quoted};
 use super::super::tables::{permissions, show_permissions};
 use super::{Form, Key, MINUTE, YEAR};
 
-/// How long a setup code may be good for.
+/// Allowed lifetimes of a setup code.
 const CODES: RangeInclusive<Span> = SETUP_TTL_MIN..=SETUP_TTL_MAX;
-/// How long a session may live.
+/// Allowed lifetimes of a session.
 const SESSIONS: RangeInclusive<Span> = MINUTE..=YEAR;
-/// How long it may live in all.
+/// Allowed total lifetimes of a session.
 const LONGEST: RangeInclusive<Span> = MINUTE..=Span::from_secs(100 * 365 * 86_400);
 
 pub(super) const KEYS: &[Key] = &[
