@@ -1,5 +1,5 @@
-//! Values of a database that somebody else wrote: SQLite holds a column to no type, so each is
-//! checked for what it is, and none that is long is loaded.
+//! Checked access to the values of a foreign database: SQLite does not enforce column types, so
+//! each value is checked, and long ones are never loaded.
 
 use handfast_core::time::UnixTime;
 use rusqlite::Row;
@@ -8,19 +8,19 @@ use rusqlite::types::ValueRef;
 use super::{END_OF_TIME, clipped};
 use crate::print::quoted;
 
-/// Longest value that is looked at.
+/// Maximum length of a value in bytes.
 const VALUE_BYTES: usize = 2048;
 
 /// A table of the original, with all its columns.
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
-    /// In which order its rows are read.
+    /// The `ORDER BY` clause for its rows; may be empty.
     pub(super) order: &'static str,
 }
 
 impl Table {
-    /// Reads each value, if it is not too long, and whether there is one.
+    /// Returns a query for each value, unless it is too long, together with its length.
     pub(super) fn query(&self) -> String {
         let columns: Vec<String> = self
             .columns
@@ -37,7 +37,7 @@ pub(super) struct Cells<'a> {
     table: &'a Table,
 }
 
-/// One value.
+/// A value and its type.
 pub(super) enum Cell<'a> {
     Nothing,
     Integer(i64),
@@ -99,7 +99,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// A value to tell the row by.
+    /// Formats a value that identifies its row.
     pub(super) fn shown(&self, at: usize) -> String {
         match self.cell(at) {
             Cell::Text(text) => quoted(&clipped(text)),
@@ -111,7 +111,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// The name of a sender's row.
+    /// Returns the name of a sender's row.
     pub(super) fn key(&self) -> String {
         [self.shown(0), self.shown(1), self.shown(2)].join(" ")
     }

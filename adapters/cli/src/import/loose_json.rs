@@ -1,9 +1,10 @@
-//! What stands between the texts of JSON, and what of that is changed before it is read or kept.
+//! Tolerant treatment of JSON files: byte order marks, other encodings, white space, and numbers
+//! that are not JSON.
 
 use std::borrow::Cow;
 
-/// The text of a file, whatever some editors mark its encoding with: a byte order mark goes, and
-/// UTF-16 is read behind its own. What is no text becomes replacement characters.
+/// Decodes a file. A byte order mark is dropped, and UTF-16 is recognized by its own. Invalid
+/// sequences become replacement characters.
 pub(super) fn decoded(bytes: &[u8]) -> String {
     let units = |unit: fn([u8; 2]) -> u16| {
         bytes.as_chunks::<2>().0.iter().skip(1).map(move |bytes| unit(*bytes))
@@ -20,12 +21,12 @@ pub(super) fn decoded(bytes: &[u8]) -> String {
     }
 }
 
-/// The same without the byte order mark of UTF-8.
+/// Strips the byte order mark of UTF-8.
 pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// What stands outside of texts, piece by piece, with the texts between.
+/// Splits JSON into strings (`true`) and the pieces between them (`false`).
 fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut rest = json;
     let mut is_text = false;
@@ -35,7 +36,7 @@ fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
         }
         let end = if is_text {
             let mut escaped = false;
-            // From behind the quotation mark with which it begins.
+            // The search starts behind the opening quotation mark.
             let closing = rest.bytes().enumerate().skip(1).find(|(_, byte)| {
                 let closes = *byte == b'"' && !escaped;
                 escaped = *byte == b'\\' && !escaped;
@@ -52,8 +53,8 @@ fn pieces(json: &str) -> impl Iterator<Item = (bool, &str)> {
     })
 }
 
-/// The program that writes these files writes `NaN` and `Infinity` for some numbers, which no JSON
-/// has: null stands in for them.
+/// Replaces `NaN` and `Infinity` outside strings by null. The program that writes these files uses
+/// them, but JSON has no such numbers.
 pub(super) fn without_numbers_that_are_none(json: &str) -> Cow<'_, str> {
     const NONE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
     if !NONE.iter().any(|word| json.contains(word)) {

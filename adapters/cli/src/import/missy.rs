@@ -1,7 +1,7 @@
-//! A registry of nodes as `devices.json`: an array of records.
+//! Import of a registry of nodes from `devices.json`: an array of records.
 //!
-//! Each record is read for itself, so that one that is spoiled takes no other with it. A node is
-//! paired here only if it was there, with the hash of its token.
+//! Each record is read by itself, so that a damaged one affects no other. A node becomes paired
+//! only if it was paired there, with the hash of its token.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,15 +27,15 @@ use super::{END_OF_TIME, clipped};
 use crate::End;
 use crate::print::quoted;
 
-/// Largest file that is read.
+/// Maximum size of a file in bytes.
 const FILE_BYTES: u64 = 64 << 20;
-/// How many nodes are written at once.
+/// Number of nodes that are written at once.
 const AT_ONCE: usize = 256;
 
-/// Most records that are read.
+/// Maximum number of records.
 const RECORDS: usize = 1_000_000;
 
-/// The records of a file, each for itself.
+/// The records of a file, as raw JSON.
 struct Records<'a>(Vec<&'a RawValue>);
 
 impl<'de> Deserialize<'de> for Records<'de> {
@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for Records<'de> {
     }
 }
 
-/// A record on its way into the registry.
+/// A record that is ready for the registry.
 #[derive(Debug)]
 struct Node {
     record: Record,
@@ -75,7 +75,10 @@ struct Node {
     told: Option<Observation>,
 }
 
-/// Imports such a file.
+/// Imports a file of records. A problem of the file goes into the report.
+///
+/// # Errors
+/// [`End`] if the registry cannot be written.
 pub(super) async fn import(
     path: &Path,
     target: &Target,
@@ -134,7 +137,7 @@ async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Resul
             }
         };
         if times.get(&node.record.node_id).is_some_and(|times| *times > 1) {
-            // Which of them is the true one cannot be known.
+            // The correct one of them cannot be determined.
             part.refuse(
                 &about.row,
                 "several records have this node_id; leave the right one in the file",
@@ -174,7 +177,7 @@ async fn flush(
     Ok(())
 }
 
-/// A record that waits, as the request that it once was.
+/// Converts a pending record into the request that it once was.
 fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
     let source = Source::of(record.address);
     let made_of = Profile::parse(&profile).unwrap_or(Profile::EMPTY);
@@ -182,13 +185,13 @@ fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
         source,
         &PairRequest { name: record.name.label(), room: record.room.label(), profile: made_of },
     );
-    // The same at each import, so that one request is counted once.
+    // Derived from the id, so that repeated imports count one request once.
     let request =
         record.node_id.as_bytes().iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     (Asking { key, source, record, request }, profile)
 }
 
-/// The id of a record, even of one of which something else cannot be read.
+/// Returns the id of a record, even if other fields cannot be read.
 fn node_id_of(raw: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct OnlyId {
@@ -228,7 +231,7 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// A field; none where there is none or it is null.
+    /// Returns a field; `None` if it is missing or null.
     fn get(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
@@ -247,8 +250,8 @@ impl Fields<'_> {
         })
     }
 
-    /// It is only for people to read: one beyond our bounds is shown up to them, and its node is
-    /// not left behind.
+    /// Reads a label. It is only for people, so one beyond the limits is shortened instead of
+    /// refusing its node.
     fn label(&self, field: &str, about: &mut Named) -> Result<Name, String> {
         let text = match self.get(field) {
             None => "",
@@ -315,7 +318,7 @@ impl Fields<'_> {
         })
     }
 
-    /// Whether the node was approved; what says neither is no yes.
+    /// Returns `true` if the node was approved; a missing field counts as not approved.
     fn paired(&self) -> Result<bool, String> {
         match self.get("paired") {
             None => Ok(false),
@@ -367,7 +370,7 @@ impl Fields<'_> {
         }
     }
 
-    /// As it was written, but for white space.
+    /// Returns the hardware profile as it was written, without white space.
     fn profile(&self, about: &mut Named) -> String {
         #[derive(serde::Deserialize)]
         struct Only<'a> {
@@ -385,14 +388,14 @@ impl Fields<'_> {
         })
     }
 
-    /// What the node told last.
+    /// Returns the node's last readings.
     fn told(&self, about: &mut Named) -> Option<Observation> {
         let seen = match self.get("last_seen").map(Value::as_f64) {
             None => return None,
             Some(Some(0.0)) => return None,
             Some(seen) => seen.filter(|seen| (0.0..=END_OF_TIME as f64).contains(seen)),
         };
-        // Whole seconds are enough.
+        // Fractions of a second are not needed.
         let Some(last_seen) =
             seen.map(|seen| UnixTime::from_secs(seen as u64)).filter(|seen| *seen <= self.now)
         else {

@@ -1,16 +1,17 @@
-//! `handfast import`: what other systems kept, brought into the registry.
+//! `handfast import`: imports the data of other systems into the registry.
 //!
-//! | file | concern |
+//! | file | content |
 //! |---|---|
 //! | `missy` | a registry of nodes, `devices.json` |
-//! | `loose_json` | what is mended in it before it is read |
+//! | `loose_json` | repairs of that file before it is read |
 //! | `nexo` | a database of pairing tables: senders, and companions' sessions |
-//! | `cells` | its values, each checked |
+//! | `cells` | the checked values of that database |
 //! | `snapshot` | reading a database without touching it |
-//! | `target` | our registry: what is there stays, what is not is added |
-//! | `report` | what it says |
+//! | `target` | the registry: existing entries stay, missing ones are added |
+//! | `report` | the report of an import |
 //!
-//! Without `--apply` it is tried with a copy of the registry, and what it says is what would come.
+//! Without `--apply` the import runs on a copy of the registry, and the report says what would be
+//! imported.
 
 mod cells;
 mod loose_json;
@@ -32,7 +33,7 @@ use crate::print::put;
 use report::{FileReport, Report};
 use target::Target;
 
-/// 9999-12-31T23:59:59Z: what lies later is no time in seconds.
+/// 9999-12-31T23:59:59Z in Unix seconds; a later value is not in seconds.
 const END_OF_TIME: u64 = 253_402_300_799;
 
 pub(crate) async fn run(args: Import) -> Result<(), End> {
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: Import) -> Result<(), End> {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
     );
     let files: Vec<_> = args.files.into_iter().map(|path| (recognised(&path), path)).collect();
-    // No registry is made for a mistyped name.
+    // A mistyped file name must not create a registry.
     let target = match files.iter().any(|(kind, _)| kind.is_ok()) {
         true => Some(Target::open(&data, args.apply, now)?),
         false => None,
@@ -67,7 +68,7 @@ pub(crate) async fn run(args: Import) -> Result<(), End> {
     report.trouble().map_or(printed, |trouble| Err(End::Refused(trouble)))
 }
 
-/// Imports a file as what it is.
+/// Imports a file of a known kind.
 async fn import(kind: Kind, target: &Target, file: &mut FileReport) -> Result<(), End> {
     let path = file.path.clone();
     match kind {
@@ -76,15 +77,15 @@ async fn import(kind: Kind, target: &Target, file: &mut FileReport) -> Result<()
     }
 }
 
-/// What a file seems to be.
+/// The kind of a file.
 enum Kind {
     Database,
     Records,
 }
 
-/// Looks at how a file begins.
+/// Determines the kind of a file from its beginning.
 fn recognised(path: &Path) -> Result<Kind, String> {
-    // Before it is opened: opening a pipe would wait for whoever writes to it.
+    // Checked before opening: to open a pipe would wait for its writer.
     let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !found.is_file() {
         return Err("it is no file".to_owned());
@@ -107,7 +108,7 @@ fn recognised(path: &Path) -> Result<Kind, String> {
     }
 }
 
-/// The beginning of a text that may be long.
+/// Returns the first 64 characters of a text.
 fn clipped(text: &str) -> String {
     match text.char_indices().nth(64) {
         Some((at, _)) => format!("{}…", &text[..at]),

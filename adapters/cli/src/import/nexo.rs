@@ -1,6 +1,6 @@
-//! A database with setup-code sessions and senders of the original's pairing tables.
+//! Import of a database with the original's pairing tables: setup-code sessions and senders.
 //!
-//! It is a copy of the file that is read. Each row is judged for itself, and what comes of it said.
+//! The import reads a copy of the file. Each row is judged by itself, and its outcome is reported.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,15 +23,15 @@ use super::target::{Companion, Target, each};
 use crate::End;
 use crate::print::quoted;
 
-/// Most rows of a table that are read.
+/// Maximum number of rows of a table.
 const ROWS: u64 = 2_000_000;
-/// How many rows are written at once.
+/// Number of rows that are written at once.
 const AT_ONCE: usize = 256;
-/// Longest life of a session that is believed: the longest that one is ever given here.
+/// Maximum lifetime of an imported session in seconds: the longest that this gateway grants.
 const LONGEST_SESSION: u64 = 365 * 86_400;
 
-/// Of two rows that are one sender, the operator's last word is read first, and taking back before
-/// letting in. What cannot be read comes before both.
+/// If two rows name one sender, the operator's last decision is read first, and a revocation before
+/// an approval. Rows with an unreadable time come before both.
 const ALLOWED: Table = Table {
     name: "pairing_allow_from",
     columns: &["channel", "account_id", "sender_id", "approved_at", "approved_via", "revoked_at"],
@@ -49,7 +49,10 @@ const SESSIONS: Table = Table {
     order: "",
 };
 
-/// Imports such a file.
+/// Imports a database. A problem of the file goes into the report.
+///
+/// # Errors
+/// [`End`] if the registry cannot be written.
 pub(super) async fn import(
     path: &Path,
     target: &Target,
@@ -106,20 +109,23 @@ fn open(path: &Path) -> Result<Connection, String> {
         let connection = Connection::open_with_flags(&copy.path, flags)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        // Whoever has it alone needs no more than the files that are open after the first read,
-        // which brings the logs in.
+        // In exclusive mode SQLite needs only the files that are open after the first read, which
+        // also applies the logs.
         connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(connection)
     };
-    // Session tokens are in it: from here on the copy has no name, and nothing of it is left
-    // however this ends.
+    // The copy contains session tokens. From here on it has no name, so nothing of it remains,
+    // however the process ends.
     let opened = open();
     drop(copy);
     opened.map_err(|error| format!("it cannot be read: {error}"))
 }
 
-/// Whether the table is there; a problem if it is another one of its name.
+/// Returns `true` if the table exists.
+///
+/// # Errors
+/// The problem, if it is a view or lacks a known column.
 fn is_there(connection: &Connection, table: &Table) -> Result<bool, String> {
     let failed = |error: rusqlite::Error| format!("it cannot be read: {error}");
     let kind: Option<String> = connection
@@ -149,7 +155,7 @@ fn is_there(connection: &Connection, table: &Table) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Reads a table and writes what it holds. The inner error is the file's.
+/// Reads a table and writes its rows. The inner error is a problem of the file.
 async fn rows(
     connection: &Connection,
     table: &Table,
@@ -192,10 +198,10 @@ async fn rows(
     Ok(ended)
 }
 
-/// What is read, on its way into the registry.
+/// Rows that wait to be written, and the senders seen so far.
 struct Batch<'a> {
     target: &'a Target,
-    /// The senders that came, and whether their row was fine.
+    /// Senders of earlier rows; `true` if the row was valid.
     seen: HashMap<SenderName, bool>,
     allowed: Vec<(Named, ListedSender)>,
     sessions: Vec<(Named, Companion)>,
@@ -276,7 +282,7 @@ impl Batch<'_> {
     }
 
     fn session(&mut self, row: &Cells<'_>, number: u64, part: &mut Part) {
-        // The token is the key, and a secret.
+        // The token is the primary key, but it is secret, so the row is named by its number.
         let key = format!("row {number} ({})", row.shown(2));
         let mut about = Named::of(key);
         match companion(row, self.target.now, &mut about) {
@@ -286,8 +292,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Who a row is about, in the channel's one spelling; none if that is refused, or another row
-    /// was about it.
+    /// Returns the sender of a row in the channel's canonical spelling; `None` if it is refused, or
+    /// an earlier row named the same sender.
     fn sender(
         &mut self,
         row: &Cells<'_>,
@@ -355,7 +361,7 @@ fn named(row: &Cells<'_>) -> Result<SenderName, String> {
     Ok(SenderName { channel, account, sender: sender.as_str().to_owned() })
 }
 
-/// Reads a session; none if it has ended.
+/// Reads a session; `None` if it has ended.
 fn companion(
     row: &Cells<'_>,
     now: UnixTime,
@@ -373,7 +379,7 @@ fn companion(
     let profile = label(1, row.text(1)?)?;
     let device_label = match row.cell(2) {
         Cell::Nothing | Cell::Text("") => None,
-        // It is only for people to read, and its companion goes on with its session.
+        // The label is only for people, so a bad one does not end the session.
         _ => match (row.text(2)?, label(2, row.text(2)?)) {
             (_, Ok(label)) => Some(label),
             (text, Err(_)) => {

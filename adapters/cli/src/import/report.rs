@@ -1,4 +1,4 @@
-//! What an import did, or would do, in words and as JSON.
+//! The report of an import, as text and as JSON.
 
 use std::path::{Path, PathBuf};
 
@@ -7,46 +7,46 @@ use serde_json::{Value, json};
 use super::target::Came;
 use crate::print::safe;
 
-/// Most rows of one part that are named because they are refused, and because of each other thing;
-/// the others are counted.
+/// Maximum number of reported rows of a part, for each [`About`] in its order; the others are
+/// counted.
 const NAMED: [u64; 4] = [1000, 100, 100, 100];
 
-/// What came of all files.
+/// The outcome of all files.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) files: Vec<FileReport>,
-    /// Whether it was written, or only tried.
+    /// `true` if the import was written, `false` for a trial.
     pub(super) applied: bool,
 }
 
-/// What came of one file.
+/// The outcome of one file.
 #[derive(Debug)]
 pub(super) struct FileReport {
     pub(super) path: PathBuf,
-    /// What it is; none where that is not clear.
+    /// Description of the file; `None` if its kind is unknown.
     pub(super) kind: Option<&'static str>,
-    /// Why nothing, or no more, of it is understood, and what mends that.
+    /// The reason for which the file was not read completely, and its remedy.
     pub(super) problem: Option<String>,
     pub(super) parts: Vec<Part>,
 }
 
-/// What came of one table, or of all records of a file.
+/// The outcome of one table, or of all records of a file.
 #[derive(Debug)]
 pub(super) struct Part {
-    /// Its rows, in our words.
+    /// Description of the rows.
     pub(super) what: &'static str,
-    /// Where they stand in the file.
+    /// Name of the table or list in the file.
     pub(super) from: &'static str,
     pub(super) imported: u64,
     pub(super) there: u64,
     pub(super) skipped: u64,
     pub(super) refused: u64,
     lines: Vec<Line>,
-    /// How many there are of each [`About`].
+    /// Number of lines of each [`About`].
     said: [u64; 4],
 }
 
-/// What is to be said of one row.
+/// A remark about one row.
 #[derive(Debug)]
 struct Line {
     about: About,
@@ -54,16 +54,16 @@ struct Line {
     text: String,
 }
 
-/// What became of a row of which there is something to say.
+/// The kind of a remark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
-    /// It is not imported, and somebody should look at it.
+    /// The row was not imported, and needs attention.
     Refused,
-    /// It is not imported, since it no longer means anything.
+    /// The row was not imported, because it has no meaning any more.
     Skipped,
-    /// It is there, and stays what it is in the registry.
+    /// The row's entry exists, and was left unchanged in the registry.
     Kept,
-    /// It is imported as something else than it was.
+    /// The row was imported with changes.
     Changed,
 }
 
@@ -80,7 +80,7 @@ impl About {
     }
 }
 
-/// A row by its name, and what is another about it here if it is imported.
+/// A row's name, and the changes that apply if it is imported.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) row: String,
@@ -119,7 +119,7 @@ impl Part {
         }
     }
 
-    /// How many more there are than are named.
+    /// Returns the number of lines that exceed the limit, by kind.
     fn left_out(&self) -> impl Iterator<Item = (About, u64)> {
         let more =
             |about: About| (about, self.said[about as usize].saturating_sub(NAMED[about as usize]));
@@ -136,7 +136,7 @@ impl Part {
         self.say(About::Skipped, row, why);
     }
 
-    /// Counts what became of a row.
+    /// Counts the outcome of a row.
     pub(super) fn count(&mut self, Named { row, changes }: &Named, came: Came) {
         match came {
             Came::Imported => {
@@ -183,7 +183,7 @@ impl Part {
 }
 
 impl Report {
-    /// What keeps the import from being whole; none if nothing does.
+    /// Returns a summary of the problems; `None` for a complete import.
     pub(super) fn trouble(&self) -> Option<String> {
         let files = self.files.iter().filter(|file| file.problem.is_some()).count();
         let rows: u64 =
@@ -199,7 +199,7 @@ impl Report {
         (!parts.is_empty()).then(|| format!("{}; see above for why", parts.join(", and ")))
     }
 
-    /// For people. `data` is where the registry is.
+    /// Formats the report for people. `data` is the data directory.
     pub(super) fn text(&self, data: &Path) -> String {
         let mut out = String::new();
         for FileReport { path, kind, problem, parts } in &self.files {
@@ -224,7 +224,7 @@ impl Report {
         out
     }
 
-    /// The same for programs.
+    /// Formats the report for programs.
     pub(super) fn json(&self, data: &Path) -> Value {
         let files: Vec<Value> = self
             .files
@@ -239,7 +239,7 @@ impl Report {
         json!({"applied": self.applied, "files": files, "apply_with": (!self.applied).then(|| self.command(data))})
     }
 
-    /// What a shell takes to do it.
+    /// Returns the shell command that applies the import.
     fn command(&self, data: &Path) -> String {
         let mut words = vec!["handfast".to_owned(), "import".to_owned()];
         words.extend(self.files.iter().map(|file| shell_word(&file.path)));
@@ -248,7 +248,7 @@ impl Report {
     }
 }
 
-/// A path as one word of a shell. One that begins with a dash is no option.
+/// Formats a path as one word of a shell. A leading dash is protected from being read as an option.
 fn shell_word(path: &Path) -> String {
     let mut text = path.display().to_string();
     if text.starts_with('-') {

@@ -1,5 +1,5 @@
-//! A private copy of a SQLite file, so that the file itself is never opened: not even a log beside
-//! it is touched.
+//! A private copy of a SQLite file. The original is never opened by SQLite, so not even a log
+//! beside it is touched.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{ErrorKind, Read};
@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// Most bytes of a file that is copied.
+/// Maximum size of a copied file in bytes.
 const MOST: u64 = 4 << 30;
 
-/// The copy. It goes when this is dropped.
+/// The copy. Dropping it deletes it.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     directory: TempDir,
-    /// The copied file.
+    /// Path of the copied file.
     pub(super) path: PathBuf,
 }
 
 impl Snapshot {
-    /// Copies a file and, where they are there, what stands beside it under these suffixes, its
-    /// logs, and under these extensions in place of its own. Others may read the copy as little as
-    /// the original.
+    /// Copies a file, together with existing files beside it that have these suffixes (its logs) or
+    /// these extensions in place of its own. The copy is no more accessible to others than the
+    /// original.
     ///
     /// # Errors
-    /// What is wrong and what mends it, without the file's name.
+    /// The problem and its remedy, without the file's name.
     pub(super) fn of(path: &Path, suffixes: &[&str], extensions: &[&str]) -> Result<Self, String> {
         let directory =
             private().map_err(|error| format!("a temporary directory cannot be made: {error}"))?;
@@ -51,7 +51,7 @@ impl Snapshot {
         Ok(Self { directory, path: copy })
     }
 
-    /// Where the copy is.
+    /// Returns the directory of the copy.
     pub(super) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -70,7 +70,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// What changes when a file is written; none where there is no file.
+/// Returns metadata that changes when a file is written; `None` if there is no file.
 fn state(path: &Path) -> Result<Option<(u64, u64, i64, i64)>, String> {
     let of = |found: Metadata| (found.ino(), found.len(), found.mtime(), found.mtime_nsec());
     match std::fs::metadata(path) {
@@ -88,7 +88,8 @@ fn copied(from: &Path, to: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    // Written to by its owner whatever the original's mode, so that SQLite can bring its log in.
+    // The owner may always write the copy, whatever the original's mode, so that SQLite can apply
+    // its log.
     let mode = source.get_ref().metadata()?.permissions().mode() & 0o777 | 0o600;
     let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
     std::io::copy(&mut source, &mut copy)?;

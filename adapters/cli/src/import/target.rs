@@ -1,7 +1,8 @@
-//! The registry into which is imported: what is there stays as it is, what is not there is added.
+//! The registry as the target of an import: existing entries stay unchanged, missing ones are
+//! added.
 //!
-//! Trying an import is doing it, in a copy of the registry that is thrown away: so what is said
-//! beforehand is what comes.
+//! A trial is a real import into a copy of the registry that is thrown away, so its report is
+//! exact.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,26 +25,25 @@ use super::snapshot::Snapshot;
 use crate::End;
 use crate::data::{self, DATABASE};
 
-/// What became of a row.
+/// The outcome of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Came {
-    /// It is in the registry now.
+    /// The row's entry is in the registry now.
     Imported,
-    /// It was there before, and stays what it is there; if that is not what the row says, this says
-    /// so.
+    /// The entry existed and was left unchanged; the text names a difference, if there is one.
     There(Option<String>),
-    /// It means nothing here.
+    /// The row has no meaning here.
     Skipped(String),
-    /// It cannot be imported.
+    /// The row cannot be imported.
     Refused(String),
 }
 
-/// A registry, and the time at which all of an import happens.
+/// A registry, and the time of the whole import.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     store: Arc<SqliteStore>,
     pub(super) now: UnixTime,
-    /// Where only a copy is written to. It outlives the store.
+    /// The copy of a trial. It outlives the store.
     _copy: Option<Arc<Snapshot>>,
 }
 
@@ -58,7 +58,10 @@ pub(super) struct Companion {
 }
 
 impl Target {
-    /// Opens the registry of a data directory, or makes one; or tries with a copy.
+    /// Opens or creates the registry of a data directory; without `apply`, opens a copy.
+    ///
+    /// # Errors
+    /// [`End`] if the registry cannot be opened or copied.
     pub(super) fn open(directory: &Path, apply: bool, now: UnixTime) -> Result<Self, End> {
         let path = directory.join(DATABASE);
         if apply {
@@ -68,7 +71,7 @@ impl Target {
             return Ok(Self { store: Arc::new(store), now, _copy: None });
         }
         if directory.exists() {
-            // Of one that is there, it only says what is wrong.
+            // For an existing directory this only checks, and reports problems.
             data::prepare(directory)?;
         }
         let copy = Snapshot::of(&path, &["-wal", ".lock"], &["generation"])
@@ -79,7 +82,7 @@ impl Target {
         Ok(Self { store: Arc::new(store), now, _copy: Some(Arc::new(copy)) })
     }
 
-    /// A node that waits for nothing: what it has told is kept, too.
+    /// Imports a node that does not wait for a decision, with its last readings.
     pub(super) async fn node(
         self,
         record: Record,
@@ -101,7 +104,8 @@ impl Target {
         Ok(Came::Imported)
     }
 
-    /// A node that waits for the operator. It counts for the caps of those that do.
+    /// Imports a node that waits for the operator. It counts towards the limits of pending
+    /// requests.
     pub(super) async fn waiting_node(
         &self,
         asking: Asking,
@@ -121,7 +125,7 @@ impl Target {
         }
     }
 
-    /// What is to be said of a node that is there.
+    /// Returns the outcome for a node that exists already.
     async fn known(&self, record: &Record) -> Result<Option<Came>, End> {
         let there = match self.store.load(record.node_id).await {
             Ok(None) => return Ok(None),
@@ -144,7 +148,7 @@ impl Target {
         Ok(Some(Came::There(differs.map(str::to_owned))))
     }
 
-    /// A sender that was let in, even if that was taken back.
+    /// Imports a sender that was allowed, including one that was revoked later.
     pub(super) async fn allowed(self, sender: ListedSender) -> Result<Came, End> {
         let is_active = matches!(sender.standing, SenderStanding::Allowed { revoked_at: None, .. });
         let facts = match self.facts(&sender).await? {
@@ -165,7 +169,7 @@ impl Target {
         self.insert(sender).await
     }
 
-    /// A sender that waits. It counts for the caps of those that do.
+    /// Imports a sender that waits. It counts towards the limits of pending senders.
     pub(super) async fn waiting(&self, sender: ListedSender) -> Result<Came, End> {
         let facts = match self.facts(&sender).await? {
             Ok(facts) => facts,
@@ -220,7 +224,7 @@ impl Target {
         }
     }
 
-    /// A companion's session, under a new id.
+    /// Imports a companion's session, under a new id.
     pub(super) async fn session(self, companion: Companion) -> Result<Came, End> {
         let Companion { hash, profile, device_label, issued_at, expires_at } = companion;
         if let Some(there) =
@@ -251,8 +255,8 @@ impl Target {
     }
 }
 
-/// Writes many rows at once, so that they share the waits for the disk. The answer is what came of
-/// each, in their order.
+/// Writes many rows concurrently, so that they share the waits for the disk. Returns their outcomes
+/// in the same order.
 pub(super) async fn each<T, F>(rows: Vec<T>, write: impl Fn(T) -> F) -> Result<Vec<Came>, End>
 where
     F: Future<Output = Result<Came, End>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! An image in a file. The code on it is a secret, so the file is its owner's alone.
+//! QR codes as image files. The code is a secret, so only the file's owner may read it.
 
 use std::fs::FileType;
 use std::io::{self, Write};
@@ -6,51 +6,52 @@ use std::path::{Path, PathBuf};
 
 use super::{NoQrCode, SCALE, image};
 
-/// Why there is no image file.
+/// The reason for which no image file was written.
 #[derive(Debug, thiserror::Error)]
 pub enum NotWritten {
-    /// The name does not tell what kind of image it is to be.
+    /// The extension is neither `png` nor `svg`.
     #[error(
         "{path}: what kind of image this is to be is not known; give it a name that ends in .png or .svg"
     )]
     Extension {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// The text is not shown as a QR code.
+    /// The text does not fit a QR code.
     #[error(transparent)]
     NoQrCode(#[from] NoQrCode),
-    /// A symbolic link is there: whoever controls it would decide where the secret goes.
+    /// The path is a symbolic link, whose owner would decide where the secret is written.
     #[error(
         "{path} is a symbolic link, and the code is a secret: name the file itself, or another one"
     )]
     Link {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// A directory, pipe, socket or device is there.
+    /// The path is a directory, pipe, socket or device.
     #[error("{path} is there already and is no regular file: name another one")]
     Irregular {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// Writing failed.
+    /// A write failed.
     #[error(
         "{path}: the image of the code cannot be written: {source}; name a file in a directory that is yours, with room on its disk"
     )]
     Io {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Writes a text as a PNG or SVG image, by the ending of the name in upper or lower case, mode 0600. A regular file of that name is replaced at once: whoever
-/// looks sees the old one or all of the new one. Where this fails, nothing has changed. Blocks.
+/// Writes a text as a PNG or SVG image with mode 0600. The extension selects the format, in upper
+/// or lower case. An existing regular file is replaced atomically, and stays unchanged after an
+/// error. Blocks.
 ///
 /// # Errors
-/// [`NotWritten`].
+/// [`NotWritten`] with the cause.
 pub fn write_file(path: &Path, text: &str) -> Result<(), NotWritten> {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
     let image = match ending.as_deref() {
@@ -71,12 +72,12 @@ pub fn write_file(path: &Path, text: &str) -> Result<(), NotWritten> {
     replace(path, &image).map_err(io)
 }
 
-/// Writes beside, and gives it the name once it is whole. That takes the place of whatever has the
-/// name by then; no link is followed.
+/// Writes a temporary file beside `path`, and renames it once it is complete. The rename replaces
+/// any file of that name, and follows no link.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Made exclusively with mode 0600, and removed where it does not get its name.
+    // The temporary file is created exclusively with mode 0600, and removed if it is not renamed.
     let mut beside =
         tempfile::Builder::new().prefix(".handfast-").suffix(".new").tempfile_in(directory)?;
     beside.write_all(content)?;
@@ -138,7 +139,7 @@ mod tests {
         let path = home.path().join("code.svg");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        // Whoever has the old one open keeps the old one.
+        // A process that has the old file open keeps the old content.
         let (mut open, old) = (fs::File::open(&path).unwrap(), path.metadata().unwrap().ino());
         write_file(&path, TEXT).unwrap();
         let new = path.metadata().unwrap();
@@ -161,7 +162,7 @@ mod tests {
                 matches!(error, NotWritten::Link { .. }) && error.to_string().contains(name),
                 "{error}"
             );
-            // Whoever puts the link there between the look and the writing gains nothing.
+            // A link that is created between the check and the write gains nothing.
             replace(&at(name), b"new").unwrap();
             assert!(at(name).symlink_metadata().unwrap().is_file());
         }
@@ -184,7 +185,7 @@ mod tests {
             (fs::read_to_string(&path).unwrap().as_str(), names(home.path())),
             ("old", vec!["code.png".to_owned()])
         );
-        // A directory cannot be replaced by a file, so this fails only when all is written.
+        // A file cannot replace a directory, so this fails only after everything is written.
         fs::create_dir(home.path().join("directory")).unwrap();
         replace(&home.path().join("directory"), b"new").unwrap_err();
         assert_eq!(names(home.path()), ["code.png", "directory"]);

@@ -1,4 +1,4 @@
-//! As images, without a bound on their width.
+//! QR codes as images, without a limit on their width.
 
 use std::fmt::Write;
 
@@ -6,18 +6,17 @@ use png::{BitDepth, ColorType, Encoder};
 
 use super::{Modules, NoQrCode};
 
-/// How many pixels a module is wide and high, unless another number is asked for.
+/// Default number of pixels per side of a module.
 pub const SCALE: u32 = 8;
-/// Most pixels to a module's side.
+/// Maximum number of pixels per side of a module.
 pub const MOST_SCALE: u32 = 32;
 
-/// A text as a PNG file: black on white, one bit a pixel, with a quiet zone of four modules;
-/// `scale` pixels to a module's side, [`SCALE`] as a rule. A scale of 0 counts as 1, and one above
-/// [`MOST_SCALE`] as that. There is room for 2331 bytes at error correction level M, and at level L
-/// for 2953.
+/// Encodes a text as a PNG file: black on white, one bit per pixel, with a quiet zone of four
+/// modules, and `scale` pixels per side of a module ([`SCALE`] by default). `scale` is clamped to 1
+/// to [`MOST_SCALE`]. The capacity is 2331 bytes at error correction level M, and 2953 at level L.
 ///
 /// # Errors
-/// [`NoQrCode`], never for its width.
+/// [`NoQrCode`], but never [`NoQrCode::TooWide`].
 pub fn png(text: &str, scale: u32) -> Result<Vec<u8>, NoQrCode> {
     let modules = Modules::of(text, usize::MAX)?;
     let scale = scale.clamp(1, MOST_SCALE) as usize;
@@ -27,7 +26,7 @@ pub fn png(text: &str, scale: u32) -> Result<Vec<u8>, NoQrCode> {
     for y in 0..modules.side() {
         let mut row = vec![0_u8; pixels.div_ceil(8)];
         for (byte, first) in row.iter_mut().zip((0..pixels).step_by(8)) {
-            // Behind the end of the row it is light as well.
+            // Bits beyond the end of the row are light, too.
             *byte = (first..first + 8)
                 .fold(0, |bits, x| bits << 1 | u8::from(!modules.is_dark(x / scale, y)));
         }
@@ -44,11 +43,11 @@ pub fn png(text: &str, scale: u32) -> Result<Vec<u8>, NoQrCode> {
     written.map(|()| out).map_err(|_| NoQrCode::NotDrawn)
 }
 
-/// A text as an SVG file: black on white with a quiet zone of four modules, one unit to a module's
-/// side and [`SCALE`] pixels to a unit. As much text has room as in [`png()`].
+/// Encodes a text as an SVG file: black on white with a quiet zone of four modules, one unit per
+/// side of a module and [`SCALE`] pixels per unit. The capacity is that of [`png()`].
 ///
 /// # Errors
-/// [`NoQrCode`], never for its width.
+/// [`NoQrCode`], but never [`NoQrCode::TooWide`].
 pub fn svg(text: &str) -> Result<String, NoQrCode> {
     let modules = Modules::of(text, usize::MAX)?;
     let side = modules.side();
@@ -79,7 +78,7 @@ mod tests {
     use crate::qr::QUIET;
     use crate::qr::scan::{self, Level};
 
-    /// A PNG's pixels, and how many a side has.
+    /// Returns a PNG's pixels, and the number of pixels per side.
     fn pixels(png: &[u8]) -> (usize, Vec<u8>) {
         let mut reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
         let mut packed = vec![0; reader.output_buffer_size().unwrap()];
@@ -94,7 +93,7 @@ mod tests {
         (side, (0..side * side).map(|at| bit(at % side, at / side) * 255).collect())
     }
 
-    /// Draws the paths of an SVG, each of them rectangles, one pixel to a unit.
+    /// Draws the paths of an SVG, which are rectangles, with one pixel per unit.
     fn drawn(svg: &str) -> (usize, Vec<u8>) {
         let attribute = |element: &str, name: &str| {
             let start = element.find(&format!(" {name}=\"")).unwrap_or_else(|| panic!("{name}"))
@@ -118,7 +117,7 @@ mod tests {
         assert_eq!(view, [0, 0, side, side]);
         assert_eq!(attribute(head, "width"), (side * SCALE as usize).to_string());
         assert_eq!(attribute(head, "height"), attribute(head, "width"));
-        // What nothing is painted on shows what lies behind it.
+        // Unpainted pixels show the background.
         let mut out = vec![128; side * side];
         for path in paths {
             let color = match attribute(path, "fill").as_str() {
@@ -178,7 +177,7 @@ mod tests {
         {
             let text = scan::payload(length);
             let (side, of_png) = pixels(&png(&text, 1).unwrap());
-            // Modules, as they are: the photograph of so large a code is a test of the reader.
+            // The modules are read directly: a photograph of so large a code would test the reader.
             let inner = side - 2 * QUIET;
             assert_eq!((inner, drawn(&svg(&text).unwrap())), (modules, (side, of_png.clone())));
             let read = scan::modules(inner, |x, y| of_png[(y + QUIET) * side + x + QUIET] == 0);
@@ -202,7 +201,7 @@ mod tests {
             for (at, pixel) in pixels.iter().enumerate() {
                 assert!(*pixel == 255 || !(quiet(at % side) || quiet(at / side)), "{at}");
             }
-            // The corner of a finder pattern.
+            // The corner of a finder pattern is dark.
             assert_eq!(pixels[QUIET * taken * (side + 1)], 0);
         }
     }

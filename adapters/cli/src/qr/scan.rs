@@ -1,8 +1,8 @@
-//! Reading codes back in tests, with a decoder that we did not write.
+//! Readers for codes in tests, based on a foreign decoder.
 
 use rqrr::{Grid, MetaData, PreparedImage, SimpleGrid};
 
-/// How much of a code may be lost.
+/// Error correction level of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     L,
@@ -19,7 +19,7 @@ impl From<MetaData> for Level {
     }
 }
 
-/// Takes a photograph of a picture, enlarged, and reads the one code on it.
+/// Reads the only code on an enlarged greyscale picture.
 pub(super) fn photo(
     width: usize,
     height: usize,
@@ -30,25 +30,25 @@ pub(super) fn photo(
         PreparedImage::prepare_from_greyscale(width * ENLARGED, height * ENLARGED, |x, y| {
             pixel(x / ENLARGED, y / ENLARGED)
         });
-    // In a large code the reader may take some modules for another code, which then reads as
+    // The reader may take some modules of a large code for another code, which then decodes to
     // nothing.
     let read: Vec<_> = image.detect_grids().iter().filter_map(|grid| grid.decode().ok()).collect();
     let [(found, text)] = &read[..] else { panic!("{} codes are read", read.len()) };
     ((*found).into(), text.clone())
 }
 
-/// Reads a code whose dark modules are known.
+/// Reads a code from its modules.
 pub(super) fn modules(side: usize, dark: impl Fn(usize, usize) -> bool) -> (Level, String) {
     let (found, text) = Grid::new(SimpleGrid::from_func(side, dark)).decode().unwrap();
     (found.into(), text)
 }
 
-/// A text as setup codes have it: base64url that follows no pattern.
+/// Returns base64url text without a pattern, similar to a setup code.
 pub(super) fn payload(length: usize) -> String {
     seeded(length, 1)
 }
 
-/// As [`payload`], another for each seed but 0.
+/// Returns text like [`payload`], different for each seed but 0.
 pub(super) fn seeded(length: usize, seed: u64) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut seed = seed.wrapping_mul(0x2545_f491_4f6c_dd1d);

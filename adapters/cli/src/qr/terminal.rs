@@ -1,42 +1,42 @@
-//! On a terminal, two modules to a character.
+//! QR codes on a terminal, with two modules per character.
 
 use super::{Modules, NoQrCode};
 
-/// Most columns of a code with its quiet zone: what the narrowest usual terminal has. A line that
-/// wraps would spoil all of it.
+/// Maximum number of columns of a code with its quiet zone: the width of the narrowest usual
+/// terminal. A wrapped line would make the code unreadable.
 pub const COLUMNS: usize = 80;
 
-/// A text as lines of half blocks, each ended, for a terminal with light characters on a dark
-/// ground; `invert` is for one with dark characters on a light ground. Upper case takes the fewest
-/// modules.
+/// Renders a text as lines of half blocks, each with a line end, for a terminal with light
+/// characters on a dark background; `invert` is for dark characters on a light one. Upper case
+/// needs the fewest modules.
 ///
-/// A screen is neither torn nor soiled, so what matters is that modules are large and all lines are
-/// seen at once; error correction of level M still mends what a reflection hides. In upper case, an
+/// A screen is neither torn nor soiled, so large modules and the visibility of all lines matter
+/// more; error correction of level M still compensates for reflections. In upper case, an
 /// invitation with one address takes 45 columns and 23 lines, one with two addresses 49 and 25; the
 /// longest has 77 and 39.
 ///
-/// Where that would be wider than [`COLUMNS`], level L is taken. The largest code within them is 77
-/// columns wide and has room for 331 bytes at level M, 425 at level L; text in upper case alone may
-/// be half as long again.
+/// If the code would be wider than [`COLUMNS`], level L is used. The largest code within them is 77
+/// columns wide and holds 331 bytes at level M, 425 at level L; text in upper case alone may be
+/// half as long again.
 ///
 /// # Errors
-/// [`NoQrCode`].
+/// [`NoQrCode`] with the cause.
 pub fn render(text: &str, invert: bool) -> Result<String, NoQrCode> {
     render_within(text, invert, COLUMNS)
 }
 
-/// As [`render`], for a terminal that is known to be `columns` wide. Level L has room for 520 bytes
-/// in 85 columns, 586 in 89 and 718 in 97.
+/// Renders a text like [`render`], for a terminal of `columns` columns. Level L holds 520 bytes in
+/// 85 columns, 586 in 89 and 718 in 97.
 ///
 /// # Errors
-/// [`NoQrCode`].
+/// [`NoQrCode`] with the cause.
 pub fn render_within(text: &str, invert: bool, columns: usize) -> Result<String, NoQrCode> {
     let modules = Modules::of(text, columns)
         .map_err(|why| if why == NoQrCode::TooLong { NoQrCode::TooWide } else { why })?;
     let lit = |x: usize, y: usize| modules.is_dark(x, y) == invert;
     let mut out = String::new();
     for y in (0..modules.side()).step_by(2) {
-        // Below the last line it is light too, where half a character remains.
+        // Below the last line the rest of a character is light, too.
         out.extend((0..modules.side()).map(|x| match (lit(x, y), lit(x, y + 1)) {
             (true, true) => '█',
             (true, false) => '▀',
@@ -59,7 +59,7 @@ mod tests {
     const ONE: &str = "handfast:1?a=ws://192.168.1.10:8765&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-ABCDEFGHJKLMNPQR";
     const TWO: &str = "handfast:1?a=ws://192.168.1.10:8765&a=tcp://192.168.1.10:7331&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-ABCDEFGHJKLMNPQR";
 
-    /// Photographs what a terminal shows, and reads it with a decoder that we did not write.
+    /// Photographs the picture on a terminal, and reads it with a foreign decoder.
     fn photo(shown: &str, characters: u8, ground: u8, columns: usize) -> (Level, String) {
         let lines: Vec<Vec<char>> = shown.lines().map(|line| line.chars().collect()).collect();
         let (width, height) = (lines[0].len(), lines.len() * 2);
@@ -102,7 +102,7 @@ mod tests {
             assert_eq!((columns(text), columns(&dense)), (as_it_is, upper));
             assert_eq!(render(&dense, false).unwrap().lines().count(), upper.div_ceil(2));
         }
-        // Of characters that are as dear as any.
+        // All characters are of the most expensive kind.
         assert_eq!(columns(&"x".repeat(INVITE_BYTES)), 77);
     }
 
