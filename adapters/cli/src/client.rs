@@ -1,4 +1,4 @@
-//! The operator's side of the Unix socket.
+//! The command line's client of the operator's Unix socket.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -15,7 +15,11 @@ use tokio::net::UnixStream;
 use crate::End;
 use crate::data::DATABASE;
 
-/// Asks the gateway that runs on a data directory, and reads its answer as JSON text.
+/// Sends a request to the gateway that runs on a data directory, and returns its answer as JSON
+/// text.
+///
+/// # Errors
+/// [`End`] if no gateway answers, or it refuses.
 pub(crate) async fn ask(
     data: &Path,
     method: Method,
@@ -27,15 +31,18 @@ pub(crate) async fn ask(
     })
 }
 
-/// Why there is no answer.
+/// The reason for which there is no answer.
 pub(crate) enum Unanswered {
     /// No gateway runs, or it ended before it answered.
     Broken(End),
-    /// The gateway refused.
+    /// The gateway refused the request.
     Refused(End),
 }
 
-/// The same, for whoever may ask again where no gateway answers.
+/// Sends a request like [`ask`], for callers that retry if no gateway answers.
+///
+/// # Errors
+/// [`Unanswered`] with the cause.
 pub(crate) async fn try_ask(
     data: &Path,
     method: Method,
@@ -55,7 +62,7 @@ pub(crate) async fn try_ask(
     if status.is_success() { Ok(text) } else { Err(Unanswered::Refused(failed(status, &text))) }
 }
 
-/// Lines that the gateway sends as they come about.
+/// A stream of lines from the gateway.
 pub(crate) struct Lines {
     body: Incoming,
     read: Vec<u8>,
@@ -63,7 +70,10 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Asks for a stream of lines.
+    /// Requests a stream of lines.
+    ///
+    /// # Errors
+    /// [`End`] if no gateway answers, or it refuses.
     pub(crate) async fn follow(data: &Path, path: &str) -> Result<Self, End> {
         let (driver, response) = send(data, Method::GET, path, None).await?;
         let status = response.status();
@@ -75,7 +85,7 @@ impl Lines {
         Err(failed(status, &String::from_utf8_lossy(&bytes)))
     }
 
-    /// The next line; none once the gateway has ended.
+    /// Waits for the next line; `None` once the gateway has ended.
     pub(crate) async fn next(&mut self) -> Result<Option<String>, End> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -84,14 +94,14 @@ impl Lines {
             }
             match self.body.frame().await {
                 Some(Ok(frame)) => self.read.extend(frame.into_data().unwrap_or_default()),
-                // However it ends, there is nothing more to come.
+                // An error and an end both mean that no more lines come.
                 Some(Err(_)) | None => return Ok(None),
             }
         }
     }
 }
 
-/// Carries a connection on until it is dropped.
+/// The task that drives a connection. Dropping it aborts the task.
 struct Driver(tokio::task::JoinHandle<()>);
 
 impl Drop for Driver {
@@ -100,11 +110,11 @@ impl Drop for Driver {
     }
 }
 
-/// How long a gateway has to make its socket again that was removed.
+/// Time for a gateway to create its removed socket again.
 const SOCKET_WITHIN: Duration = Duration::from_secs(3);
 
-/// Connects to the gateway of a data directory. Where the socket is gone though a gateway runs,
-/// that makes it again by itself.
+/// Connects to the gateway of a data directory. If the socket is missing while a gateway runs,
+/// waits for the gateway to create it again.
 async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
     let until = Instant::now() + SOCKET_WITHIN;
     loop {
@@ -171,15 +181,15 @@ fn failed(status: StatusCode, text: &str) -> End {
     if status == StatusCode::BAD_REQUEST { End::Usage(message) } else { End::Refused(message) }
 }
 
-/// Reads an answer.
+/// Parses an answer.
 pub(crate) fn read<T: DeserializeOwned>(answer: &str) -> Result<T, End> {
     serde_json::from_str(answer).map_err(|error| {
         End::Refused(format!("the gateway's answer is not understood ({error}); is it of another version than this command?"))
     })
 }
 
-/// An id or its beginning as a path segment. Anything else can name no node, so it is refused
-/// before it is sent.
+/// Checks that an id or its beginning can be a path segment. No other text can name a node, so it
+/// is refused before anything is sent.
 pub(crate) fn segment(id: &str) -> Result<&str, End> {
     let plausible =
         !id.is_empty() && id.len() <= 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
@@ -191,7 +201,7 @@ pub(crate) fn segment(id: &str) -> Result<&str, End> {
     }
 }
 
-/// Any text as one path segment.
+/// Percent-encodes any text as one path segment.
 pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! Text for terminals.
+//! Formatting of text for terminals.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::End;
 use crate::client::read;
 
-/// A text with every character escaped that could move the cursor, change colours or reorder a
-/// line. Names are checked when they come in; this holds for whatever else may reach a terminal.
+/// Escapes every character that could move the cursor, change colours or reorder a line. Names are
+/// checked on arrival; this function covers all other text.
 pub(crate) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,7 +23,7 @@ pub(crate) fn safe(text: &str) -> String {
     out
 }
 
-/// Rows under a heading, each column as wide as its widest cell.
+/// Formats rows under a heading; each column is as wide as its widest cell.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -42,7 +42,7 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// How long ago a Unix time was, roughly.
+/// Formats the approximate time since a Unix time.
 pub(crate) fn ago(unix: u64) -> String {
     let then = UNIX_EPOCH + Duration::from_secs(unix);
     let secs = SystemTime::now().duration_since(then).unwrap_or_default().as_secs();
@@ -55,15 +55,15 @@ pub(crate) fn ago(unix: u64) -> String {
     }
 }
 
-/// How long it is until a Unix time, as clocks and calendars say it: `4:32`, `7 h`, `89 days`.
+/// Formats the time until a Unix time, such as `4:32`, `7 h`, `89 days`.
 pub(crate) fn left(unix: u64) -> String {
-    // The gateway counts whole seconds, too: what it set to end in five minutes just now ends in
-    // five minutes.
+    // The gateway counts whole seconds as well, so an end in five minutes from now is shown as five
+    // minutes.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     in_words(unix.saturating_sub(now))
 }
 
-/// A length of time.
+/// Formats a duration of this many seconds.
 pub(crate) fn in_words(secs: u64) -> String {
     match secs {
         0..7_200 => format!("{}:{:02}", secs / 60, secs % 60),
@@ -72,12 +72,12 @@ pub(crate) fn in_words(secs: u64) -> String {
     }
 }
 
-/// A name between quotation marks that nothing in it can end.
+/// Quotes a name, and escapes quotation marks in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", safe(name).replace('"', "\\\""))
 }
 
-/// Permissions in one line.
+/// Formats permissions on one line.
 pub(crate) fn permissions(view: &PermissionsView) -> String {
     let of = |word: &str, patterns: &[String]| {
         (!patterns.is_empty()).then(|| {
@@ -92,7 +92,7 @@ pub(crate) fn permissions(view: &PermissionsView) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }
 
-/// Prints an answer: as it is, or for people.
+/// Prints an answer, verbatim as JSON or as text for people.
 pub(crate) fn show<T: DeserializeOwned>(
     json: bool,
     answer: &str,
@@ -101,20 +101,20 @@ pub(crate) fn show<T: DeserializeOwned>(
     put(&shown(json, answer, text)?)
 }
 
-/// An answer as it is printed.
+/// Formats an answer for printing.
 pub(crate) fn shown<T: DeserializeOwned>(
     json: bool,
     answer: &str,
     text: impl FnOnce(T) -> String,
 ) -> Result<String, End> {
     if json {
-        // Whatever it is, it is shown as JSON only if it is.
+        // An answer is printed as JSON only if it is valid JSON.
         read::<serde::de::IgnoredAny>(answer)?;
     }
     Ok(if json { format!("{}\n", harmless(answer)) } else { text(read(answer)?) })
 }
 
-/// The same JSON, with what a terminal would obey or hide as escapes.
+/// Escapes characters in JSON that a terminal would interpret or hide. The value stays the same.
 pub(crate) fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -130,12 +130,12 @@ pub(crate) fn harmless(json: &str) -> String {
     out
 }
 
-/// Prints a secret that is shown this once.
+/// Prints a secret that is shown only once.
 pub(crate) fn put_secret(text: &str) -> Result<(), End> {
     Ok(handfast_stdio::put_secret(text)?)
 }
 
-/// Prints.
+/// Prints to standard output.
 pub(crate) fn put(text: &str) -> Result<(), End> {
     Ok(handfast_stdio::put(text)?)
 }
