@@ -78,7 +78,7 @@ fn a_power_cut_before_any_step_leaves_the_old_or_the_new_whole() {
         let (_, found) = state.dir().load().unwrap().unwrap();
         let expected = if at == WriteStep::FlushDirectory { &new } else { &old };
         assert_eq!(&found, expected, "cut before {at:?}");
-        // Whatever was left behind does not keep the next write from succeeding.
+        // Remains of an interrupted write must not prevent the next one.
         state.save(&identity(), &new).unwrap();
         assert_eq!(state.dir().load().unwrap().unwrap().1, new);
         assert!(!state.dir().path().join(half_written(FILE)).exists());

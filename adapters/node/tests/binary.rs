@@ -25,7 +25,7 @@ async fn pair(home: &Home, url: &str) -> Ended {
     .await
 }
 
-/// Paired and approved, with its token in a file: the id, the token, the file.
+/// Pairs and approves a node with its token in a file. Returns the id, the token and the file.
 async fn approved(home: &Home, gateway: &mut Gateway) -> (NodeId, String, String) {
     let done = pair(home, &gateway.url()).await;
     assert_eq!(done.code, Some(0), "{}", done.said);
@@ -113,7 +113,7 @@ async fn a_gateway_that_goes_away_and_comes_back_is_linked_to_again() {
     gateway.until(|seen| matches!(seen, Seen::Heartbeat(from, _) if *from == id)).await;
 }
 
-/// The seconds of a line about the next attempt.
+/// Returns the seconds in a line about the next attempt.
 fn seconds(line: &str) -> f32 {
     let (_, wait) = line.rsplit_once("trying again in ").expect("it says how long");
     wait.trim_end_matches(" s").parse().expect("a number of seconds")
@@ -131,7 +131,7 @@ async fn a_muted_node_is_told_at_once_and_waits_the_longest() {
     assert!((48.0..=72.0).contains(&wait), "{wait}");
     drop(node);
 
-    // The same at the first message of a connection.
+    // The same refusal at the first message of a connection.
     let mut node = run(&home, &file);
     node.says("muted: the operator has to unmute this node").await;
     node.signal(Signal::TERM);

@@ -32,7 +32,7 @@ impl Reference {
         Self { commands: child.stdin.take().unwrap(), said, _child: child }
     }
 
-    /// What follows this word, as soon as it is said.
+    /// Waits for this word and returns the text after it.
     async fn says(&mut self, word: &str) -> String {
         loop {
             let line = soon(word, self.said.next_line()).await.unwrap().expect("the server runs");

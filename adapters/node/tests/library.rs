@@ -1,5 +1,5 @@
-//! The library against scripted gateways: what an original server may do, and what a broken one
-//! may.
+//! The library against scripted gateways: the permitted behaviour of an original server, and that
+//! of a broken one.
 
 mod support;
 
@@ -161,7 +161,7 @@ async fn a_gateway_may_say_more_than_this_node_knows() {
     };
     assert_eq!(room, "Küche");
     assert!(hear(&mut socket).await.into_text().unwrap().contains("heartbeat"));
-    // A ping of the gateway's is answered.
+    // A ping of the gateway's must be answered.
     socket.send(Message::Ping("there?".into())).await.unwrap();
     assert_eq!(hear(&mut socket).await, Message::Pong("there?".into()));
 }
@@ -232,12 +232,12 @@ async fn a_linked_gateway_that_falls_silent_is_noticed() {
         };
     });
     let mut socket = accept(&listener).await;
-    // As long as it reads, the WebSocket layer answers the pings, and nothing is lost.
+    // While the test reads, the WebSocket layer answers the pings, and the link stays.
     hear(&mut socket).await;
     for _ in 0..3 {
         assert!(matches!(hear(&mut socket).await, Message::Ping(_)));
     }
-    // From here on it does not.
+    // From here on nobody reads, so the pings stay unanswered.
     assert_eq!(node.lost().await, Lost::Silent);
 }
 
@@ -328,7 +328,7 @@ async fn a_loss_is_noticed_even_while_the_owner_keeps_talking() {
     let mut node = start(&url, |_| {});
     let mut socket = accept(&listener).await;
     hear(&mut socket).await;
-    // Says that it closes, and then neither closes nor reads.
+    // This gateway sends a close frame, and then neither closes nor reads.
     let talking = tokio::spawn({
         let owner = node.owner.clone();
         async move {

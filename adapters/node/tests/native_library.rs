@@ -1,4 +1,4 @@
-//! The library over the native wire: what an embedder sees of it.
+//! The library over the native wire, from an embedder's view.
 
 mod support;
 

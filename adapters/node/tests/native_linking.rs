@@ -1,5 +1,5 @@
-//! The binary links over the native wire: with what it kept, renewing it, told by its operator, and
-//! for others.
+//! Links of the binary over the native wire: with its stored token, renewal, operator notices, and
+//! delegated tokens.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::native::{NativeGateway, Seen};
 use support::program::{Home, Program, outcome};
 use support::soon;
 
-/// A home paired by PIN.
+/// Returns a home whose node is paired by PIN.
 async fn paired(gateway: &mut NativeGateway) -> (Home, NodeId) {
     let home = Home::new();
     let state = home.state();
@@ -162,7 +162,7 @@ async fn a_power_cut_between_the_two_files_of_a_renewal_goes_on_with_the_newer_g
     node.signal(Signal::KILL);
     node.end().await;
     gateway.sees(Seen::Renewed(id)).await;
-    // What the file system would hold had the power failed after the token and before the rest.
+    // The state of the file system if the power had failed after the token and before the rest.
     std::fs::write(&path, before).unwrap();
     let _node = run(&home);
     gateway.sees(Seen::Linked(id)).await;

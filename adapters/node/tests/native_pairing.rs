@@ -1,4 +1,5 @@
-//! The binary pairs over the native wire with a gateway of core's own machine, over real sockets.
+//! Pairing of the binary over the native wire with a gateway of core's own machine, over real
+//! sockets.
 
 mod support;
 
@@ -249,7 +250,7 @@ async fn a_node_waiting_for_approval_that_is_killed_goes_on_asking_with_run() {
     gateway.linked().await;
 }
 
-/// The terminals that this process has open.
+/// Returns the open terminals of this process.
 fn terminals() -> Vec<PathBuf> {
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
     let paths = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -299,7 +300,7 @@ async fn a_pin_that_is_typed_at_a_terminal_is_not_shown_there_and_the_terminal_i
     assert!(!shown.contains(&pin), "{shown:?}");
 }
 
-/// Who opens terminals, and looks which ones are new, is alone meanwhile.
+/// Held while a test opens terminals and looks for the new ones, so that no other test interferes.
 static TERMINALS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[tokio::test]
@@ -323,7 +324,7 @@ async fn pairing_over_tcp_and_over_a_serial_line_works_as_over_a_websocket() {
     let done = paired_by_pin(&home, &mut gateway, &url).await;
     assert_eq!(done.code, Some(0), "{}", done.said);
     gateway.linked().await;
-    // A line does not end with the program: the next one has to begin anew on it.
+    // A line does not end with the program, so the next program has to start over on it.
     let mut node = Program::start(&["run", "--state", &home.state()]);
     gateway.linked().await;
     node.says("linked").await;

@@ -1,4 +1,4 @@
-//! Files as the other systems write them, and files as somebody might who means ill.
+//! Imports of files as the other systems write them, and of malicious files.
 
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ impl Bench {
         file
     }
 
-    /// Counts of the one part of a file: imported, there, skipped, refused.
+    /// Returns the counts of the file's only part: imported, there, skipped, refused.
     async fn counts(&self, path: &Path, apply: bool) -> ([u64; 4], String) {
         let file = self.run(path, apply).await;
         assert_eq!(file.problem, None);
@@ -196,7 +196,7 @@ async fn nothing_that_is_in_the_registry_is_overwritten() {
 async fn records_that_mean_ill_are_refused_one_by_one_and_none_is_paired() {
     let bench = Bench::new();
     let hostile = [
-        // Becomes one with half a character in it.
+        // This name is replaced below by one that contains half a character.
         json!({}),
         json!({"policy_mode": "loud"}),
         json!({"policy_mode": null}),
@@ -221,7 +221,7 @@ async fn records_that_mean_ill_are_refused_one_by_one_and_none_is_paired() {
         record(&ID.to_uppercase(), json!({})),
         record("../x\u{1b}", json!({})),
     ]);
-    // Two that say different things of one node.
+    // Two records that contradict each other about one node.
     records.extend([record(&id(900), json!({})), record(&id(900), json!({"paired": false}))]);
     let refused = records.len() as u64;
     records.push(record(ID, json!({})));
@@ -350,7 +350,7 @@ async fn senders_and_sessions_come_in_one_spelling_and_only_as_hashes() {
     allow(&database, "whatsapp", "+573001234567@c.us", 1000, None);
     allow(&database, "telegram", "@User", 1000, None);
     allow(&database, "mail", "ana@example.org", 1000, Some(2000));
-    // Let in, taken back under another spelling, and the other way round.
+    // One sender allowed, then revoked under another spelling, and one the other way round.
     allow(&database, "whatsapp", "111", 1000, None);
     allow(&database, "whatsapp", "+111", 900, Some(1500));
     allow(&database, "telegram", "@ana", 1000, Some(1500));
@@ -369,7 +369,7 @@ async fn senders_and_sessions_come_in_one_spelling_and_only_as_hashes() {
     let session = "INSERT INTO pairing_sessions VALUES (?1, 'companion-v1', ?2, ?3, ?4)";
     database.execute(session, params![open, "Phone", now - 60, now + 86_340]).unwrap();
     database.execute(session, params![over, Value::Null, now - 90_000, now - 3_600]).unwrap();
-    // It is still open, with all of that in its log.
+    // The database is still open, so all of this is in its log.
     let path = bench.path("pairing.db");
     let files = || {
         let mut names: Vec<_> = std::fs::read_dir(bench.folder.path())
@@ -495,11 +495,11 @@ async fn rows_that_mean_ill_are_refused_one_by_one() {
         database.execute(sql, params![format!("at{n}"), time, Value::Null]).unwrap();
         if *time != Value::Null {
             database.execute(sql, params![format!("revoked{n}"), 5, time]).unwrap();
-            // The same sender, without what cannot be read.
+            // The same sender, without the unreadable values.
             database.execute(sql, params![format!(" revoked{n}"), 5, Value::Null]).unwrap();
         }
     }
-    // SQLite makes numbers of texts, and texts of numbers: these two are fine.
+    // SQLite converts between numbers and texts, so these two values are valid.
     database
         .execute(
             "INSERT INTO pairing_allow_from VALUES ('mail', 'main', 12345, '5', 'cli', NULL)",

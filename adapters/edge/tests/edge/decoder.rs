@@ -12,7 +12,7 @@ enum Heard {
     Violation(Violation),
 }
 
-/// Feeds the bytes in pieces and collects what they amount to.
+/// Feeds the bytes in pieces and collects the events.
 fn hear<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, room: usize) -> Vec<Heard> {
     let mut decoder = Decoder::new();
     let mut room = vec![0; room];
@@ -175,7 +175,7 @@ fn a_message_that_fits_exactly_is_taken_and_one_byte_more_is_too_big() {
     assert_eq!(hear([frame(0x82, &[1; 65]).as_slice()], 64), [Heard::Violation(Violation::TooBig)]);
     let parts = [frame(0x02, &[1; 60]), frame(0x00, &[1; 4]), frame(0x80, &[1; 1])].concat();
     assert_eq!(hear([parts.as_slice()], 64), [Heard::Violation(Violation::TooBig)]);
-    // A ping needs no room of the message's.
+    // A ping uses none of the message's room.
     let parts = [frame(0x02, &[1; 64]), frame(0x89, &[2; 125]), frame(0x80, &[])].concat();
     assert_eq!(
         hear([parts.as_slice()], 64),

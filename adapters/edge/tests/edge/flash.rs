@@ -1,4 +1,4 @@
-//! NOR flash in RAM whose power can be cut in the middle of any write or erase.
+//! NOR flash in RAM, whose power can be cut in the middle of any write or erase.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,18 +7,18 @@ use embedded_storage_async::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };
 
-/// What a cut leaves of the write or erase that it hits.
+/// The part of an interrupted write or erase that takes effect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tear {
-    /// Nothing of it happened.
+    /// None of the operation takes effect.
     Before,
-    /// All of it happened, but nobody learns of it.
+    /// All of the operation takes effect, but it returns an error.
     After,
-    /// The lowest addresses are done, as many of 24 parts.
+    /// The lowest addresses take effect, in 24ths of the length.
     Front(usize),
-    /// The highest addresses are done, as many of 24 parts.
+    /// The highest addresses take effect, in 24ths of the length.
     Back(usize),
-    /// Each bit is done or not, by chance.
+    /// Each bit takes effect or not, at random.
     Chance(u64),
 }
 
@@ -28,7 +28,7 @@ impl Tear {
         [Self::Before, Self::After].into_iter().chain(parts).chain((1..17).map(Self::Chance))
     }
 
-    /// Which bits of the byte at `at` of `length` are done.
+    /// Returns the bits of the byte at `at` of `length` that take effect.
     fn mask(self, at: usize, length: usize) -> u8 {
         match self {
             Self::Before => 0,
@@ -68,7 +68,7 @@ impl NorFlashError for NoPower {
 
 struct Cells {
     bytes: Vec<u8>,
-    /// How many writes and erases still succeed, and what is left of the next.
+    /// Number of writes and erases that still succeed, and the tear of the next one.
     cut: Option<(u32, Tear)>,
     dead: bool,
 }
@@ -92,7 +92,7 @@ impl<const PAGES: usize> TornFlash<PAGES> {
         })))
     }
 
-    /// The same content in other cells.
+    /// Returns a copy with cells of its own.
     pub(crate) fn copy(&self) -> Self {
         Self(Rc::new(RefCell::new(Cells { bytes: self.bytes(), cut: None, dead: false })))
     }
@@ -106,7 +106,7 @@ impl<const PAGES: usize> TornFlash<PAGES> {
         self.0.borrow_mut().cut = Some((operations, tear));
     }
 
-    /// Nothing can be read from these bytes any more.
+    /// Makes these bytes unreadable.
     pub(crate) fn spoil(&self, range: core::ops::Range<usize>) {
         self.0.borrow_mut().bytes[range].iter_mut().for_each(|byte| *byte ^= 0x10);
     }
@@ -115,7 +115,7 @@ impl<const PAGES: usize> TornFlash<PAGES> {
         self.0.borrow().dead
     }
 
-    /// Power is back. Whether it was cut.
+    /// Restores the power. Returns `true` if it was cut.
     pub(crate) fn restore(&self) -> bool {
         let mut cells = self.0.borrow_mut();
         cells.cut = None;
@@ -124,7 +124,7 @@ impl<const PAGES: usize> TornFlash<PAGES> {
 }
 
 impl Cells {
-    /// What is done of the next operation.
+    /// Returns the tear of the next operation, if it is the interrupted one.
     fn next(&mut self) -> Result<Option<Tear>, NoPower> {
         match &mut self.cut {
             _ if self.dead => Err(NoPower),

@@ -1,5 +1,5 @@
-//! A gateway in memory: the core's machine for each connection, tungstenite below it, a human
-//! operator above it.
+//! A gateway in memory: the core's machine for each connection, tungstenite below it, an operator
+//! above it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,7 +32,7 @@ pub(crate) struct Gateway {
 struct Registry {
     records: HashMap<NodeId, Record>,
     live: HashMap<NodeId, mpsc::UnboundedSender<Notice>>,
-    /// What the operator wrote down.
+    /// Tokens that the operator wrote down.
     noted: HashMap<NodeId, String>,
     observed: Vec<String>,
     goodbyes: usize,
@@ -44,7 +44,7 @@ fn key() -> ProofKey {
 }
 
 impl Registry {
-    /// As if every token had been proven before, so that no test waits for PBKDF2.
+    /// Treats every token as proven before, so that no test waits for PBKDF2.
     fn tag(&self, id: NodeId) -> Option<ProofTag> {
         let token = Token::parse(self.noted.get(&id)?)?;
         Some(key().tag(id, self.records.get(&id)?.standing.token()?, &token))
@@ -76,7 +76,7 @@ impl Gateway {
         Instant::from_millis(self.start.elapsed().as_millis() as u64)
     }
 
-    /// Approves, or reads out once more what was written down when it was.
+    /// Approves a node and returns its token; returns the noted one if it was approved before.
     pub(crate) fn approve(&self, id: NodeId) -> Token {
         let mut registry = self.registry();
         let drawn = registry.drawn;
@@ -109,7 +109,7 @@ impl Gateway {
         }
     }
 
-    /// Every open connection falls silent, as if a cable were pulled.
+    /// Makes every open connection silent, like a pulled cable.
     pub(crate) fn freeze(&self) {
         self.freeze.notify_waiters();
     }
@@ -122,12 +122,12 @@ impl Gateway {
         self.registry().live.len()
     }
 
-    /// How many connections ended with a goodbye of the node.
+    /// Returns the number of connections that the node closed in order.
     pub(crate) fn goodbyes(&self) -> usize {
         self.registry().goodbyes
     }
 
-    /// Takes the heartbeats that came.
+    /// Takes the received heartbeats.
     pub(crate) fn observed(&self) -> Vec<String> {
         std::mem::take(&mut self.registry().observed)
     }
@@ -147,7 +147,7 @@ struct Served<S> {
     machine: Option<Connection>,
 }
 
-/// What an effect asks to be answered with.
+/// The answer that an effect requires.
 enum Answer {
     Admitted(NodeId),
     Loaded(NodeId),

@@ -1,4 +1,4 @@
-//! The edge as a whole: one program, so that what the tests share is built once.
+//! Tests of the edge as a whole, in one program, so that shared code is built once.
 
 mod blocking;
 mod decoder;

@@ -1,4 +1,4 @@
-//! What is kept survives a power cut at every write and every erase.
+//! Stored memory survives a power cut at every write and every erase.
 
 use crate::flash::{Tear, TornFlash};
 use handfast_core::flow::registration::node::Memory;
@@ -17,7 +17,7 @@ fn id(n: u8) -> NodeId {
     NodeId::from_bytes([n; 16])
 }
 
-/// The n-th of a series in which every kind follows every other.
+/// Returns the n-th memory of a series in which every kind follows every other.
 fn memory(n: u8) -> Memory {
     match n % 5 {
         0 => Memory::Blank,
@@ -67,7 +67,7 @@ fn a_power_cut_at_any_write_or_erase_leaves_the_old_memory_or_the_new() {
                 let found =
                     load(&torn).unwrap_or_else(|e| panic!("{e:?} {tear:?} {n} {operations}"));
                 assert!(found == old || found == new, "{found:?} {tear:?} {n} {operations}");
-                // And once read as new it stays so.
+                // A memory that was read as the new one must stay so.
                 assert_eq!(load(&torn), Ok(found), "{tear:?} {n} {operations}");
                 for later in [n, n + 1, n + 2, n + 3] {
                     keep(&torn, &memory(later))

@@ -1,4 +1,4 @@
-//! Sockets of tokio as streams of embedded-io, and chance that repeats.
+//! Sockets of tokio as streams of embedded-io, and a repeatable generator.
 
 use std::convert::Infallible;
 
@@ -36,7 +36,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Tcp<T> {
     }
 }
 
-/// SplitMix64: good enough to differ, bad enough to repeat.
+/// A SplitMix64 generator: repeatable, and for tests only.
 pub(crate) struct Chance(pub(crate) u64);
 
 impl TryRng for Chance {

@@ -1,5 +1,5 @@
-//! The board that a test's node runs on: virtual time, duplex pipes, torn flash, an owner at a
-//! console, and a fuse that cuts the power.
+//! The board of a test's node: virtual time, duplex pipes, torn flash, an owner at a console, and a
+//! fuse that cuts the power.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -43,7 +43,7 @@ pub(crate) enum Told {
     NoConnection(Broken),
 }
 
-/// Burns one step shorter at each effect, and when it is gone nothing happens any more.
+/// A fuse that loses one step at each effect. Once it is burnt, nothing happens any more.
 pub(crate) struct Fuse {
     left: Cell<Option<u32>>,
     blown: Notify,
@@ -83,7 +83,7 @@ impl Clock for Virtual {
     }
 }
 
-/// Opens pipes to a gateway; to nobody who answers if there is none.
+/// An opener of pipes to a gateway; without a gateway nobody answers.
 pub(crate) struct Pipes {
     pub(crate) gateway: Option<Gateway>,
     pub(crate) fuse: Rc<Fuse>,
@@ -194,7 +194,7 @@ impl Sensors for Microphone {
     }
 }
 
-/// The owner's end of the console.
+/// The test's side of the owner.
 pub(crate) struct Hand {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) reports: mpsc::UnboundedReceiver<Told>,
@@ -212,7 +212,7 @@ impl Hand {
             .unwrap()
     }
 
-    /// The next report that `wanted` picks.
+    /// Returns the next report that `wanted` selects.
     pub(crate) async fn until<T>(&mut self, wanted: impl Fn(&Told) -> Option<T>) -> T {
         loop {
             let told = self.told().await;
@@ -243,7 +243,7 @@ pub(crate) fn target() -> Target<'static> {
     Target::new("gateway.local:8765", "/").unwrap()
 }
 
-/// One life of a node: from boot until it is stopped or dropped.
+/// Runs one life of a node: from boot until it is stopped or dropped.
 pub(crate) async fn live(gateway: Option<Gateway>, cells: &Cells, fuse: Rc<Fuse>, owner: Console) {
     let ports = Ports {
         gateway: Client::new(

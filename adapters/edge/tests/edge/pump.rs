@@ -1,4 +1,4 @@
-//! The whole node against a whole gateway, in virtual time.
+//! Tests of the whole node against a whole gateway, in virtual time.
 
 use core::future::Future;
 use core::time::Duration;
@@ -15,7 +15,7 @@ use handfast_edge::carrier::Broken;
 use handfast_edge::memory::{Flash, Keep, KeepError};
 use handfast_edge::ports::Command;
 
-/// A node that lives until its story is told.
+/// Runs a node until its story is over.
 async fn story<F: Future>(
     gateway: &Gateway,
     cells: &Cells,
@@ -50,7 +50,7 @@ async fn a_node_asks_is_approved_links_and_tells_how_it_is() {
         assert_eq!(kept(&cells).await, Memory::Paired { node_id: id, token: gateway.approve(id) });
         tokio::time::sleep(Duration::from_secs(10 * 60 + 1)).await;
         let heartbeats = gateway.observed();
-        // The gateway notes the arrival, too.
+        // The gateway must have recorded the arrival, too.
         assert_eq!(
             heartbeats.iter().filter(|noise| *noise == "0.25").count(),
             11,
@@ -118,7 +118,7 @@ async fn a_power_cut_at_any_effect_continues_where_it_was() {
         story(&gateway, &cells, async |mut hand| {
             match &before {
                 Memory::Blank => {}
-                // The owner knows it had asked; the token is still to be typed in.
+                // The owner knows that the node had asked; the token is still to be entered.
                 Memory::Asked { node_id } => {
                     hand.say(Command::TokenEntered(gateway.approve(*node_id)))
                 }

@@ -1,4 +1,4 @@
-//! The WebSocket client against a real server (tungstenite), and against bytes by hand.
+//! The WebSocket client against a real server (tungstenite), and against handwritten bytes.
 
 use crate::net::{Chance, Tcp};
 use embedded_io_adapters::tokio_1::FromTokio;
@@ -24,7 +24,7 @@ async fn pair(rng: &mut Chance) -> (Socket<'_, Tcp<DuplexStream>>, WebSocketStre
     (socket.unwrap(), server.unwrap())
 }
 
-/// A server that answers the request with `answer` and then sends nothing but what is in it.
+/// Answers the request with `answer` and sends nothing else.
 async fn answered(answer: &str) -> Result<(), Broken> {
     let (ours, mut theirs) = tokio::io::duplex(1024);
     theirs.write_all(answer.as_bytes()).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_reader_that_is_dropped_at_every_byte_loses_nothing() {
     let mut room = [0; 256];
     let mut n = 0;
     while n < 50 {
-        // Polled once and dropped, again and again.
+        // The future is polled once and dropped, again and again.
         let received = tokio::select! {
             biased;
             received = socket.receive(&mut room) => received.unwrap(),
@@ -179,7 +179,7 @@ async fn a_server_that_does_not_speak_websocket_is_refused() {
     );
     assert_eq!(answered("SSH-2.0-x\r\n").await, Err(Broken::Upgrade(UpgradeError::NotHttp)));
     assert_eq!(answered("HTTP/1.1 101 Switching").await, Err(Broken::Eof));
-    // An answer to somebody else's key.
+    // An answer to another request's key.
     let other = "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
     assert_eq!(answered(other).await, Err(Broken::Upgrade(UpgradeError::WrongAccept)));
 }

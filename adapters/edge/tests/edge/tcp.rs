@@ -1,5 +1,5 @@
-//! The same over sockets of the operating system, in real time: once with an executor, once with
-//! nothing but a loop.
+//! The same tests over sockets of the operating system, in real time: once with an executor, once
+//! with a plain loop.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -79,7 +79,7 @@ impl embedded_io::Write for Socket {
     }
 }
 
-/// An owner who types in what the operator reads out, and stops once the node is linked.
+/// An owner who enters the token that the operator reads out, and stops once the node is linked.
 struct Eager {
     gateway: Gateway,
     next: RefCell<Option<Command>>,

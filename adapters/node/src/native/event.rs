@@ -112,7 +112,7 @@ pub struct AppMessage {
     pub action: Action,
     /// Address of the message, like `/lights/1`.
     pub address: String,
-    /// The payload.
+    /// The payload, as opaque bytes.
     pub bytes: Vec<u8>,
 }
 

@@ -4,7 +4,9 @@
 //! One file, `tokens.json`, which people can read and other programs may add to:
 //!
 //! ```json
-//! {"routers": {"192.168.1.100:7330": {"token": "…", "paired_at": "2024-01-15T10:30:00Z", "name": "Studio Router"}}}
+//! {"routers": {"192.168.1.100:7330": {
+//!   "token": "…", "paired_at": "2024-01-15T10:30:00Z", "name": "Studio Router"
+//! }}}
 //! ```
 //!
 //! | file | content |

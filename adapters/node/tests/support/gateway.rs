@@ -23,12 +23,12 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use super::soon;
 
-/// What the gateway saw.
+/// An observation of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Asked(NodeId),
     Heartbeat(NodeId, Option<bool>),
-    /// The first frame of a connection was refused, or a link ended from this side.
+    /// The first frame of a connection was refused, or the gateway ended a link.
     Sent(String),
     /// The node closed with this code, or without one.
     Closed(Option<u16>),
@@ -77,20 +77,20 @@ impl Gateway {
         format!("ws://{}/pair?of=tests", self.address)
     }
 
-    /// Goes away as a gateway does that is being restarted.
+    /// Stops like a gateway that is being restarted.
     pub(crate) async fn stop(&mut self) {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
         let _ = self.shared.pushes.send(Push::Shutdown);
     }
 
-    /// Comes back on the same port with the same registry.
+    /// Starts again on the same port with the same registry.
     pub(crate) async fn come_back(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.accepting = tokio::spawn(accept(listener, self.shared.clone()));
     }
 
-    /// Approves, and returns the token.
+    /// Approves a node, and returns its token.
     pub(crate) async fn approve(&self, id: NodeId) -> String {
         let token = loop {
             if let Some(token) = token::issue(&random()) {
@@ -307,6 +307,6 @@ async fn serve(mut socket: WebSocketStream<TcpStream>, from: IpAddr, shared: &Sh
             }
         }
     }
-    // The node's part of the close.
+    // The node's part of the closing handshake.
     while let Some(Ok(_)) = socket.next().await {}
 }

@@ -23,7 +23,7 @@ use super::soon;
 pub(crate) use registry::{Registry, Shared};
 use session::{Wire, serve};
 
-/// What the gateway saw.
+/// An observation of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Pin(String),
@@ -57,12 +57,12 @@ pub(crate) fn random<const N: usize>() -> Entropy<N> {
 }
 
 impl NativeGateway {
-    /// On WebSockets.
+    /// Starts a gateway on WebSockets.
     pub(crate) async fn start() -> Self {
         Self::begin(true).await
     }
 
-    /// On plain TCP.
+    /// Starts a gateway on plain TCP.
     pub(crate) async fn start_tcp() -> Self {
         Self::begin(false).await
     }
@@ -93,7 +93,7 @@ impl NativeGateway {
         Fingerprint::of(self.shared.keys.channel.public())
     }
 
-    /// Serves one stream that never ends, as a serial line, connection after connection.
+    /// Serves one stream that never ends, such as a serial line, one connection after the other.
     pub(crate) fn serve_line(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let shared = self.shared.clone();
         tokio::spawn(async move {
@@ -104,12 +104,12 @@ impl NativeGateway {
         });
     }
 
-    /// Changes what the registry holds.
+    /// Changes the registry.
     pub(crate) fn registry<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
         change(&mut self.shared.registry.lock().unwrap())
     }
 
-    /// From now on nothing that comes after a grant is read.
+    /// Makes the gateway ignore everything after a grant.
     pub(crate) fn deaf_after_grants(&self, deaf: bool) {
         self.shared.deaf.store(deaf, Ordering::SeqCst);
     }

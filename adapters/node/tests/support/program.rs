@@ -1,4 +1,4 @@
-//! The binary, with everything it says.
+//! The binary as a child process, with all its output.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,26 +27,26 @@ pub(crate) struct Ended {
 }
 
 impl Program {
-    /// Starts it with these arguments, and with nothing on standard input.
+    /// Starts the program with these arguments and an empty standard input.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::spawn(arguments, Stdio::null())
     }
 
-    /// Starts it and types this.
+    /// Starts the program and types this input.
     pub(crate) async fn start_typing(arguments: &[&str], input: &str) -> Self {
         let mut program = Self::spawn(arguments, Stdio::piped());
         program.child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
         program
     }
 
-    /// Starts it to be [typed](Self::types) to later.
+    /// Starts the program with a standard input that can be [typed](Self::types) to later.
     pub(crate) fn start_asked(arguments: &[&str]) -> Self {
         let mut program = Self::spawn(arguments, Stdio::piped());
         program.stdin = program.child.stdin.take();
         program
     }
 
-    /// Starts it with this as its standard input.
+    /// Starts the program with this standard input.
     pub(crate) fn start_at(arguments: &[&str], stdin: std::fs::File) -> Self {
         Self::spawn(arguments, stdin.into())
     }
@@ -73,7 +73,7 @@ impl Program {
         Self { child, stdin: None, lines, said: String::new() }
     }
 
-    /// Waits for a line that holds this, and returns it.
+    /// Waits for a line that contains `part`, and returns it.
     pub(crate) async fn says(&mut self, part: &str) -> String {
         loop {
             match soon(part, self.lines.recv()).await {
@@ -94,7 +94,7 @@ impl Program {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
     pub(crate) async fn end(mut self) -> Ended {
         while let Some(line) = soon("the end of the program", self.lines.recv()).await {
             self.said.push_str(&line);
@@ -114,7 +114,7 @@ fn listen(stream: impl AsyncRead + Unpin + Send + 'static, lines: mpsc::Unbounde
     });
 }
 
-/// Runs it to its end.
+/// Runs the program to its end.
 pub(crate) async fn outcome(arguments: &[&str]) -> Ended {
     Program::start(arguments).end().await
 }

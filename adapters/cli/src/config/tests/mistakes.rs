@@ -1,8 +1,8 @@
-//! What is refused, and in which words.
+//! Refused configurations, and the wording of their errors.
 
 use super::{both, options, read};
 
-/// What is said about a file, without its name.
+/// Returns the error for a file, without the file's name.
 fn refused(text: &str) -> String {
     let error = both(text, &[]).expect_err(text);
     error
@@ -12,7 +12,7 @@ fn refused(text: &str) -> String {
         .join("\n")
 }
 
-/// What is said about an option.
+/// Returns the error for an option.
 fn wrong(words: &[&str]) -> String {
     let error = options(words).unwrap_err();
     assert_eq!(error.exit_code(), 2);

@@ -1,4 +1,4 @@
-//! The file and the options together.
+//! Tests of the file and the options together.
 
 mod mistakes;
 mod precedence;
@@ -10,19 +10,19 @@ use clap::{Args, Command, FromArgMatches};
 
 use super::{Options, Settings};
 
-/// What `serve` makes of its words.
+/// Parses the options of `serve`.
 fn options(words: &[&str]) -> Result<Options, clap::Error> {
     let command = Options::augment_args(Command::new("serve"));
     let matches = command.try_get_matches_from(std::iter::once(&"serve").chain(words))?;
     Options::from_arg_matches(&matches)
 }
 
-/// The settings that words give without a file.
+/// Returns the settings of options without a file.
 fn told(words: &[&str]) -> Settings {
     options(words).unwrap().settings().unwrap()
 }
 
-/// What a text as the file `gateway.toml` and words as options give.
+/// Returns the settings of the file `gateway.toml` with this text and these options.
 fn both(text: &str, words: &[&str]) -> Result<Settings, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.toml");

@@ -1,4 +1,4 @@
-//! Defaults, file and options, one over the other, and what may stand in them.
+//! Precedence of defaults, file and options, and their allowed values.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::super::keys::{Form, KEYS};
 use super::super::{Serial, Settings, Setup};
 use super::{both, file, options, read, told};
 
-/// A value of each key that is not its default, as an option has it and as the file has it.
+/// A value other than the default for each key, in the notation of the option and of the file.
 const OTHER: &[(&str, &str, &str)] = &[
     ("listen", "0.0.0.0:1", r#""0.0.0.0:1""#),
     ("port", "9", "9"),

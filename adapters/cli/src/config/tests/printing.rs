@@ -1,4 +1,4 @@
-//! The settings as a file.
+//! Printing of the settings as a file.
 
 use super::super::Settings;
 use super::super::keys::{Form, KEYS};

@@ -1,5 +1,4 @@
-//! The board that a node of the native wire runs on: what [`crate::node`] has, and an owner who
-//! pairs by PIN.
+//! The board of a node of the native wire: that of [`crate::node`], with an owner who pairs by PIN.
 
 use core::future::Future;
 use std::rc::Rc;
@@ -26,7 +25,7 @@ use crate::flash::TornFlash;
 use crate::net::{Chance, Tcp};
 use crate::node::{Fuse, Fused, Microphone, Virtual, identity};
 
-/// The memory, the keys.
+/// Flash with two pages each for the memory and the keys.
 pub(crate) type Cells = TornFlash<4>;
 
 /// A report that outlives its frame.
@@ -44,7 +43,7 @@ pub(crate) enum Told {
     RetryIn(Span),
     Unpaired,
     Forgotten,
-    /// Another piece of news.
+    /// Any other event, formatted.
     News(String),
     NotLoaded(KeepError),
     MemoryLost(KeepError),
@@ -52,18 +51,18 @@ pub(crate) enum Told {
     NoConnection(Broken),
 }
 
-/// What stands between node and gateway.
+/// The transport between node and gateway.
 #[derive(Clone, Copy)]
 pub(crate) enum Wire {
-    /// As many bytes at once as a buffer of this size lets through.
+    /// A clean stream with a buffer of this many bytes.
     Clean(usize),
-    /// Noise before the first frame of each side.
+    /// A stream with noise before the first frame of each side.
     Noisy,
-    /// Nobody answers.
+    /// A stream on which nobody answers.
     Dead,
 }
 
-/// Opens pipes to a gateway.
+/// A connector that opens pipes to a gateway.
 pub(crate) struct Pipes {
     pub(crate) gateway: Gateway,
     pub(crate) wire: Wire,
@@ -157,7 +156,7 @@ impl Owner for Console {
     }
 }
 
-/// The owner's end of the console.
+/// The test's side of the owner.
 pub(crate) struct Hand {
     commands: mpsc::UnboundedSender<Command>,
     reports: mpsc::UnboundedReceiver<Told>,
@@ -181,7 +180,7 @@ impl Hand {
         tokio::time::timeout(hour, self.reports.recv()).await.expect("an hour of silence").unwrap()
     }
 
-    /// Passes over everything else.
+    /// Skips reports until the wanted one.
     pub(crate) async fn until(&mut self, wanted: &Told) {
         while self.told().await != *wanted {}
     }
@@ -210,7 +209,7 @@ pub(crate) fn console(fuse: &Rc<Fuse>) -> (Console, Hand) {
     (console, Hand { commands, reports: reported })
 }
 
-/// One life of a node: from boot until it is stopped or dropped.
+/// Runs one life of a node: from boot until it is stopped or dropped.
 pub(crate) async fn live(
     gateway: &Gateway,
     wire: Wire,
@@ -219,7 +218,7 @@ pub(crate) async fn live(
     owner: Console,
 ) {
     let mut keep = FusedFlash(Flash::new(cells.clone(), 0).unwrap(), fuse.clone());
-    // Without keys there is no node; a board tries again or tells its owner.
+    // A node needs its keys; a real board retries or tells its owner.
     let Ok(own) = keys(&mut keep, &mut Chance(1)).await else {
         return core::future::pending().await;
     };
@@ -235,7 +234,7 @@ pub(crate) async fn live(
     run(ports, &Settings::DEFAULT, &mut Buffers::new()).await;
 }
 
-/// A node that lives until its story is told.
+/// Runs a node until its story is over.
 pub(crate) async fn story_over<F: Future>(
     gateway: &Gateway,
     wire: Wire,
@@ -259,7 +258,7 @@ pub(crate) async fn story<F: Future>(
     story_over(gateway, Wire::Clean(4096), cells, tell).await
 }
 
-/// What is kept.
+/// Returns the stored memory.
 pub(crate) async fn kept(cells: &Cells) -> Memory {
     Flash::new(cells.clone(), 0).unwrap().load().await.unwrap()
 }

@@ -31,13 +31,13 @@ use handfast_core::wire::native::pair::{Refusal, Selector};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 
-/// The time of day does not pass here.
+/// The wall-clock time, which does not advance here.
 const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 
 #[derive(Clone)]
 pub(crate) struct Gateway {
     registry: Arc<Mutex<Registry>>,
-    /// Every connection ends without a word.
+    /// Ends every connection without a message.
     restart: Arc<Notify>,
     start: tokio::time::Instant,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Registry {
     keys: Arc<OwnKeys>,
     pub(crate) records: HashMap<NodeId, Record>,
     pub(crate) grants: Vec<Grant>,
-    /// What is shown, for whom, and how many guesses were made.
+    /// Shown PINs, with the node they are for and the number of guesses.
     pub(crate) pins: HashMap<CodeId, (PublicKey, String, u8)>,
     code: Option<(Selector, String)>,
     live: HashMap<NodeId, mpsc::UnboundedSender<Notice>>,
@@ -88,7 +88,7 @@ impl Registry {
         id
     }
 
-    /// Which grant a request gets, or how else it goes on.
+    /// Decides about a request: a grant, or another outcome.
     fn settle(&mut self, asked: &Asked, proven: bool) -> Settled {
         let known = self
             .by_key(&asked.holder.channel)
@@ -177,7 +177,7 @@ impl Gateway {
         *self.registry().keys.channel.public()
     }
 
-    /// The PIN that is shown now.
+    /// Returns the PIN that is shown now.
     pub(crate) fn pin(&self) -> String {
         let registry = self.registry();
         let newest =
@@ -189,7 +189,7 @@ impl Gateway {
         self.registry().code = Some((Selector::parse(selector).unwrap(), secret.to_owned()));
     }
 
-    /// Approves whoever waits.
+    /// Approves the waiting request.
     pub(crate) fn approve(&self) {
         let mut registry = self.registry();
         let pending = |record: &&Record| matches!(record.standing, Standing::Pending { .. });
@@ -201,7 +201,7 @@ impl Gateway {
         }
     }
 
-    /// Unpairs every node.
+    /// Revokes every node.
     pub(crate) fn unpair(&self) {
         let mut registry = self.registry();
         for record in registry.records.values_mut() {
@@ -212,7 +212,7 @@ impl Gateway {
         }
     }
 
-    /// Every connection ends without a word; what is durable stays.
+    /// Ends every connection without a message; durable state stays.
     pub(crate) fn restart(&self) {
         self.registry().live.clear();
         self.restart.notify_waiters();
@@ -222,7 +222,7 @@ impl Gateway {
         self.registry().live.len()
     }
 
-    /// Takes how many heartbeats came.
+    /// Takes the number of received heartbeats.
     pub(crate) fn observed(&self) -> usize {
         std::mem::take(&mut self.registry().observed)
     }
@@ -249,7 +249,7 @@ struct Served<S> {
     decoder: Decoder<[u8; STREAM_BUFFER]>,
 }
 
-/// What an effect asks to be answered with.
+/// The answer that an effect requires.
 enum Answer {
     Entered,
     Found(PublicKey),

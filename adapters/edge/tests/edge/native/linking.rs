@@ -1,4 +1,4 @@
-//! Links, and what ends them.
+//! Links and the causes of their end.
 
 use core::time::Duration;
 
@@ -32,7 +32,7 @@ async fn a_node_links_again_when_its_gateway_was_restarted() {
     story(&gateway, &cells, async |mut hand| {
         let id = hand.pairs_by_pin(&gateway).await;
         for _ in 0..3 {
-            // Not when a heartbeat is due.
+            // At a moment when no heartbeat is due.
             tokio::time::sleep(Duration::from_secs(45)).await;
             gateway.restart();
             assert_eq!(hand.told().await, Told::NoConnection(Broken::Eof));
@@ -51,8 +51,7 @@ async fn a_gateway_that_restarts_while_the_pin_is_typed_shows_another() {
         let first = gateway.pin();
         gateway.restart();
         hand.until(&Told::NoConnection(Broken::Eof)).await;
-        // The owner would have typed it by now: nobody awaits it any more, and it is not kept for
-        // later.
+        // The first PIN is no longer awaited, and must not be stored for later.
         hand.types(&first);
         hand.pairs_by_pin(&gateway).await;
     })

@@ -1,5 +1,5 @@
-//! What is kept survives a power cut at every write and every erase, and damage to one part never
-//! touches the other.
+//! Stored data survives a power cut at every write and every erase, and damage to one part never
+//! affects the other.
 
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::node::{Memory, Paired};
@@ -23,7 +23,7 @@ fn key(n: u8) -> PublicKey {
     PublicKey::parse(&[n; 32]).unwrap()
 }
 
-/// The n-th of a series in which every kind follows every other.
+/// Returns the n-th memory of a series in which every kind follows every other.
 fn memory(n: u8) -> Memory {
     match n % 5 {
         0 => Memory::Blank,

@@ -1,4 +1,5 @@
-//! The native wire: the whole node against a whole gateway, in virtual time, over byte streams.
+//! Tests of the native wire: a whole node against a whole gateway, in virtual time, over byte
+//! streams.
 
 mod board;
 mod gateway;

@@ -1,4 +1,4 @@
-//! Pairing in every way, over wires of every kind.
+//! Pairing by every method, over every kind of wire.
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;

@@ -1,4 +1,4 @@
-//! Power cuts: between any two effects, and in the middle of any write or erase.
+//! Power cuts between any two effects, and in the middle of any write or erase.
 
 use handfast_core::flow::native::node::Memory;
 
@@ -7,12 +7,12 @@ use super::gateway::Gateway;
 use crate::flash::Tear;
 use crate::node::Fuse;
 
-/// What the owner does after the power came back, knowing what the node remembers.
+/// Continues as the owner would after the power is back, given the node's memory.
 async fn goes_on(hand: &mut Hand, gateway: &Gateway, before: &Memory) {
     match before {
         Memory::Blank => drop(hand.pairs_by_pin(gateway).await),
-        // It proved the gateway with the PIN, so it asks for its grant by itself; it was not made
-        // if the cut came too soon.
+        // The gateway proved the PIN, so the node asks for its grant by itself; the grant was not
+        // made if the cut came too soon.
         Memory::Asked { .. } => loop {
             match hand.told().await {
                 Told::Linked(_) => break,
@@ -85,7 +85,7 @@ async fn a_power_cut_in_any_write_or_erase_ends_in_the_same_link() {
                     .all(|record| record.keys.unwrap().channel == channel)
             );
         }
-        // Two pages of keys, what it asked, what it has: an erase and a write each.
+        // Two pages of keys, the request and the pairing: an erase and a write each.
         assert!(cuts >= 8, "{cuts}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept, by one program and by several.
+//! Storing of tokens, by one program and by several.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
@@ -133,7 +133,7 @@ fn tokens_are_plain_only_where_that_is_asked_for() {
     let usual = TokenStore::open_usual(&place.store).unwrap();
     usual.put("usual.local:1", entry(TOKEN)).unwrap();
     assert_eq!(place.text().matches(TOKEN).count(), 1);
-    // Whoever opens the sealed ones reads the plain one, too, but not the other way round.
+    // A store with a key reads plain tokens, too, but not the other way round.
     assert_eq!(token(&place.sealed(), "plain.local:1").as_deref(), Some(TOKEN));
     assert!(matches!(place.plain().get(ROUTER), Err(TokensError::Sealed { .. })));
     let sealed: Vec<_> = place
@@ -156,7 +156,7 @@ fn the_usual_source_is_where_the_key_was_so_far() {
         TokenStore::open_usual(&place.store).unwrap().key_source(),
         &KeySource::File(place.key.clone())
     );
-    // A lost key does not make the store look elsewhere.
+    // A lost key must not make the store look elsewhere.
     fs::remove_file(&place.key).unwrap();
     assert!(matches!(
         TokenStore::open_usual(&place.store).unwrap().get(ROUTER),
@@ -171,8 +171,8 @@ fn writers_at_the_same_time_lose_nothing_of_each_other() {
     let place = Place::new();
     std::thread::scope(|threads| {
         for writer in 0..4 {
-            // Each opens the store for itself as a program does; the lock is held by the opened
-            // file, not by the process.
+            // Each thread opens the store for itself, as a program does; the lock belongs to the
+            // opened file, not to the process.
             let store = place.sealed();
             threads.spawn(move || {
                 for number in 0..50 {
@@ -261,7 +261,7 @@ fn the_keyring_keeps_the_key_of_each_store() {
     assert!(matches!(open(&other).get(ROUTER), Err(TokensError::NotOpened { .. })));
     let third = Place::holding(&place.text());
     assert!(matches!(open(&third).get(ROUTER), Err(TokensError::LostKey { .. })));
-    // From within an asynchronous runtime, too.
+    // The calls must work within an asynchronous runtime, too.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(async { token(&open(&place), ROUTER) }).as_deref(), Some(TOKEN));
 }

@@ -20,7 +20,7 @@ const DOCUMENTED: &str = r#"{
   }
 }"#;
 
-/// A directory with the paths of a store and its key file in it; nothing is there yet.
+/// A directory with the paths of a store and its key file, which do not exist yet.
 struct Place {
     _dir: tempfile::TempDir,
     store: PathBuf,

@@ -1,4 +1,4 @@
-//! What is refused: files that others can use, and what is damaged, changed or no token.
+//! Refused stores: files that others can access, and damaged, changed or invalid ones.
 
 use std::os::unix::fs::symlink;
 

@@ -1,4 +1,4 @@
-//! What the gateway of the tests knows and decides.
+//! Registry and decisions of the tests' gateway.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -64,16 +64,16 @@ pub(crate) struct Registry {
     pub(crate) grants: Vec<Grant>,
     pub(crate) pairing_open: bool,
     pub(crate) pin: String,
-    /// One that was minted beforehand.
+    /// A code that was minted beforehand.
     pub(crate) code: Option<(Selector, String)>,
     pub(crate) guesses_left: u8,
-    /// What nodes that show a code are given, one a line.
+    /// Scopes of nodes that present a code, one per line.
     pub(crate) scopes: String,
-    /// For so many seconds.
+    /// Lifetime of grants in seconds.
     pub(crate) lasts: u64,
-    /// The scopes that the operator gave who asks for approval.
+    /// Scopes that the operator gave the node that asks for approval.
     pub(crate) approved: Option<String>,
-    /// Who shows a code is refused all the same.
+    /// A refusal for every node that presents a code.
     pub(crate) refuses: Option<Refusal<'static>>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn now() -> UnixTime {
     UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
 }
 
-/// Who asks.
+/// A node that asks to be paired.
 #[derive(Clone, Debug)]
 pub(crate) struct Asking {
     pub(crate) key: PublicKey,
@@ -90,7 +90,7 @@ pub(crate) struct Asking {
     pub(crate) method: Method,
 }
 
-/// How a request goes on, owned.
+/// The owned outcome of a request.
 pub(crate) enum Prepared {
     Refused(Refusal<'static>),
     Pin(CodeId, String, u8),
@@ -98,7 +98,7 @@ pub(crate) enum Prepared {
     Settle,
 }
 
-/// A grant with its capability.
+/// A grant with its capability token.
 pub(crate) struct Made {
     pub(crate) id: GrantId,
     pub(crate) node_id: NodeId,
@@ -241,7 +241,7 @@ impl Registry {
         }
     }
 
-    /// What a chain allows its holder, and until when.
+    /// Returns the scopes and the end of a presented chain.
     pub(crate) fn presented(
         &self,
         keys: &OwnKeys,
@@ -255,7 +255,7 @@ impl Registry {
     }
 }
 
-/// A code as core compares it.
+/// Returns a code in the form that core compares.
 pub(crate) fn code(text: Option<&str>) -> Code {
     text.map_or_else(|| Code::nobodys(&random()), |text| Code::parse(text).unwrap())
 }

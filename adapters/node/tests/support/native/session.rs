@@ -1,4 +1,4 @@
-//! One connection of the gateway of the tests.
+//! One connection of the tests' gateway.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -114,7 +114,7 @@ enum Fed {
     Closed,
 }
 
-/// What a connection knows besides its machine.
+/// State of a connection besides its machine.
 #[derive(Default)]
 struct Around {
     asking: Option<Asking>,
@@ -128,7 +128,7 @@ struct Around {
     granted: bool,
 }
 
-/// Carries out an effect; the answer, if it has one.
+/// Carries out an effect and returns the answer, if it has one.
 fn carry_out(
     effect: Effect<'_>,
     peer: Option<PublicKey>,
@@ -315,7 +315,7 @@ fn step(
                 id: made.id,
                 node_id: made.node_id,
                 room: UNKNOWN,
-                // Few random bytes make none.
+                // A few random bytes form no valid token.
                 token: if bearer {
                     std::iter::repeat_with(|| token::issue(&random())).flatten().next()
                 } else {
