@@ -22,7 +22,7 @@ pub struct PermissionsView {
 }
 
 impl PermissionsView {
-    /// Converts scopes.
+    /// Creates the view of these scopes.
     #[must_use]
     pub fn of(scopes: &ScopesBuf) -> Self {
         let mut view = Self::default();

@@ -114,7 +114,7 @@ pub enum ConfigError {
         extension: String,
         /// Name of the setting.
         field: &'static str,
-        /// Its value.
+        /// The rejected value of the setting.
         value: String,
         /// The problem and its remedy, as part of a sentence.
         problem: String,

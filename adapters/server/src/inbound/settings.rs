@@ -37,7 +37,7 @@ impl Default for InboundSettings {
 pub enum GateEvent {
     /// A stranger wrote, and waits for the operator from now on.
     Asked {
-        /// The stranger.
+        /// The stranger who waits from now on.
         sender: SenderName,
         /// The code with which the operator allows it.
         code: ChallengeCode,

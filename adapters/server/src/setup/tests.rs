@@ -1,5 +1,5 @@
-//! Setup codes and sessions as an operator has them. How companions show them over sockets is
-//! tested with [`crate::companion`].
+//! Setup codes and sessions from the operator's side. [`crate::companion`] tests their use over
+//! sockets.
 
 mod keys;
 mod sessions;
@@ -30,7 +30,7 @@ async fn gateway() -> Gateway {
     gateway_with(MemoryStore::default(), settings()).await
 }
 
-/// What the gateway finds in a token at that time.
+/// Returns the gateway's verdict about a token at this time.
 fn read(gateway: &Gateway, token: &str, now: UnixTime) -> Result<Redeemable, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
     verify(&gateway.inner.setup.keys.now(now), token, now, &mut scratch)

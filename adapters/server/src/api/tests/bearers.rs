@@ -18,7 +18,7 @@ async fn who(permit: Permit) -> String {
     }
 }
 
-/// The routes of somebody who embeds the gateway, with or without the peers' addresses.
+/// Returns the routes of an embedder, with or without the peers' addresses.
 async fn embedded(mut world: World, with_peer: bool) -> World {
     let gateway = &world.gateway;
     let router = Router::new()

@@ -1,4 +1,4 @@
-//! The API over real sockets.
+//! Tests of the API over real sockets.
 
 mod bearers;
 mod operators;
@@ -17,7 +17,7 @@ use crate::companion::tests::{ELSEWHERE, HERE, World, settings};
 use crate::gateway::Gateway;
 use crate::setup::SetupSettings;
 
-/// What was answered.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// What a request says besides its method and path.
+/// Options of a request besides its method and path.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Saying<'a> {
     pub(crate) bearer: Option<&'a str>,
@@ -79,8 +79,8 @@ async fn get(world: &World, path: &str, token: &str) -> Answer {
     ask(world, HERE, "GET", path, by(token)).await
 }
 
-/// Sessions of the profile `admin` may do everything at the gateway, those of `reader` look, those
-/// of `none` nothing there.
+/// Sessions of the profile `admin` have all permissions at the gateway, those of `reader` may read,
+/// those of `none` have none.
 fn profiles() -> SetupSettings {
     let profile = |name: &str, scopes| (name.to_owned(), ScopesBuf::parse(scopes).unwrap());
     SetupSettings {

@@ -32,7 +32,7 @@ async fn what_a_session_may_reach_its_permissions_say() {
         ),
         ("GET", "/api/v1/events", &[("reader", 403), ("one", 403), ("none", 403)]),
         ("POST", "/api/v1/setup", &[("reader", 403), ("one", 403), ("none", 403)]),
-        // The key for setup codes is replaced at the gateway alone.
+        // No session may replace the key of setup codes.
         ("POST", "/api/v1/setup/rotate", &[("admin", 403)]),
         ("GET", "/api/v1/inbound", &[("admin", 200), ("reader", 403), ("one", 403), ("none", 403)]),
         ("POST", nobody, &[("admin", 404), ("reader", 403), ("one", 403), ("none", 403)]),
@@ -65,7 +65,7 @@ async fn what_a_session_may_reach_its_permissions_say() {
     }
     assert_eq!(get(&world, "/api/v1", &token["reader"]).await.status, 403);
     assert_eq!(get(&world, "/api/v1", &token["admin"]).await.status, 404);
-    // A pattern for everything means the application's addresses, not the gateway's.
+    // A pattern for everything covers the application's addresses, not the gateway's.
     let everything = world.session().await;
     assert_eq!(
         get(&world, "/api/v1/devices", &everything).await.code(),

@@ -156,7 +156,7 @@ async fn a_store_that_fails_lets_nobody_in() {
     assert_eq!(answer.status, 503);
     store.left.store(-1, Ordering::SeqCst);
     assert_eq!(get(&world, SESSION, &token).await.status, 200);
-    // Ended is ended, whether or not that can be stored.
+    // The session has ended, whether or not that can be stored.
     store.left.store(2, Ordering::SeqCst);
     let ended = ask(&world, HERE, "DELETE", SESSION, by(&token)).await;
     assert_eq!(ended.code(), (503, "cut_not_stored".to_owned()));

@@ -1,4 +1,4 @@
-//! Extensions that break the rules, each beside one that keeps them.
+//! Extensions that violate the rules, each beside one that obeys them.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::handle::{Extension, Problem};
 use super::{Folder, HONEST, LONG, SHORT, answers, problem, until};
 
-/// An extension that misbehaves, and its neighbour.
+/// Starts an extension that misbehaves, and its neighbour.
 fn beside(folder: &Folder, python: &str) -> (Extension, Extension) {
     (folder.start("bad", python), folder.start("good", HONEST))
 }
@@ -19,7 +19,8 @@ async fn neighbour_answers(good: &Extension) {
     assert_eq!(good.status().restarts, 0);
 }
 
-/// Every call fails because the connection ended for this reason, and it is started again.
+/// Checks that every call fails because the program was ended for this reason, and that it is
+/// restarted.
 async fn is_ended_for(python: &str, reason: &str) {
     let folder = Folder::new();
     let (bad, good) = beside(&folder, python);

@@ -6,7 +6,7 @@ use super::super::ExtensionChannel;
 use super::{bare, extension, served};
 use crate::inbound::adapter::{ChannelAdapter, Normalised};
 
-/// A channel that answers so, and what it was asked.
+/// Returns a channel with this answer, and the requests that it received.
 async fn channel(answer: Value) -> (ExtensionChannel, Arc<Mutex<Vec<(String, Value)>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();

@@ -18,7 +18,7 @@ use crate::inbound::adapter::Normalised;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/extension.py");
 
-/// A gateway that knows one method, one cursor, and what it was brought.
+/// A gateway that has one method and one cursor, and collects items.
 #[derive(Default)]
 struct Gateway {
     cursor: Mutex<Option<String>>,
@@ -149,7 +149,7 @@ async fn over_its_standard_streams_the_example_does_all_it_should_and_asks_the_g
     assert_eq!((status.alive, status.restarts, status.ignored), (false, 0, 0));
 }
 
-/// The example as a server of its own, and its port.
+/// Starts the example as a server of its own, and returns its port.
 async fn listening(folder: &Folder) -> (Child, String) {
     let mut child = Command::new("python3")
         .args([

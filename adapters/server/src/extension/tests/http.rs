@@ -9,7 +9,7 @@ use super::super::handle::{Extension, Problem};
 use super::super::{ExtensionConfig, LINE_BYTES};
 use super::{LONG, SHORT, bare, extension, problem, served};
 
-/// A server that does so with each connection.
+/// Starts a server that handles each connection in this way.
 async fn server<F: Future<Output = ()> + Send>(
     each: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> Extension {
@@ -23,7 +23,7 @@ async fn server<F: Future<Output = ()> + Send>(
     extension(ExtensionConfig::http("mail", "mail", &url))
 }
 
-/// A server that answers with this text, and then waits for the end.
+/// Starts a server that answers with this text, and then waits for the end.
 async fn says(text: String) -> Extension {
     server(move |mut stream| {
         let text = text.clone();
@@ -115,7 +115,7 @@ async fn a_dead_and_a_silent_server_cost_their_callers_alone() {
     assert!(dead.status().alive, "nobody has called it yet");
     assert!(matches!(problem(&dead, LONG).await, Problem::Down(_)));
     assert!(!dead.status().alive);
-    // The head alone, and a body that trickles: the deadline is over all of it.
+    // The head alone, and a body that trickles: the time limit covers both.
     let stuck = server(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{").await;
         let _ = stream.read_to_end(&mut Vec::new()).await;

@@ -1,4 +1,4 @@
-//! What polled extensions bring, on its way into a gateway.
+//! Items of polled extensions on their way into a gateway.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{bare, served, until};
 use crate::gateway::Gateway;
 use crate::hook::Application;
 
-/// Keeps what was brought.
+/// A collector of items.
 #[derive(Default)]
 struct Kept(Arc<Mutex<Vec<Value>>>);
 

@@ -1,4 +1,4 @@
-//! The bridge against real programs, in Python, and against servers that lie.
+//! Extensions as real programs in Python, and as servers that lie.
 
 mod admin;
 mod attacks;
@@ -27,12 +27,12 @@ use super::host::{Host, NoHost};
 use super::rules::Rules;
 use super::{ExtensionConfig, Transport};
 
-/// Within which everything happens that is to happen.
+/// Limit for everything that must happen.
 const LONG: Duration = Duration::from_secs(60);
-/// For what is not to happen.
+/// Wait for everything that must not happen.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// How every program of these tests begins.
+/// The beginning of every program of these tests.
 const PRELUDE: &str = r#"
 import json, os, sys, time
 def say(value):
@@ -44,10 +44,10 @@ def asked():
     for line in iter(sys.stdin.readline, ""):
         yield json.loads(line)
 "#;
-/// A program that answers with what it is given.
+/// A program that returns the parameters of each call.
 const HONEST: &str = "for r in asked(): answer(r, r['params'])";
 
-/// Waits a second where a gateway waits a minute.
+/// Rules with a second where a gateway waits a minute.
 const HASTY: Rules = Rules {
     restart: Duration::from_millis(20),
     restart_most: Duration::from_millis(100),
@@ -56,7 +56,7 @@ const HASTY: Rules = Rules {
     farewell: Duration::from_secs(1),
 };
 
-/// A place for programs.
+/// A directory for programs.
 struct Folder(TempDir);
 
 impl Folder {
@@ -68,7 +68,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// What stands in a file, as soon as it has a whole line.
+    /// Waits until a file has a whole line, and returns it.
     async fn line(&self, name: &str) -> String {
         let path = self.path(name);
         let whole = || std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'));
@@ -76,7 +76,7 @@ impl Folder {
         whole().unwrap().trim().to_owned()
     }
 
-    /// An extension that runs this Python, which finds its folder in its first argument.
+    /// Returns an extension that runs this Python code, whose first argument is its folder.
     fn config(&self, name: &str, python: &str) -> ExtensionConfig {
         let script = self.path(&format!("{name}.py"));
         std::fs::write(&script, format!("{PRELUDE}\n{python}\n")).unwrap();
@@ -98,7 +98,7 @@ impl Folder {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 async fn until(mut so: impl FnMut() -> bool) {
     let wait = async {
         while !so() {
@@ -108,7 +108,7 @@ async fn until(mut so: impl FnMut() -> bool) {
     tokio::time::timeout(LONG, wait).await.expect("it comes to be so");
 }
 
-/// Waits until something goes well, trying again.
+/// Retries a call until it succeeds.
 async fn answers(extension: &Extension) {
     let wait = async {
         while extension.call("x.ping", json!(1), LONG).await.is_err() {
@@ -122,7 +122,7 @@ async fn problem(extension: &Extension, within: Duration) -> Problem {
     extension.call("x.ping", json!(1), within).await.unwrap_err().problem
 }
 
-/// Whether a process is gone, or dead and only not collected by whoever adopted it.
+/// Returns `true` if a process is gone, or is a zombie of another parent.
 fn gone(pid: &str) -> bool {
     match std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")) {
         Err(_) => true,
@@ -132,8 +132,8 @@ fn gone(pid: &str) -> bool {
     }
 }
 
-/// An extension over HTTP in this process: what it answers is the result, or the whole body if it
-/// is text that begins with `RAW`.
+/// Starts an HTTP extension in this process. Its answer is the result, or the whole body if it is
+/// text that begins with `RAW`.
 async fn served(
     mut config: ExtensionConfig,
     answer: impl Fn(&str, &Value) -> Value + Clone + Send + Sync + 'static,

@@ -11,7 +11,7 @@ use super::super::poll::MOST_TICKS;
 use super::super::{ExtensionConfig, Extensions, Services};
 use super::{bare, served, until};
 
-/// Everything that was done, in order.
+/// A record of all calls, in order.
 #[derive(Default)]
 struct Book {
     done: Mutex<Vec<String>>,
@@ -158,7 +158,7 @@ async fn extensions_that_are_slow_to_say_what_is_new_take_no_turn_from_others_an
     assert_eq!(in_flight(), vec![0; most], "nothing is polled after the end");
 }
 
-/// Never gets done, and knows how many are at it.
+/// A consumer that never finishes, and counts concurrent calls.
 #[derive(Default)]
 struct Stuck(AtomicUsize);
 

@@ -58,7 +58,7 @@ async fn whoever_asks_at_the_same_time_or_right_after_has_the_same_metrics() {
         Extensions::new(vec![with_metrics(config.await)], Services::default()).unwrap();
     let all = join_all((0..20).map(|_| extensions.scrape(LONG))).await;
     assert!(all.iter().all(|text| text == "good_x 0\n"), "{all:?}");
-    // Whoever asked first has gone: the others have it all the same.
+    // The first caller is gone, but the others get the result all the same.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(1)).await;
     tokio::time::resume();

@@ -129,7 +129,7 @@ for r in asked():
     let extension =
         folder.start_with("dozing", dozing, Rules { write: LONG, ..HASTY }, Arc::new(NoHost));
     folder.line("up").await;
-    // More than a pipe holds: its line stays half written.
+    // More than a pipe holds, so the line stays half written.
     let plug = extension.call("x.plug", json!("x".repeat(1 << 19)), LONG);
     let rest = async {
         let forgotten = extension.call("x.forgotten", Value::Null, SHORT).await;
@@ -198,7 +198,7 @@ async fn a_program_ends_with_its_last_handle() {
     }
 }
 
-/// Answers when it may, and knows how many wait at once.
+/// A host that answers on permission, and counts waiting requests.
 struct Slow {
     may: Semaphore,
     entered: AtomicUsize,
@@ -221,7 +221,7 @@ impl Host for Slow {
 async fn what_an_extension_asks_the_gateway_is_answered_sixteen_at_a_time_while_the_rest_waits_and_its_own_answers_get_through()
  {
     let folder = Folder::new();
-    // Its ids are those of the gateway's calls too; neither side mixes them up.
+    // Its ids equal those of the gateway's calls; neither side may confuse them.
     let asking = "
 got = {}
 for r in asked():

@@ -1,4 +1,4 @@
-//! Strangers who try to get in, to get others' place, or to fill something up.
+//! Strangers who try to be admitted, to take others' places, or to exhaust a limit.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ async fn a_block_that_comes_while_a_message_is_under_way_holds_from_the_next_one
             let world = Arc::clone(&world);
             async move { world.ask("chat", "a", "ana").await }
         });
-        // It has read that Ana was let in, and now Ana is blocked.
+        // The gate has read that Ana is allowed, and now Ana is blocked.
         moody.read.acquire().await.unwrap().forget();
         world.gate.change("chat", Some("a"), "ana", SenderChange::Block).await.unwrap();
         let held_back = moody.held_back.as_ref().unwrap();

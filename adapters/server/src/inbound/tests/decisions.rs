@@ -1,4 +1,4 @@
-//! The table, line by line, as far as the gate and not core has its part in it.
+//! The decision table, line by line, as far as the gate and not core implements it.
 
 use std::sync::Arc;
 
@@ -159,7 +159,7 @@ async fn a_code_is_told_again_when_that_is_due() {
         let first = world.challenge("chat", "a", "ana").await;
         let again = world.challenge("chat", "a", "ana").await;
         assert_eq!((again.code, again.is_new, again.reply), (first.code, false, true));
-        // Who asks the gate here holds the channel itself, and sends it.
+        // The caller of this function holds the channel itself, and sends the text.
         assert_eq!(
             world.counted(
                 r#"pairing_inbound_challenged_total{channel="chat",result="delivered_via_broker"}"#
@@ -210,7 +210,7 @@ async fn a_channel_that_is_registered_anew_is_asked_anew() {
         world.gate.channels().register(odd);
         world.let_in("odd", "a", "Ana").await;
         assert!(world.is_admitted("odd", "a", "Ana").await);
-        // This one tells upper case from lower.
+        // A channel whose senders are case-sensitive.
         struct Named;
         world
             .gate

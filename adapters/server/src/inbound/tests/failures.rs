@@ -1,4 +1,4 @@
-//! What fails lets nobody in.
+//! Failures, none of which admits a message.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::inbound::{Admission, GateError, InboundError, InboundSettings, Incomi
 async fn a_store_that_fails_is_an_error_and_nobody_is_let_in() {
     let moody = Arc::new(Moody::new(memory()));
     let store: Arc<dyn Inbound> = Arc::<Moody>::clone(&moody);
-    // Nothing is remembered, so that each message asks.
+    // Nothing is cached, so that each message reads the store.
     let world =
         World::with(&store, InboundSettings { remembered: 0, ..InboundSettings::default() });
     world.let_in("chat", "a", "friend").await;

@@ -1,4 +1,4 @@
-//! The gate over real stores, and whoever tries to get past it.
+//! The gate over real stores, and attempts to bypass it.
 
 mod attacks;
 mod decisions;

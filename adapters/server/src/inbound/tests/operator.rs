@@ -1,4 +1,4 @@
-//! What the operator does.
+//! The operator's decisions about senders.
 
 use handfast_core::time::UnixTime;
 use handfast_store::{SenderChange, SenderFilter, SenderStanding};

@@ -1,4 +1,4 @@
-//! What senders are told.
+//! Texts to senders.
 
 use handfast_core::registry::inbound::Limits;
 
@@ -11,7 +11,7 @@ fn challenged(world: &World, result: &str) -> u64 {
     world.counted(&format!(r#"{CHALLENGED}"{result}"}}"#))
 }
 
-/// Waits for counters that a background task moves, on a clock that moves when nothing else does.
+/// Waits for counters of a background task, on a clock that advances only when nothing else runs.
 async fn until(world: &World, result: &str, count: u64) {
     while challenged(world, result) < count {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

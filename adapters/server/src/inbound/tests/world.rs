@@ -1,4 +1,4 @@
-//! What the tests are made of: both stores, channels that misbehave, and a store that does.
+//! Parts of the tests: both stores, channels that misbehave, and a store that does.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use crate::inbound::{
 };
 use crate::telemetry::{Live, Telemetry};
 
-/// Each store, one after the other. The directory outlives what is in it.
+/// Returns each kind of store. The directory outlives its store.
 pub(super) fn stores() -> Vec<(Arc<dyn Inbound>, Option<tempfile::TempDir>)> {
     let home = tempfile::tempdir().unwrap();
     let sqlite = sqlite(home.path());
@@ -37,7 +37,7 @@ fn sqlite(home: &Path) -> Arc<dyn Inbound> {
     Arc::new(SqliteStore::open(&home.join("handfast.db")).unwrap())
 }
 
-/// A gate over a store, with WhatsApp and a channel `chat`, and what it counts.
+/// A gate over a store, with WhatsApp and a channel `chat`, and its counters.
 pub(super) struct World {
     pub(super) gate: Gate,
     pub(super) telemetry: Arc<Telemetry>,
@@ -93,7 +93,7 @@ impl World {
             .unwrap()
     }
 
-    /// The value of one series, 0 if it is not there.
+    /// Returns the value of one series, 0 if it does not exist.
     pub(super) fn counted(&self, series: &str) -> u64 {
         let text = self.telemetry.encode(&Live::default());
         let value = text
@@ -103,7 +103,7 @@ impl World {
     }
 }
 
-/// What a channel of the tests does when it is asked.
+/// The behaviour of a test channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Does {
     Fine,
@@ -112,7 +112,7 @@ pub(super) enum Does {
     NeverEnds,
 }
 
-/// A channel `odd` that lower-cases its senders, and misbehaves as it is told.
+/// A channel `odd` that lower-cases its senders, and misbehaves on request.
 pub(super) struct Odd {
     pub(super) naming: Does,
     pub(super) sending: Does,
@@ -164,13 +164,13 @@ impl ChannelAdapter for Odd {
     }
 }
 
-/// A store that fails when it is told to, gives out codes that are taken, and holds answers back.
+/// A store that fails on request, returns codes that are taken, and delays answers.
 pub(super) struct Moody {
     pub(super) inner: Arc<dyn Inbound>,
     pub(super) facts_fail: AtomicBool,
     pub(super) challenges_fail: AtomicBool,
     pub(super) codes_are_taken: AtomicBool,
-    /// Facts that were read are answered only with a permit of this.
+    /// Facts are returned only with a permit of this semaphore.
     pub(super) held_back: Option<Semaphore>,
     pub(super) read: Semaphore,
 }

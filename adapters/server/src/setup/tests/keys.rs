@@ -46,7 +46,7 @@ async fn after_a_rotation_the_old_key_counts_for_a_day_and_a_restart_makes_it_no
 
     let again = at(dir.path()).await;
     assert!(read(&again, &old, now).is_ok() && read(&again, &new, now).is_ok());
-    // A day later the old key is no key any more, whatever the code says of its time.
+    // A day later the old key is invalid, whatever the code says about its time.
     let later = UnixTime::from_secs(now.as_secs() + 86_402);
     assert_eq!(again.inner.setup.keys.now(later).len(), 1);
     assert_eq!(read(&again, &old, now).unwrap_err(), NotValid::Signature);

@@ -263,7 +263,7 @@ fn the_length_is_bounded_as_given_and_as_carried() {
     let longest = format!("wss://gateway.example/{}", "x".repeat(SETUP_URL_BYTES - 22));
     assert_eq!(accepted(&longest).as_str().len(), SETUP_URL_BYTES);
     assert_eq!(parse(&format!("{longest}x")), Err(UrlRefused::TooLong));
-    // Each of these takes six characters as it is carried.
+    // Each of these takes six characters in the carried text.
     assert_eq!(
         parse(&format!("wss://gateway.example/{}", "ü".repeat(100))),
         Err(UrlRefused::TooLong)
@@ -362,8 +362,7 @@ fn a_companion_connects_to_the_pair_path_under_the_same_security() {
         ("https://gateway.example/base?t=1&u=/pair", "wss://gateway.example/base/pair?t=1&u=/pair"),
     ] {
         assert_eq!(accepted(given).pair_url().as_str(), pair, "{given}");
-        // As text, which the original's companion connects to exactly as it stands, it means the
-        // same.
+        // The text, which the original's companion connects to verbatim, has the same meaning.
         assert_eq!(Url::parse(&accepted(given).pair_text()).unwrap().as_str(), pair, "{given}");
     }
     assert_eq!(
@@ -400,8 +399,8 @@ fn the_parts_of_an_address_are_told() {
     }
 }
 
-/// Texts made of what the tricks are made of: enough of them parse, and what then does not hold is
-/// found by a second reading.
+/// Texts composed of the parts of such tricks: enough of them parse, and a second reader checks the
+/// results.
 #[test]
 fn no_text_of_tricky_parts_gets_a_plain_connection_out_of_this_network() {
     #[rustfmt::skip]
@@ -421,7 +420,7 @@ fn no_text_of_tricky_parts_gets_a_plain_connection_out_of_this_network() {
     };
     let (mut plain, mut secure, mut refused) = (0, 0, 0);
     for _ in 0..200_000 {
-        // Most begin as an address does, or too few would be one.
+        // Most texts begin like an address, because otherwise too few would be one.
         let mut text = if next(8) > 0 { PARTS[next(4)].to_owned() } else { String::new() };
         for _ in 0..=next(6) {
             text.push_str(PARTS[next(PARTS.len())]);
