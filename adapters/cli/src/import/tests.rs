@@ -196,7 +196,7 @@ async fn nothing_that_is_in_the_registry_is_overwritten() {
 async fn records_that_mean_ill_are_refused_one_by_one_and_none_is_paired() {
     let bench = Bench::new();
     let hostile = [
-        // This name is replaced below by one that contains half a character.
+        // This record is changed below into one with half a character.
         json!({}),
         json!({"policy_mode": "loud"}),
         json!({"policy_mode": null}),

@@ -11,8 +11,8 @@ use crate::node::Fuse;
 async fn goes_on(hand: &mut Hand, gateway: &Gateway, before: &Memory) {
     match before {
         Memory::Blank => drop(hand.pairs_by_pin(gateway).await),
-        // The gateway proved the PIN, so the node asks for its grant by itself; the grant was not
-        // made if the cut came too soon.
+        // The node has verified the gateway by the PIN, so it asks for its grant by itself; the
+        // grant was not made if the cut came too soon.
         Memory::Asked { .. } => loop {
             match hand.told().await {
                 Told::Linked(_) => break,

@@ -67,15 +67,15 @@ pub(crate) enum Verb {
 pub(crate) struct Pair {
     #[command(flatten)]
     pub(crate) door: native::Door,
-    /// What people call the node: up to 64 characters; with --pin and the like the host's name
+    /// Name of the node for people: up to 64 characters; with --pin and the like the host's name
     /// unless given
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<Name>,
-    /// Where it stands: up to 64 characters
+    /// Room where the node stands: up to 64 characters
     #[arg(long, value_name = "ROOM", value_parser = name)]
     pub(crate) room: Option<Name>,
-    /// What it is made of: a JSON object, or @FILE that holds one; at most 256 bytes with --pin and
-    /// the like, 4096 without
+    /// Hardware of the node: a JSON object, or @FILE that holds one; at most 256 bytes with --pin
+    /// and the like, 4096 without
     #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
     pub(crate) profile: String,
     /// The gateway: ws:// or wss:// (http:// and https:// mean the same; port 8765 unless named),
@@ -125,7 +125,7 @@ pub(crate) struct Status {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Reset {
-    /// Really forget
+    /// Confirm that everything is to be forgotten
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
@@ -134,8 +134,8 @@ pub(crate) struct Reset {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct State {
-    /// Where the node keeps its id: default $STATE_DIRECTORY, else /var/lib/handfast-node for root,
-    /// else ~/.local/state/handfast-node
+    /// Directory of the node's state: default $STATE_DIRECTORY, else /var/lib/handfast-node for
+    /// root, else ~/.local/state/handfast-node
     #[arg(id = "state", long = "state", value_name = "DIR")]
     path: Option<PathBuf>,
 }

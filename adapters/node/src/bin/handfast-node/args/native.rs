@@ -13,7 +13,7 @@ use handfast_node::native::{GatewayAt, read_public};
 use super::{Ca, State};
 use crate::Failure;
 
-/// How to pair over the native wire; nothing of it given: by token.
+/// The pairing method of the native wire. None of these options means pairing by token.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false, id = "door")]
 pub(crate) struct Way {
@@ -106,12 +106,12 @@ pub(crate) struct Tokens {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Send {
-    /// What to do: read, write or admin
+    /// Action at the address: read, write or admin
     #[arg(value_parser = action)]
     pub(crate) action: Action,
-    /// Where, like /lights/1
+    /// Address, like /lights/1
     pub(crate) address: String,
-    /// What to send: up to 864 bytes
+    /// Text to send: up to 864 bytes
     pub(crate) text: String,
     #[command(flatten)]
     pub(crate) state: State,
@@ -121,7 +121,7 @@ pub(crate) struct Send {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Listen {
-    /// Where to listen, like /lights/** (quote it)
+    /// Pattern of addresses to listen at, like /lights/** (quote it)
     pub(crate) pattern: String,
     /// Print JSON, one object a line
     #[arg(long)]
@@ -149,7 +149,7 @@ pub(crate) struct Delegate {
     /// The Ed25519 key of who gets it
     #[arg(long, value_name = "KEY", value_parser = signing_key)]
     pub(crate) to_signing_key: ed25519::PublicKey,
-    /// What it allows, like read:/lights/**; may be repeated
+    /// Scope of the new token, like read:/lights/**; may be repeated
     #[arg(long, value_name = "SCOPE", required = true)]
     pub(crate) scope: Vec<String>,
     /// For how long, like 30m, 1h or 7d
