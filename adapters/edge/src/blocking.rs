@@ -41,6 +41,7 @@ impl<T: embedded_io::Read + ReadReady> embedded_io_async::Read for Polled<T> {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
         poll_fn(|context| match self.0.read_ready() {
             Ok(false) => {
+                // Nothing else wakes this task, so it asks to be polled again.
                 context.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -102,6 +102,7 @@ impl<F: NorFlash> Keep for Flash<F> {
         };
         let id = node_id.into_iter().flat_map(|id| id.as_bytes().iter().copied());
         let chars = token.into_iter().flat_map(|token| token.expose().bytes());
+        // A blank memory also erases the old record, which may hold a token.
         self.pages.replace(&mut self.flash, kind, id.chain(chars), kind == BLANK).await
     }
 }

@@ -149,9 +149,11 @@ impl Pages {
         let first = self.read(flash, Side::First).await?;
         let second = self.read(flash, Side::Second).await?;
         Ok(match (first.page(), second.page()) {
+            // Normally both pages hold a record; the higher sequence number is the newer.
             (Page::Holds(a), Page::Holds(b)) if a > b => Newest::Record(first),
             (_, Page::Holds(_)) => Newest::Record(second),
             (Page::Holds(_), _) => Newest::Record(first),
+            // A torn page beside an erased one is the very first record, cut off.
             (Page::Erased, Page::Erased | Page::Torn) | (Page::Torn, Page::Erased) => {
                 Newest::Nothing
             }
@@ -182,6 +184,7 @@ impl Pages {
         let record = Record::new(kind, sequence.saturating_add(1), payload);
         self.erase(flash, older).await?;
         flash.write(self.bounds::<F>(older).0, &record.0).await.map_err(|_| KeepError::Flash)?;
+        // Worn flash may lose bits without an error, so the record is read back.
         if self.read(flash, older).await? != record {
             return Err(KeepError::Worn);
         }

@@ -248,6 +248,8 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                     Due::Ping => hands.bounded(pin!(open.ping())).await,
                     Due::Lost => Err(Broken::Overdue),
                 };
+                // The deadline may have been the ping's or the machine's; a tick too early is
+                // harmless.
                 if alive.is_ok() {
                     (node, after) = pin!(in_place(|| hands.feed(
                         node,

@@ -122,6 +122,8 @@ impl Connection {
                     reason: Utf8Bytes::from_static(close.reason),
                 };
                 let goodbye = async {
+                    // Reading on drives the closing handshake until the gateway ends the
+                    // connection.
                     if WebSocketStream::close(&mut socket, Some(frame)).await.is_ok() {
                         while let Some(Ok(_)) = socket.next().await {}
                     }

@@ -114,6 +114,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
             let [byte] = byte;
             let after_cr = core::mem::replace(&mut self.after_cr, byte == b'\r');
             match byte {
+                // CR LF counts as one line end.
                 b'\n' if after_cr => {}
                 b'\r' | b'\n' => {
                     self.push(b"\r\n");

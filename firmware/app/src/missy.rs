@@ -47,6 +47,7 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
         return Ok(());
     }
     starts(desk, &memory);
+    // The memory may hold the token, and the driver loads it again itself.
     drop(memory);
     let mut authority = heapless::String::<MAX_TARGET>::new();
     // The string has room for the longest host.

@@ -95,6 +95,7 @@ where
             desk.leave().await;
             return code;
         }
+        // The driver borrows this copy, so the console can change the settings meanwhile.
         current.copy(desk.settings);
         let settings = &*current;
         let ended: Result<(), i32> = match &settings.gateway {

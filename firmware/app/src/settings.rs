@@ -137,9 +137,11 @@ impl Kept {
         }
         let first_sequence = read(flash, start, settings).await?;
         let second_sequence = read(flash, second, settings).await?;
+        // `None` orders before `Some`, so a page without a record never wins.
         if first_sequence <= second_sequence {
             return Ok(Self { sequence: second_sequence.unwrap_or(0), next: start, other: second });
         }
+        // The second page may have overwritten `settings`, so the first is read again.
         let sequence = read(flash, start, settings).await?.unwrap_or(0);
         Ok(Self { sequence, next: second, other: start })
     }

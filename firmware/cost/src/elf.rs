@@ -35,6 +35,7 @@ impl Elf {
             if sh_flags & u64::from(elf::SHF_ALLOC) == 0 {
                 continue;
             }
+            // Uninitialized data takes RAM only.
             let kept =
                 section.kind() != SectionKind::UninitializedData && !section.data()?.is_empty();
             if kept {
@@ -80,6 +81,7 @@ impl Elf {
                     u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
                 };
                 let (line, column) = (word(8), word(12));
+                // Other constants may look like a record, so implausible ones are skipped.
                 if !(1..100_000).contains(&line) || !(1..1_000).contains(&column) || word(4) > 300 {
                     continue;
                 }

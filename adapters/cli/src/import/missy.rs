@@ -122,6 +122,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Result<(), End> {
+    // Counted first, because every record of a repeated id is refused.
     let mut times: HashMap<NodeId, u32> = HashMap::new();
     for node_id in records.iter().filter_map(|raw| NodeId::parse(&node_id_of(raw.get())?)) {
         *times.entry(node_id).or_default() += 1;

@@ -66,6 +66,7 @@ pub(super) async fn import(
         }
     };
     let mut found = Vec::new();
+    // Decisions come first, because a pending row of an allowed sender is skipped.
     for table in [ALLOWED, PENDING, SESSIONS] {
         match is_there(&connection, &table) {
             Ok(false) => {}
@@ -222,6 +223,7 @@ impl Batch<'_> {
             Ok(times) => times,
             Err(why) => {
                 part.refuse(&about.row, why);
+                // A refused row must not let an older decision about its sender take effect.
                 self.seen.insert(name, false);
                 return;
             }

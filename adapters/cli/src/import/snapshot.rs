@@ -43,6 +43,7 @@ impl Snapshot {
         for (from, to) in &files {
             copied(from, to).map_err(|error| format!("it cannot be copied to be read: {error}"))?;
         }
+        // A copy of a file that changes meanwhile may be inconsistent.
         if states()? != before {
             return Err(
                 "it was written while it was read; stop the program that uses it first".to_owned()

@@ -33,6 +33,7 @@ pub fn render(text: &str, invert: bool) -> Result<String, NoQrCode> {
 pub fn render_within(text: &str, invert: bool, columns: usize) -> Result<String, NoQrCode> {
     let modules = Modules::of(text, columns)
         .map_err(|why| if why == NoQrCode::TooLong { NoQrCode::TooWide } else { why })?;
+    // On a dark background the light modules are drawn.
     let lit = |x: usize, y: usize| modules.is_dark(x, y) == invert;
     let mut out = String::new();
     for y in (0..modules.side()).step_by(2) {

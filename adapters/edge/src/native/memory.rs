@@ -75,6 +75,7 @@ pub async fn keys(keep: &mut impl Keep, rng: &mut impl CryptoRng) -> Result<OwnK
     if let Some(stored) = keep.keys().await? {
         return Ok(OwnKeys::from_stored(&stored));
     }
+    // An unreadable memory is erased as well, so that no pairing outlives its keys.
     if keep.load().await != Ok(Memory::Blank) {
         keep.keep(&Memory::Blank).await?;
     }

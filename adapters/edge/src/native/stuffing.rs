@@ -55,6 +55,7 @@ impl Iterator for Stuffed<'_> {
             self.at = self.at.saturating_add(1);
             return byte;
         }
+        // The zero itself is not sent: the code of its group stands for it.
         if self.zero {
             self.at = self.at.saturating_add(1);
         } else if self.ended || (self.full && self.byte(self.at).is_none()) {

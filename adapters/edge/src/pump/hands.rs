@@ -90,6 +90,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     Effect::Connect => after = After::Open,
                     Effect::Tell(news) => self.owner.tell(Report::News(news)).await,
                     Effect::Send(text) => {
+                        // An earlier effect of this step has found the connection broken.
                         let Some(open) = carrier else { continue };
                         let sent = self.bounded(pin!(open.send(Frame::Text(text)))).await;
                         if let Err(broken) = sent {

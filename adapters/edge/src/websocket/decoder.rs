@@ -155,6 +155,7 @@ impl Decoder {
             match self.stage {
                 Stage::Closed => return Ok((input.len(), None)),
                 Stage::Broken(violation) => return Err(violation),
+                // Tested before any input is read, so that an empty frame is finished as well.
                 Stage::Payload { content, left: 0 } => {
                     self.stage = HEADER;
                     if let Some(event) = self.finish(content, room)? {
@@ -195,10 +196,12 @@ impl Decoder {
         }
         let have = have.saturating_add(1);
         let [first, second, rest @ ..] = &bytes;
+        // A bad first byte is refused before the length arrives.
         if have == 1 {
             self.content(*first)?;
             return Ok(Stage::Header { bytes, have });
         }
+        // A client must fail a connection whose server masks (RFC 6455, section 5.1).
         if second & 0x80 != 0 {
             return Err(Violation::Masked);
         }
@@ -218,6 +221,7 @@ impl Decoder {
         let shortest = match needed {
             2 => true,
             4 => length > 125,
+            // The highest bit must be 0 (RFC 6455, section 5.2).
             _ => length > 0xffff && length >> 63 == 0,
         };
         if !shortest {

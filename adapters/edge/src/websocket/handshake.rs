@@ -132,6 +132,7 @@ impl Response {
         let name = parts.next().unwrap_or(&[]);
         let value = parts.next().unwrap_or(&[]).trim_ascii();
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        // Other headers are ignored, so a long one does no harm.
         let matters = is("upgrade") || is("connection") || is("sec-websocket-accept");
         if matters && cut {
             return Err(UpgradeError::TooLong);
@@ -139,6 +140,7 @@ impl Response {
         if is("upgrade") {
             self.upgrade = value.eq_ignore_ascii_case(b"websocket");
         } else if is("connection") {
+            // The header is a list and may occur several times.
             self.connection |= value
                 .split(|&byte| byte == b',')
                 .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));

@@ -163,6 +163,8 @@ impl Open {
                     reason: Utf8Bytes::from_static(close.reason),
                 };
                 let goodbye = async {
+                    // Reading on drives the closing handshake until the gateway ends the
+                    // connection.
                     if WebSocketStream::close(socket, Some(frame)).await.is_ok() {
                         while let Some(Ok(_)) = socket.next().await {}
                     }

@@ -138,6 +138,7 @@ impl Delegate {
     ) -> Result<Self, DelegateError> {
         let chain = bytes_of(token.expose()).map_err(|_| DelegateError::NoToken)?;
         let facts = super::Facts::read(token.expose()).map_err(|_| DelegateError::NoToken)?;
+        // Tested here, because the gateway would only answer that the token is not accepted.
         if facts.holder.channel != *keys.channel.public() {
             return Err(DelegateError::NotTheHolder);
         }
@@ -266,6 +267,7 @@ impl Delegate {
     }
 
     fn read<'f>(&mut self, frame: &'f mut [u8]) -> Result<FromGateway<'f>, DelegateError> {
+        // A frame that does not open consumes the receiving half, so the link is over.
         let receiving = self.receiving.take().ok_or(DelegateError::Broken)?;
         let (receiving, text) = receiving.open(frame).map_err(|_| DelegateError::Broken)?;
         self.receiving = Some(receiving);

@@ -181,6 +181,7 @@ fn action(effect: Effect<'_>, chain: &mut Incoming) -> Option<Action> {
             chain.part(&part);
             None
         }
+        // The token is stored together with the memory of the effect that follows.
         Effect::Chain(bytes) => {
             chain.next = bytes.map(<[u8]>::to_vec).or_else(|| chain.whole.take());
             None

@@ -156,11 +156,13 @@ impl Keeper {
     ) -> Result<Option<Facts>, KeepError> {
         let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
         let mut facts = None;
+        // The token goes first, so that `native.json` never names a grant without its token.
         if let Memory::Paired(paired) = &memory {
             facts = self.keep_token(&router, paired, chain)?;
         }
         let before = self.state.dir().load_native().ok().flatten().map(|(before, _)| before);
         self.state.write_file(record::NATIVE, &record::write_native(&identity, &memory))?;
+        // The old token is removed only once the new pairing is durable.
         if let Memory::Paired(_) = &memory {
             self.forget_others(before.as_ref(), &identity)?;
         }

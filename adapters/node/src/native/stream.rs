@@ -83,6 +83,7 @@ pub(super) async fn open_line(path: &Path, baud: u32, within: Duration) -> Resul
         ))
     };
     let port = serial2_tokio::SerialPort::open(path, baud).map_err(|error| failed(&error))?;
+    // Bytes for an earlier program must not count as an answer.
     port.discard_buffers().map_err(|error| failed(&error))?;
     let mut line = Framed::new(Box::new(port));
     let begin = async {

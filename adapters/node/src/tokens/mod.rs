@@ -88,6 +88,7 @@ impl TokenStore {
         let kind: Option<String> = plain.load()?.rest.get(KEY_SOURCE).unwrap_or_default();
         let known = kind.and_then(|kind| KeySource::named(&kind, &plain.path));
         let keys = known.unwrap_or_else(|| match KeySource::beside(&plain.path) {
+            // An existing key file may have sealed tokens of this store, so it stays in use.
             KeySource::File(key) if !key.exists() && keyring::is_usable() => KeySource::Keyring,
             in_a_file => in_a_file,
         });
@@ -140,6 +141,7 @@ impl TokenStore {
         }
         file::make_directory(file::directory(&self.path))?;
         let _lock = file::lock(&self.path)?;
+        // Read under the lock, so that entries of other programs are not lost.
         let mut document = self.load()?;
         let token = match self.keys.find_or_make(&self.path)? {
             None => Zeroizing::new(token.to_owned()),
@@ -170,6 +172,7 @@ impl TokenStore {
             return Ok(false);
         }
         let _lock = file::lock(&self.path)?;
+        // Read again under the lock, so that entries of other programs are not lost.
         let mut document = self.load()?;
         if document.routers.remove(router).is_none() {
             return Ok(false);

@@ -120,6 +120,7 @@ pub(super) async fn pair(
     };
     let entry = gateway.device_by_prefix(&prefix).await?.entry;
     match body.version {
+        // The error shows the record as it is now, so that counts as shown.
         Some(version) if version != entry.version.0 => {
             gateway.inner.shown.see(&entry);
             let shown = format!("version {version}");

@@ -138,6 +138,7 @@ pub async fn serve_admin(
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "an operator's connection could not be accepted");
+                    // Without free file descriptors, accepting would fail again at once.
                     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     continue;
                 }

@@ -37,6 +37,7 @@ pub(super) async fn everybody(
         .headers()
         .get(CONTENT_LENGTH)
         .map(|length| length.to_str().ok().and_then(|text| text.parse().ok()));
+    // Bodies without a length are limited while they are read.
     if length.is_some_and(|length| length.is_none_or(|bytes: usize| bytes > BODY_BYTES)) {
         return refuse(
             StatusCode::PAYLOAD_TOO_LARGE,

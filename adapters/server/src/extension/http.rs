@@ -55,6 +55,7 @@ impl Http {
         let unreached = |error: std::io::Error| Problem::Down(error.to_string());
         let stream =
             TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreached)?;
+        // With one request per connection, Nagle's algorithm would only delay it.
         stream.set_nodelay(true).map_err(unreached)?;
         match &self.tls {
             None => self.exchange(stream, id, body).await,

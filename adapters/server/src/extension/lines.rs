@@ -54,6 +54,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if self.searched - self.start > self.longest {
                 return Err(NoLine::TooLong);
             }
+            // The unread rest moves to the front, so the buffer holds one line and a chunk at most.
             self.buffer.drain(..self.start);
             self.searched -= self.start;
             self.start = 0;

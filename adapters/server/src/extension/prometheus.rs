@@ -80,6 +80,7 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
         dropped += u64::from(!taken);
     }
     let owners = owners(&families);
+    // A repeated series would make the gateway's whole exposition invalid.
     let mut seen = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut kept: Vec<(String, Kept)> = Vec::new();

@@ -320,6 +320,7 @@ fn response(answered: Answered) -> Result<Response, &'static str> {
             headers.append(name.clone(), value);
         }
     }
+    // Set last, so that the extension cannot override them.
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let bodiless = matches!(

@@ -122,6 +122,7 @@ impl Stdio {
                 Ok(outlet) => outlet.try_send(Some(id), line)?,
                 Err(why) => return Err(Problem::Down(why.clone())),
             }
+            // Under the same lock as the send, so that no answer arrives before its caller waits.
             state.waiting.insert(id, sender);
             Waiting { link: &self.link, id }
         };

@@ -113,6 +113,7 @@ impl Channels {
             let replies = replies.unwrap_or_else(|| Arc::new(Semaphore::new(MOST_REPLIES)));
             registered.insert(name, Registered { adapter, replies });
         }
+        // After the change: a reader of the new number also sees the new channel.
         self.generation.fetch_add(1, Ordering::Release);
     }
 

@@ -89,6 +89,7 @@ impl Cache {
         let hash = self.hash(key);
         let Some(mut set) = self.set(hash) else { return };
         let same = set.iter().position(|kept| kept.is_of(hash, key));
+        // An invalid entry is replaced before a valid one.
         let place = same.or_else(|| set.iter().position(|kept| !kept.holds(at)));
         let kept = Kept { hash, raw: raw.into(), who, remembered, generation: at.generation };
         match place {

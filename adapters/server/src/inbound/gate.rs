@@ -186,6 +186,7 @@ impl Gate {
 
     fn remembers(&self, message: &Incoming<'_>) -> Option<Admitted> {
         let mut who = self.find(message)?;
+        // A sample of the lookups is repeated under a timer; timing each would slow all down.
         if who.metrics.is_to_be_timed() {
             let begun = Instant::now();
             who = self.find(message)?;
@@ -390,6 +391,7 @@ impl Gate {
         now: UnixTime,
     ) -> Result<Verdict, GateError> {
         let meta = meta.filter(|meta| is_meta(meta)).unwrap_or("{}");
+        // A drawn code may belong to another sender already.
         for _ in 0..MOST_DRAWS {
             let fresh = ChallengeCode::new(&chance::draw());
             let limits = &self.inner.settings.limits;

@@ -151,6 +151,7 @@ impl Gate {
                 return Err(error.into());
             }
         };
+        // Only unknown and expired codes use up an attempt.
         match approved {
             Approved::Sender(sender) => {
                 self.wrong_codes(|bucket, _| bucket.give_back(attempt));

@@ -141,6 +141,7 @@ impl Gateway {
                     usage("the names in this setup code are too long together".to_owned())
                 }
             })?;
+        // The life of this run's codes is elapsed time, whatever happens to the wall clock.
         self.inner.setup.issued.remember(issued.nonce, self.inner.clock.elapsed(), terms.ttl);
         let payload = Payload {
             url: &url,

@@ -83,6 +83,7 @@ impl SetupKeys {
         if kept.previous_until.is_none_or(|until| now < until) {
             return kept.keys;
         }
+        // The key may have been rotated since it was read, so its end is tested again.
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         if kept.previous_until.is_some_and(|until| until <= now) {
             *kept =

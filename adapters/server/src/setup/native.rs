@@ -103,6 +103,7 @@ impl Gateway {
                 Ok(Err(NotRedeemed::ClockInDoubt)) => {
                     (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)))
                 }
+                // The record has changed since it was read, so the decision is made again.
                 Err(SaveError::Conflict | SaveError::Missing) => continue,
                 Err(SaveError::Store(error)) => (Verification::Error, Err(error)),
             };

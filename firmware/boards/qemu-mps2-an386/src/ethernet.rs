@@ -82,6 +82,7 @@ impl Lan9118 {
             return None;
         }
         HW_CFG.write(HW_CFG_RESET);
+        // The bit clears itself once the reset is complete.
         while HW_CFG.read() & HW_CFG_RESET != 0 {}
         HW_CFG.write(HW_CFG_TX_FIFO_5K | HW_CFG_MUST_BE_ONE);
         FIFO_INT.write(FIFO_INT_FIRST_FRAME);

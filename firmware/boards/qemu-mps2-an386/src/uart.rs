@@ -84,6 +84,7 @@ impl Uart {
 
     async fn read(&self, buffer: &mut [u8]) -> usize {
         poll_fn(|cx| {
+            // Registered before the ring is read, so that a byte in between still wakes the task.
             self.came.register(cx.waker());
             let read = critical_section::with(|cs| self.received.borrow_ref_mut(cs).take(buffer));
             self.collect();
@@ -94,6 +95,7 @@ impl Uart {
 
     async fn write(&self, bytes: &[u8]) -> usize {
         poll_fn(|cx| {
+            // Registered before the attempt, so that free room in between still wakes the task.
             self.can_send.register(cx.waker());
             match self.try_send(bytes) {
                 0 if !bytes.is_empty() => Poll::Pending,

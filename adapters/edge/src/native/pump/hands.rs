@@ -108,6 +108,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     Effect::Tell(news) => self.owner.tell(Report::News(news)).await,
                     Effect::App(app) => self.owner.tell(Report::App(app)).await,
                     Effect::Send(frame) => {
+                        // An earlier effect of this step has found the connection broken.
                         let Some(open) = wire else { continue };
                         let sent =
                             within(&self.clock, self.settings.write_within, pin!(open.send(frame)))
@@ -150,6 +151,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
             match error {
                 KeepError::Corrupted | KeepError::Unreadable => {
                     self.owner.tell(Report::MemoryLost(error)).await;
+                    // The keys are stored apart from the memory, so the node can pair again.
                     return Some(Memory::Blank);
                 }
                 KeepError::Flash | KeepError::Worn => {

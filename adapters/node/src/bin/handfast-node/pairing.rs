@@ -69,6 +69,7 @@ impl Pairing {
     ) -> Result<(), Failure> {
         self.tell(&format!("This node  {}\n", self.shown.own));
         loop {
+            // A paired node need not wait for its first link: `run` opens it later.
             let patience = if self.granted.is_some() { LINK_WITHIN } else { Duration::MAX };
             let asking = async {
                 match &mut self.question {

@@ -67,6 +67,7 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
         Some(path) => node.with_token_file(std::path::absolute(path)?),
         None => node,
     };
+    // The node stores a token from standard input itself.
     if let Some(token) = entered {
         node.owner().token_entered(token).await;
     }
