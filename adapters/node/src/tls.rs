@@ -20,7 +20,7 @@ pub enum TlsError {
         /// The cause, as part of a sentence.
         why: String,
     },
-    /// There is no trusted certificate at all.
+    /// The system has no trusted certificates, and no CA file was given.
     #[error(
         "this system has no trusted certificates; install the package ca-certificates, or name the gateway's CA with --ca FILE"
     )]

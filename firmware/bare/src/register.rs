@@ -19,13 +19,13 @@ impl Register {
 
     /// Reads the register, with any side effect that the device gives to a read.
     pub fn read(self) -> u32 {
-        // SAFETY: whoever called `at` vouched for the address.
+        // SAFETY: the caller of `at` vouched for the address.
         unsafe { ptr::with_exposed_provenance::<u32>(self.0).read_volatile() }
     }
 
     /// Writes the register.
     pub fn write(self, value: u32) {
-        // SAFETY: whoever called `at` vouched for the address.
+        // SAFETY: the caller of `at` vouched for the address.
         unsafe { ptr::with_exposed_provenance_mut::<u32>(self.0).write_volatile(value) }
     }
 }

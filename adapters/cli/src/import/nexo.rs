@@ -30,8 +30,8 @@ const AT_ONCE: usize = 256;
 /// Maximum lifetime of an imported session in seconds: the longest that this gateway grants.
 const LONGEST_SESSION: u64 = 365 * 86_400;
 
-/// If two rows name one sender, the operator's last decision is read first, and a revocation before
-/// an approval. Rows with an unreadable time come before both.
+/// Decisions about senders. Of two rows about one sender, the operator's last decision is read
+/// first, and a revocation before an approval. Rows with an unreadable time come before both.
 const ALLOWED: Table = Table {
     name: "pairing_allow_from",
     columns: &["channel", "account_id", "sender_id", "approved_at", "approved_via", "revoked_at"],

@@ -30,7 +30,7 @@ pub enum TokensError {
     TooOpen {
         /// The file or directory.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits that it has.
         mode: u32,
         /// The permission bits that it should have.
         mend: u32,
@@ -128,7 +128,7 @@ pub enum TokensError {
     NotAKey {
         /// The place of the key.
         place: String,
-        /// Its length in bytes.
+        /// The length of the key in bytes, not 32.
         found: u64,
     },
     /// The keyring cannot be used.

@@ -26,7 +26,7 @@ pub enum SocketError {
     TooLong {
         /// Path of the socket.
         path: PathBuf,
-        /// Its length in bytes.
+        /// The length of the path in bytes.
         length: usize,
     },
     /// A system call failed.

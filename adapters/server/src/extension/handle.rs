@@ -81,8 +81,8 @@ pub enum Problem {
 pub struct ExtensionStatus {
     /// Name of the extension.
     pub name: String,
-    /// For a program: `true` while it runs. Over HTTP: `true` if the last call reached it, or none
-    /// has been made yet.
+    /// `true` while a program runs; over HTTP, `true` if the last call reached the extension, or
+    /// none has been made yet.
     pub alive: bool,
     /// Number of calls in progress.
     pub calls_in_flight: usize,

@@ -152,7 +152,7 @@ pub(crate) struct Delegate {
     /// Scope of the new token, like read:/lights/**; may be repeated
     #[arg(long, value_name = "SCOPE", required = true)]
     pub(crate) scope: Vec<String>,
-    /// For how long, like 30m, 1h or 7d
+    /// Lifetime of the new token, like 30m, 1h or 7d
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) lasts: Duration,
     #[command(flatten)]
