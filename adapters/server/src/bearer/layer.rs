@@ -1,4 +1,4 @@
-//! A layer that lets through only requests whose bearer allows what they do.
+//! A tower layer that admits only requests whose bearer allows their action.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,25 +15,25 @@ use super::permit::{BearerRefused, Permit};
 use crate::gateway::Gateway;
 
 impl Gateway {
-    /// A layer that demands a bearer which allows this action at the path of the request: as the
-    /// router sees it, so without what the router is nested under. The handler behind it may
-    /// extract the [`Permit`].
+    /// Creates a layer that demands a bearer which allows this action at the path of the request.
+    /// The path is the one the router sees, without the prefix of a router that nests it. The
+    /// handler behind the layer may extract the [`Permit`].
     #[must_use]
     pub fn require(&self, action: Action) -> Require {
         Require { gateway: self.clone(), action, address: None }
     }
 
-    /// The same for one address, whatever the path is.
+    /// Creates a layer that checks the action at a fixed address instead of the request's path.
     ///
     /// # Errors
-    /// What is wrong with the address.
+    /// [`ScopeError`] if the address is malformed.
     pub fn require_at(&self, action: Action, address: &str) -> Result<Require, ScopeError> {
         Address::parse(address)?;
         Ok(Require { gateway: self.clone(), action, address: Some(address.into()) })
     }
 }
 
-/// The layer that [`Gateway::require`] makes.
+/// The layer that [`Gateway::require`] and [`Gateway::require_at`] create.
 #[derive(Clone)]
 pub struct Require {
     gateway: Gateway,
@@ -49,7 +49,7 @@ impl<S> Layer<S> for Require {
     }
 }
 
-/// A service behind [`Require`].
+/// The service that [`Require`] wraps around another.
 #[derive(Clone)]
 pub struct Required<S> {
     inner: S,
@@ -76,9 +76,12 @@ fn allows(permit: &Permit, action: Action, address: &str) -> Result<bool, Bearer
     Ok(permit.allows(action, &address))
 }
 
-/// The text of a path, decoded once. An escape that hides a slash, a backslash or another escape is
-/// refused: whoever decoded it differently behind us would serve another address than the one that
-/// is allowed.
+/// Returns the text of a path, percent-decoded once.
+///
+/// # Errors
+/// [`ScopeError::Character`] for text that is not UTF-8, an incomplete escape, and an escape of a
+/// slash, a backslash or a percent sign: a server behind this one that decodes it differently would
+/// serve another address than the one that was checked.
 pub(crate) fn decoded(path: &str) -> Result<String, ScopeError> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
@@ -113,7 +116,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let require = self.require.clone();
-        // The one that is ready goes; its clone stays.
+        // `poll_ready` made this service ready, not its clone: the ready one handles the request.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {

@@ -1,9 +1,10 @@
-//! Short-lived bearers for HTTP: what a link allows, for doors that know no sealed channel.
+//! Short-lived bearers for HTTP, which carry a link's permissions to servers without a sealed
+//! channel.
 //!
-//! Over its link a node, or a delegate, asks for a token. For five minutes, or until its link would
-//! end, that token stands for the scopes of the link, in the header `Authorization: Bearer …`.
-//! Revoking the node, its grant, or anything that it was delegated from ends it at once, and so
-//! does muting. Bearers are kept in memory alone, as their SHA-256.
+//! A node or a delegate requests a token over its link. For five minutes, or until its link would
+//! expire, that token carries the scopes of the link in the header `Authorization: Bearer …`.
+//! Revoking the node, its grant, or any block from which its chain was delegated ends the token at
+//! once, and so does muting. Bearers are kept in memory only, as their SHA-256.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -16,7 +17,7 @@
 //!     format!("{:?} may read here", permit.holder())
 //! }
 //!
-//! // Whoever may read `/sensors/kitchen` may GET it.
+//! // A bearer that may read `/sensors/kitchen` may GET it.
 //! Router::new()
 //!     .route("/sensors/{name}", get(who))
 //!     .route_layer(gateway.require(Action::Read))
@@ -24,10 +25,10 @@
 //! # }
 //! ```
 //!
-//! The token of a companion's session is a bearer as well. What it allows, the profile of the
-//! session says ([`SetupSettings`](crate::setup::SetupSettings)); and it counts until the session
-//! ends. It is looked up in the registry at each request, so a session that was revoked is refused
-//! at once, by whichever gateway. A [`Permit`] takes both kinds, a [`Companion`] only sessions:
+//! The token of a companion's session is a bearer as well. The profile of the session defines what
+//! it allows ([`SetupSettings`](crate::setup::SetupSettings)), and it is valid until the session
+//! ends. It is looked up in the registry at each request, so a session that any gateway has revoked
+//! is refused at once. A [`Permit`] takes both kinds, a [`Companion`] only sessions:
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -44,9 +45,9 @@
 //! # }
 //! ```
 //!
-//! Where the request knows its peer ([`ConnectInfo`](axum::extract::ConnectInfo)), tokens that are
-//! nobody's use up the attempts of its source, as wrong proofs of nodes do; then all that come from
-//! there are answered 429 for a while, but for bearers of links.
+//! Where the request knows its peer ([`ConnectInfo`](axum::extract::ConnectInfo)), unknown tokens
+//! use up the attempts of its source, as wrong proofs of nodes do. Once they are used up, requests
+//! from there are answered 429 for a while, except those with bearers of links.
 
 mod companion;
 mod layer;
@@ -74,22 +75,22 @@ pub(crate) use layer::decoded;
 pub use layer::{Require, Required};
 pub use permit::{BearerRefused, Permit};
 
-/// How long a bearer counts.
+/// Lifetime of a bearer.
 pub const LIFETIME: Duration = Duration::from_secs(300);
-/// Most bearers at once; then the one that would expire first goes.
+/// Maximum number of bearers at once; a new one replaces the one that would expire first.
 const MOST: usize = 65_536;
-/// Most of one holder's, so that nobody drives out the others.
+/// Maximum number of bearers of one holder, so that no holder displaces the others.
 const MOST_OF_ONE: usize = 16;
 
-/// Before the characters in the hash by which a bearer is found.
+/// Prefix of the bearer's characters in the hash by which it is found.
 const LABEL: &[u8] = b"handfast/v1/bearer\0";
 
-/// Whose a bearer is.
+/// The holder of a bearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A node of the registry.
     Node(NodeId),
-    /// A holder of a chain, by its static key.
+    /// A delegate, by its static key.
     Delegate(x25519::PublicKey),
     /// A companion, by its session.
     Companion(SessionId),
@@ -106,7 +107,7 @@ impl From<Peer> for Holder {
 
 type Hash = [u8; 32];
 
-/// The bearers that count.
+/// All valid bearers.
 #[derive(Debug, Default)]
 pub(crate) struct Bearers(Mutex<Kept>);
 
@@ -114,20 +115,20 @@ pub(crate) struct Bearers(Mutex<Kept>);
 struct Kept {
     by_hash: HashMap<Hash, Bearer>,
     by_expiry: BTreeSet<(Instant, Hash)>,
-    /// The oldest first.
+    /// Hashes by tie, the oldest first.
     by_tie: HashMap<Tie, Vec<Hash>>,
 }
 
 #[derive(Debug)]
 struct Bearer {
     holder: Holder,
-    /// What the holder's link rests on.
+    /// The blocks of the chain on which the holder's link rests; empty for a grant.
     held: Box<[Held]>,
     in_force: OwnedInForce,
     expires: Instant,
 }
 
-/// What a bearer ends with.
+/// A holder, block or key whose end also ends the bearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Tie {
     Holder(Holder),
@@ -144,8 +145,8 @@ impl Bearer {
 }
 
 impl Bearers {
-    /// A fresh one, that counts for [`LIFETIME`], or for as long as is left if that is less. None
-    /// if nothing is left.
+    /// Issues a bearer that is valid for [`LIFETIME`], or for the remaining time of the link if
+    /// that is less. Returns `None` if no time remains.
     pub(crate) fn issue(
         &self,
         (holder, held): (Holder, &[Held]),
@@ -171,9 +172,9 @@ impl Bearers {
         Some(token)
     }
 
-    /// Whose this is, and what it allows.
+    /// Returns the holder of a bearer and its permissions.
     pub(crate) fn find(&self, text: &str, now: Instant) -> Option<(Holder, OwnedInForce)> {
-        // What has another form is nobody's; and it bounds what is hashed.
+        // The form is checked first: it bounds the length of the text that is hashed.
         let token = Token::parse(text)?;
         let kept = self.0.lock().expect("no thread panics while it holds the bearers");
         let bearer =
@@ -181,17 +182,17 @@ impl Bearers {
         Some((bearer.holder, bearer.in_force.clone()))
     }
 
-    /// Ends those of a node or a delegate.
+    /// Ends the bearers of a holder.
     pub(crate) fn drop_holder(&self, holder: Holder) {
         self.drop_tied(&[Tie::Holder(holder)]);
     }
 
-    /// Ends those that rest on any of these blocks.
+    /// Ends the bearers that rest on any of these blocks.
     pub(crate) fn drop_blocks(&self, blocks: &[capability::Id]) {
         self.drop_tied(&blocks.iter().copied().map(Tie::Block).collect::<Vec<_>>());
     }
 
-    /// Ends those that rest on a block of this holder's.
+    /// Ends the bearers that rest on a block made for this key.
     pub(crate) fn drop_key(&self, key: &x25519::PublicKey) {
         self.drop_tied(&[Tie::Key(*key)]);
     }

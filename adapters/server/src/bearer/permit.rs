@@ -1,4 +1,4 @@
-//! What an HTTP handler learns of whoever sent a bearer.
+//! The authority of an HTTP request that carries a bearer.
 
 use axum::Json;
 use axum::extract::{FromRef, FromRequestParts};
@@ -15,8 +15,8 @@ use crate::gateway::Gateway;
 use crate::in_force::OwnedInForce;
 use crate::proxies::PeerAddress;
 
-/// Shows that a request came with a bearer that counts. An axum extractor for every state that a
-/// [`Gateway`] can be taken from.
+/// Proof that a request came with a valid bearer. It is an axum extractor for every state from
+/// which a [`Gateway`] can be taken.
 #[derive(Clone, Debug)]
 pub struct Permit {
     holder: Holder,
@@ -24,10 +24,10 @@ pub struct Permit {
     scopes: ScopesBuf,
 }
 
-/// Why a request is not served. Answered as JSON, `{"error":{"code","message"}}`.
+/// Reasons to refuse a request. The response is JSON, `{"error":{"code","message"}}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerRefused {
-    /// 401 `bearer_missing`.
+    /// 401 `bearer_missing`: no `Authorization` header with the scheme `Bearer`, or more than one.
     #[error(
         "this needs a bearer: send the header `Authorization: Bearer TOKEN` with a token that a link was given"
     )]
@@ -37,61 +37,64 @@ pub enum BearerRefused {
         "this bearer does not count, or no longer: get a new one over the link, or a new session with a setup code"
     )]
     Unknown,
-    /// 403 `not_allowed`.
+    /// 403 `not_allowed`: the bearer does not allow this action here.
     #[error("this bearer does not allow to {0} here: pair with wider permissions")]
     NotAllowed(Action),
-    /// 503 `clock_in_doubt`.
+    /// 503 `clock_in_doubt`: only a clock that is in doubt says that the bearer has expired.
     #[error(
         "the gateway's clock is in doubt, and by what it says this bearer has expired: try again once it is right"
     )]
     ClockInDoubt,
-    /// 429 `rate_limited`.
+    /// 429 `rate_limited`: this source has sent too many invalid bearers.
     #[error(
         "too many bearers that count for nothing have come from this address: try again in a minute"
     )]
     Throttled,
-    /// 503 `store`: nobody is let in.
+    /// 503 `store`: the registry could not be read, so no bearer is accepted.
     #[error(
         "the registry could not be read, so it is not known whether this bearer counts: try again"
     )]
     Store,
-    /// 400 `bad_address`.
+    /// 400 `bad_address`: the request's path is not an address.
     #[error("the path of this request is no address: {0}")]
     BadAddress(ScopeError),
 }
 
 impl Permit {
-    /// Who holds the bearer.
+    /// Returns the holder of the bearer.
     #[must_use]
     pub const fn holder(&self) -> Holder {
         self.holder
     }
 
-    /// What it allows; where a decision of the operator's cuts across the scopes it was given,
-    /// those that lie within it.
+    /// Returns the scopes that the bearer allows. Where an operator's decision cuts across the
+    /// granted scopes, only those that lie within it are listed.
     #[must_use]
     pub const fn scopes(&self) -> &ScopesBuf {
         &self.scopes
     }
 
-    /// Whether it allows this action at the address.
+    /// Returns `true` if the bearer allows this action at the address.
     #[must_use]
     pub fn allows(&self, action: Action, address: &Address<'_>) -> bool {
         self.in_force.allows(action, address)
     }
 
-    /// The same for what is the gateway's own, which a pattern has to name.
+    /// Returns `true` if the bearer allows an action at one of the gateway's own addresses, which
+    /// need a scope that names them: a pattern for everything means those of the application.
     pub(crate) fn allows_of_gateway(&self, action: Action, address: &Address<'_>) -> bool {
         authority::reaches(&self.scopes, action, address)
     }
 
-    /// Checks what a request brings: first in memory, and only what is not found there in the
-    /// registry.
+    /// Authenticates a request. Bearers in memory are tried first, sessions of the registry only
+    /// after them.
     pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
         let text = bearer(&parts.headers)?;
         if let Some((holder, in_force)) =
             gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now())
         {
+            // A permit shows one set of scopes, so the bounds of the bearer are intersected with
+            // them.
             let scopes = in_force.lend().at_most();
             return Ok(Self { holder, in_force, scopes });
         }
@@ -105,7 +108,7 @@ impl Permit {
     }
 }
 
-/// The bearer in the one header that has it.
+/// Returns the bearer of the only `Authorization` header.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, BearerRefused> {
     let mut headers = headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (headers.next(), headers.next()) else {
@@ -120,7 +123,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, BearerRefused> {
     }
 }
 
-/// From where a request comes, if whoever serves it says so.
+/// Returns the address from which a request comes, if the server put it into the extensions.
 pub(super) fn peer(gateway: &Gateway, parts: &Parts) -> Option<PeerAddress> {
     gateway.inner.proxies.address_of(&parts.extensions, &parts.headers)
 }
@@ -133,6 +136,7 @@ where
     type Rejection = BearerRefused;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, BearerRefused> {
+        // A layer of this request has authenticated it already.
         if let Some(permit) = parts.extensions.get::<Self>() {
             return Ok(permit.clone());
         }

@@ -1,5 +1,4 @@
-//! Core's effects, owned, so that they can be carried out across awaits; and what they are answered
-//! with.
+//! Core's effects in owned form, so that they outlive an await, and the answers to them.
 
 use axum::extract::ws::Message;
 use handfast_core::flow::setup_code::gateway::{Effect, Failed, Failure, NotOpened};
@@ -9,13 +8,13 @@ use handfast_core::wire::close::Close;
 
 use crate::setup::OwnedSetup;
 
-/// An effect that owns what it needs.
+/// An effect in owned form.
 pub(super) enum Action {
     Send(Message),
     Close(Close),
-    /// The peer said goodbye: let the answer, which the library has ready, go out.
+    /// The peer has sent a close frame: let the reply, which the library has ready, go out.
     FinishClose,
-    /// The connection is gone from here on, and this is what the peer hears.
+    /// The peer has broken the protocol: the connection ends here, with this close frame.
     Break(Close),
     Redeem(Box<OwnedSetup>),
     Resume(SessionHash),
@@ -26,12 +25,12 @@ pub(super) enum Action {
     App(String),
 }
 
-/// What an action answers with; becomes the next input.
+/// An answer to an action, which becomes the next input.
 pub(super) enum Answer {
     Redeemed(Result<Token, NotOpened>),
     Found(Result<Option<Box<Session>>, Failed>),
     Charged(bool),
-    /// There is no room for another one.
+    /// The gateway has no room for another link.
     Full,
 }
 

@@ -1,12 +1,12 @@
-//! Companions over `/pair`: a setup code becomes a session, and a session's connection carries
+//! Companions over `/pair`: a setup code opens a session, and the session's connection carries
 //! frames of the application.
 //!
 //! | file | does |
 //! |---|---|
-//! | `session` | drives one connection of core's machine over one WebSocket, or hands it over as a node's |
-//! | `action` | core's effects and their answers, owned, so that they outlive an await |
-//! | `kept` | what the gateway keeps for a connection, and how it carries out what needs no socket |
-//! | `origin` | which web pages may open a connection |
+//! | `session` | drives one companion connection, or hands it over to a node's flow |
+//! | `action` | core's effects and their answers in owned form |
+//! | `kept` | the gateway's state of a connection, and effects that need no socket |
+//! | `origin` | the check of the header `Origin` |
 
 mod action;
 mod kept;

@@ -1,9 +1,9 @@
-//! Which web pages may speak to the gateway. Programs send no `Origin`; browsers always do, and no
-//! page can change it.
+//! The check of the header `Origin`. Programs send none; browsers always do, and no page can change
+//! it.
 //!
-//! Which origin is the gateway's own follows from the addresses that it was configured with, and
-//! from the address at which a connection came in. A request's `Host`, or what a proxy says of it,
-//! decides nothing: a page whose name resolves to the gateway's address names its own host there.
+//! The gateway's own origins follow from its configured addresses, and from the local address of
+//! the connection. The request's `Host` and a proxy's headers play no part: a page whose name
+//! resolves to the gateway's address names its own host there.
 
 use std::net::SocketAddr;
 
@@ -15,13 +15,13 @@ use url::{Host, Origin, Url};
 use crate::router::LocalAddress;
 use crate::setup::SetupSettings;
 
-/// Whether whoever sent this request is no web page, or one of the gateway's own origin, or one
-/// that the operator named.
+/// Returns `true` if the request has no `Origin`, or the gateway's own, or one that the operator
+/// listed.
 pub(crate) fn may_come(request: &Request, settings: &SetupSettings) -> bool {
     is_allowed(request.headers(), request.extensions(), settings)
 }
 
-/// The same for the parts of a request.
+/// Applies the check of [`may_come`] to the parts of a request.
 pub(crate) fn is_allowed(
     headers: &HeaderMap,
     extensions: &Extensions,
@@ -49,8 +49,8 @@ fn allows(
     named.any(|other| other == page) || local.is_some_and(|local| is_at(&page, local))
 }
 
-/// Whether a page came from this address of the gateway's: no name leads there but `localhost`,
-/// which nobody else can have.
+/// Returns `true` if the page was served from this address of the gateway. The only name that
+/// counts is `localhost`, which no other machine can have.
 fn is_at(page: &Origin, local: SocketAddr) -> bool {
     let Origin::Tuple(_, host, port) = page else { return false };
     let ip = local.ip().to_canonical();
@@ -62,7 +62,7 @@ fn is_at(page: &Origin, local: SocketAddr) -> bool {
     same && *port == local.port()
 }
 
-/// The origin of an address at which the gateway is reached.
+/// Returns the web origin of one of the gateway's URLs.
 fn of_url(url: &str) -> Option<Origin> {
     let url = Url::parse(url.trim()).ok()?;
     Some(Origin::Tuple(
@@ -80,8 +80,8 @@ fn web_scheme(scheme: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads a scheme, a host and perhaps a port, and nothing else: decided on what the parser found,
-/// not on the text. None for anything else, also for `null`.
+/// Parses an origin: a scheme, a host and an optional port, and nothing else. The parsed URL
+/// decides, not the text. Returns `None` for anything else, including `null`.
 fn origin(text: &str) -> Option<Origin> {
     let url = Url::parse(text.strip_suffix('/').unwrap_or(text)).ok()?;
     let scheme = web_scheme(url.scheme())?;

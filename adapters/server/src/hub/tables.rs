@@ -1,5 +1,5 @@
-//! Who waits for what: connections found by whatever they depend on, and by what they subscribed
-//! to. A connection takes itself out when it ends.
+//! Indices of connections: by the things they depend on, and by their subscriptions. A connection
+//! removes itself when it ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
@@ -8,8 +8,8 @@ use handfast_core::grant::scope::{Address, Pattern};
 
 use super::mailbox::Mailbox;
 
-/// Any number of connections under each key. Finding, adding and removing one costs the same
-/// however many others there are.
+/// An index with any number of connections under each key. Finding, adding and removing one costs
+/// the same however many others there are.
 #[derive(Debug)]
 pub(super) struct Table<K>(Mutex<BTreeMap<(K, usize), Weak<Mailbox>>>);
 
@@ -32,7 +32,7 @@ impl<K: Ord + Copy> Table<K> {
             .remove(&(key, place(mailbox)));
     }
 
-    /// Those under this key.
+    /// Returns the live connections under this key.
     pub(super) fn of(&self, key: K) -> Vec<Arc<Mailbox>> {
         let table = self.0.lock().expect("no thread panics while it holds a table");
         table
@@ -47,19 +47,19 @@ impl<K: Ord + Copy> Table<K> {
     }
 }
 
-/// What tells one connection from another while both live.
+/// Returns a number that is unique among the connections that live.
 fn place(mailbox: &Arc<Mailbox>) -> usize {
     Arc::as_ptr(mailbox).addr()
 }
 
-/// Patterns by their first segment, so that whatever happens below one is not compared with those
-/// of all others.
+/// Patterns grouped by their first segment, so that an event is compared only with patterns that
+/// may match it.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions(Mutex<HashMap<Box<str>, Bucket>>);
 
 type Bucket = BTreeMap<(usize, Arc<str>), Weak<Mailbox>>;
 
-/// Where the patterns stand whose first segment is a wildcard, and those of `/` alone.
+/// Bucket of the patterns whose first segment is a wildcard, and of `/`.
 const ANYWHERE: &str = "";
 
 impl Subscriptions {
@@ -80,7 +80,7 @@ impl Subscriptions {
         }
     }
 
-    /// Those who subscribed to what happens there, each once.
+    /// Returns the connections with a subscription that matches the address, each once.
     pub(super) fn of(&self, address: &Address<'_>) -> Vec<Arc<Mailbox>> {
         let table = self.0.lock().expect("no thread panics while it holds the subscriptions");
         let first = bucket_of(address.as_str());

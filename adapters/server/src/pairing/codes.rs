@@ -1,4 +1,4 @@
-//! Codes that the operator mints beforehand: to be scanned, or to be typed.
+//! Pairing codes that the operator mints in advance, to be scanned or typed.
 
 use std::time::Duration;
 
@@ -23,42 +23,41 @@ use crate::gateway::{Gateway, OperatorError};
 
 /// Characters of the secret in a QR code: 80 bits.
 const SCANNED_CHARS: usize = 16;
-/// How often another selector is drawn.
+/// Maximum number of draws of a free selector.
 const MOST_DRAWS: usize = 16;
-/// Most characters of what people call a code.
+/// Maximum length of a code's label in characters.
 const LABEL_CHARS: usize = 64;
 
-/// How a code gets to the node.
+/// The way in which a code reaches the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CodeKind {
     /// Scanned or copied: a secret of 80 bits.
     #[default]
     Qr,
-    /// Typed: as long as a PIN, six characters at least.
+    /// Typed: as long as a PIN, but at least six characters.
     Typed,
 }
 
-/// What code is to be minted.
+/// Options of a new code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCode {
-    /// What whoever pairs with it may do; as the settings say, if it does not say.
+    /// Permissions of the nodes that pair with the code; `None` for those of the settings.
     pub permissions: Option<ScopesBuf>,
-    /// How long the code lives, in whole seconds; five minutes, if it does not say, or as long as
-    /// whoever mints it may.
+    /// Lifetime of the code in whole seconds. `None` for five minutes, or less if the minting
+    /// authority ends earlier.
     pub expires: Option<Duration>,
-    /// How many nodes may pair with it.
+    /// Number of nodes that may pair with the code; at least 1.
     pub uses: u64,
-    /// How long the grant lives that it brings, in whole seconds; as the settings say, if it does
-    /// not say.
+    /// Lifetime of the resulting grant in whole seconds; `None` for that of the settings.
     pub grant_for: Option<Duration>,
-    /// What people call it; at most 64 characters.
+    /// Label for people; at most 64 characters on one line.
     pub label: String,
-    /// How it gets to the node.
+    /// The way in which the code reaches the node.
     pub kind: CodeKind,
 }
 
 impl Default for NewCode {
-    /// A QR code for one node and five minutes.
+    /// Returns the options of a QR code for one node, valid for five minutes.
     fn default() -> Self {
         Self {
             permissions: None,
@@ -71,21 +70,21 @@ impl Default for NewCode {
     }
 }
 
-/// A code that was just minted; the only time its secret is shown.
+/// A code that was just minted. Its secret is shown only now.
 #[derive(Debug)]
 pub struct MintedCode {
-    /// Which.
+    /// Id of the code in the registry.
     pub id: CodeId,
-    /// Its public and its secret part.
+    /// The public selector and the secret.
     pub code: TypedCode,
-    /// From then on it is dead.
+    /// End of the code's validity.
     pub expires: UnixTime,
-    /// How it is to be [confirmed](Gateway::confirm_delivery), and until when.
+    /// Ticket for [`Gateway::confirm_delivery`], with its deadline.
     pub delivery: Ticket,
 }
 
 impl MintedCode {
-    /// Selector, dash and secret, as people carry it.
+    /// Returns selector, dash and secret, the form that people carry.
     #[must_use]
     pub fn text(&self) -> String {
         format!(
@@ -96,35 +95,36 @@ impl MintedCode {
     }
 }
 
-/// A PIN or code that lives, without its secret.
+/// A PIN or code that can be used now, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveCode {
-    /// Which.
+    /// Id of the code in the registry.
     pub id: CodeId,
-    /// What it is for, and what is counted of it.
+    /// Kind, expiry, guesses and remaining uses.
     pub counted: Counted,
-    /// What whoever pairs with it may do; empty for a PIN, which brings what the handler decides.
+    /// Permissions of the nodes that pair with it; empty for a PIN, whose permissions the handler
+    /// decides.
     pub permissions: ScopesBuf,
-    /// When it was minted.
+    /// Time at which it was minted.
     pub created: UnixTime,
-    /// What people call it.
+    /// Label for people; may be empty.
     pub label: String,
-    /// Who minted it.
+    /// The maker, with whose right it ends.
     pub maker: Maker,
 }
 
 impl Gateway {
-    /// Mints a code. It needs no open pairing: minting it is the operator's word.
+    /// Mints a code. Pairing by PIN may be closed: the operator approves by minting.
     ///
     /// # Errors
-    /// [`OperatorError::Usage`] for what cannot be minted, or if too many codes live already;
-    /// [`OperatorError::Store`].
+    /// [`OperatorError::Usage`] for invalid options, or if too many codes are valid already;
+    /// [`OperatorError::Store`] if the registry fails.
     pub async fn mint_code(&self, new: NewCode) -> Result<MintedCode, OperatorError> {
         self.mint_code_by(&Authority::OWNER, new).await
     }
 
-    /// The same by somebody's right: a delegated one mints nothing wider or longer than itself,
-    /// also where something is left out, and what it minted ends with it.
+    /// Mints a code with an authority. A delegated one mints nothing wider or longer-lived than
+    /// itself, not even by default, and its codes end with it.
     ///
     /// # Errors
     /// As for [`Gateway::mint_code`], and [`OperatorError::Wider`].
@@ -193,7 +193,7 @@ impl Gateway {
                 maker,
                 source: None,
             };
-            // Ahead of the code, so that there is none without it.
+            // The delivery begins before the code is stored, so that no code exists without one.
             let delivery = self.begin_delivery(Delivered::Code(id)).await?;
             let outcome = self.inner.store.mint(minted, now).await?;
             if outcome.is_err() {
@@ -224,24 +224,24 @@ impl Gateway {
         usage("no free selector was found; withdraw some codes")
     }
 
-    /// Whose right has ended while it was used.
+    /// Returns the error for a session that ended while its right was in use.
     pub(crate) fn has_ended(&self, maker: Maker) -> OperatorError {
         OperatorError::NoSuchSession(
             maker.session().map(|id| hex(id.as_bytes())).unwrap_or_default(),
         )
     }
 
-    /// The fingerprint of this gateway, for nodes and people to compare.
+    /// Returns the fingerprint of this gateway's static key, for nodes and people to compare.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.keys().channel.public())
     }
 
-    /// Writes a code as an invitation: with this gateway's fingerprint, and where nodes reach it
-    /// (the settings' addresses, if none are named).
+    /// Writes a code as an invitation, with this gateway's fingerprint and the given addresses;
+    /// without any, with those of the settings.
     ///
     /// # Errors
-    /// [`OperatorError::Usage`] with what is wrong with the addresses, or that there are none.
+    /// [`OperatorError::Usage`] if an address is invalid, or if there is none.
     pub fn invitation(
         &self,
         minted: MintedCode,
@@ -271,16 +271,16 @@ impl Gateway {
         text.ok_or_else(|| usage("no invitation can be made: it is too long".to_owned()))
     }
 
-    /// Where nodes reach this gateway: the settings' addresses, if none are named.
+    /// Returns the named addresses, or those of the settings if none are named.
     pub(crate) fn addresses<'a>(&'a self, named: &'a [String]) -> &'a [String] {
         if named.is_empty() { &self.inner.pairing.settings.addresses } else { named }
     }
 
-    /// The PINs and codes that may be used now, the newest first: those that have expired or are
-    /// spent or locked are not among them, nor PINs while pairing is not open.
+    /// Returns the PINs and codes that can be used now, the newest first. Expired, spent and locked
+    /// ones are left out, and so are PINs while pairing is closed.
     ///
     /// # Errors
-    /// [`OperatorError::Store`].
+    /// [`OperatorError::Store`] if the registry cannot be read.
     pub async fn codes(&self) -> Result<Vec<LiveCode>, OperatorError> {
         let now = self.inner.clock.unix();
         let window = self.inner.store.window().await?;
@@ -301,10 +301,10 @@ impl Gateway {
         Ok(live.into_iter().map(view).collect())
     }
 
-    /// Kills a PIN or code that lives, even if somebody is about to prove it.
+    /// Withdraws a PIN or code, even while a node is proving it.
     ///
     /// # Errors
-    /// [`OperatorError::NoSuchCode`] if none with this id lives, and [`OperatorError::Store`].
+    /// [`OperatorError::NoSuchCode`] if no valid code has this id, and [`OperatorError::Store`].
     pub async fn withdraw_code(&self, id: CodeId) -> Result<(), OperatorError> {
         let stored = self.inner.store.withdraw(id, self.inner.clock.unix());
         match self
@@ -317,7 +317,7 @@ impl Gateway {
     }
 }
 
-/// Bytes as lower-case hex, as ids of codes and grants are shown.
+/// Returns bytes as lower-case hex, the form of ids of codes and grants.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,5 @@
-//! Delegates as they were seen: holders of chains, of whom the gateway knows no more than that they
-//! linked.
+//! Delegates seen since the gateway started. Of these holders of chains, the gateway knows no more
+//! than that they linked.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,29 +9,29 @@ use handfast_core::time::UnixTime;
 
 use crate::hook::Event;
 
-/// Most delegates that are remembered; then one is forgotten of the subject that has most: the one
-/// that was longest away.
+/// Maximum number of remembered delegates. Beyond it, the subject with the most delegates loses
+/// one: the one that has been offline for longest.
 const MOST_DELEGATES: usize = 4096;
 
-/// A holder of a chain that linked.
+/// A delegate that has linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delegate {
     /// The fingerprint of its static key.
     pub fingerprint: Fingerprint,
-    /// That of the node under which it stands.
+    /// Fingerprint of the node to which the gateway issued the chain's root.
     pub subject: Fingerprint,
-    /// Whether its link is open.
+    /// `true` while its link is open.
     pub online: bool,
-    /// When its link last opened or ended.
+    /// Time at which its link last opened or ended.
     pub seen: UnixTime,
 }
 
-/// Whoever linked since the gateway started.
+/// All delegates that have linked since the gateway started, by fingerprint.
 #[derive(Debug, Default)]
 pub(crate) struct Delegates(Mutex<HashMap<[u8; 15], Delegate>>);
 
 impl Delegates {
-    /// Learns from an event.
+    /// Updates the table with an event.
     pub(crate) fn learn(&self, event: &Event, now: UnixTime) {
         let mut all = self.0.lock().expect("no thread panics while it holds the delegates");
         match event {
@@ -66,7 +66,8 @@ impl Delegates {
         }
     }
 
-    /// Those under each of the nodes, in the order of their fingerprints.
+    /// Returns the delegates of each node by its fingerprint, in the order of their own
+    /// fingerprints.
     pub(crate) fn by_subject(&self) -> HashMap<[u8; 15], Vec<Delegate>> {
         let all = self.0.lock().expect("no thread panics while it holds the delegates");
         let mut grouped: HashMap<_, Vec<_>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Grants: made, written as capabilities, and offered.
+//! Creation of grants, their capability tokens, and the offers that carry them.
 
 use handfast_core::grant::capability::{self, CannotIssue, Holder, Terms};
 use handfast_core::grant::scope::ScopesBuf;
@@ -15,7 +15,8 @@ use crate::chance;
 use crate::gateway::Gateway;
 
 impl Gateway {
-    /// A grant that begins now, and is not in the registry yet: until when, and made by whom.
+    /// Creates a grant that begins now, ends at the given time and has the given maker. It is not
+    /// in the registry yet.
     pub(super) fn fresh_grant(
         &self,
         node_id: NodeId,
@@ -39,8 +40,8 @@ impl Gateway {
         Ok(Grant { capability, ..grant })
     }
 
-    /// The capability of a grant: its id and its bytes, the same each time. None for a grant
-    /// without scopes, or without an end.
+    /// Issues the capability token of a grant, and returns its id and bytes; they are the same each
+    /// time. Returns `None` for a grant without scopes or without an end.
     pub(super) fn capability(
         &self,
         holder: &Holder,
@@ -57,8 +58,8 @@ impl Gateway {
         Ok(Some((*chain.root().id(), chain.as_bytes().to_vec())))
     }
 
-    /// What the node of a grant is sent. `None` if its capability cannot be made again, because the
-    /// node's keys are not those that it was made for.
+    /// Builds the offer that the node of a grant receives. Returns `None` if its capability token
+    /// cannot be reproduced, because the grant was made for other keys than the node has now.
     pub(super) fn offer_of(
         &self,
         record: &Record,

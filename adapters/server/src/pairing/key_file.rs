@@ -1,5 +1,5 @@
-//! The files in which a gateway keeps its store key and its setup key: 32 random bytes that nobody
-//! but their owner can read.
+//! Files with the gateway's store key and setup key: 32 random bytes that only their owner can
+//! read.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const KEY_BYTES: usize = 32;
 /// Most bytes that are looked at; what is longer is no key.
 const MOST_BYTES: u64 = 1024;
 
-/// What a key is for.
+/// Purpose of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// It seals the registry's secrets.
@@ -44,7 +44,7 @@ impl Use {
     }
 }
 
-/// Why there is no key.
+/// Errors of a key file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It cannot be read or made, others can get at it, or it is no file.
@@ -60,34 +60,34 @@ pub enum KeyFileError {
     Gone {
         /// Which file.
         path: PathBuf,
-        /// What it is for.
+        /// Purpose of the key.
         key: Use,
     },
-    /// Another length.
+    /// The file does not have 32 bytes.
     #[error("{path}: a {key} has 32 bytes, and this file has {found}; {}", .key.mend())]
     NotAKey {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it is for.
+        /// Purpose of the key.
         key: Use,
-        /// How many bytes it has.
+        /// Size of the file in bytes.
         found: u64,
     },
-    /// It was made and never filled.
+    /// The key is all zeros, as in a file that was created but never filled.
     #[error("{path}: this {key} is all zeros, which everybody can guess; {}", .key.mend())]
     Blank {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it is for.
+        /// Purpose of the key.
         key: Use,
     },
 }
 
-/// Reads the key, or makes it where there is no such file: 0600, durable before this returns. If
-/// two make it at once, both have the same one. Blocks.
+/// Reads the key, or creates it where no file exists: with mode 0600, and durable before this
+/// returns. Two callers that create it at once get the same key. Blocks.
 ///
 /// # Errors
-/// [`KeyFileError`]. A file that is there is never changed.
+/// [`KeyFileError`]. An existing file is never changed.
 pub fn load_or_create(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFileError> {
     if let Some(found) = read(path, key)? {
         return Ok(found);

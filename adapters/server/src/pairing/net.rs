@@ -3,28 +3,28 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An address, or all addresses that begin as it does; as text `192.168.1.0/24`, `fd00::/8`, or one
-/// address alone.
+/// A network: all addresses with the same prefix. As text `192.168.1.0/24`, `fd00::/8`, or a single
+/// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Net {
     first: IpAddr,
     prefix: u8,
 }
 
-/// Why a text is no [`Net`].
+/// Reasons why a text is not a [`Net`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotANet {
     /// Neither an address nor an address, a slash and a length.
     #[error("a network reads 192.168.1.0/24, fd00::/8, or is one address")]
     Malformed,
-    /// The address has bits set that the length leaves out, so one of the two is a slip.
+    /// The address has bits set beyond the prefix length, so one of the two is a mistake.
     #[error("the address has bits behind its first {}; the network that holds it is {}", .0.prefix, .0)]
     LooseBits(Net),
 }
 
 impl Net {
-    /// Whether the address lies in it. An IPv4 address counts as itself where it comes in IPv6
-    /// clothes.
+    /// Returns `true` if the address lies in the network. An IPv4-mapped IPv6 address counts as its
+    /// IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.first, address.to_canonical()) {
@@ -36,7 +36,7 @@ impl Net {
     }
 }
 
-/// The address with only its first bits kept.
+/// Returns the address with only its first `prefix` bits.
 fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => IpAddr::from(

@@ -1,5 +1,5 @@
-//! What a connection and the gateway hand each other about a request to pair: core's words, with
-//! texts of their own, so that they outlive an await.
+//! Core's types for requests to pair, in owned form. A connection and the gateway exchange them,
+//! and they outlive an await.
 
 use std::net::IpAddr;
 
@@ -14,31 +14,32 @@ use handfast_core::wire::native::Reason;
 use handfast_core::wire::native::pair::{self, Method};
 use handfast_core::wire::token::Token;
 
-/// A request to pair whose signature was verified.
+/// A request to pair with a verified signature.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnedRequest {
-    /// The static key that it proved on its channel.
+    /// The static key that the node proved on its channel.
     pub key: x25519::PublicKey,
-    /// The key with which it signed.
+    /// The key that made the signature.
     pub signing: ed25519::PublicKey,
-    /// What it calls itself.
+    /// The node's own name.
     pub name: Name,
-    /// Where it says it stands.
+    /// The room in which the node claims to stand.
     pub room: Name,
-    /// What it is made of: a JSON object.
+    /// The node's profile: a JSON object.
     pub profile: String,
-    /// What it shows.
+    /// The kind of proof that the node offers.
     pub method: Method,
-    /// The certificate request that came with it. Nothing issues certificates over this wire yet.
+    /// The certificate request of the node. Nothing issues certificates over this wire yet.
     #[expect(dead_code, reason = "kept for whoever issues certificates")]
     pub csr: Option<Vec<u8>>,
-    /// From where; 0.0.0.0 for a serial line.
+    /// Address of the node; 0.0.0.0 for a serial line.
     pub address: IpAddr,
-    /// Tells it from others of the same device, however often it is settled.
+    /// Number of this request. It differs from those of other requests of the same device, and
+    /// stays the same however often the request is settled.
     pub number: u64,
 }
 
-/// How a request goes on.
+/// The next step of a request.
 #[derive(Debug)]
 pub(crate) enum OwnedPrepared {
     Refused(OwnedRefusal),
@@ -48,7 +49,7 @@ pub(crate) enum OwnedPrepared {
     Settle,
 }
 
-/// A grant that is durable and ready to be sent.
+/// A durable grant that is ready to be sent.
 #[derive(Debug)]
 pub(crate) struct OwnedOffer {
     pub id: GrantId,
@@ -60,7 +61,7 @@ pub(crate) struct OwnedOffer {
 }
 
 impl OwnedOffer {
-    /// The offer as core takes it. The token goes along; a second call has none.
+    /// Returns the offer in core's borrowed form. The token moves into it: a second call has none.
     pub(crate) fn lend(&mut self) -> Offer<'_> {
         Offer {
             id: self.id,
@@ -73,31 +74,31 @@ impl OwnedOffer {
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "it comes once for a connection, and is not kept")]
 pub(crate) enum OwnedVerdict {
     Offered(OwnedOffer),
-    /// The operator has to decide about it.
+    /// The request waits for the operator's decision.
     Waits {
-        /// The entry that waits.
+        /// Id of the entry that waits.
         node_id: NodeId,
-        /// For so many seconds.
+        /// Remaining wait in seconds.
         expires_in: u32,
     },
     Refused(OwnedRefusal),
 }
 
-/// Which part of a grant is wanted anew.
+/// The part of a grant that a peer requests again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RenewKind {
     /// A bearer for HTTP.
     Token,
-    /// The capability.
+    /// The capability token.
     Chain,
 }
 
-/// Why a node is not paired: [`pair::Refusal`] with a text of its own.
+/// Reason to refuse a node: [`pair::Refusal`] with owned text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OwnedRefusal {
     Expired,
@@ -111,13 +112,13 @@ pub(crate) enum OwnedRefusal {
 }
 
 impl OwnedRefusal {
-    /// When to come again if the fault is ours, in seconds.
+    /// Refusal because the gateway is busy; the node retries after 5 s.
     pub(crate) const BUSY: Self = Self::Busy { retry_in: 5 };
 
-    /// The store failed.
+    /// Refusal because the store failed; the node retries after 5 s.
     pub(crate) const CANNOT_STORE: Self = Self::CannotStore { retry_in: 5 };
 
-    /// The refusal as core takes it.
+    /// Returns the refusal in core's borrowed form.
     pub(crate) fn lend(&self) -> pair::Refusal<'_> {
         match self {
             Self::Expired => pair::Refusal::Expired,

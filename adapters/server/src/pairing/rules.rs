@@ -1,4 +1,4 @@
-//! The pairing handler by configuration: rules, of which the first that fits decides.
+//! The pairing handler by configuration: a list of rules, of which the first that matches decides.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,49 +11,49 @@ use super::handler::{Method, PairingDecision, PairingHandler, PairingRequest};
 use super::net::Net;
 use super::settings::{Approve, PairingSettings};
 
-/// When it applies, and what then happens.
+/// A rule: conditions and a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// When.
+    /// Conditions on the request.
     pub when: When,
-    /// What.
+    /// Verdict for a request that meets the conditions.
     pub verdict: Verdict,
 }
 
-/// Which requests a rule is for: those for which all holds that is set. One without conditions is
-/// for every request.
+/// Conditions of a rule. A request must meet all that are set; without any, every request matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
-    /// What its name looks like.
+    /// Pattern for the node's name.
     pub name: Option<Glob>,
-    /// What was shown.
+    /// The kind of proof.
     pub method: Option<Method>,
-    /// Where it comes from; a serial line lies in no network.
+    /// Network of the node's address; a serial line lies in none.
     pub address: Option<Net>,
 }
 
-/// What a rule says about a request.
+/// Verdict of a rule about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is approved.
+    /// The request is approved with these terms.
     Approve(Terms),
-    /// The operator is asked, and these are the terms unless they choose others.
+    /// The operator decides; these are the terms unless they choose others.
     Ask(Terms),
-    /// It is turned down.
+    /// The request is rejected.
     Reject {
-        /// What the other side is told.
+        /// Reason for the node; `None` for no reason.
         reason: Option<String>,
     },
 }
 
-/// What an approval brings; what is not set is as for everybody.
+/// Terms of an approval. A field that is `None` takes its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// What may be done.
+    /// Permissions of the node; `None` for those of the code, or else of the settings.
     pub permissions: Option<ScopesBuf>,
-    /// How long the grant lives, in whole seconds.
+    /// Lifetime of the grant in whole seconds; `None` for that of the code, or else of the
+    /// settings.
     pub expires: Option<Duration>,
-    /// What the other side is told.
+    /// Message for the node; `None` for no message.
     pub message: Option<String>,
 }
 
@@ -65,32 +65,32 @@ impl When {
     }
 }
 
-/// What a name looks like: `*` stands for any characters or none, `?` for exactly one, everything
-/// else for itself.
+/// A pattern for names: `*` stands for any number of characters, `?` for exactly one, and every
+/// other character for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
 impl Glob {
-    /// One that reads so; every text is one.
+    /// Creates a pattern; every text is valid.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// As text.
+    /// Returns the pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a name looks like this; capitals count.
+    /// Returns `true` if a name matches; case matters.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         let (pattern, name): (Vec<char>, Vec<char>) =
             (self.0.chars().collect(), name.chars().collect());
         let (mut at, mut seen) = (0, 0);
-        // Behind the last star, and how much of the name that star has taken. Only the last one has
-        // to take more when it gets stuck.
+        // Position behind the last star in the pattern, and the position in the name up to which
+        // that star has matched. On a mismatch only the last star has to match more.
         let mut star: Option<(usize, usize)> = None;
         while let Some(&character) = name.get(seen) {
             match (pattern.get(at), star) {
@@ -114,9 +114,9 @@ impl Glob {
     }
 }
 
-/// The handler that every gateway has unless it is given another: the first rule that fits decides.
-/// Where none does, a right PIN or code is enough or the operator is asked, as the settings say,
-/// and whoever showed neither waits for the operator.
+/// The default handler of a gateway: the first rule that matches decides. Where none does, a
+/// correct PIN or code is approved or waits for the operator, as the settings say; a node that
+/// proved neither waits for the operator.
 #[derive(Clone, Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
@@ -125,7 +125,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// As the settings say.
+    /// Creates the handler from the settings.
     #[must_use]
     pub fn new(settings: &PairingSettings) -> Self {
         Self {

@@ -1,10 +1,9 @@
-//! What the store keeps for us and must not know: sealed under the store key.
-//!
+//! Sealing of secrets that the store keeps, with the store key.
 //! ```text
 //! sealed = 1 ‖ salt (32) ‖ ChaCha20-Poly1305(text (64)) ‖ tag (16)        key: HKDF-SHA256(store key, label ‖ salt)
 //! ```
-//! The key of every sealing is its own, because the salt is, so no nonce ever comes twice. What is
-//! sealed is bound to its label and id: moved to another place, it does not open there.
+//! Every sealing has a key of its own, because it has a salt of its own, so no nonce is used twice.
+//! A sealed text is bound to its label and id: it does not open in another place.
 
 use handfast_core::crypto::aead::{self, TAG_BYTES};
 use handfast_core::crypto::code::Code;
@@ -12,16 +11,16 @@ use handfast_core::crypto::hkdf_sha256;
 use handfast_core::secret::Secret;
 use zeroize::Zeroizing;
 
-/// Bytes of everything that is sealed: a pair of private keys, or the longest code, filled up with
+/// Size in bytes of every sealed text: a pair of private keys, or the longest code, padded with
 /// zeros.
 const TEXT: usize = 64;
 const SALT: usize = 32;
 const VERSION: u8 = 1;
 
-/// What is sealed; no two kinds open for each other.
+/// Kind of a sealed text. A text of one kind does not open as another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// The gateway's own keys.
+    /// The gateway's own private keys.
     GatewayKeys,
     /// The secret of a PIN or code.
     Code,
@@ -39,11 +38,11 @@ impl Kind {
     }
 }
 
-/// It was sealed with another key or for another place, or it was changed.
+/// Error of a text that was sealed with another key or for another place, or that was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotOpened;
 
-/// The key that seals everything secret in the registry.
+/// The key that seals all secrets in the registry.
 pub(crate) struct StoreKey(pub(crate) Secret<32>);
 
 impl StoreKey {

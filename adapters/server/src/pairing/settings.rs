@@ -1,4 +1,4 @@
-//! How a gateway pairs nodes with keys.
+//! Settings for pairing nodes with keys.
 
 use std::time::Duration;
 
@@ -10,49 +10,48 @@ use handfast_core::wire::gateway_address::GatewayAddress;
 
 use super::rules::{Rule, Verdict};
 
-/// How long an operator opens pairing for without saying so.
+/// Default time for which an operator opens pairing.
 pub const OPEN_FOR: Duration = Duration::from_secs(300);
-/// How many characters a PIN may have.
+/// Allowed length of a PIN in characters.
 pub const PIN_CHARS: std::ops::RangeInclusive<u8> = 4..=12;
 
-/// How pairing goes. The default is closed until the operator opens it, with PINs of six digits
-/// that are enough by themselves, and permission to read and write everywhere for 90 days.
+/// Settings of pairing. By default pairing is closed until the operator opens it; PINs have six
+/// digits and suffice by themselves; nodes may read and write everywhere for 90 days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairingSettings {
-    /// Whether pairing by PIN is open from the start.
+    /// `true` to open pairing by PIN at start.
     pub enabled: bool,
-    /// How long it stays open, once opened. None: as long as the gateway runs if it is
+    /// Time for which pairing stays open. `None`: as long as the gateway runs if it is
     /// [enabled](Self::enabled), and [`OPEN_FOR`] if the operator opens it.
     pub window: Option<Duration>,
-    /// Characters of a PIN, [`PIN_CHARS`].
+    /// Length of a PIN in characters, within [`PIN_CHARS`].
     pub pin_length: u8,
-    /// What a PIN is made of.
+    /// Alphabet of a PIN.
     pub pin_alphabet: Alphabet,
-    /// How long a PIN lives; at least a second, and a day at most.
+    /// Lifetime of a PIN: a second to a day.
     pub pin_timeout: Duration,
-    /// Who approves whoever showed the right PIN or code.
+    /// Approval of nodes that proved a PIN or code.
     pub approve: Approve,
-    /// What a node may do for which nobody decides otherwise.
+    /// Permissions of a node where nothing else decides them.
     pub default_permissions: ScopesBuf,
-    /// How long a grant lives for which nobody decides otherwise; at least a second.
+    /// Lifetime of a grant where nothing else decides it; at least a second.
     pub token_expiry: Duration,
-    /// How long codes and grants may live at most, and for how many nodes a code may be, whoever
-    /// makes them.
+    /// Limits on the lifetimes of codes and grants and on the uses of a code, for every maker.
     pub bounds: Bounds,
-    /// What decides before [`approve`](Self::approve) does; the first rule that fits counts.
+    /// Rules that decide before [`approve`](Self::approve); the first that matches counts.
     pub rules: Vec<Rule>,
-    /// Where nodes reach this gateway, for invitations: `ws://host:port`, `wss://host:port` or
+    /// Addresses of this gateway for invitations: `ws://host:port`, `wss://host:port` or
     /// `tcp://host:port`, at most three.
     pub addresses: Vec<String>,
 }
 
-/// Who approves whoever showed the right PIN or code.
+/// Approval of nodes that proved a PIN or code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Approve {
-    /// The PIN or code is enough.
+    /// The PIN or code suffices.
     #[default]
     Auto,
-    /// The operator, each time.
+    /// The operator approves each node.
     Manual,
 }
 
@@ -65,7 +64,7 @@ impl Default for PairingSettings {
             pin_alphabet: Alphabet::Digits,
             pin_timeout: Duration::from_secs(300),
             approve: Approve::Auto,
-            // These parse; the tests say so.
+            // These scopes parse; a test proves it.
             default_permissions: ScopesBuf::parse("read:/**\nwrite:/**\n").unwrap_or_default(),
             token_expiry: Duration::from_secs(90 * 86_400),
             bounds: Bounds::DEFAULT,
@@ -76,13 +75,16 @@ impl Default for PairingSettings {
 }
 
 impl PairingSettings {
-    /// How long pairing stays open that an operator opens and names no time.
+    /// Returns the time for which pairing stays open if the operator names none.
     #[must_use]
     pub fn opened_for(&self) -> Duration {
         self.window.unwrap_or(OPEN_FOR)
     }
 
-    /// Says what is wrong with the settings, and what mends it.
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// A description of the mistake and its remedy.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !PIN_CHARS.contains(&self.pin_length) {
             return Err(format!("a PIN has 4 to 12 characters, not {}", self.pin_length));

@@ -1,5 +1,5 @@
-//! The pairing mode: while it is open, PINs are shown. It closes by itself, or when too many PINs
-//! were guessed wrong.
+//! The pairing window: PINs are shown while it is open. It closes at its time, or after too many
+//! wrong PINs.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,25 +15,27 @@ use super::settings::{Approve, PairingSettings};
 use crate::gateway::{Gateway, Inner, OperatorError};
 use crate::hook::Event;
 
-/// How long the watcher sleeps at most: the wall clock may be set meanwhile, and another gateway
-/// may have changed the window.
+/// Maximum sleep of the watcher: the wall clock may be set meanwhile, and another gateway may
+/// change the window.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// How the pairing mode stands.
+/// State of the pairing window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairingStatus {
-    /// Whether PINs are shown and may be guessed now.
+    /// `true` if PINs are shown and may be guessed now.
     pub open: bool,
-    /// Whether too many wrong PINs have closed it: the operator has to open it anew.
+    /// `true` if too many wrong PINs have closed the window: only the operator opens it again.
     pub locked: bool,
-    /// Since when it is open, or was until it was locked.
+    /// Time at which the window was opened; `None` while it is closed, except by too many wrong
+    /// PINs.
     pub since: Option<UnixTime>,
-    /// When it closes by itself; never while it is open, if there is no time.
+    /// Time at which the open window closes by itself; `None` if it has no end.
     pub closes: Option<UnixTime>,
-    /// Wrong PINs since it was opened, over all PINs, and those under way.
+    /// Number of wrong PINs since the window was opened, over all PINs, including guesses in
+    /// progress.
     pub wrong: u8,
-    /// Who guessed them, in the order of their addresses. Whoever guessed too often hears that PINs
-    /// are locked, while they are open to others.
+    /// Sources of the wrong guesses, in the order of their addresses. A source that guessed too
+    /// often is told that PINs are locked, while they are open to others.
     pub guessers: Vec<Guesser>,
 }
 
@@ -54,8 +56,8 @@ impl PairingStatus {
 }
 
 impl Gateway {
-    /// Opens pairing by PIN, for so long (whole seconds) or as long as the settings say. If it was
-    /// open or locked, it begins anew, with all its guesses.
+    /// Opens pairing by PIN for the given time (whole seconds), or for the time of the settings. A
+    /// window that is open or locked starts again, with all its guesses.
     ///
     /// # Errors
     /// [`OperatorError::Store`], and [`OperatorError::Usage`] for less than a second.
@@ -66,8 +68,8 @@ impl Gateway {
         self.open_pairing_by(&Authority::OWNER, open_for).await
     }
 
-    /// The same by somebody's right: a delegated one opens pairing only if it covers what a PIN
-    /// alone brings, for no longer than itself, and it closes with it.
+    /// Opens pairing by PIN with an authority. A delegated one must cover the permissions that a
+    /// PIN alone yields; the window ends no later than the authority, and with it.
     ///
     /// # Errors
     /// As for [`Gateway::open_pairing`], and [`OperatorError::Wider`].
@@ -87,12 +89,13 @@ impl Gateway {
         let settings = &self.inner.pairing.settings;
         let brings = match settings.approve {
             Approve::Auto => settings.default_permissions.clone(),
-            // The operator says what each brings.
+            // The operator chooses the permissions of each node.
             Approve::Manual => ScopesBuf::default(),
         };
         let until = if said { Until::Exactly(closes) } else { Until::AtMost(closes) };
         let (closes, maker) = (authority.mint(&brings.scopes(), until)?, authority.maker()?);
         let window = Window::open_by(now, Some(closes), maker);
+        // Otherwise the watcher could close the window that opens here, by what it read before.
         let _alone = self.inner.pairing.minting.lock().await;
         self.inner.store.set_window(window).await?;
         let closes = window.opened.and_then(|opened| opened.closes);
@@ -102,10 +105,10 @@ impl Gateway {
         Ok(PairingStatus::of(window, Vec::new(), now))
     }
 
-    /// Closes pairing by PIN. PINs that are shown cannot be guessed any more.
+    /// Closes pairing by PIN. PINs that are shown can no longer be guessed.
     ///
     /// # Errors
-    /// [`OperatorError::Store`].
+    /// [`OperatorError::Store`] if the registry fails.
     pub async fn close_pairing(&self) -> Result<PairingStatus, OperatorError> {
         let now = self.inner.clock.unix();
         let _alone = self.inner.pairing.minting.lock().await;
@@ -128,10 +131,10 @@ impl Gateway {
         Ok(PairingStatus::of(closed, guessers, now))
     }
 
-    /// How the pairing mode stands.
+    /// Returns the state of the pairing window.
     ///
     /// # Errors
-    /// [`OperatorError::Store`].
+    /// [`OperatorError::Store`] if the registry cannot be read.
     pub async fn pairing_status(&self) -> Result<PairingStatus, OperatorError> {
         let (window, guessers) =
             (self.inner.store.window().await?, self.inner.store.guessers().await?);
@@ -139,8 +142,11 @@ impl Gateway {
     }
 }
 
-/// Brings the window into the state in which the settings want it at the start. Guesses are kept: a
-/// restart gives nobody more of them.
+/// Brings the window into the state that the settings demand at start. Guesses are kept: a restart
+/// yields no further ones.
+///
+/// # Errors
+/// [`StoreError`] if the window cannot be read or written.
 pub(crate) async fn at_start(
     store: &dyn Store,
     settings: &PairingSettings,
@@ -152,7 +158,8 @@ pub(crate) async fn at_start(
             let closes = settings.window.map(|window| now.after(Span::from_secs(window.as_secs())));
             Some(Opened { at: now, closes, by: Maker::Operator })
         }
-        // The operator's time goes on; what was to last as long as the gateway ran is over.
+        // A window that the operator opened for a time stays open. One without an end was meant for
+        // the previous run.
         (false, Some(opened @ Opened { closes: Some(_), .. })) => Some(opened),
         (false, Some(Opened { closes: None, .. }) | None) => None,
     };
@@ -165,7 +172,8 @@ pub(crate) async fn at_start(
     if window == before { Ok(()) } else { store.set_window(window).await }
 }
 
-/// Closes the window when its time is over, and says so, as long as there is a gateway.
+/// Starts the task that closes the window at its time and emits the event, as long as the gateway
+/// lives.
 pub(crate) fn watch(inner: &Arc<Inner>) {
     tokio::spawn(watcher(Arc::downgrade(inner)));
 }
@@ -179,8 +187,8 @@ async fn watcher(gateway: Weak<Inner>) {
         match inner.store.window().await {
             Ok(window) => match window.opened {
                 Some(Opened { closes: Some(closes), .. }) if closes <= now => {
-                    // Where the clock is not good it is closed all the same, but that is not
-                    // written: it would stay so when the clock is right again.
+                    // With a doubtful clock the window counts as closed, but that is not stored: it
+                    // would stay closed once the clock is right.
                     let written = match inner.clock.trusted().is_good() {
                         true => Some(inner.store.write_over(Over::Window, now)),
                         false => None,
@@ -209,7 +217,7 @@ async fn watcher(gateway: Weak<Inner>) {
         drop(alone);
         let changed = Arc::clone(&inner.pairing.window_changed);
         let mut shutdown = inner.shutdown.subscribe();
-        // Whoever sleeps keeps no gateway alive.
+        // A sleeping watcher must not keep the gateway alive.
         drop(inner);
         tokio::select! {
             () = changed.notified() => {}
