@@ -1,6 +1,6 @@
-//! Our own accept loop, for whatever is spoken over it: seats are counted from accept, and who is
-//! silent makes room. Behind a proxy that speaks the PROXY protocol a connection arrives when its
-//! header has been read.
+//! The accept loop of every listener. Connection slots are counted from accept, and silent
+//! connections give way. Behind a proxy that speaks the PROXY protocol, a connection counts as
+//! arrived once its header has been read.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use crate::gateway::Gateway;
 use crate::proxies::read_header;
 use crate::seats::{SeatGuard, Seats};
 
-/// How long connections may take to end at shutdown.
+/// Time for connections to end at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
-/// Connections over the limit that may be told so at the same time; more are dropped without a
-/// word.
+/// Maximum number of connections over the limit that are refused with a message at the same time;
+/// more are dropped silently.
 const MOST_REFUSALS: usize = 64;
 
-/// A listener, and what its connections begin with.
+/// A listener, and the form in which its connections begin.
 #[derive(Debug)]
 pub struct Listening {
-    /// The listener.
+    /// Listener that is bound already.
     pub listener: TcpListener,
-    /// Whether each connection begins with a PROXY header of version 2. Only listed proxies may
-    /// connect then ([`ProxySettings`](crate::proxies::ProxySettings)), and they have to send it
-    /// within two seconds.
+    /// `true` if each connection begins with a PROXY header of version 2. Then only listed proxies
+    /// may connect ([`ProxySettings`](crate::proxies::ProxySettings)), and they must send the
+    /// header within two seconds.
     pub proxy_protocol: bool,
 }
 
@@ -40,18 +40,18 @@ impl From<TcpListener> for Listening {
     }
 }
 
-/// A connection, ready to be served.
+/// An accepted connection, ready to be served.
 pub(crate) struct Arrived {
     pub(crate) stream: TcpStream,
-    /// Where it comes from, or where a proxy says that it does.
+    /// Address of the peer, or the one that a proxy names.
     pub(crate) peer: SocketAddr,
-    /// Without one, it is only to be told that there is none. That of a listed proxy's connection
-    /// is of no source yet.
+    /// The connection's slot. `None` if there is none free: the connection is only refused. The
+    /// slot of a listed proxy's connection has no source yet.
     pub(crate) seat: Option<SeatGuard>,
 }
 
-/// Accepts until `until` ends and gives each connection to `each`. In the end it shuts the gateway
-/// down and waits a moment for its connections.
+/// Accepts connections until `until` completes, and passes each to `each`. Then it shuts the
+/// gateway down and waits a moment for its connections.
 pub(crate) async fn accept<F, W>(
     gateway: &Gateway,
     listening: Listening,
@@ -75,8 +75,8 @@ pub(crate) async fn accept<F, W>(
     inner.readings.flush(&inner.store, inner.clock.now()).await;
 }
 
-/// The same with seats of its own, and without an end of the gateway: what is still open is
-/// returned.
+/// Accepts connections with separate slots, and without shutting the gateway down. Returns the
+/// connections that are still open.
 pub(crate) async fn accept_with<F, W>(
     gateway: &Gateway,
     seats: &Seats,
@@ -108,7 +108,8 @@ where
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, most likely: whoever has sent nothing makes room.
+                // Most likely no descriptors are free: a connection that has sent nothing gives
+                // way.
                 seats.evict_oldest();
                 if complained.is_none_or(|last| last.elapsed() > Duration::from_secs(1)) {
                     complained = Some(tokio::time::Instant::now());
@@ -123,7 +124,8 @@ where
             tracing::debug!(%peer, "a connection came from no listed proxy, where only these may connect");
             continue;
         }
-        // For whom a proxy asks is not known yet: only the total bounds its connections.
+        // The client behind a proxy is not known yet, so only the total bounds the proxy's
+        // connections.
         let seat = seats.take((!listed).then(|| Source::of(peer.ip())));
         let refusal = match &seat {
             Some(_) => None,
@@ -144,7 +146,8 @@ where
                     }
                 }
             }
-            // One that found no seat is told so; only so many at a time are.
+            // The permit bounds how many connections without a slot are refused with a message at
+            // once.
             drop(refusal);
         });
     }
@@ -152,7 +155,8 @@ where
 }
 
 impl Arrived {
-    /// The same connection with the peer that its PROXY header names; `None` if it has none.
+    /// Returns the connection with the peer that its PROXY header names; `None` if the header is
+    /// missing, malformed or late.
     async fn behind_a_header(mut self) -> Option<Self> {
         let within = Duration::from_millis(PROXY_HEADER_WITHIN.as_millis());
         match tokio::time::timeout(within, read_header(&mut self.stream)).await {
@@ -169,7 +173,8 @@ impl Arrived {
     }
 }
 
-/// Without this, an answer in two writes waits 40 ms for the peer's acknowledgement.
+/// Enables TCP_NODELAY. Without it, an answer in two writes waits 40 ms for the peer's
+/// acknowledgement.
 fn tune(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");

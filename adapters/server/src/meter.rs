@@ -1,5 +1,5 @@
-//! How much may be read, in sum, from peers that have not authenticated: each may send a frame of a
-//! mebibyte, but not all of them at once.
+//! Limit on the bytes that unauthenticated peers send in total: each may send a frame of a
+//! mebibyte, but not all at once.
 
 use std::io;
 use std::pin::Pin;
@@ -9,17 +9,17 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes that all of them together may have sent before those that sent much are cut off.
+/// Total in bytes from which peers that have sent more than [`ALWAYS`] are cut off.
 const MOST_IN_SUM: usize = 64 * 1024 * 1024;
-/// What one peer may always send: more than any honest first message needs.
+/// Bytes that every peer may send, whatever the total: more than an honest first message needs.
 const ALWAYS: usize = 64 * 1024;
 
-/// What one connection has sent while it has not authenticated. Counts until it is stopped or
-/// dropped.
+/// Counter of the bytes that one connection has sent without authenticating. They count until it is
+/// stopped or dropped.
 #[derive(Debug)]
 pub(crate) struct Meter {
     sum: Arc<AtomicUsize>,
-    /// `None` once it no longer counts.
+    /// Bytes of this connection; `None` once it is stopped.
     own: Mutex<Option<usize>>,
 }
 
@@ -28,7 +28,7 @@ impl Meter {
         Arc::new(Self { sum: Arc::clone(sum), own: Mutex::new(Some(0)) })
     }
 
-    /// Counts what was read; `false` if that was too much.
+    /// Counts bytes; returns `false` if they exceed the limit.
     fn read(&self, bytes: usize) -> bool {
         let mut own = self.own.lock().expect("no thread panics while it holds a meter");
         let Some(own) = own.as_mut() else { return true };
@@ -37,7 +37,7 @@ impl Meter {
         *own <= ALWAYS || sum <= MOST_IN_SUM
     }
 
-    /// From now on nothing counts; what has been counted is given back.
+    /// Stops counting, and subtracts the counted bytes from the total.
     pub(crate) fn stop(&self) {
         let counted = self.own.lock().ok().and_then(|mut own| own.take());
         self.sum.fetch_sub(counted.unwrap_or(0), Ordering::Relaxed);
@@ -50,7 +50,7 @@ impl Drop for Meter {
     }
 }
 
-/// A stream whose reads are counted.
+/// A stream whose reads are counted; without a meter they are not.
 pub(crate) struct Metered<S> {
     pub(crate) stream: S,
     pub(crate) meter: Option<Arc<Meter>>,

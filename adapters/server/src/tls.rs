@@ -7,25 +7,25 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// Why TLS could not be set up.
+/// Errors of setting up TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file.
+    /// A file cannot be read, or has no certificate or key.
     #[error("{path}: {problem}")]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the mistake.
         problem: String,
     },
-    /// The certificate and the key do not go together, or are of a kind that is not supported.
+    /// The certificate and the key do not match, or are of an unsupported kind.
     #[error("the certificate in {cert} and the key in {key} cannot be used: {source}")]
     Pair {
-        /// The certificate's file.
+        /// Path of the certificate.
         cert: PathBuf,
-        /// The key's file.
+        /// Path of the key.
         key: PathBuf,
-        /// Why.
+        /// Error of rustls.
         source: rustls::Error,
     },
 }

@@ -1,5 +1,4 @@
-//! Core's effects, owned, so that they can be carried out across awaits; and what they are answered
-//! with.
+//! Core's effects in owned form, so that they outlive an await, and the answers to them.
 
 use handfast_core::budget::NoPlace;
 use handfast_core::error::Refusal;
@@ -24,13 +23,13 @@ use crate::pairing::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, Rene
 use crate::pump::observation;
 use crate::setup::OwnedSetup;
 
-/// What to do.
+/// An effect in owned form.
 pub(super) enum Action {
     Send(Vec<u8>),
     Close(Close),
-    /// The peer said goodbye: let our answer go out.
+    /// The peer has sent a close frame: send the reply.
     FinishClose,
-    /// The peer broke the rules.
+    /// The peer has broken the protocol: close with this code.
     Break(Close),
     Refund,
     Find(PublicKey),
@@ -39,30 +38,30 @@ pub(super) enum Action {
     Detach,
     Ask(Box<OwnedRequest>),
     Reserve(Option<CodeId>),
-    /// The guess that was reserved last was wrong, and so many are left.
+    /// The guess that was reserved last was wrong; this many are left.
     Wrong(u8),
     Spend(CodeId),
     Settle(Option<CodeId>),
     SettleSetup(Box<OwnedSetup>),
     Activate(GrantId),
     Observe(Observation),
-    /// None: what came in parts was no whole chain.
+    /// Verify a chain; `None` if the parts made up no complete chain.
     Present(Option<Vec<u8>>),
-    /// What the peer's link rests on has changed.
+    /// The authority of the peer's link may have changed.
     LookAgain(Peer),
     App(scope::Action, String, Vec<u8>),
     Subscribe(Arc<str>),
     Renew(RenewKind),
 }
 
-/// A node and its grants, as the store has them.
+/// A node and its grants from the store.
 pub(super) struct Loaded {
     pub(super) record: Record,
     pub(super) grants: Vec<Grant>,
     pub(super) ceiling: Option<Box<Ceiling>>,
 }
 
-/// What is known of a node, or that it could not be read.
+/// A node, `None` if the registry does not know it, or the refusal if it could not be read.
 pub(super) type Lookup = Result<Option<Box<Loaded>>, Refusal>;
 
 pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
@@ -77,7 +76,7 @@ pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
     }
 }
 
-/// What an action is answered with; becomes the next input.
+/// An answer to an action, which becomes the next input.
 pub(super) enum Answer {
     Found(Lookup),
     Entered(Result<(), NoPlace>),
@@ -89,24 +88,24 @@ pub(super) enum Answer {
     Activated(Result<Confirmation, Refusal>),
     Presented(Option<UnixTime>),
     Renewed(Option<OwnedOffer>),
-    /// What is in force for the peer was looked up anew.
+    /// The permissions in force for the peer were looked up again.
     Bounded {
         until: Option<UnixTime>,
         renews: bool,
     },
-    /// What the link rests on counts no more.
+    /// The authority of the link is gone.
     Ended,
-    /// There is no room for it.
+    /// The gateway has no room for the link.
     Full,
-    /// It cannot be known now, and the machine has no word for that: end, and let the peer come
-    /// again.
+    /// The outcome cannot be known now, and the machine has no input for that: the connection ends,
+    /// and the peer tries again.
     Unable,
     /// The store failed.
     StoreFailed,
 }
 
-/// Turns a borrowing effect into an owned action before the first await. `None` if that was all
-/// there was to do.
+/// Turns a borrowed effect into an owned action before the first await. Returns `None` if nothing
+/// remains to be done.
 pub(super) fn own(
     effect: Effect<'_>,
     inner: &Inner,
@@ -144,7 +143,7 @@ pub(super) fn own(
         Effect::Subscribe(pattern) => Action::Subscribe(pattern.as_str().into()),
         Effect::Renew(Renew::Token) => Action::Renew(RenewKind::Token),
         Effect::Renew(Renew::Chain) => Action::Renew(RenewKind::Chain),
-        // Core never asks for it; nothing issues certificates over this wire yet.
+        // Core never emits this effect; nothing issues certificates over this wire yet.
         Effect::Renew(Renew::Certificate { .. }) => Action::Break(Close::INTERNAL),
     })
 }

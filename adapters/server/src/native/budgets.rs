@@ -1,4 +1,5 @@
-//! What strangers may cost the native wire, and in which order: the tables over core's budgets.
+//! Budgets that bound what strangers cost the native wire, and the order in which they are served.
+//! Tables over core's budgets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,32 +16,32 @@ use crate::chance;
 use crate::clock::Clock;
 use crate::failures::{Failures, Permit};
 
-/// How often one peer, by its key, may tell something that is kept, present a chain, or confirm or
-/// renew a grant.
+/// Number of times a minute that one key may report data to be stored, present a chain, or confirm
+/// or renew a grant.
 const EFFORTS_A_MINUTE: u32 = 120;
-/// Which part of what is read in a second is for strangers who want to pair or to delegate:
-/// answering one costs more, and no known peer waits for them.
+/// Divisor of the rate of first messages: this part is for strangers who want to pair or delegate.
+/// Answering them costs more, and no known peer waits for them.
 const STRANGERS: u32 = 4;
 
-/// The budgets of the native wire.
+/// All budgets of the native wire.
 #[derive(Debug)]
 pub(crate) struct Budgets {
-    /// Of first messages of links.
+    /// Queue of the first messages of links.
     pub(super) links: Queue,
-    /// Of handshakes to pair or to delegate.
+    /// Queue of handshakes for pairing or delegation.
     pub(super) strangers: Queue,
-    /// Of what linked peers have the gateway write and verify.
+    /// Writes and verifications that linked peers cause.
     pub(super) efforts: Failures<PublicKey>,
     handshakes: Arc<Mutex<Handshakes>>,
 }
 
-/// What is to be read, in the order in which it came, where it comes faster than it is read.
+/// A queue that is served at a bounded rate, in the order of arrival.
 #[derive(Debug)]
 pub(crate) struct Queue {
     clock: Clock,
     failures: Failures,
     reading: Mutex<Reading>,
-    /// Whoever waits holds it, one after the other.
+    /// Lock of the head of the queue: those who wait acquire it one after the other.
     front: tokio::sync::Mutex<()>,
 }
 
@@ -54,13 +55,13 @@ impl Queue {
         }
     }
 
-    /// Whether something of this source may be read now, ahead of whoever waits: if the source has
-    /// not failed too often lately.
+    /// Returns `true` if a message of this source may be read now, ahead of those that wait. It may
+    /// not if the source has failed too often lately.
     pub(super) fn goes_first(&self, source: Source) -> bool {
         !self.failures.is_empty(source, self.clock.now()) && self.turn(false) == Turn::Now
     }
 
-    /// Waits until something of a source that failed too often may be read.
+    /// Waits until a message of a source that failed too often may be read.
     pub(super) async fn wait(&self) {
         let _front = self.front.lock().await;
         while let Turn::In(span) = self.turn(true) {
@@ -75,19 +76,19 @@ impl Queue {
             .turn(source_is_empty, self.clock.now())
     }
 
-    /// Counts what is read as a failure until it is given back. None where the source has nothing
-    /// left that could be taken.
+    /// Counts a message as a failure until the permit is given back. Returns `None` if the source
+    /// has no attempt left.
     pub(super) fn permit(&self, source: Source) -> Option<Permit> {
         self.failures.permit(source, self.clock.now())
     }
 
-    /// Counts a failure.
+    /// Counts a failure of a source.
     pub(super) fn charge(&self, source: Source) {
         self.failures.charge(source, self.clock.now());
     }
 }
 
-/// Handshakes of known keys that have still to prove themselves.
+/// Handshakes of known keys that have yet to prove themselves.
 #[derive(Debug)]
 struct Handshakes {
     replays: Replays<Box<[u64]>>,
@@ -96,7 +97,7 @@ struct Handshakes {
     next: u64,
 }
 
-/// The place of one of them; dropping it gives it back.
+/// The slot of a handshake that has yet to prove itself; dropping it frees the slot.
 #[derive(Debug)]
 pub(super) struct ProvingPlace {
     key: PublicKey,
@@ -120,7 +121,7 @@ impl Budgets {
         }
     }
 
-    /// Whether a first message with this ephemeral key was read before.
+    /// Returns `true` if a first message with this ephemeral key was read before.
     pub(super) fn knows(&self, ephemeral: &[u8; 32]) -> bool {
         self.handshakes
             .lock()
@@ -129,7 +130,12 @@ impl Budgets {
             .knows(ephemeral)
     }
 
-    /// Gives a handshake one of its key's places.
+    /// Takes a slot of a key for a handshake. An older handshake of the key may lose its slot for
+    /// it.
+    ///
+    /// # Errors
+    /// [`NoPlace::Repeated`] if the ephemeral key was used before, and the refusals of
+    /// [`Proving::enter`].
     pub(super) fn enter(
         &self,
         key: &PublicKey,
@@ -166,7 +172,7 @@ impl Budgets {
 }
 
 impl ProvingPlace {
-    /// Ends when a newer handshake of the same key has this place.
+    /// Completes when a newer handshake of the same key has taken this slot.
     pub(super) async fn displaced(&self) {
         self.displaced.notified().await;
     }

@@ -1,48 +1,52 @@
-//! What carries frames to and fro, and the WebSocket as such.
+//! The trait of transports that carry whole frames, and its implementation for WebSockets.
 
 use std::future::Future;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use handfast_core::wire::close::Close;
 
-/// Carries whole frames.
+/// A transport of whole frames.
 pub(crate) trait Carrier: Send {
-    /// The next thing that comes. May be dropped before it is done: nothing is lost.
+    /// Receives the next frame or event. Cancel-safe: nothing is lost if the future is dropped.
     fn recv(&mut self) -> impl Future<Output = Received> + Send;
 
     /// Sends a frame.
+    ///
+    /// # Errors
+    /// [`Gone`] if the peer is gone.
     fn send(&mut self, frame: Vec<u8>) -> impl Future<Output = Result<(), Gone>> + Send;
 
-    /// Says goodbye, or lets our answer to the peer's go out. With `linger` it then waits for the
-    /// peer to end, so that what was said is read before the carrier goes.
+    /// Sends a close frame, or with `None` the reply to the peer's. With `linger` it then waits for
+    /// the peer to end, so that the last message is read before the transport closes.
     fn close(&mut self, close: Option<Close>, linger: bool) -> impl Future<Output = ()> + Send;
 }
 
-/// What came.
+/// A frame or event from the peer.
 #[derive(Debug)]
 pub(crate) enum Received {
     /// A frame of at most [`handfast_core::limits::MESSAGE_BYTES`].
     Frame(Vec<u8>),
-    /// The peer said goodbye.
+    /// The peer has sent a close frame.
     Goodbye,
-    /// The peer is gone.
+    /// The connection is closed or lost.
     Gone,
-    /// Something that is no frame.
+    /// The peer has broken the rules of the transport; it is closed with this code.
     Broken(Close),
 }
 
-/// The peer is gone.
+/// Error of a connection that is closed or lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone;
 
-/// One frame is one binary message. The length is the WebSocket's to bound, which has been told it.
+/// One frame is one binary message. The WebSocket is configured with the maximum length and
+/// enforces it.
 impl Carrier for WebSocket {
     async fn recv(&mut self) -> Received {
         loop {
             return match WebSocket::recv(self).await {
                 Some(Ok(Message::Binary(bytes))) => Received::Frame(bytes.into()),
                 Some(Ok(Message::Text(_))) => Received::Broken(Close::PROTOCOL_VIOLATION),
-                // The library answers the one, and nobody here waits for the other.
+                // The library answers pings, and nothing here waits for pongs.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 Some(Ok(Message::Close(_))) => Received::Goodbye,
                 Some(Err(error)) => rules_broken(&error).map_or(Received::Gone, Received::Broken),
@@ -67,7 +71,8 @@ impl Carrier for WebSocket {
     }
 }
 
-/// What to tell a peer that broke the rules of WebSocket; `None` if the connection itself is gone.
+/// Returns the close code for a peer that broke the rules of WebSocket; `None` if the connection
+/// itself is gone.
 pub(crate) fn rules_broken(error: &axum::Error) -> Option<Close> {
     use std::error::Error as _;
     use tokio_tungstenite::tungstenite::Error;

@@ -1,14 +1,4 @@
-//! The native wire over real carriers: WebSockets, TCP, serial lines.
-//!
-//! | file | does |
-//! |---|---|
-//! | `session` | drives one connection of core's machine over one carrier |
-//! | `action` | core's effects and their answers, owned, so that they outlive an await |
-//! | `budgets` | what strangers may cost, and in which order they are read |
-//! | `kept` | what the gateway keeps for a connection, and how it carries out what needs no carrier |
-//! | `rights` | what a peer may do: by its grant, or by the chain that it presents |
-//! | `carrier`, `stream` | frames over WebSockets and over byte streams |
-//! | `tcp`, `serial` | where byte streams come from |
+//! The native wire over WebSockets, TCP and serial lines.
 
 mod action;
 pub(crate) mod budgets;

@@ -1,9 +1,10 @@
-//! A chain that comes in parts. Its buffer is there only from the first part to the last.
+//! Reassembly of a chain that arrives in parts. The buffer exists only from the first part to the
+//! last.
 
 use handfast_core::limits::CHAIN_BYTES;
 use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
 
-/// What came of a chain so far.
+/// State of the reassembly.
 #[derive(Debug, Default)]
 pub(super) enum Parts {
     #[default]
@@ -19,14 +20,18 @@ pub(super) struct Coming {
 }
 
 impl Parts {
-    /// Takes the next part. Nothing but a chain is put together: what nobody here uses is not kept.
+    /// Takes the next part. Only chains are put together: parts of other objects are dropped, since
+    /// nothing here uses them.
+    ///
+    /// # Errors
+    /// [`NotAssembled`] if the part does not continue the chain.
     pub(super) fn take(&mut self, part: &Part<'_>) -> Result<(), NotAssembled> {
         if part.object() != Object::Chain {
             return Ok(());
         }
         let mut coming = match std::mem::take(self) {
             Self::Coming(coming) => coming,
-            // A chain that was never presented gives way to the next.
+            // A new chain replaces one that was never presented.
             Self::Nothing | Self::Whole(_) => {
                 Box::new(Coming { assembly: Assembly::IDLE, buffer: [0; CHAIN_BYTES] })
             }
@@ -41,7 +46,7 @@ impl Parts {
         Ok(())
     }
 
-    /// The chain, if it is whole.
+    /// Takes the chain, if it is complete. An incomplete one is discarded.
     pub(super) fn chain(&mut self) -> Option<Vec<u8>> {
         match std::mem::take(self) {
             Self::Whole(chain) => Some(chain),

@@ -1,4 +1,4 @@
-//! What a peer may do: by its node's grant, or by a chain that it presents.
+//! Permissions of a peer: by its node's grant, or by a chain that it presents.
 
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::capability::{self, Chain, Check, Held};
@@ -13,26 +13,26 @@ use crate::gateway::Gateway;
 use crate::hook::Event;
 use crate::in_force::OwnedInForce;
 
-/// What a peer may do. It stands in memory for every link, so the scopes are kept as short text.
+/// Permissions of a peer. They stay in memory for every link, so the scopes are kept as short text.
 #[derive(Debug)]
 pub(super) struct Rights {
-    /// What was granted, or what a chain says.
+    /// Scopes of the grant or of the chain.
     scopes: Box<str>,
-    /// The ceilings that take something away from it.
+    /// Ceilings that reduce the scopes.
     bounds: Box<[Box<str>]>,
-    /// Whom the gateway gave it to.
+    /// Static key of the node to which the gateway issued the grant or the chain's root.
     pub(super) subject: PublicKey,
-    /// Which blocks of a chain it rests on; none for what a grant allows.
+    /// Blocks of the chain on which the permissions rest; empty for a grant.
     pub(super) held: Box<[Held]>,
-    /// When a chain ends by itself.
+    /// End of the chain's own validity; `None` for a grant.
     ends: Option<UnixTime>,
     pub(super) expires: Option<UnixTime>,
-    /// It is nothing, but the node may have its grant made anew.
+    /// `true` if the node may do nothing now, but may renew its grant.
     pub(super) renews: bool,
 }
 
 impl Rights {
-    /// None at all.
+    /// Returns permissions that allow nothing.
     pub(super) fn none(key: &PublicKey) -> Self {
         Self {
             scopes: Box::default(),
@@ -45,7 +45,7 @@ impl Rights {
         }
     }
 
-    /// What a node is entitled to.
+    /// Returns the permissions of a node by its grants and its ceiling.
     pub(super) fn of_node(
         key: &PublicKey,
         grants: &[Grant],
@@ -70,7 +70,7 @@ impl Rights {
         }
     }
 
-    /// The same chain under the ceilings that hold now.
+    /// Returns the permissions of the same chain under the ceilings in force now.
     pub(super) fn under(&self, ceilings: &[Ceiling]) -> Self {
         let scopes = ScopesBuf::parse(&self.scopes).unwrap_or_default();
         let takes_away = |ceiling: &&Ceiling| !ceiling.scopes.scopes().covers(&scopes.scopes());
@@ -89,13 +89,13 @@ impl Rights {
         }
     }
 
-    /// None if it may do nothing.
+    /// Returns the permissions in force; `None` if they allow nothing.
     pub(super) fn in_force(&self) -> Option<OwnedInForce> {
         if self.scopes.is_empty() || self.bounds.iter().any(|bound| bound.is_empty()) {
             return None;
         }
         let scopes = ScopesBuf::parse(&self.scopes).ok()?;
-        // They were written by us; if one did not read, nothing would be allowed.
+        // The gateway wrote these texts; if one does not parse, nothing is allowed.
         let bounds: Result<Vec<_>, _> =
             self.bounds.iter().map(|bound| ScopesBuf::parse(bound)).collect();
         Some(OwnedInForce::new(scopes, bounds.ok()?))
@@ -110,15 +110,14 @@ impl Rights {
 }
 
 impl Gateway {
-    /// Whether the grant on which a link would rest would be over only by a jump of a clock that is
-    /// in doubt.
+    /// Returns `true` if the grant on which a link would rest is expired only by a doubtful jump of
+    /// the clock.
     pub(crate) fn doubts(&self, all: &[Grant]) -> bool {
         let moment = self.inner.clock.moment();
         current(all, moment.now).is_some_and(|current| current.is_doubted(&moment))
     }
 
-    /// Writes that grants are over, where they are for good: those that may still be renewed are
-    /// not, and end when they are.
+    /// Records that expired grants have ended. Nothing is recorded while the node may still renew.
     pub(crate) async fn note_grants(&self, all: &[Grant], ceiling: Option<&Ceiling>) {
         let now = self.inner.clock.unix();
         if matches!(
@@ -135,8 +134,8 @@ impl Gateway {
         }
     }
 
-    /// Verifies a chain for the holder of this key, but for what the registry knows of it:
-    /// [`Gateway::ceilings_over`].
+    /// Verifies a chain for the holder of this key, except for its state in the registry, which
+    /// [`Gateway::ceilings_over`] checks.
     pub(super) fn verify(&self, chain: &[u8], key: &PublicKey) -> Option<Rights> {
         let gateway = self.keys().signing.public();
         let check =
@@ -156,8 +155,12 @@ impl Gateway {
         })
     }
 
-    /// Whether whoever holds this key may link by a verified chain alone. A node of the registry
-    /// links as that, or it could speak though it is muted.
+    /// Returns the ceilings under which a key may link by a verified chain alone. `None` if the
+    /// chain does not count, or if the key is that of a paired or muted node: it links as that, or
+    /// a muted node could speak.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the registry cannot be read.
     pub(super) async fn lets_in(
         &self,
         key: &PublicKey,
@@ -170,13 +173,16 @@ impl Gateway {
         if known.as_ref().is_some_and(is_node) { Ok(None) } else { self.ceilings_over(held).await }
     }
 
-    /// The ceilings under which a verified chain counts; none if the registry has not any more what
-    /// it rests on. Whoever wants to hear of a change registers in the hub first. Using a chain
-    /// confirms the grant that it is part of.
+    /// Returns the ceilings under which a verified chain counts; `None` if the registry no longer
+    /// has its authority. A caller that wants to learn of changes registers in the hub first. Using
+    /// a chain confirms the grant to which it belongs.
     ///
-    /// The chain is the node's to which the gateway gave it, so that node's ceiling bounds it. That
-    /// of another node through whose hands it went does where the operator has decided about that
-    /// node by name: then it does no more by another's chain either.
+    /// The node to which the gateway issued the chain always bounds it with its ceiling. Another
+    /// node that delegated the chain does so only if the operator has decided about that node by
+    /// name: it then does no more by another node's chain either.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the registry cannot be read or written.
     pub(crate) async fn ceilings_over(
         &self,
         held: &[Held],
@@ -191,7 +197,7 @@ impl Gateway {
             let Some(Stored { record, ceiling, .. }) = store.by_key(&holder.by).await? else {
                 continue;
             };
-            // Who is muted does not speak through those it has delegated to, either.
+            // A muted node does not speak through its delegates, either.
             if matches!(record.standing, Standing::Muted { .. }) {
                 return Ok(None);
             }
@@ -206,8 +212,8 @@ impl Gateway {
                 ceilings.push(*ceiling);
             }
         }
-        // A registry that was restored may not have it: then its operator cannot see it either, nor
-        // end it.
+        // A restored registry may lack the grant. Its operator could then neither see nor revoke
+        // it.
         let Some(grant) = store.grant_of(&root.id).await? else { return Ok(None) };
         if !grant.counts(now) || grant.is_doubted(&self.inner.clock.moment()) {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! The native wire over a serial line. A line cannot be closed, and whoever is at its other end may
-//! start anew at any time: each `Open` begins a connection, and ends the one before it.
+//! The native wire over a serial line. A line cannot be closed, and the node at its other end may
+//! restart at any time: each `Open` begins a connection and ends the one before it.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,15 +18,15 @@ use super::stream::Framed;
 use crate::gateway::Gateway;
 use crate::pump::{CLOSE_WITHIN, shut_down};
 
-/// What stands for an address where there is none.
+/// Address of a peer that has none.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-/// When a line that is not there is looked for again, first and at most.
+/// Delay before a missing line is opened again; doubles up to [`AGAIN_AT_MOST`].
 const AGAIN: Duration = Duration::from_millis(250);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
-/// Serves the native wire on a serial port, or on a pseudo-terminal, until `until` ends; then it
-/// shuts the gateway down. The port is opened again whenever it goes away. At its other end is one
-/// node at a time, whose address counts as 0.0.0.0.
+/// Serves the native wire on a serial port or pseudo-terminal until `until` completes; then it
+/// shuts the gateway down. The port is opened again whenever it disappears. One node at a time is
+/// at its other end, with 0.0.0.0 as its address.
 pub async fn serve_serial(
     gateway: Gateway,
     path: impl Into<PathBuf>,
@@ -71,17 +71,17 @@ pub async fn serve_serial(
     }
 }
 
-/// A line that is open.
+/// An open line.
 struct Line {
     framed: Framed<SerialPort>,
-    /// An `Open` that is still to be answered.
+    /// An `Open` that has yet to be answered.
     open: Option<Vec<u8>>,
-    /// Whether anything sensible ever came.
+    /// `true` once a valid `Open` has arrived.
     heard: bool,
 }
 
 impl Line {
-    /// One connection after the other, until the line goes away or the gateway shuts down.
+    /// Serves one connection after the other, until the line disappears or the gateway shuts down.
     async fn serve(&mut self, gateway: &Gateway) {
         loop {
             let open = tokio::select! {
@@ -93,7 +93,7 @@ impl Line {
             }
             self.open = open;
             let since = gateway.inner.clock.now();
-            // Whoever is at the line keeps nobody out, and needs no seat.
+            // A line serves one node at a time anyway, so its connection needs no slot.
             Box::new(Session::new(
                 gateway.clone(),
                 OneNode { line: self },
@@ -106,7 +106,8 @@ impl Line {
         }
     }
 
-    /// Skips noise, and what is left of a connection that has ended. `None` if the line is gone.
+    /// Returns the next `Open`. Noise and the rest of an ended connection are skipped. `None` if
+    /// the line has disappeared.
     async fn next_open(&mut self) -> Option<Vec<u8>> {
         if let Some(open) = self.open.take() {
             return Some(open);
@@ -121,13 +122,13 @@ impl Line {
     }
 }
 
-/// Whether a frame begins a connection: no sealed message and none of a handshake is as short.
-/// Another version is answered, too.
+/// Returns `true` if a frame begins a connection: no sealed message and no other message of a
+/// handshake is as short. An `Open` of another version counts, since it is answered, too.
 fn is_open(frame: &[u8]) -> bool {
     frame.len() <= CLEAR_BYTES && !matches!(Open::parse(frame), Err(NotOpened::Malformed(_)))
 }
 
-/// The line for as long as one connection lasts. The first frame is the `Open` that began it.
+/// The line during one connection. Its first frame is the `Open` that began the connection.
 struct OneNode<'l> {
     line: &'l mut Line,
 }
@@ -139,8 +140,8 @@ impl Carrier for OneNode<'_> {
         }
         match self.line.framed.frame().await {
             Ok(Some(Ok(frame))) if is_open(&frame) => {
-                // The node started anew. No connection goes on after such a frame, for it opens
-                // under no key.
+                // The node has restarted. The old connection cannot continue after such a frame,
+                // which does not decrypt with its key.
                 self.line.open = Some(frame);
                 Received::Gone
             }
@@ -154,6 +155,6 @@ impl Carrier for OneNode<'_> {
         self.line.framed.send_frame(&frame).await
     }
 
-    /// There is nothing to close.
+    /// Does nothing: a line cannot be closed.
     async fn close(&mut self, _: Option<Close>, _: bool) {}
 }

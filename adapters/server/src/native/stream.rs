@@ -13,20 +13,20 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::carrier::{Carrier, Gone, Received};
 
-/// How much is read at once. It stands on the stack, and only while something comes.
+/// Size of a read in bytes. The buffer is on the stack, and only while bytes arrive.
 const CHUNK: usize = 512;
 
-/// A byte stream, cut into frames. Between frames it holds no buffer.
+/// A byte stream that is cut into frames. Between frames it holds no buffer.
 #[derive(Debug)]
 pub(crate) struct Framed<S> {
     stream: S,
-    /// The frame that is coming in, if one is.
+    /// Decoder of the frame that is arriving; `None` between frames.
     decoder: Option<Box<Decoder<[u8; STREAM_BUFFER]>>>,
-    /// What came behind the last frame.
+    /// Bytes that arrived after the last frame.
     unread: Vec<u8>,
 }
 
-/// A frame, or what is wrong with it.
+/// A decoded frame, or its error.
 pub(crate) type Cut = Result<Vec<u8>, FrameError>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
@@ -34,8 +34,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Self { stream, decoder: None, unread: Vec::new() }
     }
 
-    /// The next frame, good or bad; `None` at the end of the stream. May be dropped before it is
-    /// done: nothing is lost.
+    /// Returns the next frame, valid or not; `None` at the end of the stream. Cancel-safe: nothing
+    /// is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// The error of the stream.
     pub(crate) async fn frame(&mut self) -> io::Result<Option<Cut>> {
         poll_fn(|cx| self.poll_frame(cx)).await
     }
@@ -66,8 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             self.decoder.get_or_insert_with(|| Box::new(Decoder::new([0; STREAM_BUFFER])));
         let frame = decoder.read(&mut bytes)?.map(<[u8]>::to_vec);
         self.unread = bytes.to_vec();
-        // One that is too long is told before its end, and the decoder has to skip the rest; behind
-        // any other it holds nothing.
+        // `TooLong` is reported before the end of the frame, and the decoder has to skip the rest;
+        // after any other frame it holds nothing.
         if frame != Err(FrameError::TooLong) {
             self.decoder = None;
         }
@@ -104,13 +107,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier for Framed<S> {
         self.send_frame(&frame).await
     }
 
-    /// A byte stream has no words for why it ends.
+    /// Shuts the stream down. A byte stream cannot carry a close code.
     async fn close(&mut self, _: Option<Close>, linger: bool) {
         if self.stream.shutdown().await.is_err() || !linger {
             return;
         }
-        // What the peer still sends would otherwise make the system reset the connection, and what
-        // we said last would be lost.
+        // The system resets a connection that is closed with unread bytes, and the last message
+        // would be lost. So the rest is read.
         let mut rest = [0; 64];
         while matches!(self.stream.read(&mut rest).await, Ok(read) if read > 0) {}
     }

@@ -1,5 +1,5 @@
-//! The native wire over TCP, for those who have no use for HTTP. It needs no TLS: everything after
-//! the handshake is sealed.
+//! The native wire over TCP, for peers without HTTP. It needs no TLS: everything after the
+//! handshake is sealed.
 
 use std::future::Future;
 
@@ -11,9 +11,9 @@ use crate::meter::Metered;
 use crate::proxies::PeerAddress;
 use crate::seats::SeatGuard;
 
-/// Serves the native wire on a listener until `until` ends, then closes every connection and waits
-/// a moment for them. Seats, budgets and what happens without descriptors are as for
-/// [`crate::serve`]; TCP_NODELAY is on.
+/// Serves the native wire on a listener until `until` completes, then closes every connection and
+/// waits a moment for them to end. Slots, budgets and the behaviour without free descriptors are as
+/// for [`crate::serve`]; TCP_NODELAY is on.
 pub async fn serve_tcp(
     gateway: Gateway,
     listener: impl Into<Listening>,
@@ -23,7 +23,7 @@ pub async fn serve_tcp(
     let each = move |Arrived { stream, peer, seat }: Arrived| {
         let (gateway, since) = (served.clone(), served.inner.clock.now());
         let address = PeerAddress::new(peer.ip());
-        // It may have come without a source.
+        // The slot of a proxy's connection has no source until now.
         let seat = seat.filter(|seat| seat.counts_for(Some(address.source())));
         let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
         let place = seat.map_or(Place::Refused, Place::Seat);

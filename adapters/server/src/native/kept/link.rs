@@ -1,4 +1,4 @@
-//! While a peer is linked.
+//! Effects of a linked peer.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::pairing::RenewKind;
 use crate::pump::{failed, interrupted};
 
 impl Kept {
-    /// Registers first and looks then, so that whatever is decided from now on is either seen or
-    /// pushed.
+    /// Registers the connection in the hub, then reads the node, so that every later decision is
+    /// either read or delivered.
     pub(in crate::native) async fn attach(
         &mut self,
         node_id: NodeId,
@@ -36,7 +36,7 @@ impl Kept {
             let rights = self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref());
             self.take_rights(rights);
         }
-        // Who would not be let in anyway hears why, whether there is room or not.
+        // A node that would be refused anyway learns the reason, even if there is no room.
         let would_enter = |loaded: &Loaded| {
             matches!(loaded.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
         };
@@ -76,15 +76,15 @@ impl Kept {
         }
         let of = Grant { state: State::Active, ..of };
         if self.attached.is_none() {
-            // It was confirmed where the node pairs anew. A link that it has beside rested on what
-            // ended by it.
+            // The grant was confirmed while the node pairs again. Its other link rested on the
+            // grants that ended.
             self.gateway.inner.hub.look_again(node_id);
             return Answer::Activated(Ok(Confirmation::Active(of.expires)));
         }
         let own = key.map(|key| self.rights_of(key, std::slice::from_ref(&of), ceiling.as_deref()));
         let own_ends = own.as_ref().map_or(of.expires, |own| own.expires);
-        // What it may do is this grant's from now on, unless it is that of a chain, which has ends
-        // of its own.
+        // From now on the permissions are those of this grant, unless they come from a chain, which
+        // ends by itself.
         let chain_ends = self
             .rights
             .as_ref()
@@ -97,7 +97,7 @@ impl Kept {
         Answer::Activated(Ok(Confirmation::Active(expires)))
     }
 
-    /// Verifies a chain. A delegate's connection is registered by it.
+    /// Verifies a chain. It also registers a delegate's connection.
     pub(in crate::native) async fn present(
         &mut self,
         chain: Option<&[u8]>,
@@ -107,7 +107,7 @@ impl Kept {
         let Some(rights) = self.gateway.verify(chain, key) else { return Answer::Presented(None) };
         let gateway = self.gateway.clone();
         let hub = &gateway.inner.hub;
-        // First that a revocation reaches this connection, then the look whether there was one.
+        // The connection registers for revocations before it looks for one, so that none is missed.
         hub.rest_on(&rights.held, &self.mailbox);
         let counts = match self.attached {
             Some(_) => gateway.ceilings_over(&rights.held).await,
@@ -138,9 +138,9 @@ impl Kept {
         Answer::Presented(expires)
     }
 
-    /// What is in force now: for whoever presented a chain under the ceilings that hold over it.
-    /// Where that counts no more, a node has what it was granted, and anybody else nothing. What
-    /// cannot be known allows nothing.
+    /// Returns the permissions in force now. A presented chain counts under the ceilings over it.
+    /// If the chain no longer counts, a node falls back to its grant, and a delegate has nothing.
+    /// If the registry cannot be read, nothing is allowed.
     pub(in crate::native) async fn look_again(
         &mut self,
         peer: Peer,
@@ -193,8 +193,8 @@ impl Kept {
         )
     }
 
-    /// Subscriptions that the new rights do not cover end with the old ones, and the peer hears of
-    /// it.
+    /// Replaces the permissions. Subscriptions that the new ones do not cover end, and the peer is
+    /// told.
     fn take_rights(&mut self, rights: Rights) {
         let hub = &self.gateway.inner.hub;
         let (kept, ended) =
@@ -216,7 +216,8 @@ impl Kept {
         }
     }
 
-    /// A slow application holds up its own frames, but neither a decision nor the shutdown.
+    /// Passes a frame to the application. A slow application delays only the frames of this
+    /// connection, neither a decision nor the shutdown.
     pub(in crate::native) async fn app(
         &self,
         key: Option<&PublicKey>,
@@ -243,7 +244,7 @@ impl Kept {
     }
 
     pub(in crate::native) fn observe(&self, observation: Observation) {
-        // Of a delegate the registry knows nothing to keep it with.
+        // The registry has no entry of a delegate to store it with.
         if let Some(Peer::Node(node_id)) = self.attached {
             self.gateway.inner.readings.tell(node_id, observation, self.gateway.inner.clock.now());
         }

@@ -1,4 +1,4 @@
-//! While a node pairs.
+//! Effects of a node that pairs.
 
 use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{CodeId, NoGuess};
@@ -34,7 +34,7 @@ impl Kept {
                 }
                 Answer::Reserved(reserved)
             }
-            // What is not counted is not compared, and it is not the code's fault.
+            // A guess that is not counted is not compared, and the code is not to blame.
             Err(error) => {
                 failed(error);
                 Answer::StoreFailed
@@ -42,7 +42,7 @@ impl Kept {
         }
     }
 
-    /// Tells of a wrong guess, and of what it closed.
+    /// Emits the event of a wrong guess, and that of the code or window that it locked.
     pub(in crate::native) async fn wrong(&self, left: u8) {
         let pin =
             self.request.as_ref().is_some_and(|request| matches!(request.method, Method::Pin));
@@ -74,8 +74,8 @@ impl Kept {
         )
     }
 
-    /// Decides about the request, or has it decided. Whoever decides for the operator may take
-    /// long, and must not hold up the shutdown.
+    /// Decides about the request, or has it decided. A handler may take long, and must not hold up
+    /// the shutdown.
     pub(in crate::native) async fn settle(&mut self, code: Option<CodeId>) -> Answer {
         let Some(request) = self.request.take() else {
             return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
@@ -88,7 +88,7 @@ impl Kept {
         if let OwnedVerdict::Waits { node_id, .. } = verdict
             && self.waits_from_now(node_id)
         {
-            // Somebody may have decided before the mailbox was there to hear of it.
+            // The decision may have come before the mailbox was registered for it.
             verdict = match gateway.inner.store.load(node_id).await {
                 Ok(Some(stored)) if matches!(stored.record.standing, Standing::Pending { .. }) => {
                     verdict
@@ -111,7 +111,7 @@ impl Kept {
         Answer::Settled(verdict)
     }
 
-    /// Pairs whoever showed this setup code.
+    /// Pairs the node that proved this setup code.
     pub(in crate::native) async fn settle_setup(&mut self, code: OwnedSetup) -> Answer {
         let Some(request) = self.request.take() else {
             return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
@@ -123,7 +123,7 @@ impl Kept {
         Answer::Settled(verdict)
     }
 
-    /// Registers for the decision; `false` if that was done before.
+    /// Registers for the decision; returns `false` if the connection is registered already.
     fn waits_from_now(&mut self, node_id: NodeId) -> bool {
         if self.waiting == Some(node_id) {
             return false;
