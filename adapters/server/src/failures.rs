@@ -1,4 +1,4 @@
-//! How often each source, or whoever else a budget is kept for, may still fail.
+//! Limits on failures, by source or by another key.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,21 +8,20 @@ use handfast_core::budget::{Attempt, Bucket};
 use handfast_core::id::Source;
 use handfast_core::time::Instant;
 
-/// Most keys that are remembered; a full bucket is as good as an unknown key.
+/// Maximum number of remembered keys; an unknown key counts as a full bucket.
 const MOST_KEYS: usize = 65_536;
 
 type Buckets<K> = Arc<Mutex<HashMap<K, Bucket>>>;
 
-/// One bucket per source, or per whatever else the budget is for, that failed lately. Each flow has
-/// one of its own.
+/// Buckets of attempts by key, for the keys that failed lately. Each flow has its own table.
 #[derive(Debug)]
 pub(crate) struct Failures<K = Source> {
     per_minute: u32,
     buckets: Buckets<K>,
 }
 
-/// One attempt of a key. It stays spent unless this permit is given back: whoever leaves in the
-/// middle, or fails to say how it went, has failed.
+/// One attempt of a key. It stays spent unless this permit is given back: a peer that leaves
+/// halfway, or does not report the outcome, has failed.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped stays spent"]
 pub(crate) struct Permit<K = Source> {
@@ -36,18 +35,18 @@ impl<K: Eq + Hash + Copy> Failures<K> {
         Self { per_minute, buckets: Arc::default() }
     }
 
-    /// Takes one attempt of a key, if it has any left.
+    /// Takes one attempt of a key; `None` if it has none left.
     pub(crate) fn permit(&self, key: K, now: Instant) -> Option<Permit<K>> {
         let attempt = self.with(key, now, |bucket| bucket.attempt(now))?;
         Some(Permit { key, attempt, buckets: Arc::clone(&self.buckets) })
     }
 
-    /// Counts a failure that is known already.
+    /// Counts a failure that has happened already.
     pub(crate) fn charge(&self, key: K, now: Instant) {
         drop(self.permit(key, now));
     }
 
-    /// Whether a key has no attempt left. Asking costs none.
+    /// Returns `true` if a key has no attempt left. Asking costs none.
     pub(crate) fn is_empty(&self, key: K, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
         buckets.get_mut(&key).is_some_and(|bucket| bucket.is_empty(now))
@@ -57,8 +56,8 @@ impl<K: Eq + Hash + Copy> Failures<K> {
         let mut buckets = self.buckets.lock().expect("no thread panics while it holds the buckets");
         if buckets.len() >= MOST_KEYS && !buckets.contains_key(&key) {
             buckets.retain(|_, bucket| !bucket.is_full(now));
-            // A flood from more networks than we remember is held by what bounds the work of all;
-            // here any one of them may be forgotten.
+            // A flood from more networks than can be remembered is bounded by the limits on
+            // everybody's work; here any key may be forgotten.
             let any = buckets.keys().next().copied();
             if let Some(any) = any.filter(|_| buckets.len() >= MOST_KEYS) {
                 buckets.remove(&any);
@@ -69,7 +68,7 @@ impl<K: Eq + Hash + Copy> Failures<K> {
 }
 
 impl<K: Eq + Hash> Permit<K> {
-    /// The attempt was no failure.
+    /// Gives the attempt back, because it was no failure.
     pub(crate) fn give_back(self, now: Instant) {
         let Self { key, attempt, buckets } = self;
         let mut buckets = buckets.lock().expect("no thread panics while it holds the buckets");

@@ -1,23 +1,23 @@
-//! Whom a final decision is about. It takes the whole name of a node, or enough of its id that no
-//! slip of the hand names another.
+//! Lookup of the node of a final decision. It takes the node's whole name, or enough of its id that
+//! a typing mistake names no other.
 
 use handfast_core::id::NodeId;
 use handfast_store::{Listed, StoreError};
 
 use crate::gateway::{Device, Gateway, OperatorError};
 
-/// Fewest characters of an id that name what is decided for good.
+/// Minimum number of an id's characters that name a node for a final decision.
 pub const FEWEST_FOR_GOOD: usize = 6;
-/// How many matches are named where several fit.
+/// Maximum number of matches that an error names.
 const MOST_MATCHES: usize = 5;
 
 impl Gateway {
-    /// The one node that has this name, or an id that begins with at least [`FEWEST_FOR_GOOD`]
-    /// characters of it.
+    /// Finds the one node with this name, or with an id that begins with it, if it has at least
+    /// [`FEWEST_FOR_GOOD`] characters.
     ///
     /// # Errors
-    /// [`OperatorError::NotNamed`], [`OperatorError::SeveralNamed`] with those that fit, be it one
-    /// by its name and another by its id, or [`OperatorError::Store`].
+    /// [`OperatorError::NotNamed`] if none matches, [`OperatorError::SeveralNamed`] with the
+    /// matches, even if one matches by name and another by id, or [`OperatorError::Store`].
     pub async fn device_for_good(&self, which: &str) -> Result<Device, OperatorError> {
         let store = &self.inner.store;
         let lower = which.to_ascii_lowercase();

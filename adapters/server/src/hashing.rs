@@ -1,9 +1,9 @@
-//! The bounded pool in which tokens are hashed, off the async threads: 15 ms each would stall every
-//! connection there.
+//! Bounded pool of threads that hash tokens. On an async thread, 15 ms for each would stall every
+//! connection.
 //!
-//! Which token is next, its [`schedule`] says. What fails is charged: to the id and source of
-//! whoever says to be a paired node, ten times a minute; and for everything else to the source. So
-//! strangers, however many, hold up neither each other nor the nodes that are known.
+//! The [`schedule`] chooses the next token. A failure of a peer that claims to be a paired node is
+//! charged to the node's id and the peer's source, ten times a minute; any other failure is charged
+//! to the source. So strangers, however many, delay neither each other nor known nodes.
 
 mod schedule;
 
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::failures::{self, Failures};
 use schedule::{Claimant, Job, Next, NotTaken, Schedule};
 
-/// A job and where its answer goes.
+/// A job, and the channel of its result.
 #[derive(Debug)]
 struct Order {
     job: HashJob,
@@ -32,13 +32,13 @@ impl Job for Order {
     }
 }
 
-/// Threads that hash, behind two queues of fixed length. They end when the pool is dropped.
+/// Threads that hash, behind two queues of bounded length. They end when the pool is dropped.
 #[derive(Debug)]
 pub(crate) struct HashPool {
     shared: Arc<Shared>,
-    /// Failures of whoever says to be a paired node.
+    /// Failures of peers that claim to be a paired node.
     known: Failures<Claimant>,
-    /// Failures of everybody else.
+    /// Failures of all others.
     others: Failures,
 }
 
@@ -63,7 +63,7 @@ pub(crate) enum Attempt {
 }
 
 impl Attempt {
-    /// It was no failure.
+    /// Gives the attempt back, because it was no failure.
     pub(crate) fn give_back(self, now: Instant) {
         match self {
             Self::Known(permit) => permit.give_back(now),
@@ -73,11 +73,11 @@ impl Attempt {
 }
 
 impl HashPool {
-    /// As many threads as there are cores less one, at least one, so that hashing never takes the
-    /// whole machine.
+    /// Starts one thread less than there are cores, but at least one, so that hashing leaves a core
+    /// to others.
     ///
     /// # Errors
-    /// If no thread can be started.
+    /// The system's error if a thread cannot be started.
     pub(crate) fn start(limits: &Limits) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = usize::try_from(limits.hash_queue).unwrap_or(usize::MAX);
@@ -96,8 +96,8 @@ impl HashPool {
         Ok(pool)
     }
 
-    /// Hashes what whoever is at this source shows. `None` if it failed too often, or too many wait
-    /// already. Whoever no longer waits for the answer is not hashed, and the attempt stays spent.
+    /// Hashes the token of a peer. `None` if its source has failed too often, or if too many jobs
+    /// wait already. If the caller stops waiting, the job is skipped and the attempt stays spent.
     pub(crate) async fn hash(
         &self,
         job: HashJob,
@@ -110,7 +110,7 @@ impl HashPool {
         self.shared.work.notify_one();
         match result.await {
             Ok(hashed) => Some((hashed, attempt)),
-            // It gave way to whoever has fewer jobs waiting: no failure of its own.
+            // The job gave way to a peer with fewer jobs: that is no failure of its own.
             Err(_) => {
                 attempt.give_back(now);
                 None
@@ -118,7 +118,7 @@ impl HashPool {
         }
     }
 
-    /// One failure of a source for which nothing had to be hashed.
+    /// Charges a failure to a source, where nothing had to be hashed.
     pub(crate) fn charge(&self, source: Source, now: Instant) {
         self.others.charge(source, now);
     }
@@ -141,7 +141,10 @@ impl HashPool {
         }
     }
 
-    /// The order comes back if it belongs to everything else.
+    /// Queues a job of a peer that claims to be a paired node.
+    ///
+    /// # Errors
+    /// The order, if it belongs in the queue of all others.
     fn queue_known(
         &self,
         order: Order,
@@ -177,7 +180,7 @@ impl Shared {
         self.state.lock().expect("no thread panics while it holds the queues")
     }
 
-    /// Waits for work; none when the pool is dropped.
+    /// Waits for a job; `None` once the pool is dropped.
     fn next(&self) -> Option<Next<Order>> {
         let mut state = self.lock();
         loop {
@@ -197,7 +200,7 @@ fn work(shared: &Shared) {
         let _ = answer.send(job.run());
         if let Some(claimant) = claimant {
             shared.lock().schedule.done(claimant);
-            // What waited for this one may be done now, by any thread.
+            // A job that waited for this claimant can run now, on any thread.
             shared.work.notify_one();
         }
     }

@@ -1,13 +1,13 @@
-//! Core's [`InForce`], owned, for what outlives a step: links and bearers.
+//! Core's [`InForce`] in owned form, for links and bearers, which outlive a step.
 
 use handfast_core::grant::scope::{Action, Address, ScopesBuf};
 use handfast_core::registry::ceiling::{Ceiling, InForce};
 
-/// What may be done: what the scopes and every one of the bounds allow.
+/// Permissions in force: actions that the scopes and every bound allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnedInForce {
     scopes: ScopesBuf,
-    /// Only those that take something away.
+    /// Bounds that reduce the scopes; others are left out.
     bounds: Vec<ScopesBuf>,
 }
 
@@ -32,7 +32,7 @@ impl OwnedInForce {
         self.lend().allows(action, address)
     }
 
-    /// Whether it holds to this ceiling.
+    /// Returns `true` if the permissions stay within this ceiling.
     pub(crate) fn holds_to(&self, ceiling: &Ceiling) -> bool {
         ceiling.scopes.scopes().covers(&self.scopes.scopes())
             || self.bounds.contains(&ceiling.scopes)

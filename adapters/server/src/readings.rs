@@ -1,8 +1,8 @@
-//! What nodes tell of themselves, and when they were last there: written once a node in some
-//! seconds, in every dialect, however often they tell it.
+//! Observations of nodes: their readings and the times at which they were last seen. In every
+//! dialect, a node's newest is written once in [`READINGS_EVERY`], however often it reports.
 //!
-//! The newest is kept here until its time has come, and shown to operators meanwhile. When a node
-//! leaves, its time comes sooner; when the gateway ends in order, it comes at once.
+//! The newest observation waits here until it is due, and operators see it meanwhile. It is due
+//! sooner when its node leaves, and at once when the gateway ends in order.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -18,38 +18,38 @@ use tokio::time::sleep_until;
 
 use crate::gateway::Inner;
 
-/// How often it is looked whether the gateway still lives.
+/// Interval at which the writer checks that the gateway is still alive.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// How many are written at a time; the store makes those that come together durable together.
+/// Number of writes in progress at once; the store makes concurrent ones durable together.
 const AT_A_TIME: usize = 256;
 
-/// What waits to be written.
+/// Observations that wait to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
     table: Mutex<Table>,
-    /// Something is due earlier than what was due first.
+    /// Notification that something is due earlier than before.
     sooner: Notify,
 }
 
-/// A pure table: who is due, when, and with what.
+/// A pure table of observations and the times at which they are due.
 #[derive(Debug, Default)]
 struct Table {
     nodes: HashMap<NodeId, Told>,
-    /// Each node of the table once.
+    /// Nodes in the order in which they are due, each once.
     due: BTreeSet<(Instant, NodeId)>,
 }
 
 #[derive(Debug)]
 struct Told {
-    /// When it was last written.
+    /// Time of the last write; `None` before the first.
     written: Option<Instant>,
     waits: Option<Observation>,
-    /// Its place in the order. Without something that waits, it is forgotten then.
+    /// Place in the order. A node without a waiting observation is removed then.
     due: Instant,
 }
 
 impl Table {
-    /// Keeps it; `true` if it is due before all others.
+    /// Keeps an observation; returns `true` if its node is due before all others.
     fn tell(&mut self, node_id: NodeId, observation: Observation, now: Instant) -> bool {
         let told =
             self.nodes.entry(node_id).or_insert(Told { written: None, waits: None, due: now });
@@ -62,7 +62,8 @@ impl Table {
         self.due.first().is_some_and(|(_, first)| *first == node_id)
     }
 
-    /// The node is not there any more; `true` if what it told is due before all others now.
+    /// Makes the observation of a node that has left due sooner; returns `true` if it is due before
+    /// all others.
     fn leave(&mut self, node_id: NodeId, now: Instant) -> bool {
         let Some(Told { written, waits: Some(_), due }) = self.nodes.get(&node_id) else {
             return false;
@@ -80,7 +81,7 @@ impl Table {
         }
     }
 
-    /// Takes those whose time comes until then; they count as written now.
+    /// Takes the observations that are due until `until`; they count as written now.
     fn take(&mut self, until: Instant, now: Instant) -> Vec<(NodeId, Observation)> {
         let mut taken = Vec::new();
         let mut later = Vec::new();
@@ -102,7 +103,7 @@ impl Table {
         taken
     }
 
-    /// Keeps once more what could not be written, unless there is something newer.
+    /// Keeps an observation that could not be written, unless there is a newer one.
     fn return_to(&mut self, node_id: NodeId, observation: Observation, now: Instant) {
         let newer = self.nodes.get(&node_id).and_then(|told| told.waits);
         self.tell(node_id, newer.map_or(observation, |newer| newer.over(Some(observation))), now);
@@ -110,32 +111,32 @@ impl Table {
 }
 
 impl Readings {
-    /// What a node told, or that it is there.
+    /// Keeps the observation of a node.
     pub(crate) fn tell(&self, node_id: NodeId, observation: Observation, now: Instant) {
         if self.table().tell(node_id, observation, now) {
             self.sooner.notify_one();
         }
     }
 
-    /// The node's link has ended.
+    /// Marks that a node's link has ended.
     pub(crate) fn leave(&self, node_id: NodeId, now: Instant) {
         if self.table().leave(node_id, now) {
             self.sooner.notify_one();
         }
     }
 
-    /// What is known of a node of which the registry knows this.
+    /// Merges the waiting observation of a node with the stored one; the waiting one is newer.
     pub(crate) fn over(&self, node_id: NodeId, stored: Option<Observation>) -> Option<Observation> {
         let waits = self.table().nodes.get(&node_id).and_then(|told| told.waits);
         waits.map(|waits| waits.over(stored)).or(stored)
     }
 
-    /// Writes all that waits, due or not.
+    /// Writes all waiting observations, due or not.
     pub(crate) async fn flush(&self, store: &Arc<dyn Store>, now: Instant) {
         self.write(store, Instant::from_millis(u64::MAX), now).await;
     }
 
-    /// Writes what is due until then. What cannot be written waits anew.
+    /// Writes the observations that are due until `until`. Those that cannot be written wait again.
     async fn write(&self, store: &Arc<dyn Store>, until: Instant, now: Instant) {
         let taken = self.table().take(until, now);
         for some in taken.chunks(AT_A_TIME) {
@@ -164,7 +165,7 @@ impl Readings {
     }
 }
 
-/// Writes what is due, for as long as the gateway lives.
+/// Starts the task that writes due observations, as long as the gateway lives.
 pub(crate) fn watch(inner: &Arc<Inner>) {
     tokio::spawn(writer(Arc::clone(&inner.readings), Arc::downgrade(inner)));
 }
@@ -177,7 +178,7 @@ async fn writer(readings: Arc<Readings>, gateway: Weak<Inner>) {
             readings.write(&inner.store, now, now).await;
             readings.table().due.first().map(|(due, _)| inner.clock.wake_at(*due))
         };
-        // Now and then without a reason, so that the end of the gateway ends this.
+        // The task wakes now and then without a reason, so that it notices the end of the gateway.
         let latest = tokio::time::Instant::now() + LOOK_EVERY;
         tokio::select! {
             () = readings.sooner.notified() => {}

@@ -1,5 +1,5 @@
-//! The requests that wait for the operator: turned down one by one or many at once, and approved as
-//! they were shown.
+//! Decisions about waiting requests: rejecting one or many, and approving an entry only as it was
+//! shown.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,20 +12,20 @@ use handfast_store::{Entry, Filter, Version};
 use crate::gateway::{Gateway, OperatorError};
 use crate::pairing::{Net, check_word};
 
-/// How many nodes are read from the store at once.
+/// Number of nodes that are read from the store at once.
 const PAGE: usize = 500;
-/// Most waiting entries of which it is remembered how they were shown; any one may be forgotten,
-/// and counts as never shown.
+/// Maximum number of entries whose shown state is remembered. Beyond it, any one is forgotten and
+/// counts as never shown.
 const MOST_SHOWN: usize = 4096;
 
-/// Which of the waiting requests are turned down.
+/// Selection of waiting requests to reject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// All of them.
+    /// All waiting requests.
     All,
-    /// Those with exactly this name.
+    /// The requests with exactly this name.
     Named(String),
-    /// Those that came from this network.
+    /// The requests from this network.
     From(Net),
 }
 
@@ -39,13 +39,13 @@ impl Waiting {
     }
 }
 
-/// How waiting entries looked when an operator saw them last. A device without keys is known by
-/// nothing but its name and its address, so what is approved is the entry as it was shown.
+/// The state in which an operator last saw each waiting entry. A device without keys is known only
+/// by its name and address, so the operator approves the entry as it was shown.
 #[derive(Debug, Default)]
 pub(crate) struct Shown(Mutex<HashMap<NodeId, (Version, String)>>);
 
 impl Shown {
-    /// An operator sees it now.
+    /// Remembers the entry as an operator sees it now. Only waiting entries without keys need that.
     pub(crate) fn see(&self, entry: &Entry) {
         if !matches!(entry.record.standing, Standing::Pending { .. }) || entry.record.keys.is_some()
         {
@@ -60,7 +60,10 @@ impl Shown {
         shown.insert(node_id, (entry.version, entry.profile.clone()));
     }
 
-    /// Whether it is approved as it was shown, if it ever was. Saying no shows it as it is now.
+    /// Checks that the entry is unchanged since it was shown, if it was.
+    ///
+    /// # Errors
+    /// [`OperatorError::Changed`] if it has changed; from then on its new state counts as shown.
     pub(crate) fn check(&self, entry: &Entry) -> Result<(), OperatorError> {
         let node_id = entry.record.node_id;
         let before = {
@@ -78,12 +81,13 @@ impl Shown {
 }
 
 impl Gateway {
-    /// Turns a pending request down. Whoever made it may ask again after a while, or, `for_good`,
-    /// never: that bars its key, or in a dialect without keys this request. A node of the native
-    /// wire that still waits for the decision is told the reason: at most 160 bytes, on one line.
+    /// Rejects a pending request. Its node may ask again after a while, or with `for_good` never:
+    /// that bars its key, or this request in a dialect without keys. A node of the native wire that
+    /// still waits is told the reason: at most 160 bytes, on one line.
     ///
     /// # Errors
-    /// As for [`Gateway::decide`], and [`OperatorError::Usage`] for a reason that cannot be told.
+    /// As for [`Gateway::decide`], and [`OperatorError::Usage`] for a reason that is too long or
+    /// not one line.
     pub async fn turn_down(
         &self,
         node_id: NodeId,
@@ -98,8 +102,8 @@ impl Gateway {
         self.decide(node_id, &decision).await
     }
 
-    /// Turns down all waiting requests that these words name, and says for each what became of it.
-    /// One that waits no longer when its turn comes is left out.
+    /// Rejects all waiting requests of a selection, and returns the outcome of each. A request that
+    /// no longer waits when its turn comes is left out.
     ///
     /// # Errors
     /// [`OperatorError::Store`] if they cannot be listed.

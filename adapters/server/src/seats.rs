@@ -1,10 +1,11 @@
-//! Seats for connections that have not authenticated, counted from accept.
+//! Slots of unauthenticated connections, counted from accept.
 //!
-//! Silence is not allowed to lock anyone out: where seats run out, the connection that has owed the
-//! next message of its handshake for longest loses its seat, or the oldest that has sent nothing
-//! yet, or else the oldest that waits for a person ([`Idle::gives_way`]); and a source that is over
-//! its own share only displaces its own. The connections of a proxy are of no source until a
-//! request says for whom it asks; all that are of none count as one crowd.
+//! Silence cannot lock anyone out. Where no slot is free, one connection loses its slot
+//! ([`Idle::gives_way`]): one that has owed the next message of its handshake for long, else the
+//! oldest that has sent nothing, else the one that has owed a message for longest, else the oldest
+//! that waits for a person. A source that exceeds its own share displaces only its own connections.
+//! The connections of a proxy have no source until a request names its client; those without a
+//! source count as one group.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -20,13 +21,13 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::meter::Meter;
 
-/// All seats of a gateway.
+/// All slots of a gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
     limits: Limits,
     clock: Clock,
     table: Arc<Mutex<Table>>,
-    /// What those who sit here have sent, in sum.
+    /// Bytes that all these connections have sent, in total.
     sent: Arc<AtomicUsize>,
 }
 
@@ -40,9 +41,9 @@ struct Table {
 
 #[derive(Debug)]
 struct Taken {
-    /// `None` while it is not known for whom a proxy holds it.
+    /// Source of the connection; `None` while the client of a proxy is unknown.
     source: Option<Source>,
-    /// `None` if it may not be displaced.
+    /// State and its start; `None` if the connection may not be displaced.
     idle: Option<(Idle, Instant)>,
     evicted: Arc<Notify>,
 }
@@ -53,11 +54,10 @@ struct Share {
     silent: BTreeSet<Turn>,
 }
 
-/// A connection that may be displaced, among those of its kind: the one that has been so for
-/// longest first.
+/// A connection that may be displaced, ordered by state, then by the start of that state.
 type Turn = ((Idle, Instant), u64);
 
-/// One seat; dropping it gives it back.
+/// One slot; dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct SeatGuard {
     id: u64,
@@ -73,8 +73,8 @@ impl Seats {
         Self { limits, clock, table: Arc::default(), sent: Arc::default() }
     }
 
-    /// A seat for a connection of this source, if need be that of the oldest silent one; `None` if
-    /// nobody silent is left to make room. One of no source is bounded by the total alone.
+    /// Takes a slot for a connection of this source, if need be by displacing another. `None` if
+    /// none can be displaced. Only the total bounds connections without a source.
     pub(crate) fn take(&self, source: Option<Source>) -> Option<SeatGuard> {
         let now = self.clock.now();
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
@@ -99,8 +99,8 @@ impl Seats {
         })
     }
 
-    /// Takes the seat of the oldest connection that has sent nothing, so that its descriptor
-    /// becomes free.
+    /// Displaces a connection that may be displaced, the oldest silent one if possible, so that its
+    /// descriptor becomes free.
     pub(crate) fn evict_oldest(&self) {
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
         if let Some(oldest) = first(&table.silent, self.clock.now()) {
@@ -108,13 +108,13 @@ impl Seats {
         }
     }
 
-    /// How many are taken.
+    /// Returns the number of slots taken.
     pub(crate) fn taken(&self) -> usize {
         self.table.lock().expect("no thread panics while it holds the seats").taken.len()
     }
 }
 
-/// Who of these makes room.
+/// Returns the connection that gives way among these.
 fn first(idle: &BTreeSet<Turn>, now: Instant) -> Option<u64> {
     let oldest = |kind| {
         idle.range(
@@ -135,18 +135,18 @@ fn first(idle: &BTreeSet<Turn>, now: Instant) -> Option<u64> {
 }
 
 impl Table {
-    /// Those who may be displaced of the source that has most seats: whoever has few is not put out
-    /// by whoever has many.
+    /// Returns the displaceable connections of the source with the most slots: a source with many
+    /// does not displace one with few.
     fn crowd(&self) -> &BTreeSet<Turn> {
-        // Of sources with equally many, the one that has waited for longest: a map has no order
-        // that could be relied on.
+        // Among sources with equally many, the one that has waited for longest: a map has no
+        // reliable order.
         let most = self.sources.values().filter(|share| !share.silent.is_empty());
         let most = most.max_by_key(|share| (share.taken, Reverse(share.silent.first().copied())));
         most.map_or(&self.silent, |share| &share.silent)
     }
 
-    /// Tells a connection that its seat is gone. Its task may take a moment to end, but keeps
-    /// nobody out any more.
+    /// Tells a connection that it has lost its slot. Its task may take a moment to end, but the
+    /// slot is free at once.
     fn evict(&mut self, id: u64) {
         if let Some(taken) = self.taken.get(&id) {
             taken.evicted.notify_one();
@@ -154,12 +154,12 @@ impl Table {
         self.forget(id);
     }
 
-    /// How many seats a source has.
+    /// Returns the number of slots of a source; 0 for no source.
     fn of_source(&self, source: Option<Source>) -> u32 {
         source.and_then(|_| self.sources.get(&source)).map_or(0, |share| share.taken)
     }
 
-    /// Displaces whoever has to go for one more seat of a source; `None` if nobody may be
+    /// Displaces a connection if one more slot of a source needs it. `None` if none may be
     /// displaced.
     fn make_room(
         &mut self,
@@ -177,7 +177,7 @@ impl Table {
         Some(())
     }
 
-    /// It may be displaced, or not.
+    /// Sets the state in which a connection may be displaced; `None` if it may not be.
     fn idles(&mut self, id: u64, idle: Option<(Idle, Instant)>) {
         let Some(taken) = self.taken.get_mut(&id) else { return };
         let before = std::mem::replace(&mut taken.idle, idle);
@@ -192,7 +192,7 @@ impl Table {
         }
     }
 
-    /// It is a source's from now on, or of none.
+    /// Moves a slot to a source, or to none.
     fn counts_for(&mut self, id: u64, source: Option<Source>) {
         let Some(taken) = self.taken.get_mut(&id) else { return };
         let (before, idle) = (std::mem::replace(&mut taken.source, source), taken.idle);
@@ -202,7 +202,7 @@ impl Table {
         share.silent.extend(idle.map(|idle| (idle, id)));
     }
 
-    /// A seat is none of a share any more.
+    /// Removes a slot from its share.
     fn leaves(&mut self, id: u64, source: Option<Source>, idle: Option<(Idle, Instant)>) {
         let Some(share) = self.sources.get_mut(&source) else { return };
         share.taken -= 1;
@@ -214,7 +214,7 @@ impl Table {
         }
     }
 
-    /// Takes a seat out of the books; does nothing if it is out already, as a displaced one is.
+    /// Removes a slot. Does nothing if it is removed already, as that of a displaced connection is.
     fn forget(&mut self, id: u64) {
         self.idles(id, None);
         if let Some(Taken { source, idle, .. }) = self.taken.remove(&id) {
@@ -224,9 +224,9 @@ impl Table {
 }
 
 impl SeatGuard {
-    /// Makes it a seat of this source, or of none, from now on: what comes over a proxy's
-    /// connection is now for one source and then for another. `false` if the source has its share
-    /// and nobody silent in it, or if the seat is gone; then it is of no source.
+    /// Assigns the slot to this source, or to none, from now on; a proxy's connection serves one
+    /// client after another. Returns `false` if the source has its share and nothing to displace,
+    /// or if the slot is lost. In the first case the slot has no source.
     #[must_use]
     pub(crate) fn counts_for(&self, source: Option<Source>) -> bool {
         let now = self.clock.now();
@@ -236,7 +236,7 @@ impl SeatGuard {
             Some(taken) if taken.source == source => return true,
             Some(_) => table.counts_for(self.id, None),
         }
-        // It has its place among all already.
+        // The slot counts in the total already.
         let waiting = Waiting { total: 0, of_source: table.of_source(source) };
         let room = table.make_room(waiting, source, &self.limits, now).is_some();
         if room {
@@ -245,25 +245,25 @@ impl SeatGuard {
         room
     }
 
-    /// The connection has sent its first message: from now on nobody may displace it.
+    /// Marks that the connection has sent its first message: it may no longer be displaced.
     pub(crate) fn spoke(&self) {
         self.idles(None);
     }
 
-    /// The connection owes the next message of a handshake that it began: it may be displaced, and
-    /// once it has owed it for long, before all others.
+    /// Marks that the peer owes the next message of a handshake that it began. The connection may
+    /// be displaced, and before all others once it has owed the message for long.
     pub(crate) fn stalls(&self) {
         self.idles(Some(Idle::Stalled));
     }
 
-    /// The connection only waits, and can come back to what it waits for: from now on it may be
-    /// displaced once nobody is silent.
+    /// Marks that the connection only waits, and that its peer can come back later: it may be
+    /// displaced once none is silent.
     pub(crate) fn rests(&self) {
         self.idles(Some(Idle::Resting));
     }
 
-    /// It waits for nothing any more, and has nothing to come back to: as at the start, it is the
-    /// first to be displaced.
+    /// Marks that the connection waits for nothing, and that its peer has nothing to come back to:
+    /// it is displaced like a new one.
     pub(crate) fn falls_silent(&self) {
         self.idles(Some(Idle::Silent));
     }
@@ -274,17 +274,17 @@ impl SeatGuard {
         table.idles(self.id, how.map(|how| (how, now)));
     }
 
-    /// Counts what this connection sends.
+    /// Returns the counter of the bytes that this connection sends.
     pub(crate) fn meter(&self) -> Arc<Meter> {
         Arc::clone(&self.meter)
     }
 
-    /// Is notified when somebody else got this seat.
+    /// Returns the notification of the slot's loss.
     pub(crate) fn watch(&self) -> Arc<Notify> {
         Arc::clone(&self.evicted)
     }
 
-    /// Ends when somebody else got this seat.
+    /// Completes when another connection has taken this slot.
     pub(crate) async fn evicted(&self) {
         self.evicted.notified().await;
     }

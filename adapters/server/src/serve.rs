@@ -1,5 +1,5 @@
-//! HTTP, plain or in TLS, over the accept loop: silent sockets end, and nothing waits for a slow
-//! handshake.
+//! HTTP, plain or over TLS, on the accept loop. Silent sockets are closed, and nothing waits for a
+//! slow handshake.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -28,21 +28,21 @@ use crate::meter::Metered;
 use crate::router::{Accepted, LocalAddress};
 use crate::seats::SeatGuard;
 
-/// How long an answer may take to be read, beyond the time that the next request has to be asked
-/// in.
+/// Time for the client to read an answer, in addition to the time in which it has to send its next
+/// request.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How long a request may take to be answered: longer than anybody behind the gateway may take.
+/// Time to answer a request: longer than anything behind the gateway may take.
 const WORK_WITHIN: Duration = Duration::from_secs(40);
-/// As good as for ever.
+/// Practically unlimited.
 const A_LIFE: Duration = Duration::from_secs(365 * 86_400);
-/// What HTTP reads of one head at most.
+/// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Serves a gateway on a listener until `until` ends, then closes every connection with "going
-/// away" and waits a moment for them.
+/// Serves a gateway on a listener until `until` completes, then closes every connection with "going
+/// away" and waits a moment for them to end.
 ///
-/// With `tls`, only TLS is spoken. TCP_NODELAY is on. Failing accepts are logged and tried again.
-/// Each request over the connection of a listed proxy counts for the address that the proxy names
+/// With `tls`, only TLS is spoken. TCP_NODELAY is on. Failing accepts are logged and retried. Each
+/// request over the connection of a listed proxy counts for the address that the proxy names
 /// ([`ProxySettings`](crate::proxies::ProxySettings)).
 pub async fn serve(
     gateway: Gateway,
@@ -56,9 +56,9 @@ pub async fn serve(
     accept(&gateway, listener.into(), until, each).await;
 }
 
-/// One connection until it has become a WebSocket, which goes on in a task of its own. Until when
-/// it has to have asked for something, or heard it, is set anew with each request; while one is
-/// answered, silent connections are displaced before it.
+/// Serves one connection until it becomes a WebSocket, which continues in its own task. Each
+/// request sets a new deadline for the next one. While a request is answered, the connection is
+/// displaced only after silent ones.
 pub(crate) async fn one(
     router: Router,
     arrived: Arrived,
@@ -92,13 +92,13 @@ pub(crate) async fn one(
     };
     tokio::select! {
         () = work => {}
-        // Silent before it even asked for a WebSocket, and somebody else needs the seat.
+        // The connection is silent without a WebSocket, and another one needs its slot.
         () = async { match displaced { Some(displaced) => displaced.notified().await, None => std::future::pending().await } } => {}
         () = pace.over() => tracing::debug!("a connection took too long to ask for something, or to hear it"),
     }
 }
 
-/// Until when a connection has to have done its next thing.
+/// Deadline for the next step of a connection.
 #[derive(Clone)]
 struct Pace {
     rest: Duration,
@@ -110,22 +110,22 @@ impl Pace {
         Self { rest, until: watch::Sender::new(Instant::now() + rest) }
     }
 
-    /// A request is answered from now on.
+    /// Sets the deadline of an answer: a request is in progress.
     fn works(&self) {
         self.until.send_replace(Instant::now() + WORK_WITHIN);
     }
 
-    /// It is answered with something that goes on.
+    /// Removes the deadline: the answer goes on, as a stream does.
     fn stays(&self) {
         self.until.send_replace(Instant::now() + A_LIFE);
     }
 
-    /// It is answered.
+    /// Sets the deadline of the next request: the answer is complete.
     fn rests(&self) {
         self.until.send_replace(Instant::now() + self.rest);
     }
 
-    /// Ends when the time is over.
+    /// Completes at the deadline.
     async fn over(&self) {
         let mut changed = self.until.subscribe();
         loop {
@@ -138,7 +138,7 @@ impl Pace {
     }
 }
 
-/// The requests of one connection, from the one address to the other.
+/// Serves the requests of one connection between two addresses.
 async fn http<S>(
     router: Router,
     stream: S,
@@ -165,7 +165,7 @@ async fn http<S>(
         let mut accepted = Accepted { at: since, ..accepted.clone() };
         let crowded = proxied && !accepted.counts_for(Some(address));
         if crowded {
-            // The seat stays with the connection, for whoever is next.
+            // The slot stays with the connection, for the next client of the proxy.
             accepted.seat = Arc::default();
         }
         let extensions = request.extensions_mut();
@@ -208,8 +208,8 @@ async fn http<S>(
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         _ = async { shutdown.wait_for(|down| *down).await.map(drop) } => {
-            // What is under way is answered, and a WebSocket that is just opening gets to hear
-            // goodbye; what is idle ends.
+            // Requests in progress are answered, and a WebSocket that is just opening receives its
+            // close frame; an idle connection ends.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -219,8 +219,7 @@ async fn http<S>(
     }
 }
 
-/// The answer to a request that a proxy makes for somebody who has his share of connections that
-/// have not authenticated.
+/// Answers a proxy's request for a client that holds its share of unauthenticated connections.
 fn crowd() -> Response {
     let text =
         "Too many connections from your address have not authenticated. Try again in a moment.\n";

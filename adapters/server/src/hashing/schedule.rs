@@ -1,63 +1,64 @@
-//! Which token is hashed next: a pure, bounded structure. The threads of the pool only carry out
-//! what it says.
+//! The order in which tokens are hashed: a pure, bounded structure, which the threads of the pool
+//! carry out.
 //!
 //! ```text
 //!  id of a paired node ──▶ known:  one waits per (id, source); ids take turns, and within an id its sources ──┐ 3 : 1 while
 //!  everything else ──────▶ others: sources take turns ────────────────────────────────────────────────────────┘ both hold work
 //! ```
 //!
-//! A queue that is full makes room for whoever has fewer jobs in it than another, by dropping the
-//! newest job of who has most. So neither many sources that know one id nor many jobs of one source
-//! keep others out.
+//! A full queue makes room for a key with fewer jobs than another, by dropping the newest job of
+//! the key with the most. So neither many sources that know one id nor many jobs of one source keep
+//! others out.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use handfast_core::id::{NodeId, Source};
 
-/// Jobs of the first queue that are served before one of the second, while both hold work.
+/// Number of jobs of the first queue that are served before one of the second, while both hold
+/// work.
 const KNOWN_IN_A_ROW: u8 = 3;
 
-/// What waits to be hashed.
+/// A job that waits to be hashed.
 pub(crate) trait Job {
-    /// Whether nobody waits for it any more. It is not worth the work then.
+    /// Returns `true` if nothing waits for its result any more, so that the work can be saved.
     fn is_gone(&self) -> bool;
 }
 
-/// A job of the first queue: one that says to be this node's, from there.
+/// The claimed node of a job in the first queue, and the source of the claim.
 pub(crate) type Claimant = (NodeId, Source);
 
-/// A job that is under way from now on.
+/// A job that is in progress from now on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Next<J> {
     pub(crate) job: J,
-    /// Whose, if it came out of the first queue: [`Schedule::done`] wants to know.
+    /// Claimant of a job from the first queue, for [`Schedule::done`].
     pub(crate) claimant: Option<Claimant>,
 }
 
-/// Why a job does not wait in the first queue.
+/// Reasons not to take a job into the first queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotTaken<J> {
-    /// One of the same id and source waits already; this one belongs to everything else.
+    /// A job of the same id and source waits already; this one belongs in the second queue.
     Waits(J),
-    /// The queue is full, and nobody in it has more jobs than this one's id.
+    /// The queue is full, and no id in it has at least two jobs more than this one's.
     Full,
 }
 
-/// The two queues, and what is under way.
+/// The two queues, and the claimants in progress.
 #[derive(Debug)]
 pub(crate) struct Schedule<J> {
     known: Turns<NodeId, (Source, J)>,
     others: Turns<Source, J>,
-    /// At most as many as there are threads.
+    /// Claimants whose jobs are in progress: at most as many as there are threads.
     under_way: Vec<Claimant>,
-    /// How many of the first queue were served since one of the second.
+    /// Number of jobs of the first queue served since the last of the second.
     in_a_row: u8,
     most: usize,
 }
 
 impl<J: Job> Schedule<J> {
-    /// Two queues of at most `most` jobs each.
+    /// Creates two queues of at most `most` jobs each; at least one.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             known: Turns::default(),
@@ -68,7 +69,10 @@ impl<J: Job> Schedule<J> {
         }
     }
 
-    /// Puts a job into the first queue.
+    /// Puts a job into the first queue. It replaces an abandoned one of the same claimant.
+    ///
+    /// # Errors
+    /// [`NotTaken`], with the job where it belongs in the second queue.
     pub(crate) fn offer_known(
         &mut self,
         (node_id, source): Claimant,
@@ -93,8 +97,8 @@ impl<J: Job> Schedule<J> {
         }
     }
 
-    /// Puts a job into the second queue; `false` if it is full, and no source in it has more jobs
-    /// than this one.
+    /// Puts a job into the second queue. Returns `false` if the queue is full and no source in it
+    /// has at least two jobs more than this one.
     pub(crate) fn offer_other(&mut self, source: Source, job: J) -> bool {
         let room = self.others.make_room(&source, self.most, J::is_gone);
         if room {
@@ -103,7 +107,7 @@ impl<J: Job> Schedule<J> {
         room
     }
 
-    /// The job to do now, if any can be done now.
+    /// Takes the next job, if one can run now. Jobs of one claimant run one after the other.
     pub(crate) fn next(&mut self) -> Option<Next<J>> {
         if self.others.len == 0 {
             self.in_a_row = 0;
@@ -139,7 +143,7 @@ impl<J: Job> Schedule<J> {
         Some(Next { job, claimant })
     }
 
-    /// A job of the first queue is done.
+    /// Marks a job of the first queue as done.
     pub(crate) fn done(&mut self, claimant: Claimant) {
         if let Some(place) = self.under_way.iter().position(|other| *other == claimant) {
             self.under_way.swap_remove(place);
@@ -150,7 +154,7 @@ impl<J: Job> Schedule<J> {
 /// A queue in which keys take turns.
 #[derive(Debug)]
 struct Turns<K, J> {
-    /// Each key that has jobs, once; the first is next.
+    /// Keys that have jobs, each once; the first is next.
     order: VecDeque<K>,
     queues: HashMap<K, VecDeque<J>>,
     len: usize,
@@ -172,8 +176,7 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
         self.len += 1;
     }
 
-    /// The first job of the key whose turn it is that is free. Those that are gone are dropped on
-    /// the way.
+    /// Takes the first free job of the key whose turn it is. Abandoned jobs are dropped on the way.
     fn take(
         &mut self,
         is_gone: impl Fn(&J) -> bool,
@@ -200,8 +203,8 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
         None
     }
 
-    /// Whether one more job of this key has room; if there is none, whoever has at least two more
-    /// than it loses the newest.
+    /// Makes room for one more job of this key. In a full queue, the key with the most jobs loses
+    /// its newest, if it has at least two more than this key. Returns `false` if there is no room.
     fn make_room(&mut self, key: &K, most: usize, is_gone: impl Fn(&J) -> bool) -> bool {
         if self.len < most {
             return true;

@@ -1,4 +1,15 @@
 //! The native wire over WebSockets, TCP and serial lines.
+//!
+//! | file | does |
+//! |---|---|
+//! | `session` | drives one connection of core's machine over one carrier |
+//! | `action` | core's effects and their answers in owned form |
+//! | `budgets` | bounds on what strangers cost, and the order in which they are served |
+//! | `kept` | the gateway's state of a connection, and effects that need no carrier |
+//! | `rights` | permissions of a peer: by its grant, or by a chain that it presents |
+//! | `parts` | reassembly of chains that arrive in parts |
+//! | `carrier`, `stream` | frames over WebSockets and over byte streams |
+//! | `tcp`, `serial` | sources of byte streams |
 
 mod action;
 pub(crate) mod budgets;
