@@ -1,4 +1,4 @@
-//! The budgets of core beside models that are as plain as can be.
+//! Core's budgets against simple models.
 
 use handfast_core::budget::{
     Bucket, Linked, NoPlace, Proving, Reading, Replays, Room, Turn, WAYS, delegates_per_subject,
@@ -7,12 +7,13 @@ use handfast_core::limits::{Limits, PROVE_WITHIN, PROVING_AT_LEAST, PROVING_PER_
 use handfast_core::secret::Secret;
 use handfast_core::time::{Instant, Span};
 
-/// What any sequence of calls may do to the budgets of the native wire: nothing is given back that
-/// was not taken; a key has its places and no more; whoever is displaced was there for long enough;
-/// what was read lately is known; above its rate only those read whose source did not fail.
+/// Checks the budgets of the native wire under any sequence of calls. Nothing is given back that
+/// was not taken. A key has its slots and no more. A handshake that is displaced has had its
+/// minimum time. An ephemeral key that was read lately is known. Above the rate, only messages of
+/// sources without failures are read.
 ///
 /// # Panics
-/// If it is otherwise.
+/// If one of these does not hold.
 pub fn budgets(data: &[u8]) {
     let mut now = Instant::from_millis(0);
     let (mut bucket, mut held, mut taken) = (Bucket::new(5, now), Vec::new(), 0_u64);
@@ -71,7 +72,7 @@ pub fn budgets(data: &[u8]) {
             }
             6 => {
                 let ephemeral = [argument; 32];
-                // As many as share a set are remembered, whichever it is.
+                // A set remembers its last `WAYS` keys. All keys may fall into one set.
                 let lately = read.iter().rev().take(WAYS).any(|before| *before == ephemeral);
                 let knew = replays.knows(&ephemeral);
                 assert!(knew || !lately, "what was read lately is known");
@@ -101,8 +102,8 @@ pub fn budgets(data: &[u8]) {
     }
 }
 
-/// However many are linked, a delegate's place is never taken for one whose subject would then have
-/// as many.
+/// Checks that a delegate's slot is never taken for a delegate whose subject would then have as
+/// many, however many are linked.
 fn shares(total: u8, of_subject: u8) {
     let limits = Limits { linked_total: 32, ..Limits::DEFAULT };
     let linked = Linked { total: u32::from(total % 40), most_of_one: u32::from(total % 7) };

@@ -1,5 +1,5 @@
-//! A second opinion on capabilities: a plain writer that also writes what nobody may, and a model
-//! that says, as the page reads, what counts.
+//! A reference implementation of capability tokens: a simple writer that also writes invalid ones,
+//! and a model that decides by the specification which are valid.
 
 use std::sync::OnceLock;
 
@@ -15,16 +15,16 @@ use handfast_core::time::UnixTime;
 
 use crate::scopes::{STRANGER, address_outside, lists, matches, path, segments};
 
-/// A gateway or a node: both of its keys.
+/// The keys of a gateway or a node.
 pub struct Keys {
-    /// Of its channels.
+    /// X25519 key pair of its channels.
     pub channel: x25519::KeyPair,
-    /// Of its signatures.
+    /// Ed25519 key pair of its signatures.
     pub signing: ed25519::KeyPair,
 }
 
 impl Keys {
-    /// Those of a seed, made once: without optimisation they cost milliseconds.
+    /// Returns the keys of a seed. They are made once: without optimisation they cost milliseconds.
     #[must_use]
     pub fn of(seed: u8) -> &'static Self {
         static ALL: [OnceLock<Keys>; 256] = [const { OnceLock::new() }; 256];
@@ -34,7 +34,7 @@ impl Keys {
         })
     }
 
-    /// The public halves.
+    /// Returns the public keys.
     #[must_use]
     pub fn holder(&self) -> Holder {
         Holder { channel: *self.channel.public(), signing: self.signing.public() }
@@ -50,18 +50,18 @@ pub struct Draft {
     pub channel: [u8; 32],
     /// The holder's Ed25519 key.
     pub signing: [u8; 32],
-    /// Actions by number, and patterns.
+    /// Numbers of the actions, and patterns.
     pub scopes: Vec<(u64, String)>,
-    /// In seconds.
+    /// Start of validity in Unix seconds.
     pub not_before: u64,
-    /// In seconds.
+    /// End of validity in Unix seconds.
     pub expires: u64,
-    /// If there is one.
+    /// Restriction to an audience; `None` for none.
     pub audience: Option<String>,
 }
 
 impl Draft {
-    /// The bytes that are signed.
+    /// Encodes the bytes that are signed.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         let mut body = [self.parent, self.channel, self.signing].concat();
@@ -82,14 +82,14 @@ impl Draft {
         body
     }
 
-    /// The block, signed by whomever.
+    /// Encodes the block with a signature by any key.
     #[must_use]
     pub fn signed(&self, by: &ed25519::KeyPair) -> Vec<u8> {
         sign(self.body(), by)
     }
 }
 
-/// Puts a signature behind a body.
+/// Appends a signature to a body.
 #[must_use]
 pub fn sign(mut body: Vec<u8>, by: &ed25519::KeyPair) -> Vec<u8> {
     let signature = by.sign(labels::CAPABILITY, [&body, &[]]);
@@ -97,7 +97,7 @@ pub fn sign(mut body: Vec<u8>, by: &ed25519::KeyPair) -> Vec<u8> {
     body
 }
 
-/// A number as LEB128.
+/// Encodes a number as LEB128.
 #[must_use]
 pub fn number(value: u64) -> Vec<u8> {
     let septets = (64 - value.leading_zeros()).div_ceil(7).max(1);
@@ -110,13 +110,13 @@ fn prefixed(text: &str) -> Vec<u8> {
     [number(text.len() as u64), text.as_bytes().to_vec()].concat()
 }
 
-/// The blocks together.
+/// Joins blocks to a token.
 #[must_use]
 pub fn token(blocks: &[Vec<u8>]) -> Vec<u8> {
     [number(blocks.len() as u64), blocks.concat()].concat()
 }
 
-/// The text of the bytes.
+/// Encodes bytes as unpadded base64url.
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -130,19 +130,20 @@ pub fn text(bytes: &[u8]) -> String {
     })
 }
 
-/// The id of a signed block.
+/// Returns the id of a signed block.
 #[must_use]
 pub fn id(block: &[u8]) -> [u8; 32] {
     sha256::hash_parts(labels::CAPABILITY_ID, &[block])
 }
 
-/// What a root of this gateway names as its parent.
+/// Returns the parent that a root of this gateway names.
 #[must_use]
 pub fn issuer(gateway: &Keys) -> [u8; 32] {
     sha256::hash_parts(labels::CAPABILITY_ISSUER, &[gateway.signing.public().as_bytes()])
 }
 
-/// What was read, written again by the plain writer, is the same bytes and the same text.
+/// Checks that a chain that parses is written by the simple writer as the same bytes and the same
+/// text.
 ///
 /// # Panics
 /// If it is not.
@@ -152,7 +153,7 @@ pub fn reads_as_it_is_written(bytes: &[u8]) {
     for block in chain.blocks() {
         let scopes = block.terms().scopes.as_slice().iter();
         let draft = Draft {
-            // Neither is shown; they have no other form than these bytes.
+            // The library exposes neither field, but these bytes are their only form.
             parent: *bytes[written.len()..].first_chunk().expect("a parent"),
             channel: *block.holder().channel.as_bytes(),
             signing: *block.holder().signing.as_bytes(),
@@ -178,11 +179,11 @@ pub fn reads_as_it_is_written(bytes: &[u8]) {
     );
 }
 
-/// A good chain with any of its bytes changed as the data says. Unchanged it counts; changed it
-/// does not, wherever.
+/// Checks a valid chain with bytes changed as the data says. Unchanged it is valid; a change
+/// anywhere makes it invalid.
 ///
 /// # Panics
-/// If it is otherwise.
+/// If one of these does not hold.
 pub fn any_change(data: &[u8]) {
     let (gateway, node, phone) = (Keys::of(1), Keys::of(2), Keys::of(3));
     let draft = |parent, holder: &Keys| Draft {
@@ -233,11 +234,12 @@ fn allowed(draft: &Draft, action: u64, address: &str) -> bool {
         .any(|(held, pattern)| *held >= action && matches(&segments(pattern), &segments(address)))
 }
 
-/// Any chain, properly signed or not: it counts exactly where the model says so, and never allows
-/// what a block above refuses. Tells how many blocks it had if it counted.
+/// Checks a chain of arbitrary blocks, properly signed or not: it is valid exactly where the model
+/// says so, and never allows what a block above refuses. Returns the number of its blocks if it is
+/// valid.
 ///
 /// # Panics
-/// If it is otherwise.
+/// If one of these does not hold.
 pub fn any_chain(data: &[u8]) -> Option<usize> {
     let mut data = data.iter();
     let mut next = |bound: u8| data.next().map_or(0, |byte| byte % bound);
@@ -251,7 +253,7 @@ pub fn any_chain(data: &[u8]) -> Option<usize> {
         let mut scopes: Vec<(u64, String)> =
             above.map(|above| above.scopes.clone()).unwrap_or_default();
         scopes.truncate(usize::from(next(4)));
-        // A root has some; a child has seldom more than some of its parent's.
+        // A root has some scopes; a child seldom has more than some of its parent's.
         for _ in 0..if above.is_none() { 1 + next(3) } else { next(8) / 6 } {
             let tokens: Vec<&str> =
                 (0..next(4)).map(|_| ["a", "b", "*", "**"][usize::from(next(4))]).collect();

@@ -1,4 +1,4 @@
-//! Both ends of a companion's connection, given anything in any order.
+//! Both ends of a companion's connection under arbitrary inputs.
 
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::setup_code::companion::{self, Companion};
@@ -17,15 +17,15 @@ use handfast_core::wire::setup::ProfileName;
 use crate::json_against_serde::members;
 use crate::setup::read_token;
 
-/// A session's token.
+/// Token of a session.
 pub const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 const KEY: [u8; 32] = [7; 32];
 const NOW: u64 = 1_750_000_000;
 
-/// A code that the gateway of these tests made, and that is good for so long.
+/// Issues a setup code that is valid for `ttl` seconds.
 ///
 /// # Panics
-/// If codes cannot be good for so long.
+/// If a code cannot have this lifetime.
 #[must_use]
 pub fn code(ttl: u64) -> String {
     let terms = Terms {
@@ -56,13 +56,13 @@ fn session(argument: u8) -> Session {
     }
 }
 
-/// A connection takes any inputs in any order. Which first frames are a companion's, it knows as
-/// serde_json does. It redeems nothing but what another reader finds to be a code of ours, once,
-/// and says a session's token only when it is told that it is durable; it is let in only with a
-/// session that admits, which was looked up twice; and after its end nothing happens.
+/// Checks a connection under arbitrary inputs in any order. It recognises a companion's first frame
+/// exactly where serde_json does. It redeems only a token that the reference reader accepts, and
+/// once. It sends a session's token only when told that the session is durable. It links only with
+/// a valid session that was looked up twice. After its end nothing happens.
 ///
 /// # Panics
-/// If it does otherwise.
+/// If one of these does not hold.
 pub fn any_frames(data: &[u8]) {
     let mut bytes = data;
     let keys = [SetupKey::new(&Secret::new(KEY)).expect("not all zero")];
@@ -177,14 +177,14 @@ fn two(bytes: &mut &[u8]) -> Option<(u8, u8)> {
     Some((*first, *second))
 }
 
-/// A frame that begins something, or any text.
+/// Returns a first frame, or arbitrary text.
 fn frame(code_byte: u8, argument: u8, bytes: &mut &[u8]) -> String {
     match code_byte % 16 {
         0 => format!(r#"{{"bootstrap_token":"{}"}}"#, code(600)),
         1 => format!(r#"{{"bootstrap_token":"{}"}}"#, code(u64::from(argument) + 30)),
         2 => format!(r#"{{"session_token":"{TOKEN}"}}"#),
         3 => {
-            // One character of a good code is another.
+            // One character of a valid code is changed.
             let mut forged = code(600).into_bytes();
             let at = usize::from(argument) % forged.len();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
@@ -203,8 +203,8 @@ fn classified(frame: &str) {
     assert_eq!(is_companions(frame), !is_nodes, "{frame:?}");
 }
 
-/// What a gateway says is an object with the members of one of its answers, and a token only where
-/// one was opened.
+/// Checks that a gateway's message is an object with the members of one of its answers, and has a
+/// token only where a session was opened.
 fn is_a_saying(said: &str, redeemed: bool) {
     let object: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(said).expect("an object");
@@ -219,8 +219,8 @@ fn is_a_saying(said: &str, redeemed: bool) {
     }
 }
 
-/// The companion's end, answered with this: it keeps a token only where serde_json finds one alone,
-/// and it ends, whatever it was.
+/// Checks the companion's end with this answer: it keeps a token only where serde_json finds one
+/// alone, and ends in any case.
 fn answered(frame: &str, argument: u8) {
     let mut room = [0; SETUP_CLAIMS_BYTES + 1024];
     let (machine, first) =

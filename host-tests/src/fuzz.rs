@@ -1,4 +1,4 @@
-//! The properties that the fuzz targets check, each a function of any bytes.
+//! Properties that the fuzz targets check, each a function of arbitrary bytes.
 
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
@@ -19,7 +19,7 @@ use handfast_core::wire::token::Token;
 use crate::script::Script;
 use crate::world::World;
 
-/// What a node sends, once read, is written and read again as the same message.
+/// Checks that a node's `missy` message, once decoded, is encoded and decoded as the same message.
 ///
 /// # Panics
 /// If it is not.
@@ -34,7 +34,7 @@ pub fn missy_from_node(data: &[u8]) {
     let mut scratch = [0; SCRATCH];
     let again = missy::decode_from_node(written, &mut scratch).expect("what we write, we read");
     let expected = match message {
-        // The dialect's nodes always tell this one.
+        // Nodes of the dialect always send this field.
         NodeMessage::Heartbeat(Heartbeat { wake_word_fp: None, occupancy, noise_level }) => {
             NodeMessage::Heartbeat(Heartbeat { wake_word_fp: Some(false), occupancy, noise_level })
         }
@@ -43,7 +43,8 @@ pub fn missy_from_node(data: &[u8]) {
     assert_eq!(again, expected);
 }
 
-/// What a gateway sends, once read, is written and read again as the same message.
+/// Checks that a gateway's `missy` message, once decoded, is encoded and decoded as the same
+/// message.
 ///
 /// # Panics
 /// If it is not.
@@ -59,12 +60,12 @@ pub fn missy_from_gateway(data: &[u8]) {
     assert_eq!(again, Some(message));
 }
 
-/// Any bytes are a script, and in every world the invariants hold.
+/// Plays arbitrary bytes as a script; [`World::play`] checks the invariants.
 pub fn registration_script(data: &[u8]) {
     let _ = World::play(&Script::decode(data));
 }
 
-/// Takes inputs apart from bytes.
+/// Reader that takes inputs from bytes.
 struct Bytes<'d>(&'d [u8]);
 
 impl<'d> Bytes<'d> {
@@ -127,11 +128,11 @@ fn outcome(byte: u8, record: &Record) -> Result<Option<&Record>, Refusal> {
     }
 }
 
-/// A connection takes any inputs in any order: it never does anything after its end, closes once,
-/// and is linked only behind a right hash and a paired record.
+/// Checks a gateway's connection under arbitrary inputs in any order: it does nothing after its
+/// end, closes once, and is linked only after a correct hash and a paired record.
 ///
 /// # Panics
-/// If it does otherwise.
+/// If one of these does not hold.
 pub fn gateway_machine(data: &[u8]) {
     let mut bytes = Bytes(data);
     let key = ProofKey::new(&Entropy::from_recorded([1; 32]));
@@ -220,11 +221,11 @@ pub fn gateway_machine(data: &[u8]) {
     }
 }
 
-/// A node takes any inputs in any order: it sends only what the dialect knows, has nothing to keep
-/// but what it was told, and never loses its token but to its owner.
+/// Checks a node under arbitrary inputs in any order: it sends only messages of the dialect, stores
+/// only what it was told, and only its owner makes it drop its token.
 ///
 /// # Panics
-/// If it does otherwise.
+/// If one of these does not hold.
 pub fn node_machine(data: &[u8]) {
     let mut bytes = Bytes(data);
     let id = NodeId::from_bytes([0; 16]);

@@ -9,7 +9,7 @@ use handfast_store::{
     Approved, Challenged, Inbound, MemoryStore, SenderChange, SenderFilter, SenderStanding,
 };
 
-/// Names that a separator, a case or an account tells apart.
+/// Names that differ only by a separator, the case or the account.
 const SENDERS: [(&str, &str, &str); 8] = [
     ("c", "a", "s"),
     ("c", "a", "S"),
@@ -30,7 +30,7 @@ const LIMITS: Limits = Limits {
 
 type Name = (&'static str, &'static str, &'static str);
 
-/// Whether somebody is blocked, and his permissions: until when, and whether they were taken back.
+/// Standing of a sender: blocked or not, and its permissions with their ends and revocations.
 type Standing = (bool, Vec<(Option<u64>, bool)>);
 
 #[derive(Clone, Debug)]
@@ -44,9 +44,9 @@ struct Waiting {
 #[derive(Clone, Debug, Default)]
 struct Model {
     waiting: Vec<Waiting>,
-    /// Until when, and whether it was taken back.
+    /// Permissions: name, end, and `true` if revoked.
     allowed: Vec<(Name, Option<u64>, bool)>,
-    /// Empty accounts stand for all.
+    /// Blocked names; an empty account stands for all accounts.
     blocked: Vec<Name>,
 }
 
@@ -69,7 +69,7 @@ impl Model {
         })
     }
 
-    /// The table, line by line.
+    /// Applies the decision table line by line.
     fn challenge(
         &mut self,
         name: Name,
@@ -107,7 +107,7 @@ impl Model {
             self.waiting.push(Waiting { name, code: fresh, since: now, told: now });
             ("new", fresh)
         };
-        // Who need not wait clears nothing away.
+        // A sender that need not wait does not clear anything away.
         if !matches!(verdict.0, "admit" | "drop, blocked") {
             self.waiting.retain(|waiting| waiting.is_live(now));
         }
@@ -151,7 +151,7 @@ impl Model {
         }
     }
 
-    /// What may be remembered of anybody.
+    /// Returns the standing of every sender that may be cached.
     fn standing(&self) -> Vec<Standing> {
         let of = |name: &Name| {
             self.allowed
@@ -164,12 +164,12 @@ impl Model {
     }
 }
 
-/// Any bytes are a script of what happens at a gate; after each operation store and model say the
-/// same of everybody, the caps hold, no two wait with one code, and what was remembered of a
-/// standing that changed is forgotten.
+/// Plays arbitrary bytes as a script of events at a gate. After each operation, store and model
+/// agree on every sender, the caps hold, no two senders wait with the same code, and cached
+/// decisions about a changed standing are dropped.
 ///
 /// # Panics
-/// If that does not hold.
+/// If one of these does not hold.
 pub fn script(data: &[u8]) {
     let store = MemoryStore::default();
     let mut model = Model::default();
@@ -254,7 +254,7 @@ fn operate(
             let seeded = block_on(store.seed(name.0, name.1, senders, "test".to_owned(), at));
             assert!(seeded.is_ok(), "{seeded:?}");
         }
-        // The clock goes on, and now and then back.
+        // The clock goes forward, and now and then back.
         _ => {
             *now = if which & 7 == 7 {
                 *now - u64::from(argument) * 20
@@ -323,7 +323,7 @@ fn same(store: &MemoryStore, model: &Model, now: u64) {
     let mut codes: Vec<_> = listed.iter().map(|(.., code)| code).collect();
     codes.sort();
     codes.dedup();
-    // A clock that is set back can bring back, for a while, what was over and had not been cleared
-    // away; never more than the caps allowed at once.
+    // Setting the clock back can revive expired requests that are not cleared away yet, but never
+    // more than the caps allowed at once.
     assert!(codes.len() == listed.len(), "two wait with one code");
 }

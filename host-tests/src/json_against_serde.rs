@@ -1,4 +1,4 @@
-//! The core's JSON reader and serde_json must tell the same things of any text.
+//! Core's JSON reader against serde_json: both must agree on any text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A key as serde_json reads it (half surrogate pairs in their three bytes), and its value as it
-/// was written.
+/// The members of an object as serde_json reads them: keys with lone surrogates in three bytes
+/// each, and values as they are written.
 struct Members<'t>(Vec<(Vec<u8>, &'t RawValue)>);
 
 impl<'de> Visitor<'de> for Members<'de> {
@@ -29,8 +29,8 @@ impl<'de> Visitor<'de> for Members<'de> {
     }
 }
 
-/// Reads a string as bytes: serde_json then accepts half surrogate pairs, as our reader does where
-/// nobody asks for the text.
+/// Seed that reads a string as bytes: serde_json then accepts lone surrogates, as core's reader
+/// does where the text is not requested.
 struct AsBytes;
 
 impl<'de> serde::de::DeserializeSeed<'de> for AsBytes {
@@ -56,11 +56,12 @@ impl<'de> serde::de::DeserializeSeed<'de> for AsBytes {
     }
 }
 
-/// The members of an object as serde_json has them, each value as it was written, and the last
-/// where one stands twice. `None` for what is no object, or is nested deeper than we read.
+/// Reads the members of an object with serde_json: each value as it is written, and the last of a
+/// repeated key. Returns `None` for text that is no object, or that is nested deeper than core
+/// reads.
 #[must_use]
 pub fn members(text: &str) -> Option<BTreeMap<Vec<u8>, String>> {
-    // Reading a key as bytes would let control characters through.
+    // Reading a key as bytes would accept control characters.
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let members = reader.deserialize_map(Members(Vec::new())).ok()?.0;
@@ -69,18 +70,18 @@ pub fn members(text: &str) -> Option<BTreeMap<Vec<u8>, String>> {
         .then(|| members.into_iter().map(|(key, value)| (key, value.get().to_owned())).collect())
 }
 
-/// Checks everything about one text.
+/// Checks that both readers agree on a text.
 ///
 /// # Panics
-/// If the two disagree.
+/// If they disagree.
 pub fn agree(text: &str) {
     let mut ours = Vec::new();
     let outcome = json::members(text, |key, value| ours.push((key, value)));
     let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
     let deepest = depth(text);
     agree_on_python(text, &ours, outcome);
-    // Where an object is not the outermost value, our reader counts one level for the object it had
-    // hoped for.
+    // Where an object is not the outermost value, core's reader counts one level for the object
+    // that it expected.
     let limit = if text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         JSON_DEPTH
     } else {
@@ -108,8 +109,8 @@ pub fn agree(text: &str) {
     }
 }
 
-/// What Python writes is read as if `null` stood in place of the numbers that JSON has no word for,
-/// and everything else as ever.
+/// Checks the reader for Python's output: it reads `null` in place of the numbers that JSON cannot
+/// express, and everything else as the strict reader does.
 fn agree_on_python(text: &str, ours: &[(Text<'_>, Value<'_>)], outcome: Result<(), Malformed>) {
     let (mut members, plain) = (Vec::new(), nulls(text));
     let python = json::members_of_python(text, |key, value| members.push((key, value)));
@@ -136,8 +137,7 @@ fn agree_on_python(text: &str, ours: &[(Text<'_>, Value<'_>)], outcome: Result<(
     }
 }
 
-/// The text with `null` in place of what Python writes for numbers that are none, outside of
-/// strings.
+/// Returns the text with `null` in place of Python's NaN and infinities, outside of strings.
 fn nulls(text: &str) -> String {
     let (mut out, mut in_string, mut rest) = (String::new(), false, text);
     while let Some(first) = rest.chars().next() {
@@ -187,7 +187,8 @@ fn characters(text: Text<'_>) -> Vec<Option<char>> {
     text.chars().collect()
 }
 
-/// Text in which half surrogate pairs stand as three bytes, character by character.
+/// Decodes text whose lone surrogates are three bytes each, character by character; `None` stands
+/// for a lone surrogate.
 fn decoded(mut bytes: &[u8]) -> Vec<Option<char>> {
     let mut characters = Vec::new();
     while let [first, rest @ ..] = bytes {
@@ -210,7 +211,7 @@ fn decoded(mut bytes: &[u8]) -> Vec<Option<char>> {
     characters
 }
 
-/// The deepest nesting of brackets outside of strings; only asked of valid texts.
+/// Returns the deepest nesting of brackets outside of strings, for a valid text.
 fn depth(text: &str) -> u32 {
     let (mut deepest, mut now, mut in_string, mut escaped) = (0, 0u32, false, false);
     for byte in text.bytes() {

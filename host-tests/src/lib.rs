@@ -1,5 +1,5 @@
-//! What the tests and the fuzz targets of Handfast share: a simulated world, the scripts that drive
-//! it, and the properties that fuzzing checks.
+//! Code that the tests and fuzz targets of Handfast share: a simulated world, the scripts that
+//! drive it, and the properties that fuzzing checks.
 
 pub mod budgets;
 pub mod capability;

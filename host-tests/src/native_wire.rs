@@ -1,4 +1,5 @@
-//! Properties of the native wire: what is read has one form, and parts come together in one way.
+//! Properties of the native wire: every message has one form, and parts are put together in one
+//! way.
 
 use handfast_core::error::Undecodable;
 use handfast_core::limits::{CERTIFICATES_BYTES, PART_BYTES, PLAINTEXT_BYTES};
@@ -6,11 +7,12 @@ use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Open};
 use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};
 use handfast_core::wire::native::{NotWritten, link, pair};
 
-/// Any bytes, as each kind of message: what is read is written again as the same bytes. As a list
-/// of parts: what comes together is within its limit, and cut again gives the same parts.
+/// Checks arbitrary bytes as each kind of message: a message that parses is written as the same
+/// bytes. Checks them as a list of parts, too: an object that is put together is within its limit,
+/// and cutting it again gives the same parts.
 ///
 /// # Panics
-/// If that does not hold.
+/// If one of these does not hold.
 pub fn any_bytes(data: &[u8]) {
     for kind in KINDS {
         if let Ok(written) = kind.again(data) {
@@ -26,7 +28,7 @@ pub fn any_bytes(data: &[u8]) {
     any_parts(data);
 }
 
-/// A kind of message, to read it without knowing which.
+/// The kinds of messages, for tests that treat all of them alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// [`pair::FromNode`]
@@ -43,7 +45,7 @@ pub enum Kind {
     Clear,
 }
 
-/// All of them.
+/// All kinds of messages.
 pub const KINDS: [Kind; 6] = [
     Kind::PairFromNode,
     Kind::PairFromGateway,
@@ -54,10 +56,11 @@ pub const KINDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    /// Reads a message of this kind, and writes it again.
+    /// Parses a message of this kind and writes it again.
     ///
     /// # Errors
-    /// What is wrong with the bytes; and within, why it could not be written.
+    /// [`Undecodable`] if the bytes do not parse. The inner error is [`NotWritten`] if the message
+    /// could not be written.
     pub fn again(self, bytes: &[u8]) -> Result<Result<Vec<u8>, NotWritten>, Undecodable> {
         let mut out = [0; PLAINTEXT_BYTES];
         let written = match self {
@@ -72,7 +75,7 @@ impl Kind {
     }
 }
 
-/// A part of any form, read as it would be from a link.
+/// Encodes a part as a link carries it, with fields that may be illegal.
 fn part(object: u8, index: u8, last: u8, bytes: &[u8]) -> Vec<u8> {
     let mut message = vec![7, object % 4, index, last % 3];
     let length = u16::try_from(bytes.len()).expect("a part is small");
@@ -85,7 +88,7 @@ fn part(object: u8, index: u8, last: u8, bytes: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Four bytes are a part: object, index, whether it is the last, and how long it is.
+/// Checks a list of parts. Each takes four bytes: object, index, last or not, and length.
 fn any_parts(data: &[u8]) {
     let mut room = [0; CERTIFICATES_BYTES];
     let mut assembly = Assembly::IDLE;
@@ -115,10 +118,10 @@ fn any_parts(data: &[u8]) {
     }
 }
 
-/// The messages that an object is cut into.
+/// Cuts an object into the messages that carry it.
 ///
 /// # Panics
-/// If it is empty or too long.
+/// If the object is empty or too long.
 #[must_use]
 pub fn cut(object: Object, bytes: &[u8]) -> Vec<Vec<u8>> {
     let parts = Part::cut(object, bytes).expect("it is within its limit");

@@ -1,17 +1,17 @@
-//! Chance that a seed repeats exactly.
+//! Reproducible random numbers for tests.
 
-/// SplitMix64: small, good enough for choosing faults, and no use for secrets.
+/// A SplitMix64 generator: small, good enough to choose faults, and unfit for secrets.
 #[derive(Clone, Debug)]
 pub struct Prng(u64);
 
 impl Prng {
-    /// A generator that gives the same sequence for the same seed.
+    /// Creates a generator that gives the same sequence for the same seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// 64 bits.
+    /// Draws 64 random bits.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -20,12 +20,12 @@ impl Prng {
         z ^ (z >> 31)
     }
 
-    /// A number from zero to below `bound`; zero if there is none.
+    /// Draws a number below `bound`; zero if the bound is zero.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.draw().checked_rem(bound).unwrap_or(0)
     }
 
-    /// One of the choices.
+    /// Draws one of the choices.
     ///
     /// # Panics
     /// If there is none.
@@ -33,17 +33,17 @@ impl Prng {
         choices[self.below(choices.len() as u64) as usize]
     }
 
-    /// True once in `n` times.
+    /// Returns `true` once in `n` times on average.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// Random bytes.
+    /// Draws `N` random bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         core::array::from_fn(|_| self.draw().to_le_bytes()[0])
     }
 
-    /// Fills a buffer.
+    /// Fills a buffer with random bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         bytes.iter_mut().for_each(|byte| *byte = self.draw().to_le_bytes()[0]);
     }

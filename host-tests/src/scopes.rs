@@ -1,25 +1,25 @@
-//! A second opinion on scopes, written as the definition reads and without regard to cost: patterns
-//! backtrack, a subset is tried address by address.
+//! A reference implementation of scopes, written after their definition and without regard to cost:
+//! patterns backtrack, and a subset is tried address by address.
 
 use handfast_core::grant::scope::{Address, Pattern, Scope, ScopesBuf};
 use handfast_core::limits::{PATH_BYTES, PATH_SEGMENTS};
 
-/// A segment that stands in no pattern of the tests.
+/// A segment that occurs in no pattern of the tests.
 pub const STRANGER: &str = "stranger";
 
-/// The segments of a path.
+/// Splits a path into its segments.
 #[must_use]
 pub fn segments(path: &str) -> Vec<&str> {
     path[1..].split('/').filter(|_| path != "/").collect()
 }
 
-/// A path of segments.
+/// Joins segments to a path.
 #[must_use]
 pub fn path(segments: &[&str]) -> String {
     format!("/{}", segments.join("/"))
 }
 
-/// Whether a pattern takes an address, by trying all ways.
+/// Returns `true` if a pattern matches an address, by trying all ways.
 #[must_use]
 pub fn matches(tokens: &[&str], address: &[&str]) -> bool {
     match (tokens.split_first(), address.split_first()) {
@@ -33,7 +33,7 @@ pub fn matches(tokens: &[&str], address: &[&str]) -> bool {
     }
 }
 
-/// Every list of up to `most` of the words.
+/// Returns every list of at most `most` of the words.
 #[must_use]
 pub fn lists(words: &[&'static str], most: usize) -> Vec<Vec<&'static str>> {
     let mut all = vec![Vec::new()];
@@ -51,7 +51,7 @@ pub fn lists(words: &[&'static str], most: usize) -> Vec<Vec<&'static str>> {
     all
 }
 
-/// Every pattern of up to `most` segments and at most one `**` among them.
+/// Returns every pattern of at most `most` plain segments and one `**`, and those without it.
 #[must_use]
 pub fn patterns(letters: &[&'static str], most: usize) -> Vec<Vec<&'static str>> {
     let mut all = Vec::new();
@@ -64,12 +64,12 @@ pub fn patterns(letters: &[&'static str], most: usize) -> Vec<Vec<&'static str>>
     all
 }
 
-/// An address of the child that the parent refuses, if there is one. A stranger in the place of
-/// each wildcard is the hardest for the parent, and more of them in the place of `**` than the
-/// parent has tokens are no harder.
+/// Returns an address that the child matches and the parent does not, if there is one. An unknown
+/// segment for each wildcard is the hardest case for the parent. Replacing `**` by more of them
+/// than the parent has tokens makes it no harder.
 #[must_use]
 pub fn address_outside(child: &[&str], parent: &[&str]) -> Option<String> {
-    // A segment that stands in neither.
+    // A segment that occurs in neither pattern.
     let known = |segment: &str| child.contains(&segment) || parent.contains(&segment);
     let mut stranger = STRANGER.to_owned();
     while known(&stranger) {
@@ -88,7 +88,7 @@ pub fn address_outside(child: &[&str], parent: &[&str]) -> Option<String> {
     })
 }
 
-/// Whether a text is a path by the rules of the page.
+/// Returns `true` if a text is a path by the rules of the specification.
 fn is_path(text: &str, wildcards: bool) -> bool {
     if !text.starts_with('/')
         || text.len() > PATH_BYTES
@@ -105,12 +105,12 @@ fn is_path(text: &str, wildcards: bool) -> bool {
         && segments.iter().filter(|segment| **segment == "**").count() <= 1
 }
 
-/// Any lines: a line parses exactly where the page says, as it is; patterns and scopes answer as
-/// the definition does; a set of scopes is kept and read again as the same, and allows what one of
-/// its scopes allows.
+/// Checks arbitrary lines. A line parses exactly where the specification says, and unchanged.
+/// Patterns and scopes match as the reference does. A set of scopes that is written and parsed
+/// stays the same, and allows what one of its scopes allows.
 ///
 /// # Panics
-/// If one of that is not so.
+/// If one of these does not hold.
 pub fn any_lines(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else { return };
     let lines: Vec<&str> = text.lines().collect();

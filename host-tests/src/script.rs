@@ -1,132 +1,132 @@
-//! What happens in a simulated world, as a list of operations that any bytes decode to: the same
-//! for seeds and for the fuzzer.
+//! Scripts of a simulated world: lists of operations, to which any bytes decode. Seeds and the
+//! fuzzer use the same form.
 
 use crate::clocks::ClockOp;
 use crate::prng::Prng;
 
-/// How the world is set up, and what then happens to it.
+/// A script: the set-up of a world, and its events.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The set-up.
+    /// Set-up of the world.
     pub setup: Setup,
-    /// What happens, in order.
+    /// Events in order.
     pub ops: Vec<Op>,
 }
 
 /// The set-up of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// How many nodes there are.
+    /// Number of nodes.
     pub nodes: usize,
-    /// Whether strangers can read what nodes send (plain WebSocket) or not (TLS).
+    /// `true` if strangers can read what nodes send (plain WebSocket), `false` under TLS.
     pub in_clear: bool,
-    /// Whether nodes and strangers share one address.
+    /// `true` if nodes and strangers share one address.
     pub one_source: bool,
-    /// Where delays and chances come from.
+    /// Seed of delays and random choices.
     pub seed: u64,
 }
 
 impl Setup {
-    /// One node, nobody listens.
+    /// A set-up with one node and no listening strangers.
     pub const CALM: Self = Self { nodes: 1, in_clear: false, one_source: false, seed: 7 };
 }
 
-/// One thing that happens. Indices wrap around whatever there is.
+/// One event. Indices wrap around the existing items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Time passes.
     Run {
-        /// How much, in milliseconds.
+        /// Time in milliseconds.
         millis: u64,
     },
-    /// Time passes until a machine is in a certain state, so that what follows happens at that
+    /// Time passes until a machine is in a certain state, so that the next event happens at that
     /// moment; at most a minute and a half.
     RunUntil {
-        /// The state's name.
+        /// Name of the state.
         state: &'static str,
     },
-    /// The operator decides about some record.
+    /// The operator decides about a record.
     Decide {
-        /// Which record.
+        /// Index of the record.
         record: u8,
-        /// What.
+        /// Decision of the operator.
         verdict: Verdict,
     },
     /// The owner types a token into a node.
     TypeToken {
-        /// Which node.
+        /// Index of the node.
         node: u8,
-        /// Which token.
+        /// Kind of the token.
         which: Typed,
     },
-    /// The owner makes a node ask again.
+    /// The owner makes a node request again.
     AskAgain {
-        /// Which node.
+        /// Index of the node.
         node: u8,
     },
-    /// The owner makes a node forget.
+    /// The owner makes a node forget its pairing.
     Forget {
-        /// Which node.
+        /// Index of the node.
         node: u8,
     },
-    /// Operator and owner do what brings a node closer to its link.
+    /// The operator and the owner bring a node closer to its link.
     Help {
-        /// Which node.
+        /// Index of the node.
         node: u8,
     },
     /// A connection is lost in mid-exchange.
     CutConnection {
-        /// Which connection.
+        /// Index of the connection.
         connection: u8,
-        /// Whether the ends are not told.
+        /// `true` if its ends are not told.
         silent: bool,
     },
     /// A node loses power after some more effects.
     CutNode {
-        /// Which node.
+        /// Index of the node.
         node: u8,
-        /// How many effects it still carries out.
+        /// Number of effects that it still carries out.
         after: u8,
     },
     /// The gateway loses power after some more effects.
     CutGateway {
-        /// How many effects it still carries out.
+        /// Number of effects that it still carries out.
         after: u8,
     },
     /// The gateway stops in order and starts again.
     Restart,
-    /// Nobody can open a connection for a while.
+    /// No connection can be opened for a while.
     NetworkDown {
-        /// How long, in seconds.
+        /// Time in seconds.
         secs: u8,
     },
     /// Something befalls the clocks of the gateway's system.
     Clock(ClockOp),
     /// The gateway's next store operations fail.
     StoreFails {
-        /// How many.
+        /// Number of failing operations.
         times: u8,
     },
     /// A stranger opens a connection.
     StrangerConnects,
-    /// A stranger sends again what it has overheard.
+    /// A stranger replays an overheard message.
     StrangerReplays {
-        /// Over which of its connections.
+        /// Index of the stranger's connection.
         connection: u8,
-        /// What.
+        /// Index of the recording.
         recording: u8,
     },
-    /// A stranger sends a frame of its own making.
+    /// A stranger sends a forged frame.
     StrangerSends {
-        /// Over which of its connections.
+        /// Index of the stranger's connection.
         connection: u8,
-        /// What.
+        /// Kind of the frame.
         frame: Forged,
     },
 }
 
 impl Op {
-    /// States in which something is under way.
+    /// States in which an operation is in progress.
     const MOMENTS: [&str; 8] = [
         "Attaching",
         "Hashing",
@@ -139,63 +139,63 @@ impl Op {
     ];
 }
 
-/// An operator's decision.
+/// A decision of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Let it in.
+    /// Approves the request.
     Approve,
-    /// Another token.
+    /// Issues a new token.
     Reissue,
-    /// Turn it down.
+    /// Rejects the request.
     Reject,
-    /// Keep it out for a while.
+    /// Mutes the node.
     Mute,
-    /// Let it in again.
+    /// Unmutes the node.
     Unmute,
-    /// Let it in, harmless.
+    /// Approves, with the mode for harmless requests only.
     SafeChat,
-    /// Let it in, fully.
+    /// Approves, with the full mode.
     Full,
-    /// Out for good.
+    /// Revokes the node for good.
     Unpair,
 }
 
-/// Which token an owner types in.
+/// The kind of token that an owner types in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Typed {
-    /// The one shown last for this node.
+    /// The token shown last for this node.
     Newest,
-    /// The one shown first for this node.
+    /// The token shown first for this node.
     Oldest,
-    /// One that belongs to nobody.
+    /// A token that no node has.
     Wrong,
-    /// The one shown last for some other node.
+    /// The token shown last for another node.
     AnotherNodes,
 }
 
-/// What a stranger may send.
+/// A frame that a stranger may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forged {
-    /// The pairing request of a node, word by word.
+    /// The pairing request of a node, word for word.
     AskAs(u8),
-    /// A pairing request of its own.
+    /// A pairing request of the stranger's own.
     Ask(u8),
-    /// A made-up token for a known record.
+    /// An authentication as a known record, with a made-up token.
     Guess(u8),
-    /// An id that nobody has.
+    /// An authentication with an unknown id.
     Nobody,
-    /// A heartbeat.
+    /// A heartbeat without a link.
     Heartbeat,
     /// A frame of the application.
     Application,
     /// A binary frame.
     Binary,
-    /// Any text.
+    /// Arbitrary text.
     Text(String),
 }
 
 impl Script {
-    /// The script that a seed stands for.
+    /// Returns the script of a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let mut prng = Prng::new(seed);
@@ -204,7 +204,7 @@ impl Script {
         Self::decode(&bytes)
     }
 
-    /// Any bytes are a script.
+    /// Decodes bytes to a script; any bytes are one.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         let mut bytes = bytes.iter().copied();
@@ -252,7 +252,7 @@ impl Script {
     }
 }
 
-/// More than these are not read, so that a fuzzer does not grow inputs for their length.
+/// Maximum number of operations. Longer inputs gain nothing, so a fuzzer does not grow them.
 const MOST_OPS: usize = 200;
 
 impl Verdict {

@@ -1,5 +1,5 @@
-//! Setup codes, read a second time: tokens and payloads must mean to the core what they mean to a
-//! reader made of serde_json, hmac and base64.
+//! Setup codes read by a reference reader made of serde_json, hmac and base64, which must agree
+//! with core on tokens and payloads.
 
 use std::collections::BTreeMap;
 
@@ -23,33 +23,33 @@ use sha2::Sha256;
 
 use crate::json_against_serde::members;
 
-/// What a token says, as the second reader has it.
+/// The claims of a token as the reference reader has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// As what its companion is let in.
+    /// Profile of the companion.
     pub profile: String,
-    /// Its end, in seconds.
+    /// End of validity in Unix seconds.
     pub expires_at: u64,
-    /// Which token.
+    /// Nonce of the token.
     pub nonce: [u8; 16],
-    /// For which device.
+    /// Label of the device; `None` without one.
     pub device_label: Option<String>,
 }
 
-/// A payload, as the second reader has it.
+/// A payload as the reference reader has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
-    /// Where the gateway is.
+    /// URL of the gateway.
     pub url: String,
-    /// The token.
+    /// The bootstrap token.
     pub bootstrap_token: String,
-    /// Its end, in seconds.
+    /// End of validity in Unix seconds.
     pub expires_at: u64,
-    /// Whose code it is, if it is bound.
+    /// Fingerprint of the gateway, if the code is bound to it.
     pub fingerprint: Option<String>,
 }
 
-/// Signs claims as the second reader would.
+/// Signs claims in the reference reader's way.
 ///
 /// # Panics
 /// Never: HMAC takes a key of any length.
@@ -64,10 +64,10 @@ pub fn signed(key: &[u8; 32], claims: &[u8]) -> String {
     )
 }
 
-/// What the second reader says of a token.
+/// Reads a token with the reference reader.
 ///
 /// # Errors
-/// Why it is not valid.
+/// [`NotValid`] with the reason.
 pub fn read_token(keys: &[[u8; 32]], token: &str, now: u64) -> Result<Said, NotValid> {
     let parts: Vec<&str> = token.split('.').collect();
     let [claims, signature] = parts[..] else { return Err(NotValid::Form) };
@@ -106,7 +106,7 @@ fn read_claims(text: &str) -> Option<Said> {
             &string(&members, "device_label").filter(|text| !text.chars().any(is_forbidden))?,
         ),
     };
-    // Which session made it is 16 bytes, or it is not there.
+    // The id of the session that made the token has 16 bytes, or is absent.
     if members.contains_key(b"by".as_slice()) {
         let id = URL_SAFE_NO_PAD.decode(string(&members, "by")?).ok()?;
         (id.len() == 16).then_some(())?;
@@ -120,7 +120,7 @@ fn read_claims(text: &str) -> Option<Said> {
     })
 }
 
-/// What the second reader says of a payload.
+/// Reads a payload with the reference reader; `None` if it is invalid.
 #[must_use]
 pub fn read_payload(text: &str) -> Option<Carried> {
     let text: String = text.split_whitespace().collect();
@@ -152,13 +152,13 @@ fn string(members: &BTreeMap<Vec<u8>, String>, key: &str) -> Option<String> {
     serde_json::from_str(members.get(key.as_bytes())?).ok()
 }
 
-/// What is shown of a label that somebody else wrote.
+/// Returns the visible beginning of a label that somebody else wrote; `None` if it is blank.
 fn beginning(text: &str) -> Option<String> {
     let shown: String = text.chars().take(LABEL_CHARS).take_while(|c| !is_forbidden(*c)).collect();
     (!shown.trim().is_empty()).then_some(shown)
 }
 
-/// A label's rules, written down once more; blank ones are `unknown`.
+/// Applies the rules of labels; a blank label reads `unknown`.
 fn label(text: String) -> Option<String> {
     let fine = text.len() <= LABEL_BYTES
         && text.chars().count() <= LABEL_CHARS
@@ -171,7 +171,7 @@ fn label(text: String) -> Option<String> {
     }
 }
 
-/// RFC 3339 by counting years and months.
+/// Parses an RFC 3339 time by counting years and months.
 fn seconds(text: &str) -> Option<u64> {
     let number = |text: &str, digits: usize| -> Option<i64> {
         (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit()))
@@ -223,10 +223,10 @@ fn keys() -> [SetupKey; 2] {
     KEYS.map(|key| SetupKey::new(&Secret::new(key)).expect("not all zero"))
 }
 
-/// What the core says of a token, as the second reader would put it.
+/// Reads a token with core, and returns its claims in the reference reader's form.
 ///
 /// # Errors
-/// Why it is not valid.
+/// [`NotValid`] with the reason.
 pub fn verdict(keys: &[SetupKey], token: &str, now: u64) -> Result<Said, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
     verify(keys, token, UnixTime::from_secs(now), &mut scratch).map(|verified| {
@@ -246,19 +246,20 @@ fn agree_on(token: &str, now: u64) -> Result<Said, NotValid> {
     ours
 }
 
-/// Both readers agree on any token: on one of any characters, on one that signs any claims, and on
-/// one that was issued and then changed; and what was issued is valid until its time is over, and
-/// says what it was issued for.
+/// Checks that both readers agree on any token: one of arbitrary characters, one that signs
+/// arbitrary claims, and one that was issued and then changed. An issued token is valid until its
+/// end, and carries the claims it was issued with.
 ///
 /// # Panics
-/// If they do not.
+/// If one of these does not hold.
 pub fn any_token(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     match kind % 4 {
         0 => drop(agree_on(&String::from_utf8_lossy(rest), NOW)),
         1 => drop(agree_on(&signed(&KEYS[usize::from(kind >> 7)], rest), NOW)),
         2 => {
-            // Any claims with what is needed around them, so that each member is met by itself.
+            // The claims include the required members, so that each further member is tested by
+            // itself.
             let text = String::from_utf8_lossy(rest);
             let claims = format!(
                 r#"{{"profile":"p","expires_at":"2026-11-22T06:17:50Z","nonce":"00112233445566778899aabbccddeeff",{text}}}"#
@@ -312,10 +313,11 @@ fn issued(data: &[u8]) {
     assert!(agree_on(&changed, NOW).is_err(), "{changed} for {token}");
 }
 
-/// Both readers agree on any payload, and what is read is written again as one that says the same.
+/// Checks that both readers agree on any payload, and that a payload that was read is written as
+/// one of the same content.
 ///
 /// # Panics
-/// If they do not.
+/// If one of these does not hold.
 pub fn any_payload(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     let text = match kind % 3 {
@@ -337,8 +339,8 @@ pub fn any_payload(data: &[u8]) {
     let again = payload.encode(&mut room, &mut out).expect("what fits fits again");
     let mut scratch = vec![0; 2 * SETUP_PAYLOAD_CHARS];
     let latest = UnixTime::from_secs(253_402_300_799);
-    // The only time that is written otherwise than it was read: one beyond the year 9999, which an
-    // offset can make.
+    // Only a time beyond the year 9999, which an offset can express, is written differently than it
+    // was read.
     let expected = Payload { expires_at: payload.expires_at.min(latest), ..payload };
     assert_eq!(Payload::decode(again, &mut scratch), Some(expected));
 }

@@ -1,14 +1,15 @@
-//! Properties of what reads byte streams: how the bytes are cut up makes no difference.
+//! Properties of the readers of byte streams: the way in which the bytes are divided makes no
+//! difference.
 
 use handfast_core::limits::{MESSAGE_BYTES, STREAM_BUFFER, STREAM_FRAME};
 use handfast_core::wire::frame;
 use handfast_edge::websocket::{Decoder, Event, Key, Response, Violation};
 
-/// Frames of a byte stream: whole or byte by byte gives the same, and a message that was read is
-/// framed and read as itself.
+/// Checks the frames of a byte stream: reading at once or byte by byte gives the same, and a
+/// message that was read is framed and read again as itself.
 ///
 /// # Panics
-/// If that does not hold.
+/// If one of these does not hold.
 pub fn stream_frames(data: &[u8]) {
     let whole = read_frames([data]);
     let single = read_frames(data.chunks(1));
@@ -35,11 +36,11 @@ fn read_frames<'b>(
     seen
 }
 
-/// What a WebSocket server sends: whole or byte by byte gives the same events, and no message
-/// outgrows its room.
+/// Checks the reader of a WebSocket server's bytes: reading at once or byte by byte gives the same
+/// events, and no message exceeds its buffer.
 ///
 /// # Panics
-/// If that does not hold.
+/// If one of these does not hold.
 pub fn websocket_frames(data: &[u8]) {
     assert_eq!(read_events(data, usize::MAX), read_events(data, 1));
     let mut response = Response::to(&Key::new([7; 16]));

@@ -1,5 +1,5 @@
-//! The trusted time against true time, which only the script knows: a wall clock that is stepped at
-//! random, restarts, crashes, and the operator's word.
+//! Trusted time against true time, which only the script knows: random steps of the wall clock,
+//! restarts, crashes, and the operator's corrections.
 
 use handfast_core::limits::MARK_EVERY;
 use handfast_core::registry::trusted_time::{Reading, Step, TrustedTime};
@@ -7,32 +7,32 @@ use handfast_core::time::{Instant, UnixTime};
 
 const BEGIN: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
-/// How far a life may miss the one that something was made for: a step is one from there on, and a
-/// crash takes as much from the mark.
+/// Tolerance of a lifetime in seconds: a smaller step of the clock does not count as one, and a
+/// crash loses as much of the mark.
 const TOLERANCE: i64 = 60 + MARK_EVERY.as_secs().cast_signed();
 
-/// Something with a life, as a store keeps it.
+/// Something with a lifetime, as a store keeps it.
 #[derive(Clone, Copy, Debug)]
 struct Thing {
     made: i64,
     ends: i64,
     run: u32,
-    /// Seconds of a run that had passed since it was made, and for how many it was made.
+    /// Seconds of runs that have passed since it was made, and its intended lifetime in seconds.
     lived: i64,
     life: i64,
     over: bool,
-    /// The operator set the time back since, and only he knows from when on it had been false.
+    /// `true` once the operator has set the time back: only they know since when it had been wrong.
     excused: bool,
 }
 
-/// What survives a run, and the run.
+/// The running gateway, and the state that survives a restart.
 struct World {
     time: TrustedTime,
-    /// What the store keeps.
+    /// The mark in the store.
     mark: Option<UnixTime>,
     run: u32,
     things: Vec<Thing>,
-    /// True time, the time since boot, and how wrong the wall clock is.
+    /// True time, time since boot and error of the wall clock.
     truth: i64,
     elapsed: u64,
     wrong: i64,
@@ -47,7 +47,7 @@ fn seconds(time: UnixTime) -> i64 {
     time.as_secs().cast_signed()
 }
 
-/// How far a step of the wall clock goes.
+/// Returns the size of a step of the wall clock in seconds, forward or back.
 fn distance(byte: u8) -> i64 {
     let far = [0, 30, 90, 3600, 2 * DAY, 29 * DAY, 31 * DAY, 800 * DAY][usize::from(byte % 8)];
     if byte & 8 == 0 { far } else { -far }
@@ -74,7 +74,7 @@ impl World {
         Self { time, mark: None, run: 1, things, truth, elapsed: 0, wrong, synchronised: false }
     }
 
-    /// The transaction of a store, and then the anchor.
+    /// Applies a step as a store's transaction does, then moves the anchor.
     fn take(&mut self, step: Step) {
         for thing in &mut self.things {
             if thing.run == self.run {
@@ -114,7 +114,7 @@ impl World {
         self.look();
     }
 
-    /// A stop, and a start after so long.
+    /// Stops the gateway and starts it again `off` seconds later.
     fn restart(&mut self, off: i64) {
         self.truth += off;
         self.elapsed = 0;
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    /// Whether something may be used now.
+    /// Returns `true` if something may be used now.
     fn lives(&self, thing: &Thing) -> bool {
         let moment = self.time.moment(self.reading().elapsed);
         let (made, ends) = (unix(thing.made), unix(thing.ends));
@@ -152,8 +152,8 @@ impl World {
     fn check(&self, was_over: &[bool]) {
         for (thing, was_over) in self.things.iter().zip(was_over) {
             assert!(!was_over || thing.over, "what was written as over stays so: {thing:?}");
-            // While runs last, nothing lives longer than it was made for; what this run made lives
-            // as long, whatever the clock does.
+            // Over all runs, nothing lives longer than intended. What this run made lives as long
+            // as intended, whatever the clock does.
             let lives = self.lives(thing);
             assert!(
                 !lives
@@ -172,11 +172,11 @@ impl World {
     }
 }
 
-/// Runs a script: a byte says what happens, and the next one how much.
+/// Runs a script: one byte selects the event, the next one its size.
 ///
 /// # Panics
-/// If something lives longer than it was made for, dies earlier within the run that made it, comes
-/// back after it was written as over, or if the mark falls without the operator's word.
+/// If something lives longer than intended, ends earlier within the run that made it, or revives
+/// after it was recorded as over; or if the mark falls without the operator.
 pub fn script(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let mut world = World::begun(BEGIN, distance(*first));

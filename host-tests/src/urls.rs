@@ -1,10 +1,10 @@
-//! Addresses in setup codes: any text, held against a second reading that shares nothing with the
+//! URLs in setup codes: arbitrary text, checked by a second parser that shares no code with the
 //! gateway's.
 
-/// What is let through holds, and leads to this network unless it is encrypted.
+/// Checks that an accepted URL is valid, and that it leads to this network unless it is encrypted.
 ///
 /// # Panics
-/// If that does not hold.
+/// If it is not.
 pub fn any_url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let checked = handfast_server::setup::url::check::check(&text);
