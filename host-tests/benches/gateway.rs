@@ -1,7 +1,7 @@
-//! What a gateway costs over real sockets: memory of idle authenticated connections, pairing
-//! requests a second, re-authentications a second. Server and client are separate processes.
-//! `cargo bench -p handfast-host-tests --bench gateway -- [CONNECTIONS]` (default 10 000; needs
-//! that many file descriptors, `ulimit -n`).
+//! Costs of a gateway over real sockets: memory of idle authenticated connections, pairing requests
+//! a second, re-authentications a second. Server and client are separate processes.
+//! `cargo bench -p handfast-host-tests --bench gateway -- [CONNECTIONS]` (default 10 000; needs as
+//! many file descriptors, `ulimit -n`).
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 
-/// Clients at the same time while something is counted per second.
+/// Number of concurrent clients while a rate is measured.
 const WRITERS: usize = 64;
 
 fn main() {
@@ -43,7 +43,7 @@ impl Observer for Deaf {
     fn event(&self, _: &handfast_server::Event) {}
 }
 
-/// Serves nodes that are paired already, and prints where, and their ids and tokens.
+/// Serves nodes that are paired already, and prints its address and their ids and tokens.
 async fn server(nodes: usize) {
     let home = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&home.path().join("handfast.db")).unwrap();

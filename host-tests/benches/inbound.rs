@@ -1,7 +1,7 @@
-//! What the inbound gate costs: a message of somebody it remembers, of somebody it finds in a
-//! SQLite file, and of a stranger; how many strangers a second are entered durably; and what 200
-//! 000 of them leave in memory. `cargo bench -p handfast-host-tests --bench inbound`; the registry
-//! is made in `$TMPDIR`, which must be on a disk for the numbers to mean anything.
+//! Costs of the inbound gate: a message of a sender in its cache, of a sender in a SQLite file, and
+//! of a stranger; strangers entered durably a second; and memory that 200 000 of them leave.
+//! `cargo bench -p handfast-host-tests --bench inbound`; the registry is made in `$TMPDIR`, which
+//! must be on a disk for meaningful numbers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use handfast_server::inbound::{Admission, Gate, InboundSettings, Incoming};
 use handfast_store::SqliteStore;
 use tokio::runtime::Runtime;
 
-/// Senders that were let in before.
+/// Number of senders that are allowed already.
 const FRIENDS: usize = 1000;
 
 fn main() {
@@ -33,7 +33,8 @@ fn main() {
     divan::main();
 }
 
-/// A gate over a fresh file, in which some are let in. The directory outlives it.
+/// Returns a gate over a new file with some allowed senders, and the file's directory, which
+/// outlives it.
 async fn gate(settings: InboundSettings) -> (Gate, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     let gate =
@@ -57,7 +58,7 @@ async fn new_pending(at_once: usize, for_each: Duration) -> f64 {
         tokio::spawn(async move {
             let mut entered = 0;
             while begun.elapsed() < for_each {
-                // Each to an account of its own, as strangers of many shops would be.
+                // Each stranger writes to another account, as those of many shops would.
                 let (account, sender) =
                     (format!("shop {task} {}", entered / 3), format!("1{task:03}{entered:09}"));
                 let admission =
@@ -73,10 +74,10 @@ async fn new_pending(at_once: usize, for_each: Duration) -> f64 {
     entered as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// Bytes of resident memory that strangers leave.
+/// Measures the bytes of resident memory that strangers leave in total.
 async fn flood(strangers: usize) -> f64 {
     let (gate, _home) = gate(InboundSettings::default()).await;
-    // What any work costs once.
+    // The first requests pay the costs that any work has once.
     for number in 0..1000 {
         let _ = gate
             .should_admit(Incoming::new("whatsapp", "shop", &friend(FRIENDS + number)))
@@ -107,7 +108,7 @@ fn admitted(bencher: Bencher<'_, '_>, remembered: usize) {
         runtime.block_on(gate(InboundSettings { remembered, ..InboundSettings::default() }));
     let friends: Vec<String> =
         (0..FRIENDS).map(|number| format!("{}@c.us", friend(number))).collect();
-    // Channels are waited for with a time limit, which needs the runtime's clock.
+    // Channels have a time limit, which needs the runtime's clock.
     let _runtime = runtime.enter();
     let ask = |friend: &String| {
         let admission = gate
@@ -133,7 +134,7 @@ fn admit_from_file(bencher: Bencher<'_, '_>) {
     admitted(bencher, 0);
 }
 
-/// A stranger for whom there is no room: what a flood costs.
+/// Measures a stranger for whom there is no room: the cost of a flood.
 #[divan::bench(sample_size = 100)]
 fn drop_a_stranger(bencher: Bencher<'_, '_>) {
     let runtime = Runtime::new().unwrap();

@@ -1,4 +1,4 @@
-//! What the decisions cost: the machines alone, without sockets or stores.
+//! Costs of the decisions: the machines alone, without sockets or stores.
 //! `cargo bench -p handfast-host-tests --bench machine`
 
 use divan::{Bencher, black_box};
@@ -44,7 +44,8 @@ fn paired() -> Record {
     }
 }
 
-/// From the frame to the welcome, for a token that this process has verified before.
+/// Measures an authentication from the frame to the welcome, with a token that this process has
+/// verified before.
 #[divan::bench]
 fn authenticate_again(bencher: Bencher<'_, '_>) {
     let record = paired();
@@ -53,7 +54,7 @@ fn authenticate_again(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| authenticate(&record, &key, Some(kept.copy())));
 }
 
-/// The same for a token that has to be hashed.
+/// Measures an authentication with a token that has to be hashed.
 #[divan::bench]
 fn authenticate_for_the_first_time(bencher: Bencher<'_, '_>) {
     let record = paired();

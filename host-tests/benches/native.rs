@@ -1,5 +1,5 @@
-//! What the native wire costs: both sides of a pairing and a link against the sum of their
-//! primitives, measured in the same run, and tokens.
+//! Costs of the native wire: both sides of a pairing and a link against the sum of their
+//! primitives, measured in the same run, and capability tokens.
 //! `cargo bench -p handfast-host-tests --bench native`
 
 use std::hint::black_box;
@@ -29,7 +29,7 @@ fn entropy(byte: u8) -> Entropy<32> {
     Entropy::from_recorded([byte; 32])
 }
 
-/// The middle of many measurements of one call.
+/// Returns the median of many measurements of one call.
 fn of(times: u32, mut call: impl FnMut()) -> Duration {
     let mut all: Vec<Duration> = (0..times)
         .map(|_| {
@@ -85,8 +85,8 @@ fn primitives() -> Primitives {
     }
 }
 
-/// Pairing by PIN, both sides together with their stores (a map in memory) and all that surrounds
-/// the machines here.
+/// Measures pairing by PIN: both sides with their stores (a map in memory) and the harness around
+/// the machines.
 fn pairing() -> Duration {
     let mut all: Vec<Duration> = (0..200)
         .map(|seed| {
@@ -129,9 +129,9 @@ fn link_at_the_gateway(node: &OwnKeys, gateway: &OwnKeys) -> Duration {
 
 fn ratios() {
     let Primitives { agree, generate, element, tags, sign, verify } = primitives();
-    // Each side: three agreements and an ephemeral key, an element and the tags; the node signs its
-    // request, the gateway verifies it and issues a capability, once for the id that it keeps and
-    // once for the offer.
+    // Each side has three agreements and an ephemeral key, an element and the tags. The node signs
+    // its request; the gateway verifies it and issues a capability token twice, once for the id
+    // that it keeps and once for the offer.
     let sum = (agree * 3 + generate + element + tags) * 2 + sign + verify + sign * 2;
     let took = pairing();
     println!(
@@ -148,7 +148,7 @@ fn ratios() {
     );
 }
 
-/// A chain of so many blocks, and the keys of its last holder.
+/// Returns a chain of `depth` blocks, and the keys of its last holder.
 fn chain(depth: u8) -> (OwnKeys, Vec<u8>) {
     let terms = || Terms {
         scopes: Scopes::parse(["read:/lights/**", "write:/lights/*/level"]).expect("scopes"),

@@ -1,5 +1,5 @@
-//! What setup codes, companions' sessions and the inbound gate's decision cost. To be held against
-//! HMAC-SHA256 of the same bytes, which stands beside them.
+//! Costs of setup codes, companions' sessions and the inbound gate's decision, beside HMAC-SHA256
+//! of the same bytes as the lower bound.
 
 #![allow(missing_docs, reason = "a bench has no readers")]
 
@@ -52,14 +52,14 @@ fn verified(keys: &[SetupKey], token: &str) -> Result<UnixTime, NotValid> {
         .map(|verified| verified.claims().expires_at)
 }
 
-/// With the key taken in once, as a gateway does it.
+/// Measures HMAC with a prepared key, as a gateway uses it.
 #[divan::bench]
 fn hmac_sha256_of_the_claims(bencher: Bencher<'_, '_>) {
     let keyed = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("any length");
     bencher.bench_local(|| keyed.clone().chain_update(black_box(CLAIMS)).finalize());
 }
 
-/// As who keeps nothing but the key's bytes does it.
+/// Measures HMAC with its key set up each time, as for a caller that keeps only the key's bytes.
 #[divan::bench]
 fn hmac_sha256_of_the_claims_with_its_key(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {

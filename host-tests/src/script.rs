@@ -152,9 +152,9 @@ pub enum Verdict {
     Mute,
     /// Unmutes the node.
     Unmute,
-    /// Approves, with the mode for harmless requests only.
+    /// Sets the mode that admits only harmless requests.
     SafeChat,
-    /// Approves, with the full mode.
+    /// Sets the full mode.
     Full,
     /// Revokes the node for good.
     Unpair,

@@ -1,14 +1,15 @@
-//! The rules of the design that a compiler does not check.
+//! Rules of the design that a compiler does not check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Later layers may use earlier ones. Flows and links are one layer: a link is what a flow ends in.
+/// Layers of core: later ones may use earlier ones. Flows and links form one layer, because a flow
+/// ends in a link.
 const LAYERS: [&[&str]; 5] = [&["crypto"], &["wire"], &["grant"], &["registry"], &["flow", "link"]];
-/// Everybody may use these; they use only each other.
+/// Base modules: all layers may use them, and they use only each other.
 const BASE: [&str; 8] = ["step", "time", "entropy", "secret", "id", "error", "limits", "text"];
-/// Base, too, but it may use the limits that its values are decided by.
+/// A base module that may also use the limits on which its values depend.
 const BASE_TOO: &str = "budget";
 
 fn root() -> PathBuf {
@@ -32,14 +33,14 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file: no comments, no unit tests at its end.
+/// Returns the code of a file without comments and without the unit tests at its end.
 fn code(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("a source file reads");
     let until_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
     until_tests.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned()).collect()
 }
 
-/// The modules of the crate that a line names.
+/// Returns the modules of the crate that a line names.
 fn named(line: &str) -> Vec<String> {
     let word = |rest: &str| {
         rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
@@ -114,7 +115,7 @@ fn core_and_edge_use_neither_the_standard_library_nor_an_allocator_nor_unsafe_co
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The `key = value` lines of one section of a manifest, with what follows a version left out.
+/// Returns the `key = value` lines of one section of a manifest, each value with its version only.
 fn section(manifest: &str, name: &str) -> BTreeMap<String, String> {
     let header = format!("[{name}]");
     let lines = manifest
@@ -126,7 +127,7 @@ fn section(manifest: &str, name: &str) -> BTreeMap<String, String> {
     pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
-/// The version in `"1.2"` or `{ version = "1.2", … }`.
+/// Returns the version in `"1.2"` or `{ version = "1.2", … }`.
 fn version(value: &str) -> Option<String> {
     let from = value.split_once("version").map_or(value, |(_, rest)| rest);
     let named = value.starts_with('"') || value.contains("version");
@@ -182,7 +183,7 @@ fn the_top_level_holds_only_what_the_design_names() {
         "firmware",
         "host-tests",
         "fuzz",
-        // Cargo's own, never committed.
+        // Cargo creates this folder; it is never committed.
         "target",
     ];
     let entries = fs::read_dir(root()).expect("the repository reads").flatten();
@@ -192,7 +193,7 @@ fn the_top_level_holds_only_what_the_design_names() {
     assert!(strangers.is_empty(), "{strangers:?} can stand elsewhere or be hidden");
 }
 
-/// Which of our crates each may use; one that is not named here may use any.
+/// Project crates that each crate may use; a crate that is absent here may use any.
 const USES: [(&str, &[&str]); 3] = [
     ("core", &[]),
     ("adapters/private-file", &[]),

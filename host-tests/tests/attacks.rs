@@ -14,8 +14,8 @@ use handfast_core::flow::native::node::Memory;
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::wires::{ConnId, Passing, Side};
 
-/// A node that is asked to pair by PIN, with somebody on the way; its owner types the right PIN if
-/// one is asked for.
+/// Runs pairing by PIN with an attacker in between. The owner types the right PIN if one is
+/// requested.
 fn pairing_by_pin(somebody: impl FnMut(&Passing<'_>) -> Vec<Vec<u8>> + 'static) -> World {
     let mut world = World::new(1, 7);
     world.open_window();
@@ -33,7 +33,7 @@ fn pair_by_pin(world: &mut World) {
     }
 }
 
-/// A node that is paired and linked.
+/// Returns a world with a paired and linked node.
 fn linked() -> World {
     let world = pairing_by_pin(|passing| vec![passing.bytes.to_vec()]);
     assert!(world.is_linked(0), "{}", world.story());
@@ -44,13 +44,13 @@ fn is_paired(world: &World) -> bool {
     matches!(world.nodes[0].memory, Memory::Paired(_))
 }
 
-/// The frames of a connection to each side.
+/// Returns the overheard frames of a connection to one side.
 fn frames(world: &World, of: ConnId, side: Side) -> Vec<Vec<u8>> {
     let frames = world.overheard.iter().filter(|(conn, to, _)| *conn == of && *to == side);
     frames.map(|(.., bytes)| bytes.clone()).collect()
 }
 
-/// Somebody who leaves all frames but one as they are.
+/// Returns an attacker that replaces one frame and passes on all others.
 fn but(
     conn: ConnId,
     to: Side,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// Builds the programs once, in the profile of this test, and says where they are.
+/// Builds the programs once, in the profile of this test, and returns their folder.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -30,7 +30,8 @@ fn built() -> &'static Path {
     })
 }
 
-/// One of the programs, with nothing of this process's environment that would change what it does.
+/// Returns a command for one of the programs, without the environment variables that would change
+/// its behaviour.
 pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(built().join(name));
     command
@@ -46,7 +47,7 @@ pub(crate) fn run(name: &str, args: &[&str]) -> Output {
     program(name).args(args).output().expect("the program starts")
 }
 
-/// What a program printed, and how it ended.
+/// Returns a program's exit status and its output.
 pub(crate) fn text(output: &Output) -> (i32, String, String) {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), lossy(&output.stdout), lossy(&output.stderr))
@@ -56,7 +57,7 @@ pub(crate) fn text(output: &Output) -> (i32, String, String) {
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    /// Kills it as a crash would.
+    /// Kills the program, as a crash would.
     pub(crate) fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -1,5 +1,5 @@
-//! Capabilities: what the page says must count and what must fail; forged ones are written by the
-//! plain writer of `handfast_host_tests::capability`.
+//! Capability tokens: the cases that the specification accepts and rejects. The simple writer of
+//! `handfast_host_tests::capability` makes the forged ones.
 
 use handfast_core::grant::capability::{
     Authorised, CannotIssue, Chain, Check, Denied, Held, Malformed, Terms, Widening, issue, verify,
@@ -14,8 +14,8 @@ use handfast_host_tests::capability::{
 };
 use handfast_host_tests::prng::Prng;
 
-/// Without optimisation a signature takes milliseconds, so the long tests try one in so many of
-/// their cases.
+/// Divisor of the cases in long tests: without optimisation a signature takes milliseconds, so only
+/// some are tried.
 const ONE_IN: usize = if cfg!(debug_assertions) { 7 } else { 1 };
 const EMPTY: [u8; CAPABILITY_BYTES] = [0; CAPABILITY_BYTES];
 
@@ -33,7 +33,7 @@ fn gateway() -> &'static Keys {
     Keys::of(1)
 }
 
-/// The node at a depth of a chain, the root's holder at zero.
+/// Returns the node at a depth of a chain; the root's holder is at zero.
 fn node(depth: u8) -> &'static Keys {
     Keys::of(2 + depth)
 }
@@ -54,7 +54,7 @@ fn check(bytes: &[u8], channel: &Keys) -> Result<Authorised, Denied> {
     check_at(bytes, channel, 500)
 }
 
-/// A chain of so many blocks, all with these scopes.
+/// Returns a chain of `depth` blocks, the root included, all with these scopes.
 fn chain_of(depth: u8, scopes: &[&str]) -> Vec<u8> {
     let mut out = EMPTY;
     let mut bytes = issue(&gateway().signing, &node(0).holder(), &terms(scopes), &mut out)
@@ -89,7 +89,7 @@ fn root() -> Vec<u8> {
     draft(issuer(gateway()), node(0)).signed(&gateway().signing)
 }
 
-/// A root, and under it a block as it was changed, signed by the root's holder.
+/// Returns a root with a changed block under it, signed by the root's holder.
 fn with_child(change: impl FnOnce(&mut Draft)) -> Vec<u8> {
     let root = root();
     let mut child = draft(id(&root), node(1));
@@ -226,7 +226,7 @@ fn every_signature_counts_not_only_the_last() {
     let bytes = chain_of(4, &["write:/lights/**"]);
     let block = (bytes.len() - 1) / 4;
     for forged in 0..4 {
-        // Others sign from the forged block on, as if they were its holder, so all hashes and all
+        // From the forged block on, strangers sign as if they were its holder, so all hashes and
         // later signatures are right.
         let mut blocks: Vec<Vec<u8>> = Vec::new();
         for (depth, part) in (0u8..).zip(bytes[1..].chunks(block)) {
@@ -468,7 +468,7 @@ fn only_the_holder_attenuates() {
 
 #[test]
 fn overlong_numbers_do_not_parse_wherever_they_stand() {
-    // Number of blocks, of scopes, action, length of a pattern, begin, end.
+    // Positions of: number of blocks, number of scopes, action, length of a pattern, begin, end.
     let root = root();
     let places = [0, 97, 98, 99, 110, 111];
     let good = token(std::slice::from_ref(&root));
@@ -480,7 +480,7 @@ fn overlong_numbers_do_not_parse_wherever_they_stand() {
         *bytes.last_mut().unwrap() |= 0x80;
         bytes.push(0);
         bytes.extend(&good[at + length..]);
-        // Signed anew, so that nothing else is wrong with it.
+        // The root is signed again, so that only the number is wrong.
         let body = bytes[bytes.len().min(if at == 0 { 2 } else { 1 })..bytes.len() - 64].to_vec();
         let head = bytes[..if at == 0 { 2 } else { 1 }].to_vec();
         let bytes = [head, sign(body, &gateway().signing)].concat();

@@ -1,5 +1,4 @@
-//! Companions over real sockets: the frames to the last byte, and what must fail however it is
-//! tried.
+//! Companions over real sockets: their frames byte for byte, and misuse that must fail.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::conformance::Served;
 
 mod interop;
 
-/// The text of a setup code's token.
+/// Issues a setup code, and returns its token.
 fn code(served: &Served) -> String {
     started(served).bootstrap_token
 }
@@ -27,7 +26,7 @@ fn started(served: &Served) -> StartedSetup {
     served.gateway.start_setup(&NewSetup { public_url, ..NewSetup::default() }).unwrap()
 }
 
-/// Shows a token on `/pair`: the answer as it came.
+/// Shows a token on `/pair`, and returns the answer unchanged.
 async fn shown(served: &Served, token: &str) -> String {
     said(served, &format!(r#"{{"bootstrap_token":"{token}"}}"#)).await
 }
@@ -138,7 +137,7 @@ async fn any_bit_of_a_code_that_is_another_opens_nothing() {
     for _ in 0..12 {
         let mut bytes = good.clone().into_bytes();
         let at = prng.below(bytes.len() as u64) as usize;
-        // Of what JSON carries without escapes, so that it is the token that is met.
+        // The new character needs no escape in JSON, so that only the token changes.
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let answer = shown(&served, &String::from_utf8(bytes).unwrap()).await;
         let words = [r#"{"error":"invalid signature"}"#, r#"{"error":"unknown code"}"#];
@@ -199,7 +198,7 @@ async fn a_connection_that_is_dropped_before_the_answer_opens_one_session_at_mos
         client.text(&format!(r#"{{"bootstrap_token":"{code}"}}"#)).await;
         drop(client);
         let answer = shown(&served, &code).await;
-        // Either the first was heard, and it is spent, or it was not, and this is the first.
+        // Either the first attempt was received and the code is spent, or this is the first.
         assert!(
             answer.contains("session_token") || answer == r#"{"error":"already used"}"#,
             "{answer}"

@@ -1,5 +1,5 @@
 //! The firmware image under QEMU against a real gateway: a Cortex-M4F with Ethernet asks, is
-//! approved and links, and the power is cut wherever it can be. From inside, the host's loopback is
+//! approved and links, and its power is cut at every step. Inside QEMU, the host's loopback is
 //! 10.0.2.2.
 
 mod native;
@@ -19,10 +19,10 @@ use tokio::sync::OnceCell;
 
 use crate::conformance::{Served, eventually};
 
-/// A token of the right form that is nobody's.
+/// A token of the right form that no node has.
 const WRONG_TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
-/// The most stack that the image may use, of the 16 KiB it has.
+/// Limit on the image's use of its 16 KiB of stack, in bytes.
 const STACK_BUDGET: u32 = 12 * 1024;
 
 async fn image() -> &'static Image {
@@ -30,7 +30,7 @@ async fn image() -> &'static Image {
     IMAGE.get_or_init(async || Image::build().await.unwrap_or_else(|error| panic!("{error}"))).await
 }
 
-/// With its registry in a file, and a key that nobody else needs.
+/// Returns a gateway with its registry in a file, and a fixed store key.
 fn gateway(registry: &TempDir) -> GatewayBuilder {
     let store = SqliteStore::open(&registry.path().join("handfast.db")).unwrap();
     Gateway::builder(store).store_key(Secret::new([7; 32]))
@@ -56,7 +56,7 @@ impl Bench {
         machine
     }
 
-    /// A new board that has been told everything and asked.
+    /// Starts a new board, configures it and makes it ask.
     async fn asked(&self) -> (Machine, NodeId) {
         let mut machine = self.power_on().await;
         let gateway = format!("gateway 10.0.2.2 {}", self.served.address.port());
@@ -92,7 +92,7 @@ impl Bench {
     }
 }
 
-/// Waits for it on the console, as whom it is already known.
+/// Waits until the console reports the link of this node.
 async fn expect_linked(machine: &mut Machine, node_id: NodeId) {
     machine.expect(&format!("linked as {node_id}")).await.unwrap();
 }
@@ -198,7 +198,7 @@ async fn a_power_cut_at_any_stage_ends_in_the_same_link() {
     expect_linked(&mut machine, node_id).await;
     machine.kill().await;
 
-    // The gateway may still hold the old link; the new one wins.
+    // The gateway may still hold the old link; the new one replaces it.
     let mut machine = bench.power_on().await;
     expect_linked(&mut machine, node_id).await;
     assert!(bench.online(node_id).await);
@@ -321,7 +321,7 @@ async fn a_board_without_its_gateway_says_so_and_tries_again() {
     let mut machine = bench.power_on().await;
     machine.line("pair").await.unwrap();
     machine.expect("no gateway yet").await.unwrap();
-    // Port 1 on the host's loopback: nobody is there.
+    // Nothing listens on port 1 of the host's loopback.
     machine.line("gateway 10.0.2.2 1").await.unwrap();
     machine.line("pair").await.unwrap();
     machine.expect("no connection: ").await.unwrap();

@@ -11,7 +11,7 @@ fn frame(message: &[u8]) -> Vec<u8> {
     encode(message, &mut out).unwrap().to_vec()
 }
 
-/// All that a decoder tells about a stream that comes in pieces.
+/// Returns all answers of a decoder to a stream that arrives in pieces.
 fn heard_in<B: AsRef<[u8]> + AsMut<[u8]>>(
     mut decoder: Decoder<B>,
     pieces: &[&[u8]],
@@ -31,7 +31,7 @@ fn heard(pieces: &[&[u8]]) -> Vec<Answer> {
     heard_in(Decoder::new([0; STREAM_BUFFER]), pieces)
 }
 
-/// Messages of all lengths and kinds of filling that COBS treats differently.
+/// Returns messages of all lengths and contents that COBS treats differently.
 fn messages() -> Vec<Vec<u8>> {
     let mut prng = Prng::new(0xf4a3e);
     let mut all = Vec::new();
@@ -45,7 +45,7 @@ fn messages() -> Vec<Vec<u8>> {
     all
 }
 
-/// A message of which the bytes on the wire, checksum included, end exactly with a group of 254.
+/// Returns a message whose bytes on the wire, with the checksum, end exactly with a group of 254.
 fn ends_with_a_full_group() -> Vec<u8> {
     (0..=u8::MAX)
         .map(|last| [&[7; 249][..], &[last]].concat())
@@ -97,8 +97,8 @@ fn no_flipped_bit_passes_for_a_message_nor_costs_the_next_one() {
             let (first, rest) = heard.split_first().unwrap();
             let (last, damaged) = rest.split_last().unwrap();
             assert_eq!((first, last), (&Ok(message.to_vec()), &Ok(message.to_vec())), "bit {bit}");
-            // A flipped zero at the end or in front is noise beside an intact frame, unless it
-            // joins it.
+            // A flipped zero at the end or the beginning is noise beside an intact frame, unless it
+            // merges with the frame.
             let at_edge = bit / 8 == 0 || bit / 8 == good.len() - 1;
             for answer in damaged {
                 assert!(
@@ -178,7 +178,7 @@ fn noise_between_frames_is_told_and_skipped() {
 fn zeros_between_frames_mean_nothing() {
     let one = frame(b"x");
     assert_eq!(heard(&[&[0; 50]]), []);
-    // Between two frames a single zero is enough.
+    // A single zero between two frames is enough.
     assert_eq!(
         heard(&[&one[1..], &one[1..], &[0, 0], &one]),
         [Ok(b"x".to_vec()), Ok(b"x".to_vec()), Ok(b"x".to_vec())]
@@ -212,7 +212,7 @@ fn the_buffer_bounds_what_is_read_and_the_limit_bounds_the_buffer() {
         heard_in(Decoder::new(Vec::new()), &[&frames]),
         [Err(FrameError::TooLong), Err(FrameError::TooLong)]
     );
-    // What an encoder with a higher limit would send.
+    // An encoder with a higher limit would send these bytes.
     let mut out = [0; STREAM_FRAME + 8];
     let (message, checksum) =
         (vec![3; MESSAGE_BYTES + 1], crc32(&vec![3; MESSAGE_BYTES + 1]).to_le_bytes());
@@ -249,8 +249,8 @@ fn a_frame_needs_exactly_its_own_length_and_never_more_than_the_limit() {
 
 #[test]
 fn a_frame_that_is_too_short_for_a_message_is_truncated() {
-    // The last one is no message and the checksum of no message: four zeros, which a broken frame
-    // could begin with.
+    // The last case is an empty message with the checksum of an empty message: four zeros, with
+    // which a damaged frame could begin.
     for inside in
         [&[1][..], &[1, 1], &[1, 1, 1, 1], &[4, 1, 2, 3], &[2], &[255, 1], &[1, 1, 1, 1, 1]]
     {

@@ -1,5 +1,5 @@
-//! Our gateway and a client that is not ours: Python, `websockets`, written from the description of
-//! the dialect alone.
+//! Interoperability of this gateway with a Python client (`websockets`) written from the
+//! description of the dialect alone.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -10,7 +10,7 @@ use handfast_core::registry::lifecycle::Decision;
 
 use crate::conformance::Served;
 
-/// Runs the client to its end.
+/// Runs the Python client to its end.
 async fn client(verb: &str, url: &str, more: &[&str], token: &str) -> (i32, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/reference_client.py");
     let mut command = Command::new("python3");

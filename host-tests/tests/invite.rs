@@ -24,7 +24,7 @@ fn good() -> String {
     )
 }
 
-/// An address so long that three of them do not fit.
+/// Returns an address so long that three of them do not fit into an invitation.
 fn long_address(letter: &str) -> String {
     format!("ws://{}.{}:80", letter.repeat(63), letter.repeat(20))
 }

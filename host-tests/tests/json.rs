@@ -1,5 +1,5 @@
-//! The core's JSON reader against serde_json over generated texts: valid ones, and valid ones with
-//! a few bytes changed.
+//! Core's JSON reader against serde_json over generated texts: valid ones, and valid ones with a
+//! few bytes changed.
 
 use handfast_host_tests::json_against_serde::agree;
 use handfast_host_tests::prng::Prng;

@@ -1,4 +1,5 @@
-//! The properties of the fuzz targets over seeded bytes, so that plain `cargo test` runs them too.
+//! The properties of the fuzz targets over seeded bytes, so that a simple `cargo test` runs them
+//! too.
 
 use handfast_host_tests::fuzz;
 use handfast_host_tests::prng::Prng;
@@ -55,7 +56,7 @@ fn every_seed_of_the_fuzz_targets_corpus_holds() {
     for (target, property) in targets {
         let folder =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-        // What a run of the fuzzer found has its SHA-1 as a name.
+        // A file that a run of the fuzzer found has its SHA-1 as a name.
         let committed = |entry: &std::fs::DirEntry| entry.file_name().len() != 40;
         let seeds: Vec<_> =
             std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();

@@ -1,5 +1,5 @@
-//! The properties of the native wire's fuzz targets over seeded bytes, so that plain `cargo test`
-//! runs them too.
+//! The properties of the native wire's fuzz targets over seeded bytes, so that a simple `cargo
+//! test` runs them too.
 
 use handfast_host_tests::native::machines;
 use handfast_host_tests::prng::Prng;
@@ -29,7 +29,7 @@ fn no_bytes_finish_a_handshake_or_confirm_a_code() {
     any_bytes(4, 500, 97, machines::cpace_messages);
 }
 
-/// Written by `UPDATE_CORPUS=1`, and the same each time.
+/// Replays the corpus, which `UPDATE_CORPUS=1` writes, always the same.
 #[test]
 fn every_seed_of_the_native_fuzz_targets_corpus_holds() {
     type Property = fn(&[u8]);
@@ -50,7 +50,7 @@ fn every_seed_of_the_native_fuzz_targets_corpus_holds() {
                     .expect("a seed is written");
             }
         }
-        // What a run of the fuzzer found has its SHA-1 as a name.
+        // A file that a run of the fuzzer found has its SHA-1 as a name.
         let committed = |entry: &std::fs::DirEntry| entry.file_name().len() != 40;
         let seeds: Vec<_> =
             std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
@@ -61,7 +61,7 @@ fn every_seed_of_the_native_fuzz_targets_corpus_holds() {
     }
 }
 
-/// Conversations that get somewhere, and frames as they were recorded.
+/// Returns seeds: conversations that make progress, and recorded frames.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let [to_node, to_gateway] = &machines::recorded().frames;
     let framed = |kind: u8, frame: &[u8]| [&[kind], frame].concat();
@@ -74,27 +74,27 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             framed(4, &to_node[6]),
         ],
         "cpace_messages" => vec![vec![0; 96], vec![0xff; 96], to_node[4][..96].to_vec()],
-        // Code and argument of each input, as the machines' properties read them.
+        // Each input is a code and an argument, as the machines' properties read them.
         "native_gateway" => vec![
-            // Open, begun, the first of IK, found, proven, attached, activated, an application, a
-            // push, a tick.
+            // Open, begun, first message of IK, found, proven, attached, activated, an application
+            // frame, a push, a tick.
             vec![0, 1, 10, 0, 1, 1, 11, 2, 1, 3, 12, 2, 17, 1, 1, 4, 20, 0, 20, 1, 21, 200, 20, 2],
-            // Open, begun, the first of XX, the third, a request that was recorded.
+            // Open, begun, first message of XX, third message, a recorded request.
             vec![0, 0, 10, 0, 1, 0, 1, 0, 5, 3, 13, 3],
-            // A delegate.
+            // A delegate links.
             vec![0, 2, 10, 0, 1, 2, 1, 2, 1, 5, 3, 4, 1, 1, 18, 0, 19, 0, 21, 255],
-            // By setup code: open, begun, the first of XX, the third, asked, prepared, a code,
-            // offered.
+            // By setup code: open, begun, first message of XX, third message, asked, prepared, a
+            // code, offered.
             vec![0, 0, 10, 0, 1, 0, 1, 0, 1, 6, 13, 5, 1, 8, 16, 2, 1, 2, 17, 1],
         ],
         "native_node" => vec![
-            // Paired: dials, calls, is let in, hears this and that, is unpaired.
+            // Paired: connects, links, receives several messages, is revoked.
             vec![2, 9, 0, 11, 0, 0, 0, 0, 12, 0, 10, 0, 9, 14, 0, 0, 11, 14, 0],
-            // By approval: asks, waits, is granted, active.
+            // By approval: asks, waits, is granted, confirms.
             vec![0, 16, 0, 9, 0, 11, 0, 0, 0, 0, 0, 14, 0, 0, 6, 14, 0, 0, 7, 13, 0],
-            // By PIN: wrong, and again.
+            // By PIN: a wrong one, then another.
             vec![0, 16, 1, 9, 0, 11, 0, 0, 0, 0, 1, 15, 0, 0, 2, 0, 4, 15, 0, 0, 2, 0, 3],
-            // By code.
+            // By typed code.
             vec![0, 16, 2, 9, 0, 11, 0, 0, 0, 0, 2, 0, 5],
             // By setup code, at the gateway that it names and at another.
             vec![0, 16, 3, 9, 0, 11, 0, 0, 0, 0, 0, 0, 6, 14, 0, 0, 7],
@@ -105,8 +105,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             vec![1, 2, 20, 14, 0, 0, 20, 24, 3, 0, 20, 7, 40, 8, 0, 8, 0],
             vec![0, 3, 15, 0, 0, 23, 18, 0, 0, 24, 4, 0, 23, 7, 30, 29, 3, 5, 0, 20],
             vec![1, 4, 13, 0, 0, 23, 48, 0, 16, 0, 27, 0, 4, 0, 23, 22, 0, 3, 0, 23, 21, 0, 7, 60],
-            // Setup codes: a fresh one with a cut, the same again, shown by another, after a
-            // rotation.
+            // Setup codes: a new one with a cut connection, the same again, shown by another node,
+            // and after a rotation of the key.
             vec![
                 1, 5, 77, 0, 1, 24, 9, 0, 23, 7, 30, 78, 0, 2, 0, 23, 78, 1, 2, 0, 23, 84, 77, 2,
                 0, 0, 23, 7, 40,

@@ -1,4 +1,4 @@
-//! A node and a gateway of the native wire, both real, with nobody in between.
+//! A node and a gateway of the native wire, both real, with no attacker in between.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::Memory;
@@ -409,7 +409,7 @@ fn what_the_operator_decides_anew_bounds_a_link_at_once_and_the_node_takes_it_by
     world.run();
     let (conn, held) = (world.nodes[0].conn.unwrap(), world.nodes[0].memory);
     world.permit(0, "read:/lights/1\n");
-    // Before a single message has gone to the node and back.
+    // The subscription ends at once, before any message to the node and back.
     assert_eq!(world.gateway.seats[&conn].subscribed, ["/lights/1"]);
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
     world.run();
@@ -423,7 +423,7 @@ fn what_the_operator_decides_anew_bounds_a_link_at_once_and_the_node_takes_it_by
     );
     assert!(world.is_linked(0) && world.nodes[0].heard("Renewed") && world.nodes[0].memory != held);
 
-    // More is in force once it is confirmed, and not before.
+    // The wider grant is in force only once it is confirmed.
     world.permit(0, "write:/lights/1\n");
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![2]));
     world.run();

@@ -1,4 +1,4 @@
-//! Seeded runs of the world of the native wire; the fuzzer runs the same scripts from bytes of its
+//! Seeded runs of the world of the native wire; the fuzzer plays the same scripts from bytes of its
 //! own.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::script::Script;
 
-/// More with `SEEDS=100000 cargo test --release`; one again with `SEED=17`.
+/// Returns the seeds to run. `SEEDS=100000 cargo test --release` runs more, `SEED=17` only that
+/// one.
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("SEED") {
@@ -15,8 +16,8 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-/// Where machines can be, but `Presenting`, `AwaitChain` and `PresentingMore`: nobody delegates
-/// here.
+/// States that the runs must visit: all but `Presenting`, `AwaitChain` and `PresentingMore`, since
+/// no node delegates here.
 const STATES: [&str; 36] = [
     "AwaitOpen",
     "AwaitFirst",
@@ -70,7 +71,8 @@ fn whatever_happens_no_code_is_guessed_and_in_the_end_everybody_who_may_links() 
     }
     println!("{steps} steps, {wrong} wrong guesses, {yielded} setup codes that paired");
     if seeds().count() > 100 {
-        // No machine is fed before it is in its first state.
+        // A machine gets no input before it is in its first state, so `AwaitOpen` is never
+        // recorded.
         let missed: Vec<_> = STATES
             .iter()
             .filter(|state| !visited.contains(*state) && **state != "AwaitOpen")

@@ -1,5 +1,5 @@
-//! What the native wire is built of, against published vectors, against a Noise implementation of
-//! others, and under attack.
+//! Primitives of the native wire against published vectors, against an independent Noise
+//! implementation, and under attack.
 
 mod cpace;
 mod handshakes;
@@ -15,7 +15,7 @@ fn vectors(text: &str) -> serde_json::Value {
     serde_json::from_str(text).expect("the vectors are JSON")
 }
 
-/// The bytes behind a member that holds hexadecimal digits.
+/// Returns the bytes of a member that holds hexadecimal digits.
 fn bytes(value: &serde_json::Value, name: &str) -> Vec<u8> {
     let text = value[name].as_str().unwrap_or_else(|| panic!("no member {name}"));
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("two digits");
@@ -174,8 +174,8 @@ fn chacha20_poly1305_agrees_with_wycheproof_where_the_nonce_is_a_counter() {
 
 #[test]
 fn a_fingerprint_is_the_hash_that_the_specification_says() {
-    // From Python: base64.b32encode(hashlib.sha256(b"handfast/v1/fingerprint\0" + bytes([1] *
-    // 32)).digest()[:15])
+    // From Python: `base64.b32encode(hashlib.sha256(b"handfast/v1/fingerprint\0" + bytes([1] *
+    // 32)).digest()[:15])`
     use handfast_core::crypto::fingerprint::Fingerprint;
     let key = x25519::PublicKey::parse(&[1; 32]).unwrap();
     assert_eq!(Fingerprint::of(&key).to_string(), "YRGY-TOXO-MEKQ-OQMZ-ZKLC-YTUO");

@@ -1,4 +1,4 @@
-//! The native wire against postcard, and against whoever sends what no Handfast would.
+//! The native wire against postcard, and against peers that send invalid messages.
 
 #[path = "native_wire/mirror.rs"]
 mod mirror;
@@ -57,8 +57,8 @@ fn a_number_written_longer_than_need_be_is_refused_wherever_it_stands() {
             |at: usize| [&bytes[..at], &[bytes[at] | 0x80, 0], &bytes[at + 1..]].concat();
         assert_eq!(kind.again(&overlong(0)), Err(Undecodable::Number), "{kind:?} {bytes:?}");
         for at in 1..bytes.len() {
-            // Where bytes are bare, the longer form may be another message; then that is what is
-            // written again.
+            // Where bytes have no length prefix, the longer form may be another message, which is
+            // then written as itself.
             let other = overlong(at);
             assert!(
                 kind.again(&other).is_ok_and(|again| again.as_ref() == Ok(&other))
@@ -75,7 +75,7 @@ fn what_this_version_does_not_know_is_refused() {
             assert_eq!(kind.again(&[number]), Err(Undecodable::Unknown), "{kind:?} {number}");
         }
     }
-    // Refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye.
+    // In order: refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye.
     for (kind, bytes) in [
         (Kind::PairFromGateway, &[4, 10][..]),
         (Kind::PairFromGateway, &[5, 3]),
@@ -160,7 +160,7 @@ fn text_that_its_field_does_not_allow_is_refused() {
         );
     }
     assert_eq!(Kind::PairFromNode.again(&[4, 1, 0xff]), Err(Undecodable::Text));
-    // Not UTF-8 at all.
+    // The last case is not UTF-8.
     assert_eq!(Kind::LinkFromNode.again(&[6, 2, b'/', 0xff]), Err(Undecodable::Text));
 }
 
@@ -312,7 +312,7 @@ fn a_refusal_in_clear_is_told_from_a_handshake_by_its_length() {
 
 const OBJECTS: [Object; 3] = [Object::Certificates, Object::Chain, Object::Profile];
 
-/// The part in a message of ours.
+/// Returns the part in a message of this implementation.
 fn part_in(message: &[u8]) -> Part<'_> {
     match link::FromNode::parse(message) {
         Ok(link::FromNode::Part(part)) => part,
@@ -387,8 +387,8 @@ fn an_object_over_its_limit_or_over_the_buffer_is_given_up_before_a_byte_of_it_t
         mirror::bytes(&mirror::LinkFromNode::Part(mirror::Part { object, index, last, bytes }))
     };
     let mut room = [0; 4096];
-    // A profile of a full part; a chain of two full parts; a chain with a last part that is one
-    // byte too long.
+    // A profile of a full part, a chain of two full parts, and a chain whose last part is one byte
+    // too long.
     let profile = part(mirror::Object::Profile, 0, false, &[1; 1000]);
     assert_eq!(Assembly::IDLE.take(&part_in(&profile), &mut room), Err(NotAssembled::TooLong));
     for (last, bytes) in [(false, &[1; 1000][..]), (true, &[1; 534])] {

@@ -1,4 +1,5 @@
-//! Scopes: the page's tables, the errors, and subset against brute force.
+//! Scopes: the tables of the specification, the errors, and the subset relation against brute
+//! force.
 
 use handfast_core::grant::scope::{
     Action, Address, Pattern, PatternBuf, Scope, ScopeError, Scopes, ScopesBuf,
@@ -82,7 +83,7 @@ fn one_pattern_is_a_subset_of_another_where_the_page_says_so() {
     }
 }
 
-/// One bit for each address: whether it is allowed.
+/// Returns a bit for each address: set if the pattern matches it.
 fn bits(addresses: &[Vec<&str>], tokens: &[&str]) -> Vec<u64> {
     let bit = |address: &Vec<&str>| u64::from(matches(tokens, address));
     addresses
@@ -93,7 +94,7 @@ fn bits(addresses: &[Vec<&str>], tokens: &[&str]) -> Vec<u64> {
 
 #[test]
 fn of_all_small_patterns_one_covers_another_exactly_if_brute_force_finds_no_address_between_them() {
-    // Two patterns of three letters and wildcards each are told apart by an address of six
+    // Two patterns of three letters and wildcards each differ at some address of at most six
     // segments.
     let addresses = lists(&["a", "b", STRANGER], 6);
     let patterns: Vec<(String, Vec<&str>)> =
@@ -127,8 +128,8 @@ fn of_all_small_patterns_one_covers_another_exactly_if_brute_force_finds_no_addr
     assert!(subsets > 1000, "{subsets} of {} pairs", patterns.len().pow(2));
 }
 
-/// A pattern, and one that was made from it by a few changes, so that about half of such pairs are
-/// subsets.
+/// Returns a pattern, and one derived from it by a few changes, so that about half of such pairs
+/// are subsets.
 fn related(prng: &mut Prng) -> (Vec<&'static str>, Vec<&'static str>) {
     let word = |prng: &mut Prng| prng.pick(&["a", "b", "*", "*"]);
     let mut parent: Vec<&str> = (0..prng.below(7)).map(|_| prng.pick(&["a", "b", "*"])).collect();
@@ -353,7 +354,7 @@ fn a_set_is_kept_as_text_and_read_again_as_the_same() {
 fn a_set_has_bounds_and_what_fits_into_it_can_be_kept() {
     assert_eq!(Scopes::parse(["read:/a"; SCOPES + 1]), Err(ScopeError::TooManyScopes));
     assert_eq!(Scopes::parse(["read:/a"; SCOPES]).unwrap().as_slice().len(), SCOPES);
-    // With "read:" and the end of the line each takes 64 bytes.
+    // With "read:" and the line's end, each line takes 64 bytes.
     let line = format!("read:/{}", "x".repeat(57));
     let longer = format!("{line}x");
     let mut full = Scopes::parse([line.as_str(); 15]).unwrap();

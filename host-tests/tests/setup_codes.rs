@@ -1,5 +1,5 @@
 //! The properties of the fuzz targets about setup codes, companions and the gate over seeded bytes,
-//! so that plain `cargo test` runs them too.
+//! so that a simple `cargo test` runs them too.
 
 use handfast_host_tests::companion::{TOKEN, code};
 use handfast_host_tests::prng::Prng;
@@ -15,8 +15,8 @@ fn any_bytes(seed: u64, runs: u32, most: u64, property: fn(&[u8])) {
     }
 }
 
-/// Seeds with a few of their bytes changed, left out or put in: what random bytes alone never come
-/// near.
+/// Checks seeds with a few bytes changed, removed or inserted, which random bytes alone do not come
+/// close to.
 fn near(seed: u64, runs: u32, of: &[Vec<u8>], property: fn(&[u8])) {
     let mut prng = Prng::new(seed);
     for _ in 0..runs {
@@ -57,7 +57,7 @@ fn a_gates_registry_does_what_the_table_says_whatever_happens() {
     any_bytes(7, 20_000, 300, gate::script);
 }
 
-/// Written by `UPDATE_CORPUS=1`, and the same each time.
+/// Replays the corpus, which `UPDATE_CORPUS=1` writes, always the same.
 #[test]
 fn every_seed_of_the_setup_fuzz_targets_corpus_holds() {
     type Property = fn(&[u8]);
@@ -81,7 +81,7 @@ pub(crate) fn corpus(target: &str, written: &[Vec<u8>], property: fn(&[u8])) {
             std::fs::write(folder.join(format!("{number:02}")), bytes).expect("a seed is written");
         }
     }
-    // What a run of the fuzzer found has its SHA-1 as a name.
+    // A file that a run of the fuzzer found has its SHA-1 as a name.
     let committed = |entry: &std::fs::DirEntry| entry.file_name().len() != 40;
     let seeds: Vec<_> =
         std::fs::read_dir(&folder).expect("a corpus").flatten().filter(committed).collect();
@@ -91,7 +91,8 @@ pub(crate) fn corpus(target: &str, written: &[Vec<u8>], property: fn(&[u8])) {
     }
 }
 
-/// What gets somewhere: valid ones, and each member met once in a form that is not ours.
+/// Returns seeds that make progress: valid ones, and ones with each member in a form that core does
+/// not write.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let after = |kind: u8, text: &str| [&[kind], text.as_bytes()].concat();
     let claims = r#"{"profile":"companion-v1","expires_at":"2026-11-22T06:17:50Z","nonce":"abababababababababababababababab"}"#;
@@ -124,8 +125,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             after(2, r#""bootstrap_token":"""#),
         ],
         "companion_frame" => vec![
-            // A code that is redeemed; a session that is resumed, lives, ends and is looked up once
-            // more; frames of nodes and of nobody.
+            // A code that is redeemed; a session that is resumed, lives, ends and is looked up
+            // again; frames of nodes and of unknown senders.
             vec![0, 0, 8, 3],
             vec![
                 2, 0, 9, 200, 9, 200, 12, 150, 11, 2, 4, 2, b'h', b'i', 12, 255, 12, 255, 12, 255,

@@ -1,4 +1,4 @@
-//! Addresses in setup codes: the tricks by name, and any text as the fuzzer has it.
+//! URLs in setup codes: known tricks by name, and arbitrary text as in the fuzz target.
 
 use handfast_host_tests::prng::Prng;
 use handfast_host_tests::urls::any_url;

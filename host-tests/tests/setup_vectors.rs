@@ -1,5 +1,4 @@
-//! Setup codes that Python made, held against our own reading and writing: see
-//! `interop/setup_codes.py`.
+//! Setup codes from Python against core's reader and writer: see `interop/setup_codes.py`.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;

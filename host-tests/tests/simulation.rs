@@ -1,9 +1,11 @@
-//! Seeded runs of the whole world; the fuzzer runs the same scripts from bytes of its own.
+//! Seeded runs of the whole simulated world; the fuzzer plays the same scripts from bytes of its
+//! own.
 
 use handfast_host_tests::script::Script;
 use handfast_host_tests::world::World;
 
-/// More with `SEEDS=100000 cargo test --release`; one again with `SEED=17`.
+/// Returns the seeds to run. `SEEDS=100000 cargo test --release` runs more, `SEED=17` only that
+/// one.
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("SEED") {

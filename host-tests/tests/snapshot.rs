@@ -19,7 +19,7 @@ pub(crate) fn check(name: &str, actual: &str) {
     );
 }
 
-/// The lines between the first and the last that differ, with the section they stand in.
+/// Returns the lines from the first to the last that differ, with the section in which they are.
 fn diff(committed: &str, actual: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) =
         (committed.lines().collect(), actual.lines().collect());

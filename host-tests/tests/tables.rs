@@ -1,5 +1,5 @@
-//! State × input tables of every machine: each state is built, given each input, and the next state
-//! and the effects are written down.
+//! State × input tables of every machine: each state is built and given each input, and the table
+//! records the next state and the effects.
 
 mod companion;
 mod connection;
@@ -10,8 +10,8 @@ mod node;
 
 use std::fmt::Write;
 
-/// A table under construction: a section a state, a line an input; inputs that change nothing stand
-/// together at the end of the section.
+/// A table under construction: a section for each state, a line for each input. Inputs that change
+/// nothing are collected at the end of the section.
 #[derive(Default)]
 struct Table {
     text: String,
@@ -55,7 +55,7 @@ impl Table {
     }
 }
 
-/// A deadline in words.
+/// Describes a deadline in words.
 fn deadline(of: Option<(handfast_core::time::Instant, handfast_core::time::Reason)>) -> String {
     of.map_or_else(String::new, |(at, why)| format!(" ({why:?} at {})", at.as_millis()))
 }

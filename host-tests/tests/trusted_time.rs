@@ -1,5 +1,5 @@
-//! The property of the fuzz target about time over seeded bytes, so that plain `cargo test` runs it
-//! too.
+//! The property of the fuzz target about time over seeded bytes, so that a simple `cargo test` runs
+//! it too.
 
 use handfast_host_tests::prng::Prng;
 use handfast_host_tests::trusted_time::script;
@@ -16,8 +16,8 @@ fn whatever_the_wall_clock_does_nothing_lives_too_long_dies_too_early_or_comes_b
     }
 }
 
-/// What gets somewhere: things are made, the clock steps to and fro, the gateway restarts, the
-/// operator speaks.
+/// Returns seeds that make progress: things are made, the clock steps back and forth, the gateway
+/// restarts, the operator sets the time.
 fn seeds() -> Vec<Vec<u8>> {
     vec![
         vec![0, 5, 2, 3, 4, 0, 10, 3, 12, 0, 10, 3, 0, 0, 60],
@@ -27,7 +27,7 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Written by `UPDATE_CORPUS=1`, and the same each time.
+/// Replays the corpus, which `UPDATE_CORPUS=1` writes, always the same.
 #[test]
 fn every_seed_of_the_time_fuzz_targets_corpus_holds() {
     corpus("trusted_time", &seeds(), script);

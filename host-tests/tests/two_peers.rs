@@ -1,5 +1,5 @@
 //! Stories of a node and its gateway in virtual time. Every invariant of the world is checked after
-//! every event of each.
+//! every event.
 
 use handfast_core::error::Refusal;
 use handfast_core::id::NodeId;
@@ -195,7 +195,7 @@ fn guesses_from_elsewhere_do_not_keep_a_node_out() {
     assert!(world.is_linked(0));
 }
 
-/// What the dialect cannot prevent without TLS: its token travels as it is.
+/// Shows a limit of the dialect: without TLS its token travels in clear.
 #[test]
 fn who_overhears_a_token_in_clear_takes_the_nodes_place_until_the_token_is_reissued() {
     let (mut world, node_id) = linked(Setup { in_clear: true, ..Setup::CALM });

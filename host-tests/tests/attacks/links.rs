@@ -142,8 +142,8 @@ fn a_node_that_is_revoked_while_it_attaches_never_gets_in() {
 
 #[test]
 fn messages_that_are_not_in_their_one_form_end_a_link() {
-    // Stored, with an overlong number; with something behind it; a heartbeat cut short; an unknown
-    // message; nothing.
+    // In order: a confirmation with an overlong number, one with trailing bytes, a truncated
+    // heartbeat, an unknown message, and an empty one.
     let stored = FromNode::Stored(GrantId::from_bytes([1; 16])).bytes();
     let overlong = [&[0x88, 0x00][..], &stored[1..]].concat();
     let trailing = [&stored[..], &[0]].concat();

@@ -26,7 +26,7 @@ fn grant() -> FromGateway<'static> {
     })
 }
 
-/// A node whose owner scanned a code, and who talks to a rogue.
+/// Returns a node that pairs with a rogue gateway, by PIN or by a scanned code.
 fn with_a_rogue(by_pin: bool) -> (World, Rogue) {
     let mut world = World::new(1, 21);
     world.isolate();
@@ -40,7 +40,7 @@ fn with_a_rogue(by_pin: bool) -> (World, Rogue) {
     (world, rogue)
 }
 
-/// What a node says, relayed word for word; what it signs cannot be, and is signed anew.
+/// Relays a node's messages unchanged; the signed one cannot be relayed, and is signed again.
 fn relay(node: &mut Rogue, gateway: &mut Raw, world: &mut World) {
     world.on_the_way = Some(Box::new(|passing| {
         if passing.conn == NODES { Vec::new() } else { vec![passing.bytes.to_vec()] }
@@ -77,7 +77,7 @@ fn a_man_in_the_middle_who_relays_every_word_is_caught_by_the_code() {
         let mut gateway = Raw::introduces_itself(&mut world, Intent::Pair, &keys(99)).unwrap();
         relay(&mut node, &mut gateway, &mut world);
         if by_pin {
-            // The PIN is shown for the rogue's key; the owner does not know that.
+            // The PIN is shown for the rogue's key, which the owner does not know.
             let pin = world.gateway.display.last().expect("a PIN is shown").2.clone();
             world.type_pin(0, &pin);
             world.run();
@@ -199,8 +199,8 @@ fn a_node_that_asked_with_a_code_or_pin_keeps_nothing_before_the_gateway_is_prov
     }
 }
 
-/// Without a code and without a pinned fingerprint a node trusts whom it meets first, and says so;
-/// a paired one does not.
+/// Shows the trust on first use: without a code and without a pinned fingerprint a node trusts the
+/// first gateway, and says so. A paired node does not.
 #[test]
 fn a_paired_node_goes_to_no_other_gateway() {
     let mut world = super::linked();

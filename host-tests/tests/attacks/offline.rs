@@ -1,5 +1,5 @@
-//! A recording of a whole exchange, with the keys of the Noise channel thrown in, tried offline
-//! against every PIN there is.
+//! A recording of a whole exchange, together with the keys of the Noise channel, tried offline
+//! against every PIN.
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -15,7 +15,7 @@ const PIN: &str = "847291";
 const SESSION: [u8; 32] = [3; 32];
 const SCALAR: [u8; 32] = [5; 32];
 
-/// What an eavesdropper has: everything in clear.
+/// An eavesdropper's recording of everything in clear.
 struct Recording {
     channel: Vec<u8>,
     ya: Element,
@@ -48,14 +48,14 @@ fn lv(fields: &[&[u8]]) -> Vec<u8> {
 }
 
 impl Recording {
-    /// The generator of a PIN.
+    /// Returns the generator of a PIN.
     fn generator(&self, pin: &[u8]) -> RistrettoPoint {
         let zeros = vec![0; 128 - 1 - pin.len() - 1 - 17 - 1];
         let text = lv(&[b"CPaceRistretto255", pin, &zeros, &self.channel, &SESSION]);
         RistrettoPoint::from_uniform_bytes(&Sha512::digest(text).into())
     }
 
-    /// Whether somebody who holds this for the shared point has the recorded tags.
+    /// Returns `true` if this shared point yields the recorded tags.
     fn confirms(&self, shared: &Element) -> bool {
         let text = lv(&[b"CPaceRistretto255_ISK", &SESSION, shared]);
         let transcript = lv(&[&self.ya, b"initiator", &self.yb, b"responder"]);
@@ -77,14 +77,15 @@ impl Recording {
     }
 }
 
-/// For each PIN the points that can be had without a scalar of either side: the generator, what was
-/// sent, and sums and differences of them.
+/// For each PIN, tries the points that can be computed without a scalar of either side: the
+/// generator, the elements that were sent, and their sums and differences.
 #[test]
 fn a_recording_confirms_none_of_a_million_pins() {
     let recording = record();
     let point = |element: &Element| CompressedRistretto(*element).decompress().unwrap();
     let (ya, yb) = (point(&recording.ya), point(&recording.yb));
-    // What it would take: the scalar. With it the tags are the right PIN's, and no other's.
+    // With the scalar, the tags are those of the right PIN, and of no other. An attacker would need
+    // it.
     let mut scalar = SCALAR;
     scalar[31] &= 0x0f;
     let scalar = Scalar::from_bytes_mod_order(scalar);

@@ -6,7 +6,7 @@ use handfast_host_tests::native::wires::Side;
 
 use super::linked;
 
-/// The answer to some frames, in clear, if the connection has ended after it.
+/// Returns the gateway's clear answer to these frames, if the connection has ended after it.
 fn answer(frames: &[&[u8]]) -> Option<Vec<u8>> {
     let mut world = World::new(1, 31);
     let conn = world.connect(None);

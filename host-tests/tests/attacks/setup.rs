@@ -1,4 +1,5 @@
-//! Setup codes: shown twice, shown by others, shown to others, of yesterday, of a key that is gone.
+//! Misuse of setup codes: shown twice, by strangers, to other gateways, after their end, and after
+//! their key is gone.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::Memory;
@@ -103,7 +104,7 @@ fn wherever_the_power_fails_a_code_is_good_for_one_device_and_that_one_gets_what
             world.nodes[0].fuel = None;
             world.node_on(0);
             if !world.is_linked(0) {
-                // Its owner scans the same code once more.
+                // Its owner scans the same code again.
                 world.pair_by_setup(0, &token);
             }
             world.pass(Span::from_secs(60));
@@ -125,7 +126,7 @@ fn a_gateway_of_another_fingerprint_is_never_shown_a_code() {
     let token = world.issue_setup(MINUTES);
     world.pair_by_setup(0, &token);
     world.run();
-    // It can end the handshake as itself and as nobody else, so the node goes before its third
+    // The rogue can complete the handshake only as itself, so the node leaves before its third
     // message.
     assert!(Rogue::answers(&mut world, 1, &keys(99)).is_none(), "{}", world.story());
     assert!(world.visited.iter().all(|state| *state != "AwaitSettled"), "{}", world.story());
@@ -176,7 +177,7 @@ fn the_frames_of_a_pairing_that_somebody_recorded_pair_nobody_again() {
     assert_eq!((grants(&world), world.store.records.len()), (1, 1));
 }
 
-/// Somebody with keys of his own who shows this, and what he hears.
+/// Shows this token with keys of the stranger's own, and returns the refusal.
 fn shows(world: &mut World, seed: u8, token: &str) -> Option<Refusal<'static>> {
     let own = keys(seed);
     let mut raw = Raw::introduces_itself(world, Intent::Pair, &own)?;
@@ -237,7 +238,7 @@ fn a_code_is_over_when_its_time_is_and_a_spent_one_stays_spent() {
     let other = world.issue_setup(Span::from_secs(60));
     assert_eq!(shows(&mut world, 1, &token), None);
     assert_eq!(shows(&mut world, 2, &token), Some(Refusal::Spent));
-    // The clock jumps, as it does when a network tells the time.
+    // The clock jumps, as it does when a network supplies the time.
     world.now += 30_000;
     assert_eq!(shows(&mut world, 3, &token), Some(Refusal::Expired));
     assert_eq!(shows(&mut world, 3, &other), None, "this is good for half a minute more");
@@ -249,8 +250,8 @@ fn a_code_is_over_when_its_time_is_and_a_spent_one_stays_spent() {
     assert!(matches!(shows(&mut world, 5, &other), Some(Refusal::Spent | Refusal::Expired)));
 }
 
-/// What this does not protect from: whoever copies a code that is not bound, and shows it first,
-/// has it. So it is short-lived, and spent when its owner comes; and then its owner learns of it.
+/// Shows a limit of unbound codes: a thief who shows a copy first has it. So codes are short-lived
+/// and spent once, and the owner learns of the theft from the refusal.
 #[test]
 fn a_code_that_somebody_else_was_faster_with_is_refused_to_its_owner_who_so_learns_of_it() {
     let mut world = World::new(1, 61);
@@ -347,8 +348,7 @@ fn a_code_that_many_show_at_once_opens_one_session() {
 
 #[test]
 fn a_signature_is_checked_before_anything_that_it_should_vouch_for_is_read() {
-    // Claims that would be refused, under a signature of nobody's: what is wrong with them is not
-    // told.
+    // The claims are invalid, but under a forged signature the answer does not tell that.
     for claims in [
         "not JSON",
         r#"{"profile":"companion-v1","expires_at":"2001-01-01T00:00:00Z","nonce":"00"}"#,

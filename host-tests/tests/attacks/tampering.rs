@@ -4,8 +4,8 @@ use handfast_host_tests::native::wires::{ConnId, Side};
 
 use super::{but, frames, is_paired, linked, pair_by_pin, pairing_by_pin};
 
-/// With the how many-th frame the gateway has what it grants for (`Ta`), and the node what it keeps
-/// (the grant).
+/// Number of the frame with which the gateway has the proof it grants for (`Ta`), and of the one
+/// with which the node has the grant.
 const TA: usize = 5;
 const GRANT: usize = 4;
 const PAIRING: ConnId = 1;
@@ -15,8 +15,7 @@ fn sides() -> [(Side, usize); 2] {
     [(Side::Gateway, TA), (Side::Client, GRANT)]
 }
 
-/// What was changed up to a certain frame leads to no grant on the side that got it, and both sides
-/// end the connection.
+/// Checks that the side that received a changed frame grants or keeps nothing.
 fn assert_nothing_granted(world: &World, to: Side, what: &str) {
     match to {
         Side::Gateway => assert!(world.store.records.is_empty(), "{}{what}", world.story()),
@@ -101,7 +100,7 @@ fn messages_in_another_order_end_a_pairing() {
     let recorded = linked();
     for (to, last) in sides() {
         for number in 0..last {
-            // Held back, and sent behind the next one.
+            // The frame is held back, and sent after the next one.
             let mut held = None;
             let world = pairing_by_pin(move |passing| {
                 let here = passing.conn == PAIRING && passing.to == to;
@@ -123,8 +122,8 @@ fn messages_in_another_order_end_a_pairing() {
     assert_eq!(frames(&recorded, PAIRING, Side::Client).len(), GRANT + 2);
 }
 
-/// Paired, forgotten by its owner, and paired again: the second time with a message of the first,
-/// and with its PIN spent.
+/// Pairs a node, makes its owner forget, and pairs it again: the second time with a message of the
+/// first, and with its PIN spent.
 #[test]
 fn a_message_of_another_session_ends_a_pairing_be_it_the_sealed_grant_itself() {
     for (to, last) in sides() {

@@ -16,7 +16,7 @@ use handfast_host_tests::native::raw::{Raw, keys};
 
 use super::linked;
 
-/// What a paired node delegates to these keys, for so long.
+/// Returns the paired node's delegation to these keys, for `secs` seconds.
 fn delegated(world: &World, to: &OwnKeys, secs: u64) -> Vec<u8> {
     let chain = Chain::from_bytes(world.nodes[0].chain.as_deref().unwrap()).unwrap();
     let (not_before, expires) =

@@ -1,5 +1,5 @@
-//! Our gateway and a companion that is not ours, and our companion and a gateway that is not ours:
-//! Python, `websockets`, from the description alone.
+//! Interoperability of companions with a Python implementation (`websockets`) written from the
+//! description alone: its companion with this gateway, and its gateway with this companion.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -49,7 +49,7 @@ async fn a_companion_that_is_not_ours_gets_a_session_from_us_once() {
     assert_eq!(sessions(&served).await, 1);
 }
 
-/// What our companion makes of what a gateway answers.
+/// Runs Python's gateway with this answer, and returns the companion's outcome.
 async fn shows(token: &str, answer: &str) -> String {
     let mut child = Command::new("python3")
         .args([SCRIPT, "serve", "--answer", answer])
@@ -75,7 +75,7 @@ async fn shows(token: &str, answer: &str) -> String {
     };
     let heard = lines.next().unwrap().unwrap();
     assert_eq!(heard, format!(r#"frame {{"bootstrap_token":"{token}"}}"#));
-    // It waits for our end of the connection.
+    // The script waits for this side to close.
     socket.close(None).await.unwrap();
     drop(socket);
     assert!(child.wait().unwrap().success(), "the frame is another than it has to be");

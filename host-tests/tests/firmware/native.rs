@@ -1,4 +1,4 @@
-//! The same image on the native wire: paired by PIN over Ethernet and over its serial line.
+//! The firmware image on the native wire: paired by PIN over Ethernet and over its serial line.
 
 use handfast_cli::qemu::Machine;
 use handfast_core::id::NodeId;
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::{gateway, image};
 use crate::conformance::eventually;
 
-/// The most stack that a link may use. The aim is 12 KiB, as for the other wire.
+/// Limit on the stack that a link may use, in bytes. The aim is 12 KiB, as for the other wire.
 const STACK_BUDGET: u32 = 16 * 1024;
 
 /// The display that only trusted people see.
@@ -30,7 +30,7 @@ struct Bench {
     gateway: Gateway,
     shown: mpsc::UnboundedReceiver<String>,
     port: u16,
-    /// The gateway's end of the board's serial line.
+    /// Task that serves the gateway's end of the board's serial line.
     line: Option<JoinHandle<()>>,
     board: TempDir,
     _registry: TempDir,
@@ -61,9 +61,9 @@ impl Bench {
         machine
     }
 
-    /// The same with its serial line at the gateway.
+    /// Starts the board with its serial line connected to the gateway.
     async fn power_on_at_the_line(&mut self) -> Machine {
-        // The new terminal may get the old one's name, and then two would read from it.
+        // The new terminal may get the old one's name, and then two tasks would read from it.
         if let Some(old) = self.line.take() {
             old.abort();
             let _ = old.await;
@@ -86,7 +86,7 @@ impl Bench {
         self.shown.recv().await.unwrap()
     }
 
-    /// Pairs a board that knows its gateway, as a person does, with a mistake on the way.
+    /// Pairs a board that knows its gateway, with a wrong PIN first.
     async fn pair(&mut self, machine: &mut Machine) -> NodeId {
         machine.line("pair pin").await.unwrap();
         machine.expect("the gateway shows a PIN").await.unwrap();

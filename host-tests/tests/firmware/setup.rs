@@ -1,11 +1,11 @@
-//! The images that verify setup codes, on a Cortex-M4F and a Cortex-M0: codes that Python made.
+//! The images that verify setup codes from Python, on a Cortex-M4F and a Cortex-M0.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Folder, target, program, and how QEMU is told of the board.
+/// Boards: folder, target, program, and QEMU's options.
 const BOARDS: [(&str, &str, &str, &[&str]); 2] = [
     ("qemu-mps2-an386", "thumbv7em-none-eabihf", "handfast-cost-mps2-an386", &["-M", "mps2-an386"]),
     (
@@ -40,11 +40,11 @@ fn a_device_takes_a_good_setup_code_and_refuses_a_forged_an_expired_and_a_rotate
         );
     }
     for (folder, target, program, qemu) in BOARDS {
-        // Where `firmware/cost` keeps it, too.
+        // `firmware/cost` uses the same folder.
         let built = firmware().join("target/cost-setup");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(firmware().join("boards").join(folder));
-        // What is set for the host's compiler is not for the board's.
+        // Settings for the host's compiler do not apply to the board's.
         cargo
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -75,7 +75,7 @@ fn a_device_takes_a_good_setup_code_and_refuses_a_forged_an_expired_and_a_rotate
         ]);
         let ran = machine.arg(image).output().expect("qemu-system-arm starts");
         let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-        // It ends otherwise where one verdict is not as it should be.
+        // The image exits with an error if one verdict is wrong.
         assert!(
             ran.status.success(),
             "{folder}: {} {said}{}",

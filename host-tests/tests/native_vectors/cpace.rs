@@ -1,4 +1,4 @@
-//! CPace against the vectors of its draft, and the attacks that it is there for.
+//! CPace against the vectors of its draft, and the attacks that it has to withstand.
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{
@@ -22,7 +22,7 @@ fn lv(fields: &[&[u8]]) -> Vec<u8> {
         .collect()
 }
 
-/// Confirmation as the draft's section 10.4 suggests, written down a second time.
+/// Computes the confirmation that the draft's section 10.4 suggests, independently of core.
 fn confirmation(sid: &[u8], isk: &[u8], element: &[u8], name: &[u8]) -> Vec<u8> {
     let key =
         Sha512::new().chain_update(b"CPaceMac").chain_update(sid).chain_update(isk).finalize();
@@ -92,7 +92,7 @@ fn entropy_of_zeros_makes_no_element() {
         Initiator::start(&inputs, &Entropy::from_recorded([0; 32])).err(),
         Some(Error::Element)
     );
-    // The four bits above 2^252 do not count.
+    // The four bits above 2^252 are ignored.
     let mut top = [0; 32];
     top[31] = 0xf0;
     assert_eq!(Initiator::start(&inputs, &Entropy::from_recorded(top)).err(), Some(Error::Element));
@@ -109,7 +109,7 @@ fn inputs_that_do_not_fit_our_lengths_are_refused() {
     );
 }
 
-/// One side's view: what it thinks the code and the channel are.
+/// The view of one side: its code and its channel.
 struct Channel {
     code: &'static str,
     hash: HandshakeHash,
@@ -143,7 +143,7 @@ impl Channel {
     }
 }
 
-/// Elements are exchanged; both sides wait for the other's tag.
+/// Exchanges the elements; both sides then wait for the other's tag.
 fn exchange(node: &Channel, gateway: &Channel) -> (AwaitingTb, Tag, AwaitingTa) {
     let (initiator, ya) = node.initiator();
     let (responder, yb) = gateway.answer(&ya).unwrap();
@@ -151,11 +151,13 @@ fn exchange(node: &Channel, gateway: &Channel) -> (AwaitingTb, Tag, AwaitingTa) 
     (initiator, ta, responder)
 }
 
-/// The gateway refuses, and even the tag that it would have sent is of no use at the node.
+/// Checks that the gateway refuses, and that the node does not accept the tag that the gateway
+/// would have sent, either.
 fn fails_on_both_sides(node: &Channel, gateway: &Channel) {
     let (initiator, ta, responder) = exchange(node, gateway);
     assert_eq!(responder.verify(&ta).err(), Some(Error::WrongCode));
-    // The gateway's own tag, had it been an initiator that forgot to check, over the same elements.
+    // This is the gateway's own tag over the same elements, from an exchange in which it does not
+    // check.
     let (_, right, responder) = exchange(gateway, gateway);
     let (_confirmed, tb) = responder.verify(&right).unwrap();
     assert_eq!(initiator.verify(&tb).err(), Some(Error::WrongCode));
@@ -261,7 +263,7 @@ fn every_flipped_bit_of_every_message_fails() {
 
 #[test]
 fn a_man_in_the_middle_of_two_channels_is_caught_although_the_pin_is_right() {
-    // Mallory has a channel with each side and passes every message of CPace on as it is. Even if
+    // Mallory has a channel with each side and passes every message of CPace on unchanged. Even if
     // she could show both sides the right keys, the hashes of two handshakes differ.
     let (node, _) = run_xx(3, &mut |_, _| {}).unwrap();
     let (_, gateway) = run_xx(23, &mut |_, _| {}).unwrap();
@@ -270,7 +272,7 @@ fn a_man_in_the_middle_of_two_channels_is_caught_although_the_pin_is_right() {
     let at_node = Channel { hash: node.hash, ..Channel::new("847291") };
     let at_gateway = Channel { hash: gateway.hash, ..Channel::new("847291") };
     fails_on_both_sides(&at_node, &at_gateway);
-    // As she really stands: with keys of her own on either side.
+    // This is her real position: with her own keys towards either side.
     fails_on_both_sides(
         &Channel { ends: [1, 66], ..at_node },
         &Channel { ends: [66, 2], ..at_gateway },

@@ -1,4 +1,4 @@
-//! Handshakes between two of ours with a network between them that changes what it likes.
+//! Handshakes between two of core's peers over a network that changes messages.
 
 use handfast_core::crypto::noise::transport::{Receiving, TEXT_BYTES};
 use handfast_core::crypto::noise::{Error, Established, Prologue, SEALED_BYTES, ik, xx};
@@ -11,7 +11,7 @@ pub(super) fn pair(byte: u8) -> KeyPair {
     KeyPair::generate(&Entropy::from_recorded([byte; 32]))
 }
 
-/// A direction that nobody uses, to stand where one was taken out.
+/// Returns an unused direction, to replace one that was taken out.
 pub(super) fn nowhere() -> Receiving {
     run_xx(3, &mut |_, _| {}).unwrap().0.receiving
 }
@@ -20,8 +20,8 @@ type Network<'n> = dyn FnMut(usize, &mut Vec<u8>) + 'n;
 type Outcome = Result<(Established, Established), Error>;
 type Run = fn(u8, &mut Network<'_>) -> Outcome;
 
-/// XX with a payload in each message and ephemeral keys by the seed; the network sees the number of
-/// each message and the message.
+/// Runs XX with a payload in each message and with ephemeral keys from the seed. The network sees
+/// the number of each message and its bytes.
 pub(super) fn run_xx(seed: u8, network: &mut Network<'_>) -> Outcome {
     let (node, gateway) = (pair(1), pair(2));
     let mut buffer = [0; SEALED_BYTES];
@@ -74,14 +74,14 @@ pub(super) fn run_ik(seed: u8, network: &mut Network<'_>) -> Outcome {
     Ok((initiator, responder))
 }
 
-/// How long each message is.
+/// Returns the length of each message.
 fn lengths(run: Run) -> Vec<usize> {
     let mut lengths = Vec::new();
     assert!(run(3, &mut |_, message| lengths.push(message.len())).is_ok(), "an honest network");
     lengths
 }
 
-/// What the network may do to a message, in every place.
+/// Applies every change of the network to a message, in every place.
 fn every_attack(run: Run, expected: &[usize]) {
     let lengths = lengths(run);
     assert_eq!(lengths, expected);
@@ -171,7 +171,7 @@ fn a_changed_byte_of_open_fails_the_handshake() {
         xx::Responder::read_first(Prologue::of_open(b"Open, version 0"), &mut sent).unwrap();
     let (_, sent) = responder.write_second(&pair(2), &entropy(), b"", &mut two).unwrap();
     assert_eq!(initiator.read_second(&mut sent.to_vec()).err(), Some(Error::Forged));
-    // The label alone separates a prologue of ours from the same bytes of somebody else.
+    // Only the label separates this prologue from the same bytes of another protocol.
     let (initiator, sent) =
         xx::Initiator::start(Prologue::of_open(OPEN), &entropy(), b"", &mut one).unwrap();
     let mut sent = sent.to_vec();

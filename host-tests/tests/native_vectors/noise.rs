@@ -1,5 +1,5 @@
-//! Both protocols against the vectors of cacophony; those of other patterns (KK, XXpsk3) have
-//! nothing to be run by.
+//! Both protocols against the vectors of cacophony. Vectors of other patterns (KK, XXpsk3) have no
+//! implementation to run on.
 
 use handfast_core::crypto::noise::{Established, Prologue, ik, xx};
 use serde_json::Value;
@@ -37,8 +37,8 @@ impl Vector {
         bytes(&self.value, name)
     }
 
-    /// Both sides saw the recorded handshake, know each other, and exchange the rest of the
-    /// messages, beginning with `sender`.
+    /// Checks that both sides have the recorded hash and know each other, then exchanges the
+    /// remaining messages, beginning with `from`.
     fn check_transport(
         &self,
         initiator: Established,

@@ -1,5 +1,5 @@
-//! Our handshakes with `snow`, which others wrote over another generation of the primitives, as the
-//! peer: both protocols, both roles, payloads of every size, and messages beyond the first
+//! Handshakes with `snow` as the peer, an independent implementation over another generation of the
+//! primitives: both protocols, both roles, payloads of every size, and messages beyond the first
 //! rekeying.
 
 use handfast_core::crypto::noise::transport::{REKEY_EVERY, TEXT_BYTES};
@@ -30,7 +30,7 @@ impl World {
         Entropy::from_recorded(self.prng.bytes())
     }
 
-    /// A payload that leaves room for the tokens of any message.
+    /// Returns a payload that leaves room for the tokens of any message.
     fn payload(&mut self) -> Vec<u8> {
         let size = if self.prng.one_in(4) {
             0
@@ -71,7 +71,7 @@ fn read(peer: &mut HandshakeState, message: &[u8]) -> Vec<u8> {
     payload
 }
 
-/// Both ends agree on hash and keys; then they talk.
+/// Checks that both ends agree on hash and keys, then exchanges messages.
 fn talk(world: &mut World, ours: Established, peer: HandshakeState, messages: u64) {
     assert_eq!(ours.hash.as_bytes(), peer.get_handshake_hash());
     assert_eq!(peer.get_remote_static().unwrap(), world.own.public().as_bytes());

@@ -1,10 +1,9 @@
-//! The messages of the native wire once more, as anybody would declare them for postcard, with
-//! nothing checked.
+//! The messages of the native wire as simple declarations for postcard, without checks.
 
 use serde::Serialize;
 
 pub(crate) type Key = [u8; 32];
-/// serde has no arrays of 64.
+/// 64 bytes in two halves: serde has no arrays of 64.
 pub(crate) type Long = (Key, Key);
 pub(crate) type Id = [u8; 16];
 
@@ -198,7 +197,7 @@ pub(crate) enum Policy {
     GatewayKey(Key),
 }
 
-/// What postcard writes.
+/// Returns postcard's encoding.
 pub(crate) fn bytes(message: &impl Serialize) -> Vec<u8> {
     postcard::to_slice(message, &mut [0; 8192]).expect("it fits").to_vec()
 }

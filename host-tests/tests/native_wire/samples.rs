@@ -1,4 +1,4 @@
-//! At least one message of every kind and variant, beside what postcard makes of the same.
+//! At least one message of every kind and variant, beside postcard's encoding of the same.
 
 use handfast_core::crypto::ed25519::KeyPair;
 use handfast_core::crypto::noise::HandshakeHash;
@@ -46,7 +46,7 @@ pub(crate) fn request<'b>() -> Request<'b> {
     }
 }
 
-/// The same, signed.
+/// Returns postcard's form of a request with the same signature.
 pub(crate) fn mirrored_ask<'b>(ask: &Ask<'b>) -> mirror::Ask<'b> {
     let mut out = [0; 1008];
     let written = pair::FromNode::Ask(*ask).write(&mut out).expect("it fits");
@@ -63,10 +63,11 @@ pub(crate) fn mirrored_ask<'b>(ask: &Ask<'b>) -> mirror::Ask<'b> {
     }
 }
 
-/// A kind, and a message of it as bytes.
+/// A message in bytes, with its kind.
 pub(crate) type Sample = (Kind, Vec<u8>);
 
-/// Whether ours is read back as itself and equals postcard's.
+/// Adds a sample: checks that core reads its own encoding back as the same message, and that it
+/// equals postcard's.
 macro_rules! sample {
     ($all:ident, $kind:ident, $type:ty, $ours:expr, $theirs:expr) => {{
         let mut out = [0; 1008];
@@ -102,7 +103,7 @@ fn part(object: Object, bytes: &[u8], at: usize) -> Part<'_> {
     Part::cut(object, bytes).expect("parts").nth(at).expect("so many parts")
 }
 
-/// All samples, having checked each against postcard.
+/// Returns all samples; each is checked against postcard.
 pub(crate) fn samples() -> Vec<Sample> {
     let mut all = Vec::new();
     pairing(&mut all);

@@ -1,4 +1,4 @@
-//! Both ends of a companion's connection on `/pair`.
+//! Tables of both ends of a companion's connection on `/pair`.
 
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::setup_code::companion::{self, Companion};
@@ -18,7 +18,7 @@ use super::{Table, deadline};
 const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
-/// What inputs borrow from.
+/// Values from which inputs borrow.
 struct Given {
     keys: [SetupKey; 1],
     code: String,
@@ -115,7 +115,7 @@ const INPUTS: &[(&str, Make)] = &[
 
 const RESUMED: &[&str] = &["text, a session", "found", "found"];
 
-/// How each state is reached, and when its inputs come.
+/// Inputs that lead to each state, and the time of the next input in milliseconds.
 const STATES: &[(&str, &[&str], u64)] = &[
     ("AwaitFirst", &[], 1_000),
     ("AwaitFirst, time is up", &[], 10_000),

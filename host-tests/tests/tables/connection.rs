@@ -23,7 +23,7 @@ const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 const AUTH: &str = r#"{"type":"auth","node_id":"caa4270d-912f-4099-ac2d-45e9d0253e3e","token":"HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ"}"#;
 const NOW: Instant = Instant::from_millis(1_000);
 
-/// What inputs borrow from.
+/// Values from which inputs borrow.
 struct Given {
     paired: Record,
     muted: Record,
@@ -157,7 +157,7 @@ const INPUTS: &[(&str, Make)] = &[
     ("closed", |_| Input::Closed),
 ];
 
-/// How each state is reached, and when its inputs come.
+/// Inputs that lead to each state, and the time of the next input in milliseconds.
 const STATES: &[(&str, &[&str], u64)] = &[
     ("AwaitFirst", &[], 1_000),
     ("AwaitFirst, time is up", &[], 10_000),

@@ -64,7 +64,7 @@ fn standings() -> [(&'static str, Standing); 15] {
     ]
 }
 
-/// A standing in words, with the token told apart by its hash.
+/// Describes a standing in words; the token's hash shows whether it is still the same.
 fn words(standing: &Standing) -> String {
     let mut token =
         standing.token().map_or("", |t| if *t == hash(1) { ", same token" } else { ", new token" });

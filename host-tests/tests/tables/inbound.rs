@@ -1,4 +1,4 @@
-//! Every combination of what is known of a sender, and what becomes of its message.
+//! Table of decisions about a message, for every combination of facts about its sender.
 
 use handfast_core::flow::inbound::{Challenge, Policy, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Limits, Pending};

@@ -1,5 +1,5 @@
-//! Both machines of the native wire: each state is reached in a world of its own, and given each
-//! input.
+//! Tables of both machines of the native wire: each state is reached in a world of its own, and
+//! given each input.
 
 use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::Code;
@@ -106,8 +106,8 @@ fn delegates(world: &mut World) {
     let _ = Raw::introduces_itself(world, Intent::Delegate, &keys(99));
 }
 
-/// A world in which somebody is in a certain state, and the peer's next frame is there, if one
-/// comes soon.
+/// Returns a world in which one side is in a certain state. The peer's next frame waits there, if
+/// one comes soon.
 fn reach(begin: Begin, side: Side, state: &str, is_there: fn(&World, &str) -> bool) -> World {
     let comes = |world: &World| {
         let waits = |queue: &std::collections::VecDeque<Item>| {
@@ -179,7 +179,7 @@ fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
     gateway::Input::Frame { bytes, entropy: Entropy::from_recorded([1; 32]), around }
 }
 
-/// What the world's registry knows of its node.
+/// Returns the entry of the node in the world's registry.
 fn known(world: &World) -> Result<Option<Known<'_>>, Refusal> {
     Ok(world.store.records.values().next().map(|record| Known {
         record,

@@ -62,7 +62,7 @@ const INPUTS: &[(&str, Make)] = &[
     ("forget", || Input::Forget),
 ];
 
-/// How each state is reached from which memory, and when its inputs come.
+/// Inputs that lead to each state from each memory, and the time of the next input in milliseconds.
 const STATES: &[(&str, &[&str], u64)] = &[
     ("Waiting, blank", &[], 0),
     ("Waiting after a failure, blank", &["tick", "disconnected"], 500),
