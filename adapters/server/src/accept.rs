@@ -115,6 +115,7 @@ where
                     complained = Some(tokio::time::Instant::now());
                     tracing::warn!(%error, "a connection could not be accepted");
                 }
+                // Without a pause the loop would spin until a descriptor is free.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
             }
@@ -131,6 +132,7 @@ where
             Some(_) => None,
             None => match Arc::clone(&refusals).try_acquire_owned() {
                 Ok(permit) => Some(permit),
+                // Enough connections are being refused already: this one is dropped silently.
                 Err(_) => continue,
             },
         };

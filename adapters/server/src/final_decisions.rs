@@ -28,6 +28,7 @@ impl Gateway {
             let by_id = store.find(&lower, MOST_MATCHES).await?;
             found.extend(by_id);
         }
+        // A node may match both by its name and by its id.
         let mut seen: Vec<NodeId> = Vec::new();
         found.retain(|listed| {
             let id = handfast_store::node_id(listed);

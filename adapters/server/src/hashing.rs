@@ -127,6 +127,8 @@ impl HashPool {
         let order = match claim {
             Claim::Paired => match self.queue_known(order, source, now) {
                 Ok(attempt) => return attempt,
+                // A second job of the same claimant, or one without attempts left, competes as any
+                // other.
                 Err(order) => order,
             },
             Claim::Other => order,
@@ -135,6 +137,7 @@ impl HashPool {
         match self.shared.lock().schedule.offer_other(source, order) {
             true => Some(Attempt::Other(permit)),
             false => {
+                // The queue is full of other sources' jobs: that is no failure of this source.
                 permit.give_back(now);
                 None
             }

@@ -33,6 +33,7 @@ impl Meter {
         let mut own = self.own.lock().expect("no thread panics while it holds a meter");
         let Some(own) = own.as_mut() else { return true };
         *own = own.saturating_add(bytes);
+        // The bytes count before the check, so that concurrent reads cannot all pass it.
         let sum = self.sum.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         *own <= ALWAYS || sum <= MOST_IN_SUM
     }

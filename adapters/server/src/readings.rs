@@ -55,6 +55,7 @@ impl Table {
             self.nodes.entry(node_id).or_insert(Told { written: None, waits: None, due: now });
         let is_new = told.waits.is_none();
         told.waits = Some(observation.over(told.waits));
+        // Later observations merge into the waiting one without moving its due time.
         if is_new {
             let due = told.written.map_or(now, |written| now.max(written.after(READINGS_EVERY)));
             self.put(node_id, due);
@@ -91,6 +92,7 @@ impl Table {
             self.due.remove(&(due, node_id));
             let Some(told) = self.nodes.get_mut(&node_id) else { continue };
             match told.waits.take() {
+                // The node has reported nothing since its last write.
                 None => drop(self.nodes.remove(&node_id)),
                 Some(observation) => {
                     (told.written, told.due) = (Some(now), now.after(READINGS_EVERY));

@@ -120,10 +120,13 @@ impl Gateway {
                 .list(Filter::Pending, after, PAGE, self.inner.clock.unix())
                 .await?;
             let full = page.len() == PAGE;
+            // Rejected entries leave the list, so the next page starts after an id, not at an
+            // offset.
             after = page.last().map(handfast_store::node_id);
             for entry in page.into_iter().flatten().filter(|entry| which.holds(entry)) {
                 let node_id = entry.record.node_id;
                 match self.turn_down(node_id, None, for_good).await {
+                    // It was decided or has expired meanwhile.
                     Err(OperatorError::NotFound(_)) => {}
                     outcome => outcomes.push((node_id, outcome)),
                 }

@@ -117,6 +117,7 @@ impl Seats {
 /// Returns the connection that gives way among these.
 fn first(idle: &BTreeSet<Turn>, now: Instant) -> Option<u64> {
     let oldest = |kind| {
+        // All turns of one kind: from the earliest instant to the latest.
         idle.range(
             ((kind, Instant::from_millis(0)), 0)
                 ..=((kind, Instant::from_millis(u64::MAX)), u64::MAX),

@@ -33,7 +33,7 @@ use crate::seats::SeatGuard;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Time to answer a request: longer than anything behind the gateway may take.
 const WORK_WITHIN: Duration = Duration::from_secs(40);
-/// Practically unlimited.
+/// Time for connections that may stay as long as they like: a year.
 const A_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -178,6 +178,7 @@ async fn http<S>(
         let (router, paced) = (router.clone(), paced.clone());
         async move {
             paced.works();
+            // An upgrade goes on without a slot: the WebSocket itself carries the refusal.
             if crowded && !request.headers().contains_key(header::UPGRADE) {
                 paced.rests();
                 return Ok(crowd());

@@ -44,6 +44,7 @@ pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     }
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| file(key, format!("no PEM private key can be read from it: {error}")))?;
+    // Named explicitly: with several providers compiled in, rustls has no default.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -37,7 +37,8 @@
 //!
 //! # fn example(gateway: &Gateway) -> Router {
 //! async fn greet(companion: Companion) -> String {
-//!     let device = companion.info().device_label.as_ref().map_or("whoever you are", |label| label.as_str());
+//!     let device = companion.info().device_label.as_ref();
+//!     let device = device.map_or("companion", |label| label.as_str());
 //!     format!("Hello, {device}. Your session ends at {}.", companion.expires_at().as_secs())
 //! }
 //!
@@ -207,6 +208,7 @@ impl Bearers {
 
 impl Kept {
     fn add(&mut self, hash: Hash, bearer: Bearer) {
+        // A holder at its limit displaces its own oldest bearer, before any limit of all applies.
         let own = self.by_tie.get(&Tie::Holder(bearer.holder));
         if let Some(oldest) =
             own.filter(|own| own.len() >= MOST_OF_ONE).and_then(|own| own.first().copied())

@@ -25,12 +25,12 @@ use handfast_core::registry::sessions::SessionId;
 use crate::gateway::Gateway;
 use crate::hub::{Letter, Mailbox};
 
-/// The path on which companions are heard, beside nodes of the `missy` dialect.
+/// Path on which companions and nodes of the `missy` dialect connect.
 pub(crate) const PATH: &str = "/pair";
 
 impl Gateway {
-    /// Queues a text frame for the companion of a session; `false` if it is not linked or has 64
-    /// KiB waiting already.
+    /// Queues a text frame for the companion of a session. Returns `false` if it is not linked or
+    /// has 64 KiB waiting already.
     #[must_use]
     pub fn send_companion(&self, session: SessionId, text: String) -> bool {
         let mailbox = self.inner.companions.mailbox(session);
@@ -38,14 +38,14 @@ impl Gateway {
     }
 }
 
-/// The live connections of companions, one a session.
+/// The live connections of companions, one for each session.
 #[derive(Debug, Default)]
 pub(crate) struct Companions {
     live: Mutex<HashMap<SessionId, Arc<Mailbox>>>,
 }
 
 impl Companions {
-    /// Whether a connection of the session is open.
+    /// Returns `true` if a connection of the session is open.
     pub(crate) fn is_linked(&self, session: SessionId) -> bool {
         self.live
             .lock()
@@ -79,7 +79,7 @@ impl Companions {
         true
     }
 
-    /// Takes a connection out, unless a newer one has its place. Says whether it was still the
+    /// Removes a connection, unless a newer one has replaced it. Returns `true` if it was still the
     /// session's.
     fn detach(&self, session: SessionId, mailbox: &Arc<Mailbox>) -> bool {
         let mut live = self.live.lock().expect("no thread panics while it holds the companions");

@@ -44,7 +44,9 @@ fn allows(
 ) -> bool {
     let mut all = headers.get_all(ORIGIN).iter();
     let Some(first) = all.next() else { return true };
+    // A browser sends one `Origin`; a request with two is refused.
     let Some(text) = first.to_str().ok().filter(|_| all.next().is_none()) else { return false };
+    // An opaque origin (`null`) is shared by sandboxed pages and files of any author.
     let Some(page) = origin(text).filter(Origin::is_tuple) else { return false };
     named.any(|other| other == page) || local.is_some_and(|local| is_at(&page, local))
 }

@@ -2,13 +2,13 @@
 //! carry out.
 //!
 //! ```text
-//!  id of a paired node ──▶ known:  one waits per (id, source); ids take turns, and within an id its sources ──┐ 3 : 1 while
-//!  everything else ──────▶ others: sources take turns ────────────────────────────────────────────────────────┘ both hold work
+//!  id of a paired node ──▶ known:  ids take turns, and within an id its sources ──┐ 3 : 1 while
+//!  everything else ──────▶ others: sources take turns ────────────────────────────┘ both hold work
 //! ```
 //!
-//! A full queue makes room for a key with fewer jobs than another, by dropping the newest job of
-//! the key with the most. So neither many sources that know one id nor many jobs of one source keep
-//! others out.
+//! In the first queue, one job waits for each id and source. A full queue makes room for a key with
+//! fewer jobs than another, by dropping the newest job of the key with the most. So neither many
+//! sources that know one id nor many jobs of one source keep others out.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -109,6 +109,7 @@ impl<J: Job> Schedule<J> {
 
     /// Takes the next job, if one can run now. Jobs of one claimant run one after the other.
     pub(crate) fn next(&mut self) -> Option<Next<J>> {
+        // The ratio holds only while both queues have work.
         if self.others.len == 0 {
             self.in_a_row = 0;
         }
@@ -209,6 +210,7 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
         if self.len < most {
             return true;
         }
+        // Abandoned jobs go before any other loses its place.
         self.sweep(is_gone);
         if self.len < most {
             return true;
@@ -217,6 +219,7 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
         let Some(queue) = self.queues.values_mut().max_by_key(|queue| queue.len()) else {
             return false;
         };
+        // With a difference of one, the two keys would only swap their shares.
         if queue.len() < own + 2 {
             return false;
         }

@@ -36,6 +36,7 @@ impl<K: Ord + Copy> Table<K> {
     pub(super) fn of(&self, key: K) -> Vec<Arc<Mailbox>> {
         let table = self.0.lock().expect("no thread panics while it holds a table");
         table
+            // The second part of a key is the mailbox's address, so this range is all of one key.
             .range((key, 0)..=(key, usize::MAX))
             .filter_map(|(_, mailbox)| mailbox.upgrade())
             .collect()
@@ -89,6 +90,7 @@ impl Subscriptions {
         for ((place, pattern), mailbox) in
             buckets.into_iter().flatten().filter_map(|bucket| table.get(bucket)).flatten()
         {
+            // Several patterns of one connection may match, but it gets an event once.
             if !found.contains_key(place)
                 && Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(address))
                 && let Some(mailbox) = mailbox.upgrade()

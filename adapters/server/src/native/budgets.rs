@@ -63,6 +63,7 @@ impl Queue {
 
     /// Waits until a message of a source that failed too often may be read.
     pub(super) async fn wait(&self) {
+        // The lock is fair, so those who wait are served in the order of their arrival.
         let _front = self.front.lock().await;
         while let Turn::In(span) = self.turn(true) {
             tokio::time::sleep(Duration::from_millis(span.as_millis())).await;
@@ -144,6 +145,7 @@ impl Budgets {
     ) -> Result<ProvingPlace, NoPlace> {
         let mut handshakes =
             self.handshakes.lock().expect("no thread panics while it holds the handshakes");
+        // A repeated ephemeral key is a replay, which must not displace an honest handshake.
         if !handshakes.replays.remember(ephemeral) {
             return Err(NoPlace::Repeated);
         }

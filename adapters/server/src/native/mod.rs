@@ -35,12 +35,12 @@ use crate::hub::Delivery;
 pub use serial::serve_serial;
 pub use tcp::serve_tcp;
 
-/// The subprotocol of the native wire over WebSockets.
+/// WebSocket subprotocol of the native wire.
 pub(crate) const SUBPROTOCOL: &str = "handfast.v1";
 
 impl Gateway {
-    /// Queues something for a peer that is linked over the native wire, whatever its scopes;
-    /// `false` if it is not linked or has 64 KiB waiting already. While the peer is muted, it gets
+    /// Queues a message for a peer that is linked over the native wire, whatever its scopes.
+    /// Returns `false` if it is not linked or has 64 KiB waiting already. A muted peer receives
     /// nothing.
     #[must_use]
     pub fn send_app(
@@ -53,8 +53,8 @@ impl Gateway {
         self.inner.hub.deliver(peer, delivery(action, address, bytes, false))
     }
 
-    /// Queues something for every peer of the native wire that subscribed to what happens there and
-    /// may read it, and says for how many. A peer that has 64 KiB waiting already is left out.
+    /// Queues a message for every peer of the native wire that subscribed to the address and may
+    /// read it, and returns their number. A peer with 64 KiB waiting already is left out.
     pub fn publish(&self, address: &Address<'_>, bytes: &Payload<'_>) -> usize {
         self.inner.hub.publish(address, &delivery(Action::Read, address, bytes, true))
     }

@@ -42,6 +42,7 @@ pub async fn serve_serial(
                     tracing::info!(path = %path.display(), baud, "the serial line is open");
                     let mut line = Line { framed: Framed::new(port), open: None, heard: false };
                     line.serve(&gateway).await;
+                    // A port that opens but carries only noise keeps its growing delay.
                     if line.heard {
                         (wait, complained) = (AGAIN, false);
                     }

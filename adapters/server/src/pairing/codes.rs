@@ -196,6 +196,7 @@ impl Gateway {
             // The delivery begins before the code is stored, so that no code exists without one.
             let delivery = self.begin_delivery(Delivered::Code(id)).await?;
             let outcome = self.inner.store.mint(minted, now).await?;
+            // The code does not exist, so its delivery must not stay open.
             if outcome.is_err() {
                 let _nothing_is_on_its_way =
                     self.inner.store.settle(delivery.id, Outcome::Cancelled, now).await?;
@@ -209,6 +210,7 @@ impl Gateway {
                         delivery,
                     });
                 }
+                // Another code has this selector: the next draw has another.
                 Err(NotMinted::Taken) => {}
                 Err(NotMinted::TooMany) => {
                     return usage(

@@ -67,6 +67,7 @@ impl Gateway {
         message: Option<String>,
     ) -> Option<OwnedOffer> {
         let made = self.capability(record.keys.as_ref()?, grant).ok()?;
+        // The token is not stored but made again; for other keys its id differs.
         if made.as_ref().map(|(id, _)| *id) != grant.capability {
             return None;
         }

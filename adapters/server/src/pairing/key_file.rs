@@ -18,9 +18,9 @@ const MOST_BYTES: u64 = 1024;
 /// Purpose of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// It seals the registry's secrets.
+    /// Sealing of the registry's secrets.
     Store,
-    /// It signs setup codes.
+    /// Signing of setup codes.
     Setup,
 }
 

@@ -40,6 +40,7 @@ impl Net {
 fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => IpAddr::from(
+            // An empty prefix shifts by the full width, for which `checked_shl` has no value.
             (v4.to_bits()
                 & u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0))
             .to_be_bytes(),

@@ -136,6 +136,7 @@ impl Rules {
     }
 
     fn approved(&self, request: &PairingRequest<'_>, terms: Terms) -> PairingDecision {
+        // The rule's terms come before the code's, and those before the settings.
         let permissions = terms.permissions.or_else(|| request.code_permissions.cloned());
         PairingDecision::Approve {
             permissions: permissions.unwrap_or_else(|| self.permissions.clone()),

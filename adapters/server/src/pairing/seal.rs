@@ -1,6 +1,7 @@
 //! Sealing of secrets that the store keeps, with the store key.
 //! ```text
-//! sealed = 1 ‖ salt (32) ‖ ChaCha20-Poly1305(text (64)) ‖ tag (16)        key: HKDF-SHA256(store key, label ‖ salt)
+//! sealed = 1 ‖ salt (32) ‖ ChaCha20-Poly1305(text (64)) ‖ tag (16)
+//! key    = HKDF-SHA256(store key, label ‖ salt)
 //! ```
 //! Every sealing has a key of its own, because it has a salt of its own, so no nonce is used twice.
 //! A sealed text is bound to its label and id: it does not open in another place.
@@ -50,6 +51,7 @@ impl StoreKey {
         let mut salt = [0; SALT];
         getrandom::fill(&mut salt).expect("the operating system gives no randomness");
         let mut inside = Zeroizing::new(*text.expose());
+        // The nonce is always 0, because each key seals one text.
         let tag = aead::seal(&self.derive(kind, &salt), 0, &associated(kind, id), &mut *inside);
         let tag = tag.expect("64 bytes are not too many");
         [&[VERSION], &salt[..], &inside[..], &tag].concat()

@@ -181,6 +181,7 @@ pub(crate) fn watch(inner: &Arc<Inner>) {
 async fn watcher(gateway: Weak<Inner>) {
     loop {
         let Some(inner) = gateway.upgrade() else { return };
+        // Held from reading to writing, so that a window that opens meanwhile stays open.
         let alone = inner.pairing.minting.lock().await;
         let now = inner.clock.unix();
         let mut sleep = LOOK_EVERY;
